@@ -1,0 +1,1 @@
+"""Placet: a policy decision point for what AI agents do."""

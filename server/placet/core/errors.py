@@ -1,0 +1,89 @@
+"""Every error that Placet raises on purpose.
+
+PlacetError
+├── InvalidRequestError      the caller broke the contract; names the fields
+├── KeyReusedError           an idempotency key came again with another request
+├── OverloadedError          the queue is full; try again after a while
+├── LedgerUnavailableError   the decision could not be recorded
+├── ShuttingDownError        the server is draining
+├── PolicyInvalidError       policy or its configuration cannot be served; says where and how to mend it
+└── SetupError               a setting, file or program is missing or wrong; says how to mend it
+
+A "no" is never an error: it is a `Decision` with effect deny. An error means "could not decide" or "may not ask".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class PlacetError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field of a request that breaks the contract.
+
+    `field` is the path in the wire message, e.g. ``action.params_json`` or ``requests[3].identity.tenant``;
+    `description` says what is wrong and what would be right.
+    """
+
+    field: str
+    description: str
+
+
+class InvalidRequestError(PlacetError):
+    """The caller broke the contract."""
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+
+
+class KeyReusedError(PlacetError):
+    """An idempotency key came again with another request."""
+
+
+class OverloadedError(PlacetError):
+    """The queue is full."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        self.retry_after_ms = retry_after_ms
+        super().__init__(f"too many requests are waiting; try again in {retry_after_ms} ms")
+
+
+class LedgerUnavailableError(PlacetError):
+    """The decision could not be recorded, so it was not given."""
+
+
+class ShuttingDownError(PlacetError):
+    """The server is draining and takes no new requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a file: `where` is ``path[:line[:column]]``, `remedy` says how to mend it."""
+
+    where: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
+
+
+class PolicyInvalidError(PlacetError):
+    """Policy or its configuration cannot be served."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class SetupError(PlacetError):
+    """A setting, file or program is missing or wrong. One line: what, where, and how to mend it."""

@@ -1,0 +1,56 @@
+"""Limits: named constants, the unit last, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PARAMS_BYTES_MAX: Final = 65_536
+"""A tool call's parameters; larger payloads belong in an object store, with the action naming them."""
+PARAMS_DEPTH_MAX: Final = 32
+"""Levels of nesting in params; real tool schemas stay below 10, parsers break above some hundreds."""
+SAFE_INTEGER_MAX: Final = 2**53 - 1
+"""Largest integer that every JSON reader holds exactly (RFC 7493)."""
+IDEMPOTENCY_KEY_BYTES_MAX: Final = 128
+TOOL_CHARS_MAX: Final = 128
+TENANT_CHARS_MAX: Final = 64
+PRINCIPAL_BYTES_MAX: Final = 256
+"""Agent, user, one link of the delegation chain, scope."""
+LABEL_BYTES_MAX: Final = 128
+"""Role, run id, trace id, workflow, planner, model name, prompt version."""
+SHORT_LABEL_BYTES_MAX: Final = 64
+"""Environment, tool schema version, approval id."""
+DESTINATION_BYTES_MAX: Final = 1_024
+URI_BYTES_MAX: Final = 2_048
+ROLES_MAX: Final = 64
+"""Roles of one user; every one is compared by policy."""
+DELEGATION_MAX: Final = 16
+EVIDENCE_MAX: Final = 64
+STEP_MAX: Final = 1_000_000
+BATCH_ACTIONS_MAX: Final = 100
+"""Actions of one AuthorizeBatch: they share one commit, so this bounds how long others wait for it."""
+MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""One gRPC message: a batch of 100 actions with params of 64 KiB fits."""
+PIPELINE_ACTIONS_MAX: Final = 128
+"""Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
+QUEUE_DEPTH_MAX: Final = 1_024
+"""Actions waiting for the pipeline; more are refused at once, so that those admitted stay fast."""
+RETRY_AFTER_MS: Final = 250
+"""What an overloaded server asks callers to wait."""
+OPA_TIMEOUT_MS: Final = 250
+"""One query; a thousand times what a small policy costs."""
+OPA_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+"""One answer of OPA; a batch's findings stay far below, so more means something is wrong."""
+FINDINGS_MAX: Final = 256
+"""Findings of one evaluation."""
+FINDING_DETAILS_BYTES_MAX: Final = 8_192
+"""Details of one finding as JSON."""
+REASON_CHARS_MAX: Final = 1_024
+RULE_ID_CHARS_MAX: Final = 128
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_MAX: Final = 500
+CHECKPOINT_RECORDS_MAX: Final = 1_000
+"""A checkpoint is signed at the latest after this many records."""
+CHECKPOINT_INTERVAL_SECONDS: Final = 60
+"""A checkpoint is signed at the latest after this long, when there is something new."""
+SHUTDOWN_SECONDS_MAX: Final = 10
+"""From the first signal to exit."""

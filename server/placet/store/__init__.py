@@ -1,0 +1,1 @@
+"""The ledger: what was decided, durably, in a chain that shows tampering."""
