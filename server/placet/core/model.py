@@ -96,8 +96,8 @@ class Evidence:
 class Proposal:
     """One parsed request.
 
-    `document` is the canonical JSON of what the caller said, without the idempotency key: an object with the keys action,
-    evidence, identity, model, run. Policy sees exactly these bytes; `request_digest` is over them.
+    `document` is the canonical JSON of what the caller said, without the idempotency key: an object with the keys
+    action, evidence, identity, model, run. Policy sees exactly these bytes; `request_digest` is over them.
     """
 
     idempotency_key: str

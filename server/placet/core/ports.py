@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.model import NoVerdict, Verdict
+    from placet.core.policy_status import PolicyStatus
     from placet.core.records import (
         Commitment,
         CommitResult,
@@ -67,6 +68,10 @@ class PolicySource(Protocol):
 
     def current(self) -> LoadedPolicy | None:
         """The policy that decides now; None before the first was loaded."""
+        ...
+
+    def status(self) -> PolicyStatus:
+        """What is served, and whether something newer was refused."""
         ...
 
 

@@ -1,8 +1,8 @@
 """What is persisted, and what comes back.
 
-A `Commitment` says what must be durable before an answer is sent. The store turns it into an audit record: it gives it a
-place in its writer's chain (see `placet.core.chain`) and keeps the parts apart, so that a part can be erased later while
-the chain, which covers the parts' digests alone, still verifies.
+A `Commitment` says what must be durable before an answer is sent. The store turns it into an audit record: it gives it
+a place in its writer's chain (see `placet.core.chain`) and keeps the parts apart, so that a part can be erased later
+while the chain, which covers the parts' digests alone, still verifies.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Commitment:
 
     `fields` go into the chained body: nothing personal in them. `parts` are JSON documents kept beside the body, which
     covers their salted digests; personal data belongs there. For a decision the parts are ``input`` (what policy saw,
-    redacted) and ``decision`` (findings, approval, obligations). `decision` and `idempotency` are set together, for DECISION_MADE alone.
+    redacted) and ``decision`` (findings, approval, obligations). `decision` and `idempotency` are set together, for
+    DECISION_MADE alone.
     """
 
     kind: RecordKind

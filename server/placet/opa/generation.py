@@ -1,0 +1,112 @@
+"""One revision of policy in service: its bundle, the OPA that serves it, and the tenants' files that belong to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet.core.errors import PolicyInvalidError, Problem, SetupError
+from placet.opa.canary import canary_fault
+from placet.opa.client import OpaClient
+from placet.opa.process import OpaProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.model import NoVerdict, Verdict
+    from placet.opa.bundle import Bundle
+
+START_SECONDS_MAX = 10.0
+"""From the start of OPA to the right answer of the canary; large bundles take seconds to load."""
+START_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How to run OPA. `log` takes what it says on stderr; `on_failure` is told of each failed query."""
+
+    opa: Path
+    log: Path
+    timeout_seconds: float
+    on_failure: Callable[[str, str], None]
+
+
+class Generation:
+    """A revision that passed check and canary. OPA may be replaced under it; the revision never changes."""
+
+    def __init__(self, bundle: Bundle, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
+        self._bundle = bundle
+        self._engine = engine
+        self.process = process
+        self.confirmed_at = confirmed_at
+        self._retired = False
+        self._client = self._new_client()
+
+    @classmethod
+    async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> Generation:
+        """Start OPA with the bundle and wait for the canary. PolicyInvalidError when it does not answer rightly."""
+        generation = cls(bundle, engine, OpaProcess.start(engine.opa, bundle.path, engine.log), confirmed_at)
+        fault = await generation.await_canary()
+        if fault:
+            await generation.stop()
+            remedy = "see opa.log in the data directory"
+            raise PolicyInvalidError([Problem(str(bundle.path), f"OPA does not serve the bundle: {fault}", remedy)])
+        return generation
+
+    @property
+    def revision(self) -> str:
+        """Digest of the policy's content."""
+        return self._bundle.revision
+
+    @property
+    def agent_policies(self) -> Mapping[str, AgentPolicy]:
+        """Tenant -> its agent_policy."""
+        return self._bundle.agent_policies
+
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+        """One verdict for each input, in order."""
+        return await self._client.evaluate(inputs)
+
+    async def canary_fault(self) -> str:
+        """Why OPA cannot be served from; "" when it can."""
+        return await canary_fault(self._client, self._engine.timeout_seconds, self.revision)
+
+    async def await_canary(self) -> str:
+        """Wait until the canary is answered rightly; the last fault when that does not happen in time, else ""."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + START_SECONDS_MAX
+        while fault := await self.canary_fault():
+            if loop.time() > until or not self.process.running:
+                return fault if self.process.running else await self.process.wait()
+            await asyncio.sleep(START_POLL_SECONDS)
+        return ""
+
+    async def restart(self) -> str:
+        """Replace OPA by a new one with the same bundle; "" when the canary answers rightly, else why not."""
+        self._client.close()
+        await self.process.stop()
+        if self._retired:
+            return "another revision took over"
+        try:
+            self.process = OpaProcess.start(self._engine.opa, self._bundle.path, self._engine.log)
+        except SetupError as error:
+            return str(error)
+        self._client = self._new_client()
+        return await self.await_canary()
+
+    async def stop(self) -> None:
+        """Stop OPA for good."""
+        self._retired = True
+        self._client.close()
+        await self.process.stop()
+
+    def _new_client(self) -> OpaClient:
+        return OpaClient(
+            self.process.address,
+            timeout_seconds=self._engine.timeout_seconds,
+            expected_revision=self.revision,
+            on_failure=self._engine.on_failure,
+        )

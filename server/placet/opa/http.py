@@ -1,0 +1,127 @@
+"""One HTTP/1.1 connection to OPA, over a unix socket or TCP, on the running event loop.
+
+httptools (the parser of uvicorn) reads the answers; what is written is one fixed request head. A hop costs about 90 us
+where a general client costs 200 to 900.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httptools
+
+from placet.core.limits import OPA_ANSWER_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class ConnectionFailedError(Exception):
+    """The connection broke, or what came was not HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where OPA listens: the path of a unix socket, or a host and port."""
+
+    socket: str = ""
+    host: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Read ``unix:///path`` or ``http://host:port``; ValueError says what is wrong."""
+        parts = urlsplit(url)
+        if parts.scheme == "unix" and parts.path:
+            return cls(socket=parts.path)
+        if parts.scheme == "http" and parts.hostname and parts.path in {"", "/"}:
+            return cls(host=parts.hostname, port=parts.port or 8181)
+        raise ValueError(f"{url!r} is neither unix:///path nor http://host:port")
+
+
+class Connection(asyncio.Protocol):
+    """Asks one thing at a time; a connection that failed or was abandoned is closed and not used again."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._size = 0
+
+    @classmethod
+    async def open(cls, address: Address) -> Connection:
+        """Connect. OSError when nobody listens."""
+        loop = asyncio.get_running_loop()
+        if address.socket:
+            _, connection = await loop.create_unix_connection(cls, address.socket)
+        else:
+            _, connection = await loop.create_connection(cls, address.host, address.port)
+        return connection
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent."""
+        return self._transport is not None and not self._transport.is_closing() and self._answer is None
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Send a request; status and body of the answer. ConnectionFailedError when it does not come whole."""
+        if not self.usable or self._transport is None:
+            raise ConnectionFailedError("the connection is closed or in use")
+        self._answer = asyncio.get_running_loop().create_future()
+        head = f"{method} {path} HTTP/1.1\r\nHost: opa\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        self._transport.write(b"%b\r\n\r\n%b" % (head.encode(), body))
+        try:
+            return await self._answer
+        except BaseException:
+            self.close()  # a late answer must not be taken for the next one's
+            raise
+        finally:
+            self._answer = None
+
+    def close(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """(asyncio)."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a stream transport is needed")
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """(asyncio)."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"not HTTP: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """(asyncio)."""
+        self._fail(f"connection lost: {exc or 'closed by OPA'}")
+
+    def on_body(self, body: bytes) -> None:
+        """(httptools)."""
+        self._size += len(body)
+        if self._size > OPA_ANSWER_BYTES_MAX:
+            self._fail(f"answer larger than {OPA_ANSWER_BYTES_MAX} bytes")
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """(httptools)."""
+        body, self._body, self._size = b"".join(self._body), [], 0
+        status = self._parser.get_status_code()
+        self._settle(lambda answer: answer.set_result((status, body)))
+
+    def _fail(self, cause: str) -> None:
+        self.close()
+        self._settle(lambda answer: answer.set_exception(ConnectionFailedError(cause)))
+
+    def _settle(self, settle: Callable[[asyncio.Future[tuple[int, bytes]]], None]) -> None:
+        if self._answer is not None and not self._answer.done():
+            settle(self._answer)

@@ -1,0 +1,187 @@
+"""Policy served by a managed OPA: started, watched, restarted; reloaded when `rego/` changes.
+
+A new revision is built, checked, started beside the old one and asked the canary; only then does it take over. Whatever
+fails on the way changes nothing but status, log and metric.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from watchfiles import awatch
+
+from placet.core.errors import PolicyInvalidError, SetupError
+from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus
+from placet.opa.bundle import build_bundle, source_digest
+from placet.opa.generation import Engine, Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from placet.core.ports import Clock
+
+CANARY_INTERVAL_SECONDS: Final = 1.0
+CANARY_MISSES_MAX: Final = 3
+"""Canaries missed in a row before OPA is replaced; one may fall into a pause of the machine."""
+RESTART_BACKOFF_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+CONFIRM_INTERVAL_MS: Final = 5_000
+"""How often the files are looked at when no change was reported: what confirms the served revision as current."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where policy comes from and where its bundles are kept."""
+
+    rego_dir: Path
+    cache_dir: Path
+
+
+class ManagedPolicies:
+    """A `PolicySource` with an OPA of its own. `listener` is told what happens, in order."""
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        clock: Clock,
+        listener: Callable[[PolicyEvent], Awaitable[None]],
+        engine_version: str,
+    ) -> None:
+        self._source = source
+        self._engine = engine
+        self._clock = clock
+        self._listener = listener
+        self._generation: Generation | None = None
+        self._seen_digest = ""
+        self._status = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED, engine_version=engine_version)
+
+    def current(self) -> Generation | None:
+        """The policy that decides now."""
+        return self._generation
+
+    def status(self) -> PolicyStatus:
+        """What is served, and whether something newer was refused."""
+        return self._status
+
+    async def start(self) -> None:
+        """Load the first policy. PolicyInvalidError or SetupError when there is none to serve."""
+        await self._load()
+
+    async def run(self) -> None:
+        """Watch the files and the engine until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_files(), name="placet-policy-files")
+            tasks.create_task(self._watch_engine(), name="placet-policy-engine")
+
+    async def close(self) -> None:
+        """Stop OPA."""
+        if self._generation is not None:
+            await self._generation.stop()
+
+    async def _load(self) -> None:
+        """Build, check, start, and take over; the old generation ends when its last query is surely over."""
+        digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
+        self._seen_digest = digest
+        bundle = await asyncio.to_thread(build_bundle, self._source.rego_dir, self._engine.opa, self._source.cache_dir)
+        old = self._generation
+        if old is not None and old.revision == bundle.revision:
+            self._confirm()
+            self._status = replace(self._status, last_error="", last_error_at_us=0)
+            return
+        self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
+        now = self._clock.wall_us()
+        self._status = replace(
+            self._status,
+            ready=True,
+            revision=bundle.revision,
+            loaded_at_us=now,
+            confirmed_at_us=now,
+            tenants=tuple(sorted(bundle.agent_policies)),
+            last_error="",
+            last_error_at_us=0,
+        )
+        await self._tell(PolicyEventKind.ACTIVATED)
+        if old is not None:
+            await asyncio.sleep(2 * self._engine.timeout_seconds)
+            await old.stop()
+
+    async def _reload(self) -> None:
+        try:
+            await self._load()
+        except (PolicyInvalidError, SetupError, OSError) as error:
+            refused = self._status.reloads_refused + 1
+            now = self._clock.wall_us()
+            self._status = replace(self._status, reloads_refused=refused, last_error=str(error), last_error_at_us=now)
+            await self._tell(PolicyEventKind.REFUSED, str(error))
+        else:
+            self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + 1)
+
+    async def _watch_files(self) -> None:
+        """Reload on change. A look that finds the files as they were confirms what is served."""
+        changes = awatch(self._source.rego_dir, rust_timeout=CONFIRM_INTERVAL_MS, yield_on_timeout=True)
+        async for _ in changes:
+            try:
+                digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
+            except (PolicyInvalidError, OSError):
+                digest = ""
+            if digest != self._seen_digest or not digest:
+                await self._reload()
+            elif not self._status.last_error:
+                self._confirm()
+
+    def _confirm(self) -> None:
+        if self._generation is not None:
+            self._generation.confirmed_at = self._clock.monotonic()
+            self._status = replace(self._status, confirmed_at_us=self._clock.wall_us())
+
+    async def _watch_engine(self) -> None:
+        misses = 0
+        while True:
+            generation = self._generation
+            if generation is None:
+                raise AssertionError("run() comes after start()")
+            if not await _ended_within(generation, CANARY_INTERVAL_SECONDS):
+                fault = await generation.canary_fault()
+                misses = misses + 1 if fault else 0
+                if not fault:
+                    await self._set_ready()
+                if misses < CANARY_MISSES_MAX:
+                    continue
+            if generation is self._generation:  # one that was replaced meanwhile ends on purpose
+                await self._restart(generation)
+            misses = 0
+
+    async def _restart(self, generation: Generation) -> None:
+        """Restart OPA, ever more slowly, until the canary is answered or another generation took over."""
+        attempt = 0
+        self._status = replace(self._status, ready=False)
+        await self._tell(PolicyEventKind.NOT_READY, "OPA ended or does not answer")
+        while generation is self._generation:
+            await asyncio.sleep(RESTART_BACKOFF_SECONDS[min(attempt, len(RESTART_BACKOFF_SECONDS) - 1)])
+            attempt += 1
+            fault = await generation.restart()
+            self._status = replace(self._status, engine_restarts=self._status.engine_restarts + 1)
+            await self._tell(PolicyEventKind.ENGINE_RESTARTED, fault)
+            if not fault:
+                await self._set_ready()
+                return
+
+    async def _set_ready(self) -> None:
+        if not self._status.ready:
+            self._status = replace(self._status, ready=True)
+            await self._tell(PolicyEventKind.READY)
+
+    async def _tell(self, kind: PolicyEventKind, detail: str = "") -> None:
+        await self._listener(PolicyEvent(kind, self._status.revision, detail))
+
+
+async def _ended_within(generation: Generation, seconds: float) -> bool:
+    """Whether OPA ends within so many seconds."""
+    try:
+        await asyncio.wait_for(generation.process.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""OPA as a child: on a private socket, with an empty environment, in its own process group, dying with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from placet.core.errors import SetupError
+from placet.opa.http import Address
+
+GOMAXPROCS: Final = 2
+"""Threads of OPA: a batch is evaluated on one, its garbage collector takes another."""
+GOMEMLIMIT: Final = "512MiB"
+"""Soft limit of OPA's heap: policy data is small, and a leak must not take the host."""
+STOP_SECONDS_MAX: Final = 2.0
+STDERR_TAIL_BYTES: Final = 2_000
+
+# The child asks the kernel for SIGKILL when its parent's thread ends, also by kill -9, then becomes OPA. A preexec_fn
+# would run Python between fork and exec of a process full of threads.
+_LAUNCH: Final = """
+import ctypes, os, signal, sys
+if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0 or os.getppid() != int(sys.argv[1]):
+    sys.exit("placet: the parent is gone or prctl(PR_SET_PDEATHSIG) failed")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class OpaProcess:
+    """One running OPA. Start it from the main thread: the kernel ties its life to the thread that started it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], folder: Path, stderr: Path) -> None:
+        self._child = child
+        self._folder = folder
+        self._stderr = stderr
+        self._ended = asyncio.Event()
+        self._pidfd = os.pidfd_open(child.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
+
+    @classmethod
+    def start(cls, opa: Path, bundle: Path, log: Path) -> OpaProcess:
+        """Start OPA on a new private socket; SetupError when the program cannot be started."""
+        folder = Path(tempfile.mkdtemp(prefix="placet-opa-"))  # mode 0700; short, as a socket's path must be
+        arguments = [
+            "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
+            "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet", "--bundle", str(bundle),
+        ]  # fmt: skip
+        with log.open("ab") as stderr:
+            child = _spawn([str(opa), *arguments], stderr)
+        return cls(child, folder, log)
+
+    @property
+    def address(self) -> Address:
+        """Where it listens once it is up."""
+        return Address(socket=f"{self._folder}/opa.sock")
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return not self._ended.is_set()
+
+    async def wait(self) -> str:
+        """Wait until it ends; how it ended, with the last it said."""
+        await self._ended.wait()
+        with self._stderr.open("rb") as stderr:
+            stderr.seek(max(0, self._stderr.stat().st_size - STDERR_TAIL_BYTES))
+            said = stderr.read().decode(errors="replace").strip()
+        return f"exit status {self._child.returncode}; last words: {said or 'none'}"
+
+    async def stop(self) -> None:
+        """End it: TERM, then KILL. Also when it is stopped (SIGSTOP). Removes its socket."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._child.pid, number)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), STOP_SECONDS_MAX)
+        (self._folder / "opa.sock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+    def _on_end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._child.wait()
+        self._ended.set()
+
+
+def _spawn(command: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
+    try:
+        return subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
+            launch,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT},
+            process_group=0,
+        )
+    except OSError as error:
+        raise SetupError(f"cannot start OPA: {error}; run `make setup`") from error

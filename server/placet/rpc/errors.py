@@ -1,0 +1,83 @@
+"""The one place where errors become gRPC statuses. Inner causes are logged, never sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from placet.core.errors import (
+    InvalidRequestError,
+    KeyReusedError,
+    LedgerUnavailableError,
+    OverloadedError,
+    PlacetError,
+    ShuttingDownError,
+)
+from placet.core.limits import RETRY_AFTER_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.message import Message
+
+DOMAIN: Final = "placet"
+"""ErrorInfo.domain of every error."""
+_STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
+    InvalidRequestError: (code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST", ""),
+    KeyReusedError: (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", ""),
+    OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
+    ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
+    LedgerUnavailableError: (
+        code_pb2.UNAVAILABLE,
+        "LEDGER_UNAVAILABLE",
+        "the decision could not be recorded, so it is not given; try again with the same idempotency_key",
+    ),
+}
+"""Error -> gRPC code, ErrorInfo.reason (stable), and the text that is sent ("" sends the error's own)."""
+
+
+async def refuse(context: grpc.aio.ServicerContext[Message, Message], error: PlacetError) -> NoReturn:
+    """End the call with the status of the error."""
+    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    raise AssertionError("abort_with_status raises")
+
+
+async def not_found(context: grpc.aio.ServicerContext[Message, Message], what: str) -> NoReturn:
+    """End the call with NOT_FOUND."""
+    status = _status(code_pb2.NOT_FOUND, what, [_info("NOT_FOUND")])
+    await context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("abort_with_status raises")
+
+
+def status_of(error: PlacetError) -> status_pb2.Status:
+    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they help."""
+    code, reason, text = _STATUS[type(error)]
+    details: list[Message] = [_info(reason)]
+    if isinstance(error, InvalidRequestError):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
+            for each in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if code in {code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE}:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(error.retry_after_ms if isinstance(error, OverloadedError) else RETRY_AFTER_MS)
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return _status(code, text or str(error), details)
+
+
+def _info(reason: str) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+
+
+def _status(code: int, message: str, details: Sequence[Message]) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        each = any_pb2.Any()
+        each.Pack(detail)
+        packed.append(each)
+    return status_pb2.Status(code=code, message=message, details=packed)

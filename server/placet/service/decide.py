@@ -1,0 +1,148 @@
+"""The decision: one page on which the order of security can be seen.
+
+`DecisionPoint.decide` takes a batch of parsed requests through these steps (step 0, who calls, and step 1, parsing, are
+the border's, `placet.rpc`):
+
+2. gather facts: one policy, one `now` for the whole batch
+3. controls, then ask the policy engine for those that they leave open
+4. combine each verdict into one outcome, and with it into a decision and what must be recorded of it
+5. commit all in one transaction
+6. hand out what was committed, or what an earlier request with the same key was told
+
+Whatever fails on the way to step 4 is a recorded deny with a `pdp.*` rule_id. What fails in step 5 is no decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.core import rule_ids
+from placet.core.combine import Outcome, combine, denied_by_pdp
+from placet.core.controls import control
+from placet.core.errors import KeyReusedError
+from placet.core.model import Decision, NoVerdict, ToolClass
+from placet.core.policy_input import policy_input
+from placet.core.record_codec import decision_commitment
+from placet.core.records import KeyReused, Repeated
+from placet.service.redaction import redacted_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.model import Caller, Proposal, Verdict
+    from placet.core.ports import Clock, Ids, Ledger, LoadedPolicy, PolicySource
+    from placet.core.records import Commitment, CommitResult
+
+Answer = Decision | KeyReusedError
+"""What one request is told."""
+
+NO_MAX_AGE: Final = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A parsed request on its way: what is proposed, by whom it was sent, and when it arrived."""
+
+    proposal: Proposal
+    caller: Caller
+    received_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Placet knows when it decides a batch. `now_us` is what policy is told the time is."""
+
+    now_us: int
+    policy: LoadedPolicy | None
+    stale: bool
+
+    def agent_policy(self, request: Request) -> AgentPolicy | None:
+        """The agent_policy of the request's tenant."""
+        return self.policy.agent_policies.get(request.proposal.identity.tenant) if self.policy else None
+
+    def policy_input(self, request: Request) -> bytes:
+        """What policy sees of the request."""
+        agent_policy = self.agent_policy(request)
+        tool_class = agent_policy.tool_class(request.proposal.action.tool) if agent_policy else ToolClass.UNKNOWN
+        return policy_input(request.proposal.document, tool_class, self.now_us)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPoint:
+    """Decides batches. `max_policy_age_seconds` 0 means no limit; `on_fault` is told of what went wrong inside."""
+
+    policies: PolicySource
+    ledger: Ledger
+    clock: Clock
+    ids: Ids
+    max_policy_age_seconds: float
+    on_fault: Callable[[BaseException], None]
+
+    async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
+        facts = self._gather()  # 2
+        outcomes = await self._outcomes(requests, facts)  # 3, 4
+        commitments = [self._commitment(*pair, facts) for pair in zip(requests, outcomes, strict=True)]  # 4
+        results = await self.ledger.commit(commitments)  # 5
+        return [_answer(*pair) for pair in zip(commitments, results, strict=True)]  # 6
+
+    def _gather(self) -> Facts:
+        policy = self.policies.current()
+        stale = (
+            policy is not None
+            and self.max_policy_age_seconds != NO_MAX_AGE
+            and self.clock.monotonic() - policy.confirmed_at > self.max_policy_age_seconds
+        )
+        return Facts(self.clock.wall_us(), policy, stale)
+
+    async def _outcomes(self, requests: Sequence[Request], facts: Facts) -> Sequence[Outcome]:
+        """Steps 3 and 4; a fault of Placet's own denies the whole batch."""
+        try:
+            if facts.policy is None:
+                return [denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE)] * len(requests)
+            if facts.stale:
+                return [denied_by_pdp(rule_ids.POLICY_STALE)] * len(requests)
+            controlled = [control(request.proposal, facts.agent_policy(request)) for request in requests]
+            asked = [request for request, outcome in zip(requests, controlled, strict=True) if outcome is None]
+            verdicts = iter(await self._evaluate(asked, facts, facts.policy))
+            return [combine(next(verdicts)) if outcome is None else outcome for outcome in controlled]
+        except Exception as fault:  # noqa: BLE001 - every path that cannot decide ends in a recorded deny
+            self.on_fault(fault)
+            return [denied_by_pdp(rule_ids.INTERNAL_ERROR)] * len(requests)
+
+    async def _evaluate(
+        self, requests: Sequence[Request], facts: Facts, policy: LoadedPolicy
+    ) -> Sequence[Verdict | NoVerdict]:
+        if not requests:
+            return ()
+        return await policy.evaluate([facts.policy_input(request) for request in requests])
+
+    def _commitment(self, request: Request, outcome: Outcome, facts: Facts) -> Commitment:
+        decided_at_us = self.clock.wall_us()
+        decision = Decision(
+            decision_id=self.ids.decision_id(decided_at_us),
+            effect=outcome.effect,
+            rule_id=outcome.rule_id,
+            reason=outcome.reason,
+            findings=outcome.findings,
+            policy_revision=facts.policy.revision if facts.policy else "",
+            action_digest=request.proposal.action_digest,
+            received_at_us=request.received_at_us,
+            decided_at_us=decided_at_us,
+            approval=outcome.approval,
+        )
+        stored = redacted_input(facts.policy_input(request), facts.agent_policy(request), request.proposal.action.tool)
+        return decision_commitment(
+            decision, request.proposal, request.caller, stored.document, stored.replayable, stored.why_not
+        )
+
+
+def _answer(commitment: Commitment, result: CommitResult) -> Answer:
+    if isinstance(result, KeyReused):
+        return KeyReusedError("the idempotency_key was used before with another request")
+    decision = result.decision if isinstance(result, Repeated) else commitment.decision
+    if decision is None:
+        raise AssertionError("a decision's commitment carries the decision")
+    return decision

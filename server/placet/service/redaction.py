@@ -1,0 +1,43 @@
+"""What is kept of the policy input: sensitive values replaced where the tenant wants it. Policy saw the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from placet.core.redact import redact_params
+
+if TYPE_CHECKING:
+    from placet.core.agent_policy import AgentPolicy
+
+REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
+NOT_SCREENED: Final = frozenset({"identity", "facts", "now"})
+"""Who did what must be known: the trail is worth nothing with the user's name replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInput:
+    """The document to store; `why_not` says why it cannot be evaluated again, empty when it can."""
+
+    document: bytes
+    why_not: str = ""
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the document is what policy saw."""
+        return not self.why_not
+
+
+def redacted_input(seen: bytes, agent_policy: AgentPolicy | None, tool: str) -> StoredInput:
+    """The policy input as it is stored. A tenant without a file is screened too: nothing says that it may be kept."""
+    if agent_policy is not None and not agent_policy.redact:
+        return StoredInput(seen)
+    pointers = agent_policy.sensitive(tool) if agent_policy is not None else ()
+    said = orjson.loads(seen)
+    screened = {key: value for key, value in said.items() if key not in NOT_SCREENED}
+    redacted, changed = redact_params(screened, tuple("/action/params" + pointer for pointer in pointers))
+    if not changed:
+        return StoredInput(seen)
+    return StoredInput(orjson.dumps({**said, **redacted}, option=orjson.OPT_SORT_KEYS), REDACTED)
