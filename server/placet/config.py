@@ -1,0 +1,328 @@
+"""Settings of the server: flag > ``PLACET_*`` > ``placet.toml`` > default. Unknown ones are refused.
+
+`Settings.load` reads all sources and says where each value came from. `Settings(...)` reads none of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from placet.core.errors import SetupError
+from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+ENV_PREFIX: Final = "PLACET_"
+CONFIG_FILE: Final = "placet.toml"
+"""Read from the working directory when no other file is named."""
+CLIENT_VARIABLES: Final = frozenset({"PLACET_ADDRESS"})
+"""Variables that the client commands read; no setting of the server."""
+PORT_MAX: Final = 65_535
+_REPLICA: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic turns ValueError into its own
+    return value
+
+
+_Count = Annotated[int, BeforeValidator(_no_boolean)]
+
+
+def default_rego_dir() -> Path:
+    """``./rego`` when there is one, else the policies that are shipped inside the package."""
+    here = Path("rego")
+    return here if here.is_dir() else Path(__file__).parent / "_rego"
+
+
+class Settings(BaseSettings):
+    """All settings of `placet serve`."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    unsafe_no_auth: bool = Field(
+        default=False,
+        description="Allow listening beyond loopback although callers are not authenticated: whoever reaches the port "
+        "may ask for decisions and read the audit trail.",
+        examples=["true"],
+    )
+    listen: str = Field(
+        default="127.0.0.1:7070",
+        description="Address of the gRPC server, host:port. Port 0 takes a free one. Beyond loopback only with "
+        "unsafe_no_auth.",
+        examples=["127.0.0.1:7070"],
+    )
+    data_dir: Path = Field(
+        default=Path(".placet"),
+        description="Directory of the database, the signing keys and the bundle cache; made when absent.",
+        examples=["/var/lib/placet"],
+    )
+    rego_dir: Path = Field(
+        default_factory=default_rego_dir,
+        description="Directory of the policies and the tenants' files. Default: ./rego when there is one, else the "
+        "shipped policies.",
+        examples=["./rego"],
+    )
+    replica: str = Field(
+        default="placet",
+        description="Name of this replica: the writer of its audit chain. 1 to 64 characters of [A-Za-z0-9._-], a "
+        "letter or digit first.",
+        examples=["placet"],
+    )
+    opa_address: str = Field(
+        default="",
+        description="Address of an external OPA, http://host:port or unix:///path. Empty: Placet starts its own.",
+        examples=["http://127.0.0.1:8181"],
+    )
+    opa_path: str = Field(
+        default="",
+        description="The opa program of a managed OPA. Empty: found on PATH. Not with opa_address.",
+        examples=["/usr/local/bin/opa"],
+    )
+    opa_expected_revision: str = Field(
+        default="",
+        description="Policy revision that an external OPA must serve; answers of another are denied. Empty: any. Only "
+        "with opa_address.",
+        examples=["3f9a0c51"],
+    )
+    opa_timeout_ms: _Count = Field(
+        default=OPA_TIMEOUT_MS,
+        ge=1,
+        le=60_000,
+        description="How long one query to OPA may take, in milliseconds; then deny pdp.engine_timeout.",
+        examples=["250"],
+    )
+    max_policy_age_seconds: _Count = Field(
+        default=86_400,
+        ge=0,
+        description="A policy not confirmed as current for longer than this denies everything with pdp.policy_stale, "
+        "in seconds. 0: no limit.",
+        examples=["86400"],
+    )
+    queue_depth_max: _Count = Field(
+        default=QUEUE_DEPTH_MAX,
+        ge=1,
+        le=1_000_000,
+        description="Actions that may wait for a decision; more are refused at once with RESOURCE_EXHAUSTED.",
+        examples=["1024"],
+    )
+    checkpoint_interval_seconds: _Count = Field(
+        default=CHECKPOINT_INTERVAL_SECONDS,
+        ge=1,
+        le=86_400,
+        description="How often the audit chain is signed when there is something new, in seconds.",
+        examples=["60"],
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged.", examples=["info"]
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="Form of the log lines on stderr.", examples=["json"]
+    )
+    reflection: bool = Field(
+        default=True, description="Answer gRPC server reflection, so that grpcurl and the like work.", examples=["true"]
+    )
+    metrics_listen: str = Field(
+        default="",
+        description="Address of the Prometheus metrics, host:port, under /metrics. Empty: none. Beyond loopback only "
+        "with unsafe_no_auth.",
+        examples=["127.0.0.1:9090"],
+    )
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite database."""
+        return self.data_dir / "placet.db"
+
+    @property
+    def keys_dir(self) -> Path:
+        """The signing keys."""
+        return self.data_dir / "keys"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """The cache of built bundles."""
+        return self.data_dir / "bundles"
+
+    @field_validator("listen", "metrics_listen")
+    @classmethod
+    def _bounded_to_loopback(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "metrics_listen":
+            return value
+        host, _ = split_address(value)
+        if not is_loopback(host) and not info.data.get("unsafe_no_auth", False):
+            raise ValueError(
+                "is reachable from other machines, and callers are not authenticated yet; use a loopback address, or "
+                "accept that with --unsafe-no-auth"
+            )
+        return value
+
+    @field_validator("replica")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not _REPLICA.match(value):
+            raise ValueError("must be 1 to 64 characters of [A-Za-z0-9._-], a letter or digit first")
+        return value
+
+    @field_validator("opa_address")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value:
+            _check_opa_address(value)
+        return value
+
+    @field_validator("opa_path", "opa_expected_revision")
+    @classmethod
+    def _read_by_its_mode(cls, value: str, info: ValidationInfo) -> str:
+        if "opa_address" not in info.data:  # wrong itself, and reported
+            return value
+        external = bool(info.data["opa_address"])
+        if value and info.field_name == "opa_path" and external:
+            raise ValueError("is for a managed OPA, but opa_address names an external one; leave one of them out")
+        if value and info.field_name == "opa_expected_revision" and not external:
+            raise ValueError("is for an external OPA; set opa_address as well, or leave it out")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Construct from arguments alone; `load` reads the rest, so that it knows where each value came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, flags: Mapping[str, Any], config_file: Path | None = None) -> tuple[Self, dict[str, str]]:
+        """Read all sources; gives the settings, and for each field the source of its value.
+
+        `flags` are values by field name; None means not given. `config_file` must exist when it is named. Raises
+        SetupError with one line for each problem: the field, where its value came from, and the remedy.
+        """
+        path, from_file = _read_file(config_file)
+        layers = {
+            str(path): from_file,
+            ENV_PREFIX: EnvSettingsSource(cls)(),
+            "--": {name: value for name, value in flags.items() if value is not None},
+        }
+        problems = [*_unknown_variables(cls), *_unknown_keys(cls, str(path), from_file)]
+        if problems:
+            raise SetupError("\n".join(problems))
+        values = {name: value for layer in layers.values() for name, value in layer.items()}
+        sources = dict.fromkeys(cls.model_fields, "default")
+        for origin, layer in layers.items():
+            sources.update({name: _source(origin, name) for name in layer})
+        try:
+            return cls(**values), sources
+        except ValidationError as error:
+            raise SetupError("\n".join(_problem(cls, each, sources) for each in error.errors())) from None
+
+    def describe(self, sources: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """(name, value as text, source) of each setting, in order; secrets masked."""
+        rows = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            rows.append((name, text, sources.get(name, "default")))
+        return rows
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """``host:port`` or ``[v6]:port`` -> host without brackets, port. ValueError when it is neither."""
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        ipaddress.IPv6Address(host)
+    elif ":" in host:
+        raise ValueError("must be host:port; write an IPv6 address in brackets")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > PORT_MAX:
+        raise ValueError(f"must be host:port with a port of 0 to {PORT_MAX}")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it. Any name but ``localhost`` is taken as reachable by others."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_opa_address(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+        return
+    if parts.scheme != "http" or not parts.netloc or "@" in parts.netloc or parts.path.strip("/") or parts.query:
+        raise ValueError("must be http://host:port or unix:///path")
+    split_address(parts.netloc)
+
+
+def _read_file(named: Path | None) -> tuple[Path, dict[str, Any]]:
+    path = named or Path(CONFIG_FILE)
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if named is None:
+            return path, {}
+        raise SetupError(
+            f"{path}: there is no such file; name an existing one with --config, or leave it out"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SetupError(f'{path}: is not TOML: {error}; write lines like: listen = "127.0.0.1:7070"') from None
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be read: {error.strerror}; make it a readable file") from None
+
+
+def _unknown_variables(cls: type[Settings]) -> Iterable[str]:
+    known = {ENV_PREFIX + name.upper() for name in cls.model_fields} | CLIENT_VARIABLES
+    for name in sorted(os.environ):
+        if name.upper().startswith(ENV_PREFIX) and name not in known:
+            hint = _did_you_mean(name[len(ENV_PREFIX) :].lower(), cls.model_fields, ENV_PREFIX)
+            yield f"{name}: no setting has this name; {hint}unset it"
+
+
+def _unknown_keys(cls: type[Settings], path: str, values: Mapping[str, Any]) -> Iterable[str]:
+    for name in values:
+        if name not in cls.model_fields:
+            hint = _did_you_mean(name, cls.model_fields)
+            yield f"{path}: {name}: no setting has this name; {hint}remove it"
+
+
+def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    meant = prefix + close[0].upper() if close and prefix else "".join(close)
+    return f"did you mean {meant}? else " if meant else ""
+
+
+def _source(origin: str, name: str) -> str:
+    if origin == "--":
+        return "--" + name.replace("_", "-")
+    return origin + name.upper() if origin == ENV_PREFIX else origin
+
+
+def _problem(cls: type[Settings], error: ErrorDetails, sources: Mapping[str, str]) -> str:
+    name = str(error["loc"][0])
+    field = cls.model_fields[name]
+    shown = "" if field.annotation is SecretStr else f" {str(error.get('input'))!r}"
+    if error["type"] == "value_error":  # one of ours: says the remedy itself
+        return f"{name} ({sources[name]}):{shown} {error['ctx']['error']}"
+    what = error["msg"].removeprefix("Input ")
+    return f"{name} ({sources[name]}):{shown} {what}; write e.g. {(field.examples or [''])[0]}"

@@ -1,0 +1,239 @@
+"""Settings: precedence, sources, and a clear line for each thing that is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr
+
+from placet.config import Settings, default_rego_dir, is_loopback, split_address
+from placet.core.errors import SetupError
+from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.upper().startswith("PLACET_"):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+def problems(flags: dict[str, object] | None = None, config_file: Path | None = None) -> list[str]:
+    with pytest.raises(SetupError) as caught:
+        Settings.load(flags or {}, config_file)
+    return str(caught.value).splitlines()
+
+
+def test_defaults() -> None:
+    settings, sources = Settings.load({})
+    assert settings.listen == "127.0.0.1:7070"
+    assert settings.database_path == Path(".placet/placet.db")
+    assert settings.keys_dir == Path(".placet/keys")
+    assert settings.bundles_dir == Path(".placet/bundles")
+    assert settings.opa_timeout_ms == OPA_TIMEOUT_MS
+    assert settings.queue_depth_max == QUEUE_DEPTH_MAX
+    assert settings.checkpoint_interval_seconds == CHECKPOINT_INTERVAL_SECONDS
+    assert not settings.unsafe_no_auth
+    assert set(sources.values()) == {"default"}
+    assert set(sources) == set(Settings.model_fields)
+
+
+def test_flag_beats_environment_beats_file_beats_default(
+    empty_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_directory / "placet.toml").write_text(
+        'replica = "file"\nlog_level = "error"\nqueue_depth_max = 7\nreflection = false\n'
+    )
+    monkeypatch.setenv("PLACET_REPLICA", "env")
+    monkeypatch.setenv("PLACET_LOG_LEVEL", "debug")
+    settings, sources = Settings.load({"replica": "flag", "log_format": None})
+    assert (settings.replica, sources["replica"]) == ("flag", "--replica")
+    assert (settings.log_level, sources["log_level"]) == ("debug", "PLACET_LOG_LEVEL")
+    assert (settings.queue_depth_max, sources["queue_depth_max"]) == (7, "placet.toml")
+    assert (settings.reflection, sources["reflection"]) == (False, "placet.toml")
+    assert (settings.log_format, sources["log_format"]) == ("json", "default")
+
+
+def test_construction_reads_neither_environment_nor_file(
+    empty_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_directory / "placet.toml").write_text('replica = "file"\n')
+    monkeypatch.setenv("PLACET_LOG_LEVEL", "debug")
+    settings = Settings(listen="127.0.0.1:0")
+    assert (settings.listen, settings.replica, settings.log_level) == ("127.0.0.1:0", "placet", "info")
+
+
+def test_named_file(tmp_path: Path) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text('replica = "file"\n')
+    settings, sources = Settings.load({}, path)
+    assert (settings.replica, sources["replica"]) == ("file", str(path))
+
+
+def test_rego_dir_is_the_one_here_else_the_shipped_one(empty_directory: Path) -> None:
+    assert default_rego_dir().name == "_rego"
+    assert default_rego_dir().is_absolute()
+    (empty_directory / "rego").mkdir()
+    assert default_rego_dir() == Path("rego")
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ({"listen": "0.0.0.0:7070"}, "listen (--listen): '0.0.0.0:7070' is reachable from other machines"),
+        ({"listen": "example.org:7070"}, "listen (--listen): 'example.org:7070' is reachable from other machines"),
+        ({"metrics_listen": "[::]:9"}, "metrics_listen (--metrics-listen): '[::]:9' is reachable"),
+        ({"listen": ""}, "listen (--listen): '' must be host:port"),
+        ({"listen": "127.0.0.1"}, "listen (--listen): '127.0.0.1' must be host:port"),
+        ({"listen": "127.0.0.1:65536"}, "listen (--listen): '127.0.0.1:65536' must be host:port"),
+        ({"listen": "::1:7070"}, "listen (--listen): '::1:7070' must be host:port; write an IPv6 address in brackets"),
+        ({"listen": "[127.0.0.1]:1"}, "listen (--listen): '[127.0.0.1]:1'"),
+        ({"replica": "a b"}, "replica (--replica): 'a b' must be 1 to 64 characters"),
+        ({"replica": "r" * 65}, "replica (--replica):"),
+        ({"opa_address": "opa:8181"}, "opa_address (--opa-address): 'opa:8181' must be http://host:port"),
+        ({"opa_address": "https://opa:8181"}, "opa_address (--opa-address):"),
+        ({"opa_address": "http://u:p@opa:8181"}, "opa_address (--opa-address):"),
+        ({"opa_address": "http://opa"}, "opa_address (--opa-address): 'http://opa' must be host:port"),
+        ({"opa_address": "unix://x/y"}, "opa_address (--opa-address):"),
+        ({"opa_address": "http://opa:8181/v1"}, "opa_address (--opa-address):"),
+        ({"opa_address": "unix:///s", "opa_path": "/opa"}, "opa_path (--opa-path): '/opa' is for a managed OPA"),
+        ({"opa_expected_revision": "r"}, "opa_expected_revision (--opa-expected-revision): 'r' is for an external OPA"),
+        (
+            {"opa_timeout_ms": 0},
+            "opa_timeout_ms (--opa-timeout-ms): '0' should be greater than or equal to 1; write e.",
+        ),
+        ({"opa_timeout_ms": 60_001}, "opa_timeout_ms (--opa-timeout-ms): '60001' should be less than"),
+        ({"max_policy_age_seconds": -1}, "max_policy_age_seconds (--max-policy-age-seconds): '-1' should be"),
+        ({"queue_depth_max": True}, "queue_depth_max (--queue-depth-max): 'True' must be a whole number"),
+        (
+            {"checkpoint_interval_seconds": "soon"},
+            "checkpoint_interval_seconds (--checkpoint-interval-seconds): 'soon'",
+        ),
+        ({"log_level": "loud"}, "log_level (--log-level): 'loud' should be 'debug', 'info', 'warning' or 'error'"),
+        ({"log_format": "xml"}, "log_format (--log-format): 'xml' should be 'json' or 'text'"),
+        ({"reflection": "maybe"}, "reflection (--reflection): 'maybe' should be a valid boolean"),
+    ],
+)
+def test_wrong_values_name_field_source_and_remedy(flags: dict[str, object], line: str) -> None:
+    found = problems(flags)
+    assert len(found) == 1
+    assert found[0].startswith(line)
+
+
+def test_a_wrong_opa_address_is_not_reported_twice() -> None:
+    assert len(problems({"opa_address": "x", "opa_expected_revision": "r"})) == 1
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.8.9.1:7070", "localhost:1", "[::1]:7070"])
+def test_loopback_needs_no_consent(listen: str) -> None:
+    assert Settings.load({"listen": listen})[0].listen == listen
+
+
+def test_beyond_loopback_with_consent() -> None:
+    settings, _ = Settings.load({"listen": "0.0.0.0:7070", "metrics_listen": "[::]:9090", "unsafe_no_auth": True})
+    assert settings.listen == "0.0.0.0:7070"
+
+
+def test_external_opa() -> None:
+    settings, _ = Settings.load({"opa_address": "unix:///run/opa.sock", "opa_expected_revision": "abc"})
+    assert settings.opa_expected_revision == "abc"
+    assert Settings.load({"opa_address": "http://[::1]:8181"})[0].opa_address == "http://[::1]:8181"
+
+
+def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACET_LISEN", "127.0.0.1:1")
+    monkeypatch.setenv("placet_listen", "127.0.0.1:1")
+    monkeypatch.setenv("PLACET_QQQ", "1")
+    assert problems() == [
+        "PLACET_LISEN: no setting has this name; did you mean PLACET_LISTEN? else unset it",
+        "PLACET_QQQ: no setting has this name; unset it",
+        "placet_listen: no setting has this name; did you mean PLACET_LISTEN? else unset it",
+    ]
+
+
+def test_the_clients_variable_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACET_ADDRESS", "127.0.0.1:1")
+    assert Settings.load({})[0].listen == "127.0.0.1:7070"
+
+
+def test_wrong_variable_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACET_QUEUE_DEPTH_MAX", "many")
+    assert problems()[0].startswith("queue_depth_max (PLACET_QUEUE_DEPTH_MAX): 'many' should be a valid integer")
+
+
+def test_unknown_keys_of_the_file_are_refused(empty_directory: Path) -> None:
+    (empty_directory / "placet.toml").write_text("queue_dept = 3\n[server]\nlisten = 1\n")
+    assert problems() == [
+        "placet.toml: queue_dept: no setting has this name; did you mean queue_depth_max? else remove it",
+        "placet.toml: server: no setting has this name; remove it",
+    ]
+
+
+def test_every_problem_is_reported(empty_directory: Path) -> None:
+    (empty_directory / "placet.toml").write_text('listen = 5\nreplica = ""\nlog_level = "x"\n')
+    found = problems()
+    assert [line.split(" ")[0] for line in found] == ["listen", "replica", "log_level"]
+    assert all("(placet.toml)" in line for line in found)
+
+
+@pytest.mark.parametrize("content", [b"listen = = 1", b"\xff\xfe", b"listen"])
+def test_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    found = problems({}, path)
+    assert len(found) == 1
+    assert found[0].startswith(f"{path}: is not TOML:")
+
+
+def test_named_file_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    assert problems({}, path) == [f"{path}: there is no such file; name an existing one with --config, or leave it out"]
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    assert problems({}, tmp_path)[0].startswith(f"{tmp_path}: cannot be read:")
+
+
+def test_describe_gives_every_setting_once() -> None:
+    settings, sources = Settings.load({"reflection": False})
+    rows = settings.describe(sources)
+    assert [name for name, _, _ in rows] == list(Settings.model_fields)
+    assert ("reflection", "false", "--reflection") in rows
+    assert ("listen", "127.0.0.1:7070", "default") in rows
+
+
+class WithSecret(Settings):
+    token: SecretStr = Field(default=SecretStr(""), min_length=8)
+
+
+def test_secrets_are_masked_when_shown_and_when_wrong() -> None:
+    settings, sources = WithSecret.load({"token": "hunter2hunter2"})
+    assert "hunter2" not in str(settings.describe(sources))
+    with pytest.raises(SetupError) as caught:
+        WithSecret.load({"token": "hunter2"})
+    assert str(caught.value).startswith("token (--token): ")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
+    together = {"opa_expected_revision": {"opa_address": "unix:///s"}}
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert field.examples
+        Settings.load({**together.get(name, {}), name: field.examples[0]})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().listen = "x"  # type: ignore[misc] # that it is refused is the test
+
+
+def test_addresses() -> None:
+    assert split_address("[::1]:80") == ("::1", 80)
+    assert split_address("host:0") == ("host", 0)
+    assert is_loopback("::1")
+    assert not is_loopback("10.0.0.1")
