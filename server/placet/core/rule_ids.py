@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-RULE_ID_PATTERN: Final = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$")
+RULE_ID_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\Z")
 """Upper or lower case, dots or underscores: ``refunds.over_limit``, ``JIRA_WRITE_ALLOWED_TICKETOPS``."""
 
 ENGINE_UNAVAILABLE: Final = "pdp.engine_unavailable"

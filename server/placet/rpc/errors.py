@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from placet.rpc.handlers import Context
+
 DOMAIN: Final = "placet"
 """ErrorInfo.domain of every error."""
 _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
@@ -40,17 +41,23 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
 """Error -> gRPC code, ErrorInfo.reason (stable), and the text that is sent ("" sends the error's own)."""
 
 
-async def refuse(context: grpc.aio.ServicerContext[Message, Message], error: PlacetError) -> NoReturn:
+async def refuse(context: Context, error: PlacetError) -> NoReturn:
     """End the call with the status of the error."""
-    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    await _abort(context, status_of(error))
     raise AssertionError("abort_with_status raises")
 
 
-async def not_found(context: grpc.aio.ServicerContext[Message, Message], what: str) -> NoReturn:
+async def not_found(context: Context, what: str) -> NoReturn:
     """End the call with NOT_FOUND."""
     status = _status(code_pb2.NOT_FOUND, what, [_info("NOT_FOUND")])
-    await context.abort_with_status(rpc_status.to_status(status))
+    await _abort(context, status)
     raise AssertionError("abort_with_status raises")
+
+
+async def _abort(context: Context, status: status_pb2.Status) -> None:
+    """End the call; grpc.aio has no abort_with_status, so its two parts are set here."""
+    rich = rpc_status.to_status(status)
+    await context.abort(rich.code, rich.details, rich.trailing_metadata)
 
 
 def status_of(error: PlacetError) -> status_pb2.Status:

@@ -1,0 +1,269 @@
+"""The one place that picks real things and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import uvloop
+
+from placet import __version__
+from placet.core.limits import SHUTDOWN_SECONDS_MAX
+from placet.core.model import Decision
+from placet.core.policy_status import PolicyEvent, PolicyEventKind
+from placet.core.record_codec import policy_commitment, server_commitment
+from placet.core.records import Commitment, CommitResult, RecordKind
+from placet.opa.binary import find_opa
+from placet.opa.client import OpaClient
+from placet.opa.external import ExternalPolicies
+from placet.opa.generation import Engine
+from placet.opa.http import Address
+from placet.opa.managed import ManagedPolicies, Source
+from placet.opa.tenants import load_agent_policies
+from placet.rpc.audit import AuditService
+from placet.rpc.authorization import AuthorizationService
+from placet.rpc.control import ControlService
+from placet.rpc.server import RpcServer, Services
+from placet.service.batching import Batcher
+from placet.service.decide import Answer, DecisionPoint, Request
+from placet.store.keys import load_or_create_signing_key
+from placet.store.sqlite import SqliteLedger
+from placet.telemetry.log import configure
+from placet.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from structlog.stdlib import BoundLogger
+
+    from placet.config import Settings
+    from placet.core.ports import Clock, Ledger
+
+RPC_GRACE_SECONDS = SHUTDOWN_SECONDS_MAX - 4
+"""What calls under way get at a stop; the rest of the time is for the last commit, the checkpoint and OPA's end."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_us(self) -> int:
+        """Microseconds since the Unix epoch."""
+        return time.time_ns() // 1_000
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+
+class RandomIds:
+    """Ids that sort by time: 12 hex digits of milliseconds, 20 of randomness."""
+
+    def decision_id(self, now_us: int) -> str:
+        """``dec_`` and 32 hex digits."""
+        return f"dec_{now_us // 1_000:012x}{secrets.token_hex(10)}"
+
+
+class Reporter:
+    """Tells log, metrics, health and the trail what happens."""
+
+    def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock) -> None:
+        self.log = log
+        self.metrics = metrics
+        self._clock = clock
+        self.rpc: RpcServer | None = None
+        self.ledger: Ledger | None = None
+
+    def fault(self, fault: BaseException) -> None:
+        """Placet itself failed."""
+        self.metrics.faults.inc()
+        self.log.error("fault", exc_info=fault)
+
+    def engine_failure(self, rule_id: str, cause: str) -> None:
+        """OPA did not answer rightly."""
+        self.metrics.engine_failures.labels(rule_id).inc()
+        self.log.warning("engine failure", rule_id=rule_id, cause=cause)
+
+    async def policy_event(self, event: PolicyEvent) -> None:
+        """Something happened to the policy."""
+        serious = event.kind in {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
+        write = self.log.warning if serious else self.log.info
+        write(f"policy {event.kind}", revision=event.revision, detail=event.detail)
+        match event.kind:
+            case PolicyEventKind.ACTIVATED:
+                self.metrics.reloads.labels("accepted").inc()
+                await self._record(RecordKind.POLICY_ACTIVATED, event)
+                await self._serving(serving=True)
+            case PolicyEventKind.REFUSED:
+                self.metrics.reloads.labels("refused").inc()
+                await self._record(RecordKind.POLICY_REFUSED, event)
+            case PolicyEventKind.ENGINE_RESTARTED:
+                self.metrics.engine_restarts.inc()
+            case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
+                await self._serving(serving=event.kind is PolicyEventKind.READY)
+
+    async def _serving(self, *, serving: bool) -> None:
+        self.metrics.ready.set(int(serving))
+        if self.rpc is not None:
+            await self.rpc.set_serving(serving=serving)
+
+    async def _record(self, kind: RecordKind, event: PolicyEvent) -> None:
+        if self.ledger is not None:
+            commitment = policy_commitment(kind, event.revision, event.detail, self._clock.wall_us())
+            try:
+                await self.ledger.commit([commitment])
+            except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
+                self.fault(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that listens."""
+
+    address: str
+    policies: ManagedPolicies | ExternalPolicies
+    ledger: SqliteLedger
+    metrics: Metrics
+    background: asyncio.Task[None]
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start."""
+    return uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)  # the second signal: at once; what was answered is durable already
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    async with running(settings) as server:
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if server.background.done():
+            server.background.result()
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """A server that listens, until the end of the block: then it drains, commits, signs a checkpoint and stops OPA."""
+    clock = SystemClock()
+    log = configure(settings.log_level, settings.log_format)
+    reporter = Reporter(log, Metrics(), clock)
+    data_dir = Path(settings.data_dir)
+    signing_key = load_or_create_signing_key(data_dir / "keys")
+    ledger = SqliteLedger.open(data_dir / "placet.db", writer=settings.replica, signing_key=signing_key, clock=clock)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(ledger.close)
+        reporter.ledger = ledger
+        await ledger.commit([server_commitment(RecordKind.SERVER_STARTED, __version__, clock.wall_us())])
+        policies = _policies(settings, clock, reporter)
+        stack.push_async_callback(policies.close)
+        await policies.start()
+        if settings.metrics_listen:
+            exporter, _ = reporter.metrics.serve(settings.metrics_listen)
+            stack.callback(exporter.server_close)
+            stack.callback(exporter.shutdown)
+        decisions, refusals = _batchers(settings, clock, policies, ledger, reporter)
+        services = Services(
+            AuthorizationService(decisions, refusals, clock), AuditService(ledger), ControlService(policies)
+        )
+        rpc = RpcServer(services, reporter.fault, reflect=settings.reflection)
+        address = await rpc.start(settings.listen)
+        reporter.rpc = rpc
+        await rpc.set_serving(serving=policies.status().ready)
+        background = asyncio.create_task(_background(policies, ledger, settings, reporter))
+        ready_file = data_dir / "serve.json"
+        ready_file.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
+        log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
+        try:
+            yield Running(address, policies, ledger, reporter.metrics, background)
+        finally:
+            log.info("stopping")
+            ready_file.unlink(missing_ok=True)
+            await rpc.stop(RPC_GRACE_SECONDS)
+            await decisions.close()
+            await refusals.close()
+            background.cancel()
+            await asyncio.wait({background})
+            await ledger.commit([server_commitment(RecordKind.SERVER_STOPPED, __version__, clock.wall_us())])
+            await ledger.checkpoint()
+            log.info("stopped")
+
+
+def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPolicies | ExternalPolicies:
+    timeout_seconds = settings.opa_timeout_ms / 1_000
+    rego_dir = Path(settings.rego_dir)
+    if settings.opa_address:
+        client = OpaClient(
+            Address.parse(settings.opa_address),
+            timeout_seconds=timeout_seconds,
+            expected_revision=settings.opa_expected_revision,
+            on_failure=reporter.engine_failure,
+        )
+        agent_policies = load_agent_policies(rego_dir)
+        return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds)
+    opa = find_opa(settings.opa_path)
+    data_dir = Path(settings.data_dir)
+    engine = Engine(opa.path, data_dir / "opa.log", timeout_seconds, reporter.engine_failure)
+    source = Source(rego_dir, data_dir / "bundles")
+    return ManagedPolicies(source, engine, clock, reporter.policy_event, opa.version)
+
+
+def _batchers(
+    settings: Settings,
+    clock: Clock,
+    policies: ManagedPolicies | ExternalPolicies,
+    ledger: Ledger,
+    reporter: Reporter,
+) -> tuple[Batcher[Request, Answer], Batcher[Commitment, CommitResult]]:
+    point = DecisionPoint(policies, ledger, clock, RandomIds(), settings.max_policy_age_seconds, reporter.fault)
+    metrics = reporter.metrics
+
+    async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
+        answers = await point.decide(requests)
+        now_us = clock.wall_us()
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Decision):
+                metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()
+                metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)
+        return answers
+
+    async def refuse(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        metrics.refused.inc(len(commitments))
+        return await ledger.commit(commitments)
+
+    decisions = Batcher(decide, depth_max=settings.queue_depth_max)
+    metrics.watch_depth(lambda: decisions.depth)
+    return decisions, Batcher(refuse, depth_max=settings.queue_depth_max)
+
+
+async def _background(
+    policies: ManagedPolicies | ExternalPolicies, ledger: SqliteLedger, settings: Settings, reporter: Reporter
+) -> None:
+    async def checkpoints() -> None:
+        while True:
+            await asyncio.sleep(settings.checkpoint_interval_seconds)
+            try:
+                await ledger.checkpoint()
+            except Exception as fault:  # noqa: BLE001 - tried again at the next interval; log and metric tell it
+                reporter.fault(fault)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(policies.run())
+        tasks.create_task(checkpoints())

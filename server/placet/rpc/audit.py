@@ -1,0 +1,112 @@
+"""placet.v1.AuditService."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from placet.core.errors import InvalidRequestError
+from placet.core.event import tool_call_event
+from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.core.records import DecisionQuery
+from placet.rpc.errors import not_found
+from placet.rpc.fields import Fields
+from placet.rpc.handlers import unary
+from placet.rpc.present import EFFECTS, present_recorded, present_report
+from placet.v1 import audit_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from placet.core.ports import Ledger
+    from placet.core.records import RecordedDecision
+    from placet.rpc.handlers import Context
+
+SERVICE = "placet.v1.AuditService"
+_EFFECT_OF: Final = {wire: effect for effect, wire in EFFECTS.items()}
+_EFFECT_OF_NONE: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditService:
+    """Reads the trail."""
+
+    ledger: Ledger
+
+    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+        """Method name -> handler."""
+        return {
+            "QueryDecisions": unary(self.query_decisions, audit_pb2.QueryDecisionsRequest, on_fault),
+            "GetDecision": unary(self.get_decision, audit_pb2.GetDecisionRequest, on_fault),
+            "VerifyAudit": unary(self.verify_audit, audit_pb2.VerifyAuditRequest, on_fault),
+        }
+
+    async def query_decisions(
+        self, message: audit_pb2.QueryDecisionsRequest, _context: Context
+    ) -> audit_pb2.QueryDecisionsResponse:
+        """List recorded decisions, newest first."""
+        page = await self.ledger.query_decisions(_query(message))
+        return audit_pb2.QueryDecisionsResponse(
+            decisions=[_present(recorded) for recorded in page.decisions], next_page_token=page.next_page_token
+        )
+
+    async def get_decision(
+        self, message: audit_pb2.GetDecisionRequest, context: Context
+    ) -> audit_pb2.GetDecisionResponse:
+        """Give one recorded decision."""
+        fields = Fields()
+        fields.tenant("tenant", message.tenant)
+        if not message.decision_id:
+            fields.wrong("decision_id", "is required")
+        _check(fields)
+        recorded = await self.ledger.get_decision(message.tenant, message.decision_id)
+        if recorded is None:
+            await not_found(context, f"tenant {message.tenant} has no decision {message.decision_id[:64]!r}")
+        return audit_pb2.GetDecisionResponse(decision=_present(recorded))
+
+    async def verify_audit(
+        self, _message: audit_pb2.VerifyAuditRequest, _context: Context
+    ) -> audit_pb2.VerifyAuditResponse:
+        """Check the whole trail."""
+        return present_report(await self.ledger.verify())
+
+
+def _query(message: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
+    fields = Fields()
+    fields.tenant("tenant", message.tenant)
+    if not 0 <= message.page_size <= PAGE_SIZE_MAX:
+        fields.wrong("page_size", f"is {message.page_size}; must be 0 to {PAGE_SIZE_MAX}")
+    if message.effect != _EFFECT_OF_NONE and message.effect not in _EFFECT_OF:
+        fields.wrong("effect", f"{message.effect} is not a known effect")
+    _check(fields)
+    return DecisionQuery(
+        tenant=message.tenant,
+        effect=_EFFECT_OF.get(message.effect),
+        rule_id=message.rule_id,
+        tool=message.tool,
+        run_id=message.run_id,
+        user=message.user,
+        agent=message.agent,
+        decided_from_us=_micros(message.decided_from),
+        decided_until_us=_micros(message.decided_until),
+        page_size=message.page_size or PAGE_SIZE_DEFAULT,
+        page_token=message.page_token,
+    )
+
+
+def _check(fields: Fields) -> None:
+    if fields.violations:
+        raise InvalidRequestError(fields.violations)
+
+
+def _micros(time: Timestamp) -> int:
+    return time.seconds * 1_000_000 + time.nanos // 1_000
+
+
+def _present(recorded: RecordedDecision) -> audit_pb2.RecordedDecision:
+    return present_recorded(recorded, orjson.dumps(tool_call_event(recorded)).decode())

@@ -1,0 +1,105 @@
+"""placet.v1.AuthorizationService."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet.core.errors import InvalidRequestError, KeyReusedError
+from placet.core.model import Caller
+from placet.core.record_codec import refused_commitment
+from placet.rpc.fields import tenant_or_nothing
+from placet.rpc.handlers import MALFORMED, unary
+from placet.rpc.parse import parse_batch, parse_request
+from placet.rpc.present import present_decision
+from placet.service.decide import Request
+from placet.v1 import authorization_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import grpc
+
+    from placet.core.model import Decision, Proposal
+    from placet.core.ports import Clock
+    from placet.core.records import Commitment, CommitResult
+    from placet.rpc.handlers import Context
+    from placet.service.batching import Batcher
+    from placet.service.decide import Answer
+
+SERVICE = "placet.v1.AuthorizationService"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationService:
+    """Parses, has it decided, answers. `refusals` records what could not be parsed."""
+
+    decisions: Batcher[Request, Answer]
+    refusals: Batcher[Commitment, CommitResult]
+    clock: Clock
+
+    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+        """Method name -> handler."""
+        return {
+            "Authorize": unary(self.authorize, authorization_pb2.AuthorizeRequest, on_fault, self._malformed),
+            "AuthorizeBatch": unary(
+                self.authorize_batch, authorization_pb2.AuthorizeBatchRequest, on_fault, self._malformed
+            ),
+        }
+
+    async def authorize(
+        self, message: authorization_pb2.AuthorizeRequest, context: Context
+    ) -> authorization_pb2.AuthorizeResponse:
+        """Decide one action."""
+        received_at_us = self.clock.wall_us()
+        try:
+            proposal = parse_request(message, _traceparent(context))
+        except InvalidRequestError as error:
+            await self._refused(message.identity.tenant, error, context)
+            raise
+        [decision] = await self._decide([proposal], received_at_us, context)
+        return authorization_pb2.AuthorizeResponse(decision=present_decision(decision))
+
+    async def authorize_batch(
+        self, message: authorization_pb2.AuthorizeBatchRequest, context: Context
+    ) -> authorization_pb2.AuthorizeBatchResponse:
+        """Decide a plan, in order, in one commit."""
+        received_at_us = self.clock.wall_us()
+        try:
+            proposals = parse_batch(message, _traceparent(context))
+        except InvalidRequestError as error:
+            tenant = message.requests[0].identity.tenant if message.requests else ""
+            await self._refused(tenant, error, context)
+            raise
+        decisions = await self._decide(proposals, received_at_us, context)
+        return authorization_pb2.AuthorizeBatchResponse(decisions=[present_decision(each) for each in decisions])
+
+    async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
+        caller = _caller(context)
+        answers = await self.decisions.submit([Request(each, caller, received_at_us) for each in proposals])
+        decisions: list[Decision] = []
+        for answer in answers:
+            if isinstance(answer, KeyReusedError):
+                raise answer
+            decisions.append(answer)
+        return decisions
+
+    async def _malformed(self, context: Context) -> None:
+        await self._refused("", MALFORMED, context)
+
+    async def _refused(self, tenant: str, error: InvalidRequestError, context: Context) -> None:
+        commitment = refused_commitment(
+            tenant_or_nothing(tenant), error.violations, _caller(context), self.clock.wall_us()
+        )
+        await self.refusals.submit([commitment])
+
+
+def _caller(context: Context) -> Caller:
+    return Caller(peer=context.peer())
+
+
+def _traceparent(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent" and isinstance(value, str):
+            return value
+    return ""

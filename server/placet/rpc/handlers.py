@@ -1,0 +1,50 @@
+"""How a call is taken: bytes parsed here, so that a malformed message is INVALID_ARGUMENT; no inner text ever sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from placet.core.errors import FieldViolation, InvalidRequestError, PlacetError
+from placet.rpc.errors import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+Context = grpc.aio.ServicerContext[Any, Any]
+MALFORMED = InvalidRequestError(
+    [FieldViolation("", "is not a valid message of this method: truncated, or a text that is not UTF-8")]
+)
+
+
+def unary(
+    method: Callable[[Any, Context], Awaitable[Message]],
+    asked: type[Message],
+    on_fault: Callable[[BaseException], None],
+    on_malformed: Callable[[Context], Awaitable[None]] | None = None,
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler that turns what `method` raises into a status; `on_malformed` records what could not be read."""
+
+    async def handle(raw: bytes, context: Context) -> Message:
+        message = asked()
+        try:
+            message.ParseFromString(raw)
+        except DecodeError:
+            if on_malformed is not None:
+                await on_malformed(context)
+            await refuse(context, MALFORMED)
+        try:
+            return await method(message, context)
+        except PlacetError as error:
+            await refuse(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
+            on_fault(fault)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+
+    return grpc.unary_unary_rpc_method_handler(handle, None, lambda reply: reply.SerializeToString())

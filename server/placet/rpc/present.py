@@ -1,0 +1,128 @@
+"""Messages out: values become wire messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from placet.core.model import Effect
+from placet.core.policy_status import EngineMode
+from placet.v1 import audit_pb2, control_pb2, decision_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from placet.core.model import Decision, Finding
+    from placet.core.policy_status import PolicyStatus
+    from placet.core.records import RecordedDecision, VerifyReport
+
+EFFECTS: Final = {
+    Effect.ALLOW: decision_pb2.EFFECT_ALLOW,
+    Effect.DENY: decision_pb2.EFFECT_DENY,
+    Effect.REQUIRE_APPROVAL: decision_pb2.EFFECT_REQUIRE_APPROVAL,
+}
+_MODES: Final = {
+    EngineMode.MANAGED: control_pb2.ENGINE_MODE_MANAGED,
+    EngineMode.EXTERNAL: control_pb2.ENGINE_MODE_EXTERNAL,
+}
+PROBLEMS_MAX: Final = 100
+"""Problems of one answer; the first ones tell what happened."""
+
+
+def present_decision(decision: Decision) -> decision_pb2.Decision:
+    """The decision as it is told to the caller."""
+    message = decision_pb2.Decision(
+        decision_id=decision.decision_id,
+        effect=EFFECTS[decision.effect],
+        rule_id=decision.rule_id,
+        reason=decision.reason,
+        findings=[_finding(finding) for finding in decision.findings],
+        policy_revision=decision.policy_revision,
+        action_digest=decision.action_digest,
+        decided_at=_timestamp(decision.decided_at_us),
+        obligations=[
+            decision_pb2.Obligation(id=obligation.id, details=_struct(obligation.details))
+            for obligation in decision.obligations
+        ],
+    )
+    if decision.approval is not None:
+        message.approval.quorum = decision.approval.quorum
+        message.approval.approver_roles.extend(decision.approval.approver_roles)
+    return message
+
+
+def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.RecordedDecision:
+    """A decision as it stands in the trail."""
+    return audit_pb2.RecordedDecision(
+        decision=present_decision(recorded.decision),
+        tenant=recorded.tenant,
+        event_json=event_json,
+        input_json=recorded.input_json.decode(),
+        replayable=recorded.replayable,
+        not_replayable_reason=recorded.not_replayable_reason,
+        received_at=_timestamp(recorded.decision.received_at_us),
+        caller=recorded.caller,
+        writer=recorded.writer,
+        sequence=recorded.sequence,
+        record_hash=recorded.record_hash,
+        idempotency_key=recorded.idempotency_key,
+    )
+
+
+def present_report(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
+    """What a check of the trail found."""
+    return audit_pb2.VerifyAuditResponse(
+        ok=report.ok,
+        records=report.records,
+        chains=report.chains,
+        checkpoints=report.checkpoints,
+        problems=[
+            audit_pb2.AuditProblem(
+                kind=problem.kind, writer=problem.writer, sequence=problem.sequence, detail=problem.detail
+            )
+            for problem in report.problems[:PROBLEMS_MAX]
+        ],
+    )
+
+
+def present_policy_status(status: PolicyStatus) -> control_pb2.GetPolicyStatusResponse:
+    """The policy status."""
+    return control_pb2.GetPolicyStatusResponse(
+        ready=status.ready,
+        policy_revision=status.revision,
+        loaded_at=_time_or_nothing(status.loaded_at_us),
+        confirmed_at=_time_or_nothing(status.confirmed_at_us),
+        engine_mode=_MODES[status.engine_mode],
+        engine_version=status.engine_version,
+        engine_restarts=status.engine_restarts,
+        tenants=status.tenants,
+        reloads_accepted=status.reloads_accepted,
+        reloads_refused=status.reloads_refused,
+        last_error=status.last_error,
+        last_error_at=_time_or_nothing(status.last_error_at_us),
+    )
+
+
+def _finding(finding: Finding) -> decision_pb2.Finding:
+    return decision_pb2.Finding(
+        effect=EFFECTS[finding.effect],
+        rule_id=finding.rule_id,
+        reason=finding.reason,
+        details=_struct(finding.details) if finding.details else None,
+    )
+
+
+def _struct(value: Mapping[str, Any]) -> Struct:
+    struct = Struct()
+    struct.update(value)
+    return struct
+
+
+def _timestamp(time_us: int) -> Timestamp:
+    return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1_000)
+
+
+def _time_or_nothing(time_us: int) -> Timestamp | None:
+    return _timestamp(time_us) if time_us else None

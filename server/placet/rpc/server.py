@@ -1,0 +1,76 @@
+"""The gRPC server: services, health, reflection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from placet.core.errors import SetupError
+from placet.core.limits import MESSAGE_BYTES_MAX
+from placet.rpc import audit, authorization, control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.so_reuseport", 0),  # two servers on one port would split the callers without a word
+)
+SERVICES: Final = (authorization.SERVICE, audit.SERVICE, control.SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the server offers."""
+
+    authorization: authorization.AuthorizationService
+    audit: audit.AuditService
+    control: control.ControlService
+
+
+class RpcServer:
+    """Listens once started. Health is NOT_SERVING until `set_serving(True)`."""
+
+    def __init__(self, services: Services, on_fault: Callable[[BaseException], None], *, reflect: bool) -> None:
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._health = health.aio.HealthServicer()
+        named = (
+            (authorization.SERVICE, services.authorization),
+            (audit.SERVICE, services.audit),
+            (control.SERVICE, services.control),
+        )
+        self._server.add_generic_rpc_handlers(
+            tuple(grpc.method_handlers_generic_handler(name, each.handlers(on_fault)) for name, each in named)
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if reflect:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, listen: str) -> str:
+        """Listen on ``host:port`` (port 0 takes a free one); the address taken. SetupError when it cannot be had."""
+        await self.set_serving(serving=False)
+        host = listen.rpartition(":")[0]
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            what = f"cannot listen on {listen}: in use, or not an address of this machine"
+            raise SetupError(f"{what}; choose another with --listen") from error
+        await self._server.start()
+        return f"{host}:{port}"
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Tell health watchers whether to send requests here."""
+        state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *SERVICES):
+            await self._health.set(name, state)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, give those under way so long, then cancel them."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)

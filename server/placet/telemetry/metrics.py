@@ -1,0 +1,54 @@
+"""What is counted, in Prometheus' terms. Served on `metrics_listen` when that is set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from placet.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Thread
+    from wsgiref.simple_server import WSGIServer
+
+LATENCY_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """One registry a server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.decisions = Counter(
+            "placet_decisions", "Decisions made, by effect and rule_id", ["effect", "rule_id"], registry=self.registry
+        )
+        self.latency = Histogram(
+            "placet_decision_seconds",
+            "From arrival to the durable decision",
+            buckets=LATENCY_BUCKETS_SECONDS,
+            registry=self.registry,
+        )
+        self.refused = Counter("placet_requests_refused", "Requests that broke the contract", registry=self.registry)
+        self.engine_failures = Counter(
+            "placet_engine_failures", "Queries that OPA did not answer rightly", ["rule_id"], registry=self.registry
+        )
+        self.engine_restarts = Counter("placet_engine_restarts", "Times that OPA was restarted", registry=self.registry)
+        self.reloads = Counter("placet_policy_reloads", "Policy reloads", ["result"], registry=self.registry)
+        self.ready = Gauge("placet_ready", "1 when decisions can be made", registry=self.registry)
+        self.faults = Counter("placet_faults", "Faults of Placet's own", registry=self.registry)
+
+    def watch_depth(self, depth: Callable[[], float]) -> None:
+        """Show how many actions wait."""
+        Gauge("placet_queue_depth", "Actions that wait to be decided", registry=self.registry).set_function(depth)
+
+    def serve(self, listen: str) -> tuple[WSGIServer, Thread]:
+        """Serve ``/metrics`` on ``host:port``; SetupError when the address cannot be had."""
+        host, _, port = listen.rpartition(":")
+        try:
+            return start_http_server(int(port), host, self.registry)
+        except OSError as error:
+            raise SetupError(
+                f"cannot serve metrics on {listen}: {error}; choose another with --metrics-listen"
+            ) from error

@@ -1,0 +1,111 @@
+"""Deny wins; an allow needs an allow finding; the policy's own precedence must be the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from placet.core import rule_ids
+from placet.core.combine import PRECEDENCE, combine, denied_by_pdp
+from placet.core.model import Effect, Finding, NoVerdict, Verdict
+
+FINDINGS = st.lists(
+    st.builds(
+        Finding,
+        effect=st.sampled_from(Effect),
+        rule_id=st.sampled_from(["a.one", "a.two", "B_THREE", "z.nine"]),
+        reason=st.just("why"),
+        details=st.fixed_dictionaries({"quorum": st.integers(1, 5)}),
+    ),
+    max_size=6,
+)
+
+
+def honest(findings: list[Finding]) -> Verdict:
+    """A verdict as main.rego gives it."""
+    for effect in PRECEDENCE:
+        ids = [finding.rule_id for finding in findings if finding.effect is effect]
+        if ids:
+            return Verdict(effect, min(ids), tuple(findings), "rev")
+    return Verdict(Effect.DENY, rule_ids.NO_RULE_MATCHED, (), "rev")
+
+
+@given(FINDINGS)
+def test_precedence(findings: list[Finding]) -> None:
+    outcome = combine(honest(findings))
+    effects = {finding.effect for finding in findings}
+    if Effect.DENY in effects or not effects:
+        assert outcome.effect is Effect.DENY
+    elif Effect.REQUIRE_APPROVAL in effects:
+        assert outcome.effect is Effect.REQUIRE_APPROVAL
+        assert outcome.approval is not None
+    else:
+        assert outcome.effect is Effect.ALLOW
+    assert len(outcome.findings) == len(findings)
+
+
+@given(FINDINGS, st.sampled_from(Effect), st.text(max_size=10))
+def test_an_allow_needs_an_allow_finding_whatever_the_policy_claims(
+    findings: list[Finding], effect: Effect, rule_id: str
+) -> None:
+    outcome = combine(Verdict(effect, rule_id, tuple(findings), "rev"))
+    if outcome.effect is Effect.ALLOW:
+        assert {finding.effect for finding in findings} == {Effect.ALLOW}
+    if (effect, rule_id) != (honest(findings).effect, honest(findings).rule_id):
+        assert (outcome.effect, outcome.rule_id) == (Effect.DENY, rule_ids.ANSWER_INVALID)
+
+
+def test_no_finding_is_a_deny_of_its_own() -> None:
+    outcome = combine(Verdict(Effect.DENY, rule_ids.NO_RULE_MATCHED, (), "rev"))
+    assert (outcome.effect, outcome.rule_id) == (Effect.DENY, "pdp.no_rule_matched")
+
+
+def test_an_allow_without_findings_is_not_believed() -> None:
+    outcome = combine(Verdict(Effect.ALLOW, "a.one", (), "rev"))
+    assert (outcome.effect, outcome.rule_id) == (Effect.DENY, "pdp.answer_invalid")
+
+
+@pytest.mark.parametrize("rule_id", sorted(rule_ids.REASONS))
+def test_each_way_of_not_deciding_is_a_deny_with_a_reason(rule_id: str) -> None:
+    outcome = combine(NoVerdict(rule_id, "cause"))
+    assert (outcome.effect, outcome.rule_id) == (Effect.DENY, rule_id)
+    assert outcome.reason
+    assert denied_by_pdp(rule_id) == outcome
+
+
+def approval_of(*details: dict[str, Any]) -> Any:
+    findings = [Finding(Effect.REQUIRE_APPROVAL, f"r.n{index}", "why", each) for index, each in enumerate(details)]
+    outcome = combine(honest(findings))
+    return outcome.approval or outcome.rule_id
+
+
+def test_an_approval_satisfies_every_finding() -> None:
+    assert approval_of({}).quorum == 1
+    both = approval_of({"quorum": 2, "approver_roles": ["b", "a"]}, {"approver_roles": ["a", "b", "c"]})
+    assert (both.quorum, both.approver_roles) == (2, ("a", "b"))
+    anyone = approval_of({"approver_roles": []}, {"approver_roles": ["lead"]})
+    assert anyone.approver_roles == ("lead",)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"quorum": 0},
+        {"quorum": True},
+        {"quorum": "2"},
+        {"quorum": 1.5},
+        {"approver_roles": "lead"},
+        {"approver_roles": [""]},
+        {"approver_roles": [1]},
+        {"approver_roles": None},
+    ],
+)
+def test_an_approval_that_cannot_be_read_is_a_deny(details: dict[str, Any]) -> None:
+    assert approval_of(details) == "pdp.answer_invalid"
+
+
+def test_approvals_that_nobody_can_give_are_a_deny() -> None:
+    assert approval_of({"approver_roles": ["a"]}, {"approver_roles": ["b"]}) == "pdp.answer_invalid"

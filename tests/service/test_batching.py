@@ -1,0 +1,129 @@
+"""Batches form from what waits; nobody is lost, bounded queues refuse at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.core.errors import OverloadedError, ShuttingDownError
+from placet.core.limits import PIPELINE_ACTIONS_MAX
+from placet.service.batching import Batcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Work:
+    """Doubles numbers, one batch at a time, when the gate is open."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        await self.gate.wait()
+        if -1 in items:
+            raise RuntimeError("cannot")
+        return [2 * item for item in items]
+
+
+async def start(batcher: Batcher[int, int], *groups: Sequence[int]) -> list[asyncio.Task[Sequence[int]]]:
+    """Submit one group after the other; the batcher sees each before the next."""
+    tasks = []
+    for group in groups:
+        tasks.append(asyncio.create_task(batcher.submit(group)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_lone_request_waits_for_nobody() -> None:
+    work = Work()
+    assert await Batcher(work, depth_max=10).submit([3]) == [6]
+    assert work.batches == [[3]]
+
+
+async def test_what_arrived_meanwhile_goes_together_in_order() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=10)
+    tasks = await start(batcher, [1], [2, 3], [4])
+    assert batcher.depth == 3
+    work.gate.set()
+    assert [await task for task in tasks] == [[2], [4, 6], [8]]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_group_is_never_split() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=1_000)
+    most = [0] * (PIPELINE_ACTIONS_MAX - 1)
+    tasks = await start(batcher, [1], most, [2, 3], [4])
+    work.gate.set()
+    await asyncio.gather(*tasks)
+    assert [len(batch) for batch in work.batches] == [1, len(most), 3]
+
+
+async def test_overload_is_refused_at_once_and_nothing_is_lost() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=2)
+    tasks = await start(batcher, [1], [2], [3])
+    with pytest.raises(OverloadedError) as refused:
+        await batcher.submit([4])
+    assert refused.value.retry_after_ms > 0
+    work.gate.set()
+    assert [await task for task in tasks] == [[2], [4], [6]]
+
+
+async def test_an_error_reaches_every_caller_of_the_batch_and_no_other() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=10)
+    tasks = await start(batcher, [1], [-1], [2])
+    work.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[0] == [2]
+    assert [type(result) for result in results[1:]] == [RuntimeError, RuntimeError]
+    assert await batcher.submit([5]) == [10]
+
+
+async def test_a_caller_that_is_gone_does_not_stop_the_others() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=10)
+    first, second, third = await start(batcher, [1], [2], [3])
+    first.cancel()
+    second.cancel()
+    work.gate.set()
+    assert await third == [6]
+    assert work.batches == [[1], [2, 3]]
+
+
+async def test_close_finishes_what_waits_and_takes_nothing_new() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=10)
+    tasks = await start(batcher, [1], [2])
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0)
+    with pytest.raises(ShuttingDownError):
+        await batcher.submit([3])
+    work.gate.set()
+    await closing
+    assert [task.result() for task in tasks] == [[2], [4]]
+
+
+async def test_lanes_run_side_by_side() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=10, lanes=2)
+    tasks = await start(batcher, [1], [2], [3])
+    assert work.batches == [[1], [2]]
+    work.gate.set()
+    assert [await task for task in tasks] == [[2], [4], [6]]
