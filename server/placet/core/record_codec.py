@@ -74,7 +74,7 @@ def decision_commitment(
         recorded_at_us=decision.decided_at_us,
         fields=fields,
         parts={INPUT: input_json, DECISION: _decision_part(decision)},
-        index=Index(effect=fields["effect"], rule_id=decision.rule_id, tool=proposal.action.tool, **who),
+        index=Index(effect=decision.effect.value, rule_id=decision.rule_id, tool=proposal.action.tool, **who),
         decision=decision,
         idempotency=Idempotency(caller.name, proposal.idempotency_key, proposal.request_digest),
     )
