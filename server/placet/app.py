@@ -9,7 +9,6 @@ import secrets
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -19,15 +18,19 @@ from placet import __version__
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.model import Decision
 from placet.core.policy_status import PolicyEvent, PolicyEventKind
-from placet.core.record_codec import policy_commitment, server_commitment
-from placet.core.records import Commitment, CommitResult, RecordKind
+from placet.core.record_codec import (
+    policy_activated_commitment,
+    policy_refused_commitment,
+    server_started_commitment,
+    server_stopped_commitment,
+)
 from placet.opa.binary import find_opa
 from placet.opa.client import OpaClient
 from placet.opa.external import ExternalPolicies
 from placet.opa.generation import Engine
 from placet.opa.http import Address
 from placet.opa.managed import ManagedPolicies, Source
-from placet.opa.tenants import load_agent_policies
+from placet.opa.tenants import read_tenants
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
     from placet.config import Settings
     from placet.core.ports import Clock, Ledger
+    from placet.core.records import Commitment, CommitResult
 
 RPC_GRACE_SECONDS = SHUTDOWN_SECONDS_MAX - 4
 """What calls under way get at a stop; the rest of the time is for the last commit, the checkpoint and OPA's end."""
@@ -96,14 +100,17 @@ class Reporter:
         serious = event.kind in {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
         write = self.log.warning if serious else self.log.info
         write(f"policy {event.kind}", revision=event.revision, detail=event.detail)
+        now_us = self._clock.wall_us()
         match event.kind:
             case PolicyEventKind.ACTIVATED:
                 self.metrics.reloads.labels("accepted").inc()
-                await self._record(RecordKind.POLICY_ACTIVATED, event)
+                await self._record(
+                    policy_activated_commitment(event.revision, event.engine_version, event.tenants, now_us)
+                )
                 await self._serving(serving=True)
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
-                await self._record(RecordKind.POLICY_REFUSED, event)
+                await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
             case PolicyEventKind.ENGINE_RESTARTED:
                 self.metrics.engine_restarts.inc()
             case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
@@ -114,9 +121,8 @@ class Reporter:
         if self.rpc is not None:
             await self.rpc.set_serving(serving=serving)
 
-    async def _record(self, kind: RecordKind, event: PolicyEvent) -> None:
+    async def _record(self, commitment: Commitment) -> None:
         if self.ledger is not None:
-            commitment = policy_commitment(kind, event.revision, event.detail, self._clock.wall_us())
             try:
                 await self.ledger.commit([commitment])
             except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
@@ -165,13 +171,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     clock = SystemClock()
     log = configure(settings.log_level, settings.log_format)
     reporter = Reporter(log, Metrics(), clock)
-    data_dir = Path(settings.data_dir)
+    data_dir = settings.data_dir
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     signing_key = load_or_create_signing_key(data_dir / "keys")
     ledger = SqliteLedger.open(data_dir / "placet.db", writer=settings.replica, signing_key=signing_key, clock=clock)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(ledger.close)
         reporter.ledger = ledger
-        await ledger.commit([server_commitment(RecordKind.SERVER_STARTED, __version__, clock.wall_us())])
+        await ledger.commit([server_started_commitment(__version__, signing_key.key_id, clock.wall_us())])
         policies = _policies(settings, clock, reporter)
         stack.push_async_callback(policies.close)
         await policies.start()
@@ -201,14 +208,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             await refusals.close()
             background.cancel()
             await asyncio.wait({background})
-            await ledger.commit([server_commitment(RecordKind.SERVER_STOPPED, __version__, clock.wall_us())])
+            await ledger.commit([server_stopped_commitment(__version__, "stopped", clock.wall_us())])
             await ledger.checkpoint()
             log.info("stopped")
 
 
 def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPolicies | ExternalPolicies:
     timeout_seconds = settings.opa_timeout_ms / 1_000
-    rego_dir = Path(settings.rego_dir)
+    rego_dir = settings.rego_dir
     if settings.opa_address:
         client = OpaClient(
             Address.parse(settings.opa_address),
@@ -216,10 +223,10 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
             expected_revision=settings.opa_expected_revision,
             on_failure=reporter.engine_failure,
         )
-        agent_policies = load_agent_policies(rego_dir)
+        agent_policies = read_tenants(rego_dir)
         return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds)
     opa = find_opa(settings.opa_path)
-    data_dir = Path(settings.data_dir)
+    data_dir = settings.data_dir
     engine = Engine(opa.path, data_dir / "opa.log", timeout_seconds, reporter.engine_failure)
     source = Source(rego_dir, data_dir / "bundles")
     return ManagedPolicies(source, engine, clock, reporter.policy_event, opa.version)

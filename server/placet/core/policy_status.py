@@ -43,8 +43,10 @@ class PolicyEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyEvent:
-    """Something that happened to the policy; `detail` is for people."""
+    """Something that happened to the policy: the revision served after it; `detail` is for people."""
 
     kind: PolicyEventKind
     revision: str = ""
     detail: str = ""
+    engine_version: str = ""
+    tenants: int = 0

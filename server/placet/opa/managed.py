@@ -175,7 +175,9 @@ class ManagedPolicies:
             await self._tell(PolicyEventKind.READY)
 
     async def _tell(self, kind: PolicyEventKind, detail: str = "") -> None:
-        await self._listener(PolicyEvent(kind, self._status.revision, detail))
+        status = self._status
+        event = PolicyEvent(kind, status.revision, detail, status.engine_version, len(status.tenants))
+        await self._listener(event)
 
 
 async def _ended_within(generation: Generation, seconds: float) -> bool:

@@ -55,7 +55,7 @@ class AuthorizationService:
         try:
             proposal = parse_request(message, _traceparent(context))
         except InvalidRequestError as error:
-            await self._refused(message.identity.tenant, error, context)
+            await self._refused("Authorize", message.identity.tenant, error, context)
             raise
         [decision] = await self._decide([proposal], received_at_us, context)
         return authorization_pb2.AuthorizeResponse(decision=present_decision(decision))
@@ -69,7 +69,7 @@ class AuthorizationService:
             proposals = parse_batch(message, _traceparent(context))
         except InvalidRequestError as error:
             tenant = message.requests[0].identity.tenant if message.requests else ""
-            await self._refused(tenant, error, context)
+            await self._refused("AuthorizeBatch", tenant, error, context)
             raise
         decisions = await self._decide(proposals, received_at_us, context)
         return authorization_pb2.AuthorizeBatchResponse(decisions=[present_decision(each) for each in decisions])
@@ -85,11 +85,12 @@ class AuthorizationService:
         return decisions
 
     async def _malformed(self, context: Context) -> None:
-        await self._refused("", MALFORMED, context)
+        await self._refused("", "", MALFORMED, context)
 
-    async def _refused(self, tenant: str, error: InvalidRequestError, context: Context) -> None:
+    async def _refused(self, method: str, tenant: str, error: InvalidRequestError, context: Context) -> None:
+        """Record that a request was refused; `method` and `tenant` are "" when they could not be read."""
         commitment = refused_commitment(
-            tenant_or_nothing(tenant), error.violations, _caller(context), self.clock.wall_us()
+            tenant_or_nothing(tenant), _caller(context), method, error.violations, self.clock.wall_us()
         )
         await self.refusals.submit([commitment])
 

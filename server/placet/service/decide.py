@@ -14,7 +14,7 @@ Whatever fails on the way to step 4 is a recorded deny with a `pdp.*` rule_id. W
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
@@ -25,7 +25,7 @@ from placet.core.model import Decision, NoVerdict, ToolClass
 from placet.core.policy_input import policy_input
 from placet.core.record_codec import decision_commitment
 from placet.core.records import KeyReused, Repeated
-from placet.service.redaction import redacted_input
+from placet.service.redaction import redacted_decision, redacted_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,10 +133,17 @@ class DecisionPoint:
             decided_at_us=decided_at_us,
             approval=outcome.approval,
         )
-        stored = redacted_input(facts.policy_input(request), facts.agent_policy(request), request.proposal.action.tool)
-        return decision_commitment(
-            decision, request.proposal, request.caller, stored.document, stored.replayable, stored.why_not
+        agent_policy = facts.agent_policy(request)
+        stored = redacted_input(facts.policy_input(request), agent_policy, request.proposal.action.tool)
+        commitment = decision_commitment(
+            redacted_decision(decision, agent_policy),
+            request.proposal,
+            request.caller,
+            stored.document,
+            stored.replayable,
+            stored.why_not,
         )
+        return replace(commitment, decision=decision)
 
 
 def _answer(commitment: Commitment, result: CommitResult) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -11,6 +11,7 @@ from placet.core.redact import redact_params
 
 if TYPE_CHECKING:
     from placet.core.agent_policy import AgentPolicy
+    from placet.core.model import Decision
 
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
 NOT_SCREENED: Final = frozenset({"identity", "facts", "now"})
@@ -41,3 +42,13 @@ def redacted_input(seen: bytes, agent_policy: AgentPolicy | None, tool: str) -> 
     if not changed:
         return StoredInput(seen)
     return StoredInput(orjson.dumps({**said, **redacted}, option=orjson.OPT_SORT_KEYS), REDACTED)
+
+
+def redacted_decision(decision: Decision, agent_policy: AgentPolicy | None) -> Decision:
+    """The decision as it is stored: a rule may have put what it saw into its finding's details."""
+    if not any(finding.details for finding in decision.findings):
+        return decision
+    if agent_policy is not None and not agent_policy.redact:
+        return decision
+    findings = tuple(replace(each, details=redact_params(dict(each.details), ())[0]) for each in decision.findings)
+    return replace(decision, findings=findings)
