@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.json_format import Error as JsonFormatError
 from google.protobuf.json_format import MessageToDict
 
-from placet.core.canonical import NotCanonicalError, canonical, digest, parse_object
+from placet.core.canonical import canonical, digest, parse_object
 from placet.core.currency import EXPONENTS
 from placet.core.errors import FieldViolation, InvalidRequestError
 from placet.core.limits import (
@@ -116,7 +116,7 @@ def _params(fields: Fields, message: action_pb2.Action) -> bytes:
         if form == "params_json":
             return canonical(parse_object(message.params_json))
         params = canonical(MessageToDict(message.params_struct))
-    except (NotCanonicalError, JsonFormatError) as error:
+    except (ValueError, JsonFormatError) as error:  # a NotCanonicalError is a ValueError
         fields.wrong(f"action.{form}", str(error))
         return b"{}"
     if len(params) > PARAMS_BYTES_MAX:
