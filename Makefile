@@ -1,0 +1,92 @@
+# Every word that a person or CI types. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that Placet runs on; `make setup PYTHON=...` takes another.
+ifndef PYTHON
+PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do "$$each" -c 'import sys; \
+	sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$each" && break; done)
+endif
+export PYTHON
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo docs soak lock clean \
+	venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
+
+help: ## Print every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Make .venv and bring the pinned tools (quick when nothing changed)
+	@$(MAKE) --jobs=3 venv tool-opa tool-regal
+	@ln -sfn ../../.tools/bin/opa $(BIN)/opa
+
+run: setup ## Start everything, replay the demonstration, stay up
+	@$(BIN)/placet demo
+
+demo: setup ## Like run, but exit when the demonstration has been replayed
+	@$(BIN)/placet demo --exit
+
+test: setup tool-opa-static ## Run all tests but the soak
+	@$(RUN) pytest --numprocesses=2 --dist=loadgroup
+
+check: setup lint types proto-check rego test ## Everything that must hold before a commit
+
+fmt: setup ## Format Python, protos and Rego
+	@$(RUN) ruff check --fix-only --quiet
+	@$(RUN) ruff format
+	@$(BIN)/buf format --write proto
+	@.tools/bin/opa fmt --write rego
+
+lint: setup need-shellcheck ## Check style, imports between rooms, shell
+	@$(RUN) ruff format --check
+	@$(RUN) ruff check
+	@$(BIN)/lint-imports
+	@shellcheck $(SHELL_FILES)
+
+types: setup ## Check types
+	@$(RUN) mypy
+
+proto: setup ## Generate server/placet/v1 from proto
+	@deploy/tools/proto.sh generate
+
+proto-check: setup ## Check the protos: style, form, compatibility, generated code
+	@$(BIN)/buf lint proto
+	@$(BIN)/buf format --diff --exit-code proto
+	@deploy/tools/proto.sh breaking
+	@deploy/tools/proto.sh drift
+
+rego: setup ## Check and test the policies
+	@$(BIN)/placet policy check
+
+bench: setup tool-ghz ## Measure, as ratios within one run
+	@$(RUN) tests.bench
+
+docs: setup ## Test that the documents say what is true
+	@$(RUN) pytest tests/docs
+
+soak: setup ## The tests with heavy counts
+	@$(RUN) pytest -m soak --timeout=3600
+
+lock: setup ## Write the lock files anew
+	@deploy/tools/lock.sh
+
+clean: ## Remove what setup, tests and builds made
+	@rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist
+	@find server tests deploy -name __pycache__ -prune -exec rm -rf {} +
+
+venv: need-python
+	@$(PYTHON) deploy/tools/environment.py
+
+tool-opa tool-opa-static tool-regal tool-ghz: need-python
+	@$(PYTHON) deploy/tools/fetch.py $(@:tool-%=%)
+
+need-python:
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 to 3.13 found. Remedy: install one (Debian 12: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+
+need-shellcheck:
+	@command -v shellcheck >/dev/null || { echo "lint: no shellcheck. Remedy: apt-get install shellcheck" >&2; exit 1; }
