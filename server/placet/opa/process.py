@@ -20,7 +20,7 @@ GOMAXPROCS: Final = 2
 GOMEMLIMIT: Final = "512MiB"
 """Soft limit of OPA's heap: policy data is small, and a leak must not take the host."""
 STOP_SECONDS_MAX: Final = 2.0
-STDERR_TAIL_BYTES: Final = 2_000
+LAST_WORDS_BYTES: Final = 2_000
 
 # The child asks the kernel for SIGKILL when its parent's thread ends, also by kill -9, then becomes OPA. A preexec_fn
 # would run Python between fork and exec of a process full of threads.
@@ -28,17 +28,17 @@ _LAUNCH: Final = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0 or os.getppid() != int(sys.argv[1]):
     sys.exit("placet: the parent is gone or prctl(PR_SET_PDEATHSIG) failed")
-os.execv(sys.argv[2], sys.argv[2:])
+os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAXPROCS", "GOMEMLIMIT")})
 """
 
 
 class OpaProcess:
     """One running OPA. Start it from the main thread: the kernel ties its life to the thread that started it."""
 
-    def __init__(self, child: subprocess.Popen[bytes], folder: Path, stderr: Path) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
         self._child = child
         self._folder = folder
-        self._stderr = stderr
+        self._log = log
         self._ended = asyncio.Event()
         self._pidfd = os.pidfd_open(child.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
@@ -51,8 +51,8 @@ class OpaProcess:
             "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
             "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet", "--bundle", str(bundle),
         ]  # fmt: skip
-        with log.open("ab") as stderr:
-            child = _spawn([str(opa), *arguments], stderr)
+        with log.open("ab") as output:
+            child = _spawn([str(opa), *arguments], output)
         return cls(child, folder, log)
 
     @property
@@ -73,9 +73,9 @@ class OpaProcess:
     async def wait(self) -> str:
         """Wait until it ends; how it ended, with the last it said."""
         await self._ended.wait()
-        with self._stderr.open("rb") as stderr:
-            stderr.seek(max(0, self._stderr.stat().st_size - STDERR_TAIL_BYTES))
-            said = stderr.read().decode(errors="replace").strip()
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - LAST_WORDS_BYTES))
+            said = log.read().decode(errors="replace").strip()
         return f"exit status {self._child.returncode}; last words: {said or 'none'}"
 
     async def stop(self) -> None:
@@ -97,14 +97,14 @@ class OpaProcess:
         self._ended.set()
 
 
-def _spawn(command: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
     try:
         return subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
             launch,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            stdout=log,
+            stderr=log,
             env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT},
             process_group=0,
         )

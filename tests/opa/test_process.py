@@ -1,0 +1,127 @@
+"""OPA as a child: private, supervised, never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from placet.core.errors import PolicyInvalidError, SetupError
+from placet.core.model import NoVerdict, Verdict
+from placet.opa.generation import Engine, Generation
+from placet.opa.process import OpaProcess
+
+if TYPE_CHECKING:
+    from placet.opa.bundle import Bundle
+
+PARENT = """
+import asyncio, sys, time
+from pathlib import Path
+from placet.opa.process import OpaProcess
+
+async def main():
+    process = OpaProcess.start(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    while not Path(process.address.socket).exists():
+        await asyncio.sleep(0.01)
+    print(process.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def engine_of(opa: Path, log: Path) -> Engine:
+    return Engine(opa, log, 0.25, lambda _rule_id, _cause: None)
+
+
+async def started(opa: Path, bundle: Bundle, tmp_path: Path) -> Generation:
+    return await Generation.start(bundle, engine_of(opa, tmp_path / "opa.log"), 0.0)
+
+
+async def test_it_answers_and_leaves_nothing_behind(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    generation = await started(opa, tiny_bundle, tmp_path)
+    socket = Path(generation.process.address.socket)
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+    [verdict] = await generation.evaluate([b"{}"])
+    assert isinstance(verdict, Verdict)
+    child = psutil.Process(generation.process.pid)
+    assert child.environ() == {"GOMAXPROCS": "2", "GOMEMLIMIT": "512MiB"}
+    assert os.getpgid(child.pid) == child.pid
+    await generation.stop()
+    assert not child.is_running()
+    assert not socket.parent.exists()
+
+
+async def test_killed_it_is_replaced_at_the_same_revision(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    generation = await started(opa, tiny_bundle, tmp_path)
+    os.kill(generation.process.pid, signal.SIGKILL)
+    assert "exit status -9" in await asyncio.wait_for(generation.process.wait(), 5)
+    [verdict] = await generation.evaluate([b"{}"])
+    assert isinstance(verdict, NoVerdict)
+    assert verdict.rule_id == "pdp.engine_unavailable"
+    assert await generation.restart() == ""
+    [verdict] = await generation.evaluate([b"{}"])
+    assert isinstance(verdict, Verdict)
+    await generation.stop()
+
+
+async def test_stopped_it_times_out_and_can_still_be_ended(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    generation = await started(opa, tiny_bundle, tmp_path)
+    os.kill(generation.process.pid, signal.SIGSTOP)
+    [verdict] = await generation.evaluate([b"{}"])
+    assert isinstance(verdict, NoVerdict)
+    assert verdict.rule_id == "pdp.engine_timeout"
+    assert (await generation.canary_fault()).startswith("pdp.engine_timeout")
+    await generation.stop()
+    assert not generation.process.running
+
+
+async def test_a_retired_generation_does_not_come_back(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    generation = await started(opa, tiny_bundle, tmp_path)
+    await generation.stop()
+    assert "took over" in await generation.restart()
+    assert not generation.process.running
+
+
+async def test_its_last_words_are_kept(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    tiny_bundle.path.write_bytes(b"not a bundle")
+    with pytest.raises(PolicyInvalidError, match="exit status 1; last words: .*"):
+        await started(opa, tiny_bundle, tmp_path)
+    assert (tmp_path / "opa.log").read_text()
+
+
+async def test_a_program_that_is_gone(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(PolicyInvalidError, match="does not serve the bundle"):
+        await started(tmp_path / "no-opa", tiny_bundle, tmp_path)
+
+
+def test_no_python_to_start_it_with(
+    tiny_bundle: Bundle, opa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(SetupError, match="cannot start OPA"):
+        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_dies_with_its_parent(number: signal.Signals, opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(opa), str(tiny_bundle.path), str(tmp_path / "opa.log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert child.is_running()
+        parent.send_signal(number)
+        parent.wait(5)
+    until = time.monotonic() + 5
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "OPA outlived its parent"
+        time.sleep(0.01)
