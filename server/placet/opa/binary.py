@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,14 +19,22 @@ _VERSION_TIMEOUT_SECONDS: Final = 10.0
 _MODULE: Final = "github.com/open-policy-agent/opa"
 
 
+@dataclass(frozen=True, slots=True)
+class Opa:
+    """An OPA that may be run."""
+
+    path: Path
+    version: str
+
+
 @cache
 def opa_version() -> str:
     """The version of OPA that Placet is tested with; no other is run."""
     return files("placet.opa").joinpath("OPA_VERSION").read_text(encoding="utf-8").strip()
 
 
-def find_opa(setting: Path | None = None) -> Path:
-    """Find OPA: the setting, else `.tools/bin/opa`, else PATH.
+def find_opa(setting: str | Path = "") -> Opa:
+    """Find OPA: the setting if there is one, else `.tools/bin/opa`, else PATH.
 
     Raises SetupError, in one line with the remedy, when there is none or it is of another version.
     """
@@ -39,13 +48,13 @@ def find_opa(setting: Path | None = None) -> Path:
     found = version_of(path)
     if found != wanted:
         raise SetupError(f"{path}: is OPA {found or 'of no readable version'}, not {wanted}; {remedy}")
-    return path
+    return Opa(path, found)
 
 
-def find_regal(setting: Path | None = None) -> Path | None:
+def find_regal(setting: str | Path = "") -> Path | None:
     """Find Regal likewise; None when it is not installed. Raises SetupError when the setting names no program."""
     path = _find("regal", setting)
-    if setting is not None and not is_executable(setting):
+    if setting and (path is None or not is_executable(path)):
         raise SetupError(f"{setting}: no such program; run `make setup`")
     return path
 
@@ -57,9 +66,9 @@ def version_of(opa: Path) -> str:
     return found.group(1) if found and told.code == 0 else ""
 
 
-def _find(name: str, setting: Path | None) -> Path | None:
-    if setting is not None:
-        return setting.absolute()
+def _find(name: str, setting: str | Path) -> Path | None:
+    if setting:
+        return Path(setting).absolute()
     repository = Path(__file__).resolve().parents[3]
     for folder in (Path.cwd(), repository):
         candidate = folder / TOOLS / name

@@ -27,7 +27,7 @@ MISSPELT_MIN: Final = 0.75
 """Likeness above which a new key is taken for a misspelling: `form` for `from`, but not `AUD` for `USD`."""
 
 
-def read_tenants(rego_dir: Path) -> Mapping[str, AgentPolicy]:
+def load_agent_policies(rego_dir: Path) -> Mapping[str, AgentPolicy]:
     """Read every tenant's agent_policy, by tenant. Raises PolicyInvalidError with all that is wrong."""
     return parse_tenants(read_tree(rego_dir))
 

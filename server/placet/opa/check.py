@@ -1,0 +1,128 @@
+"""All that ``placet policy check`` looks at, step by step, and the part of it that must pass before policy is served.
+
+| step      | what                                                                     | before serving |
+|-----------|--------------------------------------------------------------------------|----------------|
+| files     | the tree is complete and readable, data is exact, nothing lies unread     | yes            |
+| tenants   | every agent_policy is valid and fits the packs that it configures         | yes            |
+| compile   | capabilities forbid what they must; ``opa check --strict --schema``       | yes            |
+| rules     | package = folder, METADATA with title and unique rule_id, no misspelt set | yes            |
+| values    | OPA can use every params_schema and destination pattern                   | yes            |
+| tests     | ``opa test``: all pass, none skipped, every line of every module reached  | no             |
+| format    | ``opa fmt``                                                               | no             |
+| lint      | ``regal lint``                                                            | no             |
+
+What only shows quality (the last three) is for CI: a server must be able to take an urgent policy whose tests lag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.core.errors import PolicyInvalidError, Problem
+from placet.opa.compiling import capabilities_problems, compile_problems
+from placet.opa.linting import format_problems, lint_problems
+from placet.opa.modules import parse_modules
+from placet.opa.rule_checks import rule_problems
+from placet.opa.staging import staged
+from placet.opa.tenants import parse_tenants
+from placet.opa.testing import COVERAGE_PERCENT, run_tests
+from placet.opa.tree import PolicyTree, read_tree
+from placet.opa.values import value_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from placet.core.agent_policy import AgentPolicy
+
+STEPS: Final = ("files", "tenants", "compile", "rules", "values", "tests", "format", "lint")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what it found, or why it could not be taken (`skipped`). `detail` says what was seen."""
+
+    name: str
+    problems: tuple[Problem, ...] = ()
+    skipped: str = ""
+    detail: str = ""
+
+
+def check(
+    rego_dir: Path,
+    opa: Path,
+    regal: Path | None,
+    *,
+    skip_lint: bool = False,
+    coverage_percent_min: float = COVERAGE_PERCENT,
+) -> tuple[Step, ...]:
+    """Take every step that can be taken; policy is good when no step has problems.
+
+    Raises SetupError when OPA or Regal cannot be run at all.
+    """
+    try:
+        tree = read_tree(rego_dir)
+    except PolicyInvalidError as error:
+        rest = (Step(name, skipped="the files must be mended first") for name in STEPS[1:])
+        return (Step("files", error.problems), *rest)
+    files = f"{len(tree.modules)} modules, {len(tree.tests)} test files, {len(tree.tenants)} tenants"
+    tenants, policies = _tenants(tree)
+    with staged(tree, tests=True) as stage:
+        compiled = _step("compile", _compile(tree, stage, opa))
+        return (
+            Step("files", detail=files),
+            tenants,
+            compiled,
+            _after(compiled, "rules", lambda: Step("rules", _rules(tree, stage, opa))),
+            _after(tenants, "values", lambda: _step("values", value_problems(tree, policies, opa))),
+            _after(compiled, "tests", lambda: _tests(tree, stage, opa, coverage_percent_min)),
+            _after(compiled, "format", lambda: _step("format", format_problems(tree, stage, opa))),
+            _lint(tree, regal, skip_lint=skip_lint),
+        )
+
+
+def serving_problems(
+    tree: PolicyTree, policies: Mapping[str, AgentPolicy], stage: Path, opa: Path
+) -> tuple[Problem, ...]:
+    """What forbids serving the staged tree, whose files and tenants are read already."""
+    return tuple(_compile(tree, stage, opa)) or _rules(tree, stage, opa) or tuple(value_problems(tree, policies, opa))
+
+
+def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
+    try:
+        return Step("tenants"), parse_tenants(tree)
+    except PolicyInvalidError as error:
+        return Step("tenants", error.problems), {}
+
+
+def _compile(tree: PolicyTree, stage: Path, opa: Path) -> list[Problem]:
+    return [*capabilities_problems(tree), *compile_problems(tree, stage, opa)]
+
+
+def _rules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Problem, ...]:
+    try:
+        return tuple(rule_problems(tree, parse_modules(tree, stage, opa)))
+    except PolicyInvalidError as error:
+        return error.problems
+
+
+def _tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: float) -> Step:
+    report = run_tests(tree, stage, opa, coverage_percent_min)
+    return Step("tests", report.problems, detail=f"{report.passed} passed, {report.percent:.1f} % of lines reached")
+
+
+def _lint(tree: PolicyTree, regal: Path | None, *, skip_lint: bool) -> Step:
+    if skip_lint:
+        return Step("lint", skipped="--skip-lint")
+    if regal is None:
+        return Step("lint", (Problem("regal", "is not installed", "run `make setup`, or pass --skip-lint"),))
+    return _step("lint", lint_problems(tree, regal))
+
+
+def _step(name: str, problems: Iterable[Problem]) -> Step:
+    return Step(name, tuple(problems))
+
+
+def _after(earlier: Step, name: str, take: Callable[[], Step]) -> Step:
+    return Step(name, skipped=f"{earlier.name} must pass first") if earlier.problems else take()

@@ -1,0 +1,127 @@
+"""What stands in the modules: OPA's own parse of them, reduced to what the checks and the catalogue need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core.errors import PolicyInvalidError, Problem
+from placet.opa.command import run
+from placet.opa.compiling import first_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from placet.opa.tree import PolicyTree
+
+PACK_ROOTS: Final = (("policy",), ("placet", "baseline"))
+"""Packages below which every package is a pack: ``policy.refunds``, ``placet.baseline.allowlist``."""
+_PARSERS: Final = 4
+_METADATA_RULE: Final = ["rego", "metadata", "rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule as written. `annotation` is its METADATA of scope rule; `line` is where its head begins."""
+
+    name: str
+    line: int
+    is_default: bool
+    is_partial_set: bool
+    reads_metadata: bool
+    annotation: Mapping[str, Any] | None
+
+    @property
+    def rule_id(self) -> object:
+        """What METADATA gives as ``custom.rule_id``; None without."""
+        custom = (self.annotation or {}).get("custom")
+        return custom.get("rule_id") if isinstance(custom, Mapping) else None
+
+    @property
+    def title(self) -> object:
+        """What METADATA gives as ``title``; None without."""
+        return (self.annotation or {}).get("title")
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module. `file` is its path below the policy folder."""
+
+    file: str
+    package: tuple[str, ...]
+    package_line: int
+    rules: tuple[Rule, ...]
+
+    @property
+    def pack(self) -> str:
+        """The pack that it belongs to; empty when it is part of none."""
+        for root in PACK_ROOTS:
+            if self.package[: len(root)] == root and len(self.package) > len(root):
+                return self.package[len(root)]
+        return ""
+
+
+def parse_modules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Module, ...]:
+    """Parse every module (tests left out) of the staged tree. Raises PolicyInvalidError for what OPA cannot parse."""
+
+    def parse(name: str) -> Module | Problem:
+        ended = run(opa, ["parse", "--format", "json", "--json-include", "locations,-comments", name], cwd=stage)
+        if ended.code != 0:
+            return Problem(tree.where(name), f"does not parse: {first_line(ended.stderr)}")
+        return _module(name, orjson.loads(ended.stdout))
+
+    with ThreadPoolExecutor(_PARSERS) as pool:
+        parsed = list(pool.map(parse, sorted(tree.modules)))
+    problems = [item for item in parsed if isinstance(item, Problem)]
+    if problems:
+        raise PolicyInvalidError(problems)
+    return tuple(item for item in parsed if isinstance(item, Module))
+
+
+def _module(name: str, syntax: Mapping[str, Any]) -> Module:
+    package = syntax["package"]
+    return Module(
+        file=name,
+        package=tuple(part["value"] for part in package["path"][1:]),
+        package_line=package["location"]["row"],
+        rules=tuple(_rule(rule) for rule in syntax.get("rules") or ()),
+    )
+
+
+def _rule(syntax: Mapping[str, Any]) -> Rule:
+    head = syntax["head"]
+    reference = head["ref"]
+    annotations = [note for note in syntax.get("annotations") or () if note.get("scope") == "rule"]
+    return Rule(
+        name=".".join(str(part["value"]) if part["type"] in {"var", "string"} else "[...]" for part in reference),
+        line=syntax["location"]["row"],
+        is_default=bool(syntax.get("default")),
+        is_partial_set="key" in head and "value" not in head and "args" not in head,
+        reads_metadata=any(_is_metadata_rule(term) for term in _terms(syntax)),
+        annotation=annotations[-1] if annotations else None,
+    )
+
+
+def _terms(node: object) -> Iterator[Mapping[str, Any]]:
+    """Every object of the syntax tree."""
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, Mapping):
+            yield here
+            waiting.extend(here.values())
+        elif isinstance(here, list):
+            waiting.extend(here)
+
+
+def _is_metadata_rule(term: Mapping[str, Any]) -> bool:
+    value = term.get("value")
+    return (
+        term.get("type") == "ref"
+        and isinstance(value, list)
+        and [part.get("value") for part in value] == _METADATA_RULE
+    )

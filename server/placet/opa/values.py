@@ -1,0 +1,67 @@
+"""Values in the tenants' files that only OPA itself can judge: JSON Schemas and glob patterns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from placet.core.errors import Problem, SetupError
+from placet.opa.command import run
+from placet.opa.compiling import first_line
+from placet.opa.staging import exact_json
+from placet.opa.tree import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.opa.tree import PolicyTree
+
+_QUERY: Final = """{
+    "schemas": {name: verdict | some name, schema in input.schemas; verdict := json.verify_schema(schema)},
+    "globs": {pattern | some pattern in input.globs; glob.match(pattern, ["."], "x") in {true, false}},
+}"""
+"""A glob that is none makes the call undefined, so it is missing in the answer."""
+
+
+def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: Path) -> Iterator[Problem]:
+    """Ask OPA whether every params_schema and every destination pattern is one that it can use."""
+    schemas = {
+        f"{tenant} {tool}": (tenant, tool, spec.params_schema)
+        for tenant, policy in policies.items()
+        for tool, spec in policy.tools.items()
+        if spec.params_schema is not None
+    }
+    globs = {
+        pattern: (tenant, tool)
+        for tenant, policy in policies.items()
+        for tool, patterns in policy.destinations.items()
+        for pattern in patterns
+    }
+    if not schemas and not globs:
+        return
+    asked = {"schemas": {name: schema for name, (_, _, schema) in schemas.items()}, "globs": sorted(globs)}
+    answer = _ask(opa, asked)
+    for name, (tenant, tool, _) in schemas.items():
+        valid, message = answer["schemas"].get(name, (False, "OPA cannot read it"))
+        if not valid:
+            what = f"tools.{tool}.params_schema: {str(message).removeprefix('jsonschema: ')}"
+            yield Problem(tree.where(f"{CONFIG}/{tenant}.yaml"), what, "OPA must be able to check params by it")
+    for pattern, (tenant, tool) in globs.items():
+        if pattern not in answer["globs"]:
+            what = f'destinations.{tool}: "{pattern}" is no glob pattern'
+            yield Problem(
+                tree.where(f"{CONFIG}/{tenant}.yaml"), what, "known: * ** ? [a-z] {a,b}, and \\ before a character"
+            )
+
+
+def _ask(opa: Path, document: object) -> dict[str, dict[str, tuple[bool, object]]]:
+    ended = run(opa, ["eval", "--format", "json", "--stdin-input", _QUERY], stdin=exact_json(document))
+    if ended.code != 0:
+        raise SetupError(f"{opa}: cannot judge the tenants' schemas: {first_line(ended.stderr or ended.stdout)}")
+    answer: dict[str, dict[str, tuple[bool, object]]] = orjson.loads(ended.stdout)["result"][0]["expressions"][0][
+        "value"
+    ]
+    return answer
