@@ -6,13 +6,13 @@ import asyncio
 
 import orjson
 import pytest
-from tests.opa.lying_opa import LyingOpa, decisions, http
 
 from placet.core.limits import OPA_ANSWER_BYTES_MAX
 from placet.core.model import Verdict
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
 from placet.opa.http import Address, Connection, ConnectionFailedError
+from tests.opa.lying_opa import LyingOpa, decisions, http
 
 TIMEOUT_SECONDS = 0.2
 

@@ -94,7 +94,7 @@ async def test_a_retired_generation_does_not_come_back(opa: Path, tiny_bundle: B
 
 async def test_its_last_words_are_kept(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     tiny_bundle.path.write_bytes(b"not a bundle")
-    with pytest.raises(PolicyInvalidError, match="exit status 1; last words: .*"):
+    with pytest.raises(PolicyInvalidError, match="exit status 1; last words: error"):
         await started(opa, tiny_bundle, tmp_path)
     assert (tmp_path / "opa.log").read_text()
 
