@@ -23,7 +23,6 @@ help: ## Print every target
 
 setup: ## Make .venv and bring the pinned tools (quick when nothing changed)
 	@$(MAKE) --jobs=3 venv tool-opa tool-regal
-	@ln -sfn ../../.tools/bin/opa $(BIN)/opa
 
 run: setup ## Start everything, replay the demonstration, stay up
 	@$(BIN)/placet demo
