@@ -43,7 +43,7 @@ from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from structlog.stdlib import BoundLogger
 
@@ -142,10 +142,11 @@ class Running:
 
 def run(settings: Settings) -> int:
     """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start."""
-    return uvloop.run(_serve(settings))
+    return uvloop.run(serve(settings))
 
 
-async def _serve(settings: Settings) -> int:
+async def serve(settings: Settings, when_ready: Callable[[Running], Awaitable[bool]] | None = None) -> int:
+    """Serve until a signal, or no longer than `when_ready` when that says False; the exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -157,11 +158,12 @@ async def _serve(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
     async with running(settings) as server:
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if server.background.done():
-            server.background.result()
+        if when_ready is None or await when_ready(server):
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if server.background.done():
+                server.background.result()
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ GOMAXPROCS: Final = 2
 GOMEMLIMIT: Final = "512MiB"
 """Soft limit of OPA's heap: policy data is small, and a leak must not take the host."""
 STOP_SECONDS_MAX: Final = 2.0
+FOLDER: Final = "placet-opa-"
+"""Prefix of the folders that hold sockets, before the server's process id."""
 LAST_WORDS_BYTES: Final = 2_000
 
 # The child asks the kernel for SIGKILL when its parent's thread ends, also by kill -9, then becomes OPA. A preexec_fn
@@ -46,7 +49,7 @@ class OpaProcess:
     @classmethod
     def start(cls, opa: Path, bundle: Path, log: Path) -> OpaProcess:
         """Start OPA on a new private socket; SetupError when the program cannot be started."""
-        folder = Path(tempfile.mkdtemp(prefix="placet-opa-"))  # mode 0700; short, as a socket's path must be
+        folder = _private_folder()
         arguments = [
             "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
             "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet", "--bundle", str(bundle),
@@ -95,6 +98,15 @@ class OpaProcess:
         os.close(self._pidfd)
         self._child.wait()
         self._ended.set()
+
+
+def _private_folder() -> Path:
+    """A new folder of mode 0700, short as a socket's path must be; those that a killed server left are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}[0-9]*-*"):
+        owner = left.name.removeprefix(FOLDER).partition("-")[0]
+        if left.stat().st_uid == os.getuid() and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
 
 
 def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:

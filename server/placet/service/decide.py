@@ -134,7 +134,7 @@ class DecisionPoint:
             approval=outcome.approval,
         )
         agent_policy = facts.agent_policy(request)
-        stored = redacted_input(facts.policy_input(request), agent_policy, request.proposal.action.tool)
+        stored = redacted_input(facts.policy_input(request), request.proposal, agent_policy)
         commitment = decision_commitment(
             redacted_decision(decision, agent_policy),
             request.proposal,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from placet.core.detectors import candidates
 from placet.core.redact import redact_params
 
 if TYPE_CHECKING:
     from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import Decision
+    from placet.core.model import Decision, Proposal
 
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
 NOT_SCREENED: Final = frozenset({"identity", "facts", "now"})
@@ -31,11 +32,13 @@ class StoredInput:
         return not self.why_not
 
 
-def redacted_input(seen: bytes, agent_policy: AgentPolicy | None, tool: str) -> StoredInput:
+def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | None) -> StoredInput:
     """The policy input as it is stored. A tenant without a file is screened too: nothing says that it may be kept."""
     if agent_policy is not None and not agent_policy.redact:
         return StoredInput(seen)
-    pointers = agent_policy.sensitive(tool) if agent_policy is not None else ()
+    pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
+    if not pointers and not candidates(proposal.document):  # most inputs: 5 us instead of 50
+        return StoredInput(seen)
     said = orjson.loads(seen)
     screened = {key: value for key, value in said.items() if key not in NOT_SCREENED}
     redacted, changed = redact_params(screened, tuple("/action/params" + pointer for pointer in pointers))
