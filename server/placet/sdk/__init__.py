@@ -1,0 +1,55 @@
+"""The SDK: ask Placet before each tool call. Needs grpcio and protobuf only.
+
+`Client` and `AsyncClient` decide; `AuditClient` reads the trail; `ControlClient` shows the server's state.
+"""
+
+from placet.sdk.aio import AsyncClient
+from placet.sdk.audit import AuditClient, AuditProblem, Page, Query, RecordedDecision, VerifyReport
+from placet.sdk.client import Client
+from placet.sdk.control import ControlClient, PolicyStatus
+from placet.sdk.decision import Approval, Autonomy, Budget, Decision, Effect, Finding, Obligation
+from placet.sdk.errors import (
+    ApprovalRequiredError,
+    CallFailedError,
+    DeniedError,
+    InvalidRequestError,
+    NotAllowedError,
+    PlacetSdkError,
+)
+from placet.sdk.failures import Failure, FieldViolation
+from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
+
+__all__ = [
+    "Action",
+    "Amount",
+    "Approval",
+    "ApprovalRequiredError",
+    "AsyncClient",
+    "AuditClient",
+    "AuditProblem",
+    "Autonomy",
+    "Budget",
+    "CallFailedError",
+    "Client",
+    "ControlClient",
+    "Decision",
+    "DeniedError",
+    "Effect",
+    "Evidence",
+    "Failure",
+    "FieldViolation",
+    "Finding",
+    "Identity",
+    "InvalidRequestError",
+    "Model",
+    "NotAllowedError",
+    "Obligation",
+    "Page",
+    "PlacetSdkError",
+    "PolicyStatus",
+    "Query",
+    "RecordedDecision",
+    "Request",
+    "Run",
+    "VerifyReport",
+]

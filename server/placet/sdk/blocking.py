@@ -1,0 +1,80 @@
+"""Calls that block: one channel, each call with its tries, within its deadline."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from placet.sdk import failures
+from placet.sdk.channel import OPTIONS
+from placet.sdk.errors import error_of
+from placet.sdk.failures import Failure
+from placet.sdk.retry import Attempts
+from placet.sdk.status import failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+_Answer = TypeVar("_Answer")
+CLOSED = Failure(failures.ERROR, "this client is closed")
+
+
+class BlockingChannel:
+    """A connection, made when the first call needs it. Safe to use from several threads."""
+
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options=OPTIONS)
+
+    def call(
+        self, method: str, raw: bytes, timeout: float, metadata: tuple[tuple[str, str], ...] = ()
+    ) -> bytes | Failure:
+        """The answer's bytes, or why there are none after all tries that `timeout` seconds allow."""
+        attempts = Attempts(timeout)
+        while True:
+            answer = self._try(method, raw, attempts.remaining(), metadata)
+            if not isinstance(answer, Failure):
+                return answer
+            delay = attempts.delay_after(answer)
+            if delay is None:
+                return answer
+            time.sleep(delay)
+
+    def _try(self, method: str, raw: bytes, timeout: float, metadata: tuple[tuple[str, str], ...]) -> bytes | Failure:
+        if not timeout > 0:
+            return Failure(failures.TIMEOUT)
+        try:
+            ask = self._channel.unary_unary(method, None, None)
+            answer: bytes = ask(raw, timeout=timeout, metadata=metadata)
+        except grpc.RpcError as error:
+            return failure_of(error)
+        except ValueError:  # what grpc says of a channel that is closed
+            return CLOSED
+        return answer
+
+    def read(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
+        """The answer to a call that only reads. CallFailedError when there is none that can be read."""
+        answer = self.call(method, request.SerializeToString(), timeout)
+        if isinstance(answer, Failure):
+            raise error_of(answer)
+        try:
+            return parse(answer)
+        except DecodeError as error:
+            raise error_of(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
+
+    def close(self) -> None:
+        """End the connection; calls under way fail."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,102 @@
+"""The client for code that blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from placet.sdk.asked import Asked, ask_batch, ask_one
+from placet.sdk.blocking import BlockingChannel
+from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Defaults, OnFailure
+from placet.sdk.model import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import grpc
+
+    from placet.sdk.decision import Decision
+    from placet.sdk.model import Action, Evidence, Identity, Model, Run
+
+
+class Client:
+    """Asks Placet before each tool call. Safe to use from several threads; not across a fork.
+
+    ::
+
+        from placet.sdk import Action, Amount, Client, Identity
+
+        with Client("127.0.0.1:7070") as placet:
+            decision = placet.authorize(
+                Action("stripe.refund", {"charge": "ch_1"}, amount=Amount("USD", 4500)),
+                Identity(agent="refund-agent", tenant="acme", user="u_4812", roles=["support_refunds"]),
+            )
+            if decision.allowed:
+                ...  # run the call, with exactly these parameters
+
+    `timeout` is in seconds, for a call with all its tries; calls are tried again where that is safe, with the same
+    idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says why, and
+    ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an allow.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        on_failure: OnFailure = "deny",
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._defaults = Defaults(timeout, on_failure)
+        self._channel = BlockingChannel(address, credentials)
+
+    def authorize(  # noqa: PLR0913 - the one call that everybody makes is flat on purpose
+        self,
+        action: Action,
+        identity: Identity,
+        *,
+        run: Run | None = None,
+        model: Model | None = None,
+        evidence: Sequence[Evidence] = (),
+        idempotency_key: str | None = None,
+        approval_id: str = "",
+        traceparent: str | None = None,
+        timeout: float | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> Decision:
+        """The decision about one action.
+
+        `idempotency_key` None makes a fresh one; give your own to get the same decision again after a crash.
+        `traceparent` is the W3C header of the caller's trace. `timeout` (seconds) and `on_failure` override what the
+        client was made with.
+        """
+        request = Request(action, identity, run, model, evidence, idempotency_key, approval_id)
+        return self._ask(ask_one(request, traceparent), timeout, on_failure)[0]
+
+    def authorize_batch(
+        self,
+        requests: Sequence[Request],
+        *,
+        traceparent: str | None = None,
+        timeout: float | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> list[Decision]:
+        """One decision for each of 1 to 100 requests of one tenant, in order. ValueError when there are none.
+
+        One malformed request refuses the whole batch: every answer is then the same failure, naming the index.
+        """
+        return self._ask(ask_batch(requests, traceparent), timeout, on_failure)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def _ask(self, asked: Asked, timeout: float | None, on_failure: OnFailure | None) -> list[Decision]:
+        seconds = self._defaults.timeout if timeout is None else timeout
+        answer = asked.failure or self._channel.call(asked.method, asked.raw, seconds, asked.metadata)
+        return asked.decisions(answer, on_failure or self._defaults.on_failure)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,128 @@
+"""What a caller gets back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from placet.sdk.errors import ApprovalRequiredError, DeniedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from placet.sdk.failures import Failure
+
+
+class Effect(StrEnum):
+    """What a decision says. Whatever else a server might say is a deny."""
+
+    DENY = "deny"
+    REQUIRE_APPROVAL = "require_approval"
+    ALLOW = "allow"
+
+
+class Autonomy(StrEnum):
+    """How far the agent may go by itself."""
+
+    UNSPECIFIED = ""
+    OBSERVE_ONLY = "observe_only"
+    DRAFT_ONLY = "draft_only"
+    EXECUTE_WITH_APPROVAL = "execute_with_approval"
+    EXECUTE = "execute"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One policy rule that fired. An effect that this client does not know reads as deny."""
+
+    effect: Effect
+    rule_id: str
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What approval is asked for. Empty roles: any person who may approve in the tenant."""
+
+    quorum: int
+    approver_roles: tuple[str, ...] = ()
+    id: str = ""
+    expires_at: datetime | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """Something that the caller must do when it acts on the decision."""
+
+    id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """State of one budget after the decision, in the budget's own unit."""
+
+    id: str
+    remaining: int
+    resets_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer about one action.
+
+    When none was given, `effect` is deny, `rule_id` one of ``pdp.client_*``, and `failure` says why. `decision_id` is
+    empty when the server recorded none. A decision is neither true nor false: ask `allowed`.
+    """
+
+    effect: Effect
+    rule_id: str
+    reason: str
+    decision_id: str = ""
+    idempotency_key: str = ""
+    findings: tuple[Finding, ...] = ()
+    policy_revision: str = ""
+    approval: Approval | None = None
+    obligations: tuple[Obligation, ...] = ()
+    permit: str = ""
+    budgets: tuple[Budget, ...] = ()
+    autonomy: Autonomy = Autonomy.UNSPECIFIED
+    shadow_effect: Effect | None = None
+    action_digest: str = ""
+    decided_at: datetime | None = None
+    failure: Failure | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action may run now."""
+        return self.effect is Effect.ALLOW
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether people could still allow it."""
+        return self.effect is Effect.REQUIRE_APPROVAL
+
+    def require_allowed(self) -> Self:
+        """Itself when the action may run; raises DeniedError or ApprovalRequiredError when not."""
+        if self.allowed:
+            return self
+        raise ApprovalRequiredError(self) if self.needs_approval else DeniedError(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a decision is neither true nor false; ask decision.allowed")
+
+
+def denied(failure: Failure, idempotency_key: str = "", decision_id: str = "") -> Decision:
+    """The deny that stands for a failure."""
+    return Decision(
+        effect=Effect.DENY,
+        rule_id=failure.rule_id,
+        reason=str(failure),
+        decision_id=decision_id,
+        idempotency_key=idempotency_key,
+        failure=failure,
+    )

@@ -1,0 +1,57 @@
+"""Every error that the SDK raises.
+
+PlacetSdkError
+├── NotAllowedError            `Decision.require_allowed`: there is a decision, and it is no allow
+│   ├── DeniedError
+│   └── ApprovalRequiredError
+└── CallFailedError            there is no decision (``on_failure="raise"``), or an audit or control call failed
+    └── InvalidRequestError    the request itself is wrong; names the fields
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.sdk import failures
+
+if TYPE_CHECKING:
+    from placet.sdk.decision import Decision
+    from placet.sdk.failures import Failure
+
+
+class PlacetSdkError(Exception):
+    """Root of all errors of the SDK."""
+
+
+class NotAllowedError(PlacetSdkError):
+    """The action must not run now. `decision` says why."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        super().__init__(f"{decision.effect}: {decision.rule_id}: {decision.reason}")
+
+
+class DeniedError(NotAllowedError):
+    """The action must not run."""
+
+
+class ApprovalRequiredError(NotAllowedError):
+    """The action may run only after people approved it."""
+
+
+class CallFailedError(PlacetSdkError):
+    """The call gave no answer. `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(f"{failure.rule_id}: {failure}")
+
+
+class InvalidRequestError(CallFailedError):
+    """The request is not one that Placet accepts. `failure.violations` names the fields."""
+
+
+def error_of(failure: Failure) -> CallFailedError:
+    """The error to raise for a failure."""
+    invalid = failure.rule_id == failures.INVALID_ARGUMENT
+    return InvalidRequestError(failure) if invalid else CallFailedError(failure)

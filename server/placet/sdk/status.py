@@ -1,0 +1,116 @@
+"""Failed calls into failures, with the details that the server sent in ``grpc-status-details-bin``.
+
+The few messages of google.rpc that matter are described here, in a descriptor pool of their own, so that the SDK needs
+no more than grpcio and protobuf, and cannot clash with googleapis-common-protos where that is installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from placet.sdk import failures
+from placet.sdk.failures import Failure, FieldViolation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.message import Message
+
+DETAILS_KEY: Final = "grpc-status-details-bin"
+DETAIL_CHARS_MAX: Final = 500
+"""What is kept of a server's or transport's text."""
+_FIELD: Final = descriptor_pb2.FieldDescriptorProto
+_PACKAGE: Final = "placet.sdk.status"
+_MESSAGES: Final[dict[str, dict[str, tuple[int, int | str, bool]]]] = {
+    "Any": {"type_url": (1, _FIELD.TYPE_STRING, False), "value": (2, _FIELD.TYPE_BYTES, False)},
+    "Status": {
+        "code": (1, _FIELD.TYPE_INT32, False),
+        "message": (2, _FIELD.TYPE_STRING, False),
+        "details": (3, "Any", True),
+    },
+    "Duration": {"seconds": (1, _FIELD.TYPE_INT64, False), "nanos": (2, _FIELD.TYPE_INT32, False)},
+    "RetryInfo": {"retry_delay": (1, "Duration", False)},
+    "FieldViolation": {"field": (1, _FIELD.TYPE_STRING, False), "description": (2, _FIELD.TYPE_STRING, False)},
+    "BadRequest": {"field_violations": (1, "FieldViolation", True)},
+}
+"""Message -> field -> number, type (a message by name), repeated. As in google/rpc/{status,error_details}.proto."""
+
+_RULE_IDS: Final = {
+    grpc.StatusCode.UNAVAILABLE: failures.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: failures.TIMEOUT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: failures.OVERLOADED,
+    grpc.StatusCode.INVALID_ARGUMENT: failures.INVALID_ARGUMENT,
+    grpc.StatusCode.ALREADY_EXISTS: failures.KEY_REUSED,
+    grpc.StatusCode.UNAUTHENTICATED: failures.NOT_PERMITTED,
+    grpc.StatusCode.PERMISSION_DENIED: failures.NOT_PERMITTED,
+    grpc.StatusCode.NOT_FOUND: failures.NOT_FOUND,
+}
+
+
+def _classes() -> dict[str, type[Message]]:
+    file = descriptor_pb2.FileDescriptorProto(name="placet/sdk/status.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind, repeated) in fields.items():
+            label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
+            added = message.field.add(name=field, number=number, label=label)
+            if isinstance(kind, str):
+                added.type = _FIELD.TYPE_MESSAGE
+                added.type_name = f".{_PACKAGE}.{kind}"
+            else:
+                added.type = _FIELD.Type.ValueType(kind)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
+    }
+
+
+_CLASSES: Final = _classes()
+
+
+def failure_of(error: grpc.RpcError) -> Failure:
+    """The failure that a non-OK status stands for."""
+    retry_after: float | None = None
+    violations: tuple[FieldViolation, ...] = ()
+    for detail in _details(error):
+        match detail.DESCRIPTOR.name:
+            case "RetryInfo":
+                retry_after = _seconds(detail)
+            case "BadRequest":
+                violations = _violations(detail)
+    code = error.code()
+    rule_id = _RULE_IDS.get(code, failures.ERROR)
+    # Without RetryInfo, RESOURCE_EXHAUSTED is about size rather than load: sending it again does not help.
+    retryable = rule_id == failures.UNAVAILABLE or (rule_id == failures.OVERLOADED and retry_after is not None)
+    text = " ".join((error.details() or "").split())[:DETAIL_CHARS_MAX]
+    if rule_id == failures.ERROR:
+        text = f"{code.name} {text}".strip()
+    return Failure(rule_id, text, violations, retryable, retry_after)
+
+
+def _details(error: grpc.RpcError) -> list[Any]:
+    """The details of the kinds known here; none when the trailer cannot be read."""
+    trailer: Iterable[Any] = error.trailing_metadata() or ()
+    raw = next((value for key, value in trailer if key == DETAILS_KEY), None)
+    if not isinstance(raw, bytes):
+        return []
+    try:
+        status: Any = _CLASSES["Status"].FromString(raw)
+        known = [(each.type_url.rpartition("/google.rpc.")[2], each.value) for each in status.details]
+        return [_CLASSES[name].FromString(value) for name, value in known if name in {"RetryInfo", "BadRequest"}]
+    except DecodeError:
+        return []
+
+
+def _seconds(retry_info: Any) -> float:  # noqa: ANN401 - a message made at run time has no type
+    delay = retry_info.retry_delay
+    return max(0.0, float(delay.seconds + delay.nanos / 1e9))
+
+
+def _violations(bad_request: Any) -> tuple[FieldViolation, ...]:  # noqa: ANN401 - likewise
+    return tuple(FieldViolation(each.field, each.description) for each in bad_request.field_violations)

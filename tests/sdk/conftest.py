@@ -1,0 +1,41 @@
+"""A scripted server, and clients of it."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.sdk import AsyncClient, Client
+from tests.sdk.scripted_server import ScriptedServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer().start()
+    yield scripted
+    scripted.stop()
+
+
+@pytest.fixture
+def client(server: ScriptedServer) -> Iterator[Client]:
+    with Client(server.address, timeout=10) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def async_client(server: ScriptedServer) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.address, timeout=10) as connected:
+        yield connected
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else can."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"

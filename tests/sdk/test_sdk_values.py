@@ -1,0 +1,137 @@
+"""Decisions, failures and tries, without a server."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import placet.sdk
+from placet.sdk import (
+    ApprovalRequiredError,
+    AsyncClient,
+    CallFailedError,
+    Client,
+    Decision,
+    DeniedError,
+    Effect,
+    NotAllowedError,
+    PlacetSdkError,
+    failures,
+)
+from placet.sdk.decision import denied
+from placet.sdk.failures import Failure
+from placet.sdk.retry import BACKOFF_SECONDS, TRIES_MAX, Attempts
+
+
+@pytest.mark.parametrize(
+    ("effect", "error"), [(Effect.DENY, DeniedError), (Effect.REQUIRE_APPROVAL, ApprovalRequiredError)]
+)
+def test_require_allowed_raises_with_the_decision(effect: Effect, error: type[NotAllowedError]) -> None:
+    decision = Decision(effect, "refunds.x", "Too much")
+    with pytest.raises(error, match=r"refunds\.x: Too much") as caught:
+        decision.require_allowed()
+    assert caught.value.decision is decision
+    assert isinstance(caught.value, PlacetSdkError)
+
+
+def test_require_allowed_raises_for_a_failure_too() -> None:
+    with pytest.raises(DeniedError) as caught:
+        denied(Failure(failures.TIMEOUT)).require_allowed()
+    assert caught.value.decision.failure == Failure(failures.TIMEOUT)
+
+
+def test_a_decision_is_no_truth_value() -> None:
+    for effect in Effect:
+        with pytest.raises(TypeError, match=r"decision\.allowed"):
+            bool(Decision(effect, "r", "x"))
+
+
+def test_every_client_id_has_a_reason_and_the_clients_own_namespace() -> None:
+    ids = {value for name, value in vars(failures).items() if name.isupper() and isinstance(value, str)}
+    assert ids == set(failures.REASONS)
+    assert all(re.fullmatch(r"pdp\.client_[a-z_]+", each) for each in ids)
+
+
+def attempts(timeout: float, rand: float = 1.0) -> tuple[Attempts, list[float]]:
+    now = [100.0]
+    return Attempts(timeout, lambda: now[0], lambda: rand), now
+
+
+def test_waits_grow_and_come_to_an_end() -> None:
+    tries, _ = attempts(100)
+    again = Failure(failures.UNAVAILABLE, retryable=True)
+    waits = [tries.delay_after(again) for _ in range(TRIES_MAX)]
+    assert waits == [BACKOFF_SECONDS * 2**n for n in range(TRIES_MAX - 1)] + [None]
+
+
+def test_jitter_is_half_of_the_wait() -> None:
+    tries, _ = attempts(100, rand=0.0)
+    assert tries.delay_after(Failure(failures.UNAVAILABLE, retryable=True)) == BACKOFF_SECONDS / 2
+
+
+def test_never_sooner_than_the_server_said() -> None:
+    tries, _ = attempts(100, rand=0.0)
+    assert tries.delay_after(Failure(failures.OVERLOADED, retryable=True, retry_after_seconds=3)) == 3
+
+
+def test_no_wait_beyond_the_deadline() -> None:
+    tries, now = attempts(1)
+    again = Failure(failures.OVERLOADED, retryable=True, retry_after_seconds=0.5)
+    assert tries.delay_after(again) is not None
+    now[0] += 0.6
+    assert tries.remaining() == pytest.approx(0.4)
+    assert tries.delay_after(again) is None
+
+
+def test_what_is_not_retryable_is_not_tried_again() -> None:
+    tries, _ = attempts(100)
+    assert tries.delay_after(Failure(failures.ERROR)) is None
+
+
+def test_errors_say_id_and_cause() -> None:
+    assert str(CallFailedError(Failure(failures.TIMEOUT, "2 s"))) == (
+        "pdp.client_timeout: Placet did not answer before the deadline: 2 s"
+    )
+
+
+@pytest.mark.parametrize("documented", [Client, AsyncClient])
+def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
+    example = re.search(r"::\n\n((?:    .*\n|\n)+)", (documented.__doc__ or "").replace("\n    ", "\n"))
+    assert example is not None
+    tree = ast.parse("if True:\n" + example.group(1))
+    imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert documented.__name__ in imported
+    assert all(hasattr(placet.sdk, name) for name in imported)
+
+
+def test_needs_grpcio_and_protobuf_only() -> None:
+    """Imported with everything else made impossible to import."""
+    code = """
+import sys
+class Refuse:
+    allowed = {"placet", "grpc", "google", "typing_extensions"}
+    def find_spec(self, name, path=None, target=None):
+        root = name.split(".")[0]
+        if name.startswith("google.") and not name.startswith("google.protobuf"):
+            raise ImportError(name)
+        if root not in self.allowed and root not in sys.stdlib_module_names and not root.startswith("_"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+import placet.sdk
+loaded = [n for n in sys.modules if n.startswith("placet.") and not n.startswith(("placet.sdk", "placet.v1"))]
+assert not loaded, loaded
+assert placet.sdk.Client("127.0.0.1:1", timeout=0.1).authorize(
+    placet.sdk.Action("t"), placet.sdk.Identity("a", "t")
+).rule_id.startswith("pdp.client_")
+"""
+    server = Path(placet.sdk.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={"PYTHONPATH": str(server)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
