@@ -1,0 +1,61 @@
+"""Floors below the gRPC one: OPA asked bare over its socket, SQLite committing bare."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from placet.core.model import Action, Amount, Identity, Model, Run, ToolClass
+from placet.core.policy_input import document, policy_input
+from placet.opa.binary import find_opa
+from placet.opa.bundle import build_bundle
+from placet.opa.generation import Engine, Generation
+from tests.bench.programs import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ACTION = Action("stripe.refund", b'{"charge":"ch_1042"}', Amount("USD", 4500), environment="production")
+_IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
+INPUT = policy_input(
+    document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()), ToolClass.WRITE, time.time_ns() // 1_000
+)
+
+
+def opa_ms(folder: Path, batch: int, rounds: int) -> float:
+    """Median milliseconds of one query of so many inputs, with nothing else going on."""
+
+    async def measure() -> float:
+        opa = find_opa().path
+        bundle = await asyncio.to_thread(build_bundle, ROOT / "rego", opa, folder / "bundles")
+        engine = Engine(opa, folder / "opa.log", 1.0, print)
+        generation = await Generation.start(bundle, engine, 0.0)
+        times = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            await generation.evaluate([INPUT] * batch)
+            times.append(time.perf_counter() - started)
+        await generation.stop()
+        return statistics.median(times) * 1_000
+
+    return asyncio.run(measure())
+
+
+def sqlite_commit_ms(folder: Path, rounds: int) -> float:
+    """Median milliseconds of one bare durable commit of one small row."""
+    connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE floor (id INTEGER PRIMARY KEY, body BLOB)")
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO floor (body) VALUES (?)", (INPUT,))
+        connection.execute("COMMIT")
+        times.append(time.perf_counter() - started)
+    connection.close()
+    return statistics.median(times) * 1_000
