@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo docs soak lock clean \
+.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo docs soak sidecar lock clean \
 	venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -67,6 +67,10 @@ bench: setup tool-ghz ## Measure, as ratios within one run
 
 docs: setup ## Test that the documents say what is true
 	@$(RUN) pytest tests/docs
+
+sidecar: setup ## Build the container image of OPA with the policies in rego
+	@$(BIN)/python deploy/tools/sidecar.py .tools/sidecar
+	@docker build --quiet --file deploy/opa.Dockerfile --tag placet-opa .tools/sidecar
 
 soak: setup ## The tests with heavy counts
 	@$(RUN) pytest -m soak --timeout=3600

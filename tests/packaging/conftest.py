@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.packaging.environments import ROOT, WHEELS, install, run
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from email.parser import Parser
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.packaging.environments import ROOT
 
 if TYPE_CHECKING:

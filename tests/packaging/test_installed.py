@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.packaging.environments import ROOT, Environment, clean_env, ended
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ READY_WITHIN_SECONDS = 30
 STOPPED_WITHIN_SECONDS = 15
 DENIED, NEEDS_APPROVAL = 3, 4
 
-LISTED = "import importlib.metadata as m; print(*sorted(d.metadata['Name'].lower().replace('_', '-') for d in m.distributions()))"
+LISTED = """
+from importlib.metadata import distributions
+print(*sorted(each.metadata["Name"].lower().replace("_", "-") for each in distributions()))
+"""
 ALONE = """
 import sys
 import placet.sdk

@@ -1,0 +1,53 @@
+"""Fills a folder with what deploy/opa.Dockerfile copies: `sidecar.py FOLDER`. Run it in .venv; prints the revision.
+
+The bundle is the one that `placet serve` would build from rego/, and names the same revision; added to it is
+deploy/opa/authz.rego, by which OPA answers decisions and nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from fetch import OPA, OPA_STATIC, ROOT, FetchError, fetch
+
+from placet.core.errors import PlacetError
+from placet.opa.bundle import build_bundle
+
+AUTHZ: Final = ROOT / "deploy/opa/authz.rego"
+
+
+def main(arguments: list[str]) -> int:
+    """Fill the folder. 0 done, 1 could not, 2 wrong usage."""
+    if len(arguments) != 1:
+        print("usage: sidecar.py FOLDER", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fetch(OPA_STATIC)
+        shutil.copy(OPA_STATIC.path, folder / "opa")
+        print(write_bundle(ROOT / "rego", folder / "bundle.tar.gz"))
+    except (FetchError, PlacetError) as error:
+        print(f"sidecar: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write_bundle(rego_dir: Path, target: Path) -> str:
+    """Write the bundle of `rego_dir`, with the sidecar's own rule, to `target`; return its revision."""
+    with tempfile.TemporaryDirectory() as cache:
+        bundle = build_bundle(rego_dir, OPA.path, Path(cache))
+        with tarfile.open(bundle.path) as built, tarfile.open(target, "w:gz") as written:
+            for member in built:
+                written.addfile(member, built.extractfile(member))
+            written.add(AUTHZ, arcname="/system/authz.rego")
+    return bundle.revision
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
