@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SOCKET = "/var/run/docker.sock"
 UP_WITHIN_SECONDS = 60
 DOWN_WITHIN_SECONDS = 30
 REMEDY = (
@@ -53,6 +55,8 @@ def wait_until_up(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def answers() -> bool:
+    if "DOCKER_HOST" not in os.environ and not listens():
+        return False  # asked first, because a client that finds nobody leaves its sockets open
     try:
         client = docker.from_env()
     except DockerException:
@@ -63,3 +67,12 @@ def answers() -> bool:
         return False
     finally:
         client.close()
+
+
+def listens() -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(SOCKET)
+        except OSError:
+            return False
+    return True
