@@ -113,7 +113,11 @@ class StoredHead:
 
 
 class ChainCheck:
-    """Checks one writer's chain while its records pass by in order of sequence. Problems go to `report`."""
+    """Checks one writer's chain while its records pass by in order of sequence.
+
+    Problems go to `report`; `verify_signature` takes a signature and what it is over; `kept` are checkpoints of this
+    writer that were kept elsewhere.
+    """
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class ChainCheck:
         checkpoints: Iterable[StoredCheckpoint],
         verify_signature: Callable[[bytes, bytes], bool],
         report: Callable[[AuditProblem], None],
+        kept: Iterable[Checkpoint] = (),
     ) -> None:
         self.records = 0
         self.checkpoints = 0
@@ -128,6 +133,7 @@ class ChainCheck:
         self._stored = iter(checkpoints)
         self._signed = verify_signature
         self._report = report
+        self._kept = {checkpoint.sequence: checkpoint.head for checkpoint in kept}
         self._sequence = 0
         self._hash: Any = GENESIS
         self._leaves: list[bytes] = []
@@ -151,11 +157,15 @@ class ChainCheck:
             self._check_columns(record, said)
             self._check_parts(record, said["parts"])
         self._leaves.append(leaf)
+        if self._kept.get(self._sequence) == _hex(self._hash):
+            del self._kept[self._sequence]
         self._pass_checkpoints()
         return said
 
     def finish(self, head: StoredHead | None) -> None:
         """Check the end of the chain."""
+        for sequence in self._kept:
+            self._problem(ProblemKind.KEPT_CHECKPOINT_MISMATCH, sequence, "the record there is another or missing")
         while self._next is not None:
             self._problem(ProblemKind.CHECKPOINT_MISMATCH, self._next.sequence, "its record is not in the chain")
             self._take_checkpoint(self._next)
@@ -245,7 +255,12 @@ class ChainCheck:
         return checkpoint
 
     def _problem(self, kind: ProblemKind, sequence: int, detail: str) -> None:
-        self._report(AuditProblem(kind, self._writer, sequence, f"{PROBLEMS[kind]}: {detail}"))
+        self._report(problem(kind, self._writer, sequence, detail))
+
+
+def problem(kind: ProblemKind, writer: str, sequence: int, detail: str) -> AuditProblem:
+    """A problem with the sentence of its kind."""
+    return AuditProblem(kind, writer, sequence, f"{PROBLEMS[kind]}: {detail}")
 
 
 def found_by(said: Mapping[str, Any], index: Index) -> dict[str, str | None]:

@@ -1,0 +1,118 @@
+"""Check a whole trail, whatever it is stored in: every chain, every part, every idempotency key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from placet.core.chain import checkpoint_body, signed_bytes
+from placet.core.chain_check import ChainCheck, ProblemKind, problem
+from placet.core.records import AuditProblem, RecordKind, VerifyReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from placet.core.chain import Checkpoint
+    from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
+
+PROBLEMS_MAX: Final = 1_000
+"""Problems of one report; the first ones tell what happened."""
+KeptCheckpoint = tuple["Checkpoint", bytes]
+"""A checkpoint that was kept elsewhere, with its signature."""
+
+
+class Trail(Protocol):
+    """A stored trail, as it stands at one instant. After tampering any value may be of any type."""
+
+    def writers(self) -> Iterable[Any]:
+        """Every writer that anything is stored of."""
+        ...
+
+    def head(self, writer: Any) -> StoredHead | None:  # noqa: ANN401 - see above
+        """Where the writer left its chain."""
+        ...
+
+    def records(self, writer: Any) -> Iterator[StoredRecord]:  # noqa: ANN401 - see above
+        """The writer's records by sequence."""
+        ...
+
+    def checkpoints(self, writer: Any) -> Iterator[StoredCheckpoint]:  # noqa: ANN401 - see above
+        """The writer's checkpoints by sequence."""
+        ...
+
+    def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
+        """What is stored under an idempotency key: request_digest, decision_id, writer, sequence."""
+        ...
+
+    def parts_count(self) -> int:
+        """How many parts are stored."""
+        ...
+
+    def keys_count(self) -> int:
+        """How many idempotency keys are stored."""
+        ...
+
+
+class _Check:
+    """One run over a trail."""
+
+    def __init__(self, trail: Trail, verify_signature: Callable[[bytes, bytes], bool]) -> None:
+        self.problems: list[AuditProblem] = []
+        self.records = self.chains = self.checkpoints = 0
+        self._trail = trail
+        self._signed = verify_signature
+        self._parts = self._keys = 0
+
+    def chain(self, writer: Any, kept: Sequence[Checkpoint]) -> None:  # noqa: ANN401 - as stored
+        name = writer if type(writer) is str else repr(writer)
+        check = ChainCheck(name, self._trail.checkpoints(writer), self._signed, self.report, kept)
+        for record in self._trail.records(writer):
+            self._parts += len(record.parts)
+            said = check.record(record)
+            if said is not None and said["kind"] == RecordKind.DECISION_MADE:
+                self._key(name, said)
+        check.finish(self._trail.head(writer))
+        self.chains += 1
+        self.records += check.records
+        self.checkpoints += check.checkpoints
+
+    def strays(self) -> None:
+        """What no chain covers."""
+        if self._trail.parts_count() != self._parts:
+            detail = f"{self._trail.parts_count()} are stored, {self._parts} belong to records"
+            self.report(problem(ProblemKind.PART_UNEXPECTED, "", 0, detail))
+        if self._trail.keys_count() != self._keys:
+            detail = f"{self._trail.keys_count()} are stored, {self._keys} belong to decisions"
+            self.report(problem(ProblemKind.KEY_UNEXPECTED, "", 0, detail))
+
+    def report(self, found: AuditProblem) -> None:
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(found)
+
+    def _key(self, writer: str, said: Mapping[str, Any]) -> None:
+        stored = self._trail.key(said["tenant"], said["caller"], said["idempotency_key"])
+        if stored is None:
+            self.report(problem(ProblemKind.KEY_MISSING, writer, said["sequence"], "a repetition would decide again"))
+            return
+        self._keys += 1
+        if stored != (said["request_digest"], said["decision_id"], said["writer"], said["sequence"]):
+            self.report(problem(ProblemKind.KEY_MISMATCH, writer, said["sequence"], "a repetition would be told wrong"))
+
+
+def verify_trail(
+    trail: Trail, verify_signature: Callable[[bytes, bytes], bool], kept: Sequence[KeptCheckpoint] = ()
+) -> VerifyReport:
+    """Check everything. `verify_signature` takes a signature and what it is over; memory does not grow with the trail.
+
+    A chain rewritten as a whole, by somebody who has the signing key or leaves the checkpoints out, is found against
+    `kept` alone: checkpoints that were exported and kept where the writer of the database cannot write.
+    """
+    check = _Check(trail, verify_signature)
+    for checkpoint, signature in kept:
+        if not verify_signature(signature, signed_bytes(checkpoint_body(checkpoint))):
+            detail = f"it names the key {checkpoint.key_id!a}"
+            check.report(problem(ProblemKind.KEPT_CHECKPOINT_SIGNATURE, checkpoint.writer, checkpoint.sequence, detail))
+    writers = {*trail.writers(), *(checkpoint.writer for checkpoint, _ in kept)}
+    for writer in sorted(writers, key=repr):
+        check.chain(writer, [checkpoint for checkpoint, _ in kept if checkpoint.writer == writer])
+    check.strays()
+    return VerifyReport(check.records, check.chains, check.checkpoints, tuple(check.problems))

@@ -1,0 +1,41 @@
+"""What the store uses of a database driver (DB-API 2.0 and two short cuts that sqlite3 has)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Cursor(Protocol):
+    """The rows that a statement gave."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
+        ...
+
+    def fetchone(self) -> Any:  # noqa: ANN401 - a tuple, or None
+        """The next row."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows, one by one."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection, with its transaction under the control of whoever holds it."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
+        """Run one statement on a cursor of its own."""
+        ...
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> object:
+        """Run one statement for each of the parameters."""
+        ...

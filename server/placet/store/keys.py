@@ -1,0 +1,160 @@
+"""The Ed25519 key that signs checkpoints: made on first start, readable by its owner alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from placet.core.errors import SetupError
+
+PRIVATE_NAME: Final = "audit_ed25519.pem"
+PUBLIC_NAME: Final = "audit_ed25519.pub.pem"
+KEY_ID_CHARS: Final = 16
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """Verifies signatures. `key_id` is the beginning of the SHA-256 of the raw public key, hex."""
+
+    key_id: str
+    _key: Ed25519PublicKey
+
+    def verify(self, signature: bytes, signed: bytes) -> bool:
+        """Whether the signature over these bytes was made with the key."""
+        try:
+            self._key.verify(signature, signed)
+        except InvalidSignature:
+            return False
+        return True
+
+    def pem(self) -> bytes:
+        """The key as PEM, to be given to whoever verifies."""
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """Signs. Never shows the private key."""
+
+    public: PublicKey
+    _key: Ed25519PrivateKey
+
+    @property
+    def key_id(self) -> str:
+        """The id of the public key."""
+        return self.public.key_id
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature, 64 bytes."""
+        return self._key.sign(data)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id})"
+
+
+def generate_signing_key() -> SigningKey:
+    """A new key, kept nowhere."""
+    return _signing_key(Ed25519PrivateKey.generate())
+
+
+def load_or_create_signing_key(folder: Path) -> SigningKey:
+    """The key in the folder, made when there is none; the public key stands beside it as PEM.
+
+    SetupError when the key can be read by others, or is not an Ed25519 key.
+    """
+    path = folder / PRIVATE_NAME
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
+        return _load(path)
+    except OSError as error:
+        raise SetupError(
+            f"{path}: cannot be read or made ({error.strerror}); let Placet's user own {folder}"
+        ) from error
+
+
+def load_public_key(path: Path) -> PublicKey:
+    """The public key in a PEM file. SetupError when it is none."""
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SetupError(f"{path}: is no public key in PEM; it is the file {PUBLIC_NAME} of the server") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise SetupError(f"{path}: is no Ed25519 key; it is the file {PUBLIC_NAME} of the server")
+    return _public_key(key)
+
+
+def _create(path: Path) -> None:
+    """Whole or not at all, also when two processes start at once: the first one's key stays."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".audit_ed25519.")  # made with mode 0600
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(private)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        _sync_folder(path.parent)
+    finally:
+        Path(temporary).unlink()
+
+
+def _load(path: Path) -> SigningKey:
+    mode = path.stat().st_mode
+    if mode & _OTHERS:
+        raise SetupError(
+            f"{path}: others can read or write the signing key (mode {stat.S_IMODE(mode):04o}); "
+            f"run `chmod 600 {path}`, and make a new key if somebody may have read it"
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SetupError(f"{path}: is no private key in PEM; restore it from a backup") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SetupError(f"{path}: is no Ed25519 key; restore it from a backup")
+    signing_key = _signing_key(key)
+    public = path.with_name(PUBLIC_NAME)
+    if not public.exists():
+        public.write_bytes(signing_key.public.pem())
+    return signing_key
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _signing_key(key: Ed25519PrivateKey) -> SigningKey:
+    return SigningKey(_public_key(key.public_key()), key)
+
+
+def _public_key(key: Ed25519PublicKey) -> PublicKey:
+    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return PublicKey(hashlib.sha256(raw).hexdigest()[:KEY_ID_CHARS], key)

@@ -1,0 +1,181 @@
+"""The ledger in memory: the same contract, for tests and as the plainest statement of what a ledger does."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from placet.core.chain import checkpoint_body, link, salt_bytes, signed_bytes
+from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
+from placet.core.errors import LedgerUnavailableError
+from placet.core.limits import PAGE_SIZE_MAX
+from placet.core.record_codec import recorded_decision
+from placet.core.records import DecisionPage, KeyReused, RecordKind, Repeated
+from placet.core.trail import verify_trail
+from placet.store.reading import make_token, read_token
+from placet.store.schema import CONDITIONS
+from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
+from placet.store.statements import FOUND_BY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from placet.core.chain import LinkedRecord
+    from placet.core.ports import Clock
+    from placet.core.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
+    from placet.store.keys import SigningKey
+
+
+class MemoryLedger:
+    """A `placet.core.ports.Ledger` that forgets everything when it goes."""
+
+    def __init__(self, *, writer: str, signing_key: SigningKey, clock: Clock) -> None:
+        self._signing_key = signing_key
+        self._clock = clock
+        self._state = ChainState(writer)
+        self._records: list[LinkedRecord] = []
+        self._checkpoints: list[StoredCheckpoint] = []
+        self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
+        self._closed = False
+
+    @property
+    def records_since_checkpoint(self) -> int:
+        """Records that no checkpoint covers yet."""
+        return self._state.head.sequence - self._state.checkpoint_sequence
+
+    async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        """As `SqliteLedger.commit`, but for the disk."""
+        self._require_open()
+        screening = screen(commitments, self._known)
+        linked = link(self._state.head, self._state.writer, screening.fresh, os.urandom(salt_bytes(screening.fresh)))
+        for record in linked:
+            self._records.append(record)
+            if (given := record.commitment.idempotency) is not None:
+                self._keys[record.commitment.tenant, given.caller, given.key] = record
+        self._state = advance(self._state, linked)
+        if checkpoint_due(self._state):
+            self._sign()
+        return screening.results
+
+    async def checkpoint(self) -> None:
+        """Sign a checkpoint over what none covers yet."""
+        self._require_open()
+        if self.records_since_checkpoint:
+            self._sign()
+
+    async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
+        """A page of decisions, newest first. InvalidRequestError for a wrong page_token."""
+        self._require_open()
+        after = read_token(query.page_token)
+        size = min(query.page_size, PAGE_SIZE_MAX)
+        found = sorted((record for record in self._records if _matches(record, query)), key=self._place, reverse=True)
+        found = [record for record in found if after is None or self._place(record) < after]
+        shown = found[:size]
+        token = make_token(self._place(shown[-1])) if len(found) > size else ""
+        return DecisionPage(tuple(_decision(record) for record in shown), token)
+
+    async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
+        """One decision of the tenant."""
+        self._require_open()
+        for record in self._records:
+            if (record.commitment.tenant, index_row(record.commitment)[0]) == (tenant, decision_id):
+                return _decision(record)
+        return None
+
+    async def verify(self) -> VerifyReport:
+        """Check every chain and checkpoint."""
+        self._require_open()
+        return verify_trail(self, self._signing_key.public.verify)
+
+    async def close(self) -> None:
+        """Answer nothing any longer."""
+        self._closed = True
+
+    # The trail that `verify_trail` reads.
+
+    def writers(self) -> list[str]:
+        """The one writer."""
+        return [self._state.writer]
+
+    def head(self, _writer: str) -> StoredHead:
+        """Where the chain was left."""
+        return StoredHead(self._state.head.sequence, self._state.head.hash, self._state.checkpoint_sequence)
+
+    def records(self, writer: str) -> Iterator[StoredRecord]:
+        """The records by sequence."""
+        for record in self._records:
+            given = record.commitment
+            yield StoredRecord(
+                columns={
+                    "tenant": given.tenant,
+                    "writer": writer,
+                    "sequence": record.sequence,
+                    "kind": given.kind.value,
+                    "recorded_at_us": given.recorded_at_us,
+                },
+                found_by=dict(zip(FOUND_BY, index_row(given), strict=True)),
+                body=record.body,
+                previous_hash=record.previous_hash,
+                hash=record.hash,
+                parts={name: (salt, content) for name, salt, content in record.parts},
+            )
+
+    def checkpoints(self, _writer: str) -> Iterator[StoredCheckpoint]:
+        """The checkpoints by sequence."""
+        return iter(self._checkpoints)
+
+    def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
+        """What is kept under an idempotency key."""
+        record = self._keys.get((tenant, caller, idempotency_key))
+        if record is None or record.commitment.idempotency is None:
+            return None
+        digest = record.commitment.idempotency.request_digest
+        return (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
+
+    def parts_count(self) -> int:
+        """How many parts are kept."""
+        return sum(len(record.parts) for record in self._records)
+
+    def keys_count(self) -> int:
+        """How many idempotency keys are kept."""
+        return len(self._keys)
+
+    def _known(self, commitment: Commitment) -> CommitResult | None:
+        given = commitment.idempotency
+        record = self._keys.get((commitment.tenant, given.caller, given.key)) if given is not None else None
+        if given is None or record is None:
+            return None
+        earlier = record.commitment.idempotency
+        if earlier is None or earlier.request_digest != given.request_digest:
+            return KeyReused()
+        return Repeated(_decision(record).decision)
+
+    def _sign(self) -> None:
+        checkpoint = new_checkpoint(self._state, self._signing_key.key_id, self._clock.wall_us())
+        body = checkpoint_body(checkpoint)
+        signature = self._signing_key.sign(signed_bytes(body))
+        self._checkpoints.append(StoredCheckpoint(checkpoint.writer, checkpoint.sequence, body, signature))
+        self._state = advance(self._state, (), checkpoint)
+
+    def _place(self, record: LinkedRecord) -> tuple[int, str, int]:
+        return (record.commitment.recorded_at_us, self._state.writer, record.sequence)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise LedgerUnavailableError("the ledger is closed")
+
+
+def _decision(record: LinkedRecord) -> RecordedDecision:
+    return recorded_decision(record.body, {name: content for name, _, content in record.parts}, record.hash)
+
+
+def _matches(record: LinkedRecord, query: DecisionQuery) -> bool:
+    given = record.commitment
+    wanted = {name: value for name in CONDITIONS if (value := getattr(query, name))}
+    return (
+        given.kind is RecordKind.DECISION_MADE
+        and given.tenant == query.tenant
+        and all(getattr(given.index, name) == value for name, value in wanted.items())
+        and given.recorded_at_us >= query.decided_from_us
+        and (not query.decided_until_us or given.recorded_at_us < query.decided_until_us)
+    )

@@ -1,0 +1,173 @@
+"""The schema of a database: what it is, and how it comes to be the one that this version of Placet works with."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import URL, create_engine, event, inspect, make_url, pool, select, table
+from sqlalchemy import column as sql_column
+from sqlalchemy.exc import DBAPIError
+
+from placet.core.errors import SetupError
+from placet.store.lock import WriterLock
+from placet.store.schema import HEAD_REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from alembic.config import Config
+    from sqlalchemy import Connection, Engine
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_VERSIONS: Final = table("alembic_version", sql_column("version_num"))
+
+
+class SchemaState(StrEnum):
+    """How a database's schema stands to this version of Placet."""
+
+    EMPTY = "empty"
+    CURRENT = "current"
+    OLDER = "older"
+    NEWER = "newer"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """The state, the revision that the database has ("" when empty), and the one that this version works with."""
+
+    state: SchemaState
+    revision: str
+    wanted: str
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def db_status(url: str) -> SchemaStatus:
+    """The schema of the database at an SQLAlchemy URL. Writes nothing. SetupError when it cannot be read."""
+    file = _sqlite_file(url)
+    if file is not None and not file.exists():
+        return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
+    with _connected(url, "its schema cannot be read") as connection:
+        return schema_status(connection)
+
+
+def db_upgrade(url: str) -> SchemaStatus:
+    """Bring the schema to the one that this version works with, in one transaction; nothing to do is no error.
+
+    SetupError when the schema is newer, cannot be written, or a server is writing to the database.
+    """
+    file = _sqlite_file(url)
+    lock = WriterLock.take(file) if file is not None else None
+    try:
+        with _connected(url, "its schema cannot be upgraded") as connection:
+            upgrade(connection)
+            return schema_status(connection)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def prepare(url: str) -> None:
+    """Make the schema where there is none. SetupError when there is another than this version works with.
+
+    The caller holds the database's lock.
+    """
+    with _connected(url, "its schema cannot be made") as connection:
+        status = schema_status(connection)
+        if status.state is SchemaState.EMPTY:
+            upgrade(connection)
+        else:
+            require_current(status, str(connection.engine.url.database))
+
+
+def schema_status(connection: Connection) -> SchemaStatus:
+    """The schema of the connected database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
+    revision = connection.execute(select(_VERSIONS.c.version_num)).scalar() or ""
+    return SchemaStatus(revision_state(revision), revision, HEAD_REVISION)
+
+
+def require_current(status: SchemaStatus, where: str) -> None:
+    """SetupError unless the schema is the one that this version works with."""
+    if status.state is SchemaState.NEWER:
+        raise SetupError(
+            f"{where}: was written by a newer Placet (schema {status.revision}, this one knows {status.wanted}); "
+            "run that version or a newer one"
+        )
+    if status.state is not SchemaState.CURRENT:
+        raise SetupError(
+            f"{where}: its schema is {status.revision or 'empty'}, {status.wanted} is needed; "
+            "stop Placet, keep a copy, and run `placet db upgrade`"
+        )
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the schema of the connected database up to date, within its transaction. SetupError when it is newer."""
+    status = schema_status(connection)
+    if status.state is SchemaState.NEWER:
+        require_current(status, str(connection.engine.url.database))
+    if status.state is not SchemaState.CURRENT:
+        from alembic import command  # noqa: PLC0415 - 0.1 s that a start with a current schema need not wait
+
+        command.upgrade(alembic_config(connection), HEAD_REVISION)
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations in this package."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def revision_state(revision: str) -> SchemaState:
+    """Revisions are numbered, so that an older Placet knows a newer schema when it sees one."""
+    if revision == HEAD_REVISION:
+        return SchemaState.CURRENT
+    return SchemaState.OLDER if revision < HEAD_REVISION else SchemaState.NEWER
+
+
+def _sqlite_file(url: str) -> Path | None:
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+@contextlib.contextmanager
+def _connected(url: str, what_failed: str) -> Iterator[Connection]:
+    """A connection in a transaction of its own, committed at the end."""
+    engine = _engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise SetupError(f"{engine.url.database}: {what_failed} ({error.orig})") from error
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, poolclass=pool.NullPool)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _own_transactions)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _own_transactions(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection
+    """The driver begins none before DDL: a failed migration would stay half done."""
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,128 @@
+"""Verify a database file without a server, with the public key alone; and give checkpoints to keep elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core.chain import Checkpoint, parse_checkpoint
+from placet.core.chain_check import ProblemKind, problem
+from placet.core.errors import SetupError
+from placet.core.records import VerifyReport
+from placet.core.trail import verify_trail
+from placet.store.migrate import SchemaState, SchemaStatus, require_current, revision_state
+from placet.store.reading import StoredTrail
+from placet.store.schema import HEAD_REVISION
+from placet.store.sqlite_files import SQL, connect_evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from placet.core.records import AuditProblem
+    from placet.core.trail import KeptCheckpoint
+    from placet.store.keys import PublicKey
+
+_DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PRIMARY_CODE: Final = 0xFF
+
+
+def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+    """Check the trail in a database file, served at this moment or not. Needs no write access.
+
+    `kept` are checkpoints from `read_kept`. SetupError when the file cannot be opened at all, or is of another schema.
+    """
+    connection = _evidence(path)
+    try:
+        return verify_connection(connection, public_key, kept)
+    finally:
+        connection.close()
+
+
+def verify_connection(
+    connection: sqlite3.Connection, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()
+) -> VerifyReport:
+    """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
+    problems: list[AuditProblem] = []
+    report = VerifyReport(0, 0, 0, ())
+    try:
+        connection.execute("BEGIN")
+        problems += [_damaged(said) for (said,) in connection.execute("PRAGMA integrity_check(10)") if said != "ok"]
+        _require_schema(connection)
+        report = verify_trail(StoredTrail(connection, SQL), public_key.verify, kept)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & _PRIMARY_CODE not in _DAMAGE_CODES:
+            raise
+        problems.append(_damaged(str(error)))
+    except UnicodeError:
+        problems.append(_damaged("a text that is found by is not UTF-8"))
+    return VerifyReport(report.records, report.chains, report.checkpoints, (*problems, *report.problems))
+
+
+def export_checkpoints(path: Path) -> bytes:
+    """The newest checkpoint of every chain as JSON, to be kept where the writer of the database cannot write.
+
+    SetupError when there is none yet.
+    """
+    connection = _evidence(path)
+    try:
+        _require_schema(connection)
+        newest = [
+            connection.execute(SQL.newest_checkpoint, (writer,)).fetchone()
+            for (writer,) in connection.execute("SELECT DISTINCT writer FROM audit_checkpoints").fetchall()
+        ]
+    except sqlite3.Error as error:
+        raise SetupError(f"{path}: cannot be read ({error})") from error
+    finally:
+        connection.close()
+    if not newest:
+        raise SetupError(f"{path}: no checkpoint was signed yet; the server signs one each minute and when it stops")
+    said = [
+        {"checkpoint": orjson.Fragment(body), "signature": base64.b64encode(signature).decode()}
+        for _, _, body, signature in newest
+    ]
+    return orjson.dumps({"checkpoints": said}, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def read_kept(text: bytes) -> list[KeptCheckpoint]:
+    """Checkpoints from what `export_checkpoints` gave. SetupError when they cannot be read."""
+    try:
+        return [_kept(entry) for entry in orjson.loads(text)["checkpoints"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SetupError("the kept checkpoints cannot be read; give the file that was exported, unchanged") from error
+
+
+def _kept(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:
+    body = orjson.dumps(entry["checkpoint"], option=orjson.OPT_SORT_KEYS)
+    return parse_checkpoint(body), base64.b64decode(entry["signature"], validate=True)
+
+
+def _evidence(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise SetupError(f"{path}: there is no such database; its name is placet.db in the data_dir")
+    try:
+        return connect_evidence(path)
+    except sqlite3.Error as error:
+        raise SetupError(
+            f"{path}: cannot be opened ({error}); copy it with its -wal file to where you may write"
+        ) from error
+
+
+def _require_schema(connection: sqlite3.Connection) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    row = (
+        connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        if "alembic_version" in tables
+        else None
+    )
+    revision = str(row[0]) if row is not None else ""
+    state = revision_state(revision) if revision else SchemaState.EMPTY
+    (file,) = (name for _, schema, name in connection.execute("PRAGMA database_list") if schema == "main")
+    require_current(SchemaStatus(state, revision, HEAD_REVISION), file)
+
+
+def _damaged(detail: str) -> AuditProblem:
+    return problem(ProblemKind.DATABASE_DAMAGED, "", 0, detail)

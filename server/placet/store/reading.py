@@ -1,0 +1,153 @@
+"""Read decisions and the trail, in whatever engine."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
+from placet.core.errors import FieldViolation, InvalidRequestError
+from placet.core.limits import PAGE_SIZE_MAX
+from placet.core.record_codec import recorded_decision
+from placet.core.records import DecisionPage
+from placet.store.schema import CONDITIONS
+from placet.store.statements import FOUND_BY, RECORD_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from placet.core.records import DecisionQuery, RecordedDecision
+    from placet.store.driver import Connection
+    from placet.store.statements import Statements
+
+Place = tuple[int, str, int]
+"""Where a page ended: recorded_at_us, writer, sequence."""
+_INTEGER_MAX: Final = 2**63 - 1
+_SPLIT: Final = len(RECORD_COLUMNS)
+
+
+def load_decision(connection: Connection, sql: Statements, place: tuple[str, str, int]) -> RecordedDecision:
+    """The decision at (tenant, writer, sequence). RecordDamagedError when what is there is none."""
+    row = connection.execute(sql.record, place).fetchone()
+    body, record_hash = row if row is not None else (b"", b"")
+    return recorded_decision(body, _contents(connection, sql, place), record_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionReader:
+    """Reads decisions on a connection. RecordDamagedError when what is stored cannot be read."""
+
+    connection: Connection
+    sql: Statements
+
+    def get(self, tenant: str, decision_id: str) -> RecordedDecision | None:
+        """One decision of the tenant."""
+        row = self.connection.execute(self.sql.decision, (tenant, decision_id)).fetchone()
+        return self._decision(tenant, *row) if row is not None else None
+
+    def page(self, query: DecisionQuery) -> DecisionPage:
+        """A page, newest first. InvalidRequestError when its token is none."""
+        conditions = {name: value for name in CONDITIONS if (value := getattr(query, name))}
+        after = read_token(query.page_token)
+        size = min(query.page_size, PAGE_SIZE_MAX)
+        sql = self.sql.page(
+            tuple(conditions),
+            from_us=bool(query.decided_from_us),
+            until_us=bool(query.decided_until_us),
+            after=after is not None,
+        )
+        times = [time_us for time_us in (query.decided_from_us, query.decided_until_us) if time_us]
+        given = [query.tenant, *map(str, conditions.values()), *times, *(after or ()), size + 1]
+        rows = self.connection.execute(sql, given).fetchall()
+        shown = rows[:size]
+        decisions = tuple(self._decision(query.tenant, *row[1:]) for row in shown)
+        return DecisionPage(decisions, make_token(shown[-1][:3]) if len(rows) > size else "")
+
+    def _decision(self, tenant: str, writer: str, sequence: int, body: bytes, record_hash: bytes) -> RecordedDecision:
+        return recorded_decision(body, _contents(self.connection, self.sql, (tenant, writer, sequence)), record_hash)
+
+
+def make_token(place: Place) -> str:
+    """The token of the page after the one that ended at the place."""
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
+
+
+def read_token(token: str) -> Place | None:
+    """Where the page before ended; None for the first. InvalidRequestError when the token is none of ours."""
+    if not token:
+        return None
+    try:
+        said = orjson.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
+        said = None
+    if not isinstance(said, list) or [type(item) for item in said] != [int, str, int]:
+        raise _not_a_token()
+    if not all(abs(number) <= _INTEGER_MAX for number in (said[0], said[2])):
+        raise _not_a_token()
+    return (said[0], said[1], said[2])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrail:
+    """The trail as it is stored: a `placet.core.trail.Trail`. The caller holds one snapshot for as long as it reads."""
+
+    connection: Connection
+    sql: Statements
+
+    def writers(self) -> list[Any]:
+        """Every writer that anything is stored of."""
+        return [writer for (writer,) in self.connection.execute(self.sql.writers)]
+
+    def head(self, writer: Any) -> StoredHead | None:  # noqa: ANN401 - as stored
+        """Where the writer left its chain."""
+        row = self.connection.execute(self.sql.head, (writer,)).fetchone()
+        return StoredHead(*row) if row is not None else None
+
+    def records(self, writer: Any) -> Iterator[StoredRecord]:  # noqa: ANN401 - as stored
+        """The writer's records by sequence."""
+        for row in self.connection.execute(self.sql.records, (writer,)):
+            place, found_by = row[:_SPLIT], row[_SPLIT:-3]
+            body, previous_hash, record_hash = row[-3:]
+            yield StoredRecord(
+                columns=dict(zip(RECORD_COLUMNS, place, strict=True)),
+                found_by=dict(zip(FOUND_BY, found_by, strict=True)),
+                body=body,
+                previous_hash=previous_hash,
+                hash=record_hash,
+                parts=self._parts(place[:3]),
+            )
+
+    def checkpoints(self, writer: Any) -> Iterator[StoredCheckpoint]:  # noqa: ANN401 - as stored
+        """The writer's checkpoints by sequence."""
+        for row in self.connection.execute(self.sql.checkpoints, (writer,)):
+            yield StoredCheckpoint(*row)
+
+    def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
+        """What is stored under an idempotency key."""
+        given = (tenant, caller, idempotency_key)
+        row: tuple[Any, ...] | None = self.connection.execute(self.sql.key, given).fetchone()
+        return row
+
+    def parts_count(self) -> int:
+        """How many parts are stored."""
+        return int(self.connection.execute(self.sql.parts_count).fetchone()[0])
+
+    def keys_count(self) -> int:
+        """How many idempotency keys are stored."""
+        return int(self.connection.execute(self.sql.keys_count).fetchone()[0])
+
+    def _parts(self, place: tuple[Any, ...]) -> dict[Any, tuple[Any, Any]]:
+        rows = self.connection.execute(self.sql.parts, place)
+        return {name: (salt, content) for name, salt, content in rows}
+
+
+def _contents(connection: Connection, sql: Statements, place: tuple[str, str, int]) -> dict[str, bytes]:
+    return {name: content for name, _, content in connection.execute(sql.parts, place)}
+
+
+def _not_a_token() -> InvalidRequestError:
+    return InvalidRequestError([FieldViolation("page_token", "is not the next_page_token of an earlier page")])

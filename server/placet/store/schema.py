@@ -1,0 +1,116 @@
+"""The tables. Keys begin with the tenant where rows belong to one, so that the same schema shards by tenant.
+
+``audit_writers`` and ``audit_checkpoints`` belong to a writer: a chain crosses tenants.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+HEAD_REVISION: Final = "0001"
+"""The newest migration: what this version of Placet reads and writes."""
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+audit_records: Final = Table(
+    "audit_records",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("recorded_at_us", BigInteger, nullable=False),
+    # Null where there is nothing to be found by: partial indexes leave such rows out.
+    Column("decision_id", Text),
+    Column("effect", Text),
+    Column("rule_id", Text),
+    Column("tool", Text),
+    Column("run_id", Text),
+    Column("user", Text),
+    Column("agent", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "writer", "sequence"),
+)
+
+audit_parts: Final = Table(
+    "audit_parts",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "writer", "sequence", "name"),
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("request_digest", Text, nullable=False),
+    Column("decision_id", Text, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "caller", "idempotency_key"),
+)
+
+audit_writers: Final = Table(
+    "audit_writers",
+    metadata,
+    Column("writer", Text, nullable=False),
+    Column("head_sequence", BigInteger, nullable=False),
+    Column("head_hash", LargeBinary, nullable=False),
+    Column("checkpoint_sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("writer"),
+)
+
+audit_checkpoints: Final = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("writer", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("writer", "sequence"),
+)
+
+
+def _found_by(name: str, *after_tenant: str, only_with: str, unique: bool = False) -> None:
+    """An index of records by tenant and columns; records without `only_with` take no room in it."""
+    condition = audit_records.c[only_with].is_not(None)
+    columns = [audit_records.c[column] for column in ("tenant", *after_tenant)]
+    Index(f"ix_audit_records_{name}", *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+NEWEST: Final = ("recorded_at_us", "writer", "sequence")
+"""The order in which decisions are listed, backwards."""
+CONDITIONS: Final = ("effect", "rule_id", "tool", "run_id", "user", "agent")
+"""What a query may ask for. Each has its index: measured 0.4 us a record each, against a scan of the whole tenant."""
+
+_found_by("decision_id", "decision_id", only_with="decision_id", unique=True)
+_found_by("newest", *NEWEST, only_with="decision_id")
+for _condition in CONDITIONS:
+    _found_by(_condition, _condition, *NEWEST, only_with=_condition)
+Index("ix_audit_records_writer", audit_records.c.writer, audit_records.c.sequence)

@@ -1,0 +1,71 @@
+"""Open SQLite database files: for the one writer, for readers beside it, and for looking at one that nobody serves."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.dialects import sqlite
+
+from placet.store.statements import Statements
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SQL: Final = Statements(sqlite.dialect(paramstyle="qmark"))
+BUSY_TIMEOUT_MS: Final = 1_000
+"""How long another process (a backup, a shell) may hold the database before a commit fails."""
+CACHE_KIB: Final = 16_384
+"""Pages that the writer keeps: the ends of all indexes, and then some."""
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The connection that writes. The file must be there; each commit is on the disk when it returns."""
+    connection = _connect(path, "mode=rw")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that reads, whatever the writer does meanwhile."""
+    return _connect(path, "mode=ro")
+
+
+def connect_evidence(path: Path) -> sqlite3.Connection:
+    """A connection to a file as it was found, perhaps damaged, perhaps where nothing may be written.
+
+    Text that is not UTF-8 comes as surrogates instead of an error.
+    """
+    wal = path.with_name(path.name + "-wal")
+    connection = _connect(path, "mode=ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if wal.exists() and wal.stat().st_size:
+            raise
+        connection = _connect(path, "immutable=1")  # a read-only folder, and no write-ahead log that would be left out
+    connection.text_factory = lambda text: text.decode(errors="surrogateescape")
+    return connection
+
+
+def create(path: Path) -> None:
+    """An empty file for the database, readable by its owner alone, when there is none."""
+    path.touch(mode=0o600, exist_ok=True)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Transactions are begun and ended by statements; the thread that uses it is the owner's care."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_MS / 1_000,
+        isolation_level=None,
+        check_same_thread=False,
+    )

@@ -1,0 +1,94 @@
+"""What a commit does to a chain, whatever the engine: which commitments are new, and where the chain then ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from placet.core.chain import Checkpoint, Head, LinkedRecord, merkle_root
+from placet.core.limits import CHECKPOINT_RECORDS_MAX
+from placet.core.records import KeyReused, Repeated, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from placet.core.records import Commitment, CommitResult
+
+STORED: Final = Stored()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Where a writer's chain ends. `leaves` are those since the last checkpoint."""
+
+    writer: str
+    head: Head = field(default_factory=Head)
+    checkpoint_sequence: int = 0
+    leaves: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class Screening:
+    """What becomes of commitments before anything is written: a result for each, and those that are new."""
+
+    results: list[CommitResult] = field(default_factory=list)
+    fresh: list[Commitment] = field(default_factory=list)
+
+
+def screen(commitments: Sequence[Commitment], known: Callable[[Commitment], CommitResult | None]) -> Screening:
+    """Look each idempotency key up: among those before it in the sequence, then by `known`, None for a new one."""
+    screening = Screening()
+    seen: dict[tuple[str, str, str], Commitment] = {}
+    for commitment in commitments:
+        result: CommitResult | None = None
+        if (given := commitment.idempotency) is not None:
+            key = (commitment.tenant, given.caller, given.key)
+            earlier = seen.get(key)
+            result = known(commitment) if earlier is None else _repetition(earlier, given.request_digest)
+            if result is None:
+                seen[key] = commitment
+        if result is None:
+            screening.fresh.append(commitment)
+        screening.results.append(result or STORED)
+    return screening
+
+
+def advance(state: ChainState, linked: Sequence[LinkedRecord], signed: Checkpoint | None = None) -> ChainState:
+    """The chain with the records linked to it, and then the checkpoint signed."""
+    head = Head(linked[-1].sequence, linked[-1].hash) if linked else state.head
+    if signed is not None:
+        return ChainState(state.writer, head, signed.sequence)
+    leaves = (*state.leaves, *(record.leaf for record in linked))
+    return ChainState(state.writer, head, state.checkpoint_sequence, leaves)
+
+
+def new_checkpoint(state: ChainState, key_id: str, signed_at_us: int) -> Checkpoint:
+    """The checkpoint at the end of the chain."""
+    return Checkpoint(
+        writer=state.writer,
+        sequence=state.head.sequence,
+        head=state.head.hash.hex(),
+        merkle_root=merkle_root(state.leaves).hex(),
+        previous_sequence=state.checkpoint_sequence,
+        signed_at_us=signed_at_us,
+        key_id=key_id,
+    )
+
+
+def checkpoint_due(state: ChainState) -> bool:
+    """Whether the chain has grown so far that the commit itself signs a checkpoint."""
+    return state.head.sequence - state.checkpoint_sequence >= CHECKPOINT_RECORDS_MAX
+
+
+def index_row(commitment: Commitment) -> tuple[str | None, ...]:
+    """The columns that a record is found by, None where empty."""
+    index = commitment.index
+    decision_id = commitment.decision.decision_id if commitment.decision is not None else None
+    found_by = (index.effect, index.rule_id, index.tool, index.run_id, index.user, index.agent)
+    return (decision_id, *(value or None for value in found_by))
+
+
+def _repetition(earlier: Commitment, request_digest: str) -> CommitResult:
+    if earlier.idempotency is None or earlier.idempotency.request_digest != request_digest or earlier.decision is None:
+        return KeyReused()
+    return Repeated(earlier.decision)
