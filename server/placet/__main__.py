@@ -1,0 +1,22 @@
+"""The command `placet`, also as `python -m placet`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command; without the server's packages, say which extra brings them and return 2."""
+    try:
+        from placet.cli.main import main as command  # noqa: PLC0415 - what is imported may be missing
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.partition(".")[0] == "placet":
+            raise
+        sys.stderr.write(f"placet: {missing} is not installed; the command needs: pip install 'placet[server]'\n")
+        return 2
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
