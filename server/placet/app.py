@@ -30,7 +30,7 @@ from placet.opa.external import ExternalPolicies
 from placet.opa.generation import Engine
 from placet.opa.http import Address
 from placet.opa.managed import ManagedPolicies, Source
-from placet.opa.tenants import read_tenants
+from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
@@ -176,7 +176,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     data_dir = settings.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     signing_key = load_or_create_signing_key(data_dir / "keys")
-    ledger = SqliteLedger.open(data_dir / "placet.db", writer=settings.replica, signing_key=signing_key, clock=clock)
+    ledger = SqliteLedger.open(
+        data_dir / "placet.db",
+        writer=settings.replica,
+        signing_key=signing_key,
+        clock=clock,
+        on_fault=reporter.fault,
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(ledger.close)
         reporter.ledger = ledger
@@ -225,7 +231,7 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
             expected_revision=settings.opa_expected_revision,
             on_failure=reporter.engine_failure,
         )
-        agent_policies = read_tenants(rego_dir)
+        agent_policies = load_agent_policies(rego_dir)
         return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds)
     opa = find_opa(settings.opa_path)
     data_dir = settings.data_dir
