@@ -1,0 +1,127 @@
+"""What can be checked and exported without trusting a server: the database itself, and the key."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placet import sdk
+from placet.cli import exit_codes
+from placet.cli.local import existing, open_settings
+from placet.cli.options import Address, ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.output import Output, print_json, print_table
+from placet.core.errors import SetupError
+from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
+from placet.sdk.channel import DEFAULT_ADDRESS
+
+if TYPE_CHECKING:
+    from placet.core.records import VerifyReport
+
+Database = Annotated[
+    Path | None,
+    typer.Option(help="The database file. Default: placet.db in the data directory.", metavar="FILE"),
+]
+
+
+def verify(  # noqa: PLR0913 - one option for each source
+    *,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    database: Database = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(help="The key to verify with, as PEM. Default: the one beside the database.", metavar="FILE"),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoints kept elsewhere, from `placet audit checkpoint`.", metavar="FILE")
+    ] = None,
+    server: Annotated[bool, typer.Option("--server", help="Have a running server check its own trail.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds that the server may take.", rich_help_panel="Connection")
+    ] = VERIFY_TIMEOUT_SECONDS,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check every record, chain and checkpoint, reading the database itself. Exit code 1 when something is wrong.
+
+    Whoever can write the database and the key beside it can make a new whole trail: give --public-key and --checkpoint
+    from a place where they cannot write, and that is found, too.
+
+    Example: placet audit verify --public-key auditor/key.pem --checkpoint auditor/checkpoints.json
+    """
+    files = {
+        "--data-dir": data_dir,
+        "--config": config,
+        "--database": database,
+        "--public-key": public_key,
+        "--checkpoint": checkpoint,
+    }
+    report: VerifyReport | sdk.VerifyReport
+    if server:
+        given = [name for name, value in files.items() if value is not None]
+        if given:
+            raise SetupError(f"--server checks by the server's own key and database; leave out {', '.join(given)}")
+        with sdk.AuditClient(address) as client:
+            report = client.verify(timeout)
+    else:
+        report = _verify_files(data_dir, config, database, public_key, checkpoint)
+    _show(report, output)
+    raise typer.Exit(exit_codes.DONE if report.ok else exit_codes.WANTING)
+
+
+def key(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """Print the public key that the trail is verified with, to be kept by whoever verifies.
+
+    Example: placet audit key > auditor/key.pem
+    """
+    from placet.store.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
+
+    found = load_public_key(open_settings(data_dir, config).keys_dir / PUBLIC_NAME)
+    pem = found.pem().decode()
+    if output is Output.JSON:
+        print_json({"key_id": found.key_id, "pem": pem})
+    else:
+        typer.echo(pem, nl=False)
+
+
+def checkpoint(*, data_dir: DataDir = None, config: ConfigFile = None, database: Database = None) -> None:
+    """Print the newest signed checkpoint of each chain as JSON, to be kept where the server cannot write.
+
+    Example: placet audit checkpoint > auditor/checkpoints.json
+    """
+    from placet.store.offline import export_checkpoints  # noqa: PLC0415 - only with a database
+
+    exported = export_checkpoints(existing(database or open_settings(data_dir, config).database_path))
+    sys.stdout.write(exported.decode())
+
+
+def _verify_files(
+    data_dir: Path | None, config: Path | None, database: Path | None, public_key: Path | None, kept: Path | None
+) -> VerifyReport:
+    from placet.store.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
+    from placet.store.offline import read_kept, verify_database  # noqa: PLC0415 - likewise
+
+    settings = open_settings(data_dir, config)
+    path = existing(database or settings.database_path)
+    if public_key is None:
+        public_key = path.parent / settings.keys_dir.name / PUBLIC_NAME
+    return verify_database(path, load_public_key(public_key), read_kept(kept.read_bytes()) if kept else ())
+
+
+def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:
+    if output is Output.JSON:
+        problems = [
+            {"kind": str(each.kind), "writer": each.writer, "sequence": each.sequence, "detail": each.detail}
+            for each in report.problems
+        ]
+        counts = {"records": report.records, "chains": report.chains, "checkpoints": report.checkpoints}
+        print_json({"ok": report.ok, **counts, "problems": problems})
+        return
+    result = "ok" if report.ok else f"{len(report.problems)} problems"
+    typer.echo(f"{result}: {report.records} records in {report.chains} chains, {report.checkpoints} checkpoints")
+    if report.problems:
+        rows = [(each.kind, each.writer, str(each.sequence), each.detail) for each in report.problems]
+        print_table(("problem", "writer", "sequence", "detail"), rows)

@@ -1,0 +1,166 @@
+"""What `placet doctor` looks at. Each check says what it found and, when that will not do, the remedy."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import stat
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet import sdk
+from placet.config import split_address
+from placet.core.errors import PolicyInvalidError, SetupError
+from placet.opa.binary import find_opa
+from placet.opa.tenants import load_agent_policies
+from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key
+from placet.store.migrate import SchemaState, db_status, sqlite_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from placet.config import Settings
+
+PYTHON_MIN: Final = (3, 11)
+PYTHON_END: Final = (3, 14)
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, and whether it will do."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def passed(name: str, detail: str) -> Check:
+    """It will do."""
+    return Check(name, ok=True, detail=detail)
+
+
+def failed(name: str, detail: str, remedy: str = "") -> Check:
+    """It will not do."""
+    return Check(name, ok=False, detail=detail, remedy=remedy)
+
+
+def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
+    """Every check; `address` is that of a server that must be running."""
+    yield _python()
+    yield _guarded("opa", lambda: _opa(settings))
+    yield _guarded("policies", lambda: _policies(settings.rego_dir))
+    yield _data_dir(settings.data_dir)
+    yield _guarded("signing key", lambda: _signing_key(settings.keys_dir))
+    yield _guarded("database", lambda: _database(settings.database_path))
+    yield _server(address) if address else _listen(settings.listen)
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except (SetupError, PolicyInvalidError, OSError) as error:
+        return failed(name, "; ".join(str(error).splitlines()))
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    if PYTHON_MIN <= sys.version_info[:2] < PYTHON_END:
+        return passed("python", version)
+    return failed("python", version, "run Placet with Python 3.11 to 3.13")
+
+
+def _opa(settings: Settings) -> Check:
+    if not settings.opa_address:
+        opa = find_opa(settings.opa_path)
+        return passed("opa", f"{opa.version} at {opa.path}")
+    try:
+        _connect(settings.opa_address).close()
+    except OSError as error:
+        remedy = "start OPA there, or correct opa_address"
+        return failed("opa", f"nothing answers at {settings.opa_address}: {error}", remedy)
+    return passed("opa", f"external, at {settings.opa_address}")
+
+
+def _connect(opa_address: str) -> socket.socket:
+    scheme, _, rest = opa_address.partition("://")
+    if scheme == "unix":
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(CONNECT_TIMEOUT_SECONDS)
+        try:
+            connection.connect(rest)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    return socket.create_connection(split_address(rest.rstrip("/")), CONNECT_TIMEOUT_SECONDS)
+
+
+def _policies(rego_dir: Path) -> Check:
+    if not rego_dir.is_dir():
+        return failed("policies", f"{rego_dir}: no such folder", "name the policy folder with --rego-dir")
+    tenants = sorted(load_agent_policies(rego_dir))
+    return passed("policies", f"{rego_dir}: tenants {', '.join(tenants)}; `placet policy check` checks the rules")
+
+
+def _data_dir(data_dir: Path) -> Check:
+    existing = next(each for each in (data_dir, *data_dir.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        return failed("data directory", f"{existing}: is no directory", "name another with --data-dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return failed("data directory", f"{existing}: cannot be written", "let Placet's user own it")
+    return passed("data directory", f"{data_dir}" if existing == data_dir else f"{data_dir}: made at the first start")
+
+
+def _signing_key(keys_dir: Path) -> Check:
+    private, public = keys_dir / PRIVATE_NAME, keys_dir / PUBLIC_NAME
+    if not private.exists():
+        return passed("signing key", "made at the first start")
+    mode = stat.S_IMODE(private.stat().st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return failed("signing key", f"{private}: others can use it (mode {mode:04o})", f"chmod 600 {private}")
+    if not os.access(private, os.R_OK):
+        return failed("signing key", f"{private}: cannot be read", "let Placet's user own it")
+    return passed("signing key", f"key {load_public_key(public).key_id}, readable by its owner alone")
+
+
+def _database(database: Path) -> Check:
+    if not database.exists():
+        return passed("database", "made at the first start")
+    status = db_status(sqlite_url(database))
+    if status.state is SchemaState.CURRENT:
+        return passed("database", f"{database}: schema {status.revision}")
+    detail = f"{database}: schema {status.revision or 'none'} is {status.state}; {status.wanted} is needed"
+    remedy = "run a newer Placet" if status.state is SchemaState.NEWER else "stop Placet, run `placet db upgrade`"
+    return failed("database", detail, remedy)
+
+
+def _listen(listen: str) -> Check:
+    """Free, or taken by a Placet that answers."""
+    host, port = split_address(listen)
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        running = _server(listen)
+        if running.ok:
+            return running
+        return failed("listen", f"{listen}: {error.strerror}", "stop what listens there, or name another with --listen")
+    return passed("listen", f"{listen}: free, no server is running")
+
+
+def _server(address: str) -> Check:
+    try:
+        with sdk.ControlClient(address) as client:
+            status = client.policy_status()
+    except sdk.CallFailedError as error:
+        return failed("server", f"{address}: {error.failure}", "start it with `placet serve`, or correct --address")
+    if not status.ready:
+        return failed("server", f"{address}: not ready: {status.last_error}", "see the server's log")
+    return passed("server", f"{address}: ready, policy {status.policy_revision}")

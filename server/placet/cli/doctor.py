@@ -1,0 +1,55 @@
+"""`placet doctor`: check that everything Placet needs is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - read when the signature is
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placet.cli import exit_codes
+from placet.cli.checks import Check, failed, passed, run_checks
+from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.output import Output, print_json, print_table
+from placet.cli.settings_flags import with_settings
+from placet.config import Settings
+from placet.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+app = typer.Typer()
+
+
+@app.command("doctor")
+@with_settings
+def doctor(
+    *,
+    flags: Mapping[str, Any],
+    config: ConfigFile = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A server that must be running. Default: none has to be.", metavar="HOST:PORT"),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check what `placet serve` with the same settings would need. Changes nothing. Exit code 1 when something fails.
+
+    Example: placet doctor --data-dir /var/lib/placet
+    """
+    found = _run(flags, config, address)
+    if output is Output.JSON:
+        checks = [{"check": each.name, "ok": each.ok, "detail": each.detail, "remedy": each.remedy} for each in found]
+        print_json({"ok": all(each.ok for each in found), "checks": checks})
+    else:
+        rows = [(each.name, "ok" if each.ok else "FAILS", each.detail, each.remedy) for each in found]
+        print_table(("check", "", "found", "remedy"), rows)
+    raise typer.Exit(exit_codes.DONE if all(each.ok for each in found) else exit_codes.WANTING)
+
+
+def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> list[Check]:
+    try:
+        settings, _ = Settings.load(flags, config)
+    except SetupError as error:
+        return [failed("settings", "; ".join(str(error).splitlines()))]
+    return [passed("settings", "valid"), *run_checks(settings, address)]

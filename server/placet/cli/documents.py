@@ -1,0 +1,100 @@
+"""Decisions as JSON documents: one stable schema."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from placet import sdk
+from placet.sdk import failures
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def decision_document(decision: sdk.Decision) -> dict[str, Any]:
+    """A decision with all its fields. `failure` is null unless there was none."""
+    return {
+        "decision_id": decision.decision_id,
+        "effect": decision.effect.value,
+        "rule_id": decision.rule_id,
+        "reason": decision.reason,
+        "findings": [
+            {
+                "effect": each.effect.value,
+                "rule_id": each.rule_id,
+                "reason": each.reason,
+                "details": dict(each.details),
+            }
+            for each in decision.findings
+        ],
+        "policy_revision": decision.policy_revision,
+        "approval": _approval(decision.approval),
+        "obligations": [{"id": each.id, "details": dict(each.details)} for each in decision.obligations],
+        "permit": decision.permit,
+        "budgets": [
+            {"id": each.id, "remaining": each.remaining, "resets_at": time_text(each.resets_at)}
+            for each in decision.budgets
+        ],
+        "autonomy": decision.autonomy.value,
+        "shadow_effect": decision.shadow_effect.value if decision.shadow_effect else "",
+        "action_digest": decision.action_digest,
+        "decided_at": time_text(decision.decided_at),
+        "idempotency_key": decision.idempotency_key,
+        "failure": _failure(decision.failure),
+    }
+
+
+def recorded_document(recorded: sdk.RecordedDecision, *, with_input: bool) -> dict[str, Any]:
+    """A decision as it stands in the trail, with the tool-call event under `event`."""
+    document = decision_document(recorded.decision)
+    del document["failure"]
+    document |= {
+        "tenant": recorded.tenant,
+        "event": _json("event_json", recorded.event_json),
+        "replayable": recorded.replayable,
+        "not_replayable_reason": recorded.not_replayable_reason,
+        "received_at": time_text(recorded.received_at),
+        "caller": recorded.caller,
+        "writer": recorded.writer,
+        "sequence": recorded.sequence,
+        "record_hash": recorded.record_hash,
+    }
+    if with_input:
+        document["input"] = _json("input_json", recorded.input_json)
+    return document
+
+
+def time_text(time: datetime | None) -> str:
+    """A time as RFC 3339 in UTC with microseconds; empty when there is none."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time is not None else ""
+
+
+def _approval(approval: sdk.Approval | None) -> dict[str, Any] | None:
+    if approval is None:
+        return None
+    return {
+        "id": approval.id,
+        "quorum": approval.quorum,
+        "approver_roles": list(approval.approver_roles),
+        "expires_at": time_text(approval.expires_at),
+        "url": approval.url,
+    }
+
+
+def _failure(failure: sdk.Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "rule_id": failure.rule_id,
+        "detail": failure.detail,
+        "violations": [{"field": each.field, "description": each.description} for each in failure.violations],
+    }
+
+
+def _json(field: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text) if text else None
+    except ValueError as error:
+        failure = sdk.Failure(failures.ANSWER_INVALID, f"its {field} is no JSON")
+        raise sdk.CallFailedError(failure) from error

@@ -1,0 +1,17 @@
+"""What `placet` ends with. Meanings never change."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DONE: Final = 0
+WANTING: Final = 1
+"""Checked, and found wanting."""
+USAGE: Final = 2
+"""Wrong usage or configuration."""
+DENIED: Final = 3
+NEEDS_APPROVAL: Final = 4
+NO_DECISION: Final = 5
+"""Could not decide or connect."""
+INTERRUPTED: Final = 130
+"""Ctrl-C, as shells count it."""

@@ -1,0 +1,50 @@
+"""Errors that are expected to happen: the exit code, and a line for people with the remedy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from placet import sdk
+from placet.cli import exit_codes
+from placet.core.errors import PlacetError, PolicyInvalidError, SetupError
+from placet.sdk import failures
+
+WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})
+"""Failures that another request would mend."""
+REMEDIES: Final = {
+    failures.UNAVAILABLE: "start the server with `placet serve`, or name another with --address",
+    failures.TIMEOUT: "try again, or allow more time with --timeout",
+    failures.OVERLOADED: "try again later",
+    failures.INVALID_ARGUMENT: "correct what is named",
+    failures.KEY_REUSED: "use another --idempotency-key",
+    failures.NOT_PERMITTED: "ask whoever runs the server",
+    failures.NOT_FOUND: "check the id and the tenant",
+    failures.ANSWER_INVALID: "run the same version of Placet on both sides",
+    failures.EFFECT_UNKNOWN: "run the same version of Placet on both sides",
+    failures.ERROR: "check --address, and the server's log",
+}
+
+
+def explain(error: Exception) -> tuple[int, list[str]] | None:
+    """The exit code and the lines; None for an error that nobody expected."""
+    match error:
+        case SetupError() | PolicyInvalidError():
+            return exit_codes.USAGE, [str(error)]
+        case PlacetError():
+            return exit_codes.NO_DECISION, [f"{error}; see the server's log"]
+        case sdk.CallFailedError():
+            return code_of(error.failure), [line_of(error.failure)]
+        case OSError() if error.filename is not None:
+            return exit_codes.USAGE, [f"{error.filename}: {error.strerror}; check the path and who may use it"]
+        case _:
+            return None
+
+
+def code_of(failure: sdk.Failure) -> int:
+    """What a command ends with when a call failed so."""
+    return exit_codes.USAGE if failure.rule_id in WRONG_USAGE else exit_codes.NO_DECISION
+
+
+def line_of(failure: sdk.Failure) -> str:
+    """One line for people, with the remedy."""
+    return f"{failure}; {REMEDIES[failure.rule_id]} ({failure.rule_id})"

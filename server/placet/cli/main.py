@@ -1,0 +1,125 @@
+"""`placet`, the one command. A command's module is imported when it runs, so that every command starts quickly."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+import typer.core
+import typer.main
+
+from placet import __version__
+from placet.cli import exit_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+COMMANDS: Final = {
+    "serve": "Decide actions, until stopped.",
+    "authorize": "Ask for one decision.",
+    "audit": "Read and verify the audit trail.",
+    "policy": "Check the policy, run its tests, list its rules.",
+    "db": "Show and upgrade the database's schema.",
+    "doctor": "Check that everything Placet needs is there.",
+}
+"""Each command, in the order of the help. Its module is named as it and has an `app`."""
+HELP: Final = (
+    "Placet decides what AI agents may do: allow, deny or require approval, audited before the answer.\n\n"
+    "Example: placet serve\n\n"
+    "Exit codes: 0 done (allowed), 1 checked and found wanting, 2 wrong usage or configuration, 3 denied, "
+    "4 needs approval, 5 could not decide or connect."
+)
+_COMPLETION: Final = frozenset({"install_completion", "show_completion"})
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """Knows its commands by name and one line of help; imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - passed on as they are
+        super().__init__(**attributes)
+        for name, line in COMMANDS.items():
+            self.commands[name] = typer.core.TyperCommand(name=name, help=line, callback=None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - types of typer's own
+        """The command that is called, imported."""
+        name, _, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return name, None, rest
+        module = importlib.import_module(f"placet.cli.{name}")
+        command = typer.main.get_command(module.app)
+        command.params = [each for each in command.params if each.name not in _COMPLETION]
+        return name, command, rest
+
+
+app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - how typer calls it
+    if value:
+        typer.echo(f"placet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    del version
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `placet` with the arguments, by default those of the process; the exit code.
+
+    What is expected to go wrong ends in one line for each problem on stderr, with the remedy, and never in a traceback.
+    """
+    try:
+        code = app(arguments, prog_name="placet", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        return _usage_error(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:  # `placet audit tail | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.DONE
+    except Exception as error:
+        explained = _explain(error)
+        if explained is None:
+            raise
+        code, lines = explained
+        _complain(lines)
+    return code if isinstance(code, int) else exit_codes.DONE
+
+
+def _usage_error(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "placet"
+    message = error.format_message()
+    if message:
+        _complain([f"{message.removesuffix('.')}; see {command} --help"])
+    elif context is not None:
+        typer.echo(context.get_help(), err=True)
+    return exit_codes.USAGE
+
+
+def _explain(error: Exception) -> tuple[int, list[str]] | None:
+    """The exit code and the lines for an error that is expected to happen; None for any other."""
+    from placet.cli.failures import explain  # noqa: PLC0415 - only when something failed
+
+    return explain(error)
+
+
+def _complain(lines: Sequence[str]) -> None:
+    for line in _single_lines(lines):
+        typer.echo(f"placet: {line}", err=True)
+
+
+def _single_lines(lines: Sequence[str]) -> Iterator[str]:
+    for each in lines:
+        yield from each.splitlines()

@@ -1,0 +1,61 @@
+"""What goes to stdout: tables for people, JSON for programs. Everything else goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+
+_PLAIN_WIDTH: Final = 10_000
+"""Columns where there is no terminal: nothing is wrapped or cut."""
+
+
+class Output(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+EFFECT_STYLES: Final = {"allow": "green", "deny": "red", "require_approval": "yellow"}
+
+
+def print_json(document: object, *, one_line: bool = False) -> None:
+    """One JSON document; on one line for JSON Lines."""
+    typer.echo(json.dumps(document, indent=None if one_line else 2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
+    """A table; an effect is coloured on a terminal."""
+    from rich.table import Table  # noqa: PLC0415 - JSON needs none
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    table = Table(*columns, box=None, pad_edge=False, show_header=header)
+    for row in rows:
+        table.add_row(*(Text(_visible(cell), EFFECT_STYLES.get(cell, "")) for cell in row))
+    console().print(table)
+
+
+def console() -> Console:
+    """The console for tables: as wide as the terminal, or as wide as need be."""
+    from rich.console import Console  # noqa: PLC0415 - JSON needs none
+
+    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, markup=False, highlight=False)
+
+
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """One line for each field that has a value."""
+    print_table(("", ""), [(name, str(value)) for name, value in fields if value not in ("", None)], header=False)
+
+
+def _visible(cell: str) -> str:
+    """Text that came from callers cannot steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cell)

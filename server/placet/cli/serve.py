@@ -1,0 +1,45 @@
+"""`placet serve`: decide actions, until stopped. Every setting is a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - read when the signature is
+from typing import Annotated, Any
+
+import typer
+
+from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.output import Output, print_json, print_table
+from placet.cli.settings_flags import with_settings
+from placet.config import Settings
+
+app = typer.Typer()
+
+
+@app.command("serve")
+@with_settings
+def serve(
+    *,
+    flags: Mapping[str, Any],
+    config: ConfigFile = None,
+    print_settings: Annotated[
+        bool, typer.Option("--print-settings", help="Print each setting with its value and source, and exit.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Decide actions, until stopped by SIGINT or SIGTERM; a second signal stops at once.
+
+    Settings come from flags, then PLACET_* variables, then placet.toml, then defaults. With --print-settings: print
+    each with its value and its source, and exit.
+
+    Example: placet serve --listen 127.0.0.1:7070 --rego-dir ./rego
+    """
+    settings, sources = Settings.load(flags, config)
+    if not print_settings:
+        from placet.app import run  # noqa: PLC0415 - the whole server
+
+        raise typer.Exit(run(settings))
+    rows = settings.describe(sources)
+    if output is Output.JSON:
+        print_json({"settings": [{"name": name, "value": value, "source": source} for name, value, source in rows]})
+    else:
+        print_table(("setting", "value", "source"), rows)

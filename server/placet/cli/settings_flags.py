@@ -1,0 +1,65 @@
+"""The settings as flags of a command, made from their fields: one place says what there is."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
+
+import typer
+
+from placet.config import ENV_PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic.fields import FieldInfo
+
+PANEL: Final = "Settings"
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all settings as flags. It gets them by field name as `flags`; None where none was given."""
+    own = [each for each in _parameters(command) if each.name != "flags"]
+
+    def with_flags(**given: Any) -> None:  # noqa: ANN401 - what typer read
+        flags = {name: given.pop(name) for name in Settings.model_fields}
+        command(flags=flags, **given)
+
+    settings = [_parameter(name, field) for name, field in Settings.model_fields.items()]
+    with_flags.__doc__ = command.__doc__
+    with_flags.__signature__ = inspect.Signature([*settings, *own])  # type: ignore[attr-defined] # what inspect reads
+    with_flags.__annotations__ = {}
+    return with_flags
+
+
+def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
+    return list(inspect.signature(command, eval_str=True).parameters.values())
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    """The values are texts here: `Settings` judges them all, from wherever they come."""
+    flag = "--" + name.replace("_", "-")
+    kind: Any = str | None
+    if field.annotation is bool:
+        kind = bool | None
+        flag = flag if field.default is False else f"{flag}/--no-{flag[2:]}"
+    option = typer.Option(
+        flag,
+        help=f"{field.description}{_default(field)} [{ENV_PREFIX}{name.upper()}]",
+        metavar=None if field.annotation is bool else _metavar(field),
+        rich_help_panel=PANEL,
+        show_default=False,
+    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _default(field: FieldInfo) -> str:
+    return "" if field.default_factory or field.default in {"", False} else f" Default: {field.default}."
+
+
+def _metavar(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
+    if field.annotation is int:
+        return "N"
+    return "TEXT" if field.annotation is str else "PATH"
