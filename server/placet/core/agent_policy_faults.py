@@ -59,10 +59,10 @@ def agent_policy_faults(error: ValidationError) -> tuple[Fault, ...]:
 
 
 def _fault(detail: ErrorDetails) -> Fault:
-    path = tuple(part for part in detail["loc"] if part != "[key]")
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(path)
+        return _unknown_key(detail["loc"])
+    path = tuple(part for part in detail["loc"] if part != "[key]")
     if kind == "literal_error":
         expected = ("read_only", "read_write")
         return Fault(path, f"{_shown(detail['input'])} is not known", did_you_mean(str(detail["input"]), expected))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from placet.core.errors import PolicyInvalidError
 from placet.core.model import Effect
 from placet.core.rule_ids import REASONS
-from placet.opa.compiling import capabilities_problems, compile_problems
+from placet.opa.compiling import compile_problems
 from placet.opa.modules import parse_modules
 from placet.opa.rule_checks import EFFECT_SETS, rule_problems
 from placet.opa.staging import staged
@@ -36,7 +36,7 @@ def catalogue(rego_dir: Path, opa: Path) -> tuple[Entry, ...]:
     """List every rule_id, sorted. Raises PolicyInvalidError when the rules are not fit to be listed."""
     tree = read_tree(rego_dir)
     with staged(tree, tests=False) as stage:
-        problems = [*capabilities_problems(tree), *compile_problems(tree, stage, opa)]
+        problems = list(compile_problems(tree, stage, opa))
         modules = () if problems else parse_modules(tree, stage, opa)
     problems = problems or list(rule_problems(tree, modules))
     if problems:

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import PolicyInvalidError, Problem
-from placet.opa.compiling import capabilities_problems, compile_problems
+from placet.opa.compiling import compile_problems
 from placet.opa.linting import format_problems, lint_problems
 from placet.opa.modules import parse_modules
 from placet.opa.rule_checks import rule_problems
 from placet.opa.staging import staged
 from placet.opa.tenants import parse_tenants
-from placet.opa.testing import COVERAGE_PERCENT, run_tests
+from placet.opa.testing import COVERAGE_PERCENT, TestReport, run_tests
 from placet.opa.tree import PolicyTree, read_tree
 from placet.opa.values import value_problems
 
@@ -69,7 +69,7 @@ def check(
     files = f"{len(tree.modules)} modules, {len(tree.tests)} test files, {len(tree.tenants)} tenants"
     tenants, policies = _tenants(tree)
     with staged(tree, tests=True) as stage:
-        compiled = _step("compile", _compile(tree, stage, opa))
+        compiled = _step("compile", compile_problems(tree, stage, opa))
         return (
             Step("files", detail=files),
             tenants,
@@ -82,11 +82,26 @@ def check(
         )
 
 
+def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float = COVERAGE_PERCENT) -> TestReport:
+    """Run the tests alone. Policy that cannot be read or does not compile is reported as a problem of the tests."""
+    try:
+        tree = read_tree(rego_dir)
+    except PolicyInvalidError as error:
+        return TestReport(0, error.problems, ())
+    with staged(tree, tests=True) as stage:
+        problems = tuple(compile_problems(tree, stage, opa))
+        return TestReport(0, problems, ()) if problems else run_tests(tree, stage, opa, coverage_percent_min)
+
+
 def serving_problems(
     tree: PolicyTree, policies: Mapping[str, AgentPolicy], stage: Path, opa: Path
 ) -> tuple[Problem, ...]:
     """What forbids serving the staged tree, whose files and tenants are read already."""
-    return tuple(_compile(tree, stage, opa)) or _rules(tree, stage, opa) or tuple(value_problems(tree, policies, opa))
+    return (
+        tuple(compile_problems(tree, stage, opa))
+        or _rules(tree, stage, opa)
+        or tuple(value_problems(tree, policies, opa))
+    )
 
 
 def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
@@ -94,10 +109,6 @@ def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
         return Step("tenants"), parse_tenants(tree)
     except PolicyInvalidError as error:
         return Step("tenants", error.problems), {}
-
-
-def _compile(tree: PolicyTree, stage: Path, opa: Path) -> list[Problem]:
-    return [*capabilities_problems(tree), *compile_problems(tree, stage, opa)]
 
 
 def _rules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Problem, ...]:
@@ -109,7 +120,7 @@ def _rules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Problem, ...]:
 
 def _tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: float) -> Step:
     report = run_tests(tree, stage, opa, coverage_percent_min)
-    return Step("tests", report.problems, detail=f"{report.passed} passed, {report.percent:.1f} % of lines reached")
+    return Step("tests", report.problems, detail=report.summary)
 
 
 def _lint(tree: PolicyTree, regal: Path | None, *, skip_lint: bool) -> Step:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from placet.core.errors import Problem
 from placet.core.faults import did_you_mean
 from placet.opa.command import run
-from placet.opa.tree import CAPABILITIES, SCHEMAS
+from placet.opa.tree import CAPABILITIES, INPUT_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,24 @@ _UNDEFINED_FUNCTION: Final = re.compile(r"undefined function (\S+)")
 _UNDEFINED_REF: Final = re.compile(r"undefined ref: (\S+)")
 
 
-def capabilities_problems(tree: PolicyTree) -> Iterator[Problem]:
+def compile_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Problem]:
+    """Whether capabilities.json is sound, and if so run ``opa check --strict`` with it and the input schema."""
+    unsound = list(_capabilities_problems(tree))
+    if unsound:
+        yield from unsound
+        return
+    arguments = ["check", "--bundle", "--strict", "--schema", INPUT_SCHEMA, "--capabilities", CAPABILITIES]
+    ended = run(opa, [*arguments, "--format", "json", "--max-errors", _ERRORS_MAX, "."], cwd=stage)
+    if ended.code == 0:
+        return
+    errors = _errors(ended.stdout) or _errors(ended.stderr)
+    for error in errors:
+        yield _problem(tree, error)
+    if not errors:
+        yield Problem(str(tree.root), f"opa check failed: {first_line(ended.stderr or ended.stdout)}")
+
+
+def _capabilities_problems(tree: PolicyTree) -> Iterator[Problem]:
     """Whether capabilities.json keeps out what it must."""
     where = tree.where(CAPABILITIES)
     try:
@@ -49,19 +66,6 @@ def capabilities_problems(tree: PolicyTree) -> Iterator[Problem]:
         yield Problem(where, f"allows the builtin {name}, which answers differently to the same input", "remove it")
     if capabilities.get("allow_net") != []:
         yield Problem(where, "does not forbid the network to policy", 'write "allow_net": []')
-
-
-def compile_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Problem]:
-    """Run ``opa check --strict`` with schemas and capabilities over the staged tree."""
-    arguments = ["check", "--bundle", "--strict", "--schema", SCHEMAS, "--capabilities", CAPABILITIES]
-    ended = run(opa, [*arguments, "--format", "json", "--max-errors", _ERRORS_MAX, "."], cwd=stage)
-    if ended.code == 0:
-        return
-    errors = _errors(ended.stdout) or _errors(ended.stderr)
-    for error in errors:
-        yield _problem(tree, error)
-    if not errors:
-        yield Problem(str(tree.root), f"opa check failed: {first_line(ended.stderr or ended.stdout)}")
 
 
 def first_line(text: str) -> str:
@@ -88,7 +92,7 @@ def _problem(tree: PolicyTree, error: Mapping[str, Any]) -> Problem:
     if reference:
         known = (error.get("details") or {}).get("oneOf") or []
         wrong = reference.group(1).rpartition(".")[2]
-        what = f"{reference.group(1)}: no such field in {SCHEMAS}/input.json"
+        what = f"{reference.group(1)}: no such field in {INPUT_SCHEMA}"
         return Problem(where, what, did_you_mean(wrong, [str(name) for name in known]))
     return Problem(where, message)
 

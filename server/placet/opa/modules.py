@@ -26,25 +26,34 @@ _METADATA_RULE: Final = ["rego", "metadata", "rule"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule as written. `annotation` is its METADATA of scope rule; `line` is where its head begins."""
+    """One rule as written.
+
+    `name` is the whole reference of its head (``deny``, ``deny[x]``), `base` the first part of that. `annotations` are
+    its METADATA blocks of scope rule. `line` is where the head begins.
+    """
 
     name: str
+    base: str
     line: int
     is_default: bool
     is_partial_set: bool
     reads_metadata: bool
-    annotation: Mapping[str, Any] | None
+    annotations: tuple[Mapping[str, Any], ...]
 
     @property
     def rule_id(self) -> object:
         """What METADATA gives as ``custom.rule_id``; None without."""
-        custom = (self.annotation or {}).get("custom")
+        custom = self._annotation.get("custom")
         return custom.get("rule_id") if isinstance(custom, Mapping) else None
 
     @property
     def title(self) -> object:
         """What METADATA gives as ``title``; None without."""
-        return (self.annotation or {}).get("title")
+        return self._annotation.get("title")
+
+    @property
+    def _annotation(self) -> Mapping[str, Any]:
+        return self.annotations[-1] if self.annotations else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +104,23 @@ def _module(name: str, syntax: Mapping[str, Any]) -> Module:
 def _rule(syntax: Mapping[str, Any]) -> Rule:
     head = syntax["head"]
     reference = head["ref"]
-    annotations = [note for note in syntax.get("annotations") or () if note.get("scope") == "rule"]
+    annotations = tuple(note for note in syntax.get("annotations") or () if note.get("scope") == "rule")
     return Rule(
-        name=".".join(str(part["value"]) if part["type"] in {"var", "string"} else "[...]" for part in reference),
+        name=reference[0]["value"] + "".join(map(_written, reference[1:])),
+        base=reference[0]["value"],
         line=syntax["location"]["row"],
         is_default=bool(syntax.get("default")),
         is_partial_set="key" in head and "value" not in head and "args" not in head,
         reads_metadata=any(_is_metadata_rule(term) for term in _terms(syntax)),
-        annotation=annotations[-1] if annotations else None,
+        annotations=annotations,
     )
+
+
+def _written(part: Mapping[str, Any]) -> str:
+    """One part of a reference after the first, as Rego writes it."""
+    if part["type"] == "string":
+        return f".{part['value']}"
+    return f"[{part['value']}]" if part["type"] == "var" else "[...]"
 
 
 def _terms(node: object) -> Iterator[Mapping[str, Any]]:

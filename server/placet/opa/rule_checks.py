@@ -60,11 +60,10 @@ def _package_problems(tree: PolicyTree, module: Module) -> Iterator[Problem]:
 
 
 def _in_pack(where: str, rule: Rule) -> Iterator[Problem]:
-    base = rule.name.split(".")[0]
-    if base in EFFECT_SETS:
-        if rule.is_default or not rule.is_partial_set or rule.name != base:
-            form = f"default {base}" if rule.is_default else f"{rule.name} is no set, so it"
-            yield Problem(where, f"{form} is not collected as a finding", f"write {_IDIOM.format(base)}")
+    if rule.base in EFFECT_SETS:
+        if rule.is_default or not rule.is_partial_set or rule.name != rule.base:
+            form = f"default {rule.base}" if rule.is_default else f"{rule.name} is no set, so it"
+            yield Problem(where, f"{form} is not collected as a finding", f"write {_IDIOM.format(rule.base)}")
         else:
             yield from _metadata_problems(where, rule)
         return
@@ -84,7 +83,9 @@ def _outside_pack(where: str, rule: Rule) -> Iterator[Problem]:
 
 
 def _metadata_problems(where: str, rule: Rule) -> Iterator[Problem]:
-    if rule.annotation is None:
+    if len(rule.annotations) > 1:
+        yield Problem(where, "has more than one METADATA block", "keep one")
+    if not rule.annotations:
         remedy = "write above it: # METADATA, # title: <reason>, # custom:, #   rule_id: <pack>.<name>"
         yield Problem(where, f"this {rule.name} rule has no METADATA of its own", remedy)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -15,9 +15,6 @@ from placet.core.errors import PolicyInvalidError, Problem
 from placet.core.faults import Fault, Place, closest, did_you_mean
 from placet.opa.strict_yaml import Document, read_yaml
 from placet.opa.tree import CONFIG, DATA_NAMES, PolicyTree, read_tree
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TOP_KEY: Final = "agent_policy"
 DEFAULTS: Final = "defaults"
@@ -81,19 +78,21 @@ def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping
     try:
         policy = AgentPolicy.model_validate(value[TOP_KEY])
     except ValidationError as error:
-        faults.extend(_below(agent_policy_faults(error), (TOP_KEY,)))
+        faults.extend(below(TOP_KEY, fault) for fault in agent_policy_faults(error))
     else:
-        faults.extend(_below(_pack_faults(policy, defaults), (TOP_KEY, "packs")))
+        faults.extend(below(TOP_KEY, below("packs", fault)) for fault in _pack_faults(policy, defaults))
         if not faults:
             return policy
-    raise PolicyInvalidError([_problem(document, fault) for fault in faults])
+    raise PolicyInvalidError([located(document, fault) for fault in faults])
 
 
-def _below(faults: Iterator[Fault] | Sequence[Fault], path: Place) -> Iterator[Fault]:
-    return (Fault((*path, *fault.path), fault.what, fault.remedy) for fault in faults)
+def below(key: str, fault: Fault) -> Fault:
+    """The same fault, seen from one level further out."""
+    return Fault((key, *fault.path), fault.what, fault.remedy)
 
 
-def _problem(document: Document, fault: Fault) -> Problem:
+def located(document: Document, fault: Fault) -> Problem:
+    """The fault with the line of the file where it stands."""
     return Problem(document.where(fault.path), f"{fault.place}: {fault.what}", fault.remedy)
 
 

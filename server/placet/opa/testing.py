@@ -55,6 +55,12 @@ class TestReport:
         lines = sum(module.lines for module in self.coverage)
         return 100.0 * sum(module.covered for module in self.coverage) / lines if lines else 0.0
 
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        reached = f", {self.percent:.1f} % of lines reached" if self.coverage else ""
+        return f"{self.passed} passed{reached}"
+
 
 def run_tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: float = COVERAGE_PERCENT) -> TestReport:
     """Run all tests of the staged tree.
@@ -98,11 +104,15 @@ def _result_problems(tree: PolicyTree, results: list[Mapping[str, Any]]) -> Iter
     for result in results:
         where = tree.where(result["location"]["file"], result["location"]["row"])
         if result.get("error"):
-            yield Problem(where, f"{result['name']}: {first_line(str(result['error']))}")
+            yield Problem(where, f"{result['name']}: {_message(result['error'])}")
         elif result.get("fail"):
             yield Problem(where, f"{result['name']} failed")
         elif result.get("skip"):
             yield Problem(where, f"{result['name']} is skipped, so it shows nothing", "write it, or remove it")
+
+
+def _message(error: object) -> str:
+    return first_line(str(error["message"] if isinstance(error, dict) and "message" in error else error))
 
 
 def _coverage(name: str, found: Mapping[str, Any]) -> Coverage:
@@ -115,5 +125,5 @@ def _coverage_problem(tree: PolicyTree, module: Coverage) -> Problem:
     lines = ", ".join(str(line) for line in module.missed)
     where = tree.where(module.file, module.missed[0] if module.missed else 0)
     return Problem(
-        where, f"tests reach {module.percent:.1f} % of its lines; not {lines}", "add a test in which the rule fires"
+        where, f"tests reach {module.percent:.1f} % of its lines, not {lines}", "add a test in which the rule fires"
     )

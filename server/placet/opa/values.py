@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.core.errors import Problem, SetupError
+from placet.core.errors import SetupError
+from placet.core.faults import Fault
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.staging import exact_json
+from placet.opa.strict_yaml import read_yaml
+from placet.opa.tenants import TOP_KEY, below, located
 from placet.opa.tree import CONFIG
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.core.agent_policy import AgentPolicy
+    from placet.core.errors import Problem
     from placet.opa.tree import PolicyTree
 
 _QUERY: Final = """{
@@ -47,14 +51,20 @@ def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: P
     for name, (tenant, tool, _) in schemas.items():
         valid, message = answer["schemas"].get(name, (False, "OPA cannot read it"))
         if not valid:
-            what = f"tools.{tool}.params_schema: {str(message).removeprefix('jsonschema: ')}"
-            yield Problem(tree.where(f"{CONFIG}/{tenant}.yaml"), what, "OPA must be able to check params by it")
+            what = str(message).removeprefix("jsonschema: ")
+            fault = Fault(("tools", tool, "params_schema"), what, "OPA must be able to check params by it")
+            yield _problem(tree, tenant, fault)
     for pattern, (tenant, tool) in globs.items():
         if pattern not in answer["globs"]:
-            what = f'destinations.{tool}: "{pattern}" is no glob pattern'
-            yield Problem(
-                tree.where(f"{CONFIG}/{tenant}.yaml"), what, "known: * ** ? [a-z] {a,b}, and \\ before a character"
-            )
+            what = f'"{pattern}" is no glob pattern'
+            fault = Fault(("destinations", tool), what, "known: * ** ? [a-z] {a,b}, and \\ before a character")
+            yield _problem(tree, tenant, fault)
+
+
+def _problem(tree: PolicyTree, tenant: str, fault: Fault) -> Problem:
+    name = f"{CONFIG}/{tenant}.yaml"
+    document = read_yaml(tree.tenants[name], tree.where(name))
+    return located(document, below(TOP_KEY, fault))
 
 
 def _ask(opa: Path, document: object) -> dict[str, dict[str, tuple[bool, object]]]:

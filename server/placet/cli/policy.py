@@ -1,0 +1,154 @@
+"""`placet policy`: check the policy, run its tests, list its rules.
+
+Exit codes: 0 done, 1 checked and found wanting, 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placet.cli import exit_codes
+from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
+from placet.cli.output import Output, print_json, print_table
+from placet.config import Settings
+from placet.core.errors import SetupError
+from placet.opa import check as checking
+from placet.opa.binary import find_opa, find_regal
+from placet.opa.catalogue import catalogue as list_rules
+from placet.opa.testing import COVERAGE_PERCENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from placet.core.errors import Problem
+    from placet.opa.catalogue import Entry
+
+app = typer.Typer(no_args_is_help=True, help="Check the policy, run its tests, list its rules.")
+
+
+class CatalogueOutput(StrEnum):
+    """How the catalogue is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    MD = "md"
+
+
+RegoDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the policies and tenants. Default: the setting rego_dir.", show_default=False),
+]
+OpaPath = Annotated[
+    Path | None, typer.Option("--opa", help="The opa program. Default: .tools/bin, then PATH.", show_default=False)
+]
+RegalPath = Annotated[
+    Path | None, typer.Option("--regal", help="The regal program. Default: .tools/bin, then PATH.", show_default=False)
+]
+CoverageMin = Annotated[
+    float, typer.Option(min=0.0, max=100.0, help="Percent of each module's lines that tests must reach.")
+]
+
+
+@app.command("check")
+def check_command(
+    *,
+    rego_dir: RegoDir = None,
+    opa: OpaPath = None,
+    config: ConfigFile = None,
+    regal: RegalPath = None,
+    skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Leave out regal lint.")] = False,
+    coverage_min: CoverageMin = COVERAGE_PERCENT,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check everything: files, tenants, compilation, rules, values, tests, format, lint."""
+    folder, engine = _policy(rego_dir, opa, config)
+    linter = None if skip_lint else find_regal(regal or "")
+    steps = checking.check(folder, engine, linter, skip_lint=skip_lint, coverage_percent_min=coverage_min)
+    good = not any(step.problems for step in steps)
+    if output is Output.JSON:
+        print_json({"ok": good, "rego_dir": str(folder), "steps": [asdict(step) for step in steps]})
+    else:
+        rows = [(step.name, _state(step), step.skipped or step.detail) for step in steps]
+        print_table(("step", "result", ""), rows)
+        _print_problems(problem for step in steps for problem in step.problems)
+    raise typer.Exit(exit_codes.DONE if good else exit_codes.WANTING)
+
+
+@app.command("test")
+def run_tests_command(
+    *,
+    rego_dir: RegoDir = None,
+    opa: OpaPath = None,
+    config: ConfigFile = None,
+    coverage_min: CoverageMin = COVERAGE_PERCENT,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run the policy's tests and show which lines they reach."""
+    folder, engine = _policy(rego_dir, opa, config)
+    report = checking.run_policy_tests(folder, engine, coverage_percent_min=coverage_min)
+    if output is Output.JSON:
+        found = {"ok": not report.problems, "percent": round(report.percent, 2), **asdict(report)}
+        print_json(found)
+    else:
+        rows = [
+            (module.file, f"{module.percent:.1f} %", ", ".join(map(str, module.missed))) for module in report.coverage
+        ]
+        if rows:
+            print_table(("module", "reached", "lines not reached"), rows)
+        typer.echo(report.summary)
+        _print_problems(report.problems)
+    raise typer.Exit(exit_codes.WANTING if report.problems else exit_codes.DONE)
+
+
+@app.command("catalogue")
+def catalogue_command(
+    *,
+    rego_dir: RegoDir = None,
+    opa: OpaPath = None,
+    config: ConfigFile = None,
+    output: Annotated[
+        CatalogueOutput, typer.Option("--output", "-o", help="For people, for programs, or for documents.")
+    ] = CatalogueOutput.TABLE,
+) -> None:
+    """List every rule_id with its title, effect, pack and place."""
+    folder, engine = _policy(rego_dir, opa, config)
+    entries = list_rules(folder, engine)
+    if output is CatalogueOutput.JSON:
+        print_json({"rules": [asdict(entry) for entry in entries]})
+    elif output is CatalogueOutput.MD:
+        typer.echo("\n".join(_markdown(entries)))
+    else:
+        rows = [(entry.rule_id, entry.effect, entry.pack, entry.title, entry.where) for entry in entries]
+        print_table(("rule_id", "effect", "pack", "title", "where"), rows)
+
+
+def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tuple[Path, Path]:
+    """The policy folder and the OPA to use: the options, else the settings."""
+    settings, _ = Settings.load({"rego_dir": rego_dir}, config)
+    if not settings.rego_dir.is_dir():
+        raise SetupError(f"{settings.rego_dir}: no such folder; name the policy folder with --rego-dir")
+    return settings.rego_dir, find_opa(opa or settings.opa_path).path
+
+
+def _state(step: checking.Step) -> str:
+    if step.skipped:
+        return "skipped"
+    return f"{len(step.problems)} wrong" if step.problems else "ok"
+
+
+def _print_problems(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        typer.echo(str(problem), err=True)
+
+
+def _markdown(entries: Iterable[Entry]) -> Iterator[str]:
+    yield "| rule_id | effect | pack | title | where |"
+    yield "| --- | --- | --- | --- | --- |"
+    for entry in entries:
+        title = entry.title.replace("|", "\\|")
+        yield f"| `{entry.rule_id}` | {entry.effect} | {entry.pack} | {title} | {entry.where} |"

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from placet.core.agent_policy import TENANT_PATTERN, AgentPolicy
+from placet.core.agent_policy_faults import agent_policy_faults
+from placet.core.model import ToolClass
+
+SAMPLE: dict[str, Any] = {
+    "default_mode": "read_only",
+    "allowed_tools": ["jira.search", "github.read_repo", "datadog.query", "confluence.read"],
+    "write_tools": ["github.open_pull_request", "jira.create_ticket"],
+    "approvals": {"github.open_pull_request": "required", "jira.create_ticket": "required"},
+    "pii": {"redact": True, "log_retention_days": 30},
+    "spend_limits": {"per_user_usd_per_day": Decimal("2.00"), "per_workspace_usd_per_month": Decimal("500.00")},
+}
+
+
+def faults(document: Any) -> list[tuple[str, str, str]]:
+    with pytest.raises(ValidationError) as raised:
+        AgentPolicy.model_validate(document)
+    return [(fault.place, fault.what, fault.remedy) for fault in agent_policy_faults(raised.value)]
+
+
+def one_fault(document: Any) -> tuple[str, str, str]:
+    found = faults(document)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_the_designs_sample_fails_for_what_is_not_enforced_yet_alone() -> None:
+    remedy = "remove it: Placet takes no key that it does not enforce"
+    assert faults(SAMPLE) == [
+        ("pii.log_retention_days", "not enforced yet", remedy),
+        ("spend_limits", "not enforced yet", remedy),
+    ]
+
+
+def test_the_designs_sample_loads_without_them() -> None:
+    enforced = {key: value for key, value in SAMPLE.items() if key != "spend_limits"}
+    policy = AgentPolicy.model_validate({**enforced, "pii": {"redact": True}})
+    assert policy.tool_class("jira.search") is ToolClass.READ
+    assert policy.tool_class("jira.create_ticket") is ToolClass.WRITE
+    assert policy.tool_class("rm") is ToolClass.UNKNOWN
+    assert policy.redact
+    assert policy.sensitive("jira.search") == ()
+
+
+def test_data_document_has_every_key_and_sorted_lists() -> None:
+    policy = AgentPolicy.model_validate(
+        {
+            "default_mode": "read_write",
+            "allowed_tools": ["b", "a"],
+            "write_tools": ["pay", "mail"],
+            "approvals": {
+                "pay": {"quorum": 2, "approver_roles": ["lead", "cfo"]},
+                "mail": "not_required",
+                "a": "required",
+            },
+            "pii": {"redact": False},
+            "tools": {"pay": {"params_schema": {"type": "object"}, "sensitive": ["/card", "/items/*/iban"]}, "a": {}},
+            "destinations": {"mail": ["*.b", "*.a"]},
+            "evidence": {"a": {"min_items": 2}},
+            "environments": {"write": ["staging", "dev"]},
+            "dry_run": {"required": ["pay"], "waives_approval": ["pay", "mail"]},
+            "packs": {"refunds": {"share": Decimal("2.00"), "by": {"USD": 1}}},
+        }
+    )
+    assert policy.as_data() == {
+        "default_mode": "read_write",
+        "allowed_tools": ["a", "b"],
+        "write_tools": ["mail", "pay"],
+        "approvals": {
+            "pay": {"required": True, "quorum": 2, "approver_roles": ["cfo", "lead"]},
+            "mail": {"required": False, "quorum": 1, "approver_roles": []},
+            "a": {"required": True, "quorum": 1, "approver_roles": []},
+        },
+        "pii": {"redact": False},
+        "tools": {"pay": {"params_schema": {"type": "object"}}, "a": {}},
+        "destinations": {"mail": ["*.a", "*.b"]},
+        "evidence": {"a": {"min_items": 2}},
+        "environments": {"write": ["dev", "staging"]},
+        "dry_run": {"required": ["pay"], "waives_approval": ["mail", "pay"]},
+        "packs": {"refunds": {"share": Decimal("2.00"), "by": {"USD": 1}}},
+    }
+    assert not policy.redact
+    assert policy.sensitive("pay") == ("/card", "/items/*/iban")
+
+
+def test_an_empty_policy_is_read_only_redacts_and_knows_no_tool() -> None:
+    policy = AgentPolicy.model_validate({})
+    assert policy.redact
+    assert policy.tool_class("") is ToolClass.UNKNOWN
+    assert policy.as_data() == {
+        "default_mode": "read_only",
+        "allowed_tools": [],
+        "write_tools": [],
+        "approvals": {},
+        "pii": {"redact": True},
+        "tools": {},
+        "destinations": {},
+        "evidence": {},
+        "environments": {},
+        "dry_run": {"required": [], "waives_approval": []},
+        "packs": {},
+    }
+
+
+def test_a_policy_cannot_be_changed() -> None:
+    policy = AgentPolicy.model_validate({})
+    with pytest.raises(ValidationError, match="frozen"):
+        policy.default_mode = "read_write"  # type: ignore[misc] # that is the test
+
+
+@pytest.mark.parametrize(
+    ("document", "place", "what", "remedy"),
+    [
+        ({"alowed_tools": []}, "alowed_tools", "unknown key", "did you mean allowed_tools?"),
+        ({"pii": {"redcat": True}}, "pii.redcat", "unknown key", "did you mean redact?"),
+        (
+            {"zzz": 1},
+            "zzz",
+            "unknown key",
+            (
+                "known: allowed_tools, approvals, default_mode, destinations, dry_run, "
+                "environments, evidence, packs, pii, tools, write_tools"
+            ),
+        ),
+        ({"default_mode": "readonly"}, "default_mode", '"readonly" is not known', "did you mean read_only?"),
+        ({"default_mode": None}, "default_mode", "nothing is not known", "known: read_only, read_write"),
+        ({"pii": {"redact": "yes"}}, "pii.redact", 'should be true or false, not "yes"', ""),
+        ({"pii": {"redact": 1}}, "pii.redact", "should be true or false, not the number 1", ""),
+        ({"pii": True}, "pii", "should be a mapping, not true", ""),
+        ({"allowed_tools": "a"}, "allowed_tools", 'should be a list, not "a"', ""),
+        ({"allowed_tools": [1]}, "allowed_tools[0]", "should be text, not the number 1", ""),
+        ({"allowed_tools": [["a"]]}, "allowed_tools[0]", "should be text, not a list", ""),
+        ({"allowed_tools": ["a", "a"]}, "allowed_tools", "a stands there twice", ""),
+        (
+            {"allowed_tools": ["a b"]},
+            "allowed_tools[0]",
+            "should be a tool's name: 1 to 128 characters of A-Z a-z 0-9 . _ : / -",
+            "",
+        ),
+        (
+            {"allowed_tools": ["placet.canary"]},
+            "allowed_tools[0]",
+            "tools whose name begins with 'placet.' are Placet's own",
+            "",
+        ),
+        ({"approvals": 3}, "approvals", "should be a mapping, not the number 3", ""),
+        (
+            {"destinations": {"a": []}},
+            "destinations.a",
+            "should name at least one; leave the key out when there is no restriction",
+            "",
+        ),
+        ({"destinations": {"a": [""]}}, "destinations.a[0]", "should be text of 1 to 1024 bytes", ""),
+        ({"environments": {}}, "environments.write", "is missing", ""),
+        ({"environments": {"write": {"a": 1}}}, "environments.write", "should be a list, not a mapping", ""),
+        (
+            {"evidence": {"a": {"min_items": 0}}},
+            "evidence.a.min_items",
+            "should be greater than or equal to 1, not the number 0",
+            "",
+        ),
+        (
+            {"evidence": {"a": {"min_items": Decimal("1.5")}}},
+            "evidence.a.min_items",
+            "should be a whole number, not the number 1.5",
+            "",
+        ),
+        (
+            {"tools": {"a": {"sensitive": ["card"]}}},
+            "tools.a.sensitive[0]",
+            'should be a JSON pointer into params, such as "/customer/email" or "/items/*/iban"',
+            "",
+        ),
+        (
+            {"tools": {"a": {"params_schema": None}}},
+            "tools.a.params_schema",
+            "should be a JSON Schema, which is a mapping",
+            "",
+        ),
+        (
+            {"packs": {"refunds": {"share": 0.1}}},
+            "packs.refunds.share",
+            "float is not taken; use whole numbers, decimals, text, true, false, lists, maps",
+            "",
+        ),
+        ({"packs": {"refunds": 1}}, "packs.refunds", "should be a mapping, not the number 1", ""),
+        ({"environments": {"write": "x" * 50}}, "environments.write", f'should be a list, not "{"x" * 40}"...', ""),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(document: Any, place: str, what: str, remedy: str) -> None:
+    assert one_fault(document) == (place, what, remedy)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *({key: {}} for key in ("spend_limits", "budgets", "limits", "autonomy")),
+        {"pii": {"log_retention_days": 30}},
+        *({"approvals": {"a": {key: 1}}} for key in ("expiry", "ttl", "ttl_seconds", "expires_after_seconds")),
+        *({"tools": {"a": {key: 1}}} for key in ("cost", "class", "timeout_ms")),
+    ],
+)
+def test_keys_of_later_are_refused_as_not_enforced_yet(document: Any) -> None:
+    assert one_fault(document)[1] == "not enforced yet"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("requird", "did you mean required?"),
+        ("maybe", "known: not_required, required"),
+        (None, "should be required, not_required, or a mapping"),
+        (True, "should be required, not_required, or a mapping"),
+    ],
+)
+def test_an_approval_that_is_none(value: Any, said: str) -> None:
+    place, what, _ = one_fault({"approvals": {"a": value}})
+    assert place == "approvals.a"
+    assert said in what
+
+
+@pytest.mark.parametrize("quorum", [0, 17, True, "2"])
+def test_a_quorum_is_1_to_16_people(quorum: Any) -> None:
+    assert one_fault({"write_tools": ["a"], "approvals": {"a": {"quorum": quorum}}})[0] == "approvals.a.quorum"
+
+
+def test_a_tool_in_both_lists() -> None:
+    assert one_fault({"allowed_tools": ["a"], "write_tools": ["b", "a"]}) == (
+        "write_tools[1]",
+        "a is in allowed_tools (read) as well as in write_tools",
+        "keep it in one of the two",
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"approvals": {"jira.serch": "required"}}, 'approvals["jira.serch"]'),
+        ({"tools": {"jira.serch": {}}}, 'tools["jira.serch"]'),
+        ({"destinations": {"jira.serch": ["x"]}}, 'destinations["jira.serch"]'),
+        ({"evidence": {"jira.serch": {"min_items": 1}}}, 'evidence["jira.serch"]'),
+        ({"dry_run": {"required": ["jira.serch"]}}, "dry_run.required[0]"),
+        ({"dry_run": {"waives_approval": ["jira.search", "jira.serch"]}}, "dry_run.waives_approval[1]"),
+    ],
+)
+def test_a_tool_in_no_list_is_refused_wherever_it_is_named(document: Any, place: str) -> None:
+    assert one_fault({"allowed_tools": ["jira.search"], **document}) == (
+        place,
+        "jira.serch is in neither allowed_tools nor write_tools",
+        "did you mean jira.search?",
+    )
+
+
+def test_all_that_is_inconsistent_is_told_at_once() -> None:
+    places = [
+        fault[0] for fault in faults({"allowed_tools": ["a"], "write_tools": ["a"], "approvals": {"b": "required"}})
+    ]
+    assert places == ["write_tools[0]", "approvals.b"]
+
+
+@given(st.text(min_size=1, max_size=30))
+@example("[key]")
+def test_no_key_is_ignored(key: str) -> None:
+    if key not in AgentPolicy.model_fields:
+        assert one_fault({key: 1})[1] in {"unknown key", "not enforced yet"}
+
+
+@pytest.mark.parametrize("tenant", ["acme", "a", "0-a_b", "a" * 64])
+def test_tenant_ids(tenant: str) -> None:
+    assert TENANT_PATTERN.fullmatch(tenant)
+
+
+@pytest.mark.parametrize("tenant", ["", "Acme", "_a", "-a", "a.b", "a" * 65, "a\n", "ä"])
+def test_what_is_no_tenant_id(tenant: str) -> None:
+    assert not TENANT_PATTERN.fullmatch(tenant)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import placet.opa
+from placet.core.errors import SetupError
+from placet.opa import command
+from placet.opa.binary import find_opa, find_regal, opa_version, version_of
+from placet.opa.command import run
+
+
+def program(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder without tools, an empty PATH, and no tools in the repository."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("placet.opa.binary.TOOLS", Path("no-tools"))
+    return tmp_path
+
+
+def remedy() -> str:
+    return f"run `make setup`, or `go install github.com/open-policy-agent/opa@v{opa_version()}`"
+
+
+def right(path: Path) -> Path:
+    return program(path, f"echo 'Version: {opa_version()}'")
+
+
+def test_the_one_version_is_the_file_beside_the_code() -> None:
+    assert opa_version() == Path(placet.opa.__file__).with_name("OPA_VERSION").read_text().strip()
+
+
+def test_real_opa_is_of_that_version(opa: Path) -> None:
+    assert version_of(opa) == opa_version()
+
+
+def test_the_setting_comes_first(nowhere: Path) -> None:
+    chosen = right(nowhere / "bin/chosen")
+    right(nowhere / "no-tools/opa")
+    found = find_opa("bin/chosen")
+    assert (found.path, found.version) == (chosen, opa_version())
+
+
+def test_then_the_tools_of_the_working_folder_then_path(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path = right(nowhere / "path/opa")
+    monkeypatch.setenv("PATH", str(on_path.parent))
+    assert find_opa().path == on_path
+    tools = right(nowhere / "no-tools/opa")
+    assert find_opa().path == tools
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_no_opa_at_all() -> None:
+    with pytest.raises(SetupError) as raised:
+        find_opa()
+    assert str(raised.value) == f"opa: not found in no-tools nor on PATH; {remedy()}"
+
+
+def test_a_setting_that_names_no_program(nowhere: Path) -> None:
+    with pytest.raises(SetupError) as raised:
+        find_opa(nowhere / "opa")
+    assert str(raised.value) == f"{nowhere}/opa: no such program; {remedy()}"
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'Version: 1.17.0'", "OPA 1.17.0"),
+        ("echo hello", "OPA of no readable version"),
+        ("echo 'Version: 1.20.2'; exit 1", "OPA of no readable version"),
+    ],
+)
+def test_another_version_is_refused_in_one_line(nowhere: Path, script: str, found: str) -> None:
+    path = program(nowhere / "no-tools/opa", script)
+    with pytest.raises(SetupError) as raised:
+        find_opa()
+    assert str(raised.value) == f"{path}: is {found}, not {opa_version()}; {remedy()}"
+
+
+def test_regal_is_found_or_absent(nowhere: Path) -> None:
+    assert find_regal() is None
+    regal = program(nowhere / "no-tools/regal", "true")
+    assert find_regal() == regal
+    assert find_regal(str(regal)) == regal
+    with pytest.raises(SetupError, match="no such program; run `make setup`"):
+        find_regal("elsewhere/regal")
+
+
+def test_a_program_that_does_not_end(tmp_path: Path) -> None:
+    path = program(tmp_path / "opa", "exec sleep 60")
+    with pytest.raises(SetupError) as raised:
+        run(path, ["check"], timeout_seconds=0.1)
+    assert str(raised.value) == f"{path}: `opa check` did not end within 0.1 s; is the machine busy?"
+
+
+def test_a_program_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "opa"
+    path.write_text("no program")
+    with pytest.raises(SetupError, match="cannot be run: Permission denied; run `make setup`"):
+        run(path, ["check"])
+
+
+def test_a_program_sees_no_environment_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hidden")
+    ended = run(program(tmp_path / "show", "export -p; cat"), ["x"], stdin=b"\xff given")
+    assert "hidden" not in ended.stdout
+    assert ended.stdout.endswith("\ufffd given")
+    assert not command.is_executable(tmp_path)

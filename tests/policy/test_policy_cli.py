@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.cli.main import main
+from placet.core.rule_ids import REASONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No placet.toml and no variables of this machine count."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PLACET_REGO_DIR", "PLACET_OPA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+Placet = Callable[..., "Ran"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def placet(capsys: pytest.CaptureFixture[str]) -> Placet:
+    """Run `placet policy` as the program does."""
+
+    def run(*arguments: object) -> Ran:
+        code = main(["policy", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+def test_check_of_a_good_tree(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[1] == ["files", "ok", "3", "modules,", "2", "test", "files,", "1", "tenants"]
+    assert lines[-1] == ["lint", "skipped", "--skip-lint"]
+
+
+def test_check_of_a_wrong_tree(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    (rego_dir / "config/acme.yaml").write_text("agent_policy:\n  alowed_tools: []\n  pii: 3\n")
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint")
+    assert result.exit_code == 1
+    assert "2 wrong" in result.stdout
+    assert result.stderr.splitlines() == [
+        f"{rego_dir}/config/acme.yaml:3: agent_policy.pii: should be a mapping, not the number 3",
+        f"{rego_dir}/config/acme.yaml:2: agent_policy.alowed_tools: unknown key (did you mean allowed_tools?)",
+    ]
+
+
+def test_check_for_programs(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint", "--output", "json")
+    found = json.loads(result.stdout)
+    assert found["ok"] is True
+    assert found["rego_dir"] == str(rego_dir)
+    assert found["steps"][0] == {
+        "name": "files",
+        "problems": [],
+        "skipped": "",
+        "detail": "3 modules, 2 test files, 1 tenants",
+    }
+    (rego_dir / "config/acme.yaml").unlink()
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint", "--output", "json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["ok"] is False
+    assert found["steps"][1]["problems"] == [
+        {
+            "where": f"{rego_dir}/config",
+            "what": "no tenant has a file",
+            "remedy": "add config/<tenant>.yaml with the key agent_policy",
+        }
+    ]
+
+
+def test_the_setting_names_the_folder(
+    placet: Placet, rego_dir: Path, opa: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACET_REGO_DIR", str(rego_dir))
+    monkeypatch.setenv("PLACET_OPA_PATH", str(opa))
+    assert placet("check", "--skip-lint").exit_code == 0
+
+
+def test_the_tests_alone(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    result = placet("test", "--rego-dir", rego_dir, "--opa", opa)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "2 passed, 100.0 % of lines reached"
+    assert ["policy/refunds/refunds.rego", "100.0", "%"] in [line.split() for line in result.stdout.splitlines()]
+    result = placet("test", "--rego-dir", rego_dir, "--opa", opa, "--output", "json")
+    found = json.loads(result.stdout)
+    assert (found["ok"], found["passed"], found["percent"], found["problems"]) == (True, 2, 100.0, [])
+    assert found["coverage"][0] == {"file": "placet/lib/lib.rego", "covered": 1, "lines": 1, "missed": []}
+
+
+def test_tests_that_fail(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    path = rego_dir / "policy/refunds/refunds_test.rego"
+    path.write_text(path.read_text() + "\ntest_wrong if 1 == 2\n")
+    result = placet("test", "--rego-dir", rego_dir, "--opa", opa)
+    assert result.exit_code == 1
+    assert result.stdout == "2 passed\n"
+    assert result.stderr == f"{path}:9: test_wrong failed\n"
+
+
+def test_the_catalogue(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa, "--output", "json")
+    assert result.exit_code == 0
+    rules = json.loads(result.stdout)["rules"]
+    assert [rule["rule_id"] for rule in rules] == sorted([*REASONS, "refunds.over_limit"])
+    where = f"{rego_dir}/policy/refunds/refunds.rego:9"
+    title = "A refund above the limit needs a person"
+    assert rules[-1] == {
+        "rule_id": "refunds.over_limit",
+        "title": title,
+        "effect": "deny",
+        "pack": "refunds",
+        "where": where,
+    }
+    result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa, "--output", "md")
+    assert result.stdout.splitlines()[:2] == [
+        "| rule_id | effect | pack | title | where |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    assert result.stdout.splitlines()[-1] == f"| `refunds.over_limit` | deny | refunds | {title} | {where} |"
+    result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa)
+    assert result.stdout.split()[:5] == ["rule_id", "effect", "pack", "title", "where"]
+    assert "refunds.over_limit" in result.stdout
+
+
+def test_a_catalogue_of_what_is_invalid(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    path = rego_dir / "policy/refunds/refunds.rego"
+    path.write_text(path.read_text().replace("refunds.over_limit", "pdp.mine"))
+    result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    said = "the rule_id pdp.mine is Placet's own (begin it with the pack's name, not pdp.)"
+    assert result.stderr == f"placet: {path}:9: {said}\n"
+    path.write_text("nonsense")
+    result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa)
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (2, f"placet: {path}:1: package expected")
+
+
+@pytest.mark.parametrize("command", ["check", "test", "catalogue"])
+def test_what_is_set_up_wrongly(placet: Placet, command: str, rego_dir: Path, opa: Path, tmp_path: Path) -> None:
+    result = placet(command, "--rego-dir", tmp_path / "none", "--opa", opa)
+    said = f"placet: {tmp_path}/none: no such folder; name the policy folder with --rego-dir\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", said)
+    wrong = tmp_path / "opa"
+    wrong.write_text("#!/bin/sh\necho 'Version: 1.17.0'\n")
+    wrong.chmod(0o755)
+    result = placet(command, "--rego-dir", rego_dir, "--opa", wrong)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"placet: {wrong}: is OPA 1.17.0, not ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_linter_that_is_none(placet: Placet, rego_dir: Path, opa: Path, tmp_path: Path) -> None:
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--regal", tmp_path / "regal")
+    assert (result.exit_code, result.stderr) == (2, f"placet: {tmp_path}/regal: no such program; run `make setup`\n")
+
+
+def test_unknown_options_are_wrong_usage(placet: Placet) -> None:
+    assert placet("check", "--coverage-min", "101").exit_code == 2
+    assert placet("catalogue", "--output", "yaml").exit_code == 2
