@@ -15,3 +15,5 @@ NO_DECISION: Final = 5
 """Could not decide or connect."""
 INTERRUPTED: Final = 130
 """Ctrl-C, as shells count it."""
+BROKEN_PIPE: Final = 141
+"""Whoever read stdout had enough, as shells count SIGPIPE. Never 0: it was not told whether the action is allowed."""

@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED
-    except BrokenPipeError:  # `placet audit tail | head`: whoever read has enough
+    except (BrokenPipeError, SystemExit):  # in this mode typer and rich exit for a broken pipe alone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.DONE
+        return exit_codes.BROKEN_PIPE
     except Exception as error:
         explained = _explain(error)
         if explained is None:

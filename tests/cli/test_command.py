@@ -1,0 +1,176 @@
+"""The command itself: help, usage errors, exit codes, how quickly it starts."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer.main
+
+import placet
+from placet.cli import exit_codes
+from placet.cli import main as command
+from placet.cli.failures import REMEDIES, explain
+from placet.core.errors import LedgerUnavailableError, PolicyInvalidError, Problem, SetupError
+from placet.sdk import failures
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Placet
+
+SERVER = Path(placet.__file__).parents[1]
+HEAVY = ("placet.app", "sqlalchemy", "alembic", "uvloop", "cryptography", "structlog")
+
+
+def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "placet", *arguments],
+        env={"PYTHONPATH": str(SERVER)}, input=stdin, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_version(placet: Placet) -> None:
+    ran = placet("--version")
+    assert (ran.code, ran.out, ran.err) == (0, "placet 0.1.0\n", "")
+
+
+def test_help_names_every_command(placet: Placet) -> None:
+    ran = placet("--help")
+    assert ran.code == 0
+    for name, line in command.COMMANDS.items():
+        assert name in ran.out
+        assert line.split(maxsplit=1)[0] in ran.out
+    assert "Exit codes: 0 done" in ran.out
+
+
+def leaf_commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name in command.COMMANDS:
+        loaded = typer.main.get_command(importlib.import_module(f"placet.cli.{name}").app)
+        below = getattr(loaded, "commands", None)
+        found += [(name, each) for each in below] if below else [(name,)]
+    return found
+
+
+@pytest.mark.parametrize("path", leaf_commands(), ids=" ".join)
+def test_every_command_has_help(placet: Placet, path: tuple[str, ...]) -> None:
+    ran = placet(*path, "--help")
+    assert ran.code == 0
+    assert "completion" not in ran.out
+    if path[0] != "policy":
+        assert "Example: placet " + " ".join(path) in " ".join(ran.out.split())
+
+
+def test_no_command_shows_the_help(placet: Placet) -> None:
+    ran = placet()
+    assert ran.code == exit_codes.USAGE
+    assert "authorize" in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["authorise"], "No such command 'authorise'. Did you mean 'authorize'?; see placet --help"),
+        (["serve", "--lisen", "x"], "No such option: --lisen"),
+        (["authorize", "--agent", "a", "--tool", "t"], "Missing option '--tenant'; see placet authorize --help"),
+        (["authorize", "--timeout", "soon"], "Invalid value for '--timeout'"),
+        (["audit", "query", "--tenant", "t", "--effect", "maybe"], "Invalid value for '--effect'"),
+        (["audit", "query", "--tenant", "t", "--limit", "0"], "Invalid value for '--limit'"),
+        (["audit", "show", "--tenant", "t"], "Missing argument 'decision_id'"),
+        (["serve", "extra"], "Got unexpected extra argument"),
+        (["--nonsense"], "No such option: --nonsense"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(placet: Placet, arguments: list[str], complaint: str) -> None:
+    ran = placet(*arguments)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ran.complaint.startswith(complaint)
+    assert "--help" in ran.complaint
+
+
+def test_errors_that_are_expected_are_explained() -> None:
+    assert explain(SetupError("x: y")) == (exit_codes.USAGE, ["x: y"])
+    assert explain(PolicyInvalidError([Problem("a.rego:1", "bad", "mend")])) == (
+        exit_codes.USAGE,
+        ["a.rego:1: bad (mend)"],
+    )
+    assert explain(LedgerUnavailableError("disk full")) == (
+        exit_codes.NO_DECISION,
+        ["disk full; see the server's log"],
+    )
+    assert explain(PermissionError(13, "Permission denied", "/x")) == (
+        exit_codes.USAGE,
+        ["/x: Permission denied; check the path and who may use it"],
+    )
+
+
+def test_errors_that_nobody_expected_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert explain(RuntimeError("a mistake of ours")) is None
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(command, "app", fail)
+    with pytest.raises(ZeroDivisionError):
+        command.main([])
+
+
+def test_every_failure_has_a_remedy() -> None:
+    assert set(REMEDIES) == set(failures.REASONS)
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "app", interrupted)
+    assert command.main([]) == exit_codes.INTERRUPTED
+
+
+def test_as_a_process() -> None:
+    ran = run("authorize", "--tenant", "t")
+    assert ran.returncode == exit_codes.USAGE
+    assert re.fullmatch(r"placet: Missing option .*; see placet authorize --help\n", ran.stderr)
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_reader_that_has_enough(output: str) -> None:
+    """As in `placet ... | head -0`: no traceback, no complaint, and no 0, which would say that all is well."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "placet", "serve", "--print-settings", "-o", output],
+        env={"PYTHONPATH": str(SERVER)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (exit_codes.BROKEN_PIPE, "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["authorize", "--help"], ["audit", "query", "--help"]])
+def test_what_is_not_needed_is_not_imported(arguments: list[str]) -> None:
+    code = (
+        "import sys; from placet.cli.main import main; main(sys.argv[1:]); "
+        f"loaded = [n for n in {HEAVY!r} if n in sys.modules]; assert not loaded, loaded"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={"PYTHONPATH": str(SERVER)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_help_starts_quickly() -> None:
+    """Half a second at the best of five: a busy machine may be slow, not five times in a row."""
+    best = min(_seconds_for_help() for _ in range(5))
+    assert best < 0.5
+
+
+def _seconds_for_help() -> float:
+    started = time.perf_counter()
+    assert run("--help").returncode == 0
+    return time.perf_counter() - started

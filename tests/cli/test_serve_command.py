@@ -1,0 +1,106 @@
+"""`placet serve`: settings as flags. The server itself is tested elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import placet.app
+from placet.cli import exit_codes
+from placet.config import Settings
+from placet.core.errors import PolicyInvalidError, Problem, SetupError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Placet
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """Settings that the server was started with; starting it ends at once."""
+    started: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        started.append(settings)
+        return 0
+
+    monkeypatch.setattr(placet.app, "run", run)
+    return started
+
+
+def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None:
+    together = {"opa_path": {"opa_address": ""}, "opa_expected_revision": {"opa_address": "unix:///s"}}
+    for name, field in Settings.model_fields.items():
+        value = str((field.examples or [""])[0])
+        flags = {**together.get(name, {}), name: value}
+        arguments: list[str] = []
+        for each, given in flags.items():
+            flag = "--" + each.replace("_", "-")
+            arguments += [flag] if Settings.model_fields[each].annotation is bool else [flag, given]
+        assert placet("serve", *arguments).code == 0
+        assert served.pop() == Settings(**flags)  # type: ignore[arg-type] # texts, as flags are
+
+
+def test_a_flag_can_say_no(placet: Placet, served: list[Settings]) -> None:
+    assert placet("serve", "--no-reflection").code == 0
+    assert not served[0].reflection
+
+
+def test_the_exit_code_is_the_servers(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("placet.app.run", lambda _: 7)
+    assert placet("serve").code == 7
+
+
+def test_print_settings(placet: Placet, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACET_REPLICA", "r1")
+    ran = placet("serve", "--print-settings", "--listen", "127.0.0.1:0", "-o", "json")
+    assert (ran.code, ran.err, served) == (0, "", [])
+    rows = {row["name"]: (row["value"], row["source"]) for row in ran.document["settings"]}
+    assert set(rows) == set(Settings.model_fields)
+    assert rows["listen"] == ("127.0.0.1:0", "--listen")
+    assert rows["replica"] == ("r1", "PLACET_REPLICA")
+    assert rows["log_level"] == ("info", "default")
+    table = placet("serve", "--print-settings").out
+    assert ["replica", "r1", "PLACET_REPLICA"] in [line.split() for line in table.splitlines()]
+
+
+def test_the_file_that_is_named(placet: Placet, served: list[Settings], tmp_path: Path) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text('replica = "from-file"\n')
+    assert placet("serve", "--config", path).code == 0
+    assert served[0].replica == "from-file"
+
+
+def test_wrong_settings_are_one_line_each(placet: Placet, served: list[Settings]) -> None:
+    ran = placet("serve", "--listen", "0.0.0.0:7070", "--replica", "a b")
+    assert (ran.code, ran.out, served) == (exit_codes.USAGE, "", [])
+    lines = ran.err.splitlines()
+    assert [line.split(" ")[1] for line in lines] == ["listen", "replica"]
+    assert "--unsafe-no-auth" in lines[0]
+
+
+def test_unknown_variables_and_keys(
+    placet: Placet, served: list[Settings], empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_folder / "placet.toml").write_text("lisen = 1\n")
+    ran = placet("serve")
+    assert (ran.code, served) == (exit_codes.USAGE, [])
+    assert "did you mean listen?" in ran.complaint
+    (empty_folder / "placet.toml").unlink()
+    monkeypatch.setenv("PLACET_LISEN", "1")
+    assert "did you mean PLACET_LISTEN?" in placet("serve").complaint
+
+
+@pytest.mark.parametrize(
+    "error", [SetupError("port 7070: in use; choose another"), PolicyInvalidError([Problem("a.rego:1", "bad", "mend")])]
+)
+def test_a_server_that_cannot_start(placet: Placet, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def run(_: Settings) -> int:
+        raise error
+
+    monkeypatch.setattr("placet.app.run", run)
+    ran = placet("serve")
+    assert ran.code == exit_codes.USAGE
+    assert ran.complaint == str(error)
