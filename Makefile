@@ -4,16 +4,16 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# The first Python that Placet runs on; `make setup PYTHON=...` takes another.
+# The Python that .venv was made with, else the first that Placet runs on; `make setup PYTHON=...` takes another.
 ifndef PYTHON
-PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do "$$each" -c 'import sys; \
-	sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$each" && break; done)
+PYTHON := $(shell for each in .venv/bin/python3 python3 python3.13 python3.12 python3.11; do "$$each" -c 'import sys; \
+	sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && command -v "$$each" && break; done)
 endif
 export PYTHON
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
-export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .PHONY: help setup run test check fmt lint types proto proto-check rego bench demo docs soak sidecar lock clean \
 	venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
