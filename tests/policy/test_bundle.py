@@ -215,5 +215,5 @@ def test_a_warm_start_is_quick(rego_dir: Path, opa: Path, cache: Path) -> None:
 
 
 def test_what_json_cannot_hold_exactly_is_no_policy_data() -> None:
-    with pytest.raises(TypeError, match="complex has no place in policy data"):
+    with pytest.raises(TypeError, match="complex"):
         exact_json({"a": 1j})
