@@ -7,20 +7,26 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Mapping  # noqa: TC003 - read when the signature is
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Annotated, Any, Final
 
+import typer
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from placet import app, sdk
+from placet import sdk
+from placet.app import Running
+from placet.app import serve as serve_until_stopped
+from placet.cli.options import ConfigFile  # noqa: TC001 - typer reads it
 from placet.cli.script import REFUSED, Script, Step, load_script
+from placet.cli.settings_flags import with_settings
+from placet.config import Settings
 from placet.sdk import failures
 
-if TYPE_CHECKING:
-    from placet.config import Settings
+app = typer.Typer()
 
 DEFAULT_SCRIPT: Final = Path("deploy/demo/support-day.yaml")
 _STYLES: Final = {"allow": "green", "deny": "red", "require_approval": "yellow", REFUSED: "magenta"}
@@ -44,6 +50,28 @@ class Row:
         return (self.effect, self.rule_id) == self.step.expected
 
 
+@app.command("demo")
+@with_settings
+def demo(
+    *,
+    flags: Mapping[str, Any],
+    config: ConfigFile = None,
+    script: Annotated[
+        Path, typer.Option("--script", help="The tool calls to replay, as YAML.", show_default=True)
+    ] = DEFAULT_SCRIPT,
+    exit_: Annotated[bool, typer.Option("--exit", help="Exit when all is replayed, instead of staying up.")] = False,
+) -> None:
+    """Start a server, replay a script of tool calls as a table, verify the trail, stay up.
+
+    Takes all settings of `placet serve`; logs warnings alone unless told otherwise. Exits with 1 when an answer was not
+    the one that the script expects, or the trail does not verify.
+
+    Example: placet demo --exit
+    """
+    settings, _ = Settings.load({**flags, "log_level": flags.get("log_level") or "warning"}, config)
+    raise typer.Exit(run_demo(settings, script, stay=not exit_))
+
+
 def run_demo(settings: Settings, script_file: Path, *, stay: bool) -> int:
     """Start a server, replay the script, verify the trail; stay up until a signal if wanted.
 
@@ -53,13 +81,13 @@ def run_demo(settings: Settings, script_file: Path, *, stay: bool) -> int:
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     replayed: list[bool] = []
 
-    async def replay(server: app.Running) -> bool:
+    async def replay(server: Running) -> bool:
         replayed.append(await _show(console, script, server))
         if stay:
             _invite(console, script, server)
         return stay
 
-    code = uvloop.run(app.serve(settings, replay))
+    code = uvloop.run(serve_until_stopped(settings, replay))
     return code or (0 if all(replayed) else 1)
 
 
@@ -94,7 +122,7 @@ def _row(step: Step, decision: sdk.Decision, latency_ms: float) -> Row:
     return Row(step, decision.effect.value, decision.rule_id, decision.reason, latency_ms)
 
 
-async def _show(console: Console, script: Script, server: app.Running) -> bool:
+async def _show(console: Console, script: Script, server: Running) -> bool:
     status = server.policies.status()
     console.print(f"[bold]{script.description}[/bold]")
     console.print(f"Placet serves {server.address}; OPA {status.engine_version}, policy {status.revision}\n")
@@ -125,7 +153,7 @@ def _verify(address: str) -> sdk.VerifyReport:
         return audit.verify()
 
 
-def _invite(console: Console, script: Script, server: app.Running) -> None:
+def _invite(console: Console, script: Script, server: Running) -> None:
     """Three commands to try next."""
     placet = _command()
     at = f" --address {server.address}"

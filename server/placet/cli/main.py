@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "audit": "Read and verify the audit trail.",
     "policy": "Check the policy, run its tests, list its rules.",
     "db": "Show and upgrade the database's schema.",
+    "demo": "Start a server and replay an agent's day.",
     "doctor": "Check that everything Placet needs is there.",
 }
 """Each command, in the order of the help. Its module is named as it and has an `app`."""
@@ -123,3 +124,7 @@ def _complain(lines: Sequence[str]) -> None:
 def _single_lines(lines: Sequence[str]) -> Iterator[str]:
     for each in lines:
         yield from each.splitlines()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

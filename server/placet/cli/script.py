@@ -15,7 +15,6 @@ steps:
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
 from pathlib import Path  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +22,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from placet import sdk
-from placet.core.currency import EXPONENTS
+from placet.cli.amounts import parse_amount
 from placet.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -70,15 +69,11 @@ def _read_amount(written: Any) -> Any:  # noqa: ANN401 - whatever YAML gives
     """``45.00 USD`` in exact minor units, or a mapping that is sent as it is (wrong ones are tested, too)."""
     if not isinstance(written, str):
         return written
-    number, _, code = written.partition(" ")
-    exponent = EXPONENTS.get(code)
     try:
-        minor = Decimal(number).scaleb(exponent if exponent is not None else 0)
-    except InvalidOperation as error:
-        raise ValueError(f"{written!r} is not an amount such as 45.00 USD") from error
-    if exponent is None or minor != int(minor):
-        raise ValueError(f"{written!r} is not an amount such as 45.00 USD")
-    return {"currency_code": code, "minor_units": int(minor)}
+        amount = parse_amount(written)
+    except SetupError as error:
+        raise ValueError(str(error)) from error
+    return {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
 
 
 class _Amount(_Strict):
