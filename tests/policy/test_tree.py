@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,4 +153,18 @@ def test_source_digest_sees_every_change(rego_dir: Path) -> None:
 
 
 def test_source_digest_of_nothing(tmp_path: Path) -> None:
-    assert source_digest(tmp_path / "none") == source_digest(tmp_path / "neither")
+    with pytest.raises(PolicyInvalidError, match="none: cannot be listed: No such file or directory"):
+        source_digest(tmp_path / "none")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(rego_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("refunds"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root lists everything, so the refusal is played
+    said = "policy/refunds: cannot be listed: Permission denied (mend or remove the folder)"
+    assert problems(rego_dir) == [said]

@@ -92,7 +92,10 @@ def read_tree(rego_dir: Path) -> PolicyTree:
 
 
 def source_digest(rego_dir: Path) -> str:
-    """Say cheaply whether the tree may have changed: a digest of names, sizes, times and inodes; nothing is read."""
+    """Say cheaply whether the tree may have changed: a digest of names, sizes, times and inodes; nothing is read.
+
+    Raises PolicyInvalidError when a folder cannot be listed.
+    """
     digest = hashlib.sha256()
     for relative, path in sorted(_walk(rego_dir)):
         try:
@@ -106,9 +109,17 @@ def source_digest(rego_dir: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
-    """Every file that counts, as (relative name, path); a folder that links to one above is entered once."""
+    """Every file that counts, as (relative name, path); a folder that links to one above is entered once.
+
+    Raises PolicyInvalidError for a folder that cannot be listed: what it holds may be a deny.
+    """
     seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        problem = Problem(str(error.filename), f"cannot be listed: {error.strerror}", "mend or remove the folder")
+        raise PolicyInvalidError([problem]) from error
+
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=refuse):
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in seen:
             folders.clear()
