@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from placet.core.ports import Ledger
     from placet.core.records import RecordedDecision
-    from placet.rpc.handlers import Context
+    from placet.rpc.context import Context
 
 SERVICE = "placet.v1.AuditService"
 _EFFECT_OF: Final = {wire: effect for effect, wire in EFFECTS.items()}

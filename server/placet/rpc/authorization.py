@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from placet.core.model import Decision, Proposal
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult
-    from placet.rpc.handlers import Context
+    from placet.rpc.context import Context
     from placet.service.batching import Batcher
     from placet.service.decide import Answer
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.core.ports import PolicySource
-    from placet.rpc.handlers import Context
+    from placet.rpc.context import Context
 
 SERVICE = "placet.v1.ControlService"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from placet.rpc.handlers import Context
+    from placet.rpc.context import Context
 
 DOMAIN: Final = "placet"
 """ErrorInfo.domain of every error."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-Context = grpc.aio.ServicerContext[Any, Any]
+    from placet.rpc.context import Context
+
 MALFORMED = InvalidRequestError(
     [FieldViolation("", "is not a valid message of this method: truncated, or a text that is not UTF-8")]
 )

@@ -38,7 +38,7 @@ class RpcServer:
 
     def __init__(self, services: Services, on_fault: Callable[[BaseException], None], *, reflect: bool) -> None:
         self._server = grpc.aio.server(options=OPTIONS)
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # a module that health sets itself
         named = (
             (authorization.SERVICE, services.authorization),
             (audit.SERVICE, services.audit),
