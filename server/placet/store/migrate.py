@@ -92,7 +92,7 @@ def schema_status(connection: Connection) -> SchemaStatus:
     """The schema of the connected database."""
     if not inspect(connection).has_table("alembic_version"):
         return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
-    revision = connection.execute(select(_VERSIONS.c.version_num)).scalar() or ""
+    revision = ", ".join(connection.execute(select(_VERSIONS.c.version_num)).scalars())
     return SchemaStatus(revision_state(revision), revision, HEAD_REVISION)
 
 

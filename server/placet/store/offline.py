@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -13,10 +13,10 @@ from placet.core.chain_check import ProblemKind, problem
 from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
 from placet.core.trail import verify_trail
-from placet.store.migrate import SchemaState, SchemaStatus, require_current, revision_state
+from placet.store.migrate import SchemaStatus, require_current, revision_state
 from placet.store.reading import StoredTrail
 from placet.store.schema import HEAD_REVISION
-from placet.store.sqlite_files import SQL, connect_evidence
+from placet.store.sqlite_files import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from placet.core.records import AuditProblem
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import PublicKey
-
-_DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_PRIMARY_CODE: Final = 0xFF
 
 
 def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
@@ -51,14 +48,14 @@ def verify_connection(
     try:
         connection.execute("BEGIN")
         problems += [_damaged(said) for (said,) in connection.execute("PRAGMA integrity_check(10)") if said != "ok"]
-        _require_schema(connection)
-        report = verify_trail(StoredTrail(connection, SQL), public_key.verify, kept)
+        if _has_trail(connection):
+            report = verify_trail(StoredTrail(connection, SQL), public_key.verify, kept)
+        else:
+            problems.append(_damaged("there is no trail in it"))
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & _PRIMARY_CODE not in _DAMAGE_CODES:
+        if error.sqlite_errorcode & PRIMARY_CODE not in DAMAGE_CODES:
             raise
         problems.append(_damaged(str(error)))
-    except UnicodeError:
-        problems.append(_damaged("a text that is found by is not UTF-8"))
     return VerifyReport(report.records, report.chains, report.checkpoints, (*problems, *report.problems))
 
 
@@ -69,11 +66,14 @@ def export_checkpoints(path: Path) -> bytes:
     """
     connection = _evidence(path)
     try:
-        _require_schema(connection)
-        newest = [
-            connection.execute(SQL.newest_checkpoint, (writer,)).fetchone()
-            for (writer,) in connection.execute("SELECT DISTINCT writer FROM audit_checkpoints").fetchall()
-        ]
+        newest = (
+            []
+            if not _has_trail(connection)
+            else [
+                connection.execute(SQL.newest_checkpoint, (writer,)).fetchone()
+                for (writer,) in connection.execute("SELECT DISTINCT writer FROM audit_checkpoints").fetchall()
+            ]
+        )
     except sqlite3.Error as error:
         raise SetupError(f"{path}: cannot be read ({error})") from error
     finally:
@@ -111,17 +111,16 @@ def _evidence(path: Path) -> sqlite3.Connection:
         ) from error
 
 
-def _require_schema(connection: sqlite3.Connection) -> None:
+def _has_trail(connection: sqlite3.Connection) -> bool:
+    """Whether there is a schema. SetupError when it is another than this version's."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    row = (
-        connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        if "alembic_version" in tables
-        else None
-    )
-    revision = str(row[0]) if row is not None else ""
-    state = revision_state(revision) if revision else SchemaState.EMPTY
-    (file,) = (name for _, schema, name in connection.execute("PRAGMA database_list") if schema == "main")
-    require_current(SchemaStatus(state, revision, HEAD_REVISION), file)
+    if "alembic_version" not in tables:
+        return False
+    revision = ", ".join(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
+    if revision:
+        (file,) = (name for _, schema, name in connection.execute("PRAGMA database_list") if schema == "main")
+        require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), file)
+    return bool(revision)
 
 
 def _damaged(detail: str) -> AuditProblem:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SQL: Final = Statements(sqlite.dialect(paramstyle="qmark"))
 BUSY_TIMEOUT_MS: Final = 1_000
 """How long another process (a backup, a shell) may hold the database before a commit fails."""
+DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+PRIMARY_CODE: Final = 0xFF
+"""The part of an error code that says what it is about; the rest says where it came from."""
 CACHE_KIB: Final = 16_384
 """Pages that the writer keeps: the ends of all indexes, and then some."""
 
@@ -40,19 +43,27 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 def connect_evidence(path: Path) -> sqlite3.Connection:
     """A connection to a file as it was found, perhaps damaged, perhaps where nothing may be written.
 
-    Text that is not UTF-8 comes as surrogates instead of an error.
+    Text that is not UTF-8 comes as bytes instead of an error. What is damaged shows when it is read.
     """
     wal = path.with_name(path.name + "-wal")
     connection = _connect(path, "mode=ro")
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        connection.close()
-        if wal.exists() and wal.stat().st_size:
-            raise
-        connection = _connect(path, "immutable=1")  # a read-only folder, and no write-ahead log that would be left out
-    connection.text_factory = lambda text: text.decode(errors="surrogateescape")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & PRIMARY_CODE not in DAMAGE_CODES:
+            connection.close()
+            if wal.exists() and wal.stat().st_size:
+                raise
+            connection = _connect(path, "immutable=1")  # a read-only folder, and no log that would be left out
+    connection.text_factory = _text
     return connection
+
+
+def _text(stored: bytes) -> str | bytes:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def create(path: Path) -> None:
