@@ -31,7 +31,7 @@ demo: setup ## Like run, but exit when the demonstration has been replayed
 	@$(BIN)/placet demo --exit
 
 test: setup tool-opa-static ## Run all tests but the soak
-	@$(RUN) pytest --numprocesses=2 --dist=loadgroup
+	@$(RUN) pytest --numprocesses=2 --dist=loadfile
 
 check: setup lint types proto-check rego test ## Everything that must hold before a commit
 

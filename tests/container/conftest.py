@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def sidecar(_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     filled = subprocess.run(fill, capture_output=True, text=True, check=False)
     assert filled.returncode == 0, filled.stderr
     dockerfile = ROOT / "deploy/opa.Dockerfile"
-    with DockerImage(context, tag="placet-opa:test", dockerfile_path=str(dockerfile)) as image:
+    with DockerImage(context, tag=f"placet-opa:test-{uuid.uuid4().hex}", dockerfile_path=str(dockerfile)) as image:
         container = DockerContainer(str(image))
         ports: dict[str, Any] = container.ports
         ports[f"{PORT}/tcp"] = ("127.0.0.1",)  # on loopback alone, at a port that the engine picks

@@ -14,7 +14,6 @@ from tests.packaging.environments import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("packaging")
 INFO = "placet-0.1.0.dist-info"
 
 

@@ -6,15 +6,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.packaging.environments import ROOT, Environment, clean_env, ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("packaging")
 READY_WITHIN_SECONDS = 30
 STOPPED_WITHIN_SECONDS = 15
 DENIED, NEEDS_APPROVAL = 3, 4
