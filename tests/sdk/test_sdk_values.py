@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 import placet.sdk
 from placet.sdk import (
@@ -24,6 +25,7 @@ from placet.sdk import (
     failures,
 )
 from placet.sdk.decision import denied
+from placet.sdk.decode import time_of
 from placet.sdk.failures import Failure
 from placet.sdk.retry import BACKOFF_SECONDS, TRIES_MAX, Attempts
 
@@ -135,3 +137,8 @@ assert placet.sdk.Client("127.0.0.1:1", timeout=0.1).authorize(
         env={"PYTHONPATH": str(server)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_a_time_beyond_all_calendars_is_no_time() -> None:
+    assert time_of(Timestamp(seconds=2**40)) is None
+    assert time_of(Timestamp()) is None

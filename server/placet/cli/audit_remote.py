@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
+from time import sleep as pause
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -97,7 +97,7 @@ def tail(  # noqa: PLR0913 - one option for each condition
         trail = Tail(client, asked, limit)
         _print_tail(trail.first, output, header=True)
         while follow:
-            time.sleep(interval)
+            pause(interval)
             _print_tail(trail.more(), output, header=False)
 
 
@@ -125,8 +125,9 @@ def show(
     nested = ("findings", "event", "input", "approval", "obligations", "budgets")
     print_fields((name, value) for name, value in document.items() if name not in nested)
     rows = [(each.effect.value, each.rule_id, each.reason) for each in found.decision.findings]
-    typer.echo()
-    print_table(("finding", "rule_id", "reason"), rows)
+    if rows:
+        typer.echo()
+        print_table(("finding", "rule_id", "reason"), rows)
     typer.echo("\nWhat policy saw:")
     print_json(document["input"])
 

@@ -140,4 +140,5 @@ def _show(decision: sdk.Decision, output: Output) -> None:
         )
         if len(decision.findings) > 1:
             rows = [(each.effect.value, each.rule_id, each.reason) for each in decision.findings]
-            print_table(("\nfinding", "\nrule_id", "\nreason"), rows)
+            typer.echo()
+            print_table(("finding", "rule_id", "reason"), rows)

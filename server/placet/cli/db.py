@@ -10,7 +10,6 @@ from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json
-from placet.store.lock import WriterLock
 from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrade, sqlite_url
 
 if TYPE_CHECKING:
@@ -38,12 +37,7 @@ def upgrade(*, data_dir: DataDir = None, config: ConfigFile = None, output: Outp
     Example: placet db upgrade --data-dir /var/lib/placet
     """
     database = existing(open_settings(data_dir, config).database_path)
-    lock = WriterLock.take(database)
-    try:
-        found = db_upgrade(sqlite_url(database))
-    finally:
-        lock.release()
-    _show(database, found, output)
+    _show(database, db_upgrade(sqlite_url(database)), output)
 
 
 def _show(database: Path, found: SchemaStatus, output: Output) -> None:

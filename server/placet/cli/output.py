@@ -12,8 +12,6 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rich.console import Console
-
 _PLAIN_WIDTH: Final = 10_000
 """Columns where there is no terminal: nothing is wrapped or cut."""
 
@@ -35,20 +33,21 @@ def print_json(document: object, *, one_line: bool = False) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
     """A table; an effect is coloured on a terminal."""
-    from rich.table import Table  # noqa: PLC0415 - JSON needs none
+    from rich.console import Console  # noqa: PLC0415 - JSON needs none
+    from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
     table = Table(*columns, box=None, pad_edge=False, show_header=header)
     for row in rows:
         table.add_row(*(Text(_visible(cell), EFFECT_STYLES.get(cell, "")) for cell in row))
-    console().print(table)
-
-
-def console() -> Console:
-    """The console for tables: as wide as the terminal, or as wide as need be."""
-    from rich.console import Console  # noqa: PLC0415 - JSON needs none
-
-    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, markup=False, highlight=False)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    console = Console(width=_PLAIN_WIDTH, highlight=False, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:

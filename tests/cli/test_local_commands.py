@@ -1,0 +1,338 @@
+"""What works on files alone: audit verify|key|checkpoint, db, doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import sqlite3
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from placet.cli import checks, exit_codes
+from placet.config import Settings
+from placet.core.errors import SetupError
+from placet.opa.binary import Opa
+from placet.store.keys import PUBLIC_NAME, load_or_create_signing_key
+from placet.store.migrate import SchemaState, SchemaStatus
+from placet.store.sqlite import SqliteLedger
+from placet.v1 import audit_pb2, control_pb2
+from tests.sdk.scripted_server import GET_POLICY_STATUS, VERIFY_AUDIT, ScriptedServer
+from tests.serving import REGO_DIR
+from tests.store.making import TickingClock, commitment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Placet
+
+
+def append(data_dir: Path, records: int) -> None:
+    """Some records, and a checkpoint over them."""
+
+    async def write() -> None:
+        key = load_or_create_signing_key(data_dir / "keys")
+        ledger = SqliteLedger.open(data_dir / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
+        await ledger.commit([commitment(number) for number in range(records)])
+        await ledger.checkpoint()
+        await ledger.close()
+
+    asyncio.run(write())
+
+
+def tamper(database: Path, sql: str) -> None:
+    connection = sqlite3.connect(database)
+    assert connection.execute(sql).rowcount > 0
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture
+def data_dir(empty_folder: Path) -> Path:
+    """The default data directory, with five records."""
+    made = empty_folder / ".placet"
+    made.mkdir()
+    append(made, 5)
+    return made
+
+
+def test_verify(placet: Placet, data_dir: Path) -> None:
+    ran = placet("audit", "verify")
+    assert (ran.code, ran.out, ran.err) == (0, "ok: 5 records in 1 chains, 1 checkpoints\n", "")
+    document = placet("audit", "verify", "--data-dir", data_dir, "-o", "json").document
+    assert document == {"ok": True, "records": 5, "chains": 1, "checkpoints": 1, "problems": []}
+
+
+def test_verify_finds_a_changed_byte(placet: Placet, data_dir: Path) -> None:
+    tamper(data_dir / "placet.db", "update audit_records set body = body || ' ' where sequence = 3")
+    ran = placet("audit", "verify")
+    assert ran.code == exit_codes.WANTING
+    assert "hash_mismatch" in ran.out
+    document = placet("audit", "verify", "-o", "json").document
+    assert not document["ok"]
+    assert {"kind", "writer", "sequence", "detail"} == set(document["problems"][0])
+    assert any(each["kind"] == "hash_mismatch" and each["sequence"] == 3 for each in document["problems"])
+
+
+def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
+    placet: Placet, data_dir: Path, tmp_path: Path
+) -> None:
+    kept, key, copy = tmp_path / "kept.json", tmp_path / "key.pem", tmp_path / "copy.db"
+    key.write_text(placet("audit", "key").out)
+    kept.write_text(placet("audit", "checkpoint").out)
+    shutil.copy(data_dir / "placet.db", copy)
+    given = ("audit", "verify", "--database", copy, "--public-key", key, "--checkpoint", kept)
+    assert placet(*given).code == 0
+    shutil.rmtree(data_dir)
+    data_dir.mkdir()
+    append(data_dir, 5)  # a new whole chain, signed with a new key
+    assert placet("audit", "verify").code == 0
+    ran = placet("audit", "verify", "--public-key", key, "--checkpoint", kept)
+    assert ran.code == exit_codes.WANTING
+    assert "kept_checkpoint_mismatch" in ran.out
+    assert "checkpoint_signature" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--public-key", "none.pem"], "none.pem: cannot be read"),
+        (["--public-key", "bad"], "bad: is no public key in PEM"),
+        (["--checkpoint", "none.json"], "none.json: No such file"),
+        (["--checkpoint", "bad"], "the kept checkpoints cannot be read"),
+        (["--database", "none.db"], "none.db: there is no database"),
+        (["--data-dir", "elsewhere"], "elsewhere/placet.db: there is no database"),
+        (["--config", "none.toml"], "none.toml: there is no such file"),
+        (["--server", "--checkpoint", "bad"], "--server checks by the server's own key and database; leave out --chec"),
+    ],
+)
+def test_verify_with_wrong_files(placet: Placet, data_dir: Path, arguments: list[str], complaint: str) -> None:
+    (data_dir.parent / "bad").write_text("not this")
+    ran = placet("audit", "verify", *arguments)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ran.complaint.startswith(complaint)
+
+
+def test_verify_by_the_server(placet: Placet, server: ScriptedServer) -> None:
+    problem = audit_pb2.AuditProblem(kind="sequence_gap", writer="placet", sequence=3, detail="d")
+    server.script(
+        VERIFY_AUDIT,
+        audit_pb2.VerifyAuditResponse(ok=True, records=5, chains=1, checkpoints=2),
+        audit_pb2.VerifyAuditResponse(ok=False, records=5, chains=1, checkpoints=2, problems=[problem]),
+    )
+    ran = placet("audit", "verify", "--server")
+    assert (ran.code, ran.out) == (0, "ok: 5 records in 1 chains, 2 checkpoints\n")
+    ran = placet("audit", "verify", "--server", "-o", "json")
+    assert ran.code == exit_codes.WANTING
+    assert ran.document["problems"] == [{"kind": "sequence_gap", "writer": "placet", "sequence": 3, "detail": "d"}]
+
+
+def test_verify_by_a_server_that_is_not_there(placet: Placet, nobody: str) -> None:
+    ran = placet("audit", "verify", "--server", "--address", nobody, "--timeout", "0.5")
+    assert ran.code == exit_codes.NO_DECISION
+    assert ran.complaint
+
+
+def test_key(placet: Placet, data_dir: Path) -> None:
+    pem = (data_dir / "keys" / PUBLIC_NAME).read_text()
+    assert placet("audit", "key").out == pem
+    document = placet("audit", "key", "-o", "json").document
+    assert document["pem"] == pem
+    assert len(document["key_id"]) == 16
+
+
+def test_checkpoint(placet: Placet, data_dir: Path) -> None:
+    [kept] = json.loads(placet("audit", "checkpoint", "--data-dir", str(data_dir)).out)["checkpoints"]
+    assert (kept["checkpoint"]["writer"], kept["checkpoint"]["sequence"]) == ("placet", 5)
+
+
+@pytest.mark.parametrize("arguments", [["audit", "key"], ["audit", "checkpoint"], ["db", "status"], ["db", "upgrade"]])
+def test_where_there_is_nothing(placet: Placet, arguments: list[str]) -> None:
+    ran = placet(*arguments)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ".placet/" in ran.complaint
+
+
+def test_db_status_and_upgrade(placet: Placet, data_dir: Path) -> None:
+    ran = placet("db", "status", "-o", "json")
+    assert ran.code == 0
+    assert ran.document["state"] == "current"
+    assert ran.document["revision"] == ran.document["wanted"]
+    assert ["state", "current"] in [line.split() for line in placet("db", "upgrade").out.splitlines()]
+    tamper(data_dir / "placet.db", "update alembic_version set version_num = '9999'")
+    assert placet("db", "status").code == exit_codes.WANTING
+    ran = placet("db", "upgrade")
+    assert ran.code == exit_codes.USAGE
+    assert "newer Placet" in ran.complaint
+
+
+def test_db_upgrade_of_an_empty_file(placet: Placet, data_dir: Path) -> None:
+    (data_dir / "placet.db").unlink()
+    (data_dir / "placet.db").touch()
+    assert placet("db", "status", "-o", "json").document["state"] == "empty"
+    assert placet("db", "upgrade", "-o", "json").document["state"] == "current"
+
+
+def test_db_of_a_file_that_is_none(placet: Placet, data_dir: Path) -> None:
+    (data_dir / "placet.db").write_text("this is no database, however long it is looked at" * 100)
+    ran = placet("db", "status")
+    assert ran.code == exit_codes.USAGE
+    assert "is not a database" in ran.complaint
+
+
+def test_db_upgrade_while_it_is_served(placet: Placet, data_dir: Path) -> None:
+    key = load_or_create_signing_key(data_dir / "keys")
+    ledger = SqliteLedger.open(data_dir / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
+    ran = placet("db", "upgrade")
+    asyncio.run(ledger.close())
+    assert ran.code == exit_codes.USAGE
+    assert "is in use by process" in ran.complaint
+
+
+@pytest.fixture
+def healthy(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that doctor looks for: policies here, and an OPA."""
+    shutil.copytree(REGO_DIR, empty_folder / "rego")
+    monkeypatch.setattr(checks, "find_opa", lambda _: Opa(empty_folder / "opa", "1.20.2"))
+    monkeypatch.setenv("PLACET_LISTEN", "127.0.0.1:0")
+    return empty_folder
+
+
+def diagnose(placet: Placet, *arguments: str) -> tuple[int, dict[str, Any]]:
+    ran = placet("doctor", *arguments, "-o", "json")
+    found = {each["check"]: each for each in ran.document["checks"]}
+    assert ran.document["ok"] == (ran.code == 0) == all(each["ok"] for each in found.values())
+    assert all(each["detail"] for each in found.values())
+    return ran.code, found
+
+
+def test_doctor_is_content(placet: Placet, healthy: Path) -> None:
+    code, found = diagnose(placet)
+    assert code == 0
+    assert list(found) == [
+        "settings", "python", "opa", "policies", "data directory", "signing key", "database", "listen",
+    ]  # fmt: skip
+    assert not (healthy / ".placet").exists()
+    assert "FAILS" not in placet("doctor").out
+
+
+def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
+    (healthy / ".placet").mkdir()
+    append(healthy / ".placet", 1)
+    code, found = diagnose(placet)
+    assert code == 0
+    assert "readable by its owner alone" in found["signing key"]["detail"]
+    assert "schema" in found["database"]["detail"]
+
+
+def only_failure(placet: Placet, name: str, *arguments: str) -> dict[str, Any]:
+    code, found = diagnose(placet, *arguments)
+    assert code == exit_codes.WANTING
+    assert [each["check"] for each in found.values() if not each["ok"]] == [name]
+    failure: dict[str, Any] = found[name]
+    return failure
+
+
+def test_doctor_without_policies(placet: Placet, healthy: Path) -> None:
+    shutil.rmtree(healthy / "rego" / "config")
+    assert "no tenant has a file" in only_failure(placet, "policies")["detail"]
+    assert "--rego-dir" in only_failure(placet, "policies", "--rego-dir", "nowhere")["remedy"]
+    assert "FAILS" in placet("doctor").out
+
+
+def test_doctor_without_opa(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del healthy
+
+    def missing(_: str) -> Opa:
+        raise SetupError("opa: not found; run `make setup`")
+
+    monkeypatch.setattr(checks, "find_opa", missing)
+    assert "make setup" in only_failure(placet, "opa")["detail"]
+
+
+def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, nobody: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        there = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert diagnose(placet, "--opa-address", there)[0] == 0
+    path = str(healthy / "s")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        assert diagnose(placet, "--opa-address", f"unix://{path}")[0] == 0
+    assert "nothing answers" in only_failure(placet, "opa", "--opa-address", f"unix://{path}")["detail"]
+    assert "nothing answers" in only_failure(placet, "opa", "--opa-address", f"http://{nobody}")["detail"]
+
+
+def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (healthy / "file").touch()
+    found = only_failure(placet, "data directory", "--data-dir", "file/below")
+    assert "is no directory" in found["detail"]
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    assert "let Placet's user own it" in only_failure(placet, "data directory")["remedy"]
+
+
+def test_doctor_and_the_key(placet: Placet, healthy: Path) -> None:
+    keys = healthy / ".placet" / "keys"
+    load_or_create_signing_key(keys)
+    private = keys / "audit_ed25519.pem"
+    private.chmod(0o640)
+    found = only_failure(placet, "signing key")
+    assert "mode 0640" in found["detail"]
+    assert "chmod 600" in found["remedy"]
+    assert stat.S_IMODE(private.stat().st_mode) == 0o640
+    private.chmod(0o600)
+    (keys / PUBLIC_NAME).write_text("no key")
+    assert "is no public key" in only_failure(placet, "signing key")["detail"]
+
+
+@pytest.mark.parametrize(("state", "remedy"), [(SchemaState.OLDER, "db upgrade"), (SchemaState.NEWER, "newer Placet")])
+def test_doctor_and_the_schema(
+    placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch, state: SchemaState, remedy: str
+) -> None:
+    (healthy / ".placet").mkdir()
+    (healthy / ".placet" / "placet.db").touch()
+    monkeypatch.setattr(checks, "db_status", lambda _: SchemaStatus(state, "0000", "0001"))
+    assert remedy in only_failure(placet, "database")["remedy"]
+
+
+def test_doctor_and_the_port(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+    del healthy
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = only_failure(placet, "listen", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert "--listen" in found["remedy"]
+    server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(ready=True, policy_revision="r1"))
+    code, checked = diagnose(placet, "--listen", server.address)
+    assert code == 0
+    assert "ready, policy r1" in checked["server"]["detail"]
+
+
+def test_doctor_and_a_server_that_must_run(placet: Placet, healthy: Path, server: ScriptedServer, nobody: str) -> None:
+    del healthy
+    assert "placet serve" in only_failure(placet, "server", "--address", nobody)["remedy"]
+    server.script(
+        GET_POLICY_STATUS,
+        control_pb2.GetPolicyStatusResponse(ready=False, last_error="OPA is away"),
+        control_pb2.GetPolicyStatusResponse(ready=True),
+    )
+    assert "OPA is away" in only_failure(placet, "server", "--address", server.address)["detail"]
+    assert diagnose(placet, "--address", server.address)[0] == 0
+
+
+def test_doctor_and_wrong_settings(placet: Placet, healthy: Path) -> None:
+    del healthy
+    found = only_failure(placet, "settings", "--listen", "0.0.0.0:1", "--replica", "a b")
+    assert "listen" in found["detail"]
+    assert "replica" in found["detail"]
+
+
+def test_doctor_and_python(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del healthy
+    monkeypatch.setattr(checks, "PYTHON_MIN", (3, 99))
+    assert "3.11 to 3.13" in only_failure(placet, "python")["remedy"]
+
+
+def test_the_data_directory_of_the_command_line_is_the_settings_own() -> None:
+    assert Settings.load({"data_dir": "x"})[0].database_path.parts == ("x", "placet.db")

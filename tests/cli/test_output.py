@@ -1,0 +1,29 @@
+"""Tables on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from placet.cli.output import print_table
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_effects_are_coloured_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    print_table(("effect",), [["deny"], ["[bold]x[/bold]"]])
+    out = capsys.readouterr().out
+    assert "\x1b[31mdeny" in out
+    assert "[bold]x[/bold]" in out
+
+
+def test_nothing_is_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("a", "b"), [["x" * 500, "é\x1b[31m\n"], ["y", ""]])
+    assert capsys.readouterr().out.splitlines() == [f"a{' ' * 501}b", f"{'x' * 500}  é�[31m�", "y"]
