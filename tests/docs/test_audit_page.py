@@ -1,0 +1,144 @@
+"""docs/audit.md: kinds of records and problems; and what it says about verifying by hand is done here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.core import record_codec
+from placet.core.chain import SALT_BYTES
+from placet.core.chain_check import PROBLEMS
+from placet.core.errors import FieldViolation
+from placet.core.limits import CHECKPOINT_RECORDS_MAX
+from placet.core.model import Caller
+from placet.core.records import Commitment, RecordKind
+from placet.store.keys import load_or_create_signing_key
+from placet.store.schema import metadata
+from placet.store.sqlite import SqliteLedger
+from tests.docs.blocks import Block, blocks
+from tests.docs.tables import DOCS, by_name
+from tests.store.making import TickingClock, commitment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = DOCS / "audit.md"
+DECISIONS = 12
+NOW_US = 1_777_055_581_000_000
+
+
+def by_hand(language: str) -> Block:
+    told = PAGE.read_text().splitlines()
+    [block] = [each for each in blocks(PAGE) if told[each.line - 1] == f"```{language} by hand"]
+    return block
+
+
+def one_of_each() -> list[Commitment]:
+    violations = [FieldViolation("action.tool", "is required")]
+    return [
+        commitment(1),
+        record_codec.refused_commitment("acme", Caller(), "Authorize", violations, NOW_US),
+        record_codec.policy_activated_commitment("r1", "1.20.2", 2, NOW_US),
+        record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
+        record_codec.server_started_commitment("0.1.0", "key", NOW_US),
+        record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
+    ]
+
+
+@pytest.fixture
+async def data_dir(tmp_path: Path) -> Path:
+    """A data directory with a trail of some records and two checkpoints."""
+    key = load_or_create_signing_key(tmp_path / "keys")
+    faults: list[BaseException] = []
+    ledger = SqliteLedger.open(
+        tmp_path / "placet.db", writer="placet", signing_key=key, clock=TickingClock(), on_fault=faults.append
+    )
+    try:
+        await ledger.commit(one_of_each()[4:5])
+        await ledger.commit([commitment(number) for number in range(1, DECISIONS)])
+        await ledger.checkpoint()
+        await ledger.commit([commitment(DECISIONS)])
+        await ledger.checkpoint()
+    finally:
+        await ledger.close()
+    assert not faults
+    return tmp_path
+
+
+def chain_by_hand(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-c", by_hand("python").text]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_record_kind_has_its_row_with_what_it_holds() -> None:
+    documented = {
+        kind: (re.findall(r"\w+", row[1]), re.findall(r"\w+", row[2]))
+        for kind, row in by_name(PAGE, "What is recorded").items()
+    }
+    assert documented == {each.kind.value: (list(each.fields), list(each.parts)) for each in one_of_each()}
+    assert documented.keys() == {kind.value for kind in RecordKind}
+
+
+def test_every_problem_kind_has_its_row_and_no_other() -> None:
+    documented = {kind: row[0] for kind, row in by_name(PAGE, "Problem kinds").items()}
+    assert documented == {kind.value: sentence for kind, sentence in PROBLEMS.items()}
+
+
+def test_every_table_of_the_database_has_its_row() -> None:
+    documented = by_name(PAGE, "In the database")
+    assert documented.keys() == metadata.tables.keys()
+    for table, row in documented.items():
+        named = set(re.findall(r"`(\w+)`", row[0])) & set(metadata.tables[table].columns.keys())
+        assert named or table == "idempotency_keys", table
+
+
+def test_figures() -> None:
+    text = PAGE.read_text()
+    assert f"{SALT_BYTES} random bytes of salt" in text
+    assert f"every {CHECKPOINT_RECORDS_MAX:,} records" in text
+
+
+def test_the_chain_verifies_by_hand(data_dir: Path) -> None:
+    done = chain_by_hand(data_dir)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{DECISIONS + 1} records\n"
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE audit_records SET body = replace(body, 'jira.search', 'jira.delete') WHERE sequence = 4",
+        "UPDATE audit_parts SET content = content || ' ' WHERE sequence = 4 AND name = 'input'",
+        "DELETE FROM audit_records WHERE sequence = 1",
+        "DELETE FROM audit_records WHERE sequence = 7",
+        f"DELETE FROM audit_records WHERE sequence = {DECISIONS + 1}",
+        "DELETE FROM audit_parts WHERE sequence = 4 AND name = 'input'",
+        "UPDATE audit_records SET sequence = CASE sequence WHEN 5 THEN 906 ELSE 905 END WHERE sequence IN (5, 6)",
+        "UPDATE audit_records SET hash = zeroblob(32) WHERE sequence = 4",
+    ],
+)
+def test_tampering_is_found_by_hand(data_dir: Path, tampering: str) -> None:
+    with sqlite3.connect(data_dir / "placet.db") as database:
+        assert database.execute(tampering).rowcount > 0
+    database.close()
+    assert chain_by_hand(data_dir).returncode != 0
+
+
+def test_signatures_verify_by_hand(data_dir: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine")
+    assert chain_by_hand(data_dir).returncode == 0
+    signatures = sorted(data_dir.glob("checkpoint-*.signature"))
+    assert len(signatures) == 2
+    command = ["sh", "-c", by_hand("sh").text]
+    done = subprocess.run(command, cwd=data_dir, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    signatures[0].write_bytes(signatures[1].read_bytes())
+    done = subprocess.run(command, cwd=data_dir, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1

@@ -1,0 +1,67 @@
+"""docs/configuration.md, docs/commands.md: each setting, exit code and command, and none that is not there."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import typer.main
+
+from placet.cli import exit_codes
+from placet.cli import main as cli
+from placet.config import CLIENT_VARIABLES, ENV_PREFIX, Settings
+from tests.docs.tables import DOCS, by_name, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIGURATION = DOCS / "configuration.md"
+COMMANDS = DOCS / "commands.md"
+
+
+def setting_row(name: str) -> tuple[str, ...]:
+    """What the table says of a setting: flag, variable, default, meaning."""
+    field = Settings.model_fields[name]
+    flag = "--" + name.replace("_", "-")
+    default = "see there" if field.default_factory else str(field.default) or "empty"
+    if isinstance(field.default, bool):
+        flag = f"{flag}`, `--no-{flag[2:]}" if field.default else flag
+        default = default.lower()
+    flag_cell = f"`{flag}`" if "`" in flag else flag
+    return flag_cell, f"{ENV_PREFIX}{name.upper()}", default, str(field.description)
+
+
+def commands() -> Iterator[str]:
+    """Every command that can be typed, e.g. ``placet audit verify``."""
+    for name in cli.COMMANDS:
+        command = typer.main.get_command(importlib.import_module(f"placet.cli.{name}").app)
+        below = getattr(command, "commands", None)
+        yield from (f"placet {name} {each}" for each in below) if below else (f"placet {name}",)
+
+
+def test_every_setting_has_its_row_and_no_other() -> None:
+    documented = by_name(CONFIGURATION, "Settings")
+    assert documented == {name: setting_row(name) for name in Settings.model_fields}
+
+
+def test_the_environment_of_clients_is_documented() -> None:
+    text = sections(CONFIGURATION)["Clients"]
+    assert {name for name in CLIENT_VARIABLES if f"`{name}`" in text} == CLIENT_VARIABLES
+
+
+def test_every_exit_code_has_its_row_and_no_other() -> None:
+    codes = {str(code): name for name, code in vars(exit_codes).items() if name.isupper()}
+    assert {code: row[0] for code, row in by_name(CONFIGURATION, "Exit codes").items()} == codes
+
+
+def test_every_command_has_its_heading_and_no_other() -> None:
+    documented = [heading for heading in sections(COMMANDS) if heading != "Commands"]
+    assert sorted(documented) == sorted(commands())
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_every_command_has_an_example(command: str) -> None:
+    section = COMMANDS.read_text().partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    assert re.search(rf"^```\n{command}\b", section, re.MULTILINE), f"commands.md shows no example of {command}"

@@ -1,0 +1,97 @@
+"""docs/errors.md: calls, statuses, limits, metrics and log events, and none that is not there."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from google.rpc import code_pb2, error_details_pb2
+
+from placet.core import limits
+from placet.core.errors import InvalidRequestError, OverloadedError, PlacetError
+from placet.core.policy_status import PolicyEventKind
+from placet.rpc import errors as rpc_errors
+from placet.rpc.errors import status_of
+from placet.sdk import status as sdk_status
+from placet.telemetry.metrics import Metrics
+from placet.v1 import audit_pb2, authorization_pb2, control_pb2
+from tests.docs.blocks import ROOT
+from tests.docs.tables import DOCS, by_name, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = DOCS / "errors.md"
+LOGGED = re.compile(r"\blog\.(info|warning|error)\(\s*\"([^\"]+)\"")
+SERIOUS = {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
+NOT_LIMITS = {"TYPE_CHECKING"}
+
+
+def an_error(kind: type[PlacetError]) -> PlacetError:
+    if kind is InvalidRequestError:
+        return InvalidRequestError([])
+    return OverloadedError(limits.RETRY_AFTER_MS) if kind is OverloadedError else kind("told")
+
+
+def statuses() -> Iterator[tuple[str, str, set[str]]]:
+    """What is sent: reason, code, the other details."""
+    for kind in rpc_errors._STATUS:
+        status = status_of(an_error(kind))
+        info = error_details_pb2.ErrorInfo()
+        assert status.details[0].Unpack(info)
+        others = {each.type_url.rpartition(".")[2] for each in status.details[1:]}
+        yield info.reason, code_pb2.Code.Name(status.code), others
+    yield "NOT_FOUND", "NOT_FOUND", set()
+
+
+def test_every_call_has_its_row_and_no_other() -> None:
+    calls = {
+        f"{name}/{method}"
+        for module in (authorization_pb2, audit_pb2, control_pb2)
+        for name, service in module.DESCRIPTOR.services_by_name.items()
+        for method in service.methods_by_name
+    }
+    assert by_name(PAGE, "Calls").keys() == calls
+
+
+def test_every_reason_has_its_row_and_no_other() -> None:
+    documented = {
+        (reason, row[0], frozenset(re.findall(r"`(\w+)`", row[2])))
+        for reason, *row in rows(PAGE, "Status codes")
+        if len(row) == 4  # the table of statuses without an ErrorInfo has two columns
+    }
+    assert documented == {(reason, code, frozenset(others)) for reason, code, others in statuses()}
+
+
+def test_statuses_become_the_failures_that_are_documented() -> None:
+    documented = {code: row[0] for code, row in by_name(PAGE, "What clients make of them").items()}
+    assert documented == {code.name: rule_id for code, rule_id in sdk_status._RULE_IDS.items()}
+
+
+def test_every_limit_has_its_row_and_no_other() -> None:
+    values = {name: str(value) for name, value in vars(limits).items() if name.isupper() and name not in NOT_LIMITS}
+    assert {name: row[0] for name, row in by_name(PAGE, "Limits").items()} == values
+
+
+def test_every_metric_has_its_row_and_no_other() -> None:
+    metrics = Metrics()
+    metrics.watch_depth(lambda: 0.0)
+    collected = {each.name: (each.type, each.documentation) for each in metrics.registry.collect()}
+    documented = by_name(PAGE, "Metrics")
+    assert {name: (row[0], row[2]) for name, row in documented.items()} == collected
+
+
+@pytest.mark.parametrize("name", ["decisions", "engine_failures", "reloads", "latency", "faults"])
+def test_labels_of_metrics(name: str) -> None:
+    metric = getattr(Metrics(), name)
+    row = by_name(PAGE, "Metrics")[metric._name]
+    assert re.findall(r"\w+", row[1]) == list(metric._labelnames)
+
+
+def test_every_log_event_has_its_row_and_no_other() -> None:
+    source = "\n".join(file.read_text() for file in sorted((ROOT / "server/placet").rglob("*.py")))
+    logged = {event: level for level, event in LOGGED.findall(source)}
+    assert 'write(f"policy {event.kind}"' in source
+    logged |= {f"policy {kind}": "warning" if kind in SERIOUS else "info" for kind in PolicyEventKind}
+    assert {event: row[0] for event, row in by_name(PAGE, "Log events").items()} == logged
