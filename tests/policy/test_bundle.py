@@ -55,6 +55,33 @@ def test_a_bundle_holds_policy_data_and_tenants(rego_dir: Path, opa: Path, cache
     assert evaluated(opa, bundle, "count(data.tenants.acme)") == 11
 
 
+@pytest.mark.parametrize("name", ["schemas", "config", "capabilities.json", "data.json", "build"])
+def test_no_pack_is_left_out_for_its_name(rego_dir: Path, opa: Path, cache: Path, name: str) -> None:
+    pack = rego_dir / "placet/baseline" / name / f"{name}.rego"
+    pack.parent.mkdir(parents=True)
+    pack.write_text(f'package placet.baseline["{name}"]\n\nanswer := 42\n')
+    bundle = build_bundle(rego_dir, opa, cache)
+    assert evaluated(opa, bundle, f'data.placet.baseline["{name}"].answer') == 42
+
+
+def test_a_schema_is_no_data(rego_dir: Path, opa: Path, cache: Path) -> None:
+    (rego_dir / "schemas/data.json").write_text("{}")
+    bundle = build_bundle(rego_dir, opa, cache)
+    assert evaluated(opa, bundle, "object.keys(data)") == ["placet", "policy", "tenants"]
+
+
+def test_a_bundle_that_lacks_a_module_is_not_served(
+    rego_dir: Path, opa: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = ["--ignore", "refunds.rego"]
+    monkeypatch.setattr(
+        bundle_module, "run", lambda program, arguments, cwd: run(program, [*arguments[:-1], *lacking, "."], cwd=cwd)
+    )
+    with pytest.raises(PolicyInvalidError, match=r"refunds\.rego: opa build left it out"):
+        build_bundle(rego_dir, opa, cache)
+    assert not list(cache.glob("*.tar.gz"))
+
+
 def test_decimals_stand_in_the_bundle_digit_by_digit(rego_dir: Path, opa: Path, cache: Path) -> None:
     config = rego_dir / "config/acme.yaml"
     config.write_text(config.read_text().replace("share: 0.25", "share: 0.100000000000000001"))

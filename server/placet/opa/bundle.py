@@ -6,6 +6,7 @@ into the cache, so that a file there is always whole.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.staging import TENANTS, staged, tenants_document
 from placet.opa.tenants import parse_tenants
-from placet.opa.tree import CAPABILITIES, SCHEMAS, read_tree, source_digest
+from placet.opa.tree import CAPABILITIES, read_tree, source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ __all__ = ["Bundle", "build_bundle", "source_digest"]
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
-BUNDLE_FORMAT: Final = b"1"
+BUNDLE_FORMAT: Final = b"2"
 """Part of the digest. Raised when what is checked or staged changes, so that an older cache is not trusted."""
 
 
@@ -45,6 +46,17 @@ class Bundle:
     path: Path
     revision: str
     agent_policies: Mapping[str, AgentPolicy]
+
+    def restore(self, content: bytes) -> None:
+        """Write the file again when it is no longer as it was built. OSError when that cannot be done."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.read_bytes() == content:
+                return
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="placet-bundle-", dir=self.path.parent) as folder:
+            written = Path(folder, self.path.name)
+            written.write_bytes(content)
+            written.replace(self.path)
 
 
 def build_bundle(rego_dir: Path, opa: Path, cache_dir: Path) -> Bundle:
@@ -65,6 +77,8 @@ def build_bundle(rego_dir: Path, opa: Path, cache_dir: Path) -> Bundle:
                 problems = serving_problems(tree, policies, stage, opa)
                 if problems:
                     raise PolicyInvalidError(problems)
+                for name in tree.schemas:  # checked with, and no part of the policy, whatever the file is called
+                    (stage / name).unlink()
                 _build(tree, stage, opa, path)
         except OSError as error:
             raise SetupError(f"{cache_dir}: cannot be written: {error.strerror}; mend it or set data_dir") from error
@@ -104,15 +118,24 @@ def _build(tree: PolicyTree, stage: Path, opa: Path, path: Path) -> None:
     revision = path.name.removesuffix(".tar.gz")
     with tempfile.TemporaryDirectory(prefix="placet-bundle-", dir=path.parent) as folder:
         built = Path(folder, "bundle.tar.gz")
+        # Nothing is left out by --ignore: it goes by the name at any depth, and would take a pack of that name along.
+        # Of a bundle's JSON files OPA reads data.json alone.
         arguments = ["build", "--bundle", "--capabilities", CAPABILITIES, "--revision", revision]
-        ignored = ["--ignore", SCHEMAS, "--ignore", CAPABILITIES]
-        ended = run(opa, [*arguments, *ignored, "--output", str(built.absolute()), "."], cwd=stage)
+        ended = run(opa, [*arguments, "--output", str(built.absolute()), "."], cwd=stage)
         if ended.code != 0 or not _holds(built, revision):
             reason = first_line(ended.stderr or ended.stdout)
             raise PolicyInvalidError([Problem(str(tree.root), f"opa build failed: {reason}")])
+        missing = sorted(tree.modules.keys() - _names(built))
+        if missing:  # a deny that is left out is an allow
+            raise PolicyInvalidError([Problem(tree.where(name), "opa build left it out") for name in missing])
         _flush(built)
         built.replace(path)
         _flush(path.parent)
+
+
+def _names(path: Path) -> set[str]:
+    with tarfile.open(path, "r:gz") as archive:
+        return {name.lstrip("/") for name in archive.getnames()}
 
 
 def _flush(path: Path) -> None:
