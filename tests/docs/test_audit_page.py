@@ -117,7 +117,7 @@ def test_the_chain_verifies_by_hand(data_dir: Path) -> None:
         "UPDATE audit_parts SET content = content || ' ' WHERE sequence = 4 AND name = 'input'",
         "DELETE FROM audit_records WHERE sequence = 1",
         "DELETE FROM audit_records WHERE sequence = 7",
-        f"DELETE FROM audit_records WHERE sequence = {DECISIONS + 1}",
+        "DELETE FROM audit_records WHERE sequence = (SELECT max(sequence) FROM audit_records)",
         "DELETE FROM audit_parts WHERE sequence = 4 AND name = 'input'",
         "UPDATE audit_records SET sequence = CASE sequence WHEN 5 THEN 906 ELSE 905 END WHERE sequence IN (5, 6)",
         "UPDATE audit_records SET hash = zeroblob(32) WHERE sequence = 4",

@@ -1,4 +1,4 @@
-"""docs/policy-guide.md: the tenant's file key by key, what is refused as not enforced yet, and the steps of the check."""
+"""docs/policy-guide.md: each key of a tenant's file, those not enforced yet, the steps of the check."""
 
 from __future__ import annotations
 
