@@ -196,7 +196,7 @@ def test_db_upgrade_while_it_is_served(placet: Placet, data_dir: Path) -> None:
 def healthy(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All that doctor looks for: policies here, and an OPA."""
     shutil.copytree(REGO_DIR, empty_folder / "rego")
-    monkeypatch.setattr(checks, "find_opa", lambda _: Opa(empty_folder / "opa", "1.20.2"))
+    monkeypatch.setattr(checks, "find_opa", lambda _: Opa(empty_folder / "opa", "9.9.9"))
     monkeypatch.setenv("PLACET_LISTEN", "127.0.0.1:0")
     return empty_folder
 

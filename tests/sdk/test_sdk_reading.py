@@ -132,7 +132,7 @@ def test_verify(audit: AuditClient, server: ScriptedServer) -> None:
 
 def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
     answer = control_pb2.GetPolicyStatusResponse(
-        ready=True, policy_revision="r", engine_mode=control_pb2.ENGINE_MODE_EXTERNAL, engine_version="1.20.2",
+        ready=True, policy_revision="r", engine_mode=control_pb2.ENGINE_MODE_EXTERNAL, engine_version="9.9.9",
         engine_restarts=1, tenants=["acme"], reloads_accepted=2, reloads_refused=3, last_error="e",
     )  # fmt: skip
     answer.loaded_at.FromDatetime(T0)
