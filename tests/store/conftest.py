@@ -11,6 +11,7 @@ import pytest
 from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.sqlite import SqliteLedger
 from tests.store.making import TickingClock, fill
+from tests.store.mounting import mount
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -84,9 +85,3 @@ def read_only(small_disk: Path) -> Callable[[Path], Path]:
         return copied
 
     return copy
-
-
-def mount(*arguments: str | Path) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"needs to mount a small file system, as root: {done.stderr.strip()}")

@@ -113,17 +113,15 @@ class Statements:
         )
 
     @lru_cache(maxsize=512)  # noqa: B019 - there is one such object for each database
-    def page(self, conditions: tuple[str, ...], *, from_us: bool, until_us: bool, after: bool) -> str:
-        """Decisions newest first. tenant, the conditions, [from], [until], [the three of NEWEST], how many."""
+    def page(self, conditions: tuple[str, ...], *, from_us: bool, before: bool) -> str:
+        """Decisions newest first. tenant, the conditions, [from], [the three of NEWEST], how many."""
         place = [audit_records.c[name] for name in NEWEST]
         wanted: list[ColumnElement[bool]] = _given(_records.tenant, *(audit_records.c[name] for name in conditions))
         wanted.append(_records.decision_id.is_not(None))
         if from_us:
             wanted.append(_records.recorded_at_us >= bindparam("from_us"))
-        if until_us:
-            wanted.append(_records.recorded_at_us < bindparam("until_us"))
-        if after:
-            wanted.append(tuple_(*place) < tuple_(*(bindparam(f"after_{name}") for name in NEWEST)))
+        if before:
+            wanted.append(tuple_(*place) < tuple_(*(bindparam(f"before_{name}") for name in NEWEST)))
         found = select(*place, _records.body, _records.hash).where(*wanted)
         return self._sql(found.order_by(*(column.desc() for column in place)).limit(bindparam("count")).offset(_NONE))
 

@@ -59,11 +59,11 @@ class Transaction:
         if not screening.fresh:
             return screening.results, state
         linked = link(state.head, state.writer, screening.fresh, os.urandom(salt_bytes(screening.fresh)))
-        self._insert(state.writer, linked)
         advanced = advance(state, linked)
         if checkpoint_due(advanced):
             advanced = self._sign(advanced, now_us())
         self._move(state, advanced)
+        self._insert(state.writer, linked)
         return screening.results, advanced
 
     def checkpoint(self, state: ChainState, now_us: int) -> ChainState:

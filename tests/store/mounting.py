@@ -1,0 +1,17 @@
+"""Small file systems for the tests of what happens when one is full or read-only."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def mount(*arguments: str | Path) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs to mount a small file system, as root: {done.stderr.strip()}")

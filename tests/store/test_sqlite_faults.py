@@ -1,0 +1,288 @@
+"""When the disk, the file or another process fails: no decision, no leak of why, and recovery by itself."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.core.records import DecisionQuery, Stored
+from placet.store import sqlite_files
+from placet.store.sqlite import SqliteLedger, log_fault
+from tests.store.making import TickingClock, commitment, commitments
+from tests.store.mounting import mount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from placet.store.keys import SigningKey
+
+HOLD_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_MS", 50)
+
+
+@pytest.fixture
+def held(database: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Has another process hold the database's lock, until it ends."""
+    holders: list[subprocess.Popen[str]] = []
+
+    def hold() -> subprocess.Popen[str]:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD_LOCK, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        holders.append(holder)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        return holder
+
+    yield hold
+    for holder in holders:
+        holder.communicate(timeout=10)
+
+
+async def refused(ledger: SqliteLedger, number: int) -> None:
+    with pytest.raises(LedgerUnavailableError) as caught:
+        await ledger.commit([commitment(number)])
+    said = str(caught.value)
+    assert not any(word in said.lower() for word in ("sql", "insert", "disk", "database", "table", "/"))
+
+
+async def whole(ledger: SqliteLedger, records: int) -> None:
+    report = await ledger.verify()
+    assert (report.records, report.problems) == (records, ())
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_locked_by_another_process(
+    open_ledger: Callable[[], SqliteLedger],
+    held: Callable[[], subprocess.Popen[str]],
+    faults: list[BaseException],
+) -> None:
+    ledger = open_ledger()
+    await ledger.commit(commitments(2))
+    holder = held()
+    await refused(ledger, 3)
+    with pytest.raises(LedgerUnavailableError):
+        await ledger.checkpoint()
+    assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 2
+    holder.communicate(timeout=10)
+    assert list(await ledger.commit([commitment(3)])) == [Stored()]
+    await whole(ledger, 3)
+    assert [type(fault) for fault in faults] == [sqlite3.OperationalError] * 2
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_short_wait_for_another_process_is_no_failure(
+    open_ledger: Callable[[], SqliteLedger],
+    held: Callable[[], subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_MS", 10_000)
+    ledger = open_ledger()
+    holder = held()
+    assert holder.stdin is not None
+    holder.stdin.close()  # it ends while the commit waits
+    holder.stdin = None
+    assert list(await ledger.commit([commitment(1)])) == [Stored()]
+
+
+async def fill_until_refused(ledger: SqliteLedger) -> int:
+    """Records that were stored until one was not."""
+    stored = 0
+    for start in range(1, 100_000, 10):
+        try:
+            results = await ledger.commit(commitments(10, start))
+        except LedgerUnavailableError:
+            return stored
+        stored += results.count(Stored())
+    raise AssertionError("never full")
+
+
+async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, faults: list[BaseException]) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(100_000))
+    ledger = SqliteLedger.open(
+        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_fault=faults.append
+    )
+    stored = await fill_until_refused(ledger)
+    assert stored > 20
+    await refused(ledger, 100_000)
+    ballast.unlink()
+    assert list(await ledger.commit([commitment(100_000)])) == [Stored()]
+    await whole(ledger, stored + 1)
+    await ledger.close()
+    assert {type(fault) for fault in faults} == {sqlite3.OperationalError}
+
+
+async def test_a_file_that_may_not_grow(
+    open_ledger: Callable[[], SqliteLedger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in the commit the room runs out."""
+    connect = sqlite_files.connect_writer
+    pages = 60
+
+    def small(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        return connection
+
+    monkeypatch.setattr("placet.store.sqlite_writer.connect_writer", small)
+    ledger = open_ledger()
+    stored = await fill_until_refused(ledger)
+    for pages in range(60, 90):
+        try:
+            stored += list(await ledger.commit(commitments(3, 10_000 + 10 * pages))).count(Stored())
+        except LedgerUnavailableError:
+            continue
+    pages = 100_000
+    await ledger._run(ledger._writing, ledger._writer.close)
+    await ledger.commit([commitment(1_000_000)])
+    await whole(ledger, stored + 1)
+
+
+async def test_a_file_system_that_became_read_only(
+    small_disk: Path, signing_key: SigningKey, faults: list[BaseException]
+) -> None:
+    ledger = SqliteLedger.open(
+        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_fault=faults.append
+    )
+    await ledger.commit(commitments(2))
+    await ledger._run(ledger._writing, ledger._writer.close)  # a file open for writing would forbid the remount
+    ledger._lock.release()
+    mount("-o", "remount,ro", small_disk)
+    await refused(ledger, 3)
+    with pytest.raises(SetupError, match="cannot be written"):
+        SqliteLedger.open(small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock())
+    mount("-o", "remount,rw", small_disk)
+    ledger._lock = type(ledger._lock).take(small_disk / "placet.db")
+    await ledger.commit([commitment(3)])
+    await whole(ledger, 3)
+    await ledger.close()
+    assert len(faults) == 1
+
+
+async def test_a_file_that_was_moved_away(database: Path, open_ledger: Callable[[], SqliteLedger]) -> None:
+    """What nobody will find again is not durable."""
+    ledger = open_ledger()
+    await ledger.commit(commitments(2))
+    shutil.move(database, f"{database}.moved")
+    await refused(ledger, 3)
+    await refused(ledger, 3)
+    shutil.move(f"{database}.moved", database)
+    await ledger.commit([commitment(3)])
+    await whole(ledger, 3)
+
+
+async def test_a_file_that_was_replaced_by_an_older_copy(
+    database: Path, open_ledger: Callable[[], SqliteLedger]
+) -> None:
+    ledger = open_ledger()
+    await ledger.commit(commitments(2))
+    await ledger.close()
+    shutil.copy(database, database.with_name("backup.db"))
+    ledger = open_ledger()
+    await ledger.commit(commitments(1, 3))
+    await ledger._run(ledger._writing, ledger._writer.close)
+    database.with_name("backup.db").rename(database)
+    await ledger.commit(commitments(1, 4))
+    await whole(ledger, 3)
+
+
+async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
+    open_ledger: Callable[[], SqliteLedger], monkeypatch: pytest.MonkeyPatch, faults: list[BaseException]
+) -> None:
+    class FailingConnection(sqlite3.Connection):
+        """Fails each statement after the given number, once."""
+
+        left = 10**9
+
+        def _step(self) -> None:
+            FailingConnection.left -= 1
+            if FailingConnection.left == 0:
+                raise sqlite3.OperationalError("disk I/O error")
+
+        def execute(self, *arguments: object) -> sqlite3.Cursor:
+            self._step()
+            return super().execute(*arguments)  # type: ignore[arg-type]  # handed on as it came
+
+        def executemany(self, *arguments: object) -> sqlite3.Cursor:
+            self._step()
+            return super().executemany(*arguments)  # type: ignore[arg-type]  # handed on as it came
+
+    connect = sqlite3.connect
+
+    def failing(*arguments: object, **options: object) -> sqlite3.Connection:
+        return connect(*arguments, factory=FailingConnection, **options)  # type: ignore[call-overload,no-any-return]  # handed on as it came
+
+    monkeypatch.setattr("placet.store.sqlite_files.sqlite3.connect", failing)
+    ledger = open_ledger()
+    stored = refusals = 0
+    for step in range(1, 12):  # BEGIN, two look-ups, the head, three inserts, COMMIT
+        stored += list(await ledger.commit([commitment(step)])).count(Stored())
+        FailingConnection.left = step
+        try:
+            results = await ledger.commit(commitments(2, step * 100))
+        except LedgerUnavailableError:
+            refusals += 1
+        else:
+            stored += results.count(Stored())
+        FailingConnection.left = 10**9
+        await whole(ledger, stored)
+    assert refusals == 8, "one for each statement"
+    assert len(faults) == refusals
+
+
+async def test_another_writer_of_the_same_chain(
+    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException]
+) -> None:
+    """The lock file was removed by somebody: the chain does not fork, it goes on from where it is."""
+    one = open_ledger()
+    await one.commit(commitments(2))
+    database.with_name("placet.db.lock").unlink()
+    other = open_ledger()
+    await other.commit(commitments(2, 3))
+    await refused(one, 5)
+    await one.commit([commitment(5)])
+    await whole(one, 5)
+    assert [type(fault).__name__ for fault in faults] == ["ChainMovedError"]
+
+
+async def test_what_cannot_be_written_down_is_refused_alone(ledger: SqliteLedger, faults: list[BaseException]) -> None:
+    await ledger.commit([commitment(1)])
+    with pytest.raises(LedgerUnavailableError):
+        await ledger.commit([replace(commitment(2), recorded_at_us=2**63)])
+    await ledger.commit([commitment(3)])
+    await whole(ledger, 2)
+    assert len(faults) == 1
+
+
+async def test_reading_recovers(ledger: SqliteLedger, faults: list[BaseException]) -> None:
+    await ledger.commit([commitment(1)])
+    await ledger.query_decisions(DecisionQuery("acme"))
+    ledger._idle_readers[0].close()
+    with pytest.raises(LedgerUnavailableError):
+        await ledger.query_decisions(DecisionQuery("acme"))
+    assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 1
+    assert len(faults) == 1
+
+
+def test_by_default_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    log_fault(sqlite3.OperationalError("disk I/O error"))
+    assert "disk I/O error" in caplog.text
