@@ -127,3 +127,24 @@ async def test_lanes_run_side_by_side() -> None:
     assert work.batches == [[1], [2]]
     work.gate.set()
     assert [await task for task in tasks] == [[2], [4], [6]]
+
+
+async def test_who_asks_again_at_once_is_not_forgotten() -> None:
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        return items
+
+    batcher = Batcher(work, depth_max=10)
+    async with asyncio.timeout(5):
+        assert [await batcher.submit([number]) for number in range(100)] == [[number] for number in range(100)]
+
+
+async def test_a_group_larger_than_the_queue_is_admitted_when_nothing_else_waits() -> None:
+    work = Work()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=2)
+    tasks = await start(batcher, [1], [2, 3, 4])
+    with pytest.raises(OverloadedError):
+        await batcher.submit([5])
+    work.gate.set()
+    assert [await task for task in tasks] == [[2], [4, 6, 8]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from placet.core.errors import OverloadedError, ShuttingDownError
 from placet.core.limits import PIPELINE_ACTIONS_MAX, RETRY_AFTER_MS
@@ -42,11 +42,12 @@ class Batcher(Generic[Item, Result]):
     async def submit(self, items: Sequence[Item]) -> Sequence[Result]:
         """Have the items worked on, together and in order. OverloadedError or ShuttingDownError when not admitted.
 
-        When the caller is cancelled the items are worked on all the same.
+        When the caller is cancelled the items are worked on all the same. More than `depth_max` items at once are
+        admitted when nothing else waits: trying again would never help them.
         """
         if self._closing:
             raise ShuttingDownError("the server is shutting down")
-        if self._depth + len(items) > self._depth_max:
+        if self._waiting and self._depth + len(items) > self._depth_max:
             raise OverloadedError(RETRY_AFTER_MS)
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
@@ -54,7 +55,6 @@ class Batcher(Generic[Item, Result]):
         if len(self._lanes) < self._lanes_max:
             lane = asyncio.create_task(self._run(), name="placet-batcher")
             self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
         return await future
 
     async def close(self) -> None:
@@ -64,6 +64,14 @@ class Batcher(Generic[Item, Result]):
             await asyncio.wait(self._lanes)
 
     async def _run(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            # In the same step that found nothing waiting: a callback would come later, and who submits in between would
+            # see a lane that no longer looks.
+            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _drain(self) -> None:
         while self._waiting:
             batch = self._take()
             items = [item for group, _ in batch for item in group]
