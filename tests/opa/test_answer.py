@@ -130,6 +130,13 @@ def test_a_decision_of_the_wrong_shape_is_no_verdict(decision: Any) -> None:
     assert verdict.rule_id == "pdp.answer_invalid"
 
 
+def test_details_too_deep_to_be_recorded_are_no_verdict() -> None:
+    finding = orjson.dumps(FINDING).replace(b'"details":{}', b'"details":' + b'{"a":' * 300 + b"1" + b"}" * 300)
+    [verdict] = ask(body().replace(orjson.dumps(FINDING), finding))
+    assert isinstance(verdict, NoVerdict)
+    assert verdict.rule_id == "pdp.answer_invalid"
+
+
 def is_allow_by_the_letter(decision: Any) -> bool:
     """The rule again, written from the documentation and not from the code."""
     return (

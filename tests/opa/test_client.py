@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from placet.core.limits import OPA_ANSWER_BYTES_MAX
-from placet.core.model import Verdict
+from placet.core.model import NoVerdict, Verdict
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
 from placet.opa.http import Address, Connection, ConnectionFailedError
@@ -60,7 +60,7 @@ async def test_chunked_answers_are_read(lying_opa: LyingOpa) -> None:
         (http(b'{"provenance":{"bundles":{"b":{"revision":"r1"}}}}'), "pdp.undefined"),
         (http(b'{"result":true}'), "pdp.answer_invalid"),
         (http(decisions(1, "r2")), "pdp.answer_invalid"),
-        (http(b"{" + b" " * OPA_ANSWER_BYTES_MAX + b"}"), "pdp.engine_unavailable"),
+        (http(b"{" + b" " * OPA_ANSWER_BYTES_MAX + b"}"), "pdp.answer_invalid"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", "pdp.engine_timeout"),
     ],
 )
@@ -99,6 +99,18 @@ async def test_an_error_of_one_input_does_not_deny_its_neighbours(lying_opa: Lyi
     client.close()
 
 
+async def test_an_answer_that_is_too_large_for_all_is_asked_for_one_by_one(lying_opa: LyingOpa) -> None:
+    async def talkative(body: bytes) -> bytes:
+        asked = len(orjson.loads(body)["input"]["batch"])
+        return http(decisions(1)) if asked == 1 else http(b"{" + b" " * OPA_ANSWER_BYTES_MAX + b"}")
+
+    lying_opa.script = talkative
+    client = client_of(lying_opa)
+    verdicts = await client.evaluate([b"{}", b"{}"])
+    assert [verdict.rule_id for verdict in verdicts] == ["a.b", "a.b"]
+    client.close()
+
+
 async def test_a_connection_that_went_stale_is_opened_again(lying_opa: LyingOpa) -> None:
     answers = iter([http(decisions(1)), b"", http(decisions(1))])
 
@@ -130,6 +142,26 @@ async def test_a_late_answer_is_not_taken_for_the_next_one(lying_opa: LyingOpa) 
     release.set()
     [second] = await client.evaluate([b"{}"])
     assert (first.rule_id, second.rule_id) == ("pdp.engine_timeout", "pdp.engine_error")
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(http(b"{}", 500) + http(decisions(1)), id="two answers to one question"),
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(decisions(1)), id="an interim answer"),
+    ],
+)
+async def test_what_was_not_asked_for_answers_nothing(lying_opa: LyingOpa, first: bytes) -> None:
+    answers = iter([first, http(b"{}", 503), http(b"{}", 503)])
+
+    async def script(_body: bytes) -> bytes:
+        return next(answers)
+
+    lying_opa.script = script
+    client = client_of(lying_opa)
+    verdicts = [(await client.evaluate([b"{}"]))[0] for _ in range(2)]
+    assert [type(verdict) for verdict in verdicts] == [NoVerdict, NoVerdict]
     client.close()
 
 

@@ -99,12 +99,19 @@ def _finding(said: Any) -> Finding:  # noqa: ANN401 - whatever came
         raise _WrongShapeError("a finding's reason is not a text of bounded length")
     if not isinstance(details, dict):
         raise _WrongShapeError("a finding's details are not an object")
-    if details and len(orjson.dumps(details)) > FINDING_DETAILS_BYTES_MAX:
+    if details and _size(details) > FINDING_DETAILS_BYTES_MAX:
         raise _WrongShapeError(f"a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes")
     rule_id = _rule_id(said["rule_id"])
     if rule_id.startswith("pdp."):
         raise _WrongShapeError("a policy's rule may not name an id of Placet's own")
     return Finding(_effect(said["effect"]), rule_id, reason, details)
+
+
+def _size(details: dict[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(details))
+    except orjson.JSONEncodeError as error:  # reads 1,024 levels of nesting, writes 254
+        raise _WrongShapeError("a finding's details are nested too deeply to be recorded") from error
 
 
 def _effect(said: Any) -> Effect:  # noqa: ANN401 - whatever came

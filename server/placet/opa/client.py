@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from placet.core import rule_ids
 from placet.core.model import NoVerdict
 from placet.opa.answer import AnswerError, read_answer
-from placet.opa.http import Address, Connection, ConnectionFailedError
+from placet.opa.http import Address, AnswerTooLargeError, Connection, ConnectionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,6 +77,8 @@ class OpaClient:
             raise AnswerError(rule_ids.ENGINE_TIMEOUT, f"no answer in {timeout_seconds:.3f} s") from error
         except (OSError, ConnectionFailedError) as error:
             raise AnswerError(rule_ids.ENGINE_UNAVAILABLE, str(error)) from error
+        except AnswerTooLargeError as error:
+            raise AnswerError(rule_ids.ANSWER_INVALID, str(error)) from error
         return read_answer(status, answer, len(inputs), self.expected_revision)
 
     async def _ask(self, body: bytes) -> tuple[int, bytes]:

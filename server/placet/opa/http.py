@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_FINAL_STATUS_MIN: Final = 200
+
+
 class ConnectionFailedError(Exception):
     """The connection broke, or what came was not HTTP."""
+
+
+class AnswerTooLargeError(Exception):
+    """The answer has more than OPA_ANSWER_BYTES_MAX bytes; the rest of it is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,10 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing() and self._answer is None
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send a request; status and body of the answer. ConnectionFailedError when it does not come whole."""
+        """Send a request; status and body of the answer. ConnectionFailedError when it does not come whole.
+
+        AnswerTooLargeError when it is too large.
+        """
         if not self.usable or self._transport is None:
             raise ConnectionFailedError("the connection is closed or in use")
         self._answer = asyncio.get_running_loop().create_future()
@@ -96,17 +106,22 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"not HTTP: {error}")
+            self._fail(ConnectionFailedError(f"not HTTP: {error}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """(asyncio)."""
-        self._fail(f"connection lost: {exc or 'closed by OPA'}")
+        self._fail(ConnectionFailedError(f"connection lost: {exc or 'closed by OPA'}"))
+
+    def on_message_begin(self) -> None:
+        """(httptools)."""
+        if self._answer is None or self._answer.done():
+            self.close()  # nobody asked: it must not be taken for the answer to the next question
 
     def on_body(self, body: bytes) -> None:
         """(httptools)."""
         self._size += len(body)
         if self._size > OPA_ANSWER_BYTES_MAX:
-            self._fail(f"answer larger than {OPA_ANSWER_BYTES_MAX} bytes")
+            self._fail(AnswerTooLargeError(f"answer larger than {OPA_ANSWER_BYTES_MAX} bytes"))
         else:
             self._body.append(body)
 
@@ -114,11 +129,14 @@ class Connection(asyncio.Protocol):
         """(httptools)."""
         body, self._body, self._size = b"".join(self._body), [], 0
         status = self._parser.get_status_code()
-        self._settle(lambda answer: answer.set_result((status, body)))
+        if status < _FINAL_STATUS_MIN:  # the answer itself would follow, and be taken for the next one's
+            self._fail(ConnectionFailedError(f"interim status {status}"))
+        else:
+            self._settle(lambda answer: answer.set_result((status, body)))
 
-    def _fail(self, cause: str) -> None:
+    def _fail(self, error: Exception) -> None:
         self.close()
-        self._settle(lambda answer: answer.set_exception(ConnectionFailedError(cause)))
+        self._settle(lambda answer: answer.set_exception(error))
 
     def _settle(self, settle: Callable[[asyncio.Future[tuple[int, bytes]]], None]) -> None:
         if self._answer is not None and not self._answer.done():

@@ -33,12 +33,12 @@ def unary(
     async def handle(raw: bytes, context: Context) -> Message:
         message = asked()
         try:
-            message.ParseFromString(raw)
-        except DecodeError:
-            if on_malformed is not None:
-                await on_malformed(context)
-            await refuse(context, MALFORMED)
-        try:
+            try:
+                message.ParseFromString(raw)
+            except DecodeError:
+                if on_malformed is not None:
+                    await on_malformed(context)
+                await refuse(context, MALFORMED)
             return await method(message, context)
         except PlacetError as error:
             await refuse(context, error)
