@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import orjson
 import uvloop
 
 from placet import __version__
+from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.model import Decision
 from placet.core.policy_status import PolicyEvent, PolicyEventKind
@@ -26,10 +29,10 @@ from placet.core.record_codec import (
 )
 from placet.opa.binary import find_opa
 from placet.opa.client import OpaClient
-from placet.opa.external import ExternalPolicies
+from placet.opa.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
 from placet.opa.generation import Engine
 from placet.opa.http import Address
-from placet.opa.managed import ManagedPolicies, Source
+from placet.opa.managed import CONFIRM_INTERVAL_SECONDS, ManagedPolicies, Source
 from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
@@ -44,6 +47,7 @@ from placet.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from structlog.stdlib import BoundLogger
 
@@ -51,6 +55,10 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock, Ledger
     from placet.core.records import Commitment, CommitResult
 
+LOOKS_PER_AGE = 3
+"""A policy is confirmed as current at least so many times within max_policy_age_seconds."""
+EXIT_DISORDERLY = 1
+"""The process ended without the last record, or because Placet itself failed."""
 RPC_GRACE_SECONDS = SHUTDOWN_SECONDS_MAX - 4
 """What calls under way get at a stop; the rest of the time is for the last commit, the checkpoint and OPA's end."""
 
@@ -141,54 +149,71 @@ class Running:
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start."""
-    return uvloop.run(serve(settings))
+    """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start.
+
+    However the stop goes, the process ends SHUTDOWN_SECONDS_MAX after the first signal: what was answered is durable.
+    """
+    watchdog = threading.Timer(SHUTDOWN_SECONDS_MAX, os._exit, [EXIT_DISORDERLY])
+    watchdog.daemon = True
+    try:
+        return uvloop.run(serve(settings, when_stopping=watchdog.start))
+    finally:
+        watchdog.cancel()
 
 
-async def serve(settings: Settings, when_ready: Callable[[Running], Awaitable[bool]] | None = None) -> int:
-    """Serve until a signal, or no longer than `when_ready` when that says False; the exit code."""
+async def serve(
+    settings: Settings,
+    when_ready: Callable[[Running], Awaitable[bool]] | None = None,
+    when_stopping: Callable[[], None] = lambda: None,
+) -> int:
+    """Serve until a signal, or no longer than `when_ready` when that says False; the exit code.
+
+    `when_stopping` is called at the first signal. The second one ends the process at once.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    starting = asyncio.current_task()
 
     def on_signal() -> None:
         if stop.is_set():
-            os._exit(1)  # the second signal: at once; what was answered is durable already
+            os._exit(EXIT_DISORDERLY)
         stop.set()
+        when_stopping()
+        if starting is not None:
+            starting.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    async with running(settings) as server:
-        if when_ready is None or await when_ready(server):
-            stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if server.background.done():
-                server.background.result()
+    try:
+        async with running(settings) as server:
+            starting = None
+            if when_ready is None or await when_ready(server):
+                stopped = asyncio.create_task(stop.wait())
+                await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                return EXIT_DISORDERLY if server.background.done() else 0
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     return 0
 
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Running]:
-    """A server that listens, until the end of the block: then it drains, commits, signs a checkpoint and stops OPA."""
+    """A server that listens, until the end of the block: then it drains, commits, signs a checkpoint and stops OPA.
+
+    Whatever was begun is ended, in the reverse order, also when the start fails half-way or one of the ends fails.
+    """
     clock = SystemClock()
     log = configure(settings.log_level, settings.log_format)
     reporter = Reporter(log, Metrics(), clock)
     data_dir = settings.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    signing_key = load_or_create_signing_key(data_dir / "keys")
-    ledger = SqliteLedger.open(
-        data_dir / "placet.db",
-        writer=settings.replica,
-        signing_key=signing_key,
-        clock=clock,
-        on_fault=reporter.fault,
-    )
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(ledger.close)
-        reporter.ledger = ledger
-        await ledger.commit([server_started_commitment(__version__, signing_key.key_id, clock.wall_us())])
         policies = _policies(settings, clock, reporter)
+        ledger = await _recording(stack, settings, clock, reporter)
         stack.push_async_callback(policies.close)
+        _tell_when_stopped(stack, ledger, clock)
         await policies.start()
         if settings.metrics_listen:
             exporter, _ = reporter.metrics.serve(settings.metrics_listen)
@@ -198,32 +223,76 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         services = Services(
             AuthorizationService(decisions, refusals, clock), AuditService(ledger), ControlService(policies)
         )
+        background = asyncio.create_task(_background(policies, ledger, settings, reporter))
+        stack.push_async_callback(_end, background)
+        stack.push_async_callback(refusals.close)
+        stack.push_async_callback(decisions.close)
         rpc = RpcServer(services, reporter.fault, reflect=settings.reflection)
+        stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(settings.listen)
         reporter.rpc = rpc
         await rpc.set_serving(serving=policies.status().ready)
-        background = asyncio.create_task(_background(policies, ledger, settings, reporter))
-        ready_file = data_dir / "serve.json"
-        ready_file.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
+        _announce(stack, data_dir / "serve.json", address)
         log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
+        stack.callback(log.info, "stopping")
+        yield Running(address, policies, ledger, reporter.metrics, background)
+    log.info("stopped")
+
+
+async def _recording(
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, reporter: Reporter
+) -> SqliteLedger:
+    """The ledger, open, with the record of this start. SetupError when it cannot be written."""
+    signing_key = load_or_create_signing_key(settings.keys_dir)
+    ledger = SqliteLedger.open(
+        settings.database_path,
+        writer=settings.replica,
+        signing_key=signing_key,
+        clock=clock,
+        on_fault=reporter.fault,
+    )
+    stack.push_async_callback(ledger.close)
+    reporter.ledger = ledger
+    try:
+        await ledger.commit([server_started_commitment(__version__, signing_key.key_id, clock.wall_us())])
+    except LedgerUnavailableError as error:
+        where = settings.database_path
+        raise SetupError(f"{where}: cannot be written ({error.__cause__}); see that there is room for it") from error
+    return ledger
+
+
+def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: SqliteLedger, clock: Clock) -> None:
+    """At the end, record why, and sign all of the chain."""
+
+    async def tell(_type: object, fault: BaseException | None, _traceback: object) -> None:
+        reason = "stopped" if fault is None or isinstance(fault, asyncio.CancelledError) else "failed"
         try:
-            yield Running(address, policies, ledger, reporter.metrics, background)
-        finally:
-            log.info("stopping")
-            ready_file.unlink(missing_ok=True)
-            await rpc.stop(RPC_GRACE_SECONDS)
-            await decisions.close()
-            await refusals.close()
-            background.cancel()
-            await asyncio.wait({background})
-            await ledger.commit([server_stopped_commitment(__version__, "stopped", clock.wall_us())])
+            await ledger.commit([server_stopped_commitment(__version__, reason, clock.wall_us())])
             await ledger.checkpoint()
-            log.info("stopped")
+        except LedgerUnavailableError as error:
+            raise LedgerUnavailableError(
+                "stopped, but the trail could not be signed to its end; what was answered stands in it"
+            ) from error
+
+    stack.push_async_exit(tell)
+
+
+def _announce(stack: contextlib.AsyncExitStack, path: Path, address: str) -> None:
+    """Say in a file where the server listens, whole or not at all, for as long as it does."""
+    draft = path.with_suffix(".new")
+    draft.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
+    draft.replace(path)
+    stack.callback(path.unlink, missing_ok=True)
+
+
+async def _end(background: asyncio.Task[None]) -> None:
+    background.cancel()
+    await asyncio.wait({background})
 
 
 def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPolicies | ExternalPolicies:
     timeout_seconds = settings.opa_timeout_ms / 1_000
-    rego_dir = settings.rego_dir
+    age_max = settings.max_policy_age_seconds or math.inf
     if settings.opa_address:
         client = OpaClient(
             Address.parse(settings.opa_address),
@@ -231,13 +300,14 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
             expected_revision=settings.opa_expected_revision,
             on_failure=reporter.engine_failure,
         )
-        agent_policies = load_agent_policies(rego_dir)
-        return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds)
+        agent_policies = load_agent_policies(settings.rego_dir)
+        interval = min(CANARY_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
+        return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds, interval)
     opa = find_opa(settings.opa_path)
-    data_dir = settings.data_dir
-    engine = Engine(opa.path, data_dir / "opa.log", timeout_seconds, reporter.engine_failure)
-    source = Source(rego_dir, data_dir / "bundles")
-    return ManagedPolicies(source, engine, clock, reporter.policy_event, opa.version)
+    engine = Engine(opa.path, settings.data_dir / "opa.log", timeout_seconds, reporter.engine_failure)
+    interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
+    source = Source(settings.rego_dir, settings.bundles_dir, interval)
+    return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version)
 
 
 def _batchers(
@@ -279,6 +349,9 @@ async def _background(
             except Exception as fault:  # noqa: BLE001 - tried again at the next interval; log and metric tell it
                 reporter.fault(fault)
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(policies.run())
-        tasks.create_task(checkpoints())
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(policies.run())
+            tasks.create_task(checkpoints())
+    except Exception as fault:  # noqa: BLE001 - nobody watches over OPA any longer: `serve` stops the server
+        reporter.fault(fault)

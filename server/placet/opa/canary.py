@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from placet.core.model import Action, Effect, Identity, Model, NoVerdict, Run, ToolClass
+from placet.core import rule_ids
+from placet.core.model import Action, Effect, Identity, Model, NoVerdict, Run, ToolClass, Verdict
 from placet.core.policy_input import document, policy_input
 from placet.opa.client import OpaClient
 
@@ -15,8 +16,8 @@ _SAID: Final = document(_ACTION, Identity(agent="placet", tenant="placet"), Run(
 _INPUT: Final = policy_input(_SAID, ToolClass.UNKNOWN, 0)
 
 
-async def canary_fault(client: OpaClient, timeout_seconds: float, expected_revision: str) -> str:
-    """Why this OPA cannot be served from; "" when it can."""
+async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revision: str) -> Verdict | NoVerdict:
+    """Ask the OPA of `client` the canary. A NoVerdict unless it was answered rightly."""
     probe = OpaClient(
         client.address,
         timeout_seconds=timeout_seconds,
@@ -27,8 +28,13 @@ async def canary_fault(client: OpaClient, timeout_seconds: float, expected_revis
         [verdict] = await probe.evaluate([_INPUT])
     finally:
         probe.close()
-    if isinstance(verdict, NoVerdict):
-        return f"{verdict.rule_id}: {verdict.cause}"
-    if (verdict.effect, verdict.rule_id) != (Effect.DENY, CANARY_RULE_ID):
-        return f"the canary was answered {verdict.effect} {verdict.rule_id}, expected deny {CANARY_RULE_ID}"
-    return ""
+    if isinstance(verdict, Verdict) and (verdict.effect, verdict.rule_id) != (Effect.DENY, CANARY_RULE_ID):
+        cause = f"the canary was answered {verdict.effect} {verdict.rule_id}, expected deny {CANARY_RULE_ID}"
+        return NoVerdict(rule_ids.ANSWER_INVALID, cause)
+    return verdict
+
+
+async def canary_fault(client: OpaClient, timeout_seconds: float, expected_revision: str) -> str:
+    """Why this OPA cannot be served from; "" when it can."""
+    verdict = await ask_canary(client, timeout_seconds, expected_revision)
+    return f"{verdict.rule_id}: {verdict.cause}" if isinstance(verdict, NoVerdict) else ""

@@ -6,15 +6,15 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.model import Verdict
+from placet.core.model import NoVerdict
 from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus
-from placet.opa.canary import canary_fault
+from placet.opa.canary import ask_canary
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import NoVerdict
+    from placet.core.model import Verdict
     from placet.core.ports import Clock
     from placet.opa.client import OpaClient
 
@@ -23,7 +23,7 @@ CANARY_INTERVAL_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class ExternalPolicy:
-    """What the external OPA served when it was last asked the canary."""
+    """What the external OPA served when it was last asked the canary; each verdict names the revision it is of."""
 
     client: OpaClient
     agent_policies: Mapping[str, AgentPolicy]
@@ -31,10 +31,8 @@ class ExternalPolicy:
     revision: str = ""
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
-        """One verdict for each input, in order; remembers the revision that answered."""
-        verdicts = await self.client.evaluate(inputs)
-        self.revision = next((v.policy_revision for v in verdicts if isinstance(v, Verdict)), self.revision)
-        return verdicts
+        """One verdict for each input, in order."""
+        return await self.client.evaluate(inputs)
 
 
 class ExternalPolicies:
@@ -47,11 +45,13 @@ class ExternalPolicies:
         clock: Clock,
         listener: Callable[[PolicyEvent], Awaitable[None]],
         timeout_seconds: float,
+        canary_interval_seconds: float = CANARY_INTERVAL_SECONDS,
     ) -> None:
         self._policy = ExternalPolicy(client, agent_policies, clock.monotonic())
         self._clock = clock
         self._listener = listener
         self._timeout = timeout_seconds
+        self._interval = canary_interval_seconds
         self._expected_revision = client.expected_revision
         tenants = tuple(sorted(agent_policies))
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.EXTERNAL, tenants=tenants)
@@ -71,7 +71,7 @@ class ExternalPolicies:
     async def run(self) -> None:
         """Ask the canary until cancelled."""
         while True:
-            await asyncio.sleep(CANARY_INTERVAL_SECONDS)
+            await asyncio.sleep(self._interval)
             await self._look()
 
     async def close(self) -> None:
@@ -79,16 +79,24 @@ class ExternalPolicies:
         self._policy.client.close()
 
     async def _look(self) -> None:
-        fault = await canary_fault(self._policy.client, self._timeout, self._expected_revision)
+        verdict = await ask_canary(self._policy.client, self._timeout, self._expected_revision)
         now = self._clock.wall_us()
-        if fault:
-            was_ready = self._status.ready
+        if isinstance(verdict, NoVerdict):
+            fault = f"{verdict.rule_id}: {verdict.cause}"
+            told = fault == self._status.last_error
             self._status = replace(self._status, ready=False, last_error=fault, last_error_at_us=now)
-            if was_ready:
-                await self._listener(PolicyEvent(PolicyEventKind.NOT_READY, self._policy.revision, fault))
+            if not told:
+                await self._tell(PolicyEventKind.NOT_READY, fault)
             return
         self._policy.confirmed_at = self._clock.monotonic()
-        self._status = replace(self._status, confirmed_at_us=now)
-        if not self._status.ready:
-            self._status = replace(self._status, ready=True, loaded_at_us=now, last_error="", last_error_at_us=0)
-            await self._listener(PolicyEvent(PolicyEventKind.READY, self._policy.revision))
+        was_ready = self._status.ready
+        self._status = replace(self._status, ready=True, confirmed_at_us=now, last_error="", last_error_at_us=0)
+        if verdict.policy_revision != self._policy.revision:
+            self._policy.revision = verdict.policy_revision
+            self._status = replace(self._status, loaded_at_us=now)
+            await self._tell(PolicyEventKind.ACTIVATED)
+        elif not was_ready:
+            await self._tell(PolicyEventKind.READY)
+
+    async def _tell(self, kind: PolicyEventKind, detail: str = "") -> None:
+        await self._listener(PolicyEvent(kind, self._policy.revision, detail, tenants=len(self._status.tenants)))

@@ -35,21 +35,34 @@ class Engine:
 
 
 class Generation:
-    """A revision that passed check and canary. OPA may be replaced under it; the revision never changes."""
+    """A revision that passed check and canary. OPA may be replaced under it; the revision never changes.
 
-    def __init__(self, bundle: Bundle, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
+    `kept` is the bundle itself: whoever empties the cache does not keep OPA from coming back.
+    """
+
+    def __init__(self, bundle: Bundle, kept: bytes, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
         self._bundle = bundle
+        self._kept = kept
         self._engine = engine
         self.process = process
         self.confirmed_at = confirmed_at
         self._retired = False
+        self._evaluating = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
         self._client = self._new_client()
 
     @classmethod
     async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> Generation:
         """Start OPA with the bundle and wait for the canary. PolicyInvalidError when it does not answer rightly."""
-        generation = cls(bundle, engine, OpaProcess.start(engine.opa, bundle.path, engine.log), confirmed_at)
-        fault = await generation.await_canary()
+        kept = await asyncio.to_thread(bundle.path.read_bytes)
+        process = OpaProcess.start(engine.opa, bundle.path, engine.log)
+        generation = cls(bundle, kept, engine, process, confirmed_at)
+        try:
+            fault = await generation.await_canary()
+        except BaseException:  # the server may be told to stop while it loads
+            await generation.stop()
+            raise
         if fault:
             await generation.stop()
             remedy = "see opa.log in the data directory"
@@ -68,7 +81,14 @@ class Generation:
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         """One verdict for each input, in order."""
-        return await self._client.evaluate(inputs)
+        self._evaluating += 1
+        self._unused.clear()
+        try:
+            return await self._client.evaluate(inputs)
+        finally:
+            self._evaluating -= 1
+            if not self._evaluating:
+                self._unused.set()
 
     async def canary_fault(self) -> str:
         """Why OPA cannot be served from; "" when it can."""
@@ -91,11 +111,21 @@ class Generation:
         if self._retired:
             return "another revision took over"
         try:
+            await asyncio.to_thread(self._bundle.restore, self._kept)
+            if self._retired:
+                return "another revision took over"
             self.process = OpaProcess.start(self._engine.opa, self._bundle.path, self._engine.log)
-        except SetupError as error:
+        except (SetupError, OSError) as error:
             return str(error)
         self._client = self._new_client()
         return await self.await_canary()
+
+    async def retire(self) -> None:
+        """Stop OPA for good once the queries under way, which are bounded in time, are answered."""
+        try:
+            await self._unused.wait()
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
         """Stop OPA for good."""

@@ -27,20 +27,26 @@ CANARY_INTERVAL_SECONDS: Final = 1.0
 CANARY_MISSES_MAX: Final = 3
 """Canaries missed in a row before OPA is replaced; one may fall into a pause of the machine."""
 RESTART_BACKOFF_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-CONFIRM_INTERVAL_MS: Final = 5_000
+STEADY_SECONDS: Final = 30.0
+"""An OPA that ran for so long is replaced at once; one that died earlier, ever more slowly."""
+CONFIRM_INTERVAL_SECONDS: Final = 5.0
 """How often the files are looked at when no change was reported: what confirms the served revision as current."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where policy comes from and where its bundles are kept."""
+    """Where policy comes from, where its bundles are kept, and how often it is looked at without being told."""
 
     rego_dir: Path
     cache_dir: Path
+    confirm_interval_seconds: float = CONFIRM_INTERVAL_SECONDS
 
 
 class ManagedPolicies:
-    """A `PolicySource` with an OPA of its own. `listener` is told what happens, in order."""
+    """A `PolicySource` with an OPA of its own.
+
+    `listener` is told what happens, in order; `on_fault` of what went wrong in Placet itself.
+    """
 
     def __init__(
         self,
@@ -48,14 +54,18 @@ class ManagedPolicies:
         engine: Engine,
         clock: Clock,
         listener: Callable[[PolicyEvent], Awaitable[None]],
+        on_fault: Callable[[BaseException], None],
         engine_version: str,
     ) -> None:
         self._source = source
         self._engine = engine
         self._clock = clock
         self._listener = listener
+        self._on_fault = on_fault
         self._generation: Generation | None = None
         self._seen_digest = ""
+        self._restarts = 0
+        self._restarted_at = clock.monotonic()
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED, engine_version=engine_version)
 
     def current(self) -> Generation | None:
@@ -82,14 +92,13 @@ class ManagedPolicies:
             await self._generation.stop()
 
     async def _load(self) -> None:
-        """Build, check, start, and take over; the old generation ends when its last query is surely over."""
-        digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
-        self._seen_digest = digest
+        """Build, check, start, and take over; the old generation ends when its last query is over."""
+        self._seen_digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
         bundle = await asyncio.to_thread(build_bundle, self._source.rego_dir, self._engine.opa, self._source.cache_dir)
         old = self._generation
         if old is not None and old.revision == bundle.revision:
-            self._confirm()
             self._status = replace(self._status, last_error="", last_error_at_us=0)
+            self._confirm()
             return
         self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
@@ -103,34 +112,62 @@ class ManagedPolicies:
             last_error="",
             last_error_at_us=0,
         )
-        await self._tell(PolicyEventKind.ACTIVATED)
-        if old is not None:
-            await asyncio.sleep(2 * self._engine.timeout_seconds)
-            await old.stop()
+        try:
+            await self._tell(PolicyEventKind.ACTIVATED)
+        finally:
+            if old is not None:
+                await old.retire()
 
     async def _reload(self) -> None:
         try:
             await self._load()
-        except (PolicyInvalidError, SetupError, OSError) as error:
-            refused = self._status.reloads_refused + 1
-            now = self._clock.wall_us()
-            self._status = replace(self._status, reloads_refused=refused, last_error=str(error), last_error_at_us=now)
-            await self._tell(PolicyEventKind.REFUSED, str(error))
+        except PolicyInvalidError as error:
+            await self._refused(str(error))
+        except (SetupError, OSError) as error:
+            self._seen_digest = ""  # not the policy's fault, so the next look tries again
+            await self._refused(str(error))
+        except Exception as fault:  # noqa: BLE001 - whatever a policy breaks, the one that is served stays
+            self._on_fault(fault)
+            await self._refused(f"internal error while loading: {type(fault).__name__}: {fault}")
         else:
             self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + 1)
 
+    async def _refused(self, why: str) -> None:
+        """Note that the newest policy cannot be served, and tell it once."""
+        why = why.encode(errors="backslashreplace").decode()  # a file's name need not be UTF-8, a record must
+        told = why == self._status.last_error
+        refused = self._status.reloads_refused + (not told)
+        now = self._clock.wall_us()
+        self._status = replace(self._status, reloads_refused=refused, last_error=why, last_error_at_us=now)
+        if not told:
+            await self._tell(PolicyEventKind.REFUSED, why)
+
     async def _watch_files(self) -> None:
-        """Reload on change. A look that finds the files as they were confirms what is served."""
-        changes = awatch(self._source.rego_dir, rust_timeout=CONFIRM_INTERVAL_MS, yield_on_timeout=True)
-        async for _ in changes:
+        """Look at the files when a change is reported, and from time to time anyway; also where none is reported."""
+        seconds = self._source.confirm_interval_seconds
+        milliseconds = max(1, int(seconds * 1_000))
+        while True:
             try:
-                digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
-            except (PolicyInvalidError, OSError):
-                digest = ""
-            if digest != self._seen_digest or not digest:
-                await self._reload()
-            elif not self._status.last_error:
-                self._confirm()
+                async for _ in awatch(self._source.rego_dir, rust_timeout=milliseconds, yield_on_timeout=True):
+                    await self._look()
+            except (
+                OSError,
+                RuntimeError,
+            ) as fault:  # no such folder, no more watches to be had
+                self._on_fault(fault)
+            await asyncio.sleep(seconds)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Reload on change. Files that are as they were confirm what is served."""
+        try:
+            digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
+        except (PolicyInvalidError, OSError):
+            digest = ""  # the reload says why
+        if digest != self._seen_digest or not digest:
+            await self._reload()
+        elif not self._status.last_error:
+            self._confirm()
 
     def _confirm(self) -> None:
         if self._generation is not None:
@@ -156,13 +193,15 @@ class ManagedPolicies:
 
     async def _restart(self, generation: Generation) -> None:
         """Restart OPA, ever more slowly, until the canary is answered or another generation took over."""
-        attempt = 0
+        if self._clock.monotonic() - self._restarted_at > STEADY_SECONDS:
+            self._restarts = 0
         self._status = replace(self._status, ready=False)
         await self._tell(PolicyEventKind.NOT_READY, "OPA ended or does not answer")
         while generation is self._generation:
-            await asyncio.sleep(RESTART_BACKOFF_SECONDS[min(attempt, len(RESTART_BACKOFF_SECONDS) - 1)])
-            attempt += 1
+            await asyncio.sleep(RESTART_BACKOFF_SECONDS[min(self._restarts, len(RESTART_BACKOFF_SECONDS) - 1)])
+            self._restarts += 1
             fault = await generation.restart()
+            self._restarted_at = self._clock.monotonic()
             self._status = replace(self._status, engine_restarts=self._status.engine_restarts + 1)
             await self._tell(PolicyEventKind.ENGINE_RESTARTED, fault)
             if not fault:

@@ -38,25 +38,34 @@ os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAX
 class OpaProcess:
     """One running OPA. Start it from the main thread: the kernel ties its life to the thread that started it."""
 
-    def __init__(self, child: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], pidfd: int, folder: Path, log: Path) -> None:
         self._child = child
         self._folder = folder
         self._log = log
         self._ended = asyncio.Event()
-        self._pidfd = os.pidfd_open(child.pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
+        self._pidfd = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._on_end)
 
     @classmethod
     def start(cls, opa: Path, bundle: Path, log: Path) -> OpaProcess:
-        """Start OPA on a new private socket; SetupError when the program cannot be started."""
-        folder = _private_folder()
+        """Start OPA on a new private socket; SetupError when that cannot be done, and then nothing is left of it."""
+        try:
+            folder = _private_folder()
+        except OSError as error:
+            raise SetupError(f"cannot make a folder for OPA's socket: {error}; see that it can be written") from error
         arguments = [
             "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
             "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet", "--bundle", str(bundle),
         ]  # fmt: skip
-        with log.open("ab") as output:
-            child = _spawn([str(opa), *arguments], output)
-        return cls(child, folder, log)
+        try:
+            with log.open("ab") as output:
+                child, pidfd = _spawn([str(opa), *arguments], output)
+        except OSError as error:
+            folder.rmdir()
+            raise SetupError(
+                f"cannot start OPA: {error}; is {log} writable? run `make setup`"
+            ) from error
+        return cls(child, pidfd, folder, log)
 
     @property
     def address(self) -> Address:
@@ -76,10 +85,7 @@ class OpaProcess:
     async def wait(self) -> str:
         """Wait until it ends; how it ended, with the last it said."""
         await self._ended.wait()
-        with self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - LAST_WORDS_BYTES))
-            said = log.read().decode(errors="replace").strip()
-        return f"exit status {self._child.returncode}; last words: {said or 'none'}"
+        return f"exit status {self._child.returncode}; last words: {self._last_words() or 'none'}"
 
     async def stop(self) -> None:
         """End it: TERM, then KILL. Also when it is stopped (SIGSTOP). Removes its socket."""
@@ -93,6 +99,14 @@ class OpaProcess:
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
+    def _last_words(self) -> str:
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_WORDS_BYTES))
+                return log.read().decode(errors="replace").strip()
+        except OSError as error:  # OPA is replaced all the same
+            return f"unknown, {error}"
+
     def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -104,21 +118,26 @@ def _private_folder() -> Path:
     """A new folder of mode 0700, short as a socket's path must be; those that a killed server left are removed."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}[0-9]*-*"):
         owner = left.name.removeprefix(FOLDER).partition("-")[0]
-        if left.stat().st_uid == os.getuid() and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its own server, or another that starts, was faster
+            if left.stat().st_uid == os.getuid() and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
 
 
-def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
+    """The child and a descriptor that is readable when it has ended. OSError, and then there is no child."""
     launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
+    child = subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
+        launch,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT},
+        process_group=0,
+    )
     try:
-        return subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
-            launch,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT},
-            process_group=0,
-        )
-    except OSError as error:
-        raise SetupError(f"cannot start OPA: {error}; run `make setup`") from error
+        return child, os.pidfd_open(child.pid)
+    except OSError:  # out of descriptors
+        child.kill()
+        child.wait()
+        raise

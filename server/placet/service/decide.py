@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Answer = Decision | KeyReusedError
 """What one request is told."""
 
+_Told = tuple[Outcome, str]
+"""An outcome, and the policy revision that it is of."""
 NO_MAX_AGE: Final = 0.0
 
 
@@ -52,10 +54,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What Placet knows when it decides a batch. `now_us` is what policy is told the time is."""
+    """What Placet knows when it decides a batch. `now_us` is what policy is told the time is.
+
+    `revision` is the policy's as the batch begins: what an external engine serves may change under way.
+    """
 
     now_us: int
     policy: LoadedPolicy | None
+    revision: str
     stale: bool
 
     def agent_policy(self, request: Request) -> AgentPolicy | None:
@@ -67,6 +73,11 @@ class Facts:
         agent_policy = self.agent_policy(request)
         tool_class = agent_policy.tool_class(request.proposal.action.tool) if agent_policy else ToolClass.UNKNOWN
         return policy_input(request.proposal.document, tool_class, self.now_us)
+
+    def told(self, verdict: Verdict | NoVerdict) -> _Told:
+        """The outcome, at the revision that the engine named."""
+        revision = self.revision if isinstance(verdict, NoVerdict) else verdict.policy_revision
+        return combine(verdict), revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ class DecisionPoint:
         """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
         facts = self._gather()  # 2
         outcomes = await self._outcomes(requests, facts)  # 3, 4
-        commitments = [self._commitment(*pair, facts) for pair in zip(requests, outcomes, strict=True)]  # 4
+        commitments = [self._commitment(each, *told, facts) for each, told in zip(requests, outcomes, strict=True)]  # 4
         results = await self.ledger.commit(commitments)  # 5
         return [_answer(*pair) for pair in zip(commitments, results, strict=True)]  # 6
 
@@ -95,22 +106,24 @@ class DecisionPoint:
             and self.max_policy_age_seconds != NO_MAX_AGE
             and self.clock.monotonic() - policy.confirmed_at > self.max_policy_age_seconds
         )
-        return Facts(self.clock.wall_us(), policy, stale)
+        return Facts(self.clock.wall_us(), policy, policy.revision if policy else "", stale)
 
-    async def _outcomes(self, requests: Sequence[Request], facts: Facts) -> Sequence[Outcome]:
+    async def _outcomes(self, requests: Sequence[Request], facts: Facts) -> Sequence[_Told]:
         """Steps 3 and 4; a fault of Placet's own denies the whole batch."""
         try:
             if facts.policy is None:
-                return [denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE)] * len(requests)
+                return [(denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE), "")] * len(requests)
             if facts.stale:
-                return [denied_by_pdp(rule_ids.POLICY_STALE)] * len(requests)
+                return [(denied_by_pdp(rule_ids.POLICY_STALE), facts.revision)] * len(requests)
             controlled = [control(request.proposal, facts.agent_policy(request)) for request in requests]
             asked = [request for request, outcome in zip(requests, controlled, strict=True) if outcome is None]
             verdicts = iter(await self._evaluate(asked, facts, facts.policy))
-            return [combine(next(verdicts)) if outcome is None else outcome for outcome in controlled]
+            return [
+                facts.told(next(verdicts)) if outcome is None else (outcome, facts.revision) for outcome in controlled
+            ]
         except Exception as fault:  # noqa: BLE001 - every path that cannot decide ends in a recorded deny
             self.on_fault(fault)
-            return [denied_by_pdp(rule_ids.INTERNAL_ERROR)] * len(requests)
+            return [(denied_by_pdp(rule_ids.INTERNAL_ERROR), facts.revision)] * len(requests)
 
     async def _evaluate(
         self, requests: Sequence[Request], facts: Facts, policy: LoadedPolicy
@@ -119,7 +132,7 @@ class DecisionPoint:
             return ()
         return await policy.evaluate([facts.policy_input(request) for request in requests])
 
-    def _commitment(self, request: Request, outcome: Outcome, facts: Facts) -> Commitment:
+    def _commitment(self, request: Request, outcome: Outcome, revision: str, facts: Facts) -> Commitment:
         decided_at_us = self.clock.wall_us()
         decision = Decision(
             decision_id=self.ids.decision_id(decided_at_us),
@@ -127,7 +140,7 @@ class DecisionPoint:
             rule_id=outcome.rule_id,
             reason=outcome.reason,
             findings=outcome.findings,
-            policy_revision=facts.policy.revision if facts.policy else "",
+            policy_revision=revision,
             action_digest=request.proposal.action_digest,
             received_at_us=request.received_at_us,
             decided_at_us=decided_at_us,
