@@ -44,7 +44,7 @@ def one_of_each() -> list[Commitment]:
     return [
         commitment(1),
         record_codec.refused_commitment("acme", Caller(), "Authorize", violations, NOW_US),
-        record_codec.policy_activated_commitment("r1", "1.20.2", 2, NOW_US),
+        record_codec.policy_activated_commitment("r1", "1.2.3", 2, NOW_US),
         record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
