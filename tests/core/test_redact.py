@@ -122,6 +122,7 @@ def test_several_in_one_text() -> None:
 
 def test_a_number_that_is_none_does_not_hide_the_card_within() -> None:
     assert redact_text("1234 4111 1111 1111 1111") == "1234 [redacted:card]"
+    assert redact_text("4111 1111 1111 1111 1111 1111") == "[redacted:card] 1111 1111"
 
 
 def test_numbers_and_keys_are_screened() -> None:

@@ -39,6 +39,19 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def not_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer's connection may not write at all."""
+    connect = sqlite_files.connect_writer
+
+    def reading(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    monkeypatch.setattr("placet.store.sqlite_writer.connect_writer", reading)
+
+
+@pytest.fixture
 def held(database: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Has another process hold the database's lock, until it ends."""
     holders: list[subprocess.Popen[str]] = []
@@ -271,6 +284,24 @@ async def test_what_cannot_be_written_down_is_refused_alone(ledger: SqliteLedger
     await ledger.commit([commitment(3)])
     await whole(ledger, 2)
     assert len(faults) == 1
+
+
+async def test_a_disk_that_is_full_from_the_start(small_disk: Path, signing_key: SigningKey) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(950_000))
+    path = small_disk / "placet.db"
+    with pytest.raises(SetupError, match=str(path)):
+        SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
+    ballast.unlink()
+    ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
+    await ledger.commit(commitments(1))
+    await ledger.close()
+
+
+@pytest.mark.usefixtures("not_writing")
+def test_the_chain_cannot_be_begun(database: Path, signing_key: SigningKey) -> None:
+    with pytest.raises(SetupError, match="cannot be opened for writing"):
+        SqliteLedger.open(database, writer="w1", signing_key=signing_key, clock=TickingClock())
 
 
 async def test_reading_recovers(ledger: SqliteLedger, faults: list[BaseException]) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import sqlite3
 import subprocess
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from placet.core.errors import SetupError
-from placet.core.records import DecisionQuery
+from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.core.records import DecisionPage, DecisionQuery, Stored, VerifyReport
 from placet.store.keys import generate_signing_key
 from placet.store.sqlite import SqliteLedger
 from tests.store.ledger_contract import LedgerContract, listed
@@ -140,6 +142,29 @@ def test_what_cannot_be_opened(database: Path, open_ledger: Callable[[], SqliteL
     with pytest.raises(SetupError, match=str(database)) as caught:
         open_ledger()
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_system_without_locks(open_ledger: Callable[[], SqliteLedger], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("placet.store.lock.fcntl.flock", fail)
+    with pytest.raises(SetupError, match="use a local file system"):
+        open_ledger()
+
+
+async def test_closing_stops_what_is_being_read(ledger: SqliteLedger, faults: list[BaseException]) -> None:
+    """More are waiting than there are threads: those that began end in their own way, the others are told."""
+    await ledger.commit(commitments(50))
+    reads = [asyncio.create_task(ledger.query_decisions(DecisionQuery("acme"))) for _ in range(20)]
+    checks = asyncio.create_task(ledger.verify())
+    commit = asyncio.create_task(ledger.commit(commitments(50, 51)))
+    await asyncio.sleep(0)
+    await ledger.close()
+    ended = await asyncio.gather(*reads, checks, return_exceptions=True)
+    assert {type(each) for each in ended} <= {DecisionPage, VerifyReport, LedgerUnavailableError}
+    assert list(await commit) == [Stored()] * 50
+    assert all(isinstance(fault, sqlite3.OperationalError | LedgerUnavailableError) for fault in faults)
 
 
 async def test_nothing_is_left_behind(open_ledger: Callable[[], SqliteLedger]) -> None:

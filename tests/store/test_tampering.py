@@ -13,9 +13,11 @@ import pytest
 from placet.core.chain_check import PROBLEMS, ProblemKind
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.store.keys import generate_signing_key
-from placet.store.offline import export_checkpoints, read_kept, verify_database
+from placet.store.offline import export_checkpoints, read_kept, verify_connection, verify_database
 from placet.store.sqlite import SqliteLedger
+from placet.store.sqlite_files import connect_evidence
 from tests.store.making import TABLES, TickingClock, commitment, fill
+from tests.store.mounting import mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +186,29 @@ def test_another_schema_is_told(copy: Path, signing_key: SigningKey, revision: s
         verify_database(copy, signing_key.public)
     with pytest.raises(SetupError, match=r"schema"):
         export_checkpoints(copy)
+
+
+def test_a_log_where_nothing_may_be_written(
+    original: Path, tmp_path: Path, signing_key: SigningKey, small_disk: Path
+) -> None:
+    """The log cannot be read without being opened for writing, and is not left out silently."""
+    live = shutil.copy(original, tmp_path / "live.db")
+    connection = sqlite3.connect(live, isolation_level=None)
+    connection.execute("UPDATE audit_records SET effect = 'deny' WHERE sequence = 5")
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{live}{suffix}", small_disk / f"copied.db{suffix}")
+    connection.close()
+    mount("-o", "remount,ro", small_disk)
+    with pytest.raises(SetupError, match="with its -wal file to where you may write"):
+        verify_database(small_disk / "copied.db", signing_key.public)
+
+
+def test_an_error_that_is_no_damage_is_no_verdict(original: Path, signing_key: SigningKey) -> None:
+    connection = connect_evidence(original)
+    connection.set_progress_handler(lambda: 1, 1)  # interrupts the first statement
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        verify_connection(connection, signing_key.public)
+    connection.close()
 
 
 def test_no_schema(copy: Path, signing_key: SigningKey) -> None:
