@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 SERVICE = "placet.v1.AuditService"
 _EFFECT_OF: Final = {wire: effect for effect, wire in EFFECTS.items()}
 _EFFECT_OF_NONE: Final = 0
+SECONDS_MIN: Final = -62_135_596_800
+"""0001-01-01T00:00:00Z, the first time that google.protobuf.Timestamp allows."""
+SECONDS_MAX: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z, the last one."""
+_NANOS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ def _query(message: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
         fields.wrong("page_size", f"is {message.page_size}; must be 0 to {PAGE_SIZE_MAX}")
     if message.effect != _EFFECT_OF_NONE and message.effect not in _EFFECT_OF:
         fields.wrong("effect", f"{message.effect} is not a known effect")
+    decided_from_us = _micros(fields, "decided_from", message.decided_from)
+    decided_until_us = _micros(fields, "decided_until", message.decided_until)
     _check(fields)
     return DecisionQuery(
         tenant=message.tenant,
@@ -92,8 +99,8 @@ def _query(message: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
         run_id=message.run_id,
         user=message.user,
         agent=message.agent,
-        decided_from_us=_micros(message.decided_from),
-        decided_until_us=_micros(message.decided_until),
+        decided_from_us=decided_from_us,
+        decided_until_us=decided_until_us,
         page_size=message.page_size or PAGE_SIZE_DEFAULT,
         page_token=message.page_token,
     )
@@ -104,7 +111,10 @@ def _check(fields: Fields) -> None:
         raise InvalidRequestError(fields.violations)
 
 
-def _micros(time: Timestamp) -> int:
+def _micros(fields: Fields, field: str, time: Timestamp) -> int:
+    """Microseconds since the epoch; 0 when no time is given. Protobuf lets any number through."""
+    if not SECONDS_MIN <= time.seconds <= SECONDS_MAX or not 0 <= time.nanos < _NANOS:
+        fields.wrong(field, "is not a time of the years 0001 to 9999")
     return time.seconds * 1_000_000 + time.nanos // 1_000
 
 
