@@ -1,9 +1,9 @@
 """README is followed to the letter in a copy of the repository; data in any document must at least be well-formed.
 
 `sh` lines run in order beside a running server: `make` words must exist (a test cannot run itself), a line that ends
-otherwise than with 0 says so in a comment, `# exit code 3`. A `rego` or `yaml` block that begins with the comment
-`# rego/...` is written to that file: in place of it, or at its end when the block has no `package`. `python` blocks
-run.
+otherwise than with 0 says so in a comment, `# exit code 3`; with `within seconds` it is typed again until it does. A
+`rego` or `yaml` block that begins with the comment `# rego/...` is written to that file: in place of it, or at its end
+when the block has no `package`. `python` blocks run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ README = ROOT / "README.md"
 DEFAULT_ADDRESS = "127.0.0.1:7070"
 READY_WITHIN_SECONDS = 30
 STEP_TIMEOUT_SECONDS = 100
+WITHIN = "within seconds"
+"""Said of what follows a change of policy: the server checks a new revision before it takes over."""
 DATA = [each for file in documents() for each in blocks(file) if each.language in {"json", "yaml", "toml"}]
 
 
@@ -62,7 +64,7 @@ class Reader:
                 assert set(targets) <= self.words, line
             case _:
                 code = re.search(r"exit code (\d)", remark)
-                self.run(["bash", "-c", self.local(command)], int(code[1]) if code else 0)
+                self.run(["bash", "-c", self.local(command)], int(code[1]) if code else 0, patient=WITHIN in remark)
 
     def write(self, text: str) -> None:
         named = re.match(r"# (rego/\S+)\n", text)
@@ -76,12 +78,22 @@ class Reader:
     def local(self, text: str) -> str:
         return text.replace(DEFAULT_ADDRESS, self.address)
 
-    def run(self, command: list[str], code: int = 0) -> None:
+    def run(self, command: list[str], code: int = 0, *, patient: bool = False) -> None:
         path = f"{ROOT / '.tools/bin'}:{ROOT / '.venv/bin'}:{os.environ['PATH']}"
         env = os.environ | {"PATH": path, "PLACET_ADDRESS": self.address}
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=STEP_TIMEOUT_SECONDS, check=False
-        )
+        deadline = time.monotonic() + (READY_WITHIN_SECONDS if patient else 0)
+        while True:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=STEP_TIMEOUT_SECONDS,
+                check=False,
+            )
+            if done.returncode == code or time.monotonic() > deadline:
+                break
         assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = DOCS / "errors.md"
-LOGGED = re.compile(r"\blog\.(info|warning|error)\(\s*\"([^\"]+)\"")
+LOGGED = re.compile(r"\blog\.(info|warning|error)(?:\(|, )\s*\"([^\"]+)\"")
 SERIOUS = {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
 NOT_LIMITS = {"TYPE_CHECKING"}
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
 import pytest
 import yaml
 from pydantic import ValidationError
 
+from placet.cli import exit_codes
+from placet.cli import main as cli
 from placet.core.agent_policy import AgentPolicy
 from placet.core.agent_policy_faults import _SECTIONS, NOT_ENFORCED_YET, agent_policy_faults
+from placet.opa.binary import find_opa
 from placet.opa.check import STEPS
-from tests.docs.blocks import blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.docs.tables import DOCS, by_name, rows, sections
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PAGE = DOCS / "policy-guide.md"
+TRAPS = sections(PAGE)["Traps"]
+PACK = "package policy.guide\n\nimport data.placet.lib.finding\n"
 
 
 def dotted(path: tuple[str, ...]) -> str:
@@ -67,5 +80,65 @@ def test_defaults_are_those_of_the_code() -> None:
     assert documented["pii.redact"] == str(empty.pii.redact).lower()
 
 
-def test_traps_are_there() -> None:
-    assert sections(PAGE)["Traps"].count("\n**") >= 7
+@pytest.fixture
+def rego_dir(tmp_path: Path) -> Path:
+    """A copy of the policy with the guide's snippets as a pack of its own, and its test beside the pack it is about."""
+    copy = tmp_path / "rego"
+    shutil.copytree(ROOT / "rego", copy)
+    told = [block.text for block in blocks(PAGE) if block.language == "rego"]
+    [test] = [text for text in told if "\ntest_" in text]
+    (copy / "policy/refunds/guide_test.rego").write_text(test)
+    snippets = [text for text in told if text is not test]
+    pack = copy / "policy/guide"
+    pack.mkdir()
+    (pack / "guide.rego").write_text("\n".join([PACK, *snippets]))
+    return copy
+
+
+def test_its_snippets_compile_and_its_test_passes(rego_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["policy", "test", "--rego-dir", str(rego_dir), "--coverage-min", "0", "--output", "json"]
+    assert cli.main(command) == 0, capsys.readouterr()
+    assert json.loads(capsys.readouterr().out)["passed"] > 0
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ('"5" > 100', True),
+        ("null > 100", False),
+        ('startswith("https://acme.example.evil.test", "https://acme.example")', True),
+    ],
+)
+def test_what_the_traps_say_of_opa(expression: str, value: object) -> None:
+    assert f"`{expression}`" in TRAPS or expression.startswith("startswith")
+    command = [str(find_opa().path), "eval", "--format", "raw", expression]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) is value
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            """import data.placet.lib.finding
+
+# METADATA
+# title: Nobody reads this
+# custom:
+#   rule_id: wrong.misspelt
+denies contains finding(rego.metadata.rule(), {}) if input.action.dry_run""",
+            "is not collected",
+        ),
+        ("default allow := true", "is not collected"),
+        ("_typo if input.acton.tool", "input.acton"),
+        ("_now := time.now_ns()", "time.now_ns"),
+    ],
+)
+def test_what_the_traps_say_is_refused(
+    rego_dir: Path, rule: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = rego_dir / "policy/wrong/wrong.rego"
+    wrong.parent.mkdir()
+    wrong.write_text(f"package policy.wrong\n\n{rule}\n")
+    assert cli.main(["policy", "catalogue", "--rego-dir", str(rego_dir)]) == exit_codes.USAGE
+    assert told in capsys.readouterr().err
