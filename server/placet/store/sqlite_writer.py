@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.core.errors import SetupError
@@ -85,7 +84,7 @@ class SqliteWriter:
 
     def _connected(self) -> sqlite3.Connection:
         """The connection; a file that was moved away or replaced is not written to any longer."""
-        found = os.stat(self._path)  # noqa: PTH116 - in every commit, and twice as fast as Path.stat
+        found = self._path.stat()
         file = (found.st_dev, found.st_ino)
         if self._connection is not None and file == self._file:
             return self._connection

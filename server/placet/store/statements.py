@@ -1,7 +1,7 @@
 """SQL, made once from the tables by SQLAlchemy Core and then run on the driver as text.
 
-Running Core's constructs costs 40 to 60 us a statement, the driver alone 2 to 4 us (measured with SQLite): the six
-statements of a commit would cost more than the commit.
+A look-up costs 10 us through Core or its `exec_driver_sql`, 1 us on the driver (measured with SQLite in memory): a
+commit of 64 looks 64 keys up, and all it may cost beside the disk is 25 us each.
 """
 
 from __future__ import annotations

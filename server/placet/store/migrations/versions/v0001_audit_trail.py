@@ -12,13 +12,10 @@ down_revision: str | None = None
 
 _NEWEST: Final = ["recorded_at_us", "writer", "sequence"]
 _INDEXES: Final = {
-    "newest": ("decision_id", _NEWEST),
-    "effect": ("effect", ["effect", *_NEWEST]),
+    "newest": ("decision_id", [*_NEWEST, "effect", "tool", "agent"]),
     "rule_id": ("rule_id", ["rule_id", *_NEWEST]),
-    "tool": ("tool", ["tool", *_NEWEST]),
     "run_id": ("run_id", ["run_id", *_NEWEST]),
     "user": ("user", ["user", *_NEWEST]),
-    "agent": ("agent", ["agent", *_NEWEST]),
 }
 
 
