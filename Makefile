@@ -61,6 +61,8 @@ proto-check: setup ## Check the protos: style, form, compatibility, generated co
 
 rego: setup ## Check and test the policies
 	@$(BIN)/placet policy check
+	@.tools/bin/opa fmt --fail --list deploy/opa
+	@.tools/bin/opa check --strict deploy/opa
 
 bench: setup tool-ghz ## Measure, as ratios within one run
 	@$(RUN) tests.bench
