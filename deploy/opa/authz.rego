@@ -1,7 +1,8 @@
 # METADATA
 # description: |
-#   What the sidecar answers to whom: decisions and its health, to whoever reaches its port. All else is refused: no
-#   ad-hoc query, no change of policy or data. Placet's own OPA listens on a private socket instead and needs no such rule.
+#   What the sidecar answers to whoever reaches its port: decisions and its health. All else is refused: no ad-hoc
+#   query, no change of policy or data. The OPA that Placet runs itself listens on a private socket and needs no such
+#   rule.
 package system.authz
 
 default allow := false
