@@ -39,6 +39,22 @@ class Server:
         """Run something in the server's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS_MAX)
 
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Its event loop does nothing else for the time of the block."""
+        begun, over = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            begun.set()
+            over.wait(SECONDS_MAX)
+
+        self._loop.call_soon_threadsafe(hold)
+        assert begun.wait(SECONDS_MAX)
+        try:
+            yield
+        finally:
+            over.set()
+
     def records(self, kind: str) -> list[dict[str, Any]]:
         """The stored records of a kind, oldest first: tenant, body, and parts by name."""
         with contextlib.closing(sqlite3.connect(f"file:{self.data_dir}/placet.db?mode=ro", uri=True)) as database:
