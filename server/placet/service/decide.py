@@ -130,7 +130,10 @@ class DecisionPoint:
     ) -> Sequence[Verdict | NoVerdict]:
         if not requests:
             return ()
-        return await policy.evaluate([facts.policy_input(request) for request in requests])
+        verdicts = await policy.evaluate([facts.policy_input(request) for request in requests])
+        if len(verdicts) != len(requests):  # whose verdict is whose?
+            raise AssertionError("an engine gives one verdict for each input")
+        return verdicts
 
     def _commitment(self, request: Request, outcome: Outcome, revision: str, facts: Facts) -> Commitment:
         decided_at_us = self.clock.wall_us()

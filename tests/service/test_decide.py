@@ -1,0 +1,318 @@
+"""The decision point: no decision without a record, deny wins, an allow needs a finding, same request same answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from placet.core import rule_ids
+from placet.core.errors import KeyReusedError, LedgerUnavailableError
+from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, NoVerdict, Verdict
+from placet.core.records import DecisionQuery
+from tests.service.fakes import (
+    ALLOWED,
+    ASKED,
+    DENIED,
+    NOW_US,
+    REVISION,
+    Bench,
+    ScriptedPolicy,
+    asked,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from placet.core.records import RecordedDecision
+    from placet.service.decide import Answer
+
+
+async def recorded(bench: Bench, tenant: str = "acme") -> list[RecordedDecision]:
+    """What the trail holds of a tenant, oldest first; it verifies."""
+    page = await bench.ledger.query_decisions(DecisionQuery(tenant=tenant, page_size=500))
+    assert (await bench.ledger.verify()).ok
+    return sorted(page.decisions, key=lambda each: each.sequence)
+
+
+def told(*answers: Answer) -> list[tuple[str, str]]:
+    assert all(isinstance(answer, Decision) for answer in answers)
+    return [(answer.effect.value, answer.rule_id) for answer in answers if isinstance(answer, Decision)]
+
+
+async def test_an_allow_is_recorded_before_it_is_told() -> None:
+    bench = Bench()
+    [decision] = await bench.point.decide([asked()])
+    assert isinstance(decision, Decision)
+    assert told(decision) == [("allow", "tools.listed")]
+    [held] = await recorded(bench)
+    assert held.decision == decision
+    assert decision.policy_revision == REVISION
+    assert (decision.received_at_us, decision.decided_at_us) == (NOW_US - 500, NOW_US)
+    assert (held.caller, held.tenant, held.replayable, held.not_replayable_reason) == (
+        "unauthenticated",
+        "acme",
+        True,
+        "",
+    )
+
+
+async def test_what_policy_saw_is_what_is_recorded() -> None:
+    bench = Bench()
+    await bench.point.decide([asked("pay", action__params_json='{"n":5}')])
+    [held] = await recorded(bench)
+    assert [json.loads(held.input_json)] == bench.policy.seen
+    assert bench.policy.seen[0]["facts"] == {"tool": {"class": "write"}}
+    assert bench.policy.seen[0]["now"] == "2026-04-24T18:33:01.123456Z"
+
+
+async def test_a_store_that_cannot_take_it_gives_no_decision() -> None:
+    bench = Bench()
+    bench.ledger.full = True
+    with pytest.raises(LedgerUnavailableError):
+        await bench.point.decide([asked(), asked("pay")])
+    assert await recorded(bench) == []
+    bench.ledger.full = False
+    assert told(*await bench.point.decide([asked()])) == [("allow", "tools.listed")]
+
+
+@pytest.mark.parametrize(
+    ("findings", "expected"),
+    [
+        ((ALLOWED,), ("allow", "tools.listed")),
+        ((ALLOWED, ASKED), ("require_approval", "pay.large")),
+        ((ALLOWED, ASKED, DENIED), ("deny", "pay.never")),
+        ((DENIED, ALLOWED), ("deny", "pay.never")),
+        ((), ("deny", rule_ids.NO_RULE_MATCHED)),
+    ],
+)
+async def test_precedence(findings: tuple[Finding, ...], expected: tuple[str, str]) -> None:
+    bench = Bench(ScriptedPolicy(lambda _: verdict(*findings)))
+    [decision] = await bench.point.decide([asked()])
+    assert told(decision) == [expected]
+    assert isinstance(decision, Decision)
+    assert {finding.rule_id for finding in decision.findings} == {finding.rule_id for finding in findings}
+    wanted = ApprovalRequirement(2, ("lead",)) if expected[0] == "require_approval" else None
+    assert decision.approval == wanted
+    assert [held.decision for held in await recorded(bench)] == [decision]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Verdict(Effect.ALLOW, "tools.listed", (ALLOWED, DENIED), REVISION),
+        Verdict(Effect.ALLOW, "tools.listed", (), REVISION),
+        Verdict(Effect.ALLOW, "pay.never", (DENIED,), REVISION),
+        Verdict(Effect.ALLOW, "tools.other", (ALLOWED,), REVISION),
+        Verdict(Effect.DENY, "pay.never", (ALLOWED,), REVISION),
+        Verdict(Effect.REQUIRE_APPROVAL, "pay.large", (dataclasses.replace(ASKED, details={"quorum": "2"}),), REVISION),
+        Verdict(Effect.REQUIRE_APPROVAL, "pay.large", (dataclasses.replace(ASKED, details={"quorum": 0}),), REVISION),
+    ],
+)
+async def test_a_verdict_that_contradicts_itself_is_a_deny(lie: Verdict) -> None:
+    bench = Bench(ScriptedPolicy(lambda _: lie))
+    assert told(*await bench.point.decide([asked()])) == [("deny", rule_ids.ANSWER_INVALID)]
+    assert told(*(held.decision for held in await recorded(bench))) == [("deny", rule_ids.ANSWER_INVALID)]
+
+
+@pytest.mark.parametrize(
+    "rule_id",
+    [rule_ids.ENGINE_UNAVAILABLE, rule_ids.ENGINE_TIMEOUT, rule_ids.ENGINE_ERROR, rule_ids.UNDEFINED],
+)
+async def test_an_engine_that_cannot_say_is_a_recorded_deny(rule_id: str) -> None:
+    bench = Bench(ScriptedPolicy(lambda _: NoVerdict(rule_id, "socket /run/opa.sock")))
+    [decision] = await bench.point.decide([asked()])
+    assert told(decision) == [("deny", rule_id)]
+    [held] = await recorded(bench)
+    assert held.decision == decision
+    assert "opa.sock" not in held.decision.reason + held.input_json.decode()
+
+
+async def test_an_engine_that_raises_is_a_recorded_deny_of_the_batch() -> None:
+    fault = RuntimeError("a defect")
+    bench = Bench(ScriptedPolicy(fault=fault))
+    answers = await bench.point.decide([asked(), asked("nothing.such"), asked("pay")])
+    assert told(*answers) == [("deny", rule_ids.INTERNAL_ERROR)] * 3
+    assert bench.faults == [fault]
+    assert len(await recorded(bench)) == 3
+
+
+async def test_a_wrong_number_of_verdicts_is_a_recorded_deny() -> None:
+    class Short(ScriptedPolicy):
+        async def evaluate(self, inputs: Any) -> Any:
+            return (await super().evaluate(inputs))[:-1]
+
+    bench = Bench(Short())
+    answers = await bench.point.decide([asked(), asked()])
+    assert told(*answers) == [("deny", rule_ids.INTERNAL_ERROR)] * 2
+    assert len(bench.faults) == 1
+
+
+async def test_too_many_verdicts_are_a_recorded_deny() -> None:
+    class Long(ScriptedPolicy):
+        async def evaluate(self, inputs: Any) -> Any:
+            return [verdict(ALLOWED), *(await super().evaluate(inputs))]
+
+    bench = Bench(Long(lambda _: verdict(DENIED)))
+    answers = await bench.point.decide([asked(), asked()])
+    assert told(*answers) == [("deny", rule_ids.INTERNAL_ERROR)] * 2
+    assert len(bench.faults) == 1
+
+
+async def test_no_policy_yet() -> None:
+    bench = Bench()
+    bench.source.policy = None
+    [decision] = await bench.point.decide([asked()])
+    assert told(decision) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
+    [held] = await recorded(bench)
+    assert held.decision.policy_revision == ""
+    assert json.loads(held.input_json)["facts"] == {"tool": {"class": "unknown"}}
+
+
+@pytest.mark.parametrize(
+    ("max_age", "age", "rule_id"),
+    [
+        (60.0, 60.0, "tools.listed"),
+        (60.0, 60.001, rule_ids.POLICY_STALE),
+        (60.0, 1e9, rule_ids.POLICY_STALE),
+        (0.0, 1e9, "tools.listed"),
+    ],
+)
+async def test_a_stale_policy_denies(max_age: float, age: float, rule_id: str) -> None:
+    bench = Bench(max_age=max_age)
+    bench.clock.seconds = bench.policy.confirmed_at + age
+    [decision] = await bench.point.decide([asked()])
+    assert isinstance(decision, Decision)
+    assert decision.rule_id == rule_id
+    assert (decision.effect is Effect.ALLOW) == (rule_id == "tools.listed")
+    assert bool(bench.policy.seen) == (rule_id == "tools.listed")
+    assert len(await recorded(bench)) == 1
+
+
+async def test_a_clock_that_goes_backwards_makes_nothing_stale_and_is_recorded() -> None:
+    bench = Bench(max_age=60.0)
+    bench.clock.wall = NOW_US - 10**12
+    [decision] = await bench.point.decide([asked()])
+    assert isinstance(decision, Decision)
+    assert decision.rule_id == "tools.listed"
+    assert decision.decided_at_us < decision.received_at_us
+
+
+async def test_a_mixed_batch_keeps_its_order_and_asks_only_what_is_open() -> None:
+    by_tool: dict[str, Callable[[], Verdict | NoVerdict]] = {
+        "look": lambda: verdict(ALLOWED),
+        "pay": lambda: verdict(ALLOWED, DENIED),
+    }
+    bench = Bench(ScriptedPolicy(lambda seen: by_tool[seen["action"]["tool"]]()))
+    batch = [
+        asked("look"),
+        asked("nothing.such"),
+        asked("pay"),
+        asked("look", identity__tenant="initech"),
+        asked("look", identity__tenant="open"),
+    ]
+    answers = await bench.point.decide(batch)
+    assert told(*answers) == [
+        ("allow", "tools.listed"),
+        ("deny", rule_ids.UNKNOWN_TOOL),
+        ("deny", "pay.never"),
+        ("deny", rule_ids.UNKNOWN_TENANT),
+        ("allow", "tools.listed"),
+    ]
+    assert bench.policy.batches == [3]
+    assert [seen["action"]["tool"] for seen in bench.policy.seen] == ["look", "pay", "look"]
+    assert [held.decision for held in await recorded(bench)] == [answers[0], answers[1], answers[2]]
+    assert [held.decision for held in await recorded(bench, "initech")] == [answers[3]]
+    assert [held.decision for held in await recorded(bench, "open")] == [answers[4]]
+
+
+async def test_policy_is_not_asked_when_nothing_is_open() -> None:
+    bench = Bench(ScriptedPolicy(fault=AssertionError("was asked")))
+    answers = await bench.point.decide([asked("nothing.such"), asked("look", identity__tenant="initech")])
+    assert told(*answers) == [("deny", rule_ids.UNKNOWN_TOOL), ("deny", rule_ids.UNKNOWN_TENANT)]
+    assert bench.faults == []
+
+
+async def test_policy_sees_the_real_values_and_the_store_does_not() -> None:
+    echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", {"mail": "ada@example.com", "quorum": 3})
+    bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
+    params = '{"to":"DE75512108001245126199","note":"call ada@example.com"}'
+    [decision] = await bench.point.decide([asked("pay", action__params_json=params)])
+    assert isinstance(decision, Decision)
+    assert bench.policy.seen[0]["action"]["params"] == json.loads(params)
+    assert decision.findings == (echo,)
+    [held] = await recorded(bench)
+    assert json.loads(held.input_json)["action"]["params"] == {
+        "to": "[redacted:sensitive]",
+        "note": "call [redacted:email]",
+    }
+    assert held.decision.findings[0].details == {"mail": "[redacted:email]", "quorum": 3}
+    assert not held.replayable
+    assert held.not_replayable_reason
+    assert held.decision.action_digest == decision.action_digest
+
+
+async def test_who_did_it_is_never_redacted() -> None:
+    bench = Bench()
+    await bench.point.decide([asked(identity__user="ada@example.com", identity__agent="bot+49 30 901820")])
+    [held] = await recorded(bench)
+    assert json.loads(held.input_json)["identity"]["user"] == "ada@example.com"
+    found = await bench.ledger.query_decisions(DecisionQuery(tenant="acme", user="ada@example.com"))
+    assert len(found.decisions) == 1
+
+
+async def test_a_tenant_may_keep_real_values() -> None:
+    echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", {"mail": "ada@example.com"})
+    bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
+    params = '{"to":"ada@example.com"}'
+    await bench.point.decide([asked("pay", identity__tenant="open", action__params_json=params)])
+    [held] = await recorded(bench, "open")
+    assert json.loads(held.input_json)["action"]["params"] == json.loads(params)
+    assert held.decision.findings == (echo,)
+    assert held.replayable
+
+
+async def test_a_tenant_without_a_file_is_redacted() -> None:
+    bench = Bench()
+    await bench.point.decide([asked(identity__tenant="initech", action__params_json='{"to":"ada@example.com"}')])
+    [held] = await recorded(bench, "initech")
+    assert json.loads(held.input_json)["action"]["params"] == {"to": "[redacted:email]"}
+
+
+async def test_the_same_request_gets_the_same_answer_whatever_policy_says_now() -> None:
+    bench = Bench()
+    first = asked("pay", idempotency_key="k")
+    again = asked("pay", idempotency_key="k")
+    [decision] = await bench.point.decide([first])
+    bench.policy.say = lambda _: verdict(DENIED)
+    bench.clock.wall += 10**9
+    assert await bench.point.decide([again]) == [decision]
+    assert [held.decision for held in await recorded(bench)] == [decision]
+
+
+async def test_the_same_key_twice_in_a_batch_is_decided_once() -> None:
+    bench = Bench()
+    first, second, other = (asked("pay", idempotency_key=key) for key in ("k", "k", "l"))
+    answers = await bench.point.decide([first, second, other])
+    assert answers[0] == answers[1] != answers[2]
+    assert len(await recorded(bench)) == 2
+
+
+async def test_the_key_with_other_content_is_an_error_and_touches_nothing() -> None:
+    bench = Bench()
+    [decision] = await bench.point.decide([asked("look", idempotency_key="k")])
+    answers = await bench.point.decide([asked("pay", idempotency_key="k"), asked("pay")])
+    assert isinstance(answers[0], KeyReusedError)
+    assert told(answers[1]) == [("allow", "tools.listed")]
+    held = await recorded(bench)
+    assert held[0].decision == decision
+    assert len(held) == 2
+
+
+async def test_an_empty_batch() -> None:
+    bench = Bench()
+    assert list(await bench.point.decide([])) == []
+    assert await recorded(bench) == []
