@@ -108,7 +108,7 @@ def regal() -> Path:
     """Regal, which checks style; the tests that run it need it installed."""
     found = shutil.which("regal") or str(Path(".tools/bin/regal").absolute())
     if not Path(found).is_file():
-        pytest.skip("regal is not installed; run `make setup`")
+        pytest.fail("regal is not installed. Remedy: make setup")
     return Path(found)
 
 

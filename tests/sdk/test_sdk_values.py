@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def test_errors_say_id_and_cause() -> None:
 
 @pytest.mark.parametrize("documented", [Client, AsyncClient])
 def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
-    example = re.search(r"::\n\n((?:    .*\n|\n)+)", (documented.__doc__ or "").replace("\n    ", "\n"))
+    example = re.search(r"::\n\n((?:    .*\n|\n)+)", inspect.cleandoc(documented.__doc__ or "") + "\n")
     assert example is not None
     tree = ast.parse("if True:\n" + example.group(1))
     imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]

@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 def mount(*arguments: str | Path) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"needs to mount a small file system, as root: {done.stderr.strip()}")
+        pytest.fail(f"cannot mount a small file system: {done.stderr.strip()}. Remedy: run the tests as root")

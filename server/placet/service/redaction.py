@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from placet.core.model import Decision, Proposal
 
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
-NOT_SCREENED: Final = frozenset({"identity", "facts", "now"})
-"""Who did what must be known: the trail is worth nothing with the user's name replaced."""
+NOT_SCREENED: Final = frozenset({"identity", "run", "facts", "now"})
+"""Who did what in which run must be known: the trail is worth nothing with these replaced."""
 
 
 @dataclass(frozen=True, slots=True)
