@@ -93,6 +93,7 @@ class ManagedPolicies:
 
     async def _load(self) -> None:
         """Build, check, start, and take over; the old generation ends when its last query is over."""
+        self._seen_digest = ""  # until it is known, also when it never will be
         self._seen_digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
         bundle = await asyncio.to_thread(build_bundle, self._source.rego_dir, self._engine.opa, self._source.cache_dir)
         old = self._generation
@@ -146,15 +147,16 @@ class ManagedPolicies:
         """Look at the files when a change is reported, and from time to time anyway; also where none is reported."""
         seconds = self._source.confirm_interval_seconds
         milliseconds = max(1, int(seconds * 1_000))
+        told = ""
         while True:
             try:
                 async for _ in awatch(self._source.rego_dir, rust_timeout=milliseconds, yield_on_timeout=True):
+                    told = ""
                     await self._look()
-            except (
-                OSError,
-                RuntimeError,
-            ) as fault:  # no such folder, no more watches to be had
-                self._on_fault(fault)
+            except (OSError, RuntimeError) as fault:  # no such folder, no more watches to be had
+                if told != str(fault):
+                    told = str(fault)
+                    self._on_fault(fault)
             await asyncio.sleep(seconds)
             await self._look()
 

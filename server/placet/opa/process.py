@@ -88,8 +88,15 @@ class OpaProcess:
         return f"exit status {self._child.returncode}; last words: {self._last_words() or 'none'}"
 
     async def stop(self) -> None:
-        """End it: TERM, then KILL. Also when it is stopped (SIGSTOP). Removes its socket."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        """End it: TERM, then KILL. Removes its socket."""
+        await self._end_by(signal.SIGTERM, signal.SIGKILL)
+
+    async def kill(self) -> None:
+        """End it at once, also when it is stopped (SIGSTOP). Removes its socket."""
+        await self._end_by(signal.SIGKILL)
+
+    async def _end_by(self, *signals: signal.Signals) -> None:
+        for number in signals:
             if self.running:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._child.pid, number)

@@ -1,0 +1,164 @@
+"""Policy changes under a serving server: what is good takes over between two calls, what is broken changes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.serving import SERVING, eventually, free_address, refused
+from tests.faults.traffic import READ, REPLY, RIGHT, Told, ask, ask_rightly, recorded, traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.serving import Server
+
+PATIENT_MS = 5_000
+"""A time-out that a busy machine does not exceed: a call denied for it would look like one denied by the reload."""
+RELOAD_SECONDS_MAX = 12.0
+TENANT = "config/acme.yaml"
+PACK = "policy/refunds/refunds.rego"
+ASKS = f"{REPLY}: {{quorum: 1, approver_roles: [support_lead]}}"
+ASKS_NOT = f"{REPLY}: not_required"
+BY_POLICY = {ASKS: ("require_approval", "approvals.required"), ASKS_NOT: ("allow", "tools.listed_write")}
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def changed(server: Server, old: str, new: str) -> str:
+    """Change the tenant's file; the revision that is served when the change is in force."""
+    before = server.status().policy_revision
+    change(server.rego_dir / TENANT, old, new)
+    eventually(lambda: server.status().policy_revision != before, RELOAD_SECONDS_MAX)
+    return server.status().policy_revision
+
+
+def spoil(rego_dir: Path) -> Callable[[], None]:
+    """Break a pack; what mends it again."""
+    file = rego_dir / PACK
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"\nbroken\n")
+
+    def mend() -> None:
+        file.write_bytes(whole)
+
+    return mend
+
+
+def test_a_broken_change_leaves_the_old_revision_in_force(serve: Callable[..., Server], rego_dir: Path) -> None:
+    server = serve(opa_timeout_ms=PATIENT_MS, metrics_listen=free_address())
+    before = server.status()
+    with traffic(server) as asked:
+        asked.more(10)
+        mend = spoil(rego_dir)
+        eventually(lambda: server.status().last_error, RELOAD_SECONDS_MAX)
+        asked.more(30)
+        status = server.status()
+        mend()
+        eventually(lambda: not server.status().last_error, RELOAD_SECONDS_MAX)
+        change(rego_dir / TENANT, "jira.search", "jira.find")
+        eventually(lambda: server.status().policy_revision != before.policy_revision, RELOAD_SECONDS_MAX)
+    assert PACK in status.last_error
+    assert (status.ready, status.policy_revision) == (True, before.policy_revision)
+    assert (status.reloads_refused, status.reloads_accepted) == (1, 0)
+    assert server.health() == SERVING
+    assert {each.rule_id for each in asked.wrong} <= {"pdp.unknown_tool"}  # after the last change
+    assert not asked.failed
+    assert server.metric('placet_policy_reloads_total{result="refused"}') == 1
+    [record] = server.records("policy.refused")
+    assert (record["policy_revision"], record["problems"] > 0) == (before.policy_revision, True)
+    assert [each["policy_revision"] for each in server.records("policy.activated")] == [
+        before.policy_revision,
+        server.status().policy_revision,
+    ]
+    recorded(server, asked)
+
+
+def test_a_good_change_takes_over_without_a_wrong_answer(serve: Callable[..., Server]) -> None:
+    server = serve(opa_timeout_ms=PATIENT_MS)
+    before, opas = server.status().policy_revision, [server.opa]
+    says = {before: BY_POLICY[ASKS]}
+    with traffic(server, tools=(REPLY, READ)) as asked:
+        for old, new in ((ASKS, ASKS_NOT), (ASKS_NOT, ASKS)):
+            says[changed(server, old, new)] = BY_POLICY[new]
+            asked.more(20)
+            opas.append(server.opa)
+    assert not asked.failed
+    for each in asked.told:
+        assert (each.effect, each.rule_id) == (RIGHT[READ] if each.tool == READ else says[each.revision])
+    revisions = [each.revision for each in sorted(asked.told, key=lambda each: each.at)]
+    assert (revisions[0], set(revisions), revisions[-1]) == (before, set(says), before)
+    eventually(lambda: not any(opa.is_running() for opa in opas[:-1]), 5, "an old OPA is left over")
+    assert (server.status().reloads_accepted, len(says)) == (2, 2)
+    recorded(server, asked)
+
+
+def test_a_policy_that_is_not_confirmed_for_too_long_denies(serve: Callable[..., Server], rego_dir: Path) -> None:
+    server = serve(max_policy_age_seconds=2, opa_timeout_ms=PATIENT_MS)
+    until = time.monotonic() + 3
+    with traffic(server, callers=1) as asked:
+        eventually(lambda: time.monotonic() > until, 4)
+    assert not asked.wrong  # files that stay as they are confirm it
+    mend = spoil(rego_dir)
+    with traffic(server, callers=1, tools=(READ,)) as asked:
+        eventually(lambda: asked.rule_ids["pdp.policy_stale"] > 0, RELOAD_SECONDS_MAX)
+        mend()
+        asked.more(5, RELOAD_SECONDS_MAX)
+    assert {each.rule_id for each in asked.wrong} == {"pdp.policy_stale"}
+    recorded(server, asked)
+
+
+def test_what_is_not_the_policys_fault_is_tried_again(server: Server, rego_dir: Path) -> None:
+    now = server.status().policy_revision
+    cache, away = server.data_dir / "bundles", server.data_dir / "away"
+    cache.rename(away)
+    cache.write_text("no folder")
+    change(rego_dir / TENANT, ASKS, ASKS_NOT)
+    eventually(lambda: "cannot be written" in server.status().last_error, RELOAD_SECONDS_MAX)
+    assert ask_rightly(server)
+    cache.unlink()
+    away.rename(cache)
+    eventually(lambda: server.status().policy_revision != now, RELOAD_SECONDS_MAX)
+    assert server.status().last_error == ""
+    assert len(server.records("policy.refused")) == 1  # told once, however often it was tried
+
+
+@pytest.mark.parametrize("name", [b"\xff.yaml", b"caf\xe9.rego"])
+def test_a_file_whose_name_is_no_text_is_refused_and_recorded(server: Server, rego_dir: Path, name: bytes) -> None:
+    (rego_dir / TENANT).with_name(name.decode(errors="surrogateescape")).write_text("{")
+    eventually(lambda: server.records("policy.refused"), RELOAD_SECONDS_MAX)
+    assert ask_rightly(server)
+    assert server.process.poll() is None
+
+
+def test_the_policy_folder_is_moved_away_and_back(server: Server, rego_dir: Path) -> None:
+    away = rego_dir.with_name("away")
+    rego_dir.rename(away)
+    eventually(lambda: str(rego_dir) in server.status().last_error, RELOAD_SECONDS_MAX)
+    assert ask_rightly(server)
+    away.rename(rego_dir)
+    eventually(lambda: not server.status().last_error, RELOAD_SECONDS_MAX)
+    change(rego_dir / TENANT, ASKS, ASKS_NOT)
+    eventually(lambda: isinstance(said := ask(server, REPLY), Told) and said.effect == "allow", RELOAD_SECONDS_MAX)
+
+
+def test_a_server_does_not_start_with_a_broken_policy(tmp_path: Path, rego_dir: Path) -> None:
+    spoil(rego_dir)
+    change(rego_dir / TENANT, "allowed_tools:", "alowed_tools:")
+    code, lines = refused(tmp_path, rego_dir)
+    assert code == 2
+    assert lines
+    assert all(line.startswith("placet: ") for line in lines)
+    assert any(TENANT in line and "did you mean allowed_tools?" in line for line in lines)
+    change(rego_dir / TENANT, "alowed_tools:", "allowed_tools:")
+    code, lines = refused(tmp_path, rego_dir)
+    assert code == 2
+    assert len(lines) == 1
+    assert f"{rego_dir / PACK}:" in lines[0]
