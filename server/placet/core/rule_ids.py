@@ -8,6 +8,8 @@ from typing import Final
 RULE_ID_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\Z")
 """Upper or lower case, dots or underscores: ``refunds.over_limit``, ``JIRA_WRITE_ALLOWED_TICKETOPS``."""
 
+PDP_PREFIX: Final = "pdp."
+"""Ids that begin so are Placet's own; no policy may name one."""
 ENGINE_UNAVAILABLE: Final = "pdp.engine_unavailable"
 ENGINE_TIMEOUT: Final = "pdp.engine_timeout"
 ENGINE_ERROR: Final = "pdp.engine_error"

@@ -1,18 +1,42 @@
-"""What OPA answered, checked before it is believed. Hand-written: 4 us a decision, where pydantic needs 11."""
+"""What OPA answered, checked before it is believed: about 4 us a decision, as much as the same written by hand."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from placet.core import rule_ids
 from placet.core.limits import FINDING_DETAILS_BYTES_MAX, FINDINGS_MAX, REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.core.model import Effect, Finding, NoVerdict, Verdict
 
 _EFFECTS: Final = {effect.value: effect for effect in Effect}
-_DECISION_KEYS: Final = {"effect", "rule_id", "findings"}
-_FINDING_KEYS: Final = {"effect", "rule_id", "reason", "details"}
+_RULE_ID: Final = "^" + rule_ids.RULE_ID_PATTERN.pattern.replace(r"\Z", "$")  # in pydantic's dialect `$` is the end
+_Effect = Literal["deny", "require_approval", "allow"]
+_RuleId = Annotated[str, Field(max_length=RULE_ID_CHARS_MAX, pattern=_RULE_ID)]
+
+
+class _Exact(BaseModel):
+    """Just these keys, just these types: nothing is converted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _FindingShape(_Exact):
+    effect: _Effect
+    rule_id: _RuleId
+    reason: Annotated[str, Field(max_length=REASON_CHARS_MAX)]
+    details: dict[str, Any]
+
+
+class _DecisionShape(_Exact):
+    effect: _Effect
+    rule_id: _RuleId
+    findings: Annotated[list[_FindingShape], Field(max_length=FINDINGS_MAX)]
+
+
+_DECISION: Final = TypeAdapter(_DecisionShape)
 
 
 class AnswerError(Exception):
@@ -22,10 +46,6 @@ class AnswerError(Exception):
         self.rule_id = rule_id
         self.cause = cause
         super().__init__(f"{rule_id}: {cause}")
-
-
-class _WrongShapeError(Exception):
-    """One decision of the answer has the wrong shape."""
 
 
 def read_answer(status: int, body: bytes, asked: int, expected_revision: str) -> list[Verdict | NoVerdict]:
@@ -75,53 +95,15 @@ def _verdict(result: dict[str, Any], index: str, revision: str) -> Verdict | NoV
     if index not in result:
         return NoVerdict(rule_ids.UNDEFINED, f"decision {index} is undefined")
     try:
-        return _read_decision(result[index], revision)
-    except _WrongShapeError as error:
-        return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: {error}")
-
-
-def _read_decision(said: Any, revision: str) -> Verdict:  # noqa: ANN401 - whatever came
-    if not isinstance(said, dict) or said.keys() != _DECISION_KEYS:
-        raise _WrongShapeError("keys are not exactly effect, rule_id, findings")
-    findings = said["findings"]
-    if not isinstance(findings, list) or len(findings) > FINDINGS_MAX:
-        raise _WrongShapeError(f"findings is not an array of at most {FINDINGS_MAX}")
-    return Verdict(
-        _effect(said["effect"]), _rule_id(said["rule_id"]), tuple(_finding(each) for each in findings), revision
-    )
-
-
-def _finding(said: Any) -> Finding:  # noqa: ANN401 - whatever came
-    if not isinstance(said, dict) or said.keys() != _FINDING_KEYS:
-        raise _WrongShapeError("a finding's keys are not exactly effect, rule_id, reason, details")
-    reason, details = said["reason"], said["details"]
-    if not isinstance(reason, str) or len(reason) > REASON_CHARS_MAX:
-        raise _WrongShapeError("a finding's reason is not a text of bounded length")
-    if not isinstance(details, dict):
-        raise _WrongShapeError("a finding's details are not an object")
-    if details and _size(details) > FINDING_DETAILS_BYTES_MAX:
-        raise _WrongShapeError(f"a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes")
-    rule_id = _rule_id(said["rule_id"])
-    if rule_id.startswith("pdp."):
-        raise _WrongShapeError("a policy's rule may not name an id of Placet's own")
-    return Finding(_effect(said["effect"]), rule_id, reason, details)
-
-
-def _size(details: dict[str, Any]) -> int:
-    try:
-        return len(orjson.dumps(details))
-    except orjson.JSONEncodeError as error:  # reads 1,024 levels of nesting, writes 254
-        raise _WrongShapeError("a finding's details are nested too deeply to be recorded") from error
-
-
-def _effect(said: Any) -> Effect:  # noqa: ANN401 - whatever came
-    effect = _EFFECTS.get(said) if isinstance(said, str) else None
-    if effect is None:
-        raise _WrongShapeError("unknown effect")
-    return effect
-
-
-def _rule_id(said: Any) -> str:  # noqa: ANN401 - whatever came
-    if not isinstance(said, str) or len(said) > RULE_ID_CHARS_MAX or not rule_ids.RULE_ID_PATTERN.match(said):
-        raise _WrongShapeError("a rule_id is missing or malformed")
-    return said
+        said = _DECISION.validate_python(result[index])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: {first['loc']}: {first['msg']}")
+    for finding in said.findings:
+        if finding.rule_id.startswith(rule_ids.PDP_PREFIX):
+            return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: a rule names an id of Placet's own")
+        if finding.details and len(orjson.dumps(finding.details)) > FINDING_DETAILS_BYTES_MAX:
+            what = f"decision {index}: a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes"
+            return NoVerdict(rule_ids.ANSWER_INVALID, what)
+    findings = tuple(Finding(_EFFECTS[each.effect], each.rule_id, each.reason, each.details) for each in said.findings)
+    return Verdict(_EFFECTS[said.effect], said.rule_id, findings, revision)

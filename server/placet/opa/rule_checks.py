@@ -10,7 +10,7 @@ from placet.core.errors import Problem
 from placet.core.faults import closest
 from placet.core.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.core.model import Effect
-from placet.core.rule_ids import RETIRED, RULE_ID_PATTERN
+from placet.core.rule_ids import PDP_PREFIX, RETIRED, RULE_ID_PATTERN
 from placet.opa.modules import PACK_ROOTS, Module, Rule
 from placet.opa.staging import TENANTS
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 EFFECT_SETS: Final = tuple(effect.value for effect in Effect)
 """The sets that `main` collects from every pack."""
 MAIN_PACKAGE: Final = ("placet", "main")
-PDP_PREFIX: Final = "pdp."
 _IDIOM: Final = "{} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }}"
 
 
