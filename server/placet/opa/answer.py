@@ -102,8 +102,15 @@ def _verdict(result: dict[str, Any], index: str, revision: str) -> Verdict | NoV
     for finding in said.findings:
         if finding.rule_id.startswith(rule_ids.PDP_PREFIX):
             return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: a rule names an id of Placet's own")
-        if finding.details and len(orjson.dumps(finding.details)) > FINDING_DETAILS_BYTES_MAX:
-            what = f"decision {index}: a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes"
+        if finding.details and _unrecordable(finding.details):
+            what = f"decision {index}: a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes, or are too deep"
             return NoVerdict(rule_ids.ANSWER_INVALID, what)
     findings = tuple(Finding(_EFFECTS[each.effect], each.rule_id, each.reason, each.details) for each in said.findings)
     return Verdict(_EFFECTS[said.effect], said.rule_id, findings, revision)
+
+
+def _unrecordable(details: dict[str, Any]) -> bool:
+    try:
+        return len(orjson.dumps(details)) > FINDING_DETAILS_BYTES_MAX
+    except orjson.JSONEncodeError:  # it reads deeper than it writes
+        return True
