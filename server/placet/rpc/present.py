@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.struct_pb2 import Struct
@@ -12,8 +13,6 @@ from placet.core.policy_status import EngineMode
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from placet.core.model import Decision, Finding
     from placet.core.policy_status import PolicyStatus
     from placet.core.records import RecordedDecision, VerifyReport
@@ -27,6 +26,10 @@ _MODES: Final = {
     EngineMode.MANAGED: control_pb2.ENGINE_MODE_MANAGED,
     EngineMode.EXTERNAL: control_pb2.ENGINE_MODE_EXTERNAL,
 }
+DETAILS_DEPTH_MAX: Final = 32
+"""Levels of a finding's details, as many as params may have. A level is three messages deep on the wire, and readers of
+protobuf take no more than 100: what is deeper would make the answer, or a whole page of the trail, unreadable."""
+TOO_DEEP: Final = {"omitted": "nested too deeply to be sent; the record holds it"}
 PROBLEMS_MAX: Final = 100
 """Problems of one answer; the first ones tell what happened."""
 
@@ -116,8 +119,17 @@ def _finding(finding: Finding) -> decision_pb2.Finding:
 
 def _struct(value: Mapping[str, Any]) -> Struct:
     struct = Struct()
-    struct.update(value)
+    struct.update(value if _shallow(value, DETAILS_DEPTH_MAX) else TOO_DEEP)
     return struct
+
+
+def _shallow(value: object, levels: int) -> bool:
+    """Whether a JSON value has at most so many levels of arrays and objects."""
+    if isinstance(value, Mapping):
+        return levels > 0 and all(_shallow(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return levels > 0 and all(_shallow(item, levels - 1) for item in value)
+    return True
 
 
 def _timestamp(time_us: int) -> Timestamp:
