@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.faults.serving import Server, policy_copy, serving
+from tests.store.mounting import mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,3 +37,15 @@ def serve(tmp_path: Path, rego_dir: Path) -> Iterator[Callable[..., Server]]:
 def server(serve: Callable[..., Server]) -> Server:
     """A server with the default settings."""
     return serve()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=8m", "placet-test", folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

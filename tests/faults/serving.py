@@ -89,7 +89,7 @@ class Server:
     @property
     def address(self) -> str:
         """Where it listens; "" while it does not."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             said = json.loads((self.data_dir / "serve.json").read_bytes())
             if said["pid"] == self.process.pid:
                 return str(said["address"])

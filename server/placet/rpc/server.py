@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,7 @@ class RpcServer:
         """Listen on ``host:port`` (port 0 takes a free one); the address taken. SetupError when it cannot be had."""
         await self.set_serving(serving=False)
         host = listen.rpartition(":")[0]
+        _require_free(listen)
         try:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
@@ -74,3 +76,15 @@ class RpcServer:
         """Refuse new calls, give those under way so long, then cancel them."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
+
+
+def _require_free(listen: str) -> None:
+    """Try the address before gRPC does, which would write lines of its own to stderr and not say what is wrong."""
+    host, _, port = listen.rpartition(":")
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SetupError(f"cannot listen on {listen}: {error.strerror}; choose another with --listen") from error

@@ -151,7 +151,8 @@ def _connected(url: str, what_failed: str) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
-        raise SetupError(f"{engine.url.database}: {what_failed} ({error.orig})") from error
+        remedy = "see that it may be read and written, and that there is room"
+        raise SetupError(f"{engine.url.database}: {what_failed} ({error.orig}); {remedy}") from error
     finally:
         engine.dispose()
 

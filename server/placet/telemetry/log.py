@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -28,11 +30,40 @@ def configure(level: str, form: str) -> structlog.stdlib.BoundLogger:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=True,
     )
     logger: structlog.stdlib.BoundLogger = structlog.get_logger("placet")
     return logger
+
+
+class _Lines:
+    """Writes lines to stderr, whole ones also from several threads.
+
+    A line that cannot be written (the log's disk is full, its reader is gone) is counted and told of later: what
+    callers are told must not depend on the log.
+    """
+
+    def __init__(self) -> None:
+        self._writing = threading.Lock()
+        self._lost = 0
+
+    def msg(self, line: str) -> None:
+        with self._writing:
+            try:
+                if self._lost:
+                    self._write(json.dumps({"event": "log lines lost", "level": "error", "lines": self._lost}))
+                    self._lost = 0
+                self._write(line)
+            except (OSError, ValueError):  # ValueError: closed
+                self._lost += 1
+
+    debug = info = warning = error = critical = exception = msg
+
+    @staticmethod
+    def _write(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def _screen(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

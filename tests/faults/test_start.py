@@ -1,0 +1,96 @@
+"""A server that cannot start says what is wrong and how to mend it, in a line; nothing of it is left over."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.breaking import full, immutable
+from tests.faults.serving import STOP_SECONDS_MAX, Server, eventually, free_address, refused, serving
+from tests.faults.traffic import ask_rightly
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def one_line(folder: Path, rego_dir: Path, **flags: object) -> str:
+    code, lines = refused(folder, rego_dir, **flags)
+    assert (code, len(lines)) == (2, 1), lines
+    assert lines[0].startswith("placet: ")
+    return lines[0]
+
+
+def test_two_servers_on_one_data_directory(server: Server, tmp_path: Path, rego_dir: Path) -> None:
+    line = one_line(tmp_path / "second", rego_dir, data_dir=server.data_dir)
+    assert f"in use by process {server.process.pid}" in line
+    assert "data_dir of its own" in line
+    assert server.address
+    assert ask_rightly(server)
+
+
+@pytest.mark.parametrize("setting", ["listen", "metrics_listen"])
+def test_the_port_is_in_use(tmp_path: Path, rego_dir: Path, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = one_line(tmp_path, rego_dir, **{setting: f"127.0.0.1:{port}"})
+    assert f"127.0.0.1:{port}" in line
+    assert f"choose another with --{setting.replace('_', '-')}" in line
+    with serving(tmp_path, rego_dir) as server:
+        assert [each["reason"] for each in server.records("server.stopped")] == ["failed"]
+        assert server.verify().ok
+
+
+def test_two_servers_on_one_port(server: Server, tmp_path: Path, rego_dir: Path) -> None:
+    line = one_line(tmp_path / "second", rego_dir, listen=server.address)
+    assert server.address in line
+    assert ask_rightly(server)
+
+
+def test_the_database_may_not_be_written(tmp_path: Path, rego_dir: Path) -> None:
+    with serving(tmp_path, rego_dir) as server:
+        assert server.stop() == 0
+    with immutable(server.data_dir / "placet.db"):
+        line = one_line(tmp_path, rego_dir)
+    assert str(server.data_dir / "placet.db") in line
+    assert "writable" in line
+
+
+def test_the_disk_is_full(small_disk: Path, tmp_path: Path, rego_dir: Path) -> None:
+    with serving(small_disk, rego_dir) as server:
+        assert server.stop() == 0
+    with full(small_disk):
+        line = one_line(tmp_path / "elsewhere", rego_dir, data_dir=server.data_dir)
+    assert "room" in line
+
+
+def test_the_data_directory_is_a_file(tmp_path: Path, rego_dir: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in one_line(tmp_path, rego_dir, data_dir=tmp_path / "file")
+
+
+def test_another_opa(tmp_path: Path, rego_dir: Path) -> None:
+    other = tmp_path / "opa"
+    other.write_text("#!/bin/sh\necho Version: 0.1.0\n")
+    other.chmod(0o755)
+    line = one_line(tmp_path, rego_dir, opa_path=other)
+    assert "is OPA 0.1.0, not 1.20.2" in line
+    assert "make setup" in line
+
+
+def test_a_signal_during_the_start_stops_it(tmp_path: Path, rego_dir: Path) -> None:
+    opa = tmp_path / "opa"
+    real = subprocess.run(["which", "opa"], capture_output=True, text=True, check=True).stdout.strip()
+    opa.write_text(f'#!/bin/sh\n[ "$1" = run ] && exec sleep 60\nexec {real} "$@"\n')
+    opa.chmod(0o755)
+    server = Server(tmp_path, rego_dir, opa_path=opa, metrics_listen=free_address())
+    try:
+        eventually((server.data_dir / "opa.log").exists, 10, "OPA is started")
+        server.signal(signal.SIGTERM)
+        assert server.wait(STOP_SECONDS_MAX) == 0
+        assert [each["reason"] for each in server.records("server.stopped")] == ["stopped"]
+    finally:
+        server.process.kill()

@@ -1,0 +1,105 @@
+"""The store fails under a serving server: no decision is told that is not recorded, and it recovers by itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+
+from tests.faults.breaking import full, immutable, limited, locked
+from tests.faults.serving import eventually, serving
+from tests.faults.traffic import Failed, Told, ask, ask_rightly, recorded, traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tests.faults.serving import Server
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+
+def refuses(server: Server, fault: AbstractContextManager[None]) -> None:
+    """While the fault lasts, nothing is decided; then all goes on. Every answer is recorded, before and after."""
+    with traffic(server) as asked:
+        asked.more(20)
+        with fault:
+            eventually(lambda: asked.codes[UNAVAILABLE] > 0, 10, "a refusal")
+            began = time.monotonic()
+            eventually(lambda: len([each for each in list(asked.failed) if each.at > began]) >= 5, 10)
+            said = ask(server)
+            assert isinstance(said, Failed)
+            ended = time.monotonic()
+        asked.more(20)
+    assert set(asked.codes) == {UNAVAILABLE}
+    assert not [each for each in asked.told if began < each.at - each.seconds and each.at < ended]
+    assert not asked.wrong
+    recorded(server, asked)
+    assert server.process.poll() is None
+
+
+def test_the_disk_is_full_and_so_is_the_logs(small_disk: Path, rego_dir: Path) -> None:
+    with serving(small_disk, rego_dir) as server:
+        refuses(server, full(small_disk))
+        assert server.stop() == 0
+
+
+def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, rego_dir: Path) -> None:
+    with serving(tmp_path / "logs", rego_dir, data_dir=small_disk / "data") as server:
+        assert ask_rightly(server)
+        opa = server.opa
+        with full(small_disk):
+            eventually(lambda: isinstance(ask(server), Failed), 10)
+            assert server.stop() == 5
+            assert not opa.is_running()
+        assert "placet: stopped, but the trail could not be signed to its end" in server.said
+        assert server.verify().ok
+    with serving(tmp_path / "logs", rego_dir, data_dir=small_disk / "data") as again:
+        assert ask_rightly(again)
+
+
+def test_a_quota_is_reached(server: Server) -> None:
+    refuses(server, limited(server))
+    assert server.stop() == 0
+    assert server.events("log lines lost")
+
+
+def test_another_process_holds_the_database(server: Server) -> None:
+    refuses(server, locked(server.data_dir / "placet.db"))
+
+
+def test_the_files_become_immutable(server: Server) -> None:
+    assert ask_rightly(server)
+    refuses(server, immutable(server.data_dir / "placet.db", server.data_dir / "placet.db-wal"))
+
+
+def test_a_backup_that_is_quick_is_waited_for(server: Server) -> None:
+    with traffic(server) as asked:
+        asked.more(20)
+        for _ in range(5):
+            with locked(server.data_dir / "placet.db"):
+                assert len(asked.told) > 0
+            asked.more(5)
+    assert not asked.failed
+    recorded(server, asked)
+
+
+def test_the_database_is_moved_away(serve: Callable[..., Server]) -> None:
+    server = serve()
+    database = server.data_dir / "placet.db"
+    away = database.with_name("away.db")
+    with traffic(server) as asked:
+        asked.more(20)
+        database.rename(away)
+        eventually(lambda: asked.codes[UNAVAILABLE] > 0, 10)
+        told = ask(server)
+        assert isinstance(told, Failed)
+        away.rename(database)
+        asked.more(20)
+    assert set(asked.codes) == {UNAVAILABLE}
+    recorded(server, asked)
+    assert isinstance(ask(server), Told)
+    assert os.access(database, os.W_OK)
