@@ -1,0 +1,11 @@
+# METADATA
+# description: The question whose answer is known. Placet asks it before it lets a policy decide.
+package placet.baseline.canary
+
+import data.placet.lib.finding
+
+# METADATA
+# title: The policy answers
+# custom:
+#   rule_id: canary.alive
+deny contains finding(rego.metadata.rule(), {}) if input.action.tool == "placet.canary"

@@ -1,0 +1,28 @@
+# METADATA
+# description: Tools that must rest on citations (evidence).
+package placet.baseline.evidence
+
+import data.placet.lib.finding
+
+# METADATA
+# title: The action rests on fewer citations than this tool needs
+# custom:
+#   rule_id: evidence.too_few
+deny contains finding(rego.metadata.rule(), object.union({"cited": count(_cited)}, _rule)) if {
+	_rule
+	not _enough
+}
+
+_enough if {
+	is_number(_rule.min_items)
+	count(_cited) >= _rule.min_items
+}
+
+_rule := data.tenants[input.identity.tenant].evidence[input.action.tool]
+
+# The same document twice is one citation.
+_cited contains item.uri if {
+	some item in input.evidence
+	is_string(item.uri)
+	item.uri != ""
+}

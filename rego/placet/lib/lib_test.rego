@@ -1,0 +1,43 @@
+package placet.lib_test
+
+import data.placet.lib
+import data.placet.testing_test as t
+
+test_finding_takes_id_and_reason_from_the_metadata if {
+	found := lib.finding({"title": "Because", "custom": {"rule_id": "a.one"}}, {"x": 1})
+	found == {"rule_id": "a.one", "reason": "Because", "details": {"x": 1}}
+}
+
+test_said if {
+	lib.said(["action", "tool"]) == "crm.read" with input as t.asked
+}
+
+test_said_is_null_where_nothing_is_said[note] if {
+	some note, document in {"missing": {}, "not an object": {"action": 7}}
+	lib.said(["action", "tool"]) == null with input as document
+}
+
+_defaults := {"limits": {"USD": 100, "EUR": 90}, "role": "support"}
+
+test_pack_config_is_the_defaults[note] if {
+	some note, tenants in {
+		"no tenants": {},
+		"another tenant": {"globex": {"packs": {"p": {"role": "boss"}}}},
+		"no packs": {"acme": {}},
+		"another pack": {"acme": {"packs": {"q": {"role": "boss"}}}},
+	}
+	lib.pack_config("p") == _defaults with input as t.asked
+		with data.policy as {"p": {"defaults": _defaults}}
+		with data.tenants as tenants
+}
+
+test_pack_config_lays_the_tenants_settings_over if {
+	config := lib.pack_config("p") with input as t.asked
+		with data.policy as {"p": {"defaults": _defaults}}
+		with data.tenants as {"acme": {"packs": {"p": {"limits": {"USD": 50, "GBP": 10}}}}}
+	config == {"limits": {"USD": 50, "EUR": 90, "GBP": 10}, "role": "support"}
+}
+
+test_pack_config_of_a_pack_without_defaults_is_undefined if {
+	not lib.pack_config("p") with input as t.asked with data.policy as {"p": {}} with data.tenants as {}
+}

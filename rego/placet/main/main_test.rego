@@ -1,0 +1,111 @@
+package placet.main_test
+
+import data.placet.main
+import data.placet.testing_test as t
+
+_finding(rule_id) := {"rule_id": rule_id, "reason": rule_id, "details": {}}
+
+_said(effect, rule_id) := object.union(_finding(rule_id), {"effect": effect})
+
+_none := {"effect": "deny", "rule_id": "pdp.no_rule_matched", "findings": []}
+
+test_precedence[note] if {
+	some note, case in {
+		"allow": {"packs": {"a": {"allow": {_finding("a.one")}}}, "effect": "allow", "rule_id": "a.one"},
+		"require_approval over allow": {
+			"packs": {"a": {"allow": {_finding("a.one")}}, "b": {"require_approval": {_finding("b.one")}}},
+			"effect": "require_approval",
+			"rule_id": "b.one",
+		},
+		"deny over require_approval": {
+			"packs": {"a": {"require_approval": {_finding("a.one")}}, "b": {"deny": {_finding("b.one")}}},
+			"effect": "deny",
+			"rule_id": "b.one",
+		},
+		"deny over allow": {
+			"packs": {"a": {"allow": {_finding("a.one")}, "deny": {_finding("z.one")}}},
+			"effect": "deny",
+			"rule_id": "z.one",
+		},
+		"the smallest rule_id of the effect": {
+			"packs": {
+				"a": {"deny": {_finding("c.one"), _finding("b.two")}, "allow": {_finding("a.one")}},
+				"z": {"deny": {_finding("b.one")}},
+			},
+			"effect": "deny",
+			"rule_id": "b.one",
+		},
+		"upper case comes first": {
+			"packs": {"a": {"allow": {_finding("a.one"), _finding("Z_ONE")}}},
+			"effect": "allow",
+			"rule_id": "Z_ONE",
+		},
+	}
+	decision := main.decision with data.policy as case.packs with data.placet.baseline as {}
+	decision.effect == case.effect
+	decision.rule_id == case.rule_id
+}
+
+test_both_roots_are_collected if {
+	decision := main.decision with data.placet.baseline as {"a": {"allow": {_finding("a.one")}}}
+		with data.policy as {"b": {"deny": {_finding("b.one")}}}
+	decision.effect == "deny"
+	decision.findings == [_said("deny", "b.one"), _said("allow", "a.one")]
+}
+
+test_every_finding_is_told_with_its_effect if {
+	decision := main.decision with data.placet.baseline as {}
+		with data.policy as {
+			"a": {"allow": {_finding("a.one")}, "deny": {_finding("a.two")}},
+			"b": {"allow": {_finding("a.one")}, "require_approval": {_finding("b.two")}},
+		}
+	told := {finding | some finding in decision.findings}
+	told == {_said("deny", "a.two"), _said("require_approval", "b.two"), _said("allow", "a.one")}
+}
+
+test_a_pack_cannot_name_the_effect_of_its_finding if {
+	decision := main.decision with data.placet.baseline as {}
+		with data.policy as {"a": {"deny": {_said("allow", "a.one")}}}
+	decision == {"effect": "deny", "rule_id": "a.one", "findings": [_said("deny", "a.one")]}
+}
+
+test_nothing_found_is_a_deny[note] if {
+	some note, packs in {
+		"no pack": {},
+		"packs without a word": {"a": {}, "b": {"deny": set(), "allow": set()}},
+		"a misspelt set": {"a": {"alow": {_finding("a.one")}}},
+		"default allow := true": {"a": {"allow": true}},
+		"an allow that is no set": {"a": {"allow": "yes"}},
+		"another package's idiom": {"a": {"allowed": true, "violation": {"msg": "no"}}},
+	}
+	main.decision == _none with data.policy as packs with data.placet.baseline as {}
+}
+
+# A finding that is none leaves the decision undefined, which Placet denies as pdp.undefined.
+test_a_deny_that_is_no_finding_never_ends_in_an_allow if {
+	not main.decision with data.placet.baseline as {}
+		with data.policy as {"a": {"allow": {_finding("a.one")}, "deny": {{"message": "no"}}}}
+}
+
+test_a_batch_is_decided_one_by_one if {
+	canary := t.acting({"tool": "placet.canary"})
+	decisions := main.decisions with input as {"batch": [canary, t.asked, {}, 7]}
+		with data.tenants as {"acme": {"allowed_tools": ["crm.read"]}}
+	{index: [decision.effect, decision.rule_id] | some index, decision in decisions} == {
+		0: ["deny", "canary.alive"],
+		1: ["allow", "tools.listed_read"],
+		2: ["deny", "allowlist.unlisted_tool"],
+		3: ["deny", "allowlist.unlisted_tool"],
+	}
+}
+
+test_an_element_that_is_undecided_is_left_out if {
+	decisions := main.decisions with input as {"batch": [t.asked]}
+		with data.placet.baseline as {}
+		with data.policy as {"a": {"deny": {{"message": "no"}}}}
+	decisions == {}
+}
+
+test_an_empty_batch_has_no_decisions if {
+	main.decisions == {} with input as {"batch": []}
+}

@@ -1,0 +1,69 @@
+# METADATA
+# description: |
+#   Code on its way to production: pull requests to branches that matter, releases, and the days without releases.
+#   Settings: data.yaml beside this file, `packs.deploys` of a tenant.
+package policy.deploys
+
+import data.placet.lib
+import data.placet.lib.finding
+
+# METADATA
+# title: A pull request to a protected branch needs a code owner
+# custom:
+#   rule_id: deploys.protected_branch
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.code_owner_roles, "quorum": 1}) if {
+	input.action.tool == "github.open_pull_request"
+	not _open_branch
+	not lib.dry_run_waives_approval
+}
+
+# METADATA
+# title: A release to production needs a person
+# custom:
+#   rule_id: deploys.production
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.release_roles, "quorum": 1}) if {
+	input.action.tool == "deploy.release"
+	not _rehearsal
+	not lib.dry_run_waives_approval
+}
+
+# METADATA
+# title: Nothing is released to production during a freeze
+# custom:
+#   rule_id: deploys.freeze
+deny contains finding(rego.metadata.rule(), {"freeze": name, "now": lib.said(["now"])}) if {
+	input.action.tool == "deploy.release"
+	not _rehearsal
+	some name, window in _config.freezes
+	_concerns(window)
+	not _outside(window)
+}
+
+_config := lib.pack_config("deploys")
+
+# What is not known to be harmless is production, and a branch that is not known to be open is protected: also when the
+# input does not name it.
+_rehearsal if input.action.environment in _config.rehearsal_environments
+
+_open_branch if {
+	is_string(input.action.params.base)
+	some pattern in _config.open_branches
+	glob.match(pattern, ["/"], input.action.params.base)
+}
+
+# A freeze without services is one of all services.
+_concerns(window) if not _elsewhere(window)
+
+_elsewhere(window) if {
+	is_array(window.services)
+	count(window.services) > 0
+	is_string(input.action.params.service)
+	not input.action.params.service in window.services
+}
+
+# From the first instant of a freeze until, but without, its last. Whatever cannot be told is inside.
+_outside(window) if _now_ns < time.parse_rfc3339_ns(window.from)
+
+_outside(window) if _now_ns >= time.parse_rfc3339_ns(window.until)
+
+_now_ns := time.parse_rfc3339_ns(input.now) if is_string(input.now)
