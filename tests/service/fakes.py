@@ -28,13 +28,10 @@ ASKED = Finding(Effect.REQUIRE_APPROVAL, "pay.large", "It is much", {"quorum": 2
 DENIED = Finding(Effect.DENY, "pay.never", "Never")
 _ORDER = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 
+_TOOLS = {"allowed_tools": ["look"], "write_tools": ["pay"]}
 AGENT_POLICIES = {
-    "acme": AgentPolicy(
-        allowed_tools=("look",),
-        write_tools=("pay",),
-        tools={"pay": {"sensitive": ("/to",)}},  # type: ignore[dict-item, unused-ignore] # pydantic makes it a ToolSpec
-    ),
-    "open": AgentPolicy(allowed_tools=("look",), write_tools=("pay",), pii={"redact": False}),  # type: ignore[arg-type, unused-ignore] # likewise
+    "acme": AgentPolicy.model_validate({**_TOOLS, "tools": {"pay": {"sensitive": ["/to"]}}}),
+    "open": AgentPolicy.model_validate({**_TOOLS, "pii": {"redact": False}}),
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.core import rule_ids
+from placet.core.agent_policy import AgentPolicy
 from placet.core.errors import KeyReusedError, LedgerUnavailableError
 from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, NoVerdict, Verdict
 from placet.core.records import DecisionQuery
@@ -253,6 +254,40 @@ async def test_policy_sees_the_real_values_and_the_store_does_not() -> None:
     assert not held.replayable
     assert held.not_replayable_reason
     assert held.decision.action_digest == decision.action_digest
+
+
+@pytest.mark.parametrize(
+    ("told_details", "stored"),
+    [
+        ({"to": "Ada Lovelace"}, {"to": "[redacted:sensitive]"}),
+        ({"why": "Ada Lovelace is blocked"}, {"why": "[redacted:sensitive] is blocked"}),
+        ({"params": {"to": ["Ada Lovelace", 4711, "x"]}}, {"params": {"to": ["[redacted:sensitive]"] * 3}}),
+        ({"pin": 4711, "quorum": 2, "ok": True}, {"pin": "[redacted:sensitive]", "quorum": 2, "ok": True}),
+        ({"x-ray": "axb", "none": None}, {"x-ray": "axb", "none": None}),
+    ],
+)
+async def test_a_rule_that_repeats_a_sensitive_value_does_not_store_it(told_details: Any, stored: Any) -> None:
+    echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", told_details)
+    bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
+    params = '{"to":{"name":"Ada Lovelace","pin":4711,"more":["x",null,true,""]},"from":"me"}'
+    [decision] = await bench.point.decide([asked("pay", action__params_json=params)])
+    assert isinstance(decision, Decision)
+    assert decision.findings == (echo,)
+    [held] = await recorded(bench)
+    assert held.decision.findings[0].details == stored
+
+
+async def test_sensitive_values_are_found_by_index_and_by_any_member() -> None:
+    policy = AgentPolicy.model_validate(
+        {"write_tools": ["pay"], "tools": {"pay": {"sensitive": ["/a/*/b~1c", "/l/1"]}}}
+    )
+    details = {"seen": ["first", "second", "third", "kept"]}
+    echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", details)
+    bench = Bench(ScriptedPolicy(lambda _: verdict(echo), agent_policies={"acme": policy}))
+    params = '{"a":[{"b/c":"first"},{"b/c":"second","d":"kept"}],"l":["kept","third"]}'
+    await bench.point.decide([asked("pay", action__params_json=params)])
+    [held] = await recorded(bench)
+    assert held.decision.findings[0].details == {"seen": [*["[redacted:sensitive]"] * 3, "kept"]}
 
 
 async def test_who_did_it_is_never_redacted() -> None:

@@ -152,7 +152,7 @@ class DecisionPoint:
         agent_policy = facts.agent_policy(request)
         stored = redacted_input(facts.policy_input(request), request.proposal, agent_policy)
         commitment = decision_commitment(
-            redacted_decision(decision, agent_policy),
+            redacted_decision(decision, request.proposal, agent_policy),
             request.proposal,
             request.caller,
             stored.document,
