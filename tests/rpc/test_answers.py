@@ -124,6 +124,18 @@ def test_the_answer_is_what_the_trail_holds(wire: Wire) -> None:
     assert len(recorded.record_hash) == len(decision.action_digest) == 64
 
 
+def test_a_finding_that_is_too_large_denies_its_action_and_no_neighbour(wire: Wire) -> None:
+    params = json.dumps({"project": "x" * 9_000, "priority": "low"})
+    common = {"identity.tenant": "globex"}
+    plan = [
+        request({**common, "action.tool": "zendesk.get_ticket"}),
+        request({**common, "action": {"tool": "jira.create_ticket", "params_json": params, "environment": "sandbox"}}),
+        request({**common, "action.tool": "zendesk.get_ticket"}),
+    ]
+    told = [each.rule_id for each in wire.authorize_batch(plan)]
+    assert told == ["tools.listed_read", "pdp.answer_invalid", "tools.listed_read"]
+
+
 class Day:
     """Some decisions of a run of its own, oldest first."""
 
