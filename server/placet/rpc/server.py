@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from placet.core.errors import SetupError
 from placet.core.limits import MESSAGE_BYTES_MAX
 from placet.rpc import audit, authorization, control
+from placet.rpc.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ class RpcServer:
 
     def __init__(self, services: Services, on_fault: Callable[[BaseException], None], *, reflect: bool) -> None:
         self._server = grpc.aio.server(options=OPTIONS)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # a module that health sets itself
+        self._health = Health()
         named = (
             (authorization.SERVICE, services.authorization),
             (audit.SERVICE, services.audit),
@@ -75,6 +76,7 @@ class RpcServer:
     async def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, give those under way so long, then cancel them."""
         await self._health.enter_graceful_shutdown()
+        self._health.end_watching()
         await self._server.stop(grace_seconds)
 
 

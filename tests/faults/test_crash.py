@@ -1,0 +1,44 @@
+"""The server is killed under load: every answer stands in the trail, the chain verifies, the next start works."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.traffic import ask_rightly, recorded, traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.serving import Server
+    from tests.faults.traffic import Told
+
+
+def crash(serve: Callable[..., Server], times: int) -> None:
+    told: list[Told] = []
+    for _ in range(times):
+        server = serve()
+        with traffic(server) as asked:
+            asked.more(random.randint(1, 60))
+            server.kill()
+        assert server.verify().ok
+        trail = server.decided()
+        told += asked.told
+        assert not [each for each in told if trail.get(each.decision_id) != (each.effect, each.rule_id, each.revision)]
+    again = serve()
+    assert ask_rightly(again)
+    assert again.stop() == 0
+    assert len(again.records("server.started")) == times + 1
+    assert len(again.records("server.stopped")) == 1
+    recorded(again, asked)
+
+
+def test_killed_under_load(serve: Callable[..., Server]) -> None:
+    crash(serve, 3)
+
+
+@pytest.mark.soak
+def test_killed_under_load_many_times(serve: Callable[..., Server]) -> None:
+    crash(serve, 50)
