@@ -61,7 +61,7 @@ def data_dir(empty_folder: Path) -> Path:
 
 def test_verify(placet: Placet, data_dir: Path) -> None:
     ran = placet("audit", "verify")
-    assert (ran.code, ran.out, ran.err) == (0, "ok: 5 records in 1 chains, 1 checkpoints\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, "ok: records 5, chains 1, checkpoints 1\n", "")
     document = placet("audit", "verify", "--data-dir", data_dir, "-o", "json").document
     assert document == {"ok": True, "records": 5, "chains": 1, "checkpoints": 1, "problems": []}
 
@@ -124,7 +124,7 @@ def test_verify_by_the_server(placet: Placet, server: ScriptedServer) -> None:
         audit_pb2.VerifyAuditResponse(ok=False, records=5, chains=1, checkpoints=2, problems=[problem]),
     )
     ran = placet("audit", "verify", "--server")
-    assert (ran.code, ran.out) == (0, "ok: 5 records in 1 chains, 2 checkpoints\n")
+    assert (ran.code, ran.out) == (0, "ok: records 5, chains 1, checkpoints 2\n")
     ran = placet("audit", "verify", "--server", "-o", "json")
     assert ran.code == exit_codes.WANTING
     assert ran.document["problems"] == [{"kind": "sequence_gap", "writer": "placet", "sequence": 3, "detail": "d"}]

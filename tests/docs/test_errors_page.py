@@ -43,6 +43,7 @@ def statuses() -> Iterator[tuple[str, str, set[str]]]:
         others = {each.type_url.rpartition(".")[2] for each in status.details[1:]}
         yield info.reason, code_pb2.Code.Name(status.code), others
     yield "NOT_FOUND", "NOT_FOUND", set()
+    yield "INTERNAL", "INTERNAL", set()
 
 
 def test_every_call_has_its_row_and_no_other() -> None:

@@ -82,7 +82,10 @@ def test_data_document_has_every_key_and_sorted_lists() -> None:
             "a": {"required": True, "quorum": 1, "approver_roles": []},
         },
         "pii": {"redact": False},
-        "tools": {"pay": {"params_schema": {"type": "object"}}, "a": {}},
+        "tools": {
+            "pay": {"params_schema": {"type": "object"}, "sensitive": ["/card", "/items/*/iban"]},
+            "a": {"sensitive": []},
+        },
         "destinations": {"mail": ["*.a", "*.b"]},
         "evidence": {"a": {"min_items": 2}},
         "environments": {"write": ["dev", "staging"]},

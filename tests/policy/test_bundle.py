@@ -139,6 +139,7 @@ def test_the_revision_is_of_the_content_alone(rego_dir: Path, opa: Path, cache: 
         ("policy/refunds/refunds.rego", "needs a person", "needs someone"),
         ("policy/refunds/data.yaml", "limit_minor_units: 100", "limit_minor_units: 101"),
         ("config/acme.yaml", "share: 0.25", "share: 0.26"),
+        ("config/acme.yaml", "sensitive: [/to]", "sensitive: [/from]"),
         ("schemas/input.json", '"batch"', '"batches"'),
         ("capabilities.json", '"allow_net": []', '"allow_net": [ ]'),
     ],

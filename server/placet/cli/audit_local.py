@@ -121,7 +121,7 @@ def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:
         print_json({"ok": report.ok, **counts, "problems": problems})
         return
     result = "ok" if report.ok else f"{len(report.problems)} problems"
-    typer.echo(f"{result}: {report.records} records in {report.chains} chains, {report.checkpoints} checkpoints")
+    typer.echo(f"{result}: records {report.records}, chains {report.chains}, checkpoints {report.checkpoints}")
     if report.problems:
         rows = [(each.kind, each.writer, str(each.sequence), each.detail) for each in report.problems]
         print_table(("problem", "writer", "sequence", "detail"), rows)

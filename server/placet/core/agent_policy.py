@@ -232,10 +232,7 @@ class AgentPolicy(Section):
             "write_tools": sorted(self.write_tools),
             "approvals": {tool: _approval_data(approval) for tool, approval in self.approvals.items()},
             "pii": {"redact": self.pii.redact},
-            "tools": {
-                tool: {} if spec.params_schema is None else {"params_schema": spec.params_schema}
-                for tool, spec in self.tools.items()
-            },
+            "tools": {tool: _tool_data(spec) for tool, spec in self.tools.items()},
             "destinations": {tool: sorted(patterns) for tool, patterns in self.destinations.items()},
             "evidence": {tool: {"min_items": rule.min_items} for tool, rule in self.evidence.items()},
             "environments": {"write": sorted(self.environments.write)} if self.environments else {},
@@ -245,6 +242,12 @@ class AgentPolicy(Section):
             },
             "packs": {pack: dict(values) for pack, values in self.packs.items()},
         }
+
+
+def _tool_data(spec: ToolSpec) -> dict[str, Any]:
+    """With `sensitive`, which no rule needs: what is kept is part of what a revision means."""
+    schema = {} if spec.params_schema is None else {"params_schema": spec.params_schema}
+    return {**schema, "sensitive": sorted(spec.sensitive)}
 
 
 def _approval_data(approval: Approval | None) -> dict[str, Any]:

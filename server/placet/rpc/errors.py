@@ -54,6 +54,13 @@ async def not_found(context: Context, what: str) -> NoReturn:
     raise AssertionError("abort_with_status raises")
 
 
+async def failed(context: Context) -> NoReturn:
+    """End the call with INTERNAL: a fault of Placet's own, whose cause is in the log alone."""
+    text = "internal error; the server's log has the cause"
+    await _abort(context, _status(code_pb2.INTERNAL, text, [_info("INTERNAL")]))
+    raise AssertionError("abort raises")
+
+
 async def _abort(context: Context, status: status_pb2.Status) -> None:
     """End the call; grpc.aio has no abort_with_status, so its two parts are set here."""
     rich = rpc_status.to_status(status)

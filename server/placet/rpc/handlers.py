@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from placet.core.errors import FieldViolation, InvalidRequestError, PlacetError
-from placet.rpc.errors import refuse
+from placet.rpc.errors import failed, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,6 +46,6 @@ def unary(
             raise
         except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
             on_fault(fault)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+            await failed(context)
 
     return grpc.unary_unary_rpc_method_handler(handle, None, lambda reply: reply.SerializeToString())

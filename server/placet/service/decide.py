@@ -164,7 +164,7 @@ class DecisionPoint:
 
 def _answer(commitment: Commitment, result: CommitResult) -> Answer:
     if isinstance(result, KeyReused):
-        return KeyReusedError("the idempotency_key was used before with another request")
+        return KeyReusedError("use a fresh idempotency_key for another request")
     decision = result.decision if isinstance(result, Repeated) else commitment.decision
     if decision is None:
         raise AssertionError("a decision's commitment carries the decision")
