@@ -343,11 +343,11 @@ async def _background(
 ) -> None:
     async def checkpoints() -> None:
         while True:
-            await asyncio.sleep(settings.checkpoint_interval_seconds)
             try:
                 await ledger.checkpoint()
             except Exception as fault:  # noqa: BLE001 - tried again at the next interval; log and metric tell it
                 reporter.fault(fault)
+            await asyncio.sleep(settings.checkpoint_interval_seconds)
 
     try:
         async with asyncio.TaskGroup() as tasks:
