@@ -1,0 +1,360 @@
+"""The managed OPA's supervision: reload and restart meet, fail, and are cancelled; nothing is left over or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from placet.core.errors import PolicyInvalidError, SetupError
+from placet.core.model import Effect, NoVerdict, Verdict
+from placet.core.policy_status import PolicyEventKind
+from placet.opa import managed
+from placet.opa.generation import Engine, Generation
+from placet.opa.managed import ManagedPolicies, Source
+from placet.opa.process import FOLDER, OpaProcess
+from tests.serving import REGO_DIR
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from placet.core.policy_status import PolicyEvent
+    from placet.opa.bundle import Bundle
+
+TIMEOUT_SECONDS = 2.0
+LOOK_SECONDS = 0.2
+WITHIN_SECONDS = 20.0
+
+
+class Clock:
+    """The machine's."""
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Supervised:
+    """Policies with what they tell."""
+
+    def __init__(self, folder: Path, opa: Path) -> None:
+        self.rego_dir = folder / "rego"
+        shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
+        self.log = folder / "opa.log"
+        self.events: list[PolicyEvent] = []
+        self.faults: list[BaseException] = []
+        engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None)
+        source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS)
+        self.policies = ManagedPolicies(source, engine, Clock(), self._note, self.faults.append, "test")
+
+    async def _note(self, event: PolicyEvent) -> None:
+        self.events.append(event)
+
+    @property
+    def kinds(self) -> list[PolicyEventKind]:
+        return [event.kind for event in self.events]
+
+    @property
+    def generation(self) -> Generation:
+        generation = self.policies.current()
+        assert generation is not None
+        return generation
+
+    @property
+    def revision(self) -> str:
+        return self.policies.status().revision
+
+    def change(self, text: str = "") -> None:
+        """Another revision, that decides as before."""
+        pack = self.rego_dir / "policy" / "refunds" / "refunds.rego"
+        pack.write_text(f"{pack.read_text()}\n# {text or time.monotonic_ns()}\n")
+
+    def spoil(self) -> Callable[[], object]:
+        """Break the policy; what mends it."""
+        pack = self.rego_dir / "policy" / "refunds" / "refunds.rego"
+        whole = pack.read_text()
+        pack.write_text(whole + "\nbroken\n")
+        return lambda: pack.write_text(whole)
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+    assert condition(), what
+
+
+def engines() -> set[int]:
+    """The OPAs of this process."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE and "opa" in child.name()}
+
+
+def folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"{FOLDER}{os.getpid()}-*"))
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """After the test there are as many OPAs and folders as before."""
+    children, temporary = set(psutil.Process().children()), folders()
+    yield
+    assert not [child for child in psutil.Process().children() if child not in children and child.is_running()]
+    assert folders() <= temporary
+
+
+@pytest.fixture
+async def supervised(nothing_left: None, tmp_path: Path, opa: Path) -> AsyncIterator[Supervised]:
+    del nothing_left
+    it = Supervised(tmp_path, opa)
+    await it.policies.start()
+    running = asyncio.create_task(it.policies.run())
+    yield it
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await it.policies.close()
+
+
+async def test_it_says_what_happens(supervised: Supervised) -> None:
+    first = supervised.revision
+    assert supervised.kinds == [PolicyEventKind.ACTIVATED]
+    supervised.change()
+    await until(lambda: supervised.revision != first)
+    os.kill(supervised.generation.process.pid, signal.SIGKILL)
+    await until(lambda: PolicyEventKind.READY in supervised.kinds)
+    assert supervised.kinds == [
+        PolicyEventKind.ACTIVATED,
+        PolicyEventKind.ACTIVATED,
+        PolicyEventKind.NOT_READY,
+        PolicyEventKind.ENGINE_RESTARTED,
+        PolicyEventKind.READY,
+    ]
+    assert [event.revision for event in supervised.events] == [first, *[supervised.revision] * 4]
+    assert not supervised.faults
+
+
+async def test_a_policy_that_is_mended_to_what_is_served_is_no_longer_an_error(supervised: Supervised) -> None:
+    revision = supervised.revision
+    mend = supervised.spoil()
+    await until(lambda: supervised.policies.status().last_error)
+    mend()
+    await until(lambda: not supervised.policies.status().last_error)
+    assert supervised.revision == revision
+    assert supervised.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.REFUSED]
+    assert supervised.policies.status().reloads_accepted == 1
+
+
+async def test_it_is_confirmed_as_long_as_it_is_what_the_files_say(supervised: Supervised) -> None:
+    generation = supervised.generation
+    confirmed = generation.confirmed_at
+    await until(lambda: generation.confirmed_at > confirmed)
+    supervised.spoil()
+    await until(lambda: supervised.policies.status().last_error)
+    confirmed = generation.confirmed_at
+    later = time.monotonic() + 5 * LOOK_SECONDS
+    await until(lambda: time.monotonic() > later)
+    assert generation.confirmed_at == confirmed
+
+
+async def test_a_fault_of_our_own_while_loading_changes_nothing(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = supervised.revision
+
+    def fails(*_: object) -> Bundle:
+        raise RuntimeError("cannot happen")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(managed, "build_bundle", fails)
+        supervised.change()
+        await until(lambda: supervised.faults)
+    assert "RuntimeError: cannot happen" in supervised.events[1].detail
+    assert supervised.events[1].revision == revision
+    assert supervised.generation.process.running
+
+
+async def test_where_changes_are_not_reported_they_are_found(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def out_of_watches(*_: object, **__: object) -> AsyncIterator[set[Any]]:
+        raise OSError("OS file watch limit reached")
+        yield set()
+
+    revision = supervised.revision
+    monkeypatch.setattr(managed, "awatch", out_of_watches)
+    supervised.rego_dir.rename(supervised.rego_dir.with_name("away"))  # ends the watch that is under way
+    await until(lambda: supervised.policies.status().last_error)
+    supervised.rego_dir.with_name("away").rename(supervised.rego_dir)
+    supervised.change()
+    await until(lambda: supervised.revision != revision)
+
+
+async def test_the_old_opa_lives_until_its_last_query_is_over(supervised: Supervised) -> None:
+    old = supervised.generation
+    os.kill(old.process.pid, signal.SIGSTOP)
+    asked = asyncio.create_task(old.evaluate([b"{}"]))
+    supervised.change()
+    await until(lambda: supervised.generation is not old)
+    assert old.process.running
+    [verdict] = await asked
+    assert isinstance(verdict, NoVerdict)
+    assert verdict.rule_id == "pdp.engine_timeout"
+    await until(lambda: not old.process.running)
+
+
+async def changed_under_kills(supervised: Supervised) -> None:
+    """Change the policy, and kill the OPA that serves at random points until the change is in force."""
+    before = supervised.revision
+    supervised.change()
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while supervised.revision == before:
+            if supervised.generation.process.running:
+                os.kill(supervised.generation.process.pid, signal.SIGKILL)
+            await asyncio.sleep(random.uniform(0, LOOK_SECONDS))
+
+
+async def test_it_dies_while_the_policy_changes(supervised: Supervised) -> None:
+    for _ in range(3):
+        await changed_under_kills(supervised)
+        await until(lambda: supervised.policies.status().ready and len(engines()) == 1)
+    assert await supervised.generation.canary_fault() == ""
+    assert not supervised.faults
+
+
+async def test_what_keeps_it_from_coming_back_is_told_until_it_is_mended(
+    tmp_path: Path, opa: Path, nothing_left: None
+) -> None:
+    del nothing_left
+    program = tmp_path / "opa"
+    program.symlink_to(opa)
+    it = Supervised(tmp_path, program)
+    await it.policies.start()
+    running = asyncio.create_task(it.policies.run())
+    program.unlink()
+    os.kill(it.generation.process.pid, signal.SIGKILL)
+    await until(lambda: it.policies.status().engine_restarts > 1)
+    assert not it.policies.status().ready
+    assert "FileNotFoundError" in it.events[-1].detail
+    program.symlink_to(opa)
+    await until(lambda: it.policies.status().ready)
+    running.cancel()
+    await asyncio.wait({running})
+    await it.policies.close()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_cancelled_while_it_starts(tmp_path: Path, opa: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_: Generation) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(Generation, "await_canary", never)
+    it = Supervised(tmp_path, opa)
+    before = len(folders())
+    starting = asyncio.create_task(it.policies.start())
+    await until(lambda: len(folders()) > before)
+    starting.cancel()
+    await asyncio.wait({starting})
+    assert starting.cancelled()
+    await it.policies.close()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_cancelled_while_another_revision_starts(
+    tmp_path: Path, opa: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = Supervised(tmp_path, opa)
+    await it.policies.start()
+    reached = asyncio.Event()
+
+    async def never(_: Generation) -> str:
+        reached.set()
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(Generation, "await_canary", never)
+    running = asyncio.create_task(it.policies.run())
+    it.change()
+    await asyncio.wait_for(reached.wait(), WITHIN_SECONDS)
+    running.cancel()
+    await asyncio.wait({running})
+    await it.policies.close()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_cancelled_between_two_revisions(tmp_path: Path, opa: Path) -> None:
+    it = Supervised(tmp_path, opa)
+    await it.policies.start()
+    old = it.generation
+    os.kill(old.process.pid, signal.SIGSTOP)
+    asked = asyncio.create_task(old.evaluate([b"{}"]))
+    running = asyncio.create_task(it.policies.run())
+    it.change()
+    await until(lambda: it.generation is not old)
+    running.cancel()
+    await asyncio.wait({running})
+    await asked
+    await it.policies.close()
+    assert not old.process.running
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_first_policy_that_cannot_be_served(tmp_path: Path, opa: Path) -> None:
+    it = Supervised(tmp_path, opa)
+    it.spoil()
+    with pytest.raises(PolicyInvalidError):
+        await it.policies.start()
+    await it.policies.close()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_no_place_for_its_log(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
+    with pytest.raises(SetupError, match="cannot start OPA"):
+        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "no-folder" / "opa.log")
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_no_place_for_its_socket(
+    tmp_path: Path, opa: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-folder"))
+    with pytest.raises(SetupError, match="cannot make a folder"):
+        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_no_descriptor_to_watch_it_by(
+    tmp_path: Path, opa: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_descriptors(_: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", out_of_descriptors)
+    with pytest.raises(SetupError, match="Too many open files"):
+        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+
+
+async def test_a_bundle_that_was_changed_is_written_again(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
+    whole = tiny_bundle.path.read_bytes()
+    engine = Engine(opa, tmp_path / "opa.log", TIMEOUT_SECONDS, lambda _rule_id, _cause: None)
+    generation = await Generation.start(tiny_bundle, engine, 0.0)
+    tiny_bundle.path.write_bytes(b"another policy")
+    assert await generation.restart() == ""
+    assert tiny_bundle.path.read_bytes() == whole
+    [verdict] = await generation.evaluate([b"{}"])
+    assert isinstance(verdict, Verdict)
+    assert verdict.effect is Effect.DENY
+    await generation.stop()
