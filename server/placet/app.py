@@ -189,8 +189,10 @@ async def serve(
             starting = None
             if when_ready is None or await when_ready(server):
                 stopped = asyncio.create_task(stop.wait())
-                await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
-                stopped.cancel()
+                try:
+                    await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    stopped.cancel()
                 return EXIT_DISORDERLY if server.background.done() else 0
     except asyncio.CancelledError:
         if not stop.is_set():
