@@ -54,7 +54,7 @@ async def test_it_answers_and_leaves_nothing_behind(opa: Path, tiny_bundle: Bund
     [verdict] = await generation.evaluate([b"{}"])
     assert isinstance(verdict, Verdict)
     child = psutil.Process(generation.process.pid)
-    assert child.environ() == {"GOMAXPROCS": "2", "GOMEMLIMIT": "512MiB"}
+    assert child.environ() == {"GOMAXPROCS": "2", "GOMEMLIMIT": "512MiB", "GOGC": "400"}
     assert os.getpgid(child.pid) == child.pid
     await generation.stop()
     assert not child.is_running()

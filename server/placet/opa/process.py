@@ -20,6 +20,8 @@ GOMAXPROCS: Final = 2
 """Threads of OPA: a batch is evaluated on one, its garbage collector takes another."""
 GOMEMLIMIT: Final = "512MiB"
 """Soft limit of OPA's heap: policy data is small, and a leak must not take the host."""
+GOGC_PERCENT: Final = 400
+"""How far the heap grows between collections: 210 us of CPU a decision and 67 MiB, against 280 us and 48 MiB at 100."""
 STOP_SECONDS_MAX: Final = 2.0
 FOLDER: Final = "placet-opa-"
 """Prefix of the folders that hold sockets, before the server's process id."""
@@ -31,7 +33,7 @@ _LAUNCH: Final = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0 or os.getppid() != int(sys.argv[1]):
     sys.exit("placet: the parent is gone or prctl(PR_SET_PDEATHSIG) failed")
-os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAXPROCS", "GOMEMLIMIT")})
+os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAXPROCS", "GOMEMLIMIT", "GOGC")})
 """
 
 
@@ -139,7 +141,7 @@ def _spawn(command: list[str], log: IO[bytes]) -> tuple[subprocess.Popen[bytes],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT},
+        env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT, "GOGC": str(GOGC_PERCENT)},
         process_group=0,
     )
     try:
