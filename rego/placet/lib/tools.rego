@@ -24,8 +24,11 @@ dry_run_waives_approval if {
 
 # METADATA
 # description: |
-#   Whether the agent_policy wants a person for this tool: true, false, or neither when it does not say. So compare it
-#   with true or false; `not person_needed` would take "does not say" for "no".
+#   Whether the agent_policy wants a person for this tool. Null, or what it wrongly says, when it says neither true nor
+#   false. So compare it with true or false; `not person_needed` would take "does not say" for "no".
+# scope: document
+default person_needed := null
+
 person_needed := false if dry_run_waives_approval
 
 else := object.get(approval, "required", null) if {

@@ -31,7 +31,8 @@ allow contains finding(rego.metadata.rule(), {}) if {
 # custom:
 #   rule_id: allowlist.unlisted_tool
 deny contains finding(rego.metadata.rule(), {}) if {
-	not lib.listed
+	not lib.reads
+	not lib.writes
 	not _canary
 }
 

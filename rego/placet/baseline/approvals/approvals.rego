@@ -28,11 +28,8 @@ require_approval contains finding(rego.metadata.rule(), {"quorum": 1, "approver_
 # custom:
 #   rule_id: approvals.undetermined
 deny contains finding(rego.metadata.rule(), {}) if {
-	not _determined
+	not lib.person_needed in [true, false]
 	lib.listed
 }
-
-# A rule of its own: `not is_boolean(x)` is undefined where x is, and so would not deny.
-_determined if is_boolean(lib.person_needed)
 
 _approval := data.tenants[input.identity.tenant].approvals[input.action.tool]
