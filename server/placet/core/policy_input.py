@@ -70,9 +70,9 @@ def identity_document(identity: Identity) -> dict[str, Any]:
     }
 
 
-def policy_input(said: bytes, tool_class: ToolClass, now_us: int) -> bytes:
-    """What policy sees: the caller's `document` with `facts` and `now` beside its keys."""
-    facts = b'{"facts":{"tool":{"class":"%b"}},"now":"%b",' % (tool_class.encode(), rfc3339(now_us).encode())
+def policy_input(said: bytes, tool_class: ToolClass, now: str) -> bytes:
+    """What policy sees: the caller's `document` with `facts` and `now` (see `rfc3339`) beside its keys."""
+    facts = b'{"facts":{"tool":{"class":"%b"}},"now":"%b",' % (tool_class.encode(), now.encode())
     return facts + said[1:]
 
 

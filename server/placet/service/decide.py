@@ -22,13 +22,13 @@ from placet.core.combine import Outcome, combine, denied_by_pdp
 from placet.core.controls import control
 from placet.core.errors import KeyReusedError
 from placet.core.model import Decision, NoVerdict, ToolClass
-from placet.core.policy_input import policy_input
+from placet.core.policy_input import policy_input, rfc3339
 from placet.core.record_codec import decision_commitment
 from placet.core.records import KeyReused, Repeated
 from placet.service.redaction import redacted_decision, redacted_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.model import Caller, Proposal, Verdict
@@ -53,26 +53,25 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """A request with what Placet knows about it: its tenant's file, and what policy sees."""
+
+    request: Request
+    agent_policy: AgentPolicy | None
+    seen: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """What Placet knows when it decides a batch. `now_us` is what policy is told the time is.
+    """What Placet knows when it decides a batch.
 
     `revision` is the policy's as the batch begins: what an external engine serves may change under way.
     """
 
-    now_us: int
     policy: LoadedPolicy | None
     revision: str
     stale: bool
-
-    def agent_policy(self, request: Request) -> AgentPolicy | None:
-        """The agent_policy of the request's tenant."""
-        return self.policy.agent_policies.get(request.proposal.identity.tenant) if self.policy else None
-
-    def policy_input(self, request: Request) -> bytes:
-        """What policy sees of the request."""
-        agent_policy = self.agent_policy(request)
-        tool_class = agent_policy.tool_class(request.proposal.action.tool) if agent_policy else ToolClass.UNKNOWN
-        return policy_input(request.proposal.document, tool_class, self.now_us)
+    cases: Sequence[Case]
 
     def told(self, verdict: Verdict | NoVerdict) -> _Told:
         """The outcome, at the revision that the engine named."""
@@ -93,49 +92,43 @@ class DecisionPoint:
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
-        facts = self._gather()  # 2
-        outcomes = await self._outcomes(requests, facts)  # 3, 4
-        commitments = [self._commitment(each, *told, facts) for each, told in zip(requests, outcomes, strict=True)]  # 4
+        facts = self._gather(requests)  # 2
+        outcomes = await self._outcomes(facts)  # 3, 4
+        commitments = [self._commitment(case, *told) for case, told in zip(facts.cases, outcomes, strict=True)]  # 4
         results = await self.ledger.commit(commitments)  # 5
         return [_answer(*pair) for pair in zip(commitments, results, strict=True)]  # 6
 
-    def _gather(self) -> Facts:
+    def _gather(self, requests: Sequence[Request]) -> Facts:
         policy = self.policies.current()
         stale = (
             policy is not None
             and self.max_policy_age_seconds != NO_MAX_AGE
             and self.clock.monotonic() - policy.confirmed_at > self.max_policy_age_seconds
         )
-        return Facts(self.clock.wall_us(), policy, policy.revision if policy else "", stale)
+        agent_policies = policy.agent_policies if policy else {}
+        now = rfc3339(self.clock.wall_us())
+        cases = [_case(request, agent_policies, now) for request in requests]
+        return Facts(policy, policy.revision if policy else "", stale, cases)
 
-    async def _outcomes(self, requests: Sequence[Request], facts: Facts) -> Sequence[_Told]:
+    async def _outcomes(self, facts: Facts) -> Sequence[_Told]:
         """Steps 3 and 4; a fault of Placet's own denies the whole batch."""
         try:
             if facts.policy is None:
-                return [(denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE), "")] * len(requests)
+                return [(denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE), "")] * len(facts.cases)
             if facts.stale:
-                return [(denied_by_pdp(rule_ids.POLICY_STALE), facts.revision)] * len(requests)
-            controlled = [control(request.proposal, facts.agent_policy(request)) for request in requests]
-            asked = [request for request, outcome in zip(requests, controlled, strict=True) if outcome is None]
-            verdicts = iter(await self._evaluate(asked, facts, facts.policy))
+                return [(denied_by_pdp(rule_ids.POLICY_STALE), facts.revision)] * len(facts.cases)
+            controlled = [control(case.request.proposal, case.agent_policy) for case in facts.cases]
+            asked = [case.seen for case, outcome in zip(facts.cases, controlled, strict=True) if outcome is None]
+            verdicts = iter(await _evaluate(asked, facts.policy))
             return [
                 facts.told(next(verdicts)) if outcome is None else (outcome, facts.revision) for outcome in controlled
             ]
         except Exception as fault:  # noqa: BLE001 - every path that cannot decide ends in a recorded deny
             self.on_fault(fault)
-            return [(denied_by_pdp(rule_ids.INTERNAL_ERROR), facts.revision)] * len(requests)
+            return [(denied_by_pdp(rule_ids.INTERNAL_ERROR), facts.revision)] * len(facts.cases)
 
-    async def _evaluate(
-        self, requests: Sequence[Request], facts: Facts, policy: LoadedPolicy
-    ) -> Sequence[Verdict | NoVerdict]:
-        if not requests:
-            return ()
-        verdicts = await policy.evaluate([facts.policy_input(request) for request in requests])
-        if len(verdicts) != len(requests):  # whose verdict is whose?
-            raise AssertionError("an engine gives one verdict for each input")
-        return verdicts
-
-    def _commitment(self, request: Request, outcome: Outcome, revision: str, facts: Facts) -> Commitment:
+    def _commitment(self, case: Case, outcome: Outcome, revision: str) -> Commitment:
+        request, proposal = case.request, case.request.proposal
         decided_at_us = self.clock.wall_us()
         decision = Decision(
             decision_id=self.ids.decision_id(decided_at_us),
@@ -144,22 +137,31 @@ class DecisionPoint:
             reason=outcome.reason,
             findings=outcome.findings,
             policy_revision=revision,
-            action_digest=request.proposal.action_digest,
+            action_digest=proposal.action_digest,
             received_at_us=request.received_at_us,
             decided_at_us=decided_at_us,
             approval=outcome.approval,
         )
-        agent_policy = facts.agent_policy(request)
-        stored = redacted_input(facts.policy_input(request), request.proposal, agent_policy)
-        commitment = decision_commitment(
-            redacted_decision(decision, request.proposal, agent_policy),
-            request.proposal,
-            request.caller,
-            stored.document,
-            stored.replayable,
-            stored.why_not,
-        )
-        return replace(commitment, decision=decision)
+        kept = redacted_input(case.seen, proposal, case.agent_policy)
+        told = redacted_decision(decision, proposal, case.agent_policy)
+        commitment = decision_commitment(told, proposal, request.caller, kept.document, kept.replayable, kept.why_not)
+        return commitment if told is decision else replace(commitment, decision=decision)
+
+
+def _case(request: Request, agent_policies: Mapping[str, AgentPolicy], now: str) -> Case:
+    action, identity = request.proposal.action, request.proposal.identity
+    agent_policy = agent_policies.get(identity.tenant)
+    tool_class = agent_policy.tool_class(action.tool) if agent_policy else ToolClass.UNKNOWN
+    return Case(request, agent_policy, policy_input(request.proposal.document, tool_class, now))
+
+
+async def _evaluate(inputs: Sequence[bytes], policy: LoadedPolicy) -> Sequence[Verdict | NoVerdict]:
+    if not inputs:
+        return ()
+    verdicts = await policy.evaluate(inputs)
+    if len(verdicts) != len(inputs):  # whose verdict is whose?
+        raise AssertionError("an engine gives one verdict for each input")
+    return verdicts
 
 
 def _answer(commitment: Commitment, result: CommitResult) -> Answer:
