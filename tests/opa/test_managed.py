@@ -312,6 +312,21 @@ async def test_cancelled_between_two_revisions(tmp_path: Path, opa: Path) -> Non
 
 
 @pytest.mark.usefixtures("nothing_left")
+async def test_cancelled_while_the_old_opa_ends(tmp_path: Path, opa: Path) -> None:
+    it = Supervised(tmp_path, opa)
+    await it.policies.start()
+    old = it.generation
+    os.kill(old.process.pid, signal.SIGSTOP)  # so that it does not end when it is told to
+    running = asyncio.create_task(it.policies.run())
+    it.change()
+    await until(lambda: it.generation is not old)
+    running.cancel()
+    await asyncio.wait({running})
+    await asyncio.wait_for(old.process.wait(), 1)
+    await it.policies.close()
+
+
+@pytest.mark.usefixtures("nothing_left")
 async def test_a_first_policy_that_cannot_be_served(tmp_path: Path, opa: Path) -> None:
     it = Supervised(tmp_path, opa)
     it.spoil()

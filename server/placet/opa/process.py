@@ -64,9 +64,7 @@ class OpaProcess:
                 child, pidfd = _spawn([str(opa), *arguments], output)
         except OSError as error:
             folder.rmdir()
-            raise SetupError(
-                f"cannot start OPA: {error}; is {log} writable? run `make setup`"
-            ) from error
+            raise SetupError(f"cannot start OPA: {error}; is {log} writable? run `make setup`") from error
         return cls(child, pidfd, folder, log)
 
     @property
@@ -98,15 +96,22 @@ class OpaProcess:
         await self._end_by(signal.SIGKILL)
 
     async def _end_by(self, *signals: signal.Signals) -> None:
-        for number in signals:
-            if self.running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._child.pid, number)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), STOP_SECONDS_MAX)
-        (self._folder / "opa.sock").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
+        try:
+            for number in signals:
+                if self.running:
+                    self._send(number)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._ended.wait(), STOP_SECONDS_MAX)
+        finally:
+            if self.running:  # cancelled: whoever waited has no time left
+                self._send(signal.SIGKILL)
+            (self._folder / "opa.sock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
+
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child.pid, number)
 
     def _last_words(self) -> str:
         try:
