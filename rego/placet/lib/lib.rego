@@ -13,7 +13,11 @@ finding(rule, details) := {"rule_id": rule.custom.rule_id, "reason": rule.title,
 said(path) := object.get(input, path, null)
 
 # METADATA
-# description: A pack's settings. Its own defaults, with what the tenant's agent_policy says under `packs` laid over.
+# description: |
+#   A pack's settings. Its own defaults, with what the tenant's agent_policy says under `packs` laid over. Empty, never
+#   undefined, where there are none.
 pack_config(pack) := object.union(data.policy[pack].defaults, overrides) if {
 	overrides := data.tenants[input.identity.tenant].packs[pack]
-} else := data.policy[pack].defaults
+} else := defaults if {
+	defaults := data.policy[pack].defaults
+} else := {}

@@ -38,6 +38,7 @@ test_pack_config_lays_the_tenants_settings_over if {
 	config == {"limits": {"USD": 50, "EUR": 90, "GBP": 10}, "role": "support"}
 }
 
-test_pack_config_of_a_pack_without_defaults_is_undefined if {
-	not lib.pack_config("p") with input as t.asked with data.policy as {"p": {}} with data.tenants as {}
+test_pack_config_of_a_pack_without_defaults_is_empty[note] if {
+	some note, tenants in {"no tenants": {}, "a tenant that sets some": {"acme": {"packs": {"p": {"role": "boss"}}}}}
+	lib.pack_config("p") == {} with input as t.asked with data.policy as {"p": {}} with data.tenants as tenants
 }

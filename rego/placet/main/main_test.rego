@@ -46,11 +46,25 @@ test_precedence[note] if {
 	decision.rule_id == case.rule_id
 }
 
-test_both_roots_are_collected if {
-	decision := main.decision with data.placet.baseline as {"a": {"allow": {_finding("a.one")}}}
-		with data.policy as {"b": {"deny": {_finding("b.one")}}}
-	decision.effect == "deny"
-	decision.findings == [_said("deny", "b.one"), _said("allow", "a.one")]
+test_every_set_of_both_roots_is_collected if {
+	decision := main.decision with data.placet.baseline as {"a": {
+		"deny": {_finding("a.one")},
+		"require_approval": {_finding("a.two")},
+		"allow": {_finding("a.three")},
+	}}
+		with data.policy as {"b": {
+			"deny": {_finding("b.one")},
+			"require_approval": {_finding("b.two")},
+			"allow": {_finding("b.three")},
+		}}
+	decision.findings == [
+		_said("deny", "a.one"),
+		_said("deny", "b.one"),
+		_said("require_approval", "a.two"),
+		_said("require_approval", "b.two"),
+		_said("allow", "a.three"),
+		_said("allow", "b.three"),
+	]
 }
 
 test_every_finding_is_told_with_its_effect if {

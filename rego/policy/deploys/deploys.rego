@@ -11,7 +11,7 @@ import data.placet.lib.finding
 # title: A pull request to a protected branch needs a code owner
 # custom:
 #   rule_id: deploys.protected_branch
-require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.code_owner_roles, "quorum": 1}) if {
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _code_owner_roles, "quorum": 1}) if {
 	input.action.tool == "github.open_pull_request"
 	not _open_branch
 	not lib.dry_run_waives_approval
@@ -21,7 +21,7 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _conf
 # title: A release to production needs a person
 # custom:
 #   rule_id: deploys.production
-require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.release_roles, "quorum": 1}) if {
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _release_roles, "quorum": 1}) if {
 	input.action.tool == "deploy.release"
 	not _rehearsal
 	not lib.dry_run_waives_approval
@@ -40,6 +40,11 @@ deny contains finding(rego.metadata.rule(), {"freeze": name, "now": lib.said(["n
 }
 
 _config := lib.pack_config("deploys")
+
+# Null where it is not set: a plain reference to a missing setting would make the finding that names it vanish.
+_code_owner_roles := object.get(_config, "code_owner_roles", null)
+
+_release_roles := object.get(_config, "release_roles", null)
 
 # What is not known to be harmless is production, and a branch that is not known to be open is protected: also when the
 # input does not name it.

@@ -128,6 +128,16 @@ test_a_dry_run_may_need_nobody[note] if {
 	count(deploys.require_approval) == 1 with input as trying with data.tenants as {}
 }
 
+test_missing_settings_allow_nothing[note] if {
+	some note, case in {
+		"a pull request": {"input": _pull_request("feature/x"), "found": {"deploys.protected_branch"}},
+		"a release": {"input": _rehearsal, "found": {"deploys.production"}},
+	}
+	t.ids(deploys.require_approval) == case.found with input as case.input
+		with data.tenants as {}
+		with deploys.defaults as {}
+}
+
 test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 	some note, document in t.spoilt(_release, "/identity/tenant", "string")
 	_all(document, _tenants) == {"deploys.production"}

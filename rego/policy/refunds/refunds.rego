@@ -12,7 +12,7 @@ import data.placet.lib.finding
 # title: The user may not refund, the role is missing (insufficient privilege)
 # custom:
 #   rule_id: refunds.insufficient_privilege
-deny contains finding(rego.metadata.rule(), {"role": _config.role}) if {
+deny contains finding(rego.metadata.rule(), {"role": _role}) if {
 	input.action.tool == "stripe.refund"
 	not _privileged
 }
@@ -39,7 +39,7 @@ deny contains finding(rego.metadata.rule(), {"amount": lib.said(["action", "amou
 # title: A refund above the automatic limit needs a person
 # custom:
 #   rule_id: refunds.over_limit
-require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.approver_roles, "quorum": 1}) if {
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _approver_roles, "quorum": 1}) if {
 	input.action.tool == "stripe.refund"
 	_minor_units > _limits.approval_over_minor_units
 	not lib.dry_run_waives_approval
@@ -49,7 +49,7 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _conf
 # title: A refund of this size needs two persons
 # custom:
 #   rule_id: refunds.over_two_person_limit
-require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.approver_roles, "quorum": 2}) if {
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _approver_roles, "quorum": 2}) if {
 	input.action.tool == "stripe.refund"
 	_minor_units > _limits.two_approvals_over_minor_units
 	not lib.dry_run_waives_approval
@@ -66,6 +66,11 @@ allow contains finding(rego.metadata.rule(), {}) if {
 }
 
 _config := lib.pack_config("refunds")
+
+# Null where it is not set: a plain reference to a missing setting would make the findings that name it vanish.
+_role := object.get(_config, "role", null)
+
+_approver_roles := object.get(_config, "approver_roles", null)
 
 _privileged if {
 	is_array(input.identity.roles)

@@ -132,6 +132,20 @@ test_limits_that_are_no_numbers_are_none[note] if {
 	refunds.allow == set() with input as _refund("EUR", 4500) with data.tenants as tenants
 }
 
+test_missing_settings_allow_nothing if {
+	without_role := object.remove(refunds.defaults, ["role"])
+	t.ids(refunds.deny) == {"refunds.insufficient_privilege"} with input as _small
+		with data.tenants as {}
+		with refunds.defaults as without_role
+	without_approvers := object.remove(refunds.defaults, ["approver_roles"])
+	t.ids(refunds.require_approval) == {"refunds.over_limit"} with input as _refund("USD", 10001)
+		with data.tenants as {}
+		with refunds.defaults as without_approvers
+	t.ids(refunds.deny) == {"refunds.insufficient_privilege", "refunds.unknown_currency"} with input as _small
+		with data.tenants as {}
+		with refunds.defaults as {}
+}
+
 test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 	some note, document in t.spoilt(_refund("USD", 10001), "/identity/tenant", "string")
 	_all(document) == {"refunds.over_limit"}
@@ -139,6 +153,10 @@ test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 
 # A tool that cannot be read is in no list, which the pack allowlist denies.
 test_other_tools_are_no_refunds[note] if {
-	some note, document in t.spoilt(_small, "/action/tool", "")
-	_all(document) == set()
+	some what, document in {"small": _small, "large": _refund("USD", 100001), "wrong": _refund("XAU", 0)}
+	some roles in [[], ["support_refunds"]]
+	changed := json.patch(document, [{"op": "replace", "path": "/identity/roles", "value": roles}])
+	some how, other in t.spoilt(changed, "/action/tool", "")
+	note := sprintf("%s, %v, %s", [what, roles, how])
+	_all(other) == set()
 }

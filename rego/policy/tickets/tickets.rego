@@ -20,7 +20,7 @@ deny contains finding(rego.metadata.rule(), {"project": lib.said(["action", "par
 # title: A ticket that may wake people needs a person
 # custom:
 #   rule_id: tickets.urgent
-require_approval contains finding(rego.metadata.rule(), {"approver_roles": _config.approver_roles, "quorum": 1}) if {
+require_approval contains finding(rego.metadata.rule(), {"approver_roles": _approver_roles, "quorum": 1}) if {
 	input.action.tool in {"jira.create_issue", "jira.create_ticket"}
 	not _calm
 	not lib.dry_run_waives_approval
@@ -40,6 +40,9 @@ allow contains finding(rego.metadata.rule(), {}) if {
 }
 
 _config := lib.pack_config("tickets")
+
+# Null where it is not set: a plain reference to a missing setting would make the finding that names it vanish.
+_approver_roles := object.get(_config, "approver_roles", null)
 
 # No list is no restriction.
 _project_allowed if _config.projects == []

@@ -82,6 +82,16 @@ test_a_dry_run_may_need_nobody if {
 	count(tickets.require_approval) == 1 with input as document with data.tenants as {}
 }
 
+test_missing_settings_allow_nothing if {
+	t.ids(tickets.deny) == {"tickets.project_not_allowed"} with input as _ticket
+		with data.tenants as {}
+		with tickets.defaults as {}
+	t.ids(tickets.require_approval) == {"tickets.urgent"} with input as _ticket
+		with data.tenants as {}
+		with tickets.defaults as {}
+	tickets.allow == set() with input as _ticket with data.tenants as {} with tickets.defaults as {}
+}
+
 test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 	some note, document in t.spoilt(_ticket, "/identity/tenant", "string")
 	_all(document) == {"JIRA_WRITE_ALLOWED_TICKETOPS"}
@@ -89,6 +99,9 @@ test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 
 # A tool that cannot be read is in no list, which the pack allowlist denies.
 test_other_tools_write_no_tickets[note] if {
-	some note, document in t.spoilt(_ticket, "/action/tool", "")
-	_all(document) == set()
+	some what, params in {"no params": {}, "good params": _ticket.action.params}
+	document := json.patch(_ticket, [{"op": "replace", "path": "/action/params", "value": params}])
+	some how, other in t.spoilt(document, "/action/tool", "")
+	note := sprintf("%s, %s", [what, how])
+	_all(other) == set()
 }

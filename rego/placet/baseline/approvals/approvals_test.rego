@@ -21,6 +21,7 @@ test_a_tool_that_needs_a_person if {
 	found := approvals.require_approval with input as _merging with data.tenants as _tenants
 	t.ids(found) == {"approvals.required"}
 	{finding.details | some finding in found} == {{"quorum": 2, "approver_roles": ["support_lead"]}}
+	approvals.deny == set() with input as _merging with data.tenants as _tenants
 }
 
 test_a_write_in_read_only_mode if {
