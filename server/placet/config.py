@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     opa_path: str = Field(
         default="",
-        description="The opa program of a managed OPA. Empty: .tools/bin/opa, else the one on PATH. Not with opa_address.",
+        description="The opa program of a managed OPA. Empty: .tools/bin/opa, else on PATH. Not with opa_address.",
         examples=["/usr/local/bin/opa"],
     )
     opa_expected_revision: str = Field(

@@ -43,7 +43,8 @@ def test_under_load(server: Server, number: signal.Signals) -> None:
         seconds = time.monotonic() - began
         eventually(lambda: health == [SERVING, NOT_SERVING], 5)
     assert seconds < 5, "a watcher of health held up the stop"
-    assert set(asked.codes) <= {grpc.StatusCode.UNAVAILABLE}
+    # A call that gRPC had taken from the socket, but not yet given to a handler, ends as CANCELLED: a deny, too.
+    assert set(asked.codes) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     assert not asked.wrong
     assert not opa.is_running()
     assert not (server.data_dir / "serve.json").exists()

@@ -1,4 +1,4 @@
-"""The one place that picks real things and puts them together."""
+"""The parts of a server, picked and put together; taken apart in the reverse order."""
 
 from __future__ import annotations
 
@@ -6,27 +6,18 @@ import asyncio
 import contextlib
 import math
 import os
-import secrets
-import signal
-import threading
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
-import uvloop
 
 from placet import __version__
+from placet.app.reporter import Reporter
+from placet.app.system import RandomIds, SystemClock
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.model import Decision
-from placet.core.policy_status import PolicyEvent, PolicyEventKind
-from placet.core.record_codec import (
-    policy_activated_commitment,
-    policy_refused_commitment,
-    server_started_commitment,
-    server_stopped_commitment,
-)
+from placet.core.record_codec import server_started_commitment, server_stopped_commitment
 from placet.opa.binary import find_opa
 from placet.opa.client import OpaClient
 from placet.opa.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
@@ -46,95 +37,17 @@ from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
-
-    from structlog.stdlib import BoundLogger
 
     from placet.config import Settings
     from placet.core.ports import Clock, Ledger
     from placet.core.records import Commitment, CommitResult
 
-LOOKS_PER_AGE = 3
+LOOKS_PER_AGE: Final = 3
 """A policy is confirmed as current at least so many times within max_policy_age_seconds."""
-EXIT_DISORDERLY = 1
-"""The process ended without the last record, or because Placet itself failed."""
-RPC_GRACE_SECONDS = SHUTDOWN_SECONDS_MAX - 4
+RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
 """What calls under way get at a stop; the rest of the time is for the last commit, the checkpoint and OPA's end."""
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def wall_us(self) -> int:
-        """Microseconds since the Unix epoch."""
-        return time.time_ns() // 1_000
-
-    def monotonic(self) -> float:
-        """Seconds that never go backwards."""
-        return time.monotonic()
-
-
-class RandomIds:
-    """Ids that sort by time: 12 hex digits of milliseconds, 20 of randomness."""
-
-    def decision_id(self, now_us: int) -> str:
-        """``dec_`` and 32 hex digits."""
-        return f"dec_{now_us // 1_000:012x}{secrets.token_hex(10)}"
-
-
-class Reporter:
-    """Tells log, metrics, health and the trail what happens."""
-
-    def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock) -> None:
-        self.log = log
-        self.metrics = metrics
-        self._clock = clock
-        self.rpc: RpcServer | None = None
-        self.ledger: Ledger | None = None
-
-    def fault(self, fault: BaseException) -> None:
-        """Placet itself failed."""
-        self.metrics.faults.inc()
-        self.log.error("fault", exc_info=fault)
-
-    def engine_failure(self, rule_id: str, cause: str) -> None:
-        """OPA did not answer rightly."""
-        self.metrics.engine_failures.labels(rule_id).inc()
-        self.log.warning("engine failure", rule_id=rule_id, cause=cause)
-
-    async def policy_event(self, event: PolicyEvent) -> None:
-        """Something happened to the policy."""
-        serious = event.kind in {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
-        write = self.log.warning if serious else self.log.info
-        write(f"policy {event.kind}", revision=event.revision, detail=event.detail)
-        now_us = self._clock.wall_us()
-        match event.kind:
-            case PolicyEventKind.ACTIVATED:
-                self.metrics.reloads.labels("accepted").inc()
-                await self._record(
-                    policy_activated_commitment(event.revision, event.engine_version, event.tenants, now_us)
-                )
-                await self._serving(serving=True)
-            case PolicyEventKind.REFUSED:
-                self.metrics.reloads.labels("refused").inc()
-                await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
-            case PolicyEventKind.ENGINE_RESTARTED:
-                self.metrics.engine_restarts.inc()
-            case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
-                await self._serving(serving=event.kind is PolicyEventKind.READY)
-
-    async def _serving(self, *, serving: bool) -> None:
-        self.metrics.ready.set(int(serving))
-        if self.rpc is not None:
-            await self.rpc.set_serving(serving=serving)
-
-    async def _record(self, commitment: Commitment) -> None:
-        if self.ledger is not None:
-            try:
-                await self.ledger.commit([commitment])
-            except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
-                self.fault(fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,58 +59,6 @@ class Running:
     ledger: SqliteLedger
     metrics: Metrics
     background: asyncio.Task[None]
-
-
-def run(settings: Settings) -> int:
-    """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start.
-
-    However the stop goes, the process ends SHUTDOWN_SECONDS_MAX after the first signal: what was answered is durable.
-    """
-    watchdog = threading.Timer(SHUTDOWN_SECONDS_MAX, os._exit, [EXIT_DISORDERLY])
-    watchdog.daemon = True
-    try:
-        return uvloop.run(serve(settings, when_stopping=watchdog.start))
-    finally:
-        watchdog.cancel()
-
-
-async def serve(
-    settings: Settings,
-    when_ready: Callable[[Running], Awaitable[bool]] | None = None,
-    when_stopping: Callable[[], None] = lambda: None,
-) -> int:
-    """Serve until a signal, or no longer than `when_ready` when that says False; the exit code.
-
-    `when_stopping` is called at the first signal. The second one ends the process at once.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    starting = asyncio.current_task()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(EXIT_DISORDERLY)
-        stop.set()
-        when_stopping()
-        if starting is not None:
-            starting.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        async with running(settings) as server:
-            starting = None
-            if when_ready is None or await when_ready(server):
-                stopped = asyncio.create_task(stop.wait())
-                try:
-                    await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    stopped.cancel()
-                return EXIT_DISORDERLY if server.background.done() else 0
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-    return 0
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,7 @@
+"""The one place that picks real things and puts them together."""
+
+from placet.app.assembly import Running, running
+from placet.app.lifetime import run, serve
+from placet.app.system import RandomIds, SystemClock
+
+__all__ = ["RandomIds", "Running", "SystemClock", "run", "running", "serve"]

@@ -1,0 +1,70 @@
+"""What happens, told to log, metrics, health and trail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.core.policy_status import PolicyEvent, PolicyEventKind
+from placet.core.record_codec import policy_activated_commitment, policy_refused_commitment
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+    from placet.core.ports import Clock, Ledger
+    from placet.core.records import Commitment
+    from placet.rpc.server import RpcServer
+    from placet.telemetry.metrics import Metrics
+
+
+class Reporter:
+    """Tells log, metrics, health and the trail what happens."""
+
+    def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock) -> None:
+        self.log = log
+        self.metrics = metrics
+        self._clock = clock
+        self.rpc: RpcServer | None = None
+        self.ledger: Ledger | None = None
+
+    def fault(self, fault: BaseException) -> None:
+        """Placet itself failed."""
+        self.metrics.faults.inc()
+        self.log.error("fault", exc_info=fault)
+
+    def engine_failure(self, rule_id: str, cause: str) -> None:
+        """OPA did not answer rightly."""
+        self.metrics.engine_failures.labels(rule_id).inc()
+        self.log.warning("engine failure", rule_id=rule_id, cause=cause)
+
+    async def policy_event(self, event: PolicyEvent) -> None:
+        """Something happened to the policy."""
+        serious = event.kind in {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
+        write = self.log.warning if serious else self.log.info
+        write(f"policy {event.kind}", revision=event.revision, detail=event.detail)
+        now_us = self._clock.wall_us()
+        match event.kind:
+            case PolicyEventKind.ACTIVATED:
+                self.metrics.reloads.labels("accepted").inc()
+                await self._record(
+                    policy_activated_commitment(event.revision, event.engine_version, event.tenants, now_us)
+                )
+                await self._serving(serving=True)
+            case PolicyEventKind.REFUSED:
+                self.metrics.reloads.labels("refused").inc()
+                await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
+            case PolicyEventKind.ENGINE_RESTARTED:
+                self.metrics.engine_restarts.inc()
+            case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
+                await self._serving(serving=event.kind is PolicyEventKind.READY)
+
+    async def _serving(self, *, serving: bool) -> None:
+        self.metrics.ready.set(int(serving))
+        if self.rpc is not None:
+            await self.rpc.set_serving(serving=serving)
+
+    async def _record(self, commitment: Commitment) -> None:
+        if self.ledger is not None:
+            try:
+                await self.ledger.commit([commitment])
+            except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
+                self.fault(fault)
