@@ -77,6 +77,10 @@ async def test_killed_it_is_replaced_at_the_same_revision(opa: Path, tiny_bundle
 async def test_stopped_it_times_out_and_can_still_be_ended(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     generation = await started(opa, tiny_bundle, tmp_path)
     os.kill(generation.process.pid, signal.SIGSTOP)
+    child = psutil.Process(generation.process.pid)
+    async with asyncio.timeout(5):
+        while child.status() != psutil.STATUS_STOPPED:
+            await asyncio.sleep(0.001)
     [verdict] = await generation.evaluate([b"{}"])
     assert isinstance(verdict, NoVerdict)
     assert verdict.rule_id == "pdp.engine_timeout"
