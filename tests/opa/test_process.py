@@ -79,7 +79,7 @@ async def test_stopped_it_times_out_and_can_still_be_ended(opa: Path, tiny_bundl
     os.kill(generation.process.pid, signal.SIGSTOP)
     child = psutil.Process(generation.process.pid)
     async with asyncio.timeout(5):
-        while child.status() != psutil.STATUS_STOPPED:
+        while child.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.001)
     [verdict] = await generation.evaluate([b"{}"])
     assert isinstance(verdict, NoVerdict)
