@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from placet import app
+from placet.app import assembly, lifetime
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.opa.managed import ManagedPolicies
 from placet.opa.process import FOLDER
@@ -25,6 +27,7 @@ from placet.sdk import Action, AsyncClient, Identity
 from placet.store.keys import load_or_create_signing_key
 from placet.store.offline import verify_database
 from placet.store.sqlite import SqliteLedger
+from tests.freezing import freeze
 from tests.serving import settings
 
 if TYPE_CHECKING:
@@ -54,6 +57,15 @@ async def no_task_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """A server tunes the collector of its process; here that is the tests' own."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+@pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """After the test there is no child, socket folder, announcement or open file more than before."""
     children = set(psutil.Process().children())
@@ -76,7 +88,7 @@ async def fail(*_: object, **__: object) -> NoReturn:
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (app, "_announce")],
+    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (assembly, "_announce")],
 )
 async def test_the_start_fails_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
@@ -126,7 +138,7 @@ async def test_whoever_watches_over_opa_fails(
 
     monkeypatch.setattr(ManagedPolicies, "run", ends)
     async with asyncio.timeout(20):
-        assert await app.serve(settings(tmp_path)) == app.EXIT_DISORDERLY
+        assert await app.serve(settings(tmp_path)) == lifetime.EXIT_DISORDERLY
     assert "watches no longer" in capfd.readouterr().err
     assert kinds(tmp_path)[-1] == "server.stopped"
 
@@ -182,7 +194,7 @@ class JumpingClock:
 
 
 async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "SystemClock", JumpingClock)
+    monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     ids = []
     chosen = settings(tmp_path, max_policy_age_seconds=30, checkpoint_interval_seconds=1)
     async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
@@ -204,13 +216,13 @@ async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_opas_deadline_holds_when_wall_time_goes_backwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "SystemClock", JumpingClock)
+    monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     chosen = settings(tmp_path, opa_timeout_ms=300)
     async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         generation = server.policies.current()
         assert generation is not None
         [opa] = psutil.Process().children()
-        opa.suspend()
+        freeze(opa.pid)
         began = time.monotonic()
         assert (await client.authorize(READ, AGENT)).rule_id == "pdp.engine_timeout"
         assert 0.3 <= time.monotonic() - began < 5

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.faults.serving import NOT_SERVING, SERVING, eventually, free_address
 from tests.faults.traffic import READ, UNLISTED, WRITE, ask_rightly, recorded, traffic
+from tests.freezing import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from tests.faults.serving import Server
     from tests.faults.traffic import Traffic
 
-PATIENT_MS = 2_000
-"""A time-out that only a frozen OPA exceeds on a busy machine."""
+DEFAULT_MS = 250
 KILLS = 3
 
 
@@ -38,7 +37,7 @@ def kill_opa(server: Server, asked: Traffic, health: list[int]) -> None:
 
 
 def test_killed_under_load(serve: Callable[..., Server]) -> None:
-    server = serve(opa_timeout_ms=PATIENT_MS, metrics_listen=free_address())
+    server = serve(metrics_listen=free_address())
     with server.watched_health() as health, traffic(server) as asked:
         asked.more(30)
         for _ in range(KILLS):
@@ -52,11 +51,12 @@ def test_killed_under_load(serve: Callable[..., Server]) -> None:
     assert server.metric('placet_engine_failures_total{rule_id="pdp.engine_unavailable"}') > 0
 
 
-def test_frozen_under_load(server: Server) -> None:
+def test_frozen_under_load(serve: Callable[..., Server]) -> None:
+    server = serve(opa_timeout_ms=DEFAULT_MS)
     with server.watched_health() as health, traffic(server) as asked:
         asked.more(30)
         frozen = server.opa
-        frozen.send_signal(signal.SIGSTOP)
+        freeze(frozen.pid)
         eventually(lambda: asked.rule_ids["pdp.engine_timeout"] > 0, 5)
         eventually(lambda: health == [SERVING, NOT_SERVING, SERVING], 12)
         asked.more(30)

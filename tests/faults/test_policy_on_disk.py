@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tests.faults.serving import Server
 
-PATIENT_MS = 5_000
-"""A time-out that a busy machine does not exceed: a call denied for it would look like one denied by the reload."""
 RELOAD_SECONDS_MAX = 12.0
 TENANT = "config/acme.yaml"
 PACK = "policy/refunds/refunds.rego"
@@ -53,7 +51,7 @@ def spoil(rego_dir: Path) -> Callable[[], None]:
 
 
 def test_a_broken_change_leaves_the_old_revision_in_force(serve: Callable[..., Server], rego_dir: Path) -> None:
-    server = serve(opa_timeout_ms=PATIENT_MS, metrics_listen=free_address())
+    server = serve(metrics_listen=free_address())
     before = server.status()
     with traffic(server) as asked:
         asked.more(10)
@@ -82,7 +80,7 @@ def test_a_broken_change_leaves_the_old_revision_in_force(serve: Callable[..., S
 
 
 def test_a_good_change_takes_over_without_a_wrong_answer(serve: Callable[..., Server]) -> None:
-    server = serve(opa_timeout_ms=PATIENT_MS)
+    server = serve()
     before, opas = server.status().policy_revision, [server.opa]
     says = {before: BY_POLICY[ASKS]}
     with traffic(server, tools=(REPLY, READ)) as asked:
@@ -101,7 +99,7 @@ def test_a_good_change_takes_over_without_a_wrong_answer(serve: Callable[..., Se
 
 
 def test_a_policy_that_is_not_confirmed_for_too_long_denies(serve: Callable[..., Server], rego_dir: Path) -> None:
-    server = serve(max_policy_age_seconds=2, opa_timeout_ms=PATIENT_MS)
+    server = serve(max_policy_age_seconds=2)
     until = time.monotonic() + 3
     with traffic(server, callers=1) as asked:
         eventually(lambda: time.monotonic() > until, 4)

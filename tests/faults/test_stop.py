@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 from placet.core.limits import RETRY_AFTER_MS, SHUTDOWN_SECONDS_MAX
 from tests.faults.serving import NOT_SERVING, POLL_SECONDS, SERVING, eventually, free_address
 from tests.faults.traffic import AUTHORIZE, READ, Failed, Told, ask, proposal, recorded, traffic
+from tests.freezing import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +51,17 @@ def test_under_load(server: Server, number: signal.Signals) -> None:
     assert not (server.data_dir / "serve.json").exists()
     recorded(server, asked)
     assert signed_to_the_end(server) == "server.stopped"
+
+
+def test_opa_is_told_to_end_with_it(serve: Callable[..., Server]) -> None:
+    """As a service manager does that signals every process of a unit."""
+    for _ in range(3):
+        server = serve()
+        opa = server.opa
+        opa.terminate()
+        server.signal(signal.SIGTERM)
+        assert server.wait(SHUTDOWN_SECONDS_MAX) == 0
+        assert signed_to_the_end(server) == "server.stopped"
 
 
 def signed_to_the_end(server: Server) -> str:
@@ -157,7 +169,7 @@ def retry_after_ms(server: Server) -> int:
 @contextlib.contextmanager
 def holding(server: Server, waiting: int) -> Iterator[list[Future[Told | Failed]]]:
     """Calls that wait for a frozen OPA: so many in the queue, and those before them that OPA was asked about."""
-    server.opa.send_signal(signal.SIGSTOP)
+    freeze(server.opa.pid)
     answers: list[Future[Told | Failed]] = []
     with ThreadPoolExecutor(waiting + 2) as callers:
         while (depth := server.metric("placet_queue_depth")) < waiting:

@@ -23,6 +23,7 @@ from placet.opa import managed
 from placet.opa.generation import Engine, Generation
 from placet.opa.managed import ManagedPolicies, Source
 from placet.opa.process import FOLDER, OpaProcess
+from tests.freezing import freeze
 from tests.serving import REGO_DIR
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ async def test_where_changes_are_not_reported_they_are_found(
 
 async def test_the_old_opa_lives_until_its_last_query_is_over(supervised: Supervised) -> None:
     old = supervised.generation
-    os.kill(old.process.pid, signal.SIGSTOP)
+    freeze(old.process.pid)
     asked = asyncio.create_task(old.evaluate([b"{}"]))
     supervised.change()
     await until(lambda: supervised.generation is not old)
@@ -299,7 +300,7 @@ async def test_cancelled_between_two_revisions(tmp_path: Path, opa: Path) -> Non
     it = Supervised(tmp_path, opa)
     await it.policies.start()
     old = it.generation
-    os.kill(old.process.pid, signal.SIGSTOP)
+    freeze(old.process.pid)
     asked = asyncio.create_task(old.evaluate([b"{}"]))
     running = asyncio.create_task(it.policies.run())
     it.change()
@@ -312,11 +313,26 @@ async def test_cancelled_between_two_revisions(tmp_path: Path, opa: Path) -> Non
 
 
 @pytest.mark.usefixtures("nothing_left")
+async def test_cancelled_as_opa_ends(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
+    for steps in range(8):
+        process = OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+        waiting = asyncio.create_task(process.ended_within(WITHIN_SECONDS))
+        await asyncio.sleep(0)
+        await process.kill()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            await asyncio.wait({waiting})
+            assert waiting.cancelled(), f"the cancel was forgotten after {steps} steps"
+        assert await process.ended_within(0)
+
+
+@pytest.mark.usefixtures("nothing_left")
 async def test_cancelled_while_the_old_opa_ends(tmp_path: Path, opa: Path) -> None:
     it = Supervised(tmp_path, opa)
     await it.policies.start()
     old = it.generation
-    os.kill(old.process.pid, signal.SIGSTOP)  # so that it does not end when it is told to
+    freeze(old.process.pid)  # so that it does not end when it is told to
     running = asyncio.create_task(it.policies.run())
     it.change()
     await until(lambda: it.generation is not old)

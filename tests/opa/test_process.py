@@ -19,6 +19,7 @@ from placet.core.errors import PolicyInvalidError, SetupError
 from placet.core.model import NoVerdict, Verdict
 from placet.opa.generation import Engine, Generation
 from placet.opa.process import OpaProcess
+from tests.freezing import freeze
 
 if TYPE_CHECKING:
     from placet.opa.bundle import Bundle
@@ -76,7 +77,7 @@ async def test_killed_it_is_replaced_at_the_same_revision(opa: Path, tiny_bundle
 
 async def test_stopped_it_times_out_and_can_still_be_ended(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     generation = await started(opa, tiny_bundle, tmp_path)
-    os.kill(generation.process.pid, signal.SIGSTOP)
+    freeze(generation.process.pid)
     child = psutil.Process(generation.process.pid)
     async with asyncio.timeout(5):
         while child.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - the kernel tells nobody

@@ -182,7 +182,7 @@ class ManagedPolicies:
             generation = self._generation
             if generation is None:
                 raise AssertionError("run() comes after start()")
-            if not await _ended_within(generation, CANARY_INTERVAL_SECONDS):
+            if not await generation.process.ended_within(CANARY_INTERVAL_SECONDS):
                 fault = await generation.canary_fault()
                 misses = misses + 1 if fault else 0
                 if not fault:
@@ -219,12 +219,3 @@ class ManagedPolicies:
         status = self._status
         event = PolicyEvent(kind, status.revision, detail, status.engine_version, len(status.tenants))
         await self._listener(event)
-
-
-async def _ended_within(generation: Generation, seconds: float) -> bool:
-    """Whether OPA ends within so many seconds."""
-    try:
-        await asyncio.wait_for(generation.process.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

@@ -87,6 +87,15 @@ class OpaProcess:
         await self._ended.wait()
         return f"exit status {self._child.returncode}; last words: {self._last_words() or 'none'}"
 
+    async def ended_within(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 forgets a cancel that comes with the end
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def stop(self) -> None:
         """End it: TERM, then KILL. Removes its socket."""
         await self._end_by(signal.SIGTERM, signal.SIGKILL)
@@ -100,8 +109,7 @@ class OpaProcess:
             for number in signals:
                 if self.running:
                     self._send(number)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), STOP_SECONDS_MAX)
+                    await self.ended_within(STOP_SECONDS_MAX)
         finally:
             if self.running:  # cancelled: whoever waited has no time left
                 self._send(signal.SIGKILL)
