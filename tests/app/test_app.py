@@ -20,6 +20,7 @@ import pytest
 from placet import app
 from placet.app import assembly, lifetime
 from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.opa.generation import Generation
 from placet.opa.managed import ManagedPolicies
 from placet.opa.process import FOLDER
 from placet.rpc.server import RpcServer
@@ -65,13 +66,17 @@ def collector() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
+def socket_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"{FOLDER}{os.getpid()}-*"))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """After the test there is no child, socket folder, announcement or open file more than before."""
-    children = set(psutil.Process().children())
+    children, folders = set(psutil.Process().children()), socket_folders()
     yield
     assert set(psutil.Process().children()) <= children
-    assert not list(Path(tempfile.gettempdir()).glob(f"{FOLDER}{os.getpid()}-*"))
+    assert socket_folders() <= folders
     assert not (tmp_path / "serve.json").exists()
     assert not [each for each in psutil.Process().open_files() if Path(each.path).parent == tmp_path]
 
@@ -220,13 +225,12 @@ async def test_opas_deadline_holds_when_wall_time_goes_backwards(
     chosen = settings(tmp_path, opa_timeout_ms=300)
     async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         generation = server.policies.current()
-        assert generation is not None
-        [opa] = psutil.Process().children()
-        freeze(opa.pid)
+        assert isinstance(generation, Generation)
+        freeze(generation.process.pid)
         began = time.monotonic()
         assert (await client.authorize(READ, AGENT)).rule_id == "pdp.engine_timeout"
         assert 0.3 <= time.monotonic() - began < 5
-        opa.resume()
+        psutil.Process(generation.process.pid).resume()
         assert (await server.ledger.verify()).ok
 
 
