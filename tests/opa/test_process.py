@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +21,7 @@ import pytest
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.core.model import NoVerdict, Verdict
 from placet.opa.generation import Engine, Generation
-from placet.opa.process import OpaProcess
+from placet.opa.process import FOLDER, OpaProcess
 from tests.freezing import freeze
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 PARENT = """
 import asyncio, sys, time
 from pathlib import Path
-from placet.opa.process import OpaProcess
+from placet.opa.process import FOLDER, OpaProcess
 
 async def main():
     process = OpaProcess.start(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
@@ -130,3 +133,32 @@ def test_it_dies_with_its_parent(number: signal.Signals, opa: Path, tiny_bundle:
     while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until, "OPA outlived its parent"
         time.sleep(0.01)
+
+
+def left_behind(owner: int) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{owner}-"))
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(folder / "opa.sock"))
+    return folder
+
+
+async def test_what_a_dead_server_left_is_cleared_away_and_nothing_else(
+    opa: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = Path(tempfile.mkdtemp(prefix="t"))  # short: a socket's path must be
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    nobody = 2**22 + 1  # above the kernel's largest process id
+    dead, mine, new = left_behind(nobody), left_behind(os.getpid()), private / f"{FOLDER}{nobody}-starting"
+    new.mkdir()
+    listens = private / f"{FOLDER}{nobody}-of-another-container"
+    listens.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(listens / "opa.sock"))
+        listener.listen()
+        generation = await started(opa, tiny_bundle, tmp_path)
+        await generation.stop()
+    assert not dead.exists()
+    assert mine.exists()
+    assert new.exists()
+    assert listens.exists()
+    shutil.rmtree(private)

@@ -7,9 +7,11 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, Final
 
@@ -23,6 +25,9 @@ GOMEMLIMIT: Final = "512MiB"
 GOGC_PERCENT: Final = 400
 """How far the heap grows between collections: 210 us of CPU a decision and 67 MiB, against 280 us and 48 MiB at 100."""
 STOP_SECONDS_MAX: Final = 2.0
+PROBE_SECONDS_MAX: Final = 0.2
+START_SECONDS_MAX: Final = 10.0
+"""From the making of a folder to the socket in it."""
 FOLDER: Final = "placet-opa-"
 """Prefix of the folders that hold sockets, before the server's process id."""
 LAST_WORDS_BYTES: Final = 2_000
@@ -139,11 +144,26 @@ class OpaProcess:
 def _private_folder() -> Path:
     """A new folder of mode 0700, short as a socket's path must be; those that a killed server left are removed."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}[0-9]*-*"):
-        owner = left.name.removeprefix(FOLDER).partition("-")[0]
         with contextlib.suppress(FileNotFoundError):  # its own server, or another that starts, was faster
-            if left.stat().st_uid == os.getuid() and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            if _abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether the folder is ours, no server of that id is seen (other containers hide theirs), and nobody listens."""
+    owner, made = folder.name.removeprefix(FOLDER).partition("-")[0], folder.stat()
+    if made.st_uid != os.getuid() or not owner.isdecimal() or Path(f"/proc/{owner}").exists():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_SECONDS_MAX)
+        try:
+            probe.connect(os.fspath(folder / "opa.sock"))
+        except FileNotFoundError:
+            return time.time() - made.st_mtime > START_SECONDS_MAX
+        except OSError:  # refused: the file is left, the listener is gone
+            return True
+    return False
 
 
 def _spawn(command: list[str], log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
