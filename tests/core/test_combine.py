@@ -18,7 +18,7 @@ FINDINGS = st.lists(
         effect=st.sampled_from(Effect),
         rule_id=st.sampled_from(["a.one", "a.two", "B_THREE", "z.nine"]),
         reason=st.just("why"),
-        details=st.fixed_dictionaries({"quorum": st.integers(1, 5)}),
+        details=st.fixed_dictionaries({"quorum": st.integers(1, 5), "approver_roles": st.just([])}),
     ),
     max_size=6,
 )
@@ -56,6 +56,7 @@ def test_an_allow_needs_an_allow_finding_whatever_the_policy_claims(
         assert {finding.effect for finding in findings} == {Effect.ALLOW}
     if (effect, rule_id) != (honest(findings).effect, honest(findings).rule_id):
         assert (outcome.effect, outcome.rule_id) == (Effect.DENY, rule_ids.ANSWER_INVALID)
+        assert "its findings give" in outcome.distrust
 
 
 def test_no_finding_is_a_deny_of_its_own() -> None:
@@ -83,29 +84,38 @@ def approval_of(*details: dict[str, Any]) -> Any:
 
 
 def test_an_approval_satisfies_every_finding() -> None:
-    assert approval_of({}).quorum == 1
-    both = approval_of({"quorum": 2, "approver_roles": ["b", "a"]}, {"approver_roles": ["a", "b", "c"]})
+    anybody: dict[str, Any] = {"quorum": 1, "approver_roles": []}
+    assert (approval_of(anybody).quorum, approval_of(anybody).approver_roles) == (1, ())
+    both = approval_of({"quorum": 2, "approver_roles": ["b", "a"]}, {"quorum": 1, "approver_roles": ["a", "b", "c"]})
     assert (both.quorum, both.approver_roles) == (2, ("a", "b"))
-    anyone = approval_of({"approver_roles": []}, {"approver_roles": ["lead"]})
-    assert anyone.approver_roles == ("lead",)
+    assert approval_of(anybody, {"quorum": 1, "approver_roles": ["lead"]}).approver_roles == ("lead",)
 
 
 @pytest.mark.parametrize(
-    "details",
+    "wrong",
     [
         {"quorum": 0},
+        {"quorum": 17},
         {"quorum": True},
         {"quorum": "2"},
         {"quorum": 1.5},
+        {"quorum": None},
+        {"quorum": ...},
         {"approver_roles": "lead"},
         {"approver_roles": [""]},
         {"approver_roles": [1]},
         {"approver_roles": None},
+        {"approver_roles": ...},
     ],
 )
-def test_an_approval_that_cannot_be_read_is_a_deny(details: dict[str, Any]) -> None:
-    assert approval_of(details) == "pdp.answer_invalid"
+def test_an_approval_that_cannot_be_read_is_a_deny_that_says_why(wrong: dict[str, Any]) -> None:
+    details = {"quorum": 2, "quorm": 2, "approver_roles": [], **wrong}
+    findings = [Finding(Effect.REQUIRE_APPROVAL, "r.n", "why", {k: v for k, v in details.items() if v is not ...})]
+    outcome = combine(honest(findings))
+    assert (outcome.effect, outcome.rule_id) == (Effect.DENY, "pdp.answer_invalid")
+    assert f"r.n: details.{next(iter(wrong))} must be" in outcome.distrust
 
 
 def test_approvals_that_nobody_can_give_are_a_deny() -> None:
-    assert approval_of({"approver_roles": ["a"]}, {"approver_roles": ["b"]}) == "pdp.answer_invalid"
+    one, other = ({"quorum": 1, "approver_roles": [role]} for role in ("a", "b"))
+    assert approval_of(one, other) == "pdp.answer_invalid"

@@ -123,7 +123,16 @@ class Bench:
         self.clock = FixedClock()
         self.ledger = FullLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.faults: list[BaseException] = []
-        self.point = DecisionPoint(self.source, self.ledger, self.clock, CountedIds(), max_age, self.faults.append)
+        self.distrusted: list[tuple[str, str]] = []
+        self.point = DecisionPoint(
+            self.source,
+            self.ledger,
+            self.clock,
+            CountedIds(),
+            max_age,
+            self.faults.append,
+            lambda rule_id, why: self.distrusted.append((rule_id, why)),
+        )
 
 
 def asked(tool: str = "look", **changes: Any) -> Request:

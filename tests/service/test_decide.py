@@ -351,3 +351,13 @@ async def test_an_empty_batch() -> None:
     bench = Bench()
     assert list(await bench.point.decide([])) == []
     assert await recorded(bench) == []
+
+
+async def test_why_a_verdict_was_not_believed_is_told() -> None:
+    finding = Finding(Effect.REQUIRE_APPROVAL, "refunds.over_limit", "why", {"quorm": 2, "approver_roles": []})
+    bench = Bench(ScriptedPolicy(lambda _: Verdict(Effect.REQUIRE_APPROVAL, finding.rule_id, (finding,), "r1")))
+    [decision] = await bench.point.decide([asked()])
+    assert isinstance(decision, Decision)
+    assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.answer_invalid")
+    why = "refunds.over_limit: details.quorum must be an integer of 1 to 16"
+    assert bench.distrusted == [("pdp.answer_invalid", why)]

@@ -180,7 +180,9 @@ def _batchers(
     ledger: Ledger,
     reporter: Reporter,
 ) -> tuple[Batcher[Request, Answer], Batcher[Commitment, CommitResult]]:
-    point = DecisionPoint(policies, ledger, clock, RandomIds(), settings.max_policy_age_seconds, reporter.fault)
+    point = DecisionPoint(
+        policies, ledger, clock, RandomIds(), settings.max_policy_age_seconds, reporter.fault, reporter.distrust
+    )
     metrics = reporter.metrics
 
     async def decide(requests: Sequence[Request]) -> Sequence[Answer]:

@@ -36,6 +36,11 @@ class Reporter:
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("engine failure", rule_id=rule_id, cause=cause)
 
+    def distrust(self, rule_id: str, why: str) -> None:
+        """A verdict came and was not believed."""
+        self.metrics.engine_failures.labels(rule_id).inc()
+        self.log.warning("policy answer not believed", rule_id=rule_id, cause=why)
+
     async def policy_event(self, event: PolicyEvent) -> None:
         """Something happened to the policy."""
         serious = event.kind in {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}

@@ -30,6 +30,7 @@ from placet.core.limits import (
     DESTINATION_BYTES_MAX,
     EVIDENCE_MAX,
     LABEL_BYTES_MAX,
+    QUORUM_MAX,
     SHORT_LABEL_BYTES_MAX,
     TENANT_CHARS_MAX,
     TOOL_CHARS_MAX,
@@ -41,8 +42,6 @@ TENANT_PATTERN: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{TENANT_CHARS_MAX - 
 """A tenant id, matched whole."""
 RESERVED_TOOL_PREFIX: Final = "placet."
 """Tools of Placet itself, the canary for one; no tenant has them."""
-QUORUM_MAX: Final = 16
-"""People who must agree to one action; more than a team can gather is a denial in disguise."""
 FAULTS_ERROR: Final = "agent_policy_faults"
 """The pydantic error type whose context holds `faults`, each with its own place."""
 

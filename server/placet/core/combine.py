@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
+from placet.core.limits import QUORUM_MAX
 from placet.core.model import ApprovalRequirement, Effect, Finding, NoVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -19,20 +20,28 @@ PRECEDENCE: Final = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 _RANK: Final = {effect: rank for rank, effect in enumerate(PRECEDENCE)}
 
 
+class _NoApprovalError(Exception):
+    """What the findings ask for is no approval that people could give."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer before it gets an id and a time. Findings are sorted by precedence, then rule_id."""
+    """The answer before it gets an id and a time. Findings are sorted by precedence, then rule_id.
+
+    `distrust` says, for the log, why a verdict that came was not believed.
+    """
 
     effect: Effect
     rule_id: str
     reason: str
     findings: tuple[Finding, ...] = ()
     approval: ApprovalRequirement | None = None
+    distrust: str = ""
 
 
-def denied_by_pdp(rule_id: str, findings: tuple[Finding, ...] = ()) -> Outcome:
+def denied_by_pdp(rule_id: str, findings: tuple[Finding, ...] = (), distrust: str = "") -> Outcome:
     """Deny for a reason of Placet's own."""
-    return Outcome(Effect.DENY, rule_id, rule_ids.REASONS[rule_id], findings)
+    return Outcome(Effect.DENY, rule_id, rule_ids.REASONS[rule_id], findings, distrust=distrust)
 
 
 def combine(verdict: Verdict | NoVerdict) -> Outcome:
@@ -40,38 +49,40 @@ def combine(verdict: Verdict | NoVerdict) -> Outcome:
     if isinstance(verdict, NoVerdict):
         return denied_by_pdp(verdict.rule_id)
     findings = tuple(sorted(verdict.findings, key=lambda f: (_RANK[f.effect], f.rule_id)))
+    said = (verdict.effect, verdict.rule_id)
+    found = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
+    if said != found:
+        why = f"policy says {' '.join(said)}, its findings give {' '.join(found)}"
+        return denied_by_pdp(rule_ids.ANSWER_INVALID, findings, why)
     if not findings:
-        expected = (Effect.DENY, rule_ids.NO_RULE_MATCHED)
-        agreed = (verdict.effect, verdict.rule_id) == expected
-        return denied_by_pdp(rule_ids.NO_RULE_MATCHED if agreed else rule_ids.ANSWER_INVALID)
+        return denied_by_pdp(rule_ids.NO_RULE_MATCHED)
     winner = findings[0]
-    if (verdict.effect, verdict.rule_id) != (winner.effect, winner.rule_id):
-        return denied_by_pdp(rule_ids.ANSWER_INVALID, findings)
     if winner.effect is not Effect.REQUIRE_APPROVAL:
         return Outcome(winner.effect, winner.rule_id, winner.reason, findings)
-    approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
-    if approval is None:
-        return denied_by_pdp(rule_ids.ANSWER_INVALID, findings)
+    try:
+        approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
+    except _NoApprovalError as error:
+        return denied_by_pdp(rule_ids.ANSWER_INVALID, findings, str(error))
     return Outcome(winner.effect, winner.rule_id, winner.reason, findings, approval)
 
 
-def approval_for(findings: Sequence[Finding]) -> ApprovalRequirement | None:
+def approval_for(findings: Sequence[Finding]) -> ApprovalRequirement:
     """The approval that satisfies every finding: the largest quorum, by people who may approve for each of them.
 
-    None when details have the wrong type, or when no role may approve for all of them.
+    Each finding's details must say both, so that a misspelt `quorum` does not become a quorum of one.
     """
     quorum = 1
     roles: set[str] | None = None
     for finding in findings:
-        wanted = finding.details.get("quorum", 1)
-        named = finding.details.get("approver_roles", [])
-        if type(wanted) is not int or wanted < 1 or not isinstance(named, list):
-            return None
-        if not all(isinstance(role, str) and role for role in named):
-            return None
+        wanted, named = finding.details.get("quorum"), finding.details.get("approver_roles")
+        if type(wanted) is not int or not 1 <= wanted <= QUORUM_MAX:
+            raise _NoApprovalError(f"{finding.rule_id}: details.quorum must be an integer of 1 to {QUORUM_MAX}")
+        if not isinstance(named, list) or not all(isinstance(role, str) and role for role in named):
+            raise _NoApprovalError(f"{finding.rule_id}: details.approver_roles must be a list of texts, [] for anybody")
         quorum = max(quorum, wanted)
         if named:
             roles = set(named) if roles is None else roles & set(named)
     if roles is not None and not roles:
-        return None
+        rules = ", ".join(finding.rule_id for finding in findings)
+        raise _NoApprovalError(f"no role may approve for all of {rules}")
     return ApprovalRequirement(quorum, tuple(sorted(roles or ())))

@@ -25,6 +25,8 @@ ROLES_MAX: Final = 64
 """Roles of one user; every one is compared by policy."""
 DELEGATION_MAX: Final = 16
 EVIDENCE_MAX: Final = 64
+QUORUM_MAX: Final = 16
+"""People who must agree to one action; more than a team can gather is a denial in disguise."""
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
 """Actions of one AuthorizeBatch: they share one commit, so this bounds how long others wait for it."""

@@ -79,7 +79,11 @@ class OpaClient:
             raise AnswerError(rule_ids.ENGINE_UNAVAILABLE, str(error)) from error
         except AnswerTooLargeError as error:
             raise AnswerError(rule_ids.ANSWER_INVALID, str(error)) from error
-        return read_answer(status, answer, len(inputs), self.expected_revision)
+        verdicts = read_answer(status, answer, len(inputs), self.expected_revision)
+        for verdict in verdicts:
+            if isinstance(verdict, NoVerdict):
+                self._on_failure(verdict.rule_id, verdict.cause)
+        return verdicts
 
     async def _ask(self, body: bytes) -> tuple[int, bytes]:
         """Ask over an idle connection, or once more over a new one when that had gone stale."""

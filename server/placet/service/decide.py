@@ -81,7 +81,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class DecisionPoint:
-    """Decides batches. `max_policy_age_seconds` 0 means no limit; `on_fault` is told of what went wrong inside."""
+    """Decides batches.
+
+    `max_policy_age_seconds` 0 means no limit. `on_fault` is told of what went wrong inside, `on_distrust` (rule_id, why)
+    of verdicts that came and were not believed.
+    """
 
     policies: PolicySource
     ledger: Ledger
@@ -89,14 +93,21 @@ class DecisionPoint:
     ids: Ids
     max_policy_age_seconds: float
     on_fault: Callable[[BaseException], None]
+    on_distrust: Callable[[str, str], None]
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
         facts = self._gather(requests)  # 2
         outcomes = await self._outcomes(facts)  # 3, 4
+        self._tell_distrust(outcomes)
         commitments = [self._commitment(case, *told) for case, told in zip(facts.cases, outcomes, strict=True)]  # 4
         results = await self.ledger.commit(commitments)  # 5
         return [_answer(*pair) for pair in zip(commitments, results, strict=True)]  # 6
+
+    def _tell_distrust(self, outcomes: Sequence[_Told]) -> None:
+        for outcome, _ in outcomes:
+            if outcome.distrust:
+                self.on_distrust(outcome.rule_id, outcome.distrust)
 
     def _gather(self, requests: Sequence[Request]) -> Facts:
         policy = self.policies.current()
