@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.opa.binary import opa_version
+from placet.store.keys import PUBLIC_NAME, load_public_key
 from tests.faults.breaking import full, immutable
 from tests.faults.serving import STOP_SECONDS_MAX, Server, eventually, free_address, refused, serving
 from tests.faults.traffic import ask_rightly
@@ -66,6 +67,20 @@ def test_the_disk_is_full(small_disk: Path, tmp_path: Path, rego_dir: Path) -> N
     with full(small_disk):
         line = one_line(tmp_path / "elsewhere", rego_dir, data_dir=server.data_dir)
     assert "room" in line
+
+
+def test_the_signing_key_is_gone(tmp_path: Path, rego_dir: Path) -> None:
+    with serving(tmp_path, rego_dir) as server:
+        assert server.stop() == 0
+    keys, aside = server.data_dir / "keys", tmp_path / "aside"
+    keys.rename(aside)
+    line = one_line(tmp_path, rego_dir)
+    assert load_public_key(aside / PUBLIC_NAME).key_id in line
+    assert "restore that key" in line
+    assert not keys.exists()
+    aside.rename(keys)
+    with serving(tmp_path, rego_dir) as server:
+        assert server.verify().ok
 
 
 def test_the_data_directory_is_a_file(tmp_path: Path, rego_dir: Path) -> None:

@@ -32,6 +32,7 @@ from placet.rpc.server import RpcServer, Services
 from placet.service.batching import Batcher
 from placet.service.decide import Answer, DecisionPoint, Request
 from placet.store.keys import load_or_create_signing_key
+from placet.store.signed_by import require_its_key
 from placet.store.sqlite import SqliteLedger
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
@@ -105,7 +106,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 async def _recording(
     stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, reporter: Reporter
 ) -> SqliteLedger:
-    """The ledger, open, with the record of this start. SetupError when it cannot be written."""
+    """The ledger, open, with the record of this start. SetupError when it cannot be written, or its key is gone."""
+    require_its_key(settings.database_path, settings.keys_dir)
     signing_key = load_or_create_signing_key(settings.keys_dir)
     ledger = SqliteLedger.open(
         settings.database_path,

@@ -1,0 +1,50 @@
+"""Which keys a database was signed with, told without writing to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from placet.core.chain import parse_checkpoint
+from placet.core.errors import SetupError
+from placet.store.keys import PRIVATE_NAME
+from placet.store.schema import audit_checkpoints
+from placet.store.sqlite_files import SQL, connect_evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+_WRITERS = "SELECT DISTINCT writer FROM audit_checkpoints"
+
+
+def newest_key_ids(database: Path) -> dict[str, str]:
+    """Writer -> id of the key that signed its newest checkpoint; empty where nothing was signed yet.
+
+    SetupError when that cannot be read.
+    """
+    if not database.is_file():
+        return {}
+    try:
+        with closing(connect_evidence(database)) as connection:
+            if connection.execute(_TABLES, (audit_checkpoints.name,)).fetchone() is None:
+                return {}
+            writers = [writer for (writer,) in connection.execute(_WRITERS)]
+            newest = [connection.execute(SQL.newest_checkpoint, (writer,)).fetchone() for writer in writers]
+        return {str(writer): parse_checkpoint(row[2]).key_id for writer, row in zip(writers, newest, strict=True)}
+    except (sqlite3.Error, ValueError) as error:
+        raise SetupError(f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`") from error
+
+
+def require_its_key(database: Path, keys_dir: Path) -> None:
+    """SetupError where the database was signed and the signing key is gone: a new one could not go on with it."""
+    private = keys_dir / PRIVATE_NAME
+    if private.exists():
+        return
+    if key_ids := newest_key_ids(database):
+        signed = ", ".join(sorted(set(key_ids.values())))
+        raise SetupError(
+            f"{private}: is gone, and the checkpoints of {database} are signed with the key {signed}; "
+            "restore that key, or move the database aside to begin a new trail"
+        )

@@ -1,0 +1,67 @@
+"""Which key a database was signed with; a key that is gone is not made anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.core.errors import SetupError
+from placet.store.keys import PRIVATE_NAME, SigningKey, load_or_create_signing_key
+from placet.store.signed_by import newest_key_ids, require_its_key
+from tests.store.making import commitment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from placet.store.sqlite import SqliteLedger
+
+
+async def test_the_key_of_each_writer(
+    database: Path, open_ledger: Callable[[], SqliteLedger], signing_key: SigningKey
+) -> None:
+    assert newest_key_ids(database) == {}
+    ledger = open_ledger()
+    await ledger.commit([commitment(1)])
+    assert newest_key_ids(database) == {}
+    await ledger.checkpoint()
+    assert newest_key_ids(database) == {"w1": signing_key.key_id}
+
+
+async def test_a_key_that_is_gone(
+    database: Path, tmp_path: Path, open_ledger: Callable[[], SqliteLedger], signing_key: SigningKey
+) -> None:
+    keys = tmp_path / "keys"
+    ledger = open_ledger()
+    await ledger.commit([commitment(1)])
+    require_its_key(database, keys)
+    await ledger.checkpoint()
+    with pytest.raises(SetupError, match=f"is gone, .* the key {signing_key.key_id}; restore that key"):
+        require_its_key(database, keys)
+    assert not keys.exists()
+    load_or_create_signing_key(keys)
+    require_its_key(database, keys)
+    (keys / PRIVATE_NAME).unlink()
+    with pytest.raises(SetupError):
+        require_its_key(database, keys)
+
+
+async def test_checkpoints_that_cannot_be_read(database: Path, open_ledger: Callable[[], SqliteLedger]) -> None:
+    ledger = open_ledger()
+    await ledger.commit([commitment(1)])
+    await ledger.checkpoint()
+    await ledger.close()
+    connection = sqlite3.connect(database)
+    connection.execute("UPDATE audit_checkpoints SET body = x'7b7d'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(SetupError, match=r"its checkpoints cannot be read .* `placet audit verify`"):
+        newest_key_ids(database)
+
+
+def test_a_file_that_is_no_database(database: Path) -> None:
+    database.write_text("this is no database, however long it is looked at" * 100)
+    with pytest.raises(SetupError, match="its checkpoints cannot be read"):
+        newest_key_ids(database)
