@@ -16,7 +16,7 @@ SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .PHONY: help setup run test check fmt lint types proto proto-check rego bench demo docs soak sidecar lock clean \
-	venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
+	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,10 +24,13 @@ help: ## Print every target
 setup: ## Make .venv and bring the pinned tools (quick when nothing changed)
 	@$(MAKE) --jobs=3 venv tool-opa tool-regal
 
-run: setup ## Start everything, replay the demonstration, stay up
+serving: # what a server needs: the linter is not part of it
+	@$(MAKE) --jobs=2 venv tool-opa
+
+run: serving ## Start everything, replay the demonstration, stay up
 	@$(BIN)/placet demo
 
-demo: setup ## Like run, but exit when the demonstration has been replayed
+demo: serving ## Like run, but exit when the demonstration has been replayed
 	@$(BIN)/placet demo --exit
 
 test: setup tool-opa-static ## Run all tests but the soak

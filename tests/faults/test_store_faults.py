@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from tests.faults.breaking import full, immutable, limited, locked
-from tests.faults.serving import eventually, serving
+from tests.faults.serving import NOT_SERVING, SERVING, eventually, serving
 from tests.faults.traffic import Failed, Told, ask, ask_rightly, recorded, traffic
 
 if TYPE_CHECKING:
@@ -59,6 +59,17 @@ def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, re
         assert server.verify().ok
     with serving(tmp_path / "logs", rego_dir, data_dir=small_disk / "data") as again:
         assert ask_rightly(again)
+
+
+def test_health_follows_the_store_and_comes_back_without_a_request(server: Server) -> None:
+    assert server.health() == SERVING
+    with locked(server.data_dir / "placet.db"):
+        eventually(lambda: isinstance(ask(server), Failed), 15)
+        eventually(lambda: server.health() == NOT_SERVING, 5)
+    eventually(lambda: server.health() == SERVING, 10)
+    assert server.events("store failing")
+    assert server.events("store works again")
+    assert ask_rightly(server)
 
 
 def test_a_quota_is_reached(server: Server) -> None:

@@ -68,6 +68,7 @@ def test_when_it_does_not_compile_only_tenants_are_checked_further(rego_dir: Pat
         "rules",
         "tests",
         "format",
+        "lint",
     ]
 
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock, Ledger
     from placet.core.records import Commitment, CommitResult
 
+STORE_PROBE_SECONDS: Final = 2.0
+"""How often a store that failed is tried, so that health comes back without a request."""
 LOOKS_PER_AGE: Final = 3
 """A policy is confirmed as current at least so many times within max_policy_age_seconds."""
 RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
@@ -95,7 +97,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(settings.listen)
         reporter.rpc = rpc
-        await rpc.set_serving(serving=policies.status().ready)
+        await reporter.show_health()
         _announce(stack, data_dir / "serve.json", address)
         log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
         stack.callback(log.info, "stopping")
@@ -188,7 +190,12 @@ def _batchers(
     metrics = reporter.metrics
 
     async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
-        answers = await point.decide(requests)
+        try:
+            answers = await point.decide(requests)
+        except LedgerUnavailableError:
+            await reporter.tell_ledger(works=False)
+            raise
+        await reporter.tell_ledger(works=True)
         now_us = clock.wall_us()
         for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, Decision):
@@ -216,9 +223,19 @@ async def _background(
                 reporter.fault(fault)
             await asyncio.sleep(settings.checkpoint_interval_seconds)
 
+    async def probe_the_store() -> None:
+        """Nobody sends requests to a server that is NOT_SERVING, so the store is tried without one."""
+        while True:
+            await asyncio.sleep(STORE_PROBE_SECONDS)
+            if not reporter.ledger_works:
+                with contextlib.suppress(LedgerUnavailableError):  # told when it began
+                    await ledger.checkpoint()
+                    await reporter.tell_ledger(works=True)
+
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(policies.run())
             tasks.create_task(checkpoints())
+            tasks.create_task(probe_the_store())
     except Exception as fault:  # noqa: BLE001 - nobody watches over OPA any longer: `serve` stops the server
         reporter.fault(fault)

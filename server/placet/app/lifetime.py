@@ -59,7 +59,7 @@ async def serve(
         if starting is not None:
             starting.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # HUP: the terminal was closed
         loop.add_signal_handler(number, on_signal)
     try:
         async with running(settings) as server:

@@ -25,6 +25,8 @@ class Reporter:
         self._clock = clock
         self.rpc: RpcServer | None = None
         self.ledger: Ledger | None = None
+        self.ledger_works = True
+        self._policy_ready = False
 
     def fault(self, fault: BaseException) -> None:
         """Placet itself failed."""
@@ -53,16 +55,33 @@ class Reporter:
                 await self._record(
                     policy_activated_commitment(event.revision, event.engine_version, event.tenants, now_us)
                 )
-                await self._serving(serving=True)
+                await self._tell_policy(ready=True)
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
                 await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
             case PolicyEventKind.ENGINE_RESTARTED:
                 self.metrics.engine_restarts.inc()
             case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
-                await self._serving(serving=event.kind is PolicyEventKind.READY)
+                await self._tell_policy(ready=event.kind is PolicyEventKind.READY)
 
-    async def _serving(self, *, serving: bool) -> None:
+    async def _tell_policy(self, *, ready: bool) -> None:
+        self._policy_ready = ready
+        await self.show_health()
+
+    async def tell_ledger(self, *, works: bool) -> None:
+        """The store took a commit, or did not. Health follows: without it nothing can be decided."""
+        if works == self.ledger_works:
+            return
+        self.ledger_works = works
+        if works:
+            self.log.info("store works again")
+        else:
+            self.log.error("store failing")
+        await self.show_health()
+
+    async def show_health(self) -> None:
+        """Serving when policy is ready and the store takes commits."""
+        serving = self._policy_ready and self.ledger_works
         self.metrics.ready.set(int(serving))
         if self.rpc is not None:
             await self.rpc.set_serving(serving=serving)

@@ -32,6 +32,10 @@ DEFAULT_SCRIPT: Final = Path("deploy/demo/support-day.yaml")
 _STYLES: Final = {"allow": "green", "deny": "red", "require_approval": "yellow", REFUSED: "magenta"}
 _PLAIN_WIDTH: Final = 200
 """Columns where there is no terminal."""
+_REASONS_WIDTH_MIN: Final = 120
+"""Columns of a terminal from which on the reasons are shown."""
+_OTHERS_WIDTH: Final = 66
+"""Columns that effect, rule_id, ms and the lines between them take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ async def _show(console: Console, script: Script, server: Running) -> bool:
     console.print(f"[bold]{script.description}[/bold]")
     console.print(f"Placet serves {server.address}; OPA {status.engine_version}, policy {status.revision}\n")
     rows = await replay_script(script, server.address)
-    console.print(_table(rows))
+    console.print(_table(rows, console.width))
     wrong = [row for row in rows if not row.as_expected]
     for row in wrong:
         console.print(f"[red]not as expected:[/red] {row.step.name}: expected {row.step.expect}")
@@ -137,12 +141,18 @@ async def _show(console: Console, script: Script, server: Running) -> bool:
     return report.ok and not wrong
 
 
-def _table(rows: list[Row]) -> Table:
-    table = Table("action", "effect", "rule_id", "reason", "ms")
-    table.columns[-1].justify = "right"
+def _table(rows: list[Row], width: int) -> Table:
+    """One line a call. A narrow terminal goes without the reasons: the rule_id is what one looks for."""
+    table = Table()
+    reasons = width >= _REASONS_WIDTH_MIN
+    table.add_column("action", no_wrap=True, overflow="ellipsis", max_width=None if reasons else width - _OTHERS_WIDTH)
+    for name in ("effect", "rule_id", *(["reason"] if reasons else [])):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table.add_column("ms", justify="right", no_wrap=True)
     for row in rows:
         effect = f"[{_STYLES[row.effect]}]{row.effect}[/]"
-        table.add_row(row.step.name, effect, row.rule_id, row.reason, f"{row.latency_ms:.1f}")
+        reason = [row.reason] if reasons else []
+        table.add_row(row.step.name, effect, row.rule_id, *reason, f"{row.latency_ms:.1f}")
     return table
 
 

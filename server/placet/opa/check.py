@@ -78,7 +78,7 @@ def check(
             _after(tenants, "values", lambda: _step("values", value_problems(tree, policies, opa))),
             _after(compiled, "tests", lambda: _tests(tree, stage, opa, coverage_percent_min)),
             _after(compiled, "format", lambda: _step("format", format_problems(tree, stage, opa))),
-            _lint(tree, regal, skip_lint=skip_lint),
+            _after(compiled, "lint", lambda: _lint(tree, regal, skip_lint=skip_lint)),
         )
 
 

@@ -83,8 +83,8 @@ class Facts:
 class DecisionPoint:
     """Decides batches.
 
-    `max_policy_age_seconds` 0 means no limit. `on_fault` is told of what went wrong inside, `on_distrust` (rule_id, why)
-    of verdicts that came and were not believed.
+    `max_policy_age_seconds` 0 means no limit. `on_fault` is told of what went wrong inside, `on_distrust` (rule_id,
+    why) of verdicts that came and were not believed.
     """
 
     policies: PolicySource
