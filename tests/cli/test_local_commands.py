@@ -183,6 +183,23 @@ def test_db_of_a_file_that_is_none(placet: Placet, data_dir: Path) -> None:
     assert "is not a database" in ran.complaint
 
 
+def test_db_whose_table_is_gone(placet: Placet, data_dir: Path) -> None:
+    connection = sqlite3.connect(data_dir / "placet.db")
+    connection.execute("drop table audit_parts")
+    connection.close()
+    ran = placet("audit", "verify", "-o", "json")
+    assert ran.code == exit_codes.WANTING
+    assert [(each["kind"], each["detail"]) for each in ran.document["problems"]] == [
+        ("database_damaged", "The database itself is damaged: there is no table audit_parts")
+    ]
+    ran = placet("db", "status", "-o", "json")
+    assert (ran.code, ran.document["state"], ran.document["missing"]) == (1, "damaged", ["audit_parts"])
+    assert ["missing", "audit_parts"] in [line.split() for line in placet("db", "status").out.splitlines()]
+    ran = placet("db", "upgrade")
+    assert ran.code == exit_codes.USAGE
+    assert "is damaged" in ran.complaint
+
+
 def test_db_upgrade_while_it_is_served(placet: Placet, data_dir: Path) -> None:
     key = load_or_create_signing_key(data_dir / "keys")
     ledger = SqliteLedger.open(data_dir / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
@@ -296,6 +313,17 @@ def test_doctor_and_the_schema(
     (healthy / ".placet" / "placet.db").touch()
     monkeypatch.setattr(checks, "db_status", lambda _: SchemaStatus(state, "0000", "0001"))
     assert remedy in only_failure(placet, "database")["remedy"]
+
+
+def test_doctor_and_a_table_that_is_gone(placet: Placet, healthy: Path) -> None:
+    (healthy / ".placet").mkdir()
+    append(healthy / ".placet", 1)
+    connection = sqlite3.connect(healthy / ".placet" / "placet.db")
+    connection.execute("drop table idempotency_keys")
+    connection.close()
+    found = only_failure(placet, "database")
+    assert "is damaged, it has no table idempotency_keys" in found["detail"]
+    assert "audit verify" in found["remedy"]
 
 
 def test_doctor_and_the_port(placet: Placet, healthy: Path, server: ScriptedServer) -> None:

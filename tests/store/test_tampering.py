@@ -13,7 +13,9 @@ import pytest
 from placet.core.chain_check import PROBLEMS, ProblemKind
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.store.keys import generate_signing_key
+from placet.store.migrate import SchemaState, db_status, db_upgrade, sqlite_url
 from placet.store.offline import export_checkpoints, read_kept, verify_connection, verify_database
+from placet.store.schema import metadata
 from placet.store.sqlite import SqliteLedger
 from placet.store.sqlite_files import connect_evidence
 from tests.store.making import TABLES, TickingClock, commitment, fill
@@ -286,3 +288,47 @@ def test_many_problems_are_not_all_kept(copy: Path, signing_key: SigningKey) -> 
 
 def test_every_kind_has_its_sentence() -> None:
     assert set(PROBLEMS) == set(ProblemKind)
+
+
+@pytest.mark.parametrize("table", [*sorted(metadata.tables), "alembic_version"])
+async def test_a_table_that_is_gone(copy: Path, signing_key: SigningKey, table: str) -> None:
+    change(copy, f"DROP TABLE {table}")
+    report = verify_database(copy, signing_key.public)
+    assert kinds(report) == {K.DATABASE_DAMAGED}
+    assert table in report.problems[0].detail or "no trail" in report.problems[0].detail
+    status = db_status(sqlite_url(copy))
+    assert (status.state, status.missing) == (SchemaState.DAMAGED, (table,))
+    with pytest.raises(SetupError, match=f"is damaged, it has no table {table}; run `placet audit verify`"):
+        SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock())
+    with pytest.raises(SetupError, match=f"is damaged, it has no table {table}"):
+        db_upgrade(sqlite_url(copy))
+
+
+def test_a_column_that_is_gone(copy: Path, signing_key: SigningKey) -> None:
+    change(copy, "ALTER TABLE audit_parts DROP COLUMN content")
+    report = verify_database(copy, signing_key.public)
+    assert kinds(report) == {K.DATABASE_DAMAGED}
+    assert "content" in report.problems[0].detail
+
+
+async def test_a_server_whose_table_is_gone_tells_so(copy: Path, signing_key: SigningKey) -> None:
+    ledger = SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock())
+    change(copy, "DROP TABLE audit_parts")
+    report = await ledger.verify()
+    await ledger.close()
+    assert kinds(report) == {K.DATABASE_DAMAGED}
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
+    copy: Path, signing_key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = connect_evidence
+
+    def interrupted(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.set_progress_handler(lambda: 1, 1)
+        return connection
+
+    monkeypatch.setattr("placet.store.offline.connect_evidence", interrupted)
+    with pytest.raises(SetupError, match=r"cannot be read .interrupted.; try again"):
+        verify_database(copy, signing_key.public)

@@ -134,6 +134,9 @@ def _database(database: Path) -> Check:
     status = db_status(sqlite_url(database))
     if status.state is SchemaState.CURRENT:
         return passed("database", f"{database}: schema {status.revision}")
+    if status.state is SchemaState.DAMAGED:
+        remedy = "run `placet audit verify`, keep it as evidence, restore a backup or begin a new trail"
+        return failed("database", f"{database}: is damaged, it has no table {', '.join(status.missing)}", remedy)
     detail = f"{database}: schema {status.revision or 'none'} is {status.state}; {status.wanted} is needed"
     remedy = "run a newer Placet" if status.state is SchemaState.NEWER else "stop Placet, run `placet db upgrade`"
     return failed("database", detail, remedy)

@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Show and upgrade the database's sc
 
 @app.command()
 def status(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
-    """Show the schema of the database. Exit code 1 when it is not the one that this version works with.
+    """Show the schema of the database. Exit code 1 when it is not the one that this version works with, or damaged.
 
     Example: placet db status --data-dir /var/lib/placet
     """
@@ -41,13 +41,14 @@ def upgrade(*, data_dir: DataDir = None, config: ConfigFile = None, output: Outp
 
 
 def _show(database: Path, found: SchemaStatus, output: Output) -> None:
-    document = {
+    document: dict[str, object] = {
         "database": str(database),
         "state": found.state.value,
         "revision": found.revision,
         "wanted": found.wanted,
+        "missing": list(found.missing),
     }
     if output is Output.JSON:
         print_json(document)
     else:
-        print_fields(document.items())
+        print_fields((document | {"missing": ", ".join(found.missing)}).items())

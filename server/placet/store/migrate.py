@@ -14,17 +14,20 @@ from sqlalchemy.exc import DBAPIError
 
 from placet.core.errors import SetupError
 from placet.store.lock import WriterLock
-from placet.store.schema import HEAD_REVISION
+from placet.store.schema import HEAD_REVISION, metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from typing import Any
 
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_VERSIONS: Final = table("alembic_version", sql_column("version_num"))
+VERSION_TABLE: Final = "alembic_version"
+EXPECTED: Final = frozenset(metadata.tables)
+"""The tables of this version's schema."""
+_VERSIONS: Final = table(VERSION_TABLE, sql_column("version_num"))
 
 
 class SchemaState(StrEnum):
@@ -34,15 +37,20 @@ class SchemaState(StrEnum):
     CURRENT = "current"
     OLDER = "older"
     NEWER = "newer"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """The state, the revision that the database has ("" when empty), and the one that this version works with."""
+    """The state, the revision that the database has ("" when empty), and the one that this version works with.
+
+    `missing` are the tables that a damaged one lacks.
+    """
 
     state: SchemaState
     revision: str
     wanted: str
+    missing: tuple[str, ...] = ()
 
 
 def sqlite_url(path: Path) -> str:
@@ -90,14 +98,30 @@ def prepare(url: str) -> None:
 
 def schema_status(connection: Connection) -> SchemaStatus:
     """The schema of the connected database."""
-    if not inspect(connection).has_table("alembic_version"):
+    tables = set(inspect(connection).get_table_names())
+    if VERSION_TABLE not in tables:
+        if not missing_tables(tables):
+            return SchemaStatus(SchemaState.DAMAGED, "", HEAD_REVISION, (VERSION_TABLE,))
         return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
     revision = ", ".join(connection.execute(select(_VERSIONS.c.version_num)).scalars())
-    return SchemaStatus(revision_state(revision), revision, HEAD_REVISION)
+    state, missing = revision_state(revision), missing_tables(tables)
+    if state is SchemaState.CURRENT and missing:
+        return SchemaStatus(SchemaState.DAMAGED, revision, HEAD_REVISION, missing)
+    return SchemaStatus(state, revision, HEAD_REVISION)
+
+
+def missing_tables(tables: Collection[str]) -> tuple[str, ...]:
+    """The tables of this version's schema that are not among those of a database, in order."""
+    return tuple(sorted(EXPECTED - set(tables)))
 
 
 def require_current(status: SchemaStatus, where: str) -> None:
     """SetupError unless the schema is the one that this version works with."""
+    if status.state is SchemaState.DAMAGED:
+        raise SetupError(
+            f"{where}: is damaged, it has no table {', '.join(status.missing)}; run `placet audit verify`, keep it as "
+            "evidence, and restore a backup or begin a new trail"
+        )
     if status.state is SchemaState.NEWER:
         raise SetupError(
             f"{where}: was written by a newer Placet (schema {status.revision}, this one knows {status.wanted}); "
@@ -111,9 +135,12 @@ def require_current(status: SchemaStatus, where: str) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema of the connected database up to date, within its transaction. SetupError when it is newer."""
+    """Bring the schema of the connected database up to date, within its transaction.
+
+    SetupError when it is newer or damaged.
+    """
     status = schema_status(connection)
-    if status.state is SchemaState.NEWER:
+    if status.state in {SchemaState.NEWER, SchemaState.DAMAGED}:
         require_current(status, str(connection.engine.url.database))
     if status.state is not SchemaState.CURRENT:
         from alembic import command  # noqa: PLC0415 - 0.05 s that a start with a current schema need not wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -13,7 +13,7 @@ from placet.core.chain_check import ProblemKind, problem
 from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
 from placet.core.trail import verify_trail
-from placet.store.migrate import SchemaStatus, require_current, revision_state
+from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
 from placet.store.reading import StoredTrail
 from placet.store.schema import HEAD_REVISION
 from placet.store.sqlite_files import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import PublicKey
 
+UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
+"""Codes of what cannot be read because of what stands in the file; the last one is that of a column that is gone."""
+
 
 def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
     """Check the trail in a database file, served at this moment or not. Needs no write access.
@@ -35,6 +38,8 @@ def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckp
     connection = _evidence(path)
     try:
         return verify_connection(connection, public_key, kept)
+    except sqlite3.Error as error:
+        raise SetupError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
         connection.close()
 
@@ -48,12 +53,14 @@ def verify_connection(
     try:
         connection.execute("BEGIN")
         problems += [_damaged(said) for (said,) in connection.execute("PRAGMA integrity_check(10)") if said != "ok"]
-        if _has_trail(connection):
-            report = verify_trail(StoredTrail(connection, SQL), public_key.verify, kept)
-        else:
+        if not _has_trail(connection):
             problems.append(_damaged("there is no trail in it"))
+        elif missing := missing_tables(_tables(connection)):
+            problems += [_damaged(f"there is no table {name}") for name in missing]
+        else:
+            report = verify_trail(StoredTrail(connection, SQL), public_key.verify, kept)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & PRIMARY_CODE not in DAMAGE_CODES:
+        if error.sqlite_errorcode & PRIMARY_CODE not in UNREADABLE_CODES:
             raise
         problems.append(_damaged(str(error)))
     return VerifyReport(report.records, report.chains, report.checkpoints, (*problems, *report.problems))
@@ -75,7 +82,7 @@ def export_checkpoints(path: Path) -> bytes:
             ]
         )
     except sqlite3.Error as error:
-        raise SetupError(f"{path}: cannot be read ({error})") from error
+        raise SetupError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
     finally:
         connection.close()
     if not newest:
@@ -113,14 +120,17 @@ def _evidence(path: Path) -> sqlite3.Connection:
 
 def _has_trail(connection: sqlite3.Connection) -> bool:
     """Whether there is a schema. SetupError when it is another than this version's."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "alembic_version" not in tables:
+    if VERSION_TABLE not in _tables(connection):
         return False
     revision = ", ".join(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
     if revision:
         (file,) = (name for _, schema, name in connection.execute("PRAGMA database_list") if schema == "main")
         require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), file)
     return bool(revision)
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def _damaged(detail: str) -> AuditProblem:
