@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import sqlite3
 import stat
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +17,8 @@ import pytest
 from placet.cli import checks, exit_codes
 from placet.config import Settings
 from placet.core.errors import SetupError
-from placet.opa.binary import Opa
-from placet.store.keys import PUBLIC_NAME, load_or_create_signing_key
+from placet.opa.bundle import build_bundle
+from placet.store.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
 from placet.store.migrate import SchemaState, SchemaStatus
 from placet.store.sqlite import SqliteLedger
 from placet.v1 import audit_pb2, control_pb2
@@ -27,6 +29,7 @@ from tests.store.making import TickingClock, commitment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from placet.opa.binary import Opa
     from tests.cli.conftest import Placet
 
 
@@ -209,11 +212,17 @@ def test_db_upgrade_while_it_is_served(placet: Placet, data_dir: Path) -> None:
     assert "is in use by process" in ran.complaint
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache, so that the same policies are built once for all tests."""
+    return tmp_path_factory.mktemp("built")
+
+
 @pytest.fixture
-def healthy(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that doctor looks for: policies here, and an OPA."""
+def healthy(empty_folder: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that doctor looks for: policies here, and an OPA on PATH."""
     shutil.copytree(REGO_DIR, empty_folder / "rego")
-    monkeypatch.setattr(checks, "find_opa", lambda _: Opa(empty_folder / "opa", "9.9.9"))
+    monkeypatch.setattr(checks, "build_bundle", lambda rego_dir, opa, _: build_bundle(rego_dir, opa, built))
     monkeypatch.setenv("PLACET_LISTEN", "127.0.0.1:0")
     return empty_folder
 
@@ -260,6 +269,21 @@ def test_doctor_without_policies(placet: Placet, healthy: Path) -> None:
     assert "FAILS" in placet("doctor").out
 
 
+def test_doctor_and_rules_that_cannot_be_served(
+    placet: Placet, healthy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "build_bundle", build_bundle)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert "can be served" in diagnose(placet)[1]["policies"]["detail"]
+    rules = next(path for path in (healthy / "rego" / "policy").rglob("*.rego") if "_test" not in path.name)
+    rules.write_text(rules.read_text() + "\ndeny contains {\n")
+    assert rules.name in only_failure(placet, "policies")["detail"]
+    assert not list(temporary.iterdir())
+    assert not (healthy / ".placet").exists()
+
+
 def test_doctor_without_opa(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del healthy
 
@@ -287,7 +311,8 @@ def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatc
     (healthy / "file").touch()
     found = only_failure(placet, "data directory", "--data-dir", "file/below")
     assert "is no directory" in found["detail"]
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(healthy) and access(path, mode))
     assert "let Placet's user own it" in only_failure(placet, "data directory")["remedy"]
 
 
@@ -303,6 +328,28 @@ def test_doctor_and_the_key(placet: Placet, healthy: Path) -> None:
     private.chmod(0o600)
     (keys / PUBLIC_NAME).write_text("no key")
     assert "is no public key" in only_failure(placet, "signing key")["detail"]
+    (keys / PUBLIC_NAME).write_bytes(generate_signing_key().public.pem())
+    assert "is of another key" in only_failure(placet, "signing key")["detail"]
+    (keys / PUBLIC_NAME).unlink()
+    assert diagnose(placet)[0] == 0
+    assert not (keys / PUBLIC_NAME).exists()
+
+
+def test_doctor_and_the_key_of_another_trail(placet: Placet, healthy: Path) -> None:
+    data_dir = healthy / ".placet"
+    data_dir.mkdir()
+    append(data_dir, 1)
+    signed = placet("audit", "key", "-o", "json").document["key_id"]
+    shutil.rmtree(data_dir / "keys")
+    before = sorted(data_dir.iterdir())
+    found = only_failure(placet, "signing key")
+    assert f"signed with the key {signed}; restore that key" in found["detail"]
+    assert sorted(data_dir.iterdir()) == before
+    load_or_create_signing_key(data_dir / "keys")
+    found = only_failure(placet, "signing key")
+    assert f"signed with the key {signed}" in found["detail"]
+    assert "restore that key" in found["remedy"]
+    assert diagnose(placet, "--replica", "another")[0] == 0
 
 
 @pytest.mark.parametrize(("state", "remedy"), [(SchemaState.OLDER, "db upgrade"), (SchemaState.NEWER, "newer Placet")])

@@ -7,20 +7,23 @@ import platform
 import socket
 import stat
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from placet import sdk
 from placet.config import split_address
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
+from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies
-from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key
+from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
 from placet.store.migrate import SchemaState, db_status, sqlite_url
+from placet.store.signed_by import newest_key_ids, require_its_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from placet.config import Settings
 
@@ -53,9 +56,9 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     """Every check; `address` is that of a server that must be running."""
     yield _python()
     yield _guarded("opa", lambda: _opa(settings))
-    yield _guarded("policies", lambda: _policies(settings.rego_dir))
+    yield _guarded("policies", lambda: _policies(settings))
     yield _data_dir(settings.data_dir)
-    yield _guarded("signing key", lambda: _signing_key(settings.keys_dir))
+    yield _guarded("signing key", lambda: _signing_key(settings))
     yield _guarded("database", lambda: _database(settings.database_path))
     yield _server(address) if address else _listen(settings.listen)
 
@@ -100,11 +103,21 @@ def _connect(opa_address: str) -> socket.socket:
     return socket.create_connection(split_address(rest.rstrip("/")), CONNECT_TIMEOUT_SECONDS)
 
 
-def _policies(rego_dir: Path) -> Check:
+def _policies(settings: Settings) -> Check:
+    """As the start reads them: with a managed OPA the bundle is built, beside nothing that is kept."""
+    rego_dir = settings.rego_dir
     if not rego_dir.is_dir():
         return failed("policies", f"{rego_dir}: no such folder", "name the policy folder with --rego-dir")
-    tenants = sorted(load_agent_policies(rego_dir))
-    return passed("policies", f"{rego_dir}: tenants {', '.join(tenants)}; `placet policy check` checks the rules")
+    tenants = ", ".join(sorted(load_agent_policies(rego_dir)))
+    if settings.opa_address:
+        return passed("policies", f"{rego_dir}: tenants {tenants}; the rules are those of the external OPA")
+    try:
+        opa = find_opa(settings.opa_path)
+    except SetupError:
+        return passed("policies", f"{rego_dir}: tenants {tenants}; without OPA the rules are not checked")
+    with tempfile.TemporaryDirectory(prefix="placet-doctor-") as folder:
+        revision = build_bundle(rego_dir, opa.path, Path(folder)).revision
+    return passed("policies", f"{rego_dir}: tenants {tenants}; revision {revision} can be served")
 
 
 def _data_dir(data_dir: Path) -> Check:
@@ -116,16 +129,25 @@ def _data_dir(data_dir: Path) -> Check:
     return passed("data directory", f"{data_dir}" if existing == data_dir else f"{data_dir}: made at the first start")
 
 
-def _signing_key(keys_dir: Path) -> Check:
-    private, public = keys_dir / PRIVATE_NAME, keys_dir / PUBLIC_NAME
+def _signing_key(settings: Settings) -> Check:
+    """As the start reads it: the key that signed what is in the database, and nobody else's to read."""
+    private, public = settings.keys_dir / PRIVATE_NAME, settings.keys_dir / PUBLIC_NAME
     if not private.exists():
+        require_its_key(settings.database_path, settings.keys_dir)
         return passed("signing key", "made at the first start")
     mode = stat.S_IMODE(private.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         return failed("signing key", f"{private}: others can use it (mode {mode:04o})", f"chmod 600 {private}")
     if not os.access(private, os.R_OK):
         return failed("signing key", f"{private}: cannot be read", "let Placet's user own it")
-    return passed("signing key", f"key {load_public_key(public).key_id}, readable by its owner alone")
+    key_id = load_signing_key(private).key_id
+    if public.exists() and (other := load_public_key(public).key_id) != key_id:
+        return failed("signing key", f"{public}: is of another key, {other}", f"restore it, or remove {public}")
+    signed = newest_key_ids(settings.database_path).get(settings.replica, key_id)
+    if signed != key_id:
+        detail = f"key {key_id}, but the checkpoints of {settings.database_path} are signed with the key {signed}"
+        return failed("signing key", detail, "restore that key, or move the database aside to begin a new trail")
+    return passed("signing key", f"key {key_id}, readable by its owner alone")
 
 
 def _database(database: Path) -> Check:

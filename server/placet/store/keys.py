@@ -84,11 +84,15 @@ def load_or_create_signing_key(folder: Path) -> SigningKey:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _create(path)
-        return _load(path)
+        signing_key = load_signing_key(path)
+        public = path.with_name(PUBLIC_NAME)
+        if not public.exists():
+            public.write_bytes(signing_key.public.pem())
     except OSError as error:
         raise SetupError(
             f"{path}: cannot be read or made ({error.strerror}); let Placet's user own {folder}"
         ) from error
+    return signing_key
 
 
 def load_public_key(path: Path) -> PublicKey:
@@ -123,7 +127,11 @@ def _create(path: Path) -> None:
         Path(temporary).unlink()
 
 
-def _load(path: Path) -> SigningKey:
+def load_signing_key(path: Path) -> SigningKey:
+    """The key in a file, which must be there. Writes nothing.
+
+    SetupError when it can be read by others, or is not an Ed25519 key; OSError when it cannot be read.
+    """
     mode = path.stat().st_mode
     if mode & _OTHERS:
         raise SetupError(
@@ -136,11 +144,7 @@ def _load(path: Path) -> SigningKey:
         raise SetupError(f"{path}: is no private key in PEM; restore it from a backup") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SetupError(f"{path}: is no Ed25519 key; restore it from a backup")
-    signing_key = _signing_key(key)
-    public = path.with_name(PUBLIC_NAME)
-    if not public.exists():
-        public.write_bytes(signing_key.public.pem())
-    return signing_key
+    return _signing_key(key)
 
 
 def _sync_folder(folder: Path) -> None:
