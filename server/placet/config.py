@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from placet.core.addresses import split_address
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 
@@ -30,7 +31,6 @@ CONFIG_FILE: Final = "placet.toml"
 """Read from the working directory when no other file is named."""
 CLIENT_VARIABLES: Final = frozenset({"PLACET_ADDRESS"})
 """Variables that the client commands read; no setting of the server."""
-PORT_MAX: Final = 65_535
 _REPLICA: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -44,9 +44,15 @@ _Count = Annotated[int, BeforeValidator(_no_boolean)]
 
 
 def default_rego_dir() -> Path:
-    """``./rego`` when there is one, else the policies that are shipped inside the package."""
+    """``./rego`` when there is one, else the policies that are shipped with the package."""
     here = Path("rego")
-    return here if here.is_dir() else Path(__file__).parent / "_rego"
+    return here if here.is_dir() else shipped_rego_dir(Path(__file__).parent)
+
+
+def shipped_rego_dir(package: Path) -> Path:
+    """The policies inside the package; of a package that is used from its repository, those beside ``server/``."""
+    inside, beside = package / "_rego", package.parent.parent / "rego"
+    return beside if not inside.is_dir() and package.parent.name == "server" and beside.is_dir() else inside
 
 
 class Settings(BaseSettings):
@@ -243,19 +249,6 @@ class Settings(BaseSettings):
             text = str(value).lower() if isinstance(value, bool) else str(value)
             rows.append((name, text, sources.get(name, "default")))
         return rows
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """``host:port`` or ``[v6]:port`` -> host without brackets, port. ValueError when it is neither."""
-    host, colon, port = address.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        ipaddress.IPv6Address(host)
-    elif ":" in host:
-        raise ValueError("must be host:port; write an IPv6 address in brackets")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > PORT_MAX:
-        raise ValueError(f"must be host:port with a port of 0 to {PORT_MAX}")
-    return host, int(port)
 
 
 def is_loopback(host: str) -> bool:

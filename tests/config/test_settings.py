@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from placet.config import Settings, default_rego_dir, is_loopback, split_address
+from placet.config import Settings, default_rego_dir, is_loopback, shipped_rego_dir
+from placet.core.addresses import split_address
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 
@@ -75,10 +76,20 @@ def test_named_file(tmp_path: Path) -> None:
 
 
 def test_rego_dir_is_the_one_here_else_the_shipped_one(empty_directory: Path) -> None:
-    assert default_rego_dir().name == "_rego"
     assert default_rego_dir().is_absolute()
+    assert (default_rego_dir() / "config").is_dir()
     (empty_directory / "rego").mkdir()
     assert default_rego_dir() == Path("rego")
+
+
+def test_the_shipped_policies(tmp_path: Path) -> None:
+    package = tmp_path / "server" / "placet"
+    assert shipped_rego_dir(package) == package / "_rego"
+    (tmp_path / "rego").mkdir()
+    assert shipped_rego_dir(package) == tmp_path / "rego"
+    assert shipped_rego_dir(tmp_path / "site-packages" / "placet").name == "_rego"  # no repository
+    (package / "_rego").mkdir(parents=True)
+    assert shipped_rego_dir(package) == package / "_rego"
 
 
 @pytest.mark.parametrize(

@@ -152,11 +152,6 @@ def test_source_digest_sees_every_change(rego_dir: Path) -> None:
     assert changed()
 
 
-def test_source_digest_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(PolicyInvalidError, match="none: cannot be listed: No such file or directory"):
-        source_digest(tmp_path / "none")
-
-
 def test_a_folder_that_cannot_be_listed_is_not_passed_over(rego_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.scandir
 
@@ -168,3 +163,9 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(rego_dir: Path, monke
     monkeypatch.setattr(os, "scandir", scandir)  # root lists everything, so the refusal is played
     said = "policy/refunds: cannot be listed: Permission denied (mend or remove the folder)"
     assert problems(rego_dir) == [said]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    for read in (read_tree, source_digest):
+        with pytest.raises(PolicyInvalidError, match=r"no such folder .*--rego-dir"):
+            read(tmp_path / "nowhere")

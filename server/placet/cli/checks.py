@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from placet import sdk
-from placet.config import split_address
+from placet.core.addresses import split_address
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle

@@ -71,8 +71,7 @@ def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 def read_tree(rego_dir: Path) -> PolicyTree:
     """Read the tree. Raises PolicyInvalidError with everything that is missing, unreadable or misplaced."""
-    if not rego_dir.is_dir():
-        raise PolicyInvalidError([Problem(str(rego_dir), "no such folder", "name the policy folder with --rego-dir")])
+    _require_folder(rego_dir)
     problems: list[Problem] = []
     files: dict[str, bytes] = {}
     for relative, path in _walk(rego_dir):
@@ -94,8 +93,9 @@ def read_tree(rego_dir: Path) -> PolicyTree:
 def source_digest(rego_dir: Path) -> str:
     """Say cheaply whether the tree may have changed: a digest of names, sizes, times and inodes; nothing is read.
 
-    Raises PolicyInvalidError when a folder cannot be listed.
+    Raises PolicyInvalidError when there is no such folder, or one cannot be listed.
     """
+    _require_folder(rego_dir)
     digest = hashlib.sha256()
     for relative, path in sorted(_walk(rego_dir)):
         try:
@@ -106,6 +106,11 @@ def source_digest(rego_dir: Path) -> str:
             fields = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
             digest.update(f"{relative}\0{fields}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _require_folder(rego_dir: Path) -> None:
+    if not rego_dir.is_dir():
+        raise PolicyInvalidError([Problem(str(rego_dir), "no such folder", "name the policy folder with --rego-dir")])
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
