@@ -83,7 +83,9 @@ class Faults(list[BaseException]):
 def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Request) -> None:
     clock, faults = clock_of(step), Faults()
     ledger = MemoryLedger(writer="test", signing_key=generate_signing_key(), clock=clock)
-    point = DecisionPoint(placet_server.running.policies, ledger, clock, RandomIds(), 0, faults, lambda rule_id, why: None)
+    point = DecisionPoint(
+        placet_server.running.policies, ledger, clock, RandomIds(), 0, faults, lambda rule_id, why: None
+    )
     message = encode(request_, request_.idempotency_key or uuid.uuid4().hex)
     if step.refused:
         with pytest.raises(InvalidRequestError) as refused:
