@@ -241,6 +241,17 @@ def test_show(placet: Placet, server: ScriptedServer) -> None:
     assert json.dumps(SAID, indent=2) in shown
 
 
+def test_show_the_details_of_findings(placet: Placet, server: ScriptedServer) -> None:
+    found = recorded(1)
+    finding = found.decision.findings.add(effect="EFFECT_DENY", rule_id="refunds.over_limit", reason="Too much")
+    finding.details.update({"limit": 500, "why": "é"})
+    server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=found))
+    shown = placet("audit", "show", "dec_1", "--tenant", "acme").out
+    [line] = [line for line in shown.splitlines() if "refunds.over_limit" in line]
+    assert line.split()[:2] == ["deny", "refunds.over_limit"]
+    assert json.loads(line[line.index("{") :]) == {"limit": 500, "why": "é"}
+
+
 def test_show_what_is_not_there(placet: Placet, server: ScriptedServer) -> None:
     server.script(GET_DECISION, plain_status(grpc.StatusCode.NOT_FOUND))
     ran = placet("audit", "show", "dec_1", "--tenant", "acme")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import grpc
@@ -72,6 +73,7 @@ def test_table(placet: Placet, server: ScriptedServer) -> None:
     assert ["rule_id", "refunds.over_limit"] in lines
     assert ["approvers", "2", "of", "support_lead"] in lines
     assert ["allow", "allowlist.write_tool", "It", "may"] in lines
+    assert '{"approver_roles":["support_lead"],"quorum":2,"ratio":0.5}' in ran.out
     assert "\x1b" not in ran.out
 
 
@@ -108,6 +110,21 @@ def test_params_from_a_file_and_from_stdin(
     monkeypatch.setattr("sys.stdin", io.StringIO('{"b": 1}'))
     assert placet(*ASK, "--params", "-").code == 0
     assert [each.action.params_json for each in server.authorized()] == ['{"a": "é"}', '{"b": 1}']
+
+
+def test_params_from_a_stdin_that_cannot_be_read(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def complaint(stdin: io.TextIOBase | None) -> str:
+        monkeypatch.setattr("sys.stdin", stdin)
+        ran = placet(*ASK, "--params", "-")
+        assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+        return ran.complaint
+
+    assert complaint(None).startswith("--params: - reads stdin, which is closed; ")
+    assert complaint(io.TextIOWrapper(io.BytesIO(b"\xff"), "utf-8")).startswith("--params: stdin is not UTF-8")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as written:  # noqa: PTH123 - a descriptor, not a path
+        assert complaint(written).startswith("--params: stdin cannot be read")
 
 
 @pytest.mark.parametrize(("content", "complaint"), [(None, "No such file"), (b"\xff", "is not UTF-8")])
@@ -196,6 +213,7 @@ def test_amounts_are_exact(written: str, amount: Amount) -> None:
 @pytest.mark.parametrize(
     ("written", "complaint"),
     [
+        ("", "is not an amount"),
         ("45", "is not an amount"),
         ("USD 45", "is not an amount"),
         ("-1 USD", "is not an amount"),
@@ -215,3 +233,21 @@ def test_amounts_that_are_none(placet: Placet, written: str, complaint: str) -> 
     ran = placet(*ASK, "--amount", written)
     assert ran.code == exit_codes.USAGE
     assert complaint in ran.complaint
+
+
+@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-1"])
+def test_a_time_that_never_ends_is_refused(placet: Placet, server: ScriptedServer, seconds: str) -> None:
+    ran = placet(*ASK, "--timeout", seconds)
+    assert (ran.code, ran.out, server.asked) == (exit_codes.USAGE, "", [])
+    assert "--timeout" in ran.complaint
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":7070", "host:0", "host:65536", "h:x", "::1:70"])
+def test_an_address_that_is_none(placet: Placet, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for command in (ASK, ("audit", "query", "--tenant", "t"), ("doctor",)):
+        ran = placet(*command, "--address", address)
+        assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+        assert "is not host:port with a port of 1 to 65535; write e.g. 127.0.0.1:7070" in ran.complaint
+    if address:
+        monkeypatch.setenv("PLACET_ADDRESS", address)
+        assert placet(*ASK).code == exit_codes.USAGE

@@ -150,6 +150,10 @@ def test_key(placet: Placet, data_dir: Path) -> None:
 def test_checkpoint(placet: Placet, data_dir: Path) -> None:
     [kept] = json.loads(placet("audit", "checkpoint", "--data-dir", str(data_dir)).out)["checkpoints"]
     assert (kept["checkpoint"]["writer"], kept["checkpoint"]["sequence"]) == ("placet", 5)
+    assert placet("audit", "checkpoint", "--output", "json").out == placet("audit", "checkpoint").out
+    shown = [line.split() for line in placet("audit", "checkpoint", "-o", "table").out.splitlines()]
+    assert shown[0] == ["writer", "sequence", "head", "key_id"]
+    assert shown[1][:2] == ["placet", "5"]
 
 
 @pytest.mark.parametrize("arguments", [["audit", "key"], ["audit", "checkpoint"], ["db", "status"], ["db", "upgrade"]])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
-from placet.cli.options import Address, ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.options import Address, ConfigFile, DataDir, OutputOption, finite
 from placet.cli.output import Output, print_json, print_table
 from placet.core.errors import SetupError
 from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
@@ -20,6 +21,7 @@ from placet.sdk.channel import DEFAULT_ADDRESS
 if TYPE_CHECKING:
     from placet.core.records import VerifyReport
 
+_SIGNED: Final = ("writer", "sequence", "head", "key_id")
 Database = Annotated[
     Path | None,
     typer.Option(help="The database file. Default: placet.db in the data directory.", metavar="FILE"),
@@ -41,7 +43,10 @@ def verify(  # noqa: PLR0913 - one option for each source
     server: Annotated[bool, typer.Option("--server", help="Have a running server check its own trail.")] = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds that the server may take.", rich_help_panel="Connection")
+        float,
+        typer.Option(
+            min=0.001, help="Seconds that the server may take.", rich_help_panel="Connection", callback=finite
+        ),
     ] = VERIFY_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -87,15 +92,25 @@ def key(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOp
         typer.echo(pem, nl=False)
 
 
-def checkpoint(*, data_dir: DataDir = None, config: ConfigFile = None, database: Database = None) -> None:
-    """Print the newest signed checkpoint of each chain as JSON, to be kept where the server cannot write.
+def checkpoint(
+    *,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    database: Database = None,
+    output: OutputOption = Output.JSON,
+) -> None:
+    """Print the newest signed checkpoint of each chain, to be kept where the server cannot write: keep the JSON.
 
     Example: placet audit checkpoint > auditor/checkpoints.json
     """
     from placet.store.offline import export_checkpoints  # noqa: PLC0415 - only with a database
 
     exported = export_checkpoints(existing(database or open_settings(data_dir, config).database_path))
-    sys.stdout.write(exported.decode())
+    if output is Output.JSON:
+        sys.stdout.write(exported.decode())
+        return
+    signed = [each["checkpoint"] for each in json.loads(exported)["checkpoints"]]
+    print_table(_SIGNED, [[str(each[name]) for name in _SIGNED] for each in signed])
 
 
 def _verify_files(

@@ -10,8 +10,8 @@ import typer
 
 from placet import sdk
 from placet.cli import exit_codes
-from placet.cli.documents import recorded_document, time_text
-from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
+from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.trail import Tail, newest
 from placet.core.errors import SetupError
@@ -83,7 +83,7 @@ def tail(  # noqa: PLR0913 - one option for each condition
     agent: Agent = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to begin with.")] = TAIL_DEFAULT,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is decided, until Ctrl-C.")] = False,
-    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.", callback=finite)] = 1.0,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = READ_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -124,10 +124,9 @@ def show(
         return
     nested = ("findings", "event", "input", "approval", "obligations", "budgets")
     print_fields((name, value) for name, value in document.items() if name not in nested)
-    rows = [(each.effect.value, each.rule_id, each.reason) for each in found.decision.findings]
-    if rows:
+    if found.decision.findings:
         typer.echo()
-        print_table(("finding", "rule_id", "reason"), rows)
+        print_table(FINDING_COLUMNS, finding_rows(found.decision.findings))
     typer.echo("\nWhat policy saw:")
     print_json(document["input"])
 

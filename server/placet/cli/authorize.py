@@ -11,7 +11,7 @@ import typer
 from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.amounts import parse_amount
-from placet.cli.documents import decision_document
+from placet.cli.documents import FINDING_COLUMNS, decision_document, finding_rows
 from placet.cli.failures import code_of, line_of
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
@@ -39,8 +39,9 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
         str, typer.Option(help="Its parameters: a JSON object, @FILE, or - for stdin.", metavar="JSON|@FILE|-")
     ] = "{}",
     amount: Annotated[
-        str, typer.Option(help="Money that it moves, e.g. '45.00 USD'.", metavar="'N CODE'", show_default=False)
-    ] = "",
+        str | None,
+        typer.Option(help="Money that it moves, e.g. '45.00 USD'.", metavar="'N CODE'", show_default=False),
+    ] = None,
     user: Annotated[str, typer.Option(help="On whose behalf.", show_default=False)] = "",
     role: Annotated[list[str] | None, typer.Option(help="A role of the user. May be repeated.")] = None,
     delegation: Annotated[
@@ -77,7 +78,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
     action = sdk.Action(
         tool,
         _read_params(params),
-        amount=parse_amount(amount) if amount else None,
+        amount=parse_amount(amount) if amount is not None else None,
         scope=scope,
         environment=environment,
         destination=destination,
@@ -99,7 +100,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
 def _read_params(written: str) -> str:
     """The JSON text; the server judges it. SetupError when a file cannot be read."""
     if written == "-":
-        return sys.stdin.read(PARAMS_BYTES_MAX + 1)
+        return _read_stdin()
     if not written.startswith("@"):
         return written
     path = Path(written[1:])
@@ -110,6 +111,17 @@ def _read_params(written: str) -> str:
         raise SetupError(f"--params: {path}: {error.strerror}; name a file with a JSON object") from error
     except UnicodeDecodeError as error:
         raise SetupError(f"--params: {path}: is not UTF-8; write the JSON object as UTF-8") from error
+
+
+def _read_stdin() -> str:
+    if sys.stdin is None:  # closed by whoever started this
+        raise SetupError("--params: - reads stdin, which is closed; pipe the JSON object in, or name a file with @FILE")
+    try:
+        return sys.stdin.read(PARAMS_BYTES_MAX + 1)
+    except OSError as error:
+        raise SetupError(f"--params: stdin cannot be read: {error.strerror}; pipe the JSON object in") from error
+    except UnicodeDecodeError as error:
+        raise SetupError("--params: stdin is not UTF-8; write the JSON object as UTF-8") from error
 
 
 def _read_evidence(written: str) -> sdk.Evidence:
@@ -138,7 +150,6 @@ def _show(decision: sdk.Decision, output: Output) -> None:
                 ("policy", decision.policy_revision),
             ]
         )
-        if len(decision.findings) > 1:
-            rows = [(each.effect.value, each.rule_id, each.reason) for each in decision.findings]
+        if len(decision.findings) > 1 or any(each.details for each in decision.findings):
             typer.echo()
-            print_table(("finding", "rule_id", "reason"), rows)
+            print_table(FINDING_COLUMNS, finding_rows(decision.findings))

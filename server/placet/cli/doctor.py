@@ -9,7 +9,7 @@ import typer
 
 from placet.cli import exit_codes
 from placet.cli.checks import Check, failed, passed, run_checks
-from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.output import Output, print_json, print_table
 from placet.cli.settings_flags import with_settings
 from placet.config import Settings
@@ -29,7 +29,9 @@ def doctor(
     config: ConfigFile = None,
     address: Annotated[
         str | None,
-        typer.Option(help="A server that must be running. Default: none has to be.", metavar="HOST:PORT"),
+        typer.Option(
+            help="A server that must be running. Default: none has to be.", metavar="HOST:PORT", callback=reachable
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from placet import sdk
 from placet.sdk import failures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+
+FINDING_COLUMNS: Final = ("finding", "rule_id", "reason", "details")
+
+
+def finding_rows(findings: Sequence[sdk.Finding]) -> list[tuple[str, ...]]:
+    """A row for each finding; its details as JSON on one line, empty when there are none."""
+    return [
+        (
+            each.effect.value,
+            each.rule_id,
+            each.reason,
+            json.dumps(dict(each.details), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+            if each.details
+            else "",
+        )
+        for each in findings
+    ]
 
 
 def decision_document(decision: sdk.Decision) -> dict[str, Any]:

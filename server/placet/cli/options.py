@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from placet.cli.output import Output
+from placet.core.addresses import PORT_MAX, split_address
+
+
+def finite(seconds: float) -> float:
+    """Seconds that end some time. BadParameter for infinity and for what is no number."""
+    if not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds; write e.g. 5")
+    return seconds
+
+
+def reachable(address: str | None) -> str | None:
+    """The address of a server. BadParameter when there can be none."""
+    if address is None:
+        return None
+    try:
+        _, port = split_address(address)
+    except ValueError:
+        port = 0
+    if not port:
+        raise typer.BadParameter(
+            f"{address!r} is not host:port with a port of 1 to {PORT_MAX}; write e.g. 127.0.0.1:7070"
+        )
+    return address
+
 
 Address = Annotated[
     str,
     typer.Option(
-        help="The server, host:port.", envvar="PLACET_ADDRESS", metavar="HOST:PORT", rich_help_panel="Connection"
+        help="The server, host:port.",
+        envvar="PLACET_ADDRESS",
+        metavar="HOST:PORT",
+        rich_help_panel="Connection",
+        callback=reachable,
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.001, help="Seconds for a call with all its tries.", rich_help_panel="Connection")
+    float,
+    typer.Option(
+        min=0.001, help="Seconds for a call with all its tries.", rich_help_panel="Connection", callback=finite
+    ),
 ]
 Tenant = Annotated[str, typer.Option(help="The tenant.", metavar="TENANT")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
