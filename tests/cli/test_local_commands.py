@@ -181,6 +181,9 @@ def test_db_upgrade_of_an_empty_file(placet: Placet, data_dir: Path) -> None:
     (data_dir / "placet.db").touch()
     assert placet("db", "status", "-o", "json").document["state"] == "empty"
     assert placet("db", "upgrade", "-o", "json").document["state"] == "current"
+    ran = placet("audit", "verify")
+    assert ran.code == exit_codes.WANTING
+    assert "no_records" in ran.out
 
 
 def test_db_of_a_file_that_is_none(placet: Placet, data_dir: Path) -> None:

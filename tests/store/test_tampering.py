@@ -332,3 +332,11 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
     monkeypatch.setattr("placet.store.offline.connect_evidence", interrupted)
     with pytest.raises(SetupError, match=r"cannot be read .interrupted.; try again"):
         verify_database(copy, signing_key.public)
+
+
+def test_a_trail_that_was_emptied(copy: Path, signing_key: SigningKey) -> None:
+    kept = read_kept(export_checkpoints(copy))
+    change(copy, *(str(table.delete()) for table in metadata.tables.values()))
+    report = verify_database(copy, signing_key.public)
+    assert (report.ok, report.records, kinds(report)) == (False, 0, {K.NO_RECORDS})
+    assert kinds(verify_database(copy, signing_key.public, kept)) >= {K.KEPT_CHECKPOINT_MISMATCH}

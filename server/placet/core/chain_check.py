@@ -50,6 +50,7 @@ class ProblemKind(StrEnum):
     KEPT_CHECKPOINT_SIGNATURE = "kept_checkpoint_signature"
     KEPT_CHECKPOINT_MISMATCH = "kept_checkpoint_mismatch"
     DATABASE_DAMAGED = "database_damaged"
+    NO_RECORDS = "no_records"
 
 
 PROBLEMS: Final = {
@@ -73,6 +74,7 @@ PROBLEMS: Final = {
     ProblemKind.KEPT_CHECKPOINT_SIGNATURE: "The checkpoint kept elsewhere was not signed with the key",
     ProblemKind.KEPT_CHECKPOINT_MISMATCH: "The chain is not the one that the checkpoint kept elsewhere was signed over",
     ProblemKind.DATABASE_DAMAGED: "The database itself is damaged",
+    ProblemKind.NO_RECORDS: "There is a database and not one record in it",
 }
 """One sentence for people to each kind."""
 

@@ -37,11 +37,15 @@ def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckp
     """
     connection = _evidence(path)
     try:
-        return verify_connection(connection, public_key, kept)
+        report = verify_connection(connection, public_key, kept)
     except sqlite3.Error as error:
         raise SetupError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
         connection.close()
+    if report.ok and not report.records:  # whole or emptied: nobody can tell, and it proves nothing
+        empty = problem(ProblemKind.NO_RECORDS, "", 0, "a server records its start before anything else")
+        return VerifyReport(report.records, report.chains, report.checkpoints, (empty,))
+    return report
 
 
 def verify_connection(
