@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from placet.store.sqlite import SqliteLedger
 
 
+def beside(database: Path) -> list[str]:
+    return sorted(path.name for path in database.parent.iterdir())
+
+
 async def test_the_key_of_each_writer(
     database: Path, open_ledger: Callable[[], SqliteLedger], signing_key: SigningKey
 ) -> None:
@@ -59,6 +63,19 @@ async def test_checkpoints_that_cannot_be_read(database: Path, open_ledger: Call
     connection.close()
     with pytest.raises(SetupError, match=r"its checkpoints cannot be read .* `placet audit verify`"):
         newest_key_ids(database)
+
+
+async def test_looking_leaves_nothing_behind(
+    database: Path, open_ledger: Callable[[], SqliteLedger], signing_key: SigningKey
+) -> None:
+    ledger = open_ledger()
+    await ledger.commit([commitment(1)])
+    await ledger.checkpoint()
+    assert newest_key_ids(database) == {"w1": signing_key.key_id}  # while it is served
+    await ledger.close()
+    before = beside(database)
+    assert newest_key_ids(database) == {"w1": signing_key.key_id}
+    assert beside(database) == before
 
 
 def test_a_file_that_is_no_database(database: Path) -> None:

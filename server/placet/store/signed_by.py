@@ -10,7 +10,7 @@ from placet.core.chain import parse_checkpoint
 from placet.core.errors import SetupError
 from placet.store.keys import PRIVATE_NAME
 from placet.store.schema import audit_checkpoints
-from placet.store.sqlite_files import SQL, connect_evidence
+from placet.store.sqlite_files import SQL, connect_untouched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def newest_key_ids(database: Path) -> dict[str, str]:
     if not database.is_file():
         return {}
     try:
-        with closing(connect_evidence(database)) as connection:
+        with closing(connect_untouched(database)) as connection:
             if connection.execute(_TABLES, (audit_checkpoints.name,)).fetchone() is None:
                 return {}
             writers = [writer for (writer,) in connection.execute(_WRITERS)]

@@ -59,6 +59,13 @@ def connect_evidence(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_untouched(path: Path) -> sqlite3.Connection:
+    """A connection to look at a file and leave no file beside it: for one that nobody has open, it makes no log."""
+    if path.with_name(path.name + "-wal").exists():
+        return connect_evidence(path)
+    return _connect(path, "immutable=1")
+
+
 def _text(stored: bytes) -> str | bytes:
     try:
         return stored.decode()
