@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from placet.sdk import (
 from placet.sdk.decision import denied
 from placet.sdk.decode import time_of
 from placet.sdk.failures import Failure
-from placet.sdk.retry import BACKOFF_SECONDS, TRIES_MAX, Attempts
+from placet.sdk.retry import BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LAST_TRY_SECONDS, Attempts
 
 
 @pytest.mark.parametrize(
@@ -60,16 +61,37 @@ def test_every_client_id_has_a_reason_and_the_clients_own_namespace() -> None:
     assert all(re.fullmatch(r"pdp\.client_[a-z_]+", each) for each in ids)
 
 
-def attempts(timeout: float, rand: float = 1.0) -> tuple[Attempts, list[float]]:
+def attempts(timeout: float, rand: float = 1.0, retry_seconds: float = math.inf) -> tuple[Attempts, list[float]]:
     now = [100.0]
-    return Attempts(timeout, lambda: now[0], lambda: rand), now
+    return Attempts(timeout, lambda: now[0], lambda: rand, retry_seconds), now
 
 
-def test_waits_grow_and_come_to_an_end() -> None:
+AGAIN = Failure(failures.UNAVAILABLE, retryable=True)
+
+
+def test_waits_grow_to_a_cap() -> None:
     tries, _ = attempts(100)
-    again = Failure(failures.UNAVAILABLE, retryable=True)
-    waits = [tries.delay_after(again) for _ in range(TRIES_MAX)]
-    assert waits == [BACKOFF_SECONDS * 2**n for n in range(TRIES_MAX - 1)] + [None]
+    waits = [tries.delay_after(AGAIN) for _ in range(6)]
+    assert waits == [BACKOFF_SECONDS * 2**n for n in range(4)] + [BACKOFF_SECONDS_MAX] * 2
+
+
+@pytest.mark.parametrize("rand", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("timeout", [0.2, 2.0, 60.0])
+def test_tries_go_on_until_the_deadline(rand: float, timeout: float) -> None:
+    tries, now = attempts(timeout, rand)
+    count = 0
+    while (delay := tries.delay_after(AGAIN)) is not None:
+        now[0] += delay
+        count += 1
+    assert 0 < tries.remaining() <= LAST_TRY_SECONDS + BACKOFF_SECONDS / 2
+    assert count <= 8 + timeout / BACKOFF_SECONDS_MAX * 2
+
+
+def test_reading_stops_trying_before_a_long_deadline() -> None:
+    tries, now = attempts(600, retry_seconds=2)
+    while (delay := tries.delay_after(AGAIN)) is not None:
+        now[0] += delay
+    assert tries.remaining() == pytest.approx(598, abs=0.1)
 
 
 def test_jitter_is_half_of_the_wait() -> None:

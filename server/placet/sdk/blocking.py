@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 CLOSED = Failure(failures.ERROR, "this client is closed")
+READ_RETRY_SECONDS: Final = 2.0
+"""How long a call that only reads is tried again: people wait for it, and its deadline is made for long answers."""
 
 
 class BlockingChannel:
@@ -34,10 +36,9 @@ class BlockingChannel:
             self._channel = grpc.secure_channel(address, credentials, options=OPTIONS)
 
     def call(
-        self, method: str, raw: bytes, timeout: float, metadata: tuple[tuple[str, str], ...] = ()
+        self, method: str, raw: bytes, attempts: Attempts, metadata: tuple[tuple[str, str], ...] = ()
     ) -> bytes | Failure:
-        """The answer's bytes, or why there are none after all tries that `timeout` seconds allow."""
-        attempts = Attempts(timeout)
+        """The answer's bytes, or why there are none after all tries that `attempts` allows."""
         while True:
             answer = self._try(method, raw, attempts.remaining(), metadata)
             if not isinstance(answer, Failure):
@@ -61,7 +62,8 @@ class BlockingChannel:
 
     def read(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
         """The answer to a call that only reads. CallFailedError when there is none that can be read."""
-        answer = self.call(method, request.SerializeToString(), timeout)
+        attempts = Attempts(timeout, retry_seconds=READ_RETRY_SECONDS)
+        answer = self.call(method, request.SerializeToString(), attempts)
         if isinstance(answer, Failure):
             raise error_of(answer)
         try:

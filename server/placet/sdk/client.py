@@ -8,6 +8,7 @@ from placet.sdk.asked import Asked, ask_batch, ask_one
 from placet.sdk.blocking import BlockingChannel
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Defaults, OnFailure
 from placet.sdk.model import Request
+from placet.sdk.retry import Attempts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +34,10 @@ class Client:
             if decision.allowed:
                 ...  # run the call, with exactly these parameters
 
-    `timeout` is in seconds, for a call with all its tries; calls are tried again where that is safe, with the same
-    idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says why, and
-    ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an allow.
+    `timeout` is in seconds, for a call with all its tries: where that is safe, a call is tried again until then, with
+    the same idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says
+    why, and ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an
+    allow.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Client:
 
     def _ask(self, asked: Asked, timeout: float | None, on_failure: OnFailure | None) -> list[Decision]:
         seconds = self._defaults.timeout if timeout is None else timeout
-        answer = asked.failure or self._channel.call(asked.method, asked.raw, seconds, asked.metadata)
+        answer = asked.failure or self._channel.call(asked.method, asked.raw, Attempts(seconds), asked.metadata)
         return asked.decisions(answer, on_failure or self._defaults.on_failure)
 
     def __enter__(self) -> Self:
