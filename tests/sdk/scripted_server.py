@@ -66,8 +66,9 @@ class ScriptedServer(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generi
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    def start(self, address: str = "127.0.0.1:0") -> Self:
-        self._server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[self], options=[("grpc.so_reuseport", 0)])
+    def start(self, address: str = "127.0.0.1:0", message_bytes_max: int = -1) -> Self:
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", message_bytes_max)]
+        self._server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[self], options=options)
         port = self._server.add_insecure_port(address)
         self.address = f"127.0.0.1:{port}"
         self._server.start()

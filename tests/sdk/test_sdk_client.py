@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from placet.sdk import (
     Request,
     Run,
 )
+from placet.sdk.channel import ANSWER_BYTES_MAX
 from placet.v1 import authorization_pb2, decision_pb2
 from tests.sdk.scripted_server import (
     AUTHORIZE,
@@ -289,6 +291,26 @@ def test_the_server_says_how_long_to_wait(both: Both, server: ScriptedServer) ->
     assert both.authorize().allowed
     assert 0.4 <= time.monotonic() - started < 5
     assert len(server.asked) == 2
+
+
+def test_a_message_larger_than_the_server_takes_is_a_wrong_request(both: Both) -> None:
+    small = ScriptedServer().start(message_bytes_max=1_000)
+    small.script(AUTHORIZE, allow())
+    try:
+        got = Both(small.address, both.use_asyncio).authorize(Action("t", {"a": "x" * 5_000}))
+    finally:
+        small.stop()
+    assert (got.effect, got.rule_id) == (Effect.DENY, "pdp.client_invalid_argument")
+    assert re.search(r"the request is larger than one message may be \(5\d\d\d vs\. 1000\)", got.reason)
+    assert small.asked == []
+
+
+def test_an_answer_larger_than_a_client_takes_is_none(both: Both, server: ScriptedServer) -> None:
+    server.script(AUTHORIZE, b"x" * (ANSWER_BYTES_MAX + 1))
+    got = both.authorize()
+    assert (got.effect, got.rule_id) == (Effect.DENY, "pdp.client_answer_invalid")
+    assert "larger than a client takes" in got.reason
+    assert len(server.asked) == 1
 
 
 def test_tries_come_to_an_end(both: Both, server: ScriptedServer) -> None:

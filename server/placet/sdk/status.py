@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DETAILS_KEY: Final = "grpc-status-details-bin"
 DETAIL_CHARS_MAX: Final = 500
 """What is kept of a server's or transport's text."""
+_TOO_LARGE: Final = "message larger than max"
+"""How gRPC says that a message is too large, on either side; the bytes follow: ``(9000000 vs. 8388608)``."""
 _FIELD: Final = descriptor_pb2.FieldDescriptorProto
 _PACKAGE: Final = "placet.sdk.status"
 _MESSAGES: Final[dict[str, dict[str, tuple[int, int | str, bool]]]] = {
@@ -85,12 +87,22 @@ def failure_of(error: grpc.RpcError) -> Failure:
                 violations = _violations(detail)
     code = error.code()
     rule_id = _RULE_IDS.get(code, failures.ERROR)
-    # Without RetryInfo, RESOURCE_EXHAUSTED is about size rather than load: sending it again does not help.
+    if rule_id == failures.OVERLOADED and retry_after is None and _TOO_LARGE in (error.details() or ""):
+        return _too_large(error.details() or "")
+    # RESOURCE_EXHAUSTED without RetryInfo is not what Placet says of its load: sending it again may not help.
     retryable = rule_id == failures.UNAVAILABLE or (rule_id == failures.OVERLOADED and retry_after is not None)
     text = " ".join((error.details() or "").split())[:DETAIL_CHARS_MAX]
     if rule_id == failures.ERROR:
         text = f"{code.name} {text}".strip()
     return Failure(rule_id, text, violations, retryable, retry_after)
+
+
+def _too_large(text: str) -> Failure:
+    """What gRPC itself refused for its size: the request, or else the answer, which this side refuses."""
+    if f"CLIENT: Received {_TOO_LARGE}" in text:
+        return Failure(failures.ANSWER_INVALID, "it is larger than a client takes; ask for less at once")
+    sizes = text.partition(_TOO_LARGE)[2].strip()[:DETAIL_CHARS_MAX]
+    return Failure(failures.INVALID_ARGUMENT, f"the request is larger than one message may be {sizes}".strip())
 
 
 def _details(error: grpc.RpcError) -> list[Any]:
