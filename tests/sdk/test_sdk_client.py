@@ -428,15 +428,23 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "no JSON": (Action("t", {"a": object()}), IDENTITY, "action.params_json"),
     "keys": (Action("t", {"a": [{1: "x"}]}), IDENTITY, "action.params_json"),
     "a list": (Action("t", [1]), IDENTITY, "action.params_json"),  # type: ignore[arg-type] # wrong on purpose
-    "surrogate": (Action("t", {"a": "\ud800"}), IDENTITY, ""),
-    "surrogate in the tool": (Action("\ud800"), IDENTITY, ""),
-    "tool": (Action(5), IDENTITY, ""),  # type: ignore[arg-type] # wrong on purpose
-    "no action": (None, IDENTITY, ""),
-    "no identity": (ACTION, None, ""),
+    "surrogate": (Action("t", {"a": "\ud800"}), IDENTITY, "action.params_json"),
+    "surrogate in the tool": (Action("\ud800"), IDENTITY, "action.tool"),
+    "surrogate in a role": (ACTION, Identity("a", "t", roles=["\ud800"]), "identity.roles[0]"),
+    "tool": (Action(5), IDENTITY, "action.tool"),  # type: ignore[arg-type] # wrong on purpose
+    "dry_run": (Action("t", dry_run="yes"), IDENTITY, "action.dry_run"),  # type: ignore[arg-type] # wrong on purpose
+    "no action": (None, IDENTITY, "action"),
+    "no identity": (ACTION, None, "identity"),
+    "swapped": (IDENTITY, ACTION, "action"),
+    "the tool's name": ("stripe.refund", IDENTITY, "action"),
     "roles": (ACTION, Identity("a", "t", roles="support"), "identity.roles"),
+    "a role": (ACTION, Identity("a", "t", roles=[7]), "identity.roles[0]"),  # type: ignore[list-item] # wrong on purpose
+    "no roles": (ACTION, Identity("a", "t", roles=None), "identity.roles"),  # type: ignore[arg-type] # wrong on purpose
+    "a number for an amount": (Action("t", amount=45), IDENTITY, "action.amount"),  # type: ignore[arg-type] # wrong on purpose
     "float amount": (Action("t", amount=Amount("USD", 45.0)), IDENTITY, "action.amount.minor_units"),  # type: ignore[arg-type] # wrong on purpose
     "bool amount": (Action("t", amount=Amount("USD", True)), IDENTITY, "action.amount.minor_units"),  # noqa: FBT003 - wrong on purpose
-    "huge amount": (Action("t", amount=Amount("USD", 2**63)), IDENTITY, ""),
+    "huge amount": (Action("t", amount=Amount("USD", 2**63)), IDENTITY, "action.amount.minor_units"),
+    "exponent": (Action("t", amount=Amount("USD", 1, 2**40)), IDENTITY, "action.amount.exponent"),
 }
 
 
@@ -450,6 +458,34 @@ def test_what_cannot_be_sent_is_refused_here(both: Both, server: ScriptedServer,
     assert [each.field for each in got.failure.violations] == [field]
     with pytest.raises(InvalidRequestError):
         both.authorize(action, identity, on_failure="raise")
+    assert server.asked == []
+
+
+def test_arguments_of_the_wrong_kind_are_named(both: Both, server: ScriptedServer) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"run": "r"}, "run: must be a Run, not str"),
+        ({"run": Run(step=2**40)}, "run.step: must be an int of 32 bits"),
+        ({"model": Model(input_tokens="12")}, "model.input_tokens: must be an int of 64 bits"),  # type: ignore[arg-type] # wrong on purpose
+        ({"evidence": ["kb://1"]}, "evidence[0]: must be an Evidence, not str"),
+        ({"evidence": [Evidence("kb://1"), Evidence(2)]}, "evidence[1].uri: must be text, not int"),  # type: ignore[arg-type] # wrong on purpose
+        ({"evidence": Evidence("kb://1")}, "evidence: must be a list, not Evidence"),
+        ({"approval_id": 5}, "approval_id: must be text, not int"),
+        ({"idempotency_key": 5}, "idempotency_key: must be text, not int"),
+        ({"traceparent": 5}, "traceparent: must be text, not int"),
+    ]
+    for arguments, said in wrong:
+        got = both.authorize(**arguments)
+        assert (got.effect, got.rule_id) == (Effect.DENY, "pdp.client_invalid_argument")
+        assert said in got.reason
+    assert server.asked == []
+
+
+def test_a_batch_of_something_else(both: Both, server: ScriptedServer) -> None:
+    got = both.authorize_batch([Request(ACTION, IDENTITY), ACTION])  # type: ignore[list-item] # wrong on purpose
+    assert [each.rule_id for each in got] == ["pdp.client_invalid_argument"] * 2
+    assert "requests[1]: must be a Request, not Action" in got[0].reason
+    with pytest.raises(TypeError, match="must be a sequence of Request, not Request"):
+        both.authorize_batch(Request(ACTION, IDENTITY))  # type: ignore[arg-type] # wrong on purpose
     assert server.asked == []
 
 

@@ -88,17 +88,26 @@ def test_query_without_conditions(audit: AuditClient, server: ScriptedServer) ->
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "field"),
     [
-        Query("acme", decided_from=datetime(2026, 1, 1)),  # noqa: DTZ001 - without a time zone on purpose
-        Query("\ud800"),
-        Query("acme", page_size=2**40),
-        Query("acme", effect="maybe"),  # type: ignore[arg-type] # wrong on purpose
+        (Query("acme", decided_from=datetime(2026, 1, 1)), "decided_from"),  # noqa: DTZ001 - no time zone on purpose
+        (Query("acme", decided_until="today"), "decided_until"),  # type: ignore[arg-type] # wrong on purpose
+        (Query("\ud800"), "tenant"),
+        (Query("acme", page_size=2**40), "page_size"),
+        (Query("acme", effect="maybe"), "effect"),  # type: ignore[arg-type] # wrong on purpose
+        ("acme", "query"),
     ],
 )
-def test_a_query_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer, query: Query) -> None:
-    with pytest.raises(InvalidRequestError):
+def test_a_query_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer, query: Query, field: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
         audit.query(query)
+    assert [each.field for each in caught.value.failure.violations] == [field]
+    assert server.asked == []
+
+
+def test_an_id_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer) -> None:
+    with pytest.raises(InvalidRequestError, match="decision_id: must be text, not int"):
+        audit.get("acme", 5)  # type: ignore[arg-type] # wrong on purpose
     assert server.asked == []
 
 

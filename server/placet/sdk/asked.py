@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from placet.sdk.failures import Failure
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from placet.sdk.model import Request
 
 
@@ -54,7 +53,10 @@ def ask_one(request: Request, traceparent: str | None) -> Asked:
 
 
 def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
-    """The question about a plan. ValueError when it is empty: no answer to it could be a deny."""
+    """The question about a plan. ValueError when it is empty, TypeError when it is no list: nothing could be denied."""
+    given: object = requests
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"requests must be a sequence of Request, not {type(given).__name__}")
     if not requests:
         raise ValueError("a batch has at least one request")
     keys = tuple(_key(request) for request in requests)
@@ -70,4 +72,5 @@ def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
 
 
 def _key(request: Request) -> str:
-    return uuid.uuid4().hex if request.idempotency_key is None else request.idempotency_key
+    key = getattr(request, "idempotency_key", None)  # `encode` refuses what is no Request
+    return uuid.uuid4().hex if key is None else key

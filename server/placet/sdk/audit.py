@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,13 +12,11 @@ from placet.sdk import failures
 from placet.sdk.blocking import BlockingChannel
 from placet.sdk.channel import DEFAULT_ADDRESS, GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT, Defaults
 from placet.sdk.decode import EFFECTS, decision_of, time_of
-from placet.sdk.encode import refused
 from placet.sdk.errors import CallFailedError
+from placet.sdk.fields import filled, kind_of, refused
 from placet.v1 import audit_pb2, decision_pb2
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import grpc
 
     from placet.sdk.decision import Decision, Effect
@@ -113,7 +112,7 @@ class AuditClient:
 
     def get(self, tenant: str, decision_id: str) -> RecordedDecision | None:
         """One decision with all that is kept of it; None when the tenant has none of that id."""
-        request = audit_pb2.GetDecisionRequest(tenant=tenant, decision_id=decision_id)
+        request = filled(audit_pb2.GetDecisionRequest(), "", tenant=tenant, decision_id=decision_id)
         parse = audit_pb2.GetDecisionResponse.FromString
         try:
             return _recorded(self._channel.read(GET_DECISION, request, parse, self._timeout).decision)
@@ -141,27 +140,33 @@ class AuditClient:
 
 
 def _request(query: Query) -> audit_pb2.QueryDecisionsRequest:
-    try:
-        return audit_pb2.QueryDecisionsRequest(
-            tenant=query.tenant,
-            effect=decision_pb2.EFFECT_UNSPECIFIED if query.effect is None else _NUMBERS[query.effect],
-            rule_id=query.rule_id,
-            tool=query.tool,
-            run_id=query.run_id,
-            user=query.user,
-            agent=query.agent,
-            decided_from=_stamp("decided_from", query.decided_from),
-            decided_until=_stamp("decided_until", query.decided_until),
-            page_size=query.page_size,
-            page_token=query.page_token,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise refused(("", f"cannot be sent: {error}")) from None
+    kind_of(Query, "query", query)
+    if query.effect is not None and query.effect not in _NUMBERS:
+        raise refused(("effect", f"must be an Effect, not {query.effect!r}"))
+    message = audit_pb2.QueryDecisionsRequest(
+        effect=decision_pb2.EFFECT_UNSPECIFIED if query.effect is None else _NUMBERS[query.effect],
+        decided_from=_stamp("decided_from", query.decided_from),
+        decided_until=_stamp("decided_until", query.decided_until),
+    )
+    return filled(
+        message,
+        "",
+        tenant=query.tenant,
+        rule_id=query.rule_id,
+        tool=query.tool,
+        run_id=query.run_id,
+        user=query.user,
+        agent=query.agent,
+        page_size=query.page_size,
+        page_token=query.page_token,
+    )
 
 
 def _stamp(field: str, time: datetime | None) -> Timestamp | None:
     if time is None:
         return None
+    if not isinstance(time, datetime):
+        raise refused((field, f"must be a datetime, not {type(time).__name__}"))
     if time.tzinfo is None:
         raise refused((field, "has no time zone; say which, e.g. datetime.now(UTC)"))
     stamp = Timestamp()

@@ -3,58 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from placet.sdk import failures
 from placet.sdk.errors import InvalidRequestError
-from placet.sdk.failures import Failure, FieldViolation
+from placet.sdk.fields import filled, kind_of, listed, refused, texts
+from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
 from placet.v1 import action_pb2, authorization_pb2
-
-if TYPE_CHECKING:
-    from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
-
-_Item = TypeVar("_Item")
 
 
 def encode(request: Request, idempotency_key: str, prefix: str = "") -> authorization_pb2.AuthorizeRequest:
     """The message. InvalidRequestError names what cannot be sent, with `prefix` before the field's name."""
     try:
-        return authorization_pb2.AuthorizeRequest(
-            idempotency_key=idempotency_key,
-            action=_action(request.action),
-            identity=_identity(request.identity),
-            run=_run(request.run) if request.run is not None else None,
-            model=_model(request.model) if request.model is not None else None,
-            evidence=[_evidence(each) for each in _listed("evidence", request.evidence)],
-            approval_id=request.approval_id,
-        )
+        return _request(request, idempotency_key)
     except InvalidRequestError as error:
-        raise refused(*((prefix + each.field, each.description) for each in error.failure.violations)) from None
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise refused((prefix.rstrip("."), f"cannot be sent: {error}")) from None
+        named = ((f"{prefix}{each.field}".rstrip("."), each.description) for each in error.failure.violations)
+        raise refused(*named) from None
 
 
-def refused(*violations: tuple[str, str]) -> InvalidRequestError:
-    """The error for fields that are wrong."""
-    named = tuple(FieldViolation(field, description) for field, description in violations)
-    return InvalidRequestError(Failure(failures.INVALID_ARGUMENT, violations=named))
+def _request(request: Request, idempotency_key: str) -> authorization_pb2.AuthorizeRequest:
+    given = kind_of(Request, "", request)
+    message = authorization_pb2.AuthorizeRequest(
+        action=_action(kind_of(Action, "action", given.action)),
+        identity=_identity(kind_of(Identity, "identity", given.identity)),
+        run=_run(kind_of(Run, "run", given.run)) if given.run is not None else None,
+        model=_model(kind_of(Model, "model", given.model)) if given.model is not None else None,
+        evidence=[
+            _evidence(each, f"evidence[{index}].")
+            for index, each in enumerate(listed(Evidence, "evidence", given.evidence))
+        ],
+    )
+    return filled(message, "", idempotency_key=idempotency_key, approval_id=given.approval_id)
 
 
 def metadata_of(traceparent: str | None) -> tuple[tuple[str, str], ...]:
     """The call's metadata. InvalidRequestError when a traceparent cannot be sent."""
     if not traceparent:
         return ()
+    kind_of(str, "traceparent", traceparent)
     if not (traceparent.isascii() and traceparent.isprintable()):
         raise refused(("traceparent", "must be printable ASCII, as W3C Trace Context says"))
     return (("traceparent", traceparent),)
 
 
 def _action(action: Action) -> action_pb2.Action:
-    return action_pb2.Action(
+    amount = None if action.amount is None else _amount(kind_of(Amount, "action.amount", action.amount))
+    return filled(
+        action_pb2.Action(amount=amount),
+        "action.",
         tool=action.tool,
         params_json=_params(action.params),
-        amount=_amount(action.amount) if action.amount is not None else None,
         scope=action.scope,
         environment=action.environment,
         destination=action.destination,
@@ -94,36 +92,38 @@ def _check_keys(params: Mapping[str, Any]) -> None:
 def _amount(amount: Amount) -> action_pb2.Money:
     if type(amount.minor_units) is not int:
         raise refused(("action.amount.minor_units", "must be an int: minor units, such as 4500 for 45.00 USD"))
-    return action_pb2.Money(
-        currency_code=amount.currency_code, minor_units=amount.minor_units, exponent=amount.exponent
+    return filled(
+        action_pb2.Money(),
+        "action.amount.",
+        currency_code=amount.currency_code,
+        minor_units=amount.minor_units,
+        exponent=amount.exponent,
     )
 
 
 def _identity(identity: Identity) -> action_pb2.Identity:
-    return action_pb2.Identity(
-        agent=identity.agent,
-        user=identity.user,
-        roles=_listed("identity.roles", identity.roles),
-        tenant=identity.tenant,
-        delegation=_listed("identity.delegation", identity.delegation),
+    lists = action_pb2.Identity(
+        roles=texts("identity.roles", identity.roles), delegation=texts("identity.delegation", identity.delegation)
     )
-
-
-def _listed(field: str, values: Sequence[_Item]) -> list[_Item]:
-    """A text is a sequence of letters too: nobody means that."""
-    if isinstance(values, str):
-        raise refused((field, "must be a list, not one text"))
-    return list(values)
+    return filled(lists, "identity.", agent=identity.agent, user=identity.user, tenant=identity.tenant)
 
 
 def _run(run: Run) -> action_pb2.Run:
-    return action_pb2.Run(
-        run_id=run.run_id, trace_id=run.trace_id, step=run.step, workflow=run.workflow, planner=run.planner
+    return filled(
+        action_pb2.Run(),
+        "run.",
+        run_id=run.run_id,
+        trace_id=run.trace_id,
+        step=run.step,
+        workflow=run.workflow,
+        planner=run.planner,
     )
 
 
 def _model(model: Model) -> action_pb2.Model:
-    return action_pb2.Model(
+    return filled(
+        action_pb2.Model(),
+        "model.",
         name=model.name,
         prompt_version=model.prompt_version,
         input_tokens=model.input_tokens,
@@ -132,5 +132,5 @@ def _model(model: Model) -> action_pb2.Model:
     )
 
 
-def _evidence(evidence: Evidence) -> action_pb2.Evidence:
-    return action_pb2.Evidence(uri=evidence.uri, sha256=evidence.sha256)
+def _evidence(evidence: Evidence, path: str) -> action_pb2.Evidence:
+    return filled(action_pb2.Evidence(), path, uri=evidence.uri, sha256=evidence.sha256)
