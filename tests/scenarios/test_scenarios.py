@@ -84,7 +84,7 @@ def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Req
     clock, faults = clock_of(step), Faults()
     ledger = MemoryLedger(writer="test", signing_key=generate_signing_key(), clock=clock)
     point = DecisionPoint(
-        placet_server.running.policies, ledger, clock, RandomIds(), 0, faults, lambda rule_id, why: None
+        placet_server.running.policies, ledger, clock, RandomIds(), 0, faults, lambda _rule_id, _why: None
     )
     message = encode(request_, request_.idempotency_key or uuid.uuid4().hex)
     if step.refused:
