@@ -18,8 +18,10 @@ from placet.sdk import (
     Action,
     Amount,
     AsyncClient,
+    AuditClient,
     CallFailedError,
     Client,
+    ControlClient,
     Decision,
     Effect,
     Evidence,
@@ -381,11 +383,38 @@ def test_nobody_there(nobody: str) -> None:
             both.authorize(timeout=2, on_failure="raise")
 
 
-def test_an_address_that_is_none() -> None:
-    for use_asyncio in (False, True):
-        got = Both("not an address", use_asyncio).authorize(timeout=1)
-        assert got.effect is Effect.DENY
-        assert got.rule_id.startswith("pdp.client_")
+@pytest.mark.parametrize("made", [Client, AsyncClient, AuditClient, ControlClient])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "127.0.0.1", "placet", ":7070", "placet:", "placet:port", "placet:0", "placet:65536", "placet:-1",
+        "http://127.0.0.1:7070", "grpc://placet:7070", "placet:7070/", "not an address:7070", "::1:7070", "a:7070\n",
+        "placet:\u0667",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_none(made: Callable[[str], object], address: str) -> None:
+    with pytest.raises(ValueError, match=r"host:port .* such as 127\.0\.0\.1:7070") as caught:
+        made(address)
+    assert repr(address) in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["placet-1.internal:7070", "[::1]:7070", "[fe80::1%eth0]:1", "10.0.0.1:65535"])
+async def test_an_address_that_is_one(address: str) -> None:
+    Client(address).close()
+    await AsyncClient(address).close()
+
+
+def test_an_address_that_is_no_text() -> None:
+    with pytest.raises(TypeError, match="address must be text, host:port, not int"):
+        Client(7070)  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_what_a_call_is_told_is_checked(both: Both, server: ScriptedServer) -> None:
+    with pytest.raises(ValueError, match="on_failure must be 'deny' or 'raise', not 'rise'"):
+        both.authorize(on_failure="rise")
+    with pytest.raises(TypeError, match="timeout must be a number of seconds, not str"):
+        both.authorize(timeout="2")  # type: ignore[arg-type] # wrong on purpose
+    assert server.asked == []
 
 
 def test_a_server_that_comes_back_is_found(both: Both, server: ScriptedServer) -> None:

@@ -10,7 +10,7 @@ import grpc
 from placet.sdk import failures
 from placet.sdk.asked import Asked, ask_batch, ask_one
 from placet.sdk.blocking import CLOSED
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS, Defaults, OnFailure
+from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS, Defaults, OnFailure, checked_address
 from placet.sdk.failures import Failure
 from placet.sdk.model import Request
 from placet.sdk.retry import Attempts
@@ -56,7 +56,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._defaults = Defaults(timeout, on_failure)
-        self._address = address
+        self._address = checked_address(address)
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
         self._closed = False
@@ -98,9 +98,9 @@ class AsyncClient:
             self._channel = None
 
     async def _ask(self, asked: Asked, seconds: float | None, on_failure: OnFailure | None) -> list[Decision]:
-        attempts = Attempts(self._defaults.timeout if seconds is None else seconds)
+        attempts, failing = Attempts(self._defaults.seconds(seconds)), self._defaults.failing(on_failure)
         answer = asked.failure or await self._call(asked, attempts)
-        return asked.decisions(answer, on_failure or self._defaults.on_failure)
+        return asked.decisions(answer, failing)
 
     async def _call(self, asked: Asked, attempts: Attempts) -> bytes | Failure:
         while True:

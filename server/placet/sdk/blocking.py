@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
-from placet.sdk.channel import OPTIONS
+from placet.sdk.channel import OPTIONS, checked_address, checked_seconds
 from placet.sdk.errors import error_of
 from placet.sdk.failures import Failure
 from placet.sdk.retry import Attempts
@@ -27,9 +27,13 @@ READ_RETRY_SECONDS: Final = 2.0
 
 
 class BlockingChannel:
-    """A connection, made when the first call needs it. Safe to use from several threads."""
+    """A connection, made when the first call needs it. Safe to use from several threads.
+
+    ValueError when the address is not host:port.
+    """
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        checked_address(address)
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options=OPTIONS)
         else:
@@ -62,7 +66,7 @@ class BlockingChannel:
 
     def read(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
         """The answer to a call that only reads. CallFailedError when there is none that can be read."""
-        attempts = Attempts(timeout, retry_seconds=READ_RETRY_SECONDS)
+        attempts = Attempts(checked_seconds(timeout), retry_seconds=READ_RETRY_SECONDS)
         answer = self.call(method, request.SerializeToString(), attempts)
         if isinstance(answer, Failure):
             raise error_of(answer)

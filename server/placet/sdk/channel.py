@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,8 +27,40 @@ GET_DECISION: Final = "/placet.v1.AuditService/GetDecision"
 VERIFY_AUDIT: Final = "/placet.v1.AuditService/VerifyAudit"
 GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
 
+PORT_MAX: Final = 65_535
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
+
 OnFailure = Literal["deny", "raise"]
 """When there is no decision: answer with a deny that carries the `failure`, or raise CallFailedError."""
+
+
+def checked_address(address: str) -> str:
+    """The address of a server, ``host:port``. ValueError when it has another form: nothing could answer there."""
+    given: object = address
+    if not isinstance(given, str):
+        raise TypeError(f"address must be text, host:port, not {type(given).__name__}")
+    form = _ADDRESS.fullmatch(address)
+    if form is None or not 1 <= int(form[1]) <= PORT_MAX:
+        raise ValueError(
+            f"address must be host:port with a port of 1 to {PORT_MAX}, such as {DEFAULT_ADDRESS}, "
+            f"placet.internal:7070 or [::1]:7070, not {address!r}"
+        )
+    return address
+
+
+def checked_seconds(timeout: float) -> float:
+    """The seconds of a call. TypeError when they are no number."""
+    given: object = timeout
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise TypeError(f"timeout must be a number of seconds, not {type(given).__name__}")
+    return timeout
+
+
+def checked_on_failure(on_failure: OnFailure) -> OnFailure:
+    """What a failure becomes. ValueError when it is no such thing."""
+    if on_failure not in {"deny", "raise"}:
+        raise ValueError(f"on_failure must be 'deny' or 'raise', not {on_failure!r}")
+    return on_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +71,14 @@ class Defaults:
     on_failure: OnFailure
 
     def __post_init__(self) -> None:
-        if not self.timeout > 0:
+        if not checked_seconds(self.timeout) > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {self.timeout!r}")
-        if self.on_failure not in {"deny", "raise"}:
-            raise ValueError(f"on_failure must be 'deny' or 'raise', not {self.on_failure!r}")
+        checked_on_failure(self.on_failure)
+
+    def seconds(self, timeout: float | None) -> float:
+        """Those of one call. TypeError when they are no number."""
+        return self.timeout if timeout is None else checked_seconds(timeout)
+
+    def failing(self, on_failure: OnFailure | None) -> OnFailure:
+        """What a failure of one call becomes. ValueError when it is no such thing."""
+        return self.on_failure if on_failure is None else checked_on_failure(on_failure)

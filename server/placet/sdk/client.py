@@ -37,7 +37,7 @@ class Client:
     `timeout` is in seconds, for a call with all its tries: where that is safe, a call is tried again until then, with
     the same idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says
     why, and ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an
-    allow.
+    allow. ValueError or TypeError when `address`, `timeout` or `on_failure` is none.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class Client:
         self._channel.close()
 
     def _ask(self, asked: Asked, timeout: float | None, on_failure: OnFailure | None) -> list[Decision]:
-        seconds = self._defaults.timeout if timeout is None else timeout
-        answer = asked.failure or self._channel.call(asked.method, asked.raw, Attempts(seconds), asked.metadata)
-        return asked.decisions(answer, on_failure or self._defaults.on_failure)
+        attempts, failing = Attempts(self._defaults.seconds(timeout)), self._defaults.failing(on_failure)
+        answer = asked.failure or self._channel.call(asked.method, asked.raw, attempts, asked.metadata)
+        return asked.decisions(answer, failing)
 
     def __enter__(self) -> Self:
         return self
