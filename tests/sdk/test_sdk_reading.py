@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -32,6 +34,7 @@ from tests.sdk.scripted_server import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+POLICY_GUIDE = Path(__file__).parents[2] / "docs/policy-guide.md"
 THIS: dict[str, Any] = {"page_token": "token"}
 NEXT: dict[str, Any] = {"next_page_token": "next"}
 T0 = datetime(2026, 4, 24, 18, 33, 1, 123456, tzinfo=UTC)
@@ -163,6 +166,16 @@ def test_failures_raise(audit: AuditClient, control: ControlClient, server: Scri
     ):
         with pytest.raises(CallFailedError):
             call()
+
+
+def test_what_the_policy_guide_says_of_a_change_works(
+    server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = control_pb2.GetPolicyStatusResponse(policy_revision="rev1", reloads_refused=1, last_error="caps.rego:8")
+    server.script(GET_POLICY_STATUS, refused)
+    [example] = re.findall(r"```python\n(.*?)```", POLICY_GUIDE.read_text(), re.DOTALL)
+    exec(example.replace("127.0.0.1:7070", server.address), {})  # noqa: S102 - the document's own example
+    assert capsys.readouterr().out == "rev1 None 1 caps.rego:8\n"
 
 
 def test_reading_is_tried_again(audit: AuditClient, server: ScriptedServer) -> None:
