@@ -388,7 +388,7 @@ def test_nobody_there(nobody: str) -> None:
     "address",
     [
         "", "127.0.0.1", "placet", ":7070", "placet:", "placet:port", "placet:0", "placet:65536", "placet:-1",
-        "http://127.0.0.1:7070", "grpc://placet:7070", "placet:7070/", "not an address:7070", "::1:7070", "a:7070\n",
+        "http://127.0.0.1:7070", "grpc://placet:7070", "placet:7070/", "not an address", "::1:7070", "a:7070\n",
         "placet:\u0667",
     ],
 )  # fmt: skip
@@ -398,10 +398,17 @@ def test_an_address_that_is_none(made: Callable[[str], object], address: str) ->
     assert repr(address) in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["placet-1.internal:7070", "[::1]:7070", "[fe80::1%eth0]:1", "10.0.0.1:65535"])
+@pytest.mark.parametrize("address", ["placet-1.internal:7070", "[::1]:7070", "[fe80::1%br-lan]:1", "10.0.0.1:65535"])
 async def test_an_address_that_is_one(address: str) -> None:
     Client(address).close()
     await AsyncClient(address).close()
+
+
+def test_a_host_that_is_none() -> None:
+    for use_asyncio in (False, True):
+        got = Both("not a host:7070", use_asyncio).authorize(timeout=1)
+        assert got.effect is Effect.DENY
+        assert got.rule_id.startswith("pdp.client_")
 
 
 def test_an_address_that_is_no_text() -> None:

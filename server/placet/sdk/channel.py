@@ -28,7 +28,8 @@ VERIFY_AUDIT: Final = "/placet.v1.AuditService/VerifyAudit"
 GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
 
 PORT_MAX: Final = 65_535
-_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")
+"""The host is judged by whoever resolves it."""
 
 OnFailure = Literal["deny", "raise"]
 """When there is no decision: answer with a deny that carries the `failure`, or raise CallFailedError."""
