@@ -221,7 +221,7 @@ async def test_a_file_that_was_replaced_by_an_older_copy(
 async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
     open_ledger: Callable[[], SqliteLedger], monkeypatch: pytest.MonkeyPatch, faults: list[BaseException]
 ) -> None:
-    class FailingConnection(sqlite3.Connection):
+    class FailingConnection(sqlite_files.SqliteConnection):
         """Fails each statement after the given number, once."""
 
         left = 10**9
@@ -242,7 +242,7 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
     connect = sqlite3.connect
 
     def failing(*arguments: object, **options: object) -> sqlite3.Connection:
-        return connect(*arguments, factory=FailingConnection, **options)  # type: ignore[call-overload,no-any-return]  # handed on as it came
+        return connect(*arguments, **{**options, "factory": FailingConnection})  # type: ignore[call-overload,no-any-return]  # handed on as it came
 
     monkeypatch.setattr("placet.store.sqlite_files.sqlite3.connect", failing)
     ledger = open_ledger()

@@ -1,4 +1,4 @@
-"""What the store uses of a database driver (DB-API 2.0 and two short cuts that sqlite3 has)."""
+"""What the store uses of a database driver: DB-API 2.0, two short cuts that sqlite3 has, and three of our own."""
 
 from __future__ import annotations
 
@@ -38,4 +38,16 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> object:
         """Run one statement for each of the parameters."""
+        ...
+
+    def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
+        """The first row that the query gives for each of the parameters, or None, in their order. One round trip."""
+        ...
+
+    def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
+        """All rows that the query gives for each of the parameters, in their order. One round trip."""
+        ...
+
+    def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:
+        """The rows of a query one by one, in memory that does not grow with them. Needs a transaction."""
         ...

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from placet.core.records import AuditProblem
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import PublicKey
+    from placet.store.sqlite_files import SqliteConnection
 
 UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
 """Codes of what cannot be read because of what stands in the file; the last one is that of a column that is gone."""
@@ -49,7 +50,7 @@ def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckp
 
 
 def verify_connection(
-    connection: sqlite3.Connection, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()
+    connection: SqliteConnection, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()
 ) -> VerifyReport:
     """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
     problems: list[AuditProblem] = []
@@ -111,7 +112,7 @@ def _kept(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:
     return parse_checkpoint(body), base64.b64decode(entry["signature"], validate=True)
 
 
-def _evidence(path: Path) -> sqlite3.Connection:
+def _evidence(path: Path) -> SqliteConnection:
     if not path.is_file():
         raise SetupError(f"{path}: there is no such database; its name is placet.db in the data_dir")
     try:

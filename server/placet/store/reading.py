@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -18,7 +19,7 @@ from placet.store.schema import CONDITIONS
 from placet.store.statements import FOUND_BY, RECORD_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from placet.core.records import DecisionQuery, RecordedDecision
     from placet.store.driver import Connection
@@ -28,6 +29,8 @@ Place = tuple[int, str, int]
 """Where a page ended: recorded_at_us, writer, sequence."""
 _INTEGER_MAX: Final = 2**63 - 1
 _SPLIT: Final = len(RECORD_COLUMNS)
+RECORDS_AT_ONCE: Final = 200
+"""Records whose parts are read together while a trail is verified: some megabytes at most, but few round trips."""
 
 
 def load_decision(connection: Connection, sql: Statements, place: tuple[str, str, int]) -> RecordedDecision:
@@ -47,7 +50,10 @@ class DecisionReader:
     def get(self, tenant: str, decision_id: str) -> RecordedDecision | None:
         """One decision of the tenant."""
         row = self.connection.execute(self.sql.decision, (tenant, decision_id)).fetchone()
-        return self._decision(tenant, *row) if row is not None else None
+        if row is None:
+            return None
+        writer, sequence, body, record_hash = row
+        return recorded_decision(body, _contents(self.connection, self.sql, (tenant, writer, sequence)), record_hash)
 
     def page(self, query: DecisionQuery) -> DecisionPage:
         """A page, newest first. InvalidRequestError when its token is none."""
@@ -63,11 +69,11 @@ class DecisionReader:
         given = [query.tenant, *map(str, conditions.values()), *times, *(before or ()), size + 1]
         rows = self.connection.execute(sql, given).fetchall()
         shown = rows[:size]
-        decisions = tuple(self._decision(query.tenant, *row[1:]) for row in shown)
+        found = self.connection.fetch_lists(self.sql.parts, [(query.tenant, *row[1:3]) for row in shown])
+        decisions = tuple(
+            recorded_decision(row[3], _by_name(parts), row[4]) for row, parts in zip(shown, found, strict=True)
+        )
         return DecisionPage(decisions, make_token(shown[-1][:3]) if len(rows) > size else "")
-
-    def _decision(self, tenant: str, writer: str, sequence: int, body: bytes, record_hash: bytes) -> RecordedDecision:
-        return recorded_decision(body, _contents(self.connection, self.sql, (tenant, writer, sequence)), record_hash)
 
 
 def _before(query: DecisionQuery) -> Place | None:
@@ -116,21 +122,15 @@ class StoredTrail:
 
     def records(self, writer: Any) -> Iterator[StoredRecord]:  # noqa: ANN401 - as stored
         """The writer's records by sequence."""
-        for row in self.connection.execute(self.sql.records, (writer,)):
-            place, found_by = row[:_SPLIT], row[_SPLIT:-3]
-            body, previous_hash, record_hash = row[-3:]
-            yield StoredRecord(
-                columns=dict(zip(RECORD_COLUMNS, place, strict=True)),
-                found_by=dict(zip(FOUND_BY, found_by, strict=True)),
-                body=body,
-                previous_hash=previous_hash,
-                hash=record_hash,
-                parts=self._parts(place[:3]),
-            )
+        rows = self.connection.stream(self.sql.records, (writer,))
+        while some := list(islice(rows, RECORDS_AT_ONCE)):
+            found = self.connection.fetch_lists(self.sql.parts, [row[:3] for row in some])
+            for row, parts in zip(some, found, strict=True):
+                yield _stored_record(row, parts)
 
     def checkpoints(self, writer: Any) -> Iterator[StoredCheckpoint]:  # noqa: ANN401 - as stored
         """The writer's checkpoints by sequence."""
-        for row in self.connection.execute(self.sql.checkpoints, (writer,)):
+        for row in self.connection.stream(self.sql.checkpoints, (writer,)):
             yield StoredCheckpoint(*row)
 
     def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
@@ -147,13 +147,26 @@ class StoredTrail:
         """How many idempotency keys are stored."""
         return int(self.connection.execute(self.sql.keys_count).fetchone()[0])
 
-    def _parts(self, place: tuple[Any, ...]) -> dict[Any, tuple[Any, Any]]:
-        rows = self.connection.execute(self.sql.parts, place)
-        return {name: (salt, content) for name, salt, content in rows}
+
+def _stored_record(row: Any, parts: Iterable[Any]) -> StoredRecord:  # noqa: ANN401 - as stored
+    place, found_by = row[:_SPLIT], row[_SPLIT:-3]
+    body, previous_hash, record_hash = row[-3:]
+    return StoredRecord(
+        columns=dict(zip(RECORD_COLUMNS, place, strict=True)),
+        found_by=dict(zip(FOUND_BY, found_by, strict=True)),
+        body=body,
+        previous_hash=previous_hash,
+        hash=record_hash,
+        parts={name: (salt, content) for name, salt, content in parts},
+    )
 
 
 def _contents(connection: Connection, sql: Statements, place: tuple[str, str, int]) -> dict[str, bytes]:
-    return {name: content for name, _, content in connection.execute(sql.parts, place)}
+    return _by_name(connection.execute(sql.parts, place))
+
+
+def _by_name(parts: Iterable[Any]) -> dict[str, bytes]:
+    return {name: content for name, _, content in parts}
 
 
 def _not_a_token() -> InvalidRequestError:

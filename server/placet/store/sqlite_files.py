@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.dialects import sqlite
 
 from placet.store.statements import Statements
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SQL: Final = Statements(sqlite.dialect(paramstyle="qmark"))
@@ -22,7 +23,23 @@ CACHE_KIB: Final = 16_384
 """Pages that the writer keeps: the ends of all indexes, and then some."""
 
 
-def connect_writer(path: Path) -> sqlite3.Connection:
+class SqliteConnection(sqlite3.Connection):
+    """A `placet.store.driver.Connection`."""
+
+    def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
+        """The first row or None for each of the parameters."""
+        return [self.execute(sql, each).fetchone() for each in parameters]
+
+    def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
+        """All rows for each of the parameters."""
+        return [self.execute(sql, each).fetchall() for each in parameters]
+
+    def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:
+        """The rows one by one."""
+        return self.execute(sql, parameters)
+
+
+def connect_writer(path: Path) -> SqliteConnection:
     """The connection that writes. The file must be there; each commit is on the disk when it returns."""
     connection = _connect(path, "mode=rw")
     try:
@@ -35,12 +52,12 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path) -> SqliteConnection:
     """A connection that reads, whatever the writer does meanwhile."""
     return _connect(path, "mode=ro")
 
 
-def connect_evidence(path: Path) -> sqlite3.Connection:
+def connect_evidence(path: Path) -> SqliteConnection:
     """A connection to a file as it was found, perhaps damaged, perhaps where nothing may be written.
 
     Text that is not UTF-8 comes as bytes instead of an error. What is damaged shows when it is read.
@@ -59,7 +76,7 @@ def connect_evidence(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_untouched(path: Path) -> sqlite3.Connection:
+def connect_untouched(path: Path) -> SqliteConnection:
     """A connection to look at a file and leave no file beside it: for one that nobody has open, it makes no log."""
     if path.with_name(path.name + "-wal").exists():
         return connect_evidence(path)
@@ -78,7 +95,7 @@ def create(path: Path) -> None:
     path.touch(mode=0o600, exist_ok=True)
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str) -> SqliteConnection:
     """Transactions are begun and ended by statements; the thread that uses it is the owner's care."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
@@ -86,4 +103,5 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         timeout=BUSY_TIMEOUT_MS / 1_000,
         isolation_level=None,
         check_same_thread=False,
+        factory=SqliteConnection,
     )

@@ -1,0 +1,181 @@
+"""The asyncio side of a ledger in a database: one thread writes, some read, and whatever fails is told once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from placet.core.errors import InvalidRequestError, LedgerUnavailableError
+from placet.core.record_codec import RecordDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from placet.core.changes import CounterRow, Cursor, Event, Kept, Known, Row, RowPage, RowQuery, Wanted
+    from placet.core.records import (
+        Commitment,
+        CommitResult,
+        DecisionPage,
+        DecisionQuery,
+        RecordedDecision,
+        VerifyReport,
+    )
+    from placet.store.reader import Reader
+    from placet.store.writer import ChainWriter
+
+Result = TypeVar("Result")
+_UNAVAILABLE: Final = "the decision could not be recorded or read; try again"
+
+
+def log_fault(fault: BaseException) -> None:
+    """Tell the log why the ledger failed; callers are never told."""
+    logging.getLogger("placet.store").error("the ledger failed", exc_info=fault)
+
+
+class ThreadedLedger(ABC):
+    """A `placet.core.ports.Ledger` over an engine that blocks. Belongs to one event loop; `close` it."""
+
+    def __init__(self, writer: ChainWriter, read_threads: int, on_fault: Callable[[BaseException], None]) -> None:
+        self._writer = writer
+        self._on_fault = on_fault
+        self._writing = ThreadPoolExecutor(1, "placet-ledger-write")
+        self._reading = ThreadPoolExecutor(read_threads, "placet-ledger-read")
+        self._verifying = asyncio.Lock()
+        self._closed = False
+        self._wakes: list[Callable[[], None]] = []
+
+    @abstractmethod
+    def _read(self, work: Callable[[Reader], Result]) -> Result:
+        """Run the work on a connection that reads, in whatever thread."""
+
+    @abstractmethod
+    def _verify(self) -> VerifyReport:
+        """Check the trail in one snapshot."""
+
+    @abstractmethod
+    def _end_reading(self) -> None:
+        """Make what is being read fail soon."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give back all that is left when nothing is read or written any longer."""
+
+    @property
+    def records_since_checkpoint(self) -> int:
+        """Records that no checkpoint covers yet."""
+        return self._writer.records_since_checkpoint
+
+    async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        """Make all of them durable in one transaction, in order, or none. One result for each.
+
+        LedgerUnavailableError when they could not be made durable; the next call tries again from what is stored.
+        When the caller is cancelled the transaction is finished all the same.
+        """
+        if not commitments:
+            return ()
+        results = await self._run(self._writing, lambda: self._writer.commit(commitments))
+        if any(commitment.subject for commitment in commitments):
+            self._wake()
+        return results
+
+    def on_event(self, wake: Callable[[], None]) -> None:
+        """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
+        self._wakes.append(wake)
+
+    async def sweep_keys(self, before_us: int, limit: int) -> int:
+        """Forget old idempotency keys, at most so many in one transaction; how many. LedgerUnavailableError."""
+        return await self._run(self._writing, lambda: self._writer.sweep_keys(before_us, limit))
+
+    async def load(self, wanted: Wanted) -> Known:
+        """The state asked for. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.read(wanted))
+
+    async def list_rows(self, query: RowQuery) -> RowPage:
+        """A page of rows, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.page(query))
+
+    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+        """Rows that are due. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.due(table, now_us, limit))
+
+    async def top_counters(self, tenant: str, budget_id: str, limit: int) -> Sequence[CounterRow]:
+        """Counters of a budget. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.top_counters(tenant, budget_id, limit))
+
+    async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
+        """Records with a subject beyond the cursor. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.events(after, limit))
+
+    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+        """All records about one subject. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.history(tenant, subject))
+
+    async def heads(self) -> Cursor:
+        """Where every chain ends. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.heads())
+
+    async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
+        """Effects decided for the tool. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.count_effects(tenant, tool, newest))
+
+    async def checkpoint(self) -> None:
+        """Sign a checkpoint over what none covers yet. LedgerUnavailableError."""
+        await self._run(self._writing, self._writer.checkpoint)
+
+    async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
+        """A page of decisions, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.decisions.page(query))
+
+    async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
+        """One decision of the tenant. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.decisions.get(tenant, decision_id))
+
+    async def verify(self) -> VerifyReport:
+        """Check every chain and checkpoint as they are now, while decisions go on. LedgerUnavailableError."""
+        async with self._verifying:
+            return await self._run(self._reading, self._verify)
+
+    async def close(self) -> None:
+        """Finish what is being written, stop what is being read, give the database back. Again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._writer.close)
+        self._writing.shutdown()
+        self._end_reading()
+        self._reading.shutdown(cancel_futures=True)
+        self._release()
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    async def _look(self, work: Callable[[Reader], Result]) -> Result:
+        return await self._run(self._reading, lambda: self._read(work))
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+        if self._closed:
+            raise LedgerUnavailableError("the ledger is closed")
+        running = asyncio.get_running_loop().run_in_executor(threads, self._guarded, work)
+        try:
+            return await asyncio.shield(running)  # a caller that gives up must not take a commit out of the queue
+        except asyncio.CancelledError:
+            if running.cancelled():
+                raise LedgerUnavailableError("the ledger is closed") from None
+            raise
+
+    def _guarded(self, work: Callable[[], Result]) -> Result:
+        """Whatever fails is told to `on_fault`; the caller learns only that it failed."""
+        try:
+            return work()
+        except InvalidRequestError:
+            raise
+        except RecordDamagedError as fault:
+            self._on_fault(fault)
+            raise LedgerUnavailableError("a stored record is damaged; run `placet audit verify`") from fault
+        except Exception as fault:
+            self._on_fault(fault)
+            raise LedgerUnavailableError(_UNAVAILABLE) from fault

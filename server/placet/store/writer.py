@@ -1,0 +1,86 @@
+"""The one writer of a chain, in whatever engine: what it does in a transaction, and what it remembers between them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, TypeVar
+
+from placet.core.errors import SetupError
+from placet.store.state import ChainState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from placet.core.ports import Clock
+    from placet.core.records import Commitment, CommitResult
+    from placet.store.keys import SigningKey
+    from placet.store.transaction import Transaction
+
+Result = TypeVar("Result")
+
+
+class ChainWriter(ABC):
+    """Commits. Lives in one thread; after any failure it begins anew from what is stored.
+
+    Every method raises what the driver or the system raises, and nothing was written then, unless told otherwise.
+    """
+
+    def __init__(self, writer: str, signing_key: SigningKey, clock: Clock) -> None:
+        self._writer = writer
+        self._signing_key = signing_key
+        self._clock = clock
+        self._state = ChainState(writer)
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The database, as people know it."""
+
+    @property
+    @abstractmethod
+    def connected(self) -> bool:
+        """Whether `_state` is known to be the end of the chain."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the connection back; the next commit would open another."""
+
+    @abstractmethod
+    def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        """Run the work in one transaction; the state moves on only when it was committed."""
+
+    @property
+    def records_since_checkpoint(self) -> int:
+        """Records that no checkpoint covers yet."""
+        state = self._state
+        return state.head.sequence - state.checkpoint_sequence
+
+    def open(self) -> None:
+        """Connect, and find the end of the chain. SetupError when another key signed it."""
+        self._transact(lambda _, state: (None, state))
+        newest = self._transact(lambda transaction, state: (transaction.newest_key_id(self._writer), state))
+        if newest and newest != self._signing_key.key_id:
+            self.close()
+            raise SetupError(
+                f"{self.where}: its checkpoints are signed with the key {newest}, this server has "
+                f"{self._signing_key.key_id}; restore that key, or move the database aside to begin a new trail"
+            )
+
+    def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
+        """All in one transaction, durable when it returns."""
+        return self._transact(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+
+    def sweep_keys(self, before_us: int, limit: int) -> int:
+        """Forget old idempotency keys; how many."""
+        return self._transact(
+            lambda transaction, state: transaction.sweep_keys(state, before_us, limit, self._clock.wall_us())
+        )
+
+    def checkpoint(self) -> None:
+        """Sign what no checkpoint covers yet."""
+        if not self.connected or self.records_since_checkpoint:
+            self._transact(self._checkpoint)
+
+    def _checkpoint(self, transaction: Transaction, state: ChainState) -> tuple[None, ChainState]:
+        due = state.head.sequence > state.checkpoint_sequence
+        return None, transaction.checkpoint(state, self._clock.wall_us()) if due else state
