@@ -82,7 +82,7 @@ MOVE = "UPDATE audit_records SET sequence = {} WHERE sequence = {}"
         (["INSERT INTO audit_parts VALUES ('acme', 'w1', 77, 'input', x'00', x'00')"], K.PART_UNEXPECTED),
         (["DELETE FROM idempotency_keys WHERE sequence = 5"], K.KEY_MISSING),
         (["UPDATE idempotency_keys SET request_digest = 'x' WHERE sequence = 5"], K.KEY_MISMATCH),
-        (["INSERT INTO idempotency_keys VALUES ('acme', 'x', 'x', 'x', 'x', 'w1', 5)"], K.KEY_UNEXPECTED),
+        (["INSERT INTO idempotency_keys VALUES ('acme', 'x', 'x', 'x', 'x', 'w1', 5, '', 0)"], K.KEY_UNEXPECTED),
         (["UPDATE audit_writers SET head_sequence = 8"], K.HEAD_MISMATCH),
         (["DELETE FROM audit_writers"], K.HEAD_MISMATCH),
         (["INSERT INTO audit_writers VALUES ('w2', 1, zeroblob(32), 0)"], K.HEAD_MISMATCH),
@@ -103,7 +103,7 @@ def test_each_change_is_named(copy: Path, signing_key: SigningKey, statements: l
 
 
 COPY_OF_A_RECORD = """INSERT INTO audit_records SELECT {tenant}, writer, {sequence}, kind, recorded_at_us, NULL, effect,
-    rule_id, tool, run_id, user, agent, body, previous_hash, hash FROM audit_records WHERE sequence = 5"""
+    rule_id, tool, run_id, user, agent, subject, body, previous_hash, hash FROM audit_records WHERE sequence = 5"""
 
 
 def test_an_inserted_record(copy: Path, signing_key: SigningKey) -> None:
@@ -181,7 +181,7 @@ def test_an_index_that_hides_a_record(copy: Path, signing_key: SigningKey) -> No
     assert K.DATABASE_DAMAGED in kinds(verify_database(copy, signing_key.public))
 
 
-@pytest.mark.parametrize("revision", ["0000", "0002"])
+@pytest.mark.parametrize("revision", ["0000", "0003"])
 def test_another_schema_is_told(copy: Path, signing_key: SigningKey, revision: str) -> None:
     change(copy, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - the test's own words
     with pytest.raises(SetupError, match=r"schema"):

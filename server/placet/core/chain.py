@@ -2,7 +2,7 @@ r"""The audit chain: what the bytes of a record are, and how each is bound to th
 
     part digest = SHA-256(salt + content)                      one random salt for each part
     body        = JSON {"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", <fields>,
-                  "parts": {name: part digest}}
+                  "parts": {name: part digest}, "subject" where there is one}
     leaf        = SHA-256(body)
     hash        = SHA-256("placet.record.v1\0" + previous hash + leaf)
 
@@ -35,7 +35,7 @@ GENESIS: Final = bytes(HASH_BYTES)
 """Stands before the first record."""
 _RECORD_DOMAIN: Final = b"placet.record.v1\0"
 _CHECKPOINT_DOMAIN: Final = b"placet.checkpoint.v1\0"
-_RESERVED: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts"})
+_RESERVED: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "subject", "parts"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +177,6 @@ def _body(writer: str, sequence: int, commitment: Commitment, digests: dict[str,
         **commitment.fields,
         "parts": digests,
     }
+    if commitment.subject:
+        said["subject"] = commitment.subject
     return orjson.dumps(said)

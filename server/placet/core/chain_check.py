@@ -272,6 +272,7 @@ def found_by(said: Mapping[str, Any], index: Index) -> dict[str, str | None]:
     }
     for name in Index.__slots__:
         columns[name] = getattr(index, name) or None
+    columns["subject"] = said.get("subject")
     return columns
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
+    from placet.core.changes import CounterRow, Cursor, Event, Kept, Known, Row, RowPage, RowQuery, Wanted
     from placet.core.model import NoVerdict, Verdict
     from placet.core.policy_status import PolicyStatus
     from placet.core.records import (
@@ -76,13 +77,59 @@ class PolicySource(Protocol):
 
 
 class Ledger(Protocol):
-    """The store: decisions, their audit chain, and (later) all state that a decision reads."""
+    """The store: decisions, their audit chain, and all state that a decision reads.
+
+    Every method raises LedgerUnavailableError when the store cannot be read or written.
+    """
 
     async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
-        """Make all of them durable in one transaction, in order, or none.
+        """Make them durable in one transaction, in order, or none.
 
-        One result for each, in order. Raises LedgerUnavailableError when they could not be made durable.
+        One result for each, in order. A commitment whose changes do not hold is left out: its result is a Conflict.
         """
+        ...
+
+    async def load(self, wanted: Wanted) -> Known:
+        """The state asked for, as it was last committed."""
+        ...
+
+    async def list_rows(self, query: RowQuery) -> RowPage:
+        """A page of rows, newest first. Raises InvalidRequestError for a wrong page_token."""
+        ...
+
+    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+        """Rows of all tenants that are due, the earliest first."""
+        ...
+
+    async def top_counters(self, tenant: str, budget_id: str, limit: int) -> Sequence[CounterRow]:
+        """Counters of a budget in the windows that were touched last, the largest first."""
+        ...
+
+    async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
+        """Records with a subject beyond the cursor, in the order of each writer."""
+        ...
+
+    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+        """All records about one subject, by time."""
+        ...
+
+    async def heads(self) -> Cursor:
+        """Where every chain ends now."""
+        ...
+
+    async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
+        """How often each effect was decided for the tool, among so many of its tenant's newest decisions."""
+        ...
+
+    async def sweep_keys(self, before_us: int, limit: int) -> int:
+        """Forget at most so many idempotency keys of decisions made before then; how many there were.
+
+        Records with a KEYS_SWEPT record that it did.
+        """
+        ...
+
+    def on_event(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, in the event loop, soon after a record with a subject was stored by any replica."""
         ...
 
     async def query_decisions(self, query: DecisionQuery) -> DecisionPage:

@@ -120,6 +120,11 @@ def server_stopped_commitment(version: str, reason: str, recorded_at_us: int) ->
     return _system(RecordKind.SERVER_STOPPED, {"version": version, "reason": reason}, recorded_at_us)
 
 
+def keys_swept_commitment(before_us: int, keys: int, recorded_at_us: int) -> Commitment:
+    """Idempotency keys of decisions made before then were forgotten: so many of them."""
+    return _system(RecordKind.KEYS_SWEPT, {"before_us": before_us, "keys": keys}, recorded_at_us)
+
+
 def recorded_decision(body: bytes, parts: Mapping[str, bytes], record_hash: bytes) -> RecordedDecision:
     """The decision that a record's body and parts tell of. RecordDamagedError when they do not."""
     try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from placet.core.changes import Change
     from placet.core.model import Decision, Effect
 
 
@@ -22,6 +23,20 @@ class RecordKind(StrEnum):
 
     DECISION_MADE = "decision.made"
     REQUEST_REFUSED = "request.refused"
+    OUTCOME_REPORTED = "outcome.reported"
+    RESERVATION_EXPIRED = "reservation.expired"
+    APPROVAL_VOTED = "approval.voted"
+    APPROVAL_CANCELLED = "approval.cancelled"
+    APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_REFUSED = "approval.refused"
+    PERMIT_REVOKED = "permit.revoked"
+    KILL_SWITCH_SET = "kill_switch.set"
+    KILL_SWITCH_CLEARED = "kill_switch.cleared"
+    AUTONOMY_SET = "autonomy.set"
+    BUDGET_ADJUSTED = "budget.adjusted"
+    CONTROL_REQUESTED = "control.requested"
+    CONTROL_REFUSED = "control.refused"
+    KEYS_SWEPT = "idempotency.swept"
     POLICY_ACTIVATED = "policy.activated"
     POLICY_REFUSED = "policy.refused"
     SERVER_STARTED = "server.started"
@@ -42,11 +57,15 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """The key of a request, in the scope of tenant and caller, with the digest of its content."""
+    """The key of a request, in the scope of tenant and caller, with the digest of its content.
+
+    `replaces` is the decision that the key stood for and that this one takes the place of: an approval was given.
+    """
 
     caller: str
     key: str
     request_digest: str
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +75,8 @@ class Commitment:
     `fields` go into the chained body: nothing personal in them. `parts` are JSON documents kept beside the body, which
     covers their salted digests; personal data belongs there. For a decision the parts are ``input`` (what policy saw,
     redacted) and ``decision`` (findings, approval, obligations). `decision` and `idempotency` are set together, for
-    DECISION_MADE alone.
+    DECISION_MADE alone. `subject` is what somebody may watch: the id of an approval or decision. `changes` are made
+    with the record or not at all.
     """
 
     kind: RecordKind
@@ -67,6 +87,8 @@ class Commitment:
     index: Index = field(default_factory=Index)
     decision: Decision | None = None
     idempotency: Idempotency | None = None
+    subject: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +108,14 @@ class KeyReused:
     """The idempotency key is known with another digest. Nothing was written."""
 
 
-CommitResult = Stored | Repeated | KeyReused
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What was read is no longer so; `what` did not hold. Nothing was written."""
+
+    what: Change
+
+
+CommitResult = Stored | Repeated | KeyReused | Conflict
 
 
 @dataclass(frozen=True, slots=True)

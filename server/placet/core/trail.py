@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from placet.core.chain import checkpoint_body, signed_bytes
@@ -40,7 +41,10 @@ class Trail(Protocol):
         ...
 
     def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
-        """What is stored under an idempotency key: request_digest, decision_id, writer, sequence."""
+        """What is stored under an idempotency key.
+
+        request_digest, decision_id, writer, sequence, replaced_id, decided_at_us.
+        """
         ...
 
     def parts_count(self) -> int:
@@ -60,7 +64,8 @@ class _Check:
         self.records = self.chains = self.checkpoints = 0
         self._trail = trail
         self._signed = verify_signature
-        self._parts = self._keys = 0
+        self._parts = self._keys = self._swept_before_us = 0
+        self._without_key: list[tuple[int, str, int]] = []
 
     def chain(self, writer: Any, kept: Sequence[Checkpoint]) -> None:  # noqa: ANN401 - as stored
         name = writer if type(writer) is str else repr(writer)
@@ -68,8 +73,12 @@ class _Check:
         for record in self._trail.records(writer):
             self._parts += len(record.parts)
             said = check.record(record)
-            if said is not None and said["kind"] == RecordKind.DECISION_MADE:
+            if said is None:
+                continue
+            if said["kind"] == RecordKind.DECISION_MADE:
                 self._key(name, said)
+            elif said["kind"] == RecordKind.KEYS_SWEPT and type(said.get("before_us")) is int:
+                self._swept_before_us = max(self._swept_before_us, said["before_us"])
         check.finish(self._trail.head(writer))
         self.chains += 1
         self.records += check.records
@@ -88,13 +97,24 @@ class _Check:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(found)
 
+    def keys(self) -> None:
+        """Keys that are not there and were not swept either."""
+        for recorded_at_us, writer, sequence in sorted(self._without_key):
+            if recorded_at_us >= self._swept_before_us:
+                self.report(problem(ProblemKind.KEY_MISSING, writer, sequence, "a repetition would decide again"))
+
     def _key(self, writer: str, said: Mapping[str, Any]) -> None:
         stored = self._trail.key(said["tenant"], said["caller"], said["idempotency_key"])
-        if stored is None:
-            self.report(problem(ProblemKind.KEY_MISSING, writer, said["sequence"], "a repetition would decide again"))
+        if stored is None:  # the sweep that took it may stand further on: those made last are judged at the end
+            newest = heapq.heappush if len(self._without_key) < PROBLEMS_MAX else heapq.heappushpop
+            newest(self._without_key, (said["recorded_at_us"], writer, said["sequence"]))
             return
+        digest, *_, replaced, _ = stored
+        if replaced and replaced == said["decision_id"] and digest == said["request_digest"]:
+            return  # an approval was given meanwhile: the key stands for the decision that it led to
         self._keys += 1
-        if stored != (said["request_digest"], said["decision_id"], said["writer"], said["sequence"]):
+        made = [said[name] for name in ("request_digest", "decision_id", "writer", "sequence")]
+        if list(stored) != [*made, said.get("replaces", ""), said["recorded_at_us"]]:
             self.report(problem(ProblemKind.KEY_MISMATCH, writer, said["sequence"], "a repetition would be told wrong"))
 
 
@@ -114,5 +134,6 @@ def verify_trail(
     writers = {*trail.writers(), *(checkpoint.writer for checkpoint, _ in kept)}
     for writer in sorted(writers, key=repr):
         check.chain(writer, [checkpoint for checkpoint, _ in kept if checkpoint.writer == writer])
+    check.keys()
     check.strays()
     return VerifyReport(check.records, check.chains, check.checkpoints, tuple(check.problems))

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from placet.core.chain import checkpoint_body, link, salt_bytes, signed_bytes
 from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
+from placet.core.changes import CounterRow, Event, Known, RowPage
 from placet.core.errors import LedgerUnavailableError
 from placet.core.limits import PAGE_SIZE_MAX
-from placet.core.record_codec import recorded_decision
+from placet.core.record_codec import keys_swept_commitment, recorded_decision
 from placet.core.records import DecisionPage, KeyReused, RecordKind, Repeated
 from placet.core.trail import verify_trail
+from placet.store.paging import next_token, place_before
 from placet.store.reading import make_token, read_token
 from placet.store.schema import CONDITIONS
 from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
 from placet.store.statements import FOUND_BY
+from placet.store.working import Working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from placet.core.chain import LinkedRecord
+    from placet.core.changes import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Usage, Wanted
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
     from placet.store.keys import SigningKey
@@ -36,6 +43,10 @@ class MemoryLedger:
         self._records: list[LinkedRecord] = []
         self._checkpoints: list[StoredCheckpoint] = []
         self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
+        self._rows: dict[RowKey, Row] = {}
+        self._counters: dict[CounterKey, Usage] = {}
+        self._moved: dict[CounterKey, tuple[int, int]] = {}
+        self._wakes: list[Callable[[], None]] = []
         self._closed = False
 
     @property
@@ -46,15 +57,24 @@ class MemoryLedger:
     async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
         """As `SqliteLedger.commit`, but for the disk."""
         self._require_open()
-        screening = screen(commitments, self._known)
+        now_us = self._clock.wall_us()
+        working = Working(self._rows, self._counters, now_us)
+        screening = screen(commitments, self._known, working.apply)
         linked = link(self._state.head, self._state.writer, screening.fresh, os.urandom(salt_bytes(screening.fresh)))
         for record in linked:
             self._records.append(record)
             if (given := record.commitment.idempotency) is not None:
                 self._keys[record.commitment.tenant, given.caller, given.key] = record
+        self._rows.update(working.rows)
+        for key, (usage, resets_at_us) in working.counters.items():
+            self._counters[key] = usage
+            self._moved[key] = (now_us, resets_at_us)
         self._state = advance(self._state, linked)
         if checkpoint_due(self._state):
             self._sign()
+        if any(record.commitment.subject for record in linked):
+            for wake in self._wakes:
+                wake()
         return screening.results
 
     async def checkpoint(self) -> None:
@@ -86,6 +106,90 @@ class MemoryLedger:
         """Check every chain and checkpoint."""
         self._require_open()
         return verify_trail(self, self._signing_key.public.verify)
+
+    async def load(self, wanted: Wanted) -> Known:
+        """The state asked for."""
+        self._require_open()
+        return Known(
+            {key: self._rows[key] for key in wanted.rows if key in self._rows},
+            {key: self._counters[key] for key in wanted.counters if key in self._counters},
+        )
+
+    async def list_rows(self, query: RowQuery) -> RowPage:
+        """A page of rows, newest first. InvalidRequestError for a wrong page_token."""
+        self._require_open()
+        before = place_before(query.page_token)
+        found = sorted(
+            (
+                row
+                for key, row in self._rows.items()
+                if (key.table, key.tenant) == (query.table, query.tenant)
+                and query.status in {"", row.status}
+                and (before is None or (row.created_at_us, key.id) < before)
+            ),
+            key=lambda row: (row.created_at_us, row.key.id),
+            reverse=True,
+        )
+        shown = found[: query.page_size]
+        return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
+
+    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+        """Rows that are due, the earliest first."""
+        self._require_open()
+        due = [row for key, row in self._rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
+        return sorted(due, key=lambda row: row.due_at_us)[:limit]
+
+    async def top_counters(self, tenant: str, budget_id: str, limit: int) -> Sequence[CounterRow]:
+        """Counters of a budget, those moved last first."""
+        self._require_open()
+        found = [
+            (self._moved[key][0], usage.used + usage.reserved, CounterRow(key, usage, self._moved[key][1]))
+            for key, usage in self._counters.items()
+            if (key.tenant, key.budget_id) == (tenant, budget_id)
+        ]
+        return [row for *_, row in sorted(found, key=lambda each: each[:2], reverse=True)][:limit]
+
+    async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
+        """Records with a subject beyond the cursor."""
+        self._require_open()
+        read = after.get(self._state.writer, 0)
+        found = [record for record in self._records if record.commitment.subject and record.sequence > read]
+        return [self._event(record) for record in found[:limit]]
+
+    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+        """All records about one subject, by time."""
+        self._require_open()
+        about = (tenant, subject)
+        found = [each for each in self._records if (each.commitment.tenant, each.commitment.subject) == about]
+        return [self._event(record) for record in sorted(found, key=self._place)]
+
+    async def heads(self) -> Cursor:
+        """Where the chain ends."""
+        self._require_open()
+        return {self._state.writer: self._state.head.sequence}
+
+    async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
+        """How often each effect was decided for the tool."""
+        self._require_open()
+        decided = [
+            each.commitment.index
+            for each in self._records
+            if each.commitment.kind is RecordKind.DECISION_MADE and each.commitment.tenant == tenant
+        ]
+        return Counter(index.effect for index in decided[-newest:] if index.tool == tool)
+
+    async def sweep_keys(self, before_us: int, limit: int) -> int:
+        """Forget old idempotency keys, and record it."""
+        old = [key for key, record in self._keys.items() if record.commitment.recorded_at_us < before_us][:limit]
+        for key in old:
+            del self._keys[key]
+        if old:
+            await self.commit([keys_swept_commitment(before_us, len(old), self._clock.wall_us())])
+        return len(old)
+
+    def on_event(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when a record with a subject was stored."""
+        self._wakes.append(wake)
 
     async def close(self) -> None:
         """Answer nothing any longer."""
@@ -130,7 +234,9 @@ class MemoryLedger:
         if record is None or record.commitment.idempotency is None:
             return None
         digest = record.commitment.idempotency.request_digest
-        return (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
+        given = record.commitment.idempotency
+        made = (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
+        return (*made, given.replaces, record.commitment.recorded_at_us)
 
     def parts_count(self) -> int:
         """How many parts are kept."""
@@ -145,6 +251,8 @@ class MemoryLedger:
         record = self._keys.get((commitment.tenant, given.caller, given.key)) if given is not None else None
         if given is None or record is None:
             return None
+        if index_row(record.commitment)[0] == given.replaces:
+            return None
         earlier = record.commitment.idempotency
         if earlier is None or earlier.request_digest != given.request_digest:
             return KeyReused()
@@ -156,6 +264,11 @@ class MemoryLedger:
         signature = self._signing_key.sign(signed_bytes(body))
         self._checkpoints.append(StoredCheckpoint(checkpoint.writer, checkpoint.sequence, body, signature))
         self._state = advance(self._state, (), checkpoint)
+
+    def _event(self, record: LinkedRecord) -> Event:
+        given = record.commitment
+        said = orjson.loads(record.body)
+        return Event(self._state.writer, record.sequence, given.tenant, given.kind.value, given.subject, said)
 
     def _place(self, record: LinkedRecord) -> tuple[int, str, int]:
         return (record.commitment.recorded_at_us, self._state.writer, record.sequence)

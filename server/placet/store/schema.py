@@ -18,7 +18,9 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD_REVISION: Final = "0001"
+from placet.core.changes import Kept
+
+HEAD_REVISION: Final = "0002"
 """The newest migration: what this version of Placet reads and writes."""
 
 metadata: Final = MetaData(
@@ -45,6 +47,7 @@ audit_records: Final = Table(
     Column("run_id", Text),
     Column("user", Text),
     Column("agent", Text),
+    Column("subject", Text),
     Column("body", LargeBinary, nullable=False),
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
@@ -73,8 +76,11 @@ idempotency_keys: Final = Table(
     Column("decision_id", Text, nullable=False),
     Column("writer", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
+    Column("replaced_id", Text, nullable=False, server_default=""),
+    Column("decided_at_us", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("tenant", "caller", "idempotency_key"),
 )
+Index("ix_idempotency_keys_decided", idempotency_keys.c.decided_at_us)
 
 audit_writers: Final = Table(
     "audit_writers",
@@ -95,6 +101,47 @@ audit_checkpoints: Final = Table(
     Column("signature", LargeBinary, nullable=False),
     PrimaryKeyConstraint("writer", "sequence"),
 )
+
+counters: Final = Table(
+    "counters",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("budget_id", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("window_key", Text, nullable=False),
+    Column("scope_key", Text, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("moved_at_us", BigInteger, nullable=False),
+    Column("resets_at_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "budget_id", "unit", "window_key", "scope_key"),
+)
+
+
+def _rows(kept: Kept) -> Table:
+    """A table of documents with versions (see `placet.core.changes`)."""
+    table = Table(
+        kept.value,
+        metadata,
+        Column("tenant", Text, nullable=False),
+        Column("id", Text, nullable=False),
+        Column("version", BigInteger, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("created_at_us", BigInteger, nullable=False),
+        # Null where nothing is due: a partial index leaves such rows out.
+        Column("due_at_us", BigInteger),
+        Column("body", LargeBinary, nullable=False),
+        PrimaryKeyConstraint("tenant", "id"),
+    )
+    Index(f"ix_{kept}_listed", *(table.c[name] for name in ("tenant", "status", "created_at_us", "id")))
+    due = table.c.due_at_us.is_not(None)
+    Index(f"ix_{kept}_due", table.c.due_at_us, sqlite_where=due, postgresql_where=due)
+    return table
+
+
+rows: Final = {kept: _rows(kept) for kept in Kept}
+"""The table of each kind of row."""
 
 
 def _found_by(name: str, *after_tenant: str, only_with: str, unique: bool = False) -> None:
@@ -117,4 +164,13 @@ _found_by("decision_id", "decision_id", only_with="decision_id", unique=True)
 _found_by("newest", *NEWEST, *COVERED, only_with="decision_id")
 for _condition in SELECTIVE:
     _found_by(_condition, _condition, *NEWEST, only_with=_condition)
+_found_by("subject", "subject", *NEWEST, only_with="subject")
 Index("ix_audit_records_writer", audit_records.c.writer, audit_records.c.sequence)
+_watched: Final = audit_records.c.subject.is_not(None)
+Index(
+    "ix_audit_records_watched",
+    audit_records.c.writer,
+    audit_records.c.sequence,
+    sqlite_where=_watched,
+    postgresql_where=_watched,
+)

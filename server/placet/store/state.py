@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core.chain import Checkpoint, Head, LinkedRecord, merkle_root
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
-from placet.core.records import KeyReused, Repeated, Stored
+from placet.core.records import Conflict, KeyReused, Repeated, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from placet.core.changes import Change
     from placet.core.records import Commitment, CommitResult
 
 STORED: Final = Stored()
@@ -35,8 +36,15 @@ class Screening:
     fresh: list[Commitment] = field(default_factory=list)
 
 
-def screen(commitments: Sequence[Commitment], known: Callable[[Commitment], CommitResult | None]) -> Screening:
-    """Look each idempotency key up: among those before it in the sequence, then by `known`, None for a new one."""
+def screen(
+    commitments: Sequence[Commitment],
+    known: Callable[[Commitment], CommitResult | None],
+    apply: Callable[[Sequence[Change]], Change | None],
+) -> Screening:
+    """Look each idempotency key up: among those before it in the sequence, then by `known`, None for a new one.
+
+    Then make the changes of a new one by `apply`, which gives what does not hold.
+    """
     screening = Screening()
     seen: dict[tuple[str, str, str], Commitment] = {}
     for commitment in commitments:
@@ -45,10 +53,12 @@ def screen(commitments: Sequence[Commitment], known: Callable[[Commitment], Comm
             key = (commitment.tenant, given.caller, given.key)
             earlier = seen.get(key)
             result = known(commitment) if earlier is None else _repetition(earlier, given.request_digest)
-            if result is None:
-                seen[key] = commitment
+        if result is None and (unheld := apply(commitment.changes)) is not None:
+            result = Conflict(unheld)
         if result is None:
             screening.fresh.append(commitment)
+            if given is not None:
+                seen[commitment.tenant, given.caller, given.key] = commitment
         screening.results.append(result or STORED)
     return screening
 
@@ -84,7 +94,15 @@ def index_row(commitment: Commitment) -> tuple[str | None, ...]:
     """The columns that a record is found by, None where empty."""
     index = commitment.index
     decision_id = commitment.decision.decision_id if commitment.decision is not None else None
-    found_by = (index.effect, index.rule_id, index.tool, index.run_id, index.user, index.agent)
+    found_by = (
+        index.effect,
+        index.rule_id,
+        index.tool,
+        index.run_id,
+        index.user,
+        index.agent,
+        commitment.subject,
+    )
     return (decision_id, *(value or None for value in found_by))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, tuple_, union, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, tuple_, union, update
 
 from placet.store.schema import (
     CONDITIONS,
@@ -20,14 +20,16 @@ from placet.store.schema import (
     audit_writers,
     idempotency_keys,
 )
+from placet.store.state_sql import StateStatements
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select, Table
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql import ClauseElement
 
-FOUND_BY: Final = ("decision_id", *CONDITIONS)
+FOUND_BY: Final = ("decision_id", *CONDITIONS, "subject")
 RECORD_COLUMNS: Final = ("tenant", "writer", "sequence", "kind", "recorded_at_us")
+KEY_COLUMNS: Final = ("request_digest", "decision_id", "writer", "sequence", "replaced_id", "decided_at_us")
 _records, _parts, _keys = audit_records.c, audit_parts.c, idempotency_keys.c
 _writers, _checkpoints = audit_writers.c, audit_checkpoints.c
 # Written out: an offset of its own would be one more parameter to give.
@@ -40,6 +42,7 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
+        self.state = StateStatements(dialect)
         # Rows to insert: all columns in the order of the table.
         self.insert_record = self._insert(audit_records)
         self.insert_part = self._insert(audit_parts)
@@ -48,9 +51,55 @@ class Statements:
         self.insert_checkpoint = self._insert(audit_checkpoints)
         # tenant, caller, idempotency_key
         self.key = self._sql(
-            select(_keys.request_digest, _keys.decision_id, _keys.writer, _keys.sequence).where(
-                *_given(_keys.tenant, _keys.caller, _keys.idempotency_key)
-            )
+            select(
+                _keys.request_digest,
+                _keys.decision_id,
+                _keys.writer,
+                _keys.sequence,
+                _keys.replaced_id,
+                _keys.decided_at_us,
+            ).where(*_given(_keys.tenant, _keys.caller, _keys.idempotency_key))
+        )
+        # tenant, caller, idempotency_key
+        self.delete_key = self._sql(
+            delete(idempotency_keys).where(*_given(_keys.tenant, _keys.caller, _keys.idempotency_key))
+        )
+        # before when, how many
+        self.old_keys = self._sql(
+            select(_keys.tenant, _keys.caller, _keys.idempotency_key)
+            .where(_keys.decided_at_us < bindparam("before"))
+            .order_by(_keys.decided_at_us)
+            .limit(bindparam("count"))
+            .offset(_NONE)
+            .with_for_update(skip_locked=True)  # two replicas sweep different ones
+        )
+        # writer, sequence, how many
+        self.watched = self._sql(
+            select(*_watched())
+            .where(*_given(_records.writer), _records.subject.is_not(None), _records.sequence > bindparam("sequence"))
+            .order_by(_records.sequence)
+            .limit(bindparam("count"))
+            .offset(_NONE)
+        )
+        # tenant, subject
+        self.history = self._sql(
+            select(*_watched())
+            .where(*_given(_records.tenant, _records.subject))
+            .order_by(*(audit_records.c[name] for name in NEWEST))
+        )
+        # nothing
+        self.heads = self._sql(select(_writers.writer, _writers.head_sequence))
+        # tenant, how many; tool
+        newest = (
+            select(_records.effect, _records.tool)
+            .where(*_given(_records.tenant), _records.decision_id.is_not(None))
+            .order_by(*(audit_records.c[name].desc() for name in NEWEST))
+            .limit(bindparam("count"))
+            .offset(_NONE)
+            .subquery()
+        )
+        self.count_effects = self._sql(
+            select(newest.c.effect, func.count()).where(newest.c.tool == bindparam("tool")).group_by(newest.c.effect)
         )
         # new sequence, new hash, new checkpoint sequence; writer, old sequence, old hash
         self.move_head = self._sql(
@@ -134,6 +183,10 @@ class Statements:
 
     def _sql(self, statement: ClauseElement) -> str:
         return str(statement.compile(dialect=self._dialect))
+
+
+def _watched() -> list[ColumnElement[Any]]:
+    return [_records.writer, _records.sequence, _records.tenant, _records.kind, _records.subject, _records.body]
 
 
 def _given(*columns: ColumnElement[Any]) -> list[ColumnElement[bool]]:

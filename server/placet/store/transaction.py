@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from placet.core.chain import Head, checkpoint_body, link, parse_checkpoint, record_leaf, salt_bytes, signed_bytes
+from placet.core.record_codec import keys_swept_commitment
 from placet.core.records import KeyReused, Repeated
 from placet.store.reading import load_decision
 from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
+from placet.store.state_tables import StateTables
+from placet.store.working import touched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.chain import LinkedRecord
     from placet.core.records import Commitment, CommitResult
     from placet.store.driver import Connection
     from placet.store.keys import SigningKey
     from placet.store.statements import Statements
+
+KeyPlace = tuple[str, str, str]
+"""Where an idempotency key stands: tenant, caller, key."""
 
 
 class ChainMovedError(Exception):
@@ -36,6 +42,11 @@ class Transaction:
     connection: Connection
     sql: Statements
     signing_key: SigningKey
+
+    @property
+    def state(self) -> StateTables:
+        """Rows and counters, in the same transaction."""
+        return StateTables(self.connection, self.sql.state)
 
     def load(self, writer: str) -> ChainState:
         """The chain as it is stored; begun when there is none. ChainMovedError when its end does not fit together."""
@@ -55,16 +66,29 @@ class Transaction:
         self, state: ChainState, commitments: Sequence[Commitment], now_us: Callable[[], int]
     ) -> tuple[list[CommitResult], ChainState]:
         """Write what is new. The results, and the chain as it is when the transaction is committed."""
-        screening = screen(commitments, self._known)
+        moved_at_us = now_us()
+        working = self.state.load(touched(commitments), moved_at_us)
+        keys = self._keys(commitments)
+        screening = screen(commitments, lambda commitment: self._known(commitment, keys), working.apply)
         if not screening.fresh:
             return screening.results, state
         linked = link(state.head, state.writer, screening.fresh, os.urandom(salt_bytes(screening.fresh)))
         advanced = advance(state, linked)
         if checkpoint_due(advanced):
-            advanced = self._sign(advanced, now_us())
+            advanced = self._sign(advanced, moved_at_us)
         self._move(state, advanced)
         self._insert(state.writer, linked)
+        self.state.save(working, moved_at_us)
         return screening.results, advanced
+
+    def sweep_keys(self, state: ChainState, before_us: int, limit: int, now_us: int) -> tuple[int, ChainState]:
+        """Forget keys of decisions made before then, and record that it was done."""
+        old = self.connection.execute(self.sql.old_keys, (before_us, limit)).fetchall()
+        if not old:
+            return 0, state
+        self.connection.executemany(self.sql.delete_key, old)
+        _, advanced = self.commit(state, [keys_swept_commitment(before_us, len(old), now_us)], lambda: now_us)
+        return len(old), advanced
 
     def checkpoint(self, state: ChainState, now_us: int) -> ChainState:
         """Sign the end of the chain."""
@@ -77,21 +101,27 @@ class Transaction:
         row = self.connection.execute(self.sql.newest_checkpoint, (writer,)).fetchone()
         return parse_checkpoint(row[2]).key_id if row is not None else ""
 
-    def _known(self, commitment: Commitment) -> CommitResult | None:
-        given = commitment.idempotency
-        if given is None:
+    def _keys(self, commitments: Sequence[Commitment]) -> dict[KeyPlace, Any]:
+        """What is stored under the idempotency keys of the commitments, all looked up at once."""
+        places = list({place for each in commitments if (place := _key_place(each)) is not None})
+        found = self.connection.fetch_each(self.sql.key, places)
+        return {place: row for place, row in zip(places, found, strict=True) if row is not None}
+
+    def _known(self, commitment: Commitment, keys: Mapping[KeyPlace, Any]) -> CommitResult | None:
+        given, place = commitment.idempotency, _key_place(commitment)
+        row = keys.get(place) if place is not None else None
+        if given is None or row is None:
             return None
-        row = self.connection.execute(self.sql.key, (commitment.tenant, given.caller, given.key)).fetchone()
-        if row is None:
-            return None
-        digest, _, writer, sequence = row
+        digest, decision_id, writer, sequence, *_ = row
         if digest != given.request_digest:
             return KeyReused()
-        place = (commitment.tenant, writer, sequence)
-        return Repeated(load_decision(self.connection, self.sql, place).decision)
+        if decision_id == given.replaces:
+            return None
+        stored = (commitment.tenant, writer, sequence)
+        return Repeated(load_decision(self.connection, self.sql, stored).decision)
 
     def _insert(self, writer: str, linked: Sequence[LinkedRecord]) -> None:
-        records, parts, keys = [], [], []
+        records, parts, keys, replaced = [], [], [], []
         for record in linked:
             commitment = record.commitment
             tenant, sequence = commitment.tenant, record.sequence
@@ -101,10 +131,15 @@ class Transaction:
             records.append((*place, commitment.kind.value, commitment.recorded_at_us, *found_by, *end))
             parts += [(*place, *part) for part in record.parts]
             if (given := commitment.idempotency) is not None:
-                keys.append((tenant, given.caller, given.key, given.request_digest, found_by[0], writer, sequence))
+                key = (tenant, given.caller, given.key)
+                replaced += [key] if given.replaces else []
+                made = (given.request_digest, found_by[0], writer, sequence, given.replaces, commitment.recorded_at_us)
+                keys.append((*key, *made))
         self.connection.executemany(self.sql.insert_record, records)
         self.connection.executemany(self.sql.insert_part, parts)
-        self.connection.executemany(self.sql.insert_key, keys)
+        if replaced:
+            self.connection.executemany(self.sql.delete_key, replaced)
+        self.connection.executemany(self.sql.insert_key, sorted(keys))  # replicas insert in one order: no deadlock
 
     def _sign(self, state: ChainState, now_us: int) -> ChainState:
         checkpoint = new_checkpoint(state, self.signing_key.key_id, now_us)
@@ -120,3 +155,8 @@ class Transaction:
         )
         if moved.rowcount != 1:
             raise ChainMovedError(f"the chain of {old.writer!a} is no longer at {old.head.sequence}")
+
+
+def _key_place(commitment: Commitment) -> KeyPlace | None:
+    given = commitment.idempotency
+    return (commitment.tenant, given.caller, given.key) if given is not None else None

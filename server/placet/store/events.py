@@ -1,0 +1,60 @@
+"""Records that somebody watches for: those with a subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from placet.core.changes import CounterKey, CounterRow, Event, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from placet.core.changes import Cursor
+    from placet.store.driver import Connection
+    from placet.store.statements import Statements
+
+
+@dataclass(frozen=True, slots=True)
+class EventReader:
+    """Reads what happened, on a connection."""
+
+    connection: Connection
+    sql: Statements
+
+    def events(self, after: Cursor, limit: int) -> list[Event]:
+        """Records with a subject beyond the cursor, at most so many of each writer, in the writer's order."""
+        found: list[Event] = []
+        for writer in self.heads():
+            rows = self.connection.execute(self.sql.watched, (writer, after.get(writer, 0), limit)).fetchall()
+            found += _events(rows)
+        return found
+
+    def history(self, tenant: str, subject: str) -> list[Event]:
+        """All records about one subject, by time."""
+        return _events(self.connection.execute(self.sql.history, (tenant, subject)).fetchall())
+
+    def heads(self) -> dict[str, int]:
+        """Where every chain ends."""
+        return dict(self.connection.execute(self.sql.heads).fetchall())
+
+    def count_effects(self, tenant: str, tool: str, newest: int) -> dict[str, int]:
+        """How often each effect was decided for the tool, among so many of the tenant's newest decisions."""
+        return dict(self.connection.execute(self.sql.count_effects, (tenant, newest, tool)).fetchall())
+
+    def top_counters(self, tenant: str, budget_id: str, limit: int) -> list[CounterRow]:
+        """Counters of a budget, those moved last first."""
+        rows = self.connection.execute(self.sql.state.top_counters, (tenant, budget_id, limit)).fetchall()
+        return [
+            CounterRow(CounterKey(*key), Usage(used, reserved, created_at_us), resets_at_us)
+            for *key, used, reserved, created_at_us, _, resets_at_us in rows
+        ]
+
+
+def _events(rows: Iterable[Any]) -> list[Event]:
+    return [
+        Event(writer, sequence, tenant, kind, subject, orjson.loads(body))
+        for writer, sequence, tenant, kind, subject, body in rows
+    ]

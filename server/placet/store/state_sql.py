@@ -1,0 +1,100 @@
+"""SQL for rows and counters, made once in one dialect as `placet.store.statements` does it for the trail."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam, insert, literal_column, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from placet.store.schema import counters, rows
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql import ClauseElement
+
+    from placet.core.changes import Kept
+
+ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
+COUNTER_KEY: Final = ("tenant", "budget_id", "unit", "window_key", "scope_key")
+_NONE: Final[ColumnElement[int]] = literal_column("0")
+_COUNTER_MOVED: Final = ("used", "reserved", "moved_at_us", "resets_at_us")
+
+
+class StateStatements:
+    """The statements, with positional parameters. The comments say what to give, in order."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.locks = dialect.name == "postgresql"
+        """Whether others write at the same time: a counter must be there before it can be locked."""
+        upsert = postgresql.insert if self.locks else sqlite.insert
+        key = [counters.c[name] for name in COUNTER_KEY]
+        found = select(counters.c.used, counters.c.reserved, counters.c.created_at_us).where(*_given(*key))
+        # the five of the key
+        self.counter = self._sql(found)
+        self.counter_locked = self._sql(found.with_for_update())
+        # all columns
+        self.ensure_counter = self._sql(upsert(counters).on_conflict_do_nothing())
+        self.save_counter = self._sql(
+            (made := upsert(counters)).on_conflict_do_update(
+                index_elements=key, set_={name: made.excluded[name] for name in _COUNTER_MOVED}
+            )
+        )
+        # tenant, budget_id, how many
+        self.top_counters = self._sql(
+            select(counters)
+            .where(*_given(counters.c.tenant, counters.c.budget_id))
+            .order_by(counters.c.moved_at_us.desc(), (counters.c.used + counters.c.reserved).desc())
+            .limit(bindparam("count"))
+            .offset(_NONE)
+        )
+
+    @lru_cache(maxsize=64)  # noqa: B019 - there is one such object for each database
+    def row(self, kept: Kept, *, locked: bool) -> str:
+        """ROW_COLUMNS of one row. tenant, id."""
+        table = rows[kept]
+        found = select(*(table.c[name] for name in ROW_COLUMNS)).where(*_given(table.c.tenant, table.c.id))
+        return self._sql(found.with_for_update() if locked else found)
+
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def insert_row(self, kept: Kept) -> str:
+        """A new row. All columns in the order of the table."""
+        return self._sql(insert(rows[kept]))
+
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def update_row(self, kept: Kept) -> str:
+        """The next version. version, status, due_at_us, body; tenant, id, the version before."""
+        table = rows[kept]
+        names = ("version", "status", "due_at_us", "body")
+        changed = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+        return self._sql(update(table).values(changed).where(*_given(table.c.tenant, table.c.id, table.c.version)))
+
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def page(self, kept: Kept, *, status: bool, before: bool) -> str:
+        """Rows newest first. tenant, [status], [created_at_us, id of the one before], how many."""
+        table = rows[kept]
+        place = (table.c.created_at_us, table.c.id)
+        wanted = _given(table.c.tenant, *((table.c.status,) if status else ()))
+        if before:
+            wanted.append(tuple_(*place) < tuple_(bindparam("before_us"), bindparam("before_id")))
+        found = select(table.c.id, *(table.c[name] for name in ROW_COLUMNS)).where(*wanted)
+        return self._sql(found.order_by(*(column.desc() for column in place)).limit(bindparam("count")).offset(_NONE))
+
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def due(self, kept: Kept) -> str:
+        """What is due, the earliest first. until when, how many."""
+        table = rows[kept]
+        found = select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS))
+        due = table.c.due_at_us
+        wanted = (due.is_not(None), due <= bindparam("until"))
+        return self._sql(found.where(*wanted).order_by(due).limit(bindparam("count")).offset(_NONE))
+
+    def _sql(self, statement: ClauseElement) -> str:
+        return str(statement.compile(dialect=self._dialect))
+
+
+def _given(*columns: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    return [column == bindparam(None, type_=column.type) for column in columns]
