@@ -103,7 +103,7 @@ def test_each_change_is_named(copy: Path, signing_key: SigningKey, statements: l
 
 
 COPY_OF_A_RECORD = """INSERT INTO audit_records SELECT {tenant}, writer, {sequence}, kind, recorded_at_us, NULL, effect,
-    rule_id, tool, run_id, user, agent, subject, body, previous_hash, hash FROM audit_records WHERE sequence = 5"""
+    rule_id, tool, run_id, user, agent, body, previous_hash, hash, subject FROM audit_records WHERE sequence = 5"""
 
 
 def test_an_inserted_record(copy: Path, signing_key: SigningKey) -> None:
