@@ -3,6 +3,11 @@
 PlacetError
 ├── InvalidRequestError      the caller broke the contract; names the fields
 ├── KeyReusedError           an idempotency key came again with another request
+├── OutcomeDiffersError      another outcome was reported for the decision
+├── NotFoundError            there is no such thing, or it belongs to somebody else
+├── NotPermittedError        this person may not do that
+├── NotNowError              it cannot be done as things stand
+├── ContentionError          others changed the same thing at the same time, again and again
 ├── OverloadedError          the queue is full; try again after a while
 ├── LedgerUnavailableError   the decision could not be recorded
 ├── ShuttingDownError        the server is draining
@@ -47,6 +52,34 @@ class InvalidRequestError(PlacetError):
 
 class KeyReusedError(PlacetError):
     """An idempotency key came again with another request."""
+
+
+class OutcomeDiffersError(PlacetError):
+    """Another outcome was reported for the decision."""
+
+
+class NotFoundError(PlacetError):
+    """There is no such thing, or it belongs to another tenant or caller: nobody is told which."""
+
+
+class NotPermittedError(PlacetError):
+    """This person may not do that. `reason` is a stable id in capitals, such as ``REQUESTER_MAY_NOT_APPROVE``."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
+
+
+class NotNowError(PlacetError):
+    """It cannot be done as things stand. `reason` is a stable id in capitals, such as ``APPROVAL_ENDED``."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
+
+
+class ContentionError(PlacetError):
+    """Others changed the same thing at the same time, as often as it was tried."""
 
 
 class OverloadedError(PlacetError):

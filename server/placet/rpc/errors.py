@@ -9,9 +9,14 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from placet.core.errors import (
+    ContentionError,
     InvalidRequestError,
     KeyReusedError,
     LedgerUnavailableError,
+    NotFoundError,
+    NotNowError,
+    NotPermittedError,
+    OutcomeDiffersError,
     OverloadedError,
     PlacetError,
     ShuttingDownError,
@@ -30,6 +35,11 @@ DOMAIN: Final = "placet"
 _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     InvalidRequestError: (code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST", ""),
     KeyReusedError: (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", ""),
+    OutcomeDiffersError: (code_pb2.ALREADY_EXISTS, "OUTCOME_DIFFERS", ""),
+    NotFoundError: (code_pb2.NOT_FOUND, "NOT_FOUND", ""),
+    NotPermittedError: (code_pb2.PERMISSION_DENIED, "", ""),
+    NotNowError: (code_pb2.FAILED_PRECONDITION, "", ""),
+    ContentionError: (code_pb2.ABORTED, "CONTENTION", ""),
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
     ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
     LedgerUnavailableError: (
@@ -38,7 +48,7 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
         "the decision could not be recorded, so it is not given; try again with the same idempotency_key",
     ),
 }
-"""Error -> gRPC code, ErrorInfo.reason (stable), and the text that is sent ("" sends the error's own)."""
+"""Error -> gRPC code, ErrorInfo.reason (stable), and the text that is sent ("" takes the error's own)."""
 
 
 async def refuse(context: Context, error: PlacetError) -> NoReturn:
@@ -70,6 +80,8 @@ async def _abort(context: Context, status: status_pb2.Status) -> None:
 def status_of(error: PlacetError) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they help."""
     code, reason, text = _STATUS[type(error)]
+    if isinstance(error, NotPermittedError | NotNowError):
+        reason = error.reason
     details: list[Message] = [_info(reason)]
     if isinstance(error, InvalidRequestError):
         violations = [
@@ -77,7 +89,7 @@ def status_of(error: PlacetError) -> status_pb2.Status:
             for each in error.violations
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if code in {code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE}:
+    if code in {code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE, code_pb2.ABORTED}:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(error.retry_after_ms if isinstance(error, OverloadedError) else RETRY_AFTER_MS)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))

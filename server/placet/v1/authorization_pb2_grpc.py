@@ -49,6 +49,16 @@ class AuthorizationServiceStub:
                 request_serializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchResponse.FromString,
                 _registered_method=True)
+        self.ReportOutcome = channel.unary_unary(
+                '/placet.v1.AuthorizationService/ReportOutcome',
+                request_serializer=placet_dot_v1_dot_authorization__pb2.ReportOutcomeRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_authorization__pb2.ReportOutcomeResponse.FromString,
+                _registered_method=True)
+        self.WatchDecision = channel.unary_stream(
+                '/placet.v1.AuthorizationService/WatchDecision',
+                request_serializer=placet_dot_v1_dot_authorization__pb2.WatchDecisionRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_authorization__pb2.WatchDecisionResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorizationServiceServicer:
@@ -74,6 +84,23 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportOutcome(self, request, context):
+        """Tells what an allowed call did. Settles what was reserved for it, and feeds breakers. The same report again changes
+        nothing; another one for the same decision is ALREADY_EXISTS. NOT_FOUND for a decision of another tenant or caller,
+        FAILED_PRECONDITION for one that allowed nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchDecision(self, request, context):
+        """Follows one decision: what becomes of its approval, and whether its permit is revoked. Ends when nothing more can
+        happen. Ask again with the last cursor after a lost connection: nothing is missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -86,6 +113,16 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.AuthorizeBatch,
                     request_deserializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchRequest.FromString,
                     response_serializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchResponse.SerializeToString,
+            ),
+            'ReportOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutcome,
+                    request_deserializer=placet_dot_v1_dot_authorization__pb2.ReportOutcomeRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_authorization__pb2.ReportOutcomeResponse.SerializeToString,
+            ),
+            'WatchDecision': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDecision,
+                    request_deserializer=placet_dot_v1_dot_authorization__pb2.WatchDecisionRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_authorization__pb2.WatchDecisionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -147,6 +184,60 @@ class AuthorizationService:
             '/placet.v1.AuthorizationService/AuthorizeBatch',
             placet_dot_v1_dot_authorization__pb2.AuthorizeBatchRequest.SerializeToString,
             placet_dot_v1_dot_authorization__pb2.AuthorizeBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.AuthorizationService/ReportOutcome',
+            placet_dot_v1_dot_authorization__pb2.ReportOutcomeRequest.SerializeToString,
+            placet_dot_v1_dot_authorization__pb2.ReportOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/placet.v1.AuthorizationService/WatchDecision',
+            placet_dot_v1_dot_authorization__pb2.WatchDecisionRequest.SerializeToString,
+            placet_dot_v1_dot_authorization__pb2.WatchDecisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

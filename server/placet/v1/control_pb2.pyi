@@ -1,6 +1,8 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from placet.v1 import decision_pb2 as _decision_pb2
+from placet.v1 import person_pb2 as _person_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -50,3 +52,266 @@ class GetPolicyStatusResponse(_message.Message):
     last_error: str
     last_error_at: _timestamp_pb2.Timestamp
     def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetPermitKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPermitKeysResponse(_message.Message):
+    __slots__ = ("jwks_json",)
+    JWKS_JSON_FIELD_NUMBER: _ClassVar[int]
+    jwks_json: str
+    def __init__(self, jwks_json: _Optional[str] = ...) -> None: ...
+
+class KillScope(_message.Message):
+    __slots__ = ("whole_tenant", "tool", "agent", "workflow", "run_id", "tenant")
+    GLOBAL_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_TENANT_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    whole_tenant: bool
+    tool: str
+    agent: str
+    workflow: str
+    run_id: str
+    tenant: str
+    def __init__(self, whole_tenant: _Optional[bool] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., workflow: _Optional[str] = ..., run_id: _Optional[str] = ..., tenant: _Optional[str] = ..., **kwargs) -> None: ...
+
+class KillSwitch(_message.Message):
+    __slots__ = ("id", "scope", "reason", "actor", "set_at", "expires_at", "clearing")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    CLEARING_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    scope: KillScope
+    reason: str
+    actor: str
+    set_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    clearing: ControlRequest
+    def __init__(self, id: _Optional[str] = ..., scope: _Optional[_Union[KillScope, _Mapping]] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., set_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., clearing: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+
+class ControlRequest(_message.Message):
+    __slots__ = ("id", "requested_by", "reason", "expires_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    requested_by: str
+    reason: str
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SetKillSwitchRequest(_message.Message):
+    __slots__ = ("scope", "actor", "reason", "expires_after_seconds")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    scope: KillScope
+    actor: _person_pb2.Person
+    reason: str
+    expires_after_seconds: int
+    def __init__(self, scope: _Optional[_Union[KillScope, _Mapping]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., expires_after_seconds: _Optional[int] = ...) -> None: ...
+
+class SetKillSwitchResponse(_message.Message):
+    __slots__ = ("kill_switch", "revoked")
+    KILL_SWITCH_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    kill_switch: KillSwitch
+    revoked: _containers.RepeatedCompositeFieldContainer[RevokedPermit]
+    def __init__(self, kill_switch: _Optional[_Union[KillSwitch, _Mapping]] = ..., revoked: _Optional[_Iterable[_Union[RevokedPermit, _Mapping]]] = ...) -> None: ...
+
+class RevokedPermit(_message.Message):
+    __slots__ = ("tenant", "decision_id", "tool", "agent", "run_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    decision_id: str
+    tool: str
+    agent: str
+    run_id: str
+    def __init__(self, tenant: _Optional[str] = ..., decision_id: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class ClearKillSwitchRequest(_message.Message):
+    __slots__ = ("kill_switch_id", "tenant", "actor", "reason")
+    KILL_SWITCH_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    kill_switch_id: str
+    tenant: str
+    actor: _person_pb2.Person
+    reason: str
+    def __init__(self, kill_switch_id: _Optional[str] = ..., tenant: _Optional[str] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ClearKillSwitchResponse(_message.Message):
+    __slots__ = ("cleared", "waiting")
+    CLEARED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    cleared: bool
+    waiting: ControlRequest
+    def __init__(self, cleared: _Optional[bool] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+
+class ListKillSwitchesRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ListKillSwitchesResponse(_message.Message):
+    __slots__ = ("kill_switches",)
+    KILL_SWITCHES_FIELD_NUMBER: _ClassVar[int]
+    kill_switches: _containers.RepeatedCompositeFieldContainer[KillSwitch]
+    def __init__(self, kill_switches: _Optional[_Iterable[_Union[KillSwitch, _Mapping]]] = ...) -> None: ...
+
+class AutonomyRule(_message.Message):
+    __slots__ = ("workflow", "tool", "agent", "level", "actor", "reason", "set_at")
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_FIELD_NUMBER: _ClassVar[int]
+    workflow: str
+    tool: str
+    agent: str
+    level: _decision_pb2.Autonomy
+    actor: str
+    reason: str
+    set_at: _timestamp_pb2.Timestamp
+    def __init__(self, workflow: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., level: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., set_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SetAutonomyRequest(_message.Message):
+    __slots__ = ("tenant", "workflow", "tool", "agent", "level", "actor", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    workflow: str
+    tool: str
+    agent: str
+    level: _decision_pb2.Autonomy
+    actor: _person_pb2.Person
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., workflow: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., level: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SetAutonomyResponse(_message.Message):
+    __slots__ = ("applied", "rule", "waiting")
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    applied: bool
+    rule: AutonomyRule
+    waiting: ControlRequest
+    def __init__(self, applied: _Optional[bool] = ..., rule: _Optional[_Union[AutonomyRule, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+
+class ListAutonomyRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ListAutonomyResponse(_message.Message):
+    __slots__ = ("rules",)
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[AutonomyRule]
+    def __init__(self, rules: _Optional[_Iterable[_Union[AutonomyRule, _Mapping]]] = ...) -> None: ...
+
+class GetBudgetsRequest(_message.Message):
+    __slots__ = ("tenant", "budget_id", "top")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    budget_id: str
+    top: int
+    def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("id", "unit", "scope", "window", "timezone", "limit", "on_exceed", "counters", "current")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    TIMEZONE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ON_EXCEED_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    unit: str
+    scope: str
+    window: str
+    timezone: str
+    limit: int
+    on_exceed: str
+    counters: _containers.RepeatedCompositeFieldContainer[BudgetCounter]
+    current: bool
+    def __init__(self, id: _Optional[str] = ..., unit: _Optional[str] = ..., scope: _Optional[str] = ..., window: _Optional[str] = ..., timezone: _Optional[str] = ..., limit: _Optional[int] = ..., on_exceed: _Optional[str] = ..., counters: _Optional[_Iterable[_Union[BudgetCounter, _Mapping]]] = ..., current: _Optional[bool] = ...) -> None: ...
+
+class BudgetCounter(_message.Message):
+    __slots__ = ("scope_key", "window_key", "used", "reserved", "remaining", "resets_at", "unit")
+    SCOPE_KEY_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_KEY_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    RESETS_AT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    scope_key: str
+    window_key: str
+    used: int
+    reserved: int
+    remaining: int
+    resets_at: _timestamp_pb2.Timestamp
+    unit: str
+    def __init__(self, scope_key: _Optional[str] = ..., window_key: _Optional[str] = ..., used: _Optional[int] = ..., reserved: _Optional[int] = ..., remaining: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class GetBudgetsResponse(_message.Message):
+    __slots__ = ("budgets",)
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    budgets: _containers.RepeatedCompositeFieldContainer[Budget]
+    def __init__(self, budgets: _Optional[_Iterable[_Union[Budget, _Mapping]]] = ...) -> None: ...
+
+class AdjustBudgetRequest(_message.Message):
+    __slots__ = ("tenant", "budget_id", "scope_key", "amount", "actor", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_KEY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    budget_id: str
+    scope_key: str
+    amount: int
+    actor: _person_pb2.Person
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., scope_key: _Optional[str] = ..., amount: _Optional[int] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AdjustBudgetResponse(_message.Message):
+    __slots__ = ("applied", "counter", "waiting")
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    COUNTER_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    applied: bool
+    counter: BudgetCounter
+    waiting: ControlRequest
+    def __init__(self, applied: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...

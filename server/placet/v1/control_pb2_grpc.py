@@ -40,6 +40,46 @@ class ControlServiceStub:
                 request_serializer=placet_dot_v1_dot_control__pb2.GetPolicyStatusRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_control__pb2.GetPolicyStatusResponse.FromString,
                 _registered_method=True)
+        self.SetKillSwitch = channel.unary_unary(
+                '/placet.v1.ControlService/SetKillSwitch',
+                request_serializer=placet_dot_v1_dot_control__pb2.SetKillSwitchRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.SetKillSwitchResponse.FromString,
+                _registered_method=True)
+        self.ClearKillSwitch = channel.unary_unary(
+                '/placet.v1.ControlService/ClearKillSwitch',
+                request_serializer=placet_dot_v1_dot_control__pb2.ClearKillSwitchRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ClearKillSwitchResponse.FromString,
+                _registered_method=True)
+        self.ListKillSwitches = channel.unary_unary(
+                '/placet.v1.ControlService/ListKillSwitches',
+                request_serializer=placet_dot_v1_dot_control__pb2.ListKillSwitchesRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ListKillSwitchesResponse.FromString,
+                _registered_method=True)
+        self.SetAutonomy = channel.unary_unary(
+                '/placet.v1.ControlService/SetAutonomy',
+                request_serializer=placet_dot_v1_dot_control__pb2.SetAutonomyRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.SetAutonomyResponse.FromString,
+                _registered_method=True)
+        self.ListAutonomy = channel.unary_unary(
+                '/placet.v1.ControlService/ListAutonomy',
+                request_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyResponse.FromString,
+                _registered_method=True)
+        self.GetBudgets = channel.unary_unary(
+                '/placet.v1.ControlService/GetBudgets',
+                request_serializer=placet_dot_v1_dot_control__pb2.GetBudgetsRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.GetBudgetsResponse.FromString,
+                _registered_method=True)
+        self.AdjustBudget = channel.unary_unary(
+                '/placet.v1.ControlService/AdjustBudget',
+                request_serializer=placet_dot_v1_dot_control__pb2.AdjustBudgetRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.AdjustBudgetResponse.FromString,
+                _registered_method=True)
+        self.GetPermitKeys = channel.unary_unary(
+                '/placet.v1.ControlService/GetPermitKeys',
+                request_serializer=placet_dot_v1_dot_control__pb2.GetPermitKeysRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.GetPermitKeysResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServiceServicer:
@@ -53,6 +93,62 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetKillSwitch(self, request, context):
+        """Stops what the switch covers: no decision whose commit begins after the answer allows it, on any replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearKillSwitch(self, request, context):
+        """Clears a switch. A global one needs a second person, who asks for the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKillSwitches(self, request, context):
+        """Lists the switches that are set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAutonomy(self, request, context):
+        """Sets how far agents may go by themselves. Raising needs a second person, who asks for the same; lowering does not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAutonomy(self, request, context):
+        """Lists what SetAutonomy set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBudgets(self, request, context):
+        """Says how much of each budget is used and reserved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustBudget(self, request, context):
+        """Adds to what a budget counts as used, or takes away from it. Much needs a second person, who asks for the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPermitKeys(self, request, context):
+        """Gives the public keys that permits are verified with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +156,46 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.GetPolicyStatus,
                     request_deserializer=placet_dot_v1_dot_control__pb2.GetPolicyStatusRequest.FromString,
                     response_serializer=placet_dot_v1_dot_control__pb2.GetPolicyStatusResponse.SerializeToString,
+            ),
+            'SetKillSwitch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetKillSwitch,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.SetKillSwitchRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.SetKillSwitchResponse.SerializeToString,
+            ),
+            'ClearKillSwitch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearKillSwitch,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ClearKillSwitchRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ClearKillSwitchResponse.SerializeToString,
+            ),
+            'ListKillSwitches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKillSwitches,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ListKillSwitchesRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ListKillSwitchesResponse.SerializeToString,
+            ),
+            'SetAutonomy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAutonomy,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.SetAutonomyRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.SetAutonomyResponse.SerializeToString,
+            ),
+            'ListAutonomy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAutonomy,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyResponse.SerializeToString,
+            ),
+            'GetBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBudgets,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.GetBudgetsRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.GetBudgetsResponse.SerializeToString,
+            ),
+            'AdjustBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustBudget,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.AdjustBudgetRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.AdjustBudgetResponse.SerializeToString,
+            ),
+            'GetPermitKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPermitKeys,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.GetPermitKeysRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.GetPermitKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +226,222 @@ class ControlService:
             '/placet.v1.ControlService/GetPolicyStatus',
             placet_dot_v1_dot_control__pb2.GetPolicyStatusRequest.SerializeToString,
             placet_dot_v1_dot_control__pb2.GetPolicyStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetKillSwitch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/SetKillSwitch',
+            placet_dot_v1_dot_control__pb2.SetKillSwitchRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.SetKillSwitchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearKillSwitch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ClearKillSwitch',
+            placet_dot_v1_dot_control__pb2.ClearKillSwitchRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ClearKillSwitchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKillSwitches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ListKillSwitches',
+            placet_dot_v1_dot_control__pb2.ListKillSwitchesRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ListKillSwitchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAutonomy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/SetAutonomy',
+            placet_dot_v1_dot_control__pb2.SetAutonomyRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.SetAutonomyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAutonomy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ListAutonomy',
+            placet_dot_v1_dot_control__pb2.ListAutonomyRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ListAutonomyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/GetBudgets',
+            placet_dot_v1_dot_control__pb2.GetBudgetsRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.GetBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/AdjustBudget',
+            placet_dot_v1_dot_control__pb2.AdjustBudgetRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.AdjustBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPermitKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/GetPermitKeys',
+            placet_dot_v1_dot_control__pb2.GetPermitKeysRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.GetPermitKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

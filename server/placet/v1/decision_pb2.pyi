@@ -56,31 +56,39 @@ class Obligation(_message.Message):
     def __init__(self, id: _Optional[str] = ..., details: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ApprovalRequirement(_message.Message):
-    __slots__ = ("id", "expires_at", "quorum", "approver_roles", "url")
+    __slots__ = ("id", "expires_at", "quorum", "approver_roles", "url", "distinct_roles")
     ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     QUORUM_FIELD_NUMBER: _ClassVar[int]
     APPROVER_ROLES_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_ROLES_FIELD_NUMBER: _ClassVar[int]
     id: str
     expires_at: _timestamp_pb2.Timestamp
     quorum: int
     approver_roles: _containers.RepeatedScalarFieldContainer[str]
     url: str
-    def __init__(self, id: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quorum: _Optional[int] = ..., approver_roles: _Optional[_Iterable[str]] = ..., url: _Optional[str] = ...) -> None: ...
+    distinct_roles: bool
+    def __init__(self, id: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quorum: _Optional[int] = ..., approver_roles: _Optional[_Iterable[str]] = ..., url: _Optional[str] = ..., distinct_roles: _Optional[bool] = ...) -> None: ...
 
 class BudgetState(_message.Message):
-    __slots__ = ("id", "remaining", "resets_at")
+    __slots__ = ("id", "remaining", "resets_at", "limit", "unit", "reserved")
     ID_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
     RESETS_AT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
     id: str
     remaining: int
     resets_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., remaining: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    limit: int
+    unit: str
+    reserved: int
+    def __init__(self, id: _Optional[str] = ..., remaining: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit: _Optional[int] = ..., unit: _Optional[str] = ..., reserved: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("decision_id", "effect", "rule_id", "reason", "findings", "policy_revision", "obligations", "approval", "permit", "budgets", "autonomy", "shadow_effect", "action_digest", "decided_at")
+    __slots__ = ("decision_id", "effect", "rule_id", "reason", "findings", "policy_revision", "obligations", "approval", "permit", "budgets", "autonomy", "shadow_effect", "action_digest", "decided_at", "used_approval_id")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +103,7 @@ class Decision(_message.Message):
     SHADOW_EFFECT_FIELD_NUMBER: _ClassVar[int]
     ACTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    USED_APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     effect: Effect
     rule_id: str
@@ -109,4 +118,5 @@ class Decision(_message.Message):
     shadow_effect: Effect
     action_digest: str
     decided_at: _timestamp_pb2.Timestamp
-    def __init__(self, decision_id: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., rule_id: _Optional[str] = ..., reason: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., policy_revision: _Optional[str] = ..., obligations: _Optional[_Iterable[_Union[Obligation, _Mapping]]] = ..., approval: _Optional[_Union[ApprovalRequirement, _Mapping]] = ..., permit: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., autonomy: _Optional[_Union[Autonomy, str]] = ..., shadow_effect: _Optional[_Union[Effect, str]] = ..., action_digest: _Optional[str] = ..., decided_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    used_approval_id: str
+    def __init__(self, decision_id: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., rule_id: _Optional[str] = ..., reason: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., policy_revision: _Optional[str] = ..., obligations: _Optional[_Iterable[_Union[Obligation, _Mapping]]] = ..., approval: _Optional[_Union[ApprovalRequirement, _Mapping]] = ..., permit: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., autonomy: _Optional[_Union[Autonomy, str]] = ..., shadow_effect: _Optional[_Union[Effect, str]] = ..., action_digest: _Optional[str] = ..., decided_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., used_approval_id: _Optional[str] = ...) -> None: ...
