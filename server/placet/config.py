@@ -160,6 +160,11 @@ class Settings(BaseSettings):
         return self.data_dir / "keys"
 
     @property
+    def permit_keys_dir(self) -> Path:
+        """The keys that sign permits."""
+        return self.keys_dir / "permits"
+
+    @property
     def bundles_dir(self) -> Path:
         """The cache of built bundles."""
         return self.data_dir / "bundles"

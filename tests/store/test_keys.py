@@ -63,7 +63,7 @@ def test_a_key_that_others_can_read(folder: Path, mode: int) -> None:
 
 def test_two_that_start_at_once_have_one_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_or_create_signing_key(folder)
-    keys._create(folder / PRIVATE_NAME)  # the other saw no key before
+    keys.create_private_key(folder / PRIVATE_NAME)  # the other saw no key before
     assert load_or_create_signing_key(folder).key_id == first.key_id
     assert sorted(path.name for path in folder.iterdir()) == [PRIVATE_NAME, PUBLIC_NAME]
 

@@ -17,6 +17,7 @@ from placet.app.system import RandomIds, SystemClock
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.model import Decision
+from placet.core.permit import jwk_set
 from placet.core.record_codec import server_started_commitment, server_stopped_commitment
 from placet.opa.binary import find_opa
 from placet.opa.client import OpaClient
@@ -32,16 +33,18 @@ from placet.rpc.server import RpcServer, Services
 from placet.service.batching import Batcher
 from placet.service.decide import Answer, DecisionPoint, Request
 from placet.store.keys import load_or_create_signing_key
+from placet.store.permit_keys import PermitKeyFolder
 from placet.store.signed_by import require_its_key
 from placet.store.sqlite import SqliteLedger
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from placet.config import Settings
+    from placet.core.permit import PermitKeys
     from placet.core.ports import Clock, Ledger
     from placet.core.records import Commitment, CommitResult
 
@@ -78,6 +81,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     async with contextlib.AsyncExitStack() as stack:
         policies = _policies(settings, clock, reporter)
         ledger = await _recording(stack, settings, clock, reporter)
+        permit_keys = PermitKeyFolder(settings.permit_keys_dir, clock, reporter.fault)
         stack.push_async_callback(policies.close)
         _tell_when_stopped(stack, ledger, clock)
         await policies.start()
@@ -87,7 +91,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(exporter.shutdown)
         decisions, refusals = _batchers(settings, clock, policies, ledger, reporter)
         services = Services(
-            AuthorizationService(decisions, refusals, clock), AuditService(ledger), ControlService(policies)
+            AuthorizationService(decisions, refusals, clock),
+            AuditService(ledger),
+            ControlService(policies, _published(permit_keys)),
         )
         background = asyncio.create_task(_background(policies, ledger, settings, reporter))
         stack.push_async_callback(_end, background)
@@ -126,6 +132,13 @@ async def _recording(
         where = settings.database_path
         raise SetupError(f"{where}: cannot be written ({error.__cause__}); see that there is room for it") from error
     return ledger
+
+
+def _published(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:
+    async def jwks() -> str:
+        return jwk_set(permit_keys.known())
+
+    return jwks
 
 
 def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: SqliteLedger, clock: Clock) -> None:

@@ -54,5 +54,13 @@ CHECKPOINT_RECORDS_MAX: Final = 1_000
 """A checkpoint is signed at the latest after this many records."""
 CHECKPOINT_INTERVAL_SECONDS: Final = 60
 """A checkpoint is signed at the latest after this long, when there is something new."""
+PERMIT_TTL_SECONDS: Final = 60
+"""How long an allow may be acted on: a call starts within seconds; what an agent forgot about asks again."""
+PERMIT_KEY_OVERLAP_SECONDS: Final = 86_400
+"""A key that signs no longer stays published: far beyond a permit's life, the skew of clocks and a server's stop."""
+PERMIT_KEY_LEAD_SECONDS: Final = 60
+"""A new key is published so long before it signs, so that every replica has it and executors may fetch it."""
+PERMIT_KEYS_LOOK_SECONDS: Final = 5
+"""How often a server looks for a new permit key."""
 SHUTDOWN_SECONDS_MAX: Final = 10
 """From the first signal to exit."""

@@ -10,7 +10,7 @@ from placet.rpc.present import present_policy_status
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     import grpc
 
@@ -22,16 +22,26 @@ SERVICE = "placet.v1.ControlService"
 
 @dataclass(frozen=True, slots=True)
 class ControlService:
-    """Shows what the server is doing."""
+    """Shows what the server is doing. `permit_keys` gives the JWK set that permits are verified with."""
 
     policies: PolicySource
+    permit_keys: Callable[[], Awaitable[str]]
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
-        return {"GetPolicyStatus": unary(self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_fault)}
+        return {
+            "GetPolicyStatus": unary(self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_fault),
+            "GetPermitKeys": unary(self.get_permit_keys, control_pb2.GetPermitKeysRequest, on_fault),
+        }
 
     async def get_policy_status(
         self, _message: control_pb2.GetPolicyStatusRequest, _context: Context
     ) -> control_pb2.GetPolicyStatusResponse:
         """Say which policy is served."""
         return present_policy_status(self.policies.status())
+
+    async def get_permit_keys(
+        self, _message: control_pb2.GetPermitKeysRequest, _context: Context
+    ) -> control_pb2.GetPermitKeysResponse:
+        """Give the public keys that permits are verified with."""
+        return control_pb2.GetPermitKeysResponse(jwks_json=await self.permit_keys())

@@ -26,6 +26,7 @@ QUERY_DECISIONS: Final = "/placet.v1.AuditService/QueryDecisions"
 GET_DECISION: Final = "/placet.v1.AuditService/GetDecision"
 VERIFY_AUDIT: Final = "/placet.v1.AuditService/VerifyAudit"
 GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
+GET_PERMIT_KEYS: Final = "/placet.v1.ControlService/GetPermitKeys"
 
 PORT_MAX: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from placet.sdk.blocking import BlockingChannel
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, GET_POLICY_STATUS, Defaults
+from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, GET_PERMIT_KEYS, GET_POLICY_STATUS, Defaults
 from placet.sdk.decode import time_of
 from placet.v1 import control_pb2
 
@@ -68,6 +68,11 @@ class ControlClient:
             last_error=answer.last_error,
             last_error_at=time_of(answer.last_error_at),
         )
+
+    def permit_keys(self) -> str:
+        """The public keys that permits are verified with, as the JSON text of a JWK set; see `PermitKeys`."""
+        parse = control_pb2.GetPermitKeysResponse.FromString
+        return self._channel.read(GET_PERMIT_KEYS, control_pb2.GetPermitKeysRequest(), parse, self._timeout).jwks_json
 
     def close(self) -> None:
         """End the connection."""

@@ -83,7 +83,7 @@ def load_or_create_signing_key(folder: Path) -> SigningKey:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _create(path)
+            create_private_key(path)
         signing_key = load_signing_key(path)
         public = path.with_name(PUBLIC_NAME)
         if not public.exists():
@@ -108,11 +108,11 @@ def load_public_key(path: Path) -> PublicKey:
     return _public_key(key)
 
 
-def _create(path: Path) -> None:
-    """Whole or not at all, also when two processes start at once: the first one's key stays."""
+def create_private_key(path: Path) -> None:
+    """Make a key in the file, whole or not at all; when two processes do it at once, the first one's stays. OSError."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".audit_ed25519.")  # made with mode 0600
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")  # made with mode 0600
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(private)
@@ -128,7 +128,12 @@ def _create(path: Path) -> None:
 
 
 def load_signing_key(path: Path) -> SigningKey:
-    """The key in a file, which must be there. Writes nothing.
+    """The key in a file, which must be there. Writes nothing. Raises what `load_private_key` does."""
+    return _signing_key(load_private_key(path))
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """The key in a file, to be kept inside whatever signs with it.
 
     SetupError when it can be read by others, or is not an Ed25519 key; OSError when it cannot be read.
     """
@@ -144,7 +149,12 @@ def load_signing_key(path: Path) -> SigningKey:
         raise SetupError(f"{path}: is no private key in PEM; restore it from a backup") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SetupError(f"{path}: is no Ed25519 key; restore it from a backup")
-    return _signing_key(key)
+    return key
+
+
+def key_id_of(raw: bytes) -> str:
+    """The id of a raw public key: the beginning of its SHA-256, hex."""
+    return hashlib.sha256(raw).hexdigest()[:KEY_ID_CHARS]
 
 
 def _sync_folder(folder: Path) -> None:
@@ -161,4 +171,4 @@ def _signing_key(key: Ed25519PrivateKey) -> SigningKey:
 
 def _public_key(key: Ed25519PublicKey) -> PublicKey:
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return PublicKey(hashlib.sha256(raw).hexdigest()[:KEY_ID_CHARS], key)
+    return PublicKey(key_id_of(raw), key)
