@@ -65,9 +65,14 @@ def test_what_is_no_rule_id(rego_dir: Path, opa: Path, rule_id: str) -> None:
     assert found(rego_dir, opa) == [f"{PACK}:9: {plain!r} is no rule_id ({FORM})"]
 
 
-def test_ids_of_placet_itself(rego_dir: Path, opa: Path) -> None:
-    write(rego_dir, rule(GOOD, "pdp.mine"))
-    said = "the rule_id pdp.mine is Placet's own (begin it with the pack's name, not pdp.)"
+@pytest.mark.parametrize(
+    "rule_id",
+    ["pdp.mine", "budgets.mine", "limits.loop", "kill_switch.tool", "autonomy.mine", "approvals.used"],
+)
+def test_ids_of_placet_itself(rego_dir: Path, opa: Path, rule_id: str) -> None:
+    write(rego_dir, rule(GOOD, rule_id))
+    whose = "pdp., budgets., limits., kill_switch., autonomy. and some of approvals. are Placet's own"
+    said = f"the rule_id {rule_id} is Placet's own (name it otherwise: {whose})"
     assert found(rego_dir, opa) == [f"{PACK}:9: {said}"]
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from placet.core.budgets import Budget
 from placet.core.faults import Fault, did_you_mean
 from placet.core.limits import (
     DESTINATION_BYTES_MAX,
@@ -222,6 +223,15 @@ class AgentPolicy(Section):
         """JSON pointers into the tool's params; ``*`` stands for any member or index."""
         spec = self.tools.get(tool)
         return spec.sensitive if spec else ()
+
+    @property
+    def all_budgets(self) -> tuple[Budget, ...]:
+        """Every budget, in the order of their ids; those that `spend_limits` stands for too."""
+        return ()
+
+    def tool_cost_micros(self, tool: str) -> int:
+        """The fee of one call of the tool, in micros of the tenant's currency; 0 when the file names none."""
+        return 0
 
     def as_data(self) -> dict[str, Any]:
         """The document that policy reads at ``data.tenants[tenant]``: every key present, lists sorted."""

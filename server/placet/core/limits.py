@@ -27,6 +27,19 @@ DELEGATION_MAX: Final = 16
 EVIDENCE_MAX: Final = 64
 QUORUM_MAX: Final = 16
 """People who must agree to one action; more than a team can gather is a denial in disguise."""
+APPROVAL_TTL_SECONDS_DEFAULT: Final = 86_400
+"""How long people have to decide: a working day and the night before it."""
+APPROVAL_TTL_SECONDS_MAX: Final = 604_800
+"""A week; what was meant longer ago should be asked anew."""
+BUDGETS_MAX: Final = 64
+"""Budgets of one tenant; every one that covers an action is one more counter in its commit."""
+BUDGET_ID_CHARS_MAX: Final = 64
+RUN_SECONDS_MAX: Final = 604_800
+"""The longest `max_duration_seconds`, and the longest window or pause of a circuit breaker: a week."""
+AUTONOMY_RULES_MAX: Final = 256
+"""Rules of autonomy of one tenant; every one is looked at for every action."""
+APPROVER_GROUP_MAX: Final = 1_024
+"""Persons of one approver group."""
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
 """Actions of one AuthorizeBatch: they share one commit, so this bounds how long others wait for it."""
@@ -62,5 +75,15 @@ PERMIT_KEY_LEAD_SECONDS: Final = 60
 """A new key is published so long before it signs, so that every replica has it and executors may fetch it."""
 PERMIT_KEYS_LOOK_SECONDS: Final = 5
 """How often a server looks for a new permit key."""
+STORE_CONNECT_SECONDS_MAX: Final = 4
+"""To reach PostgreSQL: callers wait no longer to be told that it is not there."""
+STORE_IDLE_MS_MAX: Final = 2_000
+"""A replica that hangs between two statements loses its transaction, and what it locked, after so long."""
+STORE_LOCK_MS_MAX: Final = 3_000
+"""One wait for a lock of another replica: longer than a hung one can hold it."""
+STORE_STATEMENT_MS_MAX: Final = 8_000
+"""One statement, waits for locks included; a commit's take a millisecond."""
+STORE_TRIES_MAX: Final = 5
+"""Of one transaction, when other replicas were quicker or the connection was lost. Each race has a winner."""
 SHUTDOWN_SECONDS_MAX: Final = 10
 """From the first signal to exit."""

@@ -1,4 +1,4 @@
-"""The `pdp.*` rule ids: each way in which Placet itself denies. Ids never change meaning and are never reused."""
+"""The rule ids that Placet itself gives. Ids never change meaning and are never reused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RULE_ID_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\Z"
 """Upper or lower case, dots or underscores: ``refunds.over_limit``, ``JIRA_WRITE_ALLOWED_TICKETOPS``."""
 
 PDP_PREFIX: Final = "pdp."
-"""Ids that begin so are Placet's own; no policy may name one."""
+"""Begins the ids of what Placet denies because it cannot ask policy, or cannot believe it."""
 ENGINE_UNAVAILABLE: Final = "pdp.engine_unavailable"
 ENGINE_TIMEOUT: Final = "pdp.engine_timeout"
 ENGINE_ERROR: Final = "pdp.engine_error"
@@ -35,5 +35,76 @@ REASONS: Final = {
 }
 """One sentence for people to each id."""
 
+BUDGETS_PREFIX: Final = "budgets."
+"""Goes before a budget's id."""
+LIMITS_PREFIX: Final = "limits."
+KILL_SWITCH_PREFIX: Final = "kill_switch."
+"""Goes before a kill switch's scope."""
+AUTONOMY_PREFIX: Final = "autonomy."
+"""Goes before a level of autonomy."""
+SPEND_PREFIX: Final = "spend."
+"""Begins the ids of the budgets that `spend_limits` stands for."""
+
+BUDGET_AMOUNT_MISSING: Final = "budgets.amount_missing"
+BUDGET_CURRENCY: Final = "budgets.currency"
+BUDGET_CUSTOMER_MISSING: Final = "budgets.customer_missing"
+BUDGET_SCOPE_MISSING: Final = "budgets.scope_missing"
+SPEND_PER_USER: Final = "budgets.spend.per_user_per_day"
+SPEND_PER_WORKSPACE: Final = "budgets.spend.per_workspace_per_month"
+LIMIT_TOOL_CALLS: Final = "limits.max_tool_calls"
+LIMIT_TOKENS: Final = "limits.max_tokens"
+LIMIT_DURATION: Final = "limits.max_duration"
+LIMIT_LOOP: Final = "limits.loop"
+LIMIT_RUN_ID_MISSING: Final = "limits.run_id_missing"
+LIMIT_BREAKER_OPEN: Final = "limits.breaker_open"
+APPROVAL_DIGEST_MISMATCH: Final = "approvals.digest_mismatch"
+APPROVAL_EXPIRED: Final = "approvals.expired"
+APPROVAL_USED: Final = "approvals.used"
+APPROVAL_REJECTED: Final = "approvals.rejected"
+APPROVAL_CANCELLED: Final = "approvals.cancelled"
+APPROVAL_PENDING: Final = "approvals.pending"
+APPROVAL_UNKNOWN: Final = "approvals.unknown"
+APPROVAL_GRANTED: Final = "approvals.granted"
+
+CORE_REASONS: Final = {
+    BUDGET_AMOUNT_MISSING: "A budget limits the money this tool moves, and the action names no amount",
+    BUDGET_CURRENCY: "A budget covers this action in another currency, and Placet converts none",
+    BUDGET_CUSTOMER_MISSING: "A budget counts by customer, and the params name none where it looks",
+    BUDGET_SCOPE_MISSING: "A budget counts by run, workflow or user, and the request does not say which",
+    SPEND_PER_USER: "The user's spend limit of the day has no room for this action",
+    SPEND_PER_WORKSPACE: "The tenant's spend limit of the month has no room for this action",
+    LIMIT_TOOL_CALLS: "The run has made as many tool calls as it may",
+    LIMIT_TOKENS: "The run has used as many tokens as it may",
+    LIMIT_DURATION: "The run has gone on for as long as it may",
+    LIMIT_LOOP: "The run has done this same action as often as it may",
+    LIMIT_RUN_ID_MISSING: "The tenant limits runs, and the request names no run",
+    LIMIT_BREAKER_OPEN: "Too many calls failed of late, so the circuit breaker is open",
+    "kill_switch.global": "A kill switch stops everything",
+    "kill_switch.tenant": "A kill switch stops this tenant",
+    "kill_switch.tool": "A kill switch stops this tool",
+    "kill_switch.agent": "A kill switch stops this agent",
+    "kill_switch.workflow": "A kill switch stops this workflow",
+    "kill_switch.run": "A kill switch stops this run",
+    "autonomy.observe_only": "The agent may only observe here",
+    "autonomy.draft_only": "The agent may only draft here, so it may only ask for a dry run",
+    "autonomy.execute_with_approval": "The agent may write here only with a person's approval",
+    APPROVAL_DIGEST_MISMATCH: "The approval is for another action than this one",
+    APPROVAL_EXPIRED: "Nobody decided before the approval expired",
+    APPROVAL_USED: "The approval was used already",
+    APPROVAL_REJECTED: "A person said no",
+    APPROVAL_CANCELLED: "The approval was cancelled",
+    APPROVAL_PENDING: "The approval still waits for people",
+    APPROVAL_UNKNOWN: "The tenant has no such approval",
+    APPROVAL_GRANTED: "People approved this action",
+}
+"""One sentence for people to each id that comes from state: budgets, run limits, kill switches, autonomy, approvals."""
+
+OWN_PREFIXES: Final = (PDP_PREFIX, BUDGETS_PREFIX, LIMITS_PREFIX, KILL_SWITCH_PREFIX, AUTONOMY_PREFIX)
+"""Ids that begin so are Placet's own."""
 RETIRED: Final[frozenset[str]] = frozenset()
 """Ids that were given once and are never to be given again."""
+
+
+def is_placets_own(rule_id: str) -> bool:
+    """Whether Placet alone may give the id, so that no policy may name it."""
+    return rule_id.startswith(OWN_PREFIXES) or rule_id in CORE_REASONS

@@ -100,7 +100,7 @@ def _verdict(result: dict[str, Any], index: str, revision: str) -> Verdict | NoV
         first = error.errors(include_url=False, include_input=False)[0]
         return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: {first['loc']}: {first['msg']}")
     for finding in said.findings:
-        if finding.rule_id.startswith(rule_ids.PDP_PREFIX):
+        if rule_ids.is_placets_own(finding.rule_id):
             return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: a rule names an id of Placet's own")
         if finding.details and _unrecordable(finding.details):
             what = f"decision {index}: a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes, or are too deep"

@@ -10,7 +10,7 @@ from placet.core.errors import Problem
 from placet.core.faults import closest
 from placet.core.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.core.model import Effect
-from placet.core.rule_ids import PDP_PREFIX, RETIRED, RULE_ID_PATTERN
+from placet.core.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_placets_own
 from placet.opa.modules import PACK_ROOTS, Module, Rule
 from placet.opa.staging import TENANTS
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EFFECT_SETS: Final = tuple(effect.value for effect in Effect)
 """The sets that `main` collects from every pack."""
 MAIN_PACKAGE: Final = ("placet", "main")
+_OTHERWISE: Final = f"name it otherwise: {', '.join(OWN_PREFIXES)} and some of approvals. are Placet's own"
 _IDIOM: Final = "{} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }}"
 
 
@@ -99,10 +100,8 @@ def _metadata_problems(where: str, rule: Rule) -> Iterator[Problem]:
     elif not RULE_ID_PATTERN.fullmatch(rule_id) or len(rule_id) > RULE_ID_CHARS_MAX:
         remedy = f"letters, digits, _ in parts joined by dots, a letter first, at most {RULE_ID_CHARS_MAX}"
         yield Problem(where, f"{rule_id!r} is no rule_id", remedy)
-    elif rule_id.startswith(PDP_PREFIX) or rule_id in RETIRED:
-        yield Problem(
-            where, f"the rule_id {rule_id} is Placet's own", f"begin it with the pack's name, not {PDP_PREFIX}"
-        )
+    elif is_placets_own(rule_id) or rule_id in RETIRED:
+        yield Problem(where, f"the rule_id {rule_id} is Placet's own", _OTHERWISE)
     if not rule.reads_metadata:
         what = "its finding does not come from rego.metadata.rule(), so it could carry another rule_id"
         yield Problem(where, what, f"write {_IDIOM.format(rule.name)}")

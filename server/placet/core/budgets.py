@@ -1,0 +1,292 @@
+"""Budgets: what an action counts against, by how much, and what is left.
+
+All in integers: amounts in minor units, cost in micros, calls and tokens in ones. A budget counts for each member of
+its scope (each user, each customer, ...) in a window; that is one counter. The ledger adds to counters under their
+limits; which counters, and by how much, is said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.core import rule_ids
+from placet.core.changes import UNUSED, CounterKey, Reserve, Usage
+from placet.core.customers import customer_of
+from placet.core.globs import glob_matches
+from placet.core.model import Effect, Finding, ToolClass
+from placet.core.policy_input import rfc3339
+from placet.core.windows import Window, window_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.model import ApprovalRequirement, Proposal
+
+PER_MILLE: Final = 1_000
+RATIO_PARTS: Final = 10_000
+"""`remaining_ratio` has four decimals, rounded down."""
+
+
+class Measure(StrEnum):
+    """What a budget counts."""
+
+    AMOUNT = "amount"
+    CALLS = "calls"
+    TOKENS = "tokens"
+    COST = "cost"
+
+
+class Scope(StrEnum):
+    """For whom, or for what, a budget counts apart."""
+
+    RUN = "run"
+    WORKFLOW = "workflow"
+    USER = "user"
+    AGENT = "agent"
+    TENANT = "tenant"
+    TOOL = "tool"
+    CUSTOMER = "customer"
+
+
+class OnExceed(StrEnum):
+    """What becomes of an action that a budget has no room for."""
+
+    DENY = "deny"
+    REQUIRE_APPROVAL = "require_approval"
+    DRAFT_ONLY = "draft_only"
+
+
+class Unreported(StrEnum):
+    """What becomes of a reservation that nobody reported on in time."""
+
+    COUNT = "count"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which actions a budget counts: patterns of tools, names of workflows and environments; empty for all."""
+
+    tools: tuple[str, ...] = ()
+    workflows: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+
+    def covers(self, proposal: Proposal) -> bool:
+        """Whether the action is one of them."""
+        return (
+            (not self.tools or any(glob_matches(tool, proposal.action.tool) for tool in self.tools))
+            and (not self.workflows or proposal.run.workflow in self.workflows)
+            and (not self.environments or proposal.action.environment in self.environments)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One limit.
+
+    `limit` is in minor units of `currency` for amounts, in micros of it for cost, else in ones. `customer` is the JSON
+    pointer into params for the scope customer, else "". `approval` is set for `on_exceed` require_approval. From
+    `warn_at_per_mille` of the limit on, policy sees `warn`; None for never.
+    """
+
+    id: str
+    scope: Scope
+    measure: Measure
+    limit: int
+    window: Window
+    currency: str = ""
+    customer: str = ""
+    timezone: str = "UTC"
+    match: Match = field(default_factory=Match)
+    on_exceed: OnExceed = OnExceed.DENY
+    approval: ApprovalRequirement | None = None
+    warn_at_per_mille: int | None = None
+    unreported: Unreported = Unreported.COUNT
+
+    @property
+    def rule_id(self) -> str:
+        """The id that a decision carries when this budget stops it."""
+        return self.id if self.id.startswith(rule_ids.LIMITS_PREFIX) else rule_ids.BUDGETS_PREFIX + self.id
+
+    @property
+    def unit(self) -> str:
+        """What its counters are in: ``calls``, ``tokens``, ``cost``, ``amount:USD``."""
+        return f"{self.measure}:{self.currency}" if self.measure is Measure.AMOUNT else self.measure.value
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an action takes of a budget: `amount` of `counter`, which begins anew at `resets_at_us` (0: never)."""
+
+    budget: Budget
+    counter: CounterKey
+    amount: int
+    resets_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFault:
+    """Why an action cannot be counted as a budget wants, so it is denied."""
+
+    rule_id: str
+    reason: str
+    budget_id: str
+
+    def finding(self) -> Finding:
+        """The deny."""
+        return Finding(Effect.DENY, self.rule_id, self.reason, {"budget": self.budget_id})
+
+
+def charge_fault(rule_id: str, budget_id: str) -> ChargeFault:
+    """The fault, with the reason that goes with the id."""
+    return ChargeFault(rule_id, rule_ids.CORE_REASONS[rule_id], budget_id)
+
+
+def charges(
+    agent_policy: AgentPolicy, proposal: Proposal, now_us: int
+) -> tuple[tuple[Charge, ...], tuple[ChargeFault, ...]]:
+    """What the action takes of each budget that covers it, in the order of their ids, and what cannot be counted."""
+    found: list[Charge] = []
+    faults: list[ChargeFault] = []
+    for budget in agent_policy.all_budgets:
+        still = budget.measure is Measure.AMOUNT and _moves_nothing(agent_policy, proposal)
+        if still or not budget.match.covers(proposal):
+            continue
+        charge = _charge(budget, agent_policy, proposal, now_us)
+        if isinstance(charge, Charge):
+            found.append(charge)
+        else:
+            faults.append(charge)
+    return tuple(found), tuple(faults)
+
+
+def exceeded(charge: Charge, usage: Usage) -> bool:
+    """Whether the budget has no room for the charge."""
+    return usage.used + usage.reserved + charge.amount > charge.budget.limit
+
+
+def remaining(limit: int, usage: Usage) -> int:
+    """What is left, 0 when more than the limit was spent."""
+    return max(0, limit - usage.used - usage.reserved)
+
+
+def overspent(limit: int, usage: Usage) -> int:
+    """By how much outcomes went beyond the limit."""
+    return max(0, usage.used - limit)
+
+
+def waived(charge: Charge, *, dry_run: bool, approved: bool) -> bool:
+    """Whether the limit does not hold for this action: a dry run under draft_only, or what a person approved."""
+    on_exceed = charge.budget.on_exceed
+    return (dry_run and on_exceed is OnExceed.DRAFT_ONLY) or (approved and on_exceed is OnExceed.REQUIRE_APPROVAL)
+
+
+def reserve(charge: Charge, *, dry_run: bool, approved: bool) -> Reserve:
+    """The change that holds the charge; without a limit where it is waived, so that it is counted all the same."""
+    limit = None if waived(charge, dry_run=dry_run, approved=approved) else charge.budget.limit
+    return Reserve(charge.counter, charge.amount, limit, charge.resets_at_us)
+
+
+def finding(charge: Charge, usage: Usage) -> Finding:
+    """What an exceeded budget says, as policy would: a deny, or a require_approval with its quorum and roles."""
+    budget = charge.budget
+    details: dict[str, Any] = {
+        "budget": budget.id,
+        "unit": budget.unit,
+        "limit": budget.limit,
+        "used": usage.used,
+        "reserved": usage.reserved,
+        "asked": charge.amount,
+        "resets_at": _time(charge.resets_at_us),
+    }
+    if budget.on_exceed is not OnExceed.REQUIRE_APPROVAL or budget.approval is None:
+        return Finding(Effect.DENY, budget.rule_id, reason_of(budget), details)
+    asked = {"quorum": budget.approval.quorum, "approver_roles": list(budget.approval.approver_roles)}
+    return Finding(Effect.REQUIRE_APPROVAL, budget.rule_id, reason_of(budget), {**details, **asked})
+
+
+def reason_of(budget: Budget) -> str:
+    """One sentence for people: why a decision carries the budget's rule_id."""
+    return rule_ids.CORE_REASONS.get(budget.rule_id) or f"The budget {budget.id} has no room for this action"
+
+
+def facts(found: Iterable[Charge], counters: Mapping[CounterKey, Usage]) -> dict[str, dict[str, Any]]:
+    """What policy sees at ``input.facts.budgets``: budget id -> its state before this action."""
+    return {charge.budget.id: _fact(charge, counters.get(charge.counter, UNUSED)) for charge in found}
+
+
+def _fact(charge: Charge, usage: Usage) -> dict[str, Any]:
+    budget = charge.budget
+    left = remaining(budget.limit, usage)
+    warn_at = budget.warn_at_per_mille
+    return {
+        "used": usage.used,
+        "reserved": usage.reserved,
+        "limit": budget.limit,
+        "remaining": left,
+        "remaining_ratio": left * RATIO_PARTS // budget.limit / RATIO_PARTS,
+        "warn": warn_at is not None and (usage.used + usage.reserved) * PER_MILLE >= budget.limit * warn_at,
+        "resets_at": _time(charge.resets_at_us),
+    }
+
+
+def _time(time_us: int) -> str:
+    return rfc3339(time_us) if time_us else ""
+
+
+def _moves_nothing(agent_policy: AgentPolicy, proposal: Proposal) -> bool:
+    """Whether no money can move: a dry run, or a tool that only reads and was given no amount."""
+    action = proposal.action
+    return action.dry_run or (action.amount is None and agent_policy.tool_class(action.tool) is ToolClass.READ)
+
+
+def _charge(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal, now_us: int) -> Charge | ChargeFault:
+    if budget.measure is Measure.AMOUNT:
+        amount = proposal.action.amount
+        if amount is None:
+            return charge_fault(rule_ids.BUDGET_AMOUNT_MISSING, budget.id)
+        if amount.currency_code != budget.currency:
+            return charge_fault(rule_ids.BUDGET_CURRENCY, budget.id)
+    member = _member(budget, agent_policy, proposal)
+    if not member:
+        customer = budget.scope is Scope.CUSTOMER
+        return charge_fault(rule_ids.BUDGET_CUSTOMER_MISSING if customer else rule_ids.BUDGET_SCOPE_MISSING, budget.id)
+    window, resets_at_us = window_at(budget.window, budget.timezone, now_us)
+    if budget.window is Window.RUN:
+        if not proposal.run.run_id:
+            return charge_fault(rule_ids.BUDGET_SCOPE_MISSING, budget.id)
+        window = f"run:{proposal.run.run_id}"
+    counter = CounterKey(proposal.identity.tenant, budget.id, budget.unit, window, member)
+    return Charge(budget, counter, _taken(budget.measure, agent_policy, proposal), resets_at_us)
+
+
+def _member(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal) -> str:
+    """Which member of the scope the action belongs to, as ``user:u_1``; empty when the caller does not say."""
+    if budget.scope is Scope.TENANT:
+        return Scope.TENANT.value
+    if budget.scope is Scope.CUSTOMER:
+        name = customer_of(proposal, budget.customer, agent_policy.sensitive(proposal.action.tool))
+    else:
+        name = {
+            Scope.RUN: proposal.run.run_id,
+            Scope.WORKFLOW: proposal.run.workflow,
+            Scope.USER: proposal.identity.user,
+            Scope.AGENT: proposal.identity.agent,
+            Scope.TOOL: proposal.action.tool,
+        }[budget.scope]
+    return f"{budget.scope}:{name}" if name else ""
+
+
+def _taken(measure: Measure, agent_policy: AgentPolicy, proposal: Proposal) -> int:
+    """How much. Tokens and cost nobody estimated are one of the smallest unit, so that a budget used up stops them."""
+    model, amount = proposal.model, proposal.action.amount
+    if measure is Measure.CALLS:
+        return 1
+    if measure is Measure.AMOUNT:
+        return amount.minor_units if amount else 0
+    if measure is Measure.TOKENS:
+        return max(1, model.input_tokens + model.output_tokens)
+    return max(1, model.estimated_cost_micros + agent_policy.tool_cost_micros(proposal.action.tool))

@@ -1,0 +1,50 @@
+"""Whom an action is about: the customer that a JSON pointer into its params names."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core.limits import PRINCIPAL_BYTES_MAX
+from placet.core.redact import redact_params
+
+if TYPE_CHECKING:
+    from placet.core.model import Proposal
+
+_DIGEST_CHARS: Final = 32
+
+
+def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = ()) -> str:
+    """The customer's name as counters keep it; empty when no text or whole number stands at the pointer.
+
+    Case, surrounding space and forms of one character make no other customer. A name that must not be kept (its place
+    is one of the `sensitive` pointers, it looks like personal data, or it is too long) is a digest: ``#5f2b...``.
+    """
+    params = orjson.loads(proposal.action.params)
+    found = _at(params, pointer)
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        return ""
+    name = unicodedata.normalize("NFKC", str(found)).strip().casefold()
+    if not name:
+        return ""
+    kept, _ = redact_params(params, sensitive)
+    if _at(kept, pointer) == found and len(name.encode()) <= PRINCIPAL_BYTES_MAX and name.isprintable():
+        return name
+    digest = hashlib.sha256(f"{proposal.identity.tenant}\0{name}".encode())
+    return "#" + digest.hexdigest()[:_DIGEST_CHARS]
+
+
+def _at(value: Any, pointer: str) -> Any:  # noqa: ANN401 - any JSON value
+    """What stands at a JSON pointer (RFC 6901); None for nothing."""
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list):
+            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
+        else:
+            return None
+    return value

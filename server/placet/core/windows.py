@@ -1,0 +1,108 @@
+"""Windows of time that budgets count in: their names and their ends, by the calendar of a time zone.
+
+Windows tumble: a day ends at midnight where the budget lives, a month with its last day, whatever the clock does there
+(a day may have 23 or 25 hours, an hour that is repeated counts twice).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+_MINUTE_US: Final = 60_000_000
+_DECEMBER: Final = 12
+_HOUR_CHARS: Final = len("2026-10-25T02")
+_MINUTE_CHARS: Final = len("2026-10-25T02:30")
+_ZONE_CACHE: Final = 4_096
+
+
+class Window(StrEnum):
+    """How long a budget counts before it begins anew."""
+
+    RUN = "run"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    LIFETIME = "lifetime"
+
+
+ENDLESS: Final = frozenset({Window.RUN, Window.LIFETIME})
+"""Windows that no clock ends."""
+_DATE_CHARS: Final = {Window.DAY: len("2026-10-25"), Window.MONTH: len("2026-10")}
+
+
+def is_timezone(name: str) -> bool:
+    """Whether `name` is an IANA time zone, such as ``Europe/Berlin``."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # not found, a folder, no name at all
+        return False
+    return True
+
+
+def window_at(window: Window, timezone: str, now_us: int) -> tuple[str, int]:
+    """The key of the window that `now_us` falls into, and when the next begins, in microseconds; 0 for never.
+
+    Keys are local: ``2026-10-25``, ``2026-10``, and with the offset where an hour can come twice:
+    ``2026-10-25T02+02:00``, ``2026-10-25T02:30+02:00``. Those of windows without end are their names.
+    """
+    if window in ENDLESS:
+        return window.value, 0
+    key, ends_at = _bounds(window, timezone, now_us // _MINUTE_US)
+    return key, ends_at * _MINUTE_US
+
+
+def window_key(window: Window, timezone: str, now_us: int) -> str:
+    """The key of the window that `now_us` falls into."""
+    return window_at(window, timezone, now_us)[0]
+
+
+def resets_at_us(window: Window, timezone: str, now_us: int) -> int:
+    """When the window that `now_us` falls into ends, 0 for never."""
+    return window_at(window, timezone, now_us)[1]
+
+
+@lru_cache(maxsize=_ZONE_CACHE)
+def _bounds(window: Window, timezone: str, minute: int) -> tuple[str, int]:
+    """Key and end of the window, in minutes since the epoch: zones' clocks are changed at whole minutes."""
+    zone = ZoneInfo(timezone)
+    key = _key(window, zone, minute)
+    ends_at = _next(window, zone, minute)
+    if _key(window, zone, ends_at - 1) == key:
+        return key, ends_at
+    low, high = minute, ends_at  # the clock was changed in between
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _key(window, zone, middle) == key else (low, middle)
+    return key, high
+
+
+def _local(zone: ZoneInfo, minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * 60, zone)
+
+
+def _key(window: Window, zone: ZoneInfo, minute: int) -> str:
+    local = _local(zone, minute).isoformat(timespec="minutes")  # 2026-10-25T02:30+02:00
+    if window is Window.HOUR:
+        return local[:_HOUR_CHARS] + local[_MINUTE_CHARS:]
+    return local[: _DATE_CHARS.get(window)]
+
+
+def _next(window: Window, zone: ZoneInfo, minute: int) -> int:
+    """When the next window begins by the local calendar, if no clock is changed before."""
+    if window is Window.MINUTE:
+        return minute + 1
+    local = _local(zone, minute)
+    if window is Window.HOUR:
+        return minute + 60 - local.minute
+    if window is Window.DAY:
+        day = local.date() + timedelta(days=1)
+    else:
+        year, month = (local.year + 1, 1) if local.month == _DECEMBER else (local.year, local.month + 1)
+        day = local.date().replace(year=year, month=month, day=1)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return int(midnight.timestamp()) // 60
