@@ -1,0 +1,162 @@
+"""How far agents may go on their own, per workflow, tool and agent; and what becomes of a write that goes further.
+
+Autonomy only ever narrows: what policy denies stays denied at every level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.core import rule_ids
+from placet.core.globs import glob_matches, is_glob
+from placet.core.model import Effect, Finding, ToolClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from placet.core.model import ApprovalRequirement, Proposal
+
+
+class Level(StrEnum):
+    """What an agent may do with a write, the lowest first. `rank` orders them."""
+
+    OBSERVE_ONLY = "observe_only"
+    DRAFT_ONLY = "draft_only"
+    EXECUTE_WITH_APPROVAL = "execute_with_approval"
+    EXECUTE = "execute"
+
+    @property
+    def rank(self) -> int:
+        """0 for the lowest."""
+        return _RANK[self]
+
+
+_RANK: Final = {level: rank for rank, level in enumerate(Level)}
+
+
+class Observe(StrEnum):
+    """How observe_only answers a write: a deny, or a deny that says what it would have been (`shadow_effect`)."""
+
+    DENY = "deny"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class AutonomyRule:
+    """A level for the actions of a workflow, tool (``*`` and ``?`` are taken) and agent; "" for any of them.
+
+    `source` says where it comes from: ``agent_policy``, or ``override``, which was set while the server ran.
+    """
+
+    level: Level
+    workflow: str = ""
+    tool: str = ""
+    agent: str = ""
+    source: str = "agent_policy"
+
+    @property
+    def selector(self) -> tuple[str, str, str]:
+        """What it is for; an override takes the place of the file's rule with the same."""
+        return self.workflow, self.tool, self.agent
+
+    @property
+    def selector_id(self) -> str:
+        """The selector as an id: ``tool=stripe.refund,workflow=payments``, ``default`` when it is for all."""
+        named = (("agent", self.agent), ("tool", self.tool), ("workflow", self.workflow))
+        return ",".join(f"{name}={value}" for name, value in named if value) or "default"
+
+    def to_json(self) -> dict[str, Any]:
+        """The rule as a JSON object, without its source."""
+        return {"level": self.level.value, "workflow": self.workflow, "tool": self.tool, "agent": self.agent}
+
+    @staticmethod
+    def from_json(said: Mapping[str, Any], source: str = "override") -> AutonomyRule:
+        """The rule that `to_json` wrote."""
+        return AutonomyRule(Level(said["level"]), said["workflow"], said["tool"], said["agent"], source)
+
+
+@dataclass(frozen=True, slots=True)
+class Autonomy:
+    """A tenant's autonomy by its file. `rules` hold the default as the one that is for all."""
+
+    rules: tuple[AutonomyRule, ...] = (AutonomyRule(Level.EXECUTE),)
+    approval: ApprovalRequirement | None = None
+    observe: Observe = Observe.DENY
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """What becomes of a policy's answer. `shadow_effect` is what it would have been, None when that is not told."""
+
+    finding: Finding
+    shadow_effect: Effect | None = None
+
+
+def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Proposal) -> AutonomyRule:
+    """The rule that holds for the action: the most specific, and of equals the lowest.
+
+    Naming more of workflow, tool and agent is more specific; among rules that name the same of these, so is a tool
+    named in full before a pattern, and the longer pattern. An override takes the place of the file's rule for the same.
+    """
+    by_selector = {rule.selector: rule for rule in (*autonomy.rules, *overrides)}
+    found = [rule for rule in by_selector.values() if _is_for(rule, proposal)]
+    if not found:
+        return AutonomyRule(Level.OBSERVE_ONLY)
+    most = max(sum(_named(rule)) for rule in found)
+    closest = {named: max(_closeness(rule) for rule in found if _named(rule) == named) for named in map(_named, found)}
+    best = [rule for rule in found if sum(_named(rule)) == most and _closeness(rule) == closest[_named(rule)]]
+    return min(best, key=lambda rule: (rule.level.rank, rule.selector))
+
+
+def raises(before: Level, after: Level) -> bool:
+    """Whether the change gives agents more: it then needs a second person."""
+    return after.rank > before.rank
+
+
+def restrict(
+    rule: AutonomyRule, autonomy: Autonomy, effect: Effect, tool_class: ToolClass, *, dry_run: bool, approved: bool
+) -> Restriction | None:
+    """What becomes of an allow or require_approval of a write; None when it stands.
+
+    Reads pass at every level, dry runs from draft_only on. `approved`: people approved this very action.
+    """
+    if effect is Effect.DENY or tool_class is ToolClass.READ or rule.level is Level.EXECUTE:
+        return None
+    if rule.level is Level.OBSERVE_ONLY:
+        return Restriction(_finding(rule, Effect.DENY), effect if autonomy.observe is Observe.SHADOW else None)
+    if dry_run:
+        return None
+    if rule.level is Level.DRAFT_ONLY:
+        return Restriction(_finding(rule, Effect.DENY))
+    if effect is Effect.REQUIRE_APPROVAL or approved:
+        return None
+    return Restriction(_finding(rule, Effect.REQUIRE_APPROVAL, autonomy.approval))
+
+
+def _finding(rule: AutonomyRule, effect: Effect, approval: ApprovalRequirement | None = None) -> Finding:
+    rule_id = rule_ids.AUTONOMY_PREFIX + rule.level
+    details: dict[str, Any] = {"rule": rule.selector_id, "source": rule.source}
+    if effect is Effect.REQUIRE_APPROVAL:
+        details["quorum"] = approval.quorum if approval else 1
+        details["approver_roles"] = list(approval.approver_roles) if approval else []
+    return Finding(effect, rule_id, rule_ids.CORE_REASONS[rule_id], details)
+
+
+def _is_for(rule: AutonomyRule, proposal: Proposal) -> bool:
+    return (
+        (not rule.workflow or rule.workflow == proposal.run.workflow)
+        and (not rule.tool or glob_matches(rule.tool, proposal.action.tool))
+        and (not rule.agent or rule.agent == proposal.identity.agent)
+    )
+
+
+def _named(rule: AutonomyRule) -> tuple[bool, bool, bool]:
+    """Which of workflow, tool and agent the rule names."""
+    return bool(rule.workflow), bool(rule.tool), bool(rule.agent)
+
+
+def _closeness(rule: AutonomyRule) -> tuple[bool, int]:
+    """How closely the rule names its tool."""
+    return not is_glob(rule.tool), len(rule.tool.replace("*", "").replace("?", ""))
