@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from placet.core.errors import SetupError
+from placet.store.engines import sqlite_url
 from placet.store.lock import WriterLock
 from placet.store.migrate import (
     SchemaState,
@@ -19,7 +20,6 @@ from placet.store.migrate import (
     db_upgrade,
     prepare,
     revision_state,
-    sqlite_url,
 )
 from placet.store.schema import HEAD_REVISION, metadata
 

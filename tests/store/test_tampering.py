@@ -12,9 +12,11 @@ import pytest
 
 from placet.core.chain_check import PROBLEMS, ProblemKind
 from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.store.engines import sqlite_url
+from placet.store.kept import read_kept
 from placet.store.keys import generate_signing_key
-from placet.store.migrate import SchemaState, db_status, db_upgrade, sqlite_url
-from placet.store.offline import export_checkpoints, read_kept, verify_connection, verify_database
+from placet.store.migrate import SchemaState, db_status, db_upgrade
+from placet.store.offline import export_checkpoints, verify_connection, verify_database
 from placet.store.schema import metadata
 from placet.store.sqlite import SqliteLedger
 from placet.store.sqlite_files import connect_evidence

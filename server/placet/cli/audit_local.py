@@ -117,7 +117,8 @@ def _verify_files(
     data_dir: Path | None, config: Path | None, database: Path | None, public_key: Path | None, kept: Path | None
 ) -> VerifyReport:
     from placet.store.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
-    from placet.store.offline import read_kept, verify_database  # noqa: PLC0415 - likewise
+    from placet.store.kept import read_kept  # noqa: PLC0415 - likewise
+    from placet.store.offline import verify_database  # noqa: PLC0415 - likewise
 
     settings = open_settings(data_dir, config)
     path = existing(database or settings.database_path)

@@ -10,7 +10,8 @@ from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json
-from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrade, sqlite_url
+from placet.store.engines import sqlite_url
+from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path

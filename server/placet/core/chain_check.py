@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -22,9 +23,13 @@ from placet.core.record_codec import RecordDamagedError, index_of
 from placet.core.records import AuditProblem, Index, RecordKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from placet.core.chain import Checkpoint
+
+
+SignatureCheck = Callable[[str, bytes, bytes], bool | None]
+"""Takes a key's id, a signature, and what it is over; None when there is no such key."""
 
 
 class ProblemKind(StrEnum):
@@ -117,15 +122,14 @@ class StoredHead:
 class ChainCheck:
     """Checks one writer's chain while its records pass by in order of sequence.
 
-    Problems go to `report`; `verify_signature` takes a signature and what it is over; `kept` are checkpoints of this
-    writer that were kept elsewhere.
+    Problems go to `report`; `kept` are checkpoints of this writer that were kept elsewhere.
     """
 
     def __init__(
         self,
         writer: str,
         checkpoints: Iterable[StoredCheckpoint],
-        verify_signature: Callable[[bytes, bytes], bool],
+        verify_signature: SignatureCheck,
         report: Callable[[AuditProblem], None],
         kept: Iterable[Checkpoint] = (),
     ) -> None:
@@ -252,8 +256,10 @@ class ChainCheck:
             return None
         if (stored.writer, stored.sequence) != (checkpoint.writer, checkpoint.sequence):
             self._problem(ProblemKind.CHECKPOINT_MISMATCH, place, "its columns are not those of its body")
-        if type(stored.signature) is not bytes or not self._signed(stored.signature, signed_bytes(stored.body)):
-            self._problem(ProblemKind.CHECKPOINT_SIGNATURE, place, f"it names the key {checkpoint.key_id!a}")
+        signature = stored.signature if type(stored.signature) is bytes else b""
+        signed = self._signed(checkpoint.key_id, signature, signed_bytes(stored.body))
+        if not signed:
+            self._problem(ProblemKind.CHECKPOINT_SIGNATURE, place, named_key(checkpoint, signed))
         return checkpoint
 
     def _problem(self, kind: ProblemKind, sequence: int, detail: str) -> None:
@@ -263,6 +269,12 @@ class ChainCheck:
 def problem(kind: ProblemKind, writer: str, sequence: int, detail: str) -> AuditProblem:
     """A problem with the sentence of its kind."""
     return AuditProblem(kind, writer, sequence, f"{PROBLEMS[kind]}: {detail}")
+
+
+def named_key(checkpoint: Checkpoint, signed: bool | None) -> str:  # noqa: FBT001 - as a `SignatureCheck` said it
+    """What is wrong with a checkpoint's signature."""
+    unknown = ", which was not given" if signed is None else ""
+    return f"it names the key {checkpoint.key_id!a}{unknown}"
 
 
 def found_by(said: Mapping[str, Any], index: Index) -> dict[str, str | None]:

@@ -6,14 +6,14 @@ import heapq
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from placet.core.chain import checkpoint_body, signed_bytes
-from placet.core.chain_check import ChainCheck, ProblemKind, problem
+from placet.core.chain_check import ChainCheck, ProblemKind, named_key, problem
 from placet.core.records import AuditProblem, RecordKind, VerifyReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from placet.core.chain import Checkpoint
-    from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
+    from placet.core.chain_check import SignatureCheck, StoredCheckpoint, StoredHead, StoredRecord
 
 PROBLEMS_MAX: Final = 1_000
 """Problems of one report; the first ones tell what happened."""
@@ -59,7 +59,7 @@ class Trail(Protocol):
 class _Check:
     """One run over a trail."""
 
-    def __init__(self, trail: Trail, verify_signature: Callable[[bytes, bytes], bool]) -> None:
+    def __init__(self, trail: Trail, verify_signature: SignatureCheck) -> None:
         self.problems: list[AuditProblem] = []
         self.records = self.chains = self.checkpoints = 0
         self._trail = trail
@@ -118,18 +118,17 @@ class _Check:
             self.report(problem(ProblemKind.KEY_MISMATCH, writer, said["sequence"], "a repetition would be told wrong"))
 
 
-def verify_trail(
-    trail: Trail, verify_signature: Callable[[bytes, bytes], bool], kept: Sequence[KeptCheckpoint] = ()
-) -> VerifyReport:
-    """Check everything. `verify_signature` takes a signature and what it is over; memory does not grow with the trail.
+def verify_trail(trail: Trail, verify_signature: SignatureCheck, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+    """Check everything. Memory does not grow with the trail.
 
     A chain rewritten as a whole, by somebody who has the signing key or leaves the checkpoints out, is found against
     `kept` alone: checkpoints that were exported and kept where the writer of the database cannot write.
     """
     check = _Check(trail, verify_signature)
     for checkpoint, signature in kept:
-        if not verify_signature(signature, signed_bytes(checkpoint_body(checkpoint))):
-            detail = f"it names the key {checkpoint.key_id!a}"
+        signed = verify_signature(checkpoint.key_id, signature, signed_bytes(checkpoint_body(checkpoint)))
+        if not signed:
+            detail = named_key(checkpoint, signed)
             check.report(problem(ProblemKind.KEPT_CHECKPOINT_SIGNATURE, checkpoint.writer, checkpoint.sequence, detail))
     writers = {*trail.writers(), *(checkpoint.writer for checkpoint, _ in kept)}
     for writer in sorted(writers, key=repr):
@@ -137,3 +136,11 @@ def verify_trail(
     check.keys()
     check.strays()
     return VerifyReport(check.records, check.chains, check.checkpoints, tuple(check.problems))
+
+
+def require_records(report: VerifyReport) -> VerifyReport:
+    """The report, with a problem where there is no record: whole or emptied, nobody can tell, and it proves nothing."""
+    if not report.ok or report.records:
+        return report
+    empty = problem(ProblemKind.NO_RECORDS, "", 0, "a server records its start before anything else")
+    return VerifyReport(report.records, report.chains, report.checkpoints, (empty,))

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,10 +23,22 @@ from cryptography.hazmat.primitives.serialization import (
 
 from placet.core.errors import SetupError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PRIVATE_NAME: Final = "audit_ed25519.pem"
+PUBLIC_SUFFIX: Final = ".pub.pem"
 PUBLIC_NAME: Final = "audit_ed25519.pub.pem"
 KEY_ID_CHARS: Final = 16
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Verifier(Protocol):
+    """One key or several."""
+
+    def check(self, key_id: str, signature: bytes, signed: bytes) -> bool | None:
+        """Whether the signature over these bytes was made with the key of that id; None when that one is not known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +56,34 @@ class PublicKey:
             return False
         return True
 
+    def check(self, key_id: str, signature: bytes, signed: bytes) -> bool | None:
+        """As `Verifier.check`, for this key alone."""
+        return self.verify(signature, signed) if key_id == self.key_id else None
+
     def pem(self) -> bytes:
         """The key as PEM, to be given to whoever verifies."""
         return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """The keys that checkpoints may be signed with, by id: each replica has one, or several share it."""
+
+    by_id: Mapping[str, PublicKey]
+
+    @classmethod
+    def of(cls, *keys: PublicKey) -> Self:
+        """These keys."""
+        return cls({key.key_id: key for key in keys})
+
+    def with_key(self, key: PublicKey) -> PublicKeys:
+        """These, and one more."""
+        return PublicKeys({**self.by_id, key.key_id: key})
+
+    def check(self, key_id: str, signature: bytes, signed: bytes) -> bool | None:
+        """As `Verifier.check`, for all of them."""
+        key = self.by_id.get(key_id)
+        return key.verify(signature, signed) if key is not None else None
 
 
 @dataclass(frozen=True, slots=True)

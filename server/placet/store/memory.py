@@ -105,7 +105,7 @@ class MemoryLedger:
     async def verify(self) -> VerifyReport:
         """Check every chain and checkpoint."""
         self._require_open()
-        return verify_trail(self, self._signing_key.public.verify)
+        return verify_trail(self, self._signing_key.public.check)
 
     async def load(self, wanted: Wanted) -> Known:
         """The state asked for."""

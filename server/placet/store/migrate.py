@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import URL, create_engine, event, inspect, make_url, pool, select, table
 from sqlalchemy import column as sql_column
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import inspect, select, table
 
 from placet.core.errors import SetupError
+from placet.store.engines import connected, hold_schema, sqlite_file
 from placet.store.lock import WriterLock
 from placet.store.schema import HEAD_REVISION, metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from typing import Any
+    from collections.abc import Collection
 
     from alembic.config import Config
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSION_TABLE: Final = "alembic_version"
@@ -53,17 +51,12 @@ class SchemaStatus:
     missing: tuple[str, ...] = ()
 
 
-def sqlite_url(path: Path) -> str:
-    """The URL of a database file."""
-    return URL.create("sqlite", database=str(path)).render_as_string()
-
-
 def db_status(url: str) -> SchemaStatus:
-    """The schema of the database at an SQLAlchemy URL. Writes nothing. SetupError when it cannot be read."""
-    file = _sqlite_file(url)
+    """The schema of the database at a URL. Writes nothing. SetupError when it cannot be read."""
+    file = sqlite_file(url)
     if file is not None and not file.exists():
         return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
-    with _connected(url, "its schema cannot be read") as connection:
+    with connected(url, "its schema cannot be read") as connection:
         return schema_status(connection)
 
 
@@ -72,10 +65,11 @@ def db_upgrade(url: str) -> SchemaStatus:
 
     SetupError when the schema is newer, cannot be written, or a server is writing to the database.
     """
-    file = _sqlite_file(url)
+    file = sqlite_file(url)
     lock = WriterLock.take(file) if file is not None else None
     try:
-        with _connected(url, "its schema cannot be upgraded") as connection:
+        with connected(url, "its schema cannot be upgraded") as connection:
+            hold_schema(connection, while_serving=False)
             upgrade(connection)
             return schema_status(connection)
     finally:
@@ -86,11 +80,12 @@ def db_upgrade(url: str) -> SchemaStatus:
 def prepare(url: str) -> None:
     """Make the schema where there is none. SetupError when there is another than this version works with.
 
-    The caller holds the database's lock.
+    The caller holds the lock of an SQLite file. On PostgreSQL the first of several replicas makes it.
     """
-    with _connected(url, "its schema cannot be made") as connection:
+    with connected(url, "its schema cannot be made") as connection:
         status = schema_status(connection)
         if status.state is SchemaState.EMPTY:
+            hold_schema(connection, while_serving=True)
             upgrade(connection)
         else:
             require_current(status, str(connection.engine.url.database))
@@ -163,39 +158,3 @@ def revision_state(revision: str) -> SchemaState:
     if revision == HEAD_REVISION:
         return SchemaState.CURRENT
     return SchemaState.OLDER if revision < HEAD_REVISION else SchemaState.NEWER
-
-
-def _sqlite_file(url: str) -> Path | None:
-    parsed = make_url(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
-
-
-@contextlib.contextmanager
-def _connected(url: str, what_failed: str) -> Iterator[Connection]:
-    """A connection in a transaction of its own, committed at the end."""
-    engine = _engine(url)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except DBAPIError as error:
-        remedy = "see that it may be read and written, and that there is room"
-        raise SetupError(f"{engine.url.database}: {what_failed} ({error.orig}); {remedy}") from error
-    finally:
-        engine.dispose()
-
-
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, poolclass=pool.NullPool)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _own_transactions)
-        event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _own_transactions(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection
-    """The driver begins none before DDL: a failed migration would stay half done."""
-    connection.isolation_level = None
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")

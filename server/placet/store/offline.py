@@ -1,20 +1,17 @@
-"""Verify a database file without a server, with the public key alone; and give checkpoints to keep elsewhere."""
+"""Verify a database file without a server, with public keys alone; and give checkpoints to keep elsewhere."""
 
 from __future__ import annotations
 
-import base64
 import sqlite3
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from placet.core.chain import Checkpoint, parse_checkpoint
 from placet.core.chain_check import ProblemKind, problem
 from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
-from placet.core.trail import verify_trail
+from placet.core.trail import require_records, verify_trail
+from placet.store.kept import write_kept
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
-from placet.store.reading import StoredTrail
+from placet.store.reading import StoredTrail, newest_checkpoints
 from placet.store.schema import HEAD_REVISION
 from placet.store.sqlite_files import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
 
@@ -24,33 +21,30 @@ if TYPE_CHECKING:
 
     from placet.core.records import AuditProblem
     from placet.core.trail import KeptCheckpoint
-    from placet.store.keys import PublicKey
+    from placet.store.keys import Verifier
     from placet.store.sqlite_files import SqliteConnection
 
 UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
 """Codes of what cannot be read because of what stands in the file; the last one is that of a column that is gone."""
 
 
-def verify_database(path: Path, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+def verify_database(path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
     """Check the trail in a database file, served at this moment or not. Needs no write access.
 
     `kept` are checkpoints from `read_kept`. SetupError when the file cannot be opened at all, or is of another schema.
     """
     connection = _evidence(path)
     try:
-        report = verify_connection(connection, public_key, kept)
+        report = verify_connection(connection, keys, kept)
     except sqlite3.Error as error:
         raise SetupError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
         connection.close()
-    if report.ok and not report.records:  # whole or emptied: nobody can tell, and it proves nothing
-        empty = problem(ProblemKind.NO_RECORDS, "", 0, "a server records its start before anything else")
-        return VerifyReport(report.records, report.chains, report.checkpoints, (empty,))
-    return report
+    return require_records(report)
 
 
 def verify_connection(
-    connection: SqliteConnection, public_key: PublicKey, kept: Sequence[KeptCheckpoint] = ()
+    connection: SqliteConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()
 ) -> VerifyReport:
     """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
     problems: list[AuditProblem] = []
@@ -63,7 +57,7 @@ def verify_connection(
         elif missing := missing_tables(_tables(connection)):
             problems += [_damaged(f"there is no table {name}") for name in missing]
         else:
-            report = verify_trail(StoredTrail(connection, SQL), public_key.verify, kept)
+            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & PRIMARY_CODE not in UNREADABLE_CODES:
             raise
@@ -78,38 +72,12 @@ def export_checkpoints(path: Path) -> bytes:
     """
     connection = _evidence(path)
     try:
-        newest = (
-            []
-            if not _has_trail(connection)
-            else [
-                connection.execute(SQL.newest_checkpoint, (writer,)).fetchone()
-                for (writer,) in connection.execute("SELECT DISTINCT writer FROM audit_checkpoints").fetchall()
-            ]
-        )
+        newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
     except sqlite3.Error as error:
         raise SetupError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
     finally:
         connection.close()
-    if not newest:
-        raise SetupError(f"{path}: no checkpoint was signed yet; the server signs one each minute and when it stops")
-    said = [
-        {"checkpoint": orjson.Fragment(body), "signature": base64.b64encode(signature).decode()}
-        for _, _, body, signature in newest
-    ]
-    return orjson.dumps({"checkpoints": said}, option=orjson.OPT_INDENT_2) + b"\n"
-
-
-def read_kept(text: bytes) -> list[KeptCheckpoint]:
-    """Checkpoints from what `export_checkpoints` gave. SetupError when they cannot be read."""
-    try:
-        return [_kept(entry) for entry in orjson.loads(text)["checkpoints"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise SetupError("the kept checkpoints cannot be read; give the file that was exported, unchanged") from error
-
-
-def _kept(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:
-    body = orjson.dumps(entry["checkpoint"], option=orjson.OPT_SORT_KEYS)
-    return parse_checkpoint(body), base64.b64decode(entry["signature"], validate=True)
+    return write_kept(newest, str(path))
 
 
 def _evidence(path: Path) -> SqliteConnection:

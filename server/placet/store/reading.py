@@ -148,6 +148,12 @@ class StoredTrail:
         return int(self.connection.execute(self.sql.keys_count).fetchone()[0])
 
 
+def newest_checkpoints(connection: Connection, sql: Statements) -> list[Any]:
+    """The newest checkpoint of each writer: writer, sequence, body, signature."""
+    writers = connection.execute(sql.signers).fetchall()
+    return connection.fetch_each(sql.newest_checkpoint, writers)
+
+
 def _stored_record(row: Any, parts: Iterable[Any]) -> StoredRecord:  # noqa: ANN401 - as stored
     place, found_by = row[:_SPLIT], row[_SPLIT:-3]
     body, previous_hash, record_hash = row[-3:]

@@ -15,10 +15,10 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
 )
 
 from placet.core.changes import Kept
+from placet.store.columns import TEXT
 
 HEAD_REVISION: Final = "0002"
 """The newest migration: what this version of Placet reads and writes."""
@@ -34,20 +34,20 @@ metadata: Final = MetaData(
 audit_records: Final = Table(
     "audit_records",
     metadata,
-    Column("tenant", Text, nullable=False),
-    Column("writer", Text, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("writer", TEXT, nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("kind", TEXT, nullable=False),
     Column("recorded_at_us", BigInteger, nullable=False),
     # Null where there is nothing to be found by: partial indexes leave such rows out.
-    Column("decision_id", Text),
-    Column("effect", Text),
-    Column("rule_id", Text),
-    Column("tool", Text),
-    Column("run_id", Text),
-    Column("user", Text),
-    Column("agent", Text),
-    Column("subject", Text),
+    Column("decision_id", TEXT),
+    Column("effect", TEXT),
+    Column("rule_id", TEXT),
+    Column("tool", TEXT),
+    Column("run_id", TEXT),
+    Column("user", TEXT),
+    Column("agent", TEXT),
+    Column("subject", TEXT),
     Column("body", LargeBinary, nullable=False),
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
@@ -57,10 +57,10 @@ audit_records: Final = Table(
 audit_parts: Final = Table(
     "audit_parts",
     metadata,
-    Column("tenant", Text, nullable=False),
-    Column("writer", Text, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("writer", TEXT, nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("name", TEXT, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("content", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "writer", "sequence", "name"),
@@ -69,14 +69,14 @@ audit_parts: Final = Table(
 idempotency_keys: Final = Table(
     "idempotency_keys",
     metadata,
-    Column("tenant", Text, nullable=False),
-    Column("caller", Text, nullable=False),
-    Column("idempotency_key", Text, nullable=False),
-    Column("request_digest", Text, nullable=False),
-    Column("decision_id", Text, nullable=False),
-    Column("writer", Text, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("caller", TEXT, nullable=False),
+    Column("idempotency_key", TEXT, nullable=False),
+    Column("request_digest", TEXT, nullable=False),
+    Column("decision_id", TEXT, nullable=False),
+    Column("writer", TEXT, nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    Column("replaced_id", Text, nullable=False, server_default=""),
+    Column("replaced_id", TEXT, nullable=False, server_default=""),
     Column("decided_at_us", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("tenant", "caller", "idempotency_key"),
 )
@@ -85,7 +85,7 @@ Index("ix_idempotency_keys_decided", idempotency_keys.c.decided_at_us)
 audit_writers: Final = Table(
     "audit_writers",
     metadata,
-    Column("writer", Text, nullable=False),
+    Column("writer", TEXT, nullable=False),
     Column("head_sequence", BigInteger, nullable=False),
     Column("head_hash", LargeBinary, nullable=False),
     Column("checkpoint_sequence", BigInteger, nullable=False),
@@ -95,7 +95,7 @@ audit_writers: Final = Table(
 audit_checkpoints: Final = Table(
     "audit_checkpoints",
     metadata,
-    Column("writer", Text, nullable=False),
+    Column("writer", TEXT, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
@@ -105,11 +105,11 @@ audit_checkpoints: Final = Table(
 counters: Final = Table(
     "counters",
     metadata,
-    Column("tenant", Text, nullable=False),
-    Column("budget_id", Text, nullable=False),
-    Column("unit", Text, nullable=False),
-    Column("window_key", Text, nullable=False),
-    Column("scope_key", Text, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("budget_id", TEXT, nullable=False),
+    Column("unit", TEXT, nullable=False),
+    Column("window_key", TEXT, nullable=False),
+    Column("scope_key", TEXT, nullable=False),
     Column("used", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
     Column("created_at_us", BigInteger, nullable=False),
@@ -124,10 +124,10 @@ def _rows(kept: Kept) -> Table:
     table = Table(
         kept.value,
         metadata,
-        Column("tenant", Text, nullable=False),
-        Column("id", Text, nullable=False),
+        Column("tenant", TEXT, nullable=False),
+        Column("id", TEXT, nullable=False),
         Column("version", BigInteger, nullable=False),
-        Column("status", Text, nullable=False),
+        Column("status", TEXT, nullable=False),
         Column("created_at_us", BigInteger, nullable=False),
         # Null where nothing is due: a partial index leaves such rows out.
         Column("due_at_us", BigInteger),

@@ -6,9 +6,11 @@ import sqlite3
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.store.engines import sqlite_url
+from placet.store.keys import PublicKeys
 from placet.store.ledger import ThreadedLedger, log_fault
 from placet.store.lock import WriterLock
-from placet.store.migrate import prepare, sqlite_url
+from placet.store.migrate import prepare
 from placet.store.offline import verify_connection
 from placet.store.reader import Reader
 from placet.store.sqlite_files import SQL, connect_evidence, connect_reader, create
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from placet.core.ports import Clock
     from placet.core.records import VerifyReport
-    from placet.store.keys import PublicKey, SigningKey
+    from placet.store.keys import SigningKey
     from placet.store.sqlite_files import SqliteConnection
 
 Result = TypeVar("Result")
@@ -37,13 +39,13 @@ class SqliteLedger(ThreadedLedger):
         path: Path,
         lock: WriterLock,
         writer: SqliteWriter,
-        public_key: PublicKey,
+        keys: PublicKeys,
         on_fault: Callable[[BaseException], None],
     ) -> None:
         super().__init__(writer, READ_THREADS, on_fault)
         self._path = path
         self._lock = lock
-        self._key = public_key
+        self._keys = keys
         self._open_readers: set[SqliteConnection] = set()
         self._idle_readers: list[SqliteConnection] = []
 
@@ -55,9 +57,12 @@ class SqliteLedger(ThreadedLedger):
         writer: str,
         signing_key: SigningKey,
         clock: Clock,
+        keys: PublicKeys | None = None,
         on_fault: Callable[[BaseException], None] = log_fault,
     ) -> Self:
-        """Open the database for writing, made when there is none. `writer` names this server's chain.
+        """Open the database for writing, made when there is none.
+
+        `writer` names this server's chain; `keys` are others that checkpoints in it may be signed with.
 
         SetupError when another process writes to it, when its schema is not this version's, when another key signed
         its checkpoints, or when it cannot be written. `on_fault` is told, in any thread, of every later failure.
@@ -84,7 +89,7 @@ class SqliteLedger(ThreadedLedger):
         except BaseException:
             lock.release()
             raise
-        return cls(path, lock, chain, signing_key.public, on_fault)
+        return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_fault)
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
         """With a connection that is open already, if there is one. One that failed is not used again."""
@@ -103,7 +108,7 @@ class SqliteLedger(ThreadedLedger):
     def _verify(self) -> VerifyReport:
         connection = self._new_reader(connect_evidence)
         try:
-            return verify_connection(connection, self._key)
+            return verify_connection(connection, self._keys)
         finally:
             self._forget(connection)
 

@@ -147,6 +147,7 @@ class Statements:
         self.writers = self._sql(
             union(select(_records.writer), select(_writers.writer), select(_checkpoints.writer), select(_parts.writer))
         )
+        self.signers = self._sql(select(_checkpoints.writer).distinct())
         self.parts_count = self._sql(select(func.count()).select_from(audit_parts))
         self.keys_count = self._sql(select(func.count()).select_from(idempotency_keys))
         # writer

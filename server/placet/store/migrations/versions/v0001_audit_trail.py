@@ -7,6 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
+from placet.store.columns import TEXT
+
 revision: str = "0001"
 down_revision: str | None = None
 
@@ -25,25 +27,25 @@ def upgrade() -> None:
     op.create_table(
         "audit_parts",
         *_place(),
-        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("salt", sa.LargeBinary, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "writer", "sequence", "name", name="pk_audit_parts"),
     )
     op.create_table(
         "idempotency_keys",
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("caller", sa.Text, nullable=False),
-        sa.Column("idempotency_key", sa.Text, nullable=False),
-        sa.Column("request_digest", sa.Text, nullable=False),
-        sa.Column("decision_id", sa.Text, nullable=False),
-        sa.Column("writer", sa.Text, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("caller", TEXT, nullable=False),
+        sa.Column("idempotency_key", TEXT, nullable=False),
+        sa.Column("request_digest", TEXT, nullable=False),
+        sa.Column("decision_id", TEXT, nullable=False),
+        sa.Column("writer", TEXT, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "caller", "idempotency_key", name="pk_idempotency_keys"),
     )
     op.create_table(
         "audit_writers",
-        sa.Column("writer", sa.Text, nullable=False),
+        sa.Column("writer", TEXT, nullable=False),
         sa.Column("head_sequence", sa.BigInteger, nullable=False),
         sa.Column("head_hash", sa.LargeBinary, nullable=False),
         sa.Column("checkpoint_sequence", sa.BigInteger, nullable=False),
@@ -51,7 +53,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit_checkpoints",
-        sa.Column("writer", sa.Text, nullable=False),
+        sa.Column("writer", TEXT, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("signature", sa.LargeBinary, nullable=False),
@@ -69,9 +71,9 @@ def _records() -> None:
     op.create_table(
         "audit_records",
         *_place(),
-        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
         sa.Column("recorded_at_us", sa.BigInteger, nullable=False),
-        *(sa.Column(name, sa.Text) for name in ("decision_id", "effect", "rule_id", "tool", "run_id", "user", "agent")),
+        *(sa.Column(name, TEXT) for name in ("decision_id", "effect", "rule_id", "tool", "run_id", "user", "agent")),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("previous_hash", sa.LargeBinary, nullable=False),
         sa.Column("hash", sa.LargeBinary, nullable=False),
@@ -97,7 +99,7 @@ def _index(name: str, only_with: str, columns: list[str], *, unique: bool) -> No
 
 def _place() -> tuple[sa.Column[str], sa.Column[str], sa.Column[int]]:
     return (
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("writer", sa.Text, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("writer", TEXT, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
     )

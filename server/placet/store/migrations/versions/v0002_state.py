@@ -7,6 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
+from placet.store.columns import TEXT
+
 revision: str = "0002"
 down_revision: str | None = "0001"
 
@@ -29,11 +31,11 @@ def upgrade() -> None:
     _counters()
     for name in _DOCUMENTS:
         _documents(name)
-    op.add_column("audit_records", sa.Column("subject", sa.Text))
+    op.add_column("audit_records", sa.Column("subject", TEXT))
     newest = ["tenant", "subject", "recorded_at_us", "writer", "sequence"]
     _partial("ix_audit_records_subject", "audit_records", newest, _WATCHED)
     _partial("ix_audit_records_watched", "audit_records", ["writer", "sequence"], _WATCHED)
-    op.add_column("idempotency_keys", sa.Column("replaced_id", sa.Text, nullable=False, server_default=""))
+    op.add_column("idempotency_keys", sa.Column("replaced_id", TEXT, nullable=False, server_default=""))
     op.add_column("idempotency_keys", sa.Column("decided_at_us", sa.BigInteger, nullable=False, server_default="0"))
     op.create_index("ix_idempotency_keys_decided", "idempotency_keys", ["decided_at_us"])
 
@@ -55,7 +57,7 @@ def _counters() -> None:
     numbers = ("used", "reserved", "created_at_us", "moved_at_us", "resets_at_us")
     op.create_table(
         "counters",
-        *(sa.Column(name, sa.Text, nullable=False) for name in key),
+        *(sa.Column(name, TEXT, nullable=False) for name in key),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in numbers),
         sa.PrimaryKeyConstraint(*key, name="pk_counters"),
     )
@@ -64,10 +66,10 @@ def _counters() -> None:
 def _documents(name: str) -> None:
     op.create_table(
         name,
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
-        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
         sa.Column("created_at_us", sa.BigInteger, nullable=False),
         sa.Column("due_at_us", sa.BigInteger),
         sa.Column("body", sa.LargeBinary, nullable=False),

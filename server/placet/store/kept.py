@@ -1,0 +1,40 @@
+"""Checkpoints that are kept elsewhere, as JSON."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from placet.core.chain import Checkpoint, parse_checkpoint
+from placet.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.core.trail import KeptCheckpoint
+
+
+def write_kept(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes:
+    """Rows of audit_checkpoints as JSON, for `read_kept`. SetupError when there is none yet."""
+    if not newest:
+        raise SetupError(f"{where}: no checkpoint was signed yet; the server signs one each minute and when it stops")
+    said = [
+        {"checkpoint": orjson.Fragment(body), "signature": base64.b64encode(signature).decode()}
+        for _, _, body, signature in newest
+    ]
+    return orjson.dumps({"checkpoints": said}, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def read_kept(text: bytes) -> list[KeptCheckpoint]:
+    """Checkpoints from what `write_kept` gave. SetupError when they cannot be read."""
+    try:
+        return [_kept(entry) for entry in orjson.loads(text)["checkpoints"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SetupError("the kept checkpoints cannot be read; give the file that was exported, unchanged") from error
+
+
+def _kept(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:
+    body = orjson.dumps(entry["checkpoint"], option=orjson.OPT_SORT_KEYS)
+    return parse_checkpoint(body), base64.b64decode(entry["signature"], validate=True)

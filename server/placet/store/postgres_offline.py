@@ -1,0 +1,105 @@
+"""Verify the trail in a PostgreSQL database without a server, and export its checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from placet.core.chain_check import ProblemKind, problem
+from placet.core.errors import SetupError
+from placet.core.records import VerifyReport
+from placet.core.trail import require_records, verify_trail
+from placet.store.kept import write_kept
+from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
+from placet.store.postgres_connect import SQL, connect, masked
+from placet.store.reading import StoredTrail, newest_checkpoints
+from placet.store.schema import HEAD_REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from placet.core.trail import KeptCheckpoint
+    from placet.store.keys import Verifier
+    from placet.store.postgres_connect import PostgresConnection
+
+_PATIENT: Final = "SELECT set_config('statement_timeout', '0', false)"
+_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+def evidence(url: str, name: str = "audit") -> PostgresConnection:
+    """A session that reads for as long as it takes. psycopg.Error."""
+    connection = connect(url, name)
+    try:
+        connection.execute(_PATIENT)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+    """Check the trail in a database, served at this moment or not. SetupError when it cannot be read."""
+    with _reading(url) as connection:
+        return require_records(verify_connection(connection, keys, kept))
+
+
+def verify_connection(
+    connection: PostgresConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()
+) -> VerifyReport:
+    """Check the trail on a connection of `evidence`, in one snapshot. SetupError when its schema is another."""
+    connection.execute(_SNAPSHOT)
+    try:
+        if not _has_trail(connection):
+            return _damaged("there is no trail in it")
+        if missing := missing_tables(_tables(connection)):
+            return _damaged(*(f"there is no table {name}" for name in missing))
+        return verify_trail(StoredTrail(connection, SQL), keys.check, kept)
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+        return _damaged(str(error).splitlines()[0])
+    finally:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+
+
+def export_url_checkpoints(url: str) -> bytes:
+    """The newest checkpoint of every chain as JSON. SetupError when there is none yet, or it cannot be read."""
+    with _reading(url) as connection:
+        newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
+    return write_kept(newest, masked(url))
+
+
+@contextlib.contextmanager
+def _reading(url: str) -> Iterator[PostgresConnection]:
+    connection = None
+    try:
+        connection = evidence(url)
+        yield connection
+    except psycopg.Error as error:
+        said = "; ".join(str(error).splitlines())
+        remedy = "see that PostgreSQL runs there, and that the URL is right"
+        raise SetupError(f"{masked(url)}: cannot be read ({said}); {remedy}") from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _has_trail(connection: PostgresConnection) -> bool:
+    if VERSION_TABLE not in _tables(connection):
+        return False
+    revision = ", ".join(str(row[0]) for row in connection.execute(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - ours
+    if revision:
+        where = connection.driver.info.dbname
+        require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), where)
+    return bool(revision)
+
+
+def _tables(connection: PostgresConnection) -> set[str]:
+    return {str(name) for (name,) in connection.execute(_TABLES)}
+
+
+def _damaged(*details: str) -> VerifyReport:
+    problems: list[Any] = [problem(ProblemKind.DATABASE_DAMAGED, "", 0, detail) for detail in details]
+    return VerifyReport(0, 0, 0, tuple(problems))

@@ -1,0 +1,139 @@
+"""The writer of one chain in a PostgreSQL database, beside those of other replicas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import psycopg
+from psycopg import errors
+
+from placet.core.limits import STORE_TRIES_MAX
+from placet.store.postgres_connect import SQL, connect, masked, require_durable
+from placet.store.postgres_locks import hold_writer
+from placet.store.transaction import Transaction
+from placet.store.writer import ChainWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from placet.core.chain import Head
+    from placet.core.ports import Clock
+    from placet.core.records import Commitment, CommitResult
+    from placet.store.keys import SigningKey
+    from placet.store.postgres_connect import PostgresConnection
+    from placet.store.state import ChainState
+
+Result = TypeVar("Result")
+CHANNEL: Final = "placet_events"
+"""What replicas tell each other by NOTIFY: that there is something new to read."""
+NOTIFY: Final = "SELECT pg_notify(%s, %s)"
+RACES: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+"""Another replica was quicker. Seen from what it stored, the work comes out otherwise."""
+
+
+class LostConnectionError(Exception):
+    """The connection was lost, and nothing of the transaction is stored."""
+
+
+class PostgresWriter(ChainWriter):
+    """Commits. A connection that was lost is opened anew; a commit in doubt is looked for in what is stored."""
+
+    def __init__(self, url: str, writer: str, signing_key: SigningKey, clock: Clock) -> None:
+        super().__init__(writer, signing_key, clock)
+        self._url = url
+        self._connection: PostgresConnection | None = None
+
+    @property
+    def where(self) -> str:
+        """The database, without the password."""
+        return masked(self._url)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is there."""
+        return self._connection is not None
+
+    def close(self) -> None:
+        """End the session, and with it its locks."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
+        """All in one transaction, durable when it returns. Then other replicas are told, if one may be watched for."""
+        results = super().commit(commitments)
+        if self._connection is not None and any(commitment.subject for commitment in commitments):
+            try:  # not in the transaction: a NOTIFY in it would have all replicas' commits wait for each other
+                self._connection.execute(NOTIFY, (CHANNEL, self._writer))
+            except psycopg.Error:  # they look by themselves, too
+                self.close()
+        return results
+
+    def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        """Run the work in one transaction, again when another replica was quicker or the connection was lost."""
+        for _ in range(STORE_TRIES_MAX - 1):
+            try:
+                return self._try(work)
+            except (*RACES, LostConnectionError):
+                continue
+        return self._try(work)
+
+    def _try(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        connection = self._connected()
+        try:
+            connection.execute("BEGIN")
+            result, state = work(Transaction(connection, SQL, self._signing_key), self._state)
+        except BaseException as fault:
+            lost = not connection.usable
+            self._undo(connection, fault)
+            if lost and isinstance(fault, psycopg.Error):
+                raise LostConnectionError(str(fault)) from fault
+            raise
+        self._commit(connection, state)
+        self._state = state
+        return result
+
+    def _commit(self, connection: PostgresConnection, state: ChainState) -> None:
+        """End the transaction. When the answer is lost, the chain tells: LostConnectionError if nothing is stored."""
+        try:
+            connection.execute("COMMIT")
+        except psycopg.Error as fault:
+            lost = not connection.usable
+            self._undo(connection, fault)
+            if not lost:
+                raise
+            self._connected()  # waits for the end of the lost session, and loads the chain as it is stored
+            if _end(self._state) != _end(state):
+                raise LostConnectionError(str(fault)) from fault
+
+    def _undo(self, connection: PostgresConnection, fault: BaseException) -> None:
+        """Leave the transaction: by its statement after a race, else with the session."""
+        if isinstance(fault, RACES):
+            try:
+                connection.execute("ROLLBACK")
+            except psycopg.Error:
+                self.close()
+        else:
+            self.close()
+
+    def _connected(self) -> PostgresConnection:
+        """The session; a new one holds the writer's name, and goes on from what is stored."""
+        if self._connection is not None and self._connection.usable:
+            return self._connection
+        self.close()
+        connection = connect(self._url, self._writer, writes=True)
+        try:
+            require_durable(connection, self.where)
+            hold_writer(connection, self._writer, self.where)
+            connection.execute("BEGIN")
+            self._state = Transaction(connection, SQL, self._signing_key).load(self._writer)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+
+def _end(state: ChainState) -> tuple[Head, int]:
+    return (state.head, state.checkpoint_sequence)
