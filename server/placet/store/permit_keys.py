@@ -7,6 +7,7 @@ decision was made, so that an answer that is given again carries the same permit
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def load_permit_keys(folder: Path) -> Sequence[SigningPermitKey]:
 def rotate_permit_key(folder: Path, now: int, after_seconds: int) -> PermitKey:
     """Make a key that signs so many seconds after `now`, and remove those that verify nothing now. SetupError."""
     before = load_permit_keys(folder)
-    made = _make(folder, now + after_seconds)
+    taken = {key.public.signs_from for key in before}
+    made = _make(folder, next(second for second in itertools.count(now + after_seconds) if second not in taken))
     for key in before:
         if not verifies_at(key.public, now):
             (folder / f"{key.public.signs_from}.pem").unlink(missing_ok=True)
