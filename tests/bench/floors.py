@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from placet.core.model import Action, Amount, Identity, Model, Run, ToolClass
-from placet.core.policy_input import document, policy_input, rfc3339
+from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.generation import Engine, Generation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ACTION = Action("stripe.refund", b'{"charge":"ch_1042"}', Amount("USD", 4500), environment="production")
 _IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
 INPUT = policy_input(
-    document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()), ToolClass.WRITE, rfc3339(time.time_ns() // 1_000)
+    document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()), bare_facts(ToolClass.WRITE), rfc3339(time.time_ns() // 1_000)
 )
 
 

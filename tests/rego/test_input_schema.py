@@ -11,7 +11,7 @@ import pytest
 
 from placet.core.limits import SAFE_INTEGER_MAX
 from placet.core.model import Action, Amount, Evidence, Identity, Model, Run, ToolClass
-from placet.core.policy_input import document, policy_input, rfc3339
+from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ FULL = (
 
 
 def built(parts: Any, tool_class: ToolClass, now_us: int) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(policy_input(document(*parts), tool_class, rfc3339(now_us)))
+    made: dict[str, Any] = json.loads(policy_input(document(*parts), bare_facts(tool_class), rfc3339(now_us)))
     return made
 
 

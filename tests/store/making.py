@@ -21,7 +21,7 @@ from placet.core.model import (
     Run,
     ToolClass,
 )
-from placet.core.policy_input import document, policy_input, rfc3339
+from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
 from placet.core.record_codec import decision_commitment, refused_commitment
 from placet.store.sqlite import SqliteLedger
 
@@ -92,7 +92,7 @@ def commitment(
 ) -> Commitment:
     proposed = proposal(number, tenant=tenant, tool=tool, run_id=run_id, key=key)
     made = decision(number, effect, decided_at_us)
-    seen = policy_input(proposed.document, ToolClass.READ, rfc3339(made.decided_at_us))
+    seen = policy_input(proposed.document, bare_facts(ToolClass.READ), rfc3339(made.decided_at_us))
     return decision_commitment(made, proposed, Caller(caller), seen, True, "")  # noqa: FBT003 - it is handed on
 
 

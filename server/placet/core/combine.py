@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
-from placet.core.limits import QUORUM_MAX
+from placet.core.limits import APPROVAL_TTL_SECONDS_MAX, QUORUM_MAX
 from placet.core.model import ApprovalRequirement, Effect, Finding, NoVerdict, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 PRECEDENCE: Final = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 _RANK: Final = {effect: rank for rank, effect in enumerate(PRECEDENCE)}
 
 
-class _NoApprovalError(Exception):
+class NoApprovalError(Exception):
     """What the findings ask for is no approval that people could give."""
 
 
@@ -48,7 +48,7 @@ def combine(verdict: Verdict | NoVerdict) -> Outcome:
     """Deny wins over require_approval, which wins over allow; an allow needs an allow finding."""
     if isinstance(verdict, NoVerdict):
         return denied_by_pdp(verdict.rule_id)
-    findings = tuple(sorted(verdict.findings, key=lambda f: (_RANK[f.effect], f.rule_id)))
+    findings = by_precedence(verdict.findings)
     said = (verdict.effect, verdict.rule_id)
     found = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
     if said != found:
@@ -61,28 +61,57 @@ def combine(verdict: Verdict | NoVerdict) -> Outcome:
         return Outcome(winner.effect, winner.rule_id, winner.reason, findings)
     try:
         approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
-    except _NoApprovalError as error:
+    except NoApprovalError as error:
         return denied_by_pdp(rule_ids.ANSWER_INVALID, findings, str(error))
     return Outcome(winner.effect, winner.rule_id, winner.reason, findings, approval)
+
+
+def by_precedence(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sorted by effect, the one that wins first, then by rule_id."""
+    return tuple(sorted(findings, key=lambda finding: (_RANK[finding.effect], finding.rule_id)))
 
 
 def approval_for(findings: Sequence[Finding]) -> ApprovalRequirement:
     """The approval that satisfies every finding: the largest quorum, by people who may approve for each of them.
 
-    Each finding's details must say both, so that a misspelt `quorum` does not become a quorum of one.
+    Each finding's details must say both, so that a misspelt `quorum` does not become a quorum of one. They may say
+    `distinct_roles` (each vote by another role) and `expires_after_seconds`; the strictest of them holds.
     """
     quorum = 1
+    seconds = 0
+    distinct = False
     roles: set[str] | None = None
     for finding in findings:
         wanted, named = finding.details.get("quorum"), finding.details.get("approver_roles")
         if type(wanted) is not int or not 1 <= wanted <= QUORUM_MAX:
-            raise _NoApprovalError(f"{finding.rule_id}: details.quorum must be an integer of 1 to {QUORUM_MAX}")
+            raise NoApprovalError(f"{finding.rule_id}: details.quorum must be an integer of 1 to {QUORUM_MAX}")
         if not isinstance(named, list) or not all(isinstance(role, str) and role for role in named):
-            raise _NoApprovalError(f"{finding.rule_id}: details.approver_roles must be a list of texts, [] for anybody")
+            raise NoApprovalError(f"{finding.rule_id}: details.approver_roles must be a list of texts, [] for anybody")
         quorum = max(quorum, wanted)
+        seconds = _shorter(seconds, finding)
+        distinct = distinct or _distinct(finding)
         if named:
             roles = set(named) if roles is None else roles & set(named)
     if roles is not None and not roles:
         rules = ", ".join(finding.rule_id for finding in findings)
-        raise _NoApprovalError(f"no role may approve for all of {rules}")
-    return ApprovalRequirement(quorum, tuple(sorted(roles or ())))
+        raise NoApprovalError(f"no role may approve for all of {rules}")
+    return ApprovalRequirement(
+        quorum, tuple(sorted(roles or ())), distinct_roles=distinct, expires_after_seconds=seconds
+    )
+
+
+def _shorter(seconds: int, finding: Finding) -> int:
+    said = finding.details.get("expires_after_seconds")
+    if said is None:
+        return seconds
+    if type(said) is not int or not 1 <= said <= APPROVAL_TTL_SECONDS_MAX:
+        what = f"details.expires_after_seconds must be an integer of 1 to {APPROVAL_TTL_SECONDS_MAX}"
+        raise NoApprovalError(f"{finding.rule_id}: {what}")
+    return min(seconds, said) if seconds else said
+
+
+def _distinct(finding: Finding) -> bool:
+    said = finding.details.get("distinct_roles", False)
+    if type(said) is not bool:
+        raise NoApprovalError(f"{finding.rule_id}: details.distinct_roles must be true or false")
+    return said

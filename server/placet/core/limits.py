@@ -63,6 +63,8 @@ REASON_CHARS_MAX: Final = 1_024
 RULE_ID_CHARS_MAX: Final = 128
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 500
+COMMIT_TRIES_MAX: Final = 3
+"""Of one decision or change, when what it rests on was changed meanwhile: a lost race is rare, three are a fault."""
 CHECKPOINT_RECORDS_MAX: Final = 1_000
 """A checkpoint is signed at the latest after this many records."""
 CHECKPOINT_INTERVAL_SECONDS: Final = 60

@@ -109,6 +109,7 @@ class Proposal:
     document: bytes
     action_digest: str
     request_digest: str
+    approval_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +150,18 @@ class NoVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequirement:
-    """What approval is asked for. Empty roles: any person who may approve in the tenant."""
+    """What approval is asked for. Empty roles: any person who may approve in the tenant.
+
+    `distinct_roles`: each vote by another role. `expires_after_seconds` is the shortest time that a rule named, 0 for
+    none. Once a request for it is kept, `approval_id` names that, and `expires_at_us` is when it ends.
+    """
 
     quorum: int
     approver_roles: tuple[str, ...]
+    approval_id: str = ""
+    expires_at_us: int = 0
+    distinct_roles: bool = False
+    expires_after_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +173,27 @@ class Obligation:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetState:
+    """What is left of a budget after a decision, and what that reserved, in the budget's `unit`.
+
+    `resets_at_us` is 0 for windows that no clock ends.
+    """
+
+    id: str
+    unit: str
+    limit: int
+    remaining: int
+    reserved: int = 0
+    resets_at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The one effect and rule_id told to the caller, with all that led to it."""
+    """The one effect and rule_id told to the caller, with all that led to it.
+
+    `autonomy` is the level that applied, "" where there was none to look up. `shadow_effect` is what the effect would
+    have been without it. `used_approval_id` is the approval that made it an allow.
+    """
 
     decision_id: str
     effect: Effect
@@ -178,3 +206,7 @@ class Decision:
     decided_at_us: int
     approval: ApprovalRequirement | None = None
     obligations: tuple[Obligation, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
+    autonomy: str = ""
+    shadow_effect: Effect | None = None
+    used_approval_id: str = ""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from placet.core.model import Action, Amount, Evidence, Identity, Model, Run, ToolClass
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,10 +72,15 @@ def identity_document(identity: Identity) -> dict[str, Any]:
     }
 
 
-def policy_input(said: bytes, tool_class: ToolClass, now: str) -> bytes:
+def policy_input(said: bytes, facts: Mapping[str, Any], now: str) -> bytes:
     """What policy sees: the caller's `document` with `facts` and `now` (see `rfc3339`) beside its keys."""
-    facts = b'{"facts":{"tool":{"class":"%b"}},"now":"%b",' % (tool_class.encode(), now.encode())
-    return facts + said[1:]
+    known = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
+    return b'{"facts":%b,"now":"%b",%b' % (known, now.encode(), said[1:])
+
+
+def bare_facts(tool_class: ToolClass, autonomy: str = "execute") -> dict[str, Any]:
+    """The facts that there always are, where nothing is counted."""
+    return {"autonomy": autonomy, "budgets": {}, "tool": {"class": tool_class.value}}
 
 
 def rfc3339(time_us: int) -> str:

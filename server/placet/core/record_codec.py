@@ -5,11 +5,12 @@ The body of a record holds nothing personal: ids, digests, times. What may be pe
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, Obligation
+from placet.core.model import ApprovalRequirement, BudgetState, Decision, Effect, Finding, Obligation
 from placet.core.records import Commitment, Idempotency, Index, RecordedDecision, RecordKind
 from placet.core.redact import redact_text
 
@@ -63,6 +64,7 @@ def decision_commitment(
         "replayable": replayable,
         "not_replayable_reason": reason,
         "tool": proposal.action.tool,
+        **_linked(decision),
     }
     if replayable:
         who = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
@@ -176,6 +178,13 @@ def _who(seen: Mapping[str, Any]) -> dict[str, str]:
     return {"run_id": seen["run"]["run_id"], "user": identity["user"], "agent": identity["agent"]}
 
 
+def _linked(decision: Decision) -> dict[str, str]:
+    """The approval that the decision asks for, or used."""
+    if decision.approval is not None and decision.approval.approval_id:
+        return {"approval_id": decision.approval.approval_id}
+    return {"used_approval_id": decision.used_approval_id} if decision.used_approval_id else {}
+
+
 def _decision_part(decision: Decision) -> bytes:
     approval = decision.approval
     return orjson.dumps(
@@ -190,8 +199,19 @@ def _decision_part(decision: Decision) -> bytes:
                 }
                 for finding in decision.findings
             ],
-            "approval": {"quorum": approval.quorum, "approver_roles": approval.approver_roles} if approval else None,
+            "approval": {
+                "id": approval.approval_id,
+                "expires_at_us": approval.expires_at_us,
+                "quorum": approval.quorum,
+                "approver_roles": approval.approver_roles,
+                "distinct_roles": approval.distinct_roles,
+            }
+            if approval
+            else None,
             "obligations": [{"id": item.id, "details": item.details} for item in decision.obligations],
+            "budgets": [asdict(state) for state in decision.budgets],
+            "autonomy": decision.autonomy,
+            "shadow_effect": decision.shadow_effect,
         }
     )
 
@@ -211,6 +231,21 @@ def _decision(said: Mapping[str, Any], part: Mapping[str, Any]) -> Decision:
         action_digest=said["action_digest"],
         received_at_us=said["received_at_us"],
         decided_at_us=said["decided_at_us"],
-        approval=ApprovalRequirement(approval["quorum"], tuple(approval["approver_roles"])) if approval else None,
+        approval=_approval(approval) if approval else None,
         obligations=tuple(Obligation(item["id"], item["details"]) for item in part["obligations"]),
+        budgets=tuple(BudgetState(**item) for item in part.get("budgets", ())),
+        autonomy=part.get("autonomy", ""),
+        shadow_effect=Effect(part["shadow_effect"]) if part.get("shadow_effect") else None,
+        used_approval_id=said.get("used_approval_id", ""),
+    )
+
+
+def _approval(said: Mapping[str, Any]) -> ApprovalRequirement:
+    """Records of before there were approvals say quorum and roles alone."""
+    return ApprovalRequirement(
+        said["quorum"],
+        tuple(said["approver_roles"]),
+        said.get("id", ""),
+        said.get("expires_at_us", 0),
+        distinct_roles=said.get("distinct_roles", False),
     )

@@ -20,6 +20,7 @@ UNKNOWN_TOOL: Final = "pdp.unknown_tool"
 UNKNOWN_TENANT: Final = "pdp.unknown_tenant"
 POLICY_STALE: Final = "pdp.policy_stale"
 INTERNAL_ERROR: Final = "pdp.internal_error"
+CONTENTION: Final = "pdp.contention"
 
 REASONS: Final = {
     ENGINE_UNAVAILABLE: "The policy engine could not be reached",
@@ -32,6 +33,7 @@ REASONS: Final = {
     UNKNOWN_TENANT: "The tenant has no agent_policy",
     POLICY_STALE: "The policy has not been confirmed as current for longer than max_policy_age_seconds",
     INTERNAL_ERROR: "Placet failed while deciding",
+    CONTENTION: "Others changed what this decision rests on, as often as it was tried",
 }
 """One sentence for people to each id."""
 

@@ -6,14 +6,14 @@ from typing import Final
 
 from placet.core import rule_ids
 from placet.core.model import Action, Effect, Identity, Model, NoVerdict, Run, ToolClass, Verdict
-from placet.core.policy_input import document, policy_input, rfc3339
+from placet.core.policy_input import document, bare_facts, policy_input, rfc3339
 from placet.opa.client import OpaClient
 
 CANARY_TOOL: Final = "placet.canary"
 CANARY_RULE_ID: Final = "canary.alive"
 _ACTION: Final = Action(tool=CANARY_TOOL, params=b"{}")
 _SAID: Final = document(_ACTION, Identity(agent="placet", tenant="placet"), Run(), Model(), ())
-_INPUT: Final = policy_input(_SAID, ToolClass.UNKNOWN, rfc3339(0))
+_INPUT: Final = policy_input(_SAID, bare_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
 async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revision: str) -> Verdict | NoVerdict:

@@ -41,8 +41,7 @@ def parse_request(message: authorization_pb2.AuthorizeRequest, traceparent: str 
     """The proposal. InvalidRequestError names every field that is wrong; `prefix` goes before their names."""
     fields = Fields(prefix)
     key = fields.text("idempotency_key", message.idempotency_key, IDEMPOTENCY_KEY_BYTES_MAX, required=True)
-    if message.approval_id:
-        fields.wrong("approval_id", "this server keeps no approvals; leave it empty")
+    approval_id = fields.text("approval_id", message.approval_id, SHORT_LABEL_BYTES_MAX)
     action = _action(fields, message.action)
     identity = _identity(fields, message.identity)
     run = _run(fields, message.run, traceparent)
@@ -52,7 +51,7 @@ def parse_request(message: authorization_pb2.AuthorizeRequest, traceparent: str 
         raise InvalidRequestError(fields.violations)
     said = document(action, identity, run, model, evidence)
     action_digest = digest(action_binding(action, identity, run))
-    return Proposal(key, action, identity, run, model, evidence, said, action_digest, digest(said))
+    return Proposal(key, action, identity, run, model, evidence, said, action_digest, digest(said), approval_id)
 
 
 def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> list[Proposal]:
