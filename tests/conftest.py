@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.postgres import postgres
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.postgres import Postgres
     from tests.serving import Server
 
 
@@ -19,3 +21,16 @@ def placet_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with the shipped policies, real OPA and SQLite, reached over gRPC or from within."""
     with serving(settings(tmp_path_factory.mktemp("placet"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL server, for tests that leave it as it is."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> str:
+    """An empty database."""
+    return postgres_server.url(postgres_server.new_database())
