@@ -40,6 +40,21 @@ AUTONOMY_RULES_MAX: Final = 256
 """Rules of autonomy of one tenant; every one is looked at for every action."""
 APPROVER_GROUP_MAX: Final = 1_024
 """Persons of one approver group."""
+KILL_SWITCHES_MAX: Final = 1_000
+"""Kill switches of one tenant, or of none, that stop less than all of it; every one is looked at for every action."""
+KILL_SWITCH_TTL_SECONDS_MAX: Final = 31_536_000
+"""The latest end of a kill switch that ends by itself: a year. One that is to last longer has no end."""
+CONTROL_REQUEST_TTL_SECONDS: Final = 3_600
+"""How long a change waits for its second person: an hour; what was asked for longer ago is to be thought of anew."""
+CONTROL_TENANTS_HELD_MAX: Final = 10_000
+"""Tenants whose kill switches and autonomy are held in memory: some kilobytes for each."""
+CONTROL_REASON_BYTES_MAX: Final = 1_024
+"""Why somebody steers: a sentence or two."""
+BUDGET_ADJUST_ALONE_PERCENT: Final = 10
+"""Of a budget's limit: what one person may add to a counter, or take from it, in one go."""
+BUDGET_COUNTERS_DEFAULT: Final = 10
+BUDGET_COUNTERS_MAX: Final = 100
+"""Counters of one budget in one answer, the largest first."""
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
 """Actions of one AuthorizeBatch: they share one commit, so this bounds how long others wait for it."""
