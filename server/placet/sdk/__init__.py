@@ -1,6 +1,7 @@
 """The SDK: ask Placet before each tool call. Needs grpcio and protobuf only.
 
 `Client` and `AsyncClient` decide; `AuditClient` reads the trail; `ControlClient` shows the server's state.
+`verify_permit` is for whoever runs the calls; it needs the extra ``placet[permits]``.
 """
 
 from placet.sdk.aio import AsyncClient
@@ -14,10 +15,15 @@ from placet.sdk.errors import (
     DeniedError,
     InvalidRequestError,
     NotAllowedError,
+    PermitError,
     PlacetSdkError,
 )
 from placet.sdk.failures import Failure, FieldViolation
 from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
+from placet.sdk.permit import Permit, PermitReason, ReservedBudget
+from placet.sdk.permit_keys import PermitKeys, PermitKeySet
+from placet.sdk.permits import verify_permit
+from placet.sdk.replay import ReplayCache
 
 __all__ = [
     "Action",
@@ -45,11 +51,19 @@ __all__ = [
     "NotAllowedError",
     "Obligation",
     "Page",
+    "Permit",
+    "PermitError",
+    "PermitKeySet",
+    "PermitKeys",
+    "PermitReason",
     "PlacetSdkError",
     "PolicyStatus",
     "Query",
     "RecordedDecision",
+    "ReplayCache",
     "Request",
+    "ReservedBudget",
     "Run",
     "VerifyReport",
+    "verify_permit",
 ]

@@ -4,6 +4,7 @@ PlacetSdkError
 ├── NotAllowedError            `Decision.require_allowed`: there is a decision, and it is no allow
 │   ├── DeniedError
 │   └── ApprovalRequiredError
+├── PermitError                `verify_permit`: the call must not run; its `reason` says why
 └── CallFailedError            there is no decision (``on_failure="raise"``), or an audit or control call failed
     └── InvalidRequestError    the request itself is wrong; names the fields
 """
@@ -17,6 +18,7 @@ from placet.sdk import failures
 if TYPE_CHECKING:
     from placet.sdk.decision import Decision
     from placet.sdk.failures import Failure
+    from placet.sdk.permit import PermitReason
 
 
 class PlacetSdkError(Exception):
@@ -37,6 +39,15 @@ class DeniedError(NotAllowedError):
 
 class ApprovalRequiredError(NotAllowedError):
     """The action may run only after people approved it."""
+
+
+class PermitError(PlacetSdkError):
+    """The permit does not allow the call that is about to run. `reason` never changes meaning; `message` may."""
+
+    def __init__(self, reason: PermitReason, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(f"{reason}: {message}")
 
 
 class CallFailedError(PlacetSdkError):

@@ -1,0 +1,200 @@
+"""Keys for permits: of a JWK set, and fetched from a server when they are needed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.utils import base64url_encode
+
+from placet.sdk import (
+    CallFailedError,
+    ControlClient,
+    PermitError,
+    PermitKeys,
+    PermitKeySet,
+    PermitReason,
+    verify_permit,
+)
+from placet.sdk.channel import GET_PERMIT_KEYS
+from placet.v1 import control_pb2
+from tests.sdk.permit_making import ACTION, IDENTITY, NOW, RUN_ID, Signer
+from tests.sdk.scripted_server import ScriptedServer, plain_status
+
+OLD, NEW = Signer("old"), Signer("new")
+
+
+@dataclass
+class Publisher:
+    """Gives what a test says, or fails, and counts how often it was asked."""
+
+    jwks: str | Exception = ""
+    asked: int = 0
+    now: float = 1_000.0
+    keys: PermitKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = PermitKeys(self.fetch, refresh_seconds=5, age_seconds_max=100, monotonic=lambda: self.now)
+
+    def fetch(self) -> str:
+        self.asked += 1
+        if isinstance(self.jwks, Exception):
+            raise self.jwks
+        return self.jwks
+
+    def knows(self, *key_ids: str) -> bool:
+        return all(self.keys.find(each) is not None for each in key_ids)
+
+
+def member(**changes: Any) -> dict[str, Any]:
+    [said] = json.loads(OLD.jwks())["keys"]
+    return {name: value for name, value in (said | changes).items() if value is not ...}
+
+
+def test_a_jwk_set() -> None:
+    keys = PermitKeySet(OLD.jwks(NEW))
+    assert len(keys) == 2
+    found = keys.find("new")
+    assert found is not None
+    assert found.public_bytes(Encoding.Raw, PublicFormat.Raw) == NEW.raw()
+    assert keys.find("other") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        member(d=base64url_encode(b"\1" * 32).decode()),
+        member(crv="Ed448", x=base64url_encode(Ed448PrivateKey.generate().public_key().public_bytes_raw()).decode()),
+        member(crv="X25519"),
+        member(kty="oct", k="c2VjcmV0"),
+        member(use="enc"),
+        member(alg="HS256"),
+        member(x="c2hvcnQ"),
+        member(x=...),
+        member(x=5),
+        member(kid=...),
+        member(kid=7),
+        "no key",
+        None,
+    ],
+)
+def test_members_that_are_no_keys_for_permits_are_left_out(other: object) -> None:
+    said = json.loads(NEW.jwks())
+    said["keys"].insert(0, other)
+    keys = PermitKeySet(json.dumps(said))
+    assert len(keys) == 1
+    assert keys.find("new") is not None
+
+
+def test_a_key_may_leave_out_what_it_is_for() -> None:
+    assert len(PermitKeySet(json.dumps({"keys": [member(use=..., alg=...)]}))) == 1
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", "null", "{}", '{"keys":{}}', '{"keys":null}', "[" * 100_000])
+def test_what_is_no_jwk_set(text: str) -> None:
+    with pytest.raises(ValueError, match="is no JWK set"):
+        PermitKeySet(text)
+
+
+def test_they_are_fetched_when_the_first_permit_comes() -> None:
+    publisher = Publisher(OLD.jwks())
+    assert publisher.asked == 0
+    assert publisher.knows("old")
+    publisher.now += 99
+    assert publisher.knows("old")
+    assert publisher.asked == 1
+
+
+def test_a_key_that_is_not_known_has_them_fetched_anew_but_not_for_every_permit() -> None:
+    publisher = Publisher(OLD.jwks())
+    assert publisher.knows("old")
+    publisher.jwks = OLD.jwks(NEW)
+    assert not publisher.knows("new"), "asked a moment ago"
+    publisher.now += 5
+    assert publisher.knows("new", "old")
+    assert publisher.asked == 2
+    for _ in range(100):
+        assert not publisher.knows("forged")
+    assert publisher.asked == 2
+
+
+def test_a_key_that_was_withdrawn_is_forgotten() -> None:
+    publisher = Publisher(OLD.jwks(NEW))
+    assert publisher.knows("old")
+    publisher.jwks = NEW.jwks()
+    publisher.now += 100
+    assert not publisher.knows("old")
+    assert publisher.knows("new")
+
+
+@pytest.mark.parametrize("failure", [OSError("no route"), TimeoutError(), ValueError("bad"), "no keys"])
+def test_what_cannot_be_fetched_is_told_and_tried_again(failure: Any) -> None:
+    publisher = Publisher(failure)
+    for _ in range(3):
+        with pytest.raises(PermitError) as caught:
+            publisher.keys.find("old")
+        assert caught.value.reason is PermitReason.KEYS_UNAVAILABLE
+        assert caught.value.message
+    assert publisher.asked == 1
+    publisher.jwks = OLD.jwks()
+    publisher.now += 5
+    assert publisher.knows("old")
+
+
+def test_keys_at_hand_are_used_on_when_they_cannot_be_fetched_anew() -> None:
+    publisher = Publisher(OLD.jwks())
+    assert publisher.knows("old")
+    publisher.jwks = OSError("no route")
+    publisher.now += 1_000
+    assert publisher.knows("old")
+    with pytest.raises(PermitError, match="keys_unavailable: no route"):
+        publisher.keys.find("new")
+    assert publisher.asked == 2
+
+
+def test_who_has_a_key_does_not_wait_for_a_fetch() -> None:
+    fetching, answered = threading.Event(), threading.Event()
+    asked: list[int] = []
+    now = [0.0]
+
+    def fetch() -> str:
+        asked.append(1)
+        if len(asked) > 1:
+            fetching.set()
+            assert answered.wait(30)
+        return OLD.jwks()
+
+    keys = PermitKeys(fetch, monotonic=lambda: now[0])
+    assert keys.find("old") is not None
+    now[0] = 1e6
+    waiting = threading.Thread(target=keys.find, args=("old",))
+    waiting.start()
+    assert fetching.wait(30)
+    assert keys.find("old") is not None
+    answered.set()
+    waiting.join()
+    assert len(asked) == 2
+
+
+def test_they_come_from_a_server(server: ScriptedServer) -> None:
+    server.script(
+        GET_PERMIT_KEYS,
+        control_pb2.GetPermitKeysResponse(jwks_json=OLD.jwks()),
+        plain_status(grpc.StatusCode.INTERNAL),
+    )
+    now = [0.0]
+    with ControlClient(server.address, timeout=10) as control:
+        keys = PermitKeys(control.permit_keys, monotonic=lambda: now[0])
+        asked: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "now": NOW, "replay": None}
+        assert verify_permit(OLD.permit(), ACTION, keys, **asked).key_id == "old"
+        now[0] = 10
+        with pytest.raises(PermitError, match=r"keys_unavailable: pdp\.client_error"):
+            verify_permit(NEW.permit(), ACTION, keys, **asked)
+        with pytest.raises(CallFailedError):
+            control.permit_keys()
