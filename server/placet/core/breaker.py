@@ -70,7 +70,10 @@ class BreakerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The state of one breaker. `since_us` is when the window began, or when it opened, or when the probe was sent."""
+    """The state of one breaker. `since_us` is when the window began, or when it opened, or when the probe was sent.
+
+    While it is not closed, the counts are those that opened it.
+    """
 
     phase: Phase = Phase.CLOSED
     calls: int = 0
@@ -123,7 +126,7 @@ def on_outcome(state: Breaker, *, ok: bool, now_us: int, spec: BreakerSpec, deci
         return _counted(state, ok=ok, now_us=now_us, spec=spec)
     if state.phase is Phase.OPEN or decision_id != state.probe:
         return state
-    return CLOSED if ok else Breaker(Phase.OPEN, since_us=now_us)
+    return CLOSED if ok else replace(state, phase=Phase.OPEN, since_us=now_us, probe="")
 
 
 def _counted(state: Breaker, *, ok: bool, now_us: int, spec: BreakerSpec) -> Breaker:
@@ -131,7 +134,7 @@ def _counted(state: Breaker, *, ok: bool, now_us: int, spec: BreakerSpec) -> Bre
     calls, failures, since_us = (0, 0, now_us) if begins else (state.calls, state.failures, state.since_us)
     failed = 0 if ok else 1
     after = Breaker(Phase.CLOSED, calls + 1, failures + failed, 0 if ok else state.in_a_row + 1, since_us)
-    return Breaker(Phase.OPEN, since_us=now_us) if failed and _trips(after, spec) else after
+    return replace(after, phase=Phase.OPEN, since_us=now_us) if failed and _trips(after, spec) else after
 
 
 def _trips(state: Breaker, spec: BreakerSpec) -> bool:

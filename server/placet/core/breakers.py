@@ -1,0 +1,136 @@
+"""The circuit breakers of a tenant as rows: what they say of an action, what lets a probe through, what outcomes do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core import rule_ids
+from placet.core.breaker import (
+    CLOSED,
+    Admission,
+    Breaker,
+    BreakerEffect,
+    BreakerScope,
+    Phase,
+    admit,
+    breaker_ids,
+    on_outcome,
+    probing,
+)
+from placet.core.budgets import RATIO_PARTS
+from placet.core.changes import Kept, Put, Row, RowKey
+from placet.core.model import Effect, Finding
+from placet.core.outcome import OutcomeStatus
+
+if TYPE_CHECKING:
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.breaker import BreakerSpec
+    from placet.core.model import Proposal
+    from placet.core.outcome import Outcome
+
+Rows = Mapping[RowKey, Row | None]
+"""The breakers that watch an action; None for one that no outcome has touched yet."""
+_WORST_FIRST: Final = (Phase.OPEN, Phase.HALF_OPEN, Phase.CLOSED)
+_SAYS: Final = {OutcomeStatus.SUCCEEDED: True, OutcomeStatus.FAILED: False, OutcomeStatus.UNKNOWN: False}
+"""Whether a status tells that things work. A call that was not executed tells nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A breaker that lets one call through: its row as it was read."""
+
+    key: RowKey
+    row: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What the breakers say of an action: a finding that stops it, or those that it must claim as their probe."""
+
+    finding: Finding | None = None
+    probes: tuple[Probe, ...] = ()
+
+
+FREE: Final = Passage()
+
+
+def breaker_keys(agent_policy: AgentPolicy, proposal: Proposal) -> tuple[RowKey, ...]:
+    """Where the breakers stand that watch the action; none when the tenant has none."""
+    spec = agent_policy.breaker
+    return keys_of(proposal.identity.tenant, breaker_ids(spec, proposal)) if spec is not None else ()
+
+
+def keys_of(tenant: str, ids: tuple[str, ...]) -> tuple[RowKey, ...]:
+    """Where the tenant's breakers of these ids stand."""
+    return tuple(RowKey(Kept.BREAKERS, tenant, each) for each in ids)
+
+
+def admitted(agent_policy: AgentPolicy, rows: Rows, *, dry_run: bool, now_us: int) -> Passage:
+    """Whether the breakers let the action pass. A dry run passes those whose effect is draft_only, and probes none."""
+    spec = agent_policy.breaker
+    if spec is None or (dry_run and spec.effect is BreakerEffect.DRAFT_ONLY):
+        return FREE
+    said = {key: admit(_state(row), now_us, spec) for key, row in rows.items()}
+    refused = sorted(key.id for key, admission in said.items() if admission is Admission.REFUSED)
+    if refused:
+        return Passage(finding=_finding(refused, spec))
+    return Passage(probes=tuple(Probe(key, rows[key]) for key, each in said.items() if each is Admission.PROBE))
+
+
+def claims(probes: tuple[Probe, ...], decision_id: str, now_us: int) -> tuple[Put, ...]:
+    """The changes with which a decision that allows becomes the probe. Of two at once, one has a Conflict."""
+    return tuple(
+        Put(_row(each.key, each.row, probing(_state(each.row), decision_id, now_us), now_us)) for each in probes
+    )
+
+
+def fed(spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_us: int, *, spare: bool) -> list[Put]:
+    """What the outcome changes in the breakers that watch the call.
+
+    `spare` leaves out a success that a closed breaker would only count: that makes it no less careful, and others who
+    count at the same time are not in each other's way.
+    """
+    ok = _SAYS.get(outcome.status)
+    if ok is None:
+        return []
+    changes = []
+    for key, row in rows.items():
+        before = _state(row)
+        after = on_outcome(before, ok=ok, now_us=now_us, spec=spec, decision_id=decision_id)
+        only_counted = ok and before.phase is Phase.CLOSED
+        if after != before and not (spare and only_counted):
+            changes.append(Put(_row(key, row, after, now_us)))
+    return changes
+
+
+def breaker_facts(rows: Rows) -> dict[str, Any]:
+    """What policy sees at ``input.facts.tool`` beside the class: null for what nothing watches.
+
+    `breaker` is the worst phase of those that watch the action, `error_rate` the tool's own since its window began.
+    """
+    states = {key.id: _state(row) for key, row in rows.items()}
+    phases = {state.phase for state in states.values()}
+    own = next((state for name, state in states.items() if name.startswith(f"{BreakerScope.TOOL}:")), None)
+    return {
+        "breaker": next((phase.value for phase in _WORST_FIRST if phase in phases), None),
+        "error_rate": None if own is None else own.failures * RATIO_PARTS // max(1, own.calls) / RATIO_PARTS,
+    }
+
+
+def _finding(refused: list[str], spec: BreakerSpec) -> Finding:
+    rule_id = rule_ids.LIMIT_BREAKER_OPEN
+    details = {"breakers": refused, "effect": spec.effect.value}
+    return Finding(Effect.DENY, rule_id, rule_ids.CORE_REASONS[rule_id], details)
+
+
+def _state(row: Row | None) -> Breaker:
+    return CLOSED if row is None else Breaker.from_json(orjson.loads(row.body))
+
+
+def _row(key: RowKey, before: Row | None, state: Breaker, now_us: int) -> Row:
+    read = before or Row(key, "", now_us, b"")
+    return replace(read, status=state.phase.value, body=orjson.dumps(state.to_json()))
