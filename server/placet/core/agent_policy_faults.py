@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from placet.core.agent_policy import (
-    FAULTS_ERROR,
-    AgentPolicy,
-    Approval,
-    DryRun,
-    Environments,
-    EvidenceRule,
-    Pii,
-    Section,
-    ToolSpec,
-)
+from placet.core.agent_policy import AgentPolicy
 from placet.core.faults import Fault, Place, did_you_mean
+from placet.core.policy_budgets import BudgetEntry, BudgetMatch, SpendLimits
+from placet.core.policy_controls import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
+from placet.core.policy_sections import Approval, DryRun, Environments, EvidenceRule, Pii, Quorum, ToolSpec
+from placet.core.policy_values import FAULTS_ERROR, Section
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -25,16 +20,29 @@ if TYPE_CHECKING:
 
 NOT_ENFORCED_YET: Final = "not enforced yet"
 SHOWN_CHARS_MAX: Final = 40
-_ANY: Final = "*"
-_SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
+ANY: Final = "*"
+"""In the path of a section: any key, or any index."""
+SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     (): AgentPolicy,
-    ("approvals", _ANY): Approval,
+    ("approvals", ANY): Approval,
+    ("autonomy",): AutonomySection,
+    ("autonomy", "approval"): Quorum,
+    ("autonomy", "rules", ANY): RuleSection,
+    ("budgets", ANY): BudgetEntry,
+    ("budgets", ANY, "approval"): Quorum,
+    ("budgets", ANY, "match"): BudgetMatch,
     ("dry_run",): DryRun,
     ("environments",): Environments,
-    ("evidence", _ANY): EvidenceRule,
+    ("evidence", ANY): EvidenceRule,
+    ("limits",): LimitsSection,
+    ("limits", "breaker"): BreakerSection,
+    ("limits", "workflows", ANY): WorkflowLimits,
     ("pii",): Pii,
-    ("tools", _ANY): ToolSpec,
+    ("spend_limits",): SpendLimits,
+    ("tools", ANY): ToolSpec,
 }
+"""Where which section stands."""
+_WORDS: Final = re.compile(r"'([^']*)'")
 _SHOULD: Final = {
     "bool_type": "should be true or false",
     "dict_type": "should be a mapping",
@@ -52,7 +60,8 @@ def agent_policy_faults(error: ValidationError) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     for detail in error.errors(include_url=False):
         if detail["type"] == FAULTS_ERROR:
-            faults.extend(detail["ctx"]["faults"])
+            outside = detail["loc"]
+            faults.extend(Fault((*outside, *f.path), f.what, f.remedy) for f in detail["ctx"]["faults"])
         else:
             faults.append(_fault(detail))
     return tuple(faults)
@@ -63,8 +72,8 @@ def _fault(detail: ErrorDetails) -> Fault:
     if kind == "extra_forbidden":
         return _unknown_key(detail["loc"])
     path = tuple(part for part in detail["loc"] if part != "[key]")
-    if kind == "literal_error":
-        expected = ("read_only", "read_write")
+    if kind in {"enum", "literal_error"}:
+        expected = _WORDS.findall(detail["ctx"]["expected"])
         return Fault(path, f"{_shown(detail['input'])} is not known", did_you_mean(str(detail["input"]), expected))
     if kind == "value_error":
         return Fault(path, str(detail["ctx"]["error"]))
@@ -81,8 +90,11 @@ def _unknown_key(path: Place) -> Fault:
 
 
 def _section(path: Place) -> type[Section]:
-    generic = (path[0], _ANY) if len(path) > 1 else path
-    return next(section for place, section in _SECTIONS.items() if place == generic)
+    return next(
+        section
+        for place, section in SECTIONS.items()
+        if len(place) == len(path) and all(part in {ANY, said} for part, said in zip(place, path, strict=True))
+    )
 
 
 def _shown(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from placet.core import rule_ids
 from placet.core.globs import glob_matches, is_glob
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from placet.core.model import ApprovalRequirement, Proposal
+
+
+_PLAIN: Final = "*?/:@"
+"""Characters that a selector's id shows as they are, beside letters, digits and ``_.-~``."""
 
 
 class Level(StrEnum):
@@ -65,7 +70,7 @@ class AutonomyRule:
     def selector_id(self) -> str:
         """The selector as an id: ``tool=stripe.refund,workflow=payments``, ``default`` when it is for all."""
         named = (("agent", self.agent), ("tool", self.tool), ("workflow", self.workflow))
-        return ",".join(f"{name}={value}" for name, value in named if value) or "default"
+        return ",".join(f"{name}={quote(value, safe=_PLAIN)}" for name, value in named if value) or "default"
 
     def to_json(self) -> dict[str, Any]:
         """The rule as a JSON object, without its source."""

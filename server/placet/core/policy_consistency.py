@@ -1,0 +1,99 @@
+"""What the keys of one `agent_policy` must say of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.core.approver_groups import quorum_faults
+from placet.core.budgets import Measure
+from placet.core.faults import Fault, did_you_mean
+from placet.core.globs import glob_matches
+from placet.core.params_schema import schema_faults
+from placet.core.policy_budgets import SPEND_CURRENCY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.faults import Place
+
+
+def policy_faults(policy: AgentPolicy) -> Iterator[Fault]:
+    """Everything that does not fit together."""
+    yield from _tool_faults(policy)
+    yield from _glob_faults(policy)
+    yield from _currency_faults(policy)
+    yield from _budget_id_faults(policy)
+    yield from _approver_faults(policy)
+    for tool, spec in policy.tools.items():
+        if spec.params_schema is not None:
+            yield from schema_faults(spec.params_schema, ("tools", tool, "params_schema"))
+
+
+def _tool_faults(policy: AgentPolicy) -> Iterator[Fault]:
+    known = {*policy.allowed_tools, *policy.write_tools}
+    for index, tool in enumerate(policy.write_tools):
+        if tool in policy.allowed_tools:
+            what = f"{tool} is in allowed_tools (read) as well as in write_tools"
+            yield Fault(("write_tools", index), what, "keep it in one of the two")
+    named: Mapping[tuple[str, ...], Iterable[str]] = {
+        ("approvals",): policy.approvals,
+        ("tools",): policy.tools,
+        ("destinations",): policy.destinations,
+        ("evidence",): policy.evidence,
+        ("dry_run", "required"): policy.dry_run.required,
+        ("dry_run", "waives_approval"): policy.dry_run.waives_approval,
+    }
+    for path, tools in named.items():
+        for index, tool in enumerate(tools):
+            if tool not in known:
+                what = f"{tool} is in neither allowed_tools nor write_tools"
+                yield Fault((*path, index if path[0] == "dry_run" else tool), what, did_you_mean(tool, known))
+
+
+def _glob_faults(policy: AgentPolicy) -> Iterator[Fault]:
+    """Patterns that stand for no tool of the tenant: a budget or a level that would never be asked."""
+    known = {*policy.allowed_tools, *policy.write_tools}
+    patterns: list[tuple[Place, str]] = [
+        (("budgets", index, "match", "tools", number), pattern)
+        for index, entry in enumerate(policy.budgets)
+        for number, pattern in enumerate(entry.match.tools or ())
+    ]
+    patterns += [
+        (("autonomy", "rules", index, "tool"), rule.tool)
+        for index, rule in enumerate(policy.autonomy.rules)
+        if rule.tool is not None
+    ]
+    for path, pattern in patterns:
+        if not any(glob_matches(pattern, tool) for tool in known):
+            what = f"{pattern} is no tool of allowed_tools or write_tools"
+            yield Fault(path, what, did_you_mean(pattern, known))
+
+
+def _currency_faults(policy: AgentPolicy) -> Iterator[Fault]:
+    if policy.spend_limits is not None and policy.currency != SPEND_CURRENCY:
+        what = f"are in {SPEND_CURRENCY}, and the tenant's currency is {policy.currency}"
+        yield Fault(("spend_limits",), what, "write them as budgets with measure: cost")
+    for index, entry in enumerate(policy.budgets):
+        if entry.measure is Measure.COST and entry.currency not in {None, policy.currency}:
+            what = f"{entry.currency} is not the tenant's currency, {policy.currency}, in which all cost is counted"
+            yield Fault(("budgets", index, "currency"), what, f"write {policy.currency}, or leave it out")
+
+
+def _budget_id_faults(policy: AgentPolicy) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, entry in enumerate(policy.budgets):
+        if entry.id in seen:
+            yield Fault(("budgets", index, "id"), f"{entry.id} stands there twice", "give each budget an id of its own")
+        seen.add(entry.id)
+
+
+def _approver_faults(policy: AgentPolicy) -> Iterator[Fault]:
+    groups = policy.approver_groups
+    for tool, approval in policy.approvals.items():
+        if approval is not None:
+            yield from quorum_faults(groups, approval, ("approvals", tool))
+    for index, entry in enumerate(policy.budgets):
+        if entry.approval is not None:
+            yield from quorum_faults(groups, entry.approval, ("budgets", index, "approval"))
+    yield from quorum_faults(groups, policy.autonomy.approval, ("autonomy", "approval"))

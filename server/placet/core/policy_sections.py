@@ -1,0 +1,100 @@
+"""The parts of an `agent_policy` that say of tools what may be done with them, and who must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StrictBool, StrictInt, model_validator
+
+from placet.core.faults import Fault, did_you_mean
+from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT, APPROVAL_TTL_SECONDS_MAX, EVIDENCE_MAX, QUORUM_MAX
+from placet.core.model import ApprovalRequirement
+from placet.core.policy_values import (
+    MICROS_PLACES,
+    Cost,
+    Environs,
+    Pointers,
+    Roles,
+    Schema,
+    Section,
+    Tools,
+    refuse,
+    scaled,
+)
+
+
+def approval_words(value: object) -> object:
+    """What the words `required` and `not_required` stand for."""
+    words: Mapping[object, object] = {"required": {}, "not_required": None}
+    if isinstance(value, Mapping | Approval):
+        return value
+    if isinstance(value, str) and value in words:
+        return words[value]
+    hint = f"; {did_you_mean(value, ('required', 'not_required'))}" if isinstance(value, str) else ""
+    raise ValueError(f"should be required, not_required, or a mapping with quorum and approver_roles{hint}")
+
+
+class Quorum(Section):
+    """Who must agree: `quorum` distinct people, each with one of `approver_roles` (empty: any approver)."""
+
+    quorum: Annotated[StrictInt, Field(ge=1, le=QUORUM_MAX)] = 1
+    approver_roles: Roles = ()
+
+    def requirement(self) -> ApprovalRequirement:
+        """What a decision asks for."""
+        return ApprovalRequirement(self.quorum, tuple(sorted(self.approver_roles)))
+
+
+class Approval(Quorum):
+    """Who must agree, within which time; with `distinct_roles` each by another of the roles (maker and checker)."""
+
+    expires_after_seconds: Annotated[StrictInt, Field(ge=1, le=APPROVAL_TTL_SECONDS_MAX)] = APPROVAL_TTL_SECONDS_DEFAULT
+    distinct_roles: StrictBool = False
+
+    @model_validator(mode="after")
+    def _enough_roles(self) -> Approval:
+        if self.distinct_roles and self.quorum > len(self.approver_roles):
+            what = f"{self.quorum} people of different roles must agree, of {len(self.approver_roles)} approver_roles"
+            refuse([Fault(("quorum",), what, "name as many roles, or lower the quorum")])
+        return self
+
+
+class Pii(Section):
+    """Personal data. `redact`: values at sensitive paths and those that detectors find never reach record or log."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"log_retention_days"})
+    redact: StrictBool = True
+
+
+class ToolSpec(Section):
+    """What is known of one tool: its params' JSON Schema, JSON pointers to sensitive values, the fee of one call."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"class", "timeout_ms"})
+    params_schema: Schema = None
+    sensitive: Pointers = ()
+    cost: Cost | None = None
+
+    @property
+    def cost_micros(self) -> int:
+        """The fee in micros, 0 for none."""
+        return 0 if self.cost is None else scaled(self.cost, MICROS_PLACES)
+
+
+class EvidenceRule(Section):
+    """How many citations a call of the tool must rest on."""
+
+    min_items: Annotated[StrictInt, Field(ge=1, le=EVIDENCE_MAX)]
+
+
+class Environments(Section):
+    """Where write tools may run."""
+
+    write: Environs
+
+
+class DryRun(Section):
+    """`required`: tools that may only be tried, not run. `waives_approval`: tools that need nobody for a dry run."""
+
+    required: Tools = ()
+    waives_approval: Tools = ()
