@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from placet.store.database import Database
+
 ENV_PREFIX: Final = "PLACET_"
 CONFIG_FILE: Final = "placet.toml"
 """Read from the working directory when no other file is named."""
@@ -76,6 +78,12 @@ class Settings(BaseSettings):
         default=Path(".placet"),
         description="Directory of the database, the signing keys and the bundle cache; made when absent.",
         examples=["/var/lib/placet"],
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="PostgreSQL database of the audit trail and all state, postgresql://user@host/name; for several "
+        "replicas. Empty: SQLite, placet.db in data_dir.",
+        examples=["postgresql://placet@db.internal/placet"],
     )
     rego_dir: Path = Field(
         default_factory=default_rego_dir,
@@ -150,9 +158,11 @@ class Settings(BaseSettings):
     )
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite database."""
-        return self.data_dir / "placet.db"
+    def database(self) -> Database:
+        """Where the ledger is kept."""
+        from placet.store.database import choose_database  # noqa: PLC0415 - 0.2 s that most commands need not wait
+
+        return choose_database(self.database_url.get_secret_value(), self.data_dir / "placet.db")
 
     @property
     def keys_dir(self) -> Path:
@@ -180,6 +190,13 @@ class Settings(BaseSettings):
                 "is reachable from other machines, and callers are not authenticated yet; use a loopback address, or "
                 "accept that with --unsafe-no-auth"
             )
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgres(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            _check_database_url(value.get_secret_value())
         return value
 
     @field_validator("replica")
@@ -252,6 +269,8 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             value = getattr(self, name)
             text = str(value).lower() if isinstance(value, bool) else str(value)
+            if name == "database_url" and text:
+                text = self.database.name
             rows.append((name, text, sources.get(name, "default")))
         return rows
 
@@ -271,6 +290,15 @@ def _check_opa_address(value: str) -> None:
     if parts.scheme != "http" or not parts.netloc or "@" in parts.netloc or parts.path.strip("/") or parts.query:
         raise ValueError("must be http://host:port or unix:///path")
     split_address(parts.netloc)
+
+
+def _check_database_url(value: str) -> None:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://, e.g. postgresql://placet@db.internal/placet")
+    from placet.store.postgres_connect import is_conninfo  # noqa: PLC0415 - the driver, where it is needed
+
+    if not is_conninfo(value):
+        raise ValueError("is no URL of PostgreSQL; write e.g. postgresql://placet@db.internal:5432/placet")
 
 
 def _read_file(named: Path | None) -> tuple[Path, dict[str, Any]]:

@@ -417,4 +417,4 @@ def test_doctor_and_python(placet: Placet, healthy: Path, monkeypatch: pytest.Mo
 
 
 def test_the_data_directory_of_the_command_line_is_the_settings_own() -> None:
-    assert Settings.load({"data_dir": "x"})[0].database_path.parts == ("x", "placet.db")
+    assert Settings.load({"data_dir": "x"})[0].database.name == "x/placet.db"

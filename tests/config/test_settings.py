@@ -32,7 +32,7 @@ def problems(flags: dict[str, object] | None = None, config_file: Path | None = 
 def test_defaults() -> None:
     settings, sources = Settings.load({})
     assert settings.listen == "127.0.0.1:7070"
-    assert settings.database_path == Path(".placet/placet.db")
+    assert settings.database.name == ".placet/placet.db"
     assert settings.keys_dir == Path(".placet/keys")
     assert settings.bundles_dir == Path(".placet/bundles")
     assert settings.opa_timeout_ms == OPA_TIMEOUT_MS

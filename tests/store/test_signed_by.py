@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.core.errors import SetupError
+from placet.store.database import SqliteDatabase
 from placet.store.keys import PRIVATE_NAME, SigningKey, load_or_create_signing_key
 from placet.store.signed_by import newest_key_ids, require_its_key
 from tests.store.making import commitment
@@ -40,16 +41,16 @@ async def test_a_key_that_is_gone(
     keys = tmp_path / "keys"
     ledger = open_ledger()
     await ledger.commit([commitment(1)])
-    require_its_key(database, keys)
+    require_its_key(SqliteDatabase(database), "w1", keys)
     await ledger.checkpoint()
     with pytest.raises(SetupError, match=f"is gone, .* the key {signing_key.key_id}; restore that key"):
-        require_its_key(database, keys)
+        require_its_key(SqliteDatabase(database), "w1", keys)
     assert not keys.exists()
     load_or_create_signing_key(keys)
-    require_its_key(database, keys)
+    require_its_key(SqliteDatabase(database), "w1", keys)
     (keys / PRIVATE_NAME).unlink()
     with pytest.raises(SetupError):
-        require_its_key(database, keys)
+        require_its_key(SqliteDatabase(database), "w1", keys)
 
 
 async def test_checkpoints_that_cannot_be_read(database: Path, open_ledger: Callable[[], SqliteLedger]) -> None:

@@ -32,10 +32,9 @@ from placet.rpc.control import ControlService
 from placet.rpc.server import RpcServer, Services
 from placet.service.batching import Batcher
 from placet.service.decide import Answer, DecisionPoint, Request
-from placet.store.keys import load_or_create_signing_key
+from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.permit_keys import PermitKeyFolder
 from placet.store.signed_by import require_its_key
-from placet.store.sqlite import SqliteLedger
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from placet.core.permit import PermitKeys
     from placet.core.ports import Clock, Ledger
     from placet.core.records import Commitment, CommitResult
+    from placet.store.ledger import ThreadedLedger
 
 STORE_PROBE_SECONDS: Final = 2.0
 """How often a store that failed is tried, so that health comes back without a request."""
@@ -62,7 +62,7 @@ class Running:
 
     address: str
     policies: ManagedPolicies | ExternalPolicies
-    ledger: SqliteLedger
+    ledger: ThreadedLedger
     metrics: Metrics
     background: asyncio.Task[None]
 
@@ -113,23 +113,19 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
 async def _recording(
     stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, reporter: Reporter
-) -> SqliteLedger:
+) -> ThreadedLedger:
     """The ledger, open, with the record of this start. SetupError when it cannot be written, or its key is gone."""
-    require_its_key(settings.database_path, settings.keys_dir)
+    database = settings.database
+    require_its_key(database, settings.replica, settings.keys_dir)
     signing_key = load_or_create_signing_key(settings.keys_dir)
-    ledger = SqliteLedger.open(
-        settings.database_path,
-        writer=settings.replica,
-        signing_key=signing_key,
-        clock=clock,
-        on_fault=reporter.fault,
-    )
+    keys = load_public_keys(settings.keys_dir)
+    ledger = database.open(settings.replica, signing_key, keys, clock, reporter.fault)
     stack.push_async_callback(ledger.close)
     reporter.ledger = ledger
     try:
         await ledger.commit([server_started_commitment(__version__, signing_key.key_id, clock.wall_us())])
     except LedgerUnavailableError as error:
-        where = settings.database_path
+        where = database.name
         raise SetupError(f"{where}: cannot be written ({error.__cause__}); see that there is room for it") from error
     return ledger
 
@@ -141,7 +137,7 @@ def _published(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:
     return jwks
 
 
-def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: SqliteLedger, clock: Clock) -> None:
+def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: ThreadedLedger, clock: Clock) -> None:
     """At the end, record why, and sign all of the chain."""
 
     async def tell(_type: object, fault: BaseException | None, _traceback: object) -> None:
@@ -226,7 +222,7 @@ def _batchers(
 
 
 async def _background(
-    policies: ManagedPolicies | ExternalPolicies, ledger: SqliteLedger, settings: Settings, reporter: Reporter
+    policies: ManagedPolicies | ExternalPolicies, ledger: ThreadedLedger, settings: Settings, reporter: Reporter
 ) -> None:
     async def checkpoints() -> None:
         while True:

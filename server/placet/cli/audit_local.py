@@ -12,19 +12,21 @@ import typer
 from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
-from placet.cli.options import Address, ConfigFile, DataDir, OutputOption, finite
+from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, OutputOption, finite
 from placet.cli.output import Output, print_json, print_table
 from placet.core.errors import SetupError
 from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
 from placet.sdk.channel import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
+    from placet.config import Settings
     from placet.core.records import VerifyReport
+    from placet.store.database import Database
 
 _SIGNED: Final = ("writer", "sequence", "head", "key_id")
-Database = Annotated[
+DatabaseFile = Annotated[
     Path | None,
-    typer.Option(help="The database file. Default: placet.db in the data directory.", metavar="FILE"),
+    typer.Option(help="An SQLite file. Default: the database of the settings.", metavar="FILE"),
 ]
 
 
@@ -32,10 +34,15 @@ def verify(  # noqa: PLR0913 - one option for each source
     *,
     data_dir: DataDir = None,
     config: ConfigFile = None,
-    database: Database = None,
+    database: DatabaseFile = None,
+    database_url: DatabaseUrl = None,
     public_key: Annotated[
-        Path | None,
-        typer.Option(help="The key to verify with, as PEM. Default: the one beside the database.", metavar="FILE"),
+        list[Path] | None,
+        typer.Option(
+            help="A key to verify with, as PEM; once for each replica that has its own. "
+            "Default: those in the data directory, or beside the file.",
+            metavar="FILE",
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoints kept elsewhere, from `placet audit checkpoint`.", metavar="FILE")
@@ -61,18 +68,20 @@ def verify(  # noqa: PLR0913 - one option for each source
         "--data-dir": data_dir,
         "--config": config,
         "--database": database,
+        "--database-url": database_url,
         "--public-key": public_key,
         "--checkpoint": checkpoint,
     }
     report: VerifyReport | sdk.VerifyReport
     if server:
-        given = [name for name, value in files.items() if value is not None]
+        given = [name for name, value in files.items() if value]
         if given:
             raise SetupError(f"--server checks by the server's own key and database; leave out {', '.join(given)}")
         with sdk.AuditClient(address) as client:
             report = client.verify(timeout)
     else:
-        report = _verify_files(data_dir, config, database, public_key, checkpoint)
+        settings = open_settings(data_dir, config, database_url)
+        report = _verify(settings, database, public_key or [], checkpoint)
     _show(report, output)
     raise typer.Exit(exit_codes.DONE if report.ok else exit_codes.WANTING)
 
@@ -96,16 +105,16 @@ def checkpoint(
     *,
     data_dir: DataDir = None,
     config: ConfigFile = None,
-    database: Database = None,
+    database: DatabaseFile = None,
+    database_url: DatabaseUrl = None,
     output: OutputOption = Output.JSON,
 ) -> None:
     """Print the newest signed checkpoint of each chain, to be kept where the server cannot write: keep the JSON.
 
     Example: placet audit checkpoint > auditor/checkpoints.json
     """
-    from placet.store.offline import export_checkpoints  # noqa: PLC0415 - only with a database
-
-    exported = export_checkpoints(existing(database or open_settings(data_dir, config).database_path))
+    settings = open_settings(data_dir, config, database_url)
+    exported = existing(_database(settings, database)).export_checkpoints()
     if output is Output.JSON:
         sys.stdout.write(exported.decode())
         return
@@ -113,18 +122,22 @@ def checkpoint(
     print_table(_SIGNED, [[str(each[name]) for name in _SIGNED] for each in signed])
 
 
-def _verify_files(
-    data_dir: Path | None, config: Path | None, database: Path | None, public_key: Path | None, kept: Path | None
-) -> VerifyReport:
-    from placet.store.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
-    from placet.store.kept import read_kept  # noqa: PLC0415 - likewise
-    from placet.store.offline import verify_database  # noqa: PLC0415 - likewise
+def _database(settings: Settings, file: Path | None) -> Database:
+    from placet.store.database import SqliteDatabase  # noqa: PLC0415 - only with a database
 
-    settings = open_settings(data_dir, config)
-    path = existing(database or settings.database_path)
-    if public_key is None:
-        public_key = path.parent / settings.keys_dir.name / PUBLIC_NAME
-    return verify_database(path, load_public_key(public_key), read_kept(kept.read_bytes()) if kept else ())
+    return SqliteDatabase(file) if file is not None else settings.database
+
+
+def _verify(settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None) -> VerifyReport:
+    from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
+    from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
+
+    database = existing(_database(settings, file))
+    folder = settings.keys_dir if file is None else file.parent / settings.keys_dir.name
+    keys = PublicKeys.of(*map(load_public_key, public_keys)) if public_keys else load_public_keys(folder)
+    if not keys.by_id:
+        keys = PublicKeys.of(load_public_key(folder / PUBLIC_NAME))  # which says what is wanted
+    return database.verify(keys, read_kept(kept.read_bytes()) if kept else ())
 
 
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:

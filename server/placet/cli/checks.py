@@ -18,15 +18,15 @@ from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies
-from placet.store.engines import sqlite_url
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
 from placet.store.migrate import SchemaState, db_status
-from placet.store.signed_by import newest_key_ids, require_its_key
+from placet.store.signed_by import require_its_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from placet.config import Settings
+    from placet.store.database import Database
 
 PYTHON_MIN: Final = (3, 11)
 PYTHON_END: Final = (3, 14)
@@ -60,7 +60,7 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     yield _guarded("policies", lambda: _policies(settings))
     yield _data_dir(settings.data_dir)
     yield _guarded("signing key", lambda: _signing_key(settings))
-    yield _guarded("database", lambda: _database(settings.database_path))
+    yield _guarded("database", lambda: _database(settings.database))
     yield _server(address) if address else _listen(settings.listen)
 
 
@@ -134,7 +134,7 @@ def _signing_key(settings: Settings) -> Check:
     """As the start reads it: the key that signed what is in the database, and nobody else's to read."""
     private, public = settings.keys_dir / PRIVATE_NAME, settings.keys_dir / PUBLIC_NAME
     if not private.exists():
-        require_its_key(settings.database_path, settings.keys_dir)
+        require_its_key(settings.database, settings.replica, settings.keys_dir)
         return passed("signing key", "made at the first start")
     mode = stat.S_IMODE(private.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -144,17 +144,19 @@ def _signing_key(settings: Settings) -> Check:
     key_id = load_signing_key(private).key_id
     if public.exists() and (other := load_public_key(public).key_id) != key_id:
         return failed("signing key", f"{public}: is of another key, {other}", f"restore it, or remove {public}")
-    signed = newest_key_ids(settings.database_path).get(settings.replica, key_id)
+    signed = settings.database.key_ids(settings.replica).get(settings.replica, key_id)
     if signed != key_id:
-        detail = f"key {key_id}, but the checkpoints of {settings.database_path} are signed with the key {signed}"
+        detail = f"key {key_id}, but the checkpoints of {settings.database.name} are signed with the key {signed}"
         return failed("signing key", detail, "restore that key, or move the database aside to begin a new trail")
     return passed("signing key", f"key {key_id}, readable by its owner alone")
 
 
-def _database(database: Path) -> Check:
-    if not database.exists():
-        return passed("database", "made at the first start")
-    status = db_status(sqlite_url(database))
+def _database(chosen: Database) -> Check:
+    database = chosen.name
+    chosen.require_fit()
+    status = db_status(chosen.url)
+    if status.state is SchemaState.EMPTY:
+        return passed("database", f"{database}: made at the first start")
     if status.state is SchemaState.CURRENT:
         return passed("database", f"{database}: schema {status.revision}")
     if status.state is SchemaState.DAMAGED:

@@ -56,6 +56,14 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="Settings file instead of ./placet.toml.", metavar="FILE", show_default=False),
 ]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="The PostgreSQL database. Default: the setting database_url, else SQLite in the data directory.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Directory of the database and the keys. Default: the setting data_dir.", show_default=False),

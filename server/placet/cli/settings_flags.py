@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
+from pydantic import SecretStr
 
 from placet.config import ENV_PREFIX, Settings
 
@@ -54,7 +55,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _default(field: FieldInfo) -> str:
-    return "" if field.default_factory or field.default in {"", False} else f" Default: {field.default}."
+    plain = not field.default_factory and str(field.default) and field.default is not False
+    return f" Default: {field.default}." if plain else ""
 
 
 def _metavar(field: FieldInfo) -> str:
@@ -62,4 +64,6 @@ def _metavar(field: FieldInfo) -> str:
         return "|".join(get_args(field.annotation))
     if field.annotation is int:
         return "N"
+    if field.annotation is SecretStr:
+        return "URL"
     return "TEXT" if field.annotation is str else "PATH"

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PRIVATE_NAME: Final = "audit_ed25519.pem"
-PUBLIC_SUFFIX: Final = ".pub.pem"
 PUBLIC_NAME: Final = "audit_ed25519.pub.pem"
+PUBLIC_PATTERN: Final = "audit_*.pub.pem"
+"""The server's own public key, and those of other replicas beside it."""
 KEY_ID_CHARS: Final = 16
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -143,6 +144,14 @@ def load_public_key(path: Path) -> PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise SetupError(f"{path}: is no Ed25519 key; it is the file {PUBLIC_NAME} of the server")
     return _public_key(key)
+
+
+def load_public_keys(folder: Path) -> PublicKeys:
+    """The keys in the folder that checkpoints may be signed with: its own, and those that people put there.
+
+    SetupError when a file holds none.
+    """
+    return PublicKeys.of(*(load_public_key(path) for path in sorted(folder.glob(PUBLIC_PATTERN))))
 
 
 def create_private_key(path: Path) -> None:

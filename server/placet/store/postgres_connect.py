@@ -103,6 +103,15 @@ class PostgresConnection:
         self.driver.close()
 
 
+def is_conninfo(url: str) -> bool:
+    """Whether the driver can read it."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:
+        return False
+    return True
+
+
 def defaults(url: str, name: str) -> dict[str, Any]:
     """What to ask of the driver where the URL says nothing."""
     given = conninfo_to_dict(url)

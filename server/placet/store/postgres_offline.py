@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from placet.core.chain import parse_checkpoint
 from placet.core.chain_check import ProblemKind, problem
 from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
 from placet.core.trail import require_records, verify_trail
 from placet.store.kept import write_kept
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
-from placet.store.postgres_connect import SQL, connect, masked
+from placet.store.postgres_connect import SQL, connect, masked, require_durable
 from placet.store.reading import StoredTrail, newest_checkpoints
-from placet.store.schema import HEAD_REVISION
+from placet.store.schema import HEAD_REVISION, audit_checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,6 +70,24 @@ def export_url_checkpoints(url: str) -> bytes:
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
     return write_kept(newest, masked(url))
+
+
+def require_fit(url: str) -> None:
+    """SetupError unless a server could keep its ledger there."""
+    with _reading(url) as connection:
+        require_durable(connection, masked(url))
+
+
+def url_key_ids(url: str) -> dict[str, str]:
+    """Writer -> id of the key that signed its newest checkpoint. SetupError when that cannot be read."""
+    with _reading(url) as connection:
+        newest = newest_checkpoints(connection, SQL) if audit_checkpoints.name in _tables(connection) else []
+    try:
+        return {str(row[0]): parse_checkpoint(row[2]).key_id for row in newest}
+    except ValueError as error:
+        raise SetupError(
+            f"{masked(url)}: its checkpoints cannot be read ({error}); run `placet audit verify`"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,0 +1,183 @@
+"""Where a ledger is kept: one SQLite file, or a PostgreSQL database that replicas share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from placet.core.errors import SetupError
+from placet.store.engines import sqlite_url
+from placet.store.signed_by import newest_key_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from placet.core.ports import Clock
+    from placet.core.records import VerifyReport
+    from placet.core.trail import KeptCheckpoint
+    from placet.store.keys import PublicKeys, SigningKey, Verifier
+    from placet.store.ledger import ThreadedLedger
+
+
+class Database(Protocol):
+    """What can be done with either. Each method raises SetupError when it cannot be done."""
+
+    @property
+    def name(self) -> str:
+        """As people know it, without a password."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """For `placet.store.migrate`."""
+        ...
+
+    def require_existing(self) -> None:
+        """SetupError when there is none yet."""
+        ...
+
+    def require_fit(self) -> None:
+        """SetupError when the server of the database would not do."""
+        ...
+
+    def open(
+        self,
+        writer: str,
+        signing_key: SigningKey,
+        keys: PublicKeys,
+        clock: Clock,
+        on_fault: Callable[[BaseException], None],
+    ) -> ThreadedLedger:
+        """The ledger; `writer` names its chain, `keys` are those of other replicas."""
+        ...
+
+    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+        """Check the trail, served at this moment or not."""
+        ...
+
+    def export_checkpoints(self) -> bytes:
+        """The newest checkpoint of every chain as JSON."""
+        ...
+
+    def key_ids(self, writer: str) -> Mapping[str, str]:
+        """Writers that go on with the signing key of this one -> the id of the key that signed last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteDatabase:
+    """One file. Whoever wrote to it had the key beside it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def url(self) -> str:
+        """The path as a URL."""
+        return sqlite_url(self.path)
+
+    def require_existing(self) -> None:
+        """SetupError when there is no such file."""
+        if not self.path.is_file():
+            raise SetupError(f"{self.path}: there is no database; `placet serve` makes it, or name another --data-dir")
+
+    def require_fit(self) -> None:
+        """There is no server."""
+
+    def open(
+        self,
+        writer: str,
+        signing_key: SigningKey,
+        keys: PublicKeys,
+        clock: Clock,
+        on_fault: Callable[[BaseException], None],
+    ) -> ThreadedLedger:
+        """The ledger in the file."""
+        from placet.store.sqlite import SqliteLedger  # noqa: PLC0415 - not for a look at the schema
+
+        return SqliteLedger.open(
+            self.path, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_fault=on_fault
+        )
+
+    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+        """Check the file."""
+        from placet.store.offline import verify_database  # noqa: PLC0415 - likewise
+
+        return verify_database(self.path, keys, kept)
+
+    def export_checkpoints(self) -> bytes:
+        """Those in the file."""
+        from placet.store.offline import export_checkpoints  # noqa: PLC0415 - likewise
+
+        return export_checkpoints(self.path)
+
+    def key_ids(self, writer: str) -> Mapping[str, str]:
+        """Of all writers: they were one server after another."""
+        del writer
+        return newest_key_ids(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresDatabase:
+    """A database at a ``postgresql://`` URL. Each replica has a key of its own, or several share one."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The URL without the password."""
+        from placet.store.postgres_connect import masked  # noqa: PLC0415 - the driver, where it is needed
+
+        return masked(self.url)
+
+    def require_existing(self) -> None:
+        """It is there, or the next step says that it is not."""
+
+    def require_fit(self) -> None:
+        """SetupError when it is too old, or would lose what was committed."""
+        from placet.store.postgres_offline import require_fit  # noqa: PLC0415 - the driver, where it is needed
+
+        require_fit(self.url)
+
+    def open(
+        self,
+        writer: str,
+        signing_key: SigningKey,
+        keys: PublicKeys,
+        clock: Clock,
+        on_fault: Callable[[BaseException], None],
+    ) -> ThreadedLedger:
+        """The ledger of this replica."""
+        from placet.store.postgres import PostgresLedger  # noqa: PLC0415 - likewise
+
+        return PostgresLedger.open(
+            self.url, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_fault=on_fault
+        )
+
+    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+        """Check it in one snapshot."""
+        from placet.store.postgres_offline import verify_url  # noqa: PLC0415 - likewise
+
+        return verify_url(self.url, keys, kept)
+
+    def export_checkpoints(self) -> bytes:
+        """Those of all replicas."""
+        from placet.store.postgres_offline import export_url_checkpoints  # noqa: PLC0415 - likewise
+
+        return export_url_checkpoints(self.url)
+
+    def key_ids(self, writer: str) -> Mapping[str, str]:
+        """Of this writer: others have their own."""
+        from placet.store.postgres_offline import url_key_ids  # noqa: PLC0415 - likewise
+
+        return {name: key_id for name, key_id in url_key_ids(self.url).items() if name == writer}
+
+
+def choose_database(database_url: str, path: Path) -> Database:
+    """The one at the URL; without a URL the file."""
+    return PostgresDatabase(database_url) if database_url else SqliteDatabase(path)
