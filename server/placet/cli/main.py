@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "authorize": "Ask for one decision.",
     "audit": "Read and verify the audit trail.",
     "policy": "Check the policy, run its tests, list its rules.",
+    "keys": "Show and rotate the keys that sign permits.",
     "db": "Show and upgrade the database's schema.",
     "demo": "Start a server and replay an agent's day.",
     "doctor": "Check that everything Placet needs is there.",

@@ -1,0 +1,104 @@
+"""`placet keys`: the keys that sign permits."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placet.cli.local import open_settings
+from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.core.errors import SetupError
+from placet.core.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
+from placet.core.permit import jwk_set
+from placet.core.policy_input import rfc3339
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from placet.core.permit import PermitKey
+
+app = typer.Typer(no_args_is_help=True, help="Show and rotate the keys that sign permits.")
+_COLUMNS = ("key_id", "state", "signs_from", "signs_until", "verifies_until")
+
+
+@app.command("list")
+def show(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """List the keys of this server, oldest first: waits, signs, verifies (signs no longer), expired.
+
+    Example: placet keys list --data-dir /var/lib/placet
+    """
+    now = int(time.time())
+    rows = [_row(each, now) for each in _keys(open_settings(data_dir, config).permit_keys_dir)]
+    if output is Output.JSON:
+        print_json(rows)
+    else:
+        print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
+
+
+@app.command()
+def jwks(*, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Print the public keys of this server as a JWK set, for executors that ask no server.
+
+    Example: placet keys jwks > executor/permit-keys.json
+    """
+    from placet.store.permit_keys import verifies_at  # noqa: PLC0415 - only when it is called
+
+    now = int(time.time())
+    keys = _keys(open_settings(data_dir, config).permit_keys_dir)
+    typer.echo(jwk_set(each for each in keys if verifies_at(each, now)))
+
+
+@app.command()
+def rotate(
+    *,
+    after: Annotated[
+        int, typer.Option(min=0, max=PERMIT_KEY_OVERLAP_SECONDS, help="Seconds until the new key signs.")
+    ] = PERMIT_KEY_LEAD_SECONDS,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a new key for permits, while the server runs or not. It is published at once and signs after a minute.
+
+    Example: placet keys rotate --data-dir /var/lib/placet
+    """
+    from placet.store.permit_keys import rotate_permit_key  # noqa: PLC0415 - only when it is called
+
+    now = int(time.time())
+    folder = open_settings(data_dir, config).permit_keys_dir
+    _keys(folder)
+    made = _row(rotate_permit_key(folder, now, after), now)
+    if output is Output.JSON:
+        print_json(made)
+    else:
+        print_fields(made.items())
+
+
+def _keys(folder: Path) -> list[PermitKey]:
+    from placet.store.permit_keys import load_permit_keys  # noqa: PLC0415 - only when it is called
+
+    keys = [each.public for each in load_permit_keys(folder)]
+    if not keys:
+        raise SetupError(f"{folder}: there are no permit keys; `placet serve` makes the first, or name --data-dir")
+    return keys
+
+
+def _row(key: PermitKey, now: int) -> dict[str, str]:
+    times = {
+        "signs_from": key.signs_from,
+        "signs_until": key.signs_until,
+        "verifies_until": key.verifies_until,
+    }
+    told = {name: rfc3339(second * 1_000_000) if second else "" for name, second in times.items()}
+    return {"key_id": key.key_id, "state": _state(key, now)} | told
+
+
+def _state(key: PermitKey, now: int) -> str:
+    if now < key.signs_from:
+        return "waits"
+    if not key.signs_until or now < key.signs_until:
+        return "signs"
+    return "verifies" if now < key.verifies_until else "expired"

@@ -1,0 +1,71 @@
+"""docs/permits.md: every reason and claim, and an example that works."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from placet.core.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
+from placet.core.permit import PERMIT_TYPE, permit_claims
+from placet.sdk import Action, Identity, PermitReason
+from placet.sdk.action_digest import action_digest
+from placet.sdk.channel import GET_PERMIT_KEYS
+from placet.sdk.permit_keys import AGE_SECONDS_MAX, REFRESH_SECONDS
+from placet.sdk.permits import LEEWAY_SECONDS
+from placet.v1 import control_pb2
+from tests.docs.blocks import blocks
+from tests.docs.tables import DOCS, by_name
+from tests.sdk.permit_making import Signer
+from tests.sdk.scripted_server import ScriptedServer
+from tests.store.making import decision, proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = DOCS / "permits.md"
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer().start()
+    yield scripted
+    scripted.stop()
+
+
+def test_every_reason_has_its_row_and_no_other() -> None:
+    assert by_name(PAGE, "Why a permit is refused").keys() == {each.value for each in PermitReason}
+
+
+def test_every_claim_has_its_row_and_no_other() -> None:
+    assert by_name(PAGE, "What it says").keys() == json.loads(permit_claims(decision(1), proposal(1))).keys()
+    assert PERMIT_TYPE in PAGE.read_text()
+
+
+def test_figures() -> None:
+    assert (PERMIT_TTL_SECONDS, PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS) == (60, 60, 24 * 3_600)
+    assert (REFRESH_SECONDS, AGE_SECONDS_MAX, LEEWAY_SECONDS) == (5, 3_600, 5)
+    text = " ".join(PAGE.read_text().split())
+    for said in ("within a minute", "at most every 5 seconds", "after an hour", "differ by 5 seconds", "for 24 hours"):
+        assert said in text
+
+
+def test_the_example_runs_what_was_allowed_and_nothing_else(server: ScriptedServer) -> None:
+    signer = Signer()
+    server.script(GET_PERMIT_KEYS, control_pb2.GetPermitKeysResponse(jwks_json=signer.jwks()))
+    [example] = [block.text for block in blocks(PAGE) if block.language == "python"]
+    scope: dict[str, Any] = {}
+    exec(example.replace("127.0.0.1:7070", server.address), scope)  # noqa: S102 - the document's own example
+    identity = Identity("refund-agent", "acme", "u_4812", ["support_refunds"])
+    now = int(time.time())
+    token = signer.permit(
+        jti="dec_page", iat=now, exp=now + 60, run_id="run_7",
+        action_digest=action_digest(Action("stripe.refund", {"charge": "ch_1"}), identity, "run_7"),
+    )  # fmt: skip
+    with pytest.raises(SystemExit, match="not run: wrong_digest"):
+        scope["run_refund"](token, {"charge": "ch_2"})
+    scope["run_refund"](token, {"charge": "ch_1"})
+    with pytest.raises(SystemExit, match="not run: replayed"):
+        scope["run_refund"](token, {"charge": "ch_1"})
