@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from placet.core.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
-from placet.core.model import Action, Decision, Effect, Identity, Model, Proposal, Run
-from placet.core.permit import PermitKey, ReservedBudget, jwk_set, permit_claims, permit_of
+from placet.core.model import Action, BudgetState, Decision, Effect, Identity, Model, Proposal, Run
+from placet.core.permit import PermitKey, jwk_set, permit_claims, permit_of
 
 DECIDED_AT_US = 1_777_055_581_999_999
 PROPOSAL = Proposal(
@@ -39,12 +39,14 @@ class Told:
 
 
 def test_it_says_what_was_allowed_to_whom_and_until_when() -> None:
-    claims = json.loads(permit_claims(ALLOW, PROPOSAL, [ReservedBudget("per_user", 4500)]))
+    budgets = (BudgetState("per_user", "amount:USD", 5_000, 500, 4_500), BudgetState("per_run", "calls", 9, 1))
+    decision = replace(ALLOW, budgets=budgets)
+    claims = json.loads(permit_claims(decision, PROPOSAL))
     assert claims == {
         "action_digest": "ab" * 32,
         "agent": "refund-ägent",
         "aud": "acme",
-        "budgets": [{"id": "per_user", "reserved": 4500}],
+        "budgets": [{"id": "per_user", "reserved": 4500, "unit": "amount:USD"}],
         "dry_run": True,
         "exp": 1_777_055_581 + PERMIT_TTL_SECONDS,
         "iat": 1_777_055_581,

@@ -23,7 +23,7 @@ CLAIMS: dict[str, Any] = {
     "action_digest": action_digest(ACTION, IDENTITY, RUN_ID),
     "agent": "refund-agent",
     "aud": "acme",
-    "budgets": [{"id": "per_user", "reserved": 4500}],
+    "budgets": [{"id": "per_user", "reserved": 4500, "unit": "amount:USD"}],
     "dry_run": False,
     "exp": int(NOW) + 60,
     "iat": int(NOW),

@@ -59,7 +59,7 @@ def test_a_good_permit() -> None:
         run_id=RUN_ID,
         policy_revision="rev1",
         dry_run=False,
-        budgets=(ReservedBudget("per_user", 4500),),
+        budgets=(ReservedBudget("per_user", 4500, "amount:USD"),),
         issued_at=datetime(2026, 4, 24, 18, 33, 1, tzinfo=UTC),
         expires_at=datetime(2026, 4, 24, 18, 34, 1, tzinfo=UTC),
         key_id=SIGNER.key_id,
@@ -237,7 +237,7 @@ def test_a_claim_that_is_missing_or_of_another_kind(claim: str) -> None:
         ({"iat": -(10**30)}, PermitReason.MALFORMED),
         ({"dry_run": 0}, PermitReason.MALFORMED),
         ({"budgets": [1]}, PermitReason.MISSING_CLAIM),
-        ({"budgets": [{"id": "b", "reserved": "1"}]}, PermitReason.MALFORMED),
+        ({"budgets": [{"id": "b", "reserved": "1", "unit": "calls"}]}, PermitReason.MALFORMED),
         ({"action_digest": CLAIMS["action_digest"].upper()}, PermitReason.WRONG_DIGEST),
     ],
 )

@@ -28,14 +28,6 @@ _SECOND_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class ReservedBudget:
-    """What the decision holds of one budget, in the budget's own unit."""
-
-    id: str
-    reserved: int
-
-
-@dataclass(frozen=True, slots=True)
 class PermitKey:
     """An Ed25519 public key, 32 raw bytes, that permits are verified with.
 
@@ -66,21 +58,23 @@ class PermitKeys(Protocol):
         ...
 
 
-def permit_of(decision: Decision, proposal: Proposal, keys: PermitKeys, budgets: Sequence[ReservedBudget] = ()) -> str:
+def permit_of(decision: Decision, proposal: Proposal, keys: PermitKeys) -> str:
     """The permit of an allow; "" of any other decision."""
     if decision.effect is not Effect.ALLOW:
         return ""
-    return keys.sign(permit_claims(decision, proposal, budgets), decision.decided_at_us)
+    return keys.sign(permit_claims(decision, proposal), decision.decided_at_us)
 
 
-def permit_claims(decision: Decision, proposal: Proposal, budgets: Sequence[ReservedBudget] = ()) -> bytes:
+def permit_claims(decision: Decision, proposal: Proposal) -> bytes:
     """The claims as canonical JSON. Times are whole seconds, rounded down."""
     issued_at = decision.decided_at_us // _SECOND_US
     claims = {
         "action_digest": decision.action_digest,
         "agent": proposal.identity.agent,
         "aud": proposal.identity.tenant,
-        "budgets": [{"id": each.id, "reserved": each.reserved} for each in budgets],
+        "budgets": [
+            {"id": each.id, "reserved": each.reserved, "unit": each.unit} for each in decision.budgets if each.reserved
+        ],
         "dry_run": proposal.action.dry_run,
         "exp": issued_at + PERMIT_TTL_SECONDS,
         "iat": issued_at,

@@ -35,10 +35,11 @@ class PermitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReservedBudget:
-    """What the decision holds of one budget, in the budget's own unit."""
+    """What the decision holds of one budget, in `unit`: ``calls``, ``tokens``, ``cost`` (micros) or ``amount:USD``."""
 
     id: str
     reserved: int
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)

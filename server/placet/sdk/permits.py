@@ -113,7 +113,7 @@ def _permit(key_id: str, claims: Mapping[str, Any]) -> Permit:
 
 def _budget(said: Any) -> ReservedBudget:  # noqa: ANN401 - any JSON value
     held = said if isinstance(said, dict) else {}
-    return ReservedBudget(_claim(held, "id", str), _claim(held, "reserved", int))
+    return ReservedBudget(_claim(held, "id", str), _claim(held, "reserved", int), _claim(held, "unit", str))
 
 
 def _time(claims: Mapping[str, Any], name: str) -> datetime:
