@@ -19,7 +19,14 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from placet.core.addresses import split_address
 from placet.core.errors import SetupError
-from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
+from placet.core.limits import (
+    CHECKPOINT_INTERVAL_SECONDS,
+    IDEMPOTENCY_RETENTION_HOURS,
+    OPA_TIMEOUT_MS,
+    PERMIT_TTL_SECONDS,
+    QUEUE_DEPTH_MAX,
+    RESERVATION_TTL_SECONDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -141,6 +148,44 @@ class Settings(BaseSettings):
         description="How often the audit chain is signed when there is something new, in seconds.",
         examples=["60"],
     )
+    reservation_ttl_seconds: _Count = Field(
+        default=RESERVATION_TTL_SECONDS,
+        ge=PERMIT_TTL_SECONDS,
+        le=86_400,
+        description="How long an allow holds its budgets when nobody reports an outcome, in seconds. Then each budget "
+        "counts it or releases it, as its unreported says.",
+        examples=["900"],
+    )
+    idempotency_retention_hours: _Count = Field(
+        default=IDEMPOTENCY_RETENTION_HOURS,
+        ge=IDEMPOTENCY_RETENTION_HOURS,
+        le=8_760,
+        description="How long an idempotency key is kept, in hours; later the same key is a new request.",
+        examples=["24"],
+    )
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Allow webhook_url to lead to a private or loopback address, and to one of those by http.",
+        examples=["true"],
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret that webhooks are signed with: whsec_ and base64 of 24 to 64 bytes. Several with spaces "
+        "between sign each; so receivers can change from one to the next.",
+        examples=["whsec_cGxlYXNlIG1ha2Ugb25lIG9mIHlvdXIgb3du"],
+    )
+    webhook_url: str = Field(
+        default="",
+        description="URL that is told of approvals, https://host/path. Empty: nobody is. Only with webhook_secret.",
+        examples=["https://hooks.example.com/placet"],
+    )
+    webhook_timeout_ms: _Count = Field(
+        default=WEBHOOK_TIMEOUT_MS,
+        ge=100,
+        le=60_000,
+        description="How long the receiver of a webhook may take to answer, in milliseconds; then it is tried again.",
+        examples=["15000"],
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged.", examples=["info"]
     )
@@ -223,6 +268,22 @@ class Settings(BaseSettings):
             raise ValueError("is for a managed OPA, but opa_address names an external one; leave one of them out")
         if value and info.field_name == "opa_expected_revision" and not external:
             raise ValueError("is for an external OPA; set opa_address as well, or leave it out")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            read_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _signed(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.keys() >= {"webhook_allow_private", "webhook_secret"}:  # else wrong itself, and reported
+            Target.parse(value, allow_private=info.data["webhook_allow_private"])
+            if not info.data["webhook_secret"].get_secret_value():
+                raise ValueError("needs webhook_secret as well: receivers must be able to tell who sends")
         return value
 
     @classmethod

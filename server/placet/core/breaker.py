@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from placet.core.model import Proposal
-
 _SECOND_US: Final = 1_000_000
 _PER_MILLE: Final = 1_000
 
@@ -95,11 +93,11 @@ class Breaker:
 CLOSED: Final = Breaker()
 
 
-def breaker_ids(spec: BreakerSpec, proposal: Proposal) -> tuple[str, ...]:
-    """The tenant's breakers that watch the action, by id: ``run:r_1``, ``tool:jira.search``, ``tenant``."""
+def breaker_ids(spec: BreakerSpec, tool: str, run_id: str) -> tuple[str, ...]:
+    """The tenant's breakers that watch a call, by id: ``run:r_1``, ``tool:jira.search``, ``tenant``."""
     names = {
-        BreakerScope.RUN: proposal.run.run_id and f"run:{proposal.run.run_id}",
-        BreakerScope.TOOL: f"tool:{proposal.action.tool}",
+        BreakerScope.RUN: run_id and f"run:{run_id}",
+        BreakerScope.TOOL: f"tool:{tool}",
         BreakerScope.TENANT: "tenant",
     }
     return tuple(names[scope] for scope in spec.scopes if names[scope])

@@ -60,13 +60,14 @@ FREE: Final = Passage()
 
 def breaker_keys(agent_policy: AgentPolicy, proposal: Proposal) -> tuple[RowKey, ...]:
     """Where the breakers stand that watch the action; none when the tenant has none."""
-    spec = agent_policy.breaker
-    return keys_of(proposal.identity.tenant, breaker_ids(spec, proposal)) if spec is not None else ()
+    if agent_policy.breaker is None:
+        return ()
+    return keys_of(agent_policy.breaker, proposal.identity.tenant, proposal.action.tool, proposal.run.run_id)
 
 
-def keys_of(tenant: str, ids: tuple[str, ...]) -> tuple[RowKey, ...]:
-    """Where the tenant's breakers of these ids stand."""
-    return tuple(RowKey(Kept.BREAKERS, tenant, each) for each in ids)
+def keys_of(spec: BreakerSpec, tenant: str, tool: str, run_id: str) -> tuple[RowKey, ...]:
+    """Where the tenant's breakers stand that watch a call."""
+    return tuple(RowKey(Kept.BREAKERS, tenant, each) for each in breaker_ids(spec, tool, run_id))
 
 
 def admitted(agent_policy: AgentPolicy, rows: Rows, *, dry_run: bool, now_us: int) -> Passage:

@@ -46,6 +46,12 @@ KILL_SWITCH_TTL_SECONDS_MAX: Final = 31_536_000
 """The latest end of a kill switch that ends by itself: a year. One that is to last longer has no end."""
 CONTROL_REQUEST_TTL_SECONDS: Final = 3_600
 """How long a change waits for its second person: an hour; what was asked for longer ago is to be thought of anew."""
+CONTROL_TRIES_MAX: Final = 20
+"""Of one change that a person asks for: setting a kill switch must not fail because others on other replicas do so."""
+PERMITS_REVOKED_MAX: Final = 10_000
+"""Permits that setting one kill switch revokes by name, the newest; the others run out within PERMIT_TTL_SECONDS."""
+PERMITS_REVOKED_TOGETHER: Final = 500
+"""Of those, in one commit, so that others do not wait long for theirs."""
 CONTROL_TENANTS_HELD_MAX: Final = 10_000
 """Tenants whose kill switches and autonomy are held in memory: some kilobytes for each."""
 CONTROL_REASON_BYTES_MAX: Final = 1_024
@@ -78,8 +84,16 @@ REASON_CHARS_MAX: Final = 1_024
 RULE_ID_CHARS_MAX: Final = 128
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 500
+RESERVATION_TTL_SECONDS: Final = 900
+"""How long a reservation waits for its outcome: the permit's minute to start, and a long tool call."""
 COMMIT_TRIES_MAX: Final = 3
 """Of one decision or change, when what it rests on was changed meanwhile: a lost race is rare, three are a fault."""
+IDEMPOTENCY_RETENTION_HOURS: Final = 24
+"""How long an idempotency key is kept, by default and at least: a night's outage is slept through."""
+EXPIRY_ROWS_MAX: Final = 200
+"""Rows that expire in one commit: it stays as short as a batch of decisions, which wait for it."""
+SWEEP_KEYS_MAX: Final = 1_000
+"""Idempotency keys forgotten in one commit; decisions wait for it."""
 CHECKPOINT_RECORDS_MAX: Final = 1_000
 """A checkpoint is signed at the latest after this many records."""
 CHECKPOINT_INTERVAL_SECONDS: Final = 60
@@ -92,6 +106,26 @@ PERMIT_KEY_LEAD_SECONDS: Final = 60
 """A new key is published so long before it signs, so that every replica has it and executors may fetch it."""
 PERMIT_KEYS_LOOK_SECONDS: Final = 5
 """How often a server looks for a new permit key."""
+WEBHOOK_TIMEOUT_MS: Final = 15_000
+"""One delivery, from the look-up of the name to the answer's head: receivers are given 15 to 30 seconds in general."""
+WEBHOOK_BYTES_MAX: Final = 16_384
+"""One delivery's body: three times the longest that can be made."""
+WEBHOOK_WAIT_SECONDS_MIN: Final = 5
+"""Before the second try; each further wait is twice as long."""
+WEBHOOK_WAIT_SECONDS_MAX: Final = 3_600
+"""The longest wait between two tries, whatever `Retry-After` says: a receiver that is up again is found in an hour."""
+WEBHOOK_TRIES_MAX: Final = 48
+"""Of one delivery: some more than fit into WEBHOOK_AGE_SECONDS_MAX."""
+WEBHOOK_AGE_SECONDS_MAX: Final = 86_400
+"""From a delivery's first try to its last: an approval has ended by then, by default."""
+WEBHOOK_AT_ONCE_MAX: Final = 8
+"""Deliveries under way at once, a thread each: one receiver that hangs holds up no more."""
+WEBHOOK_CLAIM_SECONDS: Final = 30
+"""A delivery that a replica began is left to it for so long beyond the time-out; then another takes it for dead."""
+WEBHOOK_POLL_SECONDS: Final = 2
+"""How often a server looks for deliveries that nothing woke it for: those of other replicas, and further tries."""
+WEBHOOK_SECRETS_MAX: Final = 4
+"""Secrets that sign at the same time: the old and the new one, and those of a rotation that was begun twice."""
 STORE_CONNECT_SECONDS_MAX: Final = 4
 """To reach PostgreSQL: callers wait no longer to be told that it is not there."""
 STORE_IDLE_MS_MAX: Final = 2_000

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+
+import orjson
+
+from placet.core.canonical import canonical, digest
+from placet.core.changes import Kept, Row, RowKey
 
 
 class OutcomeStatus(StrEnum):
@@ -30,3 +35,56 @@ class Outcome:
     amount_minor_units: int | None = None
     error_class: str = ""
     result_digest: str = ""
+
+    def content_digest(self) -> str:
+        """What two reports share that say the same."""
+        return digest(canonical(asdict(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An outcome on its way in: of which decision, and who reports it."""
+
+    tenant: str
+    decision_id: str
+    caller: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An outcome as it was taken, by the digest of what was reported.
+
+    `late`: the reservation had expired. `overspent`: budgets that were beyond their limits with it, sorted.
+    """
+
+    outcome: Outcome
+    content_digest: str
+    late: bool
+    overspent: tuple[str, ...]
+    taken_at_us: int
+
+
+def outcome_key(tenant: str, decision_id: str) -> RowKey:
+    """Where a decision's outcome stands."""
+    return RowKey(Kept.OUTCOMES, tenant, decision_id)
+
+
+def to_row(key: RowKey, taken: Taken) -> Row:
+    """The row to put: the first and only version."""
+    said = {
+        **asdict(taken.outcome),
+        "content_digest": taken.content_digest,
+        "late": taken.late,
+        "overspent": taken.overspent,
+    }
+    return Row(key, taken.outcome.status.value, taken.taken_at_us, orjson.dumps(said))
+
+
+def from_row(row: Row) -> Taken:
+    """What `to_row` wrote."""
+    said = orjson.loads(row.body)
+    about = {name: said.pop(name) for name in ("content_digest", "late")}
+    overspent = tuple(said.pop("overspent"))
+    outcome = Outcome(**{**said, "status": OutcomeStatus(said["status"])})
+    return Taken(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, **about)

@@ -1,0 +1,80 @@
+"""What reports and their absence leave in the trail, as commitments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core.records import Commitment, RecordKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from placet.core.changes import Change, Settle
+    from placet.core.outcome import Report, Taken
+    from placet.core.reservation import Reservation
+
+OUTCOME: Final = "outcome"
+"""Part of a reported outcome: what the caller wrote in words."""
+
+
+def outcome_commitment(
+    report: Report, taken: Taken, settled: Sequence[Settle], changes: Iterable[Change]
+) -> Commitment:
+    """A call's outcome was reported. `settled` is what that did to budgets; `changes` are those beside it."""
+    outcome = taken.outcome
+    numbers = {
+        "tokens": outcome.tokens,
+        "cost_micros": outcome.cost_micros,
+        "amount_minor_units": outcome.amount_minor_units,
+    }
+    fields: Mapping[str, Any] = {
+        "decision_id": report.decision_id,
+        "caller": report.caller,
+        "status": outcome.status.value,
+        "latency_ms": outcome.latency_ms,
+        **{name: value for name, value in numbers.items() if value is not None},
+        "result_digest": outcome.result_digest,
+        "late": taken.late,
+        "overspent": taken.overspent,
+        "settled": _settled(settled),
+    }
+    return Commitment(
+        kind=RecordKind.OUTCOME_REPORTED,
+        tenant=report.tenant,
+        recorded_at_us=taken.taken_at_us,
+        fields=fields,
+        parts={OUTCOME: orjson.dumps({"error_class": outcome.error_class})},
+        changes=(*settled, *changes),
+    )
+
+
+def expired_commitment(
+    reservation: Reservation, settled: Sequence[Settle], changes: Iterable[Change], recorded_at_us: int
+) -> Commitment:
+    """Nobody reported on a call in time."""
+    return Commitment(
+        kind=RecordKind.RESERVATION_EXPIRED,
+        tenant=reservation.tenant,
+        recorded_at_us=recorded_at_us,
+        fields={
+            "decision_id": reservation.decision_id,
+            "expires_at_us": reservation.expires_at_us,
+            "settled": _settled(settled),
+        },
+        changes=(*settled, *changes),
+    )
+
+
+def _settled(changes: Sequence[Settle]) -> list[dict[str, Any]]:
+    """By budget and unit alone: whose counter it is may be personal."""
+    return [
+        {
+            "budget_id": each.counter.budget_id,
+            "unit": each.counter.unit,
+            "reserved": each.reserved,
+            "used": each.used,
+        }
+        for each in changes
+    ]

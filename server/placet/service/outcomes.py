@@ -1,0 +1,201 @@
+"""Reports of what allowed calls did: reservations are settled and breakers fed, in the commit that records the report.
+
+`OutcomeDesk.take` works on a batch of reports: one look at what they rest on, one commit. A report that lost a race is
+tried again from the start, with the next round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from placet.core import outcome, reservation
+from placet.core.breakers import fed, keys_of
+from placet.core.changes import Known, Put, Wanted
+from placet.core.errors import ContentionError, NotFoundError, NotNowError, OutcomeDiffersError, PlacetError
+from placet.core.limits import COMMIT_TRIES_MAX
+from placet.core.model import Effect
+from placet.core.outcome import Taken, outcome_key
+from placet.core.outcome_records import outcome_commitment
+from placet.core.records import Stored
+from placet.core.redact import redact_text
+from placet.core.refusals import NOTHING_WAS_ALLOWED, REFUSALS
+from placet.core.reservation import Reservation, reservation_key, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from placet.core.breaker import BreakerSpec
+    from placet.core.changes import CounterKey, Row, RowKey, Settle, Usage
+    from placet.core.outcome import Report
+    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.core.records import Commitment
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a report changed. `repeated`: nothing, it had been taken before; the rest is as it was then."""
+
+    repeated: bool
+    late: bool
+    overspent: tuple[str, ...]
+
+
+Told = Reported | PlacetError
+"""What one report is told. Errors are given, not raised: its neighbours in the batch have no part in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The call that a report is about: where its breakers are, and what is held for it."""
+
+    report: Report
+    content_digest: str
+    spec: BreakerSpec | None
+    breakers: tuple[RowKey, ...]
+    held: Reservation | None
+
+
+class OutcomeDesk:
+    """Takes reports."""
+
+    def __init__(self, ledger: Ledger, policies: PolicySource, clock: Clock) -> None:
+        self._ledger = ledger
+        self._policies = policies
+        self._clock = clock
+
+    async def take(self, reports: Sequence[Report]) -> Sequence[Told]:
+        """One answer for each, in order. LedgerUnavailableError when they could not be recorded."""
+        told: dict[int, Told] = {}
+        for tries in range(1, COMMIT_TRIES_MAX + 1):
+            waiting = [place for place in range(len(reports)) if place not in told]
+            if waiting:
+                answers = await self._round([reports[place] for place in waiting], last=tries == COMMIT_TRIES_MAX)
+                told |= {place: each for place, each in zip(waiting, answers, strict=True) if each is not None}
+        lost = ContentionError("others changed what this report settles, as often as it was tried; send it again")
+        return [told.get(place, lost) for place in range(len(reports))]
+
+    async def _round(self, reports: Sequence[Report], *, last: bool) -> Sequence[Told | None]:
+        """One try; None for a report that has to be tried again."""
+        found = await self._find(reports)
+        calls = [each for each in found if isinstance(each, _Call)]
+        books = await self._open_books(calls, sparing=last)
+        made = [books.enter(each) for each in calls]
+        results = iter(await self._ledger.commit([commitment for _, commitment in made]) if made else ())
+        taken = iter(made)
+        told: list[Told | None] = []
+        for each in found:
+            if not isinstance(each, _Call):
+                told.append(each)
+                continue
+            written, stored = next(taken)[0], isinstance(next(results), Stored)
+            told.append(Reported(repeated=False, late=written.late, overspent=written.overspent) if stored else None)
+        return told
+
+    async def _find(self, reports: Sequence[Report]) -> Sequence[_Call | Told | None]:
+        """The call of each report, or what the report is told without more ado; None for another of the same call."""
+        keys = [outcome_key(each.tenant, each.decision_id) for each in reports]
+        held = [reservation_key(each.tenant, each.decision_id) for each in reports]
+        known = await self._ledger.load(Wanted([*keys, *held]))
+        found = list(await asyncio.gather(*(self._call(each, known) for each in reports)))
+        begun: set[RowKey] = set()
+        for place, (key, call) in enumerate(zip(keys, found, strict=True)):
+            if not isinstance(call, _Call):
+                continue
+            row = known.rows.get(key)
+            if row is not None:
+                found[place] = _again(call, outcome.from_row(row))
+            elif key in begun:
+                found[place] = None
+            begun.add(key)
+        return found
+
+    async def _call(self, report: Report, known: Known) -> _Call | Told | None:
+        """The call, of which nobody but its caller learns that it is there."""
+        row = known.rows.get(reservation_key(report.tenant, report.decision_id))
+        if row is not None:
+            held = reservation.from_row(row)
+            return self._of(report, held.caller, held.tool, held.run_id, held)
+        recorded = await self._ledger.get_decision(report.tenant, report.decision_id)
+        if recorded is None or recorded.caller != report.caller:
+            return _not_found(report)
+        if recorded.decision.effect is not Effect.ALLOW:
+            return NotNowError(NOTHING_WAS_ALLOWED, REFUSALS[NOTHING_WAS_ALLOWED])
+        seen = orjson.loads(recorded.input_json)
+        return self._of(report, recorded.caller, seen["action"]["tool"], seen["run"]["run_id"], None)
+
+    def _of(self, report: Report, caller: str, tool: str, run_id: str, held: Reservation | None) -> _Call | Told:
+        if caller != report.caller:
+            return _not_found(report)
+        policy = self._policies.current()
+        agent_policy = policy.agent_policies.get(report.tenant) if policy is not None else None
+        spec = agent_policy.breaker if agent_policy is not None else None
+        breakers = keys_of(spec, report.tenant, tool, run_id) if spec is not None else ()
+        return _Call(report, report.outcome.content_digest(), spec, breakers, held)
+
+    async def _open_books(self, calls: Sequence[_Call], *, sparing: bool) -> _Books:
+        breakers = {key for call in calls for key in call.breakers}
+        counters = {hold.counter for call in calls if call.held is not None for hold in call.held.holds}
+        if not breakers and not counters:
+            return _Books({}, {}, self._clock.wall_us(), sparing=sparing)
+        known = await self._ledger.load(Wanted(sorted(breakers), sorted(counters)))
+        return _Books(known.rows, known.counters, self._clock.wall_us(), sparing=sparing)
+
+
+class _Books:
+    """Breakers and counters as the reports of one batch leave them, one after the other."""
+
+    def __init__(
+        self, rows: Mapping[RowKey, Row], counters: Mapping[CounterKey, Usage], now_us: int, *, sparing: bool
+    ) -> None:
+        self._rows = dict(rows)
+        self._counters = dict(counters)
+        self._now_us = now_us
+        self._sparing = sparing
+
+    def enter(self, call: _Call) -> tuple[Taken, Commitment]:
+        """What is kept of the report, and what to commit."""
+        report = call.report
+        said = replace(report.outcome, error_class=redact_text(report.outcome.error_class))
+        taken = Taken(said, call.content_digest, late=False, overspent=(), taken_at_us=self._now_us)
+        settled: tuple[Settle, ...] = ()
+        changes: list[Put] = []
+        if call.held is not None:
+            settlement = settle(call.held, report.outcome, self._counters)
+            taken = replace(taken, late=settlement.late, overspent=settlement.overspent)
+            settled = settlement.changes
+            self._add(settled)
+            changes.append(Put(reservation.to_row(settlement.reservation)))
+        changes.append(Put(outcome.to_row(outcome_key(report.tenant, report.decision_id), taken)))
+        changes += self._feed(call)
+        return taken, outcome_commitment(report, taken, settled, changes)
+
+    def _feed(self, call: _Call) -> list[Put]:
+        if call.spec is None:
+            return []
+        rows = {key: self._rows.get(key) for key in call.breakers}
+        report = call.report
+        puts = fed(call.spec, rows, report.outcome, report.decision_id, self._now_us, spare=self._sparing)
+        self._rows |= {put.row.key: replace(put.row, version=put.row.version + 1) for put in puts}
+        return puts
+
+    def _add(self, settled: Sequence[Settle]) -> None:
+        known = Known({}, self._counters)
+        for each in settled:
+            usage = known.usage(each.counter)
+            moved = replace(usage, reserved=usage.reserved + each.reserved, used=usage.used + each.used)
+            self._counters[each.counter] = moved
+
+
+def _again(call: _Call, taken: Taken) -> Told:
+    """What a report is told whose decision has an outcome."""
+    if taken.content_digest != call.content_digest:
+        return OutcomeDiffersError("another outcome was reported for this decision; what was reported first stands")
+    return Reported(repeated=True, late=taken.late, overspent=taken.overspent)
+
+
+def _not_found(report: Report) -> NotFoundError:
+    return NotFoundError(f"tenant {report.tenant} has no decision {report.decision_id[:64]!r} of this caller")
