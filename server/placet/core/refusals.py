@@ -5,8 +5,34 @@ from __future__ import annotations
 from typing import Final
 
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
+SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
+KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
+AUTONOMY_RULES_FULL: Final = "AUTONOMY_RULES_FULL"
+BUDGET_BELOW_ZERO: Final = "BUDGET_BELOW_ZERO"
+APPROVAL_ENDED: Final = "APPROVAL_ENDED"
+APPROVAL_DECIDED: Final = "APPROVAL_DECIDED"
+APPROVAL_DIFFERS: Final = "APPROVAL_DIFFERS"
+VOTED_ALREADY: Final = "VOTED_ALREADY"
+ROLE_VOTED_ALREADY: Final = "ROLE_VOTED_ALREADY"
+REQUESTER_MAY_NOT_APPROVE: Final = "REQUESTER_MAY_NOT_APPROVE"
+AGENT_MAY_NOT_APPROVE: Final = "AGENT_MAY_NOT_APPROVE"
+ROLE_MAY_NOT_APPROVE: Final = "ROLE_MAY_NOT_APPROVE"
+NOT_YOURS_TO_CANCEL: Final = "NOT_YOURS_TO_CANCEL"
 
 REFUSALS: Final = {
     NOTHING_WAS_ALLOWED: "the decision allowed nothing, so there is no outcome to report",
+    SECOND_PERSON_NEEDED: "you asked for this already; another person has to ask for the same within the hour",
+    KILL_SWITCHES_FULL: "there are as many kill switches as there may be; set one that covers more, or clear some",
+    AUTONOMY_RULES_FULL: "there are as many rules of autonomy as there may be; take some away, or set a wider one",
+    BUDGET_BELOW_ZERO: "that is more than the counter has as used; give back at most that",
+    APPROVAL_ENDED: "the approval has ended, so nothing counts any longer",
+    APPROVAL_DECIDED: "as many people as are needed have approved it; who does not want it withdraws it",
+    APPROVAL_DIFFERS: "the approval is for another action than the one whose action_digest you name; look again",
+    VOTED_ALREADY: "you have voted, and a vote counts once",
+    ROLE_VOTED_ALREADY: "each vote must come by another role, and yours have voted",
+    REQUESTER_MAY_NOT_APPROVE: "nobody decides about what was asked for on their own behalf; you may withdraw it",
+    AGENT_MAY_NOT_APPROVE: "the agent that asks, or one that handed the work on, does not decide about it",
+    ROLE_MAY_NOT_APPROVE: "none of your roles may decide about this approval",
+    NOT_YOURS_TO_CANCEL: "the user on whose behalf it was asked may withdraw it, and who may vote on it",
 }
 """One sentence for people to each id."""

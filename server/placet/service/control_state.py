@@ -47,10 +47,12 @@ class ControlState:
         self._ledger = ledger
         self._held: dict[str, Controls] = {}
         self._forgotten = 0
+        self._seen: dict[str, None] = {}
 
     async def of(self, tenants: Collection[str]) -> Mapping[str, Controls]:
         """Tenant -> its controls, for each that is asked for. LedgerUnavailableError when they cannot be read."""
         asked = {NO_TENANT, *tenants}
+        self._see(tenants)
         forgotten = self._forgotten
         own = {tenant: self._held[tenant] for tenant in asked if tenant in self._held}
         own |= await self._read(asked - own.keys())
@@ -58,6 +60,10 @@ class ControlState:
             self._hold(own)
         everywhere = own[NO_TENANT]
         return {tenant: _joined(own[tenant], everywhere) if tenant else everywhere for tenant in tenants}
+
+    def tenants(self) -> tuple[str, ...]:
+        """Tenants that were asked for, those asked for last at the end."""
+        return tuple(self._seen)
 
     def forget(self, tenants: Iterable[str]) -> None:
         """Read them anew when they are asked for next; those of no tenant as well."""
@@ -84,6 +90,13 @@ class ControlState:
             else []
         )
         return Controls(tuple(switches), tuple(overrides), (Expect(version_key(tenant), version),))
+
+    def _see(self, tenants: Collection[str]) -> None:
+        for tenant in filter(None, tenants):
+            self._seen.pop(tenant, None)
+            self._seen[tenant] = None
+        for tenant in list(self._seen)[: max(0, len(self._seen) - CONTROL_TENANTS_HELD_MAX)]:
+            del self._seen[tenant]
 
     def _hold(self, controls: Mapping[str, Controls]) -> None:
         for tenant, each in controls.items():

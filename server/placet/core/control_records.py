@@ -1,0 +1,118 @@
+"""What people changed while the server ran, as commitments. Who, why and what exactly is in the part ``control``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.core.records import Commitment, RecordKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from placet.core.autonomy_override import AutonomyOverride
+    from placet.core.changes import Change, CounterKey
+    from placet.core.control_request import ControlRequest, Wish
+    from placet.core.kill_switch import KillSwitch
+    from placet.core.records import RecordedDecision
+
+CONTROL: Final = "control"
+"""Part of a change: actor, reason, what was changed exactly, and who asked first where it needed two persons."""
+
+
+def switch_set(switch: KillSwitch, now_us: int, changes: tuple[Change, ...]) -> Commitment:
+    """A kill switch was set."""
+    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, "expires_at_us": switch.expires_at_us}
+    part = {"value": switch.value, "actor": switch.actor, "reason": switch.reason}
+    return _commitment(RecordKind.KILL_SWITCH_SET, switch.tenant, now_us, fields, part, changes)
+
+
+def switch_cleared(
+    switch: KillSwitch, wish: Wish, first: ControlRequest | None, now_us: int, changes: tuple[Change, ...]
+) -> Commitment:
+    """A kill switch was cleared; `first` is who asked for it before, where two persons had to."""
+    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, "request_id": _request_id(first)}
+    part = {"value": switch.value, **_who(wish, first)}
+    return _commitment(RecordKind.KILL_SWITCH_CLEARED, switch.tenant, now_us, fields, part, changes)
+
+
+def permit_revoked(switch: KillSwitch, recorded: RecordedDecision, now_us: int) -> Commitment:
+    """A kill switch covers an allow whose permit may still be valid. Whoever watches the decision is told."""
+    decision_id = recorded.decision.decision_id
+    fields = {"decision_id": decision_id, "kill_switch_id": switch.switch_id, "rule_id": switch.rule_id}
+    part = {"actor": switch.actor, "reason": switch.reason}
+    return _commitment(RecordKind.PERMIT_REVOKED, recorded.tenant, now_us, fields, part, (), decision_id)
+
+
+def autonomy_set(
+    override: AutonomyOverride | None,
+    wish: Wish,
+    first: ControlRequest | None,
+    now_us: int,
+    changes: tuple[Change, ...],
+) -> Commitment:
+    """A level of autonomy was set; None: it was taken away."""
+    level = override.rule.level.value if override is not None else ""
+    fields = {"override_id": wish.target, "level": level, "request_id": _request_id(first)}
+    said = override.rule.to_json() if override is not None else {}
+    return _commitment(RecordKind.AUTONOMY_SET, wish.tenant, now_us, fields, {**said, **_who(wish, first)}, changes)
+
+
+def budget_adjusted(
+    counter: CounterKey,
+    amount: int,
+    wish: Wish,
+    first: ControlRequest | None,
+    now_us: int,
+    changes: tuple[Change, ...],
+) -> Commitment:
+    """Somebody corrected a budget's counter by `amount`, in its unit."""
+    fields = {
+        "budget_id": counter.budget_id,
+        "unit": counter.unit,
+        "amount": amount,
+        "request_id": _request_id(first),
+    }
+    part = {"scope_key": counter.scope_key, "window_key": counter.window_key, **_who(wish, first)}
+    return _commitment(RecordKind.BUDGET_ADJUSTED, counter.tenant, now_us, fields, part, changes)
+
+
+def control_requested(wish: Wish, request: ControlRequest, now_us: int, changes: tuple[Change, ...]) -> Commitment:
+    """A change waits for its second person."""
+    fields = {"change": wish.kind, "request_id": request.request_id, "expires_at_us": request.expires_at_us}
+    return _commitment(RecordKind.CONTROL_REQUESTED, wish.tenant, now_us, fields, _wished(wish), changes)
+
+
+def control_refused(wish: Wish, refusal: str, now_us: int) -> Commitment:
+    """A change was refused; `refusal` is the stable id of why."""
+    fields = {"change": wish.kind, "refusal": refusal}
+    return _commitment(RecordKind.CONTROL_REFUSED, wish.tenant, now_us, fields, _wished(wish), ())
+
+
+def _commitment(
+    kind: RecordKind,
+    tenant: str,
+    now_us: int,
+    fields: Mapping[str, Any],
+    part: Mapping[str, Any],
+    changes: tuple[Change, ...],
+    subject: str = "",
+) -> Commitment:
+    parts = {CONTROL: orjson.dumps(part)}
+    return Commitment(kind, tenant, now_us, fields, parts, subject=subject, changes=changes)
+
+
+def _who(wish: Wish, first: ControlRequest | None) -> dict[str, str]:
+    said = {"actor": wish.actor, "reason": wish.reason}
+    if first is not None:
+        said |= {"requested_by": first.requested_by, "requested_reason": first.reason}
+    return said
+
+
+def _wished(wish: Wish) -> dict[str, str]:
+    return {"target": wish.target, "value": wish.value, "actor": wish.actor, "reason": wish.reason}
+
+
+def _request_id(first: ControlRequest | None) -> str:
+    return first.request_id if first is not None else ""

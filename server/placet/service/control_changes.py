@@ -1,0 +1,67 @@
+"""How a change that people ask for is made: from what was read, by compare-and-set, again when others were quicker."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from placet.core.control_records import control_refused
+from placet.core.errors import ContentionError, NotFoundError, NotNowError, NotPermittedError
+from placet.core.limits import CONTROL_TRIES_MAX
+from placet.core.records import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from placet.core.control_request import Wish
+    from placet.core.ports import Clock, Ledger
+    from placet.core.records import Commitment
+    from placet.service.control_state import ControlState
+
+T = TypeVar("T")
+NOT_FOUND = "NOT_FOUND"
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[T]):
+    """What to commit, and the answer when that holds."""
+
+    commitment: Commitment
+    answer: T
+
+
+class ControlChanges:
+    """Makes changes one after another, so that those of this server do not race each other."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, state: ControlState) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.state = state
+        self._turn = asyncio.Lock()
+
+    async def make(self, wish: Wish, attempt: Callable[[int], Awaitable[Step[T]]]) -> T:
+        """Commit what `attempt` finds is to be done at the time that it is given, and give its answer.
+
+        Raises what `attempt` raises: a refusal (NotFoundError, NotPermittedError, NotNowError) is recorded before that.
+        ContentionError when others were quicker each time; LedgerUnavailableError when nothing could be committed.
+        """
+        async with self._turn:
+            for _ in range(CONTROL_TRIES_MAX):
+                step = await self._attempt(wish, attempt)
+                (result,) = await self.ledger.commit([step.commitment])
+                self.state.forget({wish.tenant})
+                if not isinstance(result, Conflict):
+                    return step.answer
+        raise ContentionError("others changed the same at the same time, again and again; try again")
+
+    async def _attempt(self, wish: Wish, attempt: Callable[[int], Awaitable[Step[T]]]) -> Step[T]:
+        now_us = self.clock.wall_us()
+        try:
+            return await attempt(now_us)
+        except NotFoundError:
+            await self.ledger.commit([control_refused(wish, NOT_FOUND, now_us)])
+            raise
+        except (NotPermittedError, NotNowError) as refused:
+            await self.ledger.commit([control_refused(wish, refused.reason, now_us)])
+            raise

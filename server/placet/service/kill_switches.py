@@ -1,0 +1,173 @@
+"""Kill switches: set, cleared, listed. Needs the ledger alone, so it works while OPA is down and policy is broken."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from placet.core.changes import Kept, Put, Wanted
+from placet.core.control_records import control_requested, switch_cleared, switch_set
+from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask, waiting_request
+from placet.core.control_version import moved, version_key
+from placet.core.errors import NotFoundError, NotNowError
+from placet.core.kill_switch import KillScope, KillSwitch, expired
+from placet.core.kill_switch_row import CLEARED, EXPIRED, SET, read_switch, switch_id, switch_key, switch_row
+from placet.core.limits import KILL_SWITCHES_MAX
+from placet.core.redact import redact_text
+from placet.core.refusals import KILL_SWITCHES_FULL, REFUSALS
+from placet.service.control_changes import Step
+from placet.service.control_state import NO_TENANT
+from placet.service.row_pages import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.core.changes import Row
+    from placet.service.control_changes import ControlChanges
+    from placet.service.revoking import Revoked, Revoker
+
+WIDE: Final = frozenset({KillScope.GLOBAL, KillScope.TENANT})
+"""Scopes of which a tenant has one switch at most."""
+EXPIRED_TOGETHER: Final = 100
+"""Switches whose time is over that one change puts away."""
+_SECOND_US: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewSwitch:
+    """A kill switch that somebody wants set; see `KillSwitch`. `expires_after_seconds` 0 is never."""
+
+    scope: KillScope
+    tenant: str
+    value: str
+    actor: str
+    reason: str
+    expires_after_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What became of a wish to clear: done, or waiting for a second person."""
+
+    waiting: ControlRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A switch that is set; `clearing` is set when one person asked to clear it and a second one has to."""
+
+    switch: KillSwitch
+    clearing: ControlRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class KillSwitches:
+    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+
+    changes: ControlChanges
+    revoker: Revoker
+
+    async def set(self, wanted: NewSwitch) -> tuple[KillSwitch, Sequence[Revoked]]:
+        """Set a switch, then revoke what it covers. One that is set already is never shortened by setting it again.
+
+        No decision whose commit begins after the switch is set allows what it covers. NotNowError when there are too
+        many switches; ContentionError.
+        """
+        wanted = replace(wanted, reason=redact_text(wanted.reason))
+        name = switch_id(wanted.scope, wanted.tenant, wanted.value)
+        wish = Wish(ChangeKind.KILL_SWITCH_SET, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason)
+        switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
+        revoking = asyncio.ensure_future(self.revoker.revoke(switch))
+        return switch, await asyncio.shield(revoking)  # to its end, though the caller may be gone
+
+    async def clear(self, kill_switch_id: str, tenant: str, actor: str, reason: str) -> Cleared:
+        """Clear a switch; a global one when a second person asks for the same.
+
+        NotFoundError when no such switch is set; NotPermittedError when the same person asks twice; ContentionError.
+        """
+        wish = Wish(ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason))
+        return await self.changes.make(wish, lambda now_us: self._clear(wish, now_us))
+
+    async def list(self, tenant: str) -> Sequence[Listed]:
+        """The tenant's switches and those that belong to none, or with "" these alone; newest first."""
+        now_us = self.changes.clock.wall_us()
+        found: list[tuple[Row, KillSwitch]] = []
+        for each in dict.fromkeys((tenant, NO_TENANT)):
+            found += [(row, switch) for row, switch in await self._set_rows(each) if not expired(switch, now_us)]
+        wishes = {switch.switch_id: _clearing(switch, row) for row, switch in found if switch.scope is KillScope.GLOBAL}
+        known = await self.changes.ledger.load(Wanted([wish.key for wish in wishes.values()]))
+        clearing = {name: waiting_request(known.rows.get(wish.key), now_us) for name, wish in wishes.items()}
+        listed = [Listed(switch, clearing.get(switch.switch_id)) for _, switch in found]
+        return sorted(listed, key=lambda each: (each.switch.set_at_us, each.switch.switch_id), reverse=True)
+
+    async def _set(self, wanted: NewSwitch, name: str, now_us: int) -> Step[KillSwitch]:
+        version, key = version_key(wanted.tenant), switch_key(wanted.tenant, name)
+        known = await self.changes.ledger.load(Wanted([version, key]))
+        before = known.rows.get(key)
+        others = [pair for pair in await self._set_rows(wanted.tenant) if pair[0].key != key]
+        over = [pair for pair in others if expired(pair[1], now_us)]
+        narrow = sum(switch.scope not in WIDE and not expired(switch, now_us) for _, switch in others)
+        if wanted.scope not in WIDE and narrow >= KILL_SWITCHES_MAX:
+            raise NotNowError(KILL_SWITCHES_FULL, REFUSALS[KILL_SWITCHES_FULL])
+        switch = KillSwitch(
+            name,
+            wanted.scope,
+            wanted.tenant,
+            wanted.value,
+            wanted.reason,
+            wanted.actor,
+            now_us,
+            _expires_at_us(before, wanted.expires_after_seconds, now_us),
+        )
+        changes = (
+            Put(switch_row(before, switch, SET)),
+            moved(known.rows.get(version), wanted.tenant, now_us),
+            *(Put(switch_row(row, each, EXPIRED)) for row, each in over[:EXPIRED_TOGETHER]),
+        )
+        return Step(switch_set(switch, now_us, changes), switch)
+
+    async def _clear(self, wish: Wish, now_us: int) -> Step[Cleared]:
+        version, key = version_key(wish.tenant), switch_key(wish.tenant, wish.target)
+        known = await self.changes.ledger.load(Wanted([version, key]))
+        row = known.rows.get(key)
+        switch = _standing(row, now_us)
+        if row is None or switch is None:
+            raise NotFoundError("no such kill switch is set")
+        changes = (Put(switch_row(row, switch, CLEARED)), moved(known.rows.get(version), wish.tenant, now_us))
+        if switch.scope is not KillScope.GLOBAL:
+            return Step(switch_cleared(switch, wish, None, now_us, changes), Cleared())
+        wanted = replace(wish, value=_clearing(switch, row).value)
+        asked = ask((await self.changes.ledger.load(Wanted([wanted.key]))).rows.get(wanted.key), wanted, now_us)
+        if isinstance(asked, Asked):
+            return Step(control_requested(wanted, asked.request, now_us, (asked.put,)), Cleared(asked.request))
+        return Step(switch_cleared(switch, wanted, asked.request, now_us, (*changes, asked.put)), Cleared())
+
+    async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
+        rows = rows_of(self.changes.ledger, Kept.KILL_SWITCHES, tenant, SET)
+        return [(row, read_switch(row)) async for row in rows]
+
+
+def _clearing(switch: KillSwitch, row: Row) -> Wish:
+    """The wish to clear the switch as it is set now: a wish to clear it as it was before is another one."""
+    value = f"version {row.version}"
+    return Wish(ChangeKind.KILL_SWITCH_CLEAR, switch.tenant, switch.switch_id, value, "", "")
+
+
+def _standing(row: Row | None, now_us: int) -> KillSwitch | None:
+    """The switch of a row, when it is set and its time is not over."""
+    if row is None or row.status != SET:
+        return None
+    switch = read_switch(row)
+    return None if expired(switch, now_us) else switch
+
+
+def _expires_at_us(before: Row | None, after_seconds: int, now_us: int) -> int:
+    """When the switch ends, 0 for never: as asked for, or later when it is set already until then."""
+    if not after_seconds:
+        return 0
+    wanted = now_us + after_seconds * _SECOND_US
+    standing = _standing(before, now_us)
+    if standing is None:
+        return wanted
+    return max(wanted, standing.expires_at_us) if standing.expires_at_us else 0

@@ -1,0 +1,110 @@
+"""Permits that a kill switch makes void: those of allows so young that their calls may not have begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.core.control_records import permit_revoked
+from placet.core.globs import is_glob
+from placet.core.kill_switch import KillScope, covers
+from placet.core.limits import PAGE_SIZE_MAX, PERMIT_TTL_SECONDS, PERMITS_REVOKED_MAX, PERMITS_REVOKED_TOGETHER
+from placet.core.model import Effect
+from placet.core.recorded_proposal import recorded_proposal
+from placet.core.records import DecisionQuery
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from placet.core.kill_switch import KillSwitch
+    from placet.core.model import Proposal
+    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.core.records import RecordedDecision
+    from placet.service.control_state import ControlState
+
+LEEWAY_SECONDS: Final = 5
+"""How much longer than it says executors may take a permit for valid."""
+_SECOND_US: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """An allow whose permit is void now."""
+
+    tenant: str
+    decision_id: str
+    tool: str
+    agent: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoker:
+    """Finds and revokes permits. It needs the ledger alone: no engine, and no policy that can be served."""
+
+    ledger: Ledger
+    clock: Clock
+    policies: PolicySource
+    state: ControlState
+
+    async def revoke(self, switch: KillSwitch) -> Sequence[Revoked]:
+        """Revoke the permits that the switch covers, at most PERMITS_REVOKED_MAX; newest first within a tenant.
+
+        LedgerUnavailableError when that cannot be recorded.
+        """
+        revoked: list[Revoked] = []
+        waiting: list[RecordedDecision] = []
+        async for recorded, proposal in self._outstanding(switch):
+            run_id, agent = proposal.run.run_id, proposal.identity.agent
+            decision_id = recorded.decision.decision_id
+            revoked.append(Revoked(recorded.tenant, decision_id, proposal.action.tool, agent, run_id))
+            waiting.append(recorded)
+            if len(waiting) == PERMITS_REVOKED_TOGETHER:
+                await self._record(switch, waiting)
+                waiting = []
+            if len(revoked) == PERMITS_REVOKED_MAX:
+                break
+        await self._record(switch, waiting)
+        return revoked
+
+    async def _record(self, switch: KillSwitch, recorded: Sequence[RecordedDecision]) -> None:
+        now_us = self.clock.wall_us()
+        if recorded:
+            await self.ledger.commit([permit_revoked(switch, each, now_us) for each in recorded])
+
+    async def _outstanding(self, switch: KillSwitch) -> AsyncIterator[tuple[RecordedDecision, Proposal]]:
+        now_us = self.clock.wall_us()
+        since_us = max(0, now_us - (PERMIT_TTL_SECONDS + LEEWAY_SECONDS) * _SECOND_US)
+        for tenant in self._tenants(switch):
+            async for recorded in self._allowed(switch, tenant, since_us):
+                proposal = recorded_proposal(recorded)
+                if covers(switch, proposal, now_us):
+                    yield recorded, proposal
+
+    async def _allowed(self, switch: KillSwitch, tenant: str, since_us: int) -> AsyncIterator[RecordedDecision]:
+        tool = switch.value if switch.scope is KillScope.TOOL and not is_glob(switch.value) else ""
+        run_id = switch.value if switch.scope is KillScope.RUN else ""
+        token = ""
+        while True:
+            query = DecisionQuery(
+                tenant,
+                Effect.ALLOW,
+                tool=tool,
+                run_id=run_id,
+                decided_from_us=since_us,
+                page_size=PAGE_SIZE_MAX,
+                page_token=token,
+            )
+            page = await self.ledger.query_decisions(query)
+            for recorded in page.decisions:
+                yield recorded
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _tenants(self, switch: KillSwitch) -> Sequence[str]:
+        """Whose decisions it may cover: those with a policy, and those that were decided for here."""
+        if switch.tenant:
+            return [switch.tenant]
+        policy = self.policies.current()
+        return sorted({*(policy.agent_policies if policy is not None else ()), *self.state.tenants()})
