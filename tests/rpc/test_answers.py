@@ -114,7 +114,8 @@ def test_the_answer_is_what_the_trail_holds(wire: Wire) -> None:
     decision = wire.authorize(asked)
     assert decision.effect == decision_pb2.EFFECT_REQUIRE_APPROVAL
     assert (decision.approval.quorum, list(decision.approval.approver_roles)) == (2, ["support_lead"])
-    assert decision.approval.id == ""
+    assert decision.approval.id == decision.decision_id.replace("dec_", "apr_")
+    assert decision.approval.expires_at.ToMicroseconds() > decision.decided_at.ToMicroseconds()
     recorded = wire.get("acme", decision.decision_id)
     assert recorded.decision == decision
     assert recorded.idempotency_key == asked.idempotency_key

@@ -42,7 +42,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("long key", {"idempotency_key": "k" * 129}, "idempotency_key", "is 129 bytes; at most 128"),
     ("10,000 roles", {"identity.roles": ["r"] * 10_000}, "identity.roles", "has 10000 entries; at most 64"),
     ("reserved tool", {"action.tool": "placet.canary"}, "action.tool", "reserved"),
-    ("approval", {"approval_id": "apr_1"}, "approval_id", "leave it empty"),
+    ("approval", {"approval_id": "apr_\n"}, "approval_id", "control"),
 ]
 
 

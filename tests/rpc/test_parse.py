@@ -81,7 +81,7 @@ def test_an_empty_request_names_all_that_is_missing() -> None:
         ({"idempotency_key": ""}, "idempotency_key", "is required"),
         ({"idempotency_key": "k" * 129}, "idempotency_key", "at most 128"),
         ({"idempotency_key": "é" * 65}, "idempotency_key", "is 130 bytes"),
-        ({"approval_id": "ap_1"}, "approval_id", "keeps no approvals"),
+        ({"approval_id": "apr_" + "0" * 61}, "approval_id", "at most 64"),
         ({"action.tool": ""}, "action.tool", "is required"),
         ({"action.tool": "rm -rf"}, "action.tool", "1 to 128 characters"),
         ({"action.tool": "stripe.refund\n"}, "action.tool", "1 to 128 characters"),

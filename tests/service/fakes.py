@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from placet.core.agent_policy import AgentPolicy
 from placet.core.errors import LedgerUnavailableError
+from placet.core.limits import RESERVATION_TTL_SECONDS
 from placet.core.model import Caller, Effect, Finding, NoVerdict, Verdict
 from placet.core.policy_status import EngineMode, PolicyStatus
 from placet.rpc.parse import parse_request
-from placet.service.decide import NO_MAX_AGE, DecisionPoint, Request
+from placet.service.attempts import Request
+from placet.service.control_state import ControlState
+from placet.service.decide import DecisionPoint
+from placet.service.gathering import NO_MAX_AGE, Gatherer
+from placet.service.recording import Recorder
+from placet.service.standing_answers import StandingAnswers
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from tests.rpc.wire import request
@@ -124,12 +130,12 @@ class Bench:
         self.ledger = FullLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.faults: list[BaseException] = []
         self.distrusted: list[tuple[str, str]] = []
+        controls = ControlState(self.ledger)
         self.point = DecisionPoint(
-            self.source,
+            Gatherer(self.source, self.ledger, controls, self.clock, max_age),
+            Recorder(self.clock, CountedIds(), RESERVATION_TTL_SECONDS),
             self.ledger,
-            self.clock,
-            CountedIds(),
-            max_age,
+            StandingAnswers(self.ledger, controls, self.clock),
             self.faults.append,
             lambda rule_id, why: self.distrusted.append((rule_id, why)),
         )

@@ -11,7 +11,9 @@ import pytest
 from placet.core import rule_ids
 from placet.core.agent_policy import AgentPolicy
 from placet.core.errors import KeyReusedError, LedgerUnavailableError
-from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, NoVerdict, Verdict
+from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT
+from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, NoVerdict, ToolClass, Verdict
+from placet.core.policy_input import bare_facts
 from placet.core.records import DecisionQuery
 from tests.service.fakes import (
     ALLOWED,
@@ -66,7 +68,7 @@ async def test_what_policy_saw_is_what_is_recorded() -> None:
     await bench.point.decide([asked("pay", action__params_json='{"n":5}')])
     [held] = await recorded(bench)
     assert [json.loads(held.input_json)] == bench.policy.seen
-    assert bench.policy.seen[0]["facts"] == {"tool": {"class": "write"}}
+    assert bench.policy.seen[0]["facts"] == bare_facts(ToolClass.WRITE)
     assert bench.policy.seen[0]["now"] == "2026-04-24T18:33:01.123456Z"
 
 
@@ -96,8 +98,12 @@ async def test_precedence(findings: tuple[Finding, ...], expected: tuple[str, st
     assert told(decision) == [expected]
     assert isinstance(decision, Decision)
     assert {finding.rule_id for finding in decision.findings} == {finding.rule_id for finding in findings}
-    wanted = ApprovalRequirement(2, ("lead",)) if expected[0] == "require_approval" else None
-    assert decision.approval == wanted
+    if expected[0] == "require_approval":
+        approval_id = decision.decision_id.replace("dec_", "apr_")
+        expires_at_us = NOW_US + APPROVAL_TTL_SECONDS_DEFAULT * 1_000_000
+        assert decision.approval == ApprovalRequirement(2, ("lead",), approval_id, expires_at_us)
+    else:
+        assert decision.approval is None
     assert [held.decision for held in await recorded(bench)] == [decision]
 
 
@@ -170,7 +176,7 @@ async def test_no_policy_yet() -> None:
     assert told(decision) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
     [held] = await recorded(bench)
     assert held.decision.policy_revision == ""
-    assert json.loads(held.input_json)["facts"] == {"tool": {"class": "unknown"}}
+    assert json.loads(held.input_json)["facts"] == bare_facts(ToolClass.UNKNOWN)
 
 
 @pytest.mark.parametrize(

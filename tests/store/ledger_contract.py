@@ -216,8 +216,17 @@ class LedgerContract:
                     "details": {"limit": 1},
                 }
             ],
-            "approval": {"quorum": 2, "approver_roles": ["lead"]},
+            "approval": {
+                "id": "",
+                "expires_at_us": 0,
+                "quorum": 2,
+                "approver_roles": ["lead"],
+                "distinct_roles": False,
+            },
             "obligations": [],
+            "budgets": [],
+            "autonomy": "",
+            "shadow_effect": None,
         }
 
     async def test_after_close_it_is_unavailable(self, ledger: CheckpointingLedger) -> None:

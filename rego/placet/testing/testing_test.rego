@@ -15,7 +15,7 @@ asked := {
 		"tool_schema_version": "",
 	},
 	"evidence": [],
-	"facts": {"tool": {"class": "read"}},
+	"facts": {"autonomy": "execute", "budgets": {}, "tool": {"class": "read"}},
 	"identity": {"agent": "support-agent", "delegation": [], "roles": [], "tenant": "acme", "user": "u_4812"},
 	"model": {"estimated_cost_micros": 0, "input_tokens": 0, "name": "", "output_tokens": 0, "prompt_version": ""},
 	"now": "2026-04-24T18:33:01.123456Z",

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import __version__
+from placet.app.background import background, every, probe_the_store
+from placet.app.deciding import deciding
 from placet.app.reporter import Reporter
-from placet.app.system import RandomIds, SystemClock
+from placet.app.system import SystemClock
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
-from placet.core.model import Decision
 from placet.core.permit import jwk_set
 from placet.core.record_codec import server_started_commitment, server_stopped_commitment
 from placet.opa.binary import find_opa
@@ -30,8 +31,6 @@ from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
 from placet.rpc.server import RpcServer, Services
-from placet.service.batching import Batcher
-from placet.service.decide import Answer, DecisionPoint, Request
 from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.permit_keys import PermitKeyFolder
 from placet.store.signed_by import require_its_key
@@ -39,17 +38,14 @@ from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from placet.config import Settings
     from placet.core.permit import PermitKeys
-    from placet.core.ports import Clock, Ledger
-    from placet.core.records import Commitment, CommitResult
+    from placet.core.ports import Clock
     from placet.store.ledger import ThreadedLedger
 
-STORE_PROBE_SECONDS: Final = 2.0
-"""How often a store that failed is tried, so that health comes back without a request."""
 LOOKS_PER_AGE: Final = 3
 """A policy is confirmed as current at least so many times within max_policy_age_seconds."""
 RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
@@ -89,16 +85,21 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             exporter, _ = reporter.metrics.serve(settings.metrics_listen)
             stack.callback(exporter.server_close)
             stack.callback(exporter.shutdown)
-        decisions, refusals = _batchers(settings, clock, policies, ledger, reporter)
+        path = deciding(settings, clock, policies, ledger, reporter)
         services = Services(
-            AuthorizationService(decisions, refusals, clock),
+            AuthorizationService(path.decisions, path.refusals, permit_keys, clock),
             AuditService(ledger),
             ControlService(policies, _published(permit_keys)),
         )
-        background = asyncio.create_task(_background(policies, ledger, settings, reporter))
-        stack.push_async_callback(_end, background)
-        stack.push_async_callback(refusals.close)
-        stack.push_async_callback(decisions.close)
+        watched = (
+            policies.run(),
+            every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
+            probe_the_store(ledger, reporter),
+        )
+        beside = asyncio.create_task(background(watched, reporter.fault))
+        stack.push_async_callback(_end, beside)
+        stack.push_async_callback(path.refusals.close)
+        stack.push_async_callback(path.decisions.close)
         rpc = RpcServer(services, reporter.fault, reflect=settings.reflection)
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(settings.listen)
@@ -107,7 +108,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         _announce(stack, data_dir / "serve.json", address)
         log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
         stack.callback(log.info, "stopping")
-        yield Running(address, policies, ledger, reporter.metrics, background)
+        yield Running(address, policies, ledger, reporter.metrics, beside)
     log.info("stopped")
 
 
@@ -184,67 +185,3 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
     interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval)
     return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version)
-
-
-def _batchers(
-    settings: Settings,
-    clock: Clock,
-    policies: ManagedPolicies | ExternalPolicies,
-    ledger: Ledger,
-    reporter: Reporter,
-) -> tuple[Batcher[Request, Answer], Batcher[Commitment, CommitResult]]:
-    point = DecisionPoint(
-        policies, ledger, clock, RandomIds(), settings.max_policy_age_seconds, reporter.fault, reporter.distrust
-    )
-    metrics = reporter.metrics
-
-    async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
-        try:
-            answers = await point.decide(requests)
-        except LedgerUnavailableError:
-            await reporter.tell_ledger(works=False)
-            raise
-        await reporter.tell_ledger(works=True)
-        now_us = clock.wall_us()
-        for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Decision):
-                metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()
-                metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)
-        return answers
-
-    async def refuse(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
-        metrics.refused.inc(len(commitments))
-        return await ledger.commit(commitments)
-
-    decisions = Batcher(decide, depth_max=settings.queue_depth_max)
-    metrics.watch_depth(lambda: decisions.depth)
-    return decisions, Batcher(refuse, depth_max=settings.queue_depth_max)
-
-
-async def _background(
-    policies: ManagedPolicies | ExternalPolicies, ledger: ThreadedLedger, settings: Settings, reporter: Reporter
-) -> None:
-    async def checkpoints() -> None:
-        while True:
-            try:
-                await ledger.checkpoint()
-            except Exception as fault:  # noqa: BLE001 - tried again at the next interval; log and metric tell it
-                reporter.fault(fault)
-            await asyncio.sleep(settings.checkpoint_interval_seconds)
-
-    async def probe_the_store() -> None:
-        """Nobody sends requests to a server that is NOT_SERVING, so the store is tried without one."""
-        while True:
-            await asyncio.sleep(STORE_PROBE_SECONDS)
-            if not reporter.ledger_works:
-                with contextlib.suppress(LedgerUnavailableError):  # told when it began
-                    await ledger.checkpoint()
-                    await reporter.tell_ledger(works=True)
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(policies.run())
-            tasks.create_task(checkpoints())
-            tasks.create_task(probe_the_store())
-    except Exception as fault:  # noqa: BLE001 - nobody watches over OPA any longer: `serve` stops the server
-        reporter.fault(fault)

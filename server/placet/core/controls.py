@@ -6,17 +6,37 @@ from typing import TYPE_CHECKING
 
 from placet.core import rule_ids
 from placet.core.combine import Outcome, denied_by_pdp
-from placet.core.model import ToolClass
+from placet.core.kill_switch import covering, kill_finding
+from placet.core.model import Effect, Finding, ToolClass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from placet.core.agent_policy import AgentPolicy
+    from placet.core.kill_switch import KillSwitch
     from placet.core.model import Proposal
 
 
-def control(proposal: Proposal, agent_policy: AgentPolicy | None) -> Outcome | None:
-    """Deny what the tenant's file does not know at all; None when policy is to be asked."""
+def stopped(proposal: Proposal, switches: Sequence[KillSwitch], now_us: int) -> Outcome | None:
+    """Deny what a kill switch covers: before anything else, and whatever else is broken."""
+    switch = covering(switches, proposal, now_us)
+    return _denied(kill_finding(switch)) if switch is not None else None
+
+
+def control(proposal: Proposal, agent_policy: AgentPolicy | None, refused: tuple[str, str] | None) -> Outcome | None:
+    """Deny what the tenant's file does not know at all, and an approval that is none.
+
+    `refused` is why the approval that is presented cannot be used: rule_id and reason. None when policy is to be asked.
+    """
     if agent_policy is None:
         return denied_by_pdp(rule_ids.UNKNOWN_TENANT)
     if agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
         return denied_by_pdp(rule_ids.UNKNOWN_TOOL)
+    if refused is not None:
+        rule_id, reason = refused
+        return _denied(Finding(Effect.DENY, rule_id, reason))
     return None
+
+
+def _denied(finding: Finding) -> Outcome:
+    return Outcome(Effect.DENY, finding.rule_id, finding.reason, (finding,))

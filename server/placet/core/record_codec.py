@@ -45,10 +45,14 @@ def decision_commitment(
     input_json: bytes,
     replayable: bool,  # noqa: FBT001 - handed on as it is, never a literal
     reason: str,
+    replaces: str = "",
+    repeats: str = "",
 ) -> Commitment:
     """What must be durable before the decision is told.
 
-    `input_json` is what policy saw, redacted; `replayable` says whether it is exactly that, `reason` why it is not.
+    `input_json` is what policy saw, redacted; `replayable` says whether it is exactly that, `reason` why it is not. The
+    idempotency key stands for this decision from now on, in place of the one that it `replaces`; where this one is told
+    instead of one that it `repeats`, the key goes on standing for that.
     """
     fields = {
         "decision_id": decision.decision_id,
@@ -60,11 +64,12 @@ def decision_commitment(
         "received_at_us": decision.received_at_us,
         "decided_at_us": decision.decided_at_us,
         "caller": caller.name,
-        "idempotency_key": proposal.idempotency_key,
+        "idempotency_key": "" if repeats else proposal.idempotency_key,
         "replayable": replayable,
         "not_replayable_reason": reason,
         "tool": proposal.action.tool,
         **_linked(decision),
+        **{name: value for name, value in (("replaces", replaces), ("repeats", repeats)) if value},
     }
     if replayable:
         who = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
@@ -78,7 +83,9 @@ def decision_commitment(
         parts={INPUT: input_json, DECISION: _decision_part(decision)},
         index=Index(effect=decision.effect.value, rule_id=decision.rule_id, tool=proposal.action.tool, **who),
         decision=decision,
-        idempotency=Idempotency(caller.name, proposal.idempotency_key, proposal.request_digest),
+        idempotency=None
+        if repeats
+        else Idempotency(caller.name, proposal.idempotency_key, proposal.request_digest, replaces),
     )
 
 

@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from placet.core.chain import checkpoint_body, signed_bytes
-from placet.core.chain_check import ChainCheck, ProblemKind, named_key, problem
+from placet.core.chain_check import ChainCheck, ProblemKind, named_key, parse_body, problem
 from placet.core.records import AuditProblem, RecordKind, VerifyReport
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 PROBLEMS_MAX: Final = 1_000
 """Problems of one report; the first ones tell what happened."""
+_REPEATED: Final = {
+    ProblemKind.KEY_MISSING: "a repetition would decide again",
+    ProblemKind.KEY_MISMATCH: "a repetition would be told wrong",
+}
 KeptCheckpoint = tuple["Checkpoint", bytes]
 """A checkpoint that was kept elsewhere, with its signature."""
 
@@ -47,6 +51,10 @@ class Trail(Protocol):
         """
         ...
 
+    def decision(self, tenant: str, decision_id: str) -> Any:  # noqa: ANN401 - see above
+        """The body of the record of a decision; None when there is none."""
+        ...
+
     def parts_count(self) -> int:
         """How many parts are stored."""
         ...
@@ -65,7 +73,7 @@ class _Check:
         self._trail = trail
         self._signed = verify_signature
         self._parts = self._keys = self._swept_before_us = 0
-        self._without_key: list[tuple[int, str, int]] = []
+        self._keyless: list[tuple[int, str, int, ProblemKind]] = []
 
     def chain(self, writer: Any, kept: Sequence[Checkpoint]) -> None:  # noqa: ANN401 - as stored
         name = writer if type(writer) is str else repr(writer)
@@ -98,24 +106,41 @@ class _Check:
             self.problems.append(found)
 
     def keys(self) -> None:
-        """Keys that are not there and were not swept either."""
-        for recorded_at_us, writer, sequence in sorted(self._without_key):
+        """Decisions whose key is not there, or is another decision's, and was not swept either."""
+        for recorded_at_us, writer, sequence, kind in sorted(self._keyless):
             if recorded_at_us >= self._swept_before_us:
-                self.report(problem(ProblemKind.KEY_MISSING, writer, sequence, "a repetition would decide again"))
+                self.report(problem(kind, writer, sequence, _REPEATED[kind]))
 
     def _key(self, writer: str, said: Mapping[str, Any]) -> None:
+        if not said["idempotency_key"]:
+            return  # told in place of another decision, which the key goes on standing for
         stored = self._trail.key(said["tenant"], said["caller"], said["idempotency_key"])
-        if stored is None:  # the sweep that took it may stand further on: those made last are judged at the end
-            newest = heapq.heappush if len(self._without_key) < PROBLEMS_MAX else heapq.heappushpop
-            newest(self._without_key, (said["recorded_at_us"], writer, said["sequence"]))
-            return
-        digest, *_, replaced, _ = stored
-        if replaced and replaced == said["decision_id"] and digest == said["request_digest"]:
-            return  # an approval was given meanwhile: the key stands for the decision that it led to
-        self._keys += 1
-        made = [said[name] for name in ("request_digest", "decision_id", "writer", "sequence")]
-        if list(stored) != [*made, said.get("replaces", ""), said["recorded_at_us"]]:
-            self.report(problem(ProblemKind.KEY_MISMATCH, writer, said["sequence"], "a repetition would be told wrong"))
+        if stored is None:
+            self._without_key(writer, said, ProblemKind.KEY_MISSING)
+        elif stored[1] == said["decision_id"]:
+            self._keys += 1
+            made = [said[name] for name in ("request_digest", "decision_id", "writer", "sequence")]
+            if list(stored) != [*made, said.get("replaces", ""), said["recorded_at_us"]]:
+                kind = ProblemKind.KEY_MISMATCH
+                self.report(problem(kind, writer, said["sequence"], _REPEATED[kind]))
+        elif stored[0] != said["request_digest"] or not self._replaced(said, stored[1]):
+            self._without_key(writer, said, ProblemKind.KEY_MISMATCH)
+
+    def _replaced(self, said: Mapping[str, Any], decision_id: Any) -> bool:  # noqa: ANN401 - as stored
+        """Whether the decision took the place of this one, or of one that did: approvals were given meanwhile."""
+        passed = set()
+        while type(decision_id) is str and decision_id not in passed:
+            passed.add(decision_id)
+            later = parse_body(self._trail.decision(said["tenant"], decision_id)) or {}
+            decision_id = later.get("replaces")
+            if decision_id == said["decision_id"]:
+                return True
+        return False
+
+    def _without_key(self, writer: str, said: Mapping[str, Any], kind: ProblemKind) -> None:
+        """The sweep that took its key may stand further on: those made last are judged at the end."""
+        newest = heapq.heappush if len(self._keyless) < PROBLEMS_MAX else heapq.heappushpop
+        newest(self._keyless, (said["recorded_at_us"], writer, said["sequence"], kind))
 
 
 def verify_trail(trail: Trail, verify_signature: SignatureCheck, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from placet.core.errors import InvalidRequestError, KeyReusedError
 from placet.core.model import Caller
+from placet.core.permit import permit_of
 from placet.core.record_codec import refused_commitment
 from placet.rpc.fields import tenant_or_nothing
 from placet.rpc.handlers import MALFORMED, unary
 from placet.rpc.parse import parse_batch, parse_request
 from placet.rpc.present import present_decision
-from placet.service.decide import Request
+from placet.service.attempts import Request
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.core.model import Decision, Proposal
+    from placet.core.permit import PermitKeys
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult
     from placet.rpc.context import Context
     from placet.service.batching import Batcher
     from placet.service.decide import Answer
+    from placet.v1 import decision_pb2
 
 SERVICE = "placet.v1.AuthorizationService"
 
@@ -36,6 +39,7 @@ class AuthorizationService:
 
     decisions: Batcher[Request, Answer]
     refusals: Batcher[Commitment, CommitResult]
+    permit_keys: PermitKeys
     clock: Clock
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
@@ -58,7 +62,7 @@ class AuthorizationService:
             await self._refused("Authorize", message.identity.tenant, error, context)
             raise
         [decision] = await self._decide([proposal], received_at_us, context)
-        return authorization_pb2.AuthorizeResponse(decision=present_decision(decision))
+        return authorization_pb2.AuthorizeResponse(decision=self._told(proposal, decision))
 
     async def authorize_batch(
         self, message: authorization_pb2.AuthorizeBatchRequest, context: Context
@@ -72,7 +76,12 @@ class AuthorizationService:
             await self._refused("AuthorizeBatch", tenant, error, context)
             raise
         decisions = await self._decide(proposals, received_at_us, context)
-        return authorization_pb2.AuthorizeBatchResponse(decisions=[present_decision(each) for each in decisions])
+        told = [self._told(*pair) for pair in zip(proposals, decisions, strict=True)]
+        return authorization_pb2.AuthorizeBatchResponse(decisions=told)
+
+    def _told(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
+        """The decision with its permit, which is signed anew: the same decision has the same one."""
+        return present_decision(decision, permit_of(decision, proposal, self.permit_keys))
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
         caller = _caller(context)

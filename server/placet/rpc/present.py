@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from placet.core.autonomy import Level
 from placet.core.model import Effect
 from placet.core.policy_status import EngineMode
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 
 if TYPE_CHECKING:
-    from placet.core.model import Decision, Finding
+    from placet.core.model import ApprovalRequirement, BudgetState, Decision, Finding
     from placet.core.policy_status import PolicyStatus
     from placet.core.records import RecordedDecision, VerifyReport
 
@@ -21,6 +22,12 @@ EFFECTS: Final = {
     Effect.ALLOW: decision_pb2.EFFECT_ALLOW,
     Effect.DENY: decision_pb2.EFFECT_DENY,
     Effect.REQUIRE_APPROVAL: decision_pb2.EFFECT_REQUIRE_APPROVAL,
+}
+AUTONOMY: Final = {
+    Level.OBSERVE_ONLY: decision_pb2.AUTONOMY_OBSERVE_ONLY,
+    Level.DRAFT_ONLY: decision_pb2.AUTONOMY_DRAFT_ONLY,
+    Level.EXECUTE_WITH_APPROVAL: decision_pb2.AUTONOMY_EXECUTE_WITH_APPROVAL,
+    Level.EXECUTE: decision_pb2.AUTONOMY_EXECUTE,
 }
 _MODES: Final = {
     EngineMode.MANAGED: control_pb2.ENGINE_MODE_MANAGED,
@@ -34,8 +41,8 @@ PROBLEMS_MAX: Final = 100
 """Problems of one answer; the first ones tell what happened."""
 
 
-def present_decision(decision: Decision) -> decision_pb2.Decision:
-    """The decision as it is told to the caller."""
+def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decision:
+    """The decision as it is told to the caller. `permit` is the signed proof of an allow."""
     message = decision_pb2.Decision(
         decision_id=decision.decision_id,
         effect=EFFECTS[decision.effect],
@@ -44,16 +51,42 @@ def present_decision(decision: Decision) -> decision_pb2.Decision:
         findings=[_finding(finding) for finding in decision.findings],
         policy_revision=decision.policy_revision,
         action_digest=decision.action_digest,
-        decided_at=_timestamp(decision.decided_at_us),
+        decided_at=timestamp(decision.decided_at_us),
         obligations=[
             decision_pb2.Obligation(id=obligation.id, details=_struct(obligation.details))
             for obligation in decision.obligations
         ],
+        approval=_approval(decision.approval) if decision.approval is not None else None,
+        permit=permit,
+        budgets=[present_budget(state) for state in decision.budgets],
+        autonomy=AUTONOMY[Level(decision.autonomy)] if decision.autonomy else decision_pb2.AUTONOMY_UNSPECIFIED,
+        used_approval_id=decision.used_approval_id,
     )
-    if decision.approval is not None:
-        message.approval.quorum = decision.approval.quorum
-        message.approval.approver_roles.extend(decision.approval.approver_roles)
+    if decision.shadow_effect is not None:
+        message.shadow_effect = EFFECTS[decision.shadow_effect]
     return message
+
+
+def present_budget(state: BudgetState) -> decision_pb2.BudgetState:
+    """What is left of a budget."""
+    return decision_pb2.BudgetState(
+        id=state.id,
+        unit=state.unit,
+        limit=state.limit,
+        remaining=state.remaining,
+        reserved=state.reserved,
+        resets_at=time_or_nothing(state.resets_at_us),
+    )
+
+
+def _approval(asked: ApprovalRequirement) -> decision_pb2.ApprovalRequirement:
+    return decision_pb2.ApprovalRequirement(
+        id=asked.approval_id,
+        expires_at=time_or_nothing(asked.expires_at_us),
+        quorum=asked.quorum,
+        approver_roles=asked.approver_roles,
+        distinct_roles=asked.distinct_roles,
+    )
 
 
 def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.RecordedDecision:
@@ -65,7 +98,7 @@ def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.R
         input_json=recorded.input_json.decode(),
         replayable=recorded.replayable,
         not_replayable_reason=recorded.not_replayable_reason,
-        received_at=_timestamp(recorded.decision.received_at_us),
+        received_at=timestamp(recorded.decision.received_at_us),
         caller=recorded.caller,
         writer=recorded.writer,
         sequence=recorded.sequence,
@@ -95,8 +128,8 @@ def present_policy_status(status: PolicyStatus) -> control_pb2.GetPolicyStatusRe
     return control_pb2.GetPolicyStatusResponse(
         ready=status.ready,
         policy_revision=status.revision,
-        loaded_at=_time_or_nothing(status.loaded_at_us),
-        confirmed_at=_time_or_nothing(status.confirmed_at_us),
+        loaded_at=time_or_nothing(status.loaded_at_us),
+        confirmed_at=time_or_nothing(status.confirmed_at_us),
         engine_mode=_MODES[status.engine_mode],
         engine_version=status.engine_version,
         engine_restarts=status.engine_restarts,
@@ -104,7 +137,7 @@ def present_policy_status(status: PolicyStatus) -> control_pb2.GetPolicyStatusRe
         reloads_accepted=status.reloads_accepted,
         reloads_refused=status.reloads_refused,
         last_error=status.last_error,
-        last_error_at=_time_or_nothing(status.last_error_at_us),
+        last_error_at=time_or_nothing(status.last_error_at_us),
     )
 
 
@@ -132,9 +165,11 @@ def _shallow(value: object, levels: int) -> bool:
     return True
 
 
-def _timestamp(time_us: int) -> Timestamp:
+def timestamp(time_us: int) -> Timestamp:
+    """A time on the wire."""
     return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1_000)
 
 
-def _time_or_nothing(time_us: int) -> Timestamp | None:
-    return _timestamp(time_us) if time_us else None
+def time_or_nothing(time_us: int) -> Timestamp | None:
+    """A time on the wire; absent for 0."""
+    return timestamp(time_us) if time_us else None

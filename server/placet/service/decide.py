@@ -3,171 +3,162 @@
 `DecisionPoint.decide` takes a batch of parsed requests through these steps (step 0, who calls, and step 1, parsing, are
 the border's, `placet.rpc`):
 
-2. gather facts: one policy, one `now` for the whole batch
-3. controls, then ask the policy engine for those that they leave open
-4. combine each verdict into one outcome, and with it into a decision and what must be recorded of it
-5. commit all in one transaction
+2. gather facts: one policy, one `now`, one look at the ledger for the whole batch
+3. controls (kill switches first), then ask the policy engine for those that they leave open
+4. judge each verdict by what Placet itself holds (limits, budgets, autonomy, approvals), and make of it a decision with
+   what must be recorded and what must still be so
+5. commit all in one transaction; whoever rests on something that changed meanwhile goes back to 2, at most 3 times
 6. hand out what was committed, or what an earlier request with the same key was told
 
-Whatever fails on the way to step 4 is a recorded deny with a `pdp.*` rule_id. What fails in step 5 is no decision.
+Whatever fails on the way to step 4 is a recorded deny with a `pdp.*` rule_id. What fails in 2 or 5 because the store
+does is no decision.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from placet.core import rule_ids
-from placet.core.combine import Outcome, combine, denied_by_pdp
-from placet.core.controls import control
+from placet.core.combine import combine, denied_by_pdp
+from placet.core.controls import control, stopped
 from placet.core.errors import KeyReusedError
-from placet.core.model import Decision, NoVerdict, ToolClass
-from placet.core.policy_input import policy_input, rfc3339
-from placet.core.record_codec import decision_commitment
-from placet.core.records import KeyReused, Repeated
-from placet.service.redaction import redacted_decision, redacted_input
+from placet.core.judge import Judgement, judge
+from placet.core.model import Decision, NoVerdict
+from placet.core.records import Conflict, KeyReused, Repeated
+from placet.service.attempts import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import Caller, Proposal, Verdict
-    from placet.core.ports import Clock, Ids, Ledger, LoadedPolicy, PolicySource
+    from placet.core.model import Verdict
+    from placet.core.ports import Ledger, LoadedPolicy
     from placet.core.records import Commitment, CommitResult
+    from placet.service.attempts import Request
+    from placet.service.gathering import Case, Facts, Gatherer
+    from placet.service.recording import Recorder
+    from placet.service.standing_answers import StandingAnswers
 
 Answer = Decision | KeyReusedError
 """What one request is told."""
 
-_Told = tuple[Outcome, str]
-"""An outcome, and the policy revision that it is of."""
-NO_MAX_AGE: Final = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A parsed request on its way: what is proposed, by whom it was sent, and when it arrived."""
-
-    proposal: Proposal
-    caller: Caller
-    received_at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A request with what Placet knows about it: its tenant's file, and what policy sees."""
-
-    request: Request
-    agent_policy: AgentPolicy | None
-    seen: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What Placet knows when it decides a batch.
-
-    `revision` is the policy's as the batch begins: what an external engine serves may change under way.
-    """
-
-    policy: LoadedPolicy | None
-    revision: str
-    stale: bool
-    cases: Sequence[Case]
-
-    def told(self, verdict: Verdict | NoVerdict) -> _Told:
-        """The outcome, at the revision that the engine named."""
-        revision = self.revision if isinstance(verdict, NoVerdict) else verdict.policy_revision
-        return combine(verdict), revision
+_Told = tuple[Judgement, str]
+"""A judgement, and the policy revision that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionPoint:
     """Decides batches.
 
-    `max_policy_age_seconds` 0 means no limit. `on_fault` is told of what went wrong inside, `on_distrust` (rule_id,
-    why) of verdicts that came and were not believed.
+    `on_fault` is told of what went wrong inside, `on_distrust` (rule_id, why) of verdicts that came and were not
+    believed.
     """
 
-    policies: PolicySource
+    gatherer: Gatherer
+    recorder: Recorder
     ledger: Ledger
-    clock: Clock
-    ids: Ids
-    max_policy_age_seconds: float
+    standing_answers: StandingAnswers
     on_fault: Callable[[BaseException], None]
     on_distrust: Callable[[str, str], None]
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
-        facts = self._gather(requests)  # 2
-        outcomes = await self._outcomes(facts)  # 3, 4
-        self._tell_distrust(outcomes)
-        commitments = [self._commitment(case, *told) for case, told in zip(facts.cases, outcomes, strict=True)]  # 4
-        results = await self.ledger.commit(commitments)  # 5
-        return [_answer(*pair) for pair in zip(commitments, results, strict=True)]  # 6
+        answers: dict[int, Answer] = {}
+        waiting = [Attempt(place, each, approval_id=each.proposal.approval_id) for place, each in enumerate(requests)]
+        while waiting:
+            facts = await self.gatherer.gather(waiting)  # 2
+            told = await self._judgements(facts)  # 3, 4
+            if self._policy_moved(facts):
+                waiting = [attempt.again() for attempt in waiting]
+                continue
+            commitments = [self._commitment(case, *each) for case, each in zip(facts.cases, told, strict=True)]  # 4
+            results = await self.ledger.commit(commitments)  # 5
+            waiting = await self._answer(facts, commitments, results, answers)  # 6
+        return [answers[place] for place in range(len(requests))]
 
-    def _tell_distrust(self, outcomes: Sequence[_Told]) -> None:
-        for outcome, _ in outcomes:
-            if outcome.distrust:
-                self.on_distrust(outcome.rule_id, outcome.distrust)
-
-    def _gather(self, requests: Sequence[Request]) -> Facts:
-        policy = self.policies.current()
-        stale = (
-            policy is not None
-            and self.max_policy_age_seconds != NO_MAX_AGE
-            and self.clock.monotonic() - policy.confirmed_at > self.max_policy_age_seconds
-        )
-        agent_policies = policy.agent_policies if policy else {}
-        now = rfc3339(self.clock.wall_us())
-        cases = [_case(request, agent_policies, now) for request in requests]
-        return Facts(policy, policy.revision if policy else "", stale, cases)
-
-    async def _outcomes(self, facts: Facts) -> Sequence[_Told]:
+    async def _judgements(self, facts: Facts) -> Sequence[_Told]:
         """Steps 3 and 4; a fault of Placet's own denies the whole batch."""
         try:
-            if facts.policy is None:
-                return [(denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE), "")] * len(facts.cases)
-            if facts.stale:
-                return [(denied_by_pdp(rule_ids.POLICY_STALE), facts.revision)] * len(facts.cases)
-            controlled = [control(case.request.proposal, case.agent_policy) for case in facts.cases]
-            asked = [case.seen for case, outcome in zip(facts.cases, controlled, strict=True) if outcome is None]
+            controlled = [self._controlled(case, facts) for case in facts.cases]
+            asked = [case.seen for case, judgement in zip(facts.cases, controlled, strict=True) if judgement is None]
             verdicts = iter(await _evaluate(asked, facts.policy))
             return [
-                facts.told(next(verdicts)) if outcome is None else (outcome, facts.revision) for outcome in controlled
+                self._judged(case, next(verdicts), facts) if judgement is None else (judgement, facts.revision)
+                for case, judgement in zip(facts.cases, controlled, strict=True)
             ]
         except Exception as fault:  # noqa: BLE001 - every path that cannot decide ends in a recorded deny
             self.on_fault(fault)
-            return [(denied_by_pdp(rule_ids.INTERNAL_ERROR), facts.revision)] * len(facts.cases)
+            return [(Judgement(denied_by_pdp(rule_ids.INTERNAL_ERROR)), facts.revision)] * len(facts.cases)
 
-    def _commitment(self, case: Case, outcome: Outcome, revision: str) -> Commitment:
-        request, proposal = case.request, case.request.proposal
-        decided_at_us = self.clock.wall_us()
-        decision = Decision(
-            decision_id=self.ids.decision_id(decided_at_us),
-            effect=outcome.effect,
-            rule_id=outcome.rule_id,
-            reason=outcome.reason,
-            findings=outcome.findings,
-            policy_revision=revision,
-            action_digest=proposal.action_digest,
-            received_at_us=request.received_at_us,
-            decided_at_us=decided_at_us,
-            approval=outcome.approval,
-        )
-        kept = redacted_input(case.seen, proposal, case.agent_policy)
-        told = redacted_decision(decision, proposal, case.agent_policy)
-        commitment = decision_commitment(told, proposal, request.caller, kept.document, kept.replayable, kept.why_not)
-        return commitment if told is decision else replace(commitment, decision=decision)
+    def _controlled(self, case: Case, facts: Facts) -> Judgement | None:
+        """What is denied without asking policy; None when it is to be asked."""
+        proposal = case.attempt.proposal
+        outcome = stopped(proposal, case.controls.switches, case.now_us)
+        if outcome is not None:
+            return Judgement(outcome)
+        if case.attempt.exhausted:
+            return Judgement(denied_by_pdp(rule_ids.CONTENTION))
+        if facts.policy is None:
+            return Judgement(denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE))
+        if facts.stale:
+            return Judgement(denied_by_pdp(rule_ids.POLICY_STALE))
+        outcome = control(proposal, case.agent_policy, case.refused)
+        return Judgement(outcome) if outcome is not None else None
+
+    def _judged(self, case: Case, verdict: Verdict | NoVerdict, facts: Facts) -> _Told:
+        """The judgement, at the revision that the engine named."""
+        revision = facts.revision if isinstance(verdict, NoVerdict) else verdict.policy_revision
+        if case.standing is None:
+            raise AssertionError("policy is asked for tenants with a file alone")
+        judgement = judge(combine(verdict), case.standing)
+        if judgement.outcome.distrust:
+            self.on_distrust(judgement.outcome.rule_id, judgement.outcome.distrust)
+        return judgement, revision
+
+    def _policy_moved(self, facts: Facts) -> bool:
+        """Whether another revision decides by now than the batch was decided by."""
+        policy = self.gatherer.policies.current()
+        if all(case.attempt.exhausted for case in facts.cases):
+            return False
+        return (policy.revision if policy is not None else "") != facts.revision
+
+    def _commitment(self, case: Case, judgement: Judgement, revision: str) -> Commitment:
+        return self.recorder.commitment(case, judgement, revision, guarded=not case.attempt.exhausted)
+
+    async def _answer(
+        self,
+        facts: Facts,
+        commitments: Sequence[Commitment],
+        results: Sequence[CommitResult],
+        answers: dict[int, Answer],
+    ) -> list[Attempt]:
+        """Give the answers that there are; the attempts that have to be made again."""
+        again: list[Attempt] = []
+        repeated: list[tuple[Attempt, Decision]] = []
+        for case, commitment, result in zip(facts.cases, commitments, results, strict=True):
+            attempt = case.attempt
+            match result:
+                case Conflict():
+                    again.append(attempt.again())
+                case Repeated(decision):
+                    repeated.append((attempt, decision))
+                case KeyReused():
+                    answers[attempt.place] = KeyReusedError("use a fresh idempotency_key for another request")
+                case _:
+                    answers[attempt.place] = _decision_of(commitment)
+        if again:
+            self.gatherer.controls.forget({attempt.tenant for attempt in again})
+        for attempt, decision in repeated:
+            moved = await self.standing_answers.moved(attempt, decision)
+            if moved is None:
+                answers[attempt.place] = decision
+            else:
+                again.append(moved)
+        return sorted(again, key=lambda attempt: attempt.place)
 
 
-def _case(request: Request, agent_policies: Mapping[str, AgentPolicy], now: str) -> Case:
-    action, identity = request.proposal.action, request.proposal.identity
-    agent_policy = agent_policies.get(identity.tenant)
-    tool_class = agent_policy.tool_class(action.tool) if agent_policy else ToolClass.UNKNOWN
-    return Case(request, agent_policy, policy_input(request.proposal.document, tool_class, now))
-
-
-async def _evaluate(inputs: Sequence[bytes], policy: LoadedPolicy) -> Sequence[Verdict | NoVerdict]:
-    if not inputs:
+async def _evaluate(inputs: Sequence[bytes], policy: LoadedPolicy | None) -> Sequence[Verdict | NoVerdict]:
+    if not inputs or policy is None:
         return ()
     verdicts = await policy.evaluate(inputs)
     if len(verdicts) != len(inputs):  # whose verdict is whose?
@@ -175,10 +166,7 @@ async def _evaluate(inputs: Sequence[bytes], policy: LoadedPolicy) -> Sequence[V
     return verdicts
 
 
-def _answer(commitment: Commitment, result: CommitResult) -> Answer:
-    if isinstance(result, KeyReused):
-        return KeyReusedError("use a fresh idempotency_key for another request")
-    decision = result.decision if isinstance(result, Repeated) else commitment.decision
-    if decision is None:
+def _decision_of(commitment: Commitment) -> Decision:
+    if commitment.decision is None:
         raise AssertionError("a decision's commitment carries the decision")
-    return decision
+    return commitment.decision

@@ -1,0 +1,71 @@
+"""The decision path, put together: what arrives is batched, decided, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet.app.system import RandomIds
+from placet.core.errors import LedgerUnavailableError
+from placet.core.model import Decision
+from placet.service.batching import Batcher
+from placet.service.control_state import ControlState
+from placet.service.decide import DecisionPoint
+from placet.service.gathering import Gatherer
+from placet.service.recording import Recorder
+from placet.service.standing_answers import StandingAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.app.reporter import Reporter
+    from placet.config import Settings
+    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.core.records import Commitment, CommitResult
+    from placet.service.attempts import Request
+    from placet.service.decide import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What the border hands requests to. `refusals` records what could not be parsed."""
+
+    decisions: Batcher[Request, Answer]
+    refusals: Batcher[Commitment, CommitResult]
+    controls: ControlState
+
+
+def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, reporter: Reporter) -> Deciding:
+    """The decision path over these."""
+    controls = ControlState(ledger)
+    point = DecisionPoint(
+        Gatherer(policies, ledger, controls, clock, settings.max_policy_age_seconds),
+        Recorder(clock, RandomIds(), settings.reservation_ttl_seconds),
+        ledger,
+        StandingAnswers(ledger, controls, clock),
+        reporter.fault,
+        reporter.distrust,
+    )
+    metrics = reporter.metrics
+
+    async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
+        try:
+            answers = await point.decide(requests)
+        except LedgerUnavailableError:
+            await reporter.tell_ledger(works=False)
+            raise
+        await reporter.tell_ledger(works=True)
+        now_us = clock.wall_us()
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Decision):
+                metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()
+                metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)
+        return answers
+
+    async def refuse(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        metrics.refused.inc(len(commitments))
+        return await ledger.commit(commitments)
+
+    decisions = Batcher(decide, depth_max=settings.queue_depth_max)
+    metrics.watch_depth(lambda: decisions.depth)
+    return Deciding(decisions, Batcher(refuse, depth_max=settings.queue_depth_max), controls)

@@ -1,0 +1,172 @@
+"""Step 2 of a decision: what Placet knows, gathered for a whole batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.core.approval import approval_key, document, from_row, refusal
+from placet.core.autonomy import resolve
+from placet.core.breakers import admitted, breaker_facts, breaker_keys
+from placet.core.budgets import charges, facts
+from placet.core.changes import NOTHING_KNOWN, Wanted
+from placet.core.judge import Standing
+from placet.core.model import ToolClass
+from placet.core.policy_input import bare_facts, policy_input, rfc3339
+from placet.core.run_limits import run_charges, run_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.approval import Approval
+    from placet.core.breakers import Probe
+    from placet.core.budgets import Charge, ChargeFault
+    from placet.core.changes import Known
+    from placet.core.ports import Clock, Ledger, LoadedPolicy, PolicySource
+    from placet.service.attempts import Attempt
+    from placet.service.control_state import Controls, ControlState
+
+NO_MAX_AGE: Final = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An attempt with what Placet knows about it.
+
+    `standing` is None for a tenant without a file, `refused` why the approval that it presents cannot be used, `probes`
+    the circuit breakers whose probe it becomes when it is allowed, `seen` what policy sees.
+    """
+
+    attempt: Attempt
+    agent_policy: AgentPolicy | None
+    controls: Controls
+    standing: Standing | None
+    refused: tuple[str, str] | None
+    probes: tuple[Probe, ...]
+    now_us: int
+    seen: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Placet knows when it decides a batch.
+
+    `revision` is the policy's as the batch begins: what an external engine serves may change under way.
+    """
+
+    policy: LoadedPolicy | None
+    revision: str
+    stale: bool
+    cases: Sequence[Case]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What an attempt counts against, and the rows that it asks for."""
+
+    agent_policy: AgentPolicy | None
+    charges: tuple[Charge, ...]
+    run_charges: tuple[Charge, ...]
+    faults: tuple[ChargeFault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Gathers facts. `max_policy_age_seconds` 0 means no limit."""
+
+    policies: PolicySource
+    ledger: Ledger
+    controls: ControlState
+    clock: Clock
+    max_policy_age_seconds: float
+
+    async def gather(self, attempts: Sequence[Attempt]) -> Facts:
+        """One policy, one `now` and one look at the ledger for all of them. LedgerUnavailableError."""
+        policy = self.policies.current()
+        stale = (
+            policy is not None
+            and self.max_policy_age_seconds != NO_MAX_AGE
+            and self.clock.monotonic() - policy.confirmed_at > self.max_policy_age_seconds
+        )
+        agent_policies = policy.agent_policies if policy else {}
+        now_us = self.clock.wall_us()
+        counted = [_count(attempt, agent_policies, now_us) for attempt in attempts]
+        controls = await self.controls.of({attempt.tenant for attempt in attempts})
+        known = await self._known(attempts, counted)
+        cases = [
+            _case(attempt, each, controls[attempt.tenant], known, now_us)
+            for attempt, each in zip(attempts, counted, strict=True)
+        ]
+        return Facts(policy, policy.revision if policy else "", stale, cases)
+
+    async def _known(self, attempts: Sequence[Attempt], counted: Sequence[_Counted]) -> Known:
+        rows = []
+        counters = []
+        for attempt, each in zip(attempts, counted, strict=True):
+            if attempt.approval_id:
+                rows.append(approval_key(attempt.tenant, attempt.approval_id))
+            if each.agent_policy is not None:
+                rows += breaker_keys(each.agent_policy, attempt.proposal)
+            counters += [charge.counter for charge in (*each.charges, *each.run_charges)]
+        if not rows and not counters:
+            return NOTHING_KNOWN
+        return await self.ledger.load(Wanted(rows, counters))
+
+
+def _count(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> _Counted:
+    proposal = attempt.proposal
+    agent_policy = agent_policies.get(attempt.tenant)
+    if agent_policy is None or agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
+        return _Counted(agent_policy, (), (), ())
+    taken, faults = charges(agent_policy, proposal, now_us)
+    of_run, run_faults = run_charges(agent_policy.run_limits(proposal.run.workflow), proposal)
+    return _Counted(agent_policy, taken, of_run, (*faults, *run_faults))
+
+
+def _case(attempt: Attempt, counted: _Counted, controls: Controls, known: Known, now_us: int) -> Case:
+    proposal, agent_policy = attempt.proposal, counted.agent_policy
+    if agent_policy is None:
+        seen = policy_input(proposal.document, bare_facts(ToolClass.UNKNOWN), rfc3339(now_us))
+        return Case(attempt, None, controls, None, None, (), now_us, seen)
+    approval, refused = _presented(attempt, known, now_us)
+    breakers = {key: known.rows.get(key) for key in breaker_keys(agent_policy, proposal)}
+    passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us)
+    standing = Standing(
+        proposal=proposal,
+        agent_policy=agent_policy,
+        autonomy=resolve(agent_policy.autonomy_levels, controls.overrides, proposal),
+        charges=(*counted.charges, *counted.run_charges),
+        faults=counted.faults,
+        usages=known.counters,
+        breaker=passage.finding,
+        approval=approval,
+        now_us=now_us,
+    )
+    told = _facts(standing, counted, breaker_facts(breakers) if breakers else {})
+    seen = policy_input(proposal.document, told, rfc3339(now_us))
+    return Case(attempt, agent_policy, controls, standing, refused, passage.probes, now_us, seen)
+
+
+def _presented(attempt: Attempt, known: Known, now_us: int) -> tuple[Approval | None, tuple[str, str] | None]:
+    """The approval that it presents, or why that cannot be used."""
+    if not attempt.approval_id:
+        return None, None
+    row = known.rows.get(approval_key(attempt.tenant, attempt.approval_id))
+    approval = from_row(row) if row is not None else None
+    refused = refusal(approval, attempt.proposal, now_us)
+    return (approval, None) if refused is None else (None, refused)
+
+
+def _facts(standing: Standing, counted: _Counted, breakers: Mapping[str, Any]) -> dict[str, Any]:
+    """What policy sees at ``input.facts``."""
+    tool_class = standing.agent_policy.tool_class(standing.proposal.action.tool)
+    told = bare_facts(tool_class, standing.autonomy.level)
+    told["tool"].update(breakers)
+    if counted.charges:
+        told["budgets"] = facts(counted.charges, standing.usages)
+    if counted.run_charges:
+        told["run"] = run_facts(counted.run_charges, standing.usages)
+    if standing.approval is not None:
+        told["approval"] = document(standing.approval)
+    return told

@@ -1,0 +1,103 @@
+"""Step 4 of a decision: from an outcome to the decision, and what must be durable before it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from placet.core import approval, reservation
+from placet.core.breakers import claims
+from placet.core.budgets import remaining, reserve
+from placet.core.changes import UNUSED, Put
+from placet.core.model import BudgetState, Decision, Effect
+from placet.core.record_codec import decision_commitment
+from placet.service.redaction import redacted_decision, redacted_input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from placet.core.changes import Change
+    from placet.core.judge import Judgement, Standing
+    from placet.core.ports import Clock, Ids
+    from placet.core.records import Commitment
+    from placet.service.gathering import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Makes decisions of outcomes, and commitments of decisions."""
+
+    clock: Clock
+    ids: Ids
+    reservation_ttl_seconds: int
+
+    def commitment(self, case: Case, judgement: Judgement, revision: str, *, guarded: bool) -> Commitment:
+        """What to commit. When not `guarded` it is a deny that holds whatever has changed meanwhile."""
+        decision = self._decision(case, judgement, revision)
+        proposal, caller = case.attempt.proposal, case.attempt.request.caller
+        kept = redacted_input(case.seen, proposal, case.agent_policy)
+        told = redacted_decision(decision, proposal, case.agent_policy)
+        replaces = case.attempt.replaces if guarded else ""
+        repeats = case.attempt.repeats or ("" if guarded else case.attempt.replaces)
+        made = decision_commitment(
+            told, proposal, caller, kept.document, kept.replayable, kept.why_not, replaces, repeats
+        )
+        changes = tuple(self._changes(case, decision, told, kept.document)) if guarded else ()
+        subject = decision.approval.approval_id if decision.approval is not None else decision.used_approval_id
+        return replace(made, decision=decision, subject=subject, changes=changes)
+
+    def _decision(self, case: Case, judgement: Judgement, revision: str) -> Decision:
+        decided_at_us = self.clock.wall_us()
+        decision_id = self.ids.decision_id(decided_at_us)
+        outcome, standing = judgement.outcome, case.standing
+        asked = outcome.approval
+        if asked is not None:
+            asked = replace(asked, approval_id=approval.approval_id_of(decision_id))
+        return Decision(
+            decision_id=decision_id,
+            effect=outcome.effect,
+            rule_id=outcome.rule_id,
+            reason=outcome.reason,
+            findings=outcome.findings,
+            policy_revision=revision,
+            action_digest=case.attempt.proposal.action_digest,
+            received_at_us=case.attempt.request.received_at_us,
+            decided_at_us=decided_at_us,
+            approval=asked,
+            budgets=tuple(_states(standing, outcome.effect)) if standing is not None else (),
+            autonomy=standing.autonomy.level.value if standing is not None else "",
+            shadow_effect=judgement.shadow_effect,
+            used_approval_id=case.attempt.approval_id if judgement.approved else "",
+        )
+
+    def _changes(self, case: Case, decision: Decision, told: Decision, stored_input: bytes) -> Iterator[Change]:
+        """What must still be so, and what becomes so."""
+        yield from case.controls.expects
+        standing = case.standing
+        if standing is None or decision.effect is Effect.DENY:
+            return
+        if decision.effect is Effect.REQUIRE_APPROVAL:
+            yield Put(approval.to_row(approval.opened(told, case.attempt.request.caller, standing, stored_input)))
+            return
+        proposal, approved = standing.proposal, bool(decision.used_approval_id)
+        for charge in standing.charges:
+            yield reserve(charge, dry_run=proposal.action.dry_run, approved=approved)
+        if standing.charges:
+            caller, ttl = case.attempt.request.caller, self.reservation_ttl_seconds
+            held = reservation.opened(
+                decision.decision_id, proposal, caller, standing.charges, decision.decided_at_us, ttl
+            )
+            yield Put(reservation.to_row(held))
+        if approved and standing.approval is not None:
+            used = approval.used(standing.approval, decision.decision_id, decision.decided_at_us)
+            yield Put(approval.to_row(used))
+        yield from claims(case.probes, decision.decision_id, decision.decided_at_us)
+
+
+def _states(standing: Standing, effect: Effect) -> Iterator[BudgetState]:
+    """Each budget that the action counts against, as it is after the decision."""
+    for charge in standing.charges:
+        budget, usage = charge.budget, standing.usages.get(charge.counter, UNUSED)
+        reserved = charge.amount if effect is Effect.ALLOW else 0
+        left = max(0, remaining(budget.limit, usage) - reserved)
+        yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, charge.resets_at_us)
