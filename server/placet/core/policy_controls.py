@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import AfterValidator, Field, StrictInt, model_validator
 
 from placet.core.autonomy import Autonomy, AutonomyRule, Level, Observe
 from placet.core.breaker import BreakerEffect, BreakerScope, BreakerSpec
@@ -20,6 +20,7 @@ from placet.core.policy_values import (
     Section,
     Share,
     ToolGlob,
+    at_least_one,
     refuse,
     scaled,
 )
@@ -46,7 +47,7 @@ class BreakerSection(Section):
     window_seconds: Seconds = 60
     open_seconds: Seconds = 30
     effect: BreakerEffect = BreakerEffect.DENY
-    scopes: Annotated[tuple[BreakerScope, ...], Field(min_length=1)] = (BreakerScope.RUN, BreakerScope.TOOL)
+    scopes: Annotated[tuple[BreakerScope, ...], AfterValidator(at_least_one)] = (BreakerScope.RUN, BreakerScope.TOOL)
 
     @model_validator(mode="after")
     def _opens(self) -> BreakerSection:

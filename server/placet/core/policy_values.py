@@ -84,6 +84,13 @@ def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values; ValueError when there are none."""
+    if not values:
+        raise ValueError("should name at least one")
+    return values
+
+
 def _pointer(value: str) -> str:
     if not re.fullmatch(r"(/([^/~]|~[01])*)+", value):
         raise ValueError('should be a JSON pointer into params, such as "/customer/email" or "/items/*/iban"')
@@ -173,8 +180,9 @@ Workflows = Annotated[
 ]
 Persons = Annotated[
     tuple[Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX)], ...],
-    Field(min_length=1, max_length=APPROVER_GROUP_MAX),
+    Field(max_length=APPROVER_GROUP_MAX),
     AfterValidator(_distinct),
+    AfterValidator(at_least_one),
 ]
 Label = Annotated[StrictStr, _text_of(LABEL_BYTES_MAX)]
 Principal = Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX)]

@@ -35,15 +35,6 @@ ENDLESS: Final = frozenset({Window.RUN, Window.LIFETIME})
 _DATE_CHARS: Final = {Window.DAY: len("2026-10-25"), Window.MONTH: len("2026-10")}
 
 
-def is_timezone(name: str) -> bool:
-    """Whether `name` is an IANA time zone, such as ``Europe/Berlin``."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # not found, a folder, no name at all
-        return False
-    return True
-
-
 def window_at(window: Window, timezone: str, now_us: int) -> tuple[str, int]:
     """The key of the window that `now_us` falls into, and when the next begins, in microseconds; 0 for never.
 
