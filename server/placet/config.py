@@ -24,7 +24,10 @@ from placet.core.limits import (
     IDEMPOTENCY_RETENTION_HOURS,
     OPA_TIMEOUT_MS,
     PERMIT_TTL_SECONDS,
+    WEBHOOK_TIMEOUT_MS,
     QUEUE_DEPTH_MAX,
+from placet.webhook.signing import read_secrets
+from placet.webhook.target import Target
     RESERVATION_TTL_SECONDS,
 )
 

@@ -231,7 +231,11 @@ def test_secrets_are_masked_when_shown_and_when_wrong() -> None:
 
 
 def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
-    together = {"opa_expected_revision": {"opa_address": "unix:///s"}}
+    secret = Settings.model_fields["webhook_secret"].examples
+    together = {
+        "opa_expected_revision": {"opa_address": "unix:///s"},
+        "webhook_url": {"webhook_secret": (secret or [""])[0]},
+    }
     for name, field in Settings.model_fields.items():
         assert field.description
         assert field.examples

@@ -83,7 +83,7 @@ def test_every_metric_has_its_row_and_no_other() -> None:
     assert {name: (row[0], row[2]) for name, row in documented.items()} == collected
 
 
-@pytest.mark.parametrize("name", ["decisions", "engine_failures", "reloads", "latency", "faults"])
+@pytest.mark.parametrize("name", ["decisions", "engine_failures", "reloads", "latency", "faults", "webhooks"])
 def test_labels_of_metrics(name: str) -> None:
     metric = getattr(Metrics(), name)
     row = by_name(PAGE, "Metrics")[metric._name]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from placet.core.policy_status import PolicyEvent, PolicyEventKind
 from placet.core.record_codec import policy_activated_commitment, policy_refused_commitment
+from placet.webhook.sender import TryResult
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from placet.core.records import Commitment
     from placet.rpc.server import RpcServer
     from placet.telemetry.metrics import Metrics
+    from placet.webhook.sender import Tried
 
 
 class Reporter:
@@ -42,6 +44,15 @@ class Reporter:
         """A verdict came and was not believed."""
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("policy answer not believed", rule_id=rule_id, cause=why)
+
+    def webhook(self, tried: Tried) -> None:
+        """A webhook was tried."""
+        self.metrics.webhooks.labels(tried.result.value).inc()
+        said = {"event_id": tried.event_id, "tenant": tried.tenant, "tries": tried.tries, "cause": tried.cause}
+        if tried.result is TryResult.FAILED:
+            self.log.warning("webhook failed", **said)
+        elif tried.result is TryResult.GAVE_UP:
+            self.log.error("webhook given up", **said)
 
     async def policy_event(self, event: PolicyEvent) -> None:
         """Something happened to the policy."""
