@@ -12,9 +12,12 @@ from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.sqlite import SqliteLedger
 from tests.store.making import TickingClock, fill
 from tests.store.mounting import mount
+from tests.store.replicas import Replicas
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +65,16 @@ async def open_ledger(
 @pytest.fixture
 async def ledger(open_ledger: Callable[[], SqliteLedger]) -> SqliteLedger:
     return open_ledger()
+
+
+@pytest.fixture
+async def replicas(
+    postgres_server: Postgres, signing_key: SigningKey, faults: list[BaseException]
+) -> AsyncIterator[Replicas]:
+    """Opens ledgers on an empty PostgreSQL database; closes whatever was opened at the end."""
+    made = Replicas(postgres_server, postgres_server.new_database(), signing_key, faults)
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.core.canonical import digest
@@ -111,3 +111,15 @@ async def fill(path: Path, signing_key: SigningKey, start: int = 1) -> None:
     await ledger.commit(commitments(3, start + 5))
     await ledger.checkpoint()
     await ledger.close()
+
+
+def same_request(number: int, decided: int) -> Commitment:
+    """What another replica makes of the request `number`: the decision `decided`."""
+    made = commitment(number)
+    assert made.decision is not None
+    decision_id = f"dec_{decided:032x}"
+    return replace(
+        made,
+        decision=replace(made.decision, decision_id=decision_id),
+        fields={**made.fields, "decision_id": decision_id},
+    )

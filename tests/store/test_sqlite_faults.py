@@ -14,7 +14,8 @@ import pytest
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.records import DecisionQuery, Stored
 from placet.store import sqlite_files
-from placet.store.sqlite import SqliteLedger, log_fault
+from placet.store.ledger import log_fault
+from placet.store.sqlite import SqliteLedger
 from tests.store.making import TickingClock, commitment, commitments
 from tests.store.mounting import mount
 

@@ -16,6 +16,7 @@ from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.records import DecisionPage, DecisionQuery, Stored, VerifyReport
 from placet.store.keys import generate_signing_key
 from placet.store.sqlite import SqliteLedger
+from placet.store.sqlite_writer import SqliteWriter
 from tests.store.ledger_contract import LedgerContract, listed
 from tests.store.making import TickingClock, commitment, commitments
 
@@ -60,6 +61,7 @@ async def test_durable_when_it_returns(database: Path, ledger: SqliteLedger) -> 
         assert other.execute("SELECT count(*) FROM audit_records").fetchone() == (2,)
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
+    assert isinstance(ledger._writer, SqliteWriter)
     connection = ledger._writer._connection
     assert connection is not None
     full = 2

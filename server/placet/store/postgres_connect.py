@@ -49,7 +49,9 @@ _SESSION: Final = (
     " set_config('default_transaction_isolation', 'read committed', false),"
     # Whoever reloads the server's configuration does not change what a commit means to a server that runs.
     " set_config('synchronous_commit', current_setting('synchronous_commit'), false),"
-    " set_config('default_transaction_read_only', %s, false)"
+    # A session that only reads does only that; one that writes, unless somebody forbade it for the database.
+    " set_config('default_transaction_read_only',"
+    " coalesce(%s, current_setting('default_transaction_read_only')), false)"
 )
 
 
@@ -129,7 +131,7 @@ def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
     connection = psycopg.connect(url, autocommit=True, **defaults(url, name))
     limits = (STORE_STATEMENT_MS_MAX, STORE_LOCK_MS_MAX, STORE_IDLE_MS_MAX)
     try:
-        connection.execute(_SESSION.encode(), (*map(str, limits), "off" if writes else "on"))
+        connection.execute(_SESSION.encode(), (*map(str, limits), None if writes else "on"))
     except BaseException:
         connection.close()
         raise

@@ -1,0 +1,128 @@
+"""A TCP proxy that can be told to cut connections, at a chosen moment."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CHUNK_BYTES = 65_536
+
+
+class Proxy:
+    """Forwards to a port of loopback. The first connection that says `cut_at` is cut.
+
+    Then nothing of it has reached the server, or with `after` all of it has, and the answer is lost.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self.refusing = False
+        self.cuts = 0
+        self._cut_at = b""
+        self._after = False
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def cut_at(self, said: bytes, *, after: bool) -> None:
+        self._after = after
+        self._cut_at = said
+
+    def cut(self) -> None:
+        """Every connection, now."""
+        for pair in self._pairs:
+            _end(*pair)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(10)
+        for pair in self._pairs:
+            for each in pair:
+                each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.refusing:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                client.close()
+                continue
+            self._pairs.append((client, server))
+            self._start(self._ask, client, server)
+            self._start(self._answer, client, server)
+
+    def _start(self, work: Callable[[socket.socket, socket.socket], None], *pair: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=pair, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+        for data in _chunks(client):
+            if self._cut_at and self._cut_at in data:
+                self._cut_at = b""
+                self.cuts += 1
+                if self._after:
+                    client.shutdown(socket.SHUT_RDWR)  # the answer goes nowhere
+                    _send(server, data)
+                    server.shutdown(socket.SHUT_WR)
+                    return
+                break
+            if not _send(server, data):
+                break
+        _end(client, server)
+
+    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+        for data in _chunks(server):
+            _send(client, data)
+        _end(client, server)
+
+
+def _chunks(source: socket.socket) -> Iterator[bytes]:
+    with contextlib.suppress(OSError):
+        while data := source.recv(CHUNK_BYTES):
+            yield data
+
+
+def _send(target: socket.socket, data: bytes) -> bool:
+    try:
+        target.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def _end(*sockets: socket.socket) -> None:
+    for each in sockets:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def proxy(port: int) -> Iterator[Proxy]:
+    made = Proxy(port)
+    try:
+        yield made
+    finally:
+        made.close()
