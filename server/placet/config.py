@@ -6,30 +6,28 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from placet.core.addresses import split_address
+from placet.core.addresses import check_opa_address, is_loopback, split_address
 from placet.core.errors import SetupError
 from placet.core.limits import (
     CHECKPOINT_INTERVAL_SECONDS,
     IDEMPOTENCY_RETENTION_HOURS,
     OPA_TIMEOUT_MS,
     PERMIT_TTL_SECONDS,
-    WEBHOOK_TIMEOUT_MS,
     QUEUE_DEPTH_MAX,
+    RESERVATION_TTL_SECONDS,
+    WEBHOOK_TIMEOUT_MS,
+)
 from placet.webhook.signing import read_secrets
 from placet.webhook.target import Target
-    RESERVATION_TTL_SECONDS,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -258,7 +256,7 @@ class Settings(BaseSettings):
     @classmethod
     def _reachable(cls, value: str) -> str:
         if value:
-            _check_opa_address(value)
+            check_opa_address(value)
         return value
 
     @field_validator("opa_path", "opa_expected_revision")
@@ -337,23 +335,6 @@ class Settings(BaseSettings):
                 text = self.database.name
             rows.append((name, text, sources.get(name, "default")))
         return rows
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it. Any name but ``localhost`` is taken as reachable by others."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_opa_address(value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
-        return
-    if parts.scheme != "http" or not parts.netloc or "@" in parts.netloc or parts.path.strip("/") or parts.query:
-        raise ValueError("must be http://host:port or unix:///path")
-    split_address(parts.netloc)
 
 
 def _check_database_url(value: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from placet.config import Settings, default_rego_dir, is_loopback, shipped_rego_dir
-from placet.core.addresses import split_address
+from placet.config import Settings, default_rego_dir, shipped_rego_dir
+from placet.core.addresses import is_loopback, split_address
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 

@@ -64,6 +64,4 @@ def _metavar(field: FieldInfo) -> str:
         return "|".join(get_args(field.annotation))
     if field.annotation is int:
         return "N"
-    if field.annotation is SecretStr:
-        return "URL"
-    return "TEXT" if field.annotation is str else "PATH"
+    return "TEXT" if field.annotation in {str, SecretStr} else "PATH"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Final
+from urllib.parse import urlsplit
 
 PORT_MAX: Final = 65_535
 
@@ -19,3 +20,21 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > PORT_MAX:
         raise ValueError(f"must be host:port with a port of 0 to {PORT_MAX}")
     return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it. Any name but ``localhost`` is taken as reachable by others."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_opa_address(value: str) -> None:
+    """ValueError when it is neither ``http://host:port`` nor ``unix:///path``."""
+    parts = urlsplit(value)
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+        return
+    if parts.scheme != "http" or not parts.netloc or "@" in parts.netloc or parts.path.strip("/") or parts.query:
+        raise ValueError("must be http://host:port or unix:///path")
+    split_address(parts.netloc)
