@@ -72,8 +72,8 @@ class Approval:
     `parts` are short digests by part of the action, to name what differs. `approver_groups` are the persons of each
     role where the tenant's file names them, else empty. `action`, `identity`, `run` and `model` are documents as the
     trail holds them, redacted; `params` is the exact canonical JSON while the request is open, else None, and
-    `redacted` whether it says more than `action` does. `override` says that a budget is exceeded by the action.
-    `version` is the stored row's, 0 before the first.
+    `redacted` whether it says more than `action` does. `override` says that a budget is exceeded by the action,
+    `end_reason` why a person ended it. `version` is the stored row's, 0 before the first.
     """
 
     approval_id: str
@@ -105,6 +105,7 @@ class Approval:
     votes: tuple[Vote, ...] = ()
     decided_at_us: int = 0
     used_by: str = ""
+    end_reason: str = ""
     version: int = 0
 
     @property

@@ -34,6 +34,18 @@ APPROVAL_TTL_SECONDS_MAX: Final = 604_800
 BUDGETS_MAX: Final = 64
 """Budgets of one tenant; every one that covers an action is one more counter in its commit."""
 BUDGET_ID_CHARS_MAX: Final = 64
+SIMILAR_DECISIONS_MAX: Final = 1_000
+"""The newest decisions of a tenant among which those about the same tool are counted, for who has to decide."""
+WATCHERS_MAX: Final = 10_000
+"""Streams of one server that wait for something to happen; each holds a queue and a connection's memory."""
+WATCH_QUEUE_MAX: Final = 256
+"""Changes that one watcher may be behind; one that is slower is sent away, and goes on with its cursor."""
+WATCH_EVENTS_MAX: Final = 500
+"""Changes read at once for all watchers."""
+WATCH_POLL_SECONDS: Final = 2
+"""How often a server looks for changes that nothing woke it for."""
+WATCH_READ_GAP_MS: Final = 20
+"""Between two looks for changes: under load all that happened meanwhile is read at once."""
 RUN_SECONDS_MAX: Final = 604_800
 """The longest `max_duration_seconds`, and the longest window or pause of a circuit breaker: a week."""
 AUTONOMY_RULES_MAX: Final = 256

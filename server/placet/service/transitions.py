@@ -1,0 +1,31 @@
+"""How state is changed outside a decision: read, compute what becomes of it, commit; again when others were first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from placet.core.errors import ContentionError
+from placet.core.limits import COMMIT_TRIES_MAX
+from placet.core.records import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from placet.core.ports import Ledger
+    from placet.core.records import Commitment
+
+Result = TypeVar("Result")
+
+
+async def change(ledger: Ledger, attempt: Callable[[], Awaitable[tuple[Commitment, Result]]]) -> Result:
+    """Commit what `attempt` found from the state as it is, and give its result.
+
+    Raises what `attempt` raises, ContentionError when others were first COMMIT_TRIES_MAX times, and
+    LedgerUnavailableError.
+    """
+    for _ in range(COMMIT_TRIES_MAX):
+        commitment, result = await attempt()
+        [done] = await ledger.commit([commitment])
+        if not isinstance(done, Conflict):
+            return result
+    raise ContentionError("others changed the same thing at the same time, again and again; try once more")
