@@ -156,7 +156,7 @@ class ChainCheck:
         if type(record.previous_hash) is not bytes or record.hash != record_hash(record.previous_hash, leaf):
             self._problem(ProblemKind.HASH_MISMATCH, self._sequence, "its hash is not that of its body")
         self._hash = record.hash
-        said = _parse(record.body)
+        said = parse_body(record.body)
         if said is None:
             self._problem(ProblemKind.RECORD_UNREADABLE, self._sequence, "its body is not that of a record")
         else:
@@ -292,7 +292,7 @@ _COMMON: Final = {"writer": str, "sequence": int, "kind": str, "tenant": str, "r
 _DECISION: Final = {"decision_id": str, "caller": str, "idempotency_key": str, "request_digest": str}
 
 
-def _parse(body: object) -> dict[str, Any] | None:
+def parse_body(body: object) -> dict[str, Any] | None:
     """The body of a record, with all members that every record has and that checking reads."""
     if type(body) is not bytes:
         return None

@@ -8,7 +8,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
-    from placet.core.changes import CounterRow, Cursor, Event, Kept, Known, Row, RowPage, RowQuery, Wanted
+    from placet.core.changes import (
+        CounterRow,
+        Cursor,
+        Event,
+        Kept,
+        Known,
+        Row,
+        RowPage,
+        RowQuery,
+        Wanted,
+        WindowTotal,
+    )
     from placet.core.model import NoVerdict, Verdict
     from placet.core.policy_status import PolicyStatus
     from placet.core.records import (
@@ -101,8 +112,14 @@ class Ledger(Protocol):
         """Rows of all tenants that are due, the earliest first."""
         ...
 
-    async def top_counters(self, tenant: str, budget_id: str, limit: int) -> Sequence[CounterRow]:
-        """Counters of a budget in the windows that were touched last, the largest first."""
+    async def top_counters(
+        self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
+    ) -> Sequence[CounterRow]:
+        """Counters of a budget in one window, the largest of what is used and reserved first."""
+        ...
+
+    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+        """What was counted for a budget, however it was defined then, by unit, the last windows first."""
         ...
 
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.changes import CounterKey, CounterRow, Event, Usage
+from placet.core.changes import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,11 +26,9 @@ class EventReader:
 
     def events(self, after: Cursor, limit: int) -> list[Event]:
         """Records with a subject beyond the cursor, at most so many of each writer, in the writer's order."""
-        found: list[Event] = []
-        for writer in self.heads():
-            rows = self.connection.execute(self.sql.watched, (writer, after.get(writer, 0), limit)).fetchall()
-            found += _events(rows)
-        return found
+        wanted = [(writer, after.get(writer, 0), limit) for writer in self.heads()]
+        found = self.connection.fetch_lists(self.sql.watched, wanted)
+        return _events(row for rows in found for row in rows)
 
     def history(self, tenant: str, subject: str) -> list[Event]:
         """All records about one subject, by time."""
@@ -43,14 +41,6 @@ class EventReader:
     def count_effects(self, tenant: str, tool: str, newest: int) -> dict[str, int]:
         """How often each effect was decided for the tool, among so many of the tenant's newest decisions."""
         return dict(self.connection.execute(self.sql.count_effects, (tenant, newest, tool)).fetchall())
-
-    def top_counters(self, tenant: str, budget_id: str, limit: int) -> list[CounterRow]:
-        """Counters of a budget, those moved last first."""
-        rows = self.connection.execute(self.sql.state.top_counters, (tenant, budget_id, limit)).fetchall()
-        return [
-            CounterRow(CounterKey(*key), Usage(used, reserved, created_at_us), resets_at_us)
-            for *key, used, reserved, created_at_us, _, resets_at_us in rows
-        ]
 
 
 def _events(rows: Iterable[Any]) -> list[Event]:

@@ -14,7 +14,18 @@ from placet.core.record_codec import RecordDamagedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.core.changes import CounterRow, Cursor, Event, Kept, Known, Row, RowPage, RowQuery, Wanted
+    from placet.core.changes import (
+        CounterRow,
+        Cursor,
+        Event,
+        Kept,
+        Known,
+        Row,
+        RowPage,
+        RowQuery,
+        Wanted,
+        WindowTotal,
+    )
     from placet.core.records import (
         Commitment,
         CommitResult,
@@ -76,10 +87,8 @@ class ThreadedLedger(ABC):
         """
         if not commitments:
             return ()
-        results = await self._run(self._writing, lambda: self._writer.commit(commitments))
-        if any(commitment.subject for commitment in commitments):
-            self._wake()
-        return results
+        watched = any(commitment.subject for commitment in commitments)
+        return await self._run(self._writing, lambda: self._writer.commit(commitments), self._wake if watched else None)
 
     def on_event(self, wake: Callable[[], None]) -> None:
         """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
@@ -101,9 +110,15 @@ class ThreadedLedger(ABC):
         """Rows that are due. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.due(table, now_us, limit))
 
-    async def top_counters(self, tenant: str, budget_id: str, limit: int) -> Sequence[CounterRow]:
-        """Counters of a budget. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.top_counters(tenant, budget_id, limit))
+    async def top_counters(
+        self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
+    ) -> Sequence[CounterRow]:
+        """The largest counters of a budget in one window. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.top_counters((tenant, budget_id, unit, window_key), limit))
+
+    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+        """Totals of a budget by unit and window. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.totals(tenant, budget_id, limit))
 
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Records with a subject beyond the cursor. LedgerUnavailableError."""
@@ -156,10 +171,14 @@ class ThreadedLedger(ABC):
     async def _look(self, work: Callable[[Reader], Result]) -> Result:
         return await self._run(self._reading, lambda: self._read(work))
 
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+    async def _run(
+        self, threads: ThreadPoolExecutor, work: Callable[[], Result], ended: Callable[[], None] | None = None
+    ) -> Result:
         if self._closed:
             raise LedgerUnavailableError("the ledger is closed")
         running = asyncio.get_running_loop().run_in_executor(threads, self._guarded, work)
+        if ended is not None:
+            running.add_done_callback(lambda _: ended())
         try:
             return await asyncio.shield(running)  # a caller that gives up must not take a commit out of the queue
         except asyncio.CancelledError:

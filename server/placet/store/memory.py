@@ -10,14 +10,14 @@ import orjson
 
 from placet.core.chain import checkpoint_body, link, salt_bytes, signed_bytes
 from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
-from placet.core.changes import CounterRow, Event, Known, RowPage
+from placet.core.changes import CounterRow, Event, Known, RowPage, Usage, WindowTotal
 from placet.core.errors import LedgerUnavailableError
 from placet.core.limits import PAGE_SIZE_MAX
 from placet.core.record_codec import keys_swept_commitment, recorded_decision
 from placet.core.records import DecisionPage, KeyReused, RecordKind, Repeated
 from placet.core.trail import verify_trail
-from placet.store.paging import next_token, place_before
-from placet.store.reading import make_token, read_token
+from placet.store import reading
+from placet.store.paging import next_token, place_before, write_token
 from placet.store.schema import CONDITIONS
 from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
 from placet.store.statements import FOUND_BY
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from placet.core.chain import LinkedRecord
-    from placet.core.changes import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Usage, Wanted
+    from placet.core.changes import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
     from placet.store.keys import SigningKey
@@ -45,7 +45,7 @@ class MemoryLedger:
         self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
         self._rows: dict[RowKey, Row] = {}
         self._counters: dict[CounterKey, Usage] = {}
-        self._moved: dict[CounterKey, tuple[int, int]] = {}
+        self._resets: dict[CounterKey, int] = {}
         self._wakes: list[Callable[[], None]] = []
         self._closed = False
 
@@ -66,9 +66,9 @@ class MemoryLedger:
             if (given := record.commitment.idempotency) is not None:
                 self._keys[record.commitment.tenant, given.caller, given.key] = record
         self._rows.update(working.rows)
-        for key, (usage, resets_at_us) in working.counters.items():
-            self._counters[key] = usage
-            self._moved[key] = (now_us, resets_at_us)
+        for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items():
+            self._counters[key] = Usage(used, reserved, created_at_us)
+            self._resets[key] = resets_at_us
         self._state = advance(self._state, linked)
         if checkpoint_due(self._state):
             self._sign()
@@ -86,21 +86,19 @@ class MemoryLedger:
     async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
         """A page of decisions, newest first. InvalidRequestError for a wrong page_token."""
         self._require_open()
-        after = read_token(query.page_token)
+        after = reading.place_before(query.page_token)
         size = min(query.page_size, PAGE_SIZE_MAX)
         found = sorted((record for record in self._records if _matches(record, query)), key=self._place, reverse=True)
         found = [record for record in found if after is None or self._place(record) < after]
         shown = found[:size]
-        token = make_token(self._place(shown[-1])) if len(found) > size else ""
+        token = write_token(self._place(shown[-1])) if len(found) > size else ""
         return DecisionPage(tuple(_decision(record) for record in shown), token)
 
     async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
         """One decision of the tenant."""
         self._require_open()
-        for record in self._records:
-            if (record.commitment.tenant, index_row(record.commitment)[0]) == (tenant, decision_id):
-                return _decision(record)
-        return None
+        record = self._decided(tenant, decision_id)
+        return _decision(record) if record is not None else None
 
     async def verify(self) -> VerifyReport:
         """Check every chain and checkpoint."""
@@ -130,7 +128,7 @@ class MemoryLedger:
             key=lambda row: (row.created_at_us, row.key.id),
             reverse=True,
         )
-        shown = found[: query.page_size]
+        shown = found[: min(query.page_size, PAGE_SIZE_MAX)]
         return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
 
     async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
@@ -139,15 +137,36 @@ class MemoryLedger:
         due = [row for key, row in self._rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
-    async def top_counters(self, tenant: str, budget_id: str, limit: int) -> Sequence[CounterRow]:
-        """Counters of a budget, those moved last first."""
+    async def top_counters(
+        self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
+    ) -> Sequence[CounterRow]:
+        """The largest counters of a budget in one window."""
         self._require_open()
         found = [
-            (self._moved[key][0], usage.used + usage.reserved, CounterRow(key, usage, self._moved[key][1]))
+            CounterRow(key, usage, self._resets[key])
             for key, usage in self._counters.items()
-            if (key.tenant, key.budget_id) == (tenant, budget_id)
+            if (key.tenant, key.budget_id, key.unit, key.window_key) == (tenant, budget_id, unit, window_key)
         ]
-        return [row for *_, row in sorted(found, key=lambda each: each[:2], reverse=True)][:limit]
+        return sorted(found, key=lambda row: (-row.usage.used - row.usage.reserved, row.key.scope_key))[:limit]
+
+    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+        """Totals of a budget by unit and window."""
+        self._require_open()
+        windows: dict[tuple[str, str], list[CounterKey]] = {}
+        for key in self._counters:
+            if (key.tenant, key.budget_id) == (tenant, budget_id):
+                windows.setdefault((key.unit, key.window_key), []).append(key)
+        totals = [
+            WindowTotal(
+                *window,
+                sum(self._counters[key].used for key in keys),
+                sum(self._counters[key].reserved for key in keys),
+                len(keys),
+                max(self._resets[key] for key in keys),
+            )
+            for window, keys in sorted(windows.items(), reverse=True)
+        ]
+        return totals[:limit]
 
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Records with a subject beyond the cursor."""
@@ -180,11 +199,14 @@ class MemoryLedger:
 
     async def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys, and record it."""
-        old = [key for key, record in self._keys.items() if record.commitment.recorded_at_us < before_us][:limit]
-        for key in old:
-            del self._keys[key]
+        self._require_open()
+        made = {key: record.commitment.recorded_at_us for key, record in self._keys.items()}
+        old = sorted((key for key in made if made[key] < before_us), key=lambda key: made[key])[:limit]
         if old:
-            await self.commit([keys_swept_commitment(before_us, len(old), self._clock.wall_us())])
+            swept_us = made[old[-1]] + 1
+            for key in old:
+                del self._keys[key]
+            await self.commit([keys_swept_commitment(swept_us, len(old), self._clock.wall_us())])
         return len(old)
 
     def on_event(self, wake: Callable[[], None]) -> None:
@@ -238,6 +260,11 @@ class MemoryLedger:
         made = (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
         return (*made, given.replaces, record.commitment.recorded_at_us)
 
+    def decision(self, tenant: str, decision_id: str) -> bytes | None:
+        """The body of the record of a decision."""
+        record = self._decided(tenant, decision_id)
+        return record.body if record is not None else None
+
     def parts_count(self) -> int:
         """How many parts are kept."""
         return sum(len(record.parts) for record in self._records)
@@ -246,16 +273,21 @@ class MemoryLedger:
         """How many idempotency keys are kept."""
         return len(self._keys)
 
+    def _decided(self, tenant: str, decision_id: str) -> LinkedRecord | None:
+        place = (tenant, decision_id)
+        made = (each for each in self._records if (each.commitment.tenant, index_row(each.commitment)[0]) == place)
+        return next(made, None)
+
     def _known(self, commitment: Commitment) -> CommitResult | None:
         given = commitment.idempotency
         record = self._keys.get((commitment.tenant, given.caller, given.key)) if given is not None else None
         if given is None or record is None:
             return None
-        if index_row(record.commitment)[0] == given.replaces:
-            return None
         earlier = record.commitment.idempotency
         if earlier is None or earlier.request_digest != given.request_digest:
             return KeyReused()
+        if index_row(record.commitment)[0] == given.replaces:
+            return None
         return Repeated(_decision(record).decision)
 
     def _sign(self) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
-from placet.core.errors import FieldViolation, InvalidRequestError
 from placet.core.limits import PAGE_SIZE_MAX
 from placet.core.record_codec import recorded_decision
 from placet.core.records import DecisionPage
+from placet.store.paging import read_token, write_token
 from placet.store.schema import CONDITIONS
 from placet.store.statements import FOUND_BY, RECORD_COLUMNS
 
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 
 Place = tuple[int, str, int]
 """Where a page ended: recorded_at_us, writer, sequence."""
-_INTEGER_MAX: Final = 2**63 - 1
 _SPLIT: Final = len(RECORD_COLUMNS)
 RECORDS_AT_ONCE: Final = 200
 """Records whose parts are read together while a trail is verified: some megabytes at most, but few round trips."""
@@ -73,35 +68,21 @@ class DecisionReader:
         decisions = tuple(
             recorded_decision(row[3], _by_name(parts), row[4]) for row, parts in zip(shown, found, strict=True)
         )
-        return DecisionPage(decisions, make_token(shown[-1][:3]) if len(rows) > size else "")
+        return DecisionPage(decisions, write_token(shown[-1][:3]) if len(rows) > size else "")
 
 
 def _before(query: DecisionQuery) -> Place | None:
     """Where the page begins: one bound, since a second one on the time leads SQLite away from the condition's index."""
     bounds = [(query.decided_until_us, "", 0)] if query.decided_until_us else []
-    if (token := read_token(query.page_token)) is not None:
+    if (token := place_before(query.page_token)) is not None:
         bounds.append(token)
     return min(bounds, default=None)
 
 
-def make_token(place: Place) -> str:
-    """The token of the page after the one that ended at the place."""
-    return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
-
-
-def read_token(token: str) -> Place | None:
+def place_before(token: str) -> Place | None:
     """Where the page before ended; None for the first. InvalidRequestError when the token is none of ours."""
-    if not token:
-        return None
-    try:
-        said = orjson.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error):
-        said = None
-    if not isinstance(said, list) or [type(item) for item in said] != [int, str, int]:
-        raise _not_a_token()
-    if not all(abs(number) <= _INTEGER_MAX for number in (said[0], said[2])):
-        raise _not_a_token()
-    return (said[0], said[1], said[2])
+    said = read_token(token, (int, str, int))
+    return (said[0], said[1], said[2]) if said is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +120,11 @@ class StoredTrail:
         row: tuple[Any, ...] | None = self.connection.execute(self.sql.key, given).fetchone()
         return row
 
+    def decision(self, tenant: str, decision_id: str) -> Any:  # noqa: ANN401 - as stored
+        """The body of the record of a decision."""
+        row = self.connection.execute(self.sql.decision, (tenant, decision_id)).fetchone()
+        return row[2] if row is not None else None
+
     def parts_count(self) -> int:
         """How many parts are stored."""
         return int(self.connection.execute(self.sql.parts_count).fetchone()[0])
@@ -173,7 +159,3 @@ def _contents(connection: Connection, sql: Statements, place: tuple[str, str, in
 
 def _by_name(parts: Iterable[Any]) -> dict[str, bytes]:
     return {name: content for name, _, content in parts}
-
-
-def _not_a_token() -> InvalidRequestError:
-    return InvalidRequestError([FieldViolation("page_token", "is not the next_page_token of an earlier page")])

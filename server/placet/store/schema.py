@@ -119,6 +119,11 @@ counters: Final = Table(
 )
 
 
+BROWSED: Final = (Kept.APPROVALS, Kept.KILL_SWITCHES, Kept.AUTONOMY, Kept.CONTROL_REQUESTS)
+"""Rows that people look through, whatever their status. No decision that is allowed makes one, so an index more costs
+it nothing."""
+
+
 def _rows(kept: Kept) -> Table:
     """A table of documents with versions (see `placet.core.changes`)."""
     table = Table(
@@ -135,6 +140,8 @@ def _rows(kept: Kept) -> Table:
         PrimaryKeyConstraint("tenant", "id"),
     )
     Index(f"ix_{kept}_listed", *(table.c[name] for name in ("tenant", "status", "created_at_us", "id")))
+    if kept in BROWSED:
+        Index(f"ix_{kept}_newest", *(table.c[name] for name in ("tenant", "created_at_us", "id")))
     due = table.c.due_at_us.is_not(None)
     Index(f"ix_{kept}_due", table.c.due_at_us, sqlite_where=due, postgresql_where=due)
     return table

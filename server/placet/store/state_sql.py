@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, insert, literal_column, select, tuple_, update
+from sqlalchemy import BigInteger, bindparam, cast, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from placet.store.schema import counters, rows
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from placet.core.changes import Kept
 
 ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
+COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")
 COUNTER_KEY: Final = ("tenant", "budget_id", "unit", "window_key", "scope_key")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
 _COUNTER_MOVED: Final = ("used", "reserved", "moved_at_us", "resets_at_us")
@@ -43,11 +44,27 @@ class StateStatements:
                 index_elements=key, set_={name: made.excluded[name] for name in _COUNTER_MOVED}
             )
         )
-        # tenant, budget_id, how many
+        # COUNTER_SHOWN. tenant, budget_id, unit, window_key, how many
         self.top_counters = self._sql(
-            select(counters)
+            select(*(counters.c[name] for name in COUNTER_SHOWN))
+            .where(*_given(*key[:-1]))
+            .order_by((counters.c.used + counters.c.reserved).desc(), counters.c.scope_key)
+            .limit(bindparam("count"))
+            .offset(_NONE)
+        )
+        # unit, window_key, sums, how many counters, when the last of them ends. tenant, budget_id, how many
+        window = (counters.c.unit, counters.c.window_key)
+        sums = (
+            cast(func.sum(counters.c.used), BigInteger),  # PostgreSQL's sums are decimals
+            cast(func.sum(counters.c.reserved), BigInteger),
+            func.count(),
+            func.max(counters.c.resets_at_us),
+        )
+        self.totals = self._sql(
+            select(*window, *sums)
             .where(*_given(counters.c.tenant, counters.c.budget_id))
-            .order_by(counters.c.moved_at_us.desc(), (counters.c.used + counters.c.reserved).desc())
+            .group_by(*window)
+            .order_by(*(column.desc() for column in window))
             .limit(bindparam("count"))
             .offset(_NONE)
         )

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from placet.core.changes import Known, Row, RowKey, RowPage, Usage
+from placet.core.changes import CounterKey, CounterRow, Known, Row, RowKey, RowPage, Usage, WindowTotal
+from placet.core.limits import PAGE_SIZE_MAX
 from placet.store.paging import next_token, place_before
 from placet.store.working import Working
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from placet.core.changes import CounterKey, Kept, RowQuery, Wanted
+    from placet.core.changes import Kept, RowQuery, Wanted
     from placet.store.driver import Connection
     from placet.store.state_sql import StateStatements
     from placet.store.working import Touched
@@ -30,10 +31,11 @@ class StateTables:
         """What commitments touch. What is to be written is locked, in order, until the transaction ends."""
         if self.sql.locks and what.counters:
             zero = (0, 0, now_us, now_us, 0)
-            self.connection.executemany(self.sql.ensure_counter, [(*_counter(key), *zero) for key in what.counters])
+            self.connection.executemany(self.sql.ensure_counter, [(*key, *zero) for key in what.counters])
         rows = dict(self._rows(what.written, locked=True))
-        rows.update(self._rows(what.compared, locked=False))
-        return Working(rows, dict(self._counters(what.counters, self.sql.counter_locked)), now_us)
+        counters = dict(self._counters(what.counters, self.sql.counter_locked))
+        rows.update(self._rows(what.compared, locked=False))  # when no lock is waited for any longer
+        return Working(rows, counters, now_us)
 
     def read(self, wanted: Wanted) -> Known:
         """What is asked for, as it was last committed."""
@@ -42,11 +44,11 @@ class StateTables:
 
     def save(self, working: Working, now_us: int) -> None:
         """Write what was changed."""
-        for row in working.rows.values():
-            self._put(row, working.read_version(row.key))
+        for table, some in groupby(sorted(working.rows.items()), key=lambda item: item[0].table):
+            self._put(table, [(row, working.read_version(key)) for key, row in some])
         moved = [
-            (*_counter(key), usage.used, usage.reserved, usage.created_at_us, now_us, resets_at_us)
-            for key, (usage, resets_at_us) in working.counters.items()
+            (*key, used, reserved, created_at_us, now_us, resets_at_us)
+            for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items()
         ]
         if moved:
             self.connection.executemany(self.sql.save_counter, moved)
@@ -56,18 +58,32 @@ class StateTables:
         before = place_before(query.page_token)
         sql = self.sql.page(query.table, status=bool(query.status), before=before is not None)
         statuses = (query.status,) if query.status else ()
-        given = (query.tenant, *statuses, *(before or ()), query.page_size + 1)
+        size = min(query.page_size, PAGE_SIZE_MAX)
+        given = (query.tenant, *statuses, *(before or ()), size + 1)
         found = [
             _row(RowKey(query.table, query.tenant, row_id), said)
             for row_id, *said in self.connection.execute(sql, given).fetchall()
         ]
-        shown = found[: query.page_size]
+        shown = found[:size]
         return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
 
     def due(self, table: Kept, until_us: int, count: int) -> list[Row]:
         """Rows that are due, the earliest first."""
         found = self.connection.execute(self.sql.due(table), (until_us, count)).fetchall()
         return [_row(RowKey(table, tenant, row_id), said) for tenant, row_id, *said in found]
+
+    def top_counters(self, window: tuple[str, str, str, str], count: int) -> list[CounterRow]:
+        """The largest counters in a window: tenant, budget_id, unit, window_key."""
+        found = self.connection.execute(self.sql.top_counters, (*window, count)).fetchall()
+        return [
+            CounterRow(CounterKey(*window, scope_key), Usage(*usage), resets_at_us)
+            for scope_key, *usage, resets_at_us in found
+        ]
+
+    def totals(self, tenant: str, budget_id: str, count: int) -> list[WindowTotal]:
+        """What a budget's counters hold together, by unit and window. PostgreSQL gives sums as decimals."""
+        found = self.connection.execute(self.sql.totals, (tenant, budget_id, count)).fetchall()
+        return [WindowTotal(unit, window_key, *map(int, sums)) for unit, window_key, *sums in found]
 
     def _rows(self, keys: Sequence[RowKey], *, locked: bool) -> Iterator[tuple[RowKey, Row]]:
         for table, some in groupby(keys, key=lambda key: key.table):
@@ -80,23 +96,27 @@ class StateTables:
                     yield key, _row(key, said)
 
     def _counters(self, keys: Sequence[CounterKey], sql: str) -> Iterator[tuple[CounterKey, Usage]]:
-        found = self.connection.fetch_each(sql, [_counter(key) for key in keys])
+        found = self.connection.fetch_each(sql, keys)
         for key, said in zip(keys, found, strict=True):
             if said is not None:
                 yield key, Usage(*said)
 
-    def _put(self, row: Row, read_version: int) -> None:
-        key, due_at_us = row.key, row.due_at_us or None
-        if read_version:
-            moved = (row.version, row.status, due_at_us, row.body, key.tenant, key.id, read_version)
-            self.connection.execute(self.sql.update_row(key.table), moved)
-        else:
-            made = (key.tenant, key.id, row.version, row.status, row.created_at_us, due_at_us, row.body)
-            self.connection.execute(self.sql.insert_row(key.table), made)
-
-
-def _counter(key: CounterKey) -> tuple[str, ...]:
-    return (key.tenant, key.budget_id, key.unit, key.window_key, key.scope_key)
+    def _put(self, table: Kept, written: Sequence[tuple[Row, int]]) -> None:
+        """Write rows that were read at the versions beside them."""
+        made = [
+            (row.key.tenant, row.key.id, row.version, row.status, row.created_at_us, row.due_at_us or None, row.body)
+            for row, read_version in written
+            if not read_version
+        ]
+        moved = [
+            (row.version, row.status, row.due_at_us or None, row.body, row.key.tenant, row.key.id, read_version)
+            for row, read_version in written
+            if read_version
+        ]
+        if made:
+            self.connection.executemany(self.sql.insert_row(table), made)
+        if moved:
+            self.connection.executemany(self.sql.update_row(table), moved)
 
 
 def _row(key: RowKey, said: Iterable[Any]) -> Row:

@@ -64,9 +64,9 @@ class Statements:
         self.delete_key = self._sql(
             delete(idempotency_keys).where(*_given(_keys.tenant, _keys.caller, _keys.idempotency_key))
         )
-        # before when, how many
+        # delete_key's three, and decided_at_us. before when, how many
         self.old_keys = self._sql(
-            select(_keys.tenant, _keys.caller, _keys.idempotency_key)
+            select(_keys.tenant, _keys.caller, _keys.idempotency_key, _keys.decided_at_us)
             .where(_keys.decided_at_us < bindparam("before"))
             .order_by(_keys.decided_at_us)
             .limit(bindparam("count"))

@@ -86,8 +86,9 @@ class Transaction:
         old = self.connection.execute(self.sql.old_keys, (before_us, limit)).fetchall()
         if not old:
             return 0, state
-        self.connection.executemany(self.sql.delete_key, old)
-        _, advanced = self.commit(state, [keys_swept_commitment(before_us, len(old), now_us)], lambda: now_us)
+        self.connection.executemany(self.sql.delete_key, [key for *key, _ in old])
+        swept_us = old[-1][-1] + 1  # not later than needed: verifying misses no key of a decision made since
+        _, advanced = self.commit(state, [keys_swept_commitment(swept_us, len(old), now_us)], lambda: now_us)
         return len(old), advanced
 
     def checkpoint(self, state: ChainState, now_us: int) -> ChainState:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core.changes import UNUSED, Expect, Put, Reserve, Settle, Usage
+from placet.core.changes import COUNTER_MAX, UNUSED, Expect, Put, Reserve, Settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from placet.core.changes import Change, CounterKey, Row, RowKey
+    from placet.core.changes import Change, CounterKey, Row, RowKey, Usage
     from placet.core.records import Commitment
+
+Moved = tuple[int, int, int, int]
+"""A counter: used, reserved, created_at_us, resets_at_us. A plain tuple: eight are made for each decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +33,29 @@ def touched(commitments: Iterable[Commitment]) -> Touched:
     counted: set[CounterKey] = set()
     for commitment in commitments:
         for change in commitment.changes:
-            match change:
-                case Put():
-                    written.add(change.row.key)
-                case Expect():
-                    compared.add(change.key)
-                case Reserve() | Settle():
-                    counted.add(change.counter)
+            if isinstance(change, Reserve | Settle):
+                counted.add(change.counter)
+            elif isinstance(change, Put):
+                written.add(change.row.key)
+            else:
+                compared.add(change.key)
     return Touched(sorted(written), sorted(compared - written), sorted(counted))
 
 
 class Working:
-    """Checks changes and makes them, commitment by commitment. What was changed is in `rows` and `counters`.
-
-    `counters` holds beside each counter when its window ends.
-    """
+    """Checks changes and makes them, commitment by commitment. What was changed is in `rows` and `counters`."""
 
     def __init__(self, rows: Mapping[RowKey, Row], counters: Mapping[CounterKey, Usage], now_us: int) -> None:
         self._read_rows = rows
         self._read_counters = counters
         self._now_us = now_us
         self.rows: dict[RowKey, Row] = {}
-        self.counters: dict[CounterKey, tuple[Usage, int]] = {}
+        self.counters: dict[CounterKey, Moved] = {}
 
     def apply(self, changes: Sequence[Change]) -> Change | None:
         """Make all the changes and give None; or none of them, and give the first that does not hold."""
+        if not changes:
+            return None
         step = _Step({}, {})
         for change in changes:
             if not self._make(change, step):
@@ -70,31 +71,32 @@ class Working:
 
     def _make(self, change: Change, step: _Step) -> bool:
         match change:
+            case Reserve(counter, amount, limit, resets_at_us):
+                used, reserved, created_at_us = self._usage(counter, step)
+                if used + reserved + amount > (COUNTER_MAX if limit is None else limit):
+                    return False
+                step.counters[counter] = (used, reserved + amount, created_at_us, resets_at_us)
+            case Settle(counter, released, spent, resets_at_us):
+                used, reserved, created_at_us = self._usage(counter, step)
+                step.counters[counter] = (_held(used + spent), _held(reserved + released), created_at_us, resets_at_us)
             case Put(row):
                 if self._version(row.key, step) != row.version:
                     return False
                 step.rows[row.key] = replace(row, version=row.version + 1)
             case Expect(key, version):
                 return self._version(key, step) == version
-            case Reserve(counter, amount, limit):
-                usage = self._usage(counter, step)
-                if limit is not None and usage.used + usage.reserved + amount > limit:
-                    return False
-                step.counters[counter] = (replace(usage, reserved=usage.reserved + amount), change.resets_at_us)
-            case Settle(counter, reserved, used):
-                usage = self._usage(counter, step)
-                moved = replace(usage, reserved=usage.reserved + reserved, used=usage.used + used)
-                step.counters[counter] = (moved, change.resets_at_us)
         return True
 
     def _version(self, key: RowKey, step: _Step) -> int:
         row = step.rows.get(key) or self.rows.get(key) or self._read_rows.get(key)
         return row.version if row is not None else 0
 
-    def _usage(self, counter: CounterKey, step: _Step) -> Usage:
+    def _usage(self, counter: CounterKey, step: _Step) -> tuple[int, int, int]:
         moved = step.counters.get(counter) or self.counters.get(counter)
-        usage = moved[0] if moved is not None else self._read_counters.get(counter, UNUSED)
-        return usage if usage.created_at_us else replace(usage, created_at_us=self._now_us)
+        if moved is not None:
+            return moved[:3]
+        usage = self._read_counters.get(counter, UNUSED)
+        return (usage.used, usage.reserved, usage.created_at_us or self._now_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +104,8 @@ class _Step:
     """What one commitment changes, until all of it holds."""
 
     rows: dict[RowKey, Row]
-    counters: dict[CounterKey, tuple[Usage, int]]
+    counters: dict[CounterKey, Moved]
+
+
+def _held(value: int) -> int:
+    return min(max(value, -COUNTER_MAX), COUNTER_MAX)

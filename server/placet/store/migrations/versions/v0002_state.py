@@ -23,7 +23,12 @@ _DOCUMENTS: Final = (
     "control_versions",
     "webhook_outbox",
 )
+_BROWSED: Final = ("approvals", "kill_switches", "autonomy_overrides", "control_requests")
 _WATCHED: Final = sa.column("subject").is_not(None)
+
+_WHEN_DECIDED: Final = """UPDATE idempotency_keys SET decided_at_us = coalesce((
+    SELECT recorded_at_us FROM audit_records AS made WHERE made.tenant = idempotency_keys.tenant
+    AND made.writer = idempotency_keys.writer AND made.sequence = idempotency_keys.sequence), 0)"""
 
 
 def upgrade() -> None:
@@ -37,6 +42,7 @@ def upgrade() -> None:
     _partial("ix_audit_records_watched", "audit_records", ["writer", "sequence"], _WATCHED)
     op.add_column("idempotency_keys", sa.Column("replaced_id", TEXT, nullable=False, server_default=""))
     op.add_column("idempotency_keys", sa.Column("decided_at_us", sa.BigInteger, nullable=False, server_default="0"))
+    op.execute(_WHEN_DECIDED)
     op.create_index("ix_idempotency_keys_decided", "idempotency_keys", ["decided_at_us"])
 
 
@@ -76,6 +82,8 @@ def _documents(name: str) -> None:
         sa.PrimaryKeyConstraint("tenant", "id", name=f"pk_{name}"),
     )
     op.create_index(f"ix_{name}_listed", name, ["tenant", "status", "created_at_us", "id"])
+    if name in _BROWSED:
+        op.create_index(f"ix_{name}_newest", name, ["tenant", "created_at_us", "id"])
     _partial(f"ix_{name}_due", name, ["due_at_us"], sa.column("due_at_us").is_not(None))
 
 
