@@ -1,0 +1,134 @@
+"""Levels of autonomy, set while the server runs: lowered by one person, raised by two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from placet.core.autonomy import Autonomy, AutonomyRule, Level
+from placet.core.autonomy_change import gives_more
+from placet.core.autonomy_override import REMOVED, SET, AutonomyOverride, override_key, override_row, read_override
+from placet.core.changes import Kept, Put, Wanted
+from placet.core.control_records import autonomy_set, control_requested
+from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask
+from placet.core.control_version import moved, version_key
+from placet.core.errors import NotFoundError, NotNowError
+from placet.core.limits import AUTONOMY_RULES_MAX
+from placet.core.redact import redact_text
+from placet.core.refusals import AUTONOMY_RULES_FULL, REFUSALS
+from placet.service.control_changes import Step
+from placet.service.row_pages import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from placet.core.changes import Change, Row
+    from placet.core.ports import PolicySource
+    from placet.service.control_changes import ControlChanges
+
+Selector = tuple[str, str, str]
+NO_FILE = Autonomy(rules=())
+"""A tenant without a file: its agents may only observe."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewLevel:
+    """What somebody wants: a level for the actions of a workflow, tool and agent ("": any); None: the file's again."""
+
+    tenant: str
+    workflow: str
+    tool: str
+    agent: str
+    level: Level | None
+    actor: str
+    reason: str
+
+    def rule(self, level: Level) -> AutonomyRule:
+        """As a rule, with this level."""
+        return AutonomyRule(level, self.workflow, self.tool, self.agent, "override")
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSet:
+    """What became of it: `override` is what stands now, `waiting` what a second person has to ask for too."""
+
+    override: AutonomyOverride | None
+    waiting: ControlRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutonomyAdmin:
+    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+
+    changes: ControlChanges
+    policies: PolicySource
+
+    async def set(self, wanted: NewLevel) -> LevelSet:
+        """Set a level, or take one away. Where that lets any action do more, it waits for a second person.
+
+        NotFoundError when there is none to take away; NotPermittedError when the same person asks twice; NotNowError
+        when there are too many; ContentionError.
+        """
+        wanted = replace(wanted, reason=redact_text(wanted.reason))
+        key = override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
+        value = wanted.level or REMOVED
+        wish = Wish(ChangeKind.AUTONOMY_SET, wanted.tenant, key.id, value, wanted.actor, wanted.reason)
+        return await self.changes.make(wish, lambda now_us: self._set(wanted, wish, now_us))
+
+    async def list(self, tenant: str) -> Sequence[AutonomyOverride]:
+        """What is set for the tenant, newest first."""
+        found = await self._overrides(tenant)
+        return sorted(found.values(), key=lambda each: (each.set_at_us, each.rule.selector), reverse=True)
+
+    async def _set(self, wanted: NewLevel, wish: Wish, now_us: int) -> Step[LevelSet]:
+        version, key = version_key(wanted.tenant), override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
+        known = await self.changes.ledger.load(Wanted([version, key, wish.key]))
+        overrides = await self._overrides(wanted.tenant)
+        before = overrides.get(wanted.rule(Level.OBSERVE_ONLY).selector)
+        after = _new(wanted, before, len(overrides), now_us)
+        changes: tuple[Change, ...] = (
+            Put(_row(known.rows.get(key), wanted.tenant, before, after)),
+            moved(known.rows.get(version), wanted.tenant, now_us),
+        )
+        if not self._gives_more(wanted, overrides, after):
+            return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
+        asked = ask(known.rows.get(wish.key), wish, now_us)
+        if isinstance(asked, Asked):
+            return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))
+        return Step(autonomy_set(after, wish, asked.request, now_us, (*changes, asked.put)), LevelSet(after))
+
+    def _gives_more(
+        self, wanted: NewLevel, overrides: Mapping[Selector, AutonomyOverride], after: AutonomyOverride | None
+    ) -> bool:
+        changed = wanted.rule(wanted.level or Level.EXECUTE)
+        now = [each.rule for each in overrides.values()]
+        then = [rule for rule in now if rule.selector != changed.selector]
+        if after is not None:
+            then.append(after.rule)
+        policy = self.policies.current()
+        agent_policy = policy.agent_policies.get(wanted.tenant) if policy is not None else None
+        autonomy = agent_policy.autonomy_levels if agent_policy is not None else NO_FILE
+        return wanted.level is not Level.OBSERVE_ONLY and gives_more(autonomy, now, then, changed)
+
+    async def _overrides(self, tenant: str) -> dict[Selector, AutonomyOverride]:
+        rows = rows_of(self.changes.ledger, Kept.AUTONOMY, tenant, SET)
+        found = [read_override(row) async for row in rows]
+        return {each.rule.selector: each for each in found}
+
+
+def _new(wanted: NewLevel, before: AutonomyOverride | None, count: int, now_us: int) -> AutonomyOverride | None:
+    """What is to stand in place of `before`."""
+    if wanted.level is None:
+        if before is None:
+            raise NotFoundError("no level is set for this workflow, tool and agent; the tenant's file decides")
+        return None
+    if before is None and count >= AUTONOMY_RULES_MAX:
+        raise NotNowError(AUTONOMY_RULES_FULL, REFUSALS[AUTONOMY_RULES_FULL])
+    return AutonomyOverride(wanted.rule(wanted.level), wanted.actor, wanted.reason, now_us)
+
+
+def _row(row: Row | None, tenant: str, before: AutonomyOverride | None, after: AutonomyOverride | None) -> Row:
+    kept = after or before
+    if kept is None:
+        raise AssertionError("neither was there anything, nor is there to be")
+    return override_row(row, tenant, kept, SET if after is not None else REMOVED)
