@@ -15,6 +15,7 @@ from placet import __version__
 from placet.app.background import background, every, probe_the_store
 from placet.app.deciding import deciding
 from placet.app.reporter import Reporter
+from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.app.system import SystemClock
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
@@ -30,7 +31,10 @@ from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
+from placet.rpc.outcomes import OutcomeReports
+from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services
+from placet.service.expiry import expire_due, sweep_keys
 from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.permit_keys import PermitKeyFolder
 from placet.store.signed_by import require_its_key
@@ -86,8 +90,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(exporter.server_close)
             stack.callback(exporter.shutdown)
         path = deciding(settings, clock, policies, ledger, reporter)
+        refusals = RefusalLog(path.refusals, clock)
+        outcomes = settling(settings, clock, policies, ledger, reporter)
         services = Services(
-            AuthorizationService(path.decisions, path.refusals, permit_keys, clock),
+            AuthorizationService(path.decisions, refusals, permit_keys, clock),
+            OutcomeReports(outcomes, refusals),
             AuditService(ledger),
             ControlService(policies, _published(permit_keys)),
         )
@@ -95,11 +102,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             policies.run(),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
+            every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
+            every(SWEEP_SECONDS, lambda: sweep_keys(ledger, clock, settings.idempotency_retention_hours), reporter),
         )
         beside = asyncio.create_task(background(watched, reporter.fault))
         stack.push_async_callback(_end, beside)
         stack.push_async_callback(path.refusals.close)
         stack.push_async_callback(path.decisions.close)
+        stack.push_async_callback(outcomes.close)
         rpc = RpcServer(services, reporter.fault, reflect=settings.reflection)
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(settings.listen)

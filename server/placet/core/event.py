@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from placet.core.outcome import OutcomeStatus
+
 if TYPE_CHECKING:
+    from placet.core.outcome import Outcome
     from placet.core.records import RecordedDecision
 
+_RESULTS: Final = {OutcomeStatus.SUCCEEDED: "ok", OutcomeStatus.FAILED: "error"}
+"""The words that the event has for them; the others are called as they are."""
 
-def tool_call_event(recorded: RecordedDecision) -> dict[str, Any]:
-    """The event; `result` is None until the outcome is known.
+
+def tool_call_event(recorded: RecordedDecision, outcome: Outcome | None = None) -> dict[str, Any]:
+    """The event; `result` is ``{"status", "latency_ms"}``, None until the outcome is known.
 
     ``{"trace_id", "run_id", "user": {"id", "tenant"}, "model": {"name", "prompt_version", "input_tokens",
     "output_tokens"}, "tool": {"name", "scope", "dry_run"}, "policy": {"decision", "rule_id"}, "result"}``
@@ -25,5 +31,9 @@ def tool_call_event(recorded: RecordedDecision) -> dict[str, Any]:
         "model": {key: model[key] for key in ("name", "prompt_version", "input_tokens", "output_tokens")},
         "tool": {"name": action["tool"], "scope": action["scope"], "dry_run": action["dry_run"]},
         "policy": {"decision": recorded.decision.effect.value, "rule_id": recorded.decision.rule_id},
-        "result": None,
+        "result": _result(outcome) if outcome is not None else None,
     }
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    return {"status": _RESULTS.get(outcome.status, outcome.status.value), "latency_ms": outcome.latency_ms}

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from placet.core.changes import Wanted
 from placet.core.errors import InvalidRequestError
 from placet.core.event import tool_call_event
 from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.core.model import Effect
+from placet.core.outcome import from_row, outcome_key
 from placet.core.records import DecisionQuery
 from placet.rpc.errors import not_found
 from placet.rpc.fields import Fields
@@ -18,11 +21,12 @@ from placet.rpc.present import EFFECTS, present_recorded, present_report
 from placet.v1 import audit_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import grpc
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from placet.core.changes import Row
     from placet.core.ports import Ledger
     from placet.core.records import RecordedDecision
     from placet.rpc.context import Context
@@ -57,7 +61,7 @@ class AuditService:
         """List recorded decisions, newest first."""
         page = await self.ledger.query_decisions(_query(message))
         return audit_pb2.QueryDecisionsResponse(
-            decisions=[_present(recorded) for recorded in page.decisions], next_page_token=page.next_page_token
+            decisions=await self._told(page.decisions), next_page_token=page.next_page_token
         )
 
     async def get_decision(
@@ -72,13 +76,21 @@ class AuditService:
         recorded = await self.ledger.get_decision(message.tenant, message.decision_id)
         if recorded is None:
             await not_found(context, f"tenant {message.tenant} has no decision {message.decision_id[:64]!r}")
-        return audit_pb2.GetDecisionResponse(decision=_present(recorded))
+        [told] = await self._told([recorded])
+        return audit_pb2.GetDecisionResponse(decision=told)
 
     async def verify_audit(
         self, _message: audit_pb2.VerifyAuditRequest, _context: Context
     ) -> audit_pb2.VerifyAuditResponse:
         """Check the whole trail."""
         return present_report(await self.ledger.verify())
+
+    async def _told(self, found: Sequence[RecordedDecision]) -> list[audit_pb2.RecordedDecision]:
+        """The decisions, those that allowed with what became of it: one look for all of them."""
+        keys = [outcome_key(each.tenant, each.decision.decision_id) for each in found]
+        allowed = [key for key, each in zip(keys, found, strict=True) if each.decision.effect is Effect.ALLOW]
+        rows = (await self.ledger.load(Wanted(allowed))).rows if allowed else {}
+        return [_present(each, rows.get(key)) for key, each in zip(keys, found, strict=True)]
 
 
 def _query(message: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
@@ -118,5 +130,6 @@ def _micros(fields: Fields, field: str, time: Timestamp) -> int:
     return time.seconds * 1_000_000 + time.nanos // 1_000
 
 
-def _present(recorded: RecordedDecision) -> audit_pb2.RecordedDecision:
-    return present_recorded(recorded, orjson.dumps(tool_call_event(recorded)).decode())
+def _present(recorded: RecordedDecision, reported: Row | None) -> audit_pb2.RecordedDecision:
+    outcome = from_row(reported).outcome if reported is not None else None
+    return present_recorded(recorded, orjson.dumps(tool_call_event(recorded, outcome)).decode())

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.core.errors import InvalidRequestError, KeyReusedError
-from placet.core.model import Caller
 from placet.core.permit import permit_of
-from placet.core.record_codec import refused_commitment
-from placet.rpc.fields import tenant_or_nothing
-from placet.rpc.handlers import MALFORMED, unary
+from placet.rpc.handlers import unary
 from placet.rpc.parse import parse_batch, parse_request
 from placet.rpc.present import present_decision
+from placet.rpc.refusing import caller_of
 from placet.service.attempts import Request
 from placet.v1 import authorization_pb2
 
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
     from placet.core.model import Decision, Proposal
     from placet.core.permit import PermitKeys
     from placet.core.ports import Clock
-    from placet.core.records import Commitment, CommitResult
     from placet.rpc.context import Context
+    from placet.rpc.refusing import RefusalLog
     from placet.service.batching import Batcher
     from placet.service.decide import Answer
     from placet.v1 import decision_pb2
@@ -38,16 +36,16 @@ class AuthorizationService:
     """Parses, has it decided, answers. `refusals` records what could not be parsed."""
 
     decisions: Batcher[Request, Answer]
-    refusals: Batcher[Commitment, CommitResult]
+    refusals: RefusalLog
     permit_keys: PermitKeys
     clock: Clock
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "Authorize": unary(self.authorize, authorization_pb2.AuthorizeRequest, on_fault, self._malformed),
+            "Authorize": unary(self.authorize, authorization_pb2.AuthorizeRequest, on_fault, self.refusals.malformed),
             "AuthorizeBatch": unary(
-                self.authorize_batch, authorization_pb2.AuthorizeBatchRequest, on_fault, self._malformed
+                self.authorize_batch, authorization_pb2.AuthorizeBatchRequest, on_fault, self.refusals.malformed
             ),
         }
 
@@ -59,7 +57,7 @@ class AuthorizationService:
         try:
             proposal = parse_request(message, _traceparent(context))
         except InvalidRequestError as error:
-            await self._refused("Authorize", message.identity.tenant, error, context)
+            await self.refusals.refused("Authorize", message.identity.tenant, error, context)
             raise
         [decision] = await self._decide([proposal], received_at_us, context)
         return authorization_pb2.AuthorizeResponse(decision=self._told(proposal, decision))
@@ -73,7 +71,7 @@ class AuthorizationService:
             proposals = parse_batch(message, _traceparent(context))
         except InvalidRequestError as error:
             tenant = message.requests[0].identity.tenant if message.requests else ""
-            await self._refused("AuthorizeBatch", tenant, error, context)
+            await self.refusals.refused("AuthorizeBatch", tenant, error, context)
             raise
         decisions = await self._decide(proposals, received_at_us, context)
         told = [self._told(*pair) for pair in zip(proposals, decisions, strict=True)]
@@ -84,7 +82,7 @@ class AuthorizationService:
         return present_decision(decision, permit_of(decision, proposal, self.permit_keys))
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
-        caller = _caller(context)
+        caller = caller_of(context)
         answers = await self.decisions.submit([Request(each, caller, received_at_us) for each in proposals])
         decisions: list[Decision] = []
         for answer in answers:
@@ -92,20 +90,6 @@ class AuthorizationService:
                 raise answer
             decisions.append(answer)
         return decisions
-
-    async def _malformed(self, context: Context) -> None:
-        await self._refused("", "", MALFORMED, context)
-
-    async def _refused(self, method: str, tenant: str, error: InvalidRequestError, context: Context) -> None:
-        """Record that a request was refused; `method` and `tenant` are "" when they could not be read."""
-        commitment = refused_commitment(
-            tenant_or_nothing(tenant), _caller(context), method, error.violations, self.clock.wall_us()
-        )
-        await self.refusals.submit([commitment])
-
-
-def _caller(context: Context) -> Caller:
-    return Caller(peer=context.peer())
 
 
 def _traceparent(context: Context) -> str:

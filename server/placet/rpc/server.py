@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from placet.core.errors import SetupError
 from placet.core.limits import MESSAGE_BYTES_MAX
-from placet.rpc import audit, authorization, control
+from placet.rpc import audit, authorization, control, outcomes
 from placet.rpc.health import Health
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Services:
     """What the server offers."""
 
     authorization: authorization.AuthorizationService
+    outcomes: outcomes.OutcomeReports
     audit: audit.AuditService
     control: control.ControlService
 
@@ -43,6 +44,7 @@ class RpcServer:
         self._health = Health()
         named = (
             (authorization.SERVICE, services.authorization),
+            (authorization.SERVICE, services.outcomes),
             (audit.SERVICE, services.audit),
             (control.SERVICE, services.control),
         )

@@ -30,6 +30,7 @@ class Metrics:
             buckets=LATENCY_BUCKETS_SECONDS,
             registry=self.registry,
         )
+        self.outcomes = Counter("placet_outcomes", "Outcomes reported, by status", ["status"], registry=self.registry)
         self.refused = Counter("placet_requests_refused", "Requests that broke the contract", registry=self.registry)
         self.engine_failures = Counter(
             "placet_engine_failures", "Queries that OPA did not answer rightly", ["rule_id"], registry=self.registry

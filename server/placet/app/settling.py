@@ -1,0 +1,49 @@
+"""Reports of outcomes, put together: what arrives is batched, taken, counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from placet.core.errors import LedgerUnavailableError
+from placet.service.batching import Batcher
+from placet.service.outcomes import OutcomeDesk, Reported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.app.reporter import Reporter
+    from placet.config import Settings
+    from placet.core.outcome import Report
+    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.service.outcomes import Told
+
+EXPIRY_SECONDS: Final = 5.0
+"""How often reservations that nobody reported on are looked for; they are held for minutes."""
+SWEEP_SECONDS: Final = 60.0
+"""How often old idempotency keys are looked for; they are kept for hours."""
+
+
+def settling(
+    settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, reporter: Reporter
+) -> Batcher[Report, Told]:
+    """What the border hands reports to."""
+    desk = OutcomeDesk(ledger, policies, clock)
+
+    async def take(reports: Sequence[Report]) -> Sequence[Told]:
+        try:
+            told = await desk.take(reports)
+        except LedgerUnavailableError:
+            await reporter.tell_ledger(works=False)
+            raise
+        new = [
+            report.outcome.status
+            for report, each in zip(reports, told, strict=True)
+            if isinstance(each, Reported) and not each.repeated
+        ]
+        if new:
+            await reporter.tell_ledger(works=True)
+        for status in new:
+            reporter.metrics.outcomes.labels(status.value).inc()
+        return told
+
+    return Batcher(take, depth_max=settings.queue_depth_max)
