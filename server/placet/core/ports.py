@@ -138,6 +138,13 @@ class Ledger(Protocol):
         """How often each effect was decided for the tool, among so many of its tenant's newest decisions."""
         ...
 
+    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+        """Write each row as its next version, without a record; whether `row.version` was still the stored one.
+
+        For what is no part of who did what: deliveries.
+        """
+        ...
+
     async def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget at most so many idempotency keys of decisions made before then; how many there were.
 

@@ -94,6 +94,10 @@ class ThreadedLedger(ABC):
         """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
         self._wakes.append(wake)
 
+    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+        """Write rows without a record; which of them were still at their version. LedgerUnavailableError."""
+        return await self._run(self._writing, lambda: self._writer.put_rows(rows))
+
     async def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys, at most so many in one transaction; how many. LedgerUnavailableError."""
         return await self._run(self._writing, lambda: self._writer.sweep_keys(before_us, limit))

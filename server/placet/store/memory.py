@@ -10,7 +10,7 @@ import orjson
 
 from placet.core.chain import checkpoint_body, link, salt_bytes, signed_bytes
 from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
-from placet.core.changes import CounterRow, Event, Known, RowPage, Usage, WindowTotal
+from placet.core.changes import CounterRow, Event, Known, Put, RowPage, Usage, WindowTotal
 from placet.core.errors import LedgerUnavailableError
 from placet.core.limits import PAGE_SIZE_MAX
 from placet.core.record_codec import keys_swept_commitment, recorded_decision
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from placet.core.chain import LinkedRecord
-    from placet.core.changes import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
+    from placet.core.changes import CounterKey, Cursor, Kept, Put, Row, RowKey, RowQuery, Wanted
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
     from placet.store.keys import SigningKey
@@ -196,6 +196,14 @@ class MemoryLedger:
             if each.commitment.kind is RecordKind.DECISION_MADE and each.commitment.tenant == tenant
         ]
         return Counter(index.effect for index in decided[-newest:] if index.tool == tool)
+
+    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+        """Write rows without a record; which of them were still at their version."""
+        self._require_open()
+        working = Working(self._rows, self._counters, self._clock.wall_us())
+        held = [working.apply((Put(row),)) is None for row in rows]
+        self._rows.update(working.rows)
+        return held
 
     async def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys, and record it."""

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from placet.core.chain import Head, checkpoint_body, link, parse_checkpoint, record_leaf, salt_bytes, signed_bytes
+from placet.core.changes import Put
 from placet.core.record_codec import keys_swept_commitment
 from placet.core.records import KeyReused, Repeated
 from placet.store.reading import load_decision
 from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
 from placet.store.state_tables import StateTables
-from placet.store.working import touched
+from placet.store.working import Touched, touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.chain import LinkedRecord
+    from placet.core.changes import Row
     from placet.core.records import Commitment, CommitResult
     from placet.store.driver import Connection
     from placet.store.keys import SigningKey
@@ -80,6 +82,13 @@ class Transaction:
         self._insert(state.writer, linked)
         self.state.save(working, moved_at_us)
         return screening.results, advanced
+
+    def put_rows(self, rows: Sequence[Row], now_us: int) -> list[bool]:
+        """Write each that is still at its version; which of them were. No record tells of it."""
+        working = self.state.load(Touched(sorted({row.key for row in rows}), (), ()), now_us)
+        held = [working.apply((Put(row),)) is None for row in rows]
+        self.state.save(working, now_us)
+        return held
 
     def sweep_keys(self, state: ChainState, before_us: int, limit: int, now_us: int) -> tuple[int, ChainState]:
         """Forget keys of decisions made before then, and record that it was done."""

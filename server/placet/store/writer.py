@@ -11,6 +11,7 @@ from placet.store.state import ChainState
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from placet.core.changes import Row
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult
     from placet.store.keys import SigningKey
@@ -69,6 +70,10 @@ class ChainWriter(ABC):
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
         """All in one transaction, durable when it returns."""
         return self._transact(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+
+    def put_rows(self, rows: Sequence[Row]) -> list[bool]:
+        """Write rows without a record; which of them were still at their version."""
+        return self._transact(lambda transaction, state: (transaction.put_rows(rows, self._clock.wall_us()), state))
 
     def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys; how many."""
