@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from placet.core.chain import LinkedRecord
-    from placet.core.changes import CounterKey, Cursor, Kept, Put, Row, RowKey, RowQuery, Wanted
+    from placet.core.changes import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
     from placet.store.keys import SigningKey
