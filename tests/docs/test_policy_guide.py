@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from placet.cli import exit_codes
 from placet.cli import main as cli
 from placet.core.agent_policy import AgentPolicy
-from placet.core.agent_policy_faults import _SECTIONS, NOT_ENFORCED_YET, agent_policy_faults
+from placet.core.agent_policy_faults import NOT_ENFORCED_YET, SECTIONS, agent_policy_faults
+from placet.core.autonomy import Level, Observe
+from placet.core.breaker import BreakerEffect, BreakerScope
+from placet.core.budgets import Measure, OnExceed, Scope, Unreported
+from placet.core.policy_budgets import BudgetEntry
+from placet.core.policy_controls import BreakerSection
+from placet.core.policy_sections import Approval
+from placet.core.windows import Window
 from placet.opa.binary import find_opa
 from placet.opa.check import STEPS
+from placet.opa.strict_yaml import read_yaml
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.tables import DOCS, by_name, rows, sections
 
 if TYPE_CHECKING:
+    from enum import StrEnum
     from pathlib import Path
 
 PAGE = DOCS / "policy-guide.md"
@@ -28,19 +37,29 @@ TRAPS = sections(PAGE)["Traps"]
 PACK = "package policy.guide\n\nimport data.placet.lib.finding\n"
 
 
+LISTS = {"budgets", "rules"}
+"""Keys whose values are lists of sections."""
+
+
 def dotted(path: tuple[str, ...]) -> str:
-    return ".".join("<tool>" if part == "*" else part for part in path)
+    written = ""
+    for before, part in zip(("", *path), path, strict=False):
+        if part != "*":
+            written += f".{part}" if written else part
+        else:
+            written += "[]" if before in LISTS else ".<workflow>" if before == "workflows" else ".<tool>"
+    return written
 
 
 def enforced() -> set[str]:
     """Every key that has an effect of its own, and `approvals`, whose value may be a word as well."""
-    parents = {path[: depth + 1] for path in _SECTIONS for depth in range(len(path))}
-    keys = {(*path, name) for path, section in _SECTIONS.items() for name in section.model_fields}
+    parents = {path[: depth + 1] for path in SECTIONS for depth in range(len(path))}
+    keys = {(*path, name) for path, section in SECTIONS.items() for name in section.model_fields}
     return {dotted(key) for key in keys if key not in parents} | {"approvals"}
 
 
 def later() -> set[tuple[str, ...]]:
-    return {(*path, name) for path, section in _SECTIONS.items() for name in section.LATER}
+    return {(*path, name) for path, section in SECTIONS.items() for name in section.LATER}
 
 
 def test_every_key_has_its_row_and_no_other() -> None:
@@ -64,7 +83,7 @@ def test_what_is_listed_so_is_refused_so(key: tuple[str, ...]) -> None:
 
 def test_the_example_is_accepted_and_says_every_key() -> None:
     [example] = [block.text for block in blocks(PAGE) if block.language == "yaml" and "default_mode" in block.text]
-    said = yaml.safe_load(example)["agent_policy"]
+    said = read_yaml(example.encode(), PAGE.name).value["agent_policy"]
     AgentPolicy.model_validate(said)
     assert said.keys() == AgentPolicy.model_fields.keys()
 
@@ -78,6 +97,33 @@ def test_defaults_are_those_of_the_code() -> None:
     empty = AgentPolicy()
     assert documented["default_mode"] == empty.default_mode
     assert documented["pii.redact"] == str(empty.pii.redact).lower()
+    assert documented["currency"] == empty.currency
+    assert documented["autonomy.default"] == empty.autonomy.default
+    assert documented["autonomy.observe"] == empty.autonomy.observe
+    assert documented["approvals.<tool>.expires_after_seconds"] == str(Approval().expires_after_seconds)
+    breaker = BreakerSection(failures_in_a_row=1)
+    for key in ("min_calls", "window_seconds", "open_seconds", "effect"):
+        assert documented[f"limits.breaker.{key}"] == str(getattr(breaker, key))
+    assert documented["limits.breaker.scopes"] == ", ".join(breaker.scopes)
+    for key in ("timezone", "on_exceed", "unreported"):
+        assert documented[f"budgets[].{key}"] == BudgetEntry.model_fields[key].default
+
+
+def test_every_word_that_a_key_takes_is_told() -> None:
+    documented = {key: row[0] for key, row in by_name(PAGE, "agent_policy").items()}
+    words: dict[str, type[StrEnum]] = {
+        "budgets[].scope": Scope,
+        "budgets[].measure": Measure,
+        "budgets[].window": Window,
+        "budgets[].on_exceed": OnExceed,
+        "budgets[].unreported": Unreported,
+        "limits.breaker.effect": BreakerEffect,
+        "limits.breaker.scopes": BreakerScope,
+        "autonomy.observe": Observe,
+    }
+    for key, kind in words.items():
+        assert re.findall(r"[a-z_]+", documented[key]) == [word.value for word in kind]
+    assert [row[0] for row in rows(PAGE, "Autonomy")] == [level.value for level in Level]
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ import pytest
 
 from placet.cli import main as cli
 from placet.core import rule_ids
+from placet.core.autonomy import Level
+from placet.core.kill_switch import KillScope, KillSwitch
 from placet.sdk import failures
 from tests.docs.blocks import ROOT
-from tests.docs.tables import DOCS, by_name
+from tests.docs.tables import DOCS, by_name, sections
 
 PAGE = DOCS / "rule-ids.md"
 
@@ -28,12 +30,24 @@ def test_denials_of_placets_own() -> None:
     assert documented.keys().isdisjoint(rule_ids.RETIRED)
 
 
+def test_ids_from_state() -> None:
+    documented = by_name(PAGE, "Ids from state")
+    assert {rule_id: row[0] for rule_id, row in documented.items()} == rule_ids.CORE_REASONS
+    scopes = {KillSwitch("", scope, "", "", "", "", 0).rule_id for scope in KillScope}
+    levels = {f"autonomy.{level}" for level in Level if level is not Level.EXECUTE}
+    assert scopes | levels <= documented.keys()
+    for prefix in rule_ids.OWN_PREFIXES:
+        assert f"`{prefix}`" in sections(PAGE)["Ids from state"]
+
+
 def test_ids_that_clients_give() -> None:
     documented = by_name(PAGE, "Ids of the SDK and the command")
     assert {rule_id: row[0] for rule_id, row in documented.items()} == failures.REASONS
 
 
-@pytest.mark.parametrize("heading", ["Shipped packs", "Placet's own denials", "Ids of the SDK and the command"])
+@pytest.mark.parametrize(
+    "heading", ["Shipped packs", "Placet's own denials", "Ids from state", "Ids of the SDK and the command"]
+)
 def test_each_id_says_what_to_do(heading: str) -> None:
     for rule_id, row in by_name(PAGE, heading).items():
         assert row[-1], rule_id
