@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.core import rule_ids
@@ -88,7 +89,8 @@ class Budget:
     """One limit.
 
     `limit` is in minor units of `currency` for amounts, in micros of it for cost, else in ones. `customer` is the JSON
-    pointer into params for the scope customer, else "". `approval` is set for `on_exceed` require_approval. From
+    pointer into params for the scope customer, else "". `unit` is what its counters are in: ``calls``, ``tokens``,
+    ``cost``, ``amount:USD``. `approval` is set for `on_exceed` require_approval. From
     `warn_at_per_mille` of the limit on, policy sees `warn`; None for never.
     """
 
@@ -105,16 +107,17 @@ class Budget:
     approval: ApprovalRequirement | None = None
     warn_at_per_mille: int | None = None
     unreported: Unreported = Unreported.COUNT
+    unit: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Say once what is asked of every action."""
+        unit = f"{self.measure}:{self.currency}" if self.measure is Measure.AMOUNT else self.measure.value
+        object.__setattr__(self, "unit", unit)
 
     @property
     def rule_id(self) -> str:
         """The id that a decision carries when this budget stops it."""
         return self.id if self.id.startswith(rule_ids.LIMITS_PREFIX) else rule_ids.BUDGETS_PREFIX + self.id
-
-    @property
-    def unit(self) -> str:
-        """What its counters are in: ``calls``, ``tokens``, ``cost``, ``amount:USD``."""
-        return f"{self.measure}:{self.currency}" if self.measure is Measure.AMOUNT else self.measure.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,7 @@ def _fact(charge: Charge, usage: Usage) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1_024)
 def _time(time_us: int) -> str:
     return rfc3339(time_us) if time_us else ""
 

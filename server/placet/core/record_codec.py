@@ -5,7 +5,6 @@ The body of a record holds nothing personal: ids, digests, times. What may be pe
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -216,7 +215,7 @@ def _decision_part(decision: Decision) -> bytes:
             if approval
             else None,
             "obligations": [{"id": item.id, "details": item.details} for item in decision.obligations],
-            "budgets": [asdict(state) for state in decision.budgets],
+            "budgets": decision.budgets,
             "autonomy": decision.autonomy,
             "shadow_effect": decision.shadow_effect,
         }

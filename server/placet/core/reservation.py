@@ -136,7 +136,7 @@ def to_row(reservation: Reservation) -> Row:
                 "amount": hold.amount,
                 "limit": hold.limit,
                 "resets_at_us": hold.resets_at_us,
-                "unreported": hold.unreported.value,
+                "unreported": hold.unreported,
             }
             for hold in reservation.holds
         ],
