@@ -48,15 +48,58 @@ def test_every_tenant_is_read(rego_dir: Path) -> None:
 def test_the_designs_sample_as_it_stands(rego_dir: Path) -> None:
     write(rego_dir, SAMPLE)
     remedy = "not enforced yet (remove it: Placet takes no key that it does not enforce)"
-    assert problems(rego_dir) == [
-        f"config/acme.yaml:6: agent_policy.pii.log_retention_days: {remedy}",
-        f"config/acme.yaml:7: agent_policy.spend_limits: {remedy}",
-    ]
+    assert problems(rego_dir) == [f"config/acme.yaml:6: agent_policy.pii.log_retention_days: {remedy}"]
 
 
 def test_the_designs_sample_without_what_is_not_enforced_yet(rego_dir: Path) -> None:
-    write(rego_dir, SAMPLE.replace(", log_retention_days: 30", "").rpartition("  spend_limits")[0])
-    assert load_agent_policies(rego_dir)["acme"].tool_class("jira.create_ticket") is ToolClass.WRITE
+    write(rego_dir, SAMPLE.replace(", log_retention_days: 30", ""))
+    policy = load_agent_policies(rego_dir)["acme"]
+    assert policy.tool_class("jira.create_ticket") is ToolClass.WRITE
+    assert [budget.limit for budget in policy.all_budgets] == [2_000_000, 500_000_000]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("per_user_usd_per_day: 0", "agent_policy.spend_limits.per_user_usd_per_day: should be above 0"),
+        ("per_user_usd_per_day: 2.0000001", "agent_policy.spend_limits.per_user_usd_per_day: has more than 6"),
+        ("per_user_usd_per_day: .nan", "agent_policy.spend_limits.per_user_usd_per_day"),
+        ("per_user_usd_a_day: 2", "agent_policy.spend_limits.per_user_usd_a_day: unknown key"),
+    ],
+)
+def test_a_limit_that_is_none_is_named_with_its_line(rego_dir: Path, written: str, told: str) -> None:
+    write(rego_dir, f"agent_policy:\n  spend_limits:\n    {written}\n")
+    [problem] = problems(rego_dir)
+    assert problem.startswith("config/acme.yaml:3: ")
+    assert told.removeprefix("agent_policy.spend_limits.per_user_usd_per_day") in problem
+
+
+LIMITED = """agent_policy:
+  write_tools: [pay]
+  budgets:
+    - {id: a, scope: customer, customer: /to, measure: amount, currency: EUR, limit: 250.00, window: day}
+  limits: {max_tool_calls: 20}
+  autonomy: {default: draft_only}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("250.00", "250.01"),
+        ("EUR", "USD"),
+        ("window: day", "window: day, timezone: Europe/Berlin"),
+        ("window: day", "window: day, unreported: release"),
+        ("window: day", "window: day, warn_at: 0.9"),
+        ("max_tool_calls: 20", "max_tool_calls: 21"),
+        ("draft_only", "observe_only"),
+    ],
+)
+def test_every_limit_is_part_of_what_a_revision_means(rego_dir: Path, before: str, after: str) -> None:
+    write(rego_dir, LIMITED)
+    first = load_agent_policies(rego_dir)["acme"].as_data()
+    write(rego_dir, LIMITED.replace(before, after))
+    assert load_agent_policies(rego_dir)["acme"].as_data() != first
 
 
 def test_what_is_wrong_in_all_files_is_told_at_once(rego_dir: Path) -> None:

@@ -9,7 +9,7 @@ import data.placet.lib.finding
 # title: The tenant's agent_policy asks for a person's approval of this tool
 # custom:
 #   rule_id: approvals.required
-require_approval contains finding(rego.metadata.rule(), object.filter(_approval, {"quorum", "approver_roles"})) if {
+require_approval contains finding(rego.metadata.rule(), object.filter(_approval, _asked)) if {
 	lib.person_needed == true
 	_approval
 }
@@ -31,5 +31,7 @@ deny contains finding(rego.metadata.rule(), {}) if {
 	not lib.person_needed in [true, false]
 	lib.listed
 }
+
+_asked := {"approver_roles", "distinct_roles", "expires_after_seconds", "quorum"}
 
 _approval := data.tenants[input.identity.tenant].approvals[input.action.tool]

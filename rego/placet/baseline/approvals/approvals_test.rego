@@ -24,6 +24,19 @@ test_a_tool_that_needs_a_person if {
 	approvals.deny == set() with input as _merging with data.tenants as _tenants
 }
 
+test_an_approval_says_all_that_the_agent_policy_asks if {
+	asked := {
+		"approver_roles": ["finance", "support_lead"],
+		"distinct_roles": true,
+		"expires_after_seconds": 600,
+		"quorum": 2,
+	}
+	entry := object.union(asked, {"required": true})
+	patch := [{"op": "replace", "path": "/acme/approvals/crm.merge", "value": entry}]
+	found := approvals.require_approval with input as _merging with data.tenants as json.patch(_tenants, patch)
+	{finding.details | some finding in found} == {asked}
+}
+
 test_a_write_in_read_only_mode if {
 	found := approvals.require_approval with input as _writing with data.tenants as _tenants
 	t.ids(found) == {"approvals.read_only_mode"}
