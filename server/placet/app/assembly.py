@@ -16,6 +16,7 @@ from placet.app.background import background, every, probe_the_store
 from placet.app.deciding import deciding
 from placet.app.reporter import Reporter
 from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
+from placet.app.steering import steering
 from placet.app.system import SystemClock
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
@@ -96,7 +97,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             AuthorizationService(path.decisions, refusals, permit_keys, clock),
             OutcomeReports(outcomes, refusals),
             AuditService(ledger),
-            ControlService(policies, _published(permit_keys)),
+            ControlService(policies, _published(permit_keys), steering(clock, policies, ledger, path.controls)),
         )
         watched = (
             policies.run(),

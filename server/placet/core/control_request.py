@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -13,6 +12,7 @@ import orjson
 from placet.core.changes import Kept, Put, Row, RowKey
 from placet.core.errors import NotPermittedError
 from placet.core.limits import CONTROL_REQUEST_TTL_SECONDS
+from placet.core.person import same_person
 from placet.core.refusals import REFUSALS, SECOND_PERSON_NEEDED
 
 WAITING: Final = "waiting"
@@ -89,7 +89,7 @@ def ask(row: Row | None, wish: Wish, now_us: int) -> Asked | Agreed:
     """
     waiting = waiting_request(row, now_us)
     if row is not None and waiting is not None:
-        if _same_person(waiting.requested_by, wish.actor):
+        if same_person(waiting.requested_by, wish.actor):
             raise NotPermittedError(SECOND_PERSON_NEEDED, REFUSALS[SECOND_PERSON_NEEDED])
         return Agreed(waiting, Put(replace(row, status=DONE, due_at_us=0)))
     expires_at_us = now_us + CONTROL_REQUEST_TTL_SECONDS * _SECOND_US
@@ -105,12 +105,3 @@ def waiting_request(row: Row | None, now_us: int) -> ControlRequest | None:
         return None
     request = ControlRequest(**orjson.loads(row.body))
     return request if now_us < request.expires_at_us else None
-
-
-def _same_person(one: str, other: str) -> bool:
-    return _plain(one) == _plain(other)
-
-
-def _plain(name: str) -> str:
-    """Another spelling is no other person."""
-    return unicodedata.normalize("NFKC", name).strip().casefold()

@@ -15,23 +15,41 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.core.ports import PolicySource
+    from placet.rpc.autonomy import AutonomyCalls
+    from placet.rpc.budgets import BudgetCalls
     from placet.rpc.context import Context
+    from placet.rpc.kill import KillCalls
 
 SERVICE = "placet.v1.ControlService"
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """The calls that change how decisions are made."""
+
+    kill: KillCalls
+    autonomy: AutonomyCalls
+    budgets: BudgetCalls
+
+    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+        """Method name -> handler."""
+        return {**self.kill.handlers(on_fault), **self.autonomy.handlers(on_fault), **self.budgets.handlers(on_fault)}
+
+
+@dataclass(frozen=True, slots=True)
 class ControlService:
-    """Shows what the server is doing. `permit_keys` gives the JWK set that permits are verified with."""
+    """Shows what the server is doing, and steers it. `permit_keys` gives the JWK set that permits are verified with."""
 
     policies: PolicySource
     permit_keys: Callable[[], Awaitable[str]]
+    steering: Steering
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
             "GetPolicyStatus": unary(self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_fault),
             "GetPermitKeys": unary(self.get_permit_keys, control_pb2.GetPermitKeysRequest, on_fault),
+            **self.steering.handlers(on_fault),
         }
 
     async def get_policy_status(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TOOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
+_TOOL_GLOB: Final = re.compile(r"[A-Za-z0-9._:/*?-]*\Z")
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 RESERVED_TOOLS: Final = "placet."
@@ -59,6 +60,15 @@ class Fields:
             self.wrong(field, f"must be 1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-], a letter or digit first")
         elif value.startswith(RESERVED_TOOLS):
             self.wrong(field, f"names beginning with {RESERVED_TOOLS!r} are reserved")
+        return value
+
+    def tool_glob(self, field: str, value: str) -> str:
+        """The name of a tool, or a pattern of such names."""
+        if not value:
+            self.wrong(field, "is required")
+        elif len(value) > TOOL_CHARS_MAX or not _TOOL_GLOB.match(value):
+            allowed = f"1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-]"
+            self.wrong(field, f"must be {allowed}, with * for any text and ? for one character")
         return value
 
     def tenant(self, field: str, value: str) -> str:

@@ -1,0 +1,29 @@
+"""What operators steer with, put together: kill switches, autonomy, budgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.rpc.autonomy import AutonomyCalls
+from placet.rpc.budgets import BudgetCalls
+from placet.rpc.control import Steering
+from placet.rpc.kill import KillCalls
+from placet.service.autonomy_admin import AutonomyAdmin
+from placet.service.budget_admin import BudgetAdmin
+from placet.service.control_changes import ControlChanges
+from placet.service.kill_switches import KillSwitches
+from placet.service.revoking import Revoker
+
+if TYPE_CHECKING:
+    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.service.control_state import ControlState
+
+
+def steering(clock: Clock, policies: PolicySource, ledger: Ledger, controls: ControlState) -> Steering:
+    """The calls that change how decisions are made; `controls` is what decisions see of it."""
+    changes = ControlChanges(ledger, clock, controls)
+    return Steering(
+        KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls))),
+        AutonomyCalls(AutonomyAdmin(changes, policies)),
+        BudgetCalls(BudgetAdmin(changes, policies)),
+    )

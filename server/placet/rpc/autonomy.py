@@ -1,0 +1,89 @@
+"""SetAutonomy, ListAutonomy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet.core.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
+from placet.rpc.fields import Fields
+from placet.rpc.handlers import unary
+from placet.rpc.present import AUTONOMY, timestamp
+from placet.rpc.steering import actor_of, present_request, reason_of, require
+from placet.service.autonomy_admin import NewLevel
+from placet.v1 import control_pb2, decision_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from placet.core.autonomy import Level
+    from placet.core.autonomy_override import AutonomyOverride
+    from placet.rpc.context import Context
+    from placet.service.autonomy_admin import AutonomyAdmin
+
+
+@dataclass(frozen=True, slots=True)
+class AutonomyCalls:
+    """The calls about autonomy."""
+
+    admin: AutonomyAdmin
+
+    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+        """Method name -> handler."""
+        return {
+            "SetAutonomy": unary(self.set, control_pb2.SetAutonomyRequest, on_fault),
+            "ListAutonomy": unary(self.list, control_pb2.ListAutonomyRequest, on_fault),
+        }
+
+    async def set(self, message: control_pb2.SetAutonomyRequest, _context: Context) -> control_pb2.SetAutonomyResponse:
+        """Set a level, or take one away."""
+        done = await self.admin.set(_parse(message))
+        return control_pb2.SetAutonomyResponse(
+            applied=done.waiting is None,
+            rule=_present(done.override) if done.override is not None else None,
+            waiting=present_request(done.waiting),
+        )
+
+    async def list(
+        self, message: control_pb2.ListAutonomyRequest, _context: Context
+    ) -> control_pb2.ListAutonomyResponse:
+        """List what is set."""
+        fields = Fields()
+        tenant = fields.tenant("tenant", message.tenant)
+        require(fields)
+        return control_pb2.ListAutonomyResponse(rules=[_present(each) for each in await self.admin.list(tenant)])
+
+
+def _parse(message: control_pb2.SetAutonomyRequest) -> NewLevel:
+    fields = Fields()
+    tenant = fields.tenant("tenant", message.tenant)
+    workflow = fields.text("workflow", message.workflow, LABEL_BYTES_MAX)
+    tool = fields.tool_glob("tool", message.tool) if message.tool else ""
+    agent = fields.text("agent", message.agent, PRINCIPAL_BYTES_MAX)
+    level = _level(fields, message.level)
+    actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
+    require(fields)
+    return NewLevel(tenant, workflow, tool, agent, level, actor, reason)
+
+
+def _level(fields: Fields, wire: int) -> Level | None:
+    if wire == decision_pb2.AUTONOMY_UNSPECIFIED:
+        return None
+    level = next((level for level, value in AUTONOMY.items() if value == wire), None)
+    if level is None:
+        fields.wrong("level", f"is {wire}; must be a level of Autonomy, or UNSPECIFIED to take the rule away")
+    return level
+
+
+def _present(override: AutonomyOverride) -> control_pb2.AutonomyRule:
+    return control_pb2.AutonomyRule(
+        workflow=override.rule.workflow,
+        tool=override.rule.tool,
+        agent=override.rule.agent,
+        level=AUTONOMY[override.rule.level],
+        actor=override.actor,
+        reason=override.reason,
+        set_at=timestamp(override.set_at_us),
+    )

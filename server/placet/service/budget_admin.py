@@ -1,0 +1,172 @@
+"""Budgets: how much of each is used and held, and correcting a counter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from placet.core.budget_adjustment import alone_key, alone_row, may_alone
+from placet.core.budget_listing import (
+    CounterState,
+    is_current,
+    is_member,
+    open_windows,
+    shown_budgets,
+    state,
+    window_of,
+)
+from placet.core.changes import CounterKey, Put, Settle, Wanted
+from placet.core.control_records import budget_adjusted, control_requested
+from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask
+from placet.core.errors import NotFoundError, NotNowError
+from placet.core.redact import redact_text
+from placet.core.refusals import BUDGET_BELOW_ZERO, REFUSALS
+from placet.service.control_changes import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.core.budgets import Budget
+    from placet.core.changes import Usage, WindowTotal
+    from placet.core.ports import PolicySource
+    from placet.service.control_changes import ControlChanges
+
+WINDOWS_MAX: Final = 1_000
+"""Windows of a budget that are looked through for what an earlier definition counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A budget with its largest counters. `budget` None: no file has it any longer, and the counters are of before."""
+
+    budget_id: str
+    budget: Budget | None
+    counters: tuple[CounterState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What somebody wants added to what a counter has as used, in its unit; negative gives back."""
+
+    tenant: str
+    budget_id: str
+    scope_key: str
+    amount: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """The counter as it is now; with `waiting` nothing was changed yet."""
+
+    counter: CounterState
+    waiting: ControlRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A counter, when its window ends, and the budget that it belongs to now."""
+
+    key: CounterKey
+    resets_at_us: int
+    budget: Budget | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAdmin:
+    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+
+    changes: ControlChanges
+    policies: PolicySource
+
+    async def list(self, tenant: str, budget_id: str, top: int) -> Sequence[Listed]:
+        """The tenant's budgets by id, or the one that is named, each with so many of its counters.
+
+        What an earlier definition counted is among them while its window lasts. NotFoundError for a budget that nothing
+        was ever counted for.
+        """
+        budgets = self._budgets(tenant)
+        wanted = [budget_id] if budget_id else sorted(budgets)
+        listed = [await self._listed(tenant, each, budgets.get(each), top) for each in wanted]
+        if budget_id and listed[0].budget is None and not listed[0].counters:
+            raise NotFoundError(f"the tenant has no budget {budget_id}")
+        return listed
+
+    async def adjust(self, wanted: Adjustment) -> Adjusted:
+        """Correct a counter. Much waits for a second person.
+
+        NotFoundError when there is no such counter, and no budget that it would belong to; NotNowError when more would
+        be given back than was used; NotPermittedError when the same person asks twice; ContentionError.
+        """
+        wanted = replace(wanted, reason=redact_text(wanted.reason))
+        target = f"{wanted.budget_id} {wanted.scope_key}"
+        wish = Wish(ChangeKind.BUDGET_ADJUST, wanted.tenant, target, str(wanted.amount), wanted.actor, wanted.reason)
+        return await self.changes.make(wish, lambda now_us: self._adjust(wanted, wish, now_us))
+
+    async def _adjust(self, wanted: Adjustment, wish: Wish, now_us: int) -> Step[Adjusted]:
+        place = await self._place(wanted, now_us)
+        wish = replace(wish, target=f"{wish.target} {place.key.window_key} {place.key.unit}")
+        key = alone_key(place.key)
+        known = await self.changes.ledger.load(Wanted([key, wish.key], [place.key]))
+        usage, corrected = known.usage(place.key), known.rows.get(key)
+        if usage.used + wanted.amount < min(0, usage.used):
+            raise NotNowError(BUDGET_BELOW_ZERO, REFUSALS[BUDGET_BELOW_ZERO])
+        settle = Settle(place.key, 0, wanted.amount, place.resets_at_us)
+        after = Adjusted(_state(place, replace(usage, used=usage.used + wanted.amount)))
+        if may_alone(corrected, wanted.amount, place.budget.limit if place.budget is not None else None):
+            put = Put(alone_row(corrected, place.key, wanted.amount, now_us))
+            return Step(budget_adjusted(place.key, wanted.amount, wish, None, now_us, (put, settle)), after)
+        asked = ask(known.rows.get(wish.key), wish, now_us)
+        if isinstance(asked, Asked):
+            waiting = Adjusted(_state(place, usage), asked.request)
+            return Step(control_requested(wish, asked.request, now_us, (asked.put,)), waiting)
+        changes = (Put(alone_row(corrected, place.key, 0, now_us)), asked.put, settle)
+        return Step(budget_adjusted(place.key, wanted.amount, wish, asked.request, now_us, changes), after)
+
+    async def _place(self, wanted: Adjustment, now_us: int) -> _Place:
+        budget = self._budgets(wanted.tenant).get(wanted.budget_id)
+        if budget is not None and is_member(budget, wanted.scope_key):
+            window, resets_at_us = window_of(budget, wanted.scope_key, now_us)
+            if window:
+                key = CounterKey(wanted.tenant, budget.id, budget.unit, window, wanted.scope_key)
+                return _Place(key, resets_at_us, budget)
+        for total in await self._windows(wanted.tenant, wanted.budget_id, now_us):
+            key = CounterKey(wanted.tenant, wanted.budget_id, total.unit, total.window_key, wanted.scope_key)
+            if (await self.changes.ledger.load(Wanted(counters=[key]))).usage(key).created_at_us:
+                current = budget if budget is not None and is_current(budget, total, now_us) else None
+                return _Place(key, total.resets_at_us, current)
+        raise NotFoundError(f"the budget {wanted.budget_id} has no counter {wanted.scope_key}")
+
+    async def _listed(self, tenant: str, budget_id: str, budget: Budget | None, top: int) -> Listed:
+        now_us = self.changes.clock.wall_us()
+        windows = await self._windows(tenant, budget_id, now_us)
+        current = [each for each in windows if budget is not None and is_current(budget, each, now_us)]
+        earlier = [each for each in windows if each not in current]
+        counters = [
+            *await self._top(tenant, budget_id, budget, current[:top], top),
+            *await self._top(tenant, budget_id, None, earlier[:top], top),
+        ]
+        return Listed(budget_id, budget, tuple(counters))
+
+    async def _top(
+        self, tenant: str, budget_id: str, budget: Budget | None, windows: Sequence[WindowTotal], top: int
+    ) -> Sequence[CounterState]:
+        found = [
+            state(budget, row.key, row.usage, row.resets_at_us)
+            for each in windows
+            for row in await self.changes.ledger.top_counters(tenant, budget_id, each.unit, each.window_key, top)
+        ]
+        return sorted(found, key=lambda each: each.usage.used + each.usage.reserved, reverse=True)[:top]
+
+    async def _windows(self, tenant: str, budget_id: str, now_us: int) -> Sequence[WindowTotal]:
+        totals = await self.changes.ledger.counters_of(tenant, budget_id, WINDOWS_MAX)
+        return list(open_windows(totals, now_us))
+
+    def _budgets(self, tenant: str) -> dict[str, Budget]:
+        policy = self.policies.current()
+        return shown_budgets(policy.agent_policies.get(tenant) if policy is not None else None)
+
+
+def _state(place: _Place, usage: Usage) -> CounterState:
+    return state(place.budget, place.key, usage, place.resets_at_us)

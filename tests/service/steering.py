@@ -1,0 +1,61 @@
+"""An operator's side over a ledger in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from placet.core.agent_policy import AgentPolicy
+from placet.service.autonomy_admin import AutonomyAdmin
+from placet.service.budget_admin import BudgetAdmin
+from placet.service.control_changes import ControlChanges
+from placet.service.control_state import ControlState
+from placet.service.kill_switches import KillSwitches, NewSwitch
+from placet.service.revoking import Revoker
+from placet.store.keys import generate_signing_key
+from placet.store.memory import MemoryLedger
+from tests.service.fakes import FixedClock, ScriptedPolicy, ScriptedSource
+
+if TYPE_CHECKING:
+    from placet.core.kill_switch import KillScope
+    from placet.core.records import RecordKind
+
+HOUR_US = 3_600_000_000
+
+
+class Operators:
+    """Kill switches, autonomy and budgets, and what a decision point of the same server, or another, sees."""
+
+    def __init__(self, ledger: MemoryLedger | None = None, clock: FixedClock | None = None, **tenants: Any) -> None:
+        self.clock = clock or FixedClock()
+        self.ledger = ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
+        self.state = ControlState(self.ledger)
+        policies = {tenant: AgentPolicy.model_validate(said) for tenant, said in tenants.items()}
+        self.source = ScriptedSource(ScriptedPolicy(agent_policies=policies))
+        changes = ControlChanges(self.ledger, self.clock, self.state)
+        self.kills = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.state))
+        self.autonomy = AutonomyAdmin(changes, self.source)
+        self.budgets = BudgetAdmin(changes, self.source)
+
+    def records(self, kind: RecordKind) -> list[dict[str, Any]]:
+        """Body and part ``control`` of each record of the kind, as one."""
+        return [
+            {
+                "tenant": each.commitment.tenant,
+                **each.commitment.fields,
+                **{name: value for content in each.commitment.parts.values() for name, value in _said(content)},
+            }
+            for each in self.ledger._records
+            if each.commitment.kind is kind
+        ]
+
+
+def _said(content: bytes) -> Any:
+    return orjson.loads(content).items()
+
+
+def switch(scope: KillScope, value: str = "", tenant: str = "acme", **changes: Any) -> NewSwitch:
+    """A switch that ann sets."""
+    said = {"actor": "ann", "reason": "it runs wild", **changes}
+    return NewSwitch(scope, tenant, value, **said)
