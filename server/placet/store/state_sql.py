@@ -83,9 +83,9 @@ class StateStatements:
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
     def update_row(self, kept: Kept) -> str:
-        """The next version. version, status, due_at_us, body; tenant, id, the version before."""
+        """The next version. version, status, created_at_us, due_at_us, body; tenant, id, the version before."""
         table = rows[kept]
-        names = ("version", "status", "due_at_us", "body")
+        names = ("version", "status", "created_at_us", "due_at_us", "body")
         changed = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
         return self._sql(update(table).values(changed).where(*_given(table.c.tenant, table.c.id, table.c.version)))
 

@@ -103,16 +103,14 @@ class StateTables:
 
     def _put(self, table: Kept, written: Sequence[tuple[Row, int]]) -> None:
         """Write rows that were read at the versions beside them."""
-        made = [
-            (row.key.tenant, row.key.id, row.version, row.status, row.created_at_us, row.due_at_us or None, row.body)
-            for row, read_version in written
-            if not read_version
-        ]
-        moved = [
-            (row.version, row.status, row.due_at_us or None, row.body, row.key.tenant, row.key.id, read_version)
-            for row, read_version in written
-            if read_version
-        ]
+        made, moved = [], []
+        for row, read_version in written:
+            place = (row.key.tenant, row.key.id)
+            said = (row.version, row.status, row.created_at_us, row.due_at_us or None, row.body)
+            if read_version:
+                moved.append((*said, *place, read_version))
+            else:
+                made.append((*place, *said))
         if made:
             self.connection.executemany(self.sql.insert_row(table), made)
         if moved:
