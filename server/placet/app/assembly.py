@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import __version__
+from placet.app.approving import approving
 from placet.app.background import background, every, probe_the_store
 from placet.app.deciding import deciding
 from placet.app.reporter import Reporter
@@ -93,17 +94,22 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
         outcomes = settling(settings, clock, policies, ledger, reporter)
+        asked = approving(ledger, clock, reporter.fault, notify=False)
         services = Services(
             AuthorizationService(path.decisions, refusals, permit_keys, clock),
             OutcomeReports(outcomes, refusals),
+            asked.watching,
+            asked.service,
             AuditService(ledger),
             ControlService(policies, _published(permit_keys), steering(clock, policies, ledger, path.controls)),
         )
         watched = (
             policies.run(),
+            asked.hub.run(),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
+            every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
             every(SWEEP_SECONDS, lambda: sweep_keys(ledger, clock, settings.idempotency_retention_hours), reporter),
         )
         beside = asyncio.create_task(background(watched, reporter.fault))

@@ -124,6 +124,11 @@ def approval_id_of(decision_id: str) -> str:
     return _ID_PREFIX + decision_id.removeprefix(_DECISION_ID_PREFIX)
 
 
+def is_approval_id(subject: str) -> bool:
+    """Whether what is watched is an approval."""
+    return subject.startswith(_ID_PREFIX)
+
+
 def approval_key(tenant: str, approval_id: str) -> RowKey:
     """Where an approval stands."""
     return RowKey(Kept.APPROVALS, tenant, approval_id)

@@ -8,6 +8,7 @@ PlacetError
 ├── NotPermittedError        this person may not do that
 ├── NotNowError              it cannot be done as things stand
 ├── ContentionError          others changed the same thing at the same time, again and again
+├── WatcherTooSlowError      more happened than a stream was read for
 ├── OverloadedError          the queue is full; try again after a while
 ├── LedgerUnavailableError   the decision could not be recorded
 ├── ShuttingDownError        the server is draining
@@ -80,6 +81,10 @@ class NotNowError(PlacetError):
 
 class ContentionError(PlacetError):
     """Others changed the same thing at the same time, as often as it was tried."""
+
+
+class WatcherTooSlowError(PlacetError):
+    """More happened than a stream was read for; whoever reads it goes on with its cursor."""
 
 
 class OverloadedError(PlacetError):

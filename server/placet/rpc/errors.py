@@ -20,6 +20,7 @@ from placet.core.errors import (
     OverloadedError,
     PlacetError,
     ShuttingDownError,
+    WatcherTooSlowError,
 )
 from placet.core.limits import RETRY_AFTER_MS
 
@@ -41,6 +42,7 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     NotNowError: (code_pb2.FAILED_PRECONDITION, "", ""),
     ContentionError: (code_pb2.ABORTED, "CONTENTION", ""),
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
+    WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
     ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
     LedgerUnavailableError: (
         code_pb2.UNAVAILABLE,

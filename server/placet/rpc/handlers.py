@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -11,7 +12,7 @@ from placet.core.errors import FieldViolation, InvalidRequestError, PlacetError
 from placet.rpc.errors import failed, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from google.protobuf.message import Message
 
@@ -49,3 +50,31 @@ def unary(
             await failed(context)
 
     return grpc.unary_unary_rpc_method_handler(handle, None, lambda reply: reply.SerializeToString())
+
+
+def streaming(
+    method: Callable[[Any, Context], AsyncGenerator[Message]],
+    asked: type[Message],
+    on_fault: Callable[[BaseException], None],
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler of a call that is answered by many messages. However it ends, `method` is closed."""
+
+    async def handle(raw: bytes, context: Context) -> None:
+        message = asked()
+        try:
+            try:
+                message.ParseFromString(raw)
+            except DecodeError:
+                await refuse(context, MALFORMED)
+            async with contextlib.aclosing(method(message, context)) as replies:
+                async for reply in replies:
+                    await context.write(reply)
+        except PlacetError as error:
+            await refuse(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
+            on_fault(fault)
+            await failed(context)
+
+    return grpc.unary_stream_rpc_method_handler(handle, None, lambda reply: reply.SerializeToString())

@@ -48,7 +48,7 @@ def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decis
         effect=EFFECTS[decision.effect],
         rule_id=decision.rule_id,
         reason=decision.reason,
-        findings=[_finding(finding) for finding in decision.findings],
+        findings=[present_finding(finding) for finding in decision.findings],
         policy_revision=decision.policy_revision,
         action_digest=decision.action_digest,
         decided_at=timestamp(decision.decided_at_us),
@@ -141,7 +141,8 @@ def present_policy_status(status: PolicyStatus) -> control_pb2.GetPolicyStatusRe
     )
 
 
-def _finding(finding: Finding) -> decision_pb2.Finding:
+def present_finding(finding: Finding) -> decision_pb2.Finding:
+    """One rule that fired."""
     return decision_pb2.Finding(
         effect=EFFECTS[finding.effect],
         rule_id=finding.rule_id,

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from placet.core.errors import SetupError
 from placet.core.limits import MESSAGE_BYTES_MAX
-from placet.rpc import audit, authorization, control, outcomes
+from placet.rpc import approval, audit, authorization, control, outcomes, watch
 from placet.rpc.health import Health
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ OPTIONS: Final = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.so_reuseport", 0),  # two servers on one port would split the callers without a word
 )
-SERVICES: Final = (authorization.SERVICE, audit.SERVICE, control.SERVICE)
+SERVICES: Final = (authorization.SERVICE, approval.SERVICE, audit.SERVICE, control.SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Services:
 
     authorization: authorization.AuthorizationService
     outcomes: outcomes.OutcomeReports
+    watching: watch.Watching
+    approvals: approval.ApprovalService
     audit: audit.AuditService
     control: control.ControlService
 
@@ -42,9 +44,12 @@ class RpcServer:
     def __init__(self, services: Services, on_fault: Callable[[BaseException], None], *, reflect: bool) -> None:
         self._server = grpc.aio.server(options=OPTIONS)
         self._health = Health()
+        self._watching = services.watching
         named = (
             (authorization.SERVICE, services.authorization),
             (authorization.SERVICE, services.outcomes),
+            (authorization.SERVICE, services.watching),
+            (approval.SERVICE, services.approvals),
             (audit.SERVICE, services.audit),
             (control.SERVICE, services.control),
         )
@@ -79,6 +84,7 @@ class RpcServer:
         """Refuse new calls, give those under way so long, then cancel them."""
         await self._health.enter_graceful_shutdown()
         self._health.end_watching()
+        self._watching.end()
         await self._server.stop(grace_seconds)
 
 

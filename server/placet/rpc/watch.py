@@ -1,0 +1,88 @@
+"""The streams: what becomes of a decision, and of a tenant's approvals."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.core.decision_state import DecisionState
+from placet.core.errors import InvalidRequestError
+from placet.core.limits import SHORT_LABEL_BYTES_MAX
+from placet.rpc.cursor import cursor_text, read_cursor
+from placet.rpc.fields import Fields
+from placet.rpc.handlers import streaming
+from placet.rpc.present import timestamp
+from placet.rpc.present_approval import present_listed
+from placet.service.approvals import Shown
+from placet.v1 import approval_pb2, authorization_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    import grpc
+
+    from placet.rpc.context import Context
+    from placet.service.following import Following
+
+STATES: Final = {
+    DecisionState.PENDING: authorization_pb2.DECISION_STATE_PENDING,
+    DecisionState.APPROVED: authorization_pb2.DECISION_STATE_APPROVED,
+    DecisionState.REJECTED: authorization_pb2.DECISION_STATE_REJECTED,
+    DecisionState.EXPIRED: authorization_pb2.DECISION_STATE_EXPIRED,
+    DecisionState.CANCELLED: authorization_pb2.DECISION_STATE_CANCELLED,
+    DecisionState.USED: authorization_pb2.DECISION_STATE_USED,
+    DecisionState.ALLOWED: authorization_pb2.DECISION_STATE_ALLOWED,
+    DecisionState.REVOKED: authorization_pb2.DECISION_STATE_REVOKED,
+    DecisionState.ENDED: authorization_pb2.DECISION_STATE_ENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Streams changes until the caller goes, the server stops, or nothing more can happen."""
+
+    following: Following
+
+    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+        """Method name -> handler: what belongs to the authorization service."""
+        return {"WatchDecision": streaming(self.watch_decision, authorization_pb2.WatchDecisionRequest, on_fault)}
+
+    def end(self) -> None:
+        """The server stops: end all streams, so that they go on elsewhere."""
+        self.following.hub.close()
+
+    async def watch_decision(
+        self, message: authorization_pb2.WatchDecisionRequest, _context: Context
+    ) -> AsyncGenerator[authorization_pb2.WatchDecisionResponse]:
+        """Follow one decision."""
+        fields = Fields()
+        tenant = fields.tenant("tenant", message.tenant)
+        decision_id = fields.text("decision_id", message.decision_id, SHORT_LABEL_BYTES_MAX, required=True)
+        if fields.violations:
+            raise InvalidRequestError(fields.violations)
+        cursor = read_cursor(message.cursor) or {}
+        async with aclosing(self.following.decision(tenant, decision_id, cursor)) as changes:
+            async for change in changes:
+                yield authorization_pb2.WatchDecisionResponse(
+                    cursor=cursor_text(change.cursor),
+                    state=STATES[change.state],
+                    approval_id=change.approval_id,
+                    reason=change.reason,
+                    at=timestamp(change.at_us),
+                )
+
+    async def watch_approvals(
+        self, message: approval_pb2.WatchApprovalsRequest, _context: Context
+    ) -> AsyncGenerator[approval_pb2.WatchApprovalsResponse]:
+        """Follow a tenant's approvals."""
+        fields = Fields()
+        tenant = fields.tenant("tenant", message.tenant)
+        if fields.violations:
+            raise InvalidRequestError(fields.violations)
+        async with aclosing(self.following.approvals(tenant, read_cursor(message.cursor))) as changes:
+            async for change in changes:
+                approval = change.approval
+                shown = present_listed(Shown(approval, approval.state)) if approval is not None else None
+                cursor = cursor_text(change.cursor) if change.cursor is not None else ""
+                yield approval_pb2.WatchApprovalsResponse(cursor=cursor, approval=shown)

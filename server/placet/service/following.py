@@ -1,0 +1,185 @@
+"""What becomes of one decision, and of a tenant's approvals: all that happened since a cursor, then what happens.
+
+Each change comes with the cursor after it. Who asks again with the last cursor misses nothing, and may be told
+something twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet.core.approval import ApprovalState, from_row, is_approval_id
+from placet.core.changes import Kept
+from placet.core.decision_state import ENDS, DecisionState, reason_of, state_after, state_of
+from placet.core.errors import NotFoundError
+from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_EVENTS_MAX
+from placet.service.row_pages import rows_of
+from placet.service.watching import happenings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+    from placet.core.approval import Approval
+    from placet.core.changes import Cursor, Event
+    from placet.core.ports import Clock, Ledger
+    from placet.core.records import RecordedDecision
+    from placet.service.watching import Happening, Hub, Topic, Watcher
+
+_SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionChange:
+    """What a decision came to at `at_us`. `reason` is for people."""
+
+    cursor: Cursor
+    state: DecisionState
+    approval_id: str
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalChange:
+    """An approval that changed, as it stands now.
+
+    `approval` None: nothing changed, all that is pending was told. `cursor` None: it was not yet.
+    """
+
+    cursor: Cursor | None
+    approval: Approval | None
+
+
+class _Place:
+    """How far one watcher was told: no event twice, none left out."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = dict(cursor)
+
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor of this place."""
+        return dict(self._cursor)
+
+    def passes(self, writer: str, sequence: int) -> bool:
+        """Whether the record is beyond; from now on it is not."""
+        if sequence <= self._cursor.get(writer, 0):
+            return False
+        self._cursor[writer] = sequence
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Follows. Raises LedgerUnavailableError, and what `Hub.watch` and `Watcher.next` raise."""
+
+    ledger: Ledger
+    hub: Hub
+    clock: Clock
+
+    async def decision(self, tenant: str, decision_id: str, cursor: Cursor) -> AsyncGenerator[DecisionChange]:
+        """The decision's changes beyond the cursor, until nothing more can happen. NotFoundError."""
+        recorded = await self.ledger.get_decision(tenant, decision_id)
+        if recorded is None:
+            raise NotFoundError("the tenant has no decision of that id")
+        made = recorded.decision
+        approval_id = made.approval.approval_id if made.approval is not None else ""
+        place, state, ends_at_us = _Place(cursor), state_of(made), _ends_at_us(recorded)
+        subjects = [each for each in (decision_id, approval_id) if each]
+        async with self._watching([(tenant, each) for each in subjects]) as watcher:
+            if place.passes(recorded.writer, recorded.sequence):
+                yield DecisionChange(place.cursor, state, approval_id, made.reason, made.decided_at_us)
+            past = in_order([await self.ledger.history(tenant, each) for each in subjects])
+            ready = deque(await happenings(self.ledger, past))
+            while state not in ENDS:
+                happening = ready.popleft() if ready else await self._next(watcher, ends_at_us)
+                if happening is None:
+                    yield DecisionChange(place.cursor, DecisionState.ENDED, approval_id, "", ends_at_us)
+                    return
+                event = happening.event
+                fresh, moved = place.passes(event.writer, event.sequence), state_after(event)
+                state = moved or state
+                if fresh and moved is not None:
+                    reason = reason_of(event, happening.approval)
+                    yield DecisionChange(place.cursor, moved, approval_id, reason, _time_us(event))
+
+    async def approvals(self, tenant: str, cursor: Cursor | None) -> AsyncGenerator[ApprovalChange]:
+        """The tenant's approvals that changed beyond the cursor; without one those that are pending, then all changes.
+
+        It never ends by itself.
+        """
+        if cursor is None:
+            heads = await self.ledger.heads()
+            async for row in rows_of(self.ledger, Kept.APPROVALS, tenant, ApprovalState.PENDING):
+                yield ApprovalChange(None, from_row(row))
+            yield ApprovalChange(heads, None)
+            cursor = heads
+        place = _Place(cursor)
+        async for change in self._since(tenant, place):
+            yield change
+        async with self._watching([(tenant, "")]) as watcher:
+            async for change in self._since(tenant, place):  # what happened before the watcher was there
+                yield change
+            while True:
+                happening = await watcher.next()
+                if happening is not None and _news(happening, place):
+                    yield ApprovalChange(place.cursor, happening.approval)
+
+    async def _since(self, tenant: str, place: _Place) -> AsyncIterator[ApprovalChange]:
+        """What happened beyond the place until now."""
+        while events := await self.ledger.events(place.cursor, WATCH_EVENTS_MAX):
+            about = [each for each in events if each.tenant == tenant]
+            told = {(each.event.writer, each.event.sequence): each for each in await happenings(self.ledger, about)}
+            for event in events:
+                happening = told.get((event.writer, event.sequence))
+                if happening is None:
+                    place.passes(event.writer, event.sequence)
+                elif _news(happening, place):
+                    yield ApprovalChange(place.cursor, happening.approval)
+
+    async def _next(self, watcher: Watcher, ends_at_us: int) -> Happening | None:
+        """What happens next; None when it is over before that. `ends_at_us` 0 is never."""
+        while ends_at_us:
+            left_us = ends_at_us - self.clock.wall_us()
+            if left_us <= 0:
+                return None
+            if (happening := await watcher.next(left_us / _SECOND_US)) is not None:
+                return happening
+        return await watcher.next()
+
+    @contextlib.asynccontextmanager
+    async def _watching(self, topics: Sequence[Topic]) -> AsyncIterator[Watcher]:
+        watcher = await self.hub.watch(topics)
+        try:
+            yield watcher
+        finally:
+            self.hub.leave(watcher)
+
+
+def in_order(histories: Sequence[Sequence[Event]]) -> list[Event]:
+    """The events by time, but those of one writer as it wrote them: a clock may have been set back."""
+    written: dict[str, list[Event]] = {}
+    for history in histories:
+        for event in history:
+            written.setdefault(event.writer, []).append(event)
+    chains = [sorted(events, key=lambda event: event.sequence) for events in written.values()]
+    return list(heapq.merge(*chains, key=_time_us))
+
+
+def _news(happening: Happening, place: _Place) -> bool:
+    fresh = place.passes(happening.event.writer, happening.event.sequence)
+    return fresh and is_approval_id(happening.event.subject) and happening.approval is not None
+
+
+def _time_us(event: Event) -> int:
+    return int(str(event.said["recorded_at_us"]))
+
+
+def _ends_at_us(recorded: RecordedDecision) -> int:
+    """When nothing more can happen; 0 where no clock says."""
+    allowed = state_of(recorded.decision) is DecisionState.ALLOWED
+    return recorded.decision.decided_at_us + PERMIT_TTL_SECONDS * _SECOND_US if allowed else 0
