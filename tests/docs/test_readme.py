@@ -14,7 +14,7 @@ README = ROOT / "README.md"
 NOT_YET = sections(README)["Not yet"]
 ABSENT = (
     *("permit", "budget", "spend limit", "kill switch", "autonomy", "outcome", "retention", "erasure", "console"),
-    *("HTTP", "PostgreSQL", "authentication"),
+    *("HTTP", "authentication"),
 )
 """What no document but those of the plan may promise; each with its word in README's list."""
 EXCERPT_ROWS_MIN = 5
