@@ -65,6 +65,7 @@ class AgentPolicy(Section):
 
     _classes: dict[str, ToolClass] = PrivateAttr(default_factory=dict)
     _budgets: tuple[Budget, ...] = PrivateAttr(default=())
+    _budgets_of: dict[str, tuple[Budget, ...]] = PrivateAttr(default_factory=dict)
     _runs: dict[str, RunLimits] = PrivateAttr(default_factory=dict)
     _autonomy: Autonomy = PrivateAttr(default=Autonomy())
     _breaker: BreakerSpec | None = PrivateAttr(default=None)
@@ -75,6 +76,8 @@ class AgentPolicy(Section):
         self._classes.update(dict.fromkeys(self.allowed_tools, ToolClass.READ))
         self._classes.update(dict.fromkeys(self.write_tools, ToolClass.WRITE))
         self._budgets = all_budgets(self.spend_limits, self.budgets, self.currency)
+        for tool in self._classes:
+            self._budgets_of[tool] = tuple(budget for budget in self._budgets if budget.match.covers_tool(tool))
         self._runs.update((workflow, self.limits.of(workflow)) for workflow in ("", *self.limits.workflows))
         self._autonomy = self.autonomy.value()
         self._breaker = self.limits.breaker.spec() if self.limits.breaker else None
@@ -98,6 +101,10 @@ class AgentPolicy(Section):
     def all_budgets(self) -> tuple[Budget, ...]:
         """Every budget, in the order of their ids; those that `spend_limits` stands for too."""
         return self._budgets
+
+    def budgets_of(self, tool: str) -> tuple[Budget, ...]:
+        """Those that count actions with the tool, in the order of their ids."""
+        return self._budgets_of.get(tool, ())
 
     def tool_cost_micros(self, tool: str) -> int:
         """The fee of one call of the tool, in micros of the tenant's currency; 0 when the file names none."""

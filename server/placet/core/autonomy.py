@@ -105,8 +105,10 @@ def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Pro
     Naming more of workflow, tool and agent is more specific; among rules that name the same of these, so is a tool
     named in full before a pattern, and the longer pattern. An override takes the place of the file's rule for the same.
     """
-    by_selector = {rule.selector: rule for rule in (*autonomy.rules, *overrides)}
-    found = [rule for rule in by_selector.values() if _is_for(rule, proposal)]
+    by_selector = {rule.selector: rule for rule in (*autonomy.rules, *overrides) if _is_for(rule, proposal)}
+    found = tuple(by_selector.values())
+    if len(found) == 1:
+        return found[0]
     if not found:
         return AutonomyRule(Level.OBSERVE_ONLY)
     most = max(sum(_named(rule)) for rule in found)

@@ -21,7 +21,7 @@ from placet.core.policy_input import rfc3339
 from placet.core.windows import Window, window_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.model import ApprovalRequirement, Proposal
@@ -75,12 +75,14 @@ class Match:
     workflows: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
 
-    def covers(self, proposal: Proposal) -> bool:
-        """Whether the action is one of them."""
-        return (
-            (not self.tools or any(glob_matches(tool, proposal.action.tool) for tool in self.tools))
-            and (not self.workflows or proposal.run.workflow in self.workflows)
-            and (not self.environments or proposal.action.environment in self.environments)
+    def covers_tool(self, tool: str) -> bool:
+        """Whether actions with the tool are among them."""
+        return not self.tools or any(glob_matches(pattern, tool) for pattern in self.tools)
+
+    def covers_place(self, workflow: str, environment: str) -> bool:
+        """Whether actions of the workflow in the environment are."""
+        return (not self.workflows or workflow in self.workflows) and (
+            not self.environments or environment in self.environments
         )
 
 
@@ -143,6 +145,15 @@ class ChargeFault:
         return Finding(Effect.DENY, self.rule_id, self.reason, {"budget": self.budget_id})
 
 
+_NAMES: Final[Mapping[Scope, Callable[[Proposal], str]]] = {
+    Scope.RUN: lambda proposal: proposal.run.run_id,
+    Scope.WORKFLOW: lambda proposal: proposal.run.workflow,
+    Scope.USER: lambda proposal: proposal.identity.user,
+    Scope.AGENT: lambda proposal: proposal.identity.agent,
+    Scope.TOOL: lambda proposal: proposal.action.tool,
+}
+
+
 def charge_fault(rule_id: str, budget_id: str) -> ChargeFault:
     """The fault, with the reason that goes with the id."""
     return ChargeFault(rule_id, rule_ids.CORE_REASONS[rule_id], budget_id)
@@ -154,9 +165,10 @@ def charges(
     """What the action takes of each budget that covers it, in the order of their ids, and what cannot be counted."""
     found: list[Charge] = []
     faults: list[ChargeFault] = []
-    for budget in agent_policy.all_budgets:
-        still = budget.measure is Measure.AMOUNT and _moves_nothing(agent_policy, proposal)
-        if still or not budget.match.covers(proposal):
+    still = _moves_nothing(agent_policy, proposal)
+    workflow, environment = proposal.run.workflow, proposal.action.environment
+    for budget in agent_policy.budgets_of(proposal.action.tool):
+        if (still and budget.measure is Measure.AMOUNT) or not budget.match.covers_place(workflow, environment):
             continue
         charge = _charge(budget, agent_policy, proposal, now_us)
         if isinstance(charge, Charge):
@@ -274,14 +286,8 @@ def _member(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal) -> st
     if budget.scope is Scope.CUSTOMER:
         name = customer_of(proposal, budget.customer, agent_policy.sensitive(proposal.action.tool))
     else:
-        name = {
-            Scope.RUN: proposal.run.run_id,
-            Scope.WORKFLOW: proposal.run.workflow,
-            Scope.USER: proposal.identity.user,
-            Scope.AGENT: proposal.identity.agent,
-            Scope.TOOL: proposal.action.tool,
-        }[budget.scope]
-    return f"{budget.scope}:{name}" if name else ""
+        name = _NAMES[budget.scope](proposal)
+    return f"{budget.scope.value}:{name}" if name else ""
 
 
 def _taken(measure: Measure, agent_policy: AgentPolicy, proposal: Proposal) -> int:
