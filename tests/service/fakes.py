@@ -123,19 +123,25 @@ class FullLedger(MemoryLedger):
 class Bench:
     """A decision point with everything round it."""
 
-    def __init__(self, policy: ScriptedPolicy | None = None, *, max_age: float = NO_MAX_AGE) -> None:
+    def __init__(
+        self,
+        policy: ScriptedPolicy | None = None,
+        *,
+        max_age: float = NO_MAX_AGE,
+        ledger: type[FullLedger] = FullLedger,
+    ) -> None:
         self.policy = policy or ScriptedPolicy()
         self.source = ScriptedSource(self.policy)
         self.clock = FixedClock()
-        self.ledger = FullLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
+        self.ledger = ledger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.faults: list[BaseException] = []
         self.distrusted: list[tuple[str, str]] = []
-        controls = ControlState(self.ledger)
+        self.controls = ControlState(self.ledger)
         self.point = DecisionPoint(
-            Gatherer(self.source, self.ledger, controls, self.clock, max_age),
+            Gatherer(self.source, self.ledger, self.controls, self.clock, max_age),
             Recorder(self.clock, CountedIds(), RESERVATION_TTL_SECONDS),
             self.ledger,
-            StandingAnswers(self.ledger, controls, self.clock),
+            StandingAnswers(self.ledger, self.controls, self.clock),
             self.faults.append,
             lambda rule_id, why: self.distrusted.append((rule_id, why)),
         )

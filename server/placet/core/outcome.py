@@ -38,7 +38,7 @@ class Outcome:
 
     def content_digest(self) -> str:
         """What two reports share that say the same."""
-        return digest(canonical(asdict(self)))
+        return digest(canonical({**asdict(self), "status": self.status.value}))
 
 
 @dataclass(frozen=True, slots=True)
