@@ -210,6 +210,7 @@ def test_pointers_lead_into_lists_and_through_escapes() -> None:
     [
         ({"id": "ann@example.com"}, ()),
         ({"id": "c_7"}, ("/id",)),
+        ({"id": "c_7"}, ("/note", "/*")),
         ({"id": "x" * 300}, ()),
         ({"id": "a\u0000b"}, ()),
     ],
@@ -307,3 +308,15 @@ def test_when_a_limit_does_not_hold(on_exceed: str, dry_run: bool, approved: boo
     assert waived(charge, dry_run=dry_run, approved=approved) is expected
     limit = None if expected else 10
     assert reserve(charge, dry_run=dry_run, approved=approved) == Reserve(charge.counter, 1, limit, TOMORROW)
+
+
+@pytest.mark.parametrize(
+    ("sensitive", "kept"),
+    [(("/to",), False), (("/*/id",), False), (("/to/id/x", "/id", "/to/*/id"), True), ((), True)],
+)
+def test_what_stands_within_a_sensitive_place_is_sensitive(sensitive: tuple[str, ...], kept: bool) -> None:  # noqa: FBT001
+    assert (customer_of(proposal(params={"to": {"id": "c_7"}}), "/to/id", sensitive) == "c_7") is kept
+
+
+def test_a_card_number_names_no_counter() -> None:
+    assert customer_of(proposal(params={"id": 4111111111111111}), "/id").startswith("#")

@@ -66,6 +66,7 @@ class AgentPolicy(Section):
     _classes: dict[str, ToolClass] = PrivateAttr(default_factory=dict)
     _budgets: tuple[Budget, ...] = PrivateAttr(default=())
     _budgets_of: dict[str, tuple[Budget, ...]] = PrivateAttr(default_factory=dict)
+    _fees: dict[str, int] = PrivateAttr(default_factory=dict)
     _runs: dict[str, RunLimits] = PrivateAttr(default_factory=dict)
     _autonomy: Autonomy = PrivateAttr(default=Autonomy())
     _breaker: BreakerSpec | None = PrivateAttr(default=None)
@@ -78,6 +79,7 @@ class AgentPolicy(Section):
         self._budgets = all_budgets(self.spend_limits, self.budgets, self.currency)
         for tool in self._classes:
             self._budgets_of[tool] = tuple(budget for budget in self._budgets if budget.match.covers_tool(tool))
+        self._fees.update((tool, spec.cost_micros) for tool, spec in self.tools.items())
         self._runs.update((workflow, self.limits.of(workflow)) for workflow in ("", *self.limits.workflows))
         self._autonomy = self.autonomy.value()
         self._breaker = self.limits.breaker.spec() if self.limits.breaker else None
@@ -108,8 +110,7 @@ class AgentPolicy(Section):
 
     def tool_cost_micros(self, tool: str) -> int:
         """The fee of one call of the tool, in micros of the tenant's currency; 0 when the file names none."""
-        spec = self.tools.get(tool)
-        return spec.cost_micros if spec else 0
+        return self._fees.get(tool, 0)
 
     def run_limits(self, workflow: str) -> RunLimits:
         """What a run in the workflow may do in all."""

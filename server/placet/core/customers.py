@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.core.limits import PRINCIPAL_BYTES_MAX
-from placet.core.redact import redact_params
+from placet.core.redact import ANY_MEMBER, redact_params
 
 if TYPE_CHECKING:
     from placet.core.model import Proposal
@@ -23,15 +23,14 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
     Case, surrounding space and forms of one character make no other customer. A name that must not be kept (its place
     is one of the `sensitive` pointers, it looks like personal data, or it is too long) is a digest: ``#5f2b...``.
     """
-    params = orjson.loads(proposal.action.params)
-    found = _at(params, pointer)
+    found = _at(orjson.loads(proposal.action.params), pointer)
     if isinstance(found, bool) or not isinstance(found, str | int):
         return ""
     name = unicodedata.normalize("NFKC", str(found)).strip().casefold()
     if not name:
         return ""
-    kept, _ = redact_params(params, sensitive)
-    if _at(kept, pointer) == found and len(name.encode()) <= PRINCIPAL_BYTES_MAX and name.isprintable():
+    looks_personal = redact_params(found)[1] or any(_covers(place, pointer) for place in sensitive)
+    if not looks_personal and len(name.encode()) <= PRINCIPAL_BYTES_MAX and name.isprintable():
         return name
     digest = hashlib.sha256(f"{proposal.identity.tenant}\0{name}".encode())
     return "#" + digest.hexdigest()[:_DIGEST_CHARS]
@@ -48,3 +47,9 @@ def _at(value: Any, pointer: str) -> Any:  # noqa: ANN401 - any JSON value
         else:
             return None
     return value
+
+
+def _covers(place: str, pointer: str) -> bool:
+    """Whether what stands at the pointer stands at the place, or within it. ``*`` in a place is any member or index."""
+    outer, inner = place.split("/"), pointer.split("/")
+    return len(outer) <= len(inner) and all(a in {ANY_MEMBER, b} for a, b in zip(outer, inner, strict=False))
