@@ -252,3 +252,39 @@ def test_addresses() -> None:
     assert split_address("host:0") == ("host", 0)
     assert is_loopback("::1")
     assert not is_loopback("10.0.0.1")
+
+
+WEBHOOK_SECRET = "whsec_cGxlYXNlIG1ha2Ugb25lIG9mIHlvdXIgb3du"  # noqa: S105 - an example
+WEBHOOK_URL = "https://hooks.example.com/placet"
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ({"webhook_url": WEBHOOK_URL}, f"webhook_url (--webhook-url): '{WEBHOOK_URL}' needs webhook_secret as well"),
+        ({"webhook_url": "hooks.example.com"}, "webhook_url (--webhook-url): 'hooks.example.com' must be https://"),
+        ({"webhook_url": "http://10.0.0.1/"}, "webhook_url (--webhook-url): 'http://10.0.0.1/' must be https://"),
+        ({"webhook_url": "https://u:p@a.example"}, "webhook_url (--webhook-url): 'https://u:p@a.example' must name no"),
+        ({"webhook_secret": "hunter2"}, "webhook_secret (--webhook-secret): must be whsec_ and base64 of 24 to 64"),
+        ({"webhook_secret": " "}, "webhook_secret (--webhook-secret): must be 1 to 4 secrets"),
+        (
+            {"webhook_url": WEBHOOK_URL, "webhook_secret": "hunter2"},
+            "webhook_secret (--webhook-secret): must be whsec_",
+        ),
+        ({"webhook_timeout_ms": 99}, "webhook_timeout_ms (--webhook-timeout-ms): '99' should be greater"),
+    ],
+)
+def test_wrong_settings_of_webhooks(flags: dict[str, object], line: str) -> None:
+    found = problems(flags)
+    assert len(found) == 1
+    assert found[0].startswith(line)
+    assert "hunter2" not in found[0]
+
+
+def test_settings_of_webhooks() -> None:
+    secrets = f"{WEBHOOK_SECRET} {WEBHOOK_SECRET}"
+    settings, sources = Settings.load({"webhook_url": WEBHOOK_URL, "webhook_secret": secrets})
+    assert settings.webhook_secret.get_secret_value() == secrets
+    assert WEBHOOK_SECRET not in str(settings.describe(sources))
+    private = {"webhook_url": "http://10.0.0.1/", "webhook_secret": secrets, "webhook_allow_private": True}
+    assert Settings.load(private)[0].webhook_url == "http://10.0.0.1/"

@@ -1,7 +1,8 @@
 """The SDK: ask Placet before each tool call. Needs grpcio and protobuf only.
 
-`Client` and `AsyncClient` decide; `AuditClient` reads the trail; `ControlClient` shows the server's state.
+`Client` and `AsyncClient` decide; `AuditClient` reads the trail; `ControlClient` steers.
 `verify_permit` is for whoever runs the calls; it needs the extra ``placet[permits]``.
+`verify_webhook` is for whoever receives webhooks.
 """
 
 from placet.sdk.aio import AsyncClient
@@ -17,6 +18,7 @@ from placet.sdk.errors import (
     NotAllowedError,
     PermitError,
     PlacetSdkError,
+    WebhookError,
 )
 from placet.sdk.failures import Failure, FieldViolation
 from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
@@ -24,6 +26,19 @@ from placet.sdk.permit import Permit, PermitReason, ReservedBudget
 from placet.sdk.permit_keys import PermitKeys, PermitKeySet
 from placet.sdk.permits import verify_permit
 from placet.sdk.replay import ReplayCache
+from placet.sdk.steering import (
+    AutonomyRule,
+    AutonomySet,
+    BudgetAdjusted,
+    BudgetCounter,
+    BudgetStatus,
+    ControlRequest,
+    KillScope,
+    KillSwitch,
+    KillSwitchSet,
+    RevokedPermit,
+)
+from placet.sdk.webhook import WebhookEvent, WebhookReason, verify_webhook
 
 __all__ = [
     "Action",
@@ -34,10 +49,16 @@ __all__ = [
     "AuditClient",
     "AuditProblem",
     "Autonomy",
+    "AutonomyRule",
+    "AutonomySet",
     "Budget",
+    "BudgetAdjusted",
+    "BudgetCounter",
+    "BudgetStatus",
     "CallFailedError",
     "Client",
     "ControlClient",
+    "ControlRequest",
     "Decision",
     "DeniedError",
     "Effect",
@@ -47,6 +68,9 @@ __all__ = [
     "Finding",
     "Identity",
     "InvalidRequestError",
+    "KillScope",
+    "KillSwitch",
+    "KillSwitchSet",
     "Model",
     "NotAllowedError",
     "Obligation",
@@ -63,7 +87,12 @@ __all__ = [
     "ReplayCache",
     "Request",
     "ReservedBudget",
+    "RevokedPermit",
     "Run",
     "VerifyReport",
+    "WebhookError",
+    "WebhookEvent",
+    "WebhookReason",
     "verify_permit",
+    "verify_webhook",
 ]

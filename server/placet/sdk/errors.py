@@ -5,6 +5,7 @@ PlacetSdkError
 │   ├── DeniedError
 │   └── ApprovalRequiredError
 ├── PermitError                `verify_permit`: the call must not run; its `reason` says why
+├── WebhookError               `verify_webhook`: it is not to be believed; its `reason` says why
 └── CallFailedError            there is no decision (``on_failure="raise"``), or an audit or control call failed
     └── InvalidRequestError    the request itself is wrong; names the fields
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from placet.sdk.decision import Decision
     from placet.sdk.failures import Failure
     from placet.sdk.permit import PermitReason
+    from placet.sdk.webhook import WebhookReason
 
 
 class PlacetSdkError(Exception):
@@ -45,6 +47,15 @@ class PermitError(PlacetSdkError):
     """The permit does not allow the call that is about to run. `reason` never changes meaning; `message` may."""
 
     def __init__(self, reason: PermitReason, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(f"{reason}: {message}")
+
+
+class WebhookError(PlacetSdkError):
+    """The webhook is not to be believed. `reason` never changes meaning; `message` may."""
+
+    def __init__(self, reason: WebhookReason, message: str) -> None:
         self.reason = reason
         self.message = message
         super().__init__(f"{reason}: {message}")

@@ -27,8 +27,12 @@ class Target:
         """
         if not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError("must be plain ASCII; write other characters percent-encoded, and names in punycode")
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError as error:
+            raise ValueError(f"must be https://host/path: {error}") from None
+        if parts.scheme not in _PORTS or not host or port == 0:
             raise ValueError("must be https://host/path")
         if parts.scheme == "http" and not allow_private:
             raise ValueError("must be https://; http only to a private address, with --webhook-allow-private")
@@ -37,5 +41,4 @@ class Target:
         if parts.fragment:
             raise ValueError("must have no #fragment: it would not be sent")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        host = parts.hostname.rstrip(".")
-        return cls(host, parts.port or _PORTS[parts.scheme], path, parts.scheme == "https", allow_private)
+        return cls(host, port or _PORTS[parts.scheme], path, parts.scheme == "https", allow_private)

@@ -1,0 +1,167 @@
+"""Webhooks are verified as the specification says: what is not from the sender, of now and unchanged is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from placet.core.webhook_payload import WebhookType, webhook_payload
+from placet.sdk import PlacetSdkError, WebhookError, WebhookReason, verify_webhook
+from placet.webhook.signing import headers, read_secrets
+from tests.webhook.receiving import NOW_US, OTHER_SECRET, SECRET, event
+
+NOW = NOW_US // 1_000_000
+BODY = webhook_payload(event())
+KEYS = read_secrets(SECRET)
+SIGNED = headers(event().id, BODY, NOW, KEYS)
+
+
+def refused(said: dict[str, str] | None = None, body: bytes = BODY, secret: str = SECRET, **more: Any) -> WebhookReason:
+    with pytest.raises(WebhookError) as caught:
+        verify_webhook({**SIGNED, **(said or {})}, body, secret, **{"now": NOW, **more})
+    assert str(caught.value).startswith(f"{caught.value.reason}: ")
+    return caught.value.reason
+
+
+def signed(body: Any, event_id: str = event().id) -> tuple[dict[str, str], bytes]:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return dict(headers(event_id, text, NOW, KEYS)), text
+
+
+def test_signatures_are_those_of_the_specification() -> None:
+    made = headers("msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}', 1_614_265_330, KEYS)
+    assert made == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
+@pytest.mark.parametrize("kind", list(WebhookType))
+def test_what_was_sent_is_what_is_read(kind: WebhookType) -> None:
+    sent = event(7, kind)
+    body = webhook_payload(sent)
+    read = verify_webhook(headers(sent.id, body, NOW, KEYS), body, SECRET, now=NOW)
+    same = ("id", "type", "tenant", "approval_id", "decision_id", "tool", "agent", "user", "state", "quorum", "rule_id")
+    assert [getattr(read, name) for name in same] == [getattr(sent, name) for name in same]
+    assert read.time == datetime.fromtimestamp(NOW, UTC)
+    assert read.expires_at == datetime.fromtimestamp(NOW + 3_600, UTC)
+
+
+def test_the_case_of_headers_does_not_count() -> None:
+    assert (
+        verify_webhook({name.title(): value for name, value in SIGNED.items()}, BODY, SECRET, now=NOW).id == event().id
+    )
+
+
+def test_the_clocks_time_counts_when_none_is_told() -> None:
+    assert refused(now=None) in {WebhookReason.TOO_OLD, WebhookReason.NOT_YET_VALID}
+
+
+@pytest.mark.parametrize("name", list(SIGNED))
+def test_each_header_is_needed(name: str) -> None:
+    assert refused({name: ""}) is WebhookReason.HEADER_MISSING
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"webhook-id": "other"},
+        {"webhook-timestamp": str(NOW + 1)},
+        {"webhook-timestamp": "now"},
+        {"webhook-signature": "v1,"},
+        {"webhook-signature": "v1"},
+        {"webhook-signature": "nonsense"},
+        {"webhook-signature": SIGNED["webhook-signature"].replace("v1,", "v1a,")},
+        {"webhook-signature": SIGNED["webhook-signature"].removeprefix("v1,")},
+        {"webhook-signature": SIGNED["webhook-signature"] + "x"},
+        {"webhook-signature": "v1,\udcff\xff"},
+        {"webhook-id": "\udcff"},
+    ],
+)
+def test_what_was_changed_is_refused(said: dict[str, str]) -> None:
+    assert refused(said) is WebhookReason.BAD_SIGNATURE
+
+
+def test_another_body_or_secret_is_refused() -> None:
+    assert refused(body=BODY + b" ") is WebhookReason.BAD_SIGNATURE
+    assert refused(body=b"") is WebhookReason.BAD_SIGNATURE
+    assert refused(secret=OTHER_SECRET) is WebhookReason.BAD_SIGNATURE
+
+
+def test_one_signature_of_several_and_one_secret_of_several_are_enough() -> None:
+    said = {**SIGNED, "webhook-signature": f"v1a,AAAA v1,BBBB {SIGNED['webhook-signature']} v2,CCCC"}
+    assert verify_webhook(said, BODY, f"{OTHER_SECRET} {SECRET}", now=NOW).id == event().id
+
+
+def test_old_ones_and_those_of_the_future_are_refused() -> None:
+    assert verify_webhook(SIGNED, BODY, SECRET, 60, now=NOW + 60).id == event().id
+    assert verify_webhook(SIGNED, BODY, SECRET, 60, now=NOW - 60).id == event().id
+    assert refused(tolerance_seconds=60, now=NOW + 61) is WebhookReason.TOO_OLD
+    assert refused(tolerance_seconds=60, now=NOW - 61) is WebhookReason.NOT_YET_VALID
+    assert refused(now=float("nan")) is WebhookReason.TOO_OLD
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "other"}, {"quorum": "2"}, {"quorum": True}, {"time": "soon"}, {"time": 1}, {"tenant": None}],
+)
+def test_a_body_that_is_no_event_is_refused(change: dict[str, Any]) -> None:
+    said, body = signed({**json.loads(BODY), **change})
+    assert refused(said, body) is WebhookReason.MALFORMED
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"nonsense", b"\xff", b"null"])
+def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    said, text = signed(body)
+    assert refused(said, text) is WebhookReason.MALFORMED
+
+
+def test_members_and_types_that_are_new_do_no_harm() -> None:
+    said, body = signed({**json.loads(BODY), "more": 1, "type": "approval.new"})
+    assert verify_webhook(said, body, SECRET, now=NOW).type == "approval.new"
+
+
+@pytest.mark.parametrize(
+    "secret", ["", " ", "whsec_", "whsec_AAAA", "not base64!", "whsec_" + base64.b64encode(b"x" * 23).decode()]
+)
+def test_a_secret_that_is_none_is_the_receivers_mistake(secret: str) -> None:
+    with pytest.raises(ValueError, match="secret"):
+        verify_webhook(SIGNED, BODY, secret, now=NOW)
+    with pytest.raises(ValueError, match="whsec_"):
+        read_secrets(secret)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, float("nan")])
+def test_a_tolerance_that_is_none_is_the_receivers_mistake(tolerance: float) -> None:
+    with pytest.raises(ValueError, match="tolerance_seconds"):
+        verify_webhook(SIGNED, BODY, SECRET, tolerance)
+
+
+def test_servers_secrets_are_few_long_and_marked() -> None:
+    assert len(read_secrets(f" {SECRET}  {OTHER_SECRET} ")) == 2
+    long = "whsec_" + base64.b64encode(b"x" * 65).decode()
+    for wrong in (" ".join([SECRET] * 5), long, SECRET.removeprefix("whsec_"), f"{SECRET},{OTHER_SECRET}"):
+        with pytest.raises(ValueError, match="openssl rand") as caught:
+            read_secrets(wrong)
+        assert wrong[8:24] not in str(caught.value)
+
+
+def test_the_error_is_one_of_the_sdks() -> None:
+    assert issubclass(WebhookError, PlacetSdkError)
+
+
+def test_it_needs_the_standard_library_alone() -> None:
+    program = (
+        "import sys; before = set(sys.modules)\n"
+        "import placet.sdk.webhook\n"
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules)} & {'jwt', 'cryptography', 'requests'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
