@@ -1,0 +1,201 @@
+"""The life of an approval, by any sequence of what people and time do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from placet.core.approval import (
+    Approval,
+    ApprovalState,
+    approval_id_of,
+    covers,
+    document,
+    from_row,
+    refusal,
+    state_at,
+    to_row,
+    used,
+)
+from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedError
+from placet.core.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
+from placet.core.person import Person, same_person
+from placet.core.role_matching import matched_roles
+from placet.core.voting import approved, cancelled, expired, may_vote, rejected
+
+REFUSED = (InvalidRequestError, NotNowError, NotPermittedError)
+ROLES = ("lead", "legal", "finance")
+PEOPLE = ("u_1", "u_2", "u_3", "u_4", "asker", "bot", "planner")
+NOBODYS = {"asker", "bot", "planner"}
+SECOND_US = 1_000_000
+ENDS_AT_US = 100 * SECOND_US
+
+people = st.builds(
+    lambda name, roles: Person(name, tuple(sorted(roles))), st.sampled_from(PEOPLE), st.sets(st.sampled_from(ROLES))
+)
+
+
+def opened(quorum: int, roles: tuple[str, ...], groups: dict[str, tuple[str, ...]], **more: Any) -> Approval:
+    said: dict[str, Any] = {
+        "approval_id": approval_id_of("dec_" + "0" * 32),
+        "tenant": "acme",
+        "decision_id": "dec_" + "0" * 32,
+        "state": ApprovalState.PENDING,
+        "rule_id": "pay.large",
+        "reason": "Much",
+        "findings": (Finding(Effect.REQUIRE_APPROVAL, "pay.large", "Much", {"quorum": quorum}),),
+        "policy_revision": "rev1",
+        "action_digest": "d" * 64,
+        "parts": {"tool": "a"},
+        "quorum": quorum,
+        "approver_roles": roles,
+        "distinct_roles": False,
+        "approver_groups": groups,
+        "caller": "unauthenticated",
+        "idempotency_key": "k",
+        "action": {"tool": "pay", "params": {}},
+        "identity": {"agent": "bot", "user": "asker", "roles": [], "tenant": "acme", "delegation": ["planner"]},
+        "run": {"run_id": ""},
+        "model": {},
+        "params": b"{}",
+        "redacted": False,
+        "budgets": (),
+        "override": False,
+        "created_at_us": 1,
+        "expires_at_us": ENDS_AT_US,
+    }
+    return Approval(**{**said, **more})
+
+
+class Life(RuleBasedStateMachine):
+    """One approval; what cannot be done changes nothing."""
+
+    approval: Approval
+    now_us = 1
+
+    @initialize(
+        quorum=st.integers(1, 3),
+        roles=st.sets(st.sampled_from(ROLES)),
+        distinct=st.booleans(),
+        override=st.booleans(),
+        groups=st.dictionaries(st.sampled_from(ROLES), st.lists(st.sampled_from(PEOPLE), max_size=4).map(tuple)),
+    )
+    def open(
+        self, quorum: int, roles: set[str], groups: dict[str, tuple[str, ...]], *, distinct: bool, override: bool
+    ) -> None:
+        wanted = tuple(sorted(roles))
+        self.approval = opened(quorum, wanted, groups, distinct_roles=distinct, override=override)
+
+    @rule(person=people, reason=st.sampled_from(["", "because"]), no=st.booleans())
+    def vote(self, person: Person, reason: str, *, no: bool) -> None:
+        before = self.approval
+        try:
+            self.approval = (rejected if no else approved)(before, person, reason, self.now_us)
+        except REFUSED:
+            return
+        assert before.state is ApprovalState.PENDING
+        assert self.now_us < ENDS_AT_US
+        assert person.id not in NOBODYS
+        assert not any(same_person(person.id, vote.person) for vote in before.votes)
+        assert reason or not (no or before.override)
+        assert may_vote(before, person)
+        assert len(self.approval.votes) == len(before.votes) + 1
+
+    @rule(person=people)
+    def cancel(self, person: Person) -> None:
+        before = self.approval
+        try:
+            self.approval = cancelled(before, person, "", self.now_us)
+        except REFUSED:
+            return
+        assert before.open
+        assert person.id == "asker" or may_vote(before, person)
+
+    @rule()
+    @precondition(lambda self: self.approval.state is ApprovalState.APPROVED and self.now_us < ENDS_AT_US)
+    def use(self) -> None:
+        self.approval = used(self.approval, "dec_1", self.now_us)
+
+    @rule(seconds=st.integers(1, 60))
+    def wait(self, seconds: int) -> None:
+        self.now_us += seconds * SECOND_US
+
+    @rule()
+    @precondition(lambda self: self.approval.open and self.now_us >= ENDS_AT_US)
+    def expire(self) -> None:
+        self.approval = expired(self.approval, self.now_us)
+
+    @invariant()
+    def it_is_approved_by_enough_distinct_people_of_the_right_roles(self) -> None:
+        approval = self.approval
+        if approval.state not in {ApprovalState.APPROVED, ApprovalState.USED}:
+            return
+        votes = approval.approvals
+        assert len({vote.person for vote in votes}) == len(votes) == approval.quorum
+        assert all(vote.role in approval.approver_roles for vote in votes) or not approval.approver_roles
+        assert not approval.distinct_roles or len({vote.role for vote in votes}) == len(votes)
+        roles = approval.approver_roles
+        assert covers(approval, ApprovalRequirement(approval.quorum, roles, distinct_roles=approval.distinct_roles))
+        assert not covers(approval, ApprovalRequirement(approval.quorum + 1, roles))
+
+    @invariant()
+    def what_has_ended_keeps_no_parameters_and_stays_as_it_is(self) -> None:
+        assert (self.approval.params is None) == (not self.approval.open)
+        assert (to_row(self.approval).due_at_us == 0) == (not self.approval.open)
+        expires = self.approval.open and self.now_us >= ENDS_AT_US
+        assert state_at(self.approval, self.now_us) is (ApprovalState.EXPIRED if expires else self.approval.state)
+
+    @invariant()
+    def it_comes_back_from_its_row(self) -> None:
+        assert from_row(to_row(self.approval)) == self.approval
+
+
+Life.TestCase.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
+TestLife = Life.TestCase
+
+
+@given(claims=st.lists(st.sets(st.sampled_from(ROLES)).map(sorted), max_size=5), wanted=st.sets(st.sampled_from(ROLES)))
+def test_as_many_votes_as_possible_get_a_role_of_their_own(claims: list[list[str]], wanted: set[str]) -> None:
+    found = matched_roles(claims, tuple(wanted), distinct=True)
+    given_roles = [role for role in found if role is not None]
+    assert len(set(given_roles)) == len(given_roles) == best(claims, wanted or set(ROLES))
+    for role, claim in zip(found, claims, strict=True):
+        assert role is None or (role in claim and (not wanted or role in wanted))
+
+
+def best(claims: list[list[str]], free: set[str]) -> int:
+    """By trying everything."""
+    if not claims:
+        return 0
+    tries = [best(claims[1:], free)]
+    tries += [1 + best(claims[1:], free - {role}) for role in claims[0] if role in free]
+    return max(tries)
+
+
+def test_what_policy_sees_of_an_approval() -> None:
+    approval = approved(opened(1, (), {}), Person("u_2"), "", 5)
+    assert document(approval) == {
+        "id": approval.approval_id,
+        "approvers": ["u_2"],
+        "quorum": 1,
+        "created_at": "1970-01-01T00:00:00.000001Z",
+    }
+
+
+def test_an_approval_that_nobody_wrote_down_as_expired_is_of_no_use() -> None:
+    approval = approved(opened(1, (), {}), Person("u_2"), "", 5)
+    proposal = Proposal("k", Action("pay", b"{}"), Identity("bot", "acme"), Run(), Model(), (), b"{}", "d" * 64, "")
+    assert refusal(approval, proposal, ENDS_AT_US - 1) is None
+    assert refusal(approval, proposal, ENDS_AT_US) == (
+        "approvals.expired",
+        "Nobody decided before the approval expired",
+    )
+
+
+def test_the_requirement_names_roles_that_the_votes_must_have() -> None:
+    approval = approved(opened(1, (), {}), Person("u_2", ("lead",)), "", 5)
+    assert covers(approval, ApprovalRequirement(1, ("lead",)))
+    assert not covers(approval, ApprovalRequirement(1, ("legal",)))
