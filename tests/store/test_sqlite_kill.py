@@ -1,22 +1,28 @@
-"""Killed at any instant: what was told to be stored is in the trail, and the chain verifies."""
+"""Killed at any instant: what was told to be stored is in the trail, the chain verifies, state is what it says."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from placet.core.changes import Kept, Put, Row, RowKey
 from placet.store.keys import load_or_create_signing_key
 from placet.store.offline import verify_database
 from placet.store.sqlite import SqliteLedger
-from tests.store.making import TickingClock
+from tests.store.making import START_US, TickingClock, commitment
+from tests.store.state_making import reserve, usage
 
 if TYPE_CHECKING:
+    from placet.core.records import Commitment
     from placet.store.keys import SigningKey
 
 ROOT = Path(__file__).parents[2]
@@ -25,19 +31,30 @@ import asyncio, sys
 from pathlib import Path
 from placet.store.keys import load_or_create_signing_key
 from placet.store.sqlite import SqliteLedger
-from tests.store.making import TickingClock, commitments
+from tests.store.making import TickingClock
+from tests.store.test_sqlite_kill import spending
 
 async def write(folder, start):
     key = load_or_create_signing_key(folder / "keys")
     ledger = SqliteLedger.open(folder / "placet.db", writer="w1", signing_key=key, clock=TickingClock())
     for first in range(start, 10**9, 7):
-        await ledger.commit(commitments(7, first))
+        await ledger.commit([spending(number) for number in range(first, first + 7)])
         if first % 3 == 0:
             await ledger.checkpoint()
         print(first + 6, flush=True)
 
 asyncio.run(write(Path(sys.argv[1]), int(sys.argv[2])))
 """
+
+
+def amount(number: int) -> int:
+    return 1 + number % 3
+
+
+def spending(number: int) -> Commitment:
+    """A decision with what it reserves and the row of its reservation."""
+    held = Row(RowKey(Kept.RESERVATIONS, "acme", str(number)), "held", START_US, b"{}", due_at_us=START_US)
+    return replace(commitment(number), changes=(reserve(amount(number), None), Put(held)))
 
 
 def write_until_killed(folder: Path, start: int, chance: random.Random) -> int:
@@ -61,6 +78,11 @@ async def check(folder: Path, key: SigningKey, told: int) -> None:
     assert report.problems == ()
     ledger = SqliteLedger.open(folder / "placet.db", writer="w1", signing_key=key, clock=TickingClock())
     assert await ledger.get_decision("acme", f"dec_{told:032x}") is not None
+    with contextlib.closing(sqlite3.connect(folder / "placet.db")) as connection:
+        decided = {int(found[4:], 16) for (found,) in connection.execute("SELECT decision_id FROM audit_records")}
+        reserved = {int(found) for (found,) in connection.execute("SELECT id FROM reservations")}
+    assert await usage(ledger) == (0, sum(map(amount, decided)))
+    assert reserved == decided
     await ledger.close()
 
 

@@ -64,6 +64,12 @@ class Statements:
         self.delete_key = self._sql(
             delete(idempotency_keys).where(*_given(_keys.tenant, _keys.caller, _keys.idempotency_key))
         )
+        # tenant, caller, idempotency_key; the decision that it must still stand for
+        self.delete_replaced = self._sql(
+            delete(idempotency_keys).where(
+                *_given(_keys.tenant, _keys.caller, _keys.idempotency_key, _keys.decision_id)
+            )
+        )
         # delete_key's three, and decided_at_us. before when, how many
         self.old_keys = self._sql(
             select(_keys.tenant, _keys.caller, _keys.idempotency_key, _keys.decided_at_us)

@@ -142,13 +142,13 @@ class Transaction:
             parts += [(*place, *part) for part in record.parts]
             if (given := commitment.idempotency) is not None:
                 key = (tenant, given.caller, given.key)
-                replaced += [key] if given.replaces else []
+                replaced += [(*key, given.replaces)] if given.replaces else []
                 made = (given.request_digest, found_by[0], writer, sequence, given.replaces, commitment.recorded_at_us)
                 keys.append((*key, *made))
         self.connection.executemany(self.sql.insert_record, records)
         self.connection.executemany(self.sql.insert_part, parts)
         if replaced:
-            self.connection.executemany(self.sql.delete_key, replaced)
+            self.connection.executemany(self.sql.delete_replaced, sorted(replaced))
         self.connection.executemany(self.sql.insert_key, sorted(keys))  # replicas insert in one order: no deadlock
 
     def _sign(self, state: ChainState, now_us: int) -> ChainState:
