@@ -17,7 +17,7 @@ REMEDIES: Final = {
     failures.OVERLOADED: "try again later",
     failures.INVALID_ARGUMENT: "correct what is named",
     failures.KEY_REUSED: "use another --idempotency-key",
-    failures.NOT_PERMITTED: "ask whoever runs the server",
+    failures.NOT_PERMITTED: "ask another person, or whoever runs the server",
     failures.NOT_FOUND: "check the id and the tenant",
     failures.ANSWER_INVALID: "run the same version of Placet on both sides",
     failures.EFFECT_UNKNOWN: "run the same version of Placet on both sides",

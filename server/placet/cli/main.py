@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "serve": "Decide actions, until stopped.",
     "authorize": "Ask for one decision.",
+    "kill": "Stop what agents do, at once; let it go on.",
+    "autonomy": "Set how far agents go by themselves.",
+    "budgets": "Show what is used and held of budgets; correct a counter.",
     "audit": "Read and verify the audit trail.",
     "policy": "Check the policy, run its tests, list its rules.",
     "keys": "Show and rotate the keys that sign permits.",

@@ -22,11 +22,19 @@ OPTIONS: Final = (
 
 AUTHORIZE: Final = "/placet.v1.AuthorizationService/Authorize"
 AUTHORIZE_BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
+REPORT_OUTCOME: Final = "/placet.v1.AuthorizationService/ReportOutcome"
 QUERY_DECISIONS: Final = "/placet.v1.AuditService/QueryDecisions"
 GET_DECISION: Final = "/placet.v1.AuditService/GetDecision"
 VERIFY_AUDIT: Final = "/placet.v1.AuditService/VerifyAudit"
 GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
 GET_PERMIT_KEYS: Final = "/placet.v1.ControlService/GetPermitKeys"
+SET_KILL_SWITCH: Final = "/placet.v1.ControlService/SetKillSwitch"
+CLEAR_KILL_SWITCH: Final = "/placet.v1.ControlService/ClearKillSwitch"
+LIST_KILL_SWITCHES: Final = "/placet.v1.ControlService/ListKillSwitches"
+SET_AUTONOMY: Final = "/placet.v1.ControlService/SetAutonomy"
+LIST_AUTONOMY: Final = "/placet.v1.ControlService/ListAutonomy"
+GET_BUDGETS: Final = "/placet.v1.ControlService/GetBudgets"
+ADJUST_BUDGET: Final = "/placet.v1.ControlService/AdjustBudget"
 
 PORT_MAX: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")

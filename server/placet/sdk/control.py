@@ -6,8 +6,43 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from placet.sdk.blocking import BlockingChannel
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, GET_PERMIT_KEYS, GET_POLICY_STATUS, Defaults
+from placet.sdk.channel import (
+    ADJUST_BUDGET,
+    CLEAR_KILL_SWITCH,
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_SECONDS,
+    GET_BUDGETS,
+    GET_PERMIT_KEYS,
+    GET_POLICY_STATUS,
+    LIST_AUTONOMY,
+    LIST_KILL_SWITCHES,
+    SET_AUTONOMY,
+    SET_KILL_SWITCH,
+    Defaults,
+)
 from placet.sdk.decode import time_of
+from placet.sdk.fields import filled
+from placet.sdk.steering import (
+    AutonomyRule,
+    AutonomySet,
+    BudgetAdjusted,
+    BudgetStatus,
+    ControlRequest,
+    KillScope,
+    KillSwitch,
+    KillSwitchSet,
+)
+from placet.sdk.steering_wire import (
+    budget_of,
+    counter_of,
+    kill_switch_of,
+    level_number,
+    person_message,
+    request_of,
+    revoked_of,
+    rule_of,
+    scope_message,
+)
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
@@ -15,6 +50,10 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.sdk.decision import Autonomy
+
+KILL_TIMEOUT_SECONDS: Final = 30.0
+"""Setting a kill switch: it stops at once what it covers, and answers when perhaps thousands of permits are revoked."""
 _MODES: Final = {control_pb2.ENGINE_MODE_MANAGED: "managed", control_pb2.ENGINE_MODE_EXTERNAL: "external"}
 
 
@@ -37,7 +76,7 @@ class PolicyStatus:
 
 
 class ControlClient:
-    """Shows the server's state; safe to use from several threads. Whatever fails raises CallFailedError."""
+    """Shows and steers the server; safe to use from several threads. Whatever fails raises CallFailedError."""
 
     def __init__(
         self,
@@ -73,6 +112,92 @@ class ControlClient:
         """The public keys that permits are verified with, as the JSON text of a JWK set; see `PermitKeys`."""
         parse = control_pb2.GetPermitKeysResponse.FromString
         return self._channel.read(GET_PERMIT_KEYS, control_pb2.GetPermitKeysRequest(), parse, self._timeout).jwks_json
+
+    def set_kill_switch(
+        self,
+        scope: KillScope,
+        value: str = "",
+        *,
+        actor: str,
+        reason: str,
+        tenant: str = "",
+        expires_after_seconds: int = 0,
+        timeout: float = KILL_TIMEOUT_SECONDS,
+    ) -> KillSwitchSet:
+        """Stop what the switch covers: the tool (with ``*``), agent, workflow or run `value`, a tenant, or everything.
+
+        When this returns, no replica allows it any longer. `tenant` "" means every tenant; `expires_after_seconds` 0
+        never.
+        """
+        message = control_pb2.SetKillSwitchRequest(
+            scope=scope_message(scope, value, tenant), actor=person_message(actor)
+        )
+        request = filled(message, "", reason=reason, expires_after_seconds=expires_after_seconds)
+        parse = control_pb2.SetKillSwitchResponse.FromString
+        answer = self._channel.read(SET_KILL_SWITCH, request, parse, timeout)  # set twice it is one switch
+        return KillSwitchSet(kill_switch_of(answer.kill_switch), tuple(revoked_of(each) for each in answer.revoked))
+
+    def clear_kill_switch(
+        self, kill_switch_id: str, *, actor: str, reason: str, tenant: str = ""
+    ) -> ControlRequest | None:
+        """Clear a switch: None when it is cleared, else what a second person has to ask for too."""
+        message = control_pb2.ClearKillSwitchRequest(actor=person_message(actor))
+        request = filled(message, "", kill_switch_id=kill_switch_id, tenant=tenant, reason=reason)
+        parse = control_pb2.ClearKillSwitchResponse.FromString
+        answer = self._channel.change(CLEAR_KILL_SWITCH, request, parse, self._timeout)
+        return None if answer.cleared else request_of(answer.waiting)
+
+    def kill_switches(self, tenant: str = "") -> tuple[KillSwitch, ...]:
+        """The switches that reach into the tenant; with "" those that belong to none. Newest first."""
+        request = filled(control_pb2.ListKillSwitchesRequest(), "", tenant=tenant)
+        parse = control_pb2.ListKillSwitchesResponse.FromString
+        answer = self._channel.read(LIST_KILL_SWITCHES, request, parse, self._timeout)
+        return tuple(kill_switch_of(each) for each in answer.kill_switches)
+
+    def set_autonomy(
+        self,
+        tenant: str,
+        level: Autonomy,
+        *,
+        actor: str,
+        reason: str,
+        workflow: str = "",
+        tool: str = "",
+        agent: str = "",
+    ) -> AutonomySet:
+        """Set how far agents may go; UNSPECIFIED takes the rule away. What lets them do more takes two persons."""
+        message = control_pb2.SetAutonomyRequest(level=level_number(level), actor=person_message(actor))
+        request = filled(message, "", tenant=tenant, workflow=workflow, tool=tool, agent=agent, reason=reason)
+        parse = control_pb2.SetAutonomyResponse.FromString
+        answer = self._channel.change(SET_AUTONOMY, request, parse, self._timeout)
+        rule = rule_of(answer.rule) if answer.HasField("rule") else None
+        return AutonomySet(rule, None if answer.applied else request_of(answer.waiting))
+
+    def autonomy(self, tenant: str) -> tuple[AutonomyRule, ...]:
+        """What `set_autonomy` set, newest first."""
+        request = filled(control_pb2.ListAutonomyRequest(), "", tenant=tenant)
+        parse = control_pb2.ListAutonomyResponse.FromString
+        answer = self._channel.read(LIST_AUTONOMY, request, parse, self._timeout)
+        return tuple(rule_of(each) for each in answer.rules)
+
+    def budgets(self, tenant: str, budget_id: str = "", *, top: int = 0) -> tuple[BudgetStatus, ...]:
+        """The tenant's budgets, or the one named, each with its `top` largest counters; 0 means 10."""
+        request = filled(control_pb2.GetBudgetsRequest(), "", tenant=tenant, budget_id=budget_id, top=top)
+        parse = control_pb2.GetBudgetsResponse.FromString
+        answer = self._channel.read(GET_BUDGETS, request, parse, self._timeout)
+        return tuple(budget_of(each) for each in answer.budgets)
+
+    def adjust_budget(
+        self, tenant: str, budget_id: str, scope_key: str, amount: int, *, actor: str, reason: str
+    ) -> BudgetAdjusted:
+        """Add to what a counter has as used; negative gives back. Much takes two persons."""
+        message = control_pb2.AdjustBudgetRequest(actor=person_message(actor))
+        request = filled(
+            message, "", tenant=tenant, budget_id=budget_id, scope_key=scope_key, amount=amount, reason=reason
+        )
+        parse = control_pb2.AdjustBudgetResponse.FromString
+        answer = self._channel.change(ADJUST_BUDGET, request, parse, self._timeout)
+        return BudgetAdjusted(counter_of(answer.counter), None if answer.applied else request_of(answer.waiting))
 
     def close(self) -> None:
         """End the connection."""

@@ -24,7 +24,7 @@ EFFECTS: Final = {
     decision_pb2.EFFECT_DENY: Effect.DENY,
     decision_pb2.EFFECT_REQUIRE_APPROVAL: Effect.REQUIRE_APPROVAL,
 }
-_AUTONOMIES: Final = {
+AUTONOMIES: Final = {
     decision_pb2.AUTONOMY_OBSERVE_ONLY: Autonomy.OBSERVE_ONLY,
     decision_pb2.AUTONOMY_DRAFT_ONLY: Autonomy.DRAFT_ONLY,
     decision_pb2.AUTONOMY_EXECUTE_WITH_APPROVAL: Autonomy.EXECUTE_WITH_APPROVAL,
@@ -115,7 +115,7 @@ def decision_of(message: decision_pb2.Decision, idempotency_key: str) -> Decisio
         obligations=tuple(Obligation(each.id, struct_of(each.details)) for each in message.obligations),
         permit=message.permit,
         budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at)) for each in message.budgets),
-        autonomy=_AUTONOMIES.get(message.autonomy, Autonomy.UNSPECIFIED),
+        autonomy=AUTONOMIES.get(message.autonomy, Autonomy.UNSPECIFIED),
         shadow_effect=EFFECTS.get(message.shadow_effect),
         action_digest=message.action_digest,
         decided_at=time_of(message.decided_at),

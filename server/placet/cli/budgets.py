@@ -1,0 +1,142 @@
+"""`placet budgets`: what is used and held, and correcting it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from placet import sdk
+from placet.cli.documents import time_text
+from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.steering import Actor, Reason, tell_waiting, waiting_document
+from placet.core.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
+from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+
+app = typer.Typer(no_args_is_help=True, help="Show what is used and held of budgets; correct a counter.")
+_COLUMNS: Final = (
+    "budget",
+    "unit",
+    "limit",
+    "scope",
+    "window",
+    "on_exceed",
+    "largest",
+    "used",
+    "reserved",
+    "remaining",
+)
+_COUNTER_COLUMNS: Final = ("scope_key", "window_key", "unit", "used", "reserved", "remaining", "resets_at")
+Budget = Annotated[str, typer.Argument(help="The budget's id.", metavar="BUDGET")]
+
+
+@app.command("list")
+def list_command(
+    *,
+    tenant: Tenant,
+    address: Address = DEFAULT_ADDRESS,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the tenant's budgets, each with the largest of its counters.
+
+    Example: placet budgets list --tenant acme
+    """
+    with sdk.ControlClient(address, timeout=timeout) as client:
+        found = client.budgets(tenant, top=1)
+    if output is Output.JSON:
+        print_json({"budgets": [_document(each) for each in found]})
+    else:
+        print_table(_COLUMNS, [_row(each) for each in found])
+
+
+@app.command("show")
+def show_command(
+    budget: Budget,
+    *,
+    tenant: Tenant,
+    top: Annotated[
+        int, typer.Option(min=1, max=BUDGET_COUNTERS_MAX, help="How many counters.")
+    ] = BUDGET_COUNTERS_DEFAULT,
+    address: Address = DEFAULT_ADDRESS,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show one budget with its largest counters.
+
+    Example: placet budgets show refunds_per_customer --tenant acme
+    """
+    with sdk.ControlClient(address, timeout=timeout) as client:
+        (found,) = client.budgets(tenant, budget, top=top)
+    document = _document(found)
+    if output is Output.JSON:
+        print_json(document)
+        return
+    print_fields((name, value) for name, value in document.items() if name != "counters")
+    typer.echo()
+    print_table(_COUNTER_COLUMNS, [[str(row[name]) for name in _COUNTER_COLUMNS] for row in document["counters"]])
+
+
+@app.command("adjust")
+def adjust_command(  # noqa: PLR0913 - one option for each field
+    budget: Budget,
+    *,
+    tenant: Tenant,
+    scope_key: Annotated[str, typer.Option(help="Whose counter, such as user:u_4812.", metavar="KEY")],
+    amount: Annotated[
+        int, typer.Option(help="What is added to `used`, in the budget's unit; negative gives back.", metavar="N")
+    ],
+    reason: Reason,
+    actor: Actor = "",
+    address: Address = DEFAULT_ADDRESS,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Correct a counter. More than a tenth of the limit takes a second person: exit code 4 until then.
+
+    Example: placet budgets adjust refunds_per_customer --tenant acme --scope-key customer:c_1 --amount -4500
+    --reason 'refund was reversed'
+    """
+    with sdk.ControlClient(address, timeout=timeout) as client:
+        done = client.adjust_budget(tenant, budget, scope_key, amount, actor=actor, reason=reason)
+    counter = _counter_document(done.counter)
+    if output is Output.JSON:
+        print_json({"applied": done.waiting is None, "counter": counter, "waiting": waiting_document(done.waiting)})
+    elif done.waiting is None:
+        print_fields(counter.items())
+    if done.waiting is not None:
+        tell_waiting(done.waiting)
+
+
+def _row(budget: sdk.BudgetStatus) -> list[str]:
+    shown = budget.counters[:1]
+    state = [str(value) for each in shown for value in (each.scope_key, each.used, each.reserved, each.remaining)]
+    what = [budget.id, budget.unit, str(budget.limit), budget.scope, budget.window, budget.on_exceed]
+    return [*what, *(state or ["", "", "", ""])]
+
+
+def _document(budget: sdk.BudgetStatus) -> dict[str, Any]:
+    return {
+        "id": budget.id,
+        "unit": budget.unit,
+        "limit": budget.limit,
+        "scope": budget.scope,
+        "window": budget.window,
+        "timezone": budget.timezone,
+        "on_exceed": budget.on_exceed,
+        "current": budget.current,
+        "counters": [_counter_document(each) for each in budget.counters],
+    }
+
+
+def _counter_document(counter: sdk.BudgetCounter) -> dict[str, Any]:
+    return {
+        "scope_key": counter.scope_key,
+        "window_key": counter.window_key,
+        "unit": counter.unit,
+        "used": counter.used,
+        "reserved": counter.reserved,
+        "remaining": counter.remaining,
+        "resets_at": time_text(counter.resets_at),
+    }

@@ -1,0 +1,130 @@
+"""What operators set and see: kill switches, autonomy, budgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from placet.sdk.decision import Autonomy
+
+
+class KillScope(StrEnum):
+    """What a kill switch stops."""
+
+    GLOBAL = "global"
+    TENANT = "tenant"
+    TOOL = "tool"
+    AGENT = "agent"
+    WORKFLOW = "workflow"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRequest:
+    """A change that waits until another person asks for the same."""
+
+    id: str
+    requested_by: str
+    reason: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KillSwitch:
+    """A kill switch that is set. `tenant` "" reaches into every tenant; `expires_at` None is never.
+
+    `clearing` is set when one person asked to clear it and a second one has to.
+    """
+
+    id: str
+    scope: KillScope
+    value: str
+    tenant: str
+    reason: str
+    actor: str
+    set_at: datetime | None
+    expires_at: datetime | None
+    clearing: ControlRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedPermit:
+    """An allow that a kill switch covers and whose permit is void now."""
+
+    tenant: str
+    decision_id: str
+    tool: str
+    agent: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillSwitchSet:
+    """The switch as it is set, and what it revoked."""
+
+    kill_switch: KillSwitch
+    revoked: tuple[RevokedPermit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AutonomyRule:
+    """A level for the actions of a workflow, tool (with ``*``) and agent; "" for any."""
+
+    workflow: str
+    tool: str
+    agent: str
+    level: Autonomy
+    actor: str
+    reason: str
+    set_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AutonomySet:
+    """The rule as it is now, None when there is none; with `waiting` nothing was changed yet."""
+
+    rule: AutonomyRule | None
+    waiting: ControlRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCounter:
+    """What one member of a budget's scope spent and holds in one window, in `unit`.
+
+    `remaining` is negative when more was spent than the limit. `resets_at` None is for windows that no clock ends.
+    """
+
+    scope_key: str
+    window_key: str
+    unit: str
+    used: int
+    reserved: int
+    remaining: int
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """A budget with its largest counters. Not `current`: no policy has it any longer."""
+
+    id: str
+    unit: str
+    scope: str
+    window: str
+    timezone: str
+    limit: int
+    on_exceed: str
+    counters: tuple[BudgetCounter, ...]
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAdjusted:
+    """The counter as it is now; with `waiting` nothing was changed yet."""
+
+    counter: BudgetCounter
+    waiting: ControlRequest | None
