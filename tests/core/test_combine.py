@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.core import rule_ids
-from placet.core.combine import PRECEDENCE, combine, denied_by_pdp
-from placet.core.model import Effect, Finding, NoVerdict, Verdict
+from placet.core.combine import PRECEDENCE, NoApprovalError, approval_for, combine, denied_by_pdp
+from placet.core.model import ApprovalRequirement, Effect, Finding, NoVerdict, Verdict
 
 FINDINGS = st.lists(
     st.builds(
@@ -119,3 +120,12 @@ def test_an_approval_that_cannot_be_read_is_a_deny_that_says_why(wrong: dict[str
 def test_approvals_that_nobody_can_give_are_a_deny() -> None:
     one, other = ({"quorum": 1, "approver_roles": [role]} for role in ("a", "b"))
     assert approval_of(one, other) == "pdp.answer_invalid"
+
+
+def test_distinct_roles_fewer_than_the_quorum_could_never_agree() -> None:
+    details = {"quorum": 2, "approver_roles": ["maker"], "distinct_roles": True}
+    finding = Finding(Effect.REQUIRE_APPROVAL, "pay.large", "It is much", details)
+    with pytest.raises(NoApprovalError, match="2 distinct roles are wanted, 1 may approve"):
+        approval_for([finding])
+    both = replace(finding, details={**details, "approver_roles": ["checker", "maker"]})
+    assert approval_for([both]) == ApprovalRequirement(2, ("checker", "maker"), distinct_roles=True)

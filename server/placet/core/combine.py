@@ -95,6 +95,9 @@ def approval_for(findings: Sequence[Finding]) -> ApprovalRequirement:
     if roles is not None and not roles:
         rules = ", ".join(finding.rule_id for finding in findings)
         raise NoApprovalError(f"no role may approve for all of {rules}")
+    if distinct and roles is not None and len(roles) < quorum:
+        rules = ", ".join(finding.rule_id for finding in findings)
+        raise NoApprovalError(f"{quorum} distinct roles are wanted, {len(roles)} may approve for all of {rules}")
     return ApprovalRequirement(
         quorum, tuple(sorted(roles or ())), distinct_roles=distinct, expires_after_seconds=seconds
     )

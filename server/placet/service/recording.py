@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core import approval, reservation
+from placet.core import approval, reservation, rule_ids
 from placet.core.breakers import claims
 from placet.core.budgets import remaining, reserve
 from placet.core.changes import UNUSED, Put
@@ -98,6 +98,8 @@ def _states(standing: Standing, effect: Effect) -> Iterator[BudgetState]:
     """Each budget that the action counts against, as it is after the decision."""
     for charge in standing.charges:
         budget, usage = charge.budget, standing.usages.get(charge.counter, UNUSED)
+        if budget.id == rule_ids.LIMIT_DURATION:
+            continue  # its counter only tells when the run began
         reserved = charge.amount if effect is Effect.ALLOW else 0
         left = max(0, remaining(budget.limit, usage) - reserved)
         yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, charge.resets_at_us)
