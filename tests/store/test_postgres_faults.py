@@ -311,7 +311,7 @@ async def test_somebody_wrote_to_the_chain(replicas: Replicas) -> None:
     await refused(ledger, 3)
     assert list(await ledger.commit([commitment(3)])) == [Stored()]
     assert (await ledger.verify()).problems != ()
-    assert [type(fault).__name__ for fault in replicas.faults] == ["ChainMovedError"]
+    assert [type(fault).__name__ for fault in replicas.faults] == ["UniqueViolation"]
 
 
 def start_writing(replicas: Replicas, folder: Path, writer: str, start: int) -> subprocess.Popen[str]:

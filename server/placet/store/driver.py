@@ -1,4 +1,4 @@
-"""What the store uses of a database driver: DB-API 2.0, two short cuts that sqlite3 has, and three of our own."""
+"""What the store uses of a database driver: DB-API 2.0, two short cuts that sqlite3 has, and four of our own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 
 class Cursor(Protocol):
@@ -46,6 +47,10 @@ class Connection(Protocol):
 
     def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
         """All rows that the query gives for each of the parameters, in their order. One round trip."""
+        ...
+
+    def together(self) -> AbstractContextManager[object]:
+        """Statements of the block wait for no answers until its end, where what failed first is raised."""
         ...
 
     def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:

@@ -21,6 +21,7 @@ from placet.store.statements import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from psycopg.rows import TupleRow
 
@@ -88,6 +89,10 @@ class PostgresConnection:
         with self.driver.cursor() as cursor:
             cursor.executemany(sql.encode(), parameters, returning=True)
             return [result.fetchall() for result in cursor.results()]
+
+    def together(self) -> AbstractContextManager[object]:
+        """The statements of the block in one round trip."""
+        return self.driver.pipeline()
 
     def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:
         """The rows one by one, by a cursor of the server's."""

@@ -76,7 +76,11 @@ class PostgresWriter(ChainWriter):
                 return self._try(work)
             except (*RACES, LostConnectionError):
                 continue
-        return self._try(work)
+        try:
+            return self._try(work)
+        except RACES:  # nobody loses so often: something else is wrong, and is not built upon
+            self.close()
+            raise
 
     def _try(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
         connection = self._connected()
@@ -94,7 +98,12 @@ class PostgresWriter(ChainWriter):
         return result
 
     def _commit(self, connection: PostgresConnection, state: ChainState) -> None:
-        """End the transaction. When the answer is lost, the chain tells: LostConnectionError if nothing is stored."""
+        """End the transaction. When the answer is lost, the chain tells whether it is stored.
+
+        LostConnectionError when it is not, or the chain cannot tell since no record was written: then what is done
+        again is either the same or finds its versions moved.
+        """
+        before = _end(self._state)
         try:
             connection.execute("COMMIT")
         except psycopg.Error as fault:
@@ -103,7 +112,7 @@ class PostgresWriter(ChainWriter):
             if not lost:
                 raise
             self._connected()  # waits for the end of the lost session, and loads the chain as it is stored
-            if _end(self._state) != _end(state):
+            if _end(state) == before or _end(state) != _end(self._state):
                 raise LostConnectionError(str(fault)) from fault
 
     def _undo(self, connection: PostgresConnection, fault: BaseException) -> None:

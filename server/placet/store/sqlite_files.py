@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from placet.store.statements import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 SQL: Final = Statements(sqlite.dialect(paramstyle="qmark"))
@@ -33,6 +35,10 @@ class SqliteConnection(sqlite3.Connection):
     def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
         """All rows for each of the parameters."""
         return [self.execute(sql, each).fetchall() for each in parameters]
+
+    def together(self) -> AbstractContextManager[object]:
+        """There is no way to save."""
+        return contextlib.nullcontext()
 
     def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:
         """The rows one by one."""

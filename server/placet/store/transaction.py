@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from placet.core.chain import LinkedRecord
     from placet.core.changes import Row
     from placet.core.records import Commitment, CommitResult
-    from placet.store.driver import Connection
+    from placet.store.driver import Connection, Cursor
     from placet.store.keys import SigningKey
     from placet.store.statements import Statements
 
@@ -78,9 +78,11 @@ class Transaction:
         advanced = advance(state, linked)
         if checkpoint_due(advanced):
             advanced = self._sign(advanced, moved_at_us)
-        self._move(state, advanced)
-        self._insert(state.writer, linked)
-        self.state.save(working, moved_at_us)
+        with self.connection.together():
+            moved = self._move(state, advanced)
+            self._insert(state.writer, linked)
+            self.state.save(working, moved_at_us)
+        _require_moved(moved, state)
         return screening.results, advanced
 
     def put_rows(self, rows: Sequence[Row], now_us: int) -> list[bool]:
@@ -103,7 +105,7 @@ class Transaction:
     def checkpoint(self, state: ChainState, now_us: int) -> ChainState:
         """Sign the end of the chain."""
         advanced = self._sign(state, now_us)
-        self._move(state, advanced)
+        _require_moved(self._move(state, advanced), state)
         return advanced
 
     def newest_key_id(self, writer: str) -> str:
@@ -158,13 +160,19 @@ class Transaction:
         self.connection.execute(self.sql.insert_checkpoint, (checkpoint.writer, checkpoint.sequence, body, signature))
         return advance(state, (), checkpoint)
 
-    def _move(self, old: ChainState, new: ChainState) -> None:
+    def _move(self, old: ChainState, new: ChainState) -> Cursor:
         moved = self.connection.execute(
             self.sql.move_head,
             (new.head.sequence, new.head.hash, new.checkpoint_sequence, old.writer, old.head.sequence, old.head.hash),
         )
-        if moved.rowcount != 1:
-            raise ChainMovedError(f"the chain of {old.writer!a} is no longer at {old.head.sequence}")
+        if moved.rowcount == 0:  # where the answer is there already; it is looked at again when it is everywhere
+            _require_moved(moved, old)
+        return moved
+
+
+def _require_moved(moved: Cursor, old: ChainState) -> None:
+    if moved.rowcount != 1:
+        raise ChainMovedError(f"the chain of {old.writer!a} is no longer at {old.head.sequence}")
 
 
 def _key_place(commitment: Commitment) -> KeyPlace | None:
