@@ -13,6 +13,7 @@ from tests.webhook.receiving import NOW_US, SECRET, MemoryRows
 
 if TYPE_CHECKING:
     from placet.core.changes import Row
+    from placet.webhook.outbox import Rows
 
 TIMEOUT_SECONDS = 5.0
 
@@ -35,7 +36,7 @@ class SetClock:
 
 @dataclass
 class Bench:
-    """A sender to `url`; without chance."""
+    """A sender to `url`, from `ledger` when there is one, else from `rows`; without chance."""
 
     url: str
     rows: MemoryRows = field(default_factory=MemoryRows)
@@ -43,6 +44,7 @@ class Bench:
     timeout_seconds: float = TIMEOUT_SECONDS
     allow_private: bool = True
     secrets: str = SECRET
+    ledger: Rows | None = None
     more: dict[str, Any] = field(default_factory=dict)
     tried: list[Tried] = field(default_factory=list)
     faults: list[BaseException] = field(default_factory=list)
@@ -50,7 +52,7 @@ class Bench:
     def sender(self) -> WebhookSender:
         target = Target.parse(self.url, allow_private=self.allow_private)
         to = Receiver(target, read_secrets(self.secrets), self.timeout_seconds, **self.more)
-        outbox = Outbox(self.rows, self.faults.append)
+        outbox = Outbox(self.ledger or self.rows, self.faults.append)
         return WebhookSender(outbox, to, self.clock, self.tried.append, self.faults.append, lambda: 0.0)
 
     @property
