@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from placet.core.changes import Expect
 from placet.core.model import Effect
 from placet.core.records import RecordKind
-from tests.store.making import START_US, commitment, commitments
-from tests.store.state_making import change, key, reserve
+from tests.store.making import START_US, commitment
+from tests.store.state_making import change, key
 
 if TYPE_CHECKING:
     from tests.store.ledger_contract import CheckpointingLedger
@@ -84,13 +84,6 @@ class EventsContract:
         await asyncio.gather(giving_up, return_exceptions=True)
         await asyncio.wait_for(woken.wait(), 5)
         assert [event.subject for event in await ledger.events({}, 9)] == ["apr_1"]
-
-    async def test_decisions_that_nobody_watches_wake_nobody(self, ledger: CheckpointingLedger) -> None:
-        woken = []
-        ledger.on_event(lambda: woken.append(True))
-        await ledger.commit([*commitments(2), change(reserve(1))])
-        await ledger.heads()
-        assert woken == []
 
 
 async def _commit_watched(ledger: CheckpointingLedger) -> None:

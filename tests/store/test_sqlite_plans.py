@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.store.schema import CONDITIONS, SELECTIVE
+from placet.core.changes import Kept
+from placet.store.schema import BROWSED, CONDITIONS, SELECTIVE
 from placet.store.sqlite_files import SQL, connect_reader
 
 if TYPE_CHECKING:
@@ -43,8 +44,64 @@ def test_pages(original: Path, condition: str | None, from_us: bool, before: boo
         ("parts", "sqlite_autoindex_audit_parts_1 (tenant=? AND writer=? AND sequence=?)"),
         ("decision", "ix_audit_records_decision_id (tenant=? AND decision_id=?)"),
         ("records", "ix_audit_records_writer (writer=?)"),
+        ("delete_key", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
+        ("delete_replaced", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
+        ("old_keys", "ix_idempotency_keys_decided (decided_at_us<?)"),
+        ("watched", "ix_audit_records_watched (writer=? AND sequence>?)"),
+        ("history", "ix_audit_records_subject (tenant=? AND subject=?)"),
     ],
 )
 def test_look_ups(original: Path, name: str, index: str) -> None:
     (step,) = plan(original, getattr(SQL, name))
     assert step.endswith(f"USING INDEX {index}")
+
+
+def test_effects_are_counted_over_the_newest(original: Path) -> None:
+    """The few that are left are grouped aside."""
+    steps = plan(original, SQL.count_effects)
+    assert steps[1] == "SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=?)"
+    assert steps[2:] == ["SCAN anon_1", "USE TEMP B-TREE FOR GROUP BY"]
+
+
+def test_heads_are_one_row_for_each_writer(original: Path) -> None:
+    assert plan(original, SQL.heads) == ["SCAN audit_writers"]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("counter", "tenant=? AND budget_id=? AND unit=? AND window_key=? AND scope_key=?"),
+        ("counter_locked", "tenant=? AND budget_id=? AND unit=? AND window_key=? AND scope_key=?"),
+        ("totals", "tenant=? AND budget_id=?"),
+    ],
+)
+def test_counters(original: Path, name: str, columns: str) -> None:
+    (step,) = plan(original, getattr(SQL.state, name))
+    assert step == f"SEARCH counters USING INDEX sqlite_autoindex_counters_1 ({columns})"
+
+
+def test_the_largest_counters_are_sorted_within_their_window(original: Path) -> None:
+    """An index by what is used would be written to by every decision, for the sake of a look now and then."""
+    search, sort = plan(original, SQL.state.top_counters)
+    assert search.endswith("sqlite_autoindex_counters_1 (tenant=? AND budget_id=? AND unit=? AND window_key=?)")
+    assert sort == "USE TEMP B-TREE FOR ORDER BY"
+
+
+@pytest.mark.parametrize("kept", list(Kept))
+def test_rows(original: Path, kept: Kept) -> None:
+    for sql in (SQL.state.row(kept, locked=False), SQL.state.row(kept, locked=True), SQL.state.update_row(kept)):
+        (step,) = plan(original, sql)
+        assert step == f"SEARCH {kept} USING INDEX sqlite_autoindex_{kept}_1 (tenant=? AND id=?)"
+    (due,) = plan(original, SQL.state.due(kept))
+    assert due.startswith(f"SEARCH {kept} USING INDEX ix_{kept}_due (due_at_us>")
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize(
+    ("kept", "status"), [*((kept, True) for kept in Kept), *((kept, False) for kept in sorted(BROWSED))]
+)
+def test_pages_of_rows(original: Path, kept: Kept, status: bool, before: bool) -> None:  # noqa: FBT001
+    (step,) = plan(original, SQL.state.page(kept, status=status, before=before))
+    index = f"ix_{kept}_listed (tenant=? AND status=?" if status else f"ix_{kept}_newest (tenant=?"
+    place = " AND (created_at_us,id)<(?,?)" if before else ""
+    assert step == f"SEARCH {kept} USING INDEX {index}{place})"

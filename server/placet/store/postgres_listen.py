@@ -51,6 +51,7 @@ class Listener:
         connection = connect(self._url, self._name)
         try:
             connection.driver.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+            self._heard()  # what was stored before it listened
             quiet = 0.0
             while not self._stopping.is_set():
                 heard = [said.payload for said in connection.driver.notifies(timeout=STOP_SECONDS, stop_after=1)]
