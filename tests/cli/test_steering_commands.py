@@ -1,0 +1,193 @@
+"""`placet kill`, `autonomy` and `budgets` against a whole server: real OPA, real SQLite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.serving import serving, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Placet, Ran
+    from tests.serving import Server
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this module's own: a kill switch stops whoever else asks."""
+    with serving(settings(tmp_path_factory.mktemp("steered"))) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def asking(steered: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("PLACET_ADDRESS", steered.address)
+    return steered
+
+
+def authorize(placet: Placet, *more: str, tool: str = "jira.search", tenant: str = "acme") -> dict[str, Any]:
+    ran = placet(
+        "authorize", "--tenant", tenant, "--agent", "support-agent", "--user", "u_1", "--tool", tool, "--timeout", "30",
+        "--run-id", "run_7", *more, "-o", "json",
+    )  # fmt: skip
+    document: dict[str, Any] = ran.document
+    return document
+
+
+def kill(placet: Placet, *arguments: str) -> Ran:
+    return placet("kill", "set", "--reason", "it runs wild", "--as", "ann", *arguments, "-o", "json")
+
+
+def clear(placet: Placet, set_before: Ran, *more: str, actor: str = "ann") -> Ran:
+    name = set_before.document["kill_switch"]["id"]
+    return placet("kill", "clear", name, "--reason", "mended", "--as", actor, *more, "-o", "json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scope", "tenant"),
+    [
+        (["--tool", "jira.*"], "tool", ""),
+        (["--tool", "*.search", "--tenant", "acme"], "tool", "acme"),
+        (["--agent", "support-agent"], "agent", ""),
+        (["--run", "run_7", "--tenant", "acme"], "run", "acme"),
+        (["--tenant", "acme"], "tenant", "acme"),
+    ],
+)
+def test_one_line_stops_and_one_line_starts_again(
+    placet: Placet, arguments: list[str], scope: str, tenant: str
+) -> None:
+    before = authorize(placet)
+    assert before["effect"] == "allow"
+    was_set = kill(placet, *arguments)
+    assert was_set.code == 0
+    switch = was_set.document["kill_switch"]
+    assert (switch["scope"], switch["tenant"], switch["actor"]) == (scope, tenant, "ann")
+    assert before["decision_id"] in {each["decision_id"] for each in was_set.document["revoked"]}
+    stopped = authorize(placet)
+    assert (stopped["effect"], stopped["rule_id"]) == ("deny", f"kill_switch.{scope}")
+    assert stopped["findings"][0]["details"]["reason"] == "it runs wild"
+    assert authorize(placet, "--idempotency-key", before["idempotency_key"])["effect"] == "deny"
+    listed = placet("kill", "list", *(["--tenant", tenant] if tenant else []))
+    assert switch["id"] in listed.out
+    where = ["--tenant", tenant] if tenant else []
+    assert clear(placet, was_set, *where).document == {"cleared": True, "waiting": None}
+    assert authorize(placet)["effect"] == "allow"
+    again = clear(placet, was_set, *where)
+    assert again.code == 5
+    assert "no such kill switch" in again.complaint
+
+
+def test_a_switch_leaves_other_tenants_alone(placet: Placet) -> None:
+    was_set = kill(placet, "--tenant", "globex")
+    assert authorize(placet)["effect"] == "allow"
+    assert clear(placet, was_set).code == 5, "of no tenant"
+    assert clear(placet, was_set, "--tenant", "acme").code == 5
+    assert authorize(placet, tenant="globex")["rule_id"] == "kill_switch.tenant"
+    assert clear(placet, was_set, "--tenant", "globex").code == 0
+
+
+def test_everything_is_stopped_by_one_and_started_by_two(placet: Placet) -> None:
+    was_set = kill(placet, "--global")
+    assert authorize(placet)["rule_id"] == "kill_switch.global"
+    assert authorize(placet, tenant="globex")["rule_id"] == "kill_switch.global"
+    first = clear(placet, was_set)
+    assert first.code == 4
+    assert "another person" in first.complaint
+    assert first.document["waiting"]["requested_by"] == "ann"
+    assert "asked by ann" in placet("kill", "list").out
+    alone = clear(placet, was_set)
+    assert alone.code == 5
+    assert "another person" in alone.complaint
+    assert authorize(placet)["effect"] == "deny"
+    assert clear(placet, was_set, actor="bob").code == 0
+    assert authorize(placet)["effect"] == "allow"
+    assert placet("audit", "verify", "--server").code == 0
+
+
+def test_a_switch_works_while_the_engine_hangs(placet: Placet) -> None:
+    engines = [each for each in psutil.Process().children(recursive=True) if "opa" in each.name()]
+    assert engines
+    for engine in engines:
+        engine.suspend()
+    try:
+        was_set = kill(placet, "--tool", "jira.*", "--expires", "3600")
+        assert was_set.document["kill_switch"]["expires_at"]
+        assert authorize(placet)["rule_id"] == "kill_switch.tool"
+        assert clear(placet, was_set).code == 0
+    finally:
+        for engine in engines:
+            engine.resume()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "say what to stop"),
+        (["--tool", "a", "--agent", "b"], "name one of"),
+        (["--global", "--tenant", "acme"], "--global stops every tenant"),
+        (["--run", "run_7"], "--run needs --tenant"),
+        (["--tool", "a b"], "scope.tool: must be"),
+        (["--tool", "a", "--tenant", "A B"], "scope.tenant: must be"),
+        (["--tool", "a", "--expires", "31536001"], "--expires"),
+        (["--workflow", "w" * 129], "scope.workflow: is 129 bytes"),
+    ],
+)
+def test_wrong_usage_is_told_and_stops_nothing(placet: Placet, arguments: list[str], complaint: str) -> None:
+    ran = kill(placet, *arguments)
+    assert ran.code == 2
+    assert complaint in ran.complaint
+    assert placet("kill", "list", "-o", "json").document == {"kill_switches": []}
+
+
+def test_the_login_name_is_who_one_is(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "night-shift")
+    was_set = placet("kill", "set", "--tool", "nothing.*", "--reason", "a try", "-o", "json")
+    assert was_set.document["kill_switch"]["actor"] == "night-shift"
+    assert clear(placet, was_set).code == 0
+
+
+def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:
+    def level(wanted: str, actor: str = "ann") -> Ran:
+        where = ["--tenant", "globex", "--agent", "support-agent"]
+        return placet("autonomy", "set", wanted, *where, "--reason", "new model", "--as", actor, "-o", "json")
+
+    assert level("observe_only").document["rule"]["level"] == "observe_only"
+    (rule,) = placet("autonomy", "list", "--tenant", "globex", "-o", "json").document["rules"]
+    assert (rule["agent"], rule["actor"], rule["reason"]) == ("support-agent", "ann", "new model")
+    assert placet("autonomy", "list", "--tenant", "acme", "-o", "json").document == {"rules": []}
+    first = level("file")
+    assert (first.code, first.document["applied"]) == (4, False)
+    assert level("file").code == 5
+    assert level("file", "bob").document == {"applied": True, "rule": None, "waiting": None}
+    assert "level" in placet("autonomy", "list", "--tenant", "globex").out
+    assert placet("autonomy", "set", "much", "--tenant", "globex", "--reason", "r").code == 2
+
+
+def test_budgets_are_listed_shown_and_corrected(placet: Placet) -> None:
+    listed = placet("budgets", "list", "--tenant", "initech")
+    assert listed.code == 0
+    assert {"limits.max_tool_calls", "refunds.per_month", "spend.per_user_per_day"} <= set(listed.out.split())
+    where = ["tickets.per_agent_per_hour", "--tenant", "initech"]
+
+    def adjust(amount: int, actor: str = "ann") -> Ran:
+        what = ["--scope-key", "agent:support-agent", f"--amount={amount}", "--reason", "counted twice"]
+        return placet("budgets", "adjust", *where, *what, "--as", actor, "-o", "json")
+
+    assert adjust(3).document["counter"]["used"] == 3
+    shown = placet("budgets", "show", *where, "-o", "json").document
+    assert [(each["scope_key"], each["remaining"]) for each in shown["counters"]] == [("agent:support-agent", 27)]
+    assert "agent:support-agent" in placet("budgets", "show", *where).out
+    assert adjust(20).code == 4
+    assert adjust(20, "bob").document["counter"]["remaining"] == 7
+    back = adjust(-24)
+    assert back.code == 5
+    assert "give back at most" in back.complaint
+    assert placet("budgets", "show", "unheard_of", "--tenant", "initech").code == 5
+    assert placet("budgets", "list", "--tenant", "unknown", "-o", "json").document == {"budgets": []}
+    nothing = placet("budgets", "adjust", *where, "--scope-key", "agent:a", "--amount", "0", "--reason", "r")
+    assert nothing.code == 2
+    assert "amount: is 0" in nothing.complaint
