@@ -9,8 +9,9 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2
 
 from placet.core import limits
-from placet.core.errors import InvalidRequestError, OverloadedError, PlacetError
+from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
 from placet.core.policy_status import PolicyEventKind
+from placet.core.refusals import REFUSALS
 from placet.rpc import errors as rpc_errors
 from placet.rpc.errors import status_of
 from placet.sdk import status as sdk_status
@@ -26,6 +27,8 @@ PAGE = DOCS / "errors.md"
 LOGGED = re.compile(r"\blog\.(info|warning|error)(?:\(|, )\s*\"([^\"]+)\"")
 SERIOUS = {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
 NOT_LIMITS = {"TYPE_CHECKING"}
+WITH_REASONS: set[type[PlacetError]] = {NotNowError, NotPermittedError}
+"""Errors whose reason says more than their kind."""
 
 
 def an_error(kind: type[PlacetError]) -> PlacetError:
@@ -36,7 +39,7 @@ def an_error(kind: type[PlacetError]) -> PlacetError:
 
 def statuses() -> Iterator[tuple[str, str, set[str]]]:
     """What is sent: reason, code, the other details."""
-    for kind in rpc_errors._STATUS:
+    for kind in set(rpc_errors._STATUS) - WITH_REASONS:
         status = status_of(an_error(kind))
         info = error_details_pb2.ErrorInfo()
         assert status.details[0].Unpack(info)
@@ -60,9 +63,15 @@ def test_every_reason_has_its_row_and_no_other() -> None:
     documented = {
         (reason, row[0], frozenset(re.findall(r"BadRequest|RetryInfo", row[2])))
         for reason, *row in rows(PAGE, "Status codes")
-        if len(row) == 4  # the table of statuses without an ErrorInfo has two columns
+        if len(row) == 4  # the tables of what state refuses, and of statuses without an ErrorInfo, have less
     }
     assert documented == {(reason, code, frozenset(others)) for reason, code, others in statuses()}
+
+
+def test_every_refusal_has_its_row_and_no_other() -> None:
+    codes = {code_pb2.Code.Name(rpc_errors._STATUS[kind][0]) for kind in WITH_REASONS}
+    documented = {reason: row for reason, *row in rows(PAGE, "Status codes") if len(row) == 2 and row[0] in codes}
+    assert {reason: text for reason, (_, text) in documented.items()} == REFUSALS
 
 
 def test_statuses_become_the_failures_that_are_documented() -> None:

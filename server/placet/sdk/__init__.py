@@ -22,6 +22,7 @@ from placet.sdk.errors import (
 )
 from placet.sdk.failures import Failure, FieldViolation
 from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
+from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
 from placet.sdk.permit import Permit, PermitReason, ReservedBudget
 from placet.sdk.permit_keys import PermitKeys, PermitKeySet
 from placet.sdk.permits import verify_permit
@@ -74,6 +75,8 @@ __all__ = [
     "Model",
     "NotAllowedError",
     "Obligation",
+    "OutcomeReceipt",
+    "OutcomeStatus",
     "Page",
     "Permit",
     "PermitError",

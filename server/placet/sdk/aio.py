@@ -13,6 +13,7 @@ from placet.sdk.blocking import CLOSED
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS, Defaults, OnFailure, checked_address
 from placet.sdk.failures import Failure
 from placet.sdk.model import Request
+from placet.sdk.outcome import ask_outcome, read_receipt
 from placet.sdk.retry import Attempts
 from placet.sdk.status import failure_of
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from placet.sdk.decision import Decision
     from placet.sdk.model import Action, Evidence, Identity, Model, Run
+    from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
 
 
 class AsyncClient:
@@ -89,6 +91,32 @@ class AsyncClient:
     ) -> list[Decision]:
         """One decision for each of 1 to 100 requests of one tenant, in order; see `Client.authorize_batch`."""
         return await self._ask(ask_batch(requests, traceparent), timeout, on_failure)
+
+    async def report_outcome(  # noqa: PLR0913 - all that a report may say, flat
+        self,
+        decision: Decision | str,
+        status: OutcomeStatus | str,
+        *,
+        tenant: str | None = None,
+        latency_ms: int = 0,
+        tokens: int | None = None,
+        cost_micros: int | None = None,
+        amount_minor_units: int | None = None,
+        error_class: str = "",
+        result_digest: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - seconds of the whole call, handed to gRPC
+    ) -> OutcomeReceipt:
+        """Tell what an allowed call did; see `Client.report_outcome`."""
+        said = {
+            "latency_ms": latency_ms,
+            "tokens": tokens,
+            "cost_micros": cost_micros,
+            "amount_minor_units": amount_minor_units,
+            "error_class": error_class,
+            "result_digest": result_digest,
+        }
+        asked = ask_outcome(decision, status, tenant, said)
+        return read_receipt(await self._call(asked, Attempts(self._defaults.seconds(timeout))))
 
     async def close(self) -> None:
         """End the connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.sdk.channel import AUTHORIZE, AUTHORIZE_BATCH, OnFailure
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`raw` goes to `method`; one answer is due for each of `keys`. With a `failure` there is nothing to send."""
+    """`raw` goes to `method`; one answer is due for each of `keys`, all of them for one `tenant`.
+
+    With a `failure` there is nothing to send.
+    """
 
     method: str
     keys: tuple[str, ...]
     raw: bytes = b""
     metadata: tuple[tuple[str, str], ...] = ()
     failure: Failure | None = None
+    tenant: str = ""
 
     def decisions(self, answer: bytes | Failure, on_failure: OnFailure) -> list[Decision]:
         """One decision for each key. Raises CallFailedError when one failed and that was asked for."""
@@ -40,14 +44,15 @@ class Asked:
         failed = next((each.failure for each in decisions if each.failure is not None), None)
         if failed is not None and on_failure == "raise":
             raise error_of(failed)
-        return decisions
+        return [replace(each, tenant=self.tenant) for each in decisions]
 
 
 def ask_one(request: Request, traceparent: str | None) -> Asked:
     """The question about one action."""
     key = _key(request)
     try:
-        return Asked(AUTHORIZE, (key,), encode(request, key).SerializeToString(), metadata_of(traceparent))
+        raw = encode(request, key).SerializeToString()
+        return Asked(AUTHORIZE, (key,), raw, metadata_of(traceparent), tenant=request.identity.tenant)
     except InvalidRequestError as error:
         return Asked(AUTHORIZE, (key,), failure=error.failure)
 
@@ -66,7 +71,7 @@ def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
             for index, (request, key) in enumerate(zip(requests, keys, strict=True))
         ]
         raw = authorization_pb2.AuthorizeBatchRequest(requests=messages).SerializeToString()
-        return Asked(AUTHORIZE_BATCH, keys, raw, metadata_of(traceparent))
+        return Asked(AUTHORIZE_BATCH, keys, raw, metadata_of(traceparent), tenant=requests[0].identity.tenant)
     except InvalidRequestError as error:
         return Asked(AUTHORIZE_BATCH, keys, failure=error.failure)
 

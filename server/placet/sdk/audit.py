@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -176,7 +176,7 @@ def _stamp(field: str, time: datetime | None) -> Timestamp | None:
 
 def _recorded(message: audit_pb2.RecordedDecision) -> RecordedDecision:
     return RecordedDecision(
-        decision=decision_of(message.decision, message.idempotency_key),
+        decision=replace(decision_of(message.decision, message.idempotency_key), tenant=message.tenant),
         tenant=message.tenant,
         event_json=message.event_json,
         input_json=message.input_json,

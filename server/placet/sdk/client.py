@@ -8,6 +8,7 @@ from placet.sdk.asked import Asked, ask_batch, ask_one
 from placet.sdk.blocking import BlockingChannel
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Defaults, OnFailure
 from placet.sdk.model import Request
+from placet.sdk.outcome import ask_outcome, read_receipt
 from placet.sdk.retry import Attempts
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from placet.sdk.decision import Decision
     from placet.sdk.model import Action, Evidence, Identity, Model, Run
+    from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
 
 
 class Client:
@@ -33,6 +35,7 @@ class Client:
             )
             if decision.allowed:
                 ...  # run the call, with exactly these parameters
+                placet.report_outcome(decision, "succeeded", latency_ms=942)
 
     `timeout` is in seconds, for a call with all its tries: where that is safe, a call is tried again until then, with
     the same idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says
@@ -87,6 +90,38 @@ class Client:
         One malformed request refuses the whole batch: every answer is then the same failure, naming the index.
         """
         return self._ask(ask_batch(requests, traceparent), timeout, on_failure)
+
+    def report_outcome(  # noqa: PLR0913 - all that a report may say, flat
+        self,
+        decision: Decision | str,
+        status: OutcomeStatus | str,
+        *,
+        tenant: str | None = None,
+        latency_ms: int = 0,
+        tokens: int | None = None,
+        cost_micros: int | None = None,
+        amount_minor_units: int | None = None,
+        error_class: str = "",
+        result_digest: str = "",
+        timeout: float | None = None,
+    ) -> OutcomeReceipt:
+        """Tell what an allowed call did, so that what it held of budgets is settled and circuit breakers learn of it.
+
+        `decision` is the one that `authorize` gave, or its decision_id with the `tenant`. `status` is succeeded,
+        failed, not_executed or unknown. What is left out counts as it was asked for; `tokens` come on top of the
+        request's. Safe to send again: the same report changes nothing. CallFailedError when it was not taken.
+        """
+        said = {
+            "latency_ms": latency_ms,
+            "tokens": tokens,
+            "cost_micros": cost_micros,
+            "amount_minor_units": amount_minor_units,
+            "error_class": error_class,
+            "result_digest": result_digest,
+        }
+        asked = ask_outcome(decision, status, tenant, said)
+        attempts = Attempts(self._defaults.seconds(timeout))
+        return read_receipt(self._channel.call(asked.method, asked.raw, attempts))
 
     def close(self) -> None:
         """End the connection."""

@@ -76,13 +76,15 @@ class Decision:
     """The answer about one action.
 
     When none was given, `effect` is deny, `rule_id` one of ``pdp.client_*``, and `failure` says why. `decision_id` is
-    empty when the server recorded none. A decision is neither true nor false: ask `allowed`.
+    empty when the server recorded none; `tenant` is the one that was asked for. A decision is neither true nor false:
+    ask `allowed`.
     """
 
     effect: Effect
     rule_id: str
     reason: str
     decision_id: str = ""
+    tenant: str = ""
     idempotency_key: str = ""
     findings: tuple[Finding, ...] = ()
     policy_revision: str = ""

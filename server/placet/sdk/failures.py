@@ -16,6 +16,9 @@ INVALID_ARGUMENT: Final = "pdp.client_invalid_argument"
 KEY_REUSED: Final = "pdp.client_key_reused"
 NOT_PERMITTED: Final = "pdp.client_not_permitted"
 NOT_FOUND: Final = "pdp.client_not_found"
+NOT_NOW: Final = "pdp.client_not_now"
+CONTENTION: Final = "pdp.client_contention"
+OUTCOME_DIFFERS: Final = "pdp.client_outcome_differs"
 ANSWER_INVALID: Final = "pdp.client_answer_invalid"
 EFFECT_UNKNOWN: Final = "pdp.client_effect_unknown"
 ERROR: Final = "pdp.client_error"
@@ -28,6 +31,9 @@ REASONS: Final = {
     KEY_REUSED: "The idempotency_key was used before for another request",
     NOT_PERMITTED: "Placet does not accept calls from this caller",
     NOT_FOUND: "Placet has no such thing",
+    NOT_NOW: "That cannot be done as things stand",
+    CONTENTION: "Others changed the same thing at the same time",
+    OUTCOME_DIFFERS: "Another outcome was reported for the decision before",
     ANSWER_INVALID: "The answer is not one that a client accepts",
     EFFECT_UNKNOWN: "The answer has an effect that this client does not know",
     ERROR: "The call failed",
@@ -48,7 +54,8 @@ class Failure:
     """Why there is no decision.
 
     `rule_id` is a ``pdp.client_*`` id; `detail` is what the server or the transport said; `retryable` that the same
-    request may be sent again, after `retry_after_seconds` when the server named a time.
+    request may be sent again, after `retry_after_seconds` when the server named a time. `error` is the server's own id
+    of what is wrong, such as ``NOTHING_WAS_ALLOWED``; empty when it named none.
     """
 
     rule_id: str
@@ -56,6 +63,7 @@ class Failure:
     violations: tuple[FieldViolation, ...] = ()
     retryable: bool = False
     retry_after_seconds: float | None = None
+    error: str = ""
 
     @property
     def reason(self) -> str:

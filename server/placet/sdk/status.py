@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
+DOMAIN: Final = "placet"
+"""ErrorInfo.domain of what Placet itself says."""
 DETAIL_CHARS_MAX: Final = 500
 """What is kept of a server's or transport's text."""
 _TOO_LARGE: Final = "message larger than max"
 """How gRPC says that a message is too large, on either side; the bytes follow: ``(9000000 vs. 8388608)``."""
 _FIELD: Final = descriptor_pb2.FieldDescriptorProto
 _PACKAGE: Final = "placet.sdk.status"
+_DETAILS: Final = frozenset({"RetryInfo", "BadRequest", "ErrorInfo"})
 _MESSAGES: Final[dict[str, dict[str, tuple[int, int | str, bool]]]] = {
     "Any": {"type_url": (1, _FIELD.TYPE_STRING, False), "value": (2, _FIELD.TYPE_BYTES, False)},
     "Status": {
@@ -35,6 +38,7 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, int | str, bool]]]] = {
         "details": (3, "Any", True),
     },
     "Duration": {"seconds": (1, _FIELD.TYPE_INT64, False), "nanos": (2, _FIELD.TYPE_INT32, False)},
+    "ErrorInfo": {"reason": (1, _FIELD.TYPE_STRING, False), "domain": (2, _FIELD.TYPE_STRING, False)},
     "RetryInfo": {"retry_delay": (1, "Duration", False)},
     "FieldViolation": {"field": (1, _FIELD.TYPE_STRING, False), "description": (2, _FIELD.TYPE_STRING, False)},
     "BadRequest": {"field_violations": (1, "FieldViolation", True)},
@@ -50,7 +54,13 @@ _RULE_IDS: Final = {
     grpc.StatusCode.UNAUTHENTICATED: failures.NOT_PERMITTED,
     grpc.StatusCode.PERMISSION_DENIED: failures.NOT_PERMITTED,
     grpc.StatusCode.NOT_FOUND: failures.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION: failures.NOT_NOW,
+    grpc.StatusCode.ABORTED: failures.CONTENTION,
 }
+_BY_ERROR: Final = {"OUTCOME_DIFFERS": failures.OUTCOME_DIFFERS}
+"""Ids of the server that say more than their code."""
+_WHEN_ASKED: Final = frozenset({failures.OVERLOADED, failures.CONTENTION})
+"""What may be sent again when the server said when."""
 
 
 def _classes() -> dict[str, type[Message]]:
@@ -79,22 +89,25 @@ def failure_of(error: grpc.RpcError) -> Failure:
     """The failure that a non-OK status stands for."""
     retry_after: float | None = None
     violations: tuple[FieldViolation, ...] = ()
+    named = ""
     for detail in _details(error):
         match detail.DESCRIPTOR.name:
             case "RetryInfo":
                 retry_after = _seconds(detail)
             case "BadRequest":
                 violations = _violations(detail)
+            case "ErrorInfo":
+                named = _named(detail)
     code = error.code()
-    rule_id = _RULE_IDS.get(code, failures.ERROR)
+    rule_id = _BY_ERROR.get(named) or _RULE_IDS.get(code, failures.ERROR)
     if rule_id == failures.OVERLOADED and retry_after is None and _TOO_LARGE in (error.details() or ""):
         return _too_large(error.details() or "")
     # RESOURCE_EXHAUSTED without RetryInfo is not what Placet says of its load: sending it again may not help.
-    retryable = rule_id == failures.UNAVAILABLE or (rule_id == failures.OVERLOADED and retry_after is not None)
+    retryable = rule_id == failures.UNAVAILABLE or (rule_id in _WHEN_ASKED and retry_after is not None)
     text = " ".join((error.details() or "").split())[:DETAIL_CHARS_MAX]
     if rule_id == failures.ERROR:
         text = f"{code.name} {text}".strip()
-    return Failure(rule_id, text, violations, retryable, retry_after)
+    return Failure(rule_id, text, violations, retryable, retry_after, named)
 
 
 def _too_large(text: str) -> Failure:
@@ -114,9 +127,13 @@ def _details(error: grpc.RpcError) -> list[Any]:
     try:
         status: Any = _CLASSES["Status"].FromString(raw)
         known = [(each.type_url.rpartition("/google.rpc.")[2], each.value) for each in status.details]
-        return [_CLASSES[name].FromString(value) for name, value in known if name in {"RetryInfo", "BadRequest"}]
+        return [_CLASSES[name].FromString(value) for name, value in known if name in _DETAILS]
     except DecodeError:
         return []
+
+
+def _named(error_info: Any) -> str:  # noqa: ANN401 - a message made at run time has no type
+    return str(error_info.reason) if error_info.domain == DOMAIN else ""
 
 
 def _seconds(retry_info: Any) -> float:  # noqa: ANN401 - a message made at run time has no type
