@@ -19,6 +19,7 @@ from placet.app.reporter import Reporter
 from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.app.steering import steering
 from placet.app.system import SystemClock
+from placet.app.webhooks import webhook_sender
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.permit import jwk_set
@@ -94,7 +95,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
         outcomes = settling(settings, clock, policies, ledger, reporter)
-        asked = approving(ledger, clock, reporter.fault, notify=False)
+        asked = approving(ledger, clock, reporter.fault, notify=bool(settings.webhook_url))
         services = Services(
             AuthorizationService(path.decisions, refusals, permit_keys, clock),
             OutcomeReports(outcomes, refusals),
@@ -103,9 +104,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             AuditService(ledger),
             ControlService(policies, _published(permit_keys), steering(clock, policies, ledger, path.controls)),
         )
+        sender = webhook_sender(settings, ledger, clock, reporter)
         watched = (
             policies.run(),
             asked.hub.run(),
+            *((sender.run(),) if sender is not None else ()),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
