@@ -106,9 +106,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         )
         sender = webhook_sender(settings, ledger, clock, reporter)
         watched = (
-            policies.run(),
-            asked.hub.run(),
-            *((sender.run(),) if sender is not None else ()),
+            policies.run,
+            asked.hub.run,
+            *((sender.run,) if sender is not None else ()),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),

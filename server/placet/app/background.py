@@ -19,34 +19,44 @@ STORE_PROBE_SECONDS: Final = 2.0
 
 
 async def background(
-    running: Sequence[Coroutine[object, object, None]], on_fault: Callable[[BaseException], None]
+    loops: Sequence[Callable[[], Coroutine[object, object, None]]], on_fault: Callable[[BaseException], None]
 ) -> None:
     """Run them all. Ends when one of them fails: nobody watches over it any longer, and `serve` stops the server."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            for each in running:
-                tasks.create_task(each)
+            for each in loops:
+                tasks.create_task(each())
     except Exception as fault:  # noqa: BLE001 - told here, and the end of this tells `serve`
         on_fault(fault)
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[object]], reporter: Reporter) -> None:
+def every(
+    seconds: float, work: Callable[[], Awaitable[object]], reporter: Reporter
+) -> Callable[[], Coroutine[object, object, None]]:
     """Do the work at intervals. What fails is tried again at the next; log and metric tell it."""
-    while True:
-        try:
-            await work()
-        except LedgerUnavailableError:  # the ledger told why
-            await reporter.tell_ledger(works=False)
-        except Exception as fault:  # noqa: BLE001 - tried again
-            reporter.fault(fault)
-        await asyncio.sleep(seconds)
+
+    async def again_and_again() -> None:
+        while True:
+            try:
+                await work()
+            except LedgerUnavailableError:  # the ledger told why
+                await reporter.tell_ledger(works=False)
+            except Exception as fault:  # noqa: BLE001 - tried again
+                reporter.fault(fault)
+            await asyncio.sleep(seconds)
+
+    return again_and_again
 
 
-async def probe_the_store(ledger: ThreadedLedger, reporter: Reporter) -> None:
+def probe_the_store(ledger: ThreadedLedger, reporter: Reporter) -> Callable[[], Coroutine[object, object, None]]:
     """Nobody sends requests to a server that is NOT_SERVING, so the store is tried without one."""
-    while True:
-        await asyncio.sleep(STORE_PROBE_SECONDS)
-        if not reporter.ledger_works:
-            with contextlib.suppress(LedgerUnavailableError):  # told when it began
-                await ledger.checkpoint()
-                await reporter.tell_ledger(works=True)
+
+    async def probe() -> None:
+        while True:
+            await asyncio.sleep(STORE_PROBE_SECONDS)
+            if not reporter.ledger_works:
+                with contextlib.suppress(LedgerUnavailableError):  # told when it began
+                    await ledger.checkpoint()
+                    await reporter.tell_ledger(works=True)
+
+    return probe
