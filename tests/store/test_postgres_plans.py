@@ -1,9 +1,7 @@
-"""Every statement finds its rows by an index on PostgreSQL, too, and pages come in order without sorting."""
+"""As `test_sqlite_plans`, on PostgreSQL, whose plans follow from what the tables hold."""
 
 from __future__ import annotations
 
-import contextlib
-import re
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import pytest
 from placet.core.changes import Kept
 from placet.store.migrate import prepare
 from placet.store.postgres_connect import SQL, connect
-from placet.store.schema import CONDITIONS, SELECTIVE
+from placet.store.schema import BROWSED, CONDITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,91 +18,121 @@ if TYPE_CHECKING:
     from placet.store.postgres_connect import PostgresConnection
     from tests.postgres import Postgres
 
-
-FILL = """
-INSERT INTO audit_records (tenant, writer, sequence, kind, recorded_at_us, decision_id, effect, rule_id, tool, run_id,
-                           "user", agent, subject, body, previous_hash, hash)
-SELECT 'tenant-' || mod(i, 3), 'w' || mod(i, 4), i, 'decision.made', i, 'dec_' || i, 'allow', 'rule-' || mod(i, 9),
-       'tool-' || mod(i, 9), 'run-' || i / 8, 'user-' || mod(i, 50), 'agent', 'dec_' || i, '', '', ''
-FROM generate_series(1, 5000) AS i
-"""
-
-FILL_ROWS = """
-INSERT INTO {} (tenant, id, version, status, created_at_us, due_at_us, body)
-SELECT 'tenant-' || mod(i, 3), 'id_' || i, 1, 'pending', i, i, '' FROM generate_series(1, 2000) AS i
-"""
+ROWS = 10_000
+NUMBERS = f"FROM generate_series(1, {ROWS}) AS i"
+ROW = (
+    "'t' || mod(i, 3), 'id' || i, 1, CASE mod(i, 5) WHEN 0 THEN 's' ELSE 'done' END, i,"
+    " CASE mod(i, 7) WHEN 0 THEN i END, 'x'"
+)
+RECORDS = (
+    'tenant, writer, sequence, kind, recorded_at_us, decision_id, effect, rule_id, tool, run_id, "user", agent,'
+    " subject, body, previous_hash, hash"
+)
+RECORD = (
+    "'t' || mod(i, 3), 'w' || mod(i, 2), i, 'k', i, CASE mod(i, 3) WHEN 0 THEN 'dec' || i END, 'e' || mod(i, 3),"
+    " 'r' || mod(i, 50), 'o' || mod(i, 9), 'n' || i / 20, 'u' || mod(i, 99), 'a',"
+    " CASE mod(i, 4) WHEN 0 THEN 's' || i / 20 END, 'x', 'x', 'x'"
+)
+FILL = (
+    *(f"INSERT INTO {kept} SELECT {ROW} {NUMBERS}" for kept in Kept),
+    f"INSERT INTO counters SELECT 't' || mod(i, 3), 'b', 'u', 'w' || mod(i, 97), 's' || i, i, i, i, i, i {NUMBERS}",
+    f"INSERT INTO idempotency_keys SELECT 't' || mod(i, 3), 'c', 'k' || i, 'd', 'dec' || i, 'w1', i, '', i {NUMBERS}",
+    f"INSERT INTO audit_records ({RECORDS}) SELECT {RECORD} {NUMBERS}",
+    f"INSERT INTO audit_parts SELECT 't' || mod(i, 3), 'w' || mod(i, 2), i, 'input', 'x', 'x' {NUMBERS}",
+    "ANALYZE",
+)
 
 
 @pytest.fixture(scope="module")
 def filled(postgres_server: Postgres) -> Iterator[PostgresConnection]:
-    """What it would do if a scan of a table were always dearer than its index, as it is when there is much in it."""
     url = postgres_server.url(postgres_server.new_database())
     prepare(url)
-    with contextlib.closing(connect(url, "plans", writes=True)) as connection:
-        connection.driver.prepare_threshold = None  # the tests prepare by themselves
-        connection.execute(FILL)
-        for kept in Kept:
-            connection.execute(FILL_ROWS.format(kept))
-        connection.execute("ANALYZE")
-        for method in ("seqscan", "bitmapscan", "sort"):
-            connection.execute(f"SET enable_{method} = off")
-        yield connection
+    connection = connect(url, "plans", writes=True)
+    for sql in FILL:
+        connection.execute(sql)
+    yield connection
+    connection.close()
 
 
-def plan(connection: PostgresConnection, sql: str) -> str:
-    connection.execute("DEALLOCATE ALL")
-    numbered = sql
-    for number in range(1, sql.count("%s") + 1):
-        numbered = numbered.replace("%s", f"${number}", 1)
-    connection.execute(f"PREPARE looked AS {numbered}".replace("%", "%%"))
-    connection.execute("SET plan_cache_mode = force_generic_plan")
-    given = ", ".join(["NULL"] * sql.count("%s"))
-    steps = connection.execute(f"EXPLAIN (COSTS off) EXECUTE looked{f'({given})' if given else ''}").fetchall()
-    return "\n".join(step for (step,) in steps)
+def plan(connection: PostgresConnection, sql: str, given: tuple[object, ...]) -> str:
+    return "\n".join(line for (line,) in connection.execute(f"EXPLAIN (COSTS OFF) {sql}", given).fetchall())
+
+
+def require(found: str, index: str, *, sorts: bool = False) -> None:
+    assert "Seq Scan" not in found, found
+    assert index in found.split(), found
+    assert sorts or "Sort" not in found, found
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "given"),
+    [
+        ("key", "pk_idempotency_keys", ("t1", "c", "k1")),
+        ("delete_key", "pk_idempotency_keys", ("t1", "c", "k1")),
+        ("delete_replaced", "pk_idempotency_keys", ("t1", "c", "k1", "d")),
+        ("old_keys", "ix_idempotency_keys_decided", (900, 50)),
+        ("watched", "ix_audit_records_watched", ("w1", 500, 50)),
+        ("record", "ix_audit_records_writer", ("t1", "w1", 1)),
+        ("parts", "pk_audit_parts", ("t1", "w1", 1)),
+        ("decision", "ix_audit_records_decision_id", ("t0", "dec3")),
+    ],
+)
+def test_look_ups(filled: PostgresConnection, name: str, index: str, given: tuple[object, ...]) -> None:
+    require(plan(filled, getattr(SQL, name), given), index)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "given"),
+    [
+        ("history", "ix_audit_records_subject", ("t1", "s4")),
+        ("since", "ix_audit_records_writer", ("w1", ROWS - 50)),
+        ("count_effects", "ix_audit_records_newest", ("t1", 100, "o2")),
+    ],
+)
+def test_what_an_index_left_may_be_sorted(
+    filled: PostgresConnection, name: str, index: str, given: tuple[object, ...]
+) -> None:
+    require(plan(filled, getattr(SQL, name), given), index, sorts=True)
 
 
 @pytest.mark.parametrize(("condition", "from_us", "before"), list(product([None, *CONDITIONS], *[[False, True]] * 2)))
 def test_pages(filled: PostgresConnection, condition: str | None, from_us: bool, before: bool) -> None:  # noqa: FBT001
-    found = plan(filled, SQL.page((condition,) if condition else (), from_us=from_us, before=before))
-    index = condition if condition in SELECTIVE else "newest"
-    assert f"Index Scan Backward using ix_audit_records_{index} on audit_records" in found
-    assert "Sort" not in found
-    assert "Seq Scan" not in found
+    sql = SQL.page((condition,) if condition else (), from_us=from_us, before=before)
+    conditions = {None: (), "effect": ("e1",), "rule_id": ("r1",), "tool": ("o1",), "run_id": ("n9",), "user": ("u9",)}
+    times = (10,) if from_us else ()
+    place = (ROWS - 500, "w1", 1) if before else ()
+    found = plan(filled, sql, ("t0", *conditions.get(condition, ("a",)), *times, *place, 51))
+    assert "Seq Scan" not in found, found
+    assert "ix_audit_records_" in found, found
 
 
 @pytest.mark.parametrize(
-    ("name", "index"),
+    ("name", "given"),
     [
-        ("key", "pk_idempotency_keys"),
-        ("move_head", "pk_audit_writers"),
-        ("head", "pk_audit_writers"),
-        ("since", "ix_audit_records_writer"),
-        ("newest_checkpoint", "pk_audit_checkpoints"),
-        ("checkpoints", "pk_audit_checkpoints"),
-        ("record", "(pk_audit_records|ix_audit_records_writer)"),
-        ("parts", "pk_audit_parts"),
-        ("decision", "ix_audit_records_decision_id"),
-        ("records", "ix_audit_records_writer"),
-        ("old_keys", "ix_idempotency_keys_decided"),
-        ("watched", "ix_audit_records_watched"),
-        ("history", "ix_audit_records_subject"),
+        ("counter", ("t1", "b", "u", "w1", "s1")),
+        ("counter_locked", ("t1", "b", "u", "w1", "s1")),
+        ("top_counters", ("t1", "b", "u", "w1", 10)),
     ],
 )
-def test_look_ups(filled: PostgresConnection, name: str, index: str) -> None:
-    found = plan(filled, getattr(SQL, name))
-    assert re.search(f"using {index} on", found)
-    assert "Seq Scan" not in found
-    assert "Sort" not in found
+def test_counters(filled: PostgresConnection, name: str, given: tuple[object, ...]) -> None:
+    require(plan(filled, getattr(SQL.state, name), given), "pk_counters", sorts=name == "top_counters")
 
 
 @pytest.mark.parametrize("kept", list(Kept))
 def test_rows(filled: PostgresConnection, kept: Kept) -> None:
     for locked in (False, True):
-        assert f"using pk_{kept} on {kept}" in plan(filled, SQL.state.row(kept, locked=locked))
-    assert f"using pk_{kept} on {kept}" in plan(filled, SQL.state.update_row(kept))
-    assert f"using ix_{kept}_due on {kept}" in plan(filled, SQL.state.due(kept))
+        require(plan(filled, SQL.state.row(kept, locked=locked), ("t1", "id1")), f"pk_{kept}")
+    moved = (2, "s", 1, 1, b"", "t1", "id1", 1)
+    require(plan(filled, SQL.state.update_row(kept), moved), f"pk_{kept}")
+    require(plan(filled, SQL.state.due(kept), (ROWS // 2, 50)), f"ix_{kept}_due")
 
 
-def test_counters(filled: PostgresConnection) -> None:
-    for sql in (SQL.state.counter, SQL.state.counter_locked):
-        assert "using pk_counters on counters" in plan(filled, sql)
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize(
+    ("kept", "status"), [*((kept, True) for kept in Kept), *((kept, False) for kept in sorted(BROWSED))]
+)
+def test_pages_of_rows(filled: PostgresConnection, kept: Kept, status: bool, before: bool) -> None:  # noqa: FBT001
+    sql = SQL.state.page(kept, status=status, before=before)
+    place = (ROWS // 2, "id1") if before else ()
+    found = plan(filled, sql, ("t1", *(("s",) if status else ()), *place, 51))
+    require(found, f"ix_{kept}_{'listed' if status else 'newest'}")
