@@ -1,11 +1,23 @@
 """The SDK: ask Placet before each tool call. Needs grpcio and protobuf only.
 
-`Client` and `AsyncClient` decide; `AuditClient` reads the trail; `ControlClient` steers.
+`Client` and `AsyncClient` decide; `ApprovalClient` is for those who approve; `AuditClient` reads the trail;
+`ControlClient` steers.
 `verify_permit` is for whoever runs the calls; it needs the extra ``placet[permits]``.
 `verify_webhook` is for whoever receives webhooks.
 """
 
 from placet.sdk.aio import AsyncClient
+from placet.sdk.approval import (
+    ApprovalChange,
+    ApprovalPage,
+    ApprovalState,
+    DecisionChange,
+    DecisionState,
+    Person,
+    RequestedApproval,
+    Vote,
+)
+from placet.sdk.approvals import ApprovalClient
 from placet.sdk.audit import AuditClient, AuditProblem, Page, Query, RecordedDecision, VerifyReport
 from placet.sdk.client import Client
 from placet.sdk.control import ControlClient, PolicyStatus
@@ -45,7 +57,11 @@ __all__ = [
     "Action",
     "Amount",
     "Approval",
+    "ApprovalChange",
+    "ApprovalClient",
+    "ApprovalPage",
     "ApprovalRequiredError",
+    "ApprovalState",
     "AsyncClient",
     "AuditClient",
     "AuditProblem",
@@ -61,6 +77,8 @@ __all__ = [
     "ControlClient",
     "ControlRequest",
     "Decision",
+    "DecisionChange",
+    "DecisionState",
     "DeniedError",
     "Effect",
     "Evidence",
@@ -83,16 +101,19 @@ __all__ = [
     "PermitKeySet",
     "PermitKeys",
     "PermitReason",
+    "Person",
     "PlacetSdkError",
     "PolicyStatus",
     "Query",
     "RecordedDecision",
     "ReplayCache",
     "Request",
+    "RequestedApproval",
     "ReservedBudget",
     "RevokedPermit",
     "Run",
     "VerifyReport",
+    "Vote",
     "WebhookError",
     "WebhookEvent",
     "WebhookReason",

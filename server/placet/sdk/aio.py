@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
+from placet.sdk.approval_wire import decision_change_of, watched
 from placet.sdk.asked import Asked, ask_batch, ask_one
 from placet.sdk.blocking import CLOSED
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS, Defaults, OnFailure, checked_address
+from placet.sdk.channel import (
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_SECONDS,
+    OPTIONS,
+    WATCH_DECISION,
+    Defaults,
+    OnFailure,
+    checked_address,
+)
+from placet.sdk.errors import CallFailedError, error_of
 from placet.sdk.failures import Failure
+from placet.sdk.following import Place, is_timeout, settled
 from placet.sdk.model import Request
 from placet.sdk.outcome import ask_outcome, read_receipt
 from placet.sdk.retry import Attempts
 from placet.sdk.status import failure_of
+from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
+    from placet.sdk.approval import DecisionChange
     from placet.sdk.decision import Decision
     from placet.sdk.model import Action, Evidence, Identity, Model, Run
     from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
@@ -117,6 +132,64 @@ class AsyncClient:
         }
         asked = ask_outcome(decision, status, tenant, said)
         return read_receipt(await self._call(asked, Attempts(self._defaults.seconds(timeout))))
+
+    async def watch_decision(
+        self,
+        decision: Decision | str,
+        *,
+        tenant: str | None = None,
+        cursor: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - seconds of the whole watch, handed to gRPC
+    ) -> AsyncGenerator[DecisionChange, None]:
+        """What becomes of a decision; see `Client.watch_decision`."""
+        request, place = watched(decision, tenant), Place(cursor, timeout)
+        while True:
+            request.cursor = place.cursor
+            try:
+                stream = self._stream(WATCH_DECISION, request.SerializeToString(), place.seconds)
+                async with aclosing(stream) as messages:
+                    async for raw in messages:
+                        message = authorization_pb2.WatchDecisionResponse.FromString(raw)
+                        place.read(message.cursor)
+                        yield decision_change_of(message)
+            except grpc.aio.AioRpcError as error:
+                delay = place.delay_after(failure_of(error))
+            except DecodeError as error:
+                raise error_of(Failure(failures.ANSWER_INVALID, "it is no WatchDecisionResponse")) from error
+            else:
+                return
+            await asyncio.sleep(delay)
+
+    async def wait_for_approval(
+        self,
+        decision: Decision | str,
+        timeout: float,  # noqa: ASYNC109 - seconds of the whole watch, handed to gRPC
+        *,
+        tenant: str | None = None,
+    ) -> DecisionChange | None:
+        """What people decided, as soon as they did; see `Client.wait_for_approval`."""
+        try:
+            async with aclosing(self.watch_decision(decision, tenant=tenant, timeout=timeout)) as changes:
+                async for change in changes:
+                    if settled(change):
+                        return change
+        except CallFailedError as error:
+            if not is_timeout(error.failure):
+                raise
+        return None
+
+    async def _stream(self, method: str, raw: bytes, seconds: float | None) -> AsyncGenerator[bytes, None]:
+        """The messages of one connection."""
+        if self._closed:
+            raise error_of(CLOSED)
+        call = self._connected().unary_stream(method, None, None)(raw, timeout=seconds)
+        try:
+            async for each in call:
+                yield each
+        except grpc.aio.UsageError:
+            raise error_of(CLOSED) from None
+        finally:
+            call.cancel()
 
     async def close(self) -> None:
         """End the connection."""

@@ -12,15 +12,20 @@ from placet.sdk import failures
 from placet.sdk.channel import OPTIONS, checked_address, checked_seconds
 from placet.sdk.errors import error_of
 from placet.sdk.failures import Failure
+from placet.sdk.following import Place
 from placet.sdk.retry import Attempts
 from placet.sdk.status import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from google.protobuf.message import Message
 
+    from placet.v1 import approval_pb2, authorization_pb2
+
 _Answer = TypeVar("_Answer")
+_Asked = TypeVar("_Asked", "authorization_pb2.WatchDecisionRequest", "approval_pb2.WatchApprovalsRequest")
+_Moved = TypeVar("_Moved", "authorization_pb2.WatchDecisionResponse", "approval_pb2.WatchApprovalsResponse")
 CLOSED = Failure(failures.ERROR, "this client is closed")
 READ_RETRY_SECONDS: Final = 2.0
 """How long a call that only reads is tried again: people wait for it, and its deadline is made for long answers."""
@@ -83,6 +88,39 @@ class BlockingChannel:
             return parse(answer)
         except DecodeError as error:
             raise error_of(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
+
+    def follow(
+        self,
+        method: str,
+        request: _Asked,
+        parse: Callable[[bytes], _Moved],
+        cursor: str,
+        timeout: float | None,
+    ) -> Iterator[_Moved]:
+        """The messages of a stream, which goes on after a lost connection; CallFailedError when it cannot."""
+        place = Place(cursor, timeout)
+        while True:
+            request.cursor = place.cursor
+            try:
+                call = self._channel.unary_stream(method, None, None)(
+                    request.SerializeToString(), timeout=place.seconds
+                )
+                try:
+                    for raw in call:
+                        message = parse(raw)
+                        place.read(message.cursor)
+                        yield message
+                finally:
+                    call.cancel()  # type: ignore[no-untyped-call] # of grpc's own
+            except grpc.RpcError as error:
+                delay = place.delay_after(failure_of(error))
+            except DecodeError as error:
+                raise error_of(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
+            except ValueError:  # what grpc says of a channel that is closed
+                raise error_of(CLOSED) from None
+            else:
+                return
+            time.sleep(delay)
 
     def close(self) -> None:
         """End the connection; calls under way fail."""

@@ -22,6 +22,13 @@ OPTIONS: Final = (
 
 AUTHORIZE: Final = "/placet.v1.AuthorizationService/Authorize"
 AUTHORIZE_BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
+WATCH_DECISION: Final = "/placet.v1.AuthorizationService/WatchDecision"
+LIST_APPROVALS: Final = "/placet.v1.ApprovalService/ListApprovals"
+GET_APPROVAL: Final = "/placet.v1.ApprovalService/GetApproval"
+APPROVE_ACTION: Final = "/placet.v1.ApprovalService/ApproveAction"
+REJECT_ACTION: Final = "/placet.v1.ApprovalService/RejectAction"
+CANCEL_APPROVAL: Final = "/placet.v1.ApprovalService/CancelApproval"
+WATCH_APPROVALS: Final = "/placet.v1.ApprovalService/WatchApprovals"
 REPORT_OUTCOME: Final = "/placet.v1.AuthorizationService/ReportOutcome"
 QUERY_DECISIONS: Final = "/placet.v1.AuditService/QueryDecisions"
 GET_DECISION: Final = "/placet.v1.AuditService/GetDecision"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from placet.sdk.approval_wire import decision_change_of, watched
 from placet.sdk.asked import Asked, ask_batch, ask_one
 from placet.sdk.blocking import BlockingChannel
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Defaults, OnFailure
+from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, WATCH_DECISION, Defaults, OnFailure
+from placet.sdk.errors import CallFailedError
+from placet.sdk.following import is_timeout, settled
 from placet.sdk.model import Request
 from placet.sdk.outcome import ask_outcome, read_receipt
 from placet.sdk.retry import Attempts
+from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import grpc
 
+    from placet.sdk.approval import DecisionChange
     from placet.sdk.decision import Decision
     from placet.sdk.model import Action, Evidence, Identity, Model, Run
     from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
@@ -122,6 +127,39 @@ class Client:
         asked = ask_outcome(decision, status, tenant, said)
         attempts = Attempts(self._defaults.seconds(timeout))
         return read_receipt(self._channel.call(asked.method, asked.raw, attempts))
+
+    def watch_decision(
+        self, decision: Decision | str, *, tenant: str | None = None, cursor: str = "", timeout: float | None = None
+    ) -> Iterator[DecisionChange]:
+        """What becomes of a decision: of its approval, or of its permit. Ends when nothing more can happen.
+
+        `decision` is the one that `authorize` gave, or its decision_id with the `tenant`. It goes on by itself after a
+        lost connection and misses nothing; `cursor` goes on where another watch ended. CallFailedError after `timeout`
+        seconds, or when the server refuses it.
+        """
+        parse = authorization_pb2.WatchDecisionResponse.FromString
+        for message in self._channel.follow(WATCH_DECISION, watched(decision, tenant), parse, cursor, timeout):
+            yield decision_change_of(message)
+
+    def wait_for_approval(
+        self, decision: Decision | str, timeout: float, *, tenant: str | None = None
+    ) -> DecisionChange | None:
+        """What people decided, as soon as they did; None when they did not within `timeout` seconds.
+
+        ::
+
+            decided = placet.wait_for_approval(decision, timeout=600)
+            if decided is not None and decided.state is DecisionState.APPROVED:
+                decision = placet.authorize(action, identity, approval_id=decided.approval_id)
+        """
+        try:
+            for change in self.watch_decision(decision, tenant=tenant, timeout=timeout):
+                if settled(change):
+                    return change
+        except CallFailedError as error:
+            if not is_timeout(error.failure):
+                raise
+        return None
 
     def close(self) -> None:
         """End the connection."""

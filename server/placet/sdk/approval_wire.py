@@ -1,0 +1,132 @@
+"""Approvals and what becomes of decisions from messages; persons into them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from placet.sdk.approval import (
+    ApprovalChange,
+    ApprovalPage,
+    ApprovalState,
+    DecisionChange,
+    DecisionState,
+    Person,
+    RequestedApproval,
+    Vote,
+)
+from placet.sdk.decision import Budget, Decision, Effect, Finding
+from placet.sdk.decode import EFFECTS, struct_of, time_of
+from placet.sdk.fields import filled, kind_of, refused, texts
+from placet.v1 import approval_pb2, authorization_pb2, person_pb2
+
+STATES: Final = {
+    ApprovalState.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
+    ApprovalState.APPROVED: approval_pb2.APPROVAL_STATE_APPROVED,
+    ApprovalState.REJECTED: approval_pb2.APPROVAL_STATE_REJECTED,
+    ApprovalState.EXPIRED: approval_pb2.APPROVAL_STATE_EXPIRED,
+    ApprovalState.CANCELLED: approval_pb2.APPROVAL_STATE_CANCELLED,
+    ApprovalState.USED: approval_pb2.APPROVAL_STATE_USED,
+}
+_STATES: Final = {number: state for state, number in STATES.items()}
+_DECISION_STATES: Final = {
+    authorization_pb2.DECISION_STATE_PENDING: DecisionState.PENDING,
+    authorization_pb2.DECISION_STATE_APPROVED: DecisionState.APPROVED,
+    authorization_pb2.DECISION_STATE_REJECTED: DecisionState.REJECTED,
+    authorization_pb2.DECISION_STATE_EXPIRED: DecisionState.EXPIRED,
+    authorization_pb2.DECISION_STATE_CANCELLED: DecisionState.CANCELLED,
+    authorization_pb2.DECISION_STATE_USED: DecisionState.USED,
+    authorization_pb2.DECISION_STATE_ALLOWED: DecisionState.ALLOWED,
+    authorization_pb2.DECISION_STATE_REVOKED: DecisionState.REVOKED,
+    authorization_pb2.DECISION_STATE_ENDED: DecisionState.ENDED,
+}
+
+
+def person_message(field: str, person: Person) -> person_pb2.Person:
+    """Who votes, on the wire. InvalidRequestError when it is no Person."""
+    given = kind_of(Person, field, person)
+    roles = texts(f"{field}.roles", given.roles)
+    return filled(person_pb2.Person(roles=roles), f"{field}.", id=given.id)
+
+
+def watched(decision: Decision | str, tenant: str | None) -> authorization_pb2.WatchDecisionRequest:
+    """What is to be watched. InvalidRequestError when there is no such decision."""
+    decision_id = decision.decision_id if isinstance(decision, Decision) else decision
+    tenant = tenant if tenant is not None else decision.tenant if isinstance(decision, Decision) else ""
+    if not decision_id:
+        raise refused(("decision_id", "is empty: the server recorded no such decision"))
+    return filled(authorization_pb2.WatchDecisionRequest(), "", tenant=tenant, decision_id=decision_id)
+
+
+def page_of(message: approval_pb2.ListApprovalsResponse) -> ApprovalPage:
+    """A page."""
+    return ApprovalPage(tuple(approval_of(each) for each in message.approvals), message.next_page_token)
+
+
+def approval_change_of(message: approval_pb2.WatchApprovalsResponse) -> ApprovalChange | None:
+    """A change; None when the message only moves the cursor."""
+    if not message.HasField("approval"):
+        return None
+    return ApprovalChange(message.cursor, approval_of(message.approval))
+
+
+def decision_change_of(message: authorization_pb2.WatchDecisionResponse) -> DecisionChange:
+    """A change."""
+    state = _DECISION_STATES.get(message.state, DecisionState.ENDED)
+    return DecisionChange(message.cursor, state, message.approval_id, message.reason, time_of(message.at))
+
+
+def approval_of(message: approval_pb2.Approval) -> RequestedApproval:
+    """The request for approval."""
+    action, identity = message.action, message.identity
+    money = action.amount
+    return RequestedApproval(
+        id=message.id,
+        tenant=message.tenant,
+        decision_id=message.decision_id,
+        state=_STATES.get(message.state, ApprovalState.UNKNOWN),
+        tool=action.tool,
+        params_json=action.params_json,
+        params_redacted=message.params_redacted,
+        amount=(money.minor_units, money.currency_code) if action.HasField("amount") else None,
+        scope=action.scope,
+        environment=action.environment,
+        destination=action.destination,
+        dry_run=action.dry_run,
+        agent=identity.agent,
+        user=identity.user,
+        roles=tuple(identity.roles),
+        delegation=tuple(identity.delegation),
+        run_id=message.run.run_id,
+        workflow=message.run.workflow,
+        model=message.model.name,
+        rule_id=message.rule_id,
+        reason=message.reason,
+        findings=tuple(
+            Finding(EFFECTS.get(each.effect, Effect.DENY), each.rule_id, each.reason, struct_of(each.details))
+            for each in message.findings
+        ),
+        policy_revision=message.policy_revision,
+        action_digest=message.action_digest,
+        quorum=message.quorum,
+        approver_roles=tuple(message.approver_roles),
+        distinct_roles=message.distinct_roles,
+        votes=tuple(_vote(each) for each in message.votes),
+        created_at=time_of(message.created_at),
+        expires_at=time_of(message.expires_at),
+        decided_at=time_of(message.decided_at),
+        used_by_decision_id=message.used_by_decision_id,
+        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at)) for each in message.budgets),
+        similar=_similar(message.similar) if message.HasField("similar") else None,
+    )
+
+
+def _vote(message: approval_pb2.Vote) -> Vote:
+    return Vote(message.person, message.role, message.approve, message.reason, time_of(message.at))
+
+
+def _similar(message: approval_pb2.SimilarDecisions) -> dict[str, int]:
+    return {
+        "allow": message.allowed,
+        "deny": message.denied,
+        "require_approval": message.approval_required,
+    }
