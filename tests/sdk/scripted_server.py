@@ -119,9 +119,10 @@ def status(
     *,
     retry_after: float | None = None,
     violations: Sequence[tuple[str, str]] = (),
+    reason: str = "TEST",
 ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
     """An answer that ends the call with this status and the details that the server would send."""
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason="TEST", domain="placet")]
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="placet")]
     if retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(retry_after * 1_000))

@@ -14,7 +14,7 @@ from placet.sdk.channel import REPORT_OUTCOME
 from placet.sdk.decision import Decision
 from placet.sdk.errors import error_of
 from placet.sdk.failures import Failure
-from placet.sdk.fields import filled, refused
+from placet.sdk.fields import filled, kind_of, refused
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ class OutcomeReceipt:
 
 def ask_outcome(decision: Decision | str, status: object, tenant: str | None, said: Mapping[str, Any]) -> Asked:
     """The report. InvalidRequestError names what cannot be sent."""
-    decision_id: object = decision
     if isinstance(decision, Decision):
         decision_id, tenant = decision.decision_id, decision.tenant if tenant is None else tenant
+    else:
+        decision_id = kind_of(str, "decision_id", decision)
     if not isinstance(status, str) or status not in _NUMBERS:
         raise refused(("status", f"must be one of {', '.join(OutcomeStatus)}, not {status!r}"))
     message = authorization_pb2.ReportOutcomeRequest(status=_NUMBERS[OutcomeStatus(status)])
