@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from placet.core.changes import Change, CounterKey
     from placet.core.control_request import ControlRequest, Wish
     from placet.core.kill_switch import KillSwitch
-    from placet.core.records import RecordedDecision
 
 CONTROL: Final = "control"
 """Part of a change: actor, reason, what was changed exactly, and who asked first where it needed two persons."""
@@ -37,12 +36,11 @@ def switch_cleared(
     return _commitment(RecordKind.KILL_SWITCH_CLEARED, switch.tenant, now_us, fields, part, changes)
 
 
-def permit_revoked(switch: KillSwitch, recorded: RecordedDecision, now_us: int) -> Commitment:
+def permit_revoked(switch: KillSwitch, tenant: str, decision_id: str, now_us: int) -> Commitment:
     """A kill switch covers an allow whose permit may still be valid. Whoever watches the decision is told."""
-    decision_id = recorded.decision.decision_id
     fields = {"decision_id": decision_id, "kill_switch_id": switch.switch_id, "rule_id": switch.rule_id}
     part = {"actor": switch.actor, "reason": switch.reason}
-    return _commitment(RecordKind.PERMIT_REVOKED, recorded.tenant, now_us, fields, part, (), decision_id)
+    return _commitment(RecordKind.PERMIT_REVOKED, tenant, now_us, fields, part, (), decision_id)
 
 
 def autonomy_set(

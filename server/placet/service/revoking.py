@@ -53,24 +53,25 @@ class Revoker:
         LedgerUnavailableError when that cannot be recorded.
         """
         revoked: list[Revoked] = []
-        waiting: list[RecordedDecision] = []
+        waiting: list[Revoked] = []
         async for recorded, proposal in self._outstanding(switch):
             run_id, agent = proposal.run.run_id, proposal.identity.agent
             decision_id = recorded.decision.decision_id
-            revoked.append(Revoked(recorded.tenant, decision_id, proposal.action.tool, agent, run_id))
-            waiting.append(recorded)
+            waiting.append(Revoked(recorded.tenant, decision_id, proposal.action.tool, agent, run_id))
             if len(waiting) == PERMITS_REVOKED_TOGETHER:
-                await self._record(switch, waiting)
+                revoked += await self._recorded(switch, waiting)
                 waiting = []
-            if len(revoked) == PERMITS_REVOKED_MAX:
+            if len(revoked) + len(waiting) == PERMITS_REVOKED_MAX:
                 break
-        await self._record(switch, waiting)
-        return revoked
+        return revoked + await self._recorded(switch, waiting)
 
-    async def _record(self, switch: KillSwitch, recorded: Sequence[RecordedDecision]) -> None:
+    async def _recorded(self, switch: KillSwitch, revoked: list[Revoked]) -> list[Revoked]:
         now_us = self.clock.wall_us()
-        if recorded:
-            await self.ledger.commit([permit_revoked(switch, each, now_us) for each in recorded])
+        if revoked:
+            await self.ledger.commit(
+                [permit_revoked(switch, each.tenant, each.decision_id, now_us) for each in revoked]
+            )
+        return revoked
 
     async def _outstanding(self, switch: KillSwitch) -> AsyncIterator[tuple[RecordedDecision, Proposal]]:
         now_us = self.clock.wall_us()
