@@ -18,7 +18,7 @@ from placet.core.rule_ids import REASONS
 from placet.rpc.parse import parse_request
 from placet.rpc.present import present_recorded
 from placet.sdk.decode import decision_of
-from placet.service.decide import Request
+from placet.service.attempts import Request
 from placet.v1 import audit_pb2
 from tests.properties.messages import honest, json_objects, lying, message_of, messages, seen_by_policy
 from tests.service.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy
@@ -79,7 +79,7 @@ def test_what_is_said_is_what_policy_sees_and_what_is_recorded(said: Said, answe
     recorded = asked.recorded[decision.decision_id]
     assert recorded.decision == decision
     held = json.loads(recorded.input_json)
-    assert held.pop("facts") == {"tool": {"class": "write"}}
+    assert held.pop("facts") == {"tool": {"class": "write"}, "autonomy": "execute", "budgets": {}}
     assert held.pop("now") == "2026-04-24T18:33:01.123456Z"
     assert as_doubles(held) == as_doubles(seen_by_policy(said))
     assert [json.loads(recorded.input_json)] == asked.bench.policy.seen
