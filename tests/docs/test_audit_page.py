@@ -20,7 +20,10 @@ from placet.core.errors import FieldViolation
 from placet.core.kill_switch import KillScope, KillSwitch
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
 from placet.core.model import Caller
+from placet.core.outcome import Outcome, OutcomeStatus, Report, Taken
+from placet.core.outcome_records import expired_commitment, outcome_commitment
 from placet.core.records import Commitment, RecordKind
+from placet.core.reservation import Reservation, ReservationState
 from placet.store.keys import load_or_create_signing_key
 from placet.store.schema import metadata
 from placet.store.sqlite import SqliteLedger
@@ -57,6 +60,13 @@ def control_records_of_each() -> list[Commitment]:
     ]
 
 
+def outcome_records_of_each() -> list[Commitment]:
+    report = Report("acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32))
+    taken = Taken(report.outcome, report.outcome.content_digest(), late=True, overspent=("b",), taken_at_us=NOW_US)
+    held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
+    return [outcome_commitment(report, taken, (), ()), expired_commitment(held, (), (), NOW_US)]
+
+
 def one_of_each() -> list[Commitment]:
     violations = [FieldViolation("action.tool", "is required")]
     return [
@@ -67,6 +77,7 @@ def one_of_each() -> list[Commitment]:
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
         record_codec.keys_swept_commitment(NOW_US, 3, NOW_US),
+        *outcome_records_of_each(),
         *control_records_of_each(),
     ]
 
