@@ -27,7 +27,7 @@ from placet.core.policy_input import action_document, identity_document, rfc3339
 from placet.core.role_matching import matched_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from placet.core.judge import Standing
     from placet.core.model import Action, ApprovalRequirement, Caller, Decision, Identity, Proposal, Run
@@ -180,10 +180,7 @@ def opened(decision: Decision, caller: Caller, standing: Standing, stored_input:
         params=proposal.action.params,
         redacted=orjson.dumps(seen["action"]["params"], option=orjson.OPT_SORT_KEYS) != proposal.action.params,
         budgets=decision.budgets,
-        override=any(
-            each.effect is Effect.REQUIRE_APPROVAL and each.rule_id.startswith(rule_ids.BUDGETS_PREFIX)
-            for each in decision.findings
-        ),
+        override=any(_asks_to_exceed(each) for each in decision.findings),
         created_at_us=decision.decided_at_us,
         expires_at_us=asked.expires_at_us,
     )
@@ -211,6 +208,21 @@ def covers(approval: Approval, requirement: ApprovalRequirement) -> bool:
     roles = [vote.roles for vote in approval.approvals]
     counted = matched_roles(roles, requirement.approver_roles, distinct=requirement.distinct_roles)
     return sum(role is not None for role in counted) >= requirement.quorum
+
+
+def overridden(approval: Approval | None) -> frozenset[str]:
+    """Rule ids of the budgets that had no room when people were asked, and that they let the action exceed."""
+    findings = approval.findings if approval is not None else ()
+    return frozenset(each.rule_id for each in findings if _asks_to_exceed(each))
+
+
+def knew(approval: Approval, findings: Iterable[Finding]) -> bool:
+    """Whether every budget that has no room by now had none when people were asked."""
+    return {each.rule_id for each in findings if _asks_to_exceed(each)} <= overridden(approval)
+
+
+def _asks_to_exceed(finding: Finding) -> bool:
+    return finding.effect is Effect.REQUIRE_APPROVAL and finding.rule_id.startswith(rule_ids.BUDGETS_PREFIX)
 
 
 def state_at(approval: Approval, now_us: int) -> ApprovalState:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
-from placet.core.approval import covers
+from placet.core.approval import covers, knew
 from placet.core.autonomy import restrict
 from placet.core.budgets import exceeded, finding, waived
 from placet.core.changes import UNUSED
@@ -52,11 +52,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome, and what it would have been without autonomy. `approved`: it is an allow by the approval."""
+    """The outcome, and what it would have been without autonomy."""
 
     outcome: Outcome
     shadow_effect: Effect | None = None
-    approved: bool = False
 
 
 def judge(said: Outcome, standing: Standing) -> Judgement:
@@ -82,8 +81,9 @@ def judge(said: Outcome, standing: Standing) -> Judgement:
         wanted = approval_for([each for each in held.findings if each.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
         return Judgement(denied_by_pdp(rule_ids.ANSWER_INVALID, held.findings, str(error)))
-    if standing.approval is not None and covers(standing.approval, wanted):
-        return Judgement(_granted(held, standing.approval), shadow_effect, approved=True)
+    approval = standing.approval
+    if approval is not None and covers(approval, wanted) and knew(approval, held.findings):
+        return Judgement(_granted(held, approval), shadow_effect)
     return Judgement(replace(held, approval=_in_time(wanted, standing)), shadow_effect)
 
 

@@ -192,7 +192,7 @@ class Decision:
     """The one effect and rule_id told to the caller, with all that led to it.
 
     `autonomy` is the level that applied, "" where there was none to look up. `shadow_effect` is what the effect would
-    have been without it. `used_approval_id` is the approval that made it an allow.
+    have been without it. `used_approval_id` is the approval that this allow used up.
     """
 
     decision_id: str

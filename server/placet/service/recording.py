@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.core import approval, reservation, rule_ids
+from placet.core.approval_records import notice
 from placet.core.breakers import claims
 from placet.core.budgets import remaining, reserve
 from placet.core.changes import UNUSED, Put
 from placet.core.model import BudgetState, Decision, Effect
 from placet.core.record_codec import decision_commitment
+from placet.core.webhook_payload import WebhookType
 from placet.service.redaction import redacted_decision, redacted_input
 
 if TYPE_CHECKING:
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Makes decisions of outcomes, and commitments of decisions."""
+    """Makes decisions of outcomes, and commitments of decisions. `notify`: there are webhooks to tell of approvals."""
 
     clock: Clock
     ids: Ids
     reservation_ttl_seconds: int
+    notify: bool = False
 
     def commitment(self, case: Case, judgement: Judgement, revision: str, *, guarded: bool) -> Commitment:
         """What to commit. When not `guarded` it is a deny that holds whatever has changed meanwhile."""
@@ -38,7 +41,8 @@ class Recorder:
         kept = redacted_input(case.seen, proposal, case.agent_policy)
         told = redacted_decision(decision, proposal, case.agent_policy)
         replaces = case.attempt.replaces if guarded else ""
-        repeats = case.attempt.repeats or ("" if guarded else case.attempt.replaces)
+        stands = decision.effect is Effect.DENY  # else the kill switch is gone, and what the key stands for holds again
+        repeats = (case.attempt.repeats or ("" if guarded else case.attempt.replaces)) if stands else ""
         made = decision_commitment(
             told, proposal, caller, kept.document, kept.replayable, kept.why_not, replaces, repeats
         )
@@ -67,7 +71,7 @@ class Recorder:
             budgets=tuple(_states(standing, outcome.effect)) if standing is not None else (),
             autonomy=standing.autonomy.level.value if standing is not None else "",
             shadow_effect=judgement.shadow_effect,
-            used_approval_id=case.attempt.approval_id if judgement.approved else "",
+            used_approval_id=_used(case) if outcome.effect is Effect.ALLOW else "",
         )
 
     def _changes(self, case: Case, decision: Decision, told: Decision, stored_input: bytes) -> Iterator[Change]:
@@ -77,10 +81,12 @@ class Recorder:
         if standing is None or decision.effect is Effect.DENY:
             return
         if decision.effect is Effect.REQUIRE_APPROVAL:
-            yield Put(approval.to_row(approval.opened(told, case.attempt.request.caller, standing, stored_input)))
+            asked = approval.opened(told, case.attempt.request.caller, standing, stored_input)
+            yield from self._kept(asked, WebhookType.CREATED, decision)
             return
-        proposal, approved = standing.proposal, bool(decision.used_approval_id)
+        proposal, overridden = standing.proposal, approval.overridden(standing.approval)
         for charge in standing.charges:
+            approved = charge.budget.rule_id in overridden
             yield reserve(charge, dry_run=proposal.action.dry_run, approved=approved)
         if standing.charges:
             caller, ttl = case.attempt.request.caller, self.reservation_ttl_seconds
@@ -88,10 +94,22 @@ class Recorder:
                 decision.decision_id, proposal, caller, standing.charges, decision.decided_at_us, ttl
             )
             yield Put(reservation.to_row(held))
-        if approved and standing.approval is not None:
+        if standing.approval is not None:
             used = approval.used(standing.approval, decision.decision_id, decision.decided_at_us)
-            yield Put(approval.to_row(used))
+            yield from self._kept(used, WebhookType.USED, decision)
         yield from claims(case.probes, decision.decision_id, decision.decided_at_us)
+
+    def _kept(self, after: approval.Approval, happened: WebhookType, decision: Decision) -> Iterator[Change]:
+        """The approval as it is from now on, and whom to tell."""
+        yield Put(approval.to_row(after))
+        if self.notify:
+            yield notice(after, happened, decision.decided_at_us)
+
+
+def _used(case: Case) -> str:
+    """The approval that an allow uses up: policy saw it, so the allow may rest on it, whatever it is called."""
+    approved = case.standing.approval if case.standing is not None else None
+    return approved.approval_id if approved is not None else ""
 
 
 def _states(standing: Standing, effect: Effect) -> Iterator[BudgetState]:
