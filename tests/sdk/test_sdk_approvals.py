@@ -1,0 +1,179 @@
+"""The SDK's side of approvals, against a real server, with connections that are cut on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.sdk import (
+    Action,
+    ApprovalClient,
+    ApprovalState,
+    AsyncClient,
+    CallFailedError,
+    Client,
+    Decision,
+    DecisionState,
+    Effect,
+    Identity,
+    InvalidRequestError,
+    Person,
+    failures,
+)
+from tests.tcp_proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.serving import Server
+
+SECONDS_MAX = 30.0
+LEAD = Person("u_lead", ["support_lead"])
+WHO = Identity(agent="support-agent", tenant="acme", user="u_1")
+REPLY = Action("zendesk.reply", {"body": "Dear Ann"})
+
+
+@pytest.fixture
+def placet(placet_server: Server) -> Iterator[Client]:
+    with Client(placet_server.address, timeout=SECONDS_MAX) as client:
+        yield client
+
+
+@pytest.fixture
+def approvals(placet_server: Server) -> Iterator[ApprovalClient]:
+    with ApprovalClient(placet_server.address, timeout=SECONDS_MAX) as client:
+        yield client
+
+
+@pytest.fixture
+def proxy(placet_server: Server) -> Iterator[Proxy]:
+    with closing(Proxy(int(placet_server.address.rpartition(":")[2]))) as between:
+        yield between
+
+
+def asked(placet: Client) -> tuple[Decision, str]:
+    """A decision that waits for a support lead, and its approval's id."""
+    decision = placet.authorize(REPLY, WHO)
+    assert decision.approval is not None
+    return decision, decision.approval.id
+
+
+def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: ApprovalClient) -> None:
+    decision, approval_id = asked(placet)
+    found = approvals.get("acme", approval_id, LEAD)
+    assert (found.tool, found.params_json, found.user) == ("zendesk.reply", '{"body":"Dear Ann"}', "u_1")
+    assert found.similar is not None
+    voted = approvals.approve("acme", approval_id, LEAD, action_digest=found.action_digest)
+    assert (voted.state, [vote.person for vote in voted.votes]) == (ApprovalState.APPROVED, ["u_lead"])
+    decided = placet.wait_for_approval(decision, SECONDS_MAX)
+    assert decided is not None
+    assert decided.state is DecisionState.APPROVED
+    allowed = placet.authorize(REPLY, WHO, approval_id=decided.approval_id)
+    assert allowed.effect is Effect.ALLOW
+    states = [change.state for change in placet.watch_decision(decision.decision_id, tenant="acme")]
+    assert states == [DecisionState.PENDING, DecisionState.APPROVED, DecisionState.USED]
+
+
+def test_nobody_decides_in_time(placet: Client) -> None:
+    assert placet.wait_for_approval(asked(placet)[0], 0.2) is None
+
+
+def test_why_a_vote_does_not_count_is_told(placet: Client, approvals: ApprovalClient) -> None:
+    _, approval_id = asked(placet)
+    with pytest.raises(CallFailedError) as told:
+        approvals.approve("acme", approval_id, Person("u_1", ["support_lead"]))
+    assert told.value.failure.rule_id == failures.NOT_PERMITTED
+    assert told.value.failure.error == "REQUESTER_MAY_NOT_APPROVE"
+    with pytest.raises(InvalidRequestError):
+        approvals.reject("acme", approval_id, LEAD, "")
+    assert approvals.reject("acme", approval_id, LEAD, "wrong customer").state is ApprovalState.REJECTED
+    with pytest.raises(CallFailedError) as told:
+        approvals.approve("acme", approval_id, Person("u_other", ["support_lead"]))
+    assert told.value.failure.rule_id == failures.NOT_NOW
+    assert told.value.failure.error == "APPROVAL_ENDED"
+
+
+def test_lists_by_state_page_by_page(placet: Client, approvals: ApprovalClient) -> None:
+    made = [asked(placet)[1] for _ in range(3)]
+    approvals.cancel("acme", made[0], Person("u_1"), "not needed")
+    first = approvals.list("acme", ApprovalState.PENDING, page_size=1)
+    second = approvals.list("acme", ApprovalState.PENDING, page_size=1, page_token=first.next_page_token)
+    assert [first.approvals[0].id, second.approvals[0].id] == [made[2], made[1]]
+    assert approvals.list("acme", ApprovalState.CANCELLED).approvals[0].id == made[0]
+    assert not approvals.list("globex").approvals
+
+
+def test_what_is_no_argument_is_refused(approvals: ApprovalClient, placet: Client) -> None:
+    with pytest.raises(InvalidRequestError, match="viewer"):
+        approvals.get("acme", "apr_1", "u_1")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequestError, match="state"):
+        approvals.list("acme", "pending or so")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequestError, match="roles"):
+        approvals.approve("acme", "apr_1", Person("u_1", "lead"))
+    with pytest.raises(InvalidRequestError, match="decision_id"):
+        next(iter(placet.watch_decision("")))
+
+
+def test_a_watch_goes_on_after_its_connection_was_cut(placet: Client, approvals: ApprovalClient, proxy: Proxy) -> None:
+    decision, approval_id = asked(placet)
+    with Client(f"127.0.0.1:{proxy.port}") as cut_off:
+        changes = cut_off.watch_decision(decision, timeout=SECONDS_MAX)
+        assert next(changes).state is DecisionState.PENDING
+        proxy.cut()
+        approvals.approve("acme", approval_id, LEAD)
+        assert next(changes).state is DecisionState.APPROVED
+        proxy.cut()
+        approvals.cancel("acme", approval_id, LEAD, "changed my mind")
+        assert [(change.state, change.reason) for change in changes] == [(DecisionState.CANCELLED, "changed my mind")]
+
+
+def test_what_changes_while_the_connection_is_cut_is_told(
+    placet: Client, approvals: ApprovalClient, proxy: Proxy
+) -> None:
+    with ApprovalClient(f"127.0.0.1:{proxy.port}") as cut_off:
+        asked(placet)
+        changes = cut_off.watch("acme", timeout=SECONDS_MAX)
+        next(changes)
+        after = asked(placet)[1]
+        while next(changes).approval.id != after:
+            pass
+        proxy.refusing = True
+        proxy.cut()
+        made = [asked(placet)[1] for _ in range(3)]
+        for each in made:
+            approvals.cancel("acme", each, LEAD)
+        proxy.refusing = False
+        told: set[str] = set()
+        while not told.issuperset(made):
+            told.add(next(changes).approval.id)
+
+
+async def test_the_same_from_asyncio(
+    placet_server: Server, placet: Client, approvals: ApprovalClient, proxy: Proxy
+) -> None:
+    decision, approval_id = await asyncio.to_thread(asked, placet)
+    async with AsyncClient(f"127.0.0.1:{proxy.port}") as client, aclosing(client.watch_decision(decision)) as changes:
+        assert (await anext(changes)).state is DecisionState.PENDING
+        proxy.cut()
+        await asyncio.to_thread(approvals.approve, "acme", approval_id, LEAD)
+        assert (await anext(changes)).state is DecisionState.APPROVED
+    async with AsyncClient(placet_server.address) as client:
+        decided = await client.wait_for_approval(decision, SECONDS_MAX)
+        assert decided is not None
+        assert decided.state is DecisionState.APPROVED
+        other, _ = await asyncio.to_thread(asked, placet)
+        assert await client.wait_for_approval(other, 0.2) is None
+    with pytest.raises(CallFailedError):
+        await client.wait_for_approval(decision, 1)
+
+
+def test_a_decision_that_is_not_there_cannot_be_watched(placet: Client, nobody: str) -> None:
+    with pytest.raises(CallFailedError) as told:
+        next(placet.watch_decision("dec_unknown", tenant="acme"))
+    assert told.value.failure.rule_id == failures.NOT_FOUND
+    with Client(nobody) as client, pytest.raises(CallFailedError) as told:
+        next(client.watch_decision("dec_1", tenant="acme", timeout=0.3))
+    assert told.value.failure.rule_id in {failures.TIMEOUT, failures.UNAVAILABLE}
