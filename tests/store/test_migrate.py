@@ -10,7 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from placet.core.errors import SetupError
+from placet.store.database import PostgresDatabase, SqliteDatabase
 from placet.store.engines import connected, sqlite_url
+from placet.store.keys import PublicKeys
 from placet.store.lock import WriterLock
 from placet.store.migrate import (
     SchemaState,
@@ -21,10 +23,13 @@ from placet.store.migrate import (
     revision_state,
 )
 from placet.store.schema import HEAD_REVISION, metadata
+from tests.store.making import TickingClock, commitments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from placet.store.database import Database
+    from placet.store.keys import SigningKey
     from tests.store.replicas import Replicas
 
 
@@ -94,6 +99,20 @@ def test_down_and_up_again(url: str) -> None:
         assert inspect(connection).get_table_names() == ["alembic_version"]
     assert db_status(url).state is SchemaState.OLDER
     assert db_upgrade(url).state is SchemaState.CURRENT
+
+
+async def test_what_the_first_schema_kept_verifies_in_the_next(
+    url: str, database: Path, signing_key: SigningKey, faults: list[BaseException]
+) -> None:
+    kept: Database = SqliteDatabase(database) if url.startswith("sqlite") else PostgresDatabase(url)
+    ledger = kept.open("w1", signing_key, PublicKeys.of(), TickingClock(), faults.append)
+    await ledger.commit(commitments(9))
+    await ledger.close()
+    with connected(url, "going down failed") as connection:
+        command.downgrade(alembic_config(connection), "0001")
+    assert db_upgrade(url).state is SchemaState.CURRENT
+    report = kept.verify(signing_key.public)
+    assert (report.records, report.problems) == (9, ())
 
 
 @pytest.mark.parametrize(
