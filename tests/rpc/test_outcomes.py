@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REPORT = "/placet.v1.AuthorizationService/ReportOutcome"
 SUCCEEDED = authorization_pb2.OUTCOME_STATUS_SUCCEEDED
 FAILED = authorization_pb2.OUTCOME_STATUS_FAILED
+INITECH: dict[str, Any] = {"identity.tenant": "initech", "action.params_json": "{}"}
 
 
 def report(wire: Wire, decision_id: str, **said: Any) -> authorization_pb2.ReportOutcomeResponse:
@@ -88,6 +89,25 @@ def test_a_deny_has_no_outcome(wire: Wire) -> None:
     with pytest.raises(Refusal) as caught:
         report(wire, denied.decision_id)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOTHING_WAS_ALLOWED")
+
+
+def test_more_cost_than_was_estimated_is_told_and_stops_the_user(wire: Wire) -> None:
+    spender = {**INITECH, "identity.user": "u_outcomes_spender", "run": {"run_id": "run_outcomes_spender"}}
+    told = report(wire, allowed(wire, spender), tenant="initech", cost_micros=2_500_000)
+    assert list(told.overspent) == ["spend.per_user_per_day"]
+    denied = wire.authorize(request(spender))
+    assert (denied.effect, denied.rule_id) == (decision_pb2.EFFECT_DENY, "budgets.spend.per_user_per_day")
+    assert wire.verify().ok
+
+
+def test_calls_that_fail_open_the_breaker_of_their_tool(wire: Wire) -> None:
+    ticket = {**INITECH, "action.tool": "zendesk.get_ticket"}  # a tool that no other test asks for
+    for number in range(5):
+        run = {"run": {"run_id": f"run_outcomes_{number}"}}
+        told = report(wire, allowed(wire, {**ticket, **run}), tenant="initech", status=FAILED)
+        assert not told.late
+    stopped = wire.authorize(request({**ticket, "run": {"run_id": "run_outcomes_5"}}))
+    assert (stopped.effect, stopped.rule_id) == (decision_pb2.EFFECT_DENY, "limits.breaker_open")
 
 
 @pytest.mark.parametrize("changes", [{"tenant": "globex"}, {"decision_id": "dec_unknown"}])
