@@ -18,12 +18,18 @@ from placet import sdk
 from placet.app import RandomIds, SystemClock
 from placet.core.errors import InvalidRequestError
 from placet.core.event import tool_call_event
+from placet.core.limits import RESERVATION_TTL_SECONDS
 from placet.core.model import Caller, Decision
 from placet.core.records import DecisionQuery
 from placet.rpc.parse import parse_request
 from placet.sdk import failures
 from placet.sdk.encode import encode
-from placet.service.decide import DecisionPoint, Request
+from placet.service.attempts import Request
+from placet.service.control_state import ControlState
+from placet.service.decide import DecisionPoint
+from placet.service.gathering import NO_MAX_AGE, Gatherer
+from placet.service.recording import Recorder
+from placet.service.standing_answers import StandingAnswers
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from tests.scenarios.scenario import ScenarioStep, at, expected_event, scenarios
@@ -83,8 +89,14 @@ class Faults(list[BaseException]):
 def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Request) -> None:
     clock, faults = clock_of(step), Faults()
     ledger = MemoryLedger(writer="test", signing_key=generate_signing_key(), clock=clock)
+    controls = ControlState(ledger)
     point = DecisionPoint(
-        placet_server.running.policies, ledger, clock, RandomIds(), 0, faults, lambda _rule_id, _why: None
+        Gatherer(placet_server.running.policies, ledger, controls, clock, NO_MAX_AGE),
+        Recorder(clock, RandomIds(), RESERVATION_TTL_SECONDS),
+        ledger,
+        StandingAnswers(ledger, controls, clock),
+        faults,
+        lambda _rule_id, _why: None,
     )
     message = encode(request_, request_.idempotency_key or uuid.uuid4().hex)
     if step.refused:
@@ -108,7 +120,7 @@ def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Req
         "tenant": recorded.tenant,
         "input": json.loads(recorded.input_json),
         "findings": [asdict(finding) for finding in recorded.decision.findings],
-        "approval": json.loads(json.dumps(recorded.decision.approval and asdict(recorded.decision.approval))),
+        "approval": approval_of(recorded.decision),
         "replayable": recorded.replayable,
     }
     check_trail(step, request_, held)
@@ -175,7 +187,7 @@ def test_over_grpc(
     assert audit.verify().ok
 
 
-def approval_of(decision: sdk.Decision) -> dict[str, Any] | None:
+def approval_of(decision: sdk.Decision | Decision) -> dict[str, Any] | None:
     if decision.approval is None:
         return None
     return {"quorum": decision.approval.quorum, "approver_roles": list(decision.approval.approver_roles)}
