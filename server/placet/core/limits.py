@@ -52,7 +52,7 @@ AUTONOMY_RULES_MAX: Final = 256
 """Rules of autonomy of one tenant; every one is looked at for every action."""
 APPROVER_GROUP_MAX: Final = 1_024
 """Persons of one approver group."""
-KILL_SWITCHES_MAX: Final = 1_000
+KILL_SWITCHES_MAX: Final = 256
 """Kill switches of one tenant, or of none, that stop less than all of it; every one is looked at for every action."""
 KILL_SWITCH_TTL_SECONDS_MAX: Final = 31_536_000
 """The latest end of a kill switch that ends by itself: a year. One that is to last longer has no end."""
