@@ -121,6 +121,16 @@ class RowsContract:
         assert (await ledger.list_rows(RowQuery(table, "acme"))).rows == (changed,)
         assert list(await ledger.due_rows(table, 5, 9)) == [changed]
 
+    async def test_rows_without_a_record(self, ledger: CheckpointingLedger) -> None:
+        assert list(await ledger.put_rows([row(), row("b"), row("c", 1)])) == [True, True, False]
+        again = [row(version=1, status="sent"), row(version=1, status="late"), row("b")]
+        assert list(await ledger.put_rows(again)) == [True, False, False]
+        found = [await stored_row(ledger, name) for name in "abc"]
+        assert [each and (each.status, each.version) for each in found] == [("sent", 2), ("pending", 1), None]
+        assert list(await ledger.commit([change(Put(row(version=2)))])) == [STORED]
+        report = await ledger.verify()
+        assert (report.records, report.problems) == (1, ())
+
 
 class ListedRowsContract:
     async def test_newest_first_by_pages_with_equal_times(self, ledger: CheckpointingLedger) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from placet.core.chain_check import ProblemKind as K
 from placet.core.records import Stored
+from placet.store.memory import MemoryLedger
 from placet.store.offline import verify_database
 from placet.store.sqlite import SqliteLedger
 from tests.store.keys_contract import key_fields, made_before, replacing
@@ -95,6 +96,15 @@ def test_what_nobody_did_is_named(
     change(copy, statement)
     report = verify_database(copy, signing_key.public)
     assert [(found.kind, found.sequence) for found in report.problems] == expected
+
+
+async def test_a_record_that_replaces_itself_ends_the_search(signing_key: SigningKey) -> None:
+    ledger = MemoryLedger(writer="w1", signing_key=signing_key, clock=TickingClock())
+    await ledger.commit([commitment(1)])
+    made = replacing(2, 1)
+    await ledger.commit([replace(made, fields={**made.fields, "replaces": f"dec_{2:032x}"})])
+    report = await ledger.verify()
+    assert [(found.kind, found.sequence) for found in report.problems] == [(K.KEY_MISMATCH, 2), (K.KEY_MISMATCH, 1)]
 
 
 def test_a_sweep_that_is_made_up_is_found(copy: Path, signing_key: SigningKey) -> None:
