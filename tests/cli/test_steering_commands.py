@@ -150,6 +150,13 @@ def test_the_login_name_is_who_one_is(placet: Placet, monkeypatch: pytest.Monkey
     assert clear(placet, was_set).code == 0
 
 
+def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
+    was_set = kill(placet, "--tenant", "acmee")
+    assert was_set.code == 0
+    assert "no agent_policy is of 'acmee'; there are acme, globex" in was_set.complaint
+    assert clear(placet, was_set, "--tenant", "acmee").code == 0
+
+
 def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:
     def level(wanted: str, actor: str = "ann") -> Ran:
         where = ["--tenant", "globex", "--agent", "support-agent"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -68,6 +69,7 @@ def set_command(  # noqa: PLR0913 - one option for each scope
             expires_after_seconds=expires,
             timeout=timeout,
         )
+        _doubt(client, tenant)
     if output is Output.JSON:
         revoked = [_revoked_document(each) for each in done.revoked]
         print_json({"kill_switch": _document(done.kill_switch), "revoked": revoked})
@@ -140,6 +142,16 @@ def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope,
     if scope is sdk.KillScope.RUN and not tenant:
         raise typer.BadParameter("--run needs --tenant: a run belongs to one")
     return scope, value
+
+
+def _doubt(client: sdk.ControlClient, tenant: str) -> None:
+    """Say on stderr when no file is of the tenant: a switch for one that is misspelt stops nobody."""
+    with contextlib.suppress(sdk.CallFailedError):  # the switch is set: nothing else matters now
+        known = client.policy_status().tenants
+        if tenant and tenant not in known:
+            typer.echo(
+                f"placet: it is set, but no agent_policy is of {tenant!r}; there are {', '.join(known)}", err=True
+            )
 
 
 def _document(switch: sdk.KillSwitch) -> dict[str, Any]:
