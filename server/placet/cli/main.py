@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "serve": "Decide actions, until stopped.",
     "authorize": "Ask for one decision.",
+    "approvals": "Show what waits for people; approve, reject or withdraw it.",
+    "outcome": "Tell what an allowed call did.",
     "kill": "Stop what agents do, at once; let it go on.",
     "autonomy": "Set how far agents go by themselves.",
     "budgets": "Show what is used and held of budgets; correct a counter.",

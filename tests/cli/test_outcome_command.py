@@ -1,0 +1,52 @@
+"""`placet outcome report`: what is sent, what is shown, what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from placet.v1 import authorization_pb2
+from tests.sdk.scripted_server import ScriptedServer, status
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Placet
+
+REPORT = "/placet.v1.AuthorizationService/ReportOutcome"
+ASKED = ("outcome", "report", "dec_1", "--tenant", "acme", "--status")
+
+
+def test_a_report_is_sent_and_what_it_changed_is_shown(placet: Placet, server: ScriptedServer) -> None:
+    server.script(REPORT, authorization_pb2.ReportOutcomeResponse(late=True, overspent=["money"]))
+    more = ("--cost-micros", "0", "--error-class", "E", "--output", "json", "--address", server.address)
+    ran = placet(*ASKED, "not_executed", *more)
+    assert (ran.code, ran.document) == (0, {"repeated": False, "late": True, "overspent": ["money"]})
+    [raw] = server.requests(REPORT)
+    assert authorization_pb2.ReportOutcomeRequest.FromString(raw) == authorization_pb2.ReportOutcomeRequest(
+        tenant="acme",
+        decision_id="dec_1",
+        status=authorization_pb2.OUTCOME_STATUS_NOT_EXECUTED,
+        cost_micros=0,
+        error_class="E",
+    )
+
+
+def test_people_get_a_line_for_each_thing(placet: Placet, server: ScriptedServer) -> None:
+    server.script(REPORT, authorization_pb2.ReportOutcomeResponse(repeated=True))
+    ran = placet(*ASKED, "succeeded", "--address", server.address)
+    assert [line.split()[:2] for line in ran.out.splitlines()] == [["repeated", "yes"], ["late", "no"]]
+
+
+@pytest.mark.parametrize("wrong", [("done",), ("succeeded", "--tokens", "-1"), ("succeeded", "--cost-micros", "x")])
+def test_what_is_no_report_is_wrong_usage(placet: Placet, wrong: tuple[str, ...]) -> None:
+    ran = placet(*ASKED, *wrong)
+    assert ran.code == 2
+    assert ran.complaint
+
+
+def test_a_report_that_is_not_taken_says_why(placet: Placet, server: ScriptedServer) -> None:
+    server.script(REPORT, status(grpc.StatusCode.FAILED_PRECONDITION, "the decision allowed nothing"))
+    ran = placet(*ASKED, "succeeded", "--address", server.address)
+    assert ran.code == 5
+    assert "the decision allowed nothing" in ran.complaint
