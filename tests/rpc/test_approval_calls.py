@@ -60,7 +60,7 @@ def watching(
 ) -> Iterator[authorization_pb2.WatchDecisionResponse]:
     message = authorization_pb2.WatchDecisionRequest(tenant=tenant, decision_id=decision_id, cursor=cursor)
     stream = channel.unary_stream(WATCH_DECISION, None, authorization_pb2.WatchDecisionResponse.FromString)
-    return stream(message.SerializeToString(), timeout=SECONDS_MAX)  # type: ignore[no-any-return]
+    return iter(stream(message.SerializeToString(), timeout=SECONDS_MAX))
 
 
 def test_from_the_question_to_the_one_allow(wire: Wire, channel: grpc.Channel) -> None:
@@ -189,5 +189,5 @@ def test_a_cursor_comes_back_as_it_was() -> None:
 
 def test_a_malformed_message_opens_no_stream(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        next(channel.unary_stream(WATCH_DECISION, None, None)(b"\xff", timeout=SECONDS_MAX))
+        list(channel.unary_stream(WATCH_DECISION, None, None)(b"\xff", timeout=SECONDS_MAX))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

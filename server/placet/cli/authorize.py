@@ -65,6 +65,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same key gives the same decision again. Default: a fresh one.")
     ] = None,
+    approval_id: Annotated[str, typer.Option(help="The approval to use, apr_...", show_default=False)] = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -92,6 +93,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
             model=sdk.Model(name=model, prompt_version=prompt_version),
             evidence=[_read_evidence(each) for each in evidence or ()],
             idempotency_key=idempotency_key,
+            approval_id=approval_id,
         )
     _show(decision, output)
     raise typer.Exit(CODES[decision.effect] if decision.failure is None else code_of(decision.failure))
@@ -146,6 +148,7 @@ def _show(decision: sdk.Decision, output: Output) -> None:
                     "approvers",
                     f"{approval.quorum} of {', '.join(approval.approver_roles) or 'any'}" if approval else "",
                 ),
+                ("approval_id", approval.id if approval else ""),
                 ("decision_id", decision.decision_id),
                 ("policy", decision.policy_revision),
             ]

@@ -70,7 +70,7 @@ def recorded_document(recorded: sdk.RecordedDecision, *, with_input: bool) -> di
     del document["failure"]
     document |= {
         "tenant": recorded.tenant,
-        "event": _json("event_json", recorded.event_json),
+        "event": json_of("event_json", recorded.event_json),
         "replayable": recorded.replayable,
         "not_replayable_reason": recorded.not_replayable_reason,
         "received_at": time_text(recorded.received_at),
@@ -80,7 +80,7 @@ def recorded_document(recorded: sdk.RecordedDecision, *, with_input: bool) -> di
         "record_hash": recorded.record_hash,
     }
     if with_input:
-        document["input"] = _json("input_json", recorded.input_json)
+        document["input"] = json_of("input_json", recorded.input_json)
     return document
 
 
@@ -111,7 +111,8 @@ def _failure(failure: sdk.Failure | None) -> dict[str, Any] | None:
     }
 
 
-def _json(field: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+def json_of(field: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value of a field; None when it is empty. CallFailedError when it is none."""
     try:
         return json.loads(text) if text else None
     except ValueError as error:

@@ -29,7 +29,7 @@ REASONS: Final = {
     OVERLOADED: "Placet has too much to do",
     INVALID_ARGUMENT: "The request is not one that Placet accepts",
     KEY_REUSED: "The idempotency_key was used before for another request",
-    NOT_PERMITTED: "Placet does not accept calls from this caller",
+    NOT_PERMITTED: "Placet does not let this caller or this person do that",
     NOT_FOUND: "Placet has no such thing",
     NOT_NOW: "That cannot be done as things stand",
     CONTENTION: "Others changed the same thing at the same time",

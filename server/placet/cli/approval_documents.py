@@ -1,0 +1,159 @@
+"""Requests for approval as JSON documents and as tables."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from placet.cli.documents import FINDING_COLUMNS, finding_rows, json_of, time_text
+from placet.cli.output import print_fields, print_table
+from placet.core.currency import EXPONENTS
+
+if TYPE_CHECKING:
+    from placet import sdk
+
+COLUMNS: Final = (
+    "state",
+    "approval_id",
+    "tool",
+    "amount",
+    "agent",
+    "user",
+    "votes",
+    "approvers",
+    "expires_at",
+    "rule_id",
+)
+_VOTE_COLUMNS: Final = ("vote", "person", "role", "at", "reason")
+
+
+def approval_document(approval: sdk.RequestedApproval) -> dict[str, Any]:
+    """A request for approval with all its fields. `params` is null where they are not shown."""
+    amount = approval.amount
+    return {
+        "id": approval.id,
+        "tenant": approval.tenant,
+        "decision_id": approval.decision_id,
+        "state": approval.state.value,
+        "action": {
+            "tool": approval.tool,
+            "params": json_of("params_json", approval.params_json),
+            "params_redacted": approval.params_redacted,
+            "amount": {"minor_units": amount[0], "currency_code": amount[1]} if amount is not None else None,
+            "scope": approval.scope,
+            "environment": approval.environment,
+            "destination": approval.destination,
+            "dry_run": approval.dry_run,
+        },
+        "identity": {
+            "agent": approval.agent,
+            "user": approval.user,
+            "roles": list(approval.roles),
+            "delegation": list(approval.delegation),
+        },
+        "run_id": approval.run_id,
+        "workflow": approval.workflow,
+        "model": approval.model,
+        "rule_id": approval.rule_id,
+        "reason": approval.reason,
+        "findings": [
+            {"effect": each.effect.value, "rule_id": each.rule_id, "reason": each.reason, "details": dict(each.details)}
+            for each in approval.findings
+        ],
+        "policy_revision": approval.policy_revision,
+        "action_digest": approval.action_digest,
+        "quorum": approval.quorum,
+        "approver_roles": list(approval.approver_roles),
+        "distinct_roles": approval.distinct_roles,
+        "votes": [
+            {
+                "person": each.person,
+                "role": each.role,
+                "approve": each.approve,
+                "reason": each.reason,
+                "at": time_text(each.at),
+            }
+            for each in approval.votes
+        ],
+        "created_at": time_text(approval.created_at),
+        "expires_at": time_text(approval.expires_at),
+        "decided_at": time_text(approval.decided_at),
+        "used_by_decision_id": approval.used_by_decision_id,
+        "budgets": [
+            {"id": each.id, "remaining": each.remaining, "resets_at": time_text(each.resets_at)}
+            for each in approval.budgets
+        ],
+        "similar": approval.similar,
+    }
+
+
+def approval_row(approval: sdk.RequestedApproval) -> tuple[str, ...]:
+    """A line of the list."""
+    return (
+        approval.state.value,
+        approval.id,
+        approval.tool,
+        _amount(approval),
+        approval.agent,
+        approval.user,
+        f"{sum(vote.approve for vote in approval.votes)}/{approval.quorum}",
+        _approvers(approval),
+        time_text(approval.expires_at),
+        approval.rule_id,
+    )
+
+
+def print_approval(approval: sdk.RequestedApproval) -> None:
+    """All of it on one screen."""
+    similar = approval.similar or {}
+    print_fields(
+        [
+            ("approval_id", approval.id),
+            ("state", approval.state.value),
+            ("tool", approval.tool),
+            ("params", approval.params_json + (" (values hidden)" if approval.params_redacted else "")),
+            ("amount", _amount(approval)),
+            ("environment", approval.environment),
+            ("destination", approval.destination),
+            ("agent", approval.agent),
+            ("user", approval.user),
+            ("roles", ", ".join(approval.roles)),
+            ("run_id", approval.run_id),
+            ("why", f"{approval.reason} ({approval.rule_id})"),
+            ("needs", f"{approval.quorum} of {_approvers(approval)}"),
+            ("budgets", ", ".join(f"{each.id}: {each.remaining} left" for each in approval.budgets)),
+            ("similar", ", ".join(f"{effect} {count}" for effect, count in similar.items() if count)),
+            ("created_at", time_text(approval.created_at)),
+            ("expires_at", time_text(approval.expires_at)),
+            ("decided_at", time_text(approval.decided_at)),
+            ("used_by", approval.used_by_decision_id),
+            ("decision_id", approval.decision_id),
+            ("digest", approval.action_digest),
+        ]
+    )
+    if len(approval.findings) > 1 or any(each.details for each in approval.findings):
+        typer.echo()
+        print_table(FINDING_COLUMNS, finding_rows(approval.findings))
+    if approval.votes:
+        typer.echo()
+        rows = [
+            ("yes" if each.approve else "no", each.person, each.role, time_text(each.at), each.reason)
+            for each in approval.votes
+        ]
+        print_table(_VOTE_COLUMNS, rows)
+
+
+def _approvers(approval: sdk.RequestedApproval) -> str:
+    roles = ", ".join(approval.approver_roles) or "any"
+    return f"{roles}, each another" if approval.distinct_roles else roles
+
+
+def _amount(approval: sdk.RequestedApproval) -> str:
+    """As people write it, e.g. ``45.00 USD``."""
+    if approval.amount is None:
+        return ""
+    minor_units, currency = approval.amount
+    exponent = EXPONENTS.get(currency, 0)
+    return f"{Decimal(minor_units).scaleb(-exponent):.{exponent}f} {currency}"

@@ -1,0 +1,93 @@
+"""`placet approvals` against a whole server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Placet, Ran
+    from tests.serving import Server
+
+LEAD = ("--as", "u_lead", "--role", "support_lead")
+TENANT = ("--tenant", "acme")
+
+
+@pytest.fixture(autouse=True)
+def asking(placet_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACET_ADDRESS", placet_server.address)
+
+
+def authorize(placet: Placet, *more: str) -> Ran:
+    return placet(
+        "authorize", *TENANT, "--agent", "support-agent", "--user", "u_1", "--tool", "zendesk.reply",
+        "--params", '{"body":"Dear Ann"}', "--amount", "45.00 USD", "--timeout", "30", *more, "-o", "json",
+    )  # fmt: skip
+
+
+def asked(placet: Placet) -> str:
+    """The id of an approval that waits."""
+    ran = authorize(placet)
+    assert ran.code == 4
+    approval_id: str = ran.document["approval"]["id"]
+    return approval_id
+
+
+def test_from_the_question_to_the_allow(placet: Placet) -> None:
+    approval_id = asked(placet)
+    listed = placet("approvals", "list", *TENANT, "--state", "pending", "-n", "1")
+    assert approval_id in listed.out
+    assert "45.00 USD" in listed.out
+    shown = placet("approvals", "show", approval_id, *TENANT, *LEAD)
+    assert '{"body":"Dear Ann"}' in shown.out
+    assert "1 of support_lead" in shown.out
+    done = placet("approvals", "approve", approval_id, *TENANT, *LEAD, "--reason", "it is polite")
+    assert done.code == 0
+    assert "approved" in done.out
+    assert "it is polite" in done.out
+    assert authorize(placet, "--approval-id", approval_id).code == 0
+    assert authorize(placet, "--approval-id", approval_id).code == 3
+
+
+def test_as_json(placet: Placet) -> None:
+    approval_id = asked(placet)
+    seen: dict[str, Any] = placet("approvals", "show", approval_id, *TENANT, "--as", "u_2", "-o", "json").document
+    assert (seen["id"], seen["state"], seen["quorum"]) == (approval_id, "pending", 1)
+    assert seen["action"]["params"] == {"body": "[redacted:sensitive]"}
+    assert seen["action"]["params_redacted"]
+    no = placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "too friendly", "-o", "json").document
+    assert (no["state"], no["votes"][0]["reason"]) == ("rejected", "too friendly")
+    listed = placet("approvals", "list", *TENANT, "--state", "rejected", "-o", "json").document
+    assert listed["approvals"][0]["id"] == approval_id
+    assert listed["approvals"][0]["action"]["params"] is None
+
+
+def test_it_is_withdrawn_by_who_asked(placet: Placet) -> None:
+    approval_id = asked(placet)
+    assert placet("approvals", "cancel", approval_id, *TENANT, "--as", "u_1").code == 0
+    late = placet("approvals", "approve", approval_id, *TENANT, *LEAD)
+    assert late.code == 5
+    assert "it is cancelled" in late.complaint
+
+
+def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
+    approval_id = asked(placet)
+    own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
+    assert own.code == 5
+    assert "on their own behalf" in own.complaint
+    assert placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "").code == 2
+    other = placet("approvals", "approve", approval_id, *TENANT, *LEAD, "--digest", "0" * 64)
+    assert "look again" in other.complaint
+    assert placet("approvals", "show", "apr_none", *TENANT).code == 5
+    assert placet("approvals", "list", *TENANT, "--state", "unknown").code == 2
+
+
+def test_what_changes_is_printed_line_by_line(placet: Placet) -> None:
+    approval_id = asked(placet)
+    ran = placet("approvals", "watch", *TENANT, "--seconds", "1", "-o", "json")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert approval_id in {line["approval"]["id"] for line in lines}
+    assert ran.code == 0
+    assert approval_id in placet("approvals", "watch", *TENANT, "--seconds", "1").out
