@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import psutil
 import psycopg
 import pytest
 
@@ -26,13 +27,13 @@ USER: Final = "placet"
 UNPRIVILEGED: Final = ("postgres", "nobody")
 SECONDS_MAX: Final = 60
 SETTINGS: Final = {
-    "fsync": "off",  # the machine does not lose its power while a test runs
-    "full_page_writes": "off",
     "synchronous_commit": "on",
     "max_connections": "200",
     "shared_buffers": "32MB",
     "log_min_messages": "warning",
 }
+CARELESS: Final = {"fsync": "off", "full_page_writes": "off"}
+"""The machine does not lose its power while a test runs."""
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Postgres:
     folder: Path
     port: int
     programs: Path
+    settings: dict[str, str] = field(default_factory=lambda: {**SETTINGS, **CARELESS})
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -66,12 +68,18 @@ class Postgres:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def cpu_seconds(self) -> float:
+        """CPU time of its processes that live, so far."""
+        parent = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+        times = [each.cpu_times() for each in (parent, *parent.children())]
+        return float(sum(each.user + each.system for each in times))
+
     def start(self) -> None:
         options = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
-            **SETTINGS,
+            **self.settings,
         }
         said = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._control("start", "-w", "-t", str(SECONDS_MAX), "-o", said, "-l", str(self.folder / "log"))
@@ -133,13 +141,18 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A server, until the end of the block. Its folder has a short name: a socket's path may have 107 bytes."""
+def postgres(*, durable: bool = False) -> Iterator[Postgres]:
+    """A server, until the end of the block. Its folder has a short name: a socket's path may have 107 bytes.
+
+    `durable`: as it is installed, for measuring.
+    """
     folder = Path(tempfile.mkdtemp(prefix="placet-pg-"))
     who = unprivileged()
     if who is not None:
         os.chown(folder, who.pw_uid, who.pw_gid)
     server = Postgres(folder, free_port(), programs())
+    if durable:
+        server.settings = {"max_connections": "200"}
     try:
         run_unprivileged(
             [

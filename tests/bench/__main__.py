@@ -8,47 +8,22 @@ import os
 import platform
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import floors, load, policies, programs
+from tests.bench import floors, load, policies, programs, state
+from tests.bench.lines import at_least, at_most, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.bench.lines import Line
 
 MEMORY_DECISIONS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One figure: a measurement, what it is compared with, and what is to be reached."""
-
-    name: str
-    value: float
-    unit: str
-    floor: float
-    ratio: float
-    target: str
-    reached: bool | None
-
-
-def at_least(name: str, value: float, unit: str, floor: float, factor: float) -> Line:
-    """A figure that should be at least so many times its floor."""
-    return Line(name, value, unit, floor, value / floor, f">= {factor}x", value / floor >= factor)
-
-
-def at_most(name: str, value: float, unit: str, floor: float, factor: float) -> Line:
-    """A figure that should be at most so many times its floor."""
-    return Line(name, value, unit, floor, value / floor, f"<= {factor}x", value / floor <= factor)
-
-
-def plain(name: str, value: float, unit: str) -> Line:
-    """A figure to look at."""
-    return Line(name, value, unit, value, 1.0, "", None)
 
 
 def unary_and_batch(calls: int) -> Iterator[Line]:
@@ -109,23 +84,31 @@ def start_and_memory(folder: Path, decisions: int) -> Iterator[Line]:
         yield at_most(f"memory after {decisions} decisions / after a tenth", late, "MiB", early, 1.1)
 
 
+PARTS: Final[dict[str, Callable[[Path, int], Iterator[Line]]]] = {
+    "floors": lambda folder, _: floors_below(folder),
+    "calls": lambda _, scale: unary_and_batch(16_000 // scale),
+    "growth": lambda folder, scale: growth(folder, 2_000 // scale),
+    "limits": lambda folder, scale: state.limits(folder, 6_000 // scale),
+    "full": lambda folder, scale: state.full(folder, 1_000_000 // scale, 100_000 // scale, 1_000 // scale),
+    "memory": lambda folder, scale: start_and_memory(folder, MEMORY_DECISIONS // scale),
+}
+"""Parts by name: a folder of its own, and by how much less is to be done."""
+
+
 def main() -> int:
     """Print the table and write the JSON."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the calls: for trying the benchmark itself")
     parser.add_argument("--output", type=Path, default=Path(".cache/bench.json"), help="where the JSON goes")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
     options = parser.parse_args()
     scale = 10 if options.quick else 1
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="placet-bench-") as name:
-        folder = Path(name)
-        for part in (
-            floors_below(folder),
-            unary_and_batch(16_000 // scale),
-            growth(folder, 2_000 // scale),
-            start_and_memory(folder, MEMORY_DECISIONS // scale),
-        ):
-            for line in part:
+        for part in [options.only] if options.only else PARTS:
+            folder = Path(name, part)
+            folder.mkdir()
+            for line in PARTS[part](folder, scale):
                 print(f"  {line.name}: {line.value:.3f} {line.unit} ({line.ratio:.2f}x)", file=sys.stderr, flush=True)
                 lines.append(line)
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, load by ghz on the same machine"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _ACTION = Action("stripe.refund", b'{"charge":"ch_1042"}', Amount("USD", 4500), environment="production")
 _IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
 INPUT = policy_input(
-    document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()), bare_facts(ToolClass.WRITE), rfc3339(time.time_ns() // 1_000)
+    document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()),
+    bare_facts(ToolClass.WRITE),
+    rfc3339(time.time_ns() // 1_000),
 )
 
 

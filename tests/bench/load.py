@@ -36,21 +36,23 @@ class Load:
 
 def unary(address: str, callers: int, calls: int, request: dict[str, Any] | None = None) -> Load:
     """So many calls of Authorize by so many callers at once."""
-    return _ghz(address, "Authorize", callers, calls, request or REQUEST)
+    return call(address, "authorization", "AuthorizationService/Authorize", callers, calls, request or REQUEST)
 
 
 def batch(address: str, callers: int, calls: int, size: int) -> Load:
     """So many calls of AuthorizeBatch, each of so many actions."""
-    return _ghz(address, "AuthorizeBatch", callers, calls, {"requests": [REQUEST] * size})
+    method = "AuthorizationService/AuthorizeBatch"
+    return call(address, "authorization", method, callers, calls, {"requests": [REQUEST] * size})
 
 
-def _ghz(address: str, method: str, callers: int, calls: int, request: dict[str, Any]) -> Load:
+def call(address: str, proto: str, method: str, callers: int, calls: int, request: dict[str, Any]) -> Load:
+    """So many calls of a method, such as ``ApprovalService/ListApprovals`` of ``approval``."""
     ghz = shutil.which("ghz")
     if ghz is None:
         raise RuntimeError("no ghz on PATH; remedy: `make bench`, which brings it")
     command = [ghz, "--insecure", "--import-paths", str(ROOT / "proto"), "--proto"]
-    command += [str(ROOT / "proto/placet/v1/authorization.proto")]
-    command += ["--call", f"placet.v1.AuthorizationService.{method}", "--concurrency", str(callers)]
+    command += [str(ROOT / f"proto/placet/v1/{proto}.proto")]
+    command += ["--call", f"placet.v1.{method}", "--concurrency", str(callers)]
     command += ["--total", str(calls), "--format", "json", "--data", json.dumps(request), address]
     said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     wrong = {code: count for code, count in said["statusCodeDistribution"].items() if code != "OK"}

@@ -24,6 +24,28 @@ deny contains finding(rego.metadata.rule(), {{}}) if {{
 """
 
 
+LIMITS = {
+    "limited": """
+  spend_limits: {per_user_usd_per_day: 100000.00, per_workspace_usd_per_month: 10000000.00}
+  budgets:
+    - {id: refunds.per_charge, scope: customer, customer: /charge, measure: amount, currency: USD,
+       limit: 100000000.00, window: day, timezone: America/Chicago, warn_at: 0.8}
+    - {id: refunds.per_month, scope: tenant, measure: amount, currency: USD, limit: 1000000000.00, window: month}
+    - {id: calls.per_agent, scope: agent, measure: calls, limit: 100000000, window: hour}
+    - {id: tokens.per_workflow, scope: workflow, measure: tokens, limit: 100000000000, window: day}
+  limits: {max_tool_calls: 1000000}
+""",
+    "hot": """
+  budgets: [{id: calls, scope: tenant, measure: calls, limit: 100000000, window: day}]
+""",
+    "cold": """
+  budgets: [{id: calls, scope: user, measure: calls, limit: 100000000, window: day}]
+""",
+}
+"""Tenant -> what its file says beyond acme's: six budgets and a limit of its runs; one budget, of all or of each user.
+High enough for a benchmark."""
+
+
 def with_rules(folder: Path, count: int) -> Path:
     """The shipped tree with a pack of so many more rules."""
     tree = _copy(folder)
@@ -42,6 +64,15 @@ def with_tenants(folder: Path, count: int) -> Path:
     acme = (tree / "config" / "acme.yaml").read_text()
     for number in range(count - 1):
         (tree / "config" / f"tenant-{number}.yaml").write_text(acme)
+    return tree
+
+
+def with_limits(folder: Path) -> Path:
+    """The shipped tree with tenants like acme that have limits: `limited` many, `hot` and `cold` one budget each."""
+    tree = _copy(folder)
+    acme = (tree / "config" / "acme.yaml").read_text()
+    for tenant, limits in LIMITS.items():
+        (tree / "config" / f"{tenant}.yaml").write_text(acme + limits)
     return tree
 
 

@@ -35,14 +35,26 @@ class Server:
         """Resident memory of the server alone, without OPA."""
         return float(psutil.Process(self.pid).memory_info().rss) / 2**20
 
+    def cpu_seconds(self) -> float:
+        """CPU time of the server and its OPA so far."""
+        return cpu_seconds(self.pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of its children that live, so far."""
+    parent = psutil.Process(pid)
+    times = [each.cpu_times() for each in (parent, *parent.children())]
+    return float(sum(each.user + each.system for each in times))
+
 
 @contextlib.contextmanager
-def placet(rego_dir: Path = ROOT / "rego", data_dir: Path | None = None) -> Iterator[Server]:
+def placet(rego_dir: Path = ROOT / "rego", data_dir: Path | None = None, database_url: str = "") -> Iterator[Server]:
     """`placet serve` as it is installed, with durable audit."""
     with tempfile.TemporaryDirectory(prefix="placet-bench-") as folder:
         place = data_dir or Path(folder)
         (place / "serve.json").unlink(missing_ok=True)
         arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", str(place), "--rego-dir", str(rego_dir)]
+        arguments += ["--database-url", database_url] if database_url else []
         command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "warning"]
         started = time.perf_counter()
         with subprocess.Popen(command, cwd=folder, env=_environment()) as child:
