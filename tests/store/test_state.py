@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.store.memory import MemoryLedger
-from placet.store.postgres import PostgresLedger
 from tests.store.events_contract import EventsContract
 from tests.store.keys_contract import KeysContract
 from tests.store.making import TickingClock
 from tests.store.state_contract import StateContract
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from placet.store.keys import SigningKey
+    from placet.store.postgres import PostgresLedger
+    from tests.store.replicas import Replicas
 
 
 class WholeContract(StateContract, KeysContract, EventsContract):
@@ -35,7 +34,5 @@ class TestSqliteState(WholeContract):
 
 class TestPostgresState(WholeContract):
     @pytest.fixture
-    async def ledger(self, postgres_url: str, signing_key: SigningKey) -> AsyncIterator[PostgresLedger]:
-        ledger = PostgresLedger.open(postgres_url, writer="w1", signing_key=signing_key, clock=TickingClock())
-        yield ledger
-        await ledger.close()
+    async def ledger(self, replicas: Replicas) -> PostgresLedger:
+        return replicas.open()

@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from placet.core.changes import Put
+from placet.core.changes import Expect, Put
 from placet.core.model import Effect
 from placet.core.records import Conflict, Repeated, Stored
-from placet.store.postgres import PostgresLedger
 from placet.store.sqlite import SqliteLedger
 from tests.store.keys_contract import made_before, replacing
 from tests.store.making import TickingClock, commitment, commitments
-from tests.store.state_making import change, numbered, reserve, row, stored_row, usage
+from tests.store.state_making import change, key, numbered, reserve, row, stored_row, usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from placet.core.changes import Event
     from placet.core.ports import Ledger
     from placet.store.keys import SigningKey
+    from placet.store.postgres import PostgresLedger
+    from tests.store.replicas import Replicas
 
 STORED = Stored()
 UNITS = 1_000
@@ -47,14 +49,8 @@ class Watcher:
 
 
 @pytest.fixture
-async def replicas(postgres_url: str, signing_key: SigningKey) -> AsyncIterator[list[PostgresLedger]]:
-    ledgers = [
-        PostgresLedger.open(postgres_url, writer=writer, signing_key=signing_key, clock=TickingClock())
-        for writer in ("a", "b")
-    ]
-    yield ledgers
-    for ledger in ledgers:
-        await ledger.close()
+def pair(replicas: Replicas) -> list[PostgresLedger]:
+    return [replicas.open(writer) for writer in ("a", "b")]
 
 
 async def test_a_cursor_goes_on_over_writers_of_one_file(database: Path, signing_key: SigningKey) -> None:
@@ -74,32 +70,32 @@ async def test_a_cursor_goes_on_over_writers_of_one_file(database: Path, signing
     assert watcher.cursor == heads
 
 
-async def test_a_cursor_goes_on_while_replicas_write(replicas: list[PostgresLedger]) -> None:
+async def test_a_cursor_goes_on_while_replicas_write(pair: list[PostgresLedger]) -> None:
     watcher = Watcher()
 
     async def write(ledger: PostgresLedger, name: str) -> None:
         for number in numbered(40):
             await ledger.commit([change(subject=f"{name}{number}"), change()])
 
-    writing = [asyncio.ensure_future(write(ledger, name)) for ledger, name in zip(replicas, "ab", strict=True)]
+    writing = [asyncio.ensure_future(write(ledger, name)) for ledger, name in zip(pair, "ab", strict=True)]
     while not all(each.done() for each in writing):
-        await watcher.look(replicas[0])
+        await watcher.look(pair[0])
     await asyncio.gather(*writing)
-    await watcher.read_on(replicas[1])
+    await watcher.read_on(pair[1])
     for name in "ab":
         assert [each for each in watcher.read if each[0] == name] == [f"{name}{number}" for number in numbered(40)]
     assert len(watcher.read) == 80
 
 
-async def test_an_event_of_one_replica_wakes_those_who_watch_the_other(replicas: list[PostgresLedger]) -> None:
+async def test_an_event_of_one_replica_wakes_those_who_watch_the_other(pair: list[PostgresLedger]) -> None:
     woken = asyncio.Event()
-    replicas[1].on_event(woken.set)
-    await replicas[0].commit([change(subject="apr_1")])
+    pair[1].on_event(woken.set)
+    await pair[0].commit([change(subject="apr_1")])
     await asyncio.wait_for(woken.wait(), 5)
-    assert [event.subject for event in await replicas[1].history("acme", "apr_1")] == ["apr_1"]
+    assert [event.subject for event in await pair[1].history("acme", "apr_1")] == ["apr_1"]
 
 
-async def test_a_thousand_units_on_two_replicas(replicas: list[PostgresLedger]) -> None:
+async def test_a_thousand_units_on_two_replicas(pair: list[PostgresLedger]) -> None:
     granted = 0
 
     async def client(ledger: PostgresLedger) -> None:
@@ -108,36 +104,52 @@ async def test_a_thousand_units_on_two_replicas(replicas: list[PostgresLedger]) 
             results = await ledger.commit([change(reserve(1, UNITS)), change(reserve(2, UNITS))])
             granted += sum(units for units, result in enumerate(results, 1) if result == STORED)
 
-    await asyncio.gather(*(client(replicas[number % 2]) for number in range(32)))
+    await asyncio.gather(*(client(pair[number % 2]) for number in range(32)))
     assert granted == UNITS
-    assert [await usage(ledger) for ledger in replicas] == [(0, UNITS)] * 2
-    assert (await replicas[0].verify()).ok
+    assert [await usage(ledger) for ledger in pair] == [(0, UNITS)] * 2
+    assert (await pair[0].verify()).ok
 
 
-async def test_one_of_two_replicas_changes_a_row(replicas: list[PostgresLedger]) -> None:
+async def test_one_of_two_replicas_changes_a_row(pair: list[PostgresLedger]) -> None:
     for version in range(20):
         puts = [Put(row(version=version, status=name)) for name in "ab"]
-        commits = (ledger.commit([change(put)]) for ledger, put in zip(replicas, puts, strict=True))
+        commits = (ledger.commit([change(put)]) for ledger, put in zip(pair, puts, strict=True))
         results = [result for [result] in await asyncio.gather(*commits)]
         assert sorted(map(type, results), key=str) == [Conflict, Stored]
-        found = await stored_row(replicas[0])
+        found = await stored_row(pair[0])
         assert found is not None
         assert (found.version, found.status) == (version + 1, "ab"[results.index(STORED)])
 
 
-async def test_one_of_two_replicas_takes_a_key_over(replicas: list[PostgresLedger]) -> None:
-    await replicas[0].commit(commitments(1))
+async def test_one_of_two_replicas_takes_a_key_over(pair: list[PostgresLedger]) -> None:
+    await pair[0].commit(commitments(1))
     rivals = [[replacing(2, 1)], [replacing(3, 1)]]
-    pairs = zip(replicas, rivals, strict=True)
+    pairs = zip(pair, rivals, strict=True)
     results = [result for [result] in await asyncio.gather(*(ledger.commit(rival) for ledger, rival in pairs))]
     assert sorted(map(type, results), key=str) == [Repeated, Stored]
-    report = await replicas[0].verify()
+    report = await pair[0].verify()
     assert (report.records, report.problems) == (2, ())
 
 
-async def test_replicas_sweep_different_keys(replicas: list[PostgresLedger]) -> None:
-    await replicas[0].commit(commitments(60))
-    swept = await asyncio.gather(*(replicas[number % 2].sweep_keys(made_before(61), 10) for number in range(8)))
+async def test_replicas_sweep_different_keys(pair: list[PostgresLedger]) -> None:
+    await pair[0].commit(commitments(60))
+    swept = await asyncio.gather(*(pair[number % 2].sweep_keys(made_before(61), 10) for number in range(8)))
     assert sum(swept) == 60
-    assert list(await replicas[1].commit([commitment(70, key="key-1", effect=Effect.DENY)])) == [STORED]
-    assert (await replicas[1].verify()).problems == ()
+    assert list(await pair[1].commit([commitment(70, key="key-1", effect=Effect.DENY)])) == [STORED]
+    assert (await pair[1].verify()).problems == ()
+
+
+async def test_what_is_expected_is_looked_at_when_all_locks_are_held(
+    replicas: Replicas, pair: list[PostgresLedger]
+) -> None:
+    """A decision that waits for a busy counter while a kill switch is set does not come through."""
+    await pair[0].commit([change(Put(row("kill"))), change(reserve(1))])
+    expected = Expect(key("kill"), 1)
+    with psycopg.connect(replicas.url) as busy:
+        busy.execute("SELECT 1 FROM counters FOR UPDATE")
+        decided = asyncio.ensure_future(pair[1].commit([change(expected, reserve(1))]))
+        await replicas.waiting()
+        assert list(await pair[0].commit([change(Put(row("kill", 1)))])) == [STORED]
+        busy.rollback()
+    assert list(await decided) == [Conflict(expected)]
+    assert await usage(pair[0]) == (0, 1)
