@@ -19,6 +19,7 @@ from tests.service.fakes import FixedClock, ScriptedPolicy, ScriptedSource
 
 if TYPE_CHECKING:
     from placet.core.kill_switch import KillScope
+    from placet.core.ports import Ledger
     from placet.core.records import RecordKind
 
 HOUR_US = 3_600_000_000
@@ -27,9 +28,9 @@ HOUR_US = 3_600_000_000
 class Operators:
     """Kill switches, autonomy and budgets, and what a decision point of the same server, or another, sees."""
 
-    def __init__(self, ledger: MemoryLedger | None = None, clock: FixedClock | None = None, **tenants: Any) -> None:
+    def __init__(self, ledger: Ledger | None = None, clock: FixedClock | None = None, **tenants: Any) -> None:
         self.clock = clock or FixedClock()
-        self.ledger = ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
+        self.ledger: Ledger = ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.state = ControlState(self.ledger)
         policies = {tenant: AgentPolicy.model_validate(said) for tenant, said in tenants.items()}
         self.source = ScriptedSource(ScriptedPolicy(agent_policies=policies))
@@ -39,7 +40,8 @@ class Operators:
         self.budgets = BudgetAdmin(changes, self.source)
 
     def records(self, kind: RecordKind) -> list[dict[str, Any]]:
-        """Body and part ``control`` of each record of the kind, as one."""
+        """Body and part ``control`` of each record of the kind, as one. Of a ledger in memory."""
+        assert isinstance(self.ledger, MemoryLedger)
         return [
             {
                 "tenant": each.commitment.tenant,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from placet.core.changes import Expect
+from placet.core.changes import Expect, Kept, RowQuery
 from placet.core.control_version import version_key
 from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
 from placet.core.kill_switch import KillScope, covering
@@ -140,10 +140,8 @@ async def test_a_switch_ends_by_itself() -> None:
     with pytest.raises(NotFoundError):
         await operators.kills.clear("ks_1", "acme", "ann", "over")
     await operators.kills.set(switch(KillScope.TOOL, "x"))
-    assert [each.status for each in operators.ledger._rows.values() if each.key.id.startswith("ks_")] == [
-        "expired",
-        "set",
-    ]
+    rows = (await operators.ledger.list_rows(RowQuery(Kept.KILL_SWITCHES, "acme"))).rows
+    assert sorted(row.status for row in rows) == ["expired", "set"]
 
 
 async def test_setting_what_is_set_does_not_shorten_it() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.changes import Kept, Put, Wanted
+from placet.core.changes import Expect, Kept, Put, Wanted
 from placet.core.control_records import control_requested, switch_cleared, switch_set
 from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask, waiting_request
 from placet.core.control_version import moved, version_key
@@ -140,7 +140,9 @@ class KillSwitches:
         wanted = replace(wish, value=_clearing(switch, row).value)
         asked = ask((await self.changes.ledger.load(Wanted([wanted.key]))).rows.get(wanted.key), wanted, now_us)
         if isinstance(asked, Asked):
-            return Step(control_requested(wanted, asked.request, now_us, (asked.put,)), Cleared(asked.request))
+            still_set = Expect(key, row.version)
+            waits = control_requested(wanted, asked.request, now_us, (still_set, asked.put))
+            return Step(waits, Cleared(asked.request))
         return Step(switch_cleared(switch, wanted, asked.request, now_us, (*changes, asked.put)), Cleared())
 
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
