@@ -21,6 +21,8 @@ ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
 COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")
 COUNTER_KEY: Final = ("tenant", "budget_id", "unit", "window_key", "scope_key")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
+_CONTROLS_LOCK: Final = 7_069_637_011
+"""An advisory lock of PostgreSQL, which only its number names; those of `postgres_locks` are digests."""
 _COUNTER_MOVED: Final = ("used", "reserved", "moved_at_us", "resets_at_us")
 
 
@@ -32,6 +34,9 @@ class StateStatements:
         self.locks = dialect.name == "postgresql"
         """Whether others write at the same time: a counter must be there before it can be locked."""
         upsert = postgresql.insert if self.locks else sqlite.insert
+        # of PostgreSQL alone: many may rest on what one may change, until the end of the transaction
+        self.rest_on_controls = f"SELECT pg_advisory_xact_lock_shared({_CONTROLS_LOCK})"
+        self.change_controls = f"SELECT pg_advisory_xact_lock({_CONTROLS_LOCK})"
         key = [counters.c[name] for name in COUNTER_KEY]
         found = select(counters.c.used, counters.c.reserved, counters.c.created_at_us).where(*_given(*key))
         # the five of the key

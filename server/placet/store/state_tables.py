@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from placet.core.changes import CounterKey, CounterRow, Known, Row, RowKey, RowPage, Usage, WindowTotal
+from placet.core.changes import CounterKey, CounterRow, Kept, Known, Row, RowKey, RowPage, Usage, WindowTotal
 from placet.core.limits import PAGE_SIZE_MAX
 from placet.store.paging import next_token, place_before
 from placet.store.working import Working
@@ -14,7 +14,7 @@ from placet.store.working import Working
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from placet.core.changes import Kept, RowQuery, Wanted
+    from placet.core.changes import RowQuery, Wanted
     from placet.store.driver import Connection
     from placet.store.state_sql import StateStatements
     from placet.store.working import Touched
@@ -34,6 +34,8 @@ class StateTables:
             self.connection.executemany(self.sql.ensure_counter, [(*key, *zero) for key in what.counters])
         rows = dict(self._rows(what.written, locked=True))
         counters = dict(self._counters(what.counters, self.sql.counter_locked))
+        if self.sql.locks:
+            self._hold_controls(what)
         rows.update(self._rows(what.compared, locked=False))  # when no lock is waited for any longer
         return Working(rows, counters, now_us)
 
@@ -84,6 +86,16 @@ class StateTables:
         """What a budget's counters hold together, by unit and window. PostgreSQL gives sums as decimals."""
         found = self.connection.execute(self.sql.totals, (tenant, budget_id, count)).fetchall()
         return [WindowTotal(unit, window_key, *map(int, sums)) for unit, window_key, *sums in found]
+
+    def _hold_controls(self, what: Touched) -> None:
+        """Until the transaction ends nobody changes what its decisions rest on; or nobody decides while it is changed.
+
+        So whoever has set a kill switch sees each allow that came before it. The last lock that everybody takes.
+        """
+        if any(key.table is Kept.CONTROL_VERSIONS for key in what.written):
+            self.connection.execute(self.sql.change_controls)
+        elif any(key.table is Kept.CONTROL_VERSIONS for key in what.compared):
+            self.connection.execute(self.sql.rest_on_controls)
 
     def _rows(self, keys: Sequence[RowKey], *, locked: bool) -> Iterator[tuple[RowKey, Row]]:
         for table, some in groupby(keys, key=lambda key: key.table):

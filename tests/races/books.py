@@ -1,0 +1,133 @@
+"""What the database says of budgets, read from outside: records, reservations and counters must tell one story."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from tests.races.tenant import TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    Rows = list[tuple[Any, ...]]
+    Read = Callable[[str], Rows]
+
+DECISIONS: Final = """
+    SELECT r.decision_id, r.effect, r.body, p.content FROM audit_records r
+    JOIN audit_parts p ON (p.tenant, p.writer, p.sequence) = (r.tenant, r.writer, r.sequence)
+    WHERE r.kind = 'decision.made' AND p.name = 'decision' AND r.tenant = 'races'
+"""
+SETTLED: Final = """
+    SELECT body FROM audit_records WHERE kind IN ('outcome.reported', 'reservation.expired') AND tenant = 'races'
+"""
+RESERVATIONS: Final = "SELECT id, status, body FROM reservations WHERE tenant = 'races'"
+COUNTERS: Final = """
+    SELECT budget_id, unit, window_key, scope_key, used, reserved FROM counters WHERE tenant = 'races'
+"""
+HELD: Final = "SELECT count(*) FROM reservations WHERE tenant = 'races' AND status = 'held'"
+assert f"'{TENANT}'" in HELD
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One decision of the trail; `reserved` is budget and unit -> how much."""
+
+    effect: str
+    key: str
+    reserved: Mapping[tuple[str, str], int]
+
+
+class Books:
+    """`snapshot` gives a way to read, all of it as of one moment."""
+
+    def __init__(self, snapshot: Callable[[], contextlib.AbstractContextManager[Read]]) -> None:
+        self._snapshot = snapshot
+
+    def held(self) -> int:
+        """How many reservations wait for an outcome."""
+        with self._snapshot() as read:
+            return int(read(HELD)[0][0])
+
+    def usage(self, budget_id: str, scope_key: str) -> tuple[int, int]:
+        """Used and reserved of a counter."""
+        with self._snapshot() as read:
+            found = [row[4:] for row in read(COUNTERS) if (row[0], row[3]) == (budget_id, scope_key)]
+        return found[0] if found else (0, 0)
+
+    def balance(self) -> dict[str, Recorded]:
+        """The decisions, by id. They, the reservations and the counters agree to the unit."""
+        with self._snapshot() as read:
+            decisions = dict(map(_recorded, read(DECISIONS)))
+            settled = [json.loads(body) for (body,) in read(SETTLED)]
+            reservations = {name: (status, json.loads(body)["holds"]) for name, status, body in read(RESERVATIONS)}
+            counters = {row[:4]: row[4:] for row in read(COUNTERS)}
+        allows = {name: each.reserved for name, each in decisions.items() if each.effect == "allow" and each.reserved}
+        assert {name: _by_budget(holds) for name, (_, holds) in reservations.items()} == allows
+        used, reserved = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for each in allows.values():
+            reserved.update(each)
+        for change in (change for body in settled for change in body["settled"]):
+            place = change["budget_id"], change["unit"]
+            reserved[place] += change["reserved"]
+            used[place] += change["used"]
+        assert _sums(counters, 0) == +used
+        assert _sums(counters, 1) == +reserved
+        assert {place: usage[1] for place, usage in counters.items() if usage[1]} == +_held(reservations)
+        keys = Counter(each.key for each in decisions.values())
+        assert not [key for key, count in keys.items() if count > 1], "a key that was decided twice"
+        return decisions
+
+
+def _recorded(row: tuple[Any, ...]) -> tuple[str, Recorded]:
+    decision_id, effect, body, part = row
+    budgets = json.loads(part)["budgets"]
+    reserved = {(each["id"], each["unit"]): each["reserved"] for each in budgets}
+    return decision_id, Recorded(effect, json.loads(body)["idempotency_key"], reserved)
+
+
+def _by_budget(holds: list[dict[str, Any]]) -> dict[tuple[str, str], int]:
+    return {(hold["budget_id"], hold["unit"]): hold["amount"] for hold in holds}
+
+
+def _sums(counters: Mapping[tuple[Any, ...], tuple[int, ...]], place: int) -> Counter[tuple[str, str]]:
+    """Budget and unit -> used, or reserved, in all scopes and windows."""
+    sums = Counter[tuple[str, str]]()
+    for key, usage in counters.items():
+        sums[key[:2]] += usage[place]
+    return +sums
+
+
+def _held(reservations: Mapping[str, tuple[str, list[dict[str, Any]]]]) -> Counter[tuple[Any, ...]]:
+    """Counter -> what reservations hold of it that nobody reported on."""
+    sums = Counter[tuple[Any, ...]]()
+    for hold in (hold for status, holds in reservations.values() if status == "held" for hold in holds):
+        sums[hold["budget_id"], hold["unit"], hold["window_key"], hold["scope_key"]] += hold["amount"]
+    return sums
+
+
+def sqlite_books(path: Path) -> Books:
+    @contextlib.contextmanager
+    def snapshot() -> Iterator[Read]:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+            database.execute("BEGIN")
+            yield lambda sql: database.execute(sql).fetchall()
+
+    return Books(snapshot)
+
+
+def postgres_books(url: str) -> Books:
+    @contextlib.contextmanager
+    def snapshot() -> Iterator[Read]:
+        with psycopg.connect(url) as database:
+            database.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield lambda sql: database.execute(sql.encode()).fetchall()
+
+    return Books(snapshot)

@@ -1,0 +1,109 @@
+"""Replicas of `placet serve`, each a process with an OPA of its own, on one database."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import grpc
+
+from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key
+from placet.store.offline import verify_database
+from placet.store.postgres_offline import verify_url
+from tests.faults.serving import SERVING, Server, eventually, free_address
+from tests.races.books import Books, postgres_books, sqlite_books
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from placet.core.records import VerifyReport
+
+PATIENT_MS: Final = 20_000
+"""A time-out of OPA that a busy machine does not exceed."""
+AGAIN_SECONDS_MAX: Final = 60.0
+
+
+class Fleet:
+    """Starts, kills and starts again. `urls` is replica -> database_url; "" is SQLite, for one replica alone."""
+
+    def __init__(self, folder: Path, rego_dir: Path, urls: Mapping[str, str], **flags: Any) -> None:
+        self._folder = folder
+        self._rego_dir = rego_dir
+        self._urls = urls
+        self._flags = {"opa_timeout_ms": PATIENT_MS, "log_level": "warning", **flags}
+        self._listens = {name: free_address() for name in urls}
+        self.servers: dict[str, Server] = {}
+
+    @property
+    def addresses(self) -> list[str]:
+        return list(self._listens.values())
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._urls)
+
+    def start(self, *names: str) -> None:
+        """Start the replicas, each on its own address and data; they are ready."""
+        for name in names:
+            self.servers[name] = Server(
+                self._folder / name,
+                self._rego_dir,
+                listen=self._listens[name],
+                replica=name,
+                database_url=self._urls[name],
+                **self._flags,
+            )
+        for name in names:
+            self.servers[name].wait_until_ready()
+
+    def kill(self, name: str) -> None:
+        self.servers[name].kill()
+
+    def healthy(self, seconds: float = AGAIN_SECONDS_MAX) -> None:
+        """Each replica says that it serves, without being started anew."""
+        for server in self.servers.values():
+            assert server.process.poll() is None, server.said
+            eventually(partial(_serves, server), seconds, "healthy")
+
+    def books(self, url: str = "") -> Books:
+        """What the database says, read from outside. `url` when replicas reach it by another way."""
+        url = url or next(iter(self._urls.values()))
+        return postgres_books(url) if url else sqlite_books(self._folder / self.names[0] / "data" / "placet.db")
+
+    def verify(self, url: str = "") -> VerifyReport:
+        """Check all chains as an auditor would."""
+        keys = [load_public_key(self._folder / name / "data" / "keys" / PUBLIC_NAME) for name in self._urls]
+        url = url or next(iter(self._urls.values()))
+        if url:
+            return verify_url(url, PublicKeys.of(*keys))
+        return verify_database(self._folder / self.names[0] / "data" / "placet.db", keys[0])
+
+    def __enter__(self) -> Self:
+        try:
+            self.start(*self.names)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.servers.values():
+            with contextlib.suppress(ProcessLookupError):
+                if server.process.poll() is None:
+                    server.kill()
+
+
+def _serves(server: Server) -> bool:
+    try:
+        return server.health() == SERVING
+    except grpc.RpcError:
+        return False
+
+
+def whole(fleet: Fleet, url: str = "", chains: int | None = None) -> None:
+    """Every chain verifies."""
+    report = fleet.verify(url)
+    assert report.ok, report.problems
+    assert chains is None or report.chains == chains

@@ -1,0 +1,88 @@
+"""One approval, presented by many at once on two replicas: it is used once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.sdk import ApprovalClient, ApprovalState, Person
+from tests.races.crowd import ALLOW, DENY, REQUIRE_APPROVAL, Caller, Crowd
+from tests.races.fleet import Fleet, whole
+from tests.races.tenant import TENANT, WIRE, Ask, races_rego
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PRESENTERS = 100
+KEEPER = Person("u_kim", ("keeper",))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
+    with Fleet(tmp_path, races_rego(tmp_path), {"a": postgres_url, "b": postgres_url}) as made:
+        yield made
+
+
+def approved(fleet: Fleet) -> Ask:
+    """What was asked for, and was agreed to."""
+    caller = Caller(fleet.addresses)
+    asked = caller.ask(Ask(WIRE, run_id="run_1"))
+    caller.close()
+    assert (asked.effect, asked.rule_id) == (REQUIRE_APPROVAL, "approvals.required")
+    with ApprovalClient(fleet.addresses[1]) as people:
+        people.approve(TENANT, asked.approval_id, KEEPER)
+    return replace(asked.ask, approval_id=asked.approval_id)
+
+
+def presented(fleet: Fleet, presenters: int, ask: Ask, *, one_key: bool) -> Crowd:
+    """All present it at once, half of them at each replica."""
+
+    def present(caller: Caller, crowd: Crowd) -> None:
+        crowd.told.append(caller.ask(ask if one_key else Ask(ask.tool, run_id=ask.run_id, approval_id=ask.approval_id)))
+
+    with Crowd(fleet.addresses, presenters, present) as crowd:
+        crowd.join()
+    assert len(crowd.told) == presenters
+    return crowd
+
+
+def used(fleet: Fleet, ask: Ask) -> str:
+    """The decision that used the approval up."""
+    with ApprovalClient(fleet.addresses[0]) as people:
+        approval = people.get(TENANT, ask.approval_id)
+    assert approval.state is ApprovalState.USED
+    return approval.used_by_decision_id
+
+
+def race(fleet: Fleet, times: int) -> None:
+    for _ in range(times):
+        ask = approved(fleet)
+        crowd = presented(fleet, PRESENTERS, ask, one_key=False)
+        told = Counter((each.effect, each.rule_id) for each in crowd.told)
+        assert told == {(ALLOW, "approvals.granted"): 1, (DENY, "approvals.used"): PRESENTERS - 1}
+        assert crowd.allowed[0].decision_id == used(fleet, ask)
+    recorded = fleet.books().balance()
+    assert sum(each.effect == "allow" for each in recorded.values()) == times
+    whole(fleet, chains=2)
+
+
+def test_a_hundred_presenters_and_one_allow(fleet: Fleet) -> None:
+    race(fleet, 1)
+
+
+def test_presenters_with_one_key_are_told_the_same(fleet: Fleet) -> None:
+    """Who asks again with the key that first needed approval is given the one allow, however often he asks at once."""
+    asked = approved(fleet)
+    crowd = presented(fleet, 20, replace(asked, approval_id=""), one_key=True)
+    assert {(each.effect, each.decision_id) for each in crowd.told} == {(ALLOW, used(fleet, asked))}
+    whole(fleet, chains=2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_hundred_presenters_and_one_allow_twenty_times(fleet: Fleet) -> None:
+    race(fleet, 20)

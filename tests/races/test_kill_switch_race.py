@@ -1,0 +1,122 @@
+"""A kill switch set under load: when `Set` has returned, no replica allows what it covers."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.sdk import ControlClient, KillScope
+from tests.faults.serving import eventually
+from tests.races.crowd import Caller, Crowd
+from tests.races.fleet import Fleet, whole
+from tests.races.tenant import READ, TENANT, Ask, fresh, races_rego
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.races.crowd import Told
+
+CALLERS = 16
+SECONDS_MAX = 30.0
+SCOPES = (KillScope.RUN, KillScope.WORKFLOW, KillScope.AGENT, KillScope.TOOL)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
+    with Fleet(tmp_path, races_rego(tmp_path), {"a": postgres_url, "b": postgres_url}) as made:
+        yield made
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """One stop under load. `last_ms` is when the last allow was answered, in milliseconds after `Set` returned."""
+
+    took_ms: float
+    last_ms: float
+    late: int
+
+
+class Load:
+    """Callers who ask for whatever is asked for just now."""
+
+    def __init__(self) -> None:
+        self.round: tuple[Ask, list[Told]] = (Ask(READ), [])
+
+    def work(self, caller: Caller, crowd: Crowd) -> None:
+        for number in itertools.count():
+            if crowd.ended.is_set():
+                return
+            ask, told = self.round
+            said = caller.ask(Ask(ask.tool, ask.workflow, ask.run_id, ask.agent), at=number)
+            told.append(said)
+
+
+def target(scope: KillScope) -> tuple[Ask, str]:
+    """What to ask for, and the value of the switch that stops it and nothing else that went before."""
+    name = fresh("x")
+    match scope:
+        case KillScope.RUN:
+            return Ask(READ, run_id=name), name
+        case KillScope.WORKFLOW:
+            return Ask(READ, workflow=name), name
+        case KillScope.AGENT:
+            return Ask(READ, agent=name), name
+        case _:
+            return Ask(READ), "vault.*"
+
+
+def stop(fleet: Fleet, load: Load, scope: KillScope, at: int) -> Stopped:
+    """Set a switch by one replica while both are asked, see that it holds, clear it, see that calls pass again."""
+    told: list[Told] = []
+    ask, value = target(scope)
+    load.round = (ask, told)
+    eventually(lambda: sum(each.allowed for each in list(told)) >= CALLERS, SECONDS_MAX, "calls before")
+    with ControlClient(fleet.addresses[at % 2], timeout=SECONDS_MAX) as control:
+        began = time.monotonic()
+        was_set = control.set_kill_switch(scope, value, actor="ann", reason="it runs wild", tenant=TENANT)
+        returned, returned_us = time.monotonic(), time.time_ns() // 1_000
+        count = len(told)
+        eventually(lambda: len(told) >= count + 4 * CALLERS, SECONDS_MAX, "calls after")
+        allows = [each for each in list(told) if each.allowed]
+        assert not [each for each in allows if each.sent_at > returned]
+        assert max(each.decided_at_us for each in allows) <= returned_us
+        assert {each.rule_id for each in list(told) if each.sent_at > returned} == {f"kill_switch.{scope}"}
+        revoked = {each.decision_id for each in was_set.revoked}
+        assert {each.decision_id for each in allows} <= revoked, "an allow whose permit was not revoked"
+        assert control.clear_kill_switch(was_set.kill_switch.id, actor="ann", reason="mended", tenant=TENANT) is None
+    cleared = time.monotonic()
+    eventually(lambda: any(each.allowed and each.sent_at > cleared for each in list(told)), SECONDS_MAX, "calls again")
+    last = max(each.answered_at for each in allows) - returned
+    return Stopped(1_000 * (returned - began), 1_000 * last, sum(each.answered_at > returned for each in allows))
+
+
+def race(fleet: Fleet, times: int, figure: Callable[[str], None]) -> None:
+    load = Load()
+    with Crowd(fleet.addresses, CALLERS, load.work) as crowd:
+        stops = []
+        for number in range(times):
+            stops.append(stop(fleet, load, SCOPES[number % len(SCOPES)], number // len(SCOPES)))
+            crowd.check()
+    took = sorted(each.took_ms for each in stops)
+    figure(
+        f"{times} stops, Set took p50 {took[times // 2]:.0f} ms, max {took[-1]:.0f} ms; the last allow was answered "
+        f"at most {max(each.last_ms for each in stops):.1f} ms after it returned "
+        f"({sum(each.late for each in stops)} allows were under way then)"
+    )
+    fleet.books().balance()
+    whole(fleet, chains=2)
+
+
+def test_no_allow_after_a_kill_switch_is_set(fleet: Fleet, figure: Callable[[str], None]) -> None:
+    race(fleet, len(SCOPES), figure)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_no_allow_after_a_kill_switch_is_set_many_times(fleet: Fleet, figure: Callable[[str], None]) -> None:
+    race(fleet, 200, figure)
