@@ -226,7 +226,7 @@ def test_the_policy_status(wire: Wire) -> None:
     assert status.policy_revision == wire.authorize(request()).policy_revision
     assert status.engine_mode == control_pb2.ENGINE_MODE_MANAGED
     assert status.engine_version == opa_version()
-    assert list(status.tenants) == ["acme", "globex"]
+    assert list(status.tenants) == ["acme", "globex", "initech"]
     assert status.loaded_at.seconds > 0
     assert status.last_error == ""
     assert not status.HasField("last_error_at")
