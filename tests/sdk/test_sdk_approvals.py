@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING
 
@@ -15,22 +16,28 @@ from placet.sdk import (
     AsyncClient,
     CallFailedError,
     Client,
+    ControlClient,
     Decision,
     DecisionState,
     Effect,
     Identity,
     InvalidRequestError,
+    KillScope,
     Person,
+    Run,
     failures,
 )
+from tests.serving import serving, settings
 from tests.tcp_proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.serving import Server
 
 SECONDS_MAX = 30.0
+STOP_SECONDS_MAX = 5.0
 LEAD = Person("u_lead", ["support_lead"])
 WHO = Identity(agent="support-agent", tenant="acme", user="u_1")
 REPLY = Action("zendesk.reply", {"body": "Dear Ann"})
@@ -177,3 +184,34 @@ def test_a_decision_that_is_not_there_cannot_be_watched(placet: Client, nobody: 
     with Client(nobody) as client, pytest.raises(CallFailedError) as told:
         next(client.watch_decision("dec_1", tenant="acme", timeout=0.3))
     assert told.value.failure.rule_id in {failures.TIMEOUT, failures.UNAVAILABLE}
+
+
+def test_a_kill_switch_that_revokes_a_permit_is_told(placet_server: Server, placet: Client) -> None:
+    run = Run(run_id="run_revoked")
+    decision = placet.authorize(Action("kb.search", {"q": "x"}), WHO, run=run)
+    changes = placet.watch_decision(decision, timeout=SECONDS_MAX)
+    assert next(changes).state is DecisionState.ALLOWED
+    with ControlClient(placet_server.address, timeout=SECONDS_MAX) as control:
+        done = control.set_kill_switch(KillScope.RUN, "run_revoked", tenant="acme", actor="ann", reason="it runs wild")
+        told = [(change.state, change.reason) for change in changes]
+        control.clear_kill_switch(done.kill_switch.id, tenant="acme", actor="ann", reason="mended")
+    assert told == [(DecisionState.REVOKED, "A kill switch stops this run")]
+
+
+def test_a_watch_goes_on_at_the_server_that_was_started_anew(tmp_path: Path) -> None:
+    with serving(settings(tmp_path)) as server:
+        port = server.address.rpartition(":")[2]
+        with Client(server.address, timeout=SECONDS_MAX) as placet:
+            decision, approval_id = asked(placet)
+        client = Client(server.address)
+        changes = client.watch_decision(decision, timeout=60)
+        assert next(changes).state is DecisionState.PENDING
+        begun = time.monotonic()
+    assert time.monotonic() - begun < STOP_SECONDS_MAX, "a stream held up the stop"
+    with (
+        serving(settings(tmp_path, listen=f"127.0.0.1:{port}")) as server,
+        ApprovalClient(server.address, timeout=SECONDS_MAX) as approvals,
+    ):
+        approvals.reject("acme", approval_id, LEAD, "no")
+        assert [change.state for change in changes] == [DecisionState.REJECTED]
+    client.close()

@@ -3,18 +3,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from placet.core.approval import ApprovalState
-from placet.core.changes import Event
 from placet.core.decision_state import DecisionState
 from placet.core.errors import LedgerUnavailableError, NotFoundError, ShuttingDownError, WatcherTooSlowError
 from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX
 from placet.core.model import Effect, Finding
 from placet.core.records import Commitment, RecordKind
-from placet.service.following import Following, in_order
+from placet.service.following import Following
 from placet.service.watching import Hub
 from tests.service.approving import DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, Desk, word
 from tests.service.fakes import FullLedger
@@ -22,7 +21,7 @@ from tests.service.fakes import FullLedger
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from placet.core.changes import Cursor
+    from placet.core.changes import Cursor, Event
     from placet.service.following import ApprovalChange, DecisionChange
 
 SECONDS_MAX = 20.0
@@ -271,15 +270,3 @@ async def test_a_store_that_cannot_be_read_for_a_while_loses_no_change(monkeypat
         desk.ledger.deaf = False
         assert (await waiting).state is DecisionState.APPROVED
         await changes.aclose()
-
-
-def event(writer: str, sequence: int, at_us: int) -> Event:
-    said: dict[str, Any] = {"recorded_at_us": at_us}
-    return Event(writer, sequence, "acme", "approval.voted", "apr_1", said)
-
-
-def test_events_are_told_by_time_but_those_of_one_writer_as_it_wrote_them() -> None:
-    set_back = [event("a", 1, 50), event("a", 2, 10)]
-    other = [event("b", 1, 20), event("b", 2, 60)]
-    told = [(each.writer, each.sequence) for each in in_order([set_back[::-1], other])]
-    assert told == [("b", 1), ("a", 1), ("a", 2), ("b", 2)]

@@ -7,8 +7,6 @@ something twice.
 from __future__ import annotations
 
 import contextlib
-import heapq
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,19 +91,19 @@ class Following:
         async with self._watching([(tenant, each) for each in subjects]) as watcher:
             if place.passes(recorded.writer, recorded.sequence):
                 yield DecisionChange(place.cursor, state, approval_id, made.reason, made.decided_at_us)
-            past = in_order([await self.ledger.history(tenant, each) for each in subjects])
-            ready = deque(await happenings(self.ledger, past))
+            past = [event for each in subjects for event in await self.ledger.history(tenant, each)]
+            happened: Sequence[Happening] = await happenings(self.ledger, past)
             while state not in ENDS:
-                happening = ready.popleft() if ready else await self._next(watcher, ends_at_us)
-                if happening is None:
-                    yield DecisionChange(place.cursor, DecisionState.ENDED, approval_id, "", ends_at_us)
-                    return
-                event = happening.event
-                fresh, moved = place.passes(event.writer, event.sequence), state_after(event)
-                state = moved or state
-                if fresh and moved is not None:
-                    reason = reason_of(event, happening.approval)
-                    yield DecisionChange(place.cursor, moved, approval_id, reason, _time_us(event))
+                for each in sorted(happened, key=_by_progress):
+                    fresh, moved = place.passes(each.event.writer, each.event.sequence), state_after(each.event)
+                    state = moved or state
+                    if fresh and moved is not None:
+                        reason = reason_of(each.event, each.approval)
+                        yield DecisionChange(place.cursor, moved, approval_id, reason, _time_us(each.event))
+                happened = await self._next(watcher, ends_at_us) if state not in ENDS else []
+                if not happened and state not in ENDS:
+                    state = DecisionState.ENDED
+                    yield DecisionChange(place.cursor, state, approval_id, "", ends_at_us)
 
     async def approvals(self, tenant: str, cursor: Cursor | None) -> AsyncGenerator[ApprovalChange]:
         """The tenant's approvals that changed beyond the cursor; without one those that are pending, then all changes.
@@ -125,9 +123,9 @@ class Following:
             async for change in self._since(tenant, place):  # what happened before the watcher was there
                 yield change
             while True:
-                happening = await watcher.next()
-                if happening is not None and _news(happening, place):
-                    yield ApprovalChange(place.cursor, happening.approval)
+                for each in await watcher.next():
+                    if _news(each, place):
+                        yield ApprovalChange(place.cursor, each.approval)
 
     async def _since(self, tenant: str, place: _Place) -> AsyncIterator[ApprovalChange]:
         """What happened beyond the place until now."""
@@ -141,14 +139,14 @@ class Following:
                 elif _news(happening, place):
                     yield ApprovalChange(place.cursor, happening.approval)
 
-    async def _next(self, watcher: Watcher, ends_at_us: int) -> Happening | None:
-        """What happens next; None when it is over before that. `ends_at_us` 0 is never."""
+    async def _next(self, watcher: Watcher, ends_at_us: int) -> Sequence[Happening]:
+        """What happens next; nothing when it is over before that. `ends_at_us` 0 is never."""
         while ends_at_us:
             left_us = ends_at_us - self.clock.wall_us()
             if left_us <= 0:
-                return None
-            if (happening := await watcher.next(left_us / _SECOND_US)) is not None:
-                return happening
+                return ()
+            if happened := await watcher.next(left_us / _SECOND_US):
+                return happened
         return await watcher.next()
 
     @contextlib.asynccontextmanager
@@ -160,14 +158,12 @@ class Following:
             self.hub.leave(watcher)
 
 
-def in_order(histories: Sequence[Sequence[Event]]) -> list[Event]:
-    """The events by time, but those of one writer as it wrote them: a clock may have been set back."""
-    written: dict[str, list[Event]] = {}
-    for history in histories:
-        for event in history:
-            written.setdefault(event.writer, []).append(event)
-    chains = [sorted(events, key=lambda event: event.sequence) for events in written.values()]
-    return list(heapq.merge(*chains, key=_time_us))
+def _by_progress(happening: Happening) -> tuple[int, str, int]:
+    """What leads to the end comes before it, whatever the clocks of several writers say."""
+    event = happening.event
+    state = state_after(event)
+    rank = 0 if state is None else 2 if state in ENDS else 1
+    return rank, event.writer, event.sequence
 
 
 def _news(happening: Happening, place: _Place) -> bool:

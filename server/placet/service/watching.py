@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,12 +56,12 @@ class Watcher:
 
     def __init__(self, topics: Sequence[Topic]) -> None:
         self.topics = topics
-        self._waiting: deque[Happening] = deque()
+        self._waiting: list[Happening] = []
         self._moved = asyncio.Event()
         self._end: PlacetError | None = None
 
-    async def next(self, seconds: float | None = None) -> Happening | None:
-        """What happened next; None when nothing did for so long.
+    async def next(self, seconds: float | None = None) -> list[Happening]:
+        """All that happened since it was asked last, at least one thing; nothing when nothing did for so long.
 
         WatcherTooSlowError, ShuttingDownError: it is told nothing more, and goes on elsewhere with its cursor.
         """
@@ -72,10 +71,11 @@ class Watcher:
                 async with asyncio.timeout(seconds):
                     await self._moved.wait()
             except TimeoutError:
-                return None
+                return []
         if self._end is not None:
             raise self._end
-        return self._waiting.popleft()
+        happened, self._waiting = self._waiting, []
+        return happened
 
     def give(self, happening: Happening) -> None:
         """Tell it, as soon as it asks."""
@@ -88,7 +88,7 @@ class Watcher:
     def end(self, why: PlacetError) -> None:
         """Tell it nothing more."""
         self._end = self._end or why
-        self._waiting.clear()
+        self._waiting = []
         self._moved.set()
 
 
