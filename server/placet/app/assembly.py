@@ -38,9 +38,9 @@ from placet.rpc.outcomes import OutcomeReports
 from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services
 from placet.service.expiry import expire_due, sweep_keys
+from placet.store.database import require_its_key
 from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.permit_keys import PermitKeyFolder
-from placet.store.signed_by import require_its_key
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 

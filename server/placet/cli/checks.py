@@ -20,7 +20,7 @@ from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
 from placet.store.migrate import SchemaState, db_status
-from placet.store.signed_by import require_its_key
+from placet.store.database import require_its_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

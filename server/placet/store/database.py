@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from placet.core.errors import SetupError
 from placet.store.engines import sqlite_url
+from placet.store.keys import PRIVATE_NAME
 from placet.store.signed_by import newest_key_ids
 
 if TYPE_CHECKING:
@@ -181,3 +182,16 @@ class PostgresDatabase:
 def choose_database(database_url: str, path: Path) -> Database:
     """The one at the URL; without a URL the file."""
     return PostgresDatabase(database_url) if database_url else SqliteDatabase(path)
+
+
+def require_its_key(database: Database, writer: str, keys_dir: Path) -> None:
+    """SetupError where the database was signed and the signing key is gone: a new one could not go on with it."""
+    private = keys_dir / PRIVATE_NAME
+    if private.exists():
+        return
+    if key_ids := database.key_ids(writer):
+        signed = ", ".join(sorted(set(key_ids.values())))
+        raise SetupError(
+            f"{private}: is gone, and the checkpoints of {database.name} are signed with the key {signed}; "
+            "restore that key, or move the database aside to begin a new trail"
+        )

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 
 from placet.core.chain import parse_checkpoint
 from placet.core.errors import SetupError
-from placet.store.keys import PRIVATE_NAME
 from placet.store.schema import audit_checkpoints
 from placet.store.sqlite_files import SQL, connect_untouched
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from placet.store.database import Database
 
 _TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _WRITERS = "SELECT DISTINCT writer FROM audit_checkpoints"
@@ -37,16 +34,3 @@ def newest_key_ids(database: Path) -> dict[str, str]:
         return {str(writer): parse_checkpoint(row[2]).key_id for writer, row in zip(writers, newest, strict=True)}
     except (sqlite3.Error, ValueError) as error:
         raise SetupError(f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`") from error
-
-
-def require_its_key(database: Database, writer: str, keys_dir: Path) -> None:
-    """SetupError where the database was signed and the signing key is gone: a new one could not go on with it."""
-    private = keys_dir / PRIVATE_NAME
-    if private.exists():
-        return
-    if key_ids := database.key_ids(writer):
-        signed = ", ".join(sorted(set(key_ids.values())))
-        raise SetupError(
-            f"{private}: is gone, and the checkpoints of {database.name} are signed with the key {signed}; "
-            "restore that key, or move the database aside to begin a new trail"
-        )
