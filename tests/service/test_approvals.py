@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,13 @@ from placet.core.approval_records import voted_commitment
 from placet.core.changes import Kept, RowQuery
 from placet.core.errors import ContentionError, InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
 from placet.core.limits import COMMIT_TRIES_MAX
-from placet.core.model import Caller, Effect, Finding
+from placet.core.model import Caller, Decision, Effect, Finding
 from placet.core.person import Person
 from placet.core.records import RecordKind
 from placet.core.voting import approved
 from placet.service.transitions import change
 from tests.service.approving import AGENT, DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, REQUESTER, Desk, word
-from tests.service.fakes import DENIED, FullLedger, verdict
+from tests.service.fakes import DENIED, FullLedger, asked, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -67,6 +68,20 @@ async def test_an_approved_action_is_allowed_once() -> None:
     assert (used.state, used.used_by) == (ApprovalState.USED, decision.decision_id)
     again = await desk.ask(approval_id=approval.approval_id, **PAY)
     assert (again.effect, again.rule_id) == (Effect.DENY, rule_ids.APPROVAL_USED)
+
+
+async def test_a_hundred_who_present_one_approval_at_once_get_one_allow() -> None:
+    desk = Desk(ONE_LEAD)
+    approval = await desk.asked()
+    await desk.approvals.approve(word(approval))
+    told = await asyncio.gather(*(desk.ask(approval_id=approval.approval_id) for _ in range(100)))
+    allowed = [decision for decision in told if decision.effect is Effect.ALLOW]
+    assert [decision.used_approval_id for decision in allowed] == [approval.approval_id]
+    together = await desk.asked(run__run_id="r_2")
+    await desk.approvals.approve(word(together))
+    use = {"run__run_id": "r_2", "approval_id": together.approval_id}
+    answers = await desk.point.decide([asked("pay", **use) for _ in range(100)])
+    assert [answer.effect for answer in answers if isinstance(answer, Decision)].count(Effect.ALLOW) == 1
 
 
 async def test_policy_that_denies_by_now_wins_over_an_approval() -> None:
