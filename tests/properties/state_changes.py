@@ -1,0 +1,103 @@
+"""What people, time and reports do to the reference of state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.properties.state_reference import HOUR, LIMITS, PEOPLE, SECOND, Decisions
+
+if TYPE_CHECKING:
+    from tests.properties.state_reference import Counter, Hold, Request
+
+
+@dataclass(frozen=True)
+class Said:
+    """A report of what a call did."""
+
+    status: str
+    micros: int | None
+    cents: int | None
+
+
+class Reference(Decisions):
+    """The reference, with what changes it beside decisions. Each gives whether it was taken."""
+
+    def vote(self, request: Request, person: str, now: int, *, approve: bool) -> bool:
+        ask = request.ask
+        eligible = "lead" in PEOPLE[person] and person not in {ask.user, ask.agent} | request.votes
+        if self.state(request, now) != "pending" or not eligible:
+            return False
+        if not approve:
+            request.state = "rejected"
+            return True
+        request.votes.add(person)
+        if len(request.votes) >= request.quorum:
+            request.state = "approved"
+        return True
+
+    def cancel(self, request: Request, person: str, now: int) -> bool:
+        ask = request.ask
+        may = person == ask.user or ("lead" in PEOPLE[person] and person != ask.agent)
+        if self.state(request, now) not in {"pending", "approved"} or not may:
+            return False
+        request.state = "cancelled"
+        return True
+
+    def report(self, hold: Hold, said: Said) -> tuple[bool, set[str]]:
+        """Whether it was late, and which budgets are beyond their limits by it."""
+        late = hold.state == "expired"
+        overspent = set()
+        for counter, held in hold.takes.items():
+            used = actually(counter, held, said)
+            counted = counted_unreported(counter, held) if late else held
+            if not late:
+                self.reserved[counter] -= held
+            self.used[counter] = self.used.get(counter, 0) + used - (counted if late else 0)
+            if used > counted and self.spent(counter) > LIMITS[counter[1]]:
+                overspent.add(counter[1])
+                self.may_exceed.add(counter)
+        hold.state, hold.report = "settled", said
+        return late, overspent
+
+    def pass_time(self, now: int) -> None:
+        """Somebody looks at what is over by now."""
+        for request in self.requests.values():
+            request.state = self.state(request, now)
+        for hold in self.holds.values():
+            if hold.state == "held" and hold.expires <= now:
+                hold.state = "expired"
+                for counter, held in hold.takes.items():
+                    self.reserved[counter] -= held
+                    self.used[counter] = self.used.get(counter, 0) + counted_unreported(counter, held)
+        self.keys = {key: kept for key, kept in self.keys.items() if kept[3] >= now - 24 * HOUR}
+
+    def kill(self, switch: tuple[str, str, str], seconds: int, now: int) -> None:
+        """Set one. It is never shortened by being set again, and those whose time is over are put away."""
+        standing = self.stands(switch, now)
+        before = self.switches.get(switch, 0)
+        over = [each for each in self.switches if each[1] == switch[1] and not self.stands(each, now)]
+        for each in over:
+            del self.switches[each]
+        wanted = now + seconds * SECOND if seconds else 0
+        self.switches[switch] = (max(wanted, before) if wanted and before else 0) if standing else wanted
+
+    def stands(self, switch: tuple[str, str, str], now: int) -> bool:
+        return switch in self.switches and not 0 < self.switches[switch] <= now
+
+
+def actually(counter: Counter, held: int, said: Said) -> int:
+    """What the call took, by the report: what it names, else what its status makes likely."""
+    unit = counter[2]
+    expected = 0 if said.status == "not_executed" else held
+    if unit == "cost":
+        return expected if said.micros is None else said.micros
+    if unit.startswith("amount"):
+        expected = 0 if said.status == "failed" else expected
+        return expected if said.cents is None else said.cents
+    return expected
+
+
+def counted_unreported(counter: Counter, held: int) -> int:
+    """What counts when nobody reports: all of it, but for the budget whose file says release."""
+    return 0 if counter[1] == "draft" else held

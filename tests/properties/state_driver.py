@@ -1,0 +1,257 @@
+"""Two replicas of the real services over one store, which can be closed without goodbye and opened again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from placet.core.agent_policy import AgentPolicy
+from placet.core.changes import CounterKey, Wanted
+from placet.core.errors import NotFoundError
+from placet.core.kill_switch import KillScope
+from placet.core.kill_switch_row import switch_id
+from placet.core.limits import RESERVATION_TTL_SECONDS
+from placet.core.model import Caller, Effect, Finding
+from placet.core.person import Person
+from placet.rpc.parse import parse_request
+from placet.service.approvals import Approvals, Word
+from placet.service.attempts import Request
+from placet.service.autonomy_admin import AutonomyAdmin, NewLevel
+from placet.service.control_changes import ControlChanges
+from placet.service.control_state import ControlState
+from placet.service.decide import DecisionPoint
+from placet.service.gathering import NO_MAX_AGE, Gatherer
+from placet.service.kill_switches import KillSwitches, NewSwitch
+from placet.service.outcomes import OutcomeDesk
+from placet.service.recording import Recorder
+from placet.service.revoking import Revoker
+from placet.service.standing_answers import StandingAnswers
+from placet.store.keys import SigningKey, generate_signing_key
+from placet.store.memory import MemoryLedger
+from placet.store.postgres import PostgresLedger
+from placet.store.sqlite import SqliteLedger
+from tests.properties.state_reference import PEOPLE, POLICY
+from tests.rpc.wire import request
+from tests.service.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from placet.core.model import Verdict
+    from placet.core.ports import Ledger
+    from placet.service.decide import Answer
+    from tests.properties.state_reference import Ask, Counter
+
+LEADS: dict[str, Any] = {"quorum": 2, "approver_roles": ["lead"]}
+MONEY: dict[str, Any] = {"measure": "amount", "currency": "USD", "match": {"tools": ["pay"]}}
+CALLS: dict[str, Any] = {"measure": "calls"}
+FILE = {
+    "allowed_tools": ["look"],
+    "write_tools": ["pay", "mail"],
+    "pii": {"redact": False},
+    "approvals": {"pay": {"expires_after_seconds": 3_600}},
+    "autonomy": {"approval": {"approver_roles": ["lead"]}},
+    "spend_limits": {"per_user_usd_per_day": Decimal("2.00")},
+    "limits": {"max_tool_calls": 5, "max_same_action": 3},
+    "budgets": [
+        {**CALLS, "id": "user.calls", "scope": "user", "limit": 6, "window": "day", "timezone": "Europe/Berlin"},
+        {**MONEY, "id": "money", "scope": "tenant", "limit": 20, "window": "month"},
+        {**MONEY, "id": "money.customer", "scope": "customer", "customer": "/to", "limit": 9, "window": "day"},
+        {**CALLS, "id": "soft", "scope": "agent", "limit": 3, "window": "hour", "on_exceed": "require_approval"}
+        | {"approval": LEADS},
+        {**CALLS, "id": "draft", "scope": "tool", "limit": 8, "window": "lifetime", "on_exceed": "draft_only"}
+        | {"unreported": "release"},
+    ],
+}
+TENANTS = {tenant: AgentPolicy.model_validate(FILE) for tenant in ("acme", "beta")}
+
+
+class Store(Protocol):
+    """What is driven. `apart`: replicas are processes of their own."""
+
+    apart: bool
+
+    def open(self, replica: int, clock: FixedClock) -> Any:
+        """The ledger of a replica."""
+        ...
+
+    async def crash(self, ledger: Any) -> None:
+        """Leave it as a dead process would: nothing is signed or said at the end."""
+        ...
+
+
+@dataclass
+class MemoryStore:
+    """Forgets nothing: there a crash loses the services' own memory alone."""
+
+    apart: bool = False
+    ledger: MemoryLedger | None = None
+
+    def open(self, _replica: int, clock: FixedClock) -> Any:
+        self.ledger = self.ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=clock)
+        return self.ledger
+
+    async def crash(self, ledger: Any) -> None:
+        """It lives on."""
+
+
+@dataclass
+class SqliteStore:
+    """One file, which one process writes: both replicas are in it."""
+
+    path: Path
+    apart: bool = False
+    key: SigningKey = field(default_factory=generate_signing_key)
+    ledger: SqliteLedger | None = None
+
+    def open(self, _replica: int, clock: FixedClock) -> Any:
+        self.ledger = self.ledger or SqliteLedger.open(self.path, writer="w", signing_key=self.key, clock=clock)
+        return self.ledger
+
+    async def crash(self, ledger: Any) -> None:
+        await ledger.close()
+        self.ledger = None
+
+
+@dataclass
+class PostgresStore:
+    """One database, two replicas with chains of their own."""
+
+    url: str
+    apart: bool = True
+    key: SigningKey = field(default_factory=generate_signing_key)
+
+    def open(self, replica: int, clock: FixedClock) -> Any:
+        return PostgresLedger.open(self.url, writer=f"w{replica}", signing_key=self.key, clock=clock)
+
+    async def crash(self, ledger: Any) -> None:
+        await ledger.close()
+
+
+@dataclass
+class Replica:
+    """The services of one process."""
+
+    ledger: Any
+    point: DecisionPoint
+    approvals: Approvals
+    outcomes: OutcomeDesk
+    kill_switches: KillSwitches
+    autonomy: AutonomyAdmin
+
+
+class Driver:
+    """The replicas, their clock and their policy, whose `mood` may change. Of one event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = FixedClock()
+        self.mood = "as asked"
+        self.faults: list[BaseException] = []
+        self.ids = CountedIds()
+        self.source = ScriptedSource(ScriptedPolicy(self._say, agent_policies=TENANTS))
+        self.replicas = [self._replica(number) for number in (0, 1)]
+
+    async def crash(self, number: int) -> None:
+        """End a process without goodbye, and start it again; both where they are one."""
+        dead = [number] if self.store.apart else [0, 1]
+        await self.store.crash(self.replicas[number].ledger)
+        for each in dead:
+            self.replicas[each] = self._replica(each)
+
+    async def close(self) -> None:
+        for replica in self.replicas:
+            await replica.ledger.close()
+
+    async def decide(self, number: int, asks: list[Ask]) -> list[Answer]:
+        answers = await self.replicas[number].point.decide([self.parsed(ask) for ask in asks])
+        assert not self.faults
+        return list(answers)
+
+    async def decide_and_crash(self, number: int, ask: Ask, ticks: int) -> None:
+        """Crash while a decision is under way, at any of its steps or just after the last."""
+        deciding = asyncio.ensure_future(self.decide(number, [ask]))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        if isinstance(self.replicas[number].ledger, MemoryLedger):
+            deciding.cancel()
+        await self.crash(number)
+        await asyncio.gather(deciding, return_exceptions=True)
+
+    def parsed(self, ask: Ask) -> Request:
+        said = {
+            "idempotency_key": ask.key,
+            "approval_id": ask.approval_id,
+            "action.tool": ask.tool,
+            "action.params_json": ask.params,
+            "action.dry_run": ask.dry_run,
+            "identity.tenant": ask.tenant,
+            "identity.user": ask.user,
+            "identity.agent": ask.agent,
+            "run.run_id": ask.run,
+            "model.estimated_cost_micros": ask.micros,
+            "action.amount": {"currency_code": "USD", "minor_units": ask.cents},
+        }
+        return Request(parse_request(request(said)), Caller(ask.caller), self.clock.wall)
+
+    async def usages(self, counters: list[Counter]) -> dict[Counter, tuple[int, int]]:
+        """Counter -> used and reserved, as they are stored."""
+        keys = {CounterKey(*counter): counter for counter in counters}
+        known = await self.replicas[0].ledger.load(Wanted(counters=list(keys)))
+        return {counter: (known.usage(key).used, known.usage(key).reserved) for key, counter in keys.items()}
+
+    async def kill(self, number: int, switch: tuple[str, str, str], seconds: int) -> None:
+        scope, tenant, value = switch
+        await self.replicas[number].kill_switches.set(
+            NewSwitch(KillScope(scope), tenant, value, "ada", "it misbehaves", seconds)
+        )
+
+    async def clear(self, number: int, switch: tuple[str, str, str]) -> bool:
+        """Clear one, a global one by two; whether there was one."""
+        scope, tenant, value = switch
+        named = switch_id(KillScope(scope), tenant, value)
+        kill_switches = self.replicas[number].kill_switches
+        try:
+            cleared = await kill_switches.clear(named, tenant, "ada", "it is over")
+            if cleared.waiting is not None:
+                cleared = await kill_switches.clear(named, tenant, "bea", "it is over")
+        except NotFoundError:
+            return False
+        return cleared.waiting is None
+
+    def level(self, tenant: str, tool: str, level: Any, actor: str) -> NewLevel:
+        return NewLevel(tenant, "", tool, "", level, actor, "because")
+
+    def word(self, tenant: str, approval_id: str, person: str) -> Word:
+        return Word(tenant, approval_id, Person(person, PEOPLE[person]), "because", Caller("console"))
+
+    def _replica(self, number: int) -> Replica:
+        ledger: Ledger = self.store.open(number, self.clock)
+        controls = ControlState(ledger)
+        changes = ControlChanges(ledger, self.clock, controls)
+        distrusted: Callable[[str, str], None] = lambda rule_id, why: self.faults.append(AssertionError(rule_id, why))  # noqa: E731
+        return Replica(
+            ledger,
+            DecisionPoint(
+                Gatherer(self.source, ledger, controls, self.clock, NO_MAX_AGE),
+                Recorder(self.clock, self.ids, RESERVATION_TTL_SECONDS),
+                ledger,
+                StandingAnswers(ledger, controls, self.clock),
+                self.faults.append,
+                distrusted,
+            ),
+            Approvals(ledger, self.clock),
+            OutcomeDesk(ledger, self.source, self.clock),
+            KillSwitches(changes, Revoker(ledger, self.clock, self.source, controls)),
+            AutonomyAdmin(changes, self.source),
+        )
+
+    def _say(self, seen: dict[str, Any]) -> Verdict:
+        said = POLICY[self.mood][seen["action"]["params"]["want"]]
+        if isinstance(said, int):
+            details = {"quorum": said, "approver_roles": ["lead"]}
+            return verdict(ALLOWED, Finding(Effect.REQUIRE_APPROVAL, "pay.people", "People must agree", details))
+        return {"allow": verdict(ALLOWED), "deny": verdict(ALLOWED, DENIED)}.get(str(said), verdict())

@@ -1,0 +1,252 @@
+"""What state must come to, in plain words and plain Python: the reference that the real thing is held against.
+
+Written from what is promised, for one fixed file of limits. It knows no store, no commits and no races.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+LEVELS = ("observe_only", "draft_only", "execute_with_approval", "execute")
+WIDEST_FIRST = ("global", "tenant", "tool", "agent", "run")
+PEOPLE = {"lena": ("lead",), "luis": ("lead",), "nora": (), "u1": ("lead",), "bot1": ("lead",)}
+SECOND = 1_000_000
+HOUR = 3_600 * SECOND
+LIMITS = {
+    "user.calls": 6,
+    "money": 2_000,
+    "money.customer": 900,
+    "spend.per_user_per_day": 2_000_000,
+    "soft": 3,
+    "draft": 8,
+    "limits.max_tool_calls": 5,
+    "limits.loop": 3,
+}
+POLICY: dict[str, dict[str, str | int]] = {
+    "as asked": {"allow": "allow", "one": 1, "two": 2, "deny": "deny", "nothing": "nothing"},
+    "strict": {"allow": 1, "one": 2, "two": "deny", "deny": "deny", "nothing": "nothing"},
+    "lax": {"allow": "allow", "one": "allow", "two": 1, "deny": "deny", "nothing": "nothing"},
+}
+"""Mood of policy -> what an action wants -> what it gets: an effect, or how many people must agree."""
+Counter = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request."""
+
+    key: str
+    tenant: str
+    caller: str
+    tool: str
+    user: str
+    agent: str
+    run: str
+    customer: str
+    want: str
+    cents: int
+    micros: int
+    dry_run: bool
+    approval_id: str = ""
+
+    @property
+    def params(self) -> str:
+        return json.dumps({"to": self.customer, "want": self.want}, separators=(",", ":"))
+
+    @property
+    def bound(self) -> tuple[Any, ...]:
+        """What an approval is for."""
+        return (self.tenant, self.tool, self.user, self.agent, self.run, self.params, self.cents, self.dry_run)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer. `rules` are those that may be named first, `agreed` budgets that people are asked to exceed."""
+
+    effect: str
+    rules: frozenset[str]
+    quorum: int = 0
+    agreed: frozenset[str] = frozenset()
+
+
+@dataclass
+class Request:
+    """A request for approval."""
+
+    ask: Ask
+    quorum: int
+    agreed: frozenset[str]
+    expires: int
+    state: str = "pending"
+    votes: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Hold:
+    """What an allow holds."""
+
+    ask: Ask
+    takes: dict[Counter, int]
+    expires: int
+    state: str = "held"
+    report: Any = None
+
+
+def window(kind: str, ask: Ask, now: int) -> str:
+    moment = datetime.fromtimestamp(now / SECOND, UTC)
+    day = moment.astimezone(ZoneInfo("Europe/Berlin"))
+    return {
+        "day": f"{day:%Y-%m-%d}",
+        "utc day": f"{moment:%Y-%m-%d}",
+        "month": f"{moment:%Y-%m}",
+        "hour": f"{moment:%Y-%m-%dT%H}+00:00",
+        "lifetime": "lifetime",
+        "run": f"run:{ask.run}",
+    }[kind]
+
+
+def takes_of(ask: Ask, now: int) -> dict[Counter, int]:
+    """Counter -> what the action takes of it."""
+    same = hashlib.sha256(f"{ask.tool}\0{ask.params}".encode()).hexdigest()[:16]
+    moves = ask.cents if ask.tool == "pay" and not ask.dry_run else None
+    rows = [
+        ("user.calls", "calls", "day", f"user:{ask.user}", 1),
+        ("money", "amount:USD", "month", "tenant", moves),
+        ("money.customer", "amount:USD", "utc day", f"customer:{ask.customer}", moves),
+        ("spend.per_user_per_day", "cost", "utc day", f"user:{ask.user}", max(1, ask.micros)),
+        ("soft", "calls", "hour", f"agent:{ask.agent}", 1),
+        ("draft", "calls", "lifetime", f"tool:{ask.tool}", 1),
+        ("limits.max_tool_calls", "calls", "run", f"run:{ask.run}", 1),
+        ("limits.loop", "calls", "run", f"run:{ask.run}:{same}", 1),
+    ]
+    return {
+        (ask.tenant, name, unit, window(kind, ask, now), member): takes
+        for name, unit, kind, member, takes in rows
+        if takes is not None
+    }
+
+
+class Decisions:
+    """Everything that is known."""
+
+    def __init__(self) -> None:
+        self.used: dict[Counter, int] = {}
+        self.reserved: dict[Counter, int] = {}
+        self.may_exceed: set[Counter] = set()
+        self.keys: dict[tuple[str, str, str], tuple[Ask, str, Told, int]] = {}
+        self.requests: dict[tuple[str, str], Request] = {}
+        self.holds: dict[str, Hold] = {}
+        self.switches: dict[tuple[str, str, str], int] = {}
+        self.levels: dict[tuple[str, str], str] = {}
+        self.mood = "as asked"
+
+    def spent(self, counter: Counter) -> int:
+        return self.used.get(counter, 0) + self.reserved.get(counter, 0)
+
+    def state(self, request: Request, now: int) -> str:
+        open_ = request.state in {"pending", "approved"}
+        return "expired" if open_ and request.expires <= now else request.state
+
+    def stopped_by(self, ask: Ask, now: int) -> str:
+        """The widest scope of a kill switch that covers it."""
+        for scope in WIDEST_FIRST:
+            named = {"tool": ask.tool, "agent": ask.agent, "run": ask.run}.get(scope, "")
+            for (kind, tenant, value), expires in self.switches.items():
+                matches = named.startswith(value[:-1]) if value.endswith("*") else named == value
+                if kind == scope and tenant in {"", ask.tenant} and matches and not 0 < expires <= now:
+                    return scope
+        return ""
+
+    def level(self, ask: Ask) -> str:
+        return self.levels.get((ask.tenant, ask.tool)) or self.levels.get((ask.tenant, "")) or "execute"
+
+    def judge(self, ask: Ask, now: int) -> Told:
+        """What a request is told that nobody decided before."""
+        request = self.requests.get((ask.tenant, ask.approval_id))
+        said = POLICY[self.mood][ask.want]
+        refused = self.refused(ask, request, said, now)
+        if refused:
+            return Told("deny", frozenset({refused}))
+        exceeded = self.exceeded(ask, now)
+        denies = frozenset(exceeded - {"budgets.soft"})
+        if denies:
+            return Told("deny", denies)
+        asks = {"pay.people": said} if isinstance(said, int) else {}
+        asks |= dict.fromkeys(exceeded, 2)
+        level = self.level(ask) if ask.tool != "look" else "execute"
+        if level == "observe_only" or (level == "draft_only" and not ask.dry_run):
+            return Told("deny", frozenset({f"autonomy.{level}"}))
+        if level == "execute_with_approval" and not ask.dry_run and not asks:
+            asks = {"autonomy.execute_with_approval": 1}
+        return self.people(asks, request) if asks else Told("allow", frozenset({"tools.listed"}))
+
+    def refused(self, ask: Ask, request: Request | None, said: str | int, now: int) -> str:
+        """The rule that denies whatever the limits say: kill switches, then the approval, then policy."""
+        if scope := self.stopped_by(ask, now):
+            return f"kill_switch.{scope}"
+        if ask.approval_id:
+            why = self.state(request, now) if request else "unknown"
+            why = "digest_mismatch" if request and request.ask.bound != ask.bound else why
+            if why != "approved":
+                return f"approvals.{why}"
+        return {"deny": "pay.never", "nothing": "pdp.no_rule_matched"}.get(str(said), "")
+
+    def exceeded(self, ask: Ask, now: int) -> set[str]:
+        """The rules of all limits that have no room. A dry run passes the one whose file says draft_only."""
+        found = {name for _, name, *_ in self.full(ask, now)} - ({"draft"} if ask.dry_run else set())
+        return {name if name.startswith("limits.") else f"budgets.{name}" for name in found}
+
+    def full(self, ask: Ask, now: int) -> list[Counter]:
+        taken = takes_of(ask, now).items()
+        return [counter for counter, takes in taken if self.spent(counter) + takes > LIMITS[counter[1]]]
+
+    def people(self, asks: dict[str, int], request: Request | None) -> Told:
+        """What is told when so many people must agree by each rule. `request` is approved, if there is one."""
+        agreed = frozenset(asks) & {"budgets.soft"}
+        if request and len(request.votes) >= max(asks.values()) and agreed <= request.agreed:
+            return Told("allow", frozenset({"approvals.granted"}))
+        return Told("require_approval", frozenset({min(asks)}), max(asks.values()), agreed)
+
+    def earlier(self, ask: Ask, now: int) -> tuple[Ask, str, Told | None]:
+        """The request to decide instead, or with Told the decision that the key stands for."""
+        kept = self.keys.get((ask.tenant, ask.caller, ask.key))
+        if kept is None:
+            return ask, "", None
+        first, decision_id, told, _ = kept
+        if replace(first, approval_id="") != replace(ask, approval_id=""):
+            return ask, "", Told("error", frozenset())
+        own = decision_id.replace("dec_", "apr_")
+        request = self.requests.get((ask.tenant, own))
+        if told.effect == "require_approval" and request and self.state(request, now) == "approved":
+            return replace(ask, approval_id=own), "", None
+        if told.effect == "allow" and (scope := self.stopped_by(ask, now)):
+            return ask, "", Told("deny", frozenset({f"kill_switch.{scope}"}))
+        return ask, decision_id, told
+
+    def record(self, ask: Ask, told: Told, decision_id: str, now: int) -> None:
+        """The decision is made: the key stands for it, and what it takes is held."""
+        self.keys[ask.tenant, ask.caller, ask.key] = (ask, decision_id, told, now)
+        if told.effect == "require_approval":
+            ttl = HOUR if ask.tool == "pay" else 24 * HOUR
+            name = (ask.tenant, decision_id.replace("dec_", "apr_"))
+            self.requests[name] = Request(ask, told.quorum, told.agreed, now + ttl)
+        if told.effect == "allow":
+            takes = takes_of(ask, now)
+            for counter, amount in takes.items():
+                self.reserved[counter] = self.reserved.get(counter, 0) + amount
+                if counter[1] == "soft" or (counter[1] == "draft" and ask.dry_run):
+                    self.excuse(counter, ask)
+            self.holds[decision_id] = Hold(ask, takes, now + 900 * SECOND)
+            if ask.approval_id:
+                self.requests[ask.tenant, ask.approval_id].state = "used"
+
+    def excuse(self, counter: Counter, ask: Ask) -> None:
+        """A budget may be exceeded by a dry run, or by what people agreed to exceed it with."""
+        request = self.requests.get((ask.tenant, ask.approval_id))
+        if counter[1] == "draft" or (request and request.agreed):
+            self.may_exceed.add(counter)

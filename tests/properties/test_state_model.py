@@ -1,0 +1,86 @@
+"""Random histories of decisions, reports, votes, switches, levels, time and crashes come out as the reference says."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.state_driver import MemoryStore, PostgresStore, SqliteStore
+from tests.properties.state_machine import StateMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+    from tests.properties.state_driver import Store
+
+SOAK_STEPS: Final = 10_000
+
+
+def play(open_store: Callable[[], Store], examples: int, steps: int, *, least: int = 0) -> None:
+    """Play so many histories of so many steps, the same ones each time unless it must be very many."""
+
+    class Counted(StateMachine):
+        """Counts its own steps."""
+
+        def __init__(self) -> None:
+            super().__init__(open_store())
+
+    run_state_machine_as_test(
+        Counted,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=not least,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert Counted.steps >= least
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Callable[[], Store]:
+    numbers = itertools.count()
+    return lambda: SqliteStore(tmp_path / f"{next(numbers)}.db")
+
+
+@pytest.fixture
+def postgres_store(postgres_server: Postgres) -> Callable[[], Store]:
+    return lambda: PostgresStore(postgres_server.url(postgres_server.new_database()))
+
+
+def test_a_few_histories_in_memory() -> None:
+    play(MemoryStore, 6, 40)
+
+
+def test_a_few_histories_on_sqlite(sqlite_store: Callable[[], Store]) -> None:
+    play(sqlite_store, 4, 35)
+
+
+def test_a_few_histories_on_postgresql(postgres_store: Callable[[], Store]) -> None:
+    play(postgres_store, 3, 40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_many_histories_in_memory() -> None:
+    play(MemoryStore, 220, 60, least=SOAK_STEPS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_many_histories_on_sqlite(sqlite_store: Callable[[], Store]) -> None:
+    play(sqlite_store, 220, 60, least=SOAK_STEPS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_many_histories_on_postgresql(postgres_store: Callable[[], Store]) -> None:
+    play(postgres_store, 220, 60, least=SOAK_STEPS)
