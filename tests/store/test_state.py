@@ -7,15 +7,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.store.memory import MemoryLedger
+from placet.store.migrate import prepare
+from placet.store.schema import metadata
 from tests.store.events_contract import EventsContract
 from tests.store.keys_contract import KeysContract
 from tests.store.making import TickingClock
+from tests.store.replicas import Replicas
 from tests.store.state_contract import StateContract
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from placet.store.keys import SigningKey
     from placet.store.postgres import PostgresLedger
-    from tests.store.replicas import Replicas
+    from tests.postgres import Postgres
+
+
+@pytest.fixture(scope="module")
+def database_name(postgres_server: Postgres) -> str:
+    """One database for all tests: to make one takes longer than most of them."""
+    name = postgres_server.new_database()
+    prepare(postgres_server.url(name))
+    return name
 
 
 class WholeContract(StateContract, KeysContract, EventsContract):
@@ -34,5 +47,10 @@ class TestSqliteState(WholeContract):
 
 class TestPostgresState(WholeContract):
     @pytest.fixture
-    async def ledger(self, replicas: Replicas) -> PostgresLedger:
-        return replicas.open()
+    async def ledger(
+        self, postgres_server: Postgres, database_name: str, signing_key: SigningKey, faults: list[BaseException]
+    ) -> AsyncIterator[PostgresLedger]:
+        postgres_server.run(f"TRUNCATE {', '.join(metadata.tables)}", database_name)
+        replicas = Replicas(postgres_server, database_name, signing_key, faults)
+        yield replicas.open()
+        await replicas.close()
