@@ -9,7 +9,13 @@ import pytest
 
 from placet.core.approval import ApprovalState
 from placet.core.decision_state import DecisionState
-from placet.core.errors import LedgerUnavailableError, NotFoundError, ShuttingDownError, WatcherTooSlowError
+from placet.core.errors import (
+    LedgerUnavailableError,
+    NotFoundError,
+    OverloadedError,
+    ShuttingDownError,
+    WatcherTooSlowError,
+)
 from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX
 from placet.core.model import Effect, Finding
 from placet.core.records import Commitment, RecordKind
@@ -240,6 +246,16 @@ async def test_a_watcher_that_does_not_read_is_sent_away() -> None:
     await desk.hub._look()
     with pytest.raises(WatcherTooSlowError):
         await watcher.next()
+
+
+async def test_more_watchers_than_a_server_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("placet.service.watching.WATCHERS_MAX", 1)
+    desk = Watched()
+    watcher = await desk.hub.watch([("acme", "")])
+    with pytest.raises(OverloadedError):
+        await desk.hub.watch([("acme", "")])
+    desk.hub.leave(watcher)
+    await desk.hub.watch([("acme", "")])
 
 
 async def test_streams_end_when_the_server_stops() -> None:
