@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from placet.core.changes import Row
+from placet.core.reservation import ReservationState, from_row, reservation_key
 from tests.races.tenant import TENANT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from placet.core.reservation import Hold, Reservation
 
     Rows = list[tuple[Any, ...]]
     Read = Callable[[str], Rows]
@@ -28,11 +32,14 @@ DECISIONS: Final = """
 SETTLED: Final = """
     SELECT body FROM audit_records WHERE kind IN ('outcome.reported', 'reservation.expired') AND tenant = 'races'
 """
-RESERVATIONS: Final = "SELECT id, status, body FROM reservations WHERE tenant = 'races'"
+RESERVATIONS: Final = """
+    SELECT id, status, created_at_us, body, due_at_us, version FROM reservations WHERE tenant = 'races'
+"""
 COUNTERS: Final = """
     SELECT budget_id, unit, window_key, scope_key, used, reserved FROM counters WHERE tenant = 'races'
 """
 HELD: Final = "SELECT count(*) FROM reservations WHERE tenant = 'races' AND status = 'held'"
+AGE: Final = "UPDATE reservations SET due_at_us = 1 WHERE status = 'held'"
 assert f"'{TENANT}'" in HELD
 
 
@@ -46,10 +53,17 @@ class Recorded:
 
 
 class Books:
-    """`snapshot` gives a way to read, all of it as of one moment."""
+    """`snapshot` gives a way to read, all of it as of one moment; `change` runs one statement."""
 
-    def __init__(self, snapshot: Callable[[], contextlib.AbstractContextManager[Read]]) -> None:
+    def __init__(
+        self, snapshot: Callable[[], contextlib.AbstractContextManager[Read]], change: Callable[[str], None]
+    ) -> None:
         self._snapshot = snapshot
+        self._change = change
+
+    def grow_old(self) -> None:
+        """As if the time of all reservations were over."""
+        self._change(AGE)
 
     def held(self) -> int:
         """How many reservations wait for an outcome."""
@@ -67,10 +81,10 @@ class Books:
         with self._snapshot() as read:
             decisions = dict(map(_recorded, read(DECISIONS)))
             settled = [json.loads(body) for (body,) in read(SETTLED)]
-            reservations = {name: (status, json.loads(body)["holds"]) for name, status, body in read(RESERVATIONS)}
+            reservations = {each.decision_id: each for each in map(_reservation, read(RESERVATIONS))}
             counters = {row[:4]: row[4:] for row in read(COUNTERS)}
         allows = {name: each.reserved for name, each in decisions.items() if each.effect == "allow" and each.reserved}
-        assert {name: _by_budget(holds) for name, (_, holds) in reservations.items()} == allows
+        assert {name: _by_budget(each.holds) for name, each in reservations.items()} == allows
         used, reserved = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for each in allows.values():
             reserved.update(each)
@@ -80,7 +94,7 @@ class Books:
             used[place] += change["used"]
         assert _sums(counters, 0) == +used
         assert _sums(counters, 1) == +reserved
-        assert {place: usage[1] for place, usage in counters.items() if usage[1]} == +_held(reservations)
+        assert {place: usage[1] for place, usage in counters.items() if usage[1]} == +_held(reservations.values())
         keys = Counter(each.key for each in decisions.values())
         assert not [key for key, count in keys.items() if count > 1], "a key that was decided twice"
         return decisions
@@ -93,8 +107,14 @@ def _recorded(row: tuple[Any, ...]) -> tuple[str, Recorded]:
     return decision_id, Recorded(effect, json.loads(body)["idempotency_key"], reserved)
 
 
-def _by_budget(holds: list[dict[str, Any]]) -> dict[tuple[str, str], int]:
-    return {(hold["budget_id"], hold["unit"]): hold["amount"] for hold in holds}
+def _reservation(row: tuple[Any, ...]) -> Reservation:
+    decision_id, status, created_at_us, body, due_at_us, version = row
+    key = reservation_key(TENANT, decision_id)
+    return from_row(Row(key, status, created_at_us, bytes(body), due_at_us or 0, version))
+
+
+def _by_budget(holds: Iterable[Hold]) -> dict[tuple[str, str], int]:
+    return {(hold.counter.budget_id, hold.counter.unit): hold.amount for hold in holds}
 
 
 def _sums(counters: Mapping[tuple[Any, ...], tuple[int, ...]], place: int) -> Counter[tuple[str, str]]:
@@ -105,11 +125,11 @@ def _sums(counters: Mapping[tuple[Any, ...], tuple[int, ...]], place: int) -> Co
     return +sums
 
 
-def _held(reservations: Mapping[str, tuple[str, list[dict[str, Any]]]]) -> Counter[tuple[Any, ...]]:
+def _held(reservations: Iterable[Reservation]) -> Counter[tuple[Any, ...]]:
     """Counter -> what reservations hold of it that nobody reported on."""
     sums = Counter[tuple[Any, ...]]()
-    for hold in (hold for status, holds in reservations.values() if status == "held" for hold in holds):
-        sums[hold["budget_id"], hold["unit"], hold["window_key"], hold["scope_key"]] += hold["amount"]
+    for hold in (hold for each in reservations if each.state is ReservationState.HELD for hold in each.holds):
+        sums[hold.counter[1:]] += hold.amount
     return sums
 
 
@@ -120,7 +140,11 @@ def sqlite_books(path: Path) -> Books:
             database.execute("BEGIN")
             yield lambda sql: database.execute(sql).fetchall()
 
-    return Books(snapshot)
+    def change(sql: str) -> None:
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
+            database.execute(sql)
+
+    return Books(snapshot, change)
 
 
 def postgres_books(url: str) -> Books:
@@ -130,4 +154,8 @@ def postgres_books(url: str) -> Books:
             database.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield lambda sql: database.execute(sql.encode()).fetchall()
 
-    return Books(snapshot)
+    def change(sql: str) -> None:
+        with psycopg.connect(url) as database:
+            database.execute(sql.encode())
+
+    return Books(snapshot, change)

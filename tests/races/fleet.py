@@ -97,7 +97,7 @@ class Fleet:
 
 def _serves(server: Server) -> bool:
     try:
-        return server.health() == SERVING
+        return bool(server.health() == SERVING)
     except grpc.RpcError:
         return False
 
