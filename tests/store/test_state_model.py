@@ -96,8 +96,10 @@ def moved(each: Change, tenant: str) -> Change:
             return Put(replace(made, key=replace(made.key, tenant=tenant)))
         case Expect(row_key, version):
             return Expect(replace(row_key, tenant=tenant), version)
-        case Reserve(counted) | Settle(counted):
-            return replace(each, counter=counted._replace(tenant=tenant))
+        case Reserve(counted, amount, limit):
+            return Reserve(counted._replace(tenant=tenant), amount, limit)
+        case Settle(counted, reserved, used):
+            return Settle(counted._replace(tenant=tenant), reserved, used)
 
 
 async def play(ledger: CheckpointingLedger, history: History, tenant: str) -> int:
