@@ -18,9 +18,9 @@ from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies
+from placet.store.database import require_its_key
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
 from placet.store.migrate import SchemaState, db_status
-from placet.store.database import require_its_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
