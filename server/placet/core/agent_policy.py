@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, StrictStr, model_validator
+from pydantic import BeforeValidator, Field, StrictStr, model_validator
 
-from placet.core.autonomy import Autonomy
-from placet.core.breaker import BreakerSpec
-from placet.core.budgets import Budget
 from placet.core.limits import (
     APPROVAL_TTL_SECONDS_DEFAULT,
     BUDGETS_MAX,
@@ -34,10 +33,31 @@ from placet.core.policy_sections import (
     approval_words,
 )
 from placet.core.policy_values import Currency, Data, Globs, Label, Persons, Section, ToolName, Tools, refuse
-from placet.core.run_limits import RunLimits
+
+if TYPE_CHECKING:
+    from placet.core.autonomy import Autonomy
+    from placet.core.breaker import BreakerSpec
+    from placet.core.budgets import Budget
+    from placet.core.run_limits import RunLimits
 
 TENANT_PATTERN: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{TENANT_CHARS_MAX - 1}}}")
 """A tenant id, matched whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What every decision asks of a tenant's file, by tool or workflow.
+
+    Kept apart from the model: pydantic takes 2 us to find a private attribute, and a decision would look for twelve.
+    """
+
+    classes: Mapping[str, ToolClass]
+    budgets: tuple[Budget, ...]
+    budgets_of: Mapping[str, tuple[Budget, ...]]
+    fees: Mapping[str, int]
+    runs: Mapping[str, RunLimits]
+    autonomy: Autonomy
+    breaker: BreakerSpec | None
 
 
 class AgentPolicy(Section):
@@ -63,31 +83,30 @@ class AgentPolicy(Section):
     dry_run: DryRun = Field(default_factory=DryRun)
     packs: Mapping[StrictStr, Mapping[StrictStr, Data]] = Field(default_factory=dict)
 
-    _classes: dict[str, ToolClass] = PrivateAttr(default_factory=dict)
-    _budgets: tuple[Budget, ...] = PrivateAttr(default=())
-    _budgets_of: dict[str, tuple[Budget, ...]] = PrivateAttr(default_factory=dict)
-    _fees: dict[str, int] = PrivateAttr(default_factory=dict)
-    _runs: dict[str, RunLimits] = PrivateAttr(default_factory=dict)
-    _autonomy: Autonomy = PrivateAttr(default=Autonomy())
-    _breaker: BreakerSpec | None = PrivateAttr(default=None)
-
     @model_validator(mode="after")
     def _consistent(self) -> AgentPolicy:
         refuse(policy_faults(self))
-        self._classes.update(dict.fromkeys(self.allowed_tools, ToolClass.READ))
-        self._classes.update(dict.fromkeys(self.write_tools, ToolClass.WRITE))
-        self._budgets = all_budgets(self.spend_limits, self.budgets, self.currency)
-        for tool in self._classes:
-            self._budgets_of[tool] = tuple(budget for budget in self._budgets if budget.match.covers_tool(tool))
-        self._fees.update((tool, spec.cost_micros) for tool, spec in self.tools.items())
-        self._runs.update((workflow, self.limits.of(workflow)) for workflow in ("", *self.limits.workflows))
-        self._autonomy = self.autonomy.value()
-        self._breaker = self.limits.breaker.spec() if self.limits.breaker else None
+        self.derived  # noqa: B018 - now, not when the first decision needs it
         return self
+
+    @cached_property
+    def derived(self) -> Derived:
+        """What follows from the sections, by what a decision asks it by."""
+        budgets = all_budgets(self.spend_limits, self.budgets, self.currency)
+        classes = dict.fromkeys(self.allowed_tools, ToolClass.READ) | dict.fromkeys(self.write_tools, ToolClass.WRITE)
+        return Derived(
+            classes=classes,
+            budgets=budgets,
+            budgets_of={tool: tuple(each for each in budgets if each.match.covers_tool(tool)) for tool in classes},
+            fees={tool: spec.cost_micros for tool, spec in self.tools.items()},
+            runs={workflow: self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
+            autonomy=self.autonomy.value(),
+            breaker=self.limits.breaker.spec() if self.limits.breaker else None,
+        )
 
     def tool_class(self, tool: str) -> ToolClass:
         """Whether the tenant's agents may read or write with the tool; UNKNOWN when it is in neither list."""
-        return self._classes.get(tool, ToolClass.UNKNOWN)
+        return self.derived.classes.get(tool, ToolClass.UNKNOWN)
 
     @property
     def redact(self) -> bool:
@@ -102,29 +121,30 @@ class AgentPolicy(Section):
     @property
     def all_budgets(self) -> tuple[Budget, ...]:
         """Every budget, in the order of their ids; those that `spend_limits` stands for too."""
-        return self._budgets
+        return self.derived.budgets
 
     def budgets_of(self, tool: str) -> tuple[Budget, ...]:
         """Those that count actions with the tool, in the order of their ids."""
-        return self._budgets_of.get(tool, ())
+        return self.derived.budgets_of.get(tool, ())
 
     def tool_cost_micros(self, tool: str) -> int:
         """The fee of one call of the tool, in micros of the tenant's currency; 0 when the file names none."""
-        return self._fees.get(tool, 0)
+        return self.derived.fees.get(tool, 0)
 
     def run_limits(self, workflow: str) -> RunLimits:
         """What a run in the workflow may do in all."""
-        return self._runs.get(workflow) or self._runs[""]
+        runs = self.derived.runs
+        return runs.get(workflow) or runs[""]
 
     @property
     def breaker(self) -> BreakerSpec | None:
         """When circuit breakers open; None when the tenant has none."""
-        return self._breaker
+        return self.derived.breaker
 
     @property
     def autonomy_levels(self) -> Autonomy:
         """How far agents go on their own by the file."""
-        return self._autonomy
+        return self.derived.autonomy
 
     def approval_seconds(self, tool: str) -> int:
         """How long people have to decide on an action with the tool."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from placet.core import rule_ids
 from placet.core.changes import UNUSED, CounterKey, Reserve, Usage
@@ -92,7 +92,8 @@ class Budget:
 
     `limit` is in minor units of `currency` for amounts, in micros of it for cost, else in ones. `customer` is the JSON
     pointer into params for the scope customer, else "". `unit` is what its counters are in: ``calls``, ``tokens``,
-    ``cost``, ``amount:USD``. `approval` is set for `on_exceed` require_approval. From
+    ``cost``, ``amount:USD``; `rule_id` is the id that a decision carries when it stops it; `whose` begins the keys of
+    its scope: ``user:``. `approval` is set for `on_exceed` require_approval. From
     `warn_at_per_mille` of the limit on, policy sees `warn`; None for never.
     """
 
@@ -110,21 +111,24 @@ class Budget:
     warn_at_per_mille: int | None = None
     unreported: Unreported = Unreported.COUNT
     unit: str = field(init=False)
+    rule_id: str = field(init=False)
+    whose: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Say once what is asked of every action."""
         unit = f"{self.measure}:{self.currency}" if self.measure is Measure.AMOUNT else self.measure.value
+        own = self.id.startswith(rule_ids.LIMITS_PREFIX)
         object.__setattr__(self, "unit", unit)
-
-    @property
-    def rule_id(self) -> str:
-        """The id that a decision carries when this budget stops it."""
-        return self.id if self.id.startswith(rule_ids.LIMITS_PREFIX) else rule_ids.BUDGETS_PREFIX + self.id
+        object.__setattr__(self, "rule_id", self.id if own else rule_ids.BUDGETS_PREFIX + self.id)
+        object.__setattr__(self, "whose", f"{self.scope}:")
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What an action takes of a budget: `amount` of `counter`, which begins anew at `resets_at_us` (0: never)."""
+class Charge(NamedTuple):
+    """What an action takes of a budget: `amount` of `counter`, which begins anew at `resets_at_us` (0: never).
+
+    A tuple, as `Reserve` and `Hold` are: a decision makes one for each budget, and a frozen dataclass takes three times
+    as long (0.6 us to 0.2 us measured).
+    """
 
     budget: Budget
     counter: CounterKey
@@ -201,7 +205,8 @@ def waived(charge: Charge, *, dry_run: bool, approved: bool) -> bool:
 
 def reserve(charge: Charge, *, dry_run: bool, approved: bool) -> Reserve:
     """The change that holds the charge; without a limit where it is waived, so that it is counted all the same."""
-    limit = None if waived(charge, dry_run=dry_run, approved=approved) else charge.budget.limit
+    may_waive = dry_run or approved
+    limit = None if may_waive and waived(charge, dry_run=dry_run, approved=approved) else charge.budget.limit
     return Reserve(charge.counter, charge.amount, limit, charge.resets_at_us)
 
 
@@ -287,7 +292,7 @@ def _member(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal) -> st
         name = customer_of(proposal, budget.customer, agent_policy.sensitive(proposal.action.tool))
     else:
         name = _NAMES[budget.scope](proposal)
-    return f"{budget.scope.value}:{name}" if name else ""
+    return budget.whose + name if name else ""
 
 
 def _taken(measure: Measure, agent_policy: AgentPolicy, proposal: Proposal) -> int:

@@ -102,8 +102,7 @@ class Expect:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(NamedTuple):
     """Add to what is reserved. Holds when used + reserved + `amount` stays within `limit`; None is no limit."""
 
     counter: CounterKey

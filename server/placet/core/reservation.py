@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
@@ -41,8 +41,7 @@ class ReservationState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """`amount` of a counter that is reserved, in the counter's unit. `limit` is the budget's as it was then."""
 
     counter: CounterKey
@@ -127,19 +126,8 @@ def to_row(reservation: Reservation) -> Row:
         "run_id": reservation.run_id,
         "workflow": reservation.workflow,
         "expires_at_us": reservation.expires_at_us,
-        "holds": [
-            {
-                "budget_id": hold.counter.budget_id,
-                "unit": hold.counter.unit,
-                "window_key": hold.counter.window_key,
-                "scope_key": hold.counter.scope_key,
-                "amount": hold.amount,
-                "limit": hold.limit,
-                "resets_at_us": hold.resets_at_us,
-                "unreported": hold.unreported,
-            }
-            for hold in reservation.holds
-        ],
+        # Each: the counter but for the tenant, amount, limit, resets_at_us, unreported. Half the bytes of objects.
+        "holds": [(*hold.counter[1:], *hold[1:]) for hold in reservation.holds],
     }
     return Row(
         reservation_key(reservation.tenant, reservation.decision_id),
@@ -155,14 +143,8 @@ def from_row(row: Row) -> Reservation:
     """The reservation that `to_row` wrote."""
     said = orjson.loads(row.body)
     holds = tuple(
-        Hold(
-            CounterKey(row.key.tenant, each["budget_id"], each["unit"], each["window_key"], each["scope_key"]),
-            each["amount"],
-            each["limit"],
-            each["resets_at_us"],
-            Unreported(each["unreported"]),
-        )
-        for each in said["holds"]
+        Hold(CounterKey(row.key.tenant, *counter), amount, limit, resets_at_us, Unreported(unreported))
+        for *counter, amount, limit, resets_at_us, unreported in said["holds"]
     )
     who = {name: said[name] for name in ("caller", "tool", "agent", "user", "run_id", "workflow", "expires_at_us")}
     return Reservation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.struct_pb2 import Struct
@@ -75,8 +76,14 @@ def present_budget(state: BudgetState) -> decision_pb2.BudgetState:
         limit=state.limit,
         remaining=state.remaining,
         reserved=state.reserved,
-        resets_at=time_or_nothing(state.resets_at_us),
+        resets_at=_resets_at(state.resets_at_us),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _resets_at(time_us: int) -> Timestamp | None:
+    """The same few times in every answer. A message that is put into another is copied."""
+    return time_or_nothing(time_us)
 
 
 def _approval(asked: ApprovalRequirement) -> decision_pb2.ApprovalRequirement:

@@ -85,9 +85,9 @@ class Recorder:
             yield from self._kept(asked, WebhookType.CREATED, decision)
             return
         proposal, overridden = standing.proposal, approval.overridden(standing.approval)
+        dry_run = proposal.action.dry_run
         for charge in standing.charges:
-            approved = charge.budget.rule_id in overridden
-            yield reserve(charge, dry_run=proposal.action.dry_run, approved=approved)
+            yield reserve(charge, dry_run=dry_run, approved=charge.budget.rule_id in overridden)
         if standing.charges:
             caller, ttl = case.attempt.request.caller, self.reservation_ttl_seconds
             held = reservation.opened(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from placet.core.changes import COUNTER_MAX, UNUSED, Expect, Put, Reserve, Settle
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 Moved = tuple[int, int, int, int]
 """A counter: used, reserved, created_at_us, resets_at_us. A plain tuple: eight are made for each decision."""
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+_COUNTED: Final = (Reserve, Settle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ def touched(commitments: Iterable[Commitment]) -> Touched:
     counted: set[CounterKey] = set()
     for commitment in commitments:
         for change in commitment.changes:
-            if isinstance(change, Reserve | Settle):
+            if isinstance(change, _COUNTED):
                 counted.add(change.counter)
             elif isinstance(change, Put):
                 written.add(change.row.key)
@@ -54,14 +59,12 @@ class Working:
 
     def apply(self, changes: Sequence[Change]) -> Change | None:
         """Make all the changes and give None; or none of them, and give the first that does not hold."""
-        if not changes:
-            return None
-        step = _Step({}, {})
+        before = _Before([], [])
         for change in changes:
-            if not self._make(change, step):
+            if not self._make(change, before):
+                _take_back(self.rows, before.rows)
+                _take_back(self.counters, before.counters)
                 return change
-        self.rows.update(step.rows)
-        self.counters.update(step.counters)
         return None
 
     def read_version(self, key: RowKey) -> int:
@@ -69,42 +72,59 @@ class Working:
         row = self._read_rows.get(key)
         return row.version if row is not None else 0
 
-    def _make(self, change: Change, step: _Step) -> bool:
+    def _make(self, change: Change, before: _Before) -> bool:
+        """Make the change if it holds, and note what was there."""
+        if isinstance(change, Reserve):
+            return self._reserve(change, before)
         match change:
-            case Reserve(counter, amount, limit, resets_at_us):
-                used, reserved, created_at_us = self._usage(counter, step)
-                if used + reserved + amount > (COUNTER_MAX if limit is None else limit):
-                    return False
-                step.counters[counter] = (used, reserved + amount, created_at_us, resets_at_us)
             case Settle(counter, released, spent, resets_at_us):
-                used, reserved, created_at_us = self._usage(counter, step)
-                step.counters[counter] = (_held(used + spent), _held(reserved + released), created_at_us, resets_at_us)
+                was = self.counters.get(counter)
+                used, reserved, created_at_us, _ = was or self._read(counter)
+                before.counters.append((counter, was))
+                self.counters[counter] = (_held(used + spent), _held(reserved + released), created_at_us, resets_at_us)
             case Put(row):
-                if self._version(row.key, step) != row.version:
+                if self._version(row.key) != row.version:
                     return False
-                step.rows[row.key] = replace(row, version=row.version + 1)
+                before.rows.append((row.key, self.rows.get(row.key)))
+                self.rows[row.key] = replace(row, version=row.version + 1)
             case Expect(key, version):
-                return self._version(key, step) == version
+                return self._version(key) == version
         return True
 
-    def _version(self, key: RowKey, step: _Step) -> int:
-        row = step.rows.get(key) or self.rows.get(key) or self._read_rows.get(key)
+    def _reserve(self, change: Reserve, before: _Before) -> bool:
+        """Apart, and first: most changes are this one."""
+        counter, amount, limit, resets_at_us = change
+        was = self.counters.get(counter)
+        used, reserved, created_at_us, _ = was or self._read(counter)
+        if used + reserved + amount > (COUNTER_MAX if limit is None else limit):
+            return False
+        before.counters.append((counter, was))
+        self.counters[counter] = (used, reserved + amount, created_at_us, resets_at_us)
+        return True
+
+    def _version(self, key: RowKey) -> int:
+        row = self.rows.get(key) or self._read_rows.get(key)
         return row.version if row is not None else 0
 
-    def _usage(self, counter: CounterKey, step: _Step) -> tuple[int, int, int]:
-        moved = step.counters.get(counter) or self.counters.get(counter)
-        if moved is not None:
-            return moved[:3]
+    def _read(self, counter: CounterKey) -> Moved:
         usage = self._read_counters.get(counter, UNUSED)
-        return (usage.used, usage.reserved, usage.created_at_us or self._now_us)
+        return (usage.used, usage.reserved, usage.created_at_us or self._now_us, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """What one commitment changes, until all of it holds."""
+class _Before:
+    """What one commitment found where it changed something, None for nothing: to be put back when not all holds."""
 
-    rows: dict[RowKey, Row]
-    counters: dict[CounterKey, Moved]
+    rows: list[tuple[RowKey, Row | None]]
+    counters: list[tuple[CounterKey, Moved | None]]
+
+
+def _take_back(changed: dict[Key, Value], before: list[tuple[Key, Value | None]]) -> None:
+    for key, was in reversed(before):
+        if was is None:
+            changed.pop(key, None)
+        else:
+            changed[key] = was
 
 
 def _held(value: int) -> int:
