@@ -6,7 +6,15 @@ from placet.core.budgets import exceeded, finding
 from placet.core.changes import CounterKey, Usage
 from placet.core.limits import SAFE_INTEGER_MAX
 from placet.core.model import Effect
-from placet.core.run_limits import RunLimits, duration_finding, over_duration, run_charges, run_facts, started_at_us
+from placet.core.run_limits import (
+    NO_RUN_LIMITS,
+    RunLimits,
+    duration_finding,
+    over_duration,
+    run_charges,
+    run_facts,
+    started_at_us,
+)
 from tests.core.acting import policy, proposal
 
 ALL = RunLimits(max_tool_calls=20, max_tokens=1_000, max_duration_seconds=60, max_same_action=3)
@@ -92,4 +100,4 @@ def test_a_workflow_says_what_differs() -> None:
     written = policy(limits={"max_tool_calls": 20, "max_tokens": 5, "workflows": {"triage": {"max_tool_calls": 50}}})
     assert written.run_limits("triage") == RunLimits(max_tool_calls=50, max_tokens=5)
     assert written.run_limits("other") == RunLimits(max_tool_calls=20, max_tokens=5)
-    assert not policy().run_limits("triage").any
+    assert policy().run_limits("triage") == NO_RUN_LIMITS

@@ -42,36 +42,19 @@ class RunLimits:
     max_duration_seconds: int | None = None
     max_same_action: int | None = None
 
-    @property
-    def any(self) -> bool:
-        """Whether there is a limit at all."""
-        return self != NO_RUN_LIMITS
-
 
 NO_RUN_LIMITS: Final = RunLimits()
 
 
 def run_charges(limits: RunLimits, proposal: Proposal) -> tuple[tuple[Charge, ...], tuple[ChargeFault, ...]]:
     """What the action takes of its run's limits. One that names no run would escape them, so that is a fault."""
-    if not limits.any:
+    budgets = _budgets(limits)
+    if not budgets:
         return (), ()
     run_id = proposal.run.run_id
     if not run_id:
         return (), (charge_fault(rule_ids.LIMIT_RUN_ID_MISSING, rule_ids.LIMIT_RUN_ID_MISSING),)
-    tokens = max(1, proposal.model.input_tokens + proposal.model.output_tokens)
-    member = f"{Scope.RUN}:{run_id}"
-    wanted = (
-        (rule_ids.LIMIT_TOOL_CALLS, Measure.CALLS, limits.max_tool_calls, 1, member),
-        (rule_ids.LIMIT_TOKENS, Measure.TOKENS, limits.max_tokens, tokens, member),
-        (rule_ids.LIMIT_DURATION, Measure.CALLS, limits.max_duration_seconds and SAFE_INTEGER_MAX, 1, member),
-        (rule_ids.LIMIT_LOOP, Measure.CALLS, limits.max_same_action, 1, f"{member}:{_sameness(proposal)}"),
-    )
-    tenant = proposal.identity.tenant
-    return tuple(
-        _charge(_budget(rule_id, measure, limit), tenant, run_id, taken, scope_key)
-        for rule_id, measure, limit, taken, scope_key in wanted
-        if limit is not None
-    ), ()
+    return tuple([_charge(budget, proposal, f"{Scope.RUN}:{run_id}") for budget in budgets]), ()
 
 
 def over_duration(limits: RunLimits, started_at_us: int, now_us: int) -> bool:
@@ -113,10 +96,23 @@ def _sameness(proposal: Proposal) -> str:
 
 
 @lru_cache(maxsize=1_024)
-def _budget(rule_id: str, measure: Measure, limit: int) -> Budget:
-    return Budget(rule_id, Scope.RUN, measure, limit, Window.RUN)
+def _budgets(limits: RunLimits) -> tuple[Budget, ...]:
+    wanted = (
+        (rule_ids.LIMIT_TOOL_CALLS, Measure.CALLS, limits.max_tool_calls),
+        (rule_ids.LIMIT_TOKENS, Measure.TOKENS, limits.max_tokens),
+        (rule_ids.LIMIT_DURATION, Measure.CALLS, limits.max_duration_seconds and SAFE_INTEGER_MAX),
+        (rule_ids.LIMIT_LOOP, Measure.CALLS, limits.max_same_action),
+    )
+    return tuple(
+        Budget(rule_id, Scope.RUN, measure, limit, Window.RUN)
+        for rule_id, measure, limit in wanted
+        if limit is not None
+    )
 
 
-def _charge(budget: Budget, tenant: str, run_id: str, taken: int, scope_key: str) -> Charge:
-    counter = CounterKey(tenant, budget.id, budget.unit, f"{Window.RUN}:{run_id}", scope_key)
-    return Charge(budget, counter, taken, 0)
+def _charge(budget: Budget, proposal: Proposal, run: str) -> Charge:
+    """`run` is the key of the run's window, and of its scope where all its actions count."""
+    model = proposal.model
+    taken = max(1, model.input_tokens + model.output_tokens) if budget.measure is Measure.TOKENS else 1
+    scope_key = f"{run}:{_sameness(proposal)}" if budget.id == rule_ids.LIMIT_LOOP else run
+    return Charge(budget, CounterKey(proposal.identity.tenant, budget.id, budget.unit, run, scope_key), taken, 0)
