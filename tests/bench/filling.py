@@ -9,10 +9,8 @@ from google.protobuf.json_format import ParseDict
 
 from placet.app.system import RandomIds, SystemClock
 from placet.core import approval
-from placet.core.agent_policy import AgentPolicy
-from placet.core.autonomy import AutonomyRule, Level
+from placet.core.autonomy import Level
 from placet.core.changes import Put
-from placet.core.judge import Standing
 from placet.core.model import ApprovalRequirement, Caller, Decision, Effect, Finding, Proposal, ToolClass
 from placet.core.policy_input import bare_facts, policy_input, rfc3339
 from placet.core.record_codec import decision_commitment
@@ -81,8 +79,6 @@ def _allowed(proposal: Proposal, decided_at_us: int) -> Commitment:
 def _waiting(asked: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
     """Decisions that ask for people, each with its request for approval."""
     finding = Finding(Effect.REQUIRE_APPROVAL, "refunds.large", "Large refunds need a person", {"quorum": 1})
-    rule = AutonomyRule(Level.EXECUTE)
-    standing = Standing(asked, AgentPolicy(), rule, (), (), {}, None, None, now_us)
     for number in range(count):
         proposal = replace(_of(asked, number), idempotency_key=f"wait-{number:09d}")
         decision = _decision(proposal, finding, now_us)
@@ -90,7 +86,7 @@ def _waiting(asked: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
             1, ("support_lead",), approval.approval_id_of(decision.decision_id), now_us + DAY_US
         )
         decision = replace(decision, approval=wanted)
-        opened = approval.opened(decision, Caller(), replace(standing, proposal=proposal), _seen(proposal, now_us))
+        opened = approval.opened(decision, Caller(), proposal, {}, _seen(proposal, now_us))
         yield replace(
             _commitment(decision, proposal), subject=wanted.approval_id, changes=(Put(approval.to_row(opened)),)
         )

@@ -27,9 +27,8 @@ from placet.core.policy_input import action_document, identity_document, rfc3339
 from placet.core.role_matching import matched_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from placet.core.judge import Standing
     from placet.core.model import Action, ApprovalRequirement, Caller, Decision, Identity, Proposal, Run
 
 _ID_PREFIX: Final = "apr_"
@@ -144,16 +143,17 @@ def binding_parts(action: Action, identity: Identity, run: Run) -> dict[str, str
     }
 
 
-def opened(decision: Decision, caller: Caller, standing: Standing, stored_input: bytes) -> Approval:
+def opened(
+    decision: Decision, caller: Caller, proposal: Proposal, groups: Mapping[str, Sequence[str]], stored_input: bytes
+) -> Approval:
     """The request for the approval that `decision` asks for.
 
-    `decision` and `stored_input` are as the trail holds them, redacted.
+    `decision` and `stored_input` are as the trail holds them, redacted; `groups` are the tenant's approver_groups.
     """
-    asked, proposal = decision.approval, standing.proposal
+    asked = decision.approval
     if asked is None:
         raise AssertionError("the decision asks for an approval")
     seen = orjson.loads(stored_input)
-    groups = standing.agent_policy.approver_groups
     return Approval(
         approval_id=asked.approval_id,
         tenant=proposal.identity.tenant,
