@@ -9,7 +9,8 @@ import pytest
 from placet.core.approval import ApprovalState
 from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.core.model import Effect, Finding
-from tests.service.deciding import LEAD, LEADS, SECOND_US, Desk, budget, left, told, usd
+from placet.service.expiry import sweep_keys
+from tests.service.deciding import HOUR_US, LEAD, LEADS, SECOND_US, Desk, budget, left, told, usd
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
@@ -293,3 +294,18 @@ async def test_an_approval_lets_nothing_pass_that_the_files_do_not_know() -> Non
     _, approval_id = await approved(desk, **ACTION)
     desk.policy.agent_policies = {}
     assert (await desk.ask(**ACTION, approval_id=approval_id)).rule_id == "pdp.unknown_tenant"
+
+
+async def test_a_key_is_swept_when_all_that_it_stood_for_is_old_though_the_clock_went_back() -> None:
+    desk = asking()
+    asked_at_us = desk.clock.wall
+    await desk.approve(await desk.ask(**ACTION, idempotency_key="k"))
+    desk.clock.wall = asked_at_us - HOUR_US
+    allowed = await desk.ask(**ACTION, idempotency_key="k")
+    assert told(allowed) == [GRANTED]
+    desk.clock.wall = asked_at_us + 24 * HOUR_US
+    assert await sweep_keys(desk.ledger, desk.clock, 24) == 0
+    assert await desk.ask(**ACTION, idempotency_key="k") == allowed
+    desk.clock.wall += 1
+    assert await sweep_keys(desk.ledger, desk.clock, 24) == 1
+    assert len(await desk.recorded()) == 2

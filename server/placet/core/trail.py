@@ -120,11 +120,20 @@ class _Check:
         elif stored[1] == said["decision_id"]:
             self._keys += 1
             made = [said[name] for name in ("request_digest", "decision_id", "writer", "sequence")]
-            if list(stored) != [*made, said.get("replaces", ""), said["recorded_at_us"]]:
+            if list(stored) != [*made, said.get("replaces", ""), self._since_us(said)]:
                 kind = ProblemKind.KEY_MISMATCH
                 self.report(problem(kind, writer, said["sequence"], _REPEATED[kind]))
         elif stored[0] != said["request_digest"] or not self._replaced(said, stored[1]):
             self._without_key(writer, said, ProblemKind.KEY_MISMATCH)
+
+    def _since_us(self, said: Mapping[str, Any]) -> int:
+        """The latest time of the decisions that the key stood for, one after the other: clocks may differ."""
+        since_us, passed = int(said["recorded_at_us"]), set()
+        while (replaced := said.get("replaces")) and replaced not in passed:
+            passed.add(replaced)
+            said = parse_body(self._trail.decision(said["tenant"], replaced)) or {}
+            since_us = max(since_us, said.get("recorded_at_us", 0))
+        return since_us
 
     def _replaced(self, said: Mapping[str, Any], decision_id: Any) -> bool:  # noqa: ANN401 - as stored
         """Whether the decision took the place of this one, or of one that did: approvals were given meanwhile."""

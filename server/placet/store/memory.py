@@ -43,6 +43,7 @@ class MemoryLedger:
         self._records: list[LinkedRecord] = []
         self._checkpoints: list[StoredCheckpoint] = []
         self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
+        self._kept_since: dict[tuple[str, str, str], int] = {}
         self._rows: dict[RowKey, Row] = {}
         self._counters: dict[CounterKey, Usage] = {}
         self._resets: dict[CounterKey, int] = {}
@@ -64,7 +65,10 @@ class MemoryLedger:
         for record in linked:
             self._records.append(record)
             if (given := record.commitment.idempotency) is not None:
-                self._keys[record.commitment.tenant, given.caller, given.key] = record
+                place = (record.commitment.tenant, given.caller, given.key)
+                before_us = self._kept_since.get(place, 0) if given.replaces else 0
+                self._keys[place] = record
+                self._kept_since[place] = max(record.commitment.recorded_at_us, before_us)
         self._rows.update(working.rows)
         for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items():
             self._counters[key] = Usage(used, reserved, created_at_us)
@@ -208,12 +212,12 @@ class MemoryLedger:
     async def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys, and record it."""
         self._require_open()
-        made = {key: record.commitment.recorded_at_us for key, record in self._keys.items()}
-        old = sorted((key for key in made if made[key] < before_us), key=lambda key: made[key])[:limit]
+        since = self._kept_since
+        old = sorted((key for key in since if since[key] < before_us), key=lambda key: since[key])[:limit]
         if old:
-            swept_us = made[old[-1]] + 1
+            swept_us = since[old[-1]] + 1
             for key in old:
-                del self._keys[key]
+                del self._keys[key], since[key]
             await self.commit([keys_swept_commitment(swept_us, len(old), self._clock.wall_us())])
         return len(old)
 
@@ -266,7 +270,7 @@ class MemoryLedger:
         digest = record.commitment.idempotency.request_digest
         given = record.commitment.idempotency
         made = (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
-        return (*made, given.replaces, record.commitment.recorded_at_us)
+        return (*made, given.replaces, self._kept_since[tenant, caller, idempotency_key])
 
     def decision(self, tenant: str, decision_id: str) -> bytes | None:
         """The body of the record of a decision."""

@@ -80,7 +80,7 @@ class Transaction:
             advanced = self._sign(advanced, moved_at_us)
         with self.connection.together():
             moved = self._move(state, advanced)
-            self._insert(state.writer, linked)
+            self._insert(state.writer, linked, keys)
             self.state.save(working, moved_at_us)
         _require_moved(moved, state)
         return screening.results, advanced
@@ -132,7 +132,7 @@ class Transaction:
         stored = (commitment.tenant, writer, sequence)
         return Repeated(load_decision(self.connection, self.sql, stored).decision)
 
-    def _insert(self, writer: str, linked: Sequence[LinkedRecord]) -> None:
+    def _insert(self, writer: str, linked: Sequence[LinkedRecord], known: Mapping[KeyPlace, Any]) -> None:
         records, parts, keys, replaced = [], [], [], []
         for record in linked:
             commitment = record.commitment
@@ -145,7 +145,10 @@ class Transaction:
             if (given := commitment.idempotency) is not None:
                 key = (tenant, given.caller, given.key)
                 replaced += [(*key, given.replaces)] if given.replaces else []
-                made = (given.request_digest, found_by[0], writer, sequence, given.replaces, commitment.recorded_at_us)
+                since_us = commitment.recorded_at_us
+                if given.replaces and key in known:  # kept as long as any that it stood for, though clocks differ
+                    since_us = max(since_us, known[key][-1])
+                made = (given.request_digest, found_by[0], writer, sequence, given.replaces, since_us)
                 keys.append((*key, *made))
         self.connection.executemany(self.sql.insert_record, records)
         self.connection.executemany(self.sql.insert_part, parts)
