@@ -151,8 +151,8 @@ NOTHING_KNOWN = Known({}, {})
 class RowQuery:
     """Rows of a table, newest first. Empty `tenant` means the rows that belong to none; `status` "" any.
 
-    At most PAGE_SIZE_MAX rows come at once. Any status in order costs reading all rows of the tenant, but for the
-    tables that people look through: approvals, kill switches, autonomy and control requests.
+    At most PAGE_SIZE_MAX rows come at once. It costs reading all rows of the tenant, but for the tables that people
+    look through: approvals, kill switches, autonomy and control requests.
     """
 
     table: Kept

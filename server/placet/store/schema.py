@@ -120,8 +120,8 @@ counters: Final = Table(
 
 
 BROWSED: Final = (Kept.APPROVALS, Kept.KILL_SWITCHES, Kept.AUTONOMY, Kept.CONTROL_REQUESTS)
-"""Rows that people look through, whatever their status. No decision that is allowed makes one, so an index more costs
-it nothing."""
+"""Rows that people look through, by status or all of them. No decision that is allowed makes one, so indexes for it
+cost it nothing."""
 
 
 def _rows(kept: Kept) -> Table:
@@ -139,8 +139,8 @@ def _rows(kept: Kept) -> Table:
         Column("body", LargeBinary, nullable=False),
         PrimaryKeyConstraint("tenant", "id"),
     )
-    Index(f"ix_{kept}_listed", *(table.c[name] for name in ("tenant", "status", "created_at_us", "id")))
     if kept in BROWSED:
+        Index(f"ix_{kept}_listed", *(table.c[name] for name in ("tenant", "status", "created_at_us", "id")))
         Index(f"ix_{kept}_newest", *(table.c[name] for name in ("tenant", "created_at_us", "id")))
     due = table.c.due_at_us.is_not(None)
     Index(f"ix_{kept}_due", table.c.due_at_us, sqlite_where=due, postgresql_where=due)

@@ -81,8 +81,8 @@ def _documents(name: str) -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "id", name=f"pk_{name}"),
     )
-    op.create_index(f"ix_{name}_listed", name, ["tenant", "status", "created_at_us", "id"])
     if name in _BROWSED:
+        op.create_index(f"ix_{name}_listed", name, ["tenant", "status", "created_at_us", "id"])
         op.create_index(f"ix_{name}_newest", name, ["tenant", "created_at_us", "id"])
     _partial(f"ix_{name}_due", name, ["due_at_us"], sa.column("due_at_us").is_not(None))
 
