@@ -9,7 +9,7 @@ from psycopg import errors
 
 from placet.core.limits import STORE_TRIES_MAX
 from placet.store.postgres_connect import SQL, connect, masked, require_durable
-from placet.store.postgres_locks import hold_writer
+from placet.store.postgres_locks import end_hung, hold_writer
 from placet.store.transaction import Transaction
 from placet.store.writer import ChainWriter
 
@@ -70,12 +70,15 @@ class PostgresWriter(ChainWriter):
         return results
 
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
-        """Run the work in one transaction, again when another replica was quicker or the connection was lost."""
+        """Run the work in one transaction; again when another replica was quicker or hung, or a connection was lost."""
         for _ in range(STORE_TRIES_MAX - 1):
             try:
                 return self._try(work)
             except (*RACES, LostConnectionError):
                 continue
+            except errors.LockNotAvailable:
+                if not end_hung(self._connected()):
+                    raise
         try:
             return self._try(work)
         except RACES:  # nobody loses so often: something else is wrong, and is not built upon
