@@ -59,7 +59,7 @@ def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decis
         ],
         approval=_approval(decision.approval) if decision.approval is not None else None,
         permit=permit,
-        budgets=[present_budget(state) for state in decision.budgets],
+        budgets=[budget_fields(state) for state in decision.budgets],
         autonomy=AUTONOMY[Level(decision.autonomy)] if decision.autonomy else decision_pb2.AUTONOMY_UNSPECIFIED,
         used_approval_id=decision.used_approval_id,
     )
@@ -68,16 +68,16 @@ def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decis
     return message
 
 
-def present_budget(state: BudgetState) -> decision_pb2.BudgetState:
-    """What is left of a budget."""
-    return decision_pb2.BudgetState(
-        id=state.id,
-        unit=state.unit,
-        limit=state.limit,
-        remaining=state.remaining,
-        reserved=state.reserved,
-        resets_at=_resets_at(state.resets_at_us),
-    )
+def budget_fields(state: BudgetState) -> dict[str, Any]:
+    """What is left of a budget, as the fields of its message: a message of its own would be copied into the answer."""
+    return {
+        "id": state.id,
+        "unit": state.unit,
+        "limit": state.limit,
+        "remaining": state.remaining,
+        "reserved": state.reserved,
+        "resets_at": _resets_at(state.resets_at_us),
+    }
 
 
 @lru_cache(maxsize=1_024)

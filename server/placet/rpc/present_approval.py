@@ -8,7 +8,7 @@ import orjson
 
 from placet.core.approval import ApprovalState
 from placet.core.model import Effect
-from placet.rpc.present import present_budget, present_finding, time_or_nothing, timestamp
+from placet.rpc.present import budget_fields, present_finding, time_or_nothing, timestamp
 from placet.v1 import action_pb2, approval_pb2
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _approval(shown: Shown) -> approval_pb2.Approval:
         expires_at=timestamp(approval.expires_at_us),
         decided_at=time_or_nothing(approval.decided_at_us),
         used_by_decision_id=approval.used_by,
-        budgets=[present_budget(state) for state in approval.budgets],
+        budgets=[budget_fields(state) for state in approval.budgets],
     )
 
 

@@ -115,10 +115,10 @@ def _used(case: Case) -> str:
 
 def _states(standing: Standing, effect: Effect) -> Iterator[BudgetState]:
     """Each budget that the action counts against, as it is after the decision."""
-    for charge in standing.charges:
-        budget, usage = charge.budget, standing.usages.get(charge.counter, UNUSED)
+    allowed = effect is Effect.ALLOW
+    for budget, counter, amount, resets_at_us in standing.charges:
         if budget.id == rule_ids.LIMIT_DURATION:
             continue  # its counter only tells when the run began
-        reserved = charge.amount if effect is Effect.ALLOW else 0
-        left = max(0, remaining(budget.limit, usage) - reserved)
-        yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, charge.resets_at_us)
+        reserved = amount if allowed else 0
+        left = max(0, remaining(budget.limit, standing.usages.get(counter, UNUSED)) - reserved)
+        yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, resets_at_us)
