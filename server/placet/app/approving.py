@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from placet.core.ports import Clock, Ledger
+    from placet.rpc.refusing import RefusalLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,11 @@ class Approving:
     watching: Watching
 
 
-def approving(ledger: Ledger, clock: Clock, on_fault: Callable[[BaseException], None], *, notify: bool) -> Approving:
+def approving(
+    ledger: Ledger, clock: Clock, refusals: RefusalLog, on_fault: Callable[[BaseException], None], *, notify: bool
+) -> Approving:
     """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
     approvals = Approvals(ledger, clock, notify)
     hub = Hub(ledger, on_fault)
-    watching = Watching(Following(ledger, hub, clock))
-    return Approving(approvals, hub, ApprovalService(approvals, watching), watching)
+    watching = Watching(Following(ledger, hub, clock), refusals)
+    return Approving(approvals, hub, ApprovalService(approvals, watching, refusals), watching)

@@ -95,14 +95,15 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
         outcomes = settling(settings, clock, policies, ledger, reporter)
-        asked = approving(ledger, clock, reporter.fault, notify=bool(settings.webhook_url))
+        asked = approving(ledger, clock, refusals, reporter.fault, notify=bool(settings.webhook_url))
+        steered = steering(clock, policies, ledger, path.controls, refusals)
         services = Services(
             AuthorizationService(path.decisions, refusals, permit_keys, clock),
             OutcomeReports(outcomes, refusals),
             asked.watching,
             asked.service,
             AuditService(ledger),
-            ControlService(policies, _published(permit_keys), steering(clock, policies, ledger, path.controls)),
+            ControlService(policies, _published(permit_keys), steered, refusals),
         )
         sender = webhook_sender(settings, ledger, clock, reporter)
         watched = (

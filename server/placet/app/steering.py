@@ -16,14 +16,17 @@ from placet.service.revoking import Revoker
 
 if TYPE_CHECKING:
     from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.rpc.refusing import RefusalLog
     from placet.service.control_state import ControlState
 
 
-def steering(clock: Clock, policies: PolicySource, ledger: Ledger, controls: ControlState) -> Steering:
+def steering(
+    clock: Clock, policies: PolicySource, ledger: Ledger, controls: ControlState, refusals: RefusalLog
+) -> Steering:
     """The calls that change how decisions are made; `controls` is what decisions see of it."""
     changes = ControlChanges(ledger, clock, controls)
     return Steering(
-        KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls))),
-        AutonomyCalls(AutonomyAdmin(changes, policies)),
-        BudgetCalls(BudgetAdmin(changes, policies)),
+        KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls)), refusals),
+        AutonomyCalls(AutonomyAdmin(changes, policies), refusals),
+        BudgetCalls(BudgetAdmin(changes, policies), refusals),
     )

@@ -18,7 +18,6 @@ from placet.core.limits import (
 )
 from placet.core.person import Person
 from placet.rpc.fields import Fields
-from placet.rpc.handlers import streaming, unary
 from placet.rpc.present_approval import STATES, present_approval, present_listed
 from placet.rpc.refusing import caller_of
 from placet.service.approvals import Word
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.rpc.context import Context
+    from placet.rpc.refusing import RefusalLog
     from placet.rpc.watch import Watching
     from placet.service.approvals import Approvals
     from placet.v1 import person_pb2
@@ -43,20 +43,23 @@ _STATES: Final[dict[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ApprovalService:
-    """Parses, has it done, answers."""
+    """Parses, has it done, answers. `refusals` records what could not be parsed."""
 
     approvals: Approvals
     watching: Watching
+    refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "ListApprovals": unary(self.list_approvals, approval_pb2.ListApprovalsRequest, on_fault),
-            "GetApproval": unary(self.get_approval, approval_pb2.GetApprovalRequest, on_fault),
-            "ApproveAction": unary(self.approve_action, approval_pb2.ApproveActionRequest, on_fault),
-            "RejectAction": unary(self.reject_action, approval_pb2.RejectActionRequest, on_fault),
-            "CancelApproval": unary(self.cancel_approval, approval_pb2.CancelApprovalRequest, on_fault),
-            "WatchApprovals": streaming(self.watching.watch_approvals, approval_pb2.WatchApprovalsRequest, on_fault),
+            "ListApprovals": self.refusals.unary(self.list_approvals, approval_pb2.ListApprovalsRequest, on_fault),
+            "GetApproval": self.refusals.unary(self.get_approval, approval_pb2.GetApprovalRequest, on_fault),
+            "ApproveAction": self.refusals.unary(self.approve_action, approval_pb2.ApproveActionRequest, on_fault),
+            "RejectAction": self.refusals.unary(self.reject_action, approval_pb2.RejectActionRequest, on_fault),
+            "CancelApproval": self.refusals.unary(self.cancel_approval, approval_pb2.CancelApprovalRequest, on_fault),
+            "WatchApprovals": self.refusals.streaming(
+                self.watching.watch_approvals, approval_pb2.WatchApprovalsRequest, on_fault
+            ),
         }
 
     async def list_approvals(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from placet.core.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
 from placet.rpc.fields import Fields
-from placet.rpc.handlers import unary
 from placet.rpc.present import AUTONOMY, timestamp
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.autonomy_admin import NewLevel
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from placet.core.autonomy import Level
     from placet.core.autonomy_override import AutonomyOverride
     from placet.rpc.context import Context
+    from placet.rpc.refusing import RefusalLog
     from placet.service.autonomy_admin import AutonomyAdmin
 
 
@@ -29,12 +29,13 @@ class AutonomyCalls:
     """The calls about autonomy."""
 
     admin: AutonomyAdmin
+    refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "SetAutonomy": unary(self.set, control_pb2.SetAutonomyRequest, on_fault),
-            "ListAutonomy": unary(self.list, control_pb2.ListAutonomyRequest, on_fault),
+            "SetAutonomy": self.refusals.unary(self.set, control_pb2.SetAutonomyRequest, on_fault),
+            "ListAutonomy": self.refusals.unary(self.list, control_pb2.ListAutonomyRequest, on_fault),
         }
 
     async def set(self, message: control_pb2.SetAutonomyRequest, _context: Context) -> control_pb2.SetAutonomyResponse:

@@ -13,7 +13,6 @@ from placet.core.limits import (
     SAFE_INTEGER_MAX,
 )
 from placet.rpc.fields import Fields
-from placet.rpc.handlers import unary
 from placet.rpc.present import time_or_nothing
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.budget_admin import Adjustment
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from placet.core.budget_listing import CounterState
     from placet.rpc.context import Context
+    from placet.rpc.refusing import RefusalLog
     from placet.service.budget_admin import BudgetAdmin, Listed
 
 SCOPE_KEY_BYTES_MAX = 2 * PRINCIPAL_BYTES_MAX
@@ -37,12 +37,13 @@ class BudgetCalls:
     """The calls about budgets."""
 
     admin: BudgetAdmin
+    refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "GetBudgets": unary(self.get, control_pb2.GetBudgetsRequest, on_fault),
-            "AdjustBudget": unary(self.adjust, control_pb2.AdjustBudgetRequest, on_fault),
+            "GetBudgets": self.refusals.unary(self.get, control_pb2.GetBudgetsRequest, on_fault),
+            "AdjustBudget": self.refusals.unary(self.adjust, control_pb2.AdjustBudgetRequest, on_fault),
         }
 
     async def get(self, message: control_pb2.GetBudgetsRequest, _context: Context) -> control_pb2.GetBudgetsResponse:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.rpc.handlers import unary
 from placet.rpc.present import present_policy_status
 from placet.v1 import control_pb2
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from placet.rpc.budgets import BudgetCalls
     from placet.rpc.context import Context
     from placet.rpc.kill import KillCalls
+    from placet.rpc.refusing import RefusalLog
 
 SERVICE = "placet.v1.ControlService"
 
@@ -43,12 +43,15 @@ class ControlService:
     policies: PolicySource
     permit_keys: Callable[[], Awaitable[str]]
     steering: Steering
+    refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "GetPolicyStatus": unary(self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_fault),
-            "GetPermitKeys": unary(self.get_permit_keys, control_pb2.GetPermitKeysRequest, on_fault),
+            "GetPolicyStatus": self.refusals.unary(
+                self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_fault
+            ),
+            "GetPermitKeys": self.refusals.unary(self.get_permit_keys, control_pb2.GetPermitKeysRequest, on_fault),
             **self.steering.handlers(on_fault),
         }
 

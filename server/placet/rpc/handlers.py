@@ -56,8 +56,9 @@ def streaming(
     method: Callable[[Any, Context], AsyncGenerator[Message]],
     asked: type[Message],
     on_fault: Callable[[BaseException], None],
+    on_malformed: Callable[[Context], Awaitable[None]],
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler of a call that is answered by many messages. However it ends, `method` is closed."""
+    """As `unary`, of a call that is answered by many messages. However it ends, `method` is closed."""
 
     async def handle(raw: bytes, context: Context) -> None:
         message = asked()
@@ -65,6 +66,7 @@ def streaming(
             try:
                 message.ParseFromString(raw)
             except DecodeError:
+                await on_malformed(context)
                 await refuse(context, MALFORMED)
             async with contextlib.aclosing(method(message, context)) as replies:
                 async for reply in replies:

@@ -13,7 +13,6 @@ from placet.core.limits import (
     SHORT_LABEL_BYTES_MAX,
 )
 from placet.rpc.fields import Fields
-from placet.rpc.handlers import unary
 from placet.rpc.present import time_or_nothing, timestamp
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.kill_switches import NewSwitch
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from placet.core.control_request import ControlRequest
     from placet.core.kill_switch import KillSwitch
     from placet.rpc.context import Context
+    from placet.rpc.refusing import RefusalLog
     from placet.service.kill_switches import KillSwitches
     from placet.service.revoking import Revoked
 
@@ -48,13 +48,14 @@ class KillCalls:
     """The calls about kill switches."""
 
     switches: KillSwitches
+    refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "SetKillSwitch": unary(self.set, control_pb2.SetKillSwitchRequest, on_fault),
-            "ClearKillSwitch": unary(self.clear, control_pb2.ClearKillSwitchRequest, on_fault),
-            "ListKillSwitches": unary(self.list, control_pb2.ListKillSwitchesRequest, on_fault),
+            "SetKillSwitch": self.refusals.unary(self.set, control_pb2.SetKillSwitchRequest, on_fault),
+            "ClearKillSwitch": self.refusals.unary(self.clear, control_pb2.ClearKillSwitchRequest, on_fault),
+            "ListKillSwitches": self.refusals.unary(self.list, control_pb2.ListKillSwitchesRequest, on_fault),
         }
 
     async def set(

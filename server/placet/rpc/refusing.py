@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from placet.core.errors import InvalidRequestError
 from placet.core.model import Caller
 from placet.core.record_codec import refused_commitment
 from placet.rpc.fields import tenant_or_nothing
-from placet.rpc.handlers import MALFORMED
+from placet.rpc.handlers import MALFORMED, streaming, unary
+from placet.v1.control_pb2 import SetKillSwitchRequest
 
 if TYPE_CHECKING:
-    from placet.core.errors import InvalidRequestError
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    import grpc
+    from google.protobuf.message import Message
+
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult
     from placet.rpc.context import Context
@@ -35,6 +42,47 @@ class RefusalLog:
             tenant_or_nothing(tenant), caller_of(context), method, error.violations, self.clock.wall_us()
         )
         await self.refusals.submit([commitment])
+
+    def unary(
+        self,
+        method: Callable[[Any, Context], Awaitable[Message]],
+        asked: type[Message],
+        on_fault: Callable[[BaseException], None],
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """As `handlers.unary`, and whatever is wrong with a request is recorded."""
+
+        async def call(message: Message, context: Context) -> Message:
+            try:
+                return await method(message, context)
+            except InvalidRequestError as error:
+                await self._record(message, error, context)
+                raise
+
+        return unary(call, asked, on_fault, self.malformed)
+
+    def streaming(
+        self,
+        method: Callable[[Any, Context], AsyncGenerator[Message]],
+        asked: type[Message],
+        on_fault: Callable[[BaseException], None],
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """As `handlers.streaming`, and whatever is wrong with a request is recorded."""
+
+        async def call(message: Message, context: Context) -> AsyncGenerator[Message]:
+            try:
+                async with aclosing(method(message, context)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except InvalidRequestError as error:
+                await self._record(message, error, context)
+                raise
+
+        return streaming(call, asked, on_fault, self.malformed)
+
+    async def _record(self, message: Message, error: InvalidRequestError, context: Context) -> None:
+        named = message.scope if isinstance(message, SetKillSwitchRequest) else message
+        method = type(message).__name__.removesuffix("Request")
+        await self.refused(method, str(getattr(named, "tenant", "")), error, context)
 
 
 def caller_of(context: Context) -> Caller:

@@ -11,7 +11,6 @@ from placet.core.errors import InvalidRequestError
 from placet.core.limits import SHORT_LABEL_BYTES_MAX
 from placet.rpc.cursor import cursor_text, read_cursor
 from placet.rpc.fields import Fields
-from placet.rpc.handlers import streaming
 from placet.rpc.present import timestamp
 from placet.rpc.present_approval import present_listed
 from placet.service.approvals import Shown
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.rpc.context import Context
+    from placet.rpc.refusing import RefusalLog
     from placet.service.following import Following
 
 STATES: Final = {
@@ -43,10 +43,15 @@ class Watching:
     """Streams changes until the caller goes, the server stops, or nothing more can happen."""
 
     following: Following
+    refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler: what belongs to the authorization service."""
-        return {"WatchDecision": streaming(self.watch_decision, authorization_pb2.WatchDecisionRequest, on_fault)}
+        return {
+            "WatchDecision": self.refusals.streaming(
+                self.watch_decision, authorization_pb2.WatchDecisionRequest, on_fault
+            )
+        }
 
     def end(self) -> None:
         """The server stops: end all streams, so that they go on elsewhere."""
