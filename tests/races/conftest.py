@@ -6,10 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.races.fleet import Fleet
+from tests.races.tenant import races_rego
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from tests.postgres import Postgres
 
 FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Fleet]:
+    """Two replicas on one database, for tests that leave them as they are."""
+    url, folder = postgres_server.url(postgres_server.new_database()), tmp_path_factory.mktemp("pair")
+    with Fleet(folder, races_rego(folder), {"a": url, "b": url}) as made:
+        yield made
 
 
 @pytest.fixture

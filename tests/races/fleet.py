@@ -62,10 +62,11 @@ class Fleet:
         self.servers[name].kill()
 
     def healthy(self, seconds: float = AGAIN_SECONDS_MAX) -> None:
-        """Each replica says that it serves, without being started anew."""
+        """Each replica says that it serves, without being started anew, and logged as it always does."""
         for server in self.servers.values():
             assert server.process.poll() is None, server.said
             eventually(partial(_serves, server), seconds, "healthy")
+            assert all(line.startswith("{") for line in server.said.splitlines()), server.said
 
     def books(self, url: str = "") -> Books:
         """What the database says, read from outside. `url` when replicas reach it by another way."""

@@ -94,4 +94,4 @@ def test_a_replica_that_hangs(fleet: Fleet, postgres_url: str, figure: Callable[
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_replica_that_hangs_again_and_again(fleet: Fleet, postgres_url: str, figure: Callable[[str], None]) -> None:
-    hangs(fleet, postgres_url, 25, figure)
+    hangs(fleet, postgres_url, 15, figure)

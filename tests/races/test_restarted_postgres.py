@@ -103,10 +103,10 @@ def _cut_since(cutting: Proxy, before: int) -> bool:
 
 
 def test_cut_off(tmp_path: Path, postgres_server: Postgres, figure: Callable[[str], None]) -> None:
-    cut(tmp_path, postgres_server, 6, figure)
+    cut(tmp_path, postgres_server, 4, figure)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_cut_off_a_hundred_times(tmp_path: Path, postgres_server: Postgres, figure: Callable[[str], None]) -> None:
-    cut(tmp_path, postgres_server, 100, figure)
+def test_cut_off_forty_times(tmp_path: Path, postgres_server: Postgres, figure: Callable[[str], None]) -> None:
+    cut(tmp_path, postgres_server, 40, figure)

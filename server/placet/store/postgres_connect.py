@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +55,8 @@ _SESSION: Final = (
     " set_config('default_transaction_read_only',"
     " coalesce(%s, current_setting('default_transaction_read_only')), false)"
 )
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what fails is raised; its lines are none of our log's
 
 
 class PostgresConnection:
