@@ -51,7 +51,7 @@ def control_records_of_each() -> list[Commitment]:
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
     return [
         control_records.permit_revoked(switch, "acme", "dec_1", NOW_US),
-        control_records.switch_set(switch, NOW_US, ()),
+        control_records.switch_set(switch, Caller(), NOW_US, ()),
         control_records.switch_cleared(switch, wish, None, NOW_US, ()),
         control_records.autonomy_set(None, wish, None, NOW_US, ()),
         control_records.budget_adjusted(counter, 1, wish, None, NOW_US, ()),

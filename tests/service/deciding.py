@@ -115,7 +115,8 @@ class Desk(Bench):
     async def level(self, level: Level | None, actor: str = "ada", **selector: str) -> LevelSet:
         """Set a level of autonomy, for all of the tenant unless said."""
         chosen = {"workflow": "", "tool": "", "agent": "", **selector}
-        return await self.autonomy.set(NewLevel("acme", level=level, actor=actor, reason="because", **chosen))
+        named = (chosen["workflow"], chosen["tool"], chosen["agent"])
+        return await self.autonomy.set(NewLevel("acme", *named, level, actor, "because"))
 
     async def recorded(self) -> list[RecordedDecision]:
         """What the trail holds, oldest first; it verifies."""

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from placet.core.changes import Change, CounterKey
     from placet.core.control_request import ControlRequest, Wish
     from placet.core.kill_switch import KillSwitch
+    from placet.core.model import Caller
 
 CONTROL: Final = "control"
 """Part of a change: actor, reason, what was changed exactly, and who asked first where it needed two persons."""
 
 
-def switch_set(switch: KillSwitch, now_us: int, changes: tuple[Change, ...]) -> Commitment:
+def switch_set(switch: KillSwitch, caller: Caller, now_us: int, changes: tuple[Change, ...]) -> Commitment:
     """A kill switch was set."""
-    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, "expires_at_us": switch.expires_at_us}
+    fields = {
+        "kill_switch_id": switch.switch_id,
+        "scope": switch.scope,
+        "expires_at_us": switch.expires_at_us,
+        "caller": caller.name,
+    }
     part = {"value": switch.value, "actor": switch.actor, "reason": switch.reason}
     return _commitment(RecordKind.KILL_SWITCH_SET, switch.tenant, now_us, fields, part, changes)
 
@@ -31,7 +37,7 @@ def switch_cleared(
     switch: KillSwitch, wish: Wish, first: ControlRequest | None, now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
     """A kill switch was cleared; `first` is who asked for it before, where two persons had to."""
-    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, "request_id": _request_id(first)}
+    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, **_by(wish, first)}
     part = {"value": switch.value, **_who(wish, first)}
     return _commitment(RecordKind.KILL_SWITCH_CLEARED, switch.tenant, now_us, fields, part, changes)
 
@@ -52,7 +58,7 @@ def autonomy_set(
 ) -> Commitment:
     """A level of autonomy was set; None: it was taken away."""
     level = override.rule.level.value if override is not None else ""
-    fields = {"override_id": wish.target, "level": level, "request_id": _request_id(first)}
+    fields = {"override_id": wish.target, "level": level, **_by(wish, first)}
     said = override.rule.to_json() if override is not None else {}
     return _commitment(RecordKind.AUTONOMY_SET, wish.tenant, now_us, fields, {**said, **_who(wish, first)}, changes)
 
@@ -70,7 +76,7 @@ def budget_adjusted(
         "budget_id": counter.budget_id,
         "unit": counter.unit,
         "amount": amount,
-        "request_id": _request_id(first),
+        **_by(wish, first),
     }
     part = {"scope_key": counter.scope_key, "window_key": counter.window_key, **_who(wish, first)}
     return _commitment(RecordKind.BUDGET_ADJUSTED, counter.tenant, now_us, fields, part, changes)
@@ -78,13 +84,13 @@ def budget_adjusted(
 
 def control_requested(wish: Wish, request: ControlRequest, now_us: int, changes: tuple[Change, ...]) -> Commitment:
     """A change waits for its second person."""
-    fields = {"change": wish.kind, "request_id": request.request_id, "expires_at_us": request.expires_at_us}
+    fields = {"change": wish.kind, "expires_at_us": request.expires_at_us, **_by(wish, request)}
     return _commitment(RecordKind.CONTROL_REQUESTED, wish.tenant, now_us, fields, _wished(wish), changes)
 
 
 def control_refused(wish: Wish, refusal: str, now_us: int) -> Commitment:
     """A change was refused; `refusal` is the stable id of why."""
-    fields = {"change": wish.kind, "refusal": refusal}
+    fields = {"change": wish.kind, "refusal": refusal, "caller": wish.caller.name}
     return _commitment(RecordKind.CONTROL_REFUSED, wish.tenant, now_us, fields, _wished(wish), ())
 
 
@@ -112,5 +118,5 @@ def _wished(wish: Wish) -> dict[str, str]:
     return {"target": wish.target, "value": wish.value, "actor": wish.actor, "reason": wish.reason}
 
 
-def _request_id(first: ControlRequest | None) -> str:
-    return first.request_id if first is not None else ""
+def _by(wish: Wish, request: ControlRequest | None) -> dict[str, str]:
+    return {"request_id": request.request_id if request is not None else "", "caller": wish.caller.name}

@@ -12,6 +12,7 @@ import orjson
 from placet.core.changes import Kept, Put, Row, RowKey
 from placet.core.errors import NotPermittedError
 from placet.core.limits import CONTROL_REQUEST_TTL_SECONDS
+from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.person import same_person
 from placet.core.refusals import REFUSALS, SECOND_PERSON_NEEDED
 
@@ -32,7 +33,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants changed. `target` and `value` say what to what; `reason` and `actor` do not count.
+    """What somebody wants changed. `target` and `value` say what to what; `reason`, `actor` and `caller` do not count.
 
     Two persons want the same when kind, tenant, target and value are the same.
     """
@@ -43,6 +44,7 @@ class Wish:
     value: str
     actor: str
     reason: str
+    caller: Caller = UNAUTHENTICATED
 
     @property
     def request_id(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,6 +118,10 @@ class Caller:
 
     name: str = "unauthenticated"
     peer: str = ""
+
+
+UNAUTHENTICATED: Final = Caller()
+"""Whoever it was."""
 
 
 @dataclass(frozen=True, slots=True)

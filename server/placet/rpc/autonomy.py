@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from placet.core.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
 from placet.rpc.fields import Fields
 from placet.rpc.present import AUTONOMY, timestamp
+from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.autonomy_admin import NewLevel
 from placet.v1 import control_pb2, decision_pb2
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from placet.core.autonomy import Level
     from placet.core.autonomy_override import AutonomyOverride
+    from placet.core.model import Caller
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.service.autonomy_admin import AutonomyAdmin
@@ -38,9 +40,9 @@ class AutonomyCalls:
             "ListAutonomy": self.refusals.unary(self.list, control_pb2.ListAutonomyRequest, on_fault),
         }
 
-    async def set(self, message: control_pb2.SetAutonomyRequest, _context: Context) -> control_pb2.SetAutonomyResponse:
+    async def set(self, message: control_pb2.SetAutonomyRequest, context: Context) -> control_pb2.SetAutonomyResponse:
         """Set a level, or take one away."""
-        done = await self.admin.set(_parse(message))
+        done = await self.admin.set(_parse(message, caller_of(context)))
         return control_pb2.SetAutonomyResponse(
             applied=done.waiting is None,
             rule=_present(done.override) if done.override is not None else None,
@@ -57,7 +59,7 @@ class AutonomyCalls:
         return control_pb2.ListAutonomyResponse(rules=[_present(each) for each in await self.admin.list(tenant)])
 
 
-def _parse(message: control_pb2.SetAutonomyRequest) -> NewLevel:
+def _parse(message: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:
     fields = Fields()
     tenant = fields.tenant("tenant", message.tenant)
     workflow = fields.text("workflow", message.workflow, LABEL_BYTES_MAX)
@@ -66,7 +68,7 @@ def _parse(message: control_pb2.SetAutonomyRequest) -> NewLevel:
     level = _level(fields, message.level)
     actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
     require(fields)
-    return NewLevel(tenant, workflow, tool, agent, level, actor, reason)
+    return NewLevel(tenant, workflow, tool, agent, level, actor, reason, caller)
 
 
 def _level(fields: Fields, wire: int) -> Level | None:

@@ -14,6 +14,7 @@ from placet.core.limits import (
 )
 from placet.rpc.fields import Fields
 from placet.rpc.present import time_or_nothing
+from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.budget_admin import Adjustment
 from placet.v1 import control_pb2
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.core.budget_listing import CounterState
+    from placet.core.model import Caller
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.service.budget_admin import BudgetAdmin, Listed
@@ -57,10 +59,10 @@ class BudgetCalls:
         return control_pb2.GetBudgetsResponse(budgets=[_present(each) for each in listed])
 
     async def adjust(
-        self, message: control_pb2.AdjustBudgetRequest, _context: Context
+        self, message: control_pb2.AdjustBudgetRequest, context: Context
     ) -> control_pb2.AdjustBudgetResponse:
         """Correct a counter."""
-        adjusted = await self.admin.adjust(_parse(message))
+        adjusted = await self.admin.adjust(_parse(message, caller_of(context)))
         return control_pb2.AdjustBudgetResponse(
             applied=adjusted.waiting is None,
             counter=_present_counter(adjusted.counter),
@@ -68,7 +70,7 @@ class BudgetCalls:
         )
 
 
-def _parse(message: control_pb2.AdjustBudgetRequest) -> Adjustment:
+def _parse(message: control_pb2.AdjustBudgetRequest, caller: Caller) -> Adjustment:
     fields = Fields()
     tenant = fields.tenant("tenant", message.tenant)
     budget_id = fields.text("budget_id", message.budget_id, BUDGET_ID_CHARS_MAX, required=True)
@@ -78,7 +80,7 @@ def _parse(message: control_pb2.AdjustBudgetRequest) -> Adjustment:
         fields.wrong("amount", f"is {amount}; must not be 0, and be {-SAFE_INTEGER_MAX} to {SAFE_INTEGER_MAX}")
     actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
     require(fields)
-    return Adjustment(tenant, budget_id, scope_key, amount, actor, reason)
+    return Adjustment(tenant, budget_id, scope_key, amount, actor, reason, caller)
 
 
 def _present(listed: Listed) -> control_pb2.Budget:

@@ -14,6 +14,7 @@ from placet.core.limits import (
 )
 from placet.rpc.fields import Fields
 from placet.rpc.present import time_or_nothing, timestamp
+from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.kill_switches import NewSwitch
 from placet.v1 import control_pb2
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from placet.core.control_request import ControlRequest
     from placet.core.kill_switch import KillSwitch
+    from placet.core.model import Caller
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.service.kill_switches import KillSwitches
@@ -59,16 +61,16 @@ class KillCalls:
         }
 
     async def set(
-        self, message: control_pb2.SetKillSwitchRequest, _context: Context
+        self, message: control_pb2.SetKillSwitchRequest, context: Context
     ) -> control_pb2.SetKillSwitchResponse:
         """Set a switch."""
-        switch, revoked = await self.switches.set(_parse_set(message))
+        switch, revoked = await self.switches.set(_parse_set(message, caller_of(context)))
         return control_pb2.SetKillSwitchResponse(
             kill_switch=_present(switch, None), revoked=[_present_revoked(each) for each in revoked]
         )
 
     async def clear(
-        self, message: control_pb2.ClearKillSwitchRequest, _context: Context
+        self, message: control_pb2.ClearKillSwitchRequest, context: Context
     ) -> control_pb2.ClearKillSwitchResponse:
         """Clear a switch."""
         fields = Fields()
@@ -76,7 +78,7 @@ class KillCalls:
         tenant = _tenant(fields, "tenant", message.tenant)
         actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
         require(fields)
-        cleared = await self.switches.clear(name, tenant, actor, reason)
+        cleared = await self.switches.clear(name, tenant, actor, reason, caller_of(context))
         waiting = present_request(cleared.waiting)
         return control_pb2.ClearKillSwitchResponse(cleared=waiting is None, waiting=waiting)
 
@@ -93,7 +95,7 @@ class KillCalls:
         )
 
 
-def _parse_set(message: control_pb2.SetKillSwitchRequest) -> NewSwitch:
+def _parse_set(message: control_pb2.SetKillSwitchRequest, caller: Caller) -> NewSwitch:
     fields = Fields()
     scope, value = _scope(fields, message.scope)
     tenant = message.scope.tenant
@@ -106,7 +108,7 @@ def _parse_set(message: control_pb2.SetKillSwitchRequest) -> NewSwitch:
     actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
     after = fields.count("expires_after_seconds", message.expires_after_seconds, KILL_SWITCH_TTL_SECONDS_MAX)
     require(fields)
-    return NewSwitch(scope, tenant, value, actor, reason, after)
+    return NewSwitch(scope, tenant, value, actor, reason, after, caller)
 
 
 def _scope(fields: Fields, message: control_pb2.KillScope) -> tuple[KillScope, str]:

@@ -14,6 +14,7 @@ from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish,
 from placet.core.control_version import moved, version_key
 from placet.core.errors import NotFoundError, NotNowError
 from placet.core.limits import AUTONOMY_RULES_MAX
+from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import AUTONOMY_RULES_FULL, REFUSALS
 from placet.service.control_changes import Step
@@ -42,6 +43,7 @@ class NewLevel:
     level: Level | None
     actor: str
     reason: str
+    caller: Caller = UNAUTHENTICATED
 
     def rule(self, level: Level) -> AutonomyRule:
         """As a rule, with this level."""
@@ -72,7 +74,8 @@ class AutonomyAdmin:
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         key = override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
         value = wanted.level or REMOVED
-        wish = Wish(ChangeKind.AUTONOMY_SET, wanted.tenant, key.id, value, wanted.actor, wanted.reason)
+        kind = ChangeKind.AUTONOMY_SET
+        wish = Wish(kind, wanted.tenant, key.id, value, wanted.actor, wanted.reason, wanted.caller)
         return await self.changes.make(wish, lambda now_us: self._set(wanted, wish, now_us))
 
     async def list(self, tenant: str) -> Sequence[AutonomyOverride]:

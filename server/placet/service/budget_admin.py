@@ -19,6 +19,7 @@ from placet.core.changes import CounterKey, Put, Settle, Wanted
 from placet.core.control_records import budget_adjusted, control_requested
 from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask
 from placet.core.errors import NotFoundError, NotNowError
+from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import BUDGET_BELOW_ZERO, REFUSALS
 from placet.service.control_changes import Step
@@ -54,6 +55,7 @@ class Adjustment:
     amount: int
     actor: str
     reason: str
+    caller: Caller = UNAUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class BudgetAdmin:
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         target = f"{wanted.budget_id} {wanted.scope_key}"
-        wish = Wish(ChangeKind.BUDGET_ADJUST, wanted.tenant, target, str(wanted.amount), wanted.actor, wanted.reason)
+        kind, value = ChangeKind.BUDGET_ADJUST, str(wanted.amount)
+        wish = Wish(kind, wanted.tenant, target, value, wanted.actor, wanted.reason, wanted.caller)
         return await self.changes.make(wish, lambda now_us: self._adjust(wanted, wish, now_us))
 
     async def _adjust(self, wanted: Adjustment, wish: Wish, now_us: int) -> Step[Adjusted]:

@@ -14,6 +14,7 @@ from placet.core.errors import NotFoundError, NotNowError
 from placet.core.kill_switch import KillScope, KillSwitch, expired
 from placet.core.kill_switch_row import CLEARED, EXPIRED, SET, read_switch, switch_id, switch_key, switch_row
 from placet.core.limits import KILL_SWITCHES_MAX
+from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import KILL_SWITCHES_FULL, REFUSALS
 from placet.service.control_changes import Step
@@ -44,6 +45,7 @@ class NewSwitch:
     actor: str
     reason: str
     expires_after_seconds: int = 0
+    caller: Caller = UNAUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,20 @@ class KillSwitches:
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         name = switch_id(wanted.scope, wanted.tenant, wanted.value)
-        wish = Wish(ChangeKind.KILL_SWITCH_SET, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason)
+        kind = ChangeKind.KILL_SWITCH_SET
+        wish = Wish(kind, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason, wanted.caller)
         switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
         revoking = asyncio.ensure_future(self.revoker.revoke(switch))
         return switch, await asyncio.shield(revoking)  # to its end, though the caller may be gone
 
-    async def clear(self, kill_switch_id: str, tenant: str, actor: str, reason: str) -> Cleared:
+    async def clear(
+        self, kill_switch_id: str, tenant: str, actor: str, reason: str, caller: Caller = UNAUTHENTICATED
+    ) -> Cleared:
         """Clear a switch; a global one when a second person asks for the same.
 
         NotFoundError when no such switch is set; NotPermittedError when the same person asks twice; ContentionError.
         """
-        wish = Wish(ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason))
+        wish = Wish(ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason), caller)
         return await self.changes.make(wish, lambda now_us: self._clear(wish, now_us))
 
     async def list(self, tenant: str) -> Sequence[Listed]:
@@ -125,7 +130,7 @@ class KillSwitches:
             moved(known.rows.get(version), wanted.tenant, now_us),
             *(Put(switch_row(row, each, EXPIRED)) for row, each in over[:EXPIRED_TOGETHER]),
         )
-        return Step(switch_set(switch, now_us, changes), switch)
+        return Step(switch_set(switch, wanted.caller, now_us, changes), switch)
 
     async def _clear(self, wish: Wish, now_us: int) -> Step[Cleared]:
         version, key = version_key(wish.tenant), switch_key(wish.tenant, wish.target)
