@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from placet.cli.demo import DEFAULT_SCRIPT
+from placet.cli.demo import DEFAULT_SCRIPTS
 from placet.cli.script import load_script
 from placet.v1 import approval_pb2, audit_pb2, authorization_pb2, control_pb2
 from tests.docs.blocks import ROOT, blocks
@@ -18,7 +18,8 @@ EXCERPT_ROWS_MIN = 5
 
 
 def test_the_excerpt_is_what_the_demonstration_expects() -> None:
-    steps = {(step.name, *step.expected) for step in load_script(ROOT / DEFAULT_SCRIPT).steps}
+    scripts = [load_script(ROOT / file) for file in DEFAULT_SCRIPTS]
+    steps = {(step.name, *step.expected) for script in scripts for step in script.steps}
     [excerpt] = [block.text for block in blocks(README) if block.text.startswith("action ")]
     shown = [tuple(re.split(r"\s{2,}", line.strip())) for line in excerpt.splitlines()[1:] if line.strip()]
     assert len(shown) >= EXCERPT_ROWS_MIN

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field
 
-from placet.cli.script import REFUSED, Script, Step
+from placet.cli.script import Script
+from placet.cli.script_steps import REFUSED, Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ GONE = "<absent>"
 """In `audit`: there is nothing at the path."""
 
 
-class ScenarioStep(Step):
+class ScenarioStep(Call):
     """One tool call, and what is expected of it."""
 
     now: datetime | None = None

@@ -1,4 +1,4 @@
-"""`placet demo` as `make run` calls it: the support agent's day, from a fresh data directory and on an existing one."""
+"""`placet demo` as `make run` calls it: both chapters, from a fresh data directory and on an existing one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from placet.cli.demo import DEFAULT_SCRIPTS
 from placet.cli.script import load_script
+from placet.cli.script_steps import Call
 
 ROOT = Path(__file__).parent.parent.parent
-SCRIPT = ROOT / "deploy/demo/support-day.yaml"
+DAY, LIMITS = (load_script(ROOT / file) for file in DEFAULT_SCRIPTS)
 SECONDS_MAX = 90
 
 
@@ -38,23 +40,23 @@ def rows(shown: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
 
 
-def test_the_day_on_a_fresh_directory_and_again(tmp_path: Path) -> None:
-    script = load_script(SCRIPT)
+def test_both_chapters_on_a_fresh_directory_and_again(tmp_path: Path) -> None:
+    steps = [*DAY.steps, *LIMITS.steps]
+    calls = sum(isinstance(step, Call) for step in steps)
     for _ in range(2):
         ended = demo(tmp_path / "data")
         assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
         table = rows(ended.stdout)
-        assert [row[0] for row in table] == [step.name for step in script.steps]
-        assert [(row[1], row[2]) for row in table] == [step.expected for step in script.steps]
+        assert [row[0] for row in table] == [step.name for step in steps]
+        assert [(row[1], row[2]) for row in table] == [step.expected for step in steps]
         assert all(row[3] and float(row[4]) > 0 for row in table)
-        assert f"{len(script.steps)} tool calls asked about. Audit trail: ok" in ended.stdout
+        assert f"{calls} tool calls asked about. Audit trail: ok" in ended.stdout
         assert "Ctrl-C" not in ended.stdout
     assert not (tmp_path / "data/serve.json").exists()
 
 
 def test_the_day_shows_every_kind_of_answer() -> None:
-    script = load_script(SCRIPT)
-    answers = [step.expected for step in script.steps]
+    answers = [step.expected for step in DAY.steps]
     assert 28 <= len(answers) <= 35
     assert {effect for effect, _ in answers} == {"allow", "deny", "require_approval", "refused"}
     assert {
@@ -68,6 +70,22 @@ def test_the_day_shows_every_kind_of_answer() -> None:
         "pdp.unknown_tenant",
         "action.params_json",
     } <= {rule_id for _, rule_id in answers}
+
+
+def test_the_limits_show_what_is_kept_between_calls() -> None:
+    assert {
+        ("refused", "REQUESTER_MAY_NOT_APPROVE"),
+        ("allow", "approvals.granted"),
+        ("deny", "approvals.used"),
+        ("deny", "approvals.digest_mismatch"),
+        ("deny", "budgets.refunds.per_customer_per_day"),
+        ("reported", ""),
+        ("verified", ""),
+        ("refused", "wrong_digest"),
+        ("deny", "kill_switch.tool"),
+        ("cleared", ""),
+        ("deny", "limits.loop"),
+    } <= {step.expected for step in LIMITS.steps}
 
 
 def test_an_answer_that_was_not_expected_is_an_exit_code(tmp_path: Path) -> None:

@@ -3,147 +3,113 @@
 ```yaml
 description: What this is about.
 identity: {agent: support-agent, user: u_4812, roles: [support_refunds], tenant: acme}
+run: {run_id: run_<new>}
 steps:
-  - name: A refund below the limit
+  - id: refund
+    name: A refund above the limit
     tool: stripe.refund
     params: {charge: ch_1}
-    amount: 45.00 USD
-    expect: allow refunds.within_limit
+    amount: 900.00 USD
+    expect: require_approval refunds.over_limit
+  - {name: A lead agrees, approve: refund, by: [{id: u_1, roles: [support_lead]}], expect: approved}
+  - {name: The agent asks again, again: refund, approval_of: refund, expect: allow approvals.granted}
 ```
+
+``<new>`` in a user, a run_id, an idempotency_key and in params is a text of its own each time the script is replayed.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - pydantic reads it
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from placet import sdk
-from placet.cli.amounts import parse_amount
+from placet.cli.script_steps import KINDS, Action, Call, Identity, Kill, Model, Run, Step, Strict, Verify
 from placet.core.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REFUSED = "refused"
-"""What is expected of a step whose request breaks the contract."""
+    from pydantic_core import ErrorDetails
+
+NEW: Final = "<new>"
+"""Stands for a text of its own in each replay."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Identity(_Strict):
-    agent: str = ""
-    user: str = ""
-    roles: tuple[str, ...] = ()
-    tenant: str = ""
-    delegation: tuple[str, ...] = ()
-
-
-class _Run(_Strict):
-    run_id: str = ""
-    trace_id: str = ""
-    step: int = 0
-    workflow: str = ""
-    planner: str = ""
-
-
-class _Model(_Strict):
-    name: str = ""
-    prompt_version: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    estimated_cost_micros: int = 0
-
-
-class _Evidence(_Strict):
-    uri: str
-    sha256: str = ""
-
-
-def _read_amount(written: Any) -> Any:  # noqa: ANN401 - whatever YAML gives
-    """``45.00 USD`` in exact minor units, or a mapping that is sent as it is (wrong ones are tested, too)."""
-    if not isinstance(written, str):
-        return written
-    try:
-        amount = parse_amount(written)
-    except SetupError as error:
-        raise ValueError(str(error)) from error
-    return {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
-
-
-class _Amount(_Strict):
-    currency_code: str = ""
-    minor_units: int = 0
-    exponent: int | None = None
-
-
-class Step(_Strict):
-    """One tool call; `params_text` is sent as it is. `expect` is ``<effect> <rule_id>``, or ``refused <field>``."""
-
-    name: str
-    tool: str = ""
-    params: dict[str, Any] = Field(default_factory=dict)
-    params_text: str | None = None
-    amount: Annotated[_Amount | None, BeforeValidator(_read_amount)] = None
-    scope: str = ""
-    environment: str = ""
-    destination: str = ""
-    dry_run: bool = False
-    tool_schema_version: str = ""
-    identity: _Identity = _Identity()
-    run: _Run = _Run()
-    model: _Model = _Model()
-    evidence: tuple[_Evidence, ...] = ()
-    approval_id: str = ""
-    idempotency_key: str | None = None
-    expect: str
-
-    @property
-    def expected(self) -> tuple[str, str]:
-        """Effect (or ``refused``) and rule_id (or the field that is named)."""
-        effect, _, rule_id = self.expect.partition(" ")
-        return effect, rule_id
-
-
-class Script(_Strict):
+class Script(Strict):
     """Steps with what they have in common; a step's own values win."""
 
     description: str
-    identity: _Identity = _Identity()
-    run: _Run = _Run()
-    model: _Model = _Model()
+    identity: Identity = Identity()
+    run: Run = Run()
+    model: Model = Model()
     steps: tuple[Step, ...] = Field(min_length=1)
 
-    def requests(self) -> Iterator[tuple[Step, sdk.Request]]:
-        """Each step with the request that it makes."""
+    @model_validator(mode="after")
+    def _about_steps_before(self) -> Self:
+        known: dict[str, Step] = {}
         for index, step in enumerate(self.steps):
-            run = _merged(self.run, step.run) | {"step": step.run.step or index}
-            yield (
-                step,
-                sdk.Request(
-                    action=sdk.Action(
-                        tool=step.tool,
-                        params=step.params_text if step.params_text is not None else json.dumps(step.params),
-                        amount=sdk.Amount(**step.amount.model_dump()) if step.amount else None,
-                        scope=step.scope,
-                        environment=step.environment,
-                        destination=step.destination,
-                        dry_run=step.dry_run,
-                        tool_schema_version=step.tool_schema_version,
-                    ),
-                    identity=sdk.Identity(**_merged(self.identity, step.identity)),
-                    run=sdk.Run(**run),
-                    model=sdk.Model(**_merged(self.model, step.model)),
-                    evidence=[sdk.Evidence(**item.model_dump()) for item in step.evidence],
-                    idempotency_key=step.idempotency_key,
-                    approval_id=step.approval_id,
-                ),
-            )
+            for key, name, kind in step.refers_to():
+                if name not in known:
+                    raise ValueError(f"steps.{index}.{key}: no step before it has the id {name!r}")
+                if not isinstance(known[name], kind):
+                    text = f"steps.{index}.{key}: step {name!r} is no {kind.__name__.lower()}"
+                    raise ValueError(text)  # noqa: TRY004 - pydantic reads ValueErrors
+            if isinstance(step, Kill) and not self.identity.tenant:
+                raise ValueError(f"steps.{index}.kill: the script's identity has no tenant, and it would stop them all")
+            if step.id in known:
+                raise ValueError(f"steps.{index}.id: another step has the id {step.id!r}")
+            if step.id:
+                known[step.id] = step
+        return self
+
+    def requests(self) -> Iterator[tuple[Call, sdk.Request]]:
+        """Each tool call with the request that it makes."""
+        for index, step in enumerate(self.steps):
+            if isinstance(step, Call):
+                yield step, self.request(step, index, NEW)
+
+    def request(self, step: Call | Verify, index: int, new: str, approval_id: str = "") -> sdk.Request:
+        """The request that the step at an index makes, with `new` where it says ``<new>``."""
+        said = self._action(step)
+        params = said.params_text if said.params_text is not None else json.dumps(said.params)
+        identity = _merged(self.identity, said.identity)
+        run = _merged(self.run, said.run) | {"step": said.run.step or index}
+        asked = step if isinstance(step, Call) else None
+        key = asked.idempotency_key if asked else None
+        return sdk.Request(
+            action=sdk.Action(
+                tool=said.tool,
+                params=params.replace(NEW, new),
+                amount=sdk.Amount(**said.amount.model_dump()) if said.amount else None,
+                scope=said.scope,
+                environment=said.environment,
+                destination=said.destination,
+                dry_run=said.dry_run,
+                tool_schema_version=said.tool_schema_version,
+            ),
+            identity=sdk.Identity(**identity | {"user": identity["user"].replace(NEW, new)}),
+            run=sdk.Run(**run | {"run_id": run["run_id"].replace(NEW, new)}),
+            model=sdk.Model(**_merged(self.model, asked.model if asked else Model())),
+            evidence=[sdk.Evidence(**item.model_dump()) for item in asked.evidence] if asked else [],
+            idempotency_key=key.replace(NEW, new) if key else key,
+            approval_id=approval_id or (asked.approval_id if asked else ""),
+        )
+
+    def _action(self, step: Call | Verify) -> Action:
+        """What the step says, on top of what the one says that it repeats."""
+        own = {name: getattr(step, name) for name in step.model_fields_set & Action.model_fields.keys()}
+        repeated = step.again if isinstance(step, Call) else step.verify
+        if not repeated:
+            return Action.model_construct(**own)
+        [earlier] = (each for each in self.steps if isinstance(each, Call) and each.id == repeated)
+        if "params" in own:
+            own.setdefault("params_text", None)
+        return self._action(earlier).model_copy(update=own)
 
 
 def load_script(path: Path) -> Script:
@@ -155,9 +121,15 @@ def load_script(path: Path) -> Script:
     except yaml.YAMLError as error:
         raise SetupError(f"{path}: is not YAML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SetupError(f"{path}: {place}: {first['msg']}") from error
+        raise SetupError(f"{path}: {_told(error.errors()[0])}") from error
+
+
+def _told(error: ErrorDetails) -> str:
+    """Place and message. The place is that in the file: pydantic names the kind of step after its index."""
+    head, kind, tail = error["loc"][:2], error["loc"][2:3], error["loc"][3:]
+    place = (*head, *(kind if kind and kind[0] not in KINDS else ()), *tail)
+    message = error["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, (".".join(str(part) for part in place), message)))
 
 
 def _merged(common: BaseModel, own: BaseModel) -> dict[str, Any]:
