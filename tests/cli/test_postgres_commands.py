@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -68,10 +69,9 @@ def test_checkpoints_kept_elsewhere(
     kept.write_text(placet("audit", "checkpoint").out)
     given = ["audit", "verify", *public_keys(recorded), "--checkpoint", str(kept)]
     assert placet(*given).code == 0
-    database = postgres_server.run("SELECT max(datname) FROM pg_database WHERE datname LIKE 'test%'")[0][0]
-    assert str(database) in postgres_url
+    database = urlsplit(postgres_url).path.strip("/")
     for table in ("audit_records", "audit_parts", "audit_writers", "audit_checkpoints", "idempotency_keys"):
-        postgres_server.run(f"TRUNCATE {table}", str(database))
+        postgres_server.run(f"TRUNCATE {table}", database)
     ran = placet(*given)
     assert ran.code == exit_codes.WANTING
     assert "kept_checkpoint_mismatch" in ran.out

@@ -31,7 +31,11 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None:
-    together = {"opa_path": {"opa_address": ""}, "opa_expected_revision": {"opa_address": "unix:///s"}}
+    together = {
+        "opa_path": {"opa_address": ""},
+        "opa_expected_revision": {"opa_address": "unix:///s"},
+        "webhook_url": {"webhook_secret": (Settings.model_fields["webhook_secret"].examples or [""])[0]},
+    }
     for name, field in Settings.model_fields.items():
         value = str((field.examples or [""])[0])
         flags = {**together.get(name, {}), name: value}

@@ -26,6 +26,8 @@ POLICY = {
     "budgets": [{"id": "calls", "scope": "user", "measure": "calls", "limit": 100, "window": "lifetime"}],
 }
 ROUNDS = 10
+DECISIONS_MAX = 100_000
+"""Far more than are made before the switch is seen, however slow the machine is."""
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ async def test_one_replica_commits_no_allow_that_the_other_has_stopped(operators
         late: list[int] = []
 
         async def decide(start: int, stopped: asyncio.Event = stopped, late: list[int] = late) -> None:
-            for number in range(start, start + 40):
+            for number in range(start, start + DECISIONS_MAX):
                 after_the_answer = stopped.is_set()
                 controls = (await two.state.of({"acme"}))["acme"]
                 if covering(controls.switches, proposal(number), two.clock.wall_us()) is not None:
@@ -65,7 +67,7 @@ async def test_one_replica_commits_no_allow_that_the_other_has_stopped(operators
                     late.append(number)
             raise AssertionError("the switch was never seen")
 
-        deciding = asyncio.ensure_future(decide(round_number * 1_000))
+        deciding = asyncio.ensure_future(decide(round_number * DECISIONS_MAX))
         set_now, _ = await one.kills.set(switch(KillScope.TOOL, "jira.*"))
         stopped.set()
         await deciding
