@@ -37,7 +37,7 @@ def hanging(url: str, *, writer: bool, sync: bool) -> Iterator[psycopg.Connectio
     session = connect(url, "hung", writes=True)
     if writer:
         hold_writer(session, "hung", "here")
-    session.execute("SET idle_in_transaction_session_timeout = 200")
+    session.execute("SET idle_in_transaction_session_timeout = 60000")  # a slow machine is not what is tested
     session.execute("BEGIN")
     pipe = session.driver.pgconn
     pipe.enter_pipeline_mode()
