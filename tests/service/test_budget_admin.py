@@ -94,6 +94,11 @@ async def test_what_an_earlier_definition_counted_is_told() -> None:
     (listed,) = await some.budgets.list("acme", "refunds", 10)
     assert listed.budget is None
     assert len(listed.counters) == 2
+    assert listed in await some.budgets.list("acme", "", 10), "nobody has to know its name"
+    assert "refunds" not in {each.budget_id for each in await some.budgets.list("globex", "", 10)}
+    some.clock.wall = DAY_ENDS_US
+    assert "refunds" not in {each.budget_id for each in await some.budgets.list("acme", "", 10)}
+    some.clock.wall = DAY_ENDS_US - 1
     with pytest.raises(NotFoundError):
         await some.budgets.list("acme", "unheard_of", 10)
     with pytest.raises(NotFoundError):

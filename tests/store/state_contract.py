@@ -306,6 +306,18 @@ class CountersContract:
         assert list(await ledger.counters_of("acme", "b", 2)) == list(found[:2])
         assert list(await ledger.counters_of("acme", "none", 2)) == []
 
+    async def test_each_budget_that_was_counted_for_is_named_once(self, ledger: CheckpointingLedger) -> None:
+        assert list(await ledger.counted_budgets("acme", 9)) == []
+        for budget_id in ("spend", "Calls", "b_2", "b_10", "limits.loop"):
+            counted = [counter(f"u_{number}", budget_id=budget_id, window_key=str(number)) for number in range(3)]
+            await ledger.commit([change(*(settle(0, 1, each) for each in counted))])
+        await ledger.commit([change(settle(0, 1, counter(tenant="other", budget_id="theirs")))])
+        found = await ledger.counted_budgets("acme", 9)
+        assert list(found) == ["Calls", "b_10", "b_2", "limits.loop", "spend"]
+        assert list(await ledger.counted_budgets("acme", 2)) == ["Calls", "b_10"]
+        assert list(await ledger.counted_budgets("other", 9)) == ["theirs"]
+        assert list(await ledger.counted_budgets("nobody", 9)) == []
+
 
 class RepeatedContract:
     async def test_a_repeated_key_changes_nothing(self, ledger: CheckpointingLedger) -> None:
@@ -343,6 +355,7 @@ class RepeatedContract:
             ledger.due_rows(Kept.APPROVALS, 0, 1),
             ledger.top_counters("acme", "b", "calls", "x", 1),
             ledger.counters_of("acme", "b", 1),
+            ledger.counted_budgets("acme", 1),
             ledger.events({}, 1),
             ledger.history("acme", "x"),
             ledger.heads(),

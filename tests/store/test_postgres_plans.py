@@ -118,6 +118,13 @@ def test_counters(filled: PostgresConnection, name: str, given: tuple[object, ..
     require(plan(filled, getattr(SQL.state, name), given), "pk_counters", sorts=name == "top_counters")
 
 
+def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> None:
+    explained = filled.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {SQL.state.counted_budgets}", ("t1", "t1", 9)).fetchall()
+    found = "\n".join(line for (line,) in explained)  # without ANALYZE the inner look is left out
+    require(found, "pk_counters")
+    assert found.count("Index Only Scan using pk_counters") == 2, found
+
+
 @pytest.mark.parametrize("kept", list(Kept))
 def test_rows(filled: PostgresConnection, kept: Kept) -> None:
     for locked in (False, True):

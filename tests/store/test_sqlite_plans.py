@@ -80,6 +80,13 @@ def test_counters(original: Path, name: str, columns: str) -> None:
     assert step == f"SEARCH counters USING INDEX sqlite_autoindex_counters_1 ({columns})"
 
 
+def test_from_one_budget_to_the_next_is_one_look(original: Path) -> None:
+    steps = plan(original, SQL.state.counted_budgets)
+    index = "SEARCH counters USING COVERING INDEX sqlite_autoindex_counters_1"
+    looks = [step for step in steps if "counters" in step]
+    assert looks == [f"{index} (tenant=?)", f"{index} (tenant=? AND budget_id>?)"]
+
+
 def test_the_largest_counters_are_sorted_within_their_window(original: Path) -> None:
     """An index by what is used would be written to by every decision, for the sake of a look now and then."""
     search, sort = plan(original, SQL.state.top_counters)

@@ -112,7 +112,9 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
 def _row(budget: sdk.BudgetStatus) -> list[str]:
     shown = budget.counters[:1]
     state = [str(value) for each in shown for value in (each.scope_key, each.used, each.reserved, each.remaining)]
-    what = [budget.id, budget.unit, str(budget.limit), budget.scope, budget.window, budget.on_exceed]
+    unit = budget.unit or next((each.unit for each in shown), "")
+    limit = str(budget.limit) if budget.current else ""
+    what = [budget.id, unit, limit, budget.scope, budget.window, budget.on_exceed]
     return [*what, *(state or ["", "", "", ""])]
 
 

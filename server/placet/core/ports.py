@@ -122,6 +122,10 @@ class Ledger(Protocol):
         """What was counted for a budget, however it was defined then, by unit, the last windows first."""
         ...
 
+    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+        """Ids of the budgets that anything was ever counted for, in their order, at most so many."""
+        ...
+
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Records with a subject beyond the cursor, in the order of each writer."""
         ...

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 WINDOWS_MAX: Final = 1_000
 """Windows of a budget that are looked through for what an earlier definition counted."""
+COUNTED_MAX: Final = 256
+"""Budgets of a tenant that are looked through for those that no file has: a file has BUDGETS_MAX and a few limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,15 @@ class BudgetAdmin:
     async def list(self, tenant: str, budget_id: str, top: int) -> Sequence[Listed]:
         """The tenant's budgets by id, or the one that is named, each with so many of its counters.
 
-        What an earlier definition counted is among them while its window lasts. NotFoundError for a budget that nothing
-        was ever counted for.
+        What an earlier definition counted is among them while its window lasts, and so are budgets that the file has no
+        longer. NotFoundError for a budget that nothing was ever counted for.
         """
         budgets = self._budgets(tenant)
-        wanted = [budget_id] if budget_id else sorted(budgets)
-        listed = [await self._listed(tenant, each, budgets.get(each), top) for each in wanted]
-        if budget_id and listed[0].budget is None and not listed[0].counters:
+        counted = () if budget_id else await self.changes.ledger.counted_budgets(tenant, COUNTED_MAX)
+        wanted = [budget_id] if budget_id else sorted({*budgets, *counted})
+        found = [await self._listed(tenant, each, budgets.get(each), top) for each in wanted]
+        listed = [each for each in found if each.budget is not None or each.counters]
+        if budget_id and not listed:
             raise NotFoundError(f"the tenant has no budget {budget_id}")
         return listed
 

@@ -124,6 +124,10 @@ class ThreadedLedger(ABC):
         """Totals of a budget by unit and window. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.totals(tenant, budget_id, limit))
 
+    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+        """Ids of the budgets that anything was counted for. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.counted_budgets(tenant, limit))
+
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Records with a subject beyond the cursor. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.events(after, limit))

@@ -172,6 +172,11 @@ class MemoryLedger:
         ]
         return totals[:limit]
 
+    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+        """Ids of the budgets that anything was counted for."""
+        self._require_open()
+        return sorted({key.budget_id for key in self._counters if key.tenant == tenant})[:limit]
+
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Records with a subject beyond the cursor."""
         self._require_open()

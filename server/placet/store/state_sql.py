@@ -73,6 +73,14 @@ class StateStatements:
             .limit(bindparam("count"))
             .offset(_NONE)
         )
+        # budget_id. tenant, tenant, how many. From each id to the next: one look for each, however many counters it has
+        next_id = select(func.min(counters.c.budget_id).label("id")).where(*_given(counters.c.tenant))
+        ids = next_id.cte("ids", recursive=True)
+        after = next_id.where(counters.c.budget_id > ids.c.id).correlate(ids).scalar_subquery()
+        ids = ids.union_all(select(after).where(ids.c.id.is_not(None)))
+        self.counted_budgets = self._sql(
+            select(ids.c.id).where(ids.c.id.is_not(None)).limit(bindparam("count")).offset(_NONE)
+        )
 
     @lru_cache(maxsize=64)  # noqa: B019 - there is one such object for each database
     def row(self, kept: Kept, *, locked: bool) -> str:

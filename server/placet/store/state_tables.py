@@ -87,6 +87,11 @@ class StateTables:
         found = self.connection.execute(self.sql.totals, (tenant, budget_id, count)).fetchall()
         return [WindowTotal(unit, window_key, *map(int, sums)) for unit, window_key, *sums in found]
 
+    def counted_budgets(self, tenant: str, count: int) -> list[str]:
+        """Ids of the tenant's budgets that have counters, in their order."""
+        found = self.connection.execute(self.sql.counted_budgets, (tenant, tenant, count)).fetchall()
+        return [budget_id for (budget_id,) in found]
+
     def _hold_controls(self, what: Touched) -> None:
         """Until the transaction ends nobody changes what its decisions rest on; or nobody decides while it is changed.
 
