@@ -283,6 +283,20 @@ def test_a_person_counts_for_one_role_alone() -> None:
     policy(approver_groups=GROUPS, approvals={"pay": said})
 
 
+@pytest.mark.parametrize("other", ["Ann", " ann", "\uff41nn"])
+def test_another_spelling_is_no_other_person(other: str) -> None:
+    pair = {
+        "approver_groups": {"boss": ["ann", other]},
+        "approvals": {"pay": {"quorum": 2, "approver_roles": ["boss"]}},
+    }
+    assert faults(**pair) == [("approvals.pay.quorum", "2 people must agree, and 1 may")]
+    distinct = {"quorum": 2, "approver_roles": ["boss", "cfo"], "distinct_roles": True}
+    groups = {"boss": ["ann"], "cfo": [other], "aside": ["bob"]}
+    assert faults(approver_groups=groups, approvals={"pay": distinct}) == [
+        ("approvals.pay.quorum", "2 people must agree, and 1 may")
+    ]
+
+
 @pytest.mark.parametrize(
     ("said", "place"),
     [

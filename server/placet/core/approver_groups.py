@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.core.faults import Fault, did_you_mean
+from placet.core.person import folded
 from placet.core.policy_sections import Approval, Quorum
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Pla
     for index, role in enumerate(wanted.approver_roles):
         if role not in groups:
             yield Fault((*path, "approver_roles", index), f"{role} is no approver group", did_you_mean(role, groups))
+    groups = {role: [folded(person) for person in persons] for role, persons in groups.items()}  # each votes once
     persons = len(eligible(groups, wanted.approver_roles))
     if wanted.quorum > persons:
         what = f"{wanted.quorum} people must agree, and {persons} may"

@@ -16,8 +16,9 @@ class Person:
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names are of one person: another spelling is no other person."""
-    return _plain(one) == _plain(other)
+    return folded(one) == folded(other)
 
 
-def _plain(name: str) -> str:
+def folded(name: str) -> str:
+    """What all spellings of a name have in common."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
