@@ -150,8 +150,11 @@ async def test_an_approval_that_is_none_allows_nothing() -> None:
     pending = await desk.ask(**ACTION)
     pending_id = desk.word(pending).approval_id
     assert (await desk.ask(**ACTION, approval_id=pending_id)).rule_id == "approvals.pending"
-    await desk.approvals.reject(desk.word(pending))
-    assert (await desk.ask(**ACTION, approval_id=pending_id)).rule_id == "approvals.rejected"
+    await desk.approvals.reject(desk.word(pending, reason="another charge"))
+    refused = await desk.ask(**ACTION, approval_id=pending_id)
+    assert (refused.rule_id, refused.reason) == ("approvals.rejected", "A person said no: another charge")
+    another = await desk.ask(**{**ACTION, "action__params_json": '{"to":"y"}'}, approval_id=pending_id)
+    assert another.reason == "The approval is for another action than this one"
     withdrawn, withdrawn_id = await approved(desk, **ACTION)
     await desk.approvals.cancel(desk.word(withdrawn))
     assert (await desk.ask(**ACTION, approval_id=withdrawn_id)).rule_id == "approvals.cancelled"

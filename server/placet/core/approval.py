@@ -194,7 +194,10 @@ def refusal(approval: Approval | None, proposal: Proposal, now_us: int) -> tuple
         rule_id, reason = _reason(rule_ids.APPROVAL_DIGEST_MISMATCH)
         parts = differing(approval, proposal)
         return rule_id, f"{reason}: {', '.join(parts)} differ" if parts else reason
-    return None if (state := state_at(approval, now_us)) is ApprovalState.APPROVED else _reason(_REFUSED[state])
+    if (state := state_at(approval, now_us)) is ApprovalState.APPROVED:
+        return None
+    rule_id, reason = _reason(_REFUSED[state])
+    return rule_id, f"{reason}: {approval.end_reason}" if state is ApprovalState.REJECTED else reason
 
 
 def differing(approval: Approval, proposal: Proposal) -> tuple[str, ...]:
