@@ -107,6 +107,13 @@ async def test_its_last_words_are_kept(opa: Path, tiny_bundle: Bundle, tmp_path:
     assert (tmp_path / "opa.log").read_text()
 
 
+async def test_what_others_said_before_are_not_its_last_words(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "opa.log").write_text("said by the one before\n")
+    process = OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+    await process.kill()
+    assert await process.wait() == "exit status -9; last words: none"
+
+
 async def test_a_program_that_is_gone(tiny_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(PolicyInvalidError, match="does not serve the bundle"):
         await started(tmp_path / "no-opa", tiny_bundle, tmp_path)

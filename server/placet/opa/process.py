@@ -45,10 +45,11 @@ os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAX
 class OpaProcess:
     """One running OPA. Start it from the main thread: the kernel ties its life to the thread that started it."""
 
-    def __init__(self, child: subprocess.Popen[bytes], pidfd: int, folder: Path, log: Path) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], pidfd: int, folder: Path, log: Path, log_from: int) -> None:
         self._child = child
         self._folder = folder
         self._log = log
+        self._log_from = log_from  # what is before was said by others
         self._ended = asyncio.Event()
         self._pidfd = pidfd
         asyncio.get_running_loop().add_reader(pidfd, self._on_end)
@@ -66,11 +67,12 @@ class OpaProcess:
         ]  # fmt: skip
         try:
             with log.open("ab") as output:
+                log_from = output.tell()
                 child, pidfd = _spawn([str(opa), *arguments], output)
         except OSError as error:
             folder.rmdir()
             raise SetupError(f"cannot start OPA: {error}; is {log} writable? run `make setup`") from error
-        return cls(child, pidfd, folder, log)
+        return cls(child, pidfd, folder, log, log_from)
 
     @property
     def address(self) -> Address:
@@ -129,7 +131,7 @@ class OpaProcess:
     def _last_words(self) -> str:
         try:
             with self._log.open("rb") as log:
-                log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_WORDS_BYTES))
+                log.seek(max(self._log_from, os.fstat(log.fileno()).st_size - LAST_WORDS_BYTES))
                 return log.read().decode(errors="replace").strip()
         except OSError as error:  # OPA is replaced all the same
             return f"unknown, {error}"
