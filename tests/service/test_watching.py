@@ -20,7 +20,7 @@ from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX
 from placet.core.model import Effect, Finding
 from placet.core.records import Commitment, RecordKind
 from placet.service.following import Following
-from placet.service.watching import Hub
+from placet.service.watching import Hub, happenings
 from tests.service.approving import DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, Desk, word
 from tests.service.fakes import FullLedger
 
@@ -103,6 +103,23 @@ async def test_a_decision_is_followed_until_its_approval_is_used() -> None:
     ]
 
 
+async def test_a_use_that_is_seen_before_the_vote_is_told_after_it() -> None:
+    """Two replicas commit one after another while a third reads of each on its own."""
+    desk = Watched()
+    decision = await desk.ask()
+    async with aclosing(desk.decision(decision.decision_id)) as changes:
+        approval_id = (await anext(changes)).approval_id
+        waiting = asyncio.ensure_future(anext(changes))
+        await asyncio.sleep(0)
+        await desk.approvals.approve(word(await desk.approvals.read("acme", approval_id)))
+        await desk.ask(approval_id=approval_id)
+        (*_, use) = await happenings(desk.ledger, await desk.ledger.history("acme", approval_id))
+        for watcher in desk.hub._watching(use.event):
+            watcher.give(use)
+        told = [await waiting, *[change async for change in changes]]
+    assert [change.state for change in told] == [DecisionState.APPROVED, DecisionState.USED]
+
+
 async def test_why_a_person_said_no_is_told() -> None:
     desk = Watched()
     approval = await desk.asked()
@@ -182,7 +199,7 @@ async def test_approvals_are_followed_from_those_that_are_pending() -> None:
     before = await desk.asked()
     async with desk.running(), aclosing(desk.following.approvals("acme", None)) as changes:
         first = await anext(changes)
-        assert (first.approval, first.cursor) == (before, None)
+        assert first.approval == before
         assert (await anext(changes)).approval is None
         after = await desk.asked()
         seen = (await anext(changes)).approval
@@ -192,6 +209,22 @@ async def test_approvals_are_followed_from_those_that_are_pending() -> None:
         seen = (await anext(changes)).approval
         assert seen is not None
         assert (seen.approval_id, seen.state) == (before.approval_id, ApprovalState.APPROVED)
+
+
+async def test_a_watch_cut_off_while_it_tells_what_is_pending_misses_nothing() -> None:
+    desk = Watched()
+    pending = {(await desk.asked()).approval_id for _ in range(3)}
+    async with aclosing(desk.following.approvals("acme", None)) as changes:
+        cursor = (await anext(changes)).cursor
+    between = await desk.asked()
+    await desk.approvals.reject(word(between, reason="no"))
+    async with aclosing(desk.following.approvals("acme", cursor)) as changes:
+        again = [await anext(changes) for _ in range(3)]
+        assert {each.approval.approval_id for each in again if each.approval is not None} == pending
+        assert (await anext(changes)).approval is None
+        told = (await anext(changes)).approval
+        assert told is not None
+        assert (told.approval_id, told.state) == (between.approval_id, ApprovalState.REJECTED)
 
 
 async def test_what_happens_while_nobody_is_connected_is_told_afterwards() -> None:

@@ -89,5 +89,4 @@ class Watching:
             async for change in changes:
                 approval = change.approval
                 shown = present_listed(Shown(approval, approval.state)) if approval is not None else None
-                cursor = cursor_text(change.cursor) if change.cursor is not None else ""
-                yield approval_pb2.WatchApprovalsResponse(cursor=cursor, approval=shown)
+                yield approval_pb2.WatchApprovalsResponse(cursor=cursor_text(change.cursor), approval=shown)

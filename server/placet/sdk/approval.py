@@ -113,7 +113,7 @@ class ApprovalPage:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalChange:
-    """An approval that changed, as it stands. `cursor` goes on after it; empty while not all pending ones were told."""
+    """An approval that changed, as it stands. `cursor` goes on after it."""
 
     cursor: str
     approval: RequestedApproval

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from placet.core.approval import ApprovalState, from_row, is_approval_id
 from placet.core.changes import Kept
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from placet.core.records import RecordedDecision
     from placet.service.watching import Happening, Hub, Topic, Watcher
 
+UNTOLD: Final = ""
+"""In a cursor, where no writer is called so: not all that is pending was told, so that begins anew."""
 _SECOND_US = 1_000_000
 
 
@@ -45,10 +47,10 @@ class DecisionChange:
 class ApprovalChange:
     """An approval that changed, as it stands now.
 
-    `approval` None: nothing changed, all that is pending was told. `cursor` None: it was not yet.
+    `approval` None: nothing changed, all that is pending was told.
     """
 
-    cursor: Cursor | None
+    cursor: Cursor
     approval: Approval | None
 
 
@@ -91,8 +93,7 @@ class Following:
         async with self._watching([(tenant, each) for each in subjects]) as watcher:
             if place.passes(recorded.writer, recorded.sequence):
                 yield DecisionChange(place.cursor, state, approval_id, made.reason, made.decided_at_us)
-            past = [event for each in subjects for event in await self.ledger.history(tenant, each)]
-            happened: Sequence[Happening] = await happenings(self.ledger, past)
+            happened = await self._past(tenant, subjects)
             while state not in ENDS:
                 for each in sorted(happened, key=_by_progress):
                     fresh, moved = place.passes(each.event.writer, each.event.sequence), state_after(each.event)
@@ -101,6 +102,9 @@ class Following:
                         reason = reason_of(each.event, each.approval)
                         yield DecisionChange(place.cursor, moved, approval_id, reason, _time_us(each.event))
                 happened = await self._next(watcher, ends_at_us) if state not in ENDS else []
+                if state is DecisionState.PENDING and any(state_after(each.event) in ENDS for each in happened):
+                    # Of two replicas the hub may see the use before the vote; whoever reads it all now sees both.
+                    happened = await self._past(tenant, subjects)
                 if not happened and state not in ENDS:
                     state = DecisionState.ENDED
                     yield DecisionChange(place.cursor, state, approval_id, "", ends_at_us)
@@ -108,12 +112,13 @@ class Following:
     async def approvals(self, tenant: str, cursor: Cursor | None) -> AsyncGenerator[ApprovalChange]:
         """The tenant's approvals that changed beyond the cursor; without one those that are pending, then all changes.
 
+        Who was cut off before all that are pending were told is told them again, and what changed since the first time.
         It never ends by itself.
         """
-        if cursor is None:
-            heads = await self.ledger.heads()
+        if cursor is None or UNTOLD in cursor:
+            heads = await self.ledger.heads() if cursor is None else {each: cursor[each] for each in cursor if each}
             async for row in rows_of(self.ledger, Kept.APPROVALS, tenant, ApprovalState.PENDING):
-                yield ApprovalChange(None, from_row(row))
+                yield ApprovalChange({**heads, UNTOLD: 0}, from_row(row))
             yield ApprovalChange(heads, None)
             cursor = heads
         place = _Place(cursor)
@@ -126,6 +131,11 @@ class Following:
                 for each in await watcher.next():
                     if _news(each, place):
                         yield ApprovalChange(place.cursor, each.approval)
+
+    async def _past(self, tenant: str, subjects: Sequence[str]) -> Sequence[Happening]:
+        """All that happened to them. One subject is read at one moment: what led to something comes with it."""
+        past = [event for each in subjects for event in await self.ledger.history(tenant, each)]
+        return await happenings(self.ledger, past)
 
     async def _since(self, tenant: str, place: _Place) -> AsyncIterator[ApprovalChange]:
         """What happened beyond the place until now."""
