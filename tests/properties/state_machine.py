@@ -20,14 +20,24 @@ from placet.service.expiry import expire_due, sweep_keys
 from tests.properties.state_changes import Reference, Said
 from tests.properties.state_driver import Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask
+from tests.properties.state_strategies import (
+    FRESH,
+    asks,
+    jumps,
+    persons,
+    places,
+    replicas,
+    reports,
+    switches,
+    tenants,
+    ways,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from tests.properties.state_driver import Store
     from tests.properties.state_reference import Hold, Told
-
-from tests.properties.state_strategies import FRESH, asks, jumps, persons, places, replicas, reports, switches
 
 
 class StateMachine(RuleBasedStateMachine):
@@ -144,14 +154,19 @@ class StateMachine(RuleBasedStateMachine):
         for person in ("lena", "luis"):
             self.vote(number=number, place=-1, person=person, approve=True)
 
-    @rule(number=replicas, ask=asks, want=st.sampled_from(["one", "two"]), how=st.sampled_from(["key", "name", "both"]))
+    @rule(number=replicas, ask=asks, want=st.sampled_from(["one", "two"]), how=ways)
     def ask_agree_and_go_on(self, number: int, ask: Ask, want: str, how: str) -> None:
         known = set(self.reference.requests)
         ask = self._named(replace(ask, want=want, key=FRESH))
         self._one(number, ask)
         for _, approval_id in self.reference.requests.keys() - known:
             self.all_agree_to_the_newest(number=1 - number)
-            if how != "name":
+            if how == "late":
+                spending = replace(ask, tool="look", want="allow", micros=0, key=FRESH, approval_id="")
+                self._many(number, [self._named(replace(spending, customer=f"c_{each}")) for each in range(3)])
+            if how == "stricter":
+                self.change_policy(mood="strict")
+            if how in {"key", "both"}:
                 self._one(number, ask)
             if how != "key":
                 presented = [self._named(replace(ask, key=FRESH, approval_id=approval_id)) for _ in range(3)]
@@ -182,7 +197,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @rule(
         number=replicas,
-        tenant=st.sampled_from(["acme", "beta"]),
+        tenant=tenants,
         tool=st.sampled_from(["", "pay"]),
         level=st.sampled_from(LEVELS),
     )
