@@ -13,7 +13,6 @@ from placet.core import rule_ids
 from placet.core.budgets import (
     Charge,
     OnExceed,
-    charges,
     exceeded,
     facts,
     finding,
@@ -23,6 +22,7 @@ from placet.core.budgets import (
     waived,
 )
 from placet.core.changes import CounterKey, Reserve, Usage
+from placet.core.charging import charges
 from placet.core.customers import customer_of
 from placet.core.model import Effect
 from tests.core.acting import at, budget, policy, proposal

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.budgets import Unreported, charges
+from placet.core.budgets import Unreported
 from placet.core.changes import UNUSED, CounterKey, Reserve, Usage
+from placet.core.charging import charges
 from placet.core.model import Caller
 from placet.core.outcome import Outcome, OutcomeStatus
 from placet.core.reservation import (

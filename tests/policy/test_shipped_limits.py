@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.core.autonomy import Level, resolve
-from placet.core.budgets import charges, exceeded
+from placet.core.budgets import exceeded
 from placet.core.changes import Usage
+from placet.core.charging import charges
 from placet.core.run_limits import run_charges
 from placet.opa.tenants import load_agent_policies
 from tests.core.acting import at, proposal

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from placet.core.approval import approval_key, document, from_row, refusal
 from placet.core.autonomy import resolve
 from placet.core.breakers import admitted, breaker_facts, breaker_keys
-from placet.core.budgets import charges, facts
+from placet.core.budgets import facts
 from placet.core.changes import NOTHING_KNOWN, Wanted
+from placet.core.charging import charges
 from placet.core.judge import Standing
 from placet.core.model import ToolClass
 from placet.core.policy_input import bare_facts, policy_input, rfc3339
