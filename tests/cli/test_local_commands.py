@@ -119,6 +119,15 @@ def test_verify_with_wrong_files(placet: Placet, data_dir: Path, arguments: list
     assert ran.complaint.startswith(complaint)
 
 
+def test_verify_without_any_key_tells_where_to_get_one(placet: Placet, data_dir: Path) -> None:
+    shutil.rmtree(data_dir / "keys")
+    ran = placet("audit", "verify")
+    assert ran.code == exit_codes.USAGE
+    assert f"{PUBLIC_NAME}: is not there; " in ran.complaint
+    assert "`placet audit key`" in ran.complaint
+    assert "--public-key" in ran.complaint
+
+
 def test_verify_by_the_server(placet: Placet, server: ScriptedServer) -> None:
     problem = audit_pb2.AuditProblem(kind="sequence_gap", writer="placet", sequence=3, detail="d")
     server.script(
@@ -389,6 +398,22 @@ def test_doctor_and_the_port(placet: Placet, healthy: Path, server: ScriptedServ
     code, checked = diagnose(placet, "--listen", server.address)
     assert code == 0
     assert "ready, policy r1" in checked["server"]["detail"]
+
+
+def test_doctor_beside_its_own_server(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+    server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(ready=False, last_error="OPA is away"))
+    found = only_failure(placet, "server", "--listen", server.address)
+    assert "not ready: OPA is away" in found["detail"]
+    assert "stop" not in found["remedy"]
+    data_dir = healthy / ".placet"
+    data_dir.mkdir(exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        (data_dir / "serve.json").write_text(json.dumps({"address": address, "pid": os.getpid()}))
+        found = only_failure(placet, "server", "--listen", address)
+        assert f"runs as process {os.getpid()} and does not answer" in found["detail"]
+        (data_dir / "serve.json").write_text(json.dumps({"address": "127.0.0.1:1", "pid": os.getpid()}))
+        assert "--listen" in only_failure(placet, "listen", "--listen", address)["remedy"]
 
 
 def test_doctor_and_a_server_that_must_run(placet: Placet, healthy: Path, server: ScriptedServer, nobody: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from placet import sdk
 from placet.core.addresses import split_address
 from placet.core.errors import PolicyInvalidError, SetupError
@@ -61,7 +63,7 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     yield _data_dir(settings.data_dir)
     yield _guarded("signing key", lambda: _signing_key(settings))
     yield _guarded("database", lambda: _database(settings.database))
-    yield _server(address) if address else _listen(settings.listen)
+    yield _server(address) if address else _listen(settings)
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -167,8 +169,9 @@ def _database(chosen: Database) -> Check:
     return failed("database", detail, remedy)
 
 
-def _listen(listen: str) -> Check:
-    """Free, or taken by a Placet that answers."""
+def _listen(settings: Settings) -> Check:
+    """Free, or taken: by a Placet, which says how it is, or by something else."""
+    listen = settings.listen
     host, port = split_address(listen)
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -176,19 +179,38 @@ def _listen(listen: str) -> Check:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
     except OSError as error:
-        running = _server(listen)
-        if running.ok:
-            return running
+        try:
+            return _health(listen)
+        except sdk.CallFailedError as silent:
+            if pid := _own_pid(settings.data_dir, port):
+                detail = f"{listen}: runs as process {pid} and does not answer: {silent.failure}"
+                return failed("server", detail, "see the server's log")
         return failed("listen", f"{listen}: {error.strerror}", "stop what listens there, or name another with --listen")
     return passed("listen", f"{listen}: free, no server is running")
 
 
+def _own_pid(data_dir: Path, port: int) -> int | None:
+    """The process that serves this data directory on the port; None when none does."""
+    try:
+        said = orjson.loads((data_dir / "serve.json").read_bytes())
+        pid = int(said["pid"])
+        serves = split_address(said["address"])[1] == port
+        return pid if serves and Path(f"/proc/{pid}").exists() else None
+    except (OSError, ValueError, TypeError, KeyError):  # no server, or not yet
+        return None
+
+
 def _server(address: str) -> Check:
     try:
-        with sdk.ControlClient(address) as client:
-            status = client.policy_status()
+        return _health(address)
     except sdk.CallFailedError as error:
         return failed("server", f"{address}: {error.failure}", "start it with `placet serve`, or correct --address")
+
+
+def _health(address: str) -> Check:
+    """What the Placet at the address says of itself. CallFailedError when none answers."""
+    with sdk.ControlClient(address) as client:
+        status = client.policy_status()
     if not status.ready:
         return failed("server", f"{address}: not ready: {status.last_error}", "see the server's log")
     return passed("server", f"{address}: ready, policy {status.policy_revision}")
