@@ -136,7 +136,8 @@ def _verify(settings: Settings, file: Path | None, public_keys: list[Path], kept
     folder = settings.keys_dir if file is None else file.parent / settings.keys_dir.name
     keys = PublicKeys.of(*map(load_public_key, public_keys)) if public_keys else load_public_keys(folder)
     if not keys.by_id:
-        keys = PublicKeys.of(load_public_key(folder / PUBLIC_NAME))  # which says what is wanted
+        wanted = folder / PUBLIC_NAME
+        raise SetupError(f"{wanted}: is not there; name a key that `placet audit key` printed with --public-key")
     return database.verify(keys, read_kept(kept.read_bytes()) if kept else ())
 
 

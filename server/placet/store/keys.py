@@ -138,7 +138,9 @@ def load_public_key(path: Path) -> PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise SetupError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SetupError(
+            f"{path}: cannot be read ({error.strerror}); it is the file {PUBLIC_NAME} of the server"
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SetupError(f"{path}: is no public key in PEM; it is the file {PUBLIC_NAME} of the server") from error
     if not isinstance(key, Ed25519PublicKey):
