@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from placet.core.model import ApprovalRequirement
+    from placet.core.windows import Window
 
 PER_MILLE: Final = 1_000
 RATIO_PARTS: Final = 10_000
