@@ -44,7 +44,7 @@ def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None
             flag = "--" + each.replace("_", "-")
             arguments += [flag] if Settings.model_fields[each].annotation is bool else [flag, given]
         assert placet("serve", *arguments).code == 0
-        assert served.pop() == Settings(**flags)  # type: ignore[arg-type] # texts, as flags are
+        assert served.pop() == Settings(**flags)
 
 
 def test_a_flag_can_say_no(placet: Placet, served: list[Settings]) -> None:

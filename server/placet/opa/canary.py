@@ -6,7 +6,7 @@ from typing import Final
 
 from placet.core import rule_ids
 from placet.core.model import Action, Effect, Identity, Model, NoVerdict, Run, ToolClass, Verdict
-from placet.core.policy_input import document, bare_facts, policy_input, rfc3339
+from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
 from placet.opa.client import OpaClient
 
 CANARY_TOOL: Final = "placet.canary"
