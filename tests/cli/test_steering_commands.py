@@ -198,3 +198,16 @@ def test_budgets_are_listed_shown_and_corrected(placet: Placet) -> None:
     nothing = placet("budgets", "adjust", *where, "--scope-key", "agent:a", "--amount", "0", "--reason", "r")
     assert nothing.code == 2
     assert "amount: is 0" in nothing.complaint
+
+
+def test_a_correction_names_its_unit(placet: Placet) -> None:
+    def adjust(amount: str) -> Ran:
+        what = ["refunds.per_customer_per_day", "--tenant", "initech", "--scope-key", "customer:cus_42"]
+        return placet("budgets", "adjust", *what, "--amount", amount, "--reason", "r", "--as", "ann", "-o", "json")
+
+    for unclear in ("10.00", "1_000"):
+        refused = adjust(unclear)
+        assert refused.code == 2
+        assert "minor units of USD: write 4500 for 45.00, or '45.00 USD'" in refused.complaint
+    assert adjust("10.00 USD").document["counter"]["used"] == 1_000
+    assert adjust("-1000").document["counter"]["used"] == 0

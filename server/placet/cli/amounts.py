@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from placet.core.currency import EXPONENTS
@@ -11,6 +12,10 @@ from placet.core.faults import closest
 from placet.sdk import Amount
 
 _WRITTEN: Final = re.compile(r"(?P<whole>[0-9]+)(?:\.(?P<part>[0-9]+))? ?(?P<code>[A-Za-z]{3})\Z")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,19}\Z")
+_OF_AMOUNTS: Final = "amount:"
+_EXAMPLE_MINOR_UNITS: Final = 4_500
+_IN_OTHER_UNITS: Final = {"cost": "micros of the tenant's currency: write 2000000 for 2.00"}
 
 
 def parse_amount(written: str) -> Amount:
@@ -26,3 +31,32 @@ def parse_amount(written: str) -> Amount:
     if len(part) > exponent:
         raise SetupError(f"--amount: {written!r} has {len(part)} decimal places; {code} has {exponent}")
     return Amount(code, int(match["whole"] + part.ljust(exponent, "0")), exponent)
+
+
+def parse_change(written: str, unit: str) -> int:
+    """What a counter in `unit` is changed by: a whole number, or for amounts money with its code; may be negative.
+
+    SetupError for anything else, a decimal without a code among it: nobody could tell its unit.
+    """
+    if _WHOLE.match(written):
+        return int(written)
+    currency = unit.removeprefix(_OF_AMOUNTS) if unit.startswith(_OF_AMOUNTS) else ""
+    if not currency or not _WRITTEN.match(written.removeprefix("-")):
+        raise SetupError(f"--amount: {written!r} is no whole number of {_what_is_counted(unit, currency)}")
+    amount = parse_amount(written.removeprefix("-"))
+    if amount.currency_code != currency:
+        raise SetupError(f"--amount: {written!r} is not in {currency}, which the budget is counted in")
+    return -amount.minor_units if written.startswith("-") else amount.minor_units
+
+
+def money(minor_units: int, currency: str) -> str:
+    """An amount in minor units, as people write it: ``45.00 USD``."""
+    exponent = EXPONENTS.get(currency, 0)
+    return f"{Decimal(minor_units).scaleb(-exponent):.{exponent}f} {currency}"
+
+
+def _what_is_counted(unit: str, currency: str) -> str:
+    if currency:
+        example = money(_EXAMPLE_MINOR_UNITS, currency)
+        return f"minor units of {currency}: write {_EXAMPLE_MINOR_UNITS} for {example.split()[0]}, or '{example}'"
+    return _IN_OTHER_UNITS.get(unit, f"{unit or 'its unit'}: write e.g. 3")

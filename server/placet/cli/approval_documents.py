@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from placet.cli.amounts import money
 from placet.cli.documents import FINDING_COLUMNS, finding_rows, json_of, time_text
 from placet.cli.output import print_fields, print_table
-from placet.core.currency import EXPONENTS
 
 if TYPE_CHECKING:
     from placet import sdk
@@ -154,6 +153,4 @@ def _amount(approval: sdk.RequestedApproval) -> str:
     """As people write it, e.g. ``45.00 USD``."""
     if approval.amount is None:
         return ""
-    minor_units, currency = approval.amount
-    exponent = EXPONENTS.get(currency, 0)
-    return f"{Decimal(minor_units).scaleb(-exponent):.{exponent}f} {currency}"
+    return money(*approval.amount)

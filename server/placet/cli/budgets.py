@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
+from placet.cli.amounts import parse_change
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
@@ -85,7 +86,11 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     tenant: Tenant,
     scope_key: Annotated[str, typer.Option(help="Whose counter, such as user:u_4812.", metavar="KEY")],
     amount: Annotated[
-        int, typer.Option(help="What is added to `used`, in the budget's unit; negative gives back.", metavar="N")
+        str,
+        typer.Option(
+            help="What is added to `used`: '45.00 USD', or a whole number in the budget's unit; negative gives back.",
+            metavar="AMOUNT",
+        ),
     ],
     reason: Reason,
     actor: Actor = "",
@@ -99,7 +104,9 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     --reason 'refund was reversed'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        done = client.adjust_budget(tenant, budget, scope_key, amount, actor=actor, reason=reason)
+        (found,) = client.budgets(tenant, budget, top=1)
+        change = parse_change(amount, _unit(found))
+        done = client.adjust_budget(tenant, budget, scope_key, change, actor=actor, reason=reason)
     counter = _counter_document(done.counter)
     if output is Output.JSON:
         print_json({"applied": done.waiting is None, "counter": counter, "waiting": waiting_document(done.waiting)})
@@ -112,10 +119,13 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
 def _row(budget: sdk.BudgetStatus) -> list[str]:
     shown = budget.counters[:1]
     state = [str(value) for each in shown for value in (each.scope_key, each.used, each.reserved, each.remaining)]
-    unit = budget.unit or next((each.unit for each in shown), "")
     limit = str(budget.limit) if budget.current else ""
-    what = [budget.id, unit, limit, budget.scope, budget.window, budget.on_exceed]
+    what = [budget.id, _unit(budget), limit, budget.scope, budget.window, budget.on_exceed]
     return [*what, *(state or ["", "", "", ""])]
+
+
+def _unit(budget: sdk.BudgetStatus) -> str:
+    return budget.unit or next((each.unit for each in budget.counters), "")
 
 
 def _document(budget: sdk.BudgetStatus) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Money as people write it and read it."""
+
+from __future__ import annotations
+
+import pytest
+
+from placet.cli.amounts import money, parse_change
+from placet.core.errors import SetupError
+
+
+@pytest.mark.parametrize(
+    ("written", "unit", "change"),
+    [
+        ("3", "calls", 3),
+        ("-4500", "amount:USD", -4_500),
+        ("45.00 USD", "amount:USD", 4_500),
+        ("-45.00 USD", "amount:USD", -4_500),
+        ("-45 JPY", "amount:JPY", -45),
+        ("2000000", "cost", 2_000_000),
+    ],
+)
+def test_a_counter_is_changed_by_whole_numbers_or_money(written: str, unit: str, change: int) -> None:
+    assert parse_change(written, unit) == change
+
+
+@pytest.mark.parametrize(
+    ("written", "unit", "complaint"),
+    [
+        ("45.00", "amount:USD", "minor units of USD: write 4500 for 45.00, or '45.00 USD'"),
+        ("4_500", "amount:USD", "minor units of USD"),
+        ("+45", "amount:USD", "minor units of USD"),
+        ("٤٥", "amount:USD", "minor units of USD"),
+        ("45.00 EUR", "amount:USD", "is not in USD"),
+        ("45.001 USD", "amount:USD", "3 decimal places"),
+        ("4500.5", "amount:JPY", "minor units of JPY: write 4500 for 4500"),
+        ("2.00", "cost", "micros of the tenant's currency: write 2000000 for 2.00"),
+        ("2.00 USD", "cost", "micros of the tenant's currency"),
+        ("2.00 USD", "calls", "no whole number of calls"),
+        ("", "tokens", "no whole number of tokens"),
+        ("1.5", "", "no whole number of its unit"),
+    ],
+)
+def test_what_could_be_misread_is_refused_with_the_unit(written: str, unit: str, complaint: str) -> None:
+    with pytest.raises(SetupError, match="--amount") as refused:
+        parse_change(written, unit)
+    assert complaint in str(refused.value)
+
+
+def test_money_has_the_places_of_its_currency() -> None:
+    assert [money(4_500, code) for code in ("USD", "JPY", "BHD")] == ["45.00 USD", "4500 JPY", "4.500 BHD"]
+    assert money(-5, "USD") == "-0.05 USD"
