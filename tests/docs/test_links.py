@@ -40,5 +40,10 @@ def test_paths_that_are_named_exist(document: Path) -> None:
         assert (ROOT / path).exists(), f"{document.name} names {path}, which is not there"
 
 
+def test_every_page_is_listed() -> None:
+    pages = {page.name for page in documents() if page.parent.name == "docs" and page.name != "README.md"}
+    assert pages <= set(LINK.findall((ROOT / "docs/README.md").read_text()))
+
+
 def test_the_readme_is_read_in_one_go() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES_MAX
