@@ -114,7 +114,7 @@ def checkpoint(
     Example: placet audit checkpoint > auditor/checkpoints.json
     """
     settings = open_settings(data_dir, config, database_url)
-    exported = existing(_database(settings, database)).export_checkpoints()
+    exported = existing(database_of(settings, database)).export_checkpoints()
     if output is Output.JSON:
         sys.stdout.write(exported.decode())
         return
@@ -122,7 +122,8 @@ def checkpoint(
     print_table(_SIGNED, [[str(each[name]) for name in _SIGNED] for each in signed])
 
 
-def _database(settings: Settings, file: Path | None) -> Database:
+def database_of(settings: Settings, file: Path | None) -> Database:
+    """The file that was named, or else the database of the settings."""
     from placet.store.database import SqliteDatabase  # noqa: PLC0415 - only with a database
 
     return SqliteDatabase(file) if file is not None else settings.database
@@ -132,7 +133,7 @@ def _verify(settings: Settings, file: Path | None, public_keys: list[Path], kept
     from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
     from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
 
-    database = existing(_database(settings, file))
+    database = existing(database_of(settings, file))
     folder = settings.keys_dir if file is None else file.parent / settings.keys_dir.name
     keys = PublicKeys.of(*map(load_public_key, public_keys)) if public_keys else load_public_keys(folder)
     if not keys.by_id:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from time import sleep as pause
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,10 +10,9 @@ import typer
 from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
-from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite
+from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite, parse_time
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.trail import Tail, newest
-from placet.core.errors import SetupError
 from placet.core.limits import PAGE_SIZE_DEFAULT
 from placet.sdk.audit import READ_TIMEOUT_SECONDS
 from placet.sdk.channel import DEFAULT_ADDRESS
@@ -61,8 +59,8 @@ def query(  # noqa: PLR0913 - one option for each condition
         run_id,
         user,
         agent,
-        decided_from=_time("--from", since),
-        decided_until=_time("--until", until),
+        decided_from=parse_time("--from", since),
+        decided_until=parse_time("--until", until),
     )
     with sdk.AuditClient(address, timeout=timeout) as client:
         found = newest(client, asked, limit)
@@ -164,13 +162,3 @@ def _text(document: object, *path: str) -> str:
     for key in path:
         document = document.get(key) if isinstance(document, dict) else None
     return "" if document is None else str(document)
-
-
-def _time(option: str, written: str) -> datetime | None:
-    if not written:
-        return None
-    try:
-        time_given = datetime.fromisoformat(written)
-    except ValueError as error:
-        raise SetupError(f"{option}: {written!r} is no time; write e.g. 2026-04-24T18:33:01Z") from error
-    return time_given if time_given.tzinfo is not None else time_given.replace(tzinfo=UTC)

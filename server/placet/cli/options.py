@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from placet.cli.output import Output
 from placet.core.addresses import PORT_MAX, split_address
+from placet.core.errors import SetupError
 
 
 def finite(seconds: float) -> float:
@@ -32,6 +34,17 @@ def reachable(address: str | None) -> str | None:
             f"{address!r} is not host:port with a port of 1 to {PORT_MAX}; write e.g. 127.0.0.1:7070"
         )
     return address
+
+
+def parse_time(option: str, written: str) -> datetime | None:
+    """A time in ISO 8601, in UTC unless it says; None for "". SetupError for what is none."""
+    if not written:
+        return None
+    try:
+        time_given = datetime.fromisoformat(written)
+    except ValueError as error:
+        raise SetupError(f"{option}: {written!r} is no time; write e.g. 2026-04-24T18:33:01Z") from error
+    return time_given if time_given.tzinfo is not None else time_given.replace(tzinfo=UTC)
 
 
 Address = Annotated[

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import PublicKeys, SigningKey, Verifier
     from placet.store.ledger import ThreadedLedger
+    from placet.store.log import LoggedRecord, LogQuery
 
 
 class Database(Protocol):
@@ -59,6 +60,10 @@ class Database(Protocol):
 
     def export_checkpoints(self) -> bytes:
         """The newest checkpoint of every chain as JSON."""
+        ...
+
+    def log(self, query: LogQuery) -> list[LoggedRecord]:
+        """Records of any kind, newest first."""
         ...
 
     def key_ids(self, writer: str) -> Mapping[str, str]:
@@ -117,6 +122,12 @@ class SqliteDatabase:
 
         return export_checkpoints(self.path)
 
+    def log(self, query: LogQuery) -> list[LoggedRecord]:
+        """Those in the file."""
+        from placet.store.offline import log_of  # noqa: PLC0415 - likewise
+
+        return log_of(self.path, query)
+
     def key_ids(self, writer: str) -> Mapping[str, str]:
         """Of all writers: they were one server after another."""
         del writer
@@ -171,6 +182,12 @@ class PostgresDatabase:
         from placet.store.postgres_offline import export_url_checkpoints  # noqa: PLC0415 - likewise
 
         return export_url_checkpoints(self.url)
+
+    def log(self, query: LogQuery) -> list[LoggedRecord]:
+        """Those of all replicas."""
+        from placet.store.postgres_offline import log_of_url  # noqa: PLC0415 - likewise
+
+        return log_of_url(self.url, query)
 
     def key_ids(self, writer: str) -> Mapping[str, str]:
         """Of this writer: others have their own."""

@@ -10,6 +10,7 @@ from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
 from placet.core.trail import require_records, verify_trail
 from placet.store.kept import write_kept
+from placet.store.log import read_log
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
 from placet.store.reading import StoredTrail, newest_checkpoints
 from placet.store.schema import HEAD_REVISION
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from placet.core.records import AuditProblem
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import Verifier
+    from placet.store.log import LoggedRecord, LogQuery
     from placet.store.sqlite_files import SqliteConnection
 
 UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
@@ -78,6 +80,17 @@ def export_checkpoints(path: Path) -> bytes:
     finally:
         connection.close()
     return write_kept(newest, str(path))
+
+
+def log_of(path: Path, query: LogQuery) -> list[LoggedRecord]:
+    """Records of any kind, newest first, served at this moment or not. SetupError when it cannot be read."""
+    connection = _evidence(path)
+    try:
+        return read_log(connection, SQL, query) if _has_trail(connection) else []
+    except sqlite3.Error as error:
+        raise SetupError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
+    finally:
+        connection.close()
 
 
 def _evidence(path: Path) -> SqliteConnection:

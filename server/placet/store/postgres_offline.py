@@ -13,6 +13,7 @@ from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
 from placet.core.trail import require_records, verify_trail
 from placet.store.kept import write_kept
+from placet.store.log import read_log
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
 from placet.store.postgres_connect import SQL, connect, masked, require_durable
 from placet.store.reading import StoredTrail, newest_checkpoints
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import Verifier
+    from placet.store.log import LoggedRecord, LogQuery
     from placet.store.postgres_connect import PostgresConnection
 
 _PATIENT: Final = "SELECT set_config('statement_timeout', '0', false)"
@@ -70,6 +72,12 @@ def export_url_checkpoints(url: str) -> bytes:
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
     return write_kept(newest, masked(url))
+
+
+def log_of_url(url: str, query: LogQuery) -> list[LoggedRecord]:
+    """Records of any kind and all replicas, newest first. SetupError when they cannot be read."""
+    with _reading(url) as connection:
+        return read_log(connection, SQL, query) if _has_trail(connection) else []
 
 
 def require_fit(url: str) -> None:

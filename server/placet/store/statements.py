@@ -181,6 +181,17 @@ class Statements:
         found = select(*place, _records.body, _records.hash).where(*wanted)
         return self._sql(found.order_by(*(column.desc() for column in place)).limit(bindparam("count")).offset(_NONE))
 
+    def log(self, *, tenant: bool, kinds: int, from_us: bool) -> str:
+        """Records newest first. [tenant], so many kinds, [from], how many."""
+        wanted: list[ColumnElement[bool]] = _given(_records.tenant) if tenant else []
+        if kinds:
+            wanted.append(_records.kind.in_([bindparam(f"kind_{number}") for number in range(kinds)]))
+        if from_us:
+            wanted.append(_records.recorded_at_us >= bindparam("from_us"))
+        found = select(_records.tenant, _records.writer, _records.sequence, _records.body).where(*wanted)
+        newest = (audit_records.c[name].desc() for name in NEWEST)
+        return self._sql(found.order_by(*newest).limit(bindparam("count")).offset(_NONE))
+
     @staticmethod
     def _checkpoints() -> Select[Any]:
         return select(audit_checkpoints).where(*_given(_checkpoints.writer))

@@ -1,0 +1,89 @@
+"""`placet audit log`: records of any kind, read from the database itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from placet.cli.audit_local import DatabaseFile, database_of
+from placet.cli.documents import time_text
+from placet.cli.local import existing, open_settings
+from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
+from placet.cli.output import Output, print_json, print_table
+from placet.core.limits import PAGE_SIZE_DEFAULT
+from placet.core.records import RecordKind
+
+if TYPE_CHECKING:
+    from placet.store.log import LoggedRecord
+
+_COLUMNS: Final = ("recorded_at", "kind", "tenant", "who", "what", "why")
+_EVERYWHERE: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts", "caller"})
+_WHO: Final = ("actor", "person")
+_WHY: Final = ("reason", "text")
+_OF_DECISIONS: Final = frozenset({"input", "decision"})
+"""Parts that a line has no room for: `placet audit show` has them."""
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def log(  # noqa: PLR0913 - one option for each condition and source
+    *,
+    tenant: Annotated[
+        str, typer.Option(help="Only of this tenant. Default: of all, and of none.", metavar="T", show_default=False)
+    ] = "",
+    kind: Annotated[
+        list[RecordKind] | None,
+        typer.Option(help="Only of this kind, such as kill_switch.set. May be repeated.", metavar="KIND"),
+    ] = None,
+    since: Annotated[str, typer.Option("--from", help="Recorded at or after, ISO 8601; UTC unless it says.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = PAGE_SIZE_DEFAULT,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    database: DatabaseFile = None,
+    database_url: DatabaseUrl = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List records of any kind, newest first, with who did it and why; reads the database itself, and checks nothing.
+
+    Example: placet audit log --kind kill_switch.set --kind budget.adjusted
+    """
+    from placet.store.log import LogQuery  # noqa: PLC0415 - only with a database
+
+    asked_from = parse_time("--from", since)
+    from_us = (asked_from - _BEGINNING) // timedelta(microseconds=1) if asked_from is not None else 0
+    settings = open_settings(data_dir, config, database_url)
+    found = existing(database_of(settings, database)).log(LogQuery(limit, tenant, tuple(kind or ()), max(from_us, 0)))
+    if output is Output.JSON:
+        print_json({"records": [_document(each) for each in found]})
+    else:
+        print_table(_COLUMNS, [_row(each) for each in found])
+
+
+def _document(record: LoggedRecord) -> dict[str, Any]:
+    return {"recorded_at": _recorded_at(record), "body": record.body, "parts": record.parts}
+
+
+def _row(record: LoggedRecord) -> tuple[str, ...]:
+    body = record.body
+    parts = [part for name, part in record.parts.items() if name not in _OF_DECISIONS and isinstance(part, dict)]
+    said = {name: value for part in parts for name, value in part.items()}
+    facts = {name: value for name, value in body.items() if name not in _EVERYWHERE and not name.endswith("_digest")}
+    facts |= {name: value for name, value in said.items() if name not in {*_WHO, *_WHY}}
+    what = " ".join(f"{name}={value}" for name, value in facts.items() if value not in ("", None, [], 0))
+    return (
+        _recorded_at(record),
+        str(body.get("kind")),
+        str(body.get("tenant")),
+        _first(said, _WHO),
+        what,
+        _first(said, _WHY),
+    )
+
+
+def _first(said: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((str(said[name]) for name in names if said.get(name)), "")
+
+
+def _recorded_at(record: LoggedRecord) -> str:
+    return time_text(_BEGINNING + timedelta(microseconds=record.body["recorded_at_us"]))

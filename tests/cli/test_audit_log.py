@@ -1,0 +1,100 @@
+"""`placet audit log`: who did what and why, from the database itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.core.changes import CounterKey
+from placet.core.control_records import budget_adjusted, switch_set
+from placet.core.control_request import ChangeKind, Wish
+from placet.core.kill_switch import KillScope, KillSwitch
+from placet.core.model import Caller
+from placet.store.keys import PublicKeys, load_or_create_signing_key
+from placet.store.postgres import PostgresLedger
+from placet.store.sqlite import SqliteLedger
+from tests.store.making import START_US, TickingClock, commitment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from placet.store.ledger import ThreadedLedger
+    from tests.cli.conftest import Placet
+
+MINUTE_US = 60_000_000
+
+
+async def record(ledger: ThreadedLedger) -> None:
+    """A decision, a global switch a minute later, and a corrected counter another minute later."""
+    switch = KillSwitch("ks_1", KillScope.TOOL, "", "stripe.*", "refunds run wild", "ann", START_US)
+    counter = CounterKey("acme", "refunds", "amount:USD", "2026-04-24", "customer:c_1")
+    wish = Wish(ChangeKind.BUDGET_ADJUST, "acme", "refunds", "-4500", "bob", "reversed")
+    await ledger.commit(
+        [
+            commitment(1),
+            switch_set(switch, Caller(), START_US + MINUTE_US, ()),
+            budget_adjusted(counter, -4_500, wish, None, START_US + 2 * MINUTE_US, ()),
+        ]
+    )
+    await ledger.close()
+
+
+@pytest.fixture
+def trail(empty_folder: Path) -> Path:
+    folder = empty_folder / ".placet"
+    key = load_or_create_signing_key(folder / "keys")
+    ledger = SqliteLedger.open(folder / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
+    asyncio.run(record(ledger))
+    return folder
+
+
+def kinds(document: dict[str, list[dict[str, dict[str, str]]]]) -> list[str]:
+    return [each["body"]["kind"] for each in document["records"]]
+
+
+def test_who_did_what_and_why_newest_first(placet: Placet, trail: Path) -> None:
+    ran = placet("audit", "log", "--data-dir", trail)
+    header, corrected, was_set, decided = ran.out.splitlines()
+    assert header.split() == ["recorded_at", "kind", "tenant", "who", "what", "why"]
+    assert all(word in corrected for word in ("budget.adjusted", "acme", "bob", "amount=-4500", "reversed"))
+    assert all(word in was_set for word in ("kill_switch.set", "ann", "value=stripe.*", "refunds run wild"))
+    assert "decision.made" in decided
+
+
+def test_as_json_with_body_and_parts(placet: Placet, trail: Path) -> None:
+    (record,) = placet("audit", "log", "--kind", "kill_switch.set", "-o", "json").document["records"]
+    assert record["body"]["kill_switch_id"] == "ks_1"
+    assert record["parts"]["control"] == {"value": "stripe.*", "actor": "ann", "reason": "refunds run wild"}
+    assert record["recorded_at"].endswith("Z")
+    assert trail.exists()
+
+
+@pytest.mark.usefixtures("trail")
+def test_by_tenant_kind_time_and_number(placet: Placet) -> None:
+    def found(*more: str) -> list[str]:
+        return kinds(placet("audit", "log", "-o", "json", *more).document)
+
+    assert found("--tenant", "acme") == ["budget.adjusted", "decision.made"]
+    assert found("--tenant", "globex") == []
+    assert found("--kind", "kill_switch.set", "--kind", "decision.made") == ["kill_switch.set", "decision.made"]
+    assert found("-n", "1") == ["budget.adjusted"]
+    newest = placet("audit", "log", "-n", "1", "-o", "json").document["records"][0]["recorded_at"]
+    assert found("--from", newest) == ["budget.adjusted"]
+    assert found("--tenant", "acme", "--kind", "kill_switch.set", "--from", newest) == []
+
+
+def test_wrong_usage_is_told(placet: Placet, trail: Path) -> None:
+    assert "kill_switch.set" in placet("audit", "log", "--kind", "kill").complaint
+    assert "is no time" in placet("audit", "log", "--from", "yesterday").complaint
+    assert "there is no database" in placet("audit", "log", "--data-dir", trail / "none").complaint
+
+
+def test_on_postgresql(placet: Placet, postgres_url: str, tmp_path: Path) -> None:
+    key = load_or_create_signing_key(tmp_path / "keys")
+    ledger = PostgresLedger.open(postgres_url, writer="a", signing_key=key, keys=PublicKeys.of(), clock=TickingClock())
+    asyncio.run(record(ledger))
+    more = ["--tenant", "acme", "--kind", "budget.adjusted", "--from", "2020-01-01", "-o", "json"]
+    ran = placet("audit", "log", "--database-url", postgres_url, *more)
+    assert kinds(ran.document) == ["budget.adjusted"]
