@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from placet.core.agent_policy import TENANT_PATTERN, AgentPolicy
-from placet.core.agent_policy_faults import agent_policy_faults
+from placet.core.agent_policy_faults import agent_policy_faults, faults_beside
 from placet.core.model import ToolClass
 
 SAMPLE: dict[str, Any] = {
@@ -35,6 +35,38 @@ def one_fault(document: Any) -> tuple[str, str, str]:
     found = faults(document)
     assert len(found) == 1, found
     return found[0]
+
+
+def beside(document: dict[str, Any]) -> list[str]:
+    with pytest.raises(ValidationError) as raised:
+        AgentPolicy.model_validate(document)
+    return [fault.place for fault in faults_beside(document, agent_policy_faults(raised.value))]
+
+
+MISTAKES: dict[str, Any] = {
+    "write_tools": ["pay", "mail"],
+    "approvals": {"pay": {"quorum": 0}, "mial": "required", "mail": {"quorum": 2}},
+    "approver_groups": {"lead": ["ann"]},
+    "pii": {"redact": "perhaps"},
+    "dry_run": {"required": ["pya"]},
+}
+
+
+def test_wrong_values_do_not_hide_what_does_not_fit_together() -> None:
+    assert {place for place, *_ in faults(MISTAKES)} == {"approvals.pay.quorum", "pii.redact"}
+    assert beside(MISTAKES) == ["approvals.mial", "dry_run.required[0]", "approvals.mail.quorum"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"write_tools": "pay"},  # what are the tools?
+        {"write_tool": ["pay"]},
+        {"pii": {}, "approvals": {"mail": {"quorum": 2}}},  # nothing was hidden
+    ],
+)
+def test_nothing_is_made_up_of_what_cannot_be_known(changed: dict[str, Any]) -> None:
+    assert beside({**MISTAKES, **changed}) == []
 
 
 def test_the_designs_sample_fails_for_what_is_not_enforced_yet_alone() -> None:

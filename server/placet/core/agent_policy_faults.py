@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
 
 from placet.core.agent_policy import AgentPolicy
 from placet.core.faults import Fault, Place, did_you_mean
@@ -15,7 +17,6 @@ from placet.core.policy_sections import Approval, DryRun, Environments, Evidence
 from placet.core.policy_values import FAULTS_ERROR, Section
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 NOT_ENFORCED_YET: Final = "not enforced yet"
@@ -42,6 +43,8 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("tools", ANY): ToolSpec,
 }
 """Where which section stands."""
+REFERRED_TO: Final = frozenset({"allowed_tools", "write_tools", "approver_groups", "currency"})
+"""Keys that others are checked against: while one of them is wrong, those checks say nothing."""
 _WORDS: Final = re.compile(r"'([^']*)'")
 _SHOULD: Final = {
     "bool_type": "should be true or false",
@@ -65,6 +68,29 @@ def agent_policy_faults(error: ValidationError) -> tuple[Fault, ...]:
         else:
             faults.append(_fault(detail))
     return tuple(faults)
+
+
+def faults_beside(said: Mapping[str, Any], faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """What does not fit together in the rest, where `faults` are of single values, which hide it: looked at alone."""
+    keys = {str(fault.path[0]) if fault.path else "" for fault in faults}
+    if keys & REFERRED_TO or not keys <= said.keys() & (AgentPolicy.model_fields.keys() | AgentPolicy.LATER):
+        return ()
+    rest = dict(said)
+    for fault in faults:
+        _leave_out(rest, fault.path)
+    try:
+        AgentPolicy.model_validate(rest)
+    except ValidationError as error:
+        return tuple(fault for fault in agent_policy_faults(error) if fault not in faults)
+    return ()
+
+
+def _leave_out(rest: dict[str, Any], path: Place) -> None:
+    """Take out the entry that is wrong; a list as a whole, since places in it are told by number."""
+    key, *below = path
+    section = rest.pop(str(key), None)
+    if below and isinstance(section, Mapping):
+        rest[str(key)] = {name: value for name, value in section.items() if name != below[0]}
 
 
 def _fault(detail: ErrorDetails) -> Fault:

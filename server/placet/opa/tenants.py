@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from placet.core.agent_policy import TENANT_PATTERN, AgentPolicy
-from placet.core.agent_policy_faults import agent_policy_faults
+from placet.core.agent_policy_faults import agent_policy_faults, faults_beside
 from placet.core.errors import PolicyInvalidError, Problem
 from placet.core.faults import Fault, Place, closest, did_you_mean
 from placet.opa.strict_yaml import Document, read_yaml
@@ -78,7 +78,9 @@ def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping
     try:
         policy = AgentPolicy.model_validate(value[TOP_KEY])
     except ValidationError as error:
-        faults.extend(below(TOP_KEY, fault) for fault in agent_policy_faults(error))
+        wrong = agent_policy_faults(error)
+        beside = faults_beside(value[TOP_KEY], wrong) if isinstance(value[TOP_KEY], dict) else ()
+        faults.extend(below(TOP_KEY, fault) for fault in (*wrong, *beside))
     else:
         faults.extend(below(TOP_KEY, below("packs", fault)) for fault in _pack_faults(policy, defaults))
         if not faults:
