@@ -128,23 +128,37 @@ def test_every_word_that_a_key_takes_is_told() -> None:
 
 @pytest.fixture
 def rego_dir(tmp_path: Path) -> Path:
-    """A copy of the policy with the guide's snippets as a pack of its own, and its test beside the pack it is about."""
+    """A copy of the policy with the guide's packs, its tests beside what they are about, its snippets as one pack."""
     copy = tmp_path / "rego"
     shutil.copytree(ROOT / "rego", copy)
-    told = [block.text for block in blocks(PAGE) if block.language == "rego"]
-    [test] = [text for text in told if "\ntest_" in text]
-    (copy / "policy/refunds/guide_test.rego").write_text(test)
-    snippets = [text for text in told if text is not test]
-    pack = copy / "policy/guide"
-    pack.mkdir()
-    (pack / "guide.rego").write_text("\n".join([PACK, *snippets]))
+    snippets = [PACK]
+    for text in (block.text for block in blocks(PAGE) if block.language == "rego"):
+        named = re.search(r"^package policy\.(\w+?)(_test)?$", text, re.MULTILINE)
+        if named is not None:
+            write(copy, named[1], "guide_test.rego" if named[2] else f"{named[1]}.rego", text)
+        else:
+            snippets.append(text)
+    write(copy, "guide", "guide.rego", "\n".join(snippets))
     return copy
+
+
+def write(rego_dir: Path, pack: str, name: str, text: str) -> None:
+    folder = rego_dir / "policy" / pack
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
 
 
 def test_its_snippets_compile_and_its_test_passes(rego_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["policy", "test", "--rego-dir", str(rego_dir), "--coverage-min", "0", "--output", "json"]
     assert cli.main(command) == 0, capsys.readouterr()
     assert json.loads(capsys.readouterr().out)["passed"] > 0
+
+
+def test_every_fact_that_policy_sees_is_in_the_table() -> None:
+    schema = json.loads((ROOT / "rego/schemas/input.json").read_text())
+    facts = {f"facts.{name}" for name in schema["properties"]["facts"]["properties"]}
+    told = {row[0] for row in rows(PAGE, "What policy sees")}
+    assert told == facts | (schema["properties"].keys() - {"facts"})
 
 
 @pytest.mark.parametrize(
