@@ -76,7 +76,8 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     approval_id = asked(placet)
     own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
     assert own.code == 5
-    assert "on their own behalf" in own.complaint
+    sentence = "nobody decides about what was asked for on their own behalf; you may withdraw it"
+    assert own.complaint == f"{sentence} (REQUESTER_MAY_NOT_APPROVE)"
     assert placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "").code == 2
     other = placet("approvals", "approve", approval_id, *TENANT, *LEAD, "--digest", "0" * 64)
     assert "look again" in other.complaint

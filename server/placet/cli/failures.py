@@ -11,6 +11,8 @@ from placet.sdk import failures
 
 WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})
 """Failures that another request would mend."""
+_REFUSALS: Final = frozenset({failures.NOT_PERMITTED, failures.NOT_NOW})
+_STORE_DOWN: Final = "LEDGER_UNAVAILABLE"
 REMEDIES: Final = {
     failures.UNAVAILABLE: "start the server with `placet serve`, or name another with --address",
     failures.TIMEOUT: "try again, or allow more time with --timeout",
@@ -49,5 +51,12 @@ def code_of(failure: sdk.Failure) -> int:
 
 
 def line_of(failure: sdk.Failure) -> str:
-    """One line for people, with the remedy."""
+    """One line for people, with the remedy and the id of what is wrong.
+
+    A refusal is the server's sentence, which says what to do, and the server's id.
+    """
+    if failure.error == _STORE_DOWN:
+        return f"{failure.detail}; look at the server's disk or database ({failure.error})"
+    if failure.rule_id in _REFUSALS and failure.detail and failure.error:
+        return f"{failure.detail} ({failure.error})"
     return f"{failure}; {REMEDIES[failure.rule_id]} ({failure.rule_id})"

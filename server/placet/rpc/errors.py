@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 DOMAIN: Final = "placet"
 """ErrorInfo.domain of every error."""
+_NOT_DECIDED: Final = "the decision could not be recorded, so it is not given; try again with the same idempotency_key"
+_NOT_CHANGED: Final = "the change could not be recorded, so it was not made; try again"
+_NOT_READ: Final = "that could not be read; try again"
+_DECIDING: Final = "Authorize"
+_READING: Final = ("Get", "List", "Query", "Verify", "Watch")
+"""How the names of requests begin that ask for a decision, or that change nothing."""
 _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     InvalidRequestError: (code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST", ""),
     KeyReusedError: (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", ""),
@@ -44,18 +50,14 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
     WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
     ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
-    LedgerUnavailableError: (
-        code_pb2.UNAVAILABLE,
-        "LEDGER_UNAVAILABLE",
-        "the decision could not be recorded, so it is not given; try again with the same idempotency_key",
-    ),
+    LedgerUnavailableError: (code_pb2.UNAVAILABLE, "LEDGER_UNAVAILABLE", _NOT_DECIDED),
 }
 """Error -> gRPC code, ErrorInfo.reason (stable), and the text that is sent ("" takes the error's own)."""
 
 
-async def refuse(context: Context, error: PlacetError) -> NoReturn:
-    """End the call with the status of the error."""
-    await _abort(context, status_of(error))
+async def refuse(context: Context, error: PlacetError, asked: type[Message]) -> NoReturn:
+    """End the call, whose request is `asked`, with the status of the error."""
+    await _abort(context, status_of(error, asked.__name__))
     raise AssertionError("abort_with_status raises")
 
 
@@ -79,9 +81,11 @@ async def _abort(context: Context, status: status_pb2.Status) -> None:
     await context.abort(rich.code, rich.details, rich.trailing_metadata)
 
 
-def status_of(error: PlacetError) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they help."""
+def status_of(error: PlacetError, asked: str = _DECIDING) -> status_pb2.Status:
+    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they help. `asked` names the request."""
     code, reason, text = _STATUS[type(error)]
+    if text == _NOT_DECIDED and not asked.startswith(_DECIDING):
+        text = _NOT_READ if asked.startswith(_READING) else _NOT_CHANGED
     if isinstance(error, NotPermittedError | NotNowError):
         reason = error.reason
     details: list[Message] = [_info(reason)]

@@ -39,10 +39,10 @@ def unary(
             except DecodeError:
                 if on_malformed is not None:
                     await on_malformed(context)
-                await refuse(context, MALFORMED)
+                await refuse(context, MALFORMED, asked)
             return await method(message, context)
         except PlacetError as error:
-            await refuse(context, error)
+            await refuse(context, error, asked)
         except grpc.aio.AbortError:
             raise
         except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
@@ -67,12 +67,12 @@ def streaming(
                 message.ParseFromString(raw)
             except DecodeError:
                 await on_malformed(context)
-                await refuse(context, MALFORMED)
+                await refuse(context, MALFORMED, asked)
             async with contextlib.aclosing(method(message, context)) as replies:
                 async for reply in replies:
                     await context.write(reply)
         except PlacetError as error:
-            await refuse(context, error)
+            await refuse(context, error, asked)
         except grpc.aio.AbortError:
             raise
         except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
