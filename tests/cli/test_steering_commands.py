@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from placet.core.errors import LedgerUnavailableError
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def test_one_line_stops_and_one_line_starts_again(
     assert authorize(placet, "--idempotency-key", before["idempotency_key"])["effect"] == "deny"
     listed = placet("kill", "list", *(["--tenant", tenant] if tenant else []))
     assert switch["id"] in listed.out
+    assert placet("kill", "list", "--all").out.count(switch["id"]) == 1
     where = ["--tenant", tenant] if tenant else []
     assert clear(placet, was_set, *where).document == {"cleared": True, "waiting": None}
     assert authorize(placet)["effect"] == "allow"
@@ -133,6 +135,8 @@ def test_a_switch_works_while_the_engine_hangs(placet: Placet) -> None:
         (["--tool", "a b"], "scope.tool: must be"),
         (["--tool", "a", "--tenant", "A B"], "scope.tenant: must be"),
         (["--tool", "a", "--expires", "31536001"], "--expires"),
+        (["--tool", "a", "--expires", "0"], "leave it out for never"),
+        (["--tool", "a", "--expires", "-5"], "leave it out for never"),
         (["--workflow", "w" * 129], "scope.workflow: is 129 bytes"),
     ],
 )
@@ -155,6 +159,36 @@ def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
     assert was_set.code == 0
     assert "no agent_policy is of 'acmee'; there are acme, globex" in was_set.complaint
     assert clear(placet, was_set, "--tenant", "acmee").code == 0
+
+
+def test_a_switch_of_no_tenant_is_cleared_without_one(placet: Placet) -> None:
+    was_set = kill(placet, "--tool", "jira.*")
+    wrong = clear(placet, was_set, "--tenant", "acme")
+    assert wrong.code == 5
+    assert "it belongs to no tenant; leave --tenant out" in wrong.complaint
+    assert clear(placet, was_set).code == 0
+    assert placet("kill", "list", "--all", "--tenant", "acme").code == 2
+
+
+def test_a_switch_that_is_not_set_says_so_first(
+    placet: Placet, asking: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise LedgerUnavailableError("disk full")
+
+    monkeypatch.setattr(asking.running.ledger, "commit", full)
+    ran = kill(placet, "--tool", "jira.*")
+    assert ran.code == 5
+    assert ran.complaint.startswith("NOT set; the change could not be recorded, so it was not made; try again; ")
+    assert "idempotency_key" not in ran.complaint
+
+
+def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
+    for command in (["budgets", "list"], ["approvals", "list"], ["autonomy", "list"]):
+        assert "no agent_policy is of 'acmee'" in placet(*command, "--tenant", "acmee").complaint
+        assert not placet(*command, "--tenant", "acme").err
+    asked = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
+    assert "no agent_policy is of 'acmee'" in asked.err
 
 
 def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:

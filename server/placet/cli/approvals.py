@@ -11,7 +11,7 @@ from placet import sdk
 from placet.cli.approval_documents import COLUMNS, approval_document, approval_row, print_approval
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_json, print_table
-from placet.cli.steering import Actor  # noqa: TC001 - likewise
+from placet.cli.steering import Actor, doubt_tenant
 from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
@@ -54,6 +54,8 @@ def list_command(
         print_json({"approvals": [approval_document(each) for each in found]})
     else:
         print_table(COLUMNS, [approval_row(each) for each in found])
+    if not found:
+        doubt_tenant(address, tenant)
 
 
 @app.command("show")

@@ -13,7 +13,7 @@ from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
 from placet.cli.output import Output, print_json, print_table
 from placet.core.limits import PAGE_SIZE_DEFAULT
-from placet.core.records import RecordKind
+from placet.core.records import RecordKind  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
     from placet.store.log import LoggedRecord

@@ -11,7 +11,7 @@ from placet import sdk
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, tell_waiting, waiting_document
+from placet.cli.steering import Actor, Reason, doubt_tenant, tell_waiting, waiting_document
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Set how far agents go by themselves; list what is set.")
@@ -51,6 +51,7 @@ def set_command(  # noqa: PLR0913 - one option for each field
         done = client.set_autonomy(
             tenant, wanted, actor=actor, reason=reason, workflow=workflow, tool=tool, agent=agent
         )
+    doubt_tenant(address, tenant)
     rule = _document(done.rule) if done.rule is not None else None
     if output is Output.JSON:
         print_json({"applied": done.waiting is None, "rule": rule, "waiting": waiting_document(done.waiting)})
@@ -80,6 +81,8 @@ def list_command(
         print_json({"rules": rows})
     else:
         print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
+    if not rows:
+        doubt_tenant(address, tenant)
 
 
 def _document(rule: sdk.AutonomyRule) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from placet.cli.amounts import parse_change
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, tell_waiting, waiting_document
+from placet.cli.steering import Actor, Reason, doubt_tenant, tell_waiting, waiting_document
 from placet.core.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
@@ -50,6 +50,8 @@ def list_command(
         print_json({"budgets": [_document(each) for each in found]})
     else:
         print_table(_COLUMNS, [_row(each) for each in found])
+    if not found:
+        doubt_tenant(address, tenant)
 
 
 @app.command("show")

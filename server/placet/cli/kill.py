@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from placet import sdk
 from placet.cli.documents import time_text
+from placet.cli.failures import code_of, line_of
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, SomeTenant, tell_waiting, waiting_document
+from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant, tell_waiting, waiting_document
 from placet.core.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import KILL_TIMEOUT_SECONDS
+from placet.sdk.failures import NOT_FOUND, TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 app = typer.Typer(no_args_is_help=True, help="Stop what agents do, at once; let it go on; list what is stopped.")
 _COLUMNS: Final = ("id", "stops", "tenant", "set_at", "expires_at", "actor", "reason", "clearing")
+_SET_FIELDS: Final = ("set_at", "expires_at", "actor", "reason", "tenant", "value", "scope", "id")
+"""What is needed to clear it stands last: where people look after a long list."""
+_REVOKED_SHOWN: Final = 20
 _REVOKED_COLUMNS: Final = ("revoked", "tenant", "tool", "agent", "run_id")
+
+
+def _some_seconds(seconds: int | None) -> int | None:
+    if seconds is not None and seconds < 1:
+        raise typer.BadParameter(f"--expires: {seconds} is no time to wait; leave it out for never")
+    return seconds
 
 
 @app.command("set")
@@ -37,11 +47,15 @@ def set_command(  # noqa: PLR0913 - one option for each scope
         str, typer.Option(help="Only in this tenant; alone: all of it.", metavar="TENANT", show_default=False)
     ] = "",
     expires: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, max=KILL_SWITCH_TTL_SECONDS_MAX, help="Seconds until it ends by itself. 0: never.", metavar="SECONDS"
+            max=KILL_SWITCH_TTL_SECONDS_MAX,
+            help="Seconds until it ends by itself. Default: never.",
+            metavar="SECONDS",
+            show_default=False,
+            callback=_some_seconds,
         ),
-    ] = 0,
+    ] = None,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = KILL_TIMEOUT_SECONDS,
@@ -60,25 +74,27 @@ def set_command(  # noqa: PLR0913 - one option for each scope
     }
     scope, value = _scope({scope: name for scope, name in named.items() if name}, tenant)
     with sdk.ControlClient(address) as client:
-        done = client.set_kill_switch(
-            scope,
-            value,
-            tenant=tenant,
-            actor=actor,
-            reason=reason,
-            expires_after_seconds=expires,
-            timeout=timeout,
-        )
-        _doubt(client, tenant)
+        try:
+            done = client.set_kill_switch(
+                scope,
+                value,
+                tenant=tenant,
+                actor=actor,
+                reason=reason,
+                expires_after_seconds=expires or 0,
+                timeout=timeout,
+            )
+        except sdk.CallFailedError as error:
+            raise _not_set(error.failure) from error
+    doubt_tenant(address, tenant, "it is set, but ")
     if output is Output.JSON:
         revoked = [_revoked_document(each) for each in done.revoked]
         print_json({"kill_switch": _document(done.kill_switch), "revoked": revoked})
         return
-    print_fields(_document(done.kill_switch).items())
     if done.revoked:
-        typer.echo()
-        rows = [(each.decision_id, each.tenant, each.tool, each.agent, each.run_id) for each in done.revoked]
-        print_table(_REVOKED_COLUMNS, rows)
+        _print_revoked(done.revoked)
+    document = _document(done.kill_switch)
+    print_fields((name, document[name]) for name in _SET_FIELDS)
 
 
 @app.command("clear")
@@ -97,7 +113,13 @@ def clear_command(
     Example: placet kill clear ks_0123456789abcdef --tenant acme --reason 'mended in 4.2'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        waiting = client.clear_kill_switch(kill_switch_id, tenant=tenant, actor=actor, reason=reason)
+        try:
+            waiting = client.clear_kill_switch(kill_switch_id, tenant=tenant, actor=actor, reason=reason)
+        except sdk.CallFailedError as error:
+            if tenant and error.failure.rule_id == NOT_FOUND and _is_of_none(client, kill_switch_id):
+                typer.echo(f"placet: {kill_switch_id}: it belongs to no tenant; leave --tenant out", err=True)
+                raise typer.Exit(code_of(error.failure)) from error
+            raise
     if output is Output.JSON:
         print_json({"cleared": waiting is None, "waiting": waiting_document(waiting)})
     elif waiting is None:
@@ -110,6 +132,7 @@ def clear_command(
 def list_command(
     *,
     tenant: SomeTenant = "",
+    every: Annotated[bool, typer.Option("--all", help="Those of all tenants of the policy, and of none.")] = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -119,7 +142,9 @@ def list_command(
     Example: placet kill list --tenant acme
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        found = client.kill_switches(tenant)
+        if every and tenant:
+            raise typer.BadParameter("--all lists every tenant's; leave out --all, or --tenant")
+        found = _of_all(client) if every else client.kill_switches(tenant)
     if output is Output.JSON:
         print_json({"kill_switches": [_document(each) for each in found]})
     else:
@@ -144,14 +169,32 @@ def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope,
     return scope, value
 
 
-def _doubt(client: sdk.ControlClient, tenant: str) -> None:
-    """Say on stderr when no file is of the tenant: a switch for one that is misspelt stops nobody."""
-    with contextlib.suppress(sdk.CallFailedError):  # the switch is set: nothing else matters now
-        known = client.policy_status().tenants
-        if tenant and tenant not in known:
-            typer.echo(
-                f"placet: it is set, but no agent_policy is of {tenant!r}; there are {', '.join(known)}", err=True
-            )
+def _not_set(failure: sdk.Failure) -> typer.Exit:
+    """Say first whether it stops anything."""
+    is_set = "not known whether it is set" if failure.rule_id == TIMEOUT else "NOT set"
+    typer.echo(f"placet: {is_set}; {line_of(failure)}", err=True)
+    return typer.Exit(code_of(failure))
+
+
+def _is_of_none(client: sdk.ControlClient, kill_switch_id: str) -> bool:
+    return any(each.id == kill_switch_id for each in client.kill_switches())
+
+
+def _of_all(client: sdk.ControlClient) -> list[sdk.KillSwitch]:
+    """Those of all tenants that have a file, and of none; newest first."""
+    lists = [client.kill_switches(each) for each in ("", *client.policy_status().tenants)]
+    found = {(each.tenant, each.id): each for some in lists for each in some}
+    return sorted(found.values(), key=lambda each: (time_text(each.set_at), each.id), reverse=True)
+
+
+def _print_revoked(revoked: Sequence[sdk.RevokedPermit]) -> None:
+    shown = revoked[:_REVOKED_SHOWN]
+    print_table(
+        _REVOKED_COLUMNS, [(each.decision_id, each.tenant, each.tool, each.agent, each.run_id) for each in shown]
+    )
+    if more := len(revoked) - len(shown):
+        typer.echo(f"and {more:,} more; --output json lists all")
+    typer.echo()
 
 
 def _document(switch: sdk.KillSwitch) -> dict[str, Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.documents import time_text
 from placet.core.errors import SetupError
-
-if TYPE_CHECKING:
-    from placet import sdk
 
 
 def _login_name(given: str) -> str:
@@ -53,3 +51,13 @@ def tell_waiting(waiting: sdk.ControlRequest) -> None:
         err=True,
     )
     raise typer.Exit(exit_codes.NEEDS_APPROVAL)
+
+
+def doubt_tenant(address: str, tenant: str, before: str = "") -> None:
+    """Say on stderr, after `before`, when no file is of the tenant: it may be misspelt. Silent when nobody can tell."""
+    if not tenant:
+        return
+    with contextlib.suppress(sdk.CallFailedError), sdk.ControlClient(address) as client:
+        known = client.policy_status().tenants
+        if tenant not in known:
+            typer.echo(f"placet: {before}no agent_policy is of {tenant!r}; there are {', '.join(known)}", err=True)

@@ -1,0 +1,27 @@
+"""What `placet kill set` prints when it revoked much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.v1 import control_pb2
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Placet
+    from tests.sdk.scripted_server import ScriptedServer
+
+SET = "/placet.v1.ControlService/SetKillSwitch"
+
+
+def test_a_long_list_is_cut_and_the_id_stands_last(placet: Placet, server: ScriptedServer) -> None:
+    switch = control_pb2.KillSwitch(id="ks_1", scope=control_pb2.KillScope(tool="stripe.*"), reason="r")
+    revoked = [control_pb2.RevokedPermit(decision_id=f"dec_{number}", tenant="acme") for number in range(1_234)]
+    server.script(SET, control_pb2.SetKillSwitchResponse(kill_switch=switch, revoked=revoked))
+    ran = placet("kill", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann")
+    lines = ran.out.splitlines()
+    assert ran.out.count("dec_") == 20
+    assert "and 1,214 more; --output json lists all" in lines
+    assert lines[-2].split() == ["scope", "tool"]
+    assert lines[-1].split() == ["id", "ks_1"]
+    everything = placet("kill", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann", "-o", "json")
+    assert len(everything.document["revoked"]) == 1_234
