@@ -87,6 +87,7 @@ def test_every_limit_has_its_row_and_no_other() -> None:
 def test_every_metric_has_its_row_and_no_other() -> None:
     metrics = Metrics()
     metrics.watch_depth(lambda: 0.0)
+    metrics.watch_watchers(lambda: 0.0)
     collected = {each.name: (each.type, each.documentation) for each in metrics.registry.collect()}
     documented = by_name(PAGE, "Metrics")
     assert {name: (row[0], row[2]) for name, row in documented.items()} == collected

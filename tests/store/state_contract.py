@@ -196,6 +196,7 @@ class ListedRowsContract:
         assert [each.key.id for each in await ledger.due_rows(Kept.APPROVALS, 50, 2)] == ["b", "c"]
         assert [each.key.id for each in await ledger.due_rows(Kept.APPROVALS, 9, 2)] == []
         assert list(await ledger.due_rows(Kept.RESERVATIONS, 50, 9)) == []
+        assert [await ledger.count_open(table) for table in (Kept.APPROVALS, Kept.RESERVATIONS)] == [4, 0]
 
 
 class CountersContract:
@@ -353,6 +354,7 @@ class RepeatedContract:
             ledger.load(Wanted()),
             ledger.list_rows(RowQuery(Kept.APPROVALS, "acme")),
             ledger.due_rows(Kept.APPROVALS, 0, 1),
+            ledger.count_open(Kept.APPROVALS),
             ledger.top_counters("acme", "b", "calls", "x", 1),
             ledger.counters_of("acme", "b", 1),
             ledger.counted_budgets("acme", 1),

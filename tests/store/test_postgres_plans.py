@@ -132,6 +132,7 @@ def test_rows(filled: PostgresConnection, kept: Kept) -> None:
     moved = (2, "s", 1, 1, b"", "t1", "id1", 1)
     require(plan(filled, SQL.state.update_row(kept), moved), f"pk_{kept}")
     require(plan(filled, SQL.state.due(kept), (ROWS // 2, 50)), f"ix_{kept}_due")
+    require(plan(filled, SQL.state.count_open(kept), ()), f"ix_{kept}_due")
 
 
 @pytest.mark.parametrize("before", [False, True])

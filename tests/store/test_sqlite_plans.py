@@ -101,6 +101,8 @@ def test_rows(original: Path, kept: Kept) -> None:
         assert step == f"SEARCH {kept} USING INDEX sqlite_autoindex_{kept}_1 (tenant=? AND id=?)"
     (due,) = plan(original, SQL.state.due(kept))
     assert due.startswith(f"SEARCH {kept} USING INDEX ix_{kept}_due (due_at_us>")
+    (count,) = plan(original, SQL.state.count_open(kept))
+    assert f"{kept} USING COVERING INDEX ix_{kept}_due" in count
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from placet.core.changes import Kept
 from placet.rpc.approval import ApprovalService
 from placet.rpc.watch import Watching
 from placet.service.approvals import Approvals
@@ -12,27 +13,38 @@ from placet.service.following import Following
 from placet.service.watching import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from placet.app.reporter import Reporter
     from placet.core.ports import Clock, Ledger
     from placet.rpc.refusing import RefusalLog
+
+COUNT_SECONDS: Final = 15.0
+"""How often open approvals are counted for the metrics: as often as most of those who read them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approving:
-    """`hub.run` and, every now and then, `approvals.expire_due` belong into the background."""
+    """`hub.run` and, every now and then, `approvals.expire_due` and `count` belong into the background.
+
+    `count` shows in the metrics how many approvals are open.
+    """
 
     approvals: Approvals
     hub: Hub
     service: ApprovalService
     watching: Watching
+    count: Callable[[], Awaitable[None]]
 
 
-def approving(
-    ledger: Ledger, clock: Clock, refusals: RefusalLog, on_fault: Callable[[BaseException], None], *, notify: bool
-) -> Approving:
+def approving(ledger: Ledger, clock: Clock, refusals: RefusalLog, reporter: Reporter, *, notify: bool) -> Approving:
     """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
     approvals = Approvals(ledger, clock, notify)
-    hub = Hub(ledger, on_fault)
+    hub = Hub(ledger, reporter.fault)
     watching = Watching(Following(ledger, hub, clock), refusals)
-    return Approving(approvals, hub, ApprovalService(approvals, watching, refusals), watching)
+    reporter.metrics.watch_watchers(lambda: hub.watchers)
+
+    async def count() -> None:
+        reporter.metrics.open_approvals.set(await ledger.count_open(Kept.APPROVALS))
+
+    return Approving(approvals, hub, ApprovalService(approvals, watching, refusals), watching, count)

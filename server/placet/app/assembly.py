@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import __version__
-from placet.app.approving import approving
+from placet.app.approving import COUNT_SECONDS, approving
 from placet.app.background import background, every, probe_the_store
 from placet.app.deciding import deciding
 from placet.app.reporter import Reporter
@@ -95,7 +95,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
         outcomes = settling(settings, clock, policies, ledger, reporter)
-        asked = approving(ledger, clock, refusals, reporter.fault, notify=bool(settings.webhook_url))
+        asked = approving(ledger, clock, refusals, reporter, notify=bool(settings.webhook_url))
         steered = steering(clock, policies, ledger, path.controls, refusals)
         services = Services(
             AuthorizationService(path.decisions, refusals, permit_keys, clock),
@@ -114,6 +114,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             probe_the_store(ledger, reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
             every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
+            *((every(COUNT_SECONDS, asked.count, reporter),) if settings.metrics_listen else ()),
             every(SWEEP_SECONDS, lambda: sweep_keys(ledger, clock, settings.idempotency_retention_hours), reporter),
         )
         beside = asyncio.create_task(background(watched, reporter.fault))

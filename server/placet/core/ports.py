@@ -112,6 +112,10 @@ class Ledger(Protocol):
         """Rows of all tenants that are due, the earliest first."""
         ...
 
+    async def count_open(self, table: Kept) -> int:
+        """How many rows of all tenants are due at any time: what has ended is not."""
+        ...
+
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
     ) -> Sequence[CounterRow]:

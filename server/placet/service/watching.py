@@ -105,6 +105,11 @@ class Hub:
         self._closed = False
         ledger.on_event(self._woken.set)
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return self._count
+
     async def watch(self, topics: Sequence[Topic]) -> Watcher:
         """A watcher of these topics, until `leave`. It is told of all that is committed from now on.
 

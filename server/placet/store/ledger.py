@@ -114,6 +114,10 @@ class ThreadedLedger(ABC):
         """Rows that are due. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.due(table, now_us, limit))
 
+    async def count_open(self, table: Kept) -> int:
+        """How many rows are due at any time. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.count_open(table))
+
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
     ) -> Sequence[CounterRow]:

@@ -141,6 +141,11 @@ class MemoryLedger:
         due = [row for key, row in self._rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
+    async def count_open(self, table: Kept) -> int:
+        """How many rows are due at any time."""
+        self._require_open()
+        return sum(key.table is table and row.due_at_us > 0 for key, row in self._rows.items())
+
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
     ) -> Sequence[CounterRow]:

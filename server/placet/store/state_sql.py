@@ -122,6 +122,11 @@ class StateStatements:
         wanted = (due.is_not(None), due <= bindparam("until"))
         return self._sql(found.where(*wanted).order_by(due).limit(bindparam("count")).offset(_NONE))
 
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def count_open(self, kept: Kept) -> str:
+        """How many rows are due at any time. Nothing to give."""
+        return self._sql(select(func.count()).select_from(rows[kept]).where(rows[kept].c.due_at_us.is_not(None)))
+
     def _sql(self, statement: ClauseElement) -> str:
         return str(statement.compile(dialect=self._dialect))
 

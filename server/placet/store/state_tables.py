@@ -74,6 +74,10 @@ class StateTables:
         found = self.connection.execute(self.sql.due(table), (until_us, count)).fetchall()
         return [_row(RowKey(table, tenant, row_id), said) for tenant, row_id, *said in found]
 
+    def count_open(self, table: Kept) -> int:
+        """How many rows are due at any time."""
+        return int(self.connection.execute(self.sql.count_open(table)).fetchone()[0])
+
     def top_counters(self, window: tuple[str, str, str, str], count: int) -> list[CounterRow]:
         """The largest counters in a window: tenant, budget_id, unit, window_key."""
         found = self.connection.execute(self.sql.top_counters, (*window, count)).fetchall()

@@ -42,10 +42,17 @@ class Metrics:
             "placet_webhooks", "Tries to deliver a webhook, by result", ["result"], registry=self.registry
         )
         self.faults = Counter("placet_faults", "Faults of Placet's own", registry=self.registry)
+        self.open_approvals = Gauge(
+            "placet_open_approvals", "Approvals that wait for people or for their use", registry=self.registry
+        )
 
     def watch_depth(self, depth: Callable[[], float]) -> None:
         """Show how many actions wait."""
         Gauge("placet_queue_depth", "Actions that wait to be decided", registry=self.registry).set_function(depth)
+
+    def watch_watchers(self, watchers: Callable[[], float]) -> None:
+        """Show how many streams tell what happens."""
+        Gauge("placet_watchers", "Watch streams that are open", registry=self.registry).set_function(watchers)
 
     def serve(self, listen: str) -> tuple[WSGIServer, Thread]:
         """Serve ``/metrics`` on ``host:port``; SetupError when the address cannot be had."""
