@@ -39,6 +39,8 @@ HELP: Final = (
     "Exit codes: 0 done (allowed), 1 checked and found wanting, 2 wrong usage or configuration, 3 denied, "
     "4 needs approval, 5 could not decide or connect."
 )
+_NOT_FOR_PEOPLE: Final = "Value error, "
+"""How typer begins what is wrong with a value."""
 _COMPLETION: Final = frozenset({"install_completion", "show_completion"})
 
 
@@ -107,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _usage_error(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "placet"
-    message = error.format_message()
+    message = error.format_message().replace(_NOT_FOR_PEOPLE, "")
     if message:
         _complain([f"{message.removesuffix('.')}; see {command} --help"])
     elif context is not None:
