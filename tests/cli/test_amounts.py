@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from placet.cli.amounts import money, parse_change
+from placet.cli.amounts import counted, money, parse_change
 from placet.core.errors import SetupError
 
 
@@ -49,3 +49,19 @@ def test_what_could_be_misread_is_refused_with_the_unit(written: str, unit: str,
 def test_money_has_the_places_of_its_currency() -> None:
     assert [money(4_500, code) for code in ("USD", "JPY", "BHD")] == ["45.00 USD", "4500 JPY", "4.500 BHD"]
     assert money(-5, "USD") == "-0.05 USD"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "currency", "shown"),
+    [
+        (25_000, "amount:USD", "USD", "250.00 USD"),
+        (-1, "amount:JPY", "JPY", "-1 JPY"),
+        (2_000_000, "cost", "USD", "2.00 USD"),
+        (1_234, "cost", "USD", "0.001234 USD"),
+        (-2_500_000, "cost", "USD", "-2.50 USD"),
+        (2_000_000, "cost", "", "2.00"),
+        (30, "calls", "", "30"),
+    ],
+)
+def test_counters_are_shown_as_people_write_money(value: int, unit: str, currency: str, shown: str) -> None:
+    assert counted(value, unit, currency) == shown

@@ -83,6 +83,19 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     assert "look again" in other.complaint
     assert placet("approvals", "show", "apr_none", *TENANT).code == 5
     assert placet("approvals", "list", *TENANT, "--state", "unknown").code == 2
+    misspelt = placet("approvals", "list", *TENANT, "--state", "pendng").complaint
+    assert misspelt.startswith("Invalid value for '--state': 'pendng' is not one of 'pending'")
+
+
+def test_budgets_of_an_approval_are_shown_with_their_unit(placet: Placet) -> None:
+    ran = placet(
+        "authorize", "--tenant", "initech", "--agent", "refund-agent", "--user", "u_1", "--role", "support_refunds",
+        "--tool", "stripe.refund", "--params", '{"charge":"ch_1","customer_id":"cus_1"}', "--amount", "45.00 USD",
+        "--run-id", "run_shown", "--timeout", "30", "-o", "json",
+    )  # fmt: skip
+    assert ran.code == 4, ran.out
+    shown = placet("approvals", "show", ran.document["approval"]["id"], "--tenant", "initech").out
+    assert "refunds.per_customer_per_day: 250.00 USD left" in shown
 
 
 def test_what_changes_is_printed_line_by_line(placet: Placet) -> None:

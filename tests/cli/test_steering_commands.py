@@ -244,4 +244,9 @@ def test_a_correction_names_its_unit(placet: Placet) -> None:
         assert refused.code == 2
         assert "minor units of USD: write 4500 for 45.00, or '45.00 USD'" in refused.complaint
     assert adjust("10.00 USD").document["counter"]["used"] == 1_000
+    where = ["refunds.per_customer_per_day", "--tenant", "initech"]
+    assert "240.00 USD" in placet("budgets", "show", *where).out
+    listed = placet("budgets", "list", "--tenant", "initech").out
+    assert "250.00 USD" in listed
+    assert "2.00 USD" in listed
     assert adjust("-1000").document["counter"]["used"] == 0

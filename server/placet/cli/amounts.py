@@ -14,8 +14,11 @@ from placet.sdk import Amount
 _WRITTEN: Final = re.compile(r"(?P<whole>[0-9]+)(?:\.(?P<part>[0-9]+))? ?(?P<code>[A-Za-z]{3})\Z")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,19}\Z")
 _OF_AMOUNTS: Final = "amount:"
+_COST: Final = "cost"
+_MICROS: Final = 6
+"""Decimal places of a micro."""
 _EXAMPLE_MINOR_UNITS: Final = 4_500
-_IN_OTHER_UNITS: Final = {"cost": "micros of the tenant's currency: write 2000000 for 2.00"}
+_IN_OTHER_UNITS: Final = {_COST: "micros of the tenant's currency: write 2000000 for 2.00"}
 
 
 def parse_amount(written: str) -> Amount:
@@ -53,6 +56,24 @@ def money(minor_units: int, currency: str) -> str:
     """An amount in minor units, as people write it: ``45.00 USD``."""
     exponent = EXPONENTS.get(currency, 0)
     return f"{Decimal(minor_units).scaleb(-exponent):.{exponent}f} {currency}"
+
+
+def counted(value: int, unit: str, currency: str = "") -> str:
+    """What a counter says, for people: ``250.00 USD``, ``2.00 USD`` of cost, ``30`` calls.
+
+    `currency` is that of cost; empty when it is not known.
+    """
+    if unit.startswith(_OF_AMOUNTS):
+        return money(value, unit.removeprefix(_OF_AMOUNTS))
+    if unit != _COST:
+        return str(value)
+    places = max(EXPONENTS.get(currency, 2), _places_needed(value))
+    return f"{Decimal(value).scaleb(-_MICROS):.{places}f} {currency}".rstrip()
+
+
+def _places_needed(micros: int) -> int:
+    """Decimal places of a cost that is finer than its currency."""
+    return len(f"{abs(micros) % 10**_MICROS:0{_MICROS}d}".rstrip("0"))
 
 
 def _what_is_counted(unit: str, currency: str) -> str:

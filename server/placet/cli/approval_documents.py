@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from placet.cli.amounts import money
+from placet.cli.amounts import counted, money
 from placet.cli.documents import FINDING_COLUMNS, finding_rows, json_of, time_text
 from placet.cli.output import print_fields, print_table
 
@@ -122,7 +122,7 @@ def print_approval(approval: sdk.RequestedApproval) -> None:
             ("run_id", approval.run_id),
             ("why", f"{approval.reason} ({approval.rule_id})"),
             ("needs", f"{approval.quorum} of {_approvers(approval)}"),
-            ("budgets", ", ".join(f"{each.id}: {each.remaining} left" for each in approval.budgets)),
+            ("budgets", ", ".join(_left(each) for each in approval.budgets)),
             ("similar", ", ".join(f"{effect} {count}" for effect, count in similar.items() if count)),
             ("created_at", time_text(approval.created_at)),
             ("expires_at", time_text(approval.expires_at)),
@@ -147,6 +147,12 @@ def print_approval(approval: sdk.RequestedApproval) -> None:
 def _approvers(approval: sdk.RequestedApproval) -> str:
     roles = ", ".join(approval.approver_roles) or "any"
     return f"{roles}, each another" if approval.distinct_roles else roles
+
+
+def _left(budget: sdk.Budget) -> str:
+    """Money has its currency behind it, everything else its unit."""
+    unit = "" if budget.unit.startswith("amount:") else budget.unit
+    return " ".join(filter(None, (f"{budget.id}:", counted(budget.remaining, budget.unit), unit, "left")))
 
 
 def _amount(approval: sdk.RequestedApproval) -> str:

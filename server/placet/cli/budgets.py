@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.amounts import parse_change
+from placet.cli.amounts import counted, parse_change
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     "remaining",
 )
 _COUNTER_COLUMNS: Final = ("scope_key", "window_key", "unit", "used", "reserved", "remaining", "resets_at")
+_COUNTED: Final = ("used", "reserved", "remaining")
 Budget = Annotated[str, typer.Argument(help="The budget's id.", metavar="BUDGET")]
 
 
@@ -42,7 +43,7 @@ def list_command(
 ) -> None:
     """List the tenant's budgets, each with the largest of its counters.
 
-    Example: placet budgets list --tenant acme
+    Example: placet budgets list --tenant initech
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         found = client.budgets(tenant, top=1)
@@ -68,7 +69,7 @@ def show_command(
 ) -> None:
     """Show one budget with its largest counters.
 
-    Example: placet budgets show refunds_per_customer --tenant acme
+    Example: placet budgets show refunds.per_customer_per_day --tenant initech
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         (found,) = client.budgets(tenant, budget, top=top)
@@ -76,9 +77,14 @@ def show_command(
     if output is Output.JSON:
         print_json(document)
         return
-    print_fields((name, value) for name, value in document.items() if name != "counters")
+    limit = counted(found.limit, found.unit, found.currency) if found.current else ""
+    print_fields((name, value) for name, value in {**document, "limit": limit}.items() if name != "counters")
     typer.echo()
-    print_table(_COUNTER_COLUMNS, [[str(row[name]) for name in _COUNTER_COLUMNS] for row in document["counters"]])
+    rows = [
+        (each.scope_key, each.window_key, each.unit, *_counted(each, found.currency), time_text(each.resets_at))
+        for each in found.counters
+    ]
+    print_table(_COUNTER_COLUMNS, rows)
 
 
 @app.command("adjust")
@@ -102,8 +108,8 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
 ) -> None:
     """Correct a counter. More than a tenth of the limit takes a second person: exit code 4 until then.
 
-    Example: placet budgets adjust refunds_per_customer --tenant acme --scope-key customer:c_1 --amount -4500
-    --reason 'refund was reversed'
+    Example: placet budgets adjust refunds.per_customer_per_day --tenant initech --scope-key customer:cus_42
+    --amount '-45.00 USD' --reason 'refund was reversed'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         (found,) = client.budgets(tenant, budget, top=1)
@@ -113,17 +119,23 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     if output is Output.JSON:
         print_json({"applied": done.waiting is None, "counter": counter, "waiting": waiting_document(done.waiting)})
     elif done.waiting is None:
-        print_fields(counter.items())
+        print_fields({**counter, **dict(zip(_COUNTED, _counted(done.counter, found.currency), strict=True))}.items())
     if done.waiting is not None:
         tell_waiting(done.waiting)
 
 
 def _row(budget: sdk.BudgetStatus) -> list[str]:
     shown = budget.counters[:1]
-    state = [str(value) for each in shown for value in (each.scope_key, each.used, each.reserved, each.remaining)]
-    limit = str(budget.limit) if budget.current else ""
+    state = [value for each in shown for value in (each.scope_key, *_counted(each, budget.currency))]
+    limit = counted(budget.limit, budget.unit, budget.currency) if budget.current else ""
     what = [budget.id, _unit(budget), limit, budget.scope, budget.window, budget.on_exceed]
     return [*what, *(state or ["", "", "", ""])]
+
+
+def _counted(counter: sdk.BudgetCounter, currency: str) -> tuple[str, ...]:
+    """used, reserved, remaining, for people."""
+    values = (counter.used, counter.reserved, counter.remaining)
+    return tuple(counted(value, counter.unit, currency) for value in values)
 
 
 def _unit(budget: sdk.BudgetStatus) -> str:
@@ -140,6 +152,7 @@ def _document(budget: sdk.BudgetStatus) -> dict[str, Any]:
         "timezone": budget.timezone,
         "on_exceed": budget.on_exceed,
         "current": budget.current,
+        "currency": budget.currency,
         "counters": [_counter_document(each) for each in budget.counters],
     }
 

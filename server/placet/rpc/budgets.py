@@ -98,6 +98,7 @@ def _present(listed: Listed) -> control_pb2.Budget:
         on_exceed=budget.on_exceed,
         counters=counters,
         current=True,
+        currency=budget.currency,
     )
 
 

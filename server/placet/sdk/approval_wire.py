@@ -115,7 +115,7 @@ def approval_of(message: approval_pb2.Approval) -> RequestedApproval:
         expires_at=time_of(message.expires_at),
         decided_at=time_of(message.decided_at),
         used_by_decision_id=message.used_by_decision_id,
-        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at)) for each in message.budgets),
+        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at), each.unit) for each in message.budgets),
         similar=_similar(message.similar) if message.HasField("similar") else None,
     )
 

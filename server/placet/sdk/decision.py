@@ -64,11 +64,12 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """State of one budget after the decision, in the budget's own unit."""
+    """State of one budget after the decision, in the budget's own `unit`: calls, tokens, cost or amount:USD."""
 
     id: str
     remaining: int
     resets_at: datetime | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

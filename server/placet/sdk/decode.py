@@ -114,7 +114,7 @@ def decision_of(message: decision_pb2.Decision, idempotency_key: str) -> Decisio
         else None,
         obligations=tuple(Obligation(each.id, struct_of(each.details)) for each in message.obligations),
         permit=message.permit,
-        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at)) for each in message.budgets),
+        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at), each.unit) for each in message.budgets),
         autonomy=AUTONOMIES.get(message.autonomy, Autonomy.UNSPECIFIED),
         shadow_effect=EFFECTS.get(message.shadow_effect),
         action_digest=message.action_digest,

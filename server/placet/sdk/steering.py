@@ -109,7 +109,10 @@ class BudgetCounter:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """A budget with its largest counters. Not `current`: no policy has it any longer."""
+    """A budget with its largest counters. Not `current`: no policy has it any longer.
+
+    `currency` is that of amounts and cost, "" for what is no money.
+    """
 
     id: str
     unit: str
@@ -120,6 +123,7 @@ class BudgetStatus:
     on_exceed: str
     counters: tuple[BudgetCounter, ...]
     current: bool
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

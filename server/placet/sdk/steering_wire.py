@@ -111,6 +111,7 @@ def budget_of(message: control_pb2.Budget) -> BudgetStatus:
         on_exceed=message.on_exceed,
         counters=tuple(counter_of(each) for each in message.counters),
         current=message.current,
+        currency=message.currency,
     )
 
 

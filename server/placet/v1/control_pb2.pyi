@@ -245,7 +245,7 @@ class GetBudgetsRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("id", "unit", "scope", "window", "timezone", "limit", "on_exceed", "counters", "current")
+    __slots__ = ("id", "unit", "scope", "window", "timezone", "limit", "on_exceed", "counters", "current", "currency")
     ID_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
@@ -255,6 +255,7 @@ class Budget(_message.Message):
     ON_EXCEED_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     CURRENT_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     id: str
     unit: str
     scope: str
@@ -264,7 +265,8 @@ class Budget(_message.Message):
     on_exceed: str
     counters: _containers.RepeatedCompositeFieldContainer[BudgetCounter]
     current: bool
-    def __init__(self, id: _Optional[str] = ..., unit: _Optional[str] = ..., scope: _Optional[str] = ..., window: _Optional[str] = ..., timezone: _Optional[str] = ..., limit: _Optional[int] = ..., on_exceed: _Optional[str] = ..., counters: _Optional[_Iterable[_Union[BudgetCounter, _Mapping]]] = ..., current: _Optional[bool] = ...) -> None: ...
+    currency: str
+    def __init__(self, id: _Optional[str] = ..., unit: _Optional[str] = ..., scope: _Optional[str] = ..., window: _Optional[str] = ..., timezone: _Optional[str] = ..., limit: _Optional[int] = ..., on_exceed: _Optional[str] = ..., counters: _Optional[_Iterable[_Union[BudgetCounter, _Mapping]]] = ..., current: _Optional[bool] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class BudgetCounter(_message.Message):
     __slots__ = ("scope_key", "window_key", "used", "reserved", "remaining", "resets_at", "unit")
