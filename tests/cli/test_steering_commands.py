@@ -239,6 +239,11 @@ def test_a_correction_names_its_unit(placet: Placet) -> None:
         what = ["refunds.per_customer_per_day", "--tenant", "initech", "--scope-key", "customer:cus_42"]
         return placet("budgets", "adjust", *what, "--amount", amount, "--reason", "r", "--as", "ann", "-o", "json")
 
+    wrong_key = placet(
+        "budgets", "adjust", "refunds.per_customer_per_day", "--tenant", "initech", "--scope-key", "u_9",
+        "--amount", "1", "--reason", "r", "--as", "ann",
+    )  # fmt: skip
+    assert "has no counter u_9; a scope key of it looks like customer:cus_42" in wrong_key.complaint
     for unclear in ("10.00", "1_000"):
         refused = adjust(unclear)
         assert refused.code == 2

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from placet.core.changes import CounterKey, Usage, WindowTotal
     from placet.core.run_limits import RunLimits
 
+_EXAMPLES: Final = {
+    Scope.RUN: "run:run_7",
+    Scope.WORKFLOW: "workflow:refunds",
+    Scope.USER: "user:u_9",
+    Scope.AGENT: "agent:support-agent",
+    Scope.TOOL: "tool:stripe.refund",
+    Scope.CUSTOMER: "customer:cus_42",
+}
 _RUN_PREFIX: Final = f"{Window.RUN}:"
 
 
@@ -54,6 +62,13 @@ def window_of(budget: Budget, scope_key: str, now_us: int) -> tuple[str, int]:
 def is_member(budget: Budget, scope_key: str) -> bool:
     """Whether there may be a counter of that name."""
     return scope_key == Scope.TENANT if budget.scope is Scope.TENANT else scope_key.startswith(f"{budget.scope}:")
+
+
+def scope_key_form(budget: Budget) -> str:
+    """How its counters are named, for whoever named one that there is not."""
+    if budget.scope is Scope.TENANT:
+        return f"its only scope key is {Scope.TENANT}"
+    return f"a scope key of it looks like {_EXAMPLES[budget.scope]}"
 
 
 def open_windows(totals: Iterable[WindowTotal], now_us: int) -> Iterator[WindowTotal]:

@@ -11,6 +11,7 @@ from placet.core.budget_listing import (
     is_current,
     is_member,
     open_windows,
+    scope_key_form,
     shown_budgets,
     state,
     window_of,
@@ -143,7 +144,8 @@ class BudgetAdmin:
             if (await self.changes.ledger.load(Wanted(counters=[key]))).usage(key).created_at_us:
                 current = budget if budget is not None and is_current(budget, total, now_us) else None
                 return _Place(key, total.resets_at_us, current)
-        raise NotFoundError(f"the budget {wanted.budget_id} has no counter {wanted.scope_key}")
+        form = f"; {scope_key_form(budget)}" if budget is not None else ""
+        raise NotFoundError(f"the budget {wanted.budget_id} has no counter {wanted.scope_key}{form}")
 
     async def _listed(self, tenant: str, budget_id: str, budget: Budget | None, top: int) -> Listed:
         now_us = self.changes.clock.wall_us()
