@@ -92,9 +92,7 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     budget: Budget,
     *,
     tenant: Tenant,
-    scope_key: Annotated[
-        str, typer.Option(help="Whose counter: customer:cus_42, user:u_4812, ...", metavar="KEY")
-    ],
+    scope_key: Annotated[str, typer.Option(help="Whose counter: customer:cus_42, user:u_4812, ...", metavar="KEY")],
     amount: Annotated[
         str,
         typer.Option(
