@@ -33,10 +33,8 @@ ALIVE = {"effect": "deny", "rule_id": CANARY_RULE_ID, "findings": [FINDING]}
 
 @pytest.fixture
 async def lying_opa(tmp_path: Path) -> AsyncIterator[LyingOpa]:
-    opa = LyingOpa(tmp_path / "opa.sock")
-    server = await asyncio.start_unix_server(opa.serve, str(opa.path))
-    yield opa
-    server.close()
+    async with LyingOpa(tmp_path / "opa.sock").listening() as opa:
+        yield opa
 
 
 def canary(revision: str = "r1") -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def lying_opa(tmp_path: Path) -> AsyncIterator[LyingOpa]:
-    opa = LyingOpa(tmp_path / "opa.sock")
-    server = await asyncio.start_unix_server(opa.serve, str(opa.path))
-    yield opa
-    server.close()
+    async with LyingOpa(tmp_path / "opa.sock").listening() as opa:
+        yield opa
 
 
 TINY_POLICY = """package placet.main

@@ -95,7 +95,7 @@ class Books:
         assert _sums(counters, 0) == +used
         assert _sums(counters, 1) == +reserved
         assert {place: usage[1] for place, usage in counters.items() if usage[1]} == +_held(reservations.values())
-        keys = Counter(each.key for each in decisions.values())
+        keys = Counter(each.key for each in decisions.values() if each.key)  # "": told in place of a stored allow
         assert not [key for key, count in keys.items() if count > 1], "a key that was decided twice"
         return decisions
 

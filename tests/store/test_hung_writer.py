@@ -48,8 +48,12 @@ def hanging(url: str, *, writer: bool, sync: bool) -> Iterator[psycopg.Connectio
             pass
     pipe.send_flush_request()
     assert pipe.flush() == 0
-    yield session.driver
-    session.close()
+    if not sync:
+        assert pipe.get_result() is not None, "it has the lock"
+    try:
+        yield session.driver
+    finally:
+        session.close()
 
 
 @pytest.mark.parametrize("sync", [False, True], ids=["within", "between"])
