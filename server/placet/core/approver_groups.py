@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from placet.core.faults import Fault, did_you_mean
 from placet.core.person import folded
 from placet.core.policy_sections import Approval, Quorum
+from placet.core.role_matching import matched_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,16 +44,7 @@ def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Pla
 
 def _pairs(groups: Mapping[str, Sequence[str]], wanted: Quorum) -> int:
     """How many roles can be given a person each, nobody twice."""
-    held: dict[str, str] = {}  # person -> role
-
-    def place(role: str, tried: set[str]) -> bool:
-        for person in groups.get(role, ()):
-            if person in tried:
-                continue
-            tried.add(person)
-            if person not in held or place(held[person], tried):
-                held[person] = role
-                return True
-        return False
-
-    return sum(place(role, set()) for role in wanted.approver_roles)
+    persons = sorted(eligible(groups, wanted.approver_roles))
+    claims = [[role for role in wanted.approver_roles if person in groups.get(role, ())] for person in persons]
+    matched = matched_roles(claims, wanted.approver_roles, distinct=True)
+    return sum(role is not None for role in matched)
