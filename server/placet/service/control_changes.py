@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from placet.core.control_records import control_refused
-from placet.core.errors import ContentionError, NotFoundError, NotNowError, NotPermittedError
+from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
 from placet.core.limits import CONTROL_TRIES_MAX
-from placet.core.records import Conflict
+from placet.service.transitions import change
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,21 +47,19 @@ class ControlChanges:
         ContentionError when others were quicker each time; LedgerUnavailableError when nothing could be committed.
         """
         async with self._turn:
-            for _ in range(CONTROL_TRIES_MAX):
-                step = await self._attempt(wish, attempt)
-                (result,) = await self.ledger.commit([step.commitment])
+            try:
+                return await change(self.ledger, lambda: self._attempt(wish, attempt), CONTROL_TRIES_MAX)
+            finally:
                 self.state.forget({wish.tenant})
-                if not isinstance(result, Conflict):
-                    return step.answer
-        raise ContentionError("others changed the same at the same time, again and again; try again")
 
-    async def _attempt(self, wish: Wish, attempt: Callable[[int], Awaitable[Step[T]]]) -> Step[T]:
+    async def _attempt(self, wish: Wish, attempt: Callable[[int], Awaitable[Step[T]]]) -> tuple[Commitment, T]:
         now_us = self.clock.wall_us()
         try:
-            return await attempt(now_us)
+            step = await attempt(now_us)
         except NotFoundError:
             await self.ledger.commit([control_refused(wish, NOT_FOUND, now_us)])
             raise
         except (NotPermittedError, NotNowError) as refused:
             await self.ledger.commit([control_refused(wish, refused.reason, now_us)])
             raise
+        return step.commitment, step.answer

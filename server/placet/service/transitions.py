@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-async def change(ledger: Ledger, attempt: Callable[[], Awaitable[tuple[Commitment, Result]]]) -> Result:
+async def change(
+    ledger: Ledger, attempt: Callable[[], Awaitable[tuple[Commitment, Result]]], tries_max: int = COMMIT_TRIES_MAX
+) -> Result:
     """Commit what `attempt` found from the state as it is, and give its result.
 
-    Raises what `attempt` raises, ContentionError when others were first COMMIT_TRIES_MAX times, and
-    LedgerUnavailableError.
+    Raises what `attempt` raises, ContentionError when others were first so often, and LedgerUnavailableError.
     """
-    for _ in range(COMMIT_TRIES_MAX):
+    for _ in range(tries_max):
         commitment, result = await attempt()
         [done] = await ledger.commit([commitment])
         if not isinstance(done, Conflict):
