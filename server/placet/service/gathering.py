@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from placet.core.approval import Approval
     from placet.core.breakers import Probe
     from placet.core.budgets import Charge, ChargeFault
-    from placet.core.changes import Known
+    from placet.core.changes import Known, RowKey
     from placet.core.ports import Clock, Ledger, LoadedPolicy, PolicySource
     from placet.service.attempts import Attempt
     from placet.service.control_state import Controls, ControlState
@@ -64,12 +64,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What an attempt counts against, and the rows that it asks for."""
+    """What an attempt counts against, and the circuit breakers that watch it."""
 
     agent_policy: AgentPolicy | None
     charges: tuple[Charge, ...]
     run_charges: tuple[Charge, ...]
     faults: tuple[ChargeFault, ...]
+    breakers: tuple[RowKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,7 @@ class Gatherer:
         for attempt, each in zip(attempts, counted, strict=True):
             if attempt.approval_id:
                 rows.append(approval_key(attempt.tenant, attempt.approval_id))
-            if each.agent_policy is not None:
-                rows += breaker_keys(each.agent_policy, attempt.proposal)
+            rows += each.breakers
             counters += [charge.counter for charge in (*each.charges, *each.run_charges)]
         if not rows and not counters:
             return NOTHING_KNOWN
@@ -118,11 +118,12 @@ class Gatherer:
 def _count(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> _Counted:
     proposal = attempt.proposal
     agent_policy = agent_policies.get(attempt.tenant)
+    breakers = breaker_keys(agent_policy, proposal) if agent_policy is not None else ()
     if agent_policy is None or agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
-        return _Counted(agent_policy, (), (), ())
+        return _Counted(agent_policy, (), (), (), breakers)
     taken, faults = charges(agent_policy, proposal, now_us)
     of_run, run_faults = run_charges(agent_policy.run_limits(proposal.run.workflow), proposal)
-    return _Counted(agent_policy, taken, of_run, (*faults, *run_faults))
+    return _Counted(agent_policy, taken, of_run, (*faults, *run_faults), breakers)
 
 
 def _case(attempt: Attempt, counted: _Counted, controls: Controls, known: Known, now_us: int) -> Case:
@@ -131,7 +132,7 @@ def _case(attempt: Attempt, counted: _Counted, controls: Controls, known: Known,
         seen = policy_input(proposal.document, bare_facts(ToolClass.UNKNOWN), rfc3339(now_us))
         return Case(attempt, None, controls, None, None, (), now_us, seen)
     approval, refused = _presented(attempt, known, now_us)
-    breakers = {key: known.rows.get(key) for key in breaker_keys(agent_policy, proposal)}
+    breakers = {key: known.rows.get(key) for key in counted.breakers}
     passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us)
     standing = Standing(
         proposal=proposal,
