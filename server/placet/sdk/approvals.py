@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from placet.sdk.approval_wire import STATES, approval_change_of, approval_of, page_of, person_message
-from placet.sdk.blocking import BlockingChannel
+from placet.sdk.blocking import BlockingClient
 from placet.sdk.channel import (
     APPROVE_ACTION,
     CANCEL_APPROVAL,
-    DEFAULT_ADDRESS,
-    DEFAULT_TIMEOUT_SECONDS,
     GET_APPROVAL,
     LIST_APPROVALS,
     REJECT_ACTION,
     WATCH_APPROVALS,
-    Defaults,
 )
 from placet.sdk.fields import filled, refused
 from placet.v1 import approval_pb2
@@ -23,27 +20,15 @@ from placet.v1 import approval_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import grpc
-
     from placet.sdk.approval import ApprovalChange, ApprovalPage, ApprovalState, Person, RequestedApproval
 
 
-class ApprovalClient:
+class ApprovalClient(BlockingClient):
     """For those who decide. Safe to use from several threads. Whatever fails raises CallFailedError.
 
     A vote that cannot count raises it too: `failure.error` is the stable id of why, such as ``VOTED_ALREADY``. A vote
     is sent once; when no answer came, `get` says whether it counted.
     """
-
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        self._timeout = Defaults(timeout, "raise").timeout
-        self._channel = BlockingChannel(address, credentials)
 
     def list(
         self, tenant: str, state: ApprovalState | None = None, *, page_size: int = 0, page_token: str = ""
@@ -102,13 +87,3 @@ class ApprovalClient:
             change = approval_change_of(message)
             if change is not None:
                 yield change
-
-    def close(self) -> None:
-        """End the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

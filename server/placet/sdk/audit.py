@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from placet.sdk import failures
-from placet.sdk.blocking import BlockingChannel
-from placet.sdk.channel import DEFAULT_ADDRESS, GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT, Defaults
+from placet.sdk.blocking import BlockingClient
+from placet.sdk.channel import DEFAULT_ADDRESS, GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT
 from placet.sdk.decode import EFFECTS, decision_of, time_of
 from placet.sdk.errors import CallFailedError
 from placet.sdk.fields import filled, kind_of, refused
@@ -91,7 +91,7 @@ class VerifyReport:
     problems: tuple[AuditProblem, ...]
 
 
-class AuditClient:
+class AuditClient(BlockingClient):
     """Reads the trail; safe to use from several threads. Whatever fails raises CallFailedError."""
 
     def __init__(
@@ -101,8 +101,7 @@ class AuditClient:
         timeout: float = READ_TIMEOUT_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._timeout = Defaults(timeout, "raise").timeout
-        self._channel = BlockingChannel(address, credentials)
+        super().__init__(address, timeout=timeout, credentials=credentials)
 
     def query(self, query: Query) -> Page:
         """A page of decisions, newest first."""
@@ -127,16 +126,6 @@ class AuditClient:
         answer = self._channel.read(VERIFY_AUDIT, audit_pb2.VerifyAuditRequest(), parse, timeout)
         problems = tuple(AuditProblem(each.kind, each.writer, each.sequence, each.detail) for each in answer.problems)
         return VerifyReport(answer.ok and not problems, answer.records, answer.chains, answer.checkpoints, problems)
-
-    def close(self) -> None:
-        """End the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _request(query: Query) -> audit_pb2.QueryDecisionsRequest:

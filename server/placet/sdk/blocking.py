@@ -9,7 +9,14 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
-from placet.sdk.channel import OPTIONS, checked_address, checked_seconds
+from placet.sdk.channel import (
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_SECONDS,
+    OPTIONS,
+    Defaults,
+    checked_address,
+    checked_seconds,
+)
 from placet.sdk.errors import error_of
 from placet.sdk.failures import Failure
 from placet.sdk.following import Place
@@ -124,6 +131,30 @@ class BlockingChannel:
 
     def close(self) -> None:
         """End the connection; calls under way fail."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BlockingClient:
+    """What clients that block share: a connection, and the seconds that a call may take."""
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout = Defaults(timeout, "raise").timeout
+        self._channel = BlockingChannel(address, credentials)
+
+    def close(self) -> None:
+        """End the connection."""
         self._channel.close()
 
     def __enter__(self) -> Self:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
-from placet.sdk.blocking import BlockingChannel
+from placet.sdk.blocking import BlockingClient
 from placet.sdk.channel import (
     ADJUST_BUDGET,
     CLEAR_KILL_SWITCH,
-    DEFAULT_ADDRESS,
-    DEFAULT_TIMEOUT_SECONDS,
     GET_BUDGETS,
     GET_PERMIT_KEYS,
     GET_POLICY_STATUS,
@@ -18,7 +16,6 @@ from placet.sdk.channel import (
     LIST_KILL_SWITCHES,
     SET_AUTONOMY,
     SET_KILL_SWITCH,
-    Defaults,
 )
 from placet.sdk.decode import time_of
 from placet.sdk.fields import filled
@@ -48,8 +45,6 @@ from placet.v1 import control_pb2
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import grpc
-
     from placet.sdk.decision import Autonomy
 
 KILL_TIMEOUT_SECONDS: Final = 30.0
@@ -75,18 +70,8 @@ class PolicyStatus:
     last_error_at: datetime | None
 
 
-class ControlClient:
+class ControlClient(BlockingClient):
     """Shows and steers the server; safe to use from several threads. Whatever fails raises CallFailedError."""
-
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        self._timeout = Defaults(timeout, "raise").timeout
-        self._channel = BlockingChannel(address, credentials)
 
     def policy_status(self) -> PolicyStatus:
         """Which policy is served."""
@@ -198,13 +183,3 @@ class ControlClient:
         parse = control_pb2.AdjustBudgetResponse.FromString
         answer = self._channel.change(ADJUST_BUDGET, request, parse, self._timeout)
         return BudgetAdjusted(counter_of(answer.counter), None if answer.applied else request_of(answer.waiting))
-
-    def close(self) -> None:
-        """End the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
