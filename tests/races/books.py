@@ -45,11 +45,16 @@ assert f"'{TENANT}'" in HELD
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One decision of the trail; `reserved` is budget and unit -> how much."""
+    """One decision of the trail; `reserved` is budget and unit -> how much.
+
+    `replaces` is the decision whose place under the key it took, `repeats` the one in whose place it was told.
+    """
 
     effect: str
     key: str
     reserved: Mapping[tuple[str, str], int]
+    replaces: str = ""
+    repeats: str = ""
 
 
 class Books:
@@ -95,16 +100,36 @@ class Books:
         assert _sums(counters, 0) == +used
         assert _sums(counters, 1) == +reserved
         assert {place: usage[1] for place, usage in counters.items() if usage[1]} == +_held(reservations.values())
-        keys = Counter(each.key for each in decisions.values() if each.key)  # "": told in place of a stored allow
-        assert not [key for key, count in keys.items() if count > 1], "a key that was decided twice"
+        _each_key_was_decided_once(decisions)
         return decisions
+
+
+def _each_key_was_decided_once(decisions: Mapping[str, Recorded]) -> None:
+    """A key stands for one decision at a time.
+
+    Only one that asked for approval gives its place to another, one: what people agreed to. What is told in place of an
+    allow that no longer stands is recorded without the key.
+    """
+    first = Counter(each.key for each in decisions.values() if each.key and not each.replaces)
+    assert not [key for key, count in first.items() if count > 1], "a key that was decided twice"
+    replaced = Counter(each.replaces for each in decisions.values() if each.replaces)
+    assert not [name for name, count in replaced.items() if count > 1], "a decision that was replaced twice"
+    for each in decisions.values():
+        if each.replaces:
+            before = decisions[each.replaces]
+            assert (before.key, before.effect) == (each.key, "require_approval"), (before, each)
+        if each.repeats:
+            assert (each.key, each.effect) == ("", "deny"), each
+            assert each.repeats in decisions
 
 
 def _recorded(row: tuple[Any, ...]) -> tuple[str, Recorded]:
     decision_id, effect, body, part = row
     budgets = json.loads(part)["budgets"]
     reserved = {(each["id"], each["unit"]): each["reserved"] for each in budgets}
-    return decision_id, Recorded(effect, json.loads(body)["idempotency_key"], reserved)
+    said = json.loads(body)
+    instead = said.get("replaces", ""), said.get("repeats", "")
+    return decision_id, Recorded(effect, said["idempotency_key"], reserved, *instead)
 
 
 def _reservation(row: tuple[Any, ...]) -> Reservation:

@@ -57,7 +57,8 @@ class Told:
 class Caller:
     """Asks at one replica, and at the next one when there is no answer. Belongs to one thread."""
 
-    def __init__(self, addresses: Sequence[str], first: int = 0) -> None:
+    def __init__(self, addresses: Sequence[str], first: int = 0, try_seconds: float = TRY_SECONDS_MAX) -> None:
+        self._try_seconds = try_seconds
         self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses]
         self._next = first
 
@@ -94,7 +95,7 @@ class Caller:
             sent_at = time.monotonic()
             tries += 1
             try:
-                return channel.unary_unary(method, None, None)(raw, timeout=TRY_SECONDS_MAX), sent_at, tries
+                return channel.unary_unary(method, None, None)(raw, timeout=self._try_seconds), sent_at, tries
             except grpc.RpcError as error:
                 if error.code() not in AGAIN or time.monotonic() > until:
                     raise
@@ -109,13 +110,20 @@ class Caller:
 class Crowd:
     """Callers, each on a thread and connections of its own, until the end of the block. The first fault is raised."""
 
-    def __init__(self, addresses: Sequence[str], callers: int, work: Callable[[Caller, Crowd], None]) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        callers: int,
+        work: Callable[[Caller, Crowd], None],
+        try_seconds: float = TRY_SECONDS_MAX,
+    ) -> None:
         self.told: list[Told] = []
         self.ended = threading.Event()
         self._faults: list[BaseException] = []
         self._begin = threading.Barrier(callers)
         self._threads = [
-            threading.Thread(target=self._run, args=(Caller(addresses, number), work)) for number in range(callers)
+            threading.Thread(target=self._run, args=(Caller(addresses, number, try_seconds), work))
+            for number in range(callers)
         ]
 
     def _run(self, caller: Caller, work: Callable[[Caller, Crowd], None]) -> None:

@@ -71,6 +71,7 @@ def test_presenters_with_one_key_are_told_the_same(pair: Fleet) -> None:
     asked = approved(pair)
     crowd = presented(pair, 20, replace(asked, approval_id=""), one_key=True)
     assert {(each.effect, each.decision_id) for each in crowd.told} == {(ALLOW, used(pair, asked))}
+    pair.books().balance()
     whole(pair, chains=2)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.core import rule_ids
+from placet.core.approval import approval_key
 from placet.core.autonomy import Level
 from placet.core.budgets import OnExceed
 from placet.core.limits import COMMIT_TRIES_MAX
@@ -18,6 +19,7 @@ from tests.service.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, ask
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from placet.core.changes import Known, RowKey, Wanted
     from placet.core.records import Commitment, CommitResult
 
 ALLOW = ("allow", "tools.listed")
@@ -38,6 +40,18 @@ class MovingLedger(FullLedger):
             await happens()
             self.happens += later
         return await super().commit(commitments)
+
+
+class RestlessLedger(FullLedger):
+    """A ledger in which something happens just before a row is looked at, once."""
+
+    happens: tuple[RowKey, Callable[[], Awaitable[object]]] | None = None
+
+    async def load(self, wanted: Wanted) -> Known:
+        if self.happens is not None and self.happens[0] in wanted.rows:
+            (_, happens), self.happens = self.happens, None
+            await happens()
+        return await super().load(wanted)
 
 
 class LostLedger(FullLedger):
@@ -155,6 +169,26 @@ async def test_the_same_approved_key_that_another_has_used_meanwhile() -> None:
     recorded = [each.decision for each in await desk.recorded()]
     assert recorded[-1] == decision
     assert len(recorded) == 2
+
+
+async def test_the_same_approved_key_that_another_uses_between_two_looks() -> None:
+    """The key still stood for the request for approval; the approval is used when it is looked at."""
+    desk = Desk(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
+    approval_id = await desk.approve(await desk.ask(idempotency_key="k"))
+    assert isinstance(desk.ledger, RestlessLedger)
+    desk.ledger.happens = approval_key("acme", approval_id), lambda: desk.ask(idempotency_key="k")
+    decision = await desk.ask(idempotency_key="k")
+    assert told(decision) == [("allow", "approvals.granted")]
+    assert [each.decision for each in await desk.recorded()][1:] == [decision]
+
+
+async def test_the_approval_of_a_key_that_another_key_uses_between_two_looks() -> None:
+    desk = Desk(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
+    first = await desk.ask(idempotency_key="k")
+    approval_id = await desk.approve(first)
+    assert isinstance(desk.ledger, RestlessLedger)
+    desk.ledger.happens = approval_key("acme", approval_id), lambda: desk.ask(approval_id=approval_id)
+    assert await desk.ask(idempotency_key="k") == first
 
 
 async def test_an_allow_whose_switch_is_cleared_while_it_is_denied_stands_again() -> None:

@@ -15,6 +15,7 @@ from placet.core.kill_switch import covering
 from placet.core.model import Effect
 
 if TYPE_CHECKING:
+    from placet.core.approval import Approval
     from placet.core.model import Decision
     from placet.core.ports import Clock, Ledger
     from placet.service.attempts import Attempt
@@ -48,6 +49,18 @@ class StandingAnswers:
             return None
         key = approval_key(attempt.tenant, approval_id)
         row = (await self.ledger.load(Wanted([key]))).rows.get(key)
-        if row is None or refusal(from_row(row), attempt.proposal, self.clock.wall_us()) is not None:
+        if row is None:
             return None
-        return attempt.with_approval(approval_id, decision.decision_id)
+        approval = from_row(row)
+        if refusal(approval, attempt.proposal, self.clock.wall_us()) is None:
+            return attempt.with_approval(approval_id, decision.decision_id)
+        return attempt if await self._used_by_the_key(attempt, approval) else None
+
+    async def _used_by_the_key(self, attempt: Attempt, approval: Approval) -> bool:
+        """Whether the key was decided anew since it was looked up: it stands for the allow that used the approval."""
+        if not approval.used_by:
+            return False
+        user = await self.ledger.get_decision(attempt.tenant, approval.used_by)
+        request = attempt.request
+        mine = (request.caller.name, request.proposal.idempotency_key)
+        return user is not None and (user.caller, user.idempotency_key) == mine
