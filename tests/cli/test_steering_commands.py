@@ -8,11 +8,13 @@ import psutil
 import pytest
 
 from placet.core.errors import LedgerUnavailableError
+from placet.core.records import RecordKind
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from placet.core.records import Commitment, CommitResult
     from tests.cli.conftest import Placet, Ran
     from tests.serving import Server
 
@@ -76,6 +78,8 @@ def test_one_line_stops_and_one_line_starts_again(
     assert switch["id"] in listed.out
     assert placet("kill", "list", "--all").out.count(switch["id"]) == 1
     where = ["--tenant", tenant] if tenant else []
+    if scope == "tenant":
+        assert clear(placet, was_set, *where, actor="bob").code == 4
     assert clear(placet, was_set, *where).document == {"cleared": True, "waiting": None}
     assert authorize(placet)["effect"] == "allow"
     again = clear(placet, was_set, *where)
@@ -89,7 +93,8 @@ def test_a_switch_leaves_other_tenants_alone(placet: Placet) -> None:
     assert clear(placet, was_set).code == 5, "of no tenant"
     assert clear(placet, was_set, "--tenant", "acme").code == 5
     assert authorize(placet, tenant="globex")["rule_id"] == "kill_switch.tenant"
-    assert clear(placet, was_set, "--tenant", "globex").code == 0
+    assert clear(placet, was_set, "--tenant", "globex").code == 4
+    assert clear(placet, was_set, "--tenant", "globex", actor="bob").code == 0
 
 
 def test_everything_is_stopped_by_one_and_started_by_two(placet: Placet) -> None:
@@ -157,8 +162,59 @@ def test_the_login_name_is_who_one_is(placet: Placet, monkeypatch: pytest.Monkey
 def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "acmee")
     assert was_set.code == 0
-    assert "no agent_policy is of 'acmee'; there are acme, globex" in was_set.complaint
-    assert clear(placet, was_set, "--tenant", "acmee").code == 0
+    assert "it is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
+    assert clear(placet, was_set, "--tenant", "acmee").code == 4
+    assert clear(placet, was_set, "--tenant", "acmee", actor="bob").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--tool", "jira.serch"], "tool 'jira.serch' matches no known tool; did you mean jira.search?"),
+        (["--tool", "stripe.refnd*", "--tenant", "acme"], "tool 'stripe.refnd*' matches no known tool"),
+        (["--agent", "suport-agent"], "agent 'suport-agent' matches no known agent; did you mean support-agent?"),
+        (["--workflow", "refunds-eu"], "workflow 'refunds-eu' matches no known workflow"),
+        (["--run", "run_77", "--tenant", "acme"], "run_id 'run_77' is the id of no recorded run; check the id"),
+        (["--tenant", "globx"], "tenant 'globx' is the tenant of no policy file; did you mean globex?"),
+    ],
+)
+def test_a_name_that_matches_nothing_is_set_with_a_warning_and_refused_when_strict(
+    placet: Placet, arguments: list[str], complaint: str
+) -> None:
+    authorize(placet)
+    strict = kill(placet, *arguments, "--strict")
+    assert strict.code == 2
+    assert complaint.split(" ", 1)[1].split(";", maxsplit=1)[0] in strict.complaint
+    assert not placet("kill", "list", "--all", "-o", "json").document["kill_switches"]
+    was_set = kill(placet, *arguments)
+    assert was_set.code == 0
+    assert f"placet: warning: it is set, but {complaint}" in was_set.err
+    assert len(was_set.document["warnings"]) == 1
+    tenant = was_set.document["kill_switch"]["tenant"]
+    where = ["--tenant", tenant] if tenant else []
+    codes = [clear(placet, was_set, *where, actor=actor).code for actor in ("ann", "bob")]
+    assert 0 in codes
+
+
+def test_a_known_name_gives_no_warning(placet: Placet) -> None:
+    authorize(placet, "--workflow", "triage")
+    for arguments in (["--tool", "jira.*"], ["--agent", "SUPPORT-AGENT"], ["--workflow", "triage"], ["--global"]):
+        was_set = kill(placet, *arguments, "--strict")
+        assert (was_set.code, was_set.err, was_set.document["warnings"]) == (0, "", [])
+        for actor in ("ann", "bob"):
+            clear(placet, was_set, actor=actor)
+    assert not placet("kill", "list", "--all", "-o", "json").document["kill_switches"]
+
+
+def test_whom_a_switch_stops_does_not_clear_it(placet: Placet) -> None:
+    authorize(placet)
+    was_set = kill(placet, "--agent", "support-agent")
+    for actor in ("support-agent", " Support-Agent"):
+        refused = clear(placet, was_set, actor=actor)
+        assert refused.code in {1, 5}
+        assert "CONCERNED_MAY_NOT_CHANGE" in refused.complaint
+    assert authorize(placet)["effect"] == "deny"
+    assert clear(placet, was_set).code == 0
 
 
 def test_a_switch_of_no_tenant_is_cleared_without_one(placet: Placet) -> None:
@@ -179,8 +235,59 @@ def test_a_switch_that_is_not_set_says_so_first(
     monkeypatch.setattr(asking.running.ledger, "commit", full)
     ran = kill(placet, "--tool", "jira.*")
     assert ran.code == 5
-    assert ran.complaint.startswith("NOT set; the change could not be recorded, so it was not made; try again; ")
+    assert ran.complaint.startswith("not known whether it is set, see `placet kill list`; ")
     assert "idempotency_key" not in ran.complaint
+    monkeypatch.undo()
+    assert placet("kill", "list", "-o", "json", "--address", asking.address).document == {"kill_switches": []}
+    nobody = kill(placet, "--tool", "jira.*", "--address", "127.0.0.1:9")
+    assert nobody.complaint.startswith("NOT set; ")
+
+
+def test_a_switch_whose_revocations_fail_is_set_and_lists_the_permits(
+    placet: Placet, asking: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = authorize(placet)
+    commit = asking.running.ledger.commit
+
+    async def no_room_for_revocations(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        if any(each.kind is RecordKind.PERMIT_REVOKED for each in commitments):
+            raise LedgerUnavailableError("disk full")
+        return await commit(commitments)
+
+    monkeypatch.setattr(asking.running.ledger, "commit", no_room_for_revocations)
+    ran = kill(placet, "--tool", "jira.search")
+    assert ran.code == 5
+    assert "is set and stops every new call, but" in ran.complaint
+    assert "could not be revoked" in ran.complaint
+    assert ran.document["revoked"] == []
+    assert allowed["decision_id"] in {each["decision_id"] for each in ran.document["not_revoked"]}
+    assert allowed["decision_id"] in placet("kill", "set", "--tool", "jira.search", "--reason", "r").out
+    assert authorize(placet)["rule_id"] == "kill_switch.tool"
+    monkeypatch.setattr(asking.running.ledger, "commit", commit)
+    again = kill(placet, "--tool", "jira.search")
+    assert again.code == 0
+    assert allowed["decision_id"] in {each["decision_id"] for each in again.document["revoked"]}
+    assert clear(placet, again, actor="bob").code == 0
+
+
+def test_a_switch_whose_commit_is_durable_but_unanswered_is_set(
+    placet: Placet, asking: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = asking.running.ledger.commit
+    lost: list[Sequence[Commitment]] = []
+
+    async def lose_the_answer_once(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        results = await commit(commitments)
+        if not lost:
+            lost.append(commitments)
+            raise LedgerUnavailableError("connection closed")
+        return results
+
+    monkeypatch.setattr(asking.running.ledger, "commit", lose_the_answer_once)
+    ran = kill(placet, "--tool", "jira.*")
+    assert lost
+    assert (ran.code, ran.err) == (0, "")
+    assert clear(placet, ran).code == 0
 
 
 def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
@@ -188,7 +295,12 @@ def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
         assert "no agent_policy is of 'acmee'" in placet(*command, "--tenant", "acmee").complaint
         assert not placet(*command, "--tenant", "acme").err
     asked = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
-    assert "no agent_policy is of 'acmee'" in asked.err
+    assert "warning: tenant 'acmee' is the tenant of no policy file; did you mean acme?" in asked.err
+    strict = ["autonomy", "set", "draft_only", "--tenant", "acme", "--reason", "r", "--as", "ann", "--strict"]
+    refused = placet(*strict, "--tool", "jira.serch")
+    assert refused.code == 2
+    assert "did you mean jira.search?" in refused.complaint
+    assert not placet("autonomy", "list", "--tenant", "acme", "-o", "json").document["rules"]
 
 
 def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:
@@ -228,6 +340,8 @@ def test_budgets_are_listed_shown_and_corrected(placet: Placet) -> None:
     assert back.code == 5
     assert "give back at most" in back.complaint
     assert placet("budgets", "show", "unheard_of", "--tenant", "initech").code == 5
+    misspelt = placet("budgets", "show", "ticket.per_agent_per_hour", "--tenant", "initech")
+    assert "did you mean tickets.per_agent_per_hour?" in misspelt.complaint
     assert placet("budgets", "list", "--tenant", "unknown", "-o", "json").document == {"budgets": []}
     nothing = placet("budgets", "adjust", *where, "--scope-key", "agent:a", "--amount", "0", "--reason", "r")
     assert nothing.code == 2
@@ -251,6 +365,11 @@ def test_a_correction_names_its_unit(placet: Placet) -> None:
     assert adjust("10.00 USD").document["counter"]["used"] == 1_000
     where = ["refunds.per_customer_per_day", "--tenant", "initech"]
     assert "240.00 USD" in placet("budgets", "show", *where).out
+    strict = placet(
+        "budgets", "adjust", *where, "--scope-key", "customer:cus_24", "--amount", "5", "--reason", "r", "--strict"
+    )
+    assert strict.code == 2
+    assert "scope_key: 'customer:cus_24': nothing was counted for it in this window; did you mean" in strict.complaint
     listed = placet("budgets", "list", "--tenant", "initech").out
     assert "250.00 USD" in listed
     assert "2.00 USD" in listed

@@ -87,6 +87,14 @@ def test_a_switch_that_is_not_cleared_is_cleared_at_the_end(placet_server: Serve
         assert control.kill_switches(TENANT) == ()
 
 
+def test_a_switch_that_takes_two_to_clear_is_cleared_at_the_end(
+    placet_server: Server, control: sdk.ControlClient
+) -> None:
+    stop_all = "{name: n, id: stop, kill: {tool: '*'}, expect: set}"
+    assert replayed(placet_server, stop_all, SMALL) == [("set", ""), ("deny", "kill_switch.tool")]
+    assert control.kill_switches(TENANT) == ()
+
+
 def test_a_switch_is_cleared_when_the_replay_is_cancelled(placet_server: Server, control: sdk.ControlClient) -> None:
     async def cancelled() -> None:
         replay = asyncio.create_task(replay_script(written(STOP, *[SMALL.replace("id: small, ", "")] * 500), address))

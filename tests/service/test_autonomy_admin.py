@@ -13,8 +13,9 @@ from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
 from placet.core.limits import AUTONOMY_RULES_MAX
 from placet.core.records import RecordKind
 from placet.service.autonomy_admin import NewLevel
+from tests.service.fakes import NOW_US
 from tests.service.steering import HOUR_US, Operators
-from tests.store.making import proposal
+from tests.store.making import commitment, proposal
 
 OBSERVE, DRAFT, ASK, EXECUTE = Level
 TOOLS = {"allowed_tools": ["jira.search"], "write_tools": ["jira.create"]}
@@ -151,3 +152,25 @@ async def test_there_are_so_many_rules() -> None:
         await some.autonomy.set(level(OBSERVE, agent="one-more"))
     assert full.value.reason == "AUTONOMY_RULES_FULL"
     assert (await some.autonomy.set(level(OBSERVE, agent="agent-1"))).waiting is None
+
+
+@pytest.mark.parametrize(
+    ("named", "actor", "reason"),
+    [
+        ({"agent": "bot"}, "BOT", "CONCERNED_MAY_NOT_CHANGE"),
+        ({}, "support-agent", "AGENT_MAY_NOT_CHANGE"),
+        ({"tool": "jira.*"}, "Support-Agent", "AGENT_MAY_NOT_CHANGE"),
+    ],
+)
+async def test_no_agent_raises_what_agents_may_do(named: dict[str, str], actor: str, reason: str) -> None:
+    some = operators(DRAFT)
+    await some.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
+    for first in (actor, "ann", actor):  # neither as the first nor as the second person
+        if first == "ann":
+            assert (await some.autonomy.set(level(EXECUTE, **named))).waiting is not None
+            continue
+        with pytest.raises(NotPermittedError) as refused:
+            await some.autonomy.set(level(EXECUTE, first, **named))
+        assert refused.value.reason == reason
+    assert await applies(some) is DRAFT
+    assert (await some.autonomy.set(level(OBSERVE, actor, **named))).waiting is None, "an agent may lower itself"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from placet.core.agent_policy import AgentPolicy
-from placet.core.changes import CounterKey, Settle
+from placet.core.changes import CounterKey, Settle, Wanted
 from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
 from placet.core.model import Caller
 from placet.core.record_codec import refused_commitment
@@ -17,6 +17,7 @@ from placet.core.windows import Window, window_at
 from placet.service.budget_admin import Adjustment
 from tests.service.fakes import NOW_US, ScriptedPolicy
 from tests.service.steering import Operators
+from tests.store.making import commitment
 
 REFUNDS = {"id": "refunds", "scope": "customer", "customer": "/customer", "measure": "amount", "limit": 500}
 DAY, DAY_ENDS_US = window_at(Window.DAY, "UTC", NOW_US)
@@ -166,3 +167,38 @@ async def test_what_no_file_limits_any_longer_takes_two() -> None:
     await spend(some, 100)
     assert (await some.budgets.adjust(adjustment(-1))).waiting is not None
     assert (await some.budgets.adjust(adjustment(-1, "bob"))).counter.usage.used == 99
+
+
+@pytest.mark.parametrize(
+    ("scope", "member", "actor", "reason"),
+    [
+        ("user", "user:u_1", "u_1", "CONCERNED_MAY_NOT_CHANGE"),
+        ("agent", "agent:bot", "Bot", "CONCERNED_MAY_NOT_CHANGE"),
+        ("tenant", "tenant", "support-agent", "AGENT_MAY_NOT_CHANGE"),
+    ],
+)
+async def test_whoever_spent_does_not_give_back(scope: str, member: str, actor: str, reason: str) -> None:
+    budget = {"id": "b", "scope": scope, "measure": "calls", "window": "day", "limit": 500}
+    some = Operators(acme={"allowed_tools": ["look"], "budgets": [budget]})
+    await some.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
+    key = await spend(some, 100, member, "b", "calls")
+    with pytest.raises(NotPermittedError) as refused:
+        await some.budgets.adjust(adjustment(-10, actor, budget_id="b", scope_key=member))
+    assert refused.value.reason == reason
+    (record,) = some.records(RecordKind.CONTROL_REFUSED)
+    assert (record["refusal"], record["actor"]) == (reason, actor)
+    assert (await some.ledger.load(Wanted(counters=[key]))).usage(key).used == 100
+    assert (await some.budgets.adjust(adjustment(10, actor, budget_id="b", scope_key=member))).counter.usage.used == 110
+    assert (await some.budgets.adjust(adjustment(-10, budget_id="b", scope_key=member))).counter.usage.used == 100
+
+
+async def test_the_user_of_a_run_does_not_give_back_to_it() -> None:
+    some = Operators(acme=tenant(limits={"max_tokens": 900, "max_same_action": 50}))
+    await some.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
+    await spend(some, 900, "run:run_1", "limits.max_tokens", "tokens", "run:run_1", 0)
+    await spend(some, 50, "run:run_1:abc", "limits.max_same_action", "calls", "run:run_1", 0)
+    for budget_id, member in (("limits.max_tokens", "run:run_1"), ("limits.max_same_action", "run:run_1:abc")):
+        with pytest.raises(NotPermittedError) as refused:
+            await some.budgets.adjust(adjustment(-1, "u_1", budget_id=budget_id, scope_key=member))
+        assert refused.value.reason == "CONCERNED_MAY_NOT_CHANGE"
+        await some.budgets.adjust(adjustment(-1, budget_id=budget_id, scope_key=member))

@@ -56,7 +56,7 @@ async def test_what_a_switch_covers_is_stopped_and_its_young_permits_revoked(
     assert not await stopped(operators)
     set_now, revoked = await operators.kills.set(switch(scope, value, tenant))
     assert await stopped(operators)
-    assert [(each.tenant, each.decision_id, each.tool) for each in revoked] == [
+    assert [(each.tenant, each.decision_id, each.tool) for each in revoked.revoked] == [
         ("acme", f"dec_{1:032x}", "jira.search")
     ]
     (event,) = await operators.ledger.history("acme", f"dec_{1:032x}")
@@ -70,7 +70,7 @@ async def test_what_a_switch_does_not_cover_goes_on(scope: KillScope, tenant: st
     operators = Operators(acme={}, globex={})
     await operators.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
     _, revoked = await operators.kills.set(switch(scope, value, tenant))
-    assert not revoked
+    assert not revoked.revoked
     assert not await stopped(operators)
 
 
@@ -84,7 +84,7 @@ async def test_permits_of_denies_and_those_that_have_run_out_are_not_revoked() -
             commitment(3, decided_at_us=long_ago),
         ]
     )
-    assert (await operators.kills.set(switch(KillScope.TENANT)))[1] == []
+    assert not (await operators.kills.set(switch(KillScope.TENANT)))[1].revoked
 
 
 async def test_a_switch_of_no_tenant_revokes_in_every_tenant_that_is_known() -> None:
@@ -95,17 +95,17 @@ async def test_a_switch_of_no_tenant_revokes_in_every_tenant_that_is_known() -> 
     await operators.state.of({"gone"})
     operators.source.policy = None
     _, revoked = await operators.kills.set(switch(KillScope.GLOBAL, tenant=""))
-    assert {each.tenant for each in revoked} == {"gone"}
+    assert {each.tenant for each in revoked.revoked} == {"gone"}
     operators = Operators(operators.ledger, acme={}, gone={})
     _, revoked = await operators.kills.set(switch(KillScope.TOOL, "*", tenant=""))
-    assert {each.tenant for each in revoked} == {"acme", "gone"}
+    assert {each.tenant for each in revoked.revoked} == {"acme", "gone"}
 
 
 async def test_more_permits_than_fit_a_page_are_all_revoked() -> None:
     operators = Operators(acme={})
     await operators.ledger.commit([commitment(number, decided_at_us=NOW_US - number) for number in range(1, 1_203)])
     _, revoked = await operators.kills.set(switch(KillScope.TENANT))
-    assert len(revoked) == len(operators.records(RecordKind.PERMIT_REVOKED)) == 1_202
+    assert len(revoked.revoked) == len(operators.records(RecordKind.PERMIT_REVOKED)) == 1_202
 
 
 async def test_a_decision_that_looked_before_the_switch_was_set_is_not_committed() -> None:
@@ -159,7 +159,7 @@ async def test_setting_what_is_set_does_not_shorten_it() -> None:
 
 async def test_one_person_clears_what_does_not_stop_everything() -> None:
     operators = Operators(acme={})
-    was, _ = await operators.kills.set(switch(KillScope.TENANT))
+    was, _ = await operators.kills.set(switch(KillScope.TOOL, "jira.*"))
     cleared = await operators.kills.clear(was.switch_id, "acme", "bob", "mended")
     assert cleared.waiting is None
     assert not await stopped(operators)
@@ -169,7 +169,7 @@ async def test_one_person_clears_what_does_not_stop_everything() -> None:
         await operators.kills.clear(was.switch_id, "acme", "bob", "mended")
     (refused,) = operators.records(RecordKind.CONTROL_REFUSED)
     assert (refused["refusal"], refused["target"], refused["actor"]) == ("NOT_FOUND", was.switch_id, "bob")
-    await operators.kills.set(switch(KillScope.TENANT))
+    await operators.kills.set(switch(KillScope.TOOL, "jira.*"))
     assert await stopped(operators), "it can be set again"
 
 
@@ -192,6 +192,64 @@ async def test_two_persons_clear_a_global_switch() -> None:
     assert (told["requested_by"], told["actor"]) == ("ann", "bob")
     assert told["request_id"] == first.waiting.request_id
     assert len(operators.records(RecordKind.CONTROL_REFUSED)) == 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "value", "tenant"),
+    [
+        (KillScope.TENANT, "", "acme"),
+        (KillScope.TOOL, "*", "acme"),
+        (KillScope.TOOL, "*.*", ""),
+        (KillScope.TOOL, "?*", "acme"),
+        (KillScope.TOOL, "**", ""),
+    ],
+)
+async def test_two_persons_clear_whatever_stops_everything(scope: KillScope, value: str, tenant: str) -> None:
+    operators = Operators(acme={})
+    was, _ = await operators.kills.set(switch(scope, value, tenant))
+    first = await operators.kills.clear(was.switch_id, tenant, "ann", "mended")
+    assert first.waiting is not None
+    assert await stopped(operators)
+    (listed,) = await operators.kills.list(tenant)
+    assert listed.clearing == first.waiting
+    assert (await operators.kills.clear(was.switch_id, tenant, "bob", "yes")).waiting is None
+    assert not await stopped(operators)
+
+
+@pytest.mark.parametrize(
+    ("scope", "value", "actor", "reason"),
+    [
+        (KillScope.AGENT, "support-agent", "Support-Agent ", "CONCERNED_MAY_NOT_CHANGE"),
+        (KillScope.RUN, "run_1", "u_1", "CONCERNED_MAY_NOT_CHANGE"),
+        (KillScope.RUN, "run_1", "support-agent", "AGENT_MAY_NOT_CHANGE"),
+        (KillScope.TOOL, "jira.*", "support-agent", "AGENT_MAY_NOT_CHANGE"),
+        (KillScope.WORKFLOW, "triage", "support-agent", "AGENT_MAY_NOT_CHANGE"),
+        (KillScope.TENANT, "", "support-agent", "AGENT_MAY_NOT_CHANGE"),
+    ],
+)
+async def test_whom_a_switch_concerns_and_agents_do_not_clear_it(
+    scope: KillScope, value: str, actor: str, reason: str
+) -> None:
+    operators = Operators(acme={})
+    await operators.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
+    was, _ = await operators.kills.set(switch(scope, value))
+    for spelling in (actor, actor.upper(), f" {actor}"):
+        with pytest.raises(NotPermittedError) as refused:
+            await operators.kills.clear(was.switch_id, "acme", spelling, "let me")
+        assert refused.value.reason == reason
+    assert await stopped(operators)
+    assert {each["refusal"] for each in operators.records(RecordKind.CONTROL_REFUSED)} == {reason}
+
+
+async def test_an_agent_is_no_second_person() -> None:
+    operators = Operators(acme={})
+    await operators.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
+    was, _ = await operators.kills.set(switch(KillScope.GLOBAL, tenant=""))
+    await operators.kills.clear(was.switch_id, "", "ann", "mended")
+    with pytest.raises(NotPermittedError) as refused:
+        await operators.kills.clear(was.switch_id, "", "support-agent", "mended")
+    assert refused.value.reason == "AGENT_MAY_NOT_CHANGE"
+    assert await stopped(operators)
 
 
 async def test_a_wish_to_clear_is_forgotten_after_an_hour() -> None:

@@ -12,6 +12,7 @@ from placet.service.autonomy_admin import AutonomyAdmin
 from placet.service.budget_admin import BudgetAdmin
 from placet.service.control_changes import ControlChanges
 from placet.service.kill_switches import KillSwitches
+from placet.service.known_names import KnownNames
 from placet.service.revoking import Revoker
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def steering(
 ) -> Steering:
     """The calls that change how decisions are made; `controls` is what decisions see of it."""
     changes = ControlChanges(ledger, clock, controls)
+    known = KnownNames(ledger, policies)
     return Steering(
-        KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls)), refusals),
-        AutonomyCalls(AutonomyAdmin(changes, policies), refusals),
+        KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls)), known, refusals),
+        AutonomyCalls(AutonomyAdmin(changes, policies), known, refusals),
         BudgetCalls(BudgetAdmin(changes, policies), refusals),
     )

@@ -11,7 +11,7 @@ from placet import sdk
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, doubt_tenant, tell_waiting, waiting_document
+from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Set how far agents go by themselves; list what is set.")
@@ -37,6 +37,7 @@ def set_command(  # noqa: PLR0913 - one option for each field
     workflow: Annotated[str, typer.Option(help="Only in this workflow.", show_default=False)] = "",
     tool: Annotated[str, typer.Option(help="Only with this tool; * stands for any text.", show_default=False)] = "",
     agent: Annotated[str, typer.Option(help="Only this agent.", show_default=False)] = "",
+    strict: Strict = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -49,9 +50,9 @@ def set_command(  # noqa: PLR0913 - one option for each field
     wanted = sdk.Autonomy.UNSPECIFIED if level is LevelChoice.FILE else sdk.Autonomy(level.value)
     with sdk.ControlClient(address, timeout=timeout) as client:
         done = client.set_autonomy(
-            tenant, wanted, actor=actor, reason=reason, workflow=workflow, tool=tool, agent=agent
+            tenant, wanted, actor=actor, reason=reason, workflow=workflow, tool=tool, agent=agent, strict=strict
         )
-    doubt_tenant(address, tenant)
+    warn(done.warnings)
     rule = _document(done.rule) if done.rule is not None else None
     if output is Output.JSON:
         print_json({"applied": done.waiting is None, "rule": rule, "waiting": waiting_document(done.waiting)})

@@ -11,7 +11,7 @@ from placet.cli.amounts import counted, parse_change
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, doubt_tenant, tell_waiting, waiting_document
+from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.core.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
@@ -101,6 +101,7 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
         ),
     ],
     reason: Reason,
+    strict: Strict = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -108,13 +109,16 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
 ) -> None:
     """Correct a counter. More than a tenth of the limit takes a second person: exit code 4 until then.
 
+    Whoever spent from the counter may not give back to it.
+
     Example: placet budgets adjust refunds.per_customer_per_day --tenant initech --scope-key customer:cus_42
     --amount '-45.00 USD' --reason 'refund was reversed'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         (found,) = client.budgets(tenant, budget, top=1)
         change = parse_change(amount, _unit(found))
-        done = client.adjust_budget(tenant, budget, scope_key, change, actor=actor, reason=reason)
+        done = client.adjust_budget(tenant, budget, scope_key, change, actor=actor, reason=reason, strict=strict)
+    warn(done.warnings)
     counter = _counter_document(done.counter)
     if output is Output.JSON:
         print_json({"applied": done.waiting is None, "counter": counter, "waiting": waiting_document(done.waiting)})

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet import sdk
+from placet.cli import exit_codes
 from placet.cli.documents import time_text
 from placet.cli.failures import code_of, line_of
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant, tell_waiting, waiting_document
+from placet.cli.steering import Actor, Reason, SomeTenant, Strict, tell_waiting, waiting_document, warn
 from placet.core.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import KILL_TIMEOUT_SECONDS
-from placet.sdk.failures import NOT_FOUND, TIMEOUT
+from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ _COLUMNS: Final = ("id", "stops", "tenant", "set_at", "expires_at", "actor", "re
 _SET_FIELDS: Final = ("set_at", "expires_at", "actor", "reason", "tenant", "value", "scope", "id")
 """What is needed to clear it stands last: where people look after a long list."""
 _REVOKED_SHOWN: Final = 20
-_REVOKED_COLUMNS: Final = ("revoked", "tenant", "tool", "agent", "run_id")
+_PERMIT_COLUMNS: Final = ("tenant", "tool", "agent", "run_id")
 
 
 def _some_seconds(seconds: int | None) -> int | None:
@@ -56,12 +57,16 @@ def set_command(  # noqa: PLR0913 - one option for each scope
             callback=_some_seconds,
         ),
     ] = None,
+    strict: Strict = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = KILL_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Stop a tool, agent, workflow, run or tenant, or everything. When it returns, no replica allows it any longer.
+
+    A name that matches nothing known is set all the same, with a warning. Exit code 5 with "is set" on stderr: the
+    switch holds, but permits given before it could not be revoked.
 
     Example: placet kill set --tool 'stripe.*' --reason 'refunds run wild'
     """
@@ -82,19 +87,18 @@ def set_command(  # noqa: PLR0913 - one option for each scope
                 actor=actor,
                 reason=reason,
                 expires_after_seconds=expires or 0,
+                strict=strict,
                 timeout=timeout,
             )
         except sdk.CallFailedError as error:
             raise _not_set(error.failure) from error
-    doubt_tenant(address, tenant, "it is set, but ")
+    warn(f"it is set, but {warning}" for warning in done.warnings)
     if output is Output.JSON:
-        revoked = [_revoked_document(each) for each in done.revoked]
-        print_json({"kill_switch": _document(done.kill_switch), "revoked": revoked})
-        return
-    if done.revoked:
-        _print_revoked(done.revoked)
-    document = _document(done.kill_switch)
-    print_fields((name, document[name]) for name in _SET_FIELDS)
+        print_json(_set_document(done))
+    else:
+        _print_set(done)
+    if done.not_revoked or done.revocation_incomplete:
+        raise _not_revoked(done)
 
 
 @app.command("clear")
@@ -108,7 +112,9 @@ def clear_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Clear a switch. A global one is cleared when a second person types the same: exit code 4 until then.
+    """Clear a switch. One that stops a tenant or more is cleared when a second person types the same: exit code 4.
+
+    Whoever the switch names may not clear it, and no agent may clear any.
 
     Example: placet kill clear ks_0123456789abcdef --tenant acme --reason 'mended in 4.2'
     """
@@ -171,9 +177,27 @@ def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope,
 
 def _not_set(failure: sdk.Failure) -> typer.Exit:
     """Say first whether it stops anything."""
-    is_set = "not known whether it is set" if failure.rule_id == TIMEOUT else "NOT set"
+    is_set = "not known whether it is set, see `placet kill list`" if _may_be_set(failure) else "NOT set"
     typer.echo(f"placet: {is_set}; {line_of(failure)}", err=True)
     return typer.Exit(code_of(failure))
+
+
+def _may_be_set(failure: sdk.Failure) -> bool:
+    """Whether the call failed after the server may have set the switch."""
+    if failure.rule_id == UNAVAILABLE:
+        return "refused" not in failure.detail.lower()  # nobody listens, so nobody set it
+    return failure.rule_id in {TIMEOUT, ERROR, ANSWER_INVALID}
+
+
+def _not_revoked(done: sdk.KillSwitchSet) -> typer.Exit:
+    """Say that the switch is set and that earlier permits still hold."""
+    count = f"{len(done.not_revoked):,}{' or more' if done.revocation_incomplete else ''}"
+    typer.echo(
+        f"placet: {done.kill_switch.id} is set and stops every new call, but {count} earlier permits could not be "
+        "revoked: the store failed. They expire by themselves within 65 s; type the same again to revoke them",
+        err=True,
+    )
+    return typer.Exit(exit_codes.NO_DECISION)
 
 
 def _is_of_none(client: sdk.ControlClient, kill_switch_id: str) -> bool:
@@ -187,11 +211,28 @@ def _of_all(client: sdk.ControlClient) -> list[sdk.KillSwitch]:
     return sorted(found.values(), key=lambda each: (time_text(each.set_at), each.id), reverse=True)
 
 
-def _print_revoked(revoked: Sequence[sdk.RevokedPermit]) -> None:
+def _set_document(done: sdk.KillSwitchSet) -> dict[str, Any]:
+    return {
+        "kill_switch": _document(done.kill_switch),
+        "revoked": [_revoked_document(each) for each in done.revoked],
+        "not_revoked": [_revoked_document(each) for each in done.not_revoked],
+        "revocation_incomplete": done.revocation_incomplete,
+        "warnings": list(done.warnings),
+    }
+
+
+def _print_set(done: sdk.KillSwitchSet) -> None:
+    for name, permits in (("revoked", done.revoked), ("not revoked", done.not_revoked)):
+        if permits:
+            _print_permits(name, permits)
+    document = _document(done.kill_switch)
+    print_fields((name, document[name]) for name in _SET_FIELDS)
+
+
+def _print_permits(name: str, revoked: Sequence[sdk.RevokedPermit]) -> None:
     shown = revoked[:_REVOKED_SHOWN]
-    print_table(
-        _REVOKED_COLUMNS, [(each.decision_id, each.tenant, each.tool, each.agent, each.run_id) for each in shown]
-    )
+    rows = [(each.decision_id, each.tenant, each.tool, each.agent, each.run_id) for each in shown]
+    print_table((name, *_PERMIT_COLUMNS), rows)
     if more := len(revoked) - len(shown):
         typer.echo(f"and {more:,} more; --output json lists all")
     typer.echo()

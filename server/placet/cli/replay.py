@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from placet.cli.script import Script
 
 ACTOR: Final = "placet demo"
+SECOND_ACTOR: Final = "placet demo, second person"
 """Who sets and clears kill switches."""
 WHY: Final = "a script is replayed"
 KILL_SECONDS: Final = 300
@@ -157,7 +158,7 @@ class _Replay:
     async def _clear(self, step: Clear) -> Told:
         tenant = self._script.identity.tenant
         switch = self._switches.get(step.clear, "")
-        await asyncio.to_thread(self._control.clear_kill_switch, switch, tenant=tenant, actor=ACTOR, reason=WHY)
+        await asyncio.to_thread(self._clear_switch, switch, tenant)
         return "cleared", "", f"{switch} in {tenant}"
 
     def _clear_all(self) -> None:
@@ -165,7 +166,13 @@ class _Replay:
         tenant = self._script.identity.tenant
         for each in self._control.kill_switches(tenant):
             if each.actor == ACTOR and each.tenant == tenant:
-                self._control.clear_kill_switch(each.id, tenant=tenant, actor=ACTOR, reason=WHY)
+                self._clear_switch(each.id, tenant)
+
+    def _clear_switch(self, switch: str, tenant: str) -> None:
+        """Clear it as one person, and as a second one where it takes two."""
+        for actor in (ACTOR, SECOND_ACTOR):
+            if self._control.clear_kill_switch(switch, tenant=tenant, actor=actor, reason=WHY) is None:
+                return
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._clear_all)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.documents import time_text
 from placet.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _login_name(given: str) -> str:
@@ -28,6 +31,7 @@ Actor = Annotated[
     typer.Option("--as", help="Who you are. Default: the login name.", show_default=False, callback=_login_name),
 ]
 Reason = Annotated[str, typer.Option(help="Why. It is recorded and shown.", metavar="TEXT")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a name that matches nothing known: exit code 2.")]
 SomeTenant = Annotated[str, typer.Option(help="The tenant. Default: none.", metavar="TENANT", show_default=False)]
 
 
@@ -51,6 +55,12 @@ def tell_waiting(waiting: sdk.ControlRequest) -> None:
         err=True,
     )
     raise typer.Exit(exit_codes.NEEDS_APPROVAL)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print each warning on stderr."""
+    for warning in warnings:
+        typer.echo(f"placet: warning: {warning}", err=True)
 
 
 def doubt_tenant(address: str, tenant: str, before: str = "") -> None:

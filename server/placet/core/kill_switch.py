@@ -27,6 +27,8 @@ class KillScope(StrEnum):
     RUN = "run"
 
 
+_ANY_NAME = "*?."
+"""A tool pattern of these characters alone names no tool: ``*``, ``*.*``, ``?*``."""
 WIDTH = {scope: width for width, scope in enumerate(KillScope)}
 """Scope -> its place from the widest on."""
 
@@ -81,6 +83,13 @@ def covers(switch: KillSwitch, proposal: Proposal, now_us: int) -> bool:
     if switch.scope is KillScope.TOOL:
         return glob_matches(switch.value, proposal.action.tool)
     return switch.value in _names(switch.scope, proposal)
+
+
+def stops_everything(switch: KillSwitch) -> bool:
+    """Whether the switch stops all of a tenant or more: by its scope, or by a tool pattern without a name in it."""
+    if switch.scope is KillScope.TOOL:
+        return not switch.value.strip(_ANY_NAME)
+    return switch.scope in {KillScope.GLOBAL, KillScope.TENANT}
 
 
 def covering(switches: Iterable[KillSwitch], proposal: Proposal, now_us: int) -> KillSwitch | None:

@@ -6,6 +6,8 @@ from typing import Final
 
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
 SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
+CONCERNED_MAY_NOT_CHANGE: Final = "CONCERNED_MAY_NOT_CHANGE"
+AGENT_MAY_NOT_CHANGE: Final = "AGENT_MAY_NOT_CHANGE"
 KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
 AUTONOMY_RULES_FULL: Final = "AUTONOMY_RULES_FULL"
 BUDGET_BELOW_ZERO: Final = "BUDGET_BELOW_ZERO"
@@ -22,6 +24,8 @@ NOT_YOURS_TO_CANCEL: Final = "NOT_YOURS_TO_CANCEL"
 REFUSALS: Final = {
     NOTHING_WAS_ALLOWED: "the decision allowed nothing, so there is no outcome to report",
     SECOND_PERSON_NEEDED: "you asked for this already; another person has to ask for the same within the hour",
+    CONCERNED_MAY_NOT_CHANGE: "this control limits you or a run of yours; another person has to change it",
+    AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person has to change it",
     KILL_SWITCHES_FULL: "there are as many kill switches as there may be; set one that covers more, or clear some",
     AUTONOMY_RULES_FULL: "there are as many rules of autonomy as there may be; take some away, or set a wider one",
     BUDGET_BELOW_ZERO: "that is more than the counter has as used; give back at most that",

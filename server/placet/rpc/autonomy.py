@@ -11,6 +11,7 @@ from placet.rpc.present import AUTONOMY, timestamp
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.autonomy_admin import NewLevel
+from placet.service.known_names import Named
 from placet.v1 import control_pb2, decision_pb2
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.service.autonomy_admin import AutonomyAdmin
+    from placet.service.known_names import KnownNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class AutonomyCalls:
     """The calls about autonomy."""
 
     admin: AutonomyAdmin
+    known: KnownNames
     refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
@@ -42,11 +45,16 @@ class AutonomyCalls:
 
     async def set(self, message: control_pb2.SetAutonomyRequest, context: Context) -> control_pb2.SetAutonomyResponse:
         """Set a level, or take one away."""
-        done = await self.admin.set(_parse(message, caller_of(context)))
+        wanted = _parse(message, caller_of(context))
+        named = Named(wanted.tenant, wanted.tool, wanted.agent, wanted.workflow)
+        if message.strict:
+            await self.known.require(named)
+        done = await self.admin.set(wanted)
         return control_pb2.SetAutonomyResponse(
             applied=done.waiting is None,
             rule=_present(done.override) if done.override is not None else None,
             waiting=present_request(done.waiting),
+            warnings=await self.known.warnings(named),
         )
 
     async def list(

@@ -67,6 +67,7 @@ class BudgetCalls:
             applied=adjusted.waiting is None,
             counter=_present_counter(adjusted.counter),
             waiting=present_request(adjusted.waiting),
+            warnings=[adjusted.warning] if adjusted.warning else [],
         )
 
 
@@ -80,7 +81,7 @@ def _parse(message: control_pb2.AdjustBudgetRequest, caller: Caller) -> Adjustme
         fields.wrong("amount", f"is {amount}; must not be 0, and be {-SAFE_INTEGER_MAX} to {SAFE_INTEGER_MAX}")
     actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
     require(fields)
-    return Adjustment(tenant, budget_id, scope_key, amount, actor, reason, caller)
+    return Adjustment(tenant, budget_id, scope_key, amount, actor, reason, caller, message.strict)
 
 
 def _present(listed: Listed) -> control_pb2.Budget:

@@ -17,6 +17,7 @@ from placet.rpc.present import time_or_nothing, timestamp
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
 from placet.service.kill_switches import NewSwitch
+from placet.service.known_names import Named
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.service.kill_switches import KillSwitches
+    from placet.service.known_names import KnownNames
     from placet.service.revoking import Revoked
 
 _FIELDS: Final = {
@@ -42,6 +44,8 @@ _FIELDS: Final = {
 }
 """Scope -> its field of KillScope."""
 _SCOPES: Final = {field: scope for scope, field in _FIELDS.items()}
+_NAMES: Final = {scope: field for scope, field in _FIELDS.items() if scope not in {KillScope.GLOBAL, KillScope.TENANT}}
+"""Scope -> the field of `Named` that has its value."""
 _OF_A_TENANT: Final = frozenset({KillScope.TENANT, KillScope.RUN})
 
 
@@ -50,6 +54,7 @@ class KillCalls:
     """The calls about kill switches."""
 
     switches: KillSwitches
+    known: KnownNames
     refusals: RefusalLog
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
@@ -63,10 +68,18 @@ class KillCalls:
     async def set(
         self, message: control_pb2.SetKillSwitchRequest, context: Context
     ) -> control_pb2.SetKillSwitchResponse:
-        """Set a switch."""
-        switch, revoked = await self.switches.set(_parse_set(message, caller_of(context)))
+        """Set a switch. Unless strict, names are checked after it is set: stopping comes first."""
+        wanted = _parse_set(message, caller_of(context))
+        named = Named(wanted.tenant, **{_NAMES[wanted.scope]: wanted.value} if wanted.scope in _NAMES else {})
+        if message.strict:
+            await self.known.require(named, "scope.")
+        switch, revocation = await self.switches.set(wanted)
         return control_pb2.SetKillSwitchResponse(
-            kill_switch=_present(switch, None), revoked=[_present_revoked(each) for each in revoked]
+            kill_switch=_present(switch, None),
+            revoked=[_present_revoked(each) for each in revocation.revoked],
+            not_revoked=[_present_revoked(each) for each in revocation.failed],
+            revocation_incomplete=not revocation.complete,
+            warnings=await self.known.warnings(named),
         )
 
     async def clear(

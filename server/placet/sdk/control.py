@@ -107,20 +107,27 @@ class ControlClient(BlockingClient):
         reason: str,
         tenant: str = "",
         expires_after_seconds: int = 0,
+        strict: bool = False,
         timeout: float = KILL_TIMEOUT_SECONDS,
     ) -> KillSwitchSet:
         """Stop what the switch covers: the tool (with ``*``), agent, workflow or run `value`, a tenant, or everything.
 
         When this returns, no replica allows it any longer. `tenant` "" means every tenant; `expires_after_seconds` 0
-        never.
+        never. `strict` refuses a scope that matches nothing known instead of warning.
         """
         message = control_pb2.SetKillSwitchRequest(
             scope=scope_message(scope, value, tenant), actor=person_message(actor)
         )
-        request = filled(message, "", reason=reason, expires_after_seconds=expires_after_seconds)
+        request = filled(message, "", reason=reason, expires_after_seconds=expires_after_seconds, strict=strict)
         parse = control_pb2.SetKillSwitchResponse.FromString
         answer = self._channel.read(SET_KILL_SWITCH, request, parse, timeout)  # set twice it is one switch
-        return KillSwitchSet(kill_switch_of(answer.kill_switch), tuple(revoked_of(each) for each in answer.revoked))
+        return KillSwitchSet(
+            kill_switch_of(answer.kill_switch),
+            revoked=tuple(revoked_of(each) for each in answer.revoked),
+            not_revoked=tuple(revoked_of(each) for each in answer.not_revoked),
+            revocation_incomplete=answer.revocation_incomplete,
+            warnings=tuple(answer.warnings),
+        )
 
     def clear_kill_switch(
         self, kill_switch_id: str, *, actor: str, reason: str, tenant: str = ""
@@ -149,14 +156,21 @@ class ControlClient(BlockingClient):
         workflow: str = "",
         tool: str = "",
         agent: str = "",
+        strict: bool = False,
     ) -> AutonomySet:
-        """Set how far agents may go; UNSPECIFIED takes the rule away. What lets them do more takes two persons."""
+        """Set how far agents may go; UNSPECIFIED takes the rule away. What lets them do more takes two persons.
+
+        `strict` refuses a workflow, tool or agent that matches nothing known instead of warning.
+        """
         message = control_pb2.SetAutonomyRequest(level=level_number(level), actor=person_message(actor))
-        request = filled(message, "", tenant=tenant, workflow=workflow, tool=tool, agent=agent, reason=reason)
+        request = filled(
+            message, "", tenant=tenant, workflow=workflow, tool=tool, agent=agent, reason=reason, strict=strict
+        )
         parse = control_pb2.SetAutonomyResponse.FromString
         answer = self._channel.change(SET_AUTONOMY, request, parse, self._timeout)
         rule = rule_of(answer.rule) if answer.HasField("rule") else None
-        return AutonomySet(rule, None if answer.applied else request_of(answer.waiting))
+        waiting = None if answer.applied else request_of(answer.waiting)
+        return AutonomySet(rule, waiting, tuple(answer.warnings))
 
     def autonomy(self, tenant: str) -> tuple[AutonomyRule, ...]:
         """What `set_autonomy` set, newest first."""
@@ -173,13 +187,32 @@ class ControlClient(BlockingClient):
         return tuple(budget_of(each) for each in answer.budgets)
 
     def adjust_budget(
-        self, tenant: str, budget_id: str, scope_key: str, amount: int, *, actor: str, reason: str
+        self,
+        tenant: str,
+        budget_id: str,
+        scope_key: str,
+        amount: int,
+        *,
+        actor: str,
+        reason: str,
+        strict: bool = False,
     ) -> BudgetAdjusted:
-        """Add to what a counter has as used; negative gives back. Much takes two persons."""
+        """Add to what a counter has as used; negative gives back. Much takes two persons.
+
+        `strict` refuses a counter that nothing was counted in instead of warning.
+        """
         message = control_pb2.AdjustBudgetRequest(actor=person_message(actor))
         request = filled(
-            message, "", tenant=tenant, budget_id=budget_id, scope_key=scope_key, amount=amount, reason=reason
+            message,
+            "",
+            tenant=tenant,
+            budget_id=budget_id,
+            scope_key=scope_key,
+            amount=amount,
+            reason=reason,
+            strict=strict,
         )
         parse = control_pb2.AdjustBudgetResponse.FromString
         answer = self._channel.change(ADJUST_BUDGET, request, parse, self._timeout)
-        return BudgetAdjusted(counter_of(answer.counter), None if answer.applied else request_of(answer.waiting))
+        waiting = None if answer.applied else request_of(answer.waiting)
+        return BudgetAdjusted(counter_of(answer.counter), waiting, tuple(answer.warnings))

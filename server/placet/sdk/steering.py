@@ -64,10 +64,17 @@ class RevokedPermit:
 
 @dataclass(frozen=True, slots=True)
 class KillSwitchSet:
-    """The switch as it is set, and what it revoked."""
+    """The switch as it is set, and what it revoked.
+
+    `not_revoked` are permits whose revocation could not be recorded; with `revocation_incomplete` there may be more.
+    They are valid until they expire: set the switch again to revoke them. `warnings` name what matches nothing known.
+    """
 
     kill_switch: KillSwitch
     revoked: tuple[RevokedPermit, ...]
+    not_revoked: tuple[RevokedPermit, ...] = ()
+    revocation_incomplete: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class AutonomySet:
 
     rule: AutonomyRule | None
     waiting: ControlRequest | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +140,4 @@ class BudgetAdjusted:
 
     counter: BudgetCounter
     waiting: ControlRequest | None
+    warnings: tuple[str, ...] = ()

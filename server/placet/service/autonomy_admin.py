@@ -9,6 +9,7 @@ from placet.core.autonomy import Autonomy, AutonomyRule, Level
 from placet.core.autonomy_change import gives_more
 from placet.core.autonomy_override import REMOVED, SET, AutonomyOverride, override_key, override_row, read_override
 from placet.core.changes import Kept, Put, Wanted
+from placet.core.concerned import require_unconcerned
 from placet.core.control_records import autonomy_set, control_requested
 from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask
 from placet.core.control_version import moved, version_key
@@ -18,6 +19,7 @@ from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import AUTONOMY_RULES_FULL, REFUSALS
 from placet.service.control_changes import Step
+from placet.service.recent_names import recent_names
 from placet.service.row_pages import rows_of
 
 if TYPE_CHECKING:
@@ -68,8 +70,8 @@ class AutonomyAdmin:
     async def set(self, wanted: NewLevel) -> LevelSet:
         """Set a level, or take one away. Where that lets any action do more, it waits for a second person.
 
-        NotFoundError when there is none to take away; NotPermittedError when the same person asks twice; NotNowError
-        when there are too many; ContentionError.
+        NotFoundError when there is none to take away; NotPermittedError when an agent raises a level, or when the same
+        person asks twice; NotNowError when there are too many; ContentionError.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         key = override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
@@ -95,6 +97,8 @@ class AutonomyAdmin:
         )
         if not self._gives_more(wanted, overrides, after):
             return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
+        agents = (await recent_names(self.changes.ledger, [wanted.tenant])).agents
+        require_unconcerned(wanted.actor, [wanted.agent], agents)
         asked = ask(known.rows.get(wish.key), wish, now_us)
         if isinstance(asked, Asked):
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))

@@ -16,14 +16,18 @@ from placet.core.budget_listing import (
     state,
     window_of,
 )
+from placet.core.budgets import Scope
 from placet.core.changes import CounterKey, Put, Settle, Wanted
+from placet.core.concerned import require_unconcerned
 from placet.core.control_records import budget_adjusted, control_requested
 from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask
-from placet.core.errors import NotFoundError, NotNowError
+from placet.core.errors import FieldViolation, InvalidRequestError, NotFoundError, NotNowError
+from placet.core.faults import did_you_mean
 from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import BUDGET_BELOW_ZERO, REFUSALS
 from placet.service.control_changes import Step
+from placet.service.recent_names import recent_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,14 +63,16 @@ class Adjustment:
     actor: str
     reason: str
     caller: Caller = UNAUTHENTICATED
+    strict: bool = False  # refuse a counter that nothing was counted in
 
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """The counter as it is now; with `waiting` nothing was changed yet."""
+    """The counter as it is now; with `waiting` nothing was changed yet. `warning` "" when it was counted in before."""
 
     counter: CounterState
     waiting: ControlRequest | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +103,32 @@ class BudgetAdmin:
         found = [await self._listed(tenant, each, budgets.get(each), top) for each in wanted]
         listed = [each for each in found if each.budget is not None or each.counters]
         if budget_id and not listed:
-            raise NotFoundError(f"the tenant has no budget {budget_id}")
+            known = {*budgets, *await self.changes.ledger.counted_budgets(tenant, COUNTED_MAX)}
+            raise NotFoundError(f"the tenant has no budget {budget_id}; {did_you_mean(budget_id, known)}")
         return listed
 
     async def adjust(self, wanted: Adjustment) -> Adjusted:
         """Correct a counter. Much waits for a second person.
 
         NotFoundError when there is no such counter, and no budget that it would belong to; NotNowError when more would
-        be given back than was used; NotPermittedError when the same person asks twice; ContentionError.
+        be given back than was used; NotPermittedError when a member of the counter or an agent gives back, or when the
+        same person asks twice; ContentionError.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         target = f"{wanted.budget_id} {wanted.scope_key}"
         kind, value = ChangeKind.BUDGET_ADJUST, str(wanted.amount)
         wish = Wish(kind, wanted.tenant, target, value, wanted.actor, wanted.reason, wanted.caller)
         return await self.changes.make(wish, lambda now_us: self._adjust(wanted, wish, now_us))
+
+    async def _warning(self, key: CounterKey, usage: Usage) -> str:
+        """Say that nothing was counted in the counter, with what was probably meant; "" when something was."""
+        if usage.created_at_us:
+            return ""
+        counted = await self.changes.ledger.top_counters(
+            key.tenant, key.budget_id, key.unit, key.window_key, COUNTED_MAX
+        )
+        remedy = did_you_mean(key.scope_key, [row.key.scope_key for row in counted]) if counted else "nothing was, yet"
+        return f"{key.scope_key!r}: nothing was counted for it in this window; {remedy}"
 
     async def _adjust(self, wanted: Adjustment, wish: Wish, now_us: int) -> Step[Adjusted]:
         place = await self._place(wanted, now_us)
@@ -120,17 +138,33 @@ class BudgetAdmin:
         usage, corrected = known.usage(place.key), known.rows.get(key)
         if usage.used + wanted.amount < min(0, usage.used):
             raise NotNowError(BUDGET_BELOW_ZERO, REFUSALS[BUDGET_BELOW_ZERO])
+        if wanted.amount < 0:
+            await self._require_unconcerned(wanted, place.key)
+        warning = await self._warning(place.key, usage)
+        if warning and wanted.strict:
+            raise InvalidRequestError([FieldViolation("scope_key", warning)])
         settle = Settle(place.key, 0, wanted.amount, place.resets_at_us)
-        after = Adjusted(_state(place, replace(usage, used=usage.used + wanted.amount)))
+        after = Adjusted(_state(place, replace(usage, used=usage.used + wanted.amount)), None, warning)
         if may_alone(corrected, wanted.amount, place.budget.limit if place.budget is not None else None):
             put = Put(alone_row(corrected, place.key, wanted.amount, now_us))
             return Step(budget_adjusted(place.key, wanted.amount, wish, None, now_us, (put, settle)), after)
         asked = ask(known.rows.get(wish.key), wish, now_us)
         if isinstance(asked, Asked):
-            waiting = Adjusted(_state(place, usage), asked.request)
+            waiting = Adjusted(_state(place, usage), asked.request, warning)
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), waiting)
         changes = (Put(alone_row(corrected, place.key, 0, now_us)), asked.put, settle)
         return Step(budget_adjusted(place.key, wanted.amount, wish, asked.request, now_us, changes), after)
+
+    async def _require_unconcerned(self, wanted: Adjustment, counter: CounterKey) -> None:
+        """Whoever spent from the counter may not give back to it."""
+        ledger, tenants = self.changes.ledger, [wanted.tenant]
+        scope, _, member = counter.scope_key.partition(":")
+        concerned = [member]
+        if scope == Scope.RUN:
+            run = f"{Scope.RUN}:"  # the key of a loop's counter ends with a fingerprint, that of its window does not
+            run_id = counter.window_key.removeprefix(run) if counter.window_key.startswith(run) else member
+            concerned += (await recent_names(ledger, tenants, run_id)).users
+        require_unconcerned(wanted.actor, concerned, (await recent_names(ledger, tenants)).agents)
 
     async def _place(self, wanted: Adjustment, now_us: int) -> _Place:
         budget = self._budgets(wanted.tenant).get(wanted.budget_id)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.changes import Expect, Kept, Put, Wanted
+from placet.core.concerned import require_unconcerned
 from placet.core.control_records import control_requested, switch_cleared, switch_set
 from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask, waiting_request
 from placet.core.control_version import moved, version_key
-from placet.core.errors import NotFoundError, NotNowError
-from placet.core.kill_switch import KillScope, KillSwitch, expired
+from placet.core.errors import LedgerUnavailableError, NotFoundError, NotNowError
+from placet.core.kill_switch import KillScope, KillSwitch, expired, stops_everything
 from placet.core.kill_switch_row import CLEARED, EXPIRED, SET, read_switch, switch_id, switch_key, switch_row
 from placet.core.limits import KILL_SWITCHES_MAX
 from placet.core.model import UNAUTHENTICATED, Caller
@@ -19,6 +20,7 @@ from placet.core.redact import redact_text
 from placet.core.refusals import KILL_SWITCHES_FULL, REFUSALS
 from placet.service.control_changes import Step
 from placet.service.control_state import NO_TENANT
+from placet.service.recent_names import recent_names
 from placet.service.row_pages import rows_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from placet.core.changes import Row
     from placet.service.control_changes import ControlChanges
-    from placet.service.revoking import Revoked, Revoker
+    from placet.service.revoking import Revocation, Revoker
 
 WIDE: Final = frozenset({KillScope.GLOBAL, KillScope.TENANT})
 """Scopes of which a tenant has one switch at most."""
@@ -70,26 +72,32 @@ class KillSwitches:
     changes: ControlChanges
     revoker: Revoker
 
-    async def set(self, wanted: NewSwitch) -> tuple[KillSwitch, Sequence[Revoked]]:
+    async def set(self, wanted: NewSwitch) -> tuple[KillSwitch, Revocation]:
         """Set a switch, then revoke what it covers. One that is set already is never shortened by setting it again.
 
-        No decision whose commit begins after the switch is set allows what it covers. NotNowError when there are too
-        many switches; ContentionError.
+        No decision whose commit begins after the switch is set allows what it covers. A failure to revoke is part of
+        the result, since the switch stops new calls all the same. NotNowError when there are too many switches;
+        ContentionError; LedgerUnavailableError when the ledger does not show that the switch is set.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         name = switch_id(wanted.scope, wanted.tenant, wanted.value)
         kind = ChangeKind.KILL_SWITCH_SET
         wish = Wish(kind, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason, wanted.caller)
-        switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
+        begun_us = self.changes.clock.wall_us()
+        try:
+            switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
+        except LedgerUnavailableError:  # the commit may have been durable before its answer was lost
+            switch = await self._as_set(wanted, name, begun_us)
         revoking = asyncio.ensure_future(self.revoker.revoke(switch))
         return switch, await asyncio.shield(revoking)  # to its end, though the caller may be gone
 
     async def clear(
         self, kill_switch_id: str, tenant: str, actor: str, reason: str, caller: Caller = UNAUTHENTICATED
     ) -> Cleared:
-        """Clear a switch; a global one when a second person asks for the same.
+        """Clear a switch; one that stops everything when a second person asks for the same.
 
-        NotFoundError when no such switch is set; NotPermittedError when the same person asks twice; ContentionError.
+        NotFoundError when no such switch is set; NotPermittedError when the switch concerns the actor, when the actor
+        is an agent, or when the same person asks twice; ContentionError.
         """
         wish = Wish(ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason), caller)
         return await self.changes.make(wish, lambda now_us: self._clear(wish, now_us))
@@ -100,7 +108,7 @@ class KillSwitches:
         found: list[tuple[Row, KillSwitch]] = []
         for each in dict.fromkeys((tenant, NO_TENANT)):
             found += [(row, switch) for row, switch in await self._set_rows(each) if not expired(switch, now_us)]
-        wishes = {switch.switch_id: _clearing(switch, row) for row, switch in found if switch.scope is KillScope.GLOBAL}
+        wishes = {switch.switch_id: _clearing(switch, row) for row, switch in found if stops_everything(switch)}
         known = await self.changes.ledger.load(Wanted([wish.key for wish in wishes.values()]))
         clearing = {name: waiting_request(known.rows.get(wish.key), now_us) for name, wish in wishes.items()}
         listed = [Listed(switch, clearing.get(switch.switch_id)) for _, switch in found]
@@ -139,8 +147,9 @@ class KillSwitches:
         switch = _standing(row, now_us)
         if row is None or switch is None:
             raise NotFoundError("no such kill switch is set")
+        await self._require_unconcerned(wish.actor, switch)
         changes = (Put(switch_row(row, switch, CLEARED)), moved(known.rows.get(version), wish.tenant, now_us))
-        if switch.scope is not KillScope.GLOBAL:
+        if not stops_everything(switch):
             return Step(switch_cleared(switch, wish, None, now_us, changes), Cleared())
         wanted = replace(wish, value=_clearing(switch, row).value)
         asked = ask((await self.changes.ledger.load(Wanted([wanted.key]))).rows.get(wanted.key), wanted, now_us)
@@ -149,6 +158,23 @@ class KillSwitches:
             waits = control_requested(wanted, asked.request, now_us, (still_set, asked.put))
             return Step(waits, Cleared(asked.request))
         return Step(switch_cleared(switch, wanted, asked.request, now_us, (*changes, asked.put)), Cleared())
+
+    async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int) -> KillSwitch:
+        """Read the switch that a failed commit may have set. LedgerUnavailableError when it is not set as wanted."""
+        key = switch_key(wanted.tenant, name)
+        row = (await self.changes.ledger.load(Wanted([key]))).rows.get(key)
+        switch = _standing(row, self.changes.clock.wall_us())
+        ends_at_us = _expires_at_us(None, wanted.expires_after_seconds, begun_us)
+        if switch is None or (switch.expires_at_us and not 0 < ends_at_us <= switch.expires_at_us):
+            raise LedgerUnavailableError("the kill switch is not set")
+        return switch
+
+    async def _require_unconcerned(self, actor: str, switch: KillSwitch) -> None:
+        ledger, tenants = self.changes.ledger, self.revoker.tenants_reached(switch)
+        concerned = [switch.value] if switch.scope is KillScope.AGENT else []
+        if switch.scope is KillScope.RUN:
+            concerned += (await recent_names(ledger, tenants, switch.value)).users
+        require_unconcerned(actor, concerned, (await recent_names(ledger, tenants)).agents)
 
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
         rows = rows_of(self.changes.ledger, Kept.KILL_SWITCHES, tenant, SET)

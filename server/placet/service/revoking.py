@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.core.control_records import permit_revoked
+from placet.core.errors import LedgerUnavailableError
 from placet.core.globs import is_glob
 from placet.core.kill_switch import KillScope, covers
 from placet.core.limits import PAGE_SIZE_MAX, PERMIT_TTL_SECONDS, PERMITS_REVOKED_MAX, PERMITS_REVOKED_TOGETHER
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from placet.core.kill_switch import KillSwitch
-    from placet.core.model import Proposal
     from placet.core.ports import Clock, Ledger, PolicySource
     from placet.core.records import RecordedDecision
     from placet.service.control_state import ControlState
@@ -39,6 +39,18 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """What a kill switch revoked. `failed`: permits whose revocation could not be recorded; they expire by themselves.
+
+    `complete` is False when permits may be outstanding that were neither revoked nor found.
+    """
+
+    revoked: tuple[Revoked, ...]
+    failed: tuple[Revoked, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Revoker:
     """Finds and revokes permits. It needs the ledger alone: no engine, and no policy that can be served."""
 
@@ -47,40 +59,52 @@ class Revoker:
     policies: PolicySource
     state: ControlState
 
-    async def revoke(self, switch: KillSwitch) -> Sequence[Revoked]:
+    async def revoke(self, switch: KillSwitch) -> Revocation:
         """Revoke the permits that the switch covers, at most PERMITS_REVOKED_MAX; newest first within a tenant.
 
-        LedgerUnavailableError when that cannot be recorded.
+        Never raises for the ledger: what it could not record or read is in the result.
         """
         revoked: list[Revoked] = []
+        failed: list[Revoked] = []
         waiting: list[Revoked] = []
-        async for recorded, proposal in self._outstanding(switch):
-            run_id, agent = proposal.run.run_id, proposal.identity.agent
-            decision_id = recorded.decision.decision_id
-            waiting.append(Revoked(recorded.tenant, decision_id, proposal.action.tool, agent, run_id))
-            if len(waiting) == PERMITS_REVOKED_TOGETHER:
-                revoked += await self._recorded(switch, waiting)
-                waiting = []
-            if len(revoked) + len(waiting) == PERMITS_REVOKED_MAX:
-                break
-        return revoked + await self._recorded(switch, waiting)
+        complete = True
+        try:
+            async for permit in self._outstanding(switch):
+                waiting.append(permit)
+                if len(waiting) == PERMITS_REVOKED_TOGETHER:
+                    await self._record(switch, waiting, revoked, failed)
+                    waiting = []
+                if len(revoked) + len(failed) + len(waiting) == PERMITS_REVOKED_MAX:
+                    break
+        except LedgerUnavailableError:
+            complete = False
+        await self._record(switch, waiting, revoked, failed)
+        return Revocation(tuple(revoked), tuple(failed), complete)
 
-    async def _recorded(self, switch: KillSwitch, revoked: list[Revoked]) -> list[Revoked]:
+    async def _record(
+        self, switch: KillSwitch, permits: list[Revoked], revoked: list[Revoked], failed: list[Revoked]
+    ) -> None:
+        """Record revocations and sort the permits into `revoked` or `failed`. After a failure nothing is tried."""
         now_us = self.clock.wall_us()
-        if revoked:
-            await self.ledger.commit(
-                [permit_revoked(switch, each.tenant, each.decision_id, now_us) for each in revoked]
-            )
-        return revoked
+        if failed:
+            failed += permits
+        elif permits:
+            try:
+                await self.ledger.commit([permit_revoked(switch, p.tenant, p.decision_id, now_us) for p in permits])
+            except LedgerUnavailableError:
+                failed += permits
+            else:
+                revoked += permits
 
-    async def _outstanding(self, switch: KillSwitch) -> AsyncIterator[tuple[RecordedDecision, Proposal]]:
+    async def _outstanding(self, switch: KillSwitch) -> AsyncIterator[Revoked]:
         now_us = self.clock.wall_us()
         since_us = max(0, now_us - (PERMIT_TTL_SECONDS + LEEWAY_SECONDS) * _SECOND_US)
-        for tenant in self._tenants(switch):
+        for tenant in self.tenants_reached(switch):
             async for recorded in self._allowed(switch, tenant, since_us):
                 proposal = recorded_proposal(recorded)
                 if covers(switch, proposal, now_us):
-                    yield recorded, proposal
+                    run_id, agent = proposal.run.run_id, proposal.identity.agent
+                    yield Revoked(tenant, recorded.decision.decision_id, proposal.action.tool, agent, run_id)
 
     async def _allowed(self, switch: KillSwitch, tenant: str, since_us: int) -> AsyncIterator[RecordedDecision]:
         tool = switch.value if switch.scope is KillScope.TOOL and not is_glob(switch.value) else ""
@@ -103,7 +127,7 @@ class Revoker:
             if not token:
                 return
 
-    def _tenants(self, switch: KillSwitch) -> Sequence[str]:
+    def tenants_reached(self, switch: KillSwitch) -> Sequence[str]:
         """Whose decisions it may cover: those with a policy, and those that were decided for here."""
         if switch.tenant:
             return [switch.tenant]

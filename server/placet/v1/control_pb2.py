@@ -27,15 +27,15 @@ from placet.v1 import decision_pb2 as placet_dot_v1_dot_decision__pb2
 from placet.v1 import person_pb2 as placet_dot_v1_dot_person__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17placet/v1/control.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18placet/v1/decision.proto\x1a\x16placet/v1/person.proto\"\x18\n\x16GetPolicyStatusRequest\"\x8a\x03\n\x17GetPolicyStatusResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12-\n\tloaded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirmed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x0b\x65ngine_mode\x18\x05 \x01(\x0e\x32\x15.placet.v1.EngineMode\x12\x16\n\x0e\x65ngine_version\x18\x06 \x01(\t\x12\x17\n\x0f\x65ngine_restarts\x18\x07 \x01(\x03\x12\x0f\n\x07tenants\x18\x08 \x03(\t\x12\x18\n\x10reloads_accepted\x18\t \x01(\x03\x12\x17\n\x0freloads_refused\x18\n \x01(\x03\x12\x12\n\nlast_error\x18\x0b \x01(\t\x12\x31\n\rlast_error_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x16\n\x14GetPermitKeysRequest\"*\n\x15GetPermitKeysResponse\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x95\x01\n\tKillScope\x12\x10\n\x06global\x18\x01 \x01(\x08H\x00\x12\x16\n\x0cwhole_tenant\x18\x02 \x01(\x08H\x00\x12\x0e\n\x04tool\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x61gent\x18\x04 \x01(\tH\x00\x12\x12\n\x08workflow\x18\x05 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x06 \x01(\tH\x00\x12\x0e\n\x06tenant\x18\x07 \x01(\tB\x07\n\x05scope\"\xe5\x01\n\nKillSwitch\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05scope\x18\x02 \x01(\x0b\x32\x14.placet.v1.KillScope\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12*\n\x06set_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x63learing\x18\x07 \x01(\x0b\x32\x19.placet.v1.ControlRequest\"r\n\x0e\x43ontrolRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x01\n\x14SetKillSwitchRequest\x12#\n\x05scope\x18\x01 \x01(\x0b\x32\x14.placet.v1.KillScope\x12 \n\x05\x61\x63tor\x18\x02 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\x03\"n\n\x15SetKillSwitchResponse\x12*\n\x0bkill_switch\x18\x01 \x01(\x0b\x32\x15.placet.v1.KillSwitch\x12)\n\x07revoked\x18\x02 \x03(\x0b\x32\x18.placet.v1.RevokedPermit\"a\n\rRevokedPermit\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\"r\n\x16\x43learKillSwitchRequest\x12\x16\n\x0ekill_switch_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"V\n\x17\x43learKillSwitchResponse\x12\x0f\n\x07\x63leared\x18\x01 \x01(\x08\x12*\n\x07waiting\x18\x02 \x01(\x0b\x32\x19.placet.v1.ControlRequest\")\n\x17ListKillSwitchesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"H\n\x18ListKillSwitchesResponse\x12,\n\rkill_switches\x18\x01 \x03(\x0b\x32\x15.placet.v1.KillSwitch\"\xac\x01\n\x0c\x41utonomyRule\x12\x10\n\x08workflow\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\"\n\x05level\x18\x04 \x01(\x0e\x32\x13.placet.v1.Autonomy\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12*\n\x06set_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x12SetAutonomyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\"\n\x05level\x18\x05 \x01(\x0e\x32\x13.placet.v1.Autonomy\x12 \n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x07 \x01(\t\"y\n\x13SetAutonomyResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12%\n\x04rule\x18\x02 \x01(\x0b\x32\x17.placet.v1.AutonomyRule\x12*\n\x07waiting\x18\x03 \x01(\x0b\x32\x19.placet.v1.ControlRequest\"%\n\x13ListAutonomyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\">\n\x14ListAutonomyResponse\x12&\n\x05rules\x18\x01 \x03(\x0b\x32\x17.placet.v1.AutonomyRule\"C\n\x11GetBudgetsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tbudget_id\x18\x02 \x01(\t\x12\x0b\n\x03top\x18\x03 \x01(\x05\"\xc4\x01\n\x06\x42udget\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x0e\n\x06window\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\x03\x12\x11\n\ton_exceed\x18\x07 \x01(\t\x12*\n\x08\x63ounters\x18\x08 \x03(\x0b\x32\x18.placet.v1.BudgetCounter\x12\x0f\n\x07\x63urrent\x18\t \x01(\x08\x12\x10\n\x08\x63urrency\x18\n \x01(\t\"\xa6\x01\n\rBudgetCounter\x12\x11\n\tscope_key\x18\x01 \x01(\t\x12\x12\n\nwindow_key\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x11\n\tremaining\x18\x05 \x01(\x03\x12-\n\tresets_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04unit\x18\x07 \x01(\t\"8\n\x12GetBudgetsResponse\x12\"\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x11.placet.v1.Budget\"\x8d\x01\n\x13\x41\x64justBudgetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tbudget_id\x18\x02 \x01(\t\x12\x11\n\tscope_key\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12 \n\x05\x61\x63tor\x18\x05 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x06 \x01(\t\"~\n\x14\x41\x64justBudgetResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12)\n\x07\x63ounter\x18\x02 \x01(\x0b\x32\x18.placet.v1.BudgetCounter\x12*\n\x07waiting\x18\x03 \x01(\x0b\x32\x19.placet.v1.ControlRequest*\\\n\nEngineMode\x12\x1b\n\x17\x45NGINE_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NGINE_MODE_MANAGED\x10\x01\x12\x18\n\x14\x45NGINE_MODE_EXTERNAL\x10\x02\x32\x84\x06\n\x0e\x43ontrolService\x12X\n\x0fGetPolicyStatus\x12!.placet.v1.GetPolicyStatusRequest\x1a\".placet.v1.GetPolicyStatusResponse\x12R\n\rSetKillSwitch\x12\x1f.placet.v1.SetKillSwitchRequest\x1a .placet.v1.SetKillSwitchResponse\x12X\n\x0f\x43learKillSwitch\x12!.placet.v1.ClearKillSwitchRequest\x1a\".placet.v1.ClearKillSwitchResponse\x12[\n\x10ListKillSwitches\x12\".placet.v1.ListKillSwitchesRequest\x1a#.placet.v1.ListKillSwitchesResponse\x12L\n\x0bSetAutonomy\x12\x1d.placet.v1.SetAutonomyRequest\x1a\x1e.placet.v1.SetAutonomyResponse\x12O\n\x0cListAutonomy\x12\x1e.placet.v1.ListAutonomyRequest\x1a\x1f.placet.v1.ListAutonomyResponse\x12I\n\nGetBudgets\x12\x1c.placet.v1.GetBudgetsRequest\x1a\x1d.placet.v1.GetBudgetsResponse\x12O\n\x0c\x41\x64justBudget\x12\x1e.placet.v1.AdjustBudgetRequest\x1a\x1f.placet.v1.AdjustBudgetResponse\x12R\n\rGetPermitKeys\x12\x1f.placet.v1.GetPermitKeysRequest\x1a .placet.v1.GetPermitKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17placet/v1/control.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18placet/v1/decision.proto\x1a\x16placet/v1/person.proto\"\x18\n\x16GetPolicyStatusRequest\"\x8a\x03\n\x17GetPolicyStatusResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12-\n\tloaded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirmed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x0b\x65ngine_mode\x18\x05 \x01(\x0e\x32\x15.placet.v1.EngineMode\x12\x16\n\x0e\x65ngine_version\x18\x06 \x01(\t\x12\x17\n\x0f\x65ngine_restarts\x18\x07 \x01(\x03\x12\x0f\n\x07tenants\x18\x08 \x03(\t\x12\x18\n\x10reloads_accepted\x18\t \x01(\x03\x12\x17\n\x0freloads_refused\x18\n \x01(\x03\x12\x12\n\nlast_error\x18\x0b \x01(\t\x12\x31\n\rlast_error_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x16\n\x14GetPermitKeysRequest\"*\n\x15GetPermitKeysResponse\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x95\x01\n\tKillScope\x12\x10\n\x06global\x18\x01 \x01(\x08H\x00\x12\x16\n\x0cwhole_tenant\x18\x02 \x01(\x08H\x00\x12\x0e\n\x04tool\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x61gent\x18\x04 \x01(\tH\x00\x12\x12\n\x08workflow\x18\x05 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x06 \x01(\tH\x00\x12\x0e\n\x06tenant\x18\x07 \x01(\tB\x07\n\x05scope\"\xe5\x01\n\nKillSwitch\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05scope\x18\x02 \x01(\x0b\x32\x14.placet.v1.KillScope\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12*\n\x06set_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x63learing\x18\x07 \x01(\x0b\x32\x19.placet.v1.ControlRequest\"r\n\x0e\x43ontrolRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x14SetKillSwitchRequest\x12#\n\x05scope\x18\x01 \x01(\x0b\x32\x14.placet.v1.KillScope\x12 \n\x05\x61\x63tor\x18\x02 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\x03\x12\x0e\n\x06strict\x18\x05 \x01(\x08\"\xce\x01\n\x15SetKillSwitchResponse\x12*\n\x0bkill_switch\x18\x01 \x01(\x0b\x32\x15.placet.v1.KillSwitch\x12)\n\x07revoked\x18\x02 \x03(\x0b\x32\x18.placet.v1.RevokedPermit\x12-\n\x0bnot_revoked\x18\x03 \x03(\x0b\x32\x18.placet.v1.RevokedPermit\x12\x1d\n\x15revocation_incomplete\x18\x04 \x01(\x08\x12\x10\n\x08warnings\x18\x05 \x03(\t\"a\n\rRevokedPermit\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\"r\n\x16\x43learKillSwitchRequest\x12\x16\n\x0ekill_switch_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"V\n\x17\x43learKillSwitchResponse\x12\x0f\n\x07\x63leared\x18\x01 \x01(\x08\x12*\n\x07waiting\x18\x02 \x01(\x0b\x32\x19.placet.v1.ControlRequest\")\n\x17ListKillSwitchesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"H\n\x18ListKillSwitchesResponse\x12,\n\rkill_switches\x18\x01 \x03(\x0b\x32\x15.placet.v1.KillSwitch\"\xac\x01\n\x0c\x41utonomyRule\x12\x10\n\x08workflow\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\"\n\x05level\x18\x04 \x01(\x0e\x32\x13.placet.v1.Autonomy\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12*\n\x06set_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x12SetAutonomyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\"\n\x05level\x18\x05 \x01(\x0e\x32\x13.placet.v1.Autonomy\x12 \n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06strict\x18\x08 \x01(\x08\"\x8b\x01\n\x13SetAutonomyResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12%\n\x04rule\x18\x02 \x01(\x0b\x32\x17.placet.v1.AutonomyRule\x12*\n\x07waiting\x18\x03 \x01(\x0b\x32\x19.placet.v1.ControlRequest\x12\x10\n\x08warnings\x18\x04 \x03(\t\"%\n\x13ListAutonomyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\">\n\x14ListAutonomyResponse\x12&\n\x05rules\x18\x01 \x03(\x0b\x32\x17.placet.v1.AutonomyRule\"C\n\x11GetBudgetsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tbudget_id\x18\x02 \x01(\t\x12\x0b\n\x03top\x18\x03 \x01(\x05\"\xc4\x01\n\x06\x42udget\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x0e\n\x06window\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\x03\x12\x11\n\ton_exceed\x18\x07 \x01(\t\x12*\n\x08\x63ounters\x18\x08 \x03(\x0b\x32\x18.placet.v1.BudgetCounter\x12\x0f\n\x07\x63urrent\x18\t \x01(\x08\x12\x10\n\x08\x63urrency\x18\n \x01(\t\"\xa6\x01\n\rBudgetCounter\x12\x11\n\tscope_key\x18\x01 \x01(\t\x12\x12\n\nwindow_key\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x11\n\tremaining\x18\x05 \x01(\x03\x12-\n\tresets_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04unit\x18\x07 \x01(\t\"8\n\x12GetBudgetsResponse\x12\"\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x11.placet.v1.Budget\"\x9d\x01\n\x13\x41\x64justBudgetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tbudget_id\x18\x02 \x01(\t\x12\x11\n\tscope_key\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12 \n\x05\x61\x63tor\x18\x05 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0e\n\x06strict\x18\x07 \x01(\x08\"\x90\x01\n\x14\x41\x64justBudgetResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12)\n\x07\x63ounter\x18\x02 \x01(\x0b\x32\x18.placet.v1.BudgetCounter\x12*\n\x07waiting\x18\x03 \x01(\x0b\x32\x19.placet.v1.ControlRequest\x12\x10\n\x08warnings\x18\x04 \x03(\t*\\\n\nEngineMode\x12\x1b\n\x17\x45NGINE_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NGINE_MODE_MANAGED\x10\x01\x12\x18\n\x14\x45NGINE_MODE_EXTERNAL\x10\x02\x32\x84\x06\n\x0e\x43ontrolService\x12X\n\x0fGetPolicyStatus\x12!.placet.v1.GetPolicyStatusRequest\x1a\".placet.v1.GetPolicyStatusResponse\x12R\n\rSetKillSwitch\x12\x1f.placet.v1.SetKillSwitchRequest\x1a .placet.v1.SetKillSwitchResponse\x12X\n\x0f\x43learKillSwitch\x12!.placet.v1.ClearKillSwitchRequest\x1a\".placet.v1.ClearKillSwitchResponse\x12[\n\x10ListKillSwitches\x12\".placet.v1.ListKillSwitchesRequest\x1a#.placet.v1.ListKillSwitchesResponse\x12L\n\x0bSetAutonomy\x12\x1d.placet.v1.SetAutonomyRequest\x1a\x1e.placet.v1.SetAutonomyResponse\x12O\n\x0cListAutonomy\x12\x1e.placet.v1.ListAutonomyRequest\x1a\x1f.placet.v1.ListAutonomyResponse\x12I\n\nGetBudgets\x12\x1c.placet.v1.GetBudgetsRequest\x1a\x1d.placet.v1.GetBudgetsResponse\x12O\n\x0c\x41\x64justBudget\x12\x1e.placet.v1.AdjustBudgetRequest\x1a\x1f.placet.v1.AdjustBudgetResponse\x12R\n\rGetPermitKeys\x12\x1f.placet.v1.GetPermitKeysRequest\x1a .placet.v1.GetPermitKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'placet.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENGINEMODE']._serialized_start=3127
-  _globals['_ENGINEMODE']._serialized_end=3219
+  _globals['_ENGINEMODE']._serialized_start=3310
+  _globals['_ENGINEMODE']._serialized_end=3402
   _globals['_GETPOLICYSTATUSREQUEST']._serialized_start=121
   _globals['_GETPOLICYSTATUSREQUEST']._serialized_end=145
   _globals['_GETPOLICYSTATUSRESPONSE']._serialized_start=148
@@ -51,41 +51,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTROLREQUEST']._serialized_start=996
   _globals['_CONTROLREQUEST']._serialized_end=1110
   _globals['_SETKILLSWITCHREQUEST']._serialized_start=1113
-  _globals['_SETKILLSWITCHREQUEST']._serialized_end=1253
-  _globals['_SETKILLSWITCHRESPONSE']._serialized_start=1255
-  _globals['_SETKILLSWITCHRESPONSE']._serialized_end=1365
-  _globals['_REVOKEDPERMIT']._serialized_start=1367
-  _globals['_REVOKEDPERMIT']._serialized_end=1464
-  _globals['_CLEARKILLSWITCHREQUEST']._serialized_start=1466
-  _globals['_CLEARKILLSWITCHREQUEST']._serialized_end=1580
-  _globals['_CLEARKILLSWITCHRESPONSE']._serialized_start=1582
-  _globals['_CLEARKILLSWITCHRESPONSE']._serialized_end=1668
-  _globals['_LISTKILLSWITCHESREQUEST']._serialized_start=1670
-  _globals['_LISTKILLSWITCHESREQUEST']._serialized_end=1711
-  _globals['_LISTKILLSWITCHESRESPONSE']._serialized_start=1713
-  _globals['_LISTKILLSWITCHESRESPONSE']._serialized_end=1785
-  _globals['_AUTONOMYRULE']._serialized_start=1788
-  _globals['_AUTONOMYRULE']._serialized_end=1960
-  _globals['_SETAUTONOMYREQUEST']._serialized_start=1963
-  _globals['_SETAUTONOMYREQUEST']._serialized_end=2132
-  _globals['_SETAUTONOMYRESPONSE']._serialized_start=2134
-  _globals['_SETAUTONOMYRESPONSE']._serialized_end=2255
-  _globals['_LISTAUTONOMYREQUEST']._serialized_start=2257
-  _globals['_LISTAUTONOMYREQUEST']._serialized_end=2294
-  _globals['_LISTAUTONOMYRESPONSE']._serialized_start=2296
-  _globals['_LISTAUTONOMYRESPONSE']._serialized_end=2358
-  _globals['_GETBUDGETSREQUEST']._serialized_start=2360
-  _globals['_GETBUDGETSREQUEST']._serialized_end=2427
-  _globals['_BUDGET']._serialized_start=2430
-  _globals['_BUDGET']._serialized_end=2626
-  _globals['_BUDGETCOUNTER']._serialized_start=2629
-  _globals['_BUDGETCOUNTER']._serialized_end=2795
-  _globals['_GETBUDGETSRESPONSE']._serialized_start=2797
-  _globals['_GETBUDGETSRESPONSE']._serialized_end=2853
-  _globals['_ADJUSTBUDGETREQUEST']._serialized_start=2856
-  _globals['_ADJUSTBUDGETREQUEST']._serialized_end=2997
-  _globals['_ADJUSTBUDGETRESPONSE']._serialized_start=2999
-  _globals['_ADJUSTBUDGETRESPONSE']._serialized_end=3125
-  _globals['_CONTROLSERVICE']._serialized_start=3222
-  _globals['_CONTROLSERVICE']._serialized_end=3994
+  _globals['_SETKILLSWITCHREQUEST']._serialized_end=1269
+  _globals['_SETKILLSWITCHRESPONSE']._serialized_start=1272
+  _globals['_SETKILLSWITCHRESPONSE']._serialized_end=1478
+  _globals['_REVOKEDPERMIT']._serialized_start=1480
+  _globals['_REVOKEDPERMIT']._serialized_end=1577
+  _globals['_CLEARKILLSWITCHREQUEST']._serialized_start=1579
+  _globals['_CLEARKILLSWITCHREQUEST']._serialized_end=1693
+  _globals['_CLEARKILLSWITCHRESPONSE']._serialized_start=1695
+  _globals['_CLEARKILLSWITCHRESPONSE']._serialized_end=1781
+  _globals['_LISTKILLSWITCHESREQUEST']._serialized_start=1783
+  _globals['_LISTKILLSWITCHESREQUEST']._serialized_end=1824
+  _globals['_LISTKILLSWITCHESRESPONSE']._serialized_start=1826
+  _globals['_LISTKILLSWITCHESRESPONSE']._serialized_end=1898
+  _globals['_AUTONOMYRULE']._serialized_start=1901
+  _globals['_AUTONOMYRULE']._serialized_end=2073
+  _globals['_SETAUTONOMYREQUEST']._serialized_start=2076
+  _globals['_SETAUTONOMYREQUEST']._serialized_end=2261
+  _globals['_SETAUTONOMYRESPONSE']._serialized_start=2264
+  _globals['_SETAUTONOMYRESPONSE']._serialized_end=2403
+  _globals['_LISTAUTONOMYREQUEST']._serialized_start=2405
+  _globals['_LISTAUTONOMYREQUEST']._serialized_end=2442
+  _globals['_LISTAUTONOMYRESPONSE']._serialized_start=2444
+  _globals['_LISTAUTONOMYRESPONSE']._serialized_end=2506
+  _globals['_GETBUDGETSREQUEST']._serialized_start=2508
+  _globals['_GETBUDGETSREQUEST']._serialized_end=2575
+  _globals['_BUDGET']._serialized_start=2578
+  _globals['_BUDGET']._serialized_end=2774
+  _globals['_BUDGETCOUNTER']._serialized_start=2777
+  _globals['_BUDGETCOUNTER']._serialized_end=2943
+  _globals['_GETBUDGETSRESPONSE']._serialized_start=2945
+  _globals['_GETBUDGETSRESPONSE']._serialized_end=3001
+  _globals['_ADJUSTBUDGETREQUEST']._serialized_start=3004
+  _globals['_ADJUSTBUDGETREQUEST']._serialized_end=3161
+  _globals['_ADJUSTBUDGETRESPONSE']._serialized_start=3164
+  _globals['_ADJUSTBUDGETRESPONSE']._serialized_end=3308
+  _globals['_CONTROLSERVICE']._serialized_start=3405
+  _globals['_CONTROLSERVICE']._serialized_end=4177
 # @@protoc_insertion_point(module_scope)

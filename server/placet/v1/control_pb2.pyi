@@ -111,24 +111,32 @@ class ControlRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SetKillSwitchRequest(_message.Message):
-    __slots__ = ("scope", "actor", "reason", "expires_after_seconds")
+    __slots__ = ("scope", "actor", "reason", "expires_after_seconds", "strict")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     scope: KillScope
     actor: _person_pb2.Person
     reason: str
     expires_after_seconds: int
-    def __init__(self, scope: _Optional[_Union[KillScope, _Mapping]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., expires_after_seconds: _Optional[int] = ...) -> None: ...
+    strict: bool
+    def __init__(self, scope: _Optional[_Union[KillScope, _Mapping]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., expires_after_seconds: _Optional[int] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class SetKillSwitchResponse(_message.Message):
-    __slots__ = ("kill_switch", "revoked")
+    __slots__ = ("kill_switch", "revoked", "not_revoked", "revocation_incomplete", "warnings")
     KILL_SWITCH_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
+    NOT_REVOKED_FIELD_NUMBER: _ClassVar[int]
+    REVOCATION_INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     kill_switch: KillSwitch
     revoked: _containers.RepeatedCompositeFieldContainer[RevokedPermit]
-    def __init__(self, kill_switch: _Optional[_Union[KillSwitch, _Mapping]] = ..., revoked: _Optional[_Iterable[_Union[RevokedPermit, _Mapping]]] = ...) -> None: ...
+    not_revoked: _containers.RepeatedCompositeFieldContainer[RevokedPermit]
+    revocation_incomplete: bool
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kill_switch: _Optional[_Union[KillSwitch, _Mapping]] = ..., revoked: _Optional[_Iterable[_Union[RevokedPermit, _Mapping]]] = ..., not_revoked: _Optional[_Iterable[_Union[RevokedPermit, _Mapping]]] = ..., revocation_incomplete: _Optional[bool] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RevokedPermit(_message.Message):
     __slots__ = ("tenant", "decision_id", "tool", "agent", "run_id")
@@ -195,7 +203,7 @@ class AutonomyRule(_message.Message):
     def __init__(self, workflow: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., level: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., set_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SetAutonomyRequest(_message.Message):
-    __slots__ = ("tenant", "workflow", "tool", "agent", "level", "actor", "reason")
+    __slots__ = ("tenant", "workflow", "tool", "agent", "level", "actor", "reason", "strict")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     TOOL_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +211,7 @@ class SetAutonomyRequest(_message.Message):
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     workflow: str
     tool: str
@@ -210,17 +219,20 @@ class SetAutonomyRequest(_message.Message):
     level: _decision_pb2.Autonomy
     actor: _person_pb2.Person
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., workflow: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., level: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    strict: bool
+    def __init__(self, tenant: _Optional[str] = ..., workflow: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., level: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class SetAutonomyResponse(_message.Message):
-    __slots__ = ("applied", "rule", "waiting")
+    __slots__ = ("applied", "rule", "waiting", "warnings")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     applied: bool
     rule: AutonomyRule
     waiting: ControlRequest
-    def __init__(self, applied: _Optional[bool] = ..., rule: _Optional[_Union[AutonomyRule, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, applied: _Optional[bool] = ..., rule: _Optional[_Union[AutonomyRule, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListAutonomyRequest(_message.Message):
     __slots__ = ("tenant",)
@@ -293,27 +305,31 @@ class GetBudgetsResponse(_message.Message):
     def __init__(self, budgets: _Optional[_Iterable[_Union[Budget, _Mapping]]] = ...) -> None: ...
 
 class AdjustBudgetRequest(_message.Message):
-    __slots__ = ("tenant", "budget_id", "scope_key", "amount", "actor", "reason")
+    __slots__ = ("tenant", "budget_id", "scope_key", "amount", "actor", "reason", "strict")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
     SCOPE_KEY_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     budget_id: str
     scope_key: str
     amount: int
     actor: _person_pb2.Person
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., scope_key: _Optional[str] = ..., amount: _Optional[int] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    strict: bool
+    def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., scope_key: _Optional[str] = ..., amount: _Optional[int] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class AdjustBudgetResponse(_message.Message):
-    __slots__ = ("applied", "counter", "waiting")
+    __slots__ = ("applied", "counter", "waiting", "warnings")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     COUNTER_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     applied: bool
     counter: BudgetCounter
     waiting: ControlRequest
-    def __init__(self, applied: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, applied: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...

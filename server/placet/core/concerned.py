@@ -1,0 +1,22 @@
+"""Who must not loosen a control: whoever the control is about, and any agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.core.errors import NotPermittedError
+from placet.core.person import same_person
+from placet.core.refusals import AGENT_MAY_NOT_CHANGE, CONCERNED_MAY_NOT_CHANGE, REFUSALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def require_unconcerned(actor: str, concerned: Iterable[str], agents: Iterable[str]) -> None:
+    """Refuse a change that loosens a control when the actor is one of the people concerned, or an agent.
+
+    Raises NotPermittedError with the reason CONCERNED_MAY_NOT_CHANGE or AGENT_MAY_NOT_CHANGE. Empty names are ignored.
+    """
+    for reason, names in ((CONCERNED_MAY_NOT_CHANGE, concerned), (AGENT_MAY_NOT_CHANGE, agents)):
+        if any(name and same_person(actor, name) for name in names):
+            raise NotPermittedError(reason, REFUSALS[reason])
