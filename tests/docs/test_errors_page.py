@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
+from placet.app.reporter import SERIOUS
 from placet.core import limits
 from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
 from placet.core.policy_status import PolicyEventKind
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 PAGE = DOCS / "errors.md"
 LOGGED = re.compile(r"\blog\.(info|warning|error)(?:\(|, )\s*\"([^\"]+)\"")
-SERIOUS = {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
 NOT_LIMITS = {"TYPE_CHECKING"}
 WITH_REASONS: set[type[PlacetError]] = {NotNowError, NotPermittedError}
 """Errors whose reason says more than their kind."""

@@ -45,4 +45,4 @@ def tiny_bundle(tmp_path: Path, opa: Path) -> Bundle:
     (rego / "main.rego").write_text(TINY_POLICY)
     path = tmp_path / "tiny.tar.gz"
     subprocess.run([opa, "build", "-b", rego, "--revision", "r1", "-o", path], check=True)
-    return Bundle(path=path, revision="r1", agent_policies={})
+    return Bundle(path=path, revision="r1", agent_policies={}, content=path.read_bytes())

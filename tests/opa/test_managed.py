@@ -20,8 +20,10 @@ from placet.core.errors import PolicyInvalidError, SetupError
 from placet.core.model import Effect, NoVerdict, Verdict
 from placet.core.policy_status import PolicyEventKind
 from placet.opa import managed
+from placet.opa.archive import packed, unpacked
 from placet.opa.generation import Engine, Generation
 from placet.opa.managed import ManagedPolicies, Source
+from placet.opa.pinned import PinnedProgram
 from placet.opa.process import FOLDER, OpaProcess
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
@@ -50,15 +52,16 @@ class Clock:
 class Supervised:
     """Policies with what they tell."""
 
-    def __init__(self, folder: Path, opa: Path) -> None:
+    def __init__(self, folder: Path, opa: Path, *, pinned: bool = False) -> None:
         self.rego_dir = folder / "rego"
         shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
         self.log = folder / "opa.log"
         self.events: list[PolicyEvent] = []
         self.faults: list[BaseException] = []
-        engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None)
-        source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS)
-        self.policies = ManagedPolicies(source, engine, Clock(), self._note, self.faults.append, "test")
+        program = PinnedProgram(opa) if pinned else None
+        self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
+        self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS)
+        self.policies = ManagedPolicies(self.source, self.engine, Clock(), self._note, self.faults.append, "test")
 
     async def _note(self, event: PolicyEvent) -> None:
         self.events.append(event)
@@ -156,6 +159,50 @@ async def test_a_policy_that_is_mended_to_what_is_served_is_no_longer_an_error(s
     assert supervised.revision == revision
     assert supervised.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.REFUSED]
     assert supervised.policies.status().reloads_accepted == 1
+
+
+async def test_a_repacked_bundle_in_the_cache_decides_nothing_and_is_told(tmp_path: Path, opa: Path) -> None:
+    it = Supervised(tmp_path, opa)
+    await it.policies.start()
+    bundle = tmp_path / "bundles" / f"{it.revision}.tar.gz"
+    await it.policies.close()
+    whole = bundle.read_bytes()
+    files = unpacked(whole)
+    allows = b"""package placet.main
+
+decisions[i] := {"effect": "allow", "rule_id": "a.b", "findings": []} if some i, _ in input.batch
+"""
+    bundle.write_bytes(packed({**files, "/placet/main/main.rego": allows}))
+    again = ManagedPolicies(it.source, it.engine, Clock(), it._note, it.faults.append, "test")
+    await again.start()
+    assert bundle.read_bytes() == whole
+    assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.CACHE_REFUSED, PolicyEventKind.ACTIVATED]
+    assert str(bundle) in it.events[1].detail
+    await again.close()
+
+
+async def test_another_program_in_opas_place_is_not_run(tmp_path: Path, opa: Path, nothing_left: None) -> None:
+    del nothing_left
+    program = tmp_path / "opa"
+    shutil.copy(opa, program)
+    it = Supervised(tmp_path, program, pinned=True)
+    await it.policies.start()
+    running = asyncio.create_task(it.policies.run())
+    program.rename(tmp_path / "away")
+    program.write_text("#!/bin/sh\ntouch ran\n")
+    program.chmod(0o755)
+    os.kill(it.generation.process.pid, signal.SIGKILL)
+    await until(lambda: it.policies.status().engine_restarts > 1)
+    assert not it.policies.status().ready
+    assert f"{program}: was replaced while Placet ran" in it.events[-1].detail
+    it.change()
+    await until(lambda: it.policies.status().last_error)
+    assert "was replaced while Placet ran" in it.policies.status().last_error
+    (tmp_path / "away").rename(program)
+    await until(lambda: it.policies.status().ready and not it.policies.status().last_error)
+    running.cancel()
+    await asyncio.wait({running})
+    await it.policies.close()
 
 
 async def test_it_is_confirmed_as_long_as_it_is_what_the_files_say(supervised: Supervised) -> None:
@@ -316,7 +363,7 @@ async def test_cancelled_between_two_revisions(tmp_path: Path, opa: Path) -> Non
 @pytest.mark.usefixtures("nothing_left")
 async def test_cancelled_as_opa_ends(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
     for steps in range(8):
-        process = OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+        process = OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
         waiting = asyncio.create_task(process.ended_within(WITHIN_SECONDS))
         await asyncio.sleep(0)
         await process.kill()
@@ -355,7 +402,7 @@ async def test_a_first_policy_that_cannot_be_served(tmp_path: Path, opa: Path) -
 @pytest.mark.usefixtures("nothing_left")
 async def test_no_place_for_its_log(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
     with pytest.raises(SetupError, match="cannot start OPA"):
-        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "no-folder" / "opa.log")
+        OpaProcess.start(opa, tiny_bundle.content, tmp_path / "no-folder" / "opa.log")
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -364,7 +411,7 @@ async def test_no_place_for_its_socket(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-folder"))
     with pytest.raises(SetupError, match="cannot make a folder"):
-        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+        OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -376,16 +423,16 @@ async def test_no_descriptor_to_watch_it_by(
 
     monkeypatch.setattr(os, "pidfd_open", out_of_descriptors)
     with pytest.raises(SetupError, match="Too many open files"):
-        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+        OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
 
 
-async def test_a_bundle_that_was_changed_is_written_again(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
-    whole = tiny_bundle.path.read_bytes()
+async def test_a_file_of_the_cache_is_not_what_opa_comes_back_with(
+    tmp_path: Path, opa: Path, tiny_bundle: Bundle
+) -> None:
     engine = Engine(opa, tmp_path / "opa.log", TIMEOUT_SECONDS, lambda _rule_id, _cause: None)
     generation = await Generation.start(tiny_bundle, engine, 0.0)
     tiny_bundle.path.write_bytes(b"another policy")
     assert await generation.restart() == ""
-    assert tiny_bundle.path.read_bytes() == whole
     [verdict] = await generation.evaluate([b"{}"])
     assert isinstance(verdict, Verdict)
     assert verdict.effect is Effect.DENY

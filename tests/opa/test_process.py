@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import signal
@@ -33,7 +34,7 @@ from pathlib import Path
 from placet.opa.process import FOLDER, OpaProcess
 
 async def main():
-    process = OpaProcess.start(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    process = OpaProcess.start(Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), Path(sys.argv[3]))
     while not Path(process.address.socket).exists():
         await asyncio.sleep(0.01)
     print(process.pid, flush=True)
@@ -101,15 +102,15 @@ async def test_a_retired_generation_does_not_come_back(opa: Path, tiny_bundle: B
 
 
 async def test_its_last_words_are_kept(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    tiny_bundle.path.write_bytes(b"not a bundle")
+    broken = dataclasses.replace(tiny_bundle, content=b"not a bundle")
     with pytest.raises(PolicyInvalidError, match="exit status 1; last words: error"):
-        await started(opa, tiny_bundle, tmp_path)
+        await started(opa, broken, tmp_path)
     assert (tmp_path / "opa.log").read_text()
 
 
 async def test_what_others_said_before_are_not_its_last_words(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "opa.log").write_text("said by the one before\n")
-    process = OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+    process = OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
     await process.kill()
     assert await process.wait() == "exit status -9; last words: none"
 
@@ -124,7 +125,7 @@ def test_no_python_to_start_it_with(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(SetupError, match="cannot start OPA"):
-        OpaProcess.start(opa, tiny_bundle.path, tmp_path / "opa.log")
+        OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 import threading
@@ -12,7 +13,9 @@ import pytest
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.core.model import ToolClass
 from placet.opa import bundle as bundle_module
+from placet.opa.archive import packed, unpacked
 from placet.opa.bundle import Bundle, build_bundle
+from placet.opa.bundle_cache import BUNDLES_KEPT, BundleCache
 from placet.opa.command import Ended, run
 from placet.opa.staging import exact_json
 
@@ -39,13 +42,15 @@ def test_a_bundle_holds_policy_data_and_tenants(rego_dir: Path, opa: Path, cache
     assert bundle.path == cache / f"{bundle.revision}.tar.gz"
     assert len(bundle.revision) == 32
     assert bundle.agent_policies["acme"].tool_class("pay") is ToolClass.WRITE
+    assert bundle.path.read_bytes() == bundle.content
     with tarfile.open(bundle.path) as archive:
         assert sorted(archive.getnames()) == [
             "/.manifest",
-            "/data.json",
             "/placet/lib/lib.rego",
             "/placet/main/main.rego",
+            "/policy/refunds/data.json",
             "/policy/refunds/refunds.rego",
+            "/tenants/data.json",
         ]
         manifest = archive.extractfile("/.manifest")
         assert manifest is not None
@@ -75,7 +80,7 @@ def test_a_bundle_that_lacks_a_module_is_not_served(
 ) -> None:
     lacking = ["--ignore", "refunds.rego"]
     monkeypatch.setattr(
-        bundle_module, "run", lambda program, arguments, cwd: run(program, [*arguments[:-1], *lacking, "."], cwd=cwd)
+        bundle_module, "run", lambda program, arguments, cwd: run(program, [*arguments, *lacking], cwd=cwd)
     )
     with pytest.raises(PolicyInvalidError, match=r"refunds\.rego: opa build left it out"):
         build_bundle(rego_dir, opa, cache)
@@ -87,7 +92,7 @@ def test_decimals_stand_in_the_bundle_digit_by_digit(rego_dir: Path, opa: Path, 
     config.write_text(config.read_text().replace("share: 0.25", "share: 0.100000000000000001"))
     bundle = build_bundle(rego_dir, opa, cache)
     with tarfile.open(bundle.path) as archive:
-        data = archive.extractfile("/data.json")
+        data = archive.extractfile("/tenants/data.json")
         assert data is not None
         assert b'"share":0.100000000000000001' in data.read()
 
@@ -110,6 +115,75 @@ def test_a_damaged_cache_is_built_anew(rego_dir: Path, opa: Path, cache: Path, d
     bundle.path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     assert build_bundle(rego_dir, opa, cache) == bundle
     assert evaluated(opa, bundle, "count(data.tenants.acme)") == 17
+
+
+WIDENED = b"""package placet.main
+
+decisions[i] := {"effect": "allow", "rule_id": "a.b", "findings": []} if some i, _ in input.batch
+"""
+
+
+def repacked(path: Path, member: str, content: bytes) -> bytes:
+    """The bundle with another content of one member, under the same manifest."""
+    files = unpacked(path.read_bytes())
+    assert member in files
+    return packed({**files, member: content})
+
+
+@pytest.mark.parametrize(
+    ("member", "content"),
+    [
+        ("/placet/main/main.rego", WIDENED),
+        ("/placet/main/main.rego", b"package placet.main\n"),
+        ("/policy/refunds/refunds.rego", b"package policy.refunds\n"),
+        ("/tenants/data.json", b"{}"),
+        ("/policy/refunds/data.json", b'{"defaults":{"limit_minor_units":9000000}}'),
+    ],
+)
+def test_a_bundle_that_was_repacked_under_its_true_revision_is_refused_told_and_built_anew(
+    rego_dir: Path, opa: Path, cache: Path, member: str, content: bytes
+) -> None:
+    bundle = build_bundle(rego_dir, opa, cache)
+    bundle.path.write_bytes(repacked(bundle.path, member, content))
+    told: list[Path] = []
+    again = build_bundle(rego_dir, opa, cache, told.append)
+    assert told == [bundle.path]
+    assert again.content == bundle.content == bundle.path.read_bytes()
+    assert evaluated(opa, again, "count(data.tenants.acme)") == 17
+
+
+def test_a_module_that_was_added_to_a_cached_bundle_is_refused(rego_dir: Path, opa: Path, cache: Path) -> None:
+    bundle = build_bundle(rego_dir, opa, cache)
+    bundle.path.write_bytes(packed({**unpacked(bundle.path.read_bytes()), "/policy/x/x.rego": b"package policy.x\n"}))
+    told: list[Path] = []
+    assert build_bundle(rego_dir, opa, cache, told.append).content == bundle.content == bundle.path.read_bytes()
+    assert told == [bundle.path]
+
+
+def test_the_bytes_follow_from_the_files(rego_dir: Path, opa: Path, cache: Path, tmp_path: Path) -> None:
+    first = build_bundle(rego_dir, opa, cache)
+    other = tmp_path / "other"
+    shutil.copytree(rego_dir, other)
+    assert build_bundle(other, opa, tmp_path / "elsewhere").content == first.content
+
+
+def test_old_bundles_are_thrown_away_but_for_what_is_needed(rego_dir: Path, opa: Path, cache: Path) -> None:
+    pack = rego_dir / "policy/refunds/refunds.rego"
+    text = pack.read_text()
+    first = build_bundle(rego_dir, opa, cache)
+    revisions = []
+    for number in range(BUNDLES_KEPT + 2):
+        pack.write_text(f"{text}\n# {number}\n")
+        revisions.append(build_bundle(rego_dir, opa, cache, needed=(first.revision,)).revision)
+    kept = {path.name.removesuffix(".tar.gz") for path in cache.iterdir()}
+    assert kept == {first.revision, *revisions[-BUNDLES_KEPT:]}
+
+
+def test_a_bundle_that_is_used_again_is_not_the_oldest(rego_dir: Path, opa: Path, cache: Path) -> None:
+    first = build_bundle(rego_dir, opa, cache)
+    os.utime(first.path, (0, 0))
+    build_bundle(rego_dir, opa, cache)
+    assert first.path.stat().st_mtime > 0
 
 
 def test_a_bundle_of_another_revision_under_this_name_is_not_taken(rego_dir: Path, opa: Path, cache: Path) -> None:
@@ -145,7 +219,7 @@ def test_the_revision_is_of_the_content_alone(rego_dir: Path, opa: Path, cache: 
     ],
 )
 def test_every_input_counts(rego_dir: Path, name: str, old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_module, "_holds", lambda *_: True)
+    monkeypatch.setattr(BundleCache, "holds", lambda *_: True)
     path = rego_dir / name
     before = build_bundle(rego_dir, Path("opa"), Path("cache")).revision
     content = path.read_text()
@@ -155,7 +229,7 @@ def test_every_input_counts(rego_dir: Path, name: str, old: str, new: str, monke
 
 
 def test_the_version_of_opa_counts(rego_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_module, "_holds", lambda *_: True)
+    monkeypatch.setattr(BundleCache, "holds", lambda *_: True)
     before = build_bundle(rego_dir, Path("opa"), Path("cache")).revision
     monkeypatch.setattr(bundle_module, "opa_version", lambda: "9.9.9")
     assert build_bundle(rego_dir, Path("opa"), Path("cache")).revision != before

@@ -30,6 +30,7 @@ from placet.opa.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
 from placet.opa.generation import Engine
 from placet.opa.http import Address
 from placet.opa.managed import CONFIRM_INTERVAL_SECONDS, ManagedPolicies, Source
+from placet.opa.pinned import PinnedProgram
 from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
@@ -203,7 +204,8 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
         interval = min(CANARY_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
         return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds, interval)
     opa = find_opa(settings.opa_path)
-    engine = Engine(opa.path, settings.data_dir / "opa.log", timeout_seconds, reporter.engine_failure)
+    log, program = settings.data_dir / "opa.log", PinnedProgram(opa.path)
+    engine = Engine(opa.path, log, timeout_seconds, reporter.engine_failure, program)
     interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval)
     return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version)

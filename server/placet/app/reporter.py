@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from placet.core.policy_status import PolicyEvent, PolicyEventKind
 from placet.core.record_codec import policy_activated_commitment, policy_refused_commitment
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from placet.rpc.server import RpcServer
     from placet.telemetry.metrics import Metrics
     from placet.webhook.sender import Tried
+
+SERIOUS: Final = frozenset({PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY, PolicyEventKind.CACHE_REFUSED})
+"""What somebody should look at: logged as a warning."""
 
 
 class Reporter:
@@ -56,7 +59,7 @@ class Reporter:
 
     async def policy_event(self, event: PolicyEvent) -> None:
         """Something happened to the policy."""
-        serious = event.kind in {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY}
+        serious = event.kind in SERIOUS
         write = self.log.warning if serious else self.log.info
         write(f"policy {event.kind}", revision=event.revision, detail=event.detail)
         now_us = self._clock.wall_us()
@@ -70,6 +73,8 @@ class Reporter:
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
                 await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
+            case PolicyEventKind.CACHE_REFUSED:
+                self.metrics.cache_refused.inc()
             case PolicyEventKind.ENGINE_RESTARTED:
                 self.metrics.engine_restarts.inc()
             case PolicyEventKind.READY | PolicyEventKind.NOT_READY:

@@ -39,6 +39,7 @@ class PolicyEventKind(StrEnum):
     READY = "ready"
     NOT_READY = "not_ready"
     ENGINE_RESTARTED = "engine_restarted"
+    CACHE_REFUSED = "cache_refused"
 
 
 @dataclass(frozen=True, slots=True)

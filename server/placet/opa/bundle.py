@@ -1,32 +1,32 @@
 """Policy as it is served: one bundle, named by the digest of all that decides.
 
-A revision that was built before is taken from the cache without running OPA; another is checked, built and then renamed
-into the cache, so that a file there is always whole.
+The bundle's bytes follow from the policy folder. A copy in the cache that is the same, byte by byte, passed every check
+before, and OPA need not run for it; whatever else stands there is left aside, told, and built anew. OPA is given the
+bytes that were made here, never the file.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import PolicyInvalidError, Problem, SetupError
+from placet.opa.archive import ArchiveError, packed, unpacked
 from placet.opa.binary import opa_version
+from placet.opa.bundle_cache import BundleCache
 from placet.opa.check import serving_problems
 from placet.opa.command import run
 from placet.opa.compiling import first_line
-from placet.opa.staging import TENANTS, staged, tenants_document
+from placet.opa.staging import TENANTS, policy_files, staged, tenants_document
 from placet.opa.tenants import parse_tenants
 from placet.opa.tree import CAPABILITIES, read_tree, source_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from placet.core.agent_policy import AgentPolicy
     from placet.opa.tree import PolicyTree
@@ -35,54 +35,57 @@ __all__ = ["Bundle", "build_bundle", "source_digest"]
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
-BUNDLE_FORMAT: Final = b"2"
+BUNDLE_FORMAT: Final = b"3"
 """Part of the digest. Raised when what is checked or staged changes, so that an older cache is not trusted."""
+REGO_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that passed every check: its file, its revision, and the agent_policy of each tenant in it."""
+    """A bundle that passed every check: its bytes, its revision, and the agent_policy of each tenant in it.
+
+    `path` is the copy in the cache, for people; `tree` the files that it was made of.
+    """
 
     path: Path
     revision: str
     agent_policies: Mapping[str, AgentPolicy]
-
-    def restore(self, content: bytes) -> None:
-        """Write the file again when it is no longer as it was built. OSError when that cannot be done."""
-        with contextlib.suppress(FileNotFoundError):
-            if self.path.read_bytes() == content:
-                return
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="placet-bundle-", dir=self.path.parent) as folder:
-            written = Path(folder, self.path.name)
-            written.write_bytes(content)
-            written.replace(self.path)
+    content: bytes
+    tree: PolicyTree | None = None
 
 
-def build_bundle(rego_dir: Path, opa: Path, cache_dir: Path) -> Bundle:
-    """Make the bundle of a policy folder, from the cache when it holds this revision.
+def build_bundle(
+    rego_dir: Path,
+    opa: Path,
+    cache_dir: Path,
+    on_refused: Callable[[Path], None] = lambda _: None,
+    needed: Collection[str] = (),
+) -> Bundle:
+    """Make the bundle of a policy folder; it is not checked again when the cache holds the same.
 
-    Raises PolicyInvalidError with every problem found (file and line), SetupError when OPA cannot be run or the cache
-    cannot be written. Blocks for the time of some `opa` runs; call it in a thread.
+    `on_refused` is told of a file of the cache that is not the bundle of its name; revisions that are `needed` stay in
+    the cache however old. Raises PolicyInvalidError with every problem found (file and line), SetupError when OPA
+    cannot be run or the cache cannot be written. Blocks for the time of some `opa` runs; call it in a thread.
     """
     tree = read_tree(rego_dir)
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
-    path = cache_dir / f"{revision}.tar.gz"
-    if not _holds(path, revision):
+    content = packed(_members(tree, tenants, revision))
+    cache = BundleCache(cache_dir, on_refused)
+    if not cache.holds(revision, content):
         try:
             cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with staged(tree, tests=False, tenants=tenants, parent=cache_dir) as stage:
                 problems = serving_problems(tree, policies, stage, opa)
                 if problems:
                     raise PolicyInvalidError(problems)
-                for name in tree.schemas:  # checked with, and no part of the policy, whatever the file is called
-                    (stage / name).unlink()
-                _build(tree, stage, opa, path)
+                _try(tree, stage, opa, content)
+            cache.keep(revision, content)
+            cache.prune({revision, *needed})
         except OSError as error:
             raise SetupError(f"{cache_dir}: cannot be written: {error.strerror}; mend it or set data_dir") from error
-    return Bundle(path, revision, policies)
+    return Bundle(cache.path(revision), revision, policies, content, tree)
 
 
 def _revision(tree: PolicyTree, tenants: bytes) -> str:
@@ -103,44 +106,30 @@ def _revision(tree: PolicyTree, tenants: bytes) -> str:
     return digest.hexdigest()[:REVISION_CHARS]
 
 
-def _holds(path: Path, revision: str) -> bool:
-    """Whether `path` is a whole bundle of that revision."""
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            names = {member.name.lstrip("/"): member for member in archive}
-            manifest = archive.extractfile(names[".manifest"])
-            return manifest is not None and json.load(manifest)["revision"] == revision
-    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError):
-        return False
+def _members(tree: PolicyTree, tenants: bytes, revision: str) -> dict[str, bytes]:
+    """The files of the bundle as OPA reads them: the manifest, modules, and data below their folders."""
+    manifest = json.dumps({"revision": revision, "roots": [""], "rego_version": REGO_VERSION}).encode()
+    return {"/.manifest": manifest, **{f"/{name}": each for name, each in policy_files(tree, tenants)}}
 
 
-def _build(tree: PolicyTree, stage: Path, opa: Path, path: Path) -> None:
-    revision = path.name.removesuffix(".tar.gz")
-    with tempfile.TemporaryDirectory(prefix="placet-bundle-", dir=path.parent) as folder:
-        built = Path(folder, "bundle.tar.gz")
-        # Nothing is left out by --ignore: it goes by the name at any depth, and would take a pack of that name along.
-        # Of a bundle's JSON files OPA reads data.json alone.
-        arguments = ["build", "--bundle", "--capabilities", CAPABILITIES, "--revision", revision]
-        ended = run(opa, [*arguments, "--output", str(built.absolute()), "."], cwd=stage)
-        if ended.code != 0 or not _holds(built, revision):
+def _try(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
+    """Let OPA take in the very bytes that it is to serve, and see that nothing is left out: a lost deny is an allow."""
+    with tempfile.TemporaryDirectory(prefix="placet-bundle-", dir=stage.parent) as folder:
+        given, built = Path(folder, "bundle.tar.gz"), Path(folder, "built.tar.gz")
+        given.write_bytes(content)
+        arguments = ["build", "--bundle", str(given.absolute()), "--capabilities", CAPABILITIES]
+        ended = run(opa, [*arguments, "--output", str(built.absolute())], cwd=stage)
+        if ended.code != 0:
             reason = first_line(ended.stderr or ended.stdout)
             raise PolicyInvalidError([Problem(str(tree.root), f"opa build failed: {reason}")])
-        missing = sorted(tree.modules.keys() - _names(built))
-        if missing:  # a deny that is left out is an allow
+        missing = sorted(tree.modules.keys() - _names(tree, given.absolute(), built))
+        if missing:
             raise PolicyInvalidError([Problem(tree.where(name), "opa build left it out") for name in missing])
-        _flush(built)
-        built.replace(path)
-        _flush(path.parent)
 
 
-def _names(path: Path) -> set[str]:
-    with tarfile.open(path, "r:gz") as archive:
-        return {name.lstrip("/") for name in archive.getnames()}
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _names(tree: PolicyTree, given: Path, built: Path) -> set[str]:
+    """What OPA made of the bundle, by name; it puts the bundle's own path before those of modules."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return {name.removeprefix(str(given)).lstrip("/") for name in unpacked(built.read_bytes())}
+    except ArchiveError as error:
+        raise PolicyInvalidError([Problem(str(tree.root), f"opa build failed: what it made {error}")]) from error

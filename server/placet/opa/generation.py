@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from placet.core.agent_policy import AgentPolicy
     from placet.core.model import NoVerdict, Verdict
     from placet.opa.bundle import Bundle
+    from placet.opa.pinned import PinnedProgram
 
 START_SECONDS_MAX = 10.0
 """From the start of OPA to the right answer of the canary; large bundles take seconds to load."""
@@ -26,23 +27,28 @@ START_POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How to run OPA. `log` takes what it says on stderr; `on_failure` is told of each failed query."""
+    """How to run OPA. `log` takes what it says on stderr; `on_failure` is told of each failed query.
+
+    `program` is the file that `opa` was when it was found; None takes whatever is there.
+    """
 
     opa: Path
     log: Path
     timeout_seconds: float
     on_failure: Callable[[str, str], None]
+    program: PinnedProgram | None = None
+
+    def require_program(self) -> None:
+        """SetupError when another file stands where OPA was found. Reads it when it may have changed."""
+        if self.program is not None:
+            self.program.require_unchanged()
 
 
 class Generation:
-    """A revision that passed check and canary. OPA may be replaced under it; the revision never changes.
+    """A revision that passed check and canary. OPA may be replaced under it; the revision never changes."""
 
-    `kept` is the bundle itself: whoever empties the cache does not keep OPA from coming back.
-    """
-
-    def __init__(self, bundle: Bundle, kept: bytes, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
         self._bundle = bundle
-        self._kept = kept
         self._engine = engine
         self.process = process
         self.confirmed_at = confirmed_at
@@ -55,9 +61,9 @@ class Generation:
     @classmethod
     async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> Generation:
         """Start OPA with the bundle and wait for the canary. PolicyInvalidError when it does not answer rightly."""
-        kept = await asyncio.to_thread(bundle.path.read_bytes)
-        process = OpaProcess.start(engine.opa, bundle.path, engine.log)
-        generation = cls(bundle, kept, engine, process, confirmed_at)
+        await asyncio.to_thread(engine.require_program)
+        process = OpaProcess.start(engine.opa, bundle.content, engine.log)
+        generation = cls(bundle, engine, process, confirmed_at)
         try:
             fault = await generation.await_canary()
         except BaseException:  # the server may be told to stop while it loads
@@ -111,10 +117,10 @@ class Generation:
         if self._retired:
             return "another revision took over"
         try:
-            await asyncio.to_thread(self._bundle.restore, self._kept)
+            await asyncio.to_thread(self._engine.require_program)
             if self._retired:
                 return "another revision took over"
-            self.process = OpaProcess.start(self._engine.opa, self._bundle.path, self._engine.log)
+            self.process = OpaProcess.start(self._engine.opa, self._bundle.content, self._engine.log)
         except (SetupError, OSError) as error:
             return str(error)
         self._client = self._new_client()

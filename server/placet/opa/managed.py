@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.core.ports import Clock
+    from placet.opa.bundle import Bundle
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
 CANARY_MISSES_MAX: Final = 3
@@ -29,6 +30,7 @@ CANARY_MISSES_MAX: Final = 3
 RESTART_BACKOFF_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS: Final = 30.0
 """An OPA that ran for so long is replaced at once; one that died earlier, ever more slowly."""
+NOT_AS_BUILT: Final = "is not the bundle of its name, so it was not used; see who can write there"
 CONFIRM_INTERVAL_SECONDS: Final = 5.0
 """How often the files are looked at when no change was reported: what confirms the served revision as current."""
 
@@ -95,8 +97,9 @@ class ManagedPolicies:
         """Build, check, start, and take over; the old generation ends when its last query is over."""
         self._seen_digest = ""  # until it is known, also when it never will be
         self._seen_digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
-        bundle = await asyncio.to_thread(build_bundle, self._source.rego_dir, self._engine.opa, self._source.cache_dir)
         old = self._generation
+        await asyncio.to_thread(self._engine.require_program)
+        bundle = await self._build()
         if old is not None and old.revision == bundle.revision:
             self._status = replace(self._status, last_error="", last_error_at_us=0)
             self._confirm()
@@ -118,6 +121,18 @@ class ManagedPolicies:
         finally:
             if old is not None:
                 await old.retire()
+
+    async def _build(self) -> Bundle:
+        """The bundle of the files as they are. What the cache held under a wrong name is told, good or bad the rest."""
+        refused: list[Path] = []
+        source, needed = self._source, (self._status.revision,)
+        try:
+            return await asyncio.to_thread(
+                build_bundle, source.rego_dir, self._engine.opa, source.cache_dir, refused.append, needed
+            )
+        finally:
+            for path in refused:
+                await self._tell(PolicyEventKind.CACHE_REFUSED, f"{path}: {NOT_AS_BUILT}")
 
     async def _reload(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -13,10 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from placet.core.errors import SetupError
 from placet.opa.http import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GOMAXPROCS: Final = 2
 """Threads of OPA: a batch is evaluated on one, its garbage collector takes another."""
@@ -31,6 +35,7 @@ START_SECONDS_MAX: Final = 10.0
 FOLDER: Final = "placet-opa-"
 """Prefix of the folders that hold sockets, before the server's process id."""
 LAST_WORDS_BYTES: Final = 2_000
+_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 # The child asks the kernel for SIGKILL when its parent's thread ends, also by kill -9, then becomes OPA. A preexec_fn
 # would run Python between fork and exec of a process full of threads.
@@ -55,20 +60,23 @@ class OpaProcess:
         asyncio.get_running_loop().add_reader(pidfd, self._on_end)
 
     @classmethod
-    def start(cls, opa: Path, bundle: Path, log: Path) -> OpaProcess:
-        """Start OPA on a new private socket; SetupError when that cannot be done, and then nothing is left of it."""
+    def start(cls, opa: Path, bundle: bytes, log: Path) -> OpaProcess:
+        """Start OPA on a new private socket, with these very bytes as its bundle: no file can be changed under it.
+
+        SetupError when that cannot be done, and then nothing is left of it.
+        """
         try:
             folder = _private_folder()
         except OSError as error:
             raise SetupError(f"cannot make a folder for OPA's socket: {error}; see that it can be written") from error
         arguments = [
             "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
-            "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet", "--bundle", str(bundle),
+            "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet",
         ]  # fmt: skip
         try:
-            with log.open("ab") as output:
+            with log.open("ab") as output, _sealed(bundle) as given:
                 log_from = output.tell()
-                child, pidfd = _spawn([str(opa), *arguments], output)
+                child, pidfd = _spawn([str(opa), *arguments, "--bundle", f"/proc/self/fd/{given}"], output, given)
         except OSError as error:
             folder.rmdir()
             raise SetupError(f"cannot start OPA: {error}; is {log} writable? run `make setup`") from error
@@ -168,8 +176,24 @@ def _abandoned(folder: Path) -> bool:
     return False
 
 
-def _spawn(command: list[str], log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
-    """The child and a descriptor that is readable when it has ended. OSError, and then there is no child."""
+@contextlib.contextmanager
+def _sealed(content: bytes) -> Iterator[int]:
+    """A descriptor of a file in memory that nobody can change, not even this process."""
+    descriptor = os.memfd_create("placet-bundle", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _spawn(command: list[str], log: IO[bytes], given: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The child, which inherits `given`, and a descriptor that is readable when it has ended.
+
+    OSError, and then there is no child.
+    """
     launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
     child = subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
         launch,
@@ -178,6 +202,7 @@ def _spawn(command: list[str], log: IO[bytes]) -> tuple[subprocess.Popen[bytes],
         stderr=log,
         env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT, "GOGC": str(GOGC_PERCENT)},
         process_group=0,
+        pass_fds=(given,),
     )
     try:
         return child, os.pidfd_open(child.pid)

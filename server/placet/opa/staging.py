@@ -46,20 +46,25 @@ def staged(
         yield stage
 
 
-def _files(tree: PolicyTree, *, tests: bool, tenants: bytes | None) -> Iterator[tuple[str, bytes]]:
+def policy_files(tree: PolicyTree, tenants: bytes | None) -> Iterator[tuple[str, bytes]]:
+    """What decides: modules, data as exact JSON, and the tenants' document when there is one; by name."""
     yield from tree.modules.items()
-    yield from tree.schemas.items()
-    yield CAPABILITIES, tree.capabilities
     for name, document in tree.data.items():
         path = PurePosixPath(name)
         if path.suffix == ".json":
             yield name, tree.raw_data[name]
         else:
             yield str(path.with_suffix(".json")), exact_json(document.value)
-    if tests:
-        yield from tree.tests.items()
     if tenants is not None:
         yield f"{TENANTS}/data.json", tenants
+
+
+def _files(tree: PolicyTree, *, tests: bool, tenants: bytes | None) -> Iterator[tuple[str, bytes]]:
+    yield from policy_files(tree, tenants)
+    yield from tree.schemas.items()
+    yield CAPABILITIES, tree.capabilities
+    if tests:
+        yield from tree.tests.items()
 
 
 def _decimal(value: object) -> orjson.Fragment:

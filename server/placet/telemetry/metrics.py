@@ -37,6 +37,11 @@ class Metrics:
         )
         self.engine_restarts = Counter("placet_engine_restarts", "Times that OPA was restarted", registry=self.registry)
         self.reloads = Counter("placet_policy_reloads", "Policy reloads", ["result"], registry=self.registry)
+        self.cache_refused = Counter(
+            "placet_policy_cache_refused",
+            "Cached bundles that were not what their name says",
+            registry=self.registry,
+        )
         self.ready = Gauge("placet_ready", "1 when decisions can be made", registry=self.registry)
         self.webhooks = Counter(
             "placet_webhooks", "Tries to deliver a webhook, by result", ["result"], registry=self.registry
