@@ -15,7 +15,8 @@ AGENT: Final = Identity(agent="smoke-agent", tenant="acme", user="u_1", roles=["
 
 
 def refund(minor_units: int) -> Action:
-    return Action("stripe.refund", {"charge": "ch_1"}, amount=Amount("USD", minor_units))
+    params = {"charge": "ch_1", "amount": f"{minor_units / 100:.2f}", "currency": "USD"}
+    return Action("stripe.refund", params, amount=Amount("USD", minor_units))
 
 
 def ask(address: str, action: Action, identity: Identity = AGENT, evidence: Sequence[Evidence] = ()) -> Decision:

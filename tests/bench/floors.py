@@ -18,7 +18,8 @@ from tests.bench.programs import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ACTION = Action("stripe.refund", b'{"charge":"ch_1042"}', Amount("USD", 4500), environment="production")
+_PARAMS = b'{"amount":45,"charge":"ch_1042","currency":"USD"}'
+_ACTION = Action("stripe.refund", _PARAMS, Amount("USD", 4500), environment="production")
 _IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
 INPUT = policy_input(
     document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()),

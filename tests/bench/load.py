@@ -14,7 +14,7 @@ REQUEST: dict[str, Any] = {
     "idempotency_key": "{{newUUID}}",
     "action": {
         "tool": "stripe.refund",
-        "params_json": json.dumps({"charge": "ch_1042", "reason": "requested_by_customer", "note": "late delivery"}),
+        "params_json": json.dumps({"charge": "ch_1042", "reason": "late delivery", "amount": 45, "currency": "USD"}),
         "amount": {"currency_code": "USD", "minor_units": 4500},
         "scope": "refunds:write",
         "environment": "production",

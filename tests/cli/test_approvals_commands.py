@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 LEAD = ("--as", "u_lead", "--role", "support_lead")
 TENANT = ("--tenant", "acme")
 
+REFUND = '{"charge":"ch_1","customer_id":"cus_1","amount":45,"currency":"USD"}'
+
 
 @pytest.fixture(autouse=True)
 def asking(placet_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +92,7 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
 def test_budgets_of_an_approval_are_shown_with_their_unit(placet: Placet) -> None:
     ran = placet(
         "authorize", "--tenant", "initech", "--agent", "refund-agent", "--user", "u_1", "--role", "support_refunds",
-        "--tool", "stripe.refund", "--params", '{"charge":"ch_1","customer_id":"cus_1"}', "--amount", "45.00 USD",
+        "--tool", "stripe.refund", "--params", REFUND, "--amount", "45.00 USD",
         "--run-id", "run_shown", "--timeout", "30", "-o", "json",
     )  # fmt: skip
     assert ran.code == 4, ran.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,9 +29,10 @@ def asking(placet_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 def test_a_decision_and_its_record(
     placet: Placet, asking: Server, amount: str, role: str, code: int, rule_id: str
 ) -> None:
+    params = json.dumps({"charge": "ch_1", "amount": amount.partition(" ")[0], "currency": "USD"})
     ran = placet(
         "authorize", "--tenant", "acme", "--agent", "refund-agent", "--user", "u_4812", "--role", role,
-        "--tool", "stripe.refund", "--params", '{"charge": "ch_1"}', "--amount", amount, "--timeout", "30",
+        "--tool", "stripe.refund", "--params", params, "--amount", amount, "--timeout", "30",
         "-o", "json",
     )  # fmt: skip
     decided = ran.document

@@ -142,8 +142,14 @@ def test_a_write_that_names_no_amount_does_not_slip_by() -> None:
     assert fault_of(proposal(), **AMOUNT) == "budgets.amount_missing"
 
 
+def test_a_write_of_zero_does_not_slip_by_either() -> None:
+    assert fault_of(proposal(amount=(0, "USD")), **AMOUNT) == "budgets.amount_missing"
+    assert not counted(proposal(amount=(0, "USD"), dry_run=True), **AMOUNT)
+
+
 def test_a_read_without_an_amount_moves_none() -> None:
     assert not counted(proposal("look"), **AMOUNT)
+    assert not counted(proposal("look", amount=(0, "USD")), **AMOUNT)
 
 
 def test_a_read_with_an_amount_counts() -> None:
@@ -223,7 +229,7 @@ def test_personal_data_names_no_counter(params: dict[str, str], sensitive: tuple
     assert name != customer_of(proposal(params=params, tenant="globex"), "/id", sensitive)
 
 
-@given(limit=st.integers(1, 2**53 - 1), used=COUNTS, reserved=COUNTS, amount=COUNTS)
+@given(limit=st.integers(1, 2**53 - 1), used=COUNTS, reserved=COUNTS, amount=st.integers(1, 2**53 - 1))
 def test_what_is_left_admits_just_what_is_not_exceeded(limit: int, used: int, reserved: int, amount: int) -> None:
     usage = Usage(used, reserved)
     charge = charge_of(proposal(amount=(amount, "JPY")), measure="amount", currency="JPY", limit=limit)

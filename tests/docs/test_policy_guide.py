@@ -20,7 +20,7 @@ from placet.core.breaker import BreakerEffect, BreakerScope
 from placet.core.budgets import Measure, OnExceed, Scope, Unreported
 from placet.core.policy_budgets import BudgetEntry
 from placet.core.policy_controls import BreakerSection
-from placet.core.policy_sections import Approval
+from placet.core.policy_sections import Approval, BindSection
 from placet.core.windows import Window
 from placet.opa.binary import find_opa
 from placet.opa.check import STEPS
@@ -86,6 +86,11 @@ def test_the_example_is_accepted_and_says_every_key() -> None:
     said = read_yaml(example.encode(), PAGE.name).value["agent_policy"]
     AgentPolicy.model_validate(said)
     assert said.keys() == AgentPolicy.model_fields.keys()
+
+
+def test_every_field_that_is_bound_has_its_row() -> None:
+    fields = {row[0] for row in rows(PAGE, "Bind params to what is declared")}
+    assert fields == BindSection.model_fields.keys() - {"unit"}
 
 
 def test_every_step_of_the_check_has_its_row_in_order() -> None:

@@ -24,7 +24,11 @@ def test_the_story_runs(placet_server: Server, capsys: pytest.CaptureFixture[str
         exec(text.replace("127.0.0.1:7070", placet_server.address), scope)  # noqa: S102 - the document's own example
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("require_approval approvals.required ")
-    assert printed[-3:] == ['{"charge":"ch_42","customer_id":"cus_42"}', "approved", "False False ()"]
+    assert printed[-3:] == [
+        '{"amount":"45.00","charge":"ch_42","currency":"USD","customer_id":"cus_42"}',
+        "approved",
+        "False False ()",
+    ]
     assert scope["decision"].rule_id == "approvals.granted"
 
 

@@ -38,6 +38,8 @@ RIGHT: Final = {
     UNLISTED: ("deny", "pdp.unknown_tool"),
 }
 """What the shipped policies say of each tool that the callers propose."""
+PARAMS: Final = {WRITE: '{"title":"printer on fire"}', REPLY: '{"body":"The printer is on fire."}'}
+"""As the closed schemas of the tools that write take them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def proposal(tool: str = READ, key: str = "") -> bytes:
     """A request as it goes over the wire."""
     message = authorization_pb2.AuthorizeRequest(idempotency_key=key or f"{random.getrandbits(64):016x}")
     message.action.tool = tool
-    message.action.params_json = '{"query":"printer on fire"}'
+    message.action.params_json = PARAMS.get(tool, '{"query":"printer on fire"}')
     message.identity.agent = "triage-agent"
     message.identity.tenant = "acme"
     return message.SerializeToString()

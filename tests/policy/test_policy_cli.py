@@ -148,7 +148,7 @@ def test_a_catalogue_of_what_is_invalid(placet: Placet, rego_dir: Path, opa: Pat
     result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa)
     assert result.exit_code == 2
     assert result.stdout == ""
-    whose = "pdp., budgets., limits., kill_switch., autonomy. and some of approvals. are Placet's own"
+    whose = "pdp., budgets., limits., kill_switch., autonomy., bindings. and some of approvals. are Placet's own"
     said = f"the rule_id pdp.mine is Placet's own (name it otherwise: {whose})"
     assert result.stderr == f"placet: {path}:9: {said}\n"
     path.write_text("nonsense")

@@ -71,7 +71,7 @@ def test_what_is_no_rule_id(rego_dir: Path, opa: Path, rule_id: str) -> None:
 )
 def test_ids_of_placet_itself(rego_dir: Path, opa: Path, rule_id: str) -> None:
     write(rego_dir, rule(GOOD, rule_id))
-    whose = "pdp., budgets., limits., kill_switch., autonomy. and some of approvals. are Placet's own"
+    whose = "pdp., budgets., limits., kill_switch., autonomy., bindings. and some of approvals. are Placet's own"
     said = f"the rule_id {rule_id} is Placet's own (name it otherwise: {whose})"
     assert found(rego_dir, opa) == [f"{PACK}:9: {said}"]
 

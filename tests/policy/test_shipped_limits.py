@@ -24,7 +24,7 @@ CAP = "refunds.per_customer_per_day"
 
 
 def refund(cents: int, customer_id: str = "cus_9", currency: str = "USD", workflow: str = "refunds") -> Proposal:
-    params = {"charge": "ch_1", "customer_id": customer_id}
+    params = {"charge": "ch_1", "customer_id": customer_id, "amount": f"{cents / 100:.2f}", "currency": currency}
     return proposal("stripe.refund", params=params, amount=(cents, currency), tenant="initech", workflow=workflow)
 
 

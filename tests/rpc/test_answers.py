@@ -106,7 +106,7 @@ def test_traceparent_fills_the_trace_id(wire: Wire, changes: dict[str, Any], tra
 def test_the_answer_is_what_the_trail_holds(wire: Wire) -> None:
     asked = request(
         {
-            "action": {"tool": "stripe.refund", "params_json": '{"charge":"ch_1"}'},
+            "action": {"tool": "stripe.refund", "params_json": '{"charge":"ch_1","amount":1000.01,"currency":"USD"}'},
             "action.amount": {"currency_code": "USD", "minor_units": 100_001},
             "identity.roles": ["support_refunds"],
         }
@@ -148,7 +148,7 @@ class Day:
             {},
             {"action.tool": "no.such_tool"},
             {"action.tool": "jira.search"},
-            {"action.tool": "jira.create_ticket"},
+            {"action": {"tool": "jira.create_ticket", "params_json": '{"title":"t"}'}},
             {},
         ]
         self.decisions = [wire.authorize(request({**common, **changes})) for changes in told]

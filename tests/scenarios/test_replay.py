@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 TENANT = "acme"
 IDENTITY = f"{{agent: support-agent, user: u_4812, roles: [support_refunds], tenant: {TENANT}}}"
-REFUND = "{id: refund, name: ask, tool: stripe.refund, params: {charge: ch_<new>}, amount: 900.00 USD, expect: deny x}"
-SMALL = "{id: small, name: ask, tool: stripe.refund, params: {charge: ch_<new>}, amount: 9.00 USD, expect: deny x}"
+PARAMS = "params: {charge: ch_<new>, amount: 900.00, currency: USD}"
+REFUND = f"{{id: refund, name: ask, tool: stripe.refund, {PARAMS}, amount: 900.00 USD, expect: deny x}}"
+SMALL = REFUND.replace("id: refund", "id: small").replace("900.00", "9.00")
 STOP = "{id: stop, name: stop, kill: {tool: 'stripe.*'}, expect: set}"
 
 

@@ -8,7 +8,7 @@ steps:
   - id: refund
     name: A refund above the limit
     tool: stripe.refund
-    params: {charge: ch_1}
+    params: {charge: ch_1, amount: 900.00, currency: USD}
     amount: 900.00 USD
     expect: require_approval refunds.over_limit
   - {name: A lead agrees, approve: refund, by: [{id: u_1, roles: [support_lead]}], expect: approved}

@@ -36,6 +36,7 @@ from placet.core.policy_values import Currency, Data, Globs, Label, Persons, Sec
 
 if TYPE_CHECKING:
     from placet.core.autonomy import Autonomy
+    from placet.core.bindings import Binding
     from placet.core.breaker import BreakerSpec
     from placet.core.budgets import Budget
     from placet.core.run_limits import RunLimits
@@ -55,6 +56,7 @@ class Derived:
     budgets: tuple[Budget, ...]
     budgets_of: Mapping[str, tuple[Budget, ...]]
     fees: Mapping[str, int]
+    bindings: Mapping[str, Binding]
     runs: Mapping[str, RunLimits]
     autonomy: Autonomy
     breaker: BreakerSpec | None
@@ -98,6 +100,7 @@ class AgentPolicy(Section):
             classes=classes,
             budgets=budgets,
             budgets_of={tool: tuple(each for each in budgets if each.match.covers_tool(tool)) for tool in classes},
+            bindings={tool: spec.bind.binding() for tool, spec in self.tools.items() if spec.bind is not None},
             fees={tool: spec.cost_micros for tool, spec in self.tools.items()},
             runs={workflow: self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
             autonomy=self.autonomy.value(),
@@ -130,6 +133,10 @@ class AgentPolicy(Section):
     def tool_cost_micros(self, tool: str) -> int:
         """The fee of one call of the tool, in micros of the tenant's currency; 0 when the file names none."""
         return self.derived.fees.get(tool, 0)
+
+    def binding(self, tool: str) -> Binding | None:
+        """Where the tool's params repeat what an action declares; None when the file does not say."""
+        return self.derived.bindings.get(tool)
 
     def run_limits(self, workflow: str) -> RunLimits:
         """What a run in the workflow may do in all."""
@@ -178,9 +185,10 @@ class AgentPolicy(Section):
 
 
 def _tool_data(spec: ToolSpec) -> dict[str, Any]:
-    """With `sensitive`, which no rule needs: what is kept is part of what a revision means."""
+    """With `bind` and `sensitive`, which no rule needs: what is kept is part of what a revision means."""
     schema = {} if spec.params_schema is None else {"params_schema": spec.params_schema}
-    return {**schema, "sensitive": sorted(spec.sensitive), "cost_micros": spec.cost_micros}
+    bind = {} if spec.bind is None else {"bind": spec.bind.as_data()}
+    return {**schema, **bind, "sensitive": sorted(spec.sensitive), "cost_micros": spec.cost_micros}
 
 
 def _approval_data(approval: Approval | None) -> dict[str, Any]:

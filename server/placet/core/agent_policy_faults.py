@@ -13,7 +13,16 @@ from placet.core.agent_policy import AgentPolicy
 from placet.core.faults import Fault, Place, did_you_mean
 from placet.core.policy_budgets import BudgetEntry, BudgetMatch, SpendLimits
 from placet.core.policy_controls import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
-from placet.core.policy_sections import Approval, DryRun, Environments, EvidenceRule, Pii, Quorum, ToolSpec
+from placet.core.policy_sections import (
+    Approval,
+    BindSection,
+    DryRun,
+    Environments,
+    EvidenceRule,
+    Pii,
+    Quorum,
+    ToolSpec,
+)
 from placet.core.policy_values import FAULTS_ERROR, Section
 
 if TYPE_CHECKING:
@@ -41,6 +50,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("pii",): Pii,
     ("spend_limits",): SpendLimits,
     ("tools", ANY): ToolSpec,
+    ("tools", ANY, "bind"): BindSection,
 }
 """Where which section stands."""
 REFERRED_TO: Final = frozenset({"allowed_tools", "write_tools", "approver_groups", "currency"})

@@ -47,15 +47,16 @@ def charges(
 
 
 def _moves_nothing(agent_policy: AgentPolicy, proposal: Proposal) -> bool:
-    """Whether no money can move: a dry run, or a tool that only reads and was given no amount."""
+    """Whether no money can move: a dry run, or a tool that only reads and was given no amount above zero."""
     action = proposal.action
-    return action.dry_run or (action.amount is None and agent_policy.tool_class(action.tool) is ToolClass.READ)
+    none = action.amount is None or action.amount.minor_units == 0
+    return action.dry_run or (none and agent_policy.tool_class(action.tool) is ToolClass.READ)
 
 
 def _charge(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal, now_us: int) -> Charge | ChargeFault:
     if budget.measure is Measure.AMOUNT:
         amount = proposal.action.amount
-        if amount is None:
+        if amount is None or amount.minor_units == 0:  # nothing is refunded or paid by a call that says zero
             return charge_fault(rule_ids.BUDGET_AMOUNT_MISSING, budget.id)
         if amount.currency_code != budget.currency:
             return charge_fault(rule_ids.BUDGET_CURRENCY, budget.id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.core import rule_ids
-from placet.core.combine import Outcome, denied_by_pdp
+from placet.core.bindings import binding_findings
+from placet.core.combine import Outcome, by_precedence, denied_by_pdp
 from placet.core.kill_switch import covering, kill_finding
 from placet.core.model import Effect, Finding, ToolClass
 
@@ -24,7 +25,7 @@ def stopped(proposal: Proposal, switches: Sequence[KillSwitch], now_us: int) -> 
 
 
 def control(proposal: Proposal, agent_policy: AgentPolicy | None, refused: tuple[str, str] | None) -> Outcome | None:
-    """Deny what the tenant's file does not know at all, and an approval that is none.
+    """Deny what the tenant's file does not know at all, an approval that is none, and params that say otherwise.
 
     `refused` is why the approval that is presented cannot be used: rule_id and reason. None when policy is to be asked.
     """
@@ -35,8 +36,10 @@ def control(proposal: Proposal, agent_policy: AgentPolicy | None, refused: tuple
     if refused is not None:
         rule_id, reason = refused
         return _denied(Finding(Effect.DENY, rule_id, reason))
-    return None
+    binding = agent_policy.binding(proposal.action.tool)
+    differing = by_precedence(binding_findings(binding, proposal.action)) if binding is not None else ()
+    return _denied(*differing) if differing else None
 
 
-def _denied(finding: Finding) -> Outcome:
-    return Outcome(Effect.DENY, finding.rule_id, finding.reason, (finding,))
+def _denied(*findings: Finding) -> Outcome:
+    return Outcome(Effect.DENY, findings[0].rule_id, findings[0].reason, findings)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from placet.core.json_pointer import resolve
 from placet.core.limits import PRINCIPAL_BYTES_MAX
 from placet.core.redact import ANY_MEMBER, redact_params
 
@@ -23,7 +24,7 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
     Case, surrounding space and forms of one character make no other customer. A name that must not be kept (its place
     is one of the `sensitive` pointers, it looks like personal data, or it is too long) is a digest: ``#5f2b...``.
     """
-    found = _at(orjson.loads(proposal.action.params), pointer)
+    found = resolve(orjson.loads(proposal.action.params), pointer)
     if isinstance(found, bool) or not isinstance(found, str | int):
         return ""
     name = unicodedata.normalize("NFKC", str(found)).strip().casefold()
@@ -34,19 +35,6 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
         return name
     digest = hashlib.sha256(f"{proposal.identity.tenant}\0{name}".encode())
     return "#" + digest.hexdigest()[:_DIGEST_CHARS]
-
-
-def _at(value: Any, pointer: str) -> Any:  # noqa: ANN401 - any JSON value
-    """What stands at a JSON pointer (RFC 6901); None for nothing."""
-    for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(name)
-        elif isinstance(value, list):
-            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
-        else:
-            return None
-    return value
 
 
 def _covers(place: str, pointer: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from placet.core.approver_groups import quorum_faults
 from placet.core.budgets import Measure
@@ -12,10 +13,11 @@ from placet.core.params_schema import schema_faults
 from placet.core.policy_budgets import SPEND_CURRENCY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.faults import Place
+    from placet.core.policy_sections import ToolSpec
 
 
 def policy_faults(policy: AgentPolicy) -> Iterator[Fault]:
@@ -28,6 +30,7 @@ def policy_faults(policy: AgentPolicy) -> Iterator[Fault]:
     for tool, spec in policy.tools.items():
         if spec.params_schema is not None:
             yield from schema_faults(spec.params_schema, ("tools", tool, "params_schema"))
+            yield from _bind_faults(tool, spec)
 
 
 def _tool_faults(policy: AgentPolicy) -> Iterator[Fault]:
@@ -49,6 +52,26 @@ def _tool_faults(policy: AgentPolicy) -> Iterator[Fault]:
             if tool not in known:
                 what = f"{tool} is in neither allowed_tools nor write_tools"
                 yield Fault((*path, index if path[0] == "dry_run" else tool), what, did_you_mean(tool, known))
+
+
+def _bind_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
+    """Pointers to members that the tool's own schema refuses: no call would ever agree with what it declares."""
+    for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
+        if pointer.startswith("/") and not _takes(spec.params_schema, pointer):
+            what = f"{pointer} is no member that the tool's params_schema takes, so every call would be denied"
+            yield Fault(("tools", tool, "bind", name), what, "add it under properties, or correct the pointer")
+
+
+def _takes(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
+    """Whether a schema leaves room for a member at the pointer, as far as plain `properties` tell."""
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if not isinstance(schema, Mapping) or "properties" not in schema:
+            return True
+        if name not in schema["properties"]:
+            return schema.get("additionalProperties") is not False or "patternProperties" in schema
+        schema = schema["properties"][name]
+    return True
 
 
 def _glob_faults(policy: AgentPolicy) -> Iterator[Fault]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
+from placet.core.bindings import MAJOR, MINOR, Binding
 from placet.core.faults import Fault, did_you_mean
 from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT, APPROVAL_TTL_SECONDS_MAX, EVIDENCE_MAX, QUORUM_MAX
 from placet.core.model import ApprovalRequirement
 from placet.core.policy_values import (
     MICROS_PLACES,
     Cost,
+    CurrencyOrPointer,
     Environs,
+    Pointer,
     Pointers,
     Roles,
     Schema,
@@ -67,10 +70,47 @@ class Pii(Section):
     redact: StrictBool = True
 
 
+class BindSection(Section):
+    """Where in a tool's params the fields stand that an action declares beside them."""
+
+    amount: Pointer | None = None
+    currency: CurrencyOrPointer | None = None
+    unit: Literal["major", "minor"] | None = None
+    environment: Pointer | None = None
+    destination: Pointer | None = None
+    dry_run: Pointer | None = None
+
+    @model_validator(mode="after")
+    def _whole_amount(self) -> BindSection:
+        if not self.model_fields_set:
+            refuse([Fault((), "binds nothing", "name at least one field, or leave bind out")])
+        money = {"amount": self.amount, "currency": self.currency, "unit": self.unit}
+        if any(money.values()):
+            remedies = {
+                "amount": "write the JSON pointer to the amount, such as /amount",
+                "currency": "write a code such as USD, or the JSON pointer to it, such as /currency",
+                "unit": f"write {MAJOR} when the params say 45.00, {MINOR} when they say 4500",
+            }
+            refuse(Fault((key,), "is missing", remedies[key]) for key, value in money.items() if value is None)
+        return self
+
+    def binding(self) -> Binding:
+        """What a decision compares."""
+        return Binding(**self.as_data())
+
+    def as_data(self) -> dict[str, Any]:
+        """The keys that the file names."""
+        return self.model_dump(exclude_none=True)
+
+
 class ToolSpec(Section):
-    """What is known of one tool: its params' JSON Schema, JSON pointers to sensitive values, the fee of one call."""
+    """What is known of one tool: its params' JSON Schema, JSON pointers to sensitive values, the fee of one call.
+
+    `bind` says where its params repeat what an action declares.
+    """
 
     LATER: ClassVar[frozenset[str]] = frozenset({"class", "timeout_ms"})
+    bind: BindSection | None = None
     params_schema: Schema = None
     sensitive: Pointers = ()
     cost: Cost | None = None

@@ -115,6 +115,10 @@ def _currency(value: str) -> str:
     return value
 
 
+def _currency_or_pointer(value: str) -> str:
+    return _plain_pointer(value) if value.startswith("/") else _currency(value)
+
+
 def _positive(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("should be a number, such as 2.00")  # noqa: TRY004 # pydantic takes ValueError alone
@@ -190,6 +194,8 @@ ToolGlob = Annotated[StrictStr, AfterValidator(_tool_glob)]
 ToolGlobs = Annotated[tuple[ToolGlob, ...], AfterValidator(_distinct), AfterValidator(_not_empty)]
 Pointer = Annotated[StrictStr, AfterValidator(_plain_pointer)]
 Currency = Annotated[StrictStr, AfterValidator(_currency)]
+CurrencyOrPointer = Annotated[StrictStr, AfterValidator(_currency_or_pointer)]
+"""A currency code, or a JSON pointer to where the params name one."""
 Positive = Annotated[Decimal, PlainValidator(_positive)]
 """A whole number or decimal above 0, as it was written."""
 Cost = Annotated[Positive, AfterValidator(_cost)]

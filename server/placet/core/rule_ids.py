@@ -44,6 +44,8 @@ KILL_SWITCH_PREFIX: Final = "kill_switch."
 """Goes before a kill switch's scope."""
 AUTONOMY_PREFIX: Final = "autonomy."
 """Goes before a level of autonomy."""
+BINDINGS_PREFIX: Final = "bindings."
+"""Begins the ids of what the params say otherwise than the action that policy judges."""
 SPEND_PREFIX: Final = "spend."
 """Begins the ids of the budgets that `spend_limits` stands for."""
 
@@ -67,9 +69,20 @@ APPROVAL_CANCELLED: Final = "approvals.cancelled"
 APPROVAL_PENDING: Final = "approvals.pending"
 APPROVAL_UNKNOWN: Final = "approvals.unknown"
 APPROVAL_GRANTED: Final = "approvals.granted"
+BINDING_AMOUNT_MISMATCH: Final = "bindings.amount_mismatch"
+BINDING_AMOUNT_MISSING: Final = "bindings.amount_missing"
+BINDING_CURRENCY_MISMATCH: Final = "bindings.currency_mismatch"
+BINDING_CURRENCY_MISSING: Final = "bindings.currency_missing"
+BINDING_CURRENCY_UNKNOWN: Final = "bindings.currency_unknown"
+BINDING_DESTINATION_MISMATCH: Final = "bindings.destination_mismatch"
+BINDING_DESTINATION_MISSING: Final = "bindings.destination_missing"
+BINDING_DRY_RUN_MISMATCH: Final = "bindings.dry_run_mismatch"
+BINDING_DRY_RUN_MISSING: Final = "bindings.dry_run_missing"
+BINDING_ENVIRONMENT_MISMATCH: Final = "bindings.environment_mismatch"
+BINDING_ENVIRONMENT_MISSING: Final = "bindings.environment_missing"
 
 CORE_REASONS: Final = {
-    BUDGET_AMOUNT_MISSING: "A budget limits the money this tool moves, and the action names no amount",
+    BUDGET_AMOUNT_MISSING: "A budget limits the money this tool moves, and the action names no amount above zero",
     BUDGET_CURRENCY: "A budget covers this action in another currency, and Placet converts none",
     BUDGET_CUSTOMER_MISSING: "A budget counts by customer, and the params name none where it looks",
     BUDGET_SCOPE_MISSING: "A budget counts by run, workflow or user, and the request does not say which",
@@ -98,10 +111,28 @@ CORE_REASONS: Final = {
     APPROVAL_PENDING: "The approval still waits for people",
     APPROVAL_UNKNOWN: "The tenant has no such approval",
     APPROVAL_GRANTED: "People approved this action",
+    BINDING_AMOUNT_MISMATCH: "The params name another amount of money than the action declares",
+    BINDING_AMOUNT_MISSING: "The tool moves money, and the action or its params name no amount above zero",
+    BINDING_CURRENCY_MISMATCH: "The params or the tenant's file name another currency than the action declares",
+    BINDING_CURRENCY_MISSING: "The tool moves money, and its params name no currency",
+    BINDING_CURRENCY_UNKNOWN: "The minor unit of the action's currency is not known, so the amounts cannot be compared",
+    BINDING_DESTINATION_MISMATCH: "The params name another destination than the action declares",
+    BINDING_DESTINATION_MISSING: "The action or its params name no destination",
+    BINDING_DRY_RUN_MISMATCH: "The params and the action differ on whether this is a dry run",
+    BINDING_DRY_RUN_MISSING: "The action declares a dry run, and its params do not ask for one",
+    BINDING_ENVIRONMENT_MISMATCH: "The params name another environment than the action declares",
+    BINDING_ENVIRONMENT_MISSING: "The action or its params name no environment",
 }
-"""One sentence for people to each id that comes from state: budgets, run limits, kill switches, autonomy, approvals."""
+"""One sentence for people to each id of what Placet itself checks: state, and params that differ from the action."""
 
-OWN_PREFIXES: Final = (PDP_PREFIX, BUDGETS_PREFIX, LIMITS_PREFIX, KILL_SWITCH_PREFIX, AUTONOMY_PREFIX)
+OWN_PREFIXES: Final = (
+    PDP_PREFIX,
+    BUDGETS_PREFIX,
+    LIMITS_PREFIX,
+    KILL_SWITCH_PREFIX,
+    AUTONOMY_PREFIX,
+    BINDINGS_PREFIX,
+)
 """Ids that begin so are Placet's own."""
 RETIRED: Final[frozenset[str]] = frozenset()
 """Ids that were given once and are never to be given again."""

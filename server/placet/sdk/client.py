@@ -34,8 +34,9 @@ class Client:
         from placet.sdk import Action, Amount, Client, Identity
 
         with Client("127.0.0.1:7070") as placet:
+            params = {"charge": "ch_1", "amount": "45.00", "currency": "USD"}
             decision = placet.authorize(
-                Action("stripe.refund", {"charge": "ch_1"}, amount=Amount("USD", 4500)),
+                Action("stripe.refund", params, amount=Amount("USD", 4500)),
                 Identity(agent="refund-agent", tenant="acme", user="u_4812", roles=["support_refunds"]),
             )
             if decision.allowed:

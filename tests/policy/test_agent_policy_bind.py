@@ -1,0 +1,138 @@
+"""`tools.<tool>.bind` of a tenant's file: what it takes, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from placet.core.agent_policy import AgentPolicy
+from placet.core.agent_policy_faults import agent_policy_faults
+from placet.core.bindings import Binding
+from placet.core.model import ToolClass
+from placet.opa.tenants import load_agent_policies
+
+MONEY: dict[str, Any] = {"amount": "/amount", "currency": "/currency", "unit": "major"}
+SHIPPED = load_agent_policies(Path("rego"))
+
+
+def bound(bind: object, schema: object = None) -> AgentPolicy:
+    spec = {"bind": bind} | ({} if schema is None else {"params_schema": schema})
+    return AgentPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": spec}})
+
+
+def test_what_a_file_binds() -> None:
+    policy = bound({**MONEY, "environment": "/env", "destination": "/to/url", "dry_run": "/options/dry"})
+    assert policy.binding("pay") == Binding("/amount", "/currency", "major", "/env", "/to/url", "/options/dry")
+    assert policy.binding("mail") is None
+    assert bound({"dry_run": "/dry"}).binding("pay") == Binding(dry_run="/dry")
+    assert bound({**MONEY, "currency": "JPY"}).binding("pay") == Binding("/amount", "JPY", "major")
+
+
+def test_it_is_part_of_what_a_revision_means() -> None:
+    assert bound(MONEY).as_data()["tools"]["pay"]["bind"] == MONEY
+    assert (
+        "bind"
+        not in AgentPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": {}}}).as_data()["tools"]["pay"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("bind", "place", "what", "remedy"),
+    [
+        ({"amont": "/a"}, "tools.pay.bind.amont", "unknown key", "did you mean amount?"),
+        ({}, "tools.pay.bind", "binds nothing", "name at least one field, or leave bind out"),
+        (
+            {"amount": "/amount", "currency": "USD"},
+            "tools.pay.bind.unit",
+            "is missing",
+            "write major when the params say 45.00, minor when they say 4500",
+        ),
+        (
+            {"amount": "/amount", "unit": "minor"},
+            "tools.pay.bind.currency",
+            "is missing",
+            "write a code such as USD, or the JSON pointer to it, such as /currency",
+        ),
+        (
+            {"currency": "USD", "unit": "minor"},
+            "tools.pay.bind.amount",
+            "is missing",
+            "write the JSON pointer to the amount, such as /amount",
+        ),
+        ({**MONEY, "unit": "cents"}, "tools.pay.bind.unit", '"cents" is not known', "known: major, minor"),
+        (
+            {**MONEY, "currency": "usd"},
+            "tools.pay.bind.currency",
+            "usd is no currency of ISO 4217; write a code such as USD",
+            "",
+        ),
+        (
+            {"dry_run": "/items/*/dry"},
+            "tools.pay.bind.dry_run",
+            "should lead to one value; * is not taken here",
+            "",
+        ),
+        (
+            {"destination": "url"},
+            "tools.pay.bind.destination",
+            'should be a JSON pointer into params, such as "/customer/email" or "/items/*/iban"',
+            "",
+        ),
+    ],
+)
+def test_what_is_refused(bind: object, place: str, what: str, remedy: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        bound(bind)
+    assert [(f.place, f.what, f.remedy) for f in agent_policy_faults(refused.value)] == [(place, what, remedy)]
+
+
+CLOSED = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"options": {"type": "object", "additionalProperties": False, "properties": {"dry": {}}}},
+}
+
+
+@pytest.mark.parametrize("pointer", ["/dry_run", "/options/dry_run"])
+def test_a_pointer_that_the_closed_schema_refuses_would_deny_every_call(pointer: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        bound({"dry_run": pointer}, CLOSED)
+    [fault] = agent_policy_faults(refused.value)
+    assert fault.place == "tools.pay.bind.dry_run"
+    assert fault.what.startswith(f"{pointer} is no member that the tool's params_schema takes")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        CLOSED,
+        {"type": "object"},
+        {"type": "object", "properties": {"x": {}}},
+        {"type": "object", "additionalProperties": False, "properties": {"options": {"type": "object"}}},
+        {"type": "object", "additionalProperties": False, "properties": {}, "patternProperties": {"^o": {}}},
+    ],
+)
+def test_a_pointer_that_the_schema_leaves_room_for(schema: object) -> None:
+    assert bound({"dry_run": "/options/dry"}, schema).binding("pay") == Binding(dry_run="/options/dry")
+
+
+@pytest.mark.parametrize("tenant", sorted(SHIPPED))
+def test_every_shipped_tool_that_writes_has_a_closed_schema_and_a_bound_dry_run(tenant: str) -> None:
+    policy = SHIPPED[tenant]
+    writing = [tool for tool, kind in policy.derived.classes.items() if kind is ToolClass.WRITE]
+    assert writing
+    for tool in writing:
+        binding = policy.binding(tool)
+        assert binding is not None, tool
+        assert binding.dry_run == "/dry_run", tool
+        assert policy.tools[tool].params_schema["additionalProperties"] is False, tool
+
+
+@pytest.mark.parametrize("tenant", sorted(SHIPPED))
+def test_every_shipped_refund_binds_its_money(tenant: str) -> None:
+    binding = SHIPPED[tenant].binding("stripe.refund")
+    assert binding is not None
+    assert (binding.amount, binding.currency) == ("/amount", "/currency")
