@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo docs soak sidecar lock clean \
+.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo dist docs soak sidecar lock clean \
 	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -76,6 +76,10 @@ docs: setup ## Test that the documents say what is true
 sidecar: setup ## Build the container image of OPA with the policies in rego
 	@$(BIN)/python deploy/tools/sidecar.py .tools/sidecar
 	@docker build --quiet --file deploy/opa.Dockerfile --tag placet-opa .tools/sidecar
+
+dist: setup ## Build the distributions placet and placet-sdk into dist
+	@$(RUN) build --outdir dist
+	@$(RUN) build --wheel --outdir dist deploy/sdk
 
 soak: setup ## The tests with heavy counts
 	@$(RUN) pytest -m soak --timeout=3600

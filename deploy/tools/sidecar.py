@@ -13,10 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from fetch import OPA, OPA_STATIC, ROOT, FetchError, fetch
+from fetch import OPA_STATIC, ROOT, fetch, path_of
 
 from placet.core.errors import PlacetError
 from placet.opa.bundle import build_bundle
+from placet.opa.tool_sources import OPA, FetchError
 
 AUTHZ: Final = ROOT / "deploy/opa/authz.rego"
 
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         fetch(OPA_STATIC)
-        shutil.copy(OPA_STATIC.path, folder / "opa")
+        shutil.copy(path_of(OPA_STATIC), folder / "opa")
         print(write_bundle(ROOT / "rego", folder / "bundle.tar.gz"))
     except (FetchError, PlacetError) as error:
         print(f"sidecar: {error}", file=sys.stderr)
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
 def write_bundle(rego_dir: Path, target: Path) -> str:
     """Write the bundle of `rego_dir`, with the sidecar's own rule, to `target`; return its revision."""
     with tempfile.TemporaryDirectory() as cache:
-        bundle = build_bundle(rego_dir, OPA.path, Path(cache))
+        bundle = build_bundle(rego_dir, path_of(OPA), Path(cache))
         with tarfile.open(bundle.path) as built, tarfile.open(target, "w:gz") as written:
             for member in built:
                 written.addfile(member, built.extractfile(member))

@@ -6,14 +6,14 @@ import sys
 
 
 def main() -> int:
-    """Run the command; without the server's packages, say which extra brings them and return 2."""
+    """Run the command; when a package is missing, say how to repair the installation and return 2."""
     try:
         from placet.cli.main import main as command  # noqa: PLC0415 - what is imported may be missing
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing.partition(".")[0] == "placet":
             raise
-        sys.stderr.write(f"placet: {missing} is not installed; the command needs: pip install 'placet[server]'\n")
+        sys.stderr.write(f"placet: {missing} is not installed; repair it with: pip install --force-reinstall placet\n")
         return 2
     return command()
 

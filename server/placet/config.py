@@ -53,16 +53,14 @@ def _no_boolean(value: object) -> object:
 _Count = Annotated[int, BeforeValidator(_no_boolean)]
 
 
-def default_rego_dir() -> Path:
-    """``./rego`` when there is one, else the policies that are shipped with the package."""
-    here = Path("rego")
-    return here if here.is_dir() else shipped_rego_dir(Path(__file__).parent)
+NAMED_SOURCES_ONLY: Final = frozenset({"unsafe_no_auth", "webhook_allow_private", "opa_path", "opa_address"})
+"""Settings that weaken the server or choose what it runs: never read from a file that was only found."""
 
 
-def shipped_rego_dir(package: Path) -> Path:
-    """The policies inside the package; of a package that is used from its repository, those beside ``server/``."""
-    inside, beside = package / "_rego", package.parent.parent / "rego"
-    return beside if not inside.is_dir() and package.parent.name == "server" and beside.is_dir() else inside
+def shipped_dir(name: str, beside: str, package: Path = Path(__file__).parent) -> Path:
+    """A folder inside the package; of a package that is used from its checkout, the one of that name in there."""
+    inside, checkout = package / name, package.parent.parent / beside
+    return checkout if not inside.is_dir() and package.parent.name == "server" and checkout.is_dir() else inside
 
 
 class Settings(BaseSettings):
@@ -94,9 +92,8 @@ class Settings(BaseSettings):
         examples=["postgresql://placet@db.internal/placet"],
     )
     rego_dir: Path = Field(
-        default_factory=default_rego_dir,
-        description="Directory of the policies and the tenants' files. Default: ./rego when there is one, else the "
-        "shipped policies.",
+        default=Path("rego"),
+        description="Directory of the policies and the tenants' files.",
         examples=["./rego"],
     )
     replica: str = Field(
@@ -112,7 +109,8 @@ class Settings(BaseSettings):
     )
     opa_path: str = Field(
         default="",
-        description="The opa program of a managed OPA. Empty: .tools/bin/opa, else on PATH. Not with opa_address.",
+        description="The opa program of a managed OPA. Empty: that of the installation, else on PATH. Not with "
+        "opa_address.",
         examples=["/usr/local/bin/opa"],
     )
     opa_expected_revision: str = Field(
@@ -209,6 +207,15 @@ class Settings(BaseSettings):
         from placet.store.database import choose_database  # noqa: PLC0415 - 0.2 s that most commands need not wait
 
         return choose_database(self.database_url.get_secret_value(), self.data_dir / "placet.db")
+
+    def require_rego_dir(self) -> None:
+        """Raise SetupError when there is no policy folder. No example is served in its place."""
+        if not self.rego_dir.is_dir():
+            example = shipped_dir("_rego", "rego")
+            raise SetupError(
+                f"{self.rego_dir}: no such policy folder; name yours with --rego-dir, begin with a copy of the example "
+                f"in {example}, or run `placet demo` to see that example decide"
+            )
 
     @property
     def keys_dir(self) -> Path:
@@ -314,6 +321,8 @@ class Settings(BaseSettings):
             "--": {name: value for name, value in flags.items() if value is not None},
         }
         problems = [*_unknown_variables(cls), *_unknown_keys(cls, str(path), from_file)]
+        if config_file is None:
+            problems += _not_from_a_found_file(path, from_file)
         if problems:
             raise SetupError("\n".join(problems))
         values = {name: value for layer in layers.values() for name, value in layer.items()}
@@ -375,6 +384,15 @@ def _unknown_keys(cls: type[Settings], path: str, values: Mapping[str, Any]) -> 
         if name not in cls.model_fields:
             hint = _did_you_mean(name, cls.model_fields)
             yield f"{path}: {name}: no setting has this name; {hint}remove it"
+
+
+def _not_from_a_found_file(path: Path, values: Mapping[str, Any]) -> Iterable[str]:
+    for name in sorted(NAMED_SOURCES_ONLY & values.keys()):
+        flag, variable = f"--{name.replace('_', '-')}", ENV_PREFIX + name.upper()
+        yield (
+            f"{path}: {name}: is not taken from a file that was only found in the working folder; name the file with "
+            f"--config {path}, or use {flag} or {variable}"
+        )
 
 
 def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

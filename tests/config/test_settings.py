@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from placet.config import Settings, default_rego_dir, shipped_rego_dir
+from placet.config import NAMED_SOURCES_ONLY, Settings, shipped_dir
 from placet.core.addresses import is_loopback, split_address
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
@@ -75,21 +75,52 @@ def test_named_file(tmp_path: Path) -> None:
     assert (settings.replica, sources["replica"]) == ("file", str(path))
 
 
-def test_rego_dir_is_the_one_here_else_the_shipped_one(empty_directory: Path) -> None:
-    assert default_rego_dir().is_absolute()
-    assert (default_rego_dir() / "config").is_dir()
+def test_no_example_stands_in_for_a_policy_folder(empty_directory: Path) -> None:
+    settings = Settings()
+    assert settings.rego_dir == Path("rego")
+    with pytest.raises(SetupError, match="rego: no such policy folder; name yours with --rego-dir") as raised:
+        settings.require_rego_dir()
+    example = str(raised.value).partition("the example in ")[2].partition(",")[0]
+    assert (Path(example) / "config").is_dir()
     (empty_directory / "rego").mkdir()
-    assert default_rego_dir() == Path("rego")
+    settings.require_rego_dir()
 
 
-def test_the_shipped_policies(tmp_path: Path) -> None:
+def test_a_shipped_folder(tmp_path: Path) -> None:
     package = tmp_path / "server" / "placet"
-    assert shipped_rego_dir(package) == package / "_rego"
+    assert shipped_dir("_rego", "rego", package) == package / "_rego"
     (tmp_path / "rego").mkdir()
-    assert shipped_rego_dir(package) == tmp_path / "rego"
-    assert shipped_rego_dir(tmp_path / "site-packages" / "placet").name == "_rego"  # no repository
+    assert shipped_dir("_rego", "rego", package) == tmp_path / "rego"
+    assert shipped_dir("_rego", "rego", tmp_path / "site-packages" / "placet").name == "_rego"  # no checkout
     (package / "_rego").mkdir(parents=True)
-    assert shipped_rego_dir(package) == package / "_rego"
+    assert shipped_dir("_rego", "rego", package) == package / "_rego"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("unsafe_no_auth", True, "true"),
+        ("webhook_allow_private", True, "true"),
+        ("opa_path", "/srv/opa", '"/srv/opa"'),
+        ("opa_address", "http://127.0.0.1:8181", '"http://127.0.0.1:8181"'),
+    ],
+)
+def test_what_weakens_the_server_is_not_taken_from_a_file_that_was_only_found(
+    empty_directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, text: str
+) -> None:
+    assert name in NAMED_SOURCES_ONLY
+    found = empty_directory / "placet.toml"
+    found.write_text(f"{name} = {text}\n")
+    with pytest.raises(SetupError) as raised:
+        Settings.load({})
+    assert str(raised.value) == (
+        f"placet.toml: {name}: is not taken from a file that was only found in the working folder; name the file with "
+        f"--config placet.toml, or use --{name.replace('_', '-')} or PLACET_{name.upper()}"
+    )
+    assert getattr(Settings.load({}, found)[0], name) == value
+    found.unlink()
+    monkeypatch.setenv(f"PLACET_{name.upper()}", str(value).lower() if value is True else str(value))
+    assert getattr(Settings.load({})[0], name) == value
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.fail("no wheels to build with in .tools/wheels. Remedy: make setup")
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", folder, ROOT, folder=folder)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT / "deploy/sdk", folder=folder)
     return folder
 
 
@@ -32,12 +33,18 @@ def wheel(built: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Placet as an agent runtime installs it: without the extra."""
-    return install(tmp_path_factory.mktemp("bare"), str(wheel))
+def sdk_wheel(built: Path) -> Path:
+    [found] = built.glob("placet_sdk-*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def bare(sdk_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Placet as an agent runtime installs it: the SDK alone."""
+    return install(tmp_path_factory.mktemp("bare"), str(sdk_wheel))
 
 
 @pytest.fixture(scope="session")
 def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Placet as one who runs it installs it."""
-    return install(tmp_path_factory.mktemp("server"), f"placet[server] @ {wheel.as_uri()}")
+    return install(tmp_path_factory.mktemp("server"), str(wheel))

@@ -39,7 +39,7 @@ def test_only_the_package_is_in_the_wheel(names: set[str]) -> None:
 
 
 def test_every_module_is_in_the_wheel(names: set[str]) -> None:
-    own = {name for name in below(names, "placet") if not name.startswith(("_rego/", "_proto/"))}
+    own = {name for name in below(names, "placet") if not name.startswith(("_rego/", "_proto/", "_demo/"))}
     assert own == tracked("server/placet")
     assert {"opa/OPA_VERSION", "py.typed", "v1/authorization_pb2.py", "v1/authorization_pb2.pyi"} <= own
 
@@ -60,12 +60,29 @@ def test_protos_are_in_the_wheel(names: set[str]) -> None:
     assert below(names, "placet/_proto") == tracked("proto")
 
 
-def test_the_metadata_asks_for_two_packages_without_the_extra(wheel: Path) -> None:
+def test_the_demonstration_is_in_the_wheel(names: set[str]) -> None:
+    assert below(names, "placet/_demo") == tracked("deploy/demo")
+
+
+def test_the_sdk_wheel_holds_the_sdk_alone_and_asks_for_two_packages(sdk_wheel: Path) -> None:
+    with zipfile.ZipFile(sdk_wheel) as archive:
+        names = set(archive.namelist())
+        metadata = Parser().parsestr(archive.read("placet_sdk-0.1.0.dist-info/METADATA").decode())
+    own = {name for name in names if not name.startswith("placet_sdk-0.1.0.dist-info/")}
+    wanted = {f"placet/{folder}/{name}" for folder in ("sdk", "v1") for name in tracked(f"server/placet/{folder}")}
+    assert own == wanted | {"placet/__init__.py", "placet/py.typed", "placet/LICENSE"}
+    needs = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(re.split(r"[<>=]", need)[0] for need in needs) == ["grpcio", "protobuf"]
+    assert set(metadata.get_all("Provides-Extra", [])) == {"permits"}
+
+
+def test_the_metadata_names_every_package_of_the_server(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = Parser().parsestr(archive.read(f"{INFO}/METADATA").decode())
         licence = archive.read(f"{INFO}/licenses/LICENSE").decode()
     needs = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert sorted(re.split(r"[<>=]", need)[0] for need in needs) == ["grpcio", "protobuf"]
+    assert {"grpcio", "typer", "sqlalchemy"} <= {re.split(r"[<>=\[]", need)[0] for need in needs}
+    assert {"server", "permits"} <= set(metadata.get_all("Provides-Extra", []))
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Apache License" in licence
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from placet.opa.tool_sources import OPA, asset
 from tests.packaging.environments import ROOT
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "tools").mkdir()
     monkeypatch.setattr(module, "TOOLS", tmp_path / "tools")
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    monkeypatch.setattr(module, "OPA_DOWNLOADS", "http://127.0.0.1:9")  # the discard port: nobody listens
+    monkeypatch.setattr(module, "RELEASES", "http://127.0.0.1:9")  # the discard port: nobody listens
     return module
 
 
@@ -41,7 +42,7 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def official(fetch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder that the official site publishes for this version."""
     site = tmp_path / "site"
-    folder = site / f"v{fetch.OPA_VERSION}"
+    folder = site / f"open-policy-agent/opa/releases/download/v{fetch.OPA_VERSION}"
     folder.mkdir(parents=True)
 
     class Site(http.server.SimpleHTTPRequestHandler):
@@ -54,7 +55,7 @@ def official(fetch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        monkeypatch.setattr(fetch, "OPA_DOWNLOADS", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(fetch, "RELEASES", f"http://127.0.0.1:{server.server_port}")
         yield folder
         server.shutdown()
         thread.join(10)
@@ -94,27 +95,27 @@ def test_nothing_is_said_or_done_the_second_time(
 
 def test_another_version_on_path_is_not_taken(fetch: Any, official: Path, tmp_path: Path) -> None:
     put_on_path(tmp_path, "opa", "Version: 1.17.0")
-    publish(official, fetch.asset(static=False), hashlib.sha256(PROGRAM).hexdigest())
+    publish(official, asset(OPA), hashlib.sha256(PROGRAM).hexdigest())
     assert fetch.main(["opa"]) == 0
     assert (tmp_path / "tools/bin/opa").read_bytes() == PROGRAM
 
 
 def test_containers_get_no_dynamically_linked_opa(fetch: Any, official: Path, tmp_path: Path) -> None:
     put_on_path(tmp_path, "opa", f"Version: {fetch.OPA_VERSION}")  # a script: no static binary
-    publish(official, fetch.asset(static=True), hashlib.sha256(PROGRAM).hexdigest())
+    publish(official, asset(OPA, linux=True), hashlib.sha256(PROGRAM).hexdigest())
     assert fetch.main(["opa-static"]) == 0
-    assert fetch.OPA_STATIC.path.read_bytes() == PROGRAM
+    assert fetch.path_of(fetch.OPA_STATIC).read_bytes() == PROGRAM
 
 
 def test_a_download_with_another_checksum_is_refused(
     fetch: Any, official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(official, fetch.asset(static=False), "0" * 64)
+    publish(official, asset(OPA), "0" * 64)
     put_on_path(tmp_path, "go", "must not be asked")
     assert fetch.main(["opa"]) == 1
     assert "Not installed" in capsys.readouterr().err
     assert not (tmp_path / "tools/bin").exists()
-    assert not fetch.OPA.path.exists()
+    assert not fetch.path_of(OPA).exists()
 
 
 @pytest.mark.parametrize("tool", ["opa", "opa-static", "regal", "ghz"])

@@ -26,7 +26,7 @@ NOT_IMPORTED: Final = {
 def asked() -> Iterator[str]:
     """Every distribution that the project asks for by itself or by an extra of another."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["server"]]):
+    for requirement in map(Requirement, project["dependencies"]):
         yield canonicalize_name(requirement.name)
         for each in map(Requirement, metadata.requires(requirement.name) or ()):
             wanted = {extra for extra in requirement.extras if each.marker and each.marker.evaluate({"extra": extra})}

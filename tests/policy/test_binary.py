@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 import placet.opa
 from placet.core.errors import SetupError
-from placet.opa import command
+from placet.opa import binary, command
 from placet.opa.binary import find_opa, find_regal, opa_version, version_of
 from placet.opa.command import run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def program(path: Path, script: str) -> Path:
@@ -20,15 +24,15 @@ def program(path: Path, script: str) -> Path:
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder without tools, an empty PATH, and no tools in the repository."""
+    """A working folder, an empty PATH, and an installation without tools, in `installed`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("placet.opa.binary.TOOLS", Path("no-tools"))
+    monkeypatch.setattr("placet.opa.binary.installation_dir", lambda: tmp_path / "installed")
     return tmp_path
 
 
 def remedy() -> str:
-    return f"run `make setup`, or `go install github.com/open-policy-agent/opa@v{opa_version()}`"
+    return f"run `placet tools install`, or `go install github.com/open-policy-agent/opa@v{opa_version()}`"
 
 
 def right(path: Path) -> Path:
@@ -45,24 +49,44 @@ def test_real_opa_is_of_that_version(opa: Path) -> None:
 
 def test_the_setting_comes_first(nowhere: Path) -> None:
     chosen = right(nowhere / "bin/chosen")
-    right(nowhere / "no-tools/opa")
+    right(nowhere / "installed/opa")
     found = find_opa("bin/chosen")
     assert (found.path, found.version) == (chosen, opa_version())
 
 
-def test_then_the_tools_of_the_working_folder_then_path(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_then_the_installation_then_path(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path = right(nowhere / "path/opa")
     monkeypatch.setenv("PATH", str(on_path.parent))
     assert find_opa().path == on_path
-    tools = right(nowhere / "no-tools/opa")
+    tools = right(nowhere / "installed/opa")
     assert find_opa().path == tools
 
 
-@pytest.mark.usefixtures("nowhere")
-def test_no_opa_at_all() -> None:
+@pytest.mark.parametrize("path", ["", ".", ".tools/bin", ":", "bin::."])
+def test_nothing_in_the_working_folder_is_run(nowhere: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    for planted in ("opa", "bin/opa", ".tools/bin/opa", "regal", "bin/regal", ".tools/bin/regal"):
+        right(nowhere / planted)
+    monkeypatch.setenv("PATH", path)
+    with pytest.raises(SetupError, match="not found"):
+        find_opa()
+    assert find_regal() is None
+
+
+def test_the_installation_is_the_checkout_or_beside_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert binary.installation_dir() == ROOT / ".tools/bin"
+    monkeypatch.setattr(binary, "__file__", "/usr/lib/python3/site-packages/placet/opa/binary.py")
+    assert binary.installation_dir() == Path(sysconfig.get_path("scripts"))
+
+
+def test_the_digest_of_the_program_is_known(nowhere: Path) -> None:
+    path = right(nowhere / "installed/opa")
+    assert find_opa().sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_no_opa_at_all(nowhere: Path) -> None:
     with pytest.raises(SetupError) as raised:
         find_opa()
-    assert str(raised.value) == f"opa: not found in no-tools nor on PATH; {remedy()}"
+    assert str(raised.value) == f"opa: not found in {nowhere}/installed nor on PATH; {remedy()}"
 
 
 def test_a_setting_that_names_no_program(nowhere: Path) -> None:
@@ -80,7 +104,7 @@ def test_a_setting_that_names_no_program(nowhere: Path) -> None:
     ],
 )
 def test_another_version_is_refused_in_one_line(nowhere: Path, script: str, found: str) -> None:
-    path = program(nowhere / "no-tools/opa", script)
+    path = program(nowhere / "installed/opa", script)
     with pytest.raises(SetupError) as raised:
         find_opa()
     assert str(raised.value) == f"{path}: is {found}, not {opa_version()}; {remedy()}"
@@ -88,10 +112,10 @@ def test_another_version_is_refused_in_one_line(nowhere: Path, script: str, foun
 
 def test_regal_is_found_or_absent(nowhere: Path) -> None:
     assert find_regal() is None
-    regal = program(nowhere / "no-tools/regal", "true")
+    regal = program(nowhere / "installed/regal", "true")
     assert find_regal() == regal
     assert find_regal(str(regal)) == regal
-    with pytest.raises(SetupError, match="no such program; run `make setup`"):
+    with pytest.raises(SetupError, match="no such program; run `placet tools install`"):
         find_regal("elsewhere/regal")
 
 
@@ -105,7 +129,7 @@ def test_a_program_that_does_not_end(tmp_path: Path) -> None:
 def test_a_program_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "opa"
     path.write_text("no program")
-    with pytest.raises(SetupError, match="cannot be run: Permission denied; run `make setup`"):
+    with pytest.raises(SetupError, match="cannot be run: Permission denied; run `placet tools install`"):
         run(path, ["check"])
 
 

@@ -188,7 +188,7 @@ def test_tests_alone(rego_dir: Path, opa: Path) -> None:
 def test_regal_absent_is_a_problem_with_a_remedy(rego_dir: Path, opa: Path) -> None:
     lint = check(rego_dir, opa, None)[-1]
     assert [str(problem) for problem in lint.problems] == [
-        "regal: is not installed (run `make setup`, or pass --skip-lint)"
+        "regal: is not installed (run `placet tools install regal`, or pass --skip-lint)"
     ]
 
 

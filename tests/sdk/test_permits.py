@@ -329,6 +329,6 @@ for attempt in (
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     verifying, parsing = done.stdout.splitlines()
-    told = f"permits are verified with {absent}, which is not installed; run: pip install 'placet[permits]'"
+    told = f"permits are verified with {absent}, which is not installed; run: pip install 'placet-sdk[permits]'"
     assert verifying == told
     assert parsing == ("keys need it not" if absent == "rfc8785" else told)

@@ -77,6 +77,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
     Whatever was begun is ended, in the reverse order, also when the start fails half-way or one of the ends fails.
     """
+    settings.require_rego_dir()
     clock = SystemClock()
     log = configure(settings.log_level, settings.log_format)
     reporter = Reporter(log, Metrics(), clock)

@@ -83,7 +83,7 @@ def _python() -> Check:
 def _opa(settings: Settings) -> Check:
     if not settings.opa_address:
         opa = find_opa(settings.opa_path)
-        return passed("opa", f"{opa.version} at {opa.path}")
+        return passed("opa", f"{opa.version} at {opa.path}, SHA-256 {opa.sha256}")
     try:
         _connect(settings.opa_address).close()
     except OSError as error:
@@ -109,8 +109,7 @@ def _connect(opa_address: str) -> socket.socket:
 def _policies(settings: Settings) -> Check:
     """As the start reads them: with a managed OPA the bundle is built, beside nothing that is kept."""
     rego_dir = settings.rego_dir
-    if not rego_dir.is_dir():
-        return failed("policies", f"{rego_dir}: no such folder", "name the policy folder with --rego-dir")
+    settings.require_rego_dir()
     tenants = ", ".join(sorted(load_agent_policies(rego_dir)))
     if settings.opa_address:
         return passed("policies", f"{rego_dir}: tenants {tenants}; the rules are those of the external OPA")

@@ -23,11 +23,12 @@ from placet.cli.replay import Row, replay_script
 from placet.cli.script import Script, load_script
 from placet.cli.script_steps import Call
 from placet.cli.settings_flags import with_settings
-from placet.config import Settings
+from placet.config import Settings, shipped_dir
 
 app = typer.Typer()
 
-DEFAULT_SCRIPTS: Final = (Path("deploy/demo/support-day.yaml"), Path("deploy/demo/limits-that-hold.yaml"))
+_SCRIPTS: Final = shipped_dir("_demo", "deploy/demo")
+DEFAULT_SCRIPTS: Final = (_SCRIPTS / "support-day.yaml", _SCRIPTS / "limits-that-hold.yaml")
 _PLAIN_WIDTH: Final = 200
 """Columns where there is no terminal."""
 
@@ -39,18 +40,27 @@ def demo(
     flags: Mapping[str, Any],
     config: ConfigFile = None,
     script: Annotated[
-        list[Path], typer.Option("--script", help="What to replay, as YAML; may be given several times.")
+        list[Path],
+        typer.Option(
+            "--script",
+            help="What to replay, as YAML; may be given several times. Default: the shipped demonstration.",
+            show_default=False,
+        ),
     ] = [*DEFAULT_SCRIPTS],  # noqa: B006 - typer makes a copy
     exit_: Annotated[bool, typer.Option("--exit", help="Exit when all is replayed, instead of staying up.")] = False,
 ) -> None:
     """Start a server, replay scripts of tool calls as tables, verify the trail, stay up.
 
-    Takes all settings of `placet serve`; logs warnings alone unless told otherwise. Exits with 1 when an answer was not
-    the one that its script expects, or the trail does not verify.
+    Takes all settings of `placet serve`; logs warnings alone unless told otherwise. Where there is no ./rego it serves
+    the shipped example. Exits with 1 when an answer was not the one that its script expects, or the trail does not
+    verify.
 
     Example: placet demo --exit
     """
-    settings, _ = Settings.load({**flags, "log_level": flags.get("log_level") or "warning"}, config)
+    flags = {**flags, "log_level": flags.get("log_level") or "warning"}
+    settings, sources = Settings.load(flags, config)
+    if sources["rego_dir"] == "default" and not settings.rego_dir.is_dir():
+        settings, _ = Settings.load({**flags, "rego_dir": shipped_dir("_rego", "rego")}, config)
     raise typer.Exit(run_demo(settings, script, stay=not exit_))
 
 

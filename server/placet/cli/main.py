@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "policy": "Check the policy, run its tests, list its rules.",
     "keys": "Show and rotate the keys that sign permits.",
     "db": "Show and upgrade the database's schema.",
+    "tools": "Install the programs that Placet runs.",
     "demo": "Start a server and replay an agent's day.",
     "doctor": "Check that everything Placet needs is there.",
 }

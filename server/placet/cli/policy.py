@@ -16,7 +16,6 @@ from placet.cli import exit_codes
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.output import Output, print_json, print_table
 from placet.config import Settings
-from placet.core.errors import SetupError
 from placet.opa import check as checking
 from placet.opa.binary import find_opa, find_regal
 from placet.opa.catalogue import catalogue as list_rules
@@ -44,10 +43,12 @@ RegoDir = Annotated[
     typer.Option(help="Folder of the policies and tenants. Default: the setting rego_dir.", show_default=False),
 ]
 OpaPath = Annotated[
-    Path | None, typer.Option("--opa", help="The opa program. Default: .tools/bin, then PATH.", show_default=False)
+    Path | None,
+    typer.Option("--opa", help="The opa program. Default: the installed one.", show_default=False),
 ]
 RegalPath = Annotated[
-    Path | None, typer.Option("--regal", help="The regal program. Default: .tools/bin, then PATH.", show_default=False)
+    Path | None,
+    typer.Option("--regal", help="The regal program. Default: the installed one.", show_default=False),
 ]
 CoverageMin = Annotated[
     float, typer.Option(min=0.0, max=100.0, help="Percent of each module's lines that tests must reach.")
@@ -130,8 +131,7 @@ def catalogue_command(
 def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tuple[Path, Path]:
     """The policy folder and the OPA to use: the options, else the settings."""
     settings, _ = Settings.load({"rego_dir": rego_dir}, config)
-    if not settings.rego_dir.is_dir():
-        raise SetupError(f"{settings.rego_dir}: no such folder; name the policy folder with --rego-dir")
+    settings.require_rego_dir()
     return settings.rego_dir, find_opa(opa or settings.opa_path).path
 
 

@@ -127,7 +127,9 @@ def _lint(tree: PolicyTree, regal: Path | None, *, skip_lint: bool) -> Step:
     if skip_lint:
         return Step("lint", skipped="--skip-lint")
     if regal is None:
-        return Step("lint", (Problem("regal", "is not installed", "run `make setup`, or pass --skip-lint"),))
+        return Step(
+            "lint", (Problem("regal", "is not installed", "run `placet tools install regal`, or pass --skip-lint"),)
+        )
     return _step("lint", lint_problems(tree, regal))
 
 

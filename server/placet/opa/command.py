@@ -54,7 +54,7 @@ def run(
             f"{program}: `{what}` did not end within {timeout_seconds:g} s; is the machine busy?"
         ) from error
     except OSError as error:
-        raise SetupError(f"{program}: cannot be run: {error.strerror}; run `make setup`") from error
+        raise SetupError(f"{program}: cannot be run: {error.strerror}; run `placet tools install`") from error
     return Ended(done.returncode, _text(done.stdout), _text(done.stderr))
 
 

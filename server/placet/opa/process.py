@@ -79,7 +79,9 @@ class OpaProcess:
                 child, pidfd = _spawn([str(opa), *arguments, "--bundle", f"/proc/self/fd/{given}"], output, given)
         except OSError as error:
             folder.rmdir()
-            raise SetupError(f"cannot start OPA: {error}; is {log} writable? run `make setup`") from error
+            raise SetupError(
+                f"cannot start OPA: {error}; is {log} writable? Else run `placet tools install`"
+            ) from error
         return cls(child, pidfd, folder, log, log_from)
 
     @property

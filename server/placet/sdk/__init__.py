@@ -2,7 +2,7 @@
 
 `Client` and `AsyncClient` decide; `ApprovalClient` is for those who approve; `AuditClient` reads the trail;
 `ControlClient` steers.
-`verify_permit` is for whoever runs the calls; it needs the extra ``placet[permits]``.
+`verify_permit` is for whoever runs the calls; it needs the extra ``placet-sdk[permits]``.
 `verify_webhook` is for whoever receives webhooks.
 """
 

@@ -1,4 +1,4 @@
-"""The digest of what is about to run, made as the server makes it. Needs the extra ``placet[permits]``.
+"""The digest of what is about to run, made as the server makes it. Needs the extra ``placet-sdk[permits]``.
 
 SHA-256 over the canonical JSON (RFC 8785) of action, identity and run_id. What is digested is what `Client.authorize`
 would send, so a value that the client refuses has no digest.

@@ -16,5 +16,5 @@ def extra_named() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"permits are verified with {error.name}, which is not installed; run: pip install 'placet[permits]'"
+            f"permits are verified with {error.name}, which is not installed; run: pip install 'placet-sdk[permits]'"
         ) from error

@@ -1,4 +1,4 @@
-"""Permits as tokens, and the keys that they are signed with. Needs the extra ``placet[permits]``."""
+"""Permits as tokens, and the keys that they are signed with. Needs the extra ``placet-sdk[permits]``."""
 
 from __future__ import annotations
 
