@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.properties.state_reference import HOUR, LIMITS, PEOPLE, SECOND, Decisions
+from tests.properties.state_reference import HOUR, LIMITS, PEOPLE, SECOND, Decisions, covers
 
 if TYPE_CHECKING:
     from tests.properties.state_reference import Counter, Hold, Request
@@ -81,6 +81,7 @@ class Reference(Decisions):
             del self.switches[each]
         wanted = now + seconds * SECOND if seconds else 0
         self.switches[switch] = (max(wanted, before) if wanted and before else 0) if standing else wanted
+        self.revoked |= {name for name, each in self.holds.items() if covers(switch, each.ask) and each.young(now)}
 
     def stands(self, switch: tuple[str, str, str], now: int) -> bool:
         return switch in self.switches and not 0 < self.switches[switch] <= now

@@ -171,6 +171,10 @@ class Driver:
         assert not self.faults
         return list(answers)
 
+    async def decide_at_both(self, ask: Ask) -> list[Answer]:
+        """Ask both replicas for one thing at the same time."""
+        return [answer for each in await asyncio.gather(*(self.decide(n, [ask]) for n in (0, 1))) for answer in each]
+
     async def decide_and_crash(self, number: int, ask: Ask, ticks: int) -> None:
         """Crash while a decision is under way, at any of its steps or just after the last."""
         deciding = asyncio.ensure_future(self.decide(number, [ask]))
@@ -239,7 +243,7 @@ class Driver:
                 Gatherer(self.source, ledger, controls, self.clock, NO_MAX_AGE),
                 Recorder(self.clock, self.ids, RESERVATION_TTL_SECONDS),
                 ledger,
-                StandingAnswers(ledger, controls, self.clock),
+                StandingAnswers(ledger, self.clock),
                 self.faults.append,
                 distrusted,
             ),

@@ -36,6 +36,7 @@ from tests.properties.state_strategies import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from placet.service.decide import Answer
     from tests.properties.state_driver import Store
     from tests.properties.state_reference import Hold, Told
 
@@ -75,6 +76,15 @@ class StateMachine(RuleBasedStateMachine):
     @rule(number=replicas, ask=asks)
     def authorize_what_is_harmless(self, number: int, ask: Ask) -> None:
         self._one(number, self._named(replace(ask, want="allow", micros=0, cents=1)))
+
+    @rule(ask=asks)
+    def authorize_at_both_at_once(self, ask: Ask) -> None:
+        self._at_both(self._named(ask))
+
+    @precondition(lambda self: self.reference.keys)
+    @rule(place=places)
+    def repeat_a_key_at_both_at_once(self, place: int) -> None:
+        self._at_both(_chosen(self.reference.keys, place)[0])
 
     @rule(number=replicas, batch=st.lists(asks, min_size=2, max_size=6))
     def authorize_a_batch(self, number: int, batch: list[Ask]) -> None:
@@ -166,9 +176,11 @@ class StateMachine(RuleBasedStateMachine):
                 self._many(number, [self._named(replace(spending, customer=f"c_{each}")) for each in range(3)])
             if how == "stricter":
                 self.change_policy(mood="strict")
+            if how == "at once":
+                self._at_both(ask)
             if how in {"key", "both"}:
                 self._one(number, ask)
-            if how != "key":
+            if how not in {"key", "at once"}:
                 presented = [self._named(replace(ask, key=FRESH, approval_id=approval_id)) for _ in range(3)]
                 self._many(1 - number, presented)
 
@@ -271,23 +283,34 @@ class StateMachine(RuleBasedStateMachine):
         return replace(ask, key=f"k{next(self.numbers)}") if ask.key == FRESH else ask
 
     def _one(self, number: int, ask: Ask) -> None:
-        [answer] = self.run(self.driver.decide(number, [ask]))
+        self._same(ask, self.run(self.driver.decide(number, [ask])))
+
+    def _at_both(self, ask: Ask) -> None:
+        self._same(ask, self.run(self.driver.decide_at_both(ask)))
+
+    def _same(self, ask: Ask, answers: list[Answer]) -> None:
+        """One request, sent once or by two at once: one decision, or for each a deny in its place."""
         asked, decision_id, told = self.reference.earlier(ask, self.now)
         if told is not None and told.effect == "error":
-            assert isinstance(answer, KeyReusedError)
+            assert all(isinstance(answer, KeyReusedError) for answer in answers)
             return
-        assert isinstance(answer, Decision)
+        decided = [answer for answer in answers if isinstance(answer, Decision)]
+        assert len(decided) == len(answers)
+        names = {answer.decision_id for answer in decided}
         if decision_id:
-            assert answer.decision_id == decision_id
-            assert answer == self.answered[decision_id][1]
+            assert names == {decision_id}
+            assert all(answer == self.answered[decision_id][1] for answer in decided)
         elif told is not None:
-            assert answer.decision_id not in self.answered
-            self._as_told(ask, answer, told)
+            assert len(names - self.answered.keys()) == len(decided)
+            for answer in decided:
+                self._as_told(ask, answer, told)
         else:
             told = self.reference.judge(asked, self.now)
-            self._as_told(asked, answer, told)
-            self.reference.record(asked, told, answer.decision_id, self.now)
-        self._heard(ask, answer)
+            [name] = names
+            self._as_told(asked, decided[0], told)
+            self.reference.record(asked, told, name, self.now)
+        for answer in decided:
+            self._heard(ask, answer)
 
     def _many(self, number: int, batch: list[Ask]) -> None:
         """Decisions of one batch are as if made one after the other, in the order of the trail.
@@ -316,6 +339,7 @@ class StateMachine(RuleBasedStateMachine):
     def _heard(self, ask: Ask, answer: Decision) -> None:
         if answer.effect is Effect.ALLOW:
             assert not self.reference.stopped_by(ask, self.now)
+            assert answer.decision_id not in self.reference.revoked
         self.answered[answer.decision_id] = (ask.tenant, answer)
         self.unseen.append(answer.decision_id)
 

@@ -17,6 +17,7 @@ WIDEST_FIRST = ("global", "tenant", "tool", "agent", "run")
 PEOPLE = {"lena": ("lead",), "luis": ("lead",), "nora": (), "u1": ("lead",), "bot1": ("lead",)}
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
+HELD = 900 * SECOND
 LIMITS = {
     "user.calls": 6,
     "money": 2_000,
@@ -96,6 +97,10 @@ class Hold:
     state: str = "held"
     report: Any = None
 
+    def young(self, now: int) -> bool:
+        """Whether a permit of it may still be taken for valid: a minute, and five seconds that clocks may differ."""
+        return self.expires - HELD >= now - 65 * SECOND
+
 
 def window(kind: str, ask: Ask, now: int) -> str:
     moment = datetime.fromtimestamp(now / SECOND, UTC)
@@ -131,6 +136,13 @@ def takes_of(ask: Ask, now: int) -> dict[Counter, int]:
     }
 
 
+def covers(switch: tuple[str, str, str], ask: Ask) -> bool:
+    kind, tenant, value = switch
+    named = {"tool": ask.tool, "agent": ask.agent, "run": ask.run}.get(kind, "")
+    matches = named.startswith(value[:-1]) if value.endswith("*") else named == value
+    return tenant in {"", ask.tenant} and matches
+
+
 class Decisions:
     """Everything that is known."""
 
@@ -142,6 +154,7 @@ class Decisions:
         self.requests: dict[tuple[str, str], Request] = {}
         self.holds: dict[str, Hold] = {}
         self.switches: dict[tuple[str, str, str], int] = {}
+        self.revoked: set[str] = set()
         self.levels: dict[tuple[str, str], str] = {}
         self.mood = "as asked"
 
@@ -155,10 +168,8 @@ class Decisions:
     def stopped_by(self, ask: Ask, now: int) -> str:
         """The widest scope of a kill switch that covers it."""
         for scope in WIDEST_FIRST:
-            named = {"tool": ask.tool, "agent": ask.agent, "run": ask.run}.get(scope, "")
-            for (kind, tenant, value), expires in self.switches.items():
-                matches = named.startswith(value[:-1]) if value.endswith("*") else named == value
-                if kind == scope and tenant in {"", ask.tenant} and matches and not 0 < expires <= now:
+            for switch, expires in self.switches.items():
+                if switch[0] == scope and covers(switch, ask) and not 0 < expires <= now:
                     return scope
         return ""
 
@@ -224,9 +235,32 @@ class Decisions:
         request = self.requests.get((ask.tenant, own))
         if told.effect == "require_approval" and request and self.state(request, now) == "approved":
             return replace(ask, approval_id=own), "", None
-        if told.effect == "allow" and (scope := self.stopped_by(ask, now)):
-            return ask, "", Told("deny", frozenset({f"kill_switch.{scope}"}))
+        instead = self.instead(ask, first.approval_id, decision_id, now) if told.effect == "allow" else ""
+        if instead:
+            return ask, "", Told("deny", frozenset({instead}))
         return ask, decision_id, told
+
+    def instead(self, ask: Ask, used: str, decision_id: str, now: int) -> str:
+        """The rule that denies in place of an allow that is asked for again; "" when it is given again.
+
+        It takes nothing more of any limit. `used` is the approval that it used.
+        """
+        if scope := self.stopped_by(ask, now):
+            return f"kill_switch.{scope}"
+        if decision_id in self.revoked:
+            return "pdp.permit_revoked"
+        said = POLICY[self.mood][ask.want]
+        if not isinstance(said, int) and said != "allow":
+            return {"deny": "pay.never", "nothing": "pdp.no_rule_matched"}[said]
+        asks = {"pay.people": said} if isinstance(said, int) else {}
+        level = self.level(ask) if ask.tool != "look" else "execute"
+        if level == "observe_only" or (level == "draft_only" and not ask.dry_run):
+            return f"autonomy.{level}"
+        if level == "execute_with_approval" and not ask.dry_run and not asks:
+            asks = {"autonomy.execute_with_approval": 1}
+        request = self.requests.get((ask.tenant, used))
+        agreed = len(request.votes) if request else 0
+        return "pdp.repeat_needs_approval" if asks and agreed < max(asks.values()) else ""
 
     def record(self, ask: Ask, told: Told, decision_id: str, now: int) -> None:
         """The decision is made: the key stands for it, and what it takes is held."""
@@ -241,7 +275,7 @@ class Decisions:
                 self.reserved[counter] = self.reserved.get(counter, 0) + amount
                 if counter[1] == "soft" or (counter[1] == "draft" and ask.dry_run):
                     self.excuse(counter, ask)
-            self.holds[decision_id] = Hold(ask, takes, now + 900 * SECOND)
+            self.holds[decision_id] = Hold(ask, takes, now + HELD)
             if ask.approval_id:
                 self.requests[ask.tenant, ask.approval_id].state = "used"
 

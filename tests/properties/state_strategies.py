@@ -47,6 +47,6 @@ replicas = st.integers(0, 1)
 persons = st.sampled_from(sorted(PEOPLE))
 tenants = st.sampled_from(["acme", "beta"])
 places = st.integers(0, 1_000)
-ways = st.sampled_from(["key", "name", "both", "late", "late", "stricter"])
+ways = st.sampled_from(["key", "name", "both", "at once", "late", "late", "stricter"])
 """How an approved action goes on: by its key, by the approval's name, or after its agent did
 other things, or policy changed."""

@@ -94,7 +94,7 @@ def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Req
         Gatherer(placet_server.running.policies, ledger, controls, clock, NO_MAX_AGE),
         Recorder(clock, RandomIds(), RESERVATION_TTL_SECONDS),
         ledger,
-        StandingAnswers(ledger, controls, clock),
+        StandingAnswers(ledger, clock),
         faults,
         lambda _rule_id, _why: None,
     )

@@ -141,7 +141,7 @@ class Bench:
             Gatherer(self.source, self.ledger, self.controls, self.clock, max_age),
             Recorder(self.clock, CountedIds(), RESERVATION_TTL_SECONDS),
             self.ledger,
-            StandingAnswers(self.ledger, self.controls, self.clock),
+            StandingAnswers(self.ledger, self.clock),
             self.faults.append,
             lambda rule_id, why: self.distrusted.append((rule_id, why)),
         )

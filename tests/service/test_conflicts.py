@@ -10,7 +10,8 @@ from placet.core import rule_ids
 from placet.core.approval import approval_key
 from placet.core.autonomy import Level
 from placet.core.budgets import OnExceed
-from placet.core.limits import COMMIT_TRIES_MAX
+from placet.core.control_version import version_key
+from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.core.model import Effect, Finding
 from placet.core.records import Conflict
 from tests.service.deciding import Desk, budget, told
@@ -43,14 +44,19 @@ class MovingLedger(FullLedger):
 
 
 class RestlessLedger(FullLedger):
-    """A ledger in which something happens just before a row is looked at, once."""
+    """A ledger in which something happens just before a row is looked at, so many times."""
 
-    happens: tuple[RowKey, Callable[[], Awaitable[object]]] | None = None
+    row: RowKey | None = None
+    times = 0
+
+    def before(self, row: RowKey, happens: Callable[[], Awaitable[object]], times: int = 1) -> None:
+        self.row, self._happens, self.times = row, happens, times
 
     async def load(self, wanted: Wanted) -> Known:
-        if self.happens is not None and self.happens[0] in wanted.rows:
-            (_, happens), self.happens = self.happens, None
-            await happens()
+        if self.times and self.row in wanted.rows:
+            times, self.times = self.times - 1, 0  # not within what happens
+            await self._happens()
+            self.times = times
         return await super().load(wanted)
 
 
@@ -176,7 +182,7 @@ async def test_the_same_approved_key_that_another_uses_between_two_looks() -> No
     desk = Desk(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
     approval_id = await desk.approve(await desk.ask(idempotency_key="k"))
     assert isinstance(desk.ledger, RestlessLedger)
-    desk.ledger.happens = approval_key("acme", approval_id), lambda: desk.ask(idempotency_key="k")
+    desk.ledger.before(approval_key("acme", approval_id), lambda: desk.ask(idempotency_key="k"))
     decision = await desk.ask(idempotency_key="k")
     assert told(decision) == [("allow", "approvals.granted")]
     assert [each.decision for each in await desk.recorded()][1:] == [decision]
@@ -187,21 +193,45 @@ async def test_the_approval_of_a_key_that_another_key_uses_between_two_looks() -
     first = await desk.ask(idempotency_key="k")
     approval_id = await desk.approve(first)
     assert isinstance(desk.ledger, RestlessLedger)
-    desk.ledger.happens = approval_key("acme", approval_id), lambda: desk.ask(approval_id=approval_id)
+    desk.ledger.before(approval_key("acme", approval_id), lambda: desk.ask(approval_id=approval_id))
     assert await desk.ask(idempotency_key="k") == first
 
 
-async def test_an_allow_whose_switch_is_cleared_while_it_is_denied_stands_again() -> None:
+async def test_a_revoked_allow_whose_switch_is_cleared_while_it_is_denied_stays_revoked() -> None:
     desk, happens = moving(budget(limit=5))
-    first = await desk.ask(idempotency_key="k")
+    await desk.ask(idempotency_key="k")
     switch = await desk.kill("tool", "pay")
 
     async def nothing() -> None:
         """The commit that finds the key."""
 
     happens += [nothing, lambda: desk.kill_switches.clear(switch, "acme", "ada", "it is over")]
+    assert told(await desk.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+
+
+@pytest.mark.parametrize("times", [1, COMMIT_TRIES_MAX, 2 * COMMIT_TRIES_MAX - 1])
+async def test_controls_that_move_while_an_allow_is_judged_again(times: int) -> None:
+    """It is given by the controls that stand; who meets others each time is denied, and the key keeps its allow.
+
+    They move before the look that confirms them, and before that with which the next try begins.
+    """
+    desk = Desk(budget(limit=5), ledger=RestlessLedger)
+    assert isinstance(desk.ledger, RestlessLedger)
+    first = await desk.ask(idempotency_key="k")
+    desk.ledger.before(version_key("acme"), lambda: desk.kill("tool", "other"), times)
+    again = await desk.ask(idempotency_key="k")
+    lost = times > COMMIT_TRIES_MAX
+    assert told(again) == [("deny", rule_ids.CONTENTION)] if lost else [ALLOW]
+    assert len(await desk.recorded()) == 1 + lost
     assert await desk.ask(idempotency_key="k") == first
-    assert [each.decision for each in await desk.recorded()] == [first]
+
+
+async def test_a_switch_that_is_set_while_an_allow_is_judged_again() -> None:
+    desk = Desk(budget(limit=5), ledger=RestlessLedger)
+    assert isinstance(desk.ledger, RestlessLedger)
+    await desk.ask(idempotency_key="k")
+    desk.ledger.before(version_key("acme"), lambda: desk.kill("tool", "pay"))
+    assert told(await desk.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
 
 
 async def test_a_breaker_whose_probe_another_became_meanwhile() -> None:
@@ -262,18 +292,37 @@ async def test_a_policy_that_is_replaced_before_the_commit_decides_nothing() -> 
     assert [each.decision for each in await desk.recorded()] == [decision]
 
 
-async def test_a_policy_that_is_replaced_again_and_again_is_no_reason_to_allow() -> None:
+@pytest.mark.parametrize("times", [COMMIT_TRIES_MAX, POLICY_RELOADS_MAX - 1, POLICY_RELOADS_MAX, 100])
+async def test_a_policy_that_is_replaced_again_and_again(times: int) -> None:
+    """The revision that is there in the end decides. One that never rests is no reason to allow."""
     desk = Desk()
-    revisions = iter(range(100))
+    revisions = iter(range(1, times + 1))
 
     def restless(_: dict[str, Any]) -> Any:
-        revision = f"rev{next(revisions)}"
-        desk.source.policy = ScriptedPolicy(restless, revision, agent_policies=desk.policy.agent_policies)
+        if (number := next(revisions, None)) is not None:
+            desk.source.policy = ScriptedPolicy(restless, f"r{number}", agent_policies=desk.policy.agent_policies)
+        return verdict(ALLOWED, revision=desk.source.policy.revision if desk.source.policy is not None else "")
+
+    desk.policy.say = restless
+    decision = await desk.ask()
+    settles = times < POLICY_RELOADS_MAX
+    assert told(decision) == [ALLOW if settles else ("deny", rule_ids.POLICY_CHANGING)]
+    assert decision.policy_revision == f"r{min(times, POLICY_RELOADS_MAX)}"
+    assert len(await desk.recorded()) == 1
+
+
+async def test_reloads_do_not_count_as_lost_races() -> None:
+    desk, happens = moving(budget(limit=5))
+    revisions = iter(range(1, COMMIT_TRIES_MAX))
+
+    def restless(_: dict[str, Any]) -> Any:
+        if (number := next(revisions, None)) is not None:
+            desk.source.policy = ScriptedPolicy(restless, f"r{number}", agent_policies=desk.policy.agent_policies)
         return verdict(ALLOWED)
 
     desk.policy.say = restless
-    assert told(await desk.ask()) == [("deny", rule_ids.CONTENTION)]
-    assert len(await desk.recorded()) == 1
+    happens += [lambda: desk.kill("tool", "other")] * (COMMIT_TRIES_MAX - 1)
+    assert told(await desk.ask()) == [ALLOW]
 
 
 async def test_a_policy_that_is_taken_away_meanwhile_denies() -> None:

@@ -323,15 +323,21 @@ async def test_a_tenant_without_a_file_is_redacted() -> None:
     assert json.loads(held.input_json)["action"]["params"] == {"to": "[redacted:email]"}
 
 
-async def test_the_same_request_gets_the_same_answer_whatever_policy_says_now() -> None:
-    bench = Bench()
-    first = asked("pay", idempotency_key="k")
-    again = asked("pay", idempotency_key="k")
-    [decision] = await bench.point.decide([first])
-    bench.policy.say = lambda _: verdict(DENIED)
+@pytest.mark.parametrize("first", [ALLOWED, ASKED, DENIED])
+async def test_the_same_request_gets_the_same_answer_later(first: Finding) -> None:
+    bench = Bench(ScriptedPolicy(lambda _: verdict(first)))
+    [decision] = await bench.point.decide([asked("pay", idempotency_key="k")])
     bench.clock.wall += 10**9
-    assert await bench.point.decide([again]) == [decision]
+    assert await bench.point.decide([asked("pay", idempotency_key="k")]) == [decision]
     assert [held.decision for held in await recorded(bench)] == [decision]
+
+
+@pytest.mark.parametrize("first", [ASKED, DENIED])
+async def test_what_was_no_allow_is_told_again_whatever_policy_says_now(first: Finding) -> None:
+    bench = Bench(ScriptedPolicy(lambda _: verdict(first)))
+    [decision] = await bench.point.decide([asked("pay", idempotency_key="k")])
+    bench.policy.say = lambda _: verdict(ALLOWED)
+    assert await bench.point.decide([asked("pay", idempotency_key="k")]) == [decision]
 
 
 async def test_the_same_key_twice_in_a_batch_is_decided_once() -> None:

@@ -97,8 +97,20 @@ async def test_an_allow_is_not_given_again_under_a_switch() -> None:
         assert again.decision_id != first.decision_id
     assert len(await desk.recorded()) == 3
     await desk.kill_switches.clear(switch, "acme", "ada", "it is over")
+    again = await desk.ask(idempotency_key="k")
+    assert told(again) == [("deny", rule_ids.PERMIT_REVOKED)]
+    assert len(await desk.recorded()) == 4
+    assert told(await desk.ask(idempotency_key="l")) == [ALLOW]
+
+
+async def test_an_allow_too_old_to_be_revoked_is_judged_by_what_stands() -> None:
+    desk = Desk()
+    first = await desk.ask(idempotency_key="k")
+    desk.clock.wall += 300 * SECOND_US
+    switch = await desk.kill("tool", "pay")
+    assert told(await desk.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
+    await desk.kill_switches.clear(switch, "acme", "ada", "it is over")
     assert await desk.ask(idempotency_key="k") == first
-    assert len(await desk.recorded()) == 3
 
 
 async def test_a_deny_is_given_again_under_a_switch() -> None:

@@ -68,7 +68,7 @@ class Replica:
             Gatherer(self.source, self.ledger, controls, self.clock, NO_MAX_AGE),
             Recorder(self.clock, CountedIds(), 900),
             self.ledger,
-            StandingAnswers(self.ledger, controls, self.clock),
+            StandingAnswers(self.ledger, self.clock),
             self.faults.append,
             lambda *told: self.faults.append(AssertionError(*told)),
         )

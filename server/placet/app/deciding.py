@@ -42,7 +42,7 @@ def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: L
         Gatherer(policies, ledger, controls, clock, settings.max_policy_age_seconds),
         Recorder(clock, RandomIds(), settings.reservation_ttl_seconds, notify=bool(settings.webhook_url)),
         ledger,
-        StandingAnswers(ledger, controls, clock),
+        StandingAnswers(ledger, clock),
         reporter.fault,
         reporter.distrust,
     )

@@ -70,13 +70,19 @@ def keys_of(spec: BreakerSpec, tenant: str, tool: str, run_id: str) -> tuple[Row
     return tuple(RowKey(Kept.BREAKERS, tenant, each) for each in breaker_ids(spec, tool, run_id))
 
 
-def admitted(agent_policy: AgentPolicy, rows: Rows, *, dry_run: bool, now_us: int) -> Passage:
-    """Whether the breakers let the action pass. A dry run passes those whose effect is draft_only, and probes none."""
+def admitted(agent_policy: AgentPolicy, rows: Rows, *, dry_run: bool, now_us: int, repeats: str = "") -> Passage:
+    """Whether the breakers let the action pass. A dry run passes those whose effect is draft_only, and probes none.
+
+    `repeats` is the decision that would be given again, "" for a new one: it passes those whose probe it is, and
+    becomes the probe of no other.
+    """
     spec = agent_policy.breaker
     if spec is None or (dry_run and spec.effect is BreakerEffect.DRAFT_ONLY):
         return FREE
-    said = {key: admit(_state(row), now_us, spec) for key, row in rows.items()}
-    refused = sorted(key.id for key, admission in said.items() if admission is Admission.REFUSED)
+    states = {key: _state(row) for key, row in rows.items()}
+    said = {key: admit(each, now_us, spec) for key, each in states.items() if not (repeats and each.probe == repeats)}
+    stops = {Admission.REFUSED, Admission.PROBE} if repeats else {Admission.REFUSED}
+    refused = sorted(key.id for key, admission in said.items() if admission in stops)
     if refused:
         return Passage(finding=_finding(refused, spec))
     return Passage(probes=tuple(Probe(key, rows[key]) for key, each in said.items() if each is Admission.PROBE))

@@ -37,6 +37,7 @@ class Standing:
     """How things stand for an action whose tenant has an agent_policy, at `now_us`.
 
     `breaker` is what an open circuit breaker says of it. `approval` is the one that it presents, sound and unused.
+    `repeats`: it was allowed before under the same idempotency key, with what it takes of budgets and that approval.
     """
 
     proposal: Proposal
@@ -48,6 +49,7 @@ class Standing:
     breaker: Finding | None
     approval: Approval | None
     now_us: int
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def judge(said: Outcome, standing: Standing) -> Judgement:
     approval = standing.approval
     if approval is not None and covers(approval, wanted) and knew(approval, held.findings):
         return Judgement(_granted(held, approval), shadow_effect)
+    if standing.repeats:
+        return Judgement(denied_by_pdp(rule_ids.REPEAT_NEEDS_APPROVAL, held.findings), shadow_effect)
     return Judgement(replace(held, approval=_in_time(wanted, standing)), shadow_effect)
 
 
@@ -96,6 +100,8 @@ def _limits(standing: Standing) -> Iterator[Finding]:
         yield duration_finding(limits, started)
     if standing.breaker is not None:
         yield standing.breaker
+    if standing.repeats:  # it takes nothing more
+        return
     for charge in standing.charges:
         usage = standing.usages.get(charge.counter, UNUSED)
         if exceeded(charge, usage) and not waived(charge, dry_run=standing.proposal.action.dry_run, approved=False):

@@ -100,6 +100,8 @@ RESERVATION_TTL_SECONDS: Final = 900
 """How long a reservation waits for its outcome: the permit's minute to start, and a long tool call."""
 COMMIT_TRIES_MAX: Final = 3
 """Of one decision or change, when what it rests on was changed meanwhile: a lost race is rare, three are a fault."""
+POLICY_RELOADS_MAX: Final = 20
+"""Of the policy, while one action is decided: a reload takes longer than a decision, so even two in a row are rare."""
 IDEMPOTENCY_RETENTION_HOURS: Final = 24
 """How long an idempotency key is kept, by default and at least: a night's outage is slept through."""
 EXPIRY_ROWS_MAX: Final = 200

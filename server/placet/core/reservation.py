@@ -158,6 +158,16 @@ def from_row(row: Row) -> Reservation:
     )
 
 
+def without(usages: Mapping[CounterKey, Usage], reservation: Reservation | None) -> Mapping[CounterKey, Usage]:
+    """The counters as they would be if the reservation did not hold what it still holds of them."""
+    if reservation is None or reservation.state is not ReservationState.HELD:
+        return usages
+    held = {hold.counter: hold.amount for hold in reservation.holds}
+    return {
+        counter: replace(usage, reserved=usage.reserved - held.get(counter, 0)) for counter, usage in usages.items()
+    }
+
+
 def settle(reservation: Reservation, outcome: Outcome, counters: Mapping[CounterKey, Usage]) -> Settlement:
     """What was reserved becomes what was used. After expiry, what that did is put right.
 

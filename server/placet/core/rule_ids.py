@@ -21,6 +21,9 @@ UNKNOWN_TENANT: Final = "pdp.unknown_tenant"
 POLICY_STALE: Final = "pdp.policy_stale"
 INTERNAL_ERROR: Final = "pdp.internal_error"
 CONTENTION: Final = "pdp.contention"
+POLICY_CHANGING: Final = "pdp.policy_changing"
+PERMIT_REVOKED: Final = "pdp.permit_revoked"
+REPEAT_NEEDS_APPROVAL: Final = "pdp.repeat_needs_approval"
 
 REASONS: Final = {
     ENGINE_UNAVAILABLE: "The policy engine could not be reached",
@@ -34,6 +37,9 @@ REASONS: Final = {
     POLICY_STALE: "The policy has not been confirmed as current for longer than max_policy_age_seconds",
     INTERNAL_ERROR: "Placet failed while deciding",
     CONTENTION: "Others changed what this decision rests on, as often as it was tried",
+    POLICY_CHANGING: "The policy was replaced again and again while the action was decided",
+    PERMIT_REVOKED: "The permit of the decision that this idempotency key stands for was revoked",
+    REPEAT_NEEDS_APPROVAL: "The idempotency key stands for an allow that needs people's approval by now",
 }
 """One sentence for people to each id."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core.limits import COMMIT_TRIES_MAX
+from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 
 if TYPE_CHECKING:
-    from placet.core.model import Caller, Proposal
+    from placet.core.model import Caller, Decision, Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,18 @@ class Request:
 class Attempt:
     """One more try to decide a request, which is the one at `place` of its batch.
 
-    `approval_id` is the approval that it presents. `replaces` is the decision that its idempotency key stood for, which
-    asked for that approval. `repeats` is the allow that its key stands for and that a kill switch does not let stand.
+    `reloads` is how often the policy was replaced under way. `approval_id` is the approval that it presents. `replaces`
+    is the decision that its idempotency key stood for, which asked for that approval. `repeats` is the allow that its
+    key stands for: it is given again only if it would be an allow by what stands now.
     """
 
     place: int
     request: Request
     tries: int = 0
+    reloads: int = 0
     approval_id: str = ""
     replaces: str = ""
-    repeats: str = ""
+    repeats: Decision | None = None
 
     @property
     def proposal(self) -> Proposal:
@@ -50,14 +52,28 @@ class Attempt:
         """Whether it lost every race that it may run."""
         return self.tries >= COMMIT_TRIES_MAX
 
+    @property
+    def restless(self) -> bool:
+        """Whether the policy was replaced under way as often as may be."""
+        return self.reloads >= POLICY_RELOADS_MAX
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is denied whatever changes meanwhile."""
+        return self.exhausted or self.restless
+
     def again(self) -> Attempt:
         """What it rests on has changed: once more, from the facts on."""
         return replace(self, tries=self.tries + 1)
+
+    def reloaded(self) -> Attempt:
+        """Another policy decides by now: once more. That is no race lost."""
+        return replace(self, reloads=self.reloads + 1)
 
     def with_approval(self, approval_id: str, decision_id: str) -> Attempt:
         """Its key stands for a decision that asked for this approval, and people gave it."""
         return replace(self, tries=0, approval_id=approval_id, replaces=decision_id)
 
-    def stopped(self, decision_id: str) -> Attempt:
-        """Its key stands for this allow, which a kill switch covers by now."""
-        return replace(self, tries=0, repeats=decision_id)
+    def repeating(self, decision: Decision) -> Attempt:
+        """Its key stands for this allow, which is judged again; with the approval that it used, no other."""
+        return replace(self, tries=0, approval_id=decision.used_approval_id, repeats=decision)

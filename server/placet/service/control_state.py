@@ -7,7 +7,7 @@ stand, so one that was made by old switches comes back as a conflict, and they a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from placet.core.autonomy_override import SET as OVERRIDE_SET
 from placet.core.autonomy_override import read_override
@@ -38,6 +38,10 @@ class Controls:
     switches: tuple[KillSwitch, ...]
     overrides: tuple[AutonomyRule, ...]
     expects: tuple[Expect, ...]
+
+
+NO_CONTROLS: Final = Controls((), (), ())
+"""Of a tenant whose controls cannot be read: nothing may be allowed by them."""
 
 
 class ControlState:

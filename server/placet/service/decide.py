@@ -8,7 +8,8 @@ the border's, `placet.rpc`):
 4. judge each verdict by what Placet itself holds (limits, budgets, autonomy, approvals), and make of it a decision with
    what must be recorded and what must still be so
 5. commit all in one transaction; whoever rests on something that changed meanwhile goes back to 2, at most 3 times
-6. hand out what was committed, or what an earlier request with the same key was told
+6. hand out what was committed, or what an earlier request with the same key was told: an allow only if it would be one
+   by what stands now, so that goes through 2 to 4 as well
 
 Whatever fails on the way to step 4 is a recorded deny with a `pdp.*` rule_id. What fails in 2 or 5 because the store
 does is no decision.
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING
 from placet.core import rule_ids
 from placet.core.combine import combine, denied_by_pdp
 from placet.core.controls import control, stopped
-from placet.core.errors import KeyReusedError
+from placet.core.errors import KeyReusedError, PlacetError
 from placet.core.judge import Judgement, judge
-from placet.core.model import Decision, NoVerdict
+from placet.core.model import Decision, Effect, NoVerdict
 from placet.core.records import Conflict, KeyReused, Repeated
 from placet.service.attempts import Attempt
 
@@ -69,15 +70,21 @@ class DecisionPoint:
             facts = await self.gatherer.gather(waiting)  # 2
             told = await self._judgements(facts)  # 3, 4
             if self._policy_moved(facts):
-                waiting = [attempt.again() for attempt in waiting]
+                waiting = [attempt.reloaded() for attempt in waiting]
                 continue
-            commitments = [self._commitment(case, *each) for case, each in zip(facts.cases, told, strict=True)]  # 4
-            results = await self.ledger.commit(commitments)  # 5
-            waiting = await self._answer(facts, commitments, results, answers)  # 6
+            judged = list(zip(facts.cases, told, strict=True))
+            repeats = [case for case, (judgement, _) in judged if _repeats(case, judgement)]
+            fresh = [(case, self._commitment(case, *each)) for case, each in judged if not _repeats(case, each[0])]  # 4
+            results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
+            again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
+            waiting = sorted(again, key=lambda attempt: attempt.place)
         return [answers[place] for place in range(len(requests))]
 
     async def _judgements(self, facts: Facts) -> Sequence[_Told]:
         """Steps 3 and 4; a fault of Placet's own denies the whole batch."""
+        for case in facts.cases:
+            if case.fault is not None:
+                self.on_fault(case.fault)
         try:
             controlled = [self._controlled(case, facts) for case in facts.cases]
             asked = [case.seen for case, judgement in zip(facts.cases, controlled, strict=True) if judgement is None]
@@ -96,8 +103,8 @@ class DecisionPoint:
         outcome = stopped(proposal, case.controls.switches, case.now_us)
         if outcome is not None:
             return Judgement(outcome)
-        if case.attempt.exhausted:
-            return Judgement(denied_by_pdp(rule_ids.CONTENTION))
+        if (rule_id := _hopeless(case)) is not None:
+            return Judgement(denied_by_pdp(rule_id))
         if facts.policy is None:
             return Judgement(denied_by_pdp(rule_ids.ENGINE_UNAVAILABLE))
         if facts.stale:
@@ -118,24 +125,40 @@ class DecisionPoint:
     def _policy_moved(self, facts: Facts) -> bool:
         """Whether another revision decides by now than the batch was decided by."""
         policy = self.gatherer.policies.current()
-        if all(case.attempt.exhausted for case in facts.cases):
+        if all(case.attempt.given_up for case in facts.cases):
             return False
         return (policy.revision if policy is not None else "") != facts.revision
 
     def _commitment(self, case: Case, judgement: Judgement, revision: str) -> Commitment:
-        return self.recorder.commitment(case, judgement, revision, guarded=not case.attempt.exhausted)
+        try:
+            return self.recorder.commitment(case, judgement, revision, guarded=not case.attempt.given_up)
+        except Exception as fault:  # noqa: BLE001 - what cannot be put on record as it is denies, and that is recorded
+            self.on_fault(fault)
+            return self.recorder.withheld(case, Judgement(denied_by_pdp(rule_ids.INTERNAL_ERROR)), revision)
+
+    async def _repeat(self, cases: Sequence[Case], answers: dict[int, Answer]) -> list[Attempt]:
+        """Give stored allows again, which would be allows now; the attempts that controls changed under."""
+        if not cases:
+            return []
+        moved = []
+        for case, unmoved in zip(cases, await self.standing_answers.unmoved(cases), strict=True):
+            if unmoved and case.attempt.repeats is not None:
+                answers[case.attempt.place] = case.attempt.repeats
+            else:
+                moved.append(case.attempt.again())
+        self.gatherer.controls.forget({attempt.tenant for attempt in moved})
+        return moved
 
     async def _answer(
         self,
-        facts: Facts,
-        commitments: Sequence[Commitment],
+        fresh: Sequence[tuple[Case, Commitment]],
         results: Sequence[CommitResult],
         answers: dict[int, Answer],
     ) -> list[Attempt]:
         """Give the answers that there are; the attempts that have to be made again."""
         again: list[Attempt] = []
         repeated: list[tuple[Attempt, Decision]] = []
-        for case, commitment, result in zip(facts.cases, commitments, results, strict=True):
+        for (case, commitment), result in zip(fresh, results, strict=True):
             attempt = case.attempt
             match result:
                 case Conflict():
@@ -149,12 +172,38 @@ class DecisionPoint:
         if again:
             self.gatherer.controls.forget({attempt.tenant for attempt in again})
         for attempt, decision in repeated:
-            moved = await self.standing_answers.moved(attempt, decision)
+            moved = await self._moved(attempt, decision)
             if moved is None:
                 answers[attempt.place] = decision
             else:
                 again.append(moved)
-        return sorted(again, key=lambda attempt: attempt.place)
+        return again
+
+    async def _moved(self, attempt: Attempt, decision: Decision) -> Attempt | None:
+        """The attempt to make instead of giving the decision again; None when it stands, or when nobody can tell."""
+        try:
+            return await self.standing_answers.moved(attempt, decision)
+        except PlacetError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - what asked for people goes on asking; an allow is not looked up
+            self.on_fault(fault)
+            return None
+
+
+def _repeats(case: Case, judgement: Judgement) -> bool:
+    """Whether the allow that the key stands for is an allow now, so that there is nothing new to record."""
+    return case.attempt.repeats is not None and judgement.outcome.effect is Effect.ALLOW
+
+
+def _hopeless(case: Case) -> str | None:
+    """The rule that denies whatever policy would say; None when policy is to be asked."""
+    if case.fault is not None:
+        return rule_ids.INTERNAL_ERROR
+    if case.revoked:
+        return rule_ids.PERMIT_REVOKED
+    if case.attempt.exhausted:
+        return rule_ids.CONTENTION
+    return rule_ids.POLICY_CHANGING if case.attempt.restless else None
 
 
 async def _evaluate(inputs: Sequence[bytes], policy: LoadedPolicy | None) -> Sequence[Verdict | NoVerdict]:

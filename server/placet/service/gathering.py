@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +12,15 @@ from placet.core.breakers import admitted, breaker_facts, breaker_keys
 from placet.core.budgets import facts
 from placet.core.changes import NOTHING_KNOWN, Wanted
 from placet.core.charging import charges
+from placet.core.errors import PlacetError
 from placet.core.judge import Standing
 from placet.core.model import ToolClass
 from placet.core.policy_input import bare_facts, policy_input, rfc3339
+from placet.core.records import RecordKind
+from placet.core.reservation import from_row as reservation_of
+from placet.core.reservation import reservation_key, without
 from placet.core.run_limits import run_charges, run_facts
+from placet.service.control_state import NO_CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +42,8 @@ class Case:
     """An attempt with what Placet knows about it.
 
     `standing` is None for a tenant without a file, `refused` why the approval that it presents cannot be used, `probes`
-    the circuit breakers whose probe it becomes when it is allowed, `seen` what policy sees.
+    the circuit breakers whose probe it becomes when it is allowed, `seen` what policy sees. `revoked`: the permit of
+    the allow that it repeats is void. `fault` is what went wrong while this was gathered, None when nothing did.
     """
 
     attempt: Attempt
@@ -47,6 +54,8 @@ class Case:
     probes: tuple[Probe, ...]
     now_us: int
     seen: bytes
+    revoked: bool = False
+    fault: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,14 @@ class _Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Looked:
+    """What the ledger holds: state, and which of the decisions that would be repeated were revoked."""
+
+    known: Known
+    revoked: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Gatherer:
     """Gathers facts. `max_policy_age_seconds` 0 means no limit."""
 
@@ -84,7 +101,11 @@ class Gatherer:
     max_policy_age_seconds: float
 
     async def gather(self, attempts: Sequence[Attempt]) -> Facts:
-        """One policy, one `now` and one look at the ledger for all of them. LedgerUnavailableError."""
+        """One policy, one `now` and one look at the ledger for all of them. LedgerUnavailableError.
+
+        When that fails for another reason they are looked at one by one, so that what one meets denies none of its
+        neighbours.
+        """
         policy = self.policies.current()
         stale = (
             policy is not None
@@ -93,14 +114,41 @@ class Gatherer:
         )
         agent_policies = policy.agent_policies if policy else {}
         now_us = self.clock.wall_us()
+        try:
+            cases = await self._cases(attempts, agent_policies, now_us)
+        except PlacetError:
+            raise
+        except Exception:  # noqa: BLE001 - whoever meets it again is denied
+            cases = [await self._case_or_fault(each, agent_policies, now_us) for each in attempts]
+        return Facts(policy, policy.revision if policy else "", stale, cases)
+
+    async def _cases(
+        self, attempts: Sequence[Attempt], agent_policies: Mapping[str, AgentPolicy], now_us: int
+    ) -> Sequence[Case]:
         counted = [_count(attempt, agent_policies, now_us) for attempt in attempts]
         controls = await self.controls.of({attempt.tenant for attempt in attempts})
-        known = await self._known(attempts, counted)
-        cases = [
-            _case(attempt, each, controls[attempt.tenant], known, now_us)
+        looked = _Looked(await self._known(attempts, counted), await self._revoked(attempts))
+        return [
+            _case(attempt, each, controls[attempt.tenant], looked, now_us)
             for attempt, each in zip(attempts, counted, strict=True)
         ]
-        return Facts(policy, policy.revision if policy else "", stale, cases)
+
+    async def _case_or_fault(self, attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> Case:
+        """The case, or one that says why there is none: kill switches are known all the same, where they can be read.
+
+        What was asked is kept as for a tenant without a file: all of it is screened.
+        """
+        controls = NO_CONTROLS
+        try:
+            controls = (await self.controls.of({attempt.tenant}))[attempt.tenant]
+            [case] = await self._cases([attempt], agent_policies, now_us)
+        except PlacetError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a recorded deny, whatever it is
+            seen = policy_input(attempt.proposal.document, bare_facts(ToolClass.UNKNOWN), rfc3339(now_us))
+            agent_policy = agent_policies.get(attempt.tenant)
+            return Case(attempt, agent_policy, controls, None, None, (), now_us, seen, fault=fault)
+        return case
 
     async def _known(self, attempts: Sequence[Attempt], counted: Sequence[_Counted]) -> Known:
         rows = []
@@ -108,11 +156,23 @@ class Gatherer:
         for attempt, each in zip(attempts, counted, strict=True):
             if attempt.approval_id:
                 rows.append(approval_key(attempt.tenant, attempt.approval_id))
+            if attempt.repeats is not None:
+                rows.append(reservation_key(attempt.tenant, attempt.repeats.decision_id))
             rows += each.breakers
             counters += [charge.counter for charge in (*each.charges, *each.run_charges)]
         if not rows and not counters:
             return NOTHING_KNOWN
         return await self.ledger.load(Wanted(rows, counters))
+
+    async def _revoked(self, attempts: Sequence[Attempt]) -> frozenset[str]:
+        """Those of the decisions that would be repeated whose permits are void."""
+        repeated = [(each.tenant, each.repeats.decision_id) for each in attempts if each.repeats is not None]
+        histories = await asyncio.gather(*(self.ledger.history(*each) for each in repeated))
+        return frozenset(
+            decision_id
+            for (_, decision_id), events in zip(repeated, histories, strict=True)
+            if any(event.kind == RecordKind.PERMIT_REVOKED for event in events)
+        )
 
 
 def _count(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> _Counted:
@@ -126,36 +186,42 @@ def _count(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: 
     return _Counted(agent_policy, taken, of_run, (*faults, *run_faults), breakers)
 
 
-def _case(attempt: Attempt, counted: _Counted, controls: Controls, known: Known, now_us: int) -> Case:
-    proposal, agent_policy = attempt.proposal, counted.agent_policy
+def _case(attempt: Attempt, counted: _Counted, controls: Controls, looked: _Looked, now_us: int) -> Case:
+    proposal, agent_policy, known = attempt.proposal, counted.agent_policy, looked.known
+    repeats = attempt.repeats.decision_id if attempt.repeats is not None else ""
+    revoked = repeats in looked.revoked
     if agent_policy is None:
         seen = policy_input(proposal.document, bare_facts(ToolClass.UNKNOWN), rfc3339(now_us))
-        return Case(attempt, None, controls, None, None, (), now_us, seen)
+        return Case(attempt, None, controls, None, None, (), now_us, seen, revoked)
     approval, refused = _presented(attempt, known, now_us)
     breakers = {key: known.rows.get(key) for key in counted.breakers}
-    passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us)
+    passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=repeats)
+    held = known.rows.get(reservation_key(attempt.tenant, repeats)) if repeats else None
     standing = Standing(
         proposal=proposal,
         agent_policy=agent_policy,
         autonomy=resolve(agent_policy.autonomy_levels, controls.overrides, proposal),
         charges=(*counted.charges, *counted.run_charges),
         faults=counted.faults,
-        usages=known.counters,
+        usages=without(known.counters, reservation_of(held) if held is not None else None),
         breaker=passage.finding,
         approval=approval,
         now_us=now_us,
+        repeats=bool(repeats),
     )
     told = _facts(standing, counted, breaker_facts(breakers) if breakers else {})
     seen = policy_input(proposal.document, told, rfc3339(now_us))
-    return Case(attempt, agent_policy, controls, standing, refused, passage.probes, now_us, seen)
+    return Case(attempt, agent_policy, controls, standing, refused, passage.probes, now_us, seen, revoked)
 
 
 def _presented(attempt: Attempt, known: Known, now_us: int) -> tuple[Approval | None, tuple[str, str] | None]:
-    """The approval that it presents, or why that cannot be used."""
+    """The approval that it presents, or why that cannot be used; of an allow that is repeated the one that it used."""
     if not attempt.approval_id:
         return None, None
     row = known.rows.get(approval_key(attempt.tenant, attempt.approval_id))
     approval = from_row(row) if row is not None else None
+    if attempt.repeats is not None and approval is not None and approval.used_by == attempt.repeats.decision_id:
+        return approval, None
     refused = refusal(approval, attempt.proposal, now_us)
     return (approval, None) if refused is None else (None, refused)
 

@@ -11,9 +11,10 @@ from placet.core.breakers import claims
 from placet.core.budgets import remaining, reserve
 from placet.core.changes import UNUSED, Put
 from placet.core.model import BudgetState, Decision, Effect
+from placet.core.policy_input import rfc3339
 from placet.core.record_codec import decision_commitment
 from placet.core.webhook_payload import WebhookType
-from placet.service.redaction import redacted_decision, redacted_input
+from placet.service.redaction import redacted_decision, redacted_input, withheld_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock, Ids
     from placet.core.records import Commitment
     from placet.service.gathering import Case
+    from placet.service.redaction import StoredInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,18 @@ class Recorder:
     def commitment(self, case: Case, judgement: Judgement, revision: str, *, guarded: bool) -> Commitment:
         """What to commit. When not `guarded` it is a deny that holds whatever has changed meanwhile."""
         decision = self._decision(case, judgement, revision)
-        proposal, caller = case.attempt.proposal, case.attempt.request.caller
+        proposal = case.attempt.proposal
         kept = redacted_input(case.seen, proposal, case.agent_policy)
         told = redacted_decision(decision, proposal, case.agent_policy)
-        replaces = case.attempt.replaces if guarded else ""
-        stands = decision.effect is Effect.DENY  # else the kill switch is gone, and what the key stands for holds again
-        repeats = (case.attempt.repeats or ("" if guarded else case.attempt.replaces)) if stands else ""
-        made = decision_commitment(
-            told, proposal, caller, kept.document, kept.replayable, kept.why_not, replaces, repeats
-        )
+        made = _made(case, told, kept, guarded=guarded)
         changes = tuple(self._changes(case, decision, told, kept.document)) if guarded else ()
         subject = decision.approval.approval_id if decision.approval is not None else decision.used_approval_id
         return replace(made, decision=decision, subject=subject, changes=changes)
+
+    def withheld(self, case: Case, judgement: Judgement, revision: str) -> Commitment:
+        """A deny that holds whatever has changed, and keeps who asked for what tool in which run: nothing else."""
+        decision = self._decision(case, judgement, revision)
+        return _made(case, decision, withheld_input(case.attempt.proposal, rfc3339(case.now_us)), guarded=False)
 
     def _decision(self, case: Case, judgement: Judgement, revision: str) -> Decision:
         decided_at_us = self.clock.wall_us()
@@ -105,6 +107,19 @@ class Recorder:
         yield Put(approval.to_row(after))
         if self.notify:
             yield notice(after, happened, decision.decided_at_us)
+
+
+def _made(case: Case, told: Decision, kept: StoredInput, *, guarded: bool) -> Commitment:
+    """The record of a decision, and what its key stands for from now on.
+
+    What denies in place of an allow that the key stands for leaves the key to that; so does a deny for a lost race in
+    place of what people approved.
+    """
+    attempt = case.attempt
+    replaces = attempt.replaces if guarded else ""
+    repeats = attempt.repeats.decision_id if attempt.repeats is not None else "" if guarded else attempt.replaces
+    proposal, caller = attempt.proposal, attempt.request.caller
+    return decision_commitment(told, proposal, caller, kept.document, kept.replayable, kept.why_not, replaces, repeats)
 
 
 def _used(case: Case) -> str:

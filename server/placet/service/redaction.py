@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.core.detectors import candidates
+from placet.core.model import Action, Model, ToolClass
+from placet.core.policy_input import bare_facts, document, policy_input
 from placet.core.redact import ANY_MEMBER, SENSITIVE, redact_params
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from placet.core.model import Decision, Proposal
 
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
+WITHHELD: Final = "withheld: Placet failed while redacting, so the stored input has no parameters"
 NOT_SCREENED: Final = frozenset({"identity", "run", "facts", "now"})
 """Who did what in which run must be known: the trail is worth nothing with these replaced."""
 
@@ -50,6 +53,13 @@ def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | 
     if not changed:
         return StoredInput(seen)
     return StoredInput(orjson.dumps({**said, **redacted}, option=orjson.OPT_SORT_KEYS), REDACTED)
+
+
+def withheld_input(proposal: Proposal, now: str) -> StoredInput:
+    """Who asked for what tool in which run, when redacting the rest failed: the least that a record must say."""
+    action = Action(proposal.action.tool, b"{}", dry_run=proposal.action.dry_run)
+    said = document(action, proposal.identity, proposal.run, Model(), ())
+    return StoredInput(policy_input(said, bare_facts(ToolClass.UNKNOWN), now), WITHHELD)
 
 
 def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Decision:

@@ -1,7 +1,8 @@
 """Whether the answer that an idempotency key stands for still stands.
 
-The same request gets the same answer, with two exceptions: an allow that a kill switch covers by now is not given
-again, and a require_approval whose approval was given meanwhile is decided anew.
+The same request gets the same answer, with two exceptions. An allow is given again only if it would be one by what
+stands now and its permit was not revoked; else a deny is told, and recorded, in its place, and the key goes on
+standing for the allow. A require_approval whose approval was given meanwhile is decided anew.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from placet.core.approval import approval_key, from_row, refusal
 from placet.core.changes import Wanted
-from placet.core.kill_switch import covering
 from placet.core.model import Effect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from placet.core.approval import Approval
     from placet.core.model import Decision
     from placet.core.ports import Clock, Ledger
     from placet.service.attempts import Attempt
-    from placet.service.control_state import ControlState
+    from placet.service.gathering import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,22 @@ class StandingAnswers:
     """Looks at answers that are about to be repeated."""
 
     ledger: Ledger
-    controls: ControlState
     clock: Clock
 
     async def moved(self, attempt: Attempt, decision: Decision) -> Attempt | None:
         """The attempt to make instead of giving the decision again; None when it stands."""
         if decision.effect is Effect.ALLOW:
-            return await self._stopped(attempt, decision)
+            return attempt.repeating(decision)
         if decision.effect is Effect.REQUIRE_APPROVAL and decision.approval is not None:
             return await self._approved(attempt, decision, decision.approval.approval_id)
         return None
 
-    async def _stopped(self, attempt: Attempt, decision: Decision) -> Attempt | None:
-        self.controls.forget({attempt.tenant})
-        controls = (await self.controls.of({attempt.tenant}))[attempt.tenant]
-        switch = covering(controls.switches, attempt.proposal, self.clock.wall_us())
-        return attempt.stopped(decision.decision_id) if switch is not None else None
+    async def unmoved(self, cases: Sequence[Case]) -> Sequence[bool]:
+        """For each case whether the controls that it was judged by are those that stand now."""
+        expects = {expect for case in cases for expect in case.controls.expects}
+        rows = (await self.ledger.load(Wanted(sorted(expect.key for expect in expects)))).rows
+        held = {each for each in expects if each.version == (rows[each.key].version if each.key in rows else 0)}
+        return [bool(case.controls.expects) and held.issuperset(case.controls.expects) for case in cases]
 
     async def _approved(self, attempt: Attempt, decision: Decision, approval_id: str) -> Attempt | None:
         if not approval_id or attempt.replaces:
