@@ -237,6 +237,9 @@ def test_data_document_has_every_key_and_sorted_lists() -> None:
             "a": {"sensitive": [], "cost_micros": 0},
         },
         "destinations": {"mail": ["*.a", "*.b"]},
+        "destination_expressions": {
+            "mail": [rf"^(?s:[^./:@?#\\]*\.{last})$" for last in ("a", "b")],
+        },
         "evidence": {"a": {"min_items": 2}},
         "environments": {"write": ["dev", "staging"]},
         "dry_run": {"required": ["pay"], "waives_approval": ["mail", "pay"]},
@@ -276,6 +279,7 @@ def test_an_empty_policy_is_read_only_redacts_and_knows_no_tool() -> None:
         "spend_limits": {},
         "tools": {},
         "destinations": {},
+        "destination_expressions": {},
         "evidence": {},
         "environments": {},
         "dry_run": {"required": [], "waives_approval": []},

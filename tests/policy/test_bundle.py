@@ -57,7 +57,7 @@ def test_a_bundle_holds_policy_data_and_tenants(rego_dir: Path, opa: Path, cache
         assert json.load(manifest)["revision"] == bundle.revision
     assert evaluated(opa, bundle, "data.tenants.acme.packs.refunds") == {"limit_minor_units": 50, "share": 0.25}
     assert evaluated(opa, bundle, "data.policy.refunds.defaults.per_currency") == {"USD": 1, "EUR": 2}
-    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 17
+    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 18
 
 
 @pytest.mark.parametrize("name", ["schemas", "config", "capabilities.json", "data.json", "build"])
@@ -114,7 +114,7 @@ def test_a_damaged_cache_is_built_anew(rego_dir: Path, opa: Path, cache: Path, d
     whole = bundle.path.read_bytes()
     bundle.path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     assert build_bundle(rego_dir, opa, cache) == bundle
-    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 17
+    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 18
 
 
 WIDENED = b"""package placet.main

@@ -32,6 +32,8 @@ LEFT_OUT: Final = {
     "crypto.x509.parse_and_verify_certificates_with_options": "takes the machine's clock when it is given no time",
     "providers.aws.sign_req": "signs requests that policy cannot send",
     "net.cidr_expand": "makes 16 million texts of one /8",
+    "glob.match": "takes time that grows with the power of the number of *; data.placet.lib.glob_matches does not",
+    "regex.globs_match": "takes time that grows with the power of the patterns' length",
     "print": "writes what policy sees, personal data too, to a log",
     "internal.print": "what print compiles to",
     "trace": "writes what policy sees to a log",

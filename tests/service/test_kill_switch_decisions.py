@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from placet.core.model import Effect
 from tests.service.deciding import LEADS, SECOND_US, Desk, budget, told
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
+CPU_SECONDS_MAX = 1
+"""Of two decisions; a matcher that backtracks does not end in hours."""
 ALLOW = ("allow", "tools.listed")
 SCOPES = [
     ("global", "", "", {}, None),
@@ -48,6 +51,15 @@ async def test_a_switch_of_a_tenant_stops_no_other() -> None:
     await desk.kill("tool", "pay", "other")
     await desk.kill("tenant", "", "other")
     assert told(await desk.ask(), await desk.ask(identity__tenant="other")) == [ALLOW, ("deny", "kill_switch.tenant")]
+
+
+async def test_a_switch_stored_with_many_asterisks_stops_what_it_covers_and_delays_nothing() -> None:
+    desk = Desk()
+    await desk.kill("tool", "*a" * 60 + "*b")  # as the border took it before it counted them
+    started = time.thread_time()
+    stopped, other = "a" * 127 + "b", "a" * 128
+    assert [(await desk.ask(tool)).rule_id for tool in (stopped, other)] == ["kill_switch.tool", rule_ids.UNKNOWN_TOOL]
+    assert time.thread_time() - started < CPU_SECONDS_MAX
 
 
 async def test_the_widest_switch_is_named() -> None:

@@ -53,7 +53,7 @@ _rehearsal if input.action.environment in _config.rehearsal_environments
 _open_branch if {
 	is_string(input.action.params.base)
 	some pattern in _config.open_branches
-	glob.match(pattern, ["/"], input.action.params.base)
+	lib.glob_matches(pattern, ["/"], input.action.params.base)
 }
 
 # A freeze without services is one of all services.

@@ -33,6 +33,7 @@ from placet.core.policy_sections import (
     approval_words,
 )
 from placet.core.policy_values import Currency, Data, Globs, Label, Persons, Section, ToolName, Tools, refuse
+from placet.core.separated_globs import separated_glob_regex
 
 if TYPE_CHECKING:
     from placet.core.autonomy import Autonomy
@@ -174,6 +175,9 @@ class AgentPolicy(Section):
             "spend_limits": self.spend_limits.model_dump(exclude_none=True) if self.spend_limits else {},
             "tools": {tool: _tool_data(spec) for tool, spec in self.tools.items()},
             "destinations": {tool: sorted(patterns) for tool, patterns in self.destinations.items()},
+            "destination_expressions": {
+                tool: sorted(map(separated_glob_regex, patterns)) for tool, patterns in self.destinations.items()
+            },
             "evidence": {tool: {"min_items": rule.min_items} for tool, rule in self.evidence.items()},
             "environments": {"write": sorted(self.environments.write)} if self.environments else {},
             "dry_run": {

@@ -12,6 +12,8 @@ SAFE_INTEGER_MAX: Final = 2**53 - 1
 """Largest integer that every JSON reader holds exactly (RFC 7493)."""
 IDEMPOTENCY_KEY_BYTES_MAX: Final = 128
 TOOL_CHARS_MAX: Final = 128
+GLOB_STARS_MAX: Final = 8
+"""``*`` of one pattern. Names have a few parts, so more says nothing that fewer do not."""
 TENANT_CHARS_MAX: Final = 64
 PRINCIPAL_BYTES_MAX: Final = 256
 """Agent, user, one link of the delegation chain, scope."""

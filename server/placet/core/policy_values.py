@@ -11,9 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic_core import PydanticCustomError
 
 from placet.core.currency import EXPONENTS
+from placet.core.globs import glob_fault
 from placet.core.limits import (
     APPROVER_GROUP_MAX,
     DESTINATION_BYTES_MAX,
+    GLOB_STARS_MAX,
     LABEL_BYTES_MAX,
     PRINCIPAL_BYTES_MAX,
     SAFE_INTEGER_MAX,
@@ -21,6 +23,7 @@ from placet.core.limits import (
     TOOL_CHARS_MAX,
 )
 from placet.core.redact import ANY_MEMBER
+from placet.core.separated_globs import wildcards
 
 if TYPE_CHECKING:
     from placet.core.faults import Fault
@@ -106,6 +109,15 @@ def _plain_pointer(value: str) -> str:
 def _tool_glob(value: str) -> str:
     if not re.fullmatch(rf"[A-Za-z0-9._:/*?-]{{1,{TOOL_CHARS_MAX}}}", value):
         raise ValueError("should be a tool's name, in which * stands for any text and ? for one character")
+    if fault := glob_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+def _destination(value: str) -> str:
+    stars = wildcards(value)
+    if stars > GLOB_STARS_MAX:
+        raise ValueError(f"has {stars} * and **; at most {GLOB_STARS_MAX} are accepted")
     return value
 
 
@@ -168,7 +180,7 @@ Environs = Annotated[
     AfterValidator(_not_empty),
 ]
 Globs = Annotated[
-    tuple[Annotated[StrictStr, _text_of(DESTINATION_BYTES_MAX)], ...],
+    tuple[Annotated[StrictStr, _text_of(DESTINATION_BYTES_MAX), AfterValidator(_destination)], ...],
     AfterValidator(_distinct),
     AfterValidator(_not_empty),
 ]

@@ -30,6 +30,7 @@ A decision that used one could not be evaluated again from its record.
 _INSTEAD: Final = {
     "time.now_ns": "use time.parse_rfc3339_ns(input.now)",
     "http.send": "put the data into the policy tree",
+    "glob.match": "its time has no bound; use data.placet.lib.glob_matches, which takes the same arguments",
 }
 _ERRORS_MAX: Final = "100"
 _UNDEFINED_FUNCTION: Final = re.compile(r"undefined function (\S+)")
@@ -101,4 +102,5 @@ def _undefined_function(where: str, name: str) -> Problem:
     if name in FORBIDDEN_BUILTINS:
         what = f"the builtin {name} is forbidden: it answers differently to the same input"
         return Problem(where, what, _INSTEAD.get(name, "take the value from input or data"))
-    return Problem(where, f"{name}: no such function, and no builtin that {CAPABILITIES} allows")
+    what = f"{name}: no such function, and no builtin that {CAPABILITIES} allows"
+    return Problem(where, what, _INSTEAD.get(name, ""))

@@ -8,6 +8,7 @@ import orjson
 
 from placet.core.errors import SetupError
 from placet.core.faults import Fault
+from placet.core.separated_globs import separated_glob_regex
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.staging import exact_json
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 _QUERY: Final = """{
     "schemas": {name: verdict | some name, schema in input.schemas; verdict := json.verify_schema(schema)},
-    "globs": {pattern | some pattern in input.globs; glob.match(pattern, ["."], "x") in {true, false}},
+    "globs": {pattern | some pattern, expression in input.globs; regex.is_valid(expression)},
 }"""
-"""A glob that is none makes the call undefined, so it is missing in the answer."""
+"""A glob that is none becomes an expression that is none, so it is missing in the answer."""
 
 
 def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: Path) -> Iterator[Problem]:
@@ -46,7 +47,10 @@ def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: P
     }
     if not schemas and not globs:
         return
-    asked = {"schemas": {name: schema for name, (_, _, schema) in schemas.items()}, "globs": sorted(globs)}
+    asked = {
+        "schemas": {name: schema for name, (_, _, schema) in schemas.items()},
+        "globs": {pattern: separated_glob_regex(pattern) for pattern in sorted(globs)},
+    }
     answer = _ask(opa, asked)
     for name, (tenant, tool, _) in schemas.items():
         valid, message = answer["schemas"].get(name, (False, "OPA cannot read it"))

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import FieldViolation
+from placet.core.globs import glob_fault
 from placet.core.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Fields:
         elif len(value) > TOOL_CHARS_MAX or not _TOOL_GLOB.match(value):
             allowed = f"1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-]"
             self.wrong(field, f"must be {allowed}, with * for any text and ? for one character")
+        elif fault := glob_fault(value):
+            self.wrong(field, fault)
         return value
 
     def tenant(self, field: str, value: str) -> str:

@@ -16,8 +16,16 @@ deny contains finding(rego.metadata.rule(), {"destination": lib.said(["action", 
 
 _allowed if {
 	is_string(input.action.destination)
+	some expression in _expressions
+	regex.match(expression, input.action.destination)
+}
+
+# Placet translates the patterns when it loads the tenant's file; data that it did not make has the patterns alone.
+_expressions := expressions if {
+	expressions := data.tenants[input.identity.tenant].destination_expressions[input.action.tool]
+} else := {expression |
 	some pattern in data.tenants[input.identity.tenant].destinations[input.action.tool]
-	glob.match(pattern, _separators, input.action.destination)
+	expression := lib.glob_regex(pattern, _separators)
 }
 
 # What `*` does not cross, so that "*.example.com" takes neither "a.b.example.com" nor "evil.test/x.example.com" nor

@@ -43,6 +43,21 @@ test_a_destination_that_is_not[note] if {
 	t.ids(destinations.deny) == {"destinations.not_allowed"} with input as t.acting(action) with data.tenants as _tenants
 }
 
+# As Placet makes the data: the patterns, and the expressions that they become.
+test_the_expressions_decide_where_there_are_some[note] if {
+	some note, case in {
+		"one that matches": {"expression": "^(?s:evil\\.test)$", "denied": 0},
+		"one that does not": {"expression": "^(?s:acme\\.example)$", "denied": 1},
+	}
+	tenants := {"acme": {
+		"destinations": {"http.fetch": ["evil.test"]},
+		"destination_expressions": {"http.fetch": [case.expression]},
+	}}
+	found := destinations.deny with input as t.acting({"tool": "http.fetch", "destination": "evil.test"})
+		with data.tenants as tenants
+	count(found) == case.denied
+}
+
 test_the_destination_is_in_the_details if {
 	found := destinations.deny with input as t.acting({"tool": "http.fetch", "destination": "evil.test"})
 		with data.tenants as _tenants
