@@ -88,9 +88,14 @@ def test_a_refused_request() -> None:
 
 
 def test_what_happens_to_the_server_and_its_policy() -> None:
-    activated = policy_activated_commitment("rev", "1.2.3", 3, 5)
+    activated = policy_activated_commitment("rev", "1.2.3", 3, 5, "c0ffee")
     assert (activated.kind, activated.tenant) == ("policy.activated", "")
-    assert activated.fields == {"policy_revision": "rev", "engine_version": "1.2.3", "tenants": 3}
+    assert activated.fields == {
+        "policy_revision": "rev",
+        "engine_version": "1.2.3",
+        "tenants": 3,
+        "git_commit": "c0ffee",
+    }
     refused = policy_refused_commitment("rev", ["a.rego:1: wrong"], 5)
     assert (refused.kind, refused.fields) == ("policy.refused", {"policy_revision": "rev", "problems": 1})
     assert orjson.loads(refused.parts["problems"]) == {"problems": ["a.rego:1: wrong"]}

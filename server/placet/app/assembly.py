@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock
     from placet.store.ledger import ThreadedLedger
 
+POLICY_STATUS_SECONDS: Final = 1.0
+"""How often the policy's age is told: so late at most does health say what decisions say."""
 LOOKS_PER_AGE: Final = 3
 """A policy is confirmed as current at least so many times within max_policy_age_seconds."""
 RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
@@ -80,8 +82,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     settings.require_rego_dir()
     clock = SystemClock()
     log = configure(settings.log_level, settings.log_format)
-    reporter = Reporter(log, Metrics(), clock)
     data_dir = settings.data_dir
+    reporter = Reporter(log, Metrics(), clock, data_dir)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         policies = _policies(settings, clock, reporter)
@@ -105,7 +107,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             asked.watching,
             asked.service,
             AuditService(ledger),
-            ControlService(policies, _published(permit_keys), steered, refusals),
+            ControlService(policies, reporter.health, _published(permit_keys), steered, refusals),
         )
         sender = webhook_sender(settings, ledger, clock, reporter)
         watched = (
@@ -114,6 +116,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             *((sender.run,) if sender is not None else ()),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
+            every(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
             every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
             *((every(COUNT_SECONDS, asked.count, reporter),) if settings.metrics_listen else ()),
@@ -203,10 +206,11 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
         )
         agent_policies = load_agent_policies(settings.rego_dir)
         interval = min(CANARY_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
-        return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds, interval)
+        told = reporter.policy_event
+        return ExternalPolicies(client, agent_policies, clock, told, timeout_seconds, interval, age_max)
     opa = find_opa(settings.opa_path)
     log, program = settings.data_dir / "opa.log", PinnedProgram(opa.path)
     engine = Engine(opa.path, log, timeout_seconds, reporter.engine_failure, program)
     interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
-    source = Source(settings.rego_dir, settings.bundles_dir, interval)
+    source = Source(settings.rego_dir, settings.bundles_dir, interval, age_max)
     return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version)

@@ -51,8 +51,8 @@ def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: L
     async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
         try:
             answers = await point.decide(requests)
-        except LedgerUnavailableError:
-            await reporter.tell_ledger(works=False)
+        except LedgerUnavailableError as error:
+            await reporter.tell_ledger(works=False, why=error)
             raise
         await reporter.tell_ledger(works=True)
         now_us = clock.wall_us()

@@ -32,8 +32,8 @@ def settling(
     async def take(reports: Sequence[Report]) -> Sequence[Told]:
         try:
             told = await desk.take(reports)
-        except LedgerUnavailableError:
-            await reporter.tell_ledger(works=False)
+        except LedgerUnavailableError as error:
+            await reporter.tell_ledger(works=False, why=error)
             raise
         new = [
             report.outcome.status

@@ -13,6 +13,7 @@ PlacetError
 ├── LedgerUnavailableError   the decision could not be recorded
 ├── ShuttingDownError        the server is draining
 ├── PolicyInvalidError       policy or its configuration cannot be served; says where and how to mend it
+│   └── PolicyUnreadableError  it could not even be looked at: no such folder, no permission, a disk that fails
 └── SetupError               a setting, file or program is missing or wrong; says how to mend it
 
 A "no" is never an error: it is a `Decision` with effect deny. An error means "could not decide" or "may not ask".
@@ -121,6 +122,10 @@ class PolicyInvalidError(PlacetError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class PolicyUnreadableError(PolicyInvalidError):
+    """Policy could not even be looked at, so nobody knows what stands there."""
 
 
 class SetupError(PlacetError):

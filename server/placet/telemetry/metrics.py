@@ -42,6 +42,20 @@ class Metrics:
             "Cached bundles that were not what their name says",
             registry=self.registry,
         )
+        self.policy_refused = Gauge(
+            "placet_policy_refused", "1 while a newer policy is refused, or cannot be seen", registry=self.registry
+        )
+        self.policy_stale = Gauge(
+            "placet_policy_stale", "1 while every call is denied with pdp.policy_stale", registry=self.registry
+        )
+        self.policy_stale_in_seconds = Gauge(
+            "placet_policy_stale_in_seconds",
+            "Seconds until pdp.policy_stale, while the policy cannot be seen; else +Inf",
+            registry=self.registry,
+        )
+        self.data_dir_free_bytes = Gauge(
+            "placet_data_dir_free_bytes", "Bytes left where the data directory is", registry=self.registry
+        )
         self.ready = Gauge("placet_ready", "1 when decisions can be made", registry=self.registry)
         self.webhooks = Counter(
             "placet_webhooks", "Tries to deliver a webhook, by result", ["result"], registry=self.registry
