@@ -26,7 +26,7 @@ from placet.core.limits import (
     URI_BYTES_MAX,
 )
 from placet.core.model import Action, Amount, Evidence, Identity, Model, Proposal, Run
-from placet.core.policy_input import action_binding, document
+from placet.core.policy_input import action_binding, document, request_content
 from placet.rpc.fields import Fields
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def parse_request(message: authorization_pb2.AuthorizeRequest, traceparent: str 
         raise InvalidRequestError(fields.violations)
     said = document(action, identity, run, model, evidence)
     action_digest = digest(action_binding(action, identity, run))
-    return Proposal(key, action, identity, run, model, evidence, said, action_digest, digest(said), approval_id)
+    request_digest = digest(request_content(action, identity, run, model, evidence))
+    return Proposal(key, action, identity, run, model, evidence, said, action_digest, request_digest, approval_id)
 
 
 def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> list[Proposal]:
