@@ -28,6 +28,7 @@ from placet.service.outcomes import OutcomeDesk
 from placet.service.recording import Recorder
 from placet.service.revoking import Revoker
 from placet.service.standing_answers import StandingAnswers
+from placet.service.vote_voiding import Voiding, VoteVoiding
 from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.memory import MemoryLedger
 from placet.store.postgres import PostgresLedger
@@ -66,7 +67,13 @@ FILE = {
         | {"unreported": "release"},
     ],
 }
-TENANTS = {tenant: AgentPolicy.model_validate(FILE) for tenant in ("acme", "beta")}
+APPROVERS = [frozenset[str](), *map(frozenset, (("lena", "luis"), ("lena", "u1"), ("luis", "u1")))]
+"""Whom a file may name."""
+FILES = {
+    named: AgentPolicy.model_validate({**FILE, **({"approver_groups": {"lead": sorted(named)}} if named else {})})
+    for named in APPROVERS
+}
+TENANTS = ("acme", "beta")
 
 
 class Store(Protocol):
@@ -138,6 +145,7 @@ class Replica:
     ledger: Any
     point: DecisionPoint
     approvals: Approvals
+    voiding: VoteVoiding
     outcomes: OutcomeDesk
     kill_switches: KillSwitches
     autonomy: AutonomyAdmin
@@ -152,7 +160,7 @@ class Driver:
         self.mood = "as asked"
         self.faults: list[BaseException] = []
         self.ids = CountedIds()
-        self.source = ScriptedSource(ScriptedPolicy(self._say, agent_policies=TENANTS))
+        self.source = ScriptedSource(ScriptedPolicy(self._say, agent_policies=self.files(frozenset())))
         self.replicas = [self._replica(number) for number in (0, 1)]
 
     async def crash(self, number: int) -> None:
@@ -184,6 +192,21 @@ class Driver:
             deciding.cancel()
         await self.crash(number)
         await asyncio.gather(deciding, return_exceptions=True)
+
+    def files(self, approvers: frozenset[str]) -> dict[str, AgentPolicy]:
+        """The tenants' files when they name these approvers."""
+        return dict.fromkeys(TENANTS, FILES[approvers])
+
+    def name_approvers(self, approvers: frozenset[str]) -> None:
+        """From now on the files say so."""
+        assert self.source.policy is not None
+        self.source.policy.agent_policies = self.files(approvers)
+
+    async def void(self, number: int, tenant: str, person: str) -> tuple[int, int]:
+        """Void a person's votes; how many open ones, and how many were used."""
+        wish = Voiding(tenant, person, Person("ada"), "stolen", Caller("console"))
+        done = await self.replicas[number].voiding.void(wish)
+        return done.open_count, done.used_count
 
     def parsed(self, ask: Ask) -> Request:
         said = {
@@ -236,6 +259,7 @@ class Driver:
         ledger: Ledger = self.store.open(number, self.clock)
         controls = ControlState(ledger)
         changes = ControlChanges(ledger, self.clock, controls)
+        approvals = Approvals(ledger, self.source, self.clock)
         distrusted: Callable[[str, str], None] = lambda rule_id, why: self.faults.append(AssertionError(rule_id, why))  # noqa: E731
         return Replica(
             ledger,
@@ -247,7 +271,8 @@ class Driver:
                 self.faults.append,
                 distrusted,
             ),
-            Approvals(ledger, self.clock),
+            approvals,
+            VoteVoiding(approvals),
             OutcomeDesk(ledger, self.source, self.clock),
             KillSwitches(changes, Revoker(ledger, self.clock, self.source, controls)),
             AutonomyAdmin(changes, self.source),

@@ -18,7 +18,7 @@ from placet.core.outcome import Outcome, OutcomeStatus, Report
 from placet.core.records import DecisionQuery
 from placet.service.expiry import expire_due, sweep_keys
 from tests.properties.state_changes import Reference, Said
-from tests.properties.state_driver import Driver
+from tests.properties.state_driver import APPROVERS, Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask
 from tests.properties.state_strategies import (
     FRESH,
@@ -192,6 +192,16 @@ class StateMachine(RuleBasedStateMachine):
             self.driver.replicas[number].approvals.cancel(self.driver.word(tenant, approval_id, person))
         )
         assert taken == self.reference.cancel(self.reference.requests[tenant, approval_id], person, self.now)
+
+    @rule(approvers=st.sampled_from(APPROVERS))
+    def change_the_approvers(self, approvers: frozenset[str]) -> None:
+        self.driver.name_approvers(approvers)
+        self.reference.approvers = approvers
+
+    @rule(number=replicas, tenant=tenants, person=st.sampled_from(["lena", "luis", "nora"]))
+    def void_votes(self, number: int, tenant: str, person: str) -> None:
+        voided = self.run(self.driver.void(number, tenant, person))
+        assert voided == self.reference.void(tenant, person, self.now)
 
     @rule(number=replicas, switch=switches, seconds=st.sampled_from([0, 60, 60, 3_600]))
     def set_a_kill_switch(self, number: int, switch: tuple[str, str, str], seconds: int) -> None:

@@ -99,7 +99,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
         outcomes = settling(settings, clock, policies, ledger, reporter)
-        asked = approving(ledger, clock, refusals, reporter, notify=bool(settings.webhook_url))
+        asked = approving(ledger, policies, clock, refusals, reporter, notify=bool(settings.webhook_url))
         steered = steering(clock, policies, ledger, path.controls, refusals)
         services = Services(
             AuthorizationService(path.decisions, refusals, permit_keys, clock),

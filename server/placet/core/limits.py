@@ -38,6 +38,8 @@ BUDGETS_MAX: Final = 64
 BUDGET_ID_CHARS_MAX: Final = 64
 SIMILAR_DECISIONS_MAX: Final = 1_000
 """The newest decisions of a tenant among which those about the same tool are counted, for who has to decide."""
+VOIDED_LISTED_MAX: Final = 200
+"""Approvals of each kind that one answer about voided votes lists: it stays far below what a message holds."""
 WATCHERS_MAX: Final = 10_000
 """Streams of one server that wait for something to happen; each holds a queue and a connection's memory."""
 WATCH_QUEUE_MAX: Final = 256

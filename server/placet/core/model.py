@@ -97,8 +97,8 @@ class Proposal:
     """One parsed request.
 
     `document` is the canonical JSON of what the caller said, without the idempotency key: an object with the keys
-    action, evidence, identity, model, run. Policy sees exactly these bytes. `request_digest` says whether a request under
-    the same key is the same one.
+    action, evidence, identity, model, run. Policy sees exactly these bytes. `request_digest` says whether a request
+    under the same key is the same one.
     """
 
     idempotency_key: str

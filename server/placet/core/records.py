@@ -29,6 +29,7 @@ class RecordKind(StrEnum):
     APPROVAL_CANCELLED = "approval.cancelled"
     APPROVAL_EXPIRED = "approval.expired"
     APPROVAL_REFUSED = "approval.refused"
+    APPROVAL_VOTES_VOIDED = "approval.votes_voided"
     PERMIT_REVOKED = "permit.revoked"
     KILL_SWITCH_SET = "kill_switch.set"
     KILL_SWITCH_CLEARED = "kill_switch.cleared"
