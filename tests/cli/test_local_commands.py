@@ -20,6 +20,7 @@ import pytest
 
 from placet.cli import checks, exit_codes
 from placet.config import Settings
+from placet.core import chain
 from placet.core.errors import SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Placet
 
 
-def append(data_dir: Path, records: int) -> None:
+def append(data_dir: Path, records: int, first: int = 0) -> None:
     """Some records, and a checkpoint over them."""
 
     async def write() -> None:
         key = load_or_create_signing_key(data_dir / "keys")
         ledger = SqliteLedger.open(data_dir / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
-        await ledger.commit([commitment(number) for number in range(records)])
+        await ledger.commit([commitment(number) for number in range(first, first + records)])
         await ledger.checkpoint()
         await ledger.close()
 
@@ -85,6 +86,33 @@ def test_verify_finds_a_changed_byte(placet: Placet, data_dir: Path) -> None:
     assert any(each["kind"] == "hash_mismatch" and each["sequence"] == 3 for each in document["problems"])
 
 
+def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
+    ran = placet("audit", "verify", "--state")
+    assert (ran.code, ran.out) == (0, "ok: records 5, chains 1, checkpoints 1, rows 0, counters 0\n")
+    database = data_dir / "placet.db"
+    tamper(database, "insert into kill_switches values ('acme', 'ks_1', 1, 'set', 5, null, '{}')")
+    assert placet("audit", "verify").code == 0
+    ran = placet("audit", "verify", "--state")
+    assert ran.code == exit_codes.WANTING
+    assert ran.out.startswith("1 problems: records 5, chains 1, checkpoints 1, rows 1, counters 0\n")
+    document = placet("audit", "verify", "--state", "-o", "json").document
+    assert document["state"] == {"rows": 1, "counters": 0, "unproven": 0, "replayed_from": []}
+    [problem] = document["problems"]
+    assert problem["kind"] == "state_unexpected"
+    where = {"table": "kill_switches", "tenant": "acme", "id": "ks_1", "expected": "no row", "found": "version 1 set"}
+    assert where.items() <= problem.items()
+
+
+def test_verify_of_state_of_before(placet: Placet, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = chain._body
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "_body", lambda *given: body(*given).replace(b'"state_changes":0,', b""))
+        append(data_dir, 3, first=5)
+    ran = placet("audit", "verify", "--state")
+    assert ran.code == 0
+    assert "cannot be replayed before record 9 of placet" in ran.out
+
+
 def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
     placet: Placet, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +142,7 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
         (["--database", "none.db"], "none.db: there is no database"),
         (["--data-dir", "elsewhere"], "elsewhere/placet.db: there is no database"),
         (["--config", "none.toml"], "none.toml: there is no such file"),
+        (["--server", "--state"], "--server checks by the server's own key and database; leave out --state"),
         (["--server", "--checkpoint", "bad"], "--server checks by the server's own key and database; leave out --chec"),
     ],
 )

@@ -21,11 +21,12 @@ from placet.core.record_codec import (
     server_stopped_commitment,
 )
 from placet.core.records import Commitment, Index, RecordedDecision
+from placet.core.state_record import NO_STATE_CHANGES
 from tests.store.making import commitment, decision, proposal
 
 
 def read_back(made: Commitment, **changes: Any) -> RecordedDecision:
-    (record,) = link(Head(), "w1", [made], bytes(16 * len(made.parts)))
+    (record,) = link(Head(), "w1", [made], [NO_STATE_CHANGES], bytes(16 * len(made.parts)))
     said = {"body": record.body, "parts": made.parts, "record_hash": record.hash} | changes
     return recorded_decision(**said)
 
@@ -36,12 +37,15 @@ def test_a_decision_comes_back(effect: Effect) -> None:
     back = read_back(made)
     assert back.decision == made.decision
     assert back.input_json == made.parts["input"]
-    assert index_of(orjson.loads(link(Head(), "w1", [made], bytes(32))[0].body), made.parts) == made.index
+    assert (
+        index_of(orjson.loads(link(Head(), "w1", [made], [NO_STATE_CHANGES], bytes(32))[0].body), made.parts)
+        == made.index
+    )
     assert made.index == Index(effect, f"baseline.{effect}", "jira.search", "run_1", "u_1", "support-agent")
 
 
 def test_the_body_holds_nothing_personal() -> None:
-    (record,) = link(Head(), "w1", [commitment(7)], bytes(32))
+    (record,) = link(Head(), "w1", [commitment(7)], [NO_STATE_CHANGES], bytes(32))
     assert b"u_1" not in record.body
     assert b"support-agent" not in record.body
     assert b"run_1" not in record.body

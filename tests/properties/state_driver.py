@@ -15,6 +15,7 @@ from placet.core.kill_switch_row import switch_id
 from placet.core.limits import RESERVATION_TTL_SECONDS
 from placet.core.model import Caller, Effect, Finding
 from placet.core.person import Person
+from placet.core.trail import verify_trail
 from placet.rpc.parse import parse_request
 from placet.service.approvals import Approvals, Word
 from placet.service.attempts import Request
@@ -31,7 +32,9 @@ from placet.service.standing_answers import StandingAnswers
 from placet.service.vote_voiding import Voiding, VoteVoiding
 from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.memory import MemoryLedger
+from placet.store.offline import verify_database
 from placet.store.postgres import PostgresLedger
+from placet.store.postgres_offline import verify_url
 from placet.store.sqlite import SqliteLedger
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.rpc.wire import request
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
     from placet.core.model import Verdict
     from placet.core.ports import Ledger
+    from placet.core.records import VerifyReport
     from placet.service.decide import Answer
     from tests.properties.state_reference import Ask, Counter
 
@@ -89,20 +93,29 @@ class Store(Protocol):
         """Leave it as a dead process would: nothing is signed or said at the end."""
         ...
 
+    def verify(self) -> VerifyReport:
+        """Check the trail and all state, as an auditor does."""
+        ...
+
 
 @dataclass
 class MemoryStore:
     """Forgets nothing: there a crash loses the services' own memory alone."""
 
     apart: bool = False
+    key: SigningKey = field(default_factory=generate_signing_key)
     ledger: MemoryLedger | None = None
 
     def open(self, _replica: int, clock: FixedClock) -> Any:
-        self.ledger = self.ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=clock)
+        self.ledger = self.ledger or MemoryLedger(writer="w", signing_key=self.key, clock=clock)
         return self.ledger
 
     async def crash(self, ledger: Any) -> None:
         """It lives on."""
+
+    def verify(self) -> VerifyReport:
+        assert self.ledger is not None
+        return verify_trail(self.ledger, self.key.public.check, state=True)
 
 
 @dataclass
@@ -122,6 +135,9 @@ class SqliteStore:
         await ledger.close()
         self.ledger = None
 
+    def verify(self) -> VerifyReport:
+        return verify_database(self.path, self.key.public, state=True)
+
 
 @dataclass
 class PostgresStore:
@@ -136,6 +152,9 @@ class PostgresStore:
 
     async def crash(self, ledger: Any) -> None:
         await ledger.close()
+
+    def verify(self) -> VerifyReport:
+        return verify_url(self.url, self.key.public, state=True)
 
 
 @dataclass

@@ -60,8 +60,11 @@ class StateMachine(RuleBasedStateMachine):
         return Driver(store)
 
     def teardown(self) -> None:
-        self.run(self.driver.close())
-        self.runner.close()
+        try:
+            self._all_state_is_proven()
+        finally:
+            self.run(self.driver.close())
+            self.runner.close()
 
     @property
     def now(self) -> int:
@@ -242,6 +245,7 @@ class StateMachine(RuleBasedStateMachine):
     def keep_house(self, number: int) -> None:
         self.run(self._keep_house(number))
         self.reference.pass_time(self.now)
+        self._all_state_is_proven()
 
     @rule(number=replicas)
     def crash(self, number: int) -> None:
@@ -288,6 +292,12 @@ class StateMachine(RuleBasedStateMachine):
         assert len(allowed) == len(set(allowed))
 
     # How
+
+    def _all_state_is_proven(self) -> None:
+        report = self.driver.store.verify()
+        assert report.state is not None
+        assert not report.records or report.problems == ()
+        assert (report.state.unproven, report.state.since) == (0, ())
 
     def _named(self, ask: Ask) -> Ask:
         return replace(ask, key=f"k{next(self.numbers)}") if ask.key == FRESH else ask
