@@ -2,7 +2,7 @@
 
 Records pass by in any order of their writers: what is kept of a row is its newest version, of a counter its sums. Both
 also keep whether each change found what another one had left, as one number that does not depend on the order. Memory
-grows with the state (some 400 bytes a row), not with the records.
+grows with the state (some 700 bytes a row or counter), not with the records.
 """
 
 from __future__ import annotations
