@@ -35,6 +35,7 @@ from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
+from placet.rpc.flows import Flows
 from placet.rpc.outcomes import OutcomeReports
 from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services
@@ -98,12 +99,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(exporter.shutdown)
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
+        flows = Flows(policies)
         outcomes = settling(settings, clock, policies, ledger, reporter)
         asked = approving(ledger, policies, clock, refusals, reporter, notify=bool(settings.webhook_url))
         steered = steering(clock, policies, ledger, path.controls, refusals)
         services = Services(
-            AuthorizationService(path.decisions, refusals, permit_keys, clock),
-            OutcomeReports(outcomes, refusals),
+            AuthorizationService(path.decisions, refusals, permit_keys, clock, flows),
+            OutcomeReports(outcomes, refusals, flows),
             asked.watching,
             asked.service,
             AuditService(ledger),

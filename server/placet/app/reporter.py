@@ -56,6 +56,10 @@ class Reporter:
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("engine failure", rule_id=rule_id, cause=cause)
 
+    def shed(self, reason: str, count: int) -> None:
+        """So many actions or calls were turned away under load."""
+        self.metrics.shed.labels(reason).inc(count)
+
     def distrust(self, rule_id: str, why: str) -> None:
         """A verdict came and was not believed."""
         self.metrics.engine_failures.labels(rule_id).inc()

@@ -46,4 +46,4 @@ def settling(
             reporter.metrics.outcomes.labels(status.value).inc()
         return told
 
-    return Batcher(take, depth_max=settings.queue_depth_max)
+    return Batcher(take, depth_max=settings.queue_depth_max, on_shed=reporter.shed)

@@ -10,6 +10,7 @@ PlacetError
 ├── ContentionError          others changed the same thing at the same time, again and again
 ├── WatcherTooSlowError      more happened than a stream was read for
 ├── OverloadedError          the queue is full; try again after a while
+├── DeadlinePassedError      the caller's time was over before its turn came
 ├── LedgerUnavailableError   the decision could not be recorded
 ├── ShuttingDownError        the server is draining
 ├── PolicyInvalidError       policy or its configuration cannot be served; says where and how to mend it
@@ -94,6 +95,10 @@ class OverloadedError(PlacetError):
     def __init__(self, retry_after_ms: int) -> None:
         self.retry_after_ms = retry_after_ms
         super().__init__(f"too many requests are waiting; try again in {retry_after_ms} ms")
+
+
+class DeadlinePassedError(PlacetError):
+    """The caller's time was over before its turn came: nothing was begun."""
 
 
 class LedgerUnavailableError(PlacetError):

@@ -86,6 +86,8 @@ PIPELINE_ACTIONS_MAX: Final = 128
 """Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
 QUEUE_DEPTH_MAX: Final = 1_024
 """Actions waiting for the pipeline; more are refused at once, so that those admitted stay fast."""
+QUEUE_TURN_ACTIONS: Final = 16
+"""What a tenant, or a caller of it, adds to a batch in its turn; OPA gains little by batches beyond that."""
 RETRY_AFTER_MS: Final = 250
 """What an overloaded server asks callers to wait."""
 OPA_TIMEOUT_MS: Final = 250

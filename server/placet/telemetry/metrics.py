@@ -32,6 +32,12 @@ class Metrics:
         )
         self.outcomes = Counter("placet_outcomes", "Outcomes reported, by status", ["status"], registry=self.registry)
         self.refused = Counter("placet_requests_refused", "Requests that broke the contract", registry=self.registry)
+        self.shed = Counter(
+            "placet_requests_shed",
+            "Requests turned away under load before anything was done, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
         self.engine_failures = Counter(
             "placet_engine_failures", "Queries that OPA did not answer rightly", ["rule_id"], registry=self.registry
         )
