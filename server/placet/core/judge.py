@@ -15,7 +15,14 @@ from placet.core.approval import knew
 from placet.core.autonomy import restrict
 from placet.core.budgets import exceeded, finding, waived
 from placet.core.changes import UNUSED
-from placet.core.combine import NoApprovalError, Outcome, approval_for, by_precedence, denied_by_pdp
+from placet.core.combine import (
+    NoApprovalError,
+    Outcome,
+    approval_for,
+    by_precedence,
+    denied_by_pdp,
+    unbelievable_approval,
+)
 from placet.core.model import Effect, Finding
 from placet.core.run_limits import duration_finding, over_duration, started_at_us
 from placet.core.standing_votes import approvers, covers
@@ -83,7 +90,7 @@ def judge(said: Outcome, standing: Standing) -> Judgement:
     try:
         wanted = approval_for([each for each in held.findings if each.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
-        return Judgement(denied_by_pdp(rule_ids.ANSWER_INVALID, held.findings, str(error)))
+        return Judgement(unbelievable_approval(held.findings, error))
     approval = standing.approval
     groups = agent_policy.approver_groups
     if approval is not None and covers(approval, wanted, groups) and knew(approval, held.findings):

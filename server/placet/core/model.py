@@ -147,10 +147,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class NoVerdict:
-    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why."""
+    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why.
+
+    `details` are for the record: where in the policy it happened, and nothing that the caller sent.
+    """
 
     rule_id: str
     cause: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class ExternalPolicy:
     confirmed_at: float
     revision: str = ""
 
+    def where(self, rule_id: str) -> str:  # noqa: ARG002 - whose policy it is, and where, is not known here
+        """Nothing is known of where its rules stand."""
+        return ""
+
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         """One verdict for each input, in order."""
         return await self.client.evaluate(inputs)
