@@ -16,6 +16,7 @@ from placet.core.chain import SALT_BYTES
 from placet.core.chain_check import PROBLEMS
 from placet.core.changes import CounterKey
 from placet.core.control_request import ChangeKind, ControlRequest, Wish
+from placet.core.detectors import DETECTORS
 from placet.core.errors import FieldViolation
 from placet.core.kill_switch import KillScope, KillSwitch
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
@@ -23,12 +24,13 @@ from placet.core.model import Caller
 from placet.core.outcome import Outcome, OutcomeStatus, Report, Taken
 from placet.core.outcome_records import expired_commitment, outcome_commitment
 from placet.core.records import Commitment, RecordKind
+from placet.core.redact import SENSITIVE, UNSCREENED
 from placet.core.reservation import Reservation, ReservationState
 from placet.store.keys import load_or_create_signing_key
 from placet.store.schema import metadata
 from placet.store.sqlite import SqliteLedger
 from tests.docs.blocks import Block, blocks
-from tests.docs.tables import DOCS, by_name
+from tests.docs.tables import DOCS, by_name, rows
 from tests.store.making import TickingClock, commitment
 
 if TYPE_CHECKING:
@@ -105,6 +107,12 @@ async def data_dir(tmp_path: Path) -> Path:
 def chain_by_hand(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-I", "-c", by_hand("python").text]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_marker_has_its_row() -> None:
+    documented = {name for row in rows(PAGE, "What is redacted") for name in re.findall(r"\w+", row[0])}
+    markers = {marker[len("[redacted:") : -1] for marker in (SENSITIVE, UNSCREENED)}
+    assert documented == {detector.name for detector in DETECTORS} | markers
 
 
 def test_every_record_kind_has_its_row_with_what_it_holds() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from placet.app.assembly import Running, running
+from placet.core import plain_text
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ async def serve(
 
 def _spare_the_collector() -> None:
     """What the start made stays until the end: the collector need not walk over it again and again."""
+    plain_text.prepare()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -6,11 +6,10 @@ import hashlib
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from placet.core.json_pointer import resolve
+from placet.core.json_pointer import parsed, resolve
 from placet.core.limits import PRINCIPAL_BYTES_MAX
 from placet.core.redact import ANY_MEMBER, redact_params
+from placet.core.secret_names import is_secret
 
 if TYPE_CHECKING:
     from placet.core.model import Proposal
@@ -24,15 +23,23 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
     Case, surrounding space and forms of one character make no other customer. A name that must not be kept (its place
     is one of the `sensitive` pointers, it looks like personal data, or it is too long) is a digest: ``#5f2b...``.
     """
-    found = resolve(orjson.loads(proposal.action.params), pointer)
+    found = resolve(parsed(proposal.action.params), pointer)
     if isinstance(found, bool) or not isinstance(found, str | int):
         return ""
-    name = unicodedata.normalize("NFKC", str(found)).strip().casefold()
+    said = str(found)
+    if len(said) > PRINCIPAL_BYTES_MAX:  # normal forms of long texts take quadratic time
+        return _digest(proposal, said.strip().casefold())
+    name = unicodedata.normalize("NFKC", said).strip().casefold()
     if not name:
         return ""
     looks_personal = redact_params(found)[1] or any(_covers(place, pointer) for place in sensitive)
+    looks_personal |= any(map(is_secret, pointer.split("/")))
     if not looks_personal and len(name.encode()) <= PRINCIPAL_BYTES_MAX and name.isprintable():
         return name
+    return _digest(proposal, name)
+
+
+def _digest(proposal: Proposal, name: str) -> str:
     digest = hashlib.sha256(f"{proposal.identity.tenant}\0{name}".encode())
     return "#" + digest.hexdigest()[:_DIGEST_CHARS]
 

@@ -23,7 +23,9 @@ def iban_length(country: str) -> int:
 
 def is_iban(text: str) -> bool:
     """Whether upper-case text without spaces is an account number: its length, and its remainder by 97."""
-    if len(text) != iban_length(text[:2]) or not (text.isascii() and text.isalnum()):
+    if len(text) != iban_length(text[:2]) or not (text.isascii() and text.isalnum() and text.isupper()):
         return False
-    rearranged = text[4:] + text[:4]
-    return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
+    return int((text[4:] + text[:4]).translate(_VALUES)) % 97 == 1
+
+
+_VALUES: Final = {ord(letter): str(value) for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10)}

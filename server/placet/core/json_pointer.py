@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 MISSING: Final = object()
 """Nothing stands at the pointer. Not None, which is a JSON null."""
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
+
+
+@lru_cache(maxsize=8)
+def parsed(params: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Parse canonical JSON, once for all pointers into it. The value is shared: do not change it."""
+    return orjson.loads(params)
 
 
 def resolve(value: Any, pointer: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -6,6 +6,11 @@ from typing import Final
 
 PARAMS_BYTES_MAX: Final = 65_536
 """A tool call's parameters; larger payloads belong in an object store, with the action naming them."""
+STEP_BYTES: Final = 4_096
+"""Input of more bytes is worked on in steps, between which the event loop does other things: a millisecond's work."""
+SCREEN_PLACES_MAX: Final = 4_096
+"""Places of one value that detectors look at closely, 3 us each. As many e-mail addresses fill params of 64 KiB; what
+has more is stored redacted as a whole."""
 PARAMS_DEPTH_MAX: Final = 32
 """Levels of nesting in params; real tool schemas stay below 10, parsers break above some hundreds."""
 SAFE_INTEGER_MAX: Final = 2**53 - 1
@@ -38,8 +43,6 @@ BUDGETS_MAX: Final = 64
 BUDGET_ID_CHARS_MAX: Final = 64
 SIMILAR_DECISIONS_MAX: Final = 1_000
 """The newest decisions of a tenant among which those about the same tool are counted, for who has to decide."""
-VOIDED_LISTED_MAX: Final = 200
-"""Approvals of each kind that one answer about voided votes lists: it stays far below what a message holds."""
 WATCHERS_MAX: Final = 10_000
 """Streams of one server that wait for something to happen; each holds a queue and a connection's memory."""
 WATCH_QUEUE_MAX: Final = 256
@@ -80,14 +83,17 @@ BUDGET_COUNTERS_MAX: Final = 100
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
 """Actions of one AuthorizeBatch: they share one commit, so this bounds how long others wait for it."""
+ACTION_BYTES_MAX: Final = 640 * 1024
+"""One action's message, and any message but a batch: params of 64 KiB as a Struct, and all else at its largest, fit.
+What Protobuf parses in one go, however many small parts it has, takes 12 ms at most."""
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """One gRPC message: a batch of 100 actions with params of 64 KiB fits."""
+VIOLATIONS_MAX: Final = 250
+"""Wrong fields of a batch after which no more are looked for: as many as one action can have."""
 PIPELINE_ACTIONS_MAX: Final = 128
 """Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
 QUEUE_DEPTH_MAX: Final = 1_024
 """Actions waiting for the pipeline; more are refused at once, so that those admitted stay fast."""
-QUEUE_TURN_ACTIONS: Final = 16
-"""What a tenant, or a caller of it, adds to a batch in its turn; OPA gains little by batches beyond that."""
 RETRY_AFTER_MS: Final = 250
 """What an overloaded server asks callers to wait."""
 OPA_TIMEOUT_MS: Final = 250

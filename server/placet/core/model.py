@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from placet.core.limits import STEP_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -97,8 +99,7 @@ class Proposal:
     """One parsed request.
 
     `document` is the canonical JSON of what the caller said, without the idempotency key: an object with the keys
-    action, evidence, identity, model, run. Policy sees exactly these bytes. `request_digest` says whether a request
-    under the same key is the same one.
+    action, evidence, identity, model, run. Policy sees exactly these bytes; `request_digest` is over them.
     """
 
     idempotency_key: str
@@ -111,6 +112,11 @@ class Proposal:
     action_digest: str
     request_digest: str
     approval_id: str = ""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether work on it is to be done in steps."""
+        return len(self.document) > STEP_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +153,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class NoVerdict:
-    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why.
-
-    `details` are for the record: where in the policy it happened, and nothing that the caller sent.
-    """
+    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why."""
 
     rule_id: str
     cause: str
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

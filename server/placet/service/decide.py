@@ -17,18 +17,19 @@ does is no decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.core import rule_ids
 from placet.core.combine import combine, denied_by_pdp
 from placet.core.controls import control, stopped
 from placet.core.errors import KeyReusedError, PlacetError
-from placet.core.finding_bounds import recordable
 from placet.core.judge import Judgement, judge
 from placet.core.model import Decision, Effect, NoVerdict
 from placet.core.records import Conflict, KeyReused, Repeated
+from placet.core.steps import TOGETHER, mapped
 from placet.service.attempts import Attempt
+from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from placet.core.model import Verdict
     from placet.core.ports import Ledger, LoadedPolicy
     from placet.core.records import Commitment, CommitResult
+    from placet.core.steps import Steps
     from placet.service.attempts import Request
     from placet.service.gathering import Case, Facts, Gatherer
     from placet.service.recording import Recorder
@@ -75,7 +77,9 @@ class DecisionPoint:
                 continue
             judged = list(zip(facts.cases, told, strict=True))
             repeats = [case for case, (judgement, _) in judged if _repeats(case, judgement)]
-            fresh = [(case, self._commitment(case, *each)) for case, each in judged if not _repeats(case, each[0])]  # 4
+            fresh = await in_slices(
+                self._commitments([each for each in judged if not _repeats(each[0], each[1][0])])
+            )  # 4
             results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
             again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
             waiting = sorted(again, key=lambda attempt: attempt.place)
@@ -87,7 +91,7 @@ class DecisionPoint:
             if case.fault is not None:
                 self.on_fault(case.fault)
         try:
-            controlled = [self._controlled(case, facts) for case in facts.cases]
+            controlled = await in_slices(mapped(lambda case: self._controlled(case, facts), facts.cases, _is_large))
             asked = [case.seen for case, judgement in zip(facts.cases, controlled, strict=True) if judgement is None]
             verdicts = iter(await _evaluate(asked, facts.policy))
             return [
@@ -119,11 +123,9 @@ class DecisionPoint:
         if case.standing is None:
             raise AssertionError("policy is asked for tenants with a file alone")
         judgement = judge(combine(verdict), case.standing)
-        outcome = judgement.outcome
-        if outcome.distrust:
-            self.on_distrust(outcome.rule_id, outcome.distrust)
-        where = facts.policy.where if facts.policy is not None else None
-        return replace(judgement, outcome=recordable(outcome, where)), revision
+        if judgement.outcome.distrust:
+            self.on_distrust(judgement.outcome.rule_id, judgement.outcome.distrust)
+        return judgement, revision
 
     def _policy_moved(self, facts: Facts) -> bool:
         """Whether another revision decides by now than the batch was decided by."""
@@ -132,9 +134,18 @@ class DecisionPoint:
             return False
         return (policy.revision if policy is not None else "") != facts.revision
 
-    def _commitment(self, case: Case, judgement: Judgement, revision: str) -> Commitment:
+    def _commitments(self, judged: Sequence[tuple[Case, _Told]]) -> Steps[list[tuple[Case, Commitment]]]:
+        """What to commit of each, in steps: others get their turn on the event loop."""
+        made: list[tuple[Case, Commitment]] = []
+        for case, told in judged:
+            made.append((case, (yield from self._commitment(case, *told))))
+            if _is_large(case) or not len(made) % TOGETHER:
+                yield
+        return made
+
+    def _commitment(self, case: Case, judgement: Judgement, revision: str) -> Steps[Commitment]:
         try:
-            return self.recorder.commitment(case, judgement, revision, guarded=not case.attempt.given_up)
+            return (yield from self.recorder.commitment(case, judgement, revision, guarded=not case.attempt.given_up))
         except Exception as fault:  # noqa: BLE001 - what cannot be put on record as it is denies, and that is recorded
             self.on_fault(fault)
             return self.recorder.withheld(case, Judgement(denied_by_pdp(rule_ids.INTERNAL_ERROR)), revision)
@@ -191,6 +202,10 @@ class DecisionPoint:
         except Exception as fault:  # noqa: BLE001 - what asked for people goes on asking; an allow is not looked up
             self.on_fault(fault)
             return None
+
+
+def _is_large(case: Case) -> bool:
+    return case.attempt.proposal.is_large
 
 
 def _repeats(case: Case, judgement: Judgement) -> bool:

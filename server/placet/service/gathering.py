@@ -20,8 +20,9 @@ from placet.core.records import RecordKind
 from placet.core.reservation import from_row as reservation_of
 from placet.core.reservation import reservation_key, without
 from placet.core.run_limits import run_charges, run_facts
-from placet.core.standing_votes import approvers
+from placet.core.steps import mapped
 from placet.service.control_state import NO_CONTROLS
+from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,13 +127,19 @@ class Gatherer:
     async def _cases(
         self, attempts: Sequence[Attempt], agent_policies: Mapping[str, AgentPolicy], now_us: int
     ) -> Sequence[Case]:
-        counted = [_count(attempt, agent_policies, now_us) for attempt in attempts]
+        counted = await in_slices(
+            mapped(lambda each: _count(each, agent_policies, now_us), attempts, lambda each: each.proposal.is_large)
+        )
         controls = await self.controls.of({attempt.tenant for attempt in attempts})
         looked = _Looked(await self._known(attempts, counted), await self._revoked(attempts))
-        return [
-            _case(attempt, each, controls[attempt.tenant], looked, now_us)
-            for attempt, each in zip(attempts, counted, strict=True)
-        ]
+        pairs = list(zip(attempts, counted, strict=True))
+        return await in_slices(
+            mapped(
+                lambda pair: _case(*pair, controls[pair[0].tenant], looked, now_us),
+                pairs,
+                lambda pair: pair[0].proposal.is_large,
+            )
+        )
 
     async def _case_or_fault(self, attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> Case:
         """The case, or one that says why there is none: kill switches are known all the same, where they can be read.
@@ -237,6 +244,5 @@ def _facts(standing: Standing, counted: _Counted, breakers: Mapping[str, Any]) -
     if counted.run_charges:
         told["run"] = run_facts(counted.run_charges, standing.usages)
     if standing.approval is not None:
-        groups = standing.agent_policy.approver_groups
-        told["approval"] = document(standing.approval, approvers(standing.approval, groups))
+        told["approval"] = document(standing.approval)
     return told

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from placet.core.judge import Judgement, Standing
     from placet.core.ports import Clock, Ids
     from placet.core.records import Commitment
+    from placet.core.steps import Steps
     from placet.service.gathering import Case
     from placet.service.redaction import StoredInput
 
@@ -36,12 +37,12 @@ class Recorder:
     reservation_ttl_seconds: int
     notify: bool = False
 
-    def commitment(self, case: Case, judgement: Judgement, revision: str, *, guarded: bool) -> Commitment:
-        """What to commit. When not `guarded` it is a deny that holds whatever has changed meanwhile."""
+    def commitment(self, case: Case, judgement: Judgement, revision: str, *, guarded: bool) -> Steps[Commitment]:
+        """What to commit, made in steps. When not `guarded` it is a deny that holds whatever has changed meanwhile."""
         decision = self._decision(case, judgement, revision)
         proposal = case.attempt.proposal
-        kept = redacted_input(case.seen, proposal, case.agent_policy)
-        told = redacted_decision(decision, proposal, case.agent_policy)
+        kept = yield from redacted_input(case.seen, proposal, case.agent_policy)
+        told = yield from redacted_decision(decision, proposal, case.agent_policy)
         made = _made(case, told, kept, guarded=guarded)
         changes = tuple(self._changes(case, decision, told, kept.document)) if guarded else ()
         subject = decision.approval.approval_id if decision.approval is not None else decision.used_approval_id
@@ -83,7 +84,8 @@ class Recorder:
         if standing is None or decision.effect is Effect.DENY:
             return
         if decision.effect is Effect.REQUIRE_APPROVAL:
-            asked = approval.opened(told, case.attempt.request.caller, standing.proposal, stored_input)
+            groups = standing.agent_policy.approver_groups
+            asked = approval.opened(told, case.attempt.request.caller, standing.proposal, groups, stored_input)
             yield from self._kept(asked, WebhookType.CREATED, decision)
             return
         proposal, overridden = standing.proposal, approval.overridden(standing.approval)

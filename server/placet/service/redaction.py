@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.core.detectors import candidates
+from placet.core.limits import STEP_BYTES
 from placet.core.model import Action, Model, ToolClass
 from placet.core.policy_input import bare_facts, document, policy_input
-from placet.core.redact import ANY_MEMBER, SENSITIVE, redact_params
+from placet.core.redact import ANY_MEMBER, SENSITIVE, UNSCREENED, redact_text, redacting
+from placet.core.steps import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import Decision, Proposal
+    from placet.core.model import Decision, Finding, Proposal
+    from placet.core.steps import Steps
 
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
 WITHHELD: Final = "withheld: Placet failed while redacting, so the stored input has no parameters"
 NOT_SCREENED: Final = frozenset({"identity", "run", "facts", "now"})
 """Who did what in which run must be known: the trail is worth nothing with these replaced."""
 
+SENSITIVE_VALUES_MAX: Final = 256
+"""Values at sensitive pointers that are looked for in what rules say; with more, nothing of that is kept."""
 WITHIN_CHARS_MIN: Final = 4
 """A sensitive text of fewer characters is not looked for within others: an "a" stands everywhere."""
 
@@ -40,7 +45,7 @@ class StoredInput:
         return not self.why_not
 
 
-def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | None) -> StoredInput:
+def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[StoredInput]:
     """The policy input as it is stored. A tenant without a file is screened too: nothing says that it may be kept."""
     if agent_policy is not None and not agent_policy.redact:
         return StoredInput(seen)
@@ -49,10 +54,12 @@ def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | 
         return StoredInput(seen)
     said = orjson.loads(seen)
     screened = {key: value for key, value in said.items() if key not in NOT_SCREENED}
-    redacted, changed = redact_params(screened, tuple("/action/params" + pointer for pointer in pointers))
-    if not changed:
+    redacted = yield from redacting(screened, tuple("/action/params" + pointer for pointer in pointers))
+    if not redacted.changed:
         return StoredInput(seen)
-    return StoredInput(orjson.dumps({**said, **redacted}, option=orjson.OPT_SORT_KEYS), REDACTED)
+    kept = redacted.value if not redacted.why_whole else _withheld(proposal)
+    why_not = REDACTED + (f"; it holds {redacted.why_whole}" if redacted.why_whole else "")
+    return StoredInput(orjson.dumps({**said, **kept}, option=orjson.OPT_SORT_KEYS), why_not)
 
 
 def withheld_input(proposal: Proposal, now: str) -> StoredInput:
@@ -62,29 +69,64 @@ def withheld_input(proposal: Proposal, now: str) -> StoredInput:
     return StoredInput(policy_input(said, bare_facts(ToolClass.UNKNOWN), now), WITHHELD)
 
 
-def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Decision:
-    """The decision as it is stored: a rule may have put what it saw into its finding's details."""
-    if not any(finding.details for finding in decision.findings):
-        return decision
+def _withheld(proposal: Proposal) -> dict[str, Any]:
+    """The input without anything that a caller writes freely."""
+    asked = proposal.action
+    action = Action(asked.tool, _OMITTED, asked.amount, dry_run=asked.dry_run)
+    model = replace(proposal.model, name="", prompt_version="")
+    kept: dict[str, Any] = orjson.loads(document(action, proposal.identity, proposal.run, model, ()))
+    return kept
+
+
+_OMITTED: Final = orjson.dumps({"omitted": UNSCREENED})
+
+
+def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[Decision]:
+    """The decision as it is stored: a rule may have put what it saw into its finding's reason and details."""
     if agent_policy is not None and not agent_policy.redact:
         return decision
     pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
-    secrets = _sensitive_values(proposal.action.params, pointers) if pointers else frozenset()
-    findings = tuple(
-        replace(each, details=_hidden(redact_params(dict(each.details), ())[0], secrets)) for each in decision.findings
-    )
-    return replace(decision, findings=findings)
+    secrets = yield from _sensitive_texts(proposal.action.params, pointers)
+    findings: list[Finding] = []
+    for each in decision.findings:
+        reason = redact_text(secrets.hidden(each.reason))
+        redacted = yield from redacting(secrets.hidden(dict(each.details)))
+        details = redacted.value if not redacted.why_whole else {"omitted": UNSCREENED}
+        findings.append(replace(each, reason=reason, details=details))
+        if not len(findings) % TOGETHER:
+            yield
+    return replace(decision, reason=redact_text(secrets.hidden(decision.reason)), findings=tuple(findings))
 
 
-def _sensitive_values(params: bytes, pointers: tuple[str, ...]) -> frozenset[str | float]:
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Values at sensitive pointers, which must not come back in what a rule says."""
+
+    values: frozenset[str | float]
+    too_many: bool = False
+
+    def hidden(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """The value without them; a short one is hidden where it is the whole text alone."""
+        if not self.values or isinstance(value, bool):
+            return value
+        if self.too_many:
+            return {"omitted": UNSCREENED} if isinstance(value, dict) else UNSCREENED
+        return _hidden(value, self.values)
+
+
+def _sensitive_texts(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets]:
     """Texts and numbers at and below the pointers."""
-    said = orjson.loads(params)
     found: set[str | float] = set()
+    if not pointers:
+        return _Secrets(frozenset())
+    said = orjson.loads(params)
     for pointer in pointers:
         tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
         for value in _at(said, tokens):
             found.update(_leaves(value))
-    return frozenset(found)
+        if len(params) > STEP_BYTES:
+            yield
+    return _Secrets(frozenset(found), too_many=len(found) > SENSITIVE_VALUES_MAX)
 
 
 def _at(value: Any, tokens: Sequence[str]) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
@@ -113,8 +155,7 @@ def _members(value: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401 - any JSO
 
 
 def _hidden(value: Any, secrets: frozenset[str | float]) -> Any:  # noqa: ANN401 - any JSON value
-    """The value without the secrets; a short one is hidden where it is the whole text alone."""
-    if not secrets or isinstance(value, bool):
+    if isinstance(value, bool):
         return value
     if isinstance(value, dict):
         return {key: _hidden(item, secrets) for key, item in value.items()}

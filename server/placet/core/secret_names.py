@@ -1,0 +1,126 @@
+"""Names of keys, headers and query parameters whose values are secret, however they are written.
+
+A name is read as words (`dbPassword`, `DB_PASSWORD` and `db-password` are all "db password"), and its last words say
+what its value is. `password_reset_url` is a URL, `max_tokens` a count; `tokenValue` and `cvv2` are what they seem.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from placet.core.plain_text import plain
+
+WORDS: Final = frozenset(
+    {
+        *("apikey", "authorization", "auth", "authentication", "bearer", "cookie", "credential", "cred", "csrf"),
+        *("cvc", "cvv", "jwt", "otp", "totp", "passcode", "passphrase", "passwd", "passwort", "password", "pin"),
+        *("privatekey", "pwd", "secret", "secretkey", "accesskey", "setcookie", "sid", "ssn", "token", "xsrf"),
+        *("cardnumber", "ccnumber", "creditcard", "signature"),
+    }
+)
+"""A name that ends in one of these is secret."""
+PAIRS: Final = frozenset(
+    {
+        *((first, "key") for first in ("api", "access", "account", "auth", "deploy", "encryption", "hmac", "master")),
+        *((first, "key") for first in ("gpg", "pgp", "private", "secret", "shared", "signing", "ssh", "storage")),
+        *((first, "code") for first in ("access", "auth", "authorization", "backup", "mfa", "otp", "pass", "pin")),
+        *((first, "code") for first in ("recovery", "security", "sms", "verification")),
+        *((first, "number") for first in ("card", "cc", "national", "passport", "security")),
+        *(("credit", "card"), ("debit", "card"), ("social", "security"), ("tax", "id"), ("national", "id")),
+        *(("national", "insurance"), ("pass", "word"), ("pass", "phrase"), ("client", "assertion")),
+    }
+)
+"""Likewise of its last two words."""
+TAILS: Final = ("password", "passwd", "passphrase", "secret", "token", "apikey", "privatekey", "secretkey", "cookie")
+"""A last word that ends in one of these is secret, too: `dbpassword`."""
+QUALIFIERS: Final = frozenset(
+    {
+        *("value", "values", "text", "plain", "plaintext", "raw", "hash", "hashed", "base", "b64", "hex", "string"),
+        *("str", "data", "header", "headers", "number", "no", "num", "digits", "new", "old", "current", "previous"),
+        *("confirm", "confirmation", "encrypted", "env"),
+    }
+)
+"""Words at the end that say nothing of what the value is."""
+PUBLIC: Final = frozenset(
+    {
+        *((first, "token") for first in ("page", "continuation", "sync", "cursor", "delta", "next", "eos", "bos")),
+        *((first, "cookie") for first in ("accept",)),
+    }
+)
+"""Last two words of names that are no secrets."""
+COUNTING: Final = frozenset(
+    {
+        *(
+            "max",
+            "min",
+            "num",
+            "count",
+            "total",
+            "limit",
+            "used",
+            "budget",
+            "per",
+            "input",
+            "output",
+            "prompt",
+            "tokens",
+        ),
+        *("completion", "usage", "cached", "reasoning", "remaining"),
+    }
+)
+"""A number beside one of these words is a count."""
+URL_NAMES: Final = frozenset({"sig", "signature", "code", "key", "hmac", "hash", "state", "assertion", "credential"})
+"""What is a secret in the query of a URL alone: a signed link, an authorization code, a key of a map service."""
+
+NAME_CHARS_MAX: Final = 96
+"""A longer name is looked at by its end."""
+STEMS: Final = (
+    *("assertion", "auth", "bearer", "card", "code", "cookie", "cred", "csrf", "cvc", "cvv", "hash", "hmac", "jwt"),
+    *("key", "national", "number", "otp", "pass", "pin", "pwd", "secret", "sid", "sig", "social", "ssn", "state"),
+    *("tax", "token", "xsrf"),
+)
+"""Each secret name holds one of these: a quick look lets most names go."""
+_STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether it is worth to read the name: a quick look, which lets most names go."""
+    return _STEM.search(name) is not None or not name.isascii()
+
+
+@lru_cache(maxsize=1_024)
+def is_secret(name: str, *, in_url: bool = False) -> bool:
+    """Whether what stands under this name is secret."""
+    words = _words(name)
+    if not words:
+        return False
+    if in_url and words[-1] in URL_NAMES:
+        return True
+    while words:
+        last_two = tuple(words[-2:])
+        if last_two in PUBLIC:
+            return False
+        last = words[-1]
+        if last in WORDS or last_two in PAIRS or last.endswith(TAILS):
+            return True
+        if last not in QUALIFIERS:
+            return False
+        words.pop()
+    return False
+
+
+def counts(name: str) -> bool:
+    """Whether a number under this name is a count, as in ``max_tokens``."""
+    return not COUNTING.isdisjoint(word for word in _WORD.findall(plain(name)[-NAME_CHARS_MAX:].lower()))
+
+
+def _words(name: str) -> list[str]:
+    """Its words in lower case and singular."""
+    found = (word.lower() for word in _WORD.findall(plain(name)[-NAME_CHARS_MAX:]))
+    return [word[:-1] if word.endswith("s") and word[:-1] in _SINGULARS else word for word in found]
+
+
+_SINGULARS: Final = WORDS | {"key", "code", "number", "header", "value", "card"}
