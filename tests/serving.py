@@ -15,9 +15,13 @@ import uvloop
 
 from placet import app
 from placet.config import Settings
+from tests.watchdog import watching
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.watchdog import Watchdog
 
 Result = TypeVar("Result")
 REGO_DIR = Path(__file__).parent.parent / "rego"
@@ -38,6 +42,10 @@ class Server:
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run something in the server's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS_MAX)
+
+    def watched(self) -> AbstractContextManager[Watchdog]:
+        """Watch for how long its event loop is held by one thing."""
+        return watching(self._loop)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:

@@ -8,7 +8,8 @@ finding(rule, details) := {"rule_id": rule.custom.rule_id, "reason": rule.title,
 
 # METADATA
 # description: |
-#   What the input says at a path, null where it says nothing.
+#   What the input says at a path, null where it says nothing. For details: a plain reference to a field that is missing
+#   would make the whole finding vanish.
 said(path) := object.get(input, path, null)
 
 # METADATA

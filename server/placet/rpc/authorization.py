@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from placet.core.errors import InvalidRequestError, KeyReusedError
 from placet.core.permit import permit_of
+from placet.core.steps import TOGETHER
 from placet.rpc.handlers import unary
-from placet.rpc.parse import parse_batch, parse_request
+from placet.rpc.parse import parsing, parsing_batch
 from placet.rpc.present import present_decision
 from placet.rpc.refusing import caller_of
 from placet.service.attempts import Request
+from placet.service.slices import Turns, in_slices
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from placet.core.model import Decision, Proposal
     from placet.core.permit import PermitKeys
     from placet.core.ports import Clock
+    from placet.core.steps import Steps
     from placet.rpc.context import Context
-    from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
     from placet.service.batching import Batcher
     from placet.service.decide import Answer
@@ -40,7 +42,7 @@ class AuthorizationService:
     refusals: RefusalLog
     permit_keys: PermitKeys
     clock: Clock
-    flows: Flows
+    turns: Turns = field(default_factory=Turns)
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
@@ -57,7 +59,7 @@ class AuthorizationService:
         """Decide one action."""
         received_at_us = self.clock.wall_us()
         try:
-            proposal = parse_request(message, _traceparent(context))
+            proposal = await self.turns.take(parsing(message, _traceparent(context)))
         except InvalidRequestError as error:
             await self.refusals.refused("Authorize", message.identity.tenant, error, context)
             raise
@@ -70,14 +72,24 @@ class AuthorizationService:
         """Decide a plan, in order, in one commit."""
         received_at_us = self.clock.wall_us()
         try:
-            proposals = parse_batch(message, _traceparent(context))
+            proposals = await self.turns.take(parsing_batch(message, _traceparent(context)))
         except InvalidRequestError as error:
             tenant = message.requests[0].identity.tenant if message.requests else ""
             await self.refusals.refused("AuthorizeBatch", tenant, error, context)
             raise
         decisions = await self._decide(proposals, received_at_us, context)
-        told = [self._told(*pair) for pair in zip(proposals, decisions, strict=True)]
+        told = await in_slices(self._telling(proposals, decisions))
         return authorization_pb2.AuthorizeBatchResponse(decisions=told)
+
+    def _telling(
+        self, proposals: Sequence[Proposal], decisions: Sequence[Decision]
+    ) -> Steps[list[decision_pb2.Decision]]:
+        told: list[decision_pb2.Decision] = []
+        for proposal, decision in zip(proposals, decisions, strict=True):
+            told.append(self._told(proposal, decision))
+            if not len(told) % TOGETHER or any(each.details for each in decision.findings):
+                yield
+        return told
 
     def _told(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
         """The decision with its permit, which is signed anew: the same decision has the same one."""
@@ -85,9 +97,7 @@ class AuthorizationService:
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
         caller = caller_of(context)
-        requests = [Request(each, caller, received_at_us) for each in proposals]
-        flow = self.flows.of(proposals[0].identity.tenant, context)
-        answers = await self.decisions.submit(requests, flow, context.time_remaining())
+        answers = await self.decisions.submit([Request(each, caller, received_at_us) for each in proposals])
         decisions: list[Decision] = []
         for answer in answers:
             if isinstance(answer, KeyReusedError):

@@ -10,7 +10,7 @@ from grpc_status import rpc_status
 
 from placet.core.errors import (
     ContentionError,
-    DeadlinePassedError,
+    FieldViolation,
     InvalidRequestError,
     KeyReusedError,
     LedgerUnavailableError,
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 DOMAIN: Final = "placet"
 """ErrorInfo.domain of every error."""
+STATUS_BYTES_MAX: Final = 2_048
+"""Of fields and descriptions. They go twice, once in base64 and once as text; clients take 8 KiB of metadata."""
+_FRAME_BYTES: Final = 8
 _NOT_DECIDED: Final = "the decision could not be recorded, so it is not given; try again with the same idempotency_key"
 _NOT_CHANGED: Final = "the change could not be recorded, so it was not made; try again"
 _NOT_READ: Final = "that could not be read; try again"
@@ -49,7 +52,6 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     NotNowError: (code_pb2.FAILED_PRECONDITION, "", ""),
     ContentionError: (code_pb2.ABORTED, "CONTENTION", ""),
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
-    DeadlinePassedError: (code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""),
     WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
     ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
     LedgerUnavailableError: (code_pb2.UNAVAILABLE, "LEDGER_UNAVAILABLE", _NOT_DECIDED),
@@ -92,6 +94,7 @@ def status_of(error: PlacetError, asked: str = _DECIDING) -> status_pb2.Status:
         reason = error.reason
     details: list[Message] = [_info(reason)]
     if isinstance(error, InvalidRequestError):
+        error = told_of(error)
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
             for each in error.violations
@@ -102,6 +105,20 @@ def status_of(error: PlacetError, asked: str = _DECIDING) -> status_pb2.Status:
         delay.FromMilliseconds(error.retry_after_ms if isinstance(error, OverloadedError) else RETRY_AFTER_MS)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return _status(code, text or str(error), details)
+
+
+def told_of(error: InvalidRequestError) -> InvalidRequestError:
+    """As much of what is wrong as fits into a status: gRPC drops one whose metadata is larger than some kilobytes."""
+    told: list[FieldViolation] = []
+    room = STATUS_BYTES_MAX
+    for each in error.violations:
+        room -= len(each.field.encode()) + len(each.description.encode()) + _FRAME_BYTES
+        if room < 0:
+            break
+        told.append(each)
+    if len(told) < len(error.violations):
+        told.append(FieldViolation("", f"{len(error.violations) - len(told)} more fields are wrong"))
+    return InvalidRequestError(told)
 
 
 def _info(reason: str) -> error_details_pb2.ErrorInfo:

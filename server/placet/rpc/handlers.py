@@ -10,6 +10,8 @@ from google.protobuf.message import DecodeError
 
 from placet.core.errors import FieldViolation, InvalidRequestError, PlacetError
 from placet.rpc.errors import failed, refuse
+from placet.rpc.reading import reading
+from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -32,14 +34,13 @@ def unary(
     """A handler that turns what `method` raises into a status; `on_malformed` records what could not be read."""
 
     async def handle(raw: bytes, context: Context) -> Message:
-        message = asked()
         try:
             try:
-                message.ParseFromString(raw)
-            except DecodeError:
+                message = await in_slices(reading(asked, raw))
+            except (DecodeError, InvalidRequestError) as error:
                 if on_malformed is not None:
                     await on_malformed(context)
-                await refuse(context, MALFORMED, asked)
+                await refuse(context, error if isinstance(error, InvalidRequestError) else MALFORMED, asked)
             return await method(message, context)
         except PlacetError as error:
             await refuse(context, error, asked)
@@ -61,13 +62,12 @@ def streaming(
     """As `unary`, of a call that is answered by many messages. However it ends, `method` is closed."""
 
     async def handle(raw: bytes, context: Context) -> None:
-        message = asked()
         try:
             try:
-                message.ParseFromString(raw)
-            except DecodeError:
+                message = await in_slices(reading(asked, raw))
+            except (DecodeError, InvalidRequestError) as error:
                 await on_malformed(context)
-                await refuse(context, MALFORMED, asked)
+                await refuse(context, error if isinstance(error, InvalidRequestError) else MALFORMED, asked)
             async with contextlib.aclosing(method(message, context)) as replies:
                 async for reply in replies:
                     await context.write(reply)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.rpc.context import Context
-    from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
     from placet.service.batching import Batcher
     from placet.service.outcomes import Told
@@ -39,7 +38,6 @@ class OutcomeReports:
 
     outcomes: Batcher[Report, Told]
     refusals: RefusalLog
-    flows: Flows
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
@@ -55,7 +53,7 @@ class OutcomeReports:
         except InvalidRequestError as error:
             await self.refusals.refused("ReportOutcome", message.tenant, error, context)
             raise
-        [told] = await self.outcomes.submit([report], self.flows.of(report.tenant, context))
+        [told] = await self.outcomes.submit([report])
         if isinstance(told, PlacetError):
             raise told
         return authorization_pb2.ReportOutcomeResponse(repeated=told.repeated, late=told.late, overspent=told.overspent)

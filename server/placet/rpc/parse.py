@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.json_format import Error as JsonFormatError
-from google.protobuf.json_format import MessageToDict
-
-from placet.core.canonical import canonical, digest, parse_object
+from placet.core.canonical import NotCanonicalError, digest
 from placet.core.currency import EXPONENTS
 from placet.core.errors import FieldViolation, InvalidRequestError
 from placet.core.limits import (
@@ -18,20 +15,24 @@ from placet.core.limits import (
     EVIDENCE_MAX,
     IDEMPOTENCY_KEY_BYTES_MAX,
     LABEL_BYTES_MAX,
-    PARAMS_BYTES_MAX,
     PRINCIPAL_BYTES_MAX,
     ROLES_MAX,
     SHORT_LABEL_BYTES_MAX,
+    STEP_BYTES,
     STEP_MAX,
     URI_BYTES_MAX,
+    VIOLATIONS_MAX,
 )
 from placet.core.model import Action, Amount, Evidence, Identity, Model, Proposal, Run
-from placet.core.policy_input import action_binding, document, request_content
+from placet.core.policy_input import action_binding, document
+from placet.core.steps import TOGETHER, exhausted
 from placet.rpc.fields import Fields
+from placet.rpc.params import params_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from placet.core.steps import Steps
     from placet.v1 import action_pb2, authorization_pb2
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?\Z")
@@ -39,24 +40,35 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a
 
 def parse_request(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", prefix: str = "") -> Proposal:
     """The proposal. InvalidRequestError names every field that is wrong; `prefix` goes before their names."""
+    return exhausted(parsing(message, traceparent, prefix))
+
+
+def parsing(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", prefix: str = "") -> Steps[Proposal]:
+    """As `parse_request`, in steps."""
     fields = Fields(prefix)
     key = fields.text("idempotency_key", message.idempotency_key, IDEMPOTENCY_KEY_BYTES_MAX, required=True)
     approval_id = fields.text("approval_id", message.approval_id, SHORT_LABEL_BYTES_MAX)
-    action = _action(fields, message.action)
+    action = yield from _action(fields, message.action)
     identity = _identity(fields, message.identity)
     run = _run(fields, message.run, traceparent)
     model = _model(fields, message.model)
     evidence = _evidence(fields, message.evidence)
     if fields.violations:
         raise InvalidRequestError(fields.violations)
+    if len(action.params) > STEP_BYTES:
+        yield
     said = document(action, identity, run, model, evidence)
     action_digest = digest(action_binding(action, identity, run))
-    request_digest = digest(request_content(action, identity, run, model, evidence))
-    return Proposal(key, action, identity, run, model, evidence, said, action_digest, request_digest, approval_id)
+    return Proposal(key, action, identity, run, model, evidence, said, action_digest, digest(said), approval_id)
 
 
 def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> list[Proposal]:
     """The proposals, in order. InvalidRequestError when one is wrong, naming its index."""
+    return exhausted(parsing_batch(message, traceparent))
+
+
+def parsing_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> Steps[list[Proposal]]:
+    """As `parse_batch`, in steps."""
     count = len(message.requests)
     if not 1 <= count <= BATCH_ACTIONS_MAX:
         what = f"has {count} entries; must be 1 to {BATCH_ACTIONS_MAX}"
@@ -65,9 +77,13 @@ def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: s
     violations: list[FieldViolation] = []
     for index, request in enumerate(message.requests):
         try:
-            proposals.append(parse_request(request, traceparent, f"requests[{index}]."))
+            proposals.append((yield from parsing(request, traceparent, f"requests[{index}].")))
         except InvalidRequestError as error:
             violations += error.violations
+        if len(violations) > VIOLATIONS_MAX:
+            break
+        if not (index + 1) % TOGETHER or request.action.ByteSize() > STEP_BYTES:
+            yield
     if not violations:
         violations += _batch_violations(proposals)
     if violations:
@@ -93,10 +109,15 @@ def trace_id_of(traceparent: str) -> str:
     return match.group(1) if match and set(match.group(1)) != {"0"} else ""
 
 
-def _action(fields: Fields, message: action_pb2.Action) -> Action:
+def _action(fields: Fields, message: action_pb2.Action) -> Steps[Action]:
+    try:
+        params = yield from params_of(message)
+    except NotCanonicalError as error:
+        fields.wrong(f"action.{message.WhichOneof('params')}", str(error))
+        params = b"{}"
     return Action(
         tool=fields.tool("action.tool", message.tool),
-        params=_params(fields, message),
+        params=params,
         amount=_amount(fields, message.amount) if message.HasField("amount") else None,
         scope=fields.text("action.scope", message.scope, PRINCIPAL_BYTES_MAX),
         environment=fields.text("action.environment", message.environment, SHORT_LABEL_BYTES_MAX),
@@ -106,22 +127,6 @@ def _action(fields: Fields, message: action_pb2.Action) -> Action:
             "action.tool_schema_version", message.tool_schema_version, SHORT_LABEL_BYTES_MAX
         ),
     )
-
-
-def _params(fields: Fields, message: action_pb2.Action) -> bytes:
-    form = message.WhichOneof("params")
-    if form is None:
-        return b"{}"
-    try:
-        if form == "params_json":
-            return canonical(parse_object(message.params_json))
-        params = canonical(MessageToDict(message.params_struct))
-    except (ValueError, JsonFormatError) as error:  # a NotCanonicalError is a ValueError
-        fields.wrong(f"action.{form}", str(error))
-        return b"{}"
-    if len(params) > PARAMS_BYTES_MAX:
-        fields.wrong(f"action.{form}", f"is {len(params)} bytes as JSON; at most {PARAMS_BYTES_MAX} are accepted")
-    return params
 
 
 def _amount(fields: Fields, message: action_pb2.Money) -> Amount:

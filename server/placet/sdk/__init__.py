@@ -15,7 +15,6 @@ from placet.sdk.approval import (
     DecisionState,
     Person,
     RequestedApproval,
-    VoidedVotes,
     Vote,
 )
 from placet.sdk.approvals import ApprovalClient
@@ -114,7 +113,6 @@ __all__ = [
     "RevokedPermit",
     "Run",
     "VerifyReport",
-    "VoidedVotes",
     "Vote",
     "WebhookError",
     "WebhookEvent",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.chain_check import ProblemKind, problem
@@ -31,16 +30,14 @@ UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
 """Codes of what cannot be read because of what stands in the file; the last one is that of a column that is gone."""
 
 
-def verify_database(
-    path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
-) -> VerifyReport:
-    """Check the trail in a database file, served at this moment or not; and `state`. Needs no write access.
+def verify_database(path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+    """Check the trail in a database file, served at this moment or not. Needs no write access.
 
     `kept` are checkpoints from `read_kept`. SetupError when the file cannot be opened at all, or is of another schema.
     """
     connection = _evidence(path)
     try:
-        report = verify_connection(connection, keys, kept, state=state)
+        report = verify_connection(connection, keys, kept)
     except sqlite3.Error as error:
         raise SetupError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
@@ -49,7 +46,7 @@ def verify_database(
 
 
 def verify_connection(
-    connection: SqliteConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+    connection: SqliteConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()
 ) -> VerifyReport:
     """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
     problems: list[AuditProblem] = []
@@ -62,12 +59,12 @@ def verify_connection(
         elif missing := missing_tables(_tables(connection)):
             problems += [_damaged(f"there is no table {name}") for name in missing]
         else:
-            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state)
+            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & PRIMARY_CODE not in UNREADABLE_CODES:
             raise
         problems.append(_damaged(str(error)))
-    return replace(report, problems=(*problems, *report.problems))
+    return VerifyReport(report.records, report.chains, report.checkpoints, (*problems, *report.problems))
 
 
 def export_checkpoints(path: Path) -> bytes:

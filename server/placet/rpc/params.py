@@ -1,0 +1,85 @@
+"""Parameters of an action: JSON text or a Struct in, canonical JSON out. In steps where they are large."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.core.canonical import NotCanonicalError, canonical, canonicalising, parse_object
+from placet.core.limits import PARAMS_BYTES_MAX, STEP_BYTES
+from placet.core.steps import exhausted
+
+if TYPE_CHECKING:
+    from google.protobuf import struct_pb2
+
+    from placet.core.steps import Steps
+    from placet.v1 import action_pb2
+
+_STEP_VALUES: Final = 4_096
+"""Values of a Struct that are read in one step: about 5 ms."""
+
+
+def params_of(message: action_pb2.Action) -> Steps[bytes]:
+    """The canonical parameters. NotCanonicalError when they are no JSON object as Placet takes it, or too large."""
+    form = message.WhichOneof("params")
+    if form is None:
+        return b"{}"
+    if form == "params_json":
+        text = message.params_json
+        if len(text) <= STEP_BYTES:
+            return canonical(parse_object(text))
+        value = parse_object(text)
+        yield
+        return (yield from canonicalising(value))
+    steps = _Reader().struct(message.params_struct)
+    if message.params_struct.ByteSize() <= STEP_BYTES:
+        return canonical(exhausted(steps))
+    value = yield from steps
+    params = yield from canonicalising(value)
+    if len(params) > PARAMS_BYTES_MAX:
+        raise NotCanonicalError("", f"is {len(params)} bytes as JSON; at most {PARAMS_BYTES_MAX} are accepted")
+    return params
+
+
+_NESTED: Final = frozenset({"struct_value", "list_value"})
+
+
+class _Reader:
+    """Reads a Struct as ProtoJSON has it."""
+
+    def __init__(self) -> None:
+        self._values = 0
+
+    def struct(self, message: struct_pb2.Struct) -> Steps[dict[str, Any]]:
+        """The object; numbers are floats."""
+        members: dict[str, Any] = {}
+        for key, value in message.fields.items():
+            if self._is_step():
+                yield
+            kind = value.WhichOneof("kind")
+            members[key] = (yield from self._nested(value)) if kind in _NESTED else _scalar(value, kind)
+        return members
+
+    def _nested(self, value: struct_pb2.Value) -> Steps[Any]:
+        if value.HasField("struct_value"):
+            return (yield from self.struct(value.struct_value))
+        items: list[Any] = []
+        for each in value.list_value.values:
+            if self._is_step():
+                yield
+            kind = each.WhichOneof("kind")
+            items.append((yield from self._nested(each)) if kind in _NESTED else _scalar(each, kind))
+        return items
+
+    def _is_step(self) -> bool:
+        """Count a value; whether it is time to pause."""
+        self._values += 1
+        if self._values > PARAMS_BYTES_MAX // 2:  # each is a character at least, and a comma
+            raise NotCanonicalError("", f"is more than {PARAMS_BYTES_MAX} bytes as JSON; at most that are accepted")
+        return not self._values % _STEP_VALUES
+
+
+def _scalar(value: struct_pb2.Value, kind: str | None) -> Any:  # noqa: ANN401 - any JSON value
+    if kind == "number_value" and not math.isfinite(value.number_value):
+        raise NotCanonicalError("", "holds a number that is not finite, which JSON cannot hold; send it as a string")
+    return None if kind is None or kind == "null_value" else getattr(value, kind)
