@@ -17,7 +17,7 @@ async def test_open_approvals_and_watchers_are_shown() -> None:
     metrics = Metrics()
     reporter = Reporter(structlog.stdlib.get_logger(), metrics, desk.clock)
     refusals = RefusalLog(Batcher(desk.ledger.commit, depth_max=1), desk.clock)
-    asked = approving(desk.ledger, desk.clock, refusals, reporter, notify=False)
+    asked = approving(desk.ledger, desk.source, desk.clock, refusals, reporter, notify=False)
 
     async def shown() -> tuple[float | None, float | None]:
         await asked.count()

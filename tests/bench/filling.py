@@ -86,7 +86,7 @@ def _waiting(asked: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
             1, ("support_lead",), approval.approval_id_of(decision.decision_id), now_us + DAY_US
         )
         decision = replace(decision, approval=wanted)
-        opened = approval.opened(decision, Caller(), proposal, {}, _seen(proposal, now_us))
+        opened = approval.opened(decision, Caller(), proposal, _seen(proposal, now_us))
         yield replace(
             _commitment(decision, proposal), subject=wanted.approval_id, changes=(Put(approval.to_row(opened)),)
         )

@@ -70,14 +70,14 @@ def test_it_is_withdrawn_by_who_asked(placet: Placet) -> None:
     approval_id = asked(placet)
     assert placet("approvals", "cancel", approval_id, *TENANT, "--as", "u_1").code == 0
     late = placet("approvals", "approve", approval_id, *TENANT, *LEAD)
-    assert late.code == 5
+    assert late.code == 1
     assert "it is cancelled" in late.complaint
 
 
 def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     approval_id = asked(placet)
     own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
-    assert own.code == 5
+    assert own.code == 1
     sentence = "nobody decides about what was asked for on their own behalf; you may withdraw it"
     assert own.complaint == f"{sentence} (REQUESTER_MAY_NOT_APPROVE)"
     assert placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "").code == 2
@@ -87,6 +87,34 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     assert placet("approvals", "list", *TENANT, "--state", "unknown").code == 2
     misspelt = placet("approvals", "list", *TENANT, "--state", "pendng").complaint
     assert misspelt.startswith("Invalid value for '--state': 'pendng' is not one of 'pending'")
+
+
+def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
+    approval_id = asked(placet)
+    assert placet("approvals", "approve", approval_id, *TENANT, *LEAD).code == 0
+    done = placet("approvals", "void-votes", "--person", "u_lead", "--reason", "account stolen", "--as", "ada", *TENANT)
+    assert (done.code, approval_id in done.out, "0/1" in done.out) == (0, True, True)
+    assert "account stolen" in placet("approvals", "show", approval_id, *TENANT).out
+    assert authorize(placet, "--approval-id", approval_id).code == 3
+    other = ("--as", "u_9", "--role", "support_lead")
+    assert placet("approvals", "approve", approval_id, *TENANT, *other).code == 0
+    assert authorize(placet, "--approval-id", approval_id).code == 0
+    void = ("approvals", "void-votes", "--person", "u_9", "--reason", "account stolen", "--as", "ada")
+    said = placet(*void, "-o", "json")
+    assert [each["id"] for each in said.document["used"]] == [approval_id]
+    assert "1 was used already, and allowed their actions" in said.complaint
+    nothing = placet("approvals", "void-votes", "--person", "nobody", "--reason", "r", "--tenant", "acmee")
+    assert (nothing.code, "no vote of 'nobody' counts" in nothing.err) == (0, True)
+    assert "no agent_policy is of 'acmee'" in nothing.err
+
+
+def test_a_vote_without_the_role_names_both(placet: Placet) -> None:
+    approval_id = asked(placet)
+    refused = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_2", "--role", "auditor")
+    assert refused.code == 1
+    assert "support_lead may; u_2 named auditor (ROLE_MAY_NOT_APPROVE)" in refused.complaint
+    late = placet("approvals", "cancel", approval_id, *TENANT, "--as", "u_2")
+    assert (late.code, "NOT_YOURS_TO_CANCEL" in late.complaint) == (1, True)
 
 
 def test_budgets_of_an_approval_are_shown_with_their_unit(placet: Placet) -> None:

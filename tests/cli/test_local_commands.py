@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import socket
 import sqlite3
 import stat
+import subprocess
 import tempfile
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from placet.cli import checks, exit_codes
 from placet.config import Settings
+from placet.core import chain
 from placet.core.errors import SetupError
+from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.store.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
 from placet.store.migrate import SchemaState, SchemaStatus
@@ -27,19 +33,19 @@ from tests.serving import REGO_DIR
 from tests.store.making import TickingClock, commitment
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from placet.opa.binary import Opa
     from tests.cli.conftest import Placet
 
 
-def append(data_dir: Path, records: int) -> None:
+def append(data_dir: Path, records: int, first: int = 0) -> None:
     """Some records, and a checkpoint over them."""
 
     async def write() -> None:
         key = load_or_create_signing_key(data_dir / "keys")
         ledger = SqliteLedger.open(data_dir / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
-        await ledger.commit([commitment(number) for number in range(records)])
+        await ledger.commit([commitment(number) for number in range(first, first + records)])
         await ledger.checkpoint()
         await ledger.close()
 
@@ -80,6 +86,33 @@ def test_verify_finds_a_changed_byte(placet: Placet, data_dir: Path) -> None:
     assert any(each["kind"] == "hash_mismatch" and each["sequence"] == 3 for each in document["problems"])
 
 
+def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
+    ran = placet("audit", "verify", "--state")
+    assert (ran.code, ran.out) == (0, "ok: records 5, chains 1, checkpoints 1, rows 0, counters 0\n")
+    database = data_dir / "placet.db"
+    tamper(database, "insert into kill_switches values ('acme', 'ks_1', 1, 'set', 5, null, '{}')")
+    assert placet("audit", "verify").code == 0
+    ran = placet("audit", "verify", "--state")
+    assert ran.code == exit_codes.WANTING
+    assert ran.out.startswith("1 problems: records 5, chains 1, checkpoints 1, rows 1, counters 0\n")
+    document = placet("audit", "verify", "--state", "-o", "json").document
+    assert document["state"] == {"rows": 1, "counters": 0, "unproven": 0, "replayed_from": []}
+    [problem] = document["problems"]
+    assert problem["kind"] == "state_unexpected"
+    where = {"table": "kill_switches", "tenant": "acme", "id": "ks_1", "expected": "no row", "found": "version 1 set"}
+    assert where.items() <= problem.items()
+
+
+def test_verify_of_state_of_before(placet: Placet, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = chain._body
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "_body", lambda *given: body(*given).replace(b'"state_changes":0,', b""))
+        append(data_dir, 3, first=5)
+    ran = placet("audit", "verify", "--state")
+    assert ran.code == 0
+    assert "cannot be replayed before record 9 of placet" in ran.out
+
+
 def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
     placet: Placet, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +142,7 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
         (["--database", "none.db"], "none.db: there is no database"),
         (["--data-dir", "elsewhere"], "elsewhere/placet.db: there is no database"),
         (["--config", "none.toml"], "none.toml: there is no such file"),
+        (["--server", "--state"], "--server checks by the server's own key and database; leave out --state"),
         (["--server", "--checkpoint", "bad"], "--server checks by the server's own key and database; leave out --chec"),
     ],
 )
@@ -255,7 +289,7 @@ def test_doctor_is_content(placet: Placet, healthy: Path) -> None:
     code, found = diagnose(placet)
     assert code == 0
     assert list(found) == [
-        "settings", "python", "opa", "policies", "data directory", "signing key", "database", "listen",
+        "settings", "python", "opa", "policies", "data directory", "disk space", "signing key", "database", "listen",
     ]  # fmt: skip
     assert not (healthy / ".placet").exists()
     assert "FAILS" not in placet("doctor").out
@@ -310,17 +344,40 @@ def test_doctor_without_opa(placet: Placet, healthy: Path, monkeypatch: pytest.M
     assert "make setup" in only_failure(placet, "opa")["detail"]
 
 
+@contextlib.contextmanager
+def served(rego_dir: Path, address: Path) -> Iterator[str]:
+    """An OPA of somebody else's that serves this policy; its revision."""
+    opa = find_opa().path
+    with tempfile.TemporaryDirectory() as cache:
+        bundle = build_bundle(rego_dir, opa, Path(cache))
+        where = ["--addr", f"unix://{address}", "--log-level", "error", "--bundle", str(bundle.path)]
+        command = [str(opa), "run", "--server", *where]
+        with subprocess.Popen(command) as process:
+            until = time.monotonic() + 20
+            while not address.exists():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            yield bundle.revision
+            process.terminate()
+
+
 def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, nobody: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        there = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        assert diagnose(placet, "--opa-address", there)[0] == 0
-    path = str(healthy / "s")
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
-        listening.listen()
-        assert diagnose(placet, "--opa-address", f"unix://{path}")[0] == 0
-    assert "nothing answers" in only_failure(placet, "opa", "--opa-address", f"unix://{path}")["detail"]
-    assert "nothing answers" in only_failure(placet, "opa", "--opa-address", f"http://{nobody}")["detail"]
+    path = healthy / "s"
+    with served(REGO_DIR, path) as revision:
+        there = ("--opa-address", f"unix://{path}")
+        assert f"canary at revision {revision}" in diagnose(placet, *there)[1]["opa"]["detail"]
+        assert diagnose(placet, *there, "--opa-expected-revision", revision)[0] == 0
+        found = only_failure(placet, "opa", *there, "--opa-expected-revision", "another")
+        assert "another" in found["detail"]
+        tenant = healthy / "rego" / "config" / "hooli.yaml"
+        tenant.write_text("agent_policy: {allowed_tools: [hooli.search]}")
+        found = only_failure(placet, "opa", *there)
+        assert "does not list the tool hooli.search of the tenant hooli" in found["detail"]
+        tenant.unlink()
+        tenant.with_name("acme.yaml").write_text("agent_policy: {allowed_tools: [acme.only_here]}")
+        assert "acme.only_here" in only_failure(placet, "opa", *there)["detail"]
+    assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"unix://{path}")["detail"]
+    assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"http://{nobody}")["detail"]
 
 
 def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +451,7 @@ def test_doctor_and_the_port(placet: Placet, healthy: Path, server: ScriptedServ
     with socket.create_server(("127.0.0.1", 0)) as taken:
         found = only_failure(placet, "listen", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert "--listen" in found["remedy"]
-    server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(ready=True, policy_revision="r1"))
+    server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(serving=True, policy_revision="r1"))
     code, checked = diagnose(placet, "--listen", server.address)
     assert code == 0
     assert "ready, policy r1" in checked["server"]["detail"]
@@ -416,13 +473,67 @@ def test_doctor_beside_its_own_server(placet: Placet, healthy: Path, server: Scr
         assert "--listen" in only_failure(placet, "listen", "--listen", address)["remedy"]
 
 
+def test_doctor_and_a_policy_that_was_refused(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+    del healthy
+    said = control_pb2.GetPolicyStatusResponse(
+        ready=True, serving=True, policy_revision="r1", last_error="caps.rego:8: wrong\nx.yaml:3: wrong, too"
+    )
+    said.loaded_at.FromJsonString("2026-04-24T18:33:01Z")
+    said.refused_since.FromJsonString("2026-04-25T18:33:01Z")
+    unseen = control_pb2.GetPolicyStatusResponse()
+    unseen.CopyFrom(said)
+    unseen.decides_until.FromJsonString("2026-04-26T18:33:01Z")
+    stale = control_pb2.GetPolicyStatusResponse(
+        policy_revision="r1", last_error="rego: no such folder", stale=True, not_serving_reasons=["too old"]
+    )
+    server.script(GET_POLICY_STATUS, said, unseen, stale)
+    told = only_failure(placet, "served policy", "--address", server.address)["detail"]
+    assert "r1 decides since 2026-04-24T18:33:01" in told
+    assert "until a newer one is accepted" in told
+    assert "not served since 2026-04-25T18:33:01" in told
+    assert "caps.rego:8: wrong; x.yaml:3: wrong, too" in told
+    told = only_failure(placet, "served policy", "--address", server.address)["detail"]
+    assert "until 2026-04-26T18:33:01" in told
+    code, found = diagnose(placet, "--address", server.address)
+    assert code == exit_codes.WANTING
+    assert "not ready: too old" in found["server"]["detail"]
+    assert "every call is denied pdp.policy_stale" in found["served policy"]["detail"]
+
+
+def test_doctor_and_a_store_that_fails(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+    del healthy
+    reason = "the store takes no commits: database or disk is full"
+    full = control_pb2.GetPolicyStatusResponse(ready=True, policy_revision="r1", not_serving_reasons=[reason])
+    nearly = control_pb2.GetPolicyStatusResponse(ready=True, serving=True, policy_revision="r1", data_dir_free_bytes=9)
+    server.script(GET_POLICY_STATUS, full, nearly)
+    assert reason in only_failure(placet, "server", "--address", server.address)["detail"]
+    assert "0 MiB left" in only_failure(placet, "server", "--address", server.address)["detail"]
+
+
+def test_doctor_and_a_full_disk(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del healthy
+    statvfs = os.statvfs
+    order = ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "flag", "namemax")
+
+    def full(path: Path, **values: int) -> os.statvfs_result:
+        told = {name: getattr(statvfs(path), f"f_{name}") for name in order} | values
+        return os.statvfs_result(tuple(told[name] for name in order))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "statvfs", lambda path: full(path, bavail=1))
+        assert "0 MiB left" in only_failure(placet, "disk space")["detail"]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "statvfs", lambda path: full(path, files=1_000, favail=3))
+        assert "room for 3 more files" in only_failure(placet, "disk space")["detail"]
+
+
 def test_doctor_and_a_server_that_must_run(placet: Placet, healthy: Path, server: ScriptedServer, nobody: str) -> None:
     del healthy
     assert "placet serve" in only_failure(placet, "server", "--address", nobody)["remedy"]
     server.script(
         GET_POLICY_STATUS,
         control_pb2.GetPolicyStatusResponse(ready=False, last_error="OPA is away"),
-        control_pb2.GetPolicyStatusResponse(ready=True),
+        control_pb2.GetPolicyStatusResponse(ready=True, serving=True),
     )
     assert "OPA is away" in only_failure(placet, "server", "--address", server.address)["detail"]
     assert diagnose(placet, "--address", server.address)[0] == 0

@@ -19,6 +19,7 @@ from placet.core.chain import (
     signed_bytes,
 )
 from placet.core.records import Commitment, RecordKind
+from placet.core.state_record import NO_STATE_CHANGES, STATE, StateChanges
 
 # The tree of RFC 6962's reference implementation, over its eight entries.
 ENTRIES = [
@@ -68,7 +69,7 @@ def test_the_tree_is_that_of_its_definition(leaves: list[bytes]) -> None:
 
 def test_the_layout_of_a_record_by_hand() -> None:
     salts = bytes(range(32))
-    first, second = link(Head(), "w1", [event(a=b"1", b=b"2"), event()], salts)
+    first, second = link(Head(), "w1", [event(a=b"1", b=b"2"), event()], [NO_STATE_CHANGES] * 2, salts)
     digests = {
         "a": hashlib.sha256(salts[:16] + b"1").hexdigest(),
         "b": hashlib.sha256(salts[16:] + b"2").hexdigest(),
@@ -82,6 +83,7 @@ def test_the_layout_of_a_record_by_hand() -> None:
             "tenant": "acme",
             "recorded_at_us": 7,
             "version": "0.1.0",
+            "state_changes": 0,
             "parts": digests,
         }
     )
@@ -92,28 +94,42 @@ def test_the_layout_of_a_record_by_hand() -> None:
     assert (second.sequence, second.previous_hash) == (2, first.hash)
 
 
+def test_a_record_that_changed_state_says_how_often_and_what() -> None:
+    salts = bytes(range(48))
+    first, second = link(Head(), "w1", [event(a=b"1"), event()], [NO_STATE_CHANGES, StateChanges(2, b"{}")], salts[:32])
+    assert [name for name, _, _ in first.parts] == ["a"]
+    assert second.parts == ((STATE, salts[16:32], b"{}"),)
+    said = orjson.loads(second.body)
+    assert (said["state_changes"], said["parts"]) == (2, {STATE: hashlib.sha256(salts[16:32] + b"{}").hexdigest()})
+
+
 def test_a_chain_goes_on_from_its_head() -> None:
-    (first,) = link(Head(), "w1", [event()], b"")
-    (second,) = link(Head(first.sequence, first.hash), "w1", [event()], b"")
-    assert [second.hash] == [each.hash for each in link(Head(), "w1", [event(), event()], b"")[1:]]
+    (first,) = link(Head(), "w1", [event()], [NO_STATE_CHANGES], b"")
+    (second,) = link(Head(first.sequence, first.hash), "w1", [event()], [NO_STATE_CHANGES], b"")
+    assert [second.hash] == [
+        each.hash for each in link(Head(), "w1", [event(), event()], [NO_STATE_CHANGES] * 2, b"")[1:]
+    ]
 
 
 def test_the_same_content_has_another_digest_each_time() -> None:
-    one, other = link(Head(), "w1", [event(a=b"1"), event(a=b"1")], bytes(range(32)))
+    one, other = link(Head(), "w1", [event(a=b"1"), event(a=b"1")], [NO_STATE_CHANGES] * 2, bytes(range(32)))
     assert orjson.loads(one.body)["parts"] != orjson.loads(other.body)["parts"]
 
 
 @pytest.mark.parametrize("given_bytes", [0, 15, 17, 32])
 def test_salts_must_be_as_many_as_needed(given_bytes: int) -> None:
-    assert salt_bytes([event(a=b"1")]) == 16
+    assert salt_bytes([event(a=b"1")], [NO_STATE_CHANGES]) == 16
+    assert salt_bytes([event(a=b"1")], [StateChanges(1, b"{}")]) == 32
     with pytest.raises(ValueError, match="16 needed"):
-        link(Head(), "w1", [event(a=b"1")], bytes(given_bytes))
+        link(Head(), "w1", [event(a=b"1")], [NO_STATE_CHANGES], bytes(given_bytes))
 
 
-@pytest.mark.parametrize("name", ["v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts"])
+@pytest.mark.parametrize(
+    "name", ["v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "state_changes", "parts"]
+)
 def test_a_field_cannot_take_the_place_of_another(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        link(Head(), "w1", [Commitment(RecordKind.SERVER_STARTED, "", 1, {name: 1})], b"")
+        link(Head(), "w1", [Commitment(RecordKind.SERVER_STARTED, "", 1, {name: 1})], [NO_STATE_CHANGES], b"")
 
 
 CHECKPOINT = Checkpoint("w1", 7, "aa", "bb", 3, 1_000, "key")

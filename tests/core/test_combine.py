@@ -76,6 +76,13 @@ def test_each_way_of_not_deciding_is_a_deny_with_a_reason(rule_id: str) -> None:
     assert (outcome.effect, outcome.rule_id) == (Effect.DENY, rule_id)
     assert outcome.reason
     assert denied_by_pdp(rule_id) == outcome
+    assert outcome.findings == ()
+
+
+def test_what_is_known_of_why_is_a_finding_of_its_own() -> None:
+    outcome = combine(NoVerdict(rule_ids.ENGINE_ERROR, "cause", {"line": 7}))
+    reason = rule_ids.REASONS[rule_ids.ENGINE_ERROR]
+    assert outcome.findings == (Finding(Effect.DENY, rule_ids.ENGINE_ERROR, reason, {"line": 7}),)
 
 
 def approval_of(*details: dict[str, Any]) -> Any:

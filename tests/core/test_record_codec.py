@@ -21,11 +21,12 @@ from placet.core.record_codec import (
     server_stopped_commitment,
 )
 from placet.core.records import Commitment, Index, RecordedDecision
+from placet.core.state_record import NO_STATE_CHANGES
 from tests.store.making import commitment, decision, proposal
 
 
 def read_back(made: Commitment, **changes: Any) -> RecordedDecision:
-    (record,) = link(Head(), "w1", [made], bytes(16 * len(made.parts)))
+    (record,) = link(Head(), "w1", [made], [NO_STATE_CHANGES], bytes(16 * len(made.parts)))
     said = {"body": record.body, "parts": made.parts, "record_hash": record.hash} | changes
     return recorded_decision(**said)
 
@@ -36,12 +37,15 @@ def test_a_decision_comes_back(effect: Effect) -> None:
     back = read_back(made)
     assert back.decision == made.decision
     assert back.input_json == made.parts["input"]
-    assert index_of(orjson.loads(link(Head(), "w1", [made], bytes(32))[0].body), made.parts) == made.index
+    assert (
+        index_of(orjson.loads(link(Head(), "w1", [made], [NO_STATE_CHANGES], bytes(32))[0].body), made.parts)
+        == made.index
+    )
     assert made.index == Index(effect, f"baseline.{effect}", "jira.search", "run_1", "u_1", "support-agent")
 
 
 def test_the_body_holds_nothing_personal() -> None:
-    (record,) = link(Head(), "w1", [commitment(7)], bytes(32))
+    (record,) = link(Head(), "w1", [commitment(7)], [NO_STATE_CHANGES], bytes(32))
     assert b"u_1" not in record.body
     assert b"support-agent" not in record.body
     assert b"run_1" not in record.body
@@ -88,9 +92,14 @@ def test_a_refused_request() -> None:
 
 
 def test_what_happens_to_the_server_and_its_policy() -> None:
-    activated = policy_activated_commitment("rev", "1.2.3", 3, 5)
+    activated = policy_activated_commitment("rev", "1.2.3", 3, 5, "c0ffee")
     assert (activated.kind, activated.tenant) == ("policy.activated", "")
-    assert activated.fields == {"policy_revision": "rev", "engine_version": "1.2.3", "tenants": 3}
+    assert activated.fields == {
+        "policy_revision": "rev",
+        "engine_version": "1.2.3",
+        "tenants": 3,
+        "git_commit": "c0ffee",
+    }
     refused = policy_refused_commitment("rev", ["a.rego:1: wrong"], 5)
     assert (refused.kind, refused.fields) == ("policy.refused", {"policy_revision": "rev", "problems": 1})
     assert orjson.loads(refused.parts["problems"]) == {"problems": ["a.rego:1: wrong"]}

@@ -12,7 +12,6 @@ from placet.core.approval import (
     Approval,
     ApprovalState,
     approval_id_of,
-    covers,
     document,
     from_row,
     refusal,
@@ -24,7 +23,8 @@ from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedErr
 from placet.core.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
 from placet.core.person import Person, same_person
 from placet.core.role_matching import matched_roles
-from placet.core.voting import approved, cancelled, expired, may_vote, rejected
+from placet.core.standing_votes import approvers, covers, standing_votes
+from placet.core.voting import approved, cancelled, expired, may_vote, rejected, voided
 
 REFUSED = (InvalidRequestError, NotNowError, NotPermittedError)
 ROLES = ("lead", "legal", "finance")
@@ -38,7 +38,7 @@ people = st.builds(
 )
 
 
-def opened(quorum: int, roles: tuple[str, ...], groups: dict[str, tuple[str, ...]], **more: Any) -> Approval:
+def opened(quorum: int, roles: tuple[str, ...], **more: Any) -> Approval:
     said: dict[str, Any] = {
         "approval_id": approval_id_of("dec_" + "0" * 32),
         "tenant": "acme",
@@ -53,7 +53,6 @@ def opened(quorum: int, roles: tuple[str, ...], groups: dict[str, tuple[str, ...
         "quorum": quorum,
         "approver_roles": roles,
         "distinct_roles": False,
-        "approver_groups": groups,
         "caller": "unauthenticated",
         "idempotency_key": "k",
         "action": {"tool": "pay", "params": {}},
@@ -70,10 +69,18 @@ def opened(quorum: int, roles: tuple[str, ...], groups: dict[str, tuple[str, ...
     return Approval(**{**said, **more})
 
 
+files = st.dictionaries(st.sampled_from(ROLES), st.lists(st.sampled_from(PEOPLE), max_size=4).map(tuple))
+
+
+def asked(approval: Approval) -> ApprovalRequirement:
+    return ApprovalRequirement(approval.quorum, approval.approver_roles, distinct_roles=approval.distinct_roles)
+
+
 class Life(RuleBasedStateMachine):
-    """One approval; what cannot be done changes nothing."""
+    """One approval, while the tenant's file changes; what cannot be done changes nothing."""
 
     approval: Approval
+    groups: dict[str, tuple[str, ...]]
     now_us = 1
 
     @initialize(
@@ -81,19 +88,20 @@ class Life(RuleBasedStateMachine):
         roles=st.sets(st.sampled_from(ROLES)),
         distinct=st.booleans(),
         override=st.booleans(),
-        groups=st.dictionaries(st.sampled_from(ROLES), st.lists(st.sampled_from(PEOPLE), max_size=4).map(tuple)),
+        groups=files,
     )
     def open(
         self, quorum: int, roles: set[str], groups: dict[str, tuple[str, ...]], *, distinct: bool, override: bool
     ) -> None:
         wanted = tuple(sorted(roles))
-        self.approval = opened(quorum, wanted, groups, distinct_roles=distinct, override=override)
+        self.groups = groups
+        self.approval = opened(quorum, wanted, distinct_roles=distinct, override=override)
 
     @rule(person=people, reason=st.sampled_from(["", "because"]), no=st.booleans())
     def vote(self, person: Person, reason: str, *, no: bool) -> None:
         before = self.approval
         try:
-            self.approval = (rejected if no else approved)(before, person, reason, self.now_us)
+            self.approval = (rejected if no else approved)(before, self.groups, person, reason, self.now_us)
         except REFUSED:
             return
         assert before.state is ApprovalState.PENDING
@@ -101,18 +109,38 @@ class Life(RuleBasedStateMachine):
         assert person.id not in NOBODYS
         assert not any(same_person(person.id, vote.person) for vote in before.votes)
         assert reason or not (no or before.override)
-        assert may_vote(before, person)
+        assert may_vote(before, self.groups, person)
         assert len(self.approval.votes) == len(before.votes) + 1
+        enough = covers(self.approval, asked(self.approval), self.groups)
+        assert no or (self.approval.state is ApprovalState.APPROVED) == enough
+
+    @rule(groups=files)
+    def change_the_file(self, groups: dict[str, tuple[str, ...]]) -> None:
+        self.groups = groups
+
+    @rule(person=st.sampled_from(PEOPLE))
+    def void(self, person: str) -> None:
+        before = self.approval
+        after = voided(before, self.groups, person.upper(), "stolen", self.now_us)
+        theirs = [vote for vote in before.approvals if vote.person == person and not vote.void_reason]
+        assert (after is None) == (not theirs or state_at(before, self.now_us) is not before.state or not before.open)
+        if after is None:
+            return
+        self.approval = after
+        assert person not in approvers(after, self.groups)
+        waits = before.state is ApprovalState.APPROVED and not covers(after, asked(after), self.groups)
+        assert after.reopened == before.reopened + waits
+        assert (after.state is ApprovalState.PENDING) == (waits or before.state is ApprovalState.PENDING)
 
     @rule(person=people)
     def cancel(self, person: Person) -> None:
         before = self.approval
         try:
-            self.approval = cancelled(before, person, "", self.now_us)
+            self.approval = cancelled(before, self.groups, person, "", self.now_us)
         except REFUSED:
             return
         assert before.open
-        assert person.id == "asker" or may_vote(before, person)
+        assert person.id == "asker" or may_vote(before, self.groups, person)
 
     @rule()
     @precondition(lambda self: self.approval.state is ApprovalState.APPROVED and self.now_us < ENDS_AT_US)
@@ -129,17 +157,20 @@ class Life(RuleBasedStateMachine):
         self.approval = expired(self.approval, self.now_us)
 
     @invariant()
-    def it_is_approved_by_enough_distinct_people_of_the_right_roles(self) -> None:
+    def votes_that_count_are_of_distinct_people_who_have_the_right_roles_today(self) -> None:
         approval = self.approval
-        if approval.state not in {ApprovalState.APPROVED, ApprovalState.USED}:
-            return
-        votes = approval.approvals
-        assert len({vote.person for vote in votes}) == len(votes) == approval.quorum
-        assert all(vote.role in approval.approver_roles for vote in votes) or not approval.approver_roles
-        assert not approval.distinct_roles or len({vote.role for vote in votes}) == len(votes)
+        votes = standing_votes(approval, self.groups)
+        assert len({vote.person for vote in approval.votes}) == len(approval.votes)
+        for vote in votes:
+            assert not vote.void_reason
+            wanted = approval.approver_roles or vote.roles or tuple(self.groups)
+            lists = [self.groups.get(role, ()) for role in wanted]
+            assert not self.groups or any(vote.person in persons for persons in lists)
         roles = approval.approver_roles
-        assert covers(approval, ApprovalRequirement(approval.quorum, roles, distinct_roles=approval.distinct_roles))
-        assert not covers(approval, ApprovalRequirement(approval.quorum + 1, roles))
+        assert not covers(approval, ApprovalRequirement(len(votes) + 1, roles), self.groups)
+        counted = matched_roles([vote.roles for vote in votes], roles, distinct=approval.distinct_roles)
+        enough = sum(role is not None for role in counted) >= approval.quorum
+        assert covers(approval, asked(approval), self.groups) == enough
 
     @invariant()
     def what_has_ended_keeps_no_parameters_and_stays_as_it_is(self) -> None:
@@ -176,8 +207,8 @@ def best(claims: list[list[str]], free: set[str]) -> int:
 
 
 def test_what_policy_sees_of_an_approval() -> None:
-    approval = approved(opened(1, (), {}), Person("u_2"), "", 5)
-    assert document(approval) == {
+    approval = approved(opened(1, ()), {}, Person("u_2"), "", 5)
+    assert document(approval, approvers(approval, {})) == {
         "id": approval.approval_id,
         "approvers": ["u_2"],
         "quorum": 1,
@@ -186,7 +217,7 @@ def test_what_policy_sees_of_an_approval() -> None:
 
 
 def test_an_approval_that_nobody_wrote_down_as_expired_is_of_no_use() -> None:
-    approval = approved(opened(1, (), {}), Person("u_2"), "", 5)
+    approval = approved(opened(1, ()), {}, Person("u_2"), "", 5)
     proposal = Proposal("k", Action("pay", b"{}"), Identity("bot", "acme"), Run(), Model(), (), b"{}", "d" * 64, "")
     assert refusal(approval, proposal, ENDS_AT_US - 1) is None
     assert refusal(approval, proposal, ENDS_AT_US) == (
@@ -196,6 +227,6 @@ def test_an_approval_that_nobody_wrote_down_as_expired_is_of_no_use() -> None:
 
 
 def test_the_requirement_names_roles_that_the_votes_must_have() -> None:
-    approval = approved(opened(1, (), {}), Person("u_2", ("lead",)), "", 5)
-    assert covers(approval, ApprovalRequirement(1, ("lead",)))
-    assert not covers(approval, ApprovalRequirement(1, ("legal",)))
+    approval = approved(opened(1, ()), {}, Person("u_2", ("lead",)), "", 5)
+    assert covers(approval, ApprovalRequirement(1, ("lead",)), {})
+    assert not covers(approval, ApprovalRequirement(1, ("legal",)), {})

@@ -123,10 +123,10 @@ class Server:
         with ControlClient(self.address, timeout=10) as client:
             return client.policy_status()
 
-    def health(self) -> int:
+    def health(self, service: str = "") -> int:
         with grpc.insecure_channel(self.address) as channel:
             check = channel.unary_unary("/grpc.health.v1.Health/Check", None, None)
-            answer = check(health_pb2.HealthCheckRequest().SerializeToString(), timeout=10)
+            answer = check(health_pb2.HealthCheckRequest(service=service).SerializeToString(), timeout=10)
             return int(health_pb2.HealthCheckResponse.FromString(answer).status)
 
     def metric(self, name: str) -> float:

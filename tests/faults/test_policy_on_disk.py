@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.serving import SERVING, eventually, free_address, refused
+from tests.faults.serving import NOT_SERVING, SERVING, eventually, free_address, refused
 from tests.faults.traffic import READ, REPLY, RIGHT, Told, ask, ask_rightly, recorded, traffic
 
 if TYPE_CHECKING:
@@ -98,19 +99,55 @@ def test_a_good_change_takes_over_without_a_wrong_answer(serve: Callable[..., Se
     recorded(server, asked)
 
 
-def test_a_policy_that_is_not_confirmed_for_too_long_denies(serve: Callable[..., Server], rego_dir: Path) -> None:
-    server = serve(max_policy_age_seconds=2)
+def test_a_policy_that_cannot_be_seen_for_too_long_denies_and_health_says_so(
+    serve: Callable[..., Server], rego_dir: Path
+) -> None:
+    server = serve(max_policy_age_seconds=2, metrics_listen=free_address())
+    assert server.metric("placet_policy_stale_in_seconds") == math.inf
     until = time.monotonic() + 3
     with traffic(server, callers=1) as asked:
         eventually(lambda: time.monotonic() > until, 4)
     assert not asked.wrong  # files that stay as they are confirm it
-    mend = spoil(rego_dir)
-    with traffic(server, callers=1, tools=(READ,)) as asked:
+    with traffic(server, callers=1, tools=(READ,)) as asked, server.watched_health() as health:
+        rego_dir.rename(rego_dir.with_name("away"))
+        eventually(lambda: server.status().decides_until, RELOAD_SECONDS_MAX)
         eventually(lambda: asked.rule_ids["pdp.policy_stale"] > 0, RELOAD_SECONDS_MAX)
-        mend()
+        eventually(lambda: server.health() == NOT_SERVING, 5)
+        status, metrics = server.status(), [server.metric(f"placet_{name}") for name in ("ready", "policy_stale")]
+        left = server.metric("placet_policy_stale_in_seconds")
+        rego_dir.with_name("away").rename(rego_dir)
         asked.more(5, RELOAD_SECONDS_MAX)
+        eventually(lambda: server.health() == SERVING, 5)
     assert {each.rule_id for each in asked.wrong} == {"pdp.policy_stale"}
+    assert (status.serving, status.stale, metrics, left) == (False, True, [0, 1], 0)
+    assert "pdp.policy_stale denies every call" in status.not_serving_reasons[0]
+    assert health == [SERVING, NOT_SERVING, SERVING]
+    [refused] = server.events("policy refused")
+    assert "then pdp.policy_stale" in refused["old_revision_decides"]
+    [stale] = server.events("policy stale")
+    assert (stale["level"], stale["revision"]) == ("error", status.policy_revision)
+    assert len(server.events("policy no longer stale")) == 1
+    assert server.metric("placet_policy_stale_in_seconds") == math.inf
     recorded(server, asked)
+
+
+def test_a_bad_push_stops_nothing_however_old_it_gets(serve: Callable[..., Server], rego_dir: Path) -> None:
+    server = serve(max_policy_age_seconds=1, metrics_listen=free_address())
+    mend = spoil(rego_dir)
+    eventually(lambda: server.metric("placet_policy_refused") == 1, RELOAD_SECONDS_MAX)
+    until = time.monotonic() + 4
+    with traffic(server, callers=1) as asked:
+        eventually(lambda: time.monotonic() > until, 5)
+    assert not asked.wrong
+    status = server.status()
+    assert (status.serving, status.stale, status.decides_until) == (True, False, None)
+    assert f"{PACK}:" in status.last_error
+    [refused] = server.events("policy refused")
+    assert refused["old_revision_decides"] == "until a newer one is accepted"
+    assert (server.health(), server.health("placet.policy")) == (SERVING, NOT_SERVING)
+    mend()
+    eventually(lambda: server.health("placet.policy") == SERVING, RELOAD_SECONDS_MAX)
+    assert server.metric("placet_policy_refused") == 0
 
 
 def test_what_is_not_the_policys_fault_is_tried_again(server: Server, rego_dir: Path) -> None:

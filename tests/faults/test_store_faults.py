@@ -53,6 +53,12 @@ def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, re
         opa = server.opa
         with full(small_disk):
             eventually(lambda: isinstance(ask(server), Failed), 10)
+            status = server.status()
+            assert (status.serving, status.ready) == (False, True)
+            assert "full" in status.store_error
+            assert f"the store takes no commits: {status.store_error}" in status.not_serving_reasons
+            assert status.data_dir_free_bytes < 1024 * 1024
+            assert (server.health("placet.store"), server.health("placet.engine")) == (NOT_SERVING, SERVING)
             assert server.stop() == 5
             assert not opa.is_running()
         assert "placet: stopped, but the trail could not be signed to its end" in server.said

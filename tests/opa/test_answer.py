@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.core.combine import combine
+from placet.core.limits import FINDING_DETAILS_BYTES_MAX
 from placet.core.model import Effect, NoVerdict, Verdict
 from placet.opa.answer import AnswerError, read_answer
+from placet.opa.rule_places import RulePlaces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REVISION = "r1"
 FINDING: dict[str, Any] = {"effect": "allow", "rule_id": "a.b", "reason": "because", "details": {}}
@@ -113,14 +118,12 @@ def test_an_answer_that_cannot_be_believed(raw: bytes, status: int, rule_id: str
         {**ALLOW, "rule_id": "a..b"},
         {**ALLOW, "rule_id": "a.b\n"},
         {**ALLOW, "findings": {}},
-        {**ALLOW, "findings": [FINDING] * 257},
         {**ALLOW, "findings": ["allow"]},
         {**ALLOW, "findings": [{**FINDING, "extra": 1}]},
         {**ALLOW, "findings": [{**FINDING, "effect": "maybe"}]},
         {**ALLOW, "findings": [{**FINDING, "reason": None}]},
         {**ALLOW, "findings": [{**FINDING, "reason": "x" * 1025}]},
         {**ALLOW, "findings": [{**FINDING, "details": []}]},
-        {**ALLOW, "findings": [{**FINDING, "details": {"x": "y" * 9000}}]},
         {**ALLOW, "findings": [{**FINDING, "rule_id": "pdp.no_rule_matched"}]},
     ],
 )
@@ -130,11 +133,114 @@ def test_a_decision_of_the_wrong_shape_is_no_verdict(decision: Any) -> None:
     assert verdict.rule_id == "pdp.answer_invalid"
 
 
-def test_details_too_deep_to_be_recorded_are_no_verdict() -> None:
-    finding = orjson.dumps(FINDING).replace(b'"details":{}', b'"details":' + b'{"a":' * 300 + b"1" + b"}" * 300)
+MODULES = {
+    "policy/a/a.rego": b"""package policy.a
+
+# METADATA
+# title: Why
+# custom:
+#   rule_id: a.b
+deny contains finding(rego.metadata.rule(), {}) if {
+\t_now > 1
+}
+
+_now := time.parse_rfc3339_ns(input.now)
+""",
+}
+PLACES = RulePlaces(MODULES)
+
+
+def kept(details: str) -> Mapping[str, Any]:
+    finding = orjson.dumps(FINDING).replace(b'"details":{}', b'"details":' + details.encode())
     [verdict] = ask(body().replace(orjson.dumps(FINDING), finding))
+    assert isinstance(verdict, Verdict)
+    assert (verdict.effect, verdict.rule_id) == (Effect.ALLOW, "a.b")
+    [found] = verdict.findings
+    assert len(orjson.dumps(found.details)) <= FINDING_DETAILS_BYTES_MAX
+    return found.details
+
+
+def test_details_that_are_too_large_are_left_out_and_marked_and_the_rest_stays() -> None:
+    large = "y" * FINDING_DETAILS_BYTES_MAX
+    assert kept(f'{{"x": "{large}", "n": 1}}') == {"n": 1, "truncated": ["x"]}
+    assert kept(f'{{"x": "{large}"}}') == {"truncated": ["x"]}
+    halves = kept(f'{{"a": "{large[:5000]}", "b": "{large[:5001]}", "approver_roles": ["lead"], "quorum": 2}}')
+    assert halves == {"a": large[:5000], "approver_roles": ["lead"], "quorum": 2, "truncated": ["b"]}
+
+
+def test_details_too_deep_to_be_recorded_are_left_out_and_marked() -> None:
+    assert kept('{"deep": ' + '{"a":' * 300 + "1" + "}" * 301) == {"truncated": ["deep"]}
+
+
+def test_many_members_with_long_names_stay_within_the_limit() -> None:
+    names = {f"{'é' * 200}{number}": "x" * 50 for number in range(500)}
+    details = kept(orjson.dumps(names).decode())
+    assert 1 <= len(details["truncated"]) <= 16
+    assert max(len(name) for name in details["truncated"]) == 64
+
+
+@given(st.dictionaries(st.text(max_size=300), st.text(max_size=3_000) | st.integers(0, 9), max_size=30))
+def test_whatever_the_details_are_they_can_be_kept(details: dict[str, Any]) -> None:
+    found = dict(kept(orjson.dumps(details).decode()))
+    if found != details:
+        assert found.pop("truncated")
+        assert found.items() <= details.items()
+
+
+def failure(**error: Any) -> bytes:
+    return orjson.dumps({"code": "internal_error", "message": "error(s) occurred", "errors": [error]})
+
+
+PARSING = 'time.parse_rfc3339_ns: parsing time "4111 1111 1111 1111" as "2006-01-02T15:04:05Z07:00"'
+AT = {"file": "/data/bundle.tar.gz/policy/a/a.rego", "row": 11, "col": 9}
+
+
+@pytest.mark.parametrize(
+    ("raw", "details"),
+    [
+        (
+            failure(code="eval_builtin_error", message=PARSING, location=AT),
+            {
+                "code": "eval_builtin_error",
+                "builtin": "time.parse_rfc3339_ns",
+                "file": "policy/a/a.rego",
+                "line": 11,
+                "rule": "_now",
+            },
+        ),
+        (
+            failure(code="eval_conflict_error", message="complete rules must not: produce", location={**AT, "row": 8}),
+            {"code": "eval_conflict_error", "file": "policy/a/a.rego", "line": 8, "rule": "deny", "rule_id": "a.b"},
+        ),
+        (
+            failure(code="eval_builtin_error", message="x y: z", location={**AT, "file": "/b.tar.gz/q/q.rego"}),
+            {"code": "eval_builtin_error", "file": "q/q.rego", "line": 11},
+        ),
+        (failure(code="Card 4111", message=7, location={"file": 1, "row": "2"}), {}),
+        (orjson.dumps({"errors": [7]}), {}),
+        (orjson.dumps([1]), {}),
+    ],
+)
+def test_where_evaluation_failed_is_told_and_not_what_the_caller_sent(raw: bytes, details: dict[str, Any]) -> None:
+    with pytest.raises(AnswerError) as refused:
+        read_answer(500, raw, 1, REVISION, PLACES)
+    verdict = refused.value.no_verdict()
+    assert (verdict.rule_id, verdict.details) == ("pdp.engine_error", details)
+    assert "4111" not in str(verdict.details)
+
+
+def test_which_rule_gave_a_finding_of_the_wrong_shape_is_told() -> None:
+    decision = {**ALLOW, "findings": [FINDING, {**FINDING, "details": ["x"]}]}
+    [verdict] = read_answer(200, body(decision), 1, REVISION, PLACES)
     assert isinstance(verdict, NoVerdict)
-    assert verdict.rule_id == "pdp.answer_invalid"
+    assert verdict.details == {
+        "why": "findings.1.details: Input should be a valid dictionary",
+        "rules": ["a.b"],
+        "where": {"a.b": "policy/a/a.rego:6"},
+    }
+    [verdict] = ask(body({**ALLOW, "findings": [{**FINDING, "rule_id": "pdp.undefined"}]}))
+    assert isinstance(verdict, NoVerdict)
+    assert verdict.details == {"why": "a rule names an id of Placet's own", "rules": ["pdp.undefined"]}
 
 
 def is_allow_by_the_letter(decision: Any) -> bool:

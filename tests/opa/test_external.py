@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
+from placet.core.agent_policy import AgentPolicy
 from placet.core.policy_status import EngineMode, PolicyEventKind
 from placet.opa.client import OpaClient
 from placet.opa.external import ExternalPolicies
@@ -17,7 +19,7 @@ from placet.opa.http import Address
 from tests.opa.lying_opa import http
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from placet.core.policy_status import PolicyEvent
     from tests.opa.lying_opa import LyingOpa
@@ -48,7 +50,13 @@ class Clock:
 class Watched:
     """Policies of an external OPA with what they tell."""
 
-    def __init__(self, opa: LyingOpa, expected: str = "") -> None:
+    def __init__(
+        self,
+        opa: LyingOpa,
+        expected: str = "",
+        agent_policies: Mapping[str, AgentPolicy] | None = None,
+        age_seconds_max: float = math.inf,
+    ) -> None:
         self.events: list[PolicyEvent] = []
         self.clock = Clock()
         client = OpaClient(
@@ -57,7 +65,9 @@ class Watched:
             expected_revision=expected,
             on_failure=lambda _rule_id, _cause: None,
         )
-        self.policies = ExternalPolicies(client, {}, self.clock, self._note, TIMEOUT_SECONDS, LOOK_SECONDS)
+        self.policies = ExternalPolicies(
+            client, agent_policies or {}, self.clock, self._note, TIMEOUT_SECONDS, LOOK_SECONDS, age_seconds_max
+        )
 
     async def _note(self, event: PolicyEvent) -> None:
         self.events.append(event)
@@ -74,8 +84,13 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def watching(opa: LyingOpa, expected: str = "") -> AsyncIterator[Watched]:
-    watched = Watched(opa, expected)
+async def watching(
+    opa: LyingOpa,
+    expected: str = "",
+    agent_policies: Mapping[str, AgentPolicy] | None = None,
+    age_seconds_max: float = math.inf,
+) -> AsyncIterator[Watched]:
+    watched = Watched(opa, expected, agent_policies, age_seconds_max)
     await watched.policies.start()
     running = asyncio.create_task(watched.policies.run())
     yield watched
@@ -132,6 +147,58 @@ async def test_only_the_expected_revision_will_do(lying_opa: LyingOpa, expected:
     lying_opa.always(canary("r1"))
     async with watching(lying_opa, expected) as watched:
         assert watched.policies.status().ready is (expected == "r1")
+
+
+def knows(opa: LyingOpa, *tools: str) -> None:
+    """It answers the canary, and that it finds a tool listed nowhere unless it is one of these."""
+
+    async def script(body: bytes) -> bytes:
+        batch = orjson.loads(body)["input"]["batch"]
+        if batch[0]["action"]["tool"] == "placet.canary":
+            return canary("r1")
+        found = [
+            [] if each["action"]["tool"] in tools else [{**FINDING, "rule_id": "allowlist.unlisted_tool"}]
+            for each in batch
+        ]
+        result = {str(index): {"effect": "deny", "rule_id": "x", "findings": each} for index, each in enumerate(found)}
+        return http(orjson.dumps({"provenance": {"bundles": {"b": {"revision": "r1"}}}, "result": result}))
+
+    opa.script = script
+
+
+async def test_an_opa_that_serves_another_policy_than_the_files_is_not_ready(lying_opa: LyingOpa) -> None:
+    policies = {
+        "acme": AgentPolicy(allowed_tools=("jira.search",)),
+        "globex": AgentPolicy(write_tools=("pay",), approvals={"pay": "required"}),
+        "hooli": AgentPolicy(),
+    }
+    knows(lying_opa, "jira.search")
+    async with watching(lying_opa, agent_policies=policies) as watched:
+        status = watched.policies.status()
+        assert not status.ready
+        assert "does not list the tool pay of the tenant globex" in status.last_error
+        assert watched.told == [(PolicyEventKind.NOT_READY, "")]
+        knows(lying_opa, "jira.search", "pay")
+        await watched.until_told(2)
+        assert watched.policies.status().ready
+
+
+async def test_it_grows_old_while_it_does_not_answer_rightly(lying_opa: LyingOpa) -> None:
+    lying_opa.always(canary("r1"))
+    async with watching(lying_opa, age_seconds_max=0.5) as watched:
+        assert watched.policies.status().decides_until_us == 0
+        lying_opa.always(http(b"{}", 503))
+        await watched.until_told(2)
+        status = watched.policies.status()
+        assert status.unseen_since_us > 0
+        assert status.decides_until_us == pytest.approx(status.confirmed_at_us + 500_000, abs=100_000)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            while not watched.policies.status().stale:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(LOOK_SECONDS)
+        lying_opa.always(canary("r1"))
+        await watched.until_told(3)
+        status = watched.policies.status()
+        assert (status.stale, status.unseen_since_us, status.refused_since_us) == (False, 0, 0)
 
 
 async def test_only_the_canarys_answer_confirms(lying_opa: LyingOpa) -> None:

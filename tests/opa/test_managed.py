@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import shutil
@@ -19,7 +20,7 @@ import pytest
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.core.model import Effect, NoVerdict, Verdict
 from placet.core.policy_status import PolicyEventKind
-from placet.opa import managed
+from placet.opa import managed, tree
 from placet.opa.archive import packed, unpacked
 from placet.opa.generation import Engine, Generation
 from placet.opa.managed import ManagedPolicies, Source
@@ -52,7 +53,7 @@ class Clock:
 class Supervised:
     """Policies with what they tell."""
 
-    def __init__(self, folder: Path, opa: Path, *, pinned: bool = False) -> None:
+    def __init__(self, folder: Path, opa: Path, *, pinned: bool = False, age_seconds_max: float = math.inf) -> None:
         self.rego_dir = folder / "rego"
         shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
         self.log = folder / "opa.log"
@@ -60,7 +61,7 @@ class Supervised:
         self.faults: list[BaseException] = []
         program = PinnedProgram(opa) if pinned else None
         self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
-        self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS)
+        self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS, age_seconds_max)
         self.policies = ManagedPolicies(self.source, self.engine, Clock(), self._note, self.faults.append, "test")
 
     async def _note(self, event: PolicyEvent) -> None:
@@ -205,16 +206,80 @@ async def test_another_program_in_opas_place_is_not_run(tmp_path: Path, opa: Pat
     await it.policies.close()
 
 
-async def test_it_is_confirmed_as_long_as_it_is_what_the_files_say(supervised: Supervised) -> None:
+async def test_a_bad_push_does_not_make_the_served_revision_grow_old(supervised: Supervised) -> None:
     generation = supervised.generation
     confirmed = generation.confirmed_at
     await until(lambda: generation.confirmed_at > confirmed)
-    supervised.spoil()
+    mend = supervised.spoil()
     await until(lambda: supervised.policies.status().last_error)
+    refused = supervised.policies.status()
+    assert 0 < refused.refused_since_us <= refused.last_error_at_us
+    assert (refused.unseen_since_us, refused.decides_until_us, refused.stale) == (0, 0, False)
     confirmed = generation.confirmed_at
-    later = time.monotonic() + 5 * LOOK_SECONDS
-    await until(lambda: time.monotonic() > later)
-    assert generation.confirmed_at == confirmed
+    await until(lambda: generation.confirmed_at > confirmed + LOOK_SECONDS)
+    supervised.spoil()
+    await until(lambda: supervised.policies.status().reloads_refused > 1)
+    assert supervised.policies.status().refused_since_us == refused.refused_since_us
+    mend()
+    await until(lambda: not supervised.policies.status().refused_since_us)
+
+
+async def test_what_cannot_be_seen_makes_it_grow_old(
+    tmp_path: Path, opa: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = Supervised(tmp_path, opa, age_seconds_max=1.0)
+    await it.policies.start()
+    running = asyncio.create_task(it.policies.run())
+    away = it.rego_dir.with_name("away")
+    it.rego_dir.rename(away)
+    await until(lambda: it.policies.status().unseen_since_us)
+    status = it.policies.status()
+    assert "no such folder" in status.last_error
+    assert status.refused_since_us <= status.unseen_since_us < status.decides_until_us
+    assert status.decides_until_us <= status.confirmed_at_us + 1_100_000
+    assert it.events[-1].decides_until_us > 0
+    await until(lambda: it.policies.status().stale)
+    away.rename(it.rego_dir)
+    await until(lambda: not it.policies.status().stale)
+    assert (it.policies.status().unseen_since_us, it.policies.status().decides_until_us) == (0, 0)
+    monkeypatch.setattr(tree, "_read", unreadable)
+    it.change()
+    await until(lambda: it.policies.status().unseen_since_us)
+    assert "refunds.rego: cannot be read: Permission denied" in it.policies.status().last_error
+    await until(lambda: it.policies.status().stale)
+    running.cancel()
+    await asyncio.wait({running})
+    await it.policies.close()
+
+
+def unreadable(_path: Path) -> bytes:
+    raise PermissionError(13, "Permission denied")
+
+
+async def test_what_only_the_machine_lacks_does_not_make_it_grow_old(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Bundle:
+        raise SetupError("no room for the cache")
+
+    monkeypatch.setattr(managed, "build_bundle", fails)
+    supervised.change()
+    await until(lambda: supervised.policies.status().last_error)
+    confirmed = supervised.generation.confirmed_at
+    await until(lambda: supervised.generation.confirmed_at > confirmed)
+    assert not supervised.policies.status().unseen_since_us
+
+
+async def test_it_tells_the_commit_of_the_folder(tmp_path: Path, opa: Path) -> None:
+    it = Supervised(tmp_path, opa)
+    git = it.rego_dir / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (git / "refs" / "heads" / "main").write_text("a" * 40 + "\n")
+    await it.policies.start()
+    assert it.policies.status().git_commit == "a" * 40
+    assert it.events[-1].git_commit == "a" * 40
+    await it.policies.close()
 
 
 async def test_a_fault_of_our_own_while_loading_changes_nothing(

@@ -25,24 +25,36 @@ class Reference(Decisions):
 
     def vote(self, request: Request, person: str, now: int, *, approve: bool) -> bool:
         ask = request.ask
-        eligible = "lead" in PEOPLE[person] and person not in {ask.user, ask.agent} | request.votes
+        named = not self.approvers or person in self.approvers
+        eligible = named and "lead" in PEOPLE[person] and person not in {ask.user, ask.agent} | request.votes
         if self.state(request, now) != "pending" or not eligible:
             return False
         if not approve:
             request.state = "rejected"
             return True
         request.votes.add(person)
-        if len(request.votes) >= request.quorum:
+        if len(self.agreed(request)) >= request.quorum:
             request.state = "approved"
         return True
 
     def cancel(self, request: Request, person: str, now: int) -> bool:
         ask = request.ask
-        may = person == ask.user or ("lead" in PEOPLE[person] and person != ask.agent)
+        named = not self.approvers or person in self.approvers
+        may = person == ask.user or (named and "lead" in PEOPLE[person] and person != ask.agent)
         if self.state(request, now) not in {"pending", "approved"} or not may:
             return False
         request.state = "cancelled"
         return True
+
+    def void(self, tenant: str, person: str, now: int) -> tuple[int, int]:
+        """How many open ones lost the person's vote, and how many were used."""
+        of = [each for (kept, _), each in self.requests.items() if kept == tenant and person in each.votes - each.void]
+        open_ = [each for each in of if self.state(each, now) in {"pending", "approved"}]
+        for each in open_:
+            each.void.add(person)
+            if len(self.agreed(each)) < each.quorum:
+                each.state = "pending"
+        return len(open_), sum(each.state == "used" for each in of)
 
     def report(self, hold: Hold, said: Said) -> tuple[bool, set[str]]:
         """Whether it was late, and which budgets are beyond their limits by it."""

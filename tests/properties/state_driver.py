@@ -15,6 +15,7 @@ from placet.core.kill_switch_row import switch_id
 from placet.core.limits import RESERVATION_TTL_SECONDS
 from placet.core.model import Caller, Effect, Finding
 from placet.core.person import Person
+from placet.core.trail import verify_trail
 from placet.rpc.parse import parse_request
 from placet.service.approvals import Approvals, Word
 from placet.service.attempts import Request
@@ -28,9 +29,12 @@ from placet.service.outcomes import OutcomeDesk
 from placet.service.recording import Recorder
 from placet.service.revoking import Revoker
 from placet.service.standing_answers import StandingAnswers
+from placet.service.vote_voiding import Voiding, VoteVoiding
 from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.memory import MemoryLedger
+from placet.store.offline import verify_database
 from placet.store.postgres import PostgresLedger
+from placet.store.postgres_offline import verify_url
 from placet.store.sqlite import SqliteLedger
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.rpc.wire import request
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
     from placet.core.model import Verdict
     from placet.core.ports import Ledger
+    from placet.core.records import VerifyReport
     from placet.service.decide import Answer
     from tests.properties.state_reference import Ask, Counter
 
@@ -66,7 +71,13 @@ FILE = {
         | {"unreported": "release"},
     ],
 }
-TENANTS = {tenant: AgentPolicy.model_validate(FILE) for tenant in ("acme", "beta")}
+APPROVERS = [frozenset[str](), *map(frozenset, (("lena", "luis"), ("lena", "u1"), ("luis", "u1")))]
+"""Whom a file may name."""
+FILES = {
+    named: AgentPolicy.model_validate({**FILE, **({"approver_groups": {"lead": sorted(named)}} if named else {})})
+    for named in APPROVERS
+}
+TENANTS = ("acme", "beta")
 
 
 class Store(Protocol):
@@ -82,20 +93,29 @@ class Store(Protocol):
         """Leave it as a dead process would: nothing is signed or said at the end."""
         ...
 
+    def verify(self) -> VerifyReport:
+        """Check the trail and all state, as an auditor does."""
+        ...
+
 
 @dataclass
 class MemoryStore:
     """Forgets nothing: there a crash loses the services' own memory alone."""
 
     apart: bool = False
+    key: SigningKey = field(default_factory=generate_signing_key)
     ledger: MemoryLedger | None = None
 
     def open(self, _replica: int, clock: FixedClock) -> Any:
-        self.ledger = self.ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=clock)
+        self.ledger = self.ledger or MemoryLedger(writer="w", signing_key=self.key, clock=clock)
         return self.ledger
 
     async def crash(self, ledger: Any) -> None:
         """It lives on."""
+
+    def verify(self) -> VerifyReport:
+        assert self.ledger is not None
+        return verify_trail(self.ledger, self.key.public.check, state=True)
 
 
 @dataclass
@@ -115,6 +135,9 @@ class SqliteStore:
         await ledger.close()
         self.ledger = None
 
+    def verify(self) -> VerifyReport:
+        return verify_database(self.path, self.key.public, state=True)
+
 
 @dataclass
 class PostgresStore:
@@ -130,6 +153,9 @@ class PostgresStore:
     async def crash(self, ledger: Any) -> None:
         await ledger.close()
 
+    def verify(self) -> VerifyReport:
+        return verify_url(self.url, self.key.public, state=True)
+
 
 @dataclass
 class Replica:
@@ -138,6 +164,7 @@ class Replica:
     ledger: Any
     point: DecisionPoint
     approvals: Approvals
+    voiding: VoteVoiding
     outcomes: OutcomeDesk
     kill_switches: KillSwitches
     autonomy: AutonomyAdmin
@@ -152,7 +179,7 @@ class Driver:
         self.mood = "as asked"
         self.faults: list[BaseException] = []
         self.ids = CountedIds()
-        self.source = ScriptedSource(ScriptedPolicy(self._say, agent_policies=TENANTS))
+        self.source = ScriptedSource(ScriptedPolicy(self._say, agent_policies=self.files(frozenset())))
         self.replicas = [self._replica(number) for number in (0, 1)]
 
     async def crash(self, number: int) -> None:
@@ -184,6 +211,21 @@ class Driver:
             deciding.cancel()
         await self.crash(number)
         await asyncio.gather(deciding, return_exceptions=True)
+
+    def files(self, approvers: frozenset[str]) -> dict[str, AgentPolicy]:
+        """The tenants' files when they name these approvers."""
+        return dict.fromkeys(TENANTS, FILES[approvers])
+
+    def name_approvers(self, approvers: frozenset[str]) -> None:
+        """From now on the files say so."""
+        assert self.source.policy is not None
+        self.source.policy.agent_policies = self.files(approvers)
+
+    async def void(self, number: int, tenant: str, person: str) -> tuple[int, int]:
+        """Void a person's votes; how many open ones, and how many were used."""
+        wish = Voiding(tenant, person, Person("ada"), "stolen", Caller("console"))
+        done = await self.replicas[number].voiding.void(wish)
+        return done.open_count, done.used_count
 
     def parsed(self, ask: Ask) -> Request:
         said = {
@@ -236,6 +278,7 @@ class Driver:
         ledger: Ledger = self.store.open(number, self.clock)
         controls = ControlState(ledger)
         changes = ControlChanges(ledger, self.clock, controls)
+        approvals = Approvals(ledger, self.source, self.clock)
         distrusted: Callable[[str, str], None] = lambda rule_id, why: self.faults.append(AssertionError(rule_id, why))  # noqa: E731
         return Replica(
             ledger,
@@ -247,7 +290,8 @@ class Driver:
                 self.faults.append,
                 distrusted,
             ),
-            Approvals(ledger, self.clock),
+            approvals,
+            VoteVoiding(approvals),
             OutcomeDesk(ledger, self.source, self.clock),
             KillSwitches(changes, Revoker(ledger, self.clock, self.source, controls)),
             AutonomyAdmin(changes, self.source),

@@ -18,7 +18,7 @@ from placet.core.outcome import Outcome, OutcomeStatus, Report
 from placet.core.records import DecisionQuery
 from placet.service.expiry import expire_due, sweep_keys
 from tests.properties.state_changes import Reference, Said
-from tests.properties.state_driver import Driver
+from tests.properties.state_driver import APPROVERS, Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask
 from tests.properties.state_strategies import (
     FRESH,
@@ -60,8 +60,11 @@ class StateMachine(RuleBasedStateMachine):
         return Driver(store)
 
     def teardown(self) -> None:
-        self.run(self.driver.close())
-        self.runner.close()
+        try:
+            self._all_state_is_proven()
+        finally:
+            self.run(self.driver.close())
+            self.runner.close()
 
     @property
     def now(self) -> int:
@@ -193,6 +196,16 @@ class StateMachine(RuleBasedStateMachine):
         )
         assert taken == self.reference.cancel(self.reference.requests[tenant, approval_id], person, self.now)
 
+    @rule(approvers=st.sampled_from(APPROVERS))
+    def change_the_approvers(self, approvers: frozenset[str]) -> None:
+        self.driver.name_approvers(approvers)
+        self.reference.approvers = approvers
+
+    @rule(number=replicas, tenant=tenants, person=st.sampled_from(["lena", "luis", "nora"]))
+    def void_votes(self, number: int, tenant: str, person: str) -> None:
+        voided = self.run(self.driver.void(number, tenant, person))
+        assert voided == self.reference.void(tenant, person, self.now)
+
     @rule(number=replicas, switch=switches, seconds=st.sampled_from([0, 60, 60, 3_600]))
     def set_a_kill_switch(self, number: int, switch: tuple[str, str, str], seconds: int) -> None:
         self.run(self.driver.kill(number, switch, seconds))
@@ -232,6 +245,7 @@ class StateMachine(RuleBasedStateMachine):
     def keep_house(self, number: int) -> None:
         self.run(self._keep_house(number))
         self.reference.pass_time(self.now)
+        self._all_state_is_proven()
 
     @rule(number=replicas)
     def crash(self, number: int) -> None:
@@ -278,6 +292,12 @@ class StateMachine(RuleBasedStateMachine):
         assert len(allowed) == len(set(allowed))
 
     # How
+
+    def _all_state_is_proven(self) -> None:
+        report = self.driver.store.verify()
+        assert report.state is not None
+        assert not report.records or report.problems == ()
+        assert (report.state.unproven, report.state.since) == (0, ())
 
     def _named(self, ask: Ask) -> Ask:
         return replace(ask, key=f"k{next(self.numbers)}") if ask.key == FRESH else ask

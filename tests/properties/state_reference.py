@@ -85,6 +85,7 @@ class Request:
     expires: int
     state: str = "pending"
     votes: set[str] = field(default_factory=set)
+    void: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -157,6 +158,12 @@ class Decisions:
         self.revoked: set[str] = set()
         self.levels: dict[tuple[str, str], str] = {}
         self.mood = "as asked"
+        self.approvers: frozenset[str] = frozenset()
+
+    def agreed(self, request: Request) -> set[str]:
+        """Whose votes count today; where the file names nobody, all."""
+        votes = request.votes - request.void
+        return votes & self.approvers if self.approvers else votes
 
     def spent(self, counter: Counter) -> int:
         return self.used.get(counter, 0) + self.reserved.get(counter, 0)
@@ -219,7 +226,7 @@ class Decisions:
     def people(self, asks: dict[str, int], request: Request | None) -> Told:
         """What is told when so many people must agree by each rule. `request` is approved, if there is one."""
         agreed = frozenset(asks) & {"budgets.soft"}
-        if request and len(request.votes) >= max(asks.values()) and agreed <= request.agreed:
+        if request and len(self.agreed(request)) >= max(asks.values()) and agreed <= request.agreed:
             return Told("allow", frozenset({"approvals.granted"}))
         return Told("require_approval", frozenset({min(asks)}), max(asks.values()), agreed)
 
@@ -229,7 +236,7 @@ class Decisions:
         if kept is None:
             return ask, "", None
         first, decision_id, told, _ = kept
-        if replace(first, approval_id="") != replace(ask, approval_id=""):
+        if replace(first, approval_id="", micros=0) != replace(ask, approval_id="", micros=0):
             return ask, "", Told("error", frozenset())
         own = decision_id.replace("dec_", "apr_")
         request = self.requests.get((ask.tenant, own))
@@ -259,7 +266,7 @@ class Decisions:
         if level == "execute_with_approval" and not ask.dry_run and not asks:
             asks = {"autonomy.execute_with_approval": 1}
         request = self.requests.get((ask.tenant, used))
-        agreed = len(request.votes) if request else 0
+        agreed = len(self.agreed(request)) if request else 0
         return "pdp.repeat_needs_approval" if asks and agreed < max(asks.values()) else ""
 
     def record(self, ask: Ask, told: Told, decision_id: str, now: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -125,7 +126,7 @@ def test_the_answer_is_what_the_trail_holds(wire: Wire) -> None:
     assert len(recorded.record_hash) == len(decision.action_digest) == 64
 
 
-def test_a_finding_that_is_too_large_denies_its_action_and_no_neighbour(wire: Wire) -> None:
+def test_a_finding_that_is_too_large_keeps_its_rule_and_says_what_is_left_out(wire: Wire) -> None:
     params = json.dumps({"project": "x" * 9_000, "priority": "low"})
     common = {"identity.tenant": "globex"}
     plan = [
@@ -133,8 +134,10 @@ def test_a_finding_that_is_too_large_denies_its_action_and_no_neighbour(wire: Wi
         request({**common, "action": {"tool": "jira.create_ticket", "params_json": params, "environment": "sandbox"}}),
         request({**common, "action.tool": "zendesk.get_ticket"}),
     ]
-    told = [each.rule_id for each in wire.authorize_batch(plan)]
-    assert told == ["tools.listed_read", "pdp.answer_invalid", "tools.listed_read"]
+    decisions = wire.authorize_batch(plan)
+    told = [each.rule_id for each in decisions]
+    assert told == ["tools.listed_read", "tickets.project_not_allowed", "tools.listed_read"]
+    assert MessageToDict(decisions[1].findings[0].details) == {"truncated": ["project"]}
 
 
 class Day:

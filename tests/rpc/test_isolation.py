@@ -119,6 +119,9 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "ApprovalService.ApproveAction": lambda victim: named(victim, approver=PERSON),
     "ApprovalService.RejectAction": lambda victim: named(victim, approver=PERSON, reason="no"),
     "ApprovalService.CancelApproval": lambda victim: named(victim, actor=PERSON, reason="no"),
+    "ApprovalService.VoidVotes": lambda _: [
+        own(person=each, actor=PERSON, reason="no") for each in ("keeper", KEEPER.id)
+    ],
     "ApprovalService.WatchApprovals": lambda _: [own(), own(cursor=FROM_THE_START)],
     "AuditService.QueryDecisions": lambda victim: [
         own(),

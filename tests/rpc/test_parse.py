@@ -163,8 +163,10 @@ def test_the_digest_is_of_the_meaning(keys: list[str], spaced: bool) -> None:  #
         ({"identity.tenant": "globex"}, True),
         ({"identity.roles": ["x"]}, True),
         ({"run.run_id": "r2"}, True),
-        ({"run.step": 2}, False),
+        ({"run.workflow": "w"}, False),
+        ({"run.planner": "p"}, False),
         ({"model.name": "other"}, False),
+        ({"model.prompt_version": "2"}, False),
         ({"evidence": [{"uri": "kb://1"}]}, False),
     ],
 )
@@ -172,6 +174,29 @@ def test_what_the_digests_cover(changes: dict[str, Any], bound: bool) -> None:  
     base, changed = parse_request(message()), parse_request(message(changes))
     assert changed.request_digest != base.request_digest
     assert (changed.action_digest != base.action_digest) is bound
+
+
+RETRIED: dict[str, Any] = {
+    "run.step": 2,
+    "run.trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "model.input_tokens": 900,
+    "model.output_tokens": 80,
+    "model.estimated_cost_micros": 7_000,
+}
+
+
+@pytest.mark.parametrize("changes", [*({name: value} for name, value in RETRIED.items()), RETRIED])
+def test_what_a_retry_measures_anew_makes_no_other_request(changes: dict[str, Any]) -> None:
+    """Policy sees it all the same."""
+    base, retried = parse_request(message()), parse_request(message(changes))
+    assert (retried.action_digest, retried.request_digest) == (base.action_digest, base.request_digest)
+    assert retried.document != base.document
+
+
+def test_the_header_of_a_retry_makes_no_other_request() -> None:
+    traced = parse_request(message(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert traced.run.trace_id
+    assert traced.request_digest == parse_request(message()).request_digest
 
 
 def test_the_key_is_in_no_digest() -> None:

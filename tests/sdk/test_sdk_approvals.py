@@ -103,6 +103,26 @@ def test_why_a_vote_does_not_count_is_told(placet: Client, approvals: ApprovalCl
     assert told.value.failure.error == "APPROVAL_ENDED"
 
 
+def test_voided_votes_send_what_is_open_back_to_wait(placet: Client, approvals: ApprovalClient) -> None:
+    _, approval_id = asked(placet)
+    thief = Person("u_thief", ["support_lead"])
+    approvals.approve("acme", approval_id, thief)
+    done = approvals.void_votes("u_thief", Person("ada"), "account stolen", tenant="acme")
+    assert (done.voided_count, done.used_count, done.used) == (1, 0, ())
+    [voided] = done.voided
+    assert (voided.id, voided.state, voided.votes[0].void_reason) == (
+        approval_id,
+        ApprovalState.PENDING,
+        "account stolen",
+    )
+    approvals.approve("acme", approval_id, LEAD)
+    votes = approvals.get("acme", approval_id).votes
+    assert [(vote.person, bool(vote.void_reason)) for vote in votes] == [("u_thief", True), (LEAD.id, False)]
+    assert approvals.void_votes("u_thief", Person("ada"), "account stolen").voided_count == 0
+    with pytest.raises(InvalidRequestError):
+        approvals.void_votes("u_thief", Person("ada"), "", tenant="acme")
+
+
 def test_lists_by_state_page_by_page(placet: Client, approvals: ApprovalClient) -> None:
     made = [asked(placet)[1] for _ in range(3)]
     approvals.cancel("acme", made[0], Person("u_1"), "not needed")

@@ -145,13 +145,18 @@ def test_verify(audit: AuditClient, server: ScriptedServer) -> None:
 def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
     answer = control_pb2.GetPolicyStatusResponse(
         ready=True, policy_revision="r", engine_mode=control_pb2.ENGINE_MODE_EXTERNAL, engine_version="9.9.9",
-        engine_restarts=1, tenants=["acme"], reloads_accepted=2, reloads_refused=3, last_error="e",
+        engine_restarts=1, tenants=["acme"], reloads_accepted=2, reloads_refused=3, last_error="e", serving=True,
+        not_serving_reasons=["n"], stale=True, git_commit="c", store_error="s", data_dir_free_bytes=5,
     )  # fmt: skip
     answer.loaded_at.FromDatetime(T0)
+    answer.decides_until.FromDatetime(T0)
     server.script(GET_POLICY_STATUS, answer)
     status = control.policy_status()
     assert (status.ready, status.policy_revision, status.engine_mode) == (True, "r", "external")
     assert (status.loaded_at, status.confirmed_at, status.tenants) == (T0, None, ("acme",))
+    assert (status.serving, status.not_serving_reasons, status.stale) == (True, ("n",), True)
+    assert (status.refused_since, status.unseen_since, status.decides_until) == (None, None, T0)
+    assert (status.git_commit, status.store_error, status.data_dir_free_bytes) == ("c", "s", 5)
 
 
 @pytest.mark.parametrize("answer", [b"\xff", plain_status(grpc.StatusCode.INTERNAL)])

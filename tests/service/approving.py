@@ -39,7 +39,7 @@ class Desk(Bench):
             tools = {"allowed_tools": ["look"], "write_tools": ["pay"], **agent_policy}
             policy.agent_policies = {"acme": AgentPolicy.model_validate(tools)}
         super().__init__(policy, ledger=ledger)
-        self.approvals = Approvals(self.ledger, self.clock, notify)
+        self.approvals = Approvals(self.ledger, self.source, self.clock, notify)
 
     def _say(self, _seen: dict[str, Any]) -> Verdict:
         return verdict(self.finding)

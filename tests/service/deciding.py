@@ -63,7 +63,7 @@ class Desk(Bench):
     ) -> None:
         kept = {"budgets": list(budgets)} if budgets else {}
         super().__init__(ScriptedPolicy(say, agent_policies=policies(**kept, **said)), ledger=ledger)
-        self.approvals = Approvals(self.ledger, self.clock)
+        self.approvals = Approvals(self.ledger, self.source, self.clock)
         self.outcomes = OutcomeDesk(self.ledger, self.source, self.clock)
         changes = ControlChanges(self.ledger, self.clock, self.controls)
         self.kill_switches = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.controls))

@@ -87,6 +87,9 @@ class ScriptedPolicy:
     seen: list[dict[str, Any]] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
 
+    def where(self, rule_id: str) -> str:
+        return f"policy/{rule_id.partition('.')[0]}.rego:7"
+
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         if self.fault is not None:
             raise self.fault

@@ -310,7 +310,7 @@ async def test_a_change_that_loses_every_race_is_given_up() -> None:
     async def from_what_was() -> tuple[Commitment, None]:
         nonlocal tries
         tries += 1
-        after = approved(approval, OTHER_LEAD, "", desk.clock.wall_us())
+        after = approved(approval, {}, OTHER_LEAD, "", desk.clock.wall_us())
         return voted_commitment(after, Caller(), desk.clock.wall_us(), notify=False), None
 
     with pytest.raises(ContentionError):

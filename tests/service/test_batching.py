@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import OverloadedError, ShuttingDownError
+from placet.core.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
 from placet.core.limits import PIPELINE_ACTIONS_MAX
-from placet.service.batching import Batcher
+from placet.service.batching import Batcher, Shed
+from placet.service.fair_queue import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,3 +149,66 @@ async def test_a_group_larger_than_the_queue_is_admitted_when_nothing_else_waits
         await batcher.submit([5])
     work.gate.set()
     assert [await task for task in tasks] == [[2], [4, 6, 8]]
+
+
+async def test_who_waits_no_longer_is_not_worked_on_and_what_was_begun_is() -> None:
+    work, shed, now = Work(), list[tuple[Shed, int]](), [0.0]
+    work.gate.clear()
+    batcher = Batcher(
+        work, depth_max=10, on_shed=lambda why, count: shed.append((why, count)), monotonic=lambda: now[0]
+    )
+    begun = asyncio.create_task(batcher.submit([1], seconds=2))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    [patient] = await start(batcher, [2])
+    expired = asyncio.create_task(batcher.submit([3, 4], seconds=2))
+    await asyncio.sleep(0)
+    now[0] = 2.0
+    work.gate.set()
+    assert await begun == [2]
+    assert await patient == [4]
+    with pytest.raises(DeadlinePassedError):
+        await expired
+    assert work.batches == [[1], [2]]
+    assert shed == [(Shed.EXPIRED, 2)]
+
+
+async def test_a_batch_of_which_all_waited_too_long_is_no_work() -> None:
+    work = Work()
+    with pytest.raises(DeadlinePassedError):
+        await Batcher(work, depth_max=10).submit([1], seconds=0)
+    assert work.batches == []
+
+
+async def test_a_caller_cancelled_at_its_deadline_leaves_its_room_to_others() -> None:
+    work, shed = Work(), list[tuple[Shed, int]]()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=2, on_shed=lambda why, count: shed.append((why, count)))
+    [first] = await start(batcher, [1])
+    expired = asyncio.create_task(batcher.submit([2, 3], seconds=0))
+    await asyncio.sleep(0)
+    expired.cancel()
+    await asyncio.wait({expired})
+    assert batcher.depth == 0
+    assert shed == [(Shed.EXPIRED, 2)]
+    [second] = await start(batcher, [4, 5])
+    work.gate.set()
+    assert await first == [2]
+    assert await second == [8, 10]
+
+
+async def test_who_floods_is_refused_in_favour_of_others() -> None:
+    work, shed = Work(), list[tuple[Shed, int]]()
+    work.gate.clear()
+    batcher = Batcher(work, depth_max=3, on_shed=lambda why, count: shed.append((why, count)))
+    flood = [asyncio.create_task(batcher.submit([number], Flow("flood"))) for number in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    quiet = asyncio.create_task(batcher.submit([10], Flow("quiet")))
+    await asyncio.sleep(0)
+    work.gate.set()
+    assert await quiet == [20]
+    told = await asyncio.gather(*flood, return_exceptions=True)
+    assert told[:-1] == [[0], [2], [4]]
+    assert isinstance(told[-1], OverloadedError)
+    assert shed == [(Shed.QUEUE_FULL, 1)]

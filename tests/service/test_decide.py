@@ -11,7 +11,7 @@ import pytest
 from placet.core import rule_ids
 from placet.core.agent_policy import AgentPolicy
 from placet.core.errors import KeyReusedError, LedgerUnavailableError
-from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT
+from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT, FINDINGS_MAX
 from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, NoVerdict, ToolClass, Verdict
 from placet.core.policy_input import bare_facts
 from placet.core.records import DecisionQuery
@@ -373,3 +373,46 @@ async def test_why_a_verdict_was_not_believed_is_told() -> None:
     assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.answer_invalid")
     why = "refunds.over_limit: details.quorum must be an integer of 1 to 16"
     assert bench.distrusted == [("pdp.answer_invalid", why)]
+    own, said = decision.findings
+    assert (own.rule_id, own.effect, said) == ("pdp.answer_invalid", Effect.DENY, finding)
+    assert own.details == {
+        "why": why,
+        "rules": ["refunds.over_limit"],
+        "where": {"refunds.over_limit": "policy/refunds.rego:7"},
+    }
+    [held] = await recorded(bench)
+    assert held.decision == decision
+    assert held.replayable
+
+
+async def test_where_evaluation_failed_is_on_record() -> None:
+    where = {"code": "eval_builtin_error", "builtin": "time.parse_rfc3339_ns", "file": "policy/a/a.rego", "line": 7}
+    bench = Bench(ScriptedPolicy(lambda _: NoVerdict(rule_ids.ENGINE_ERROR, 'parsing time "4111111111111111"', where)))
+    [decision] = await bench.point.decide([asked()])
+    assert isinstance(decision, Decision)
+    assert [(each.rule_id, each.details) for each in decision.findings] == [("pdp.engine_error", where)]
+    assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.engine_error")
+    assert [held.decision for held in await recorded(bench)] == [decision]
+
+
+@pytest.mark.parametrize("effect", [Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW])
+async def test_findings_that_are_too_many_are_left_out_and_counted(effect: Effect) -> None:
+    details: dict[str, Any] = {} if effect is not Effect.REQUIRE_APPROVAL else {"quorum": 1, "approver_roles": ["lead"]}
+    many = [Finding(effect, f"x.r{number:03}", "why", details) for number in range(300)]
+    if effect is Effect.REQUIRE_APPROVAL:  # the strictest of all is asked for, kept or not
+        many[-1] = dataclasses.replace(many[-1], details={"quorum": 2, "approver_roles": ["lead", "boss"]})
+    else:
+        many.append(Finding(Effect.ALLOW, "a.allow", "why"))
+    many.reverse()
+    winner = min(each.rule_id for each in many if each.effect is effect)
+    bench = Bench(ScriptedPolicy(lambda _: Verdict(effect, winner, tuple(many), REVISION)))
+    [decision] = await bench.point.decide([asked()])
+    assert isinstance(decision, Decision)
+    assert (decision.effect, decision.rule_id) == (effect, winner)
+    assert len(decision.findings) == FINDINGS_MAX
+    assert decision.findings[0].rule_id == winner
+    assert decision.findings[0].details == {**details, "findings_left_out": len(many) - FINDINGS_MAX}
+    if effect is Effect.REQUIRE_APPROVAL:
+        assert decision.approval is not None
+        assert (decision.approval.quorum, decision.approval.approver_roles) == (2, ("lead",))
+    assert [held.decision for held in await recorded(bench)] == [decision]

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from placet.core.changes import Expect, Put, Reserve, Settle, Wanted
 from placet.core.records import Conflict, Stored
+from placet.core.trail import verify_trail
 from placet.store.memory import MemoryLedger
+from placet.store.offline import verify_database
 from placet.store.postgres import PostgresLedger
+from placet.store.postgres_offline import verify_url
 from placet.store.sqlite import SqliteLedger
 from tests.store.making import TickingClock
 from tests.store.state_making import change, counter, key, row
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.core.changes import Change, CounterKey, Known, RowKey
-    from placet.core.records import CommitResult
+    from placet.core.records import CommitResult, VerifyReport
     from placet.store.keys import SigningKey
     from tests.store.ledger_contract import CheckpointingLedger
 
@@ -117,8 +120,8 @@ async def play(ledger: CheckpointingLedger, history: History, tenant: str) -> in
     return stored
 
 
-def check(open_it: Callable[[], CheckpointingLedger], examples: int) -> None:
-    """Play so many histories, each in a tenant of its own."""
+def check(open_it: Callable[[], CheckpointingLedger], verify: Callable[[], VerifyReport], examples: int) -> None:
+    """Play so many histories, each in a tenant of its own; then all state is what the records say."""
     tenants = (f"t{number}" for number in itertools.count())
     stored = 0
 
@@ -135,6 +138,11 @@ def check(open_it: Callable[[], CheckpointingLedger], examples: int) -> None:
             as_in_the_model()
             report = runner.run(ledger.verify())
             assert (report.records, report.problems) == (stored, ())
+            report = verify()
+            assert (report.records, report.problems) == (stored, ())
+            assert report.state is not None
+            assert report.state.rows > 0 < report.state.counters
+            assert (report.state.unproven, report.state.since) == (0, ())
         finally:
             runner.run(ledger.close())
 
@@ -144,14 +152,21 @@ async def opened(open_it: Callable[[], CheckpointingLedger]) -> CheckpointingLed
 
 
 def test_in_memory(signing_key: SigningKey) -> None:
-    check(lambda: MemoryLedger(writer="w1", signing_key=signing_key, clock=TickingClock()), EXAMPLES)
+    ledger = MemoryLedger(writer="w1", signing_key=signing_key, clock=TickingClock())
+    check(lambda: ledger, lambda: verify_trail(ledger, signing_key.public.check, state=True), EXAMPLES)
 
 
 def test_in_sqlite(database: Path, signing_key: SigningKey) -> None:
-    check(lambda: SqliteLedger.open(database, writer="w1", signing_key=signing_key, clock=TickingClock()), EXAMPLES)
+    check(
+        lambda: SqliteLedger.open(database, writer="w1", signing_key=signing_key, clock=TickingClock()),
+        lambda: verify_database(database, signing_key.public, state=True),
+        EXAMPLES,
+    )
 
 
 def test_in_postgres(postgres_url: str, signing_key: SigningKey) -> None:
     check(
-        lambda: PostgresLedger.open(postgres_url, writer="w1", signing_key=signing_key, clock=TickingClock()), EXAMPLES
+        lambda: PostgresLedger.open(postgres_url, writer="w1", signing_key=signing_key, clock=TickingClock()),
+        lambda: verify_url(postgres_url, signing_key.public, state=True),
+        EXAMPLES,
     )

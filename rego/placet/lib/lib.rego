@@ -8,8 +8,7 @@ finding(rule, details) := {"rule_id": rule.custom.rule_id, "reason": rule.title,
 
 # METADATA
 # description: |
-#   What the input says at a path, null where it says nothing. For details: a plain reference to a field that is missing
-#   would make the whole finding vanish.
+#   What the input says at a path, null where it says nothing.
 said(path) := object.get(input, path, null)
 
 # METADATA

@@ -41,7 +41,7 @@ deny contains finding(rego.metadata.rule(), {"freeze": name, "now": lib.said(["n
 
 _config := lib.pack_config("deploys")
 
-# Null where it is not set: a plain reference to a missing setting would make the finding that names it vanish.
+# Null where it is not set, as details tell whatever is undefined.
 _code_owner_roles := object.get(_config, "code_owner_roles", null)
 
 _release_roles := object.get(_config, "release_roles", null)

@@ -67,7 +67,7 @@ allow contains finding(rego.metadata.rule(), {}) if {
 
 _config := lib.pack_config("refunds")
 
-# Null where it is not set: a plain reference to a missing setting would make the findings that name it vanish.
+# Null where it is not set, as details tell whatever is undefined.
 _role := object.get(_config, "role", null)
 
 _approver_roles := object.get(_config, "approver_roles", null)

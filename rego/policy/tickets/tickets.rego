@@ -41,7 +41,7 @@ allow contains finding(rego.metadata.rule(), {}) if {
 
 _config := lib.pack_config("tickets")
 
-# Null where it is not set: a plain reference to a missing setting would make the finding that names it vanish.
+# Null where it is not set, as details tell whatever is undefined.
 _approver_roles := object.get(_config, "approver_roles", null)
 
 # No list is no restriction.

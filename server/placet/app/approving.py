@@ -10,13 +10,14 @@ from placet.rpc.approval import ApprovalService
 from placet.rpc.watch import Watching
 from placet.service.approvals import Approvals
 from placet.service.following import Following
+from placet.service.vote_voiding import VoteVoiding
 from placet.service.watching import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from placet.app.reporter import Reporter
-    from placet.core.ports import Clock, Ledger
+    from placet.core.ports import Clock, Ledger, PolicySource
     from placet.rpc.refusing import RefusalLog
 
 COUNT_SECONDS: Final = 15.0
@@ -37,9 +38,17 @@ class Approving:
     count: Callable[[], Awaitable[None]]
 
 
-def approving(ledger: Ledger, clock: Clock, refusals: RefusalLog, reporter: Reporter, *, notify: bool) -> Approving:
+def approving(
+    ledger: Ledger,
+    policies: PolicySource,
+    clock: Clock,
+    refusals: RefusalLog,
+    reporter: Reporter,
+    *,
+    notify: bool,
+) -> Approving:
     """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
-    approvals = Approvals(ledger, clock, notify)
+    approvals = Approvals(ledger, policies, clock, notify)
     hub = Hub(ledger, reporter.fault)
     watching = Watching(Following(ledger, hub, clock), refusals)
     reporter.metrics.watch_watchers(lambda: hub.watchers)
@@ -47,4 +56,5 @@ def approving(ledger: Ledger, clock: Clock, refusals: RefusalLog, reporter: Repo
     async def count() -> None:
         reporter.metrics.open_approvals.set(await ledger.count_open(Kept.APPROVALS))
 
-    return Approving(approvals, hub, ApprovalService(approvals, watching, refusals), watching, count)
+    service = ApprovalService(approvals, VoteVoiding(approvals), watching, refusals)
+    return Approving(approvals, hub, service, watching, count)

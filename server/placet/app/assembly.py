@@ -35,6 +35,7 @@ from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
+from placet.rpc.flows import Flows
 from placet.rpc.outcomes import OutcomeReports
 from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock
     from placet.store.ledger import ThreadedLedger
 
+POLICY_STATUS_SECONDS: Final = 1.0
+"""How often the policy's age is told: so late at most does health say what decisions say."""
 LOOKS_PER_AGE: Final = 3
 """A policy is confirmed as current at least so many times within max_policy_age_seconds."""
 RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
@@ -80,8 +83,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     settings.require_rego_dir()
     clock = SystemClock()
     log = configure(settings.log_level, settings.log_format)
-    reporter = Reporter(log, Metrics(), clock)
     data_dir = settings.data_dir
+    reporter = Reporter(log, Metrics(), clock, data_dir)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         policies = _policies(settings, clock, reporter)
@@ -96,16 +99,17 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(exporter.shutdown)
         path = deciding(settings, clock, policies, ledger, reporter)
         refusals = RefusalLog(path.refusals, clock)
+        flows = Flows(policies)
         outcomes = settling(settings, clock, policies, ledger, reporter)
-        asked = approving(ledger, clock, refusals, reporter, notify=bool(settings.webhook_url))
+        asked = approving(ledger, policies, clock, refusals, reporter, notify=bool(settings.webhook_url))
         steered = steering(clock, policies, ledger, path.controls, refusals)
         services = Services(
-            AuthorizationService(path.decisions, refusals, permit_keys, clock),
-            OutcomeReports(outcomes, refusals),
+            AuthorizationService(path.decisions, refusals, permit_keys, clock, flows),
+            OutcomeReports(outcomes, refusals, flows),
             asked.watching,
             asked.service,
             AuditService(ledger),
-            ControlService(policies, _published(permit_keys), steered, refusals),
+            ControlService(policies, reporter.health, _published(permit_keys), steered, refusals),
         )
         sender = webhook_sender(settings, ledger, clock, reporter)
         watched = (
@@ -114,6 +118,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             *((sender.run,) if sender is not None else ()),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
+            every(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
             every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
             *((every(COUNT_SECONDS, asked.count, reporter),) if settings.metrics_listen else ()),
@@ -203,10 +208,11 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
         )
         agent_policies = load_agent_policies(settings.rego_dir)
         interval = min(CANARY_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
-        return ExternalPolicies(client, agent_policies, clock, reporter.policy_event, timeout_seconds, interval)
+        told = reporter.policy_event
+        return ExternalPolicies(client, agent_policies, clock, told, timeout_seconds, interval, age_max)
     opa = find_opa(settings.opa_path)
     log, program = settings.data_dir / "opa.log", PinnedProgram(opa.path)
     engine = Engine(opa.path, log, timeout_seconds, reporter.engine_failure, program)
     interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
-    source = Source(settings.rego_dir, settings.bundles_dir, interval)
+    source = Source(settings.rego_dir, settings.bundles_dir, interval, age_max)
     return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version)

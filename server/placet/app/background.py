@@ -39,8 +39,8 @@ def every(
         while True:
             try:
                 await work()
-            except LedgerUnavailableError:  # the ledger told why
-                await reporter.tell_ledger(works=False)
+            except LedgerUnavailableError as error:  # the ledger told why
+                await reporter.tell_ledger(works=False, why=error)
             except Exception as fault:  # noqa: BLE001 - tried again
                 reporter.fault(fault)
             await asyncio.sleep(seconds)

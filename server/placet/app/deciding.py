@@ -51,8 +51,8 @@ def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: L
     async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
         try:
             answers = await point.decide(requests)
-        except LedgerUnavailableError:
-            await reporter.tell_ledger(works=False)
+        except LedgerUnavailableError as error:
+            await reporter.tell_ledger(works=False, why=error)
             raise
         await reporter.tell_ledger(works=True)
         now_us = clock.wall_us()
@@ -66,6 +66,6 @@ def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: L
         metrics.refused.inc(len(commitments))
         return await ledger.commit(commitments)
 
-    decisions = Batcher(decide, depth_max=settings.queue_depth_max)
+    decisions = Batcher(decide, depth_max=settings.queue_depth_max, on_shed=reporter.shed)
     metrics.watch_depth(lambda: decisions.depth)
-    return Deciding(decisions, Batcher(refuse, depth_max=settings.queue_depth_max), controls)
+    return Deciding(decisions, Batcher(refuse, depth_max=settings.queue_depth_max, on_shed=reporter.shed), controls)

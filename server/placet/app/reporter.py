@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from placet.core.policy_status import PolicyEvent, PolicyEventKind
+from placet.core import rule_ids
+from placet.core.policy_input import rfc3339
+from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, ServerHealth
 from placet.core.record_codec import policy_activated_commitment, policy_refused_commitment
 from placet.webhook.sender import TryResult
 
@@ -17,6 +22,10 @@ if TYPE_CHECKING:
     from placet.telemetry.metrics import Metrics
     from placet.webhook.sender import Tried
 
+ENGINE: Final = "placet.engine"
+POLICY: Final = "placet.policy"
+STORE: Final = "placet.store"
+"""Names that grpc.health.v1 can be asked for beside the services: what of the server is as it should be."""
 SERIOUS: Final = frozenset({PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY, PolicyEventKind.CACHE_REFUSED})
 """What somebody should look at: logged as a warning."""
 
@@ -24,14 +33,18 @@ SERIOUS: Final = frozenset({PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY, 
 class Reporter:
     """Tells log, metrics, health and the trail what happens."""
 
-    def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock, data_dir: Path = Path()) -> None:
         self.log = log
         self.metrics = metrics
         self._clock = clock
+        self._data_dir = data_dir
+        metrics.data_dir_free_bytes.set_function(lambda: float(self.free_bytes()))
         self.rpc: RpcServer | None = None
         self.ledger: Ledger | None = None
         self.ledger_works = True
+        self._store_error = ""
         self._policy_ready = False
+        self._policy = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED)
 
     def fault(self, fault: BaseException) -> None:
         """Placet itself failed."""
@@ -42,6 +55,10 @@ class Reporter:
         """OPA did not answer rightly."""
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("engine failure", rule_id=rule_id, cause=cause)
+
+    def shed(self, reason: str, count: int) -> None:
+        """So many actions or calls were turned away under load."""
+        self.metrics.shed.labels(reason).inc(count)
 
     def distrust(self, rule_id: str, why: str) -> None:
         """A verdict came and was not believed."""
@@ -61,13 +78,15 @@ class Reporter:
         """Something happened to the policy."""
         serious = event.kind in SERIOUS
         write = self.log.warning if serious else self.log.info
-        write(f"policy {event.kind}", revision=event.revision, detail=event.detail)
+        write(f"policy {event.kind}", revision=event.revision, detail=event.detail, **_decides(event))
         now_us = self._clock.wall_us()
         match event.kind:
             case PolicyEventKind.ACTIVATED:
                 self.metrics.reloads.labels("accepted").inc()
                 await self._record(
-                    policy_activated_commitment(event.revision, event.engine_version, event.tenants, now_us)
+                    policy_activated_commitment(
+                        event.revision, event.engine_version, event.tenants, now_us, event.git_commit
+                    )
                 )
                 await self._tell_policy(ready=True)
             case PolicyEventKind.REFUSED:
@@ -84,8 +103,26 @@ class Reporter:
         self._policy_ready = ready
         await self.show_health()
 
-    async def tell_ledger(self, *, works: bool) -> None:
-        """The store took a commit, or did not. Health follows: without it nothing can be decided."""
+    async def policy_status(self, status: PolicyStatus) -> None:
+        """Tell the metrics how the policy stands, and log and health the moment when it becomes too old to decide."""
+        was_stale, was_newest = self._policy.stale, not self._policy.last_error
+        self._policy = status
+        now_us = self._clock.wall_us()
+        left = (status.decides_until_us - now_us) / 1e6 if status.decides_until_us else math.inf
+        self.metrics.policy_refused.set(int(bool(status.last_error)))
+        self.metrics.policy_stale.set(int(status.stale))
+        self.metrics.policy_stale_in_seconds.set(0.0 if status.stale else left)
+        if status.stale and not was_stale:
+            said = {"revision": status.revision, "last_seen": rfc3339(status.confirmed_at_us)}
+            self.log.error("policy stale", rule_id=rule_ids.POLICY_STALE, cause=status.last_error, **said)
+        elif was_stale and not status.stale:
+            self.log.info("policy no longer stale", revision=status.revision)
+        if (status.stale, not status.last_error) != (was_stale, was_newest):
+            await self.show_health()
+
+    async def tell_ledger(self, *, works: bool, why: BaseException | None = None) -> None:
+        """The store took a commit, or did not and `why`. Health follows: without it nothing can be decided."""
+        self._store_error = "" if works else str((why and why.__cause__) or why or "it cannot be written")
         if works == self.ledger_works:
             return
         self.ledger_works = works
@@ -95,12 +132,34 @@ class Reporter:
             self.log.error("store failing")
         await self.show_health()
 
+    def health(self) -> ServerHealth:
+        """Whether decisions can be made, and why not."""
+        reasons = []
+        if not self._policy_ready:
+            reasons.append(f"OPA does not answer: {self._policy.last_error or 'see the log and opa.log'}")
+        if self._policy.stale:
+            seen = rfc3339(self._policy.confirmed_at_us)
+            why = self._policy.last_error or "see the log"
+            reasons.append(f"{rule_ids.POLICY_STALE} denies every call: the policy was last seen at {seen}: {why}")
+        if not self.ledger_works:
+            reasons.append(f"the store takes no commits: {self._store_error}")
+        return ServerHealth(not reasons, tuple(reasons), self._store_error, self.free_bytes())
+
+    def free_bytes(self) -> int:
+        """What the file system of the data directory has left; 0 when it cannot be asked."""
+        try:
+            return shutil.disk_usage(self._data_dir).free
+        except OSError:
+            return 0
+
     async def show_health(self) -> None:
-        """Serving when policy is ready and the store takes commits."""
-        serving = self._policy_ready and self.ledger_works
+        """Serving when OPA answers, with a policy that is not too old, and the store takes commits."""
+        serving = not self.health().reasons
         self.metrics.ready.set(int(serving))
         if self.rpc is not None:
-            await self.rpc.set_serving(serving=serving)
+            newest = not self._policy.last_error
+            parts = {ENGINE: self._policy_ready, POLICY: newest and not self._policy.stale, STORE: self.ledger_works}
+            await self.rpc.set_serving(serving=serving, parts=parts)
 
     async def _record(self, commitment: Commitment) -> None:
         if self.ledger is not None:
@@ -108,3 +167,12 @@ class Reporter:
                 await self.ledger.commit([commitment])
             except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
                 self.fault(fault)
+
+
+def _decides(event: PolicyEvent) -> dict[str, str]:
+    """For how long the old revision decides, where a newer one is refused."""
+    if event.kind is not PolicyEventKind.REFUSED:
+        return {}
+    if not event.decides_until_us:
+        return {"old_revision_decides": "until a newer one is accepted"}
+    return {"old_revision_decides": f"until {rfc3339(event.decides_until_us)}, then {rule_ids.POLICY_STALE}"}

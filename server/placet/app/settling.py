@@ -32,8 +32,8 @@ def settling(
     async def take(reports: Sequence[Report]) -> Sequence[Told]:
         try:
             told = await desk.take(reports)
-        except LedgerUnavailableError:
-            await reporter.tell_ledger(works=False)
+        except LedgerUnavailableError as error:
+            await reporter.tell_ledger(works=False, why=error)
             raise
         new = [
             report.outcome.status
@@ -46,4 +46,4 @@ def settling(
             reporter.metrics.outcomes.labels(status.value).inc()
         return told
 
-    return Batcher(take, depth_max=settings.queue_depth_max)
+    return Batcher(take, depth_max=settings.queue_depth_max, on_shed=reporter.shed)

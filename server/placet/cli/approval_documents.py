@@ -25,7 +25,8 @@ COLUMNS: Final = (
     "expires_at",
     "rule_id",
 )
-_VOTE_COLUMNS: Final = ("vote", "person", "role", "at", "reason")
+VOIDED_COLUMNS: Final = ("state", "tenant", "approval_id", "tool", "amount", "agent", "user", "votes", "used_by")
+_VOTE_COLUMNS: Final = ("vote", "person", "role", "at", "reason", "void")
 
 
 def approval_document(approval: sdk.RequestedApproval) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def approval_document(approval: sdk.RequestedApproval) -> dict[str, Any]:
                 "approve": each.approve,
                 "reason": each.reason,
                 "at": time_text(each.at),
+                "void_reason": each.void_reason,
             }
             for each in approval.votes
         ],
@@ -97,11 +99,39 @@ def approval_row(approval: sdk.RequestedApproval) -> tuple[str, ...]:
         _amount(approval),
         approval.agent,
         approval.user,
-        f"{sum(vote.approve for vote in approval.votes)}/{approval.quorum}",
+        _votes(approval),
         _approvers(approval),
         time_text(approval.expires_at),
         approval.rule_id,
     )
+
+
+def voided_document(done: sdk.VoidedVotes) -> dict[str, Any]:
+    """What became of a person's votes."""
+    return {
+        "voided": [approval_document(each) for each in done.voided],
+        "used": [approval_document(each) for each in done.used],
+        "voided_count": done.voided_count,
+        "used_count": done.used_count,
+    }
+
+
+def voided_rows(done: sdk.VoidedVotes) -> list[tuple[str, ...]]:
+    """A line for each that lost a vote or was used already."""
+    return [
+        (
+            each.state.value,
+            each.tenant,
+            each.id,
+            each.tool,
+            _amount(each),
+            each.agent,
+            each.user,
+            _votes(each),
+            each.used_by_decision_id,
+        )
+        for each in (*done.voided, *done.used)
+    ]
 
 
 def print_approval(approval: sdk.RequestedApproval) -> None:
@@ -138,10 +168,15 @@ def print_approval(approval: sdk.RequestedApproval) -> None:
     if approval.votes:
         typer.echo()
         rows = [
-            ("yes" if each.approve else "no", each.person, each.role, time_text(each.at), each.reason)
+            ("yes" if each.approve else "no", each.person, each.role, time_text(each.at), each.reason, each.void_reason)
             for each in approval.votes
         ]
         print_table(_VOTE_COLUMNS, rows)
+
+
+def _votes(approval: sdk.RequestedApproval) -> str:
+    """Those for it that count, of how many it needs."""
+    return f"{sum(vote.approve and not vote.void_reason for vote in approval.votes)}/{approval.quorum}"
 
 
 def _approvers(approval: sdk.RequestedApproval) -> str:

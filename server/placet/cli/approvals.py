@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
-from placet.cli.approval_documents import COLUMNS, approval_document, approval_row, print_approval
+from placet.cli.approval_documents import (
+    COLUMNS,
+    VOIDED_COLUMNS,
+    approval_document,
+    approval_row,
+    print_approval,
+    voided_document,
+    voided_rows,
+)
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_json, print_table
-from placet.cli.steering import Actor, doubt_tenant
+from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant
 from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
@@ -139,6 +147,37 @@ def cancel_command(
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
         _tell(client.cancel(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
+
+
+@app.command("void-votes")
+def void_votes_command(
+    *,
+    person: Annotated[str, typer.Option(help="Whose votes: somebody else may have given them.", metavar="NAME")],
+    reason: Reason,
+    tenant: SomeTenant = "",
+    actor: Actor = "",
+    address: Address = DEFAULT_ADDRESS,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Void a person's votes for what is still open, e.g. of a stolen account, and list what was used already.
+
+    Without --tenant in each tenant that is served. Take the person out of approver_groups first.
+
+    Example: placet approvals void-votes --person u_1 --reason 'account stolen' --tenant acme
+    """
+    with sdk.ApprovalClient(address, timeout=timeout) as client:
+        done = client.void_votes(person, sdk.Person(actor), reason, tenant=tenant)
+    if output is Output.JSON:
+        print_json(voided_document(done))
+    else:
+        print_table(VOIDED_COLUMNS, voided_rows(done))
+    if done.used_count:
+        were = "was" if done.used_count == 1 else "were"
+        typer.echo(f"placet: warning: {done.used_count} {were} used already, and allowed their actions", err=True)
+    if not done.voided_count and not done.used_count:
+        typer.echo(f"placet: no vote of {person!r} counts anywhere", err=True)
+        doubt_tenant(address, tenant)
 
 
 @app.command("watch")

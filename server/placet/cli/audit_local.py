@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,7 +21,7 @@ from placet.sdk.channel import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
     from placet.config import Settings
-    from placet.core.records import VerifyReport
+    from placet.core.records import AuditProblem, StateReport, VerifyReport
     from placet.store.database import Database
 
 _SIGNED: Final = ("writer", "sequence", "head", "key_id")
@@ -47,6 +48,14 @@ def verify(  # noqa: PLR0913 - one option for each source
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoints kept elsewhere, from `placet audit checkpoint`.", metavar="FILE")
     ] = None,
+    state: Annotated[
+        bool,
+        typer.Option(
+            "--state",
+            help="Replay switches, autonomy, counters, reservations, outcomes and approvals from the records as well, "
+            "and compare them with the tables.",
+        ),
+    ] = False,
     server: Annotated[bool, typer.Option("--server", help="Have a running server check its own trail.")] = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Annotated[
@@ -71,6 +80,7 @@ def verify(  # noqa: PLR0913 - one option for each source
         "--database-url": database_url,
         "--public-key": public_key,
         "--checkpoint": checkpoint,
+        "--state": state,
     }
     report: VerifyReport | sdk.VerifyReport
     if server:
@@ -81,7 +91,7 @@ def verify(  # noqa: PLR0913 - one option for each source
             report = client.verify(timeout)
     else:
         settings = open_settings(data_dir, config, database_url)
-        report = _verify(settings, database, public_key or [], checkpoint)
+        report = _verify(settings, database, public_key or [], checkpoint, state=state)
     _show(report, output)
     raise typer.Exit(exit_codes.DONE if report.ok else exit_codes.WANTING)
 
@@ -129,7 +139,9 @@ def database_of(settings: Settings, file: Path | None) -> Database:
     return SqliteDatabase(file) if file is not None else settings.database
 
 
-def _verify(settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None) -> VerifyReport:
+def _verify(
+    settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None, *, state: bool
+) -> VerifyReport:
     from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
     from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
 
@@ -139,20 +151,51 @@ def _verify(settings: Settings, file: Path | None, public_keys: list[Path], kept
     if not keys.by_id:
         wanted = folder / PUBLIC_NAME
         raise SetupError(f"{wanted}: is not there; name a key that `placet audit key` printed with --public-key")
-    return database.verify(keys, read_kept(kept.read_bytes()) if kept else ())
+    return database.verify(keys, read_kept(kept.read_bytes()) if kept else (), state=state)
 
 
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:
     if output is Output.JSON:
-        problems = [
-            {"kind": str(each.kind), "writer": each.writer, "sequence": each.sequence, "detail": each.detail}
-            for each in report.problems
-        ]
         counts = {"records": report.records, "chains": report.chains, "checkpoints": report.checkpoints}
-        print_json({"ok": report.ok, **counts, "problems": problems})
+        problems = [_problem_document(each) for each in report.problems]
+        print_json({"ok": report.ok, **counts, **_state_document(report), "problems": problems})
         return
     result = "ok" if report.ok else f"{len(report.problems)} problems"
-    typer.echo(f"{result}: records {report.records}, chains {report.chains}, checkpoints {report.checkpoints}")
+    counted = f"records {report.records}, chains {report.chains}, checkpoints {report.checkpoints}"
+    typer.echo(f"{result}: {counted}{_state_line(report)}")
     if report.problems:
         rows = [(each.kind, each.writer, str(each.sequence), each.detail) for each in report.problems]
         print_table(("problem", "writer", "sequence", "detail"), rows)
+
+
+def _problem_document(found: AuditProblem | sdk.AuditProblem) -> dict[str, Any]:
+    said = {"kind": str(found.kind), "writer": found.writer, "sequence": found.sequence, "detail": found.detail}
+    state = getattr(found, "state", None)
+    return {**said, **asdict(state)} if state is not None else said
+
+
+def _state_of(report: VerifyReport | sdk.VerifyReport) -> StateReport | None:
+    """What was compared of state: a server compares none."""
+    return None if isinstance(report, sdk.VerifyReport) else report.state
+
+
+def _state_document(report: VerifyReport | sdk.VerifyReport) -> dict[str, Any]:
+    state = _state_of(report)
+    if state is None:
+        return {}
+    since = [{"writer": writer, "sequence": sequence} for writer, sequence in state.since]
+    counted = {"rows": state.rows, "counters": state.counters}
+    return {"state": {**counted, "unproven": state.unproven, "replayed_from": since}}
+
+
+def _state_line(report: VerifyReport | sdk.VerifyReport) -> str:
+    state = _state_of(report)
+    if state is None:
+        return ""
+    line = f", rows {state.rows}, counters {state.counters}"
+    if not state.since:
+        return line
+    since = ", ".join(f"{sequence} of {writer}" for writer, sequence in state.since)
+    return (
+        f"{line}\n{state.unproven} of them cannot be replayed before record {since}: older records do not tell of state"
+    )

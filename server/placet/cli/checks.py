@@ -8,13 +8,13 @@ import socket
 import stat
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from placet import sdk
+from placet.cli.server_checks import Check, disk_check, external_opa_check, failed, passed, server_checks
 from placet.core.addresses import split_address
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
@@ -25,34 +25,13 @@ from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_s
 from placet.store.migrate import SchemaState, db_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from placet.config import Settings
     from placet.store.database import Database
 
 PYTHON_MIN: Final = (3, 11)
 PYTHON_END: Final = (3, 14)
-CONNECT_TIMEOUT_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What was looked at, and whether it will do."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-
-
-def passed(name: str, detail: str) -> Check:
-    """It will do."""
-    return Check(name, ok=True, detail=detail)
-
-
-def failed(name: str, detail: str, remedy: str = "") -> Check:
-    """It will not do."""
-    return Check(name, ok=False, detail=detail, remedy=remedy)
 
 
 def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
@@ -61,9 +40,10 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     yield _guarded("opa", lambda: _opa(settings))
     yield _guarded("policies", lambda: _policies(settings))
     yield _data_dir(settings.data_dir)
+    yield _guarded("disk space", lambda: disk_check(settings.data_dir))
     yield _guarded("signing key", lambda: _signing_key(settings))
     yield _guarded("database", lambda: _database(settings.database))
-    yield _server(address) if address else _listen(settings)
+    yield from _server(address) if address else _listen(settings)
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -85,25 +65,10 @@ def _opa(settings: Settings) -> Check:
         opa = find_opa(settings.opa_path)
         return passed("opa", f"{opa.version} at {opa.path}, SHA-256 {opa.sha256}")
     try:
-        _connect(settings.opa_address).close()
-    except OSError as error:
-        remedy = "start OPA there, or correct opa_address"
-        return failed("opa", f"nothing answers at {settings.opa_address}: {error}", remedy)
-    return passed("opa", f"external, at {settings.opa_address}")
-
-
-def _connect(opa_address: str) -> socket.socket:
-    scheme, _, rest = opa_address.partition("://")
-    if scheme == "unix":
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(CONNECT_TIMEOUT_SECONDS)
-        try:
-            connection.connect(rest)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-    return socket.create_connection(split_address(rest.rstrip("/")), CONNECT_TIMEOUT_SECONDS)
+        agent_policies = load_agent_policies(settings.rego_dir)
+    except PolicyInvalidError:  # the next check says why
+        agent_policies = {}
+    return external_opa_check(settings, agent_policies)
 
 
 def _policies(settings: Settings) -> Check:
@@ -168,7 +133,7 @@ def _database(chosen: Database) -> Check:
     return failed("database", detail, remedy)
 
 
-def _listen(settings: Settings) -> Check:
+def _listen(settings: Settings) -> Sequence[Check]:
     """Free, or taken: by a Placet, which says how it is, or by something else."""
     listen = settings.listen
     host, port = split_address(listen)
@@ -179,13 +144,14 @@ def _listen(settings: Settings) -> Check:
             probe.bind(place)
     except OSError as error:
         try:
-            return _health(listen)
+            return tuple(server_checks(listen))
         except sdk.CallFailedError as silent:
             if pid := _own_pid(settings.data_dir, port):
                 detail = f"{listen}: runs as process {pid} and does not answer: {silent.failure}"
-                return failed("server", detail, "see the server's log")
-        return failed("listen", f"{listen}: {error.strerror}", "stop what listens there, or name another with --listen")
-    return passed("listen", f"{listen}: free, no server is running")
+                return (failed("server", detail, "see the server's log"),)
+        remedy = "stop what listens there, or name another with --listen"
+        return (failed("listen", f"{listen}: {error.strerror}", remedy),)
+    return (passed("listen", f"{listen}: free, no server is running"),)
 
 
 def _own_pid(data_dir: Path, port: int) -> int | None:
@@ -199,17 +165,8 @@ def _own_pid(data_dir: Path, port: int) -> int | None:
         return None
 
 
-def _server(address: str) -> Check:
+def _server(address: str) -> Sequence[Check]:
     try:
-        return _health(address)
+        return tuple(server_checks(address))
     except sdk.CallFailedError as error:
-        return failed("server", f"{address}: {error.failure}", "start it with `placet serve`, or correct --address")
-
-
-def _health(address: str) -> Check:
-    """What the Placet at the address says of itself. CallFailedError when none answers."""
-    with sdk.ControlClient(address) as client:
-        status = client.policy_status()
-    if not status.ready:
-        return failed("server", f"{address}: not ready: {status.last_error}", "see the server's log")
-    return passed("server", f"{address}: ready, policy {status.policy_revision}")
+        return (failed("server", f"{address}: {error.failure}", "start it with `placet serve`, or correct --address"),)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placet.cli import exit_codes
-from placet.cli.checks import Check, failed, passed, run_checks
+from placet.cli.checks import run_checks
 from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.output import Output, print_json, print_table
+from placet.cli.server_checks import Check, failed, passed
 from placet.cli.settings_flags import with_settings
 from placet.config import Settings
 from placet.core.errors import SetupError

@@ -7,6 +7,7 @@ from typing import Final
 from placet import sdk
 from placet.cli import exit_codes
 from placet.core.errors import PlacetError, PolicyInvalidError, SetupError
+from placet.core.refusals import VOTE_REFUSALS
 from placet.sdk import failures
 
 WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})
@@ -46,7 +47,9 @@ def explain(error: Exception) -> tuple[int, list[str]] | None:
 
 
 def code_of(failure: sdk.Failure) -> int:
-    """What a command ends with when a call failed so."""
+    """What a command ends with when a call failed so. A vote that does not count was looked at, and found wanting."""
+    if failure.rule_id in _REFUSALS and failure.error in VOTE_REFUSALS:
+        return exit_codes.WANTING
     return exit_codes.USAGE if failure.rule_id in WRONG_USAGE else exit_codes.NO_DECISION
 
 

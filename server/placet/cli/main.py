@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "autonomy": "Set how far agents go by themselves.",
     "budgets": "Show what is used and held of budgets; correct a counter.",
     "audit": "Read and verify the audit trail.",
-    "policy": "Check the policy, run its tests, list its rules.",
+    "policy": "Check the policy, run its tests, list its rules; show the one that is served.",
     "keys": "Show and rotate the keys that sign permits.",
     "db": "Show and upgrade the database's schema.",
     "tools": "Install the programs that Placet runs.",

@@ -1,4 +1,4 @@
-"""`placet policy`: check the policy, run its tests, list its rules.
+"""`placet policy`: check the policy, run its tests, list its rules; show the one that is served.
 
 Exit codes: 0 done, 1 checked and found wanting, 2 wrong usage or configuration.
 """
@@ -15,6 +15,7 @@ import typer
 from placet.cli import exit_codes
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.output import Output, print_json, print_table
+from placet.cli.policy_served import status_command
 from placet.config import Settings
 from placet.opa import check as checking
 from placet.opa.binary import find_opa, find_regal
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from placet.core.errors import Problem
     from placet.opa.catalogue import Entry
 
-app = typer.Typer(no_args_is_help=True, help="Check the policy, run its tests, list its rules.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check the policy, run its tests, list its rules; show the one that is served."
+)
+
+app.command("status")(status_command)
 
 
 class CatalogueOutput(StrEnum):

@@ -24,12 +24,11 @@ from placet.core.canonical import digest
 from placet.core.changes import Kept, Row, RowKey
 from placet.core.model import BudgetState, Effect, Finding
 from placet.core.policy_input import action_document, identity_document, rfc3339
-from placet.core.role_matching import matched_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from placet.core.model import Action, ApprovalRequirement, Caller, Decision, Identity, Proposal, Run
+    from placet.core.model import Action, Caller, Decision, Identity, Proposal, Run
 
 _ID_PREFIX: Final = "apr_"
 _DECISION_ID_PREFIX: Final = "dec_"
@@ -54,7 +53,10 @@ OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One person's word. `roles` are those that the person could vote as, `role` the one that counted, "" for any."""
+    """One person's word. `roles` are those that the person could vote as, `role` the one that counted, "" for any.
+
+    `void_reason` is why somebody voided it; a vote that has one counts no longer.
+    """
 
     person: str
     roles: tuple[str, ...]
@@ -62,17 +64,18 @@ class Vote:
     approve: bool
     reason: str
     at_us: int
+    void_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
     """A request for approval.
 
-    `parts` are short digests by part of the action, to name what differs. `approver_groups` are the persons of each
-    role where the tenant's file names them, else empty. `action`, `identity`, `run` and `model` are documents as the
-    trail holds them, redacted; `params` is the exact canonical JSON while the request is open, else None, and
-    `redacted` whether it says more than `action` does. `override` says that a budget is exceeded by the action,
-    `end_reason` why a person ended it. `version` is the stored row's, 0 before the first.
+    `parts` are short digests by part of the action, to name what differs. `action`, `identity`, `run` and `model` are
+    documents as the trail holds them, redacted; `params` is the exact canonical JSON while the request is open, else
+    None, and `redacted` whether it says more than `action` does. `override` says that a budget is exceeded by the
+    action, `end_reason` why a person ended it, `reopened` how often voided votes sent it back to wait. `version` is the
+    stored row's, 0 before the first.
     """
 
     approval_id: str
@@ -88,7 +91,6 @@ class Approval:
     quorum: int
     approver_roles: tuple[str, ...]
     distinct_roles: bool
-    approver_groups: Mapping[str, tuple[str, ...]]
     caller: str
     idempotency_key: str
     action: Mapping[str, Any]
@@ -105,6 +107,7 @@ class Approval:
     decided_at_us: int = 0
     used_by: str = ""
     end_reason: str = ""
+    reopened: int = 0
     version: int = 0
 
     @property
@@ -143,13 +146,8 @@ def binding_parts(action: Action, identity: Identity, run: Run) -> dict[str, str
     }
 
 
-def opened(
-    decision: Decision, caller: Caller, proposal: Proposal, groups: Mapping[str, Sequence[str]], stored_input: bytes
-) -> Approval:
-    """The request for the approval that `decision` asks for.
-
-    `decision` and `stored_input` are as the trail holds them, redacted; `groups` are the tenant's approver_groups.
-    """
+def opened(decision: Decision, caller: Caller, proposal: Proposal, stored_input: bytes) -> Approval:
+    """The request for the approval that `decision` asks for. It and `stored_input` are as the trail holds them."""
     asked = decision.approval
     if asked is None:
         raise AssertionError("the decision asks for an approval")
@@ -168,9 +166,6 @@ def opened(
         quorum=asked.quorum,
         approver_roles=asked.approver_roles,
         distinct_roles=asked.distinct_roles,
-        approver_groups={role: tuple(groups.get(role, ())) for role in asked.approver_roles or groups}
-        if groups
-        else {},
         caller=caller.name,
         idempotency_key=proposal.idempotency_key,
         action=seen["action"],
@@ -206,13 +201,6 @@ def differing(approval: Approval, proposal: Proposal) -> tuple[str, ...]:
     return tuple(name for name, part in presented.items() if approval.parts.get(name, part) != part)
 
 
-def covers(approval: Approval, requirement: ApprovalRequirement) -> bool:
-    """Whether the votes that were given are what is asked for now."""
-    roles = [vote.roles for vote in approval.approvals]
-    counted = matched_roles(roles, requirement.approver_roles, distinct=requirement.distinct_roles)
-    return sum(role is not None for role in counted) >= requirement.quorum
-
-
 def overridden(approval: Approval | None) -> frozenset[str]:
     """Rule ids of the budgets that had no room when people were asked, and that they let the action exceed."""
     findings = approval.findings if approval is not None else ()
@@ -242,14 +230,14 @@ def used(approval: Approval, decision_id: str, now_us: int) -> Approval:
 
 def ended(approval: Approval, state: ApprovalState, decided_at_us: int) -> Approval:
     """At its end, without what was kept for those who decide."""
-    return replace(approval, state=state, decided_at_us=decided_at_us, params=None, parts={}, approver_groups={})
+    return replace(approval, state=state, decided_at_us=decided_at_us, params=None, parts={})
 
 
-def document(approval: Approval) -> dict[str, Any]:
+def document(approval: Approval, approvers: Sequence[str]) -> dict[str, Any]:
     """What policy sees as ``input.facts.approval``: ``{id, approvers, quorum, created_at}``."""
     return {
         "id": approval.approval_id,
-        "approvers": sorted(vote.person for vote in approval.approvals),
+        "approvers": approvers,
         "quorum": approval.quorum,
         "created_at": rfc3339(approval.created_at_us),
     }
@@ -260,6 +248,10 @@ def to_row(approval: Approval) -> Row:
     said = {**asdict(approval), "params": approval.params.decode() if approval.params is not None else None}
     for name in ("approval_id", "tenant", "state", "created_at_us", "version"):
         del said[name]  # they stand in the row's own columns
+    for each in (said, *said["votes"]):  # what never happened is left out, so that servers of before read the row
+        for name in ("reopened", "void_reason"):
+            if not each.get(name):
+                each.pop(name, None)
     return Row(
         approval_key(approval.tenant, approval.approval_id),
         approval.state.value,
@@ -277,7 +269,7 @@ def from_row(row: Row) -> Approval:
     said["votes"] = tuple(Vote(**{**each, "roles": tuple(each["roles"])}) for each in said["votes"])
     said["budgets"] = tuple(BudgetState(**each) for each in said["budgets"])
     said["approver_roles"] = tuple(said["approver_roles"])
-    said["approver_groups"] = {role: tuple(persons) for role, persons in said["approver_groups"].items()}
+    said.pop("approver_groups", None)  # of rows of before: today's groups hold
     said["params"] = said["params"].encode() if said["params"] is not None else None
     return Approval(
         approval_id=row.key.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -24,6 +25,8 @@ VOTE: Final = "vote"
 """Part of a vote: person, role, reason."""
 ACTOR: Final = "actor"
 """Part of a withdrawal: person, reason."""
+VOID: Final = "void"
+"""Part of votes that were voided: whose, by whom, reason."""
 REFUSAL: Final = "refusal"
 """Part of a vote or withdrawal that was refused: person, roles, why."""
 
@@ -40,6 +43,27 @@ def cancelled_commitment(after: Approval, person: Person, caller: Caller, now_us
     """Somebody withdrew it."""
     parts = {ACTOR: orjson.dumps({"person": person.id, "reason": after.end_reason})}
     return _commitment(RecordKind.APPROVAL_CANCELLED, after, now_us, _about(after, caller), parts, notify=notify)
+
+
+def votes_voided_commitment(
+    after: Approval,
+    person: str,
+    actor: Person,
+    reason: str,
+    caller: Caller,
+    now_us: int,
+    *,
+    reopened: bool,
+    notify: bool,
+) -> Commitment:
+    """The votes of a person count no longer. `reopened`: those that are left are too few, so that it waits again."""
+    fields = {**_about(after, caller), "reopened": reopened, "quorum": after.quorum}
+    part = {"person": person, "actor": actor.id, "reason": redact_text(reason)}
+    made = _commitment(
+        RecordKind.APPROVAL_VOTES_VOIDED, after, now_us, fields, {VOID: orjson.dumps(part)}, notify=False
+    )
+    told = (notice(after, WebhookType.REOPENED, now_us),) if reopened and notify else ()
+    return replace(made, changes=(*made.changes, *told))
 
 
 def expired_commitment(after: Approval, now_us: int, *, notify: bool) -> Commitment:
@@ -75,6 +99,7 @@ def notice(approval: Approval, happened: WebhookType, now_us: int) -> Put:
         quorum=approval.quorum,
         expires_at_us=approval.expires_at_us,
         rule_id=approval.rule_id,
+        reopened=approval.reopened,
     )
     return Put(new_delivery(event))
 

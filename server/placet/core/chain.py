@@ -2,7 +2,7 @@ r"""The audit chain: what the bytes of a record are, and how each is bound to th
 
     part digest = SHA-256(salt + content)                      one random salt for each part
     body        = JSON {"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", <fields>,
-                  "parts": {name: part digest}, "subject" where there is one}
+                  "state_changes": how many, "parts": {name: part digest}, "subject" where there is one}
     leaf        = SHA-256(body)
     hash        = SHA-256("placet.record.v1\0" + previous hash + leaf)
 
@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from placet.core.state_record import STATE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from placet.core.records import Commitment
+    from placet.core.state_record import StateChanges
 
 BODY_VERSION: Final = 1
 HASH_BYTES: Final = 32
@@ -35,7 +38,9 @@ GENESIS: Final = bytes(HASH_BYTES)
 """Stands before the first record."""
 _RECORD_DOMAIN: Final = b"placet.record.v1\0"
 _CHECKPOINT_DOMAIN: Final = b"placet.checkpoint.v1\0"
-_RESERVED: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "subject", "parts"})
+_RESERVED: Final = frozenset(
+    {"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "state_changes", "subject", "parts"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +92,32 @@ def record_hash(previous_hash: bytes, leaf: bytes) -> bytes:
     return hashlib.sha256(_RECORD_DOMAIN + previous_hash + leaf).digest()
 
 
-def salt_bytes(commitments: Sequence[Commitment]) -> int:
+def salt_bytes(commitments: Sequence[Commitment], states: Sequence[StateChanges]) -> int:
     """How many random bytes `link` needs for the commitments."""
-    return SALT_BYTES * sum(len(commitment.parts) for commitment in commitments)
+    return SALT_BYTES * (sum(len(each.parts) for each in commitments) + sum(1 for each in states if each.total))
 
 
-def link(head: Head, writer: str, commitments: Sequence[Commitment], salts: bytes) -> list[LinkedRecord]:
-    """Give each commitment the next place after the head, in order. `salts` are `salt_bytes` random bytes."""
+def link(
+    head: Head, writer: str, commitments: Sequence[Commitment], states: Sequence[StateChanges], salts: bytes
+) -> list[LinkedRecord]:
+    """Give each commitment the next place after the head, in order, with what it changed of state.
+
+    `salts` are `salt_bytes` random bytes.
+    """
     sequence, previous_hash = head.sequence, head.hash
     offset = 0
     linked = []
-    for commitment in commitments:
+    for commitment, state in zip(commitments, states, strict=True):
         sequence += 1
         parts = []
         digests = {}
-        for name, content in commitment.parts.items():
+        contents = {**commitment.parts, STATE: state.part} if state.total else commitment.parts
+        for name, content in contents.items():
             salt = salts[offset : offset + SALT_BYTES]
             offset += SALT_BYTES
             digests[name] = part_digest(salt, content)
             parts.append((name, salt, content))
-        body = _body(writer, sequence, commitment, digests)
+        body = _body(writer, sequence, commitment, state.total, digests)
         leaf = record_leaf(body)
         hashed = record_hash(previous_hash, leaf)
         linked.append(LinkedRecord(commitment, sequence, body, leaf, previous_hash, hashed, tuple(parts)))
@@ -164,7 +175,7 @@ def parse_checkpoint(body: bytes) -> Checkpoint:
     return checkpoint
 
 
-def _body(writer: str, sequence: int, commitment: Commitment, digests: dict[str, str]) -> bytes:
+def _body(writer: str, sequence: int, commitment: Commitment, state_changes: int, digests: dict[str, str]) -> bytes:
     if not _RESERVED.isdisjoint(commitment.fields):
         raise ValueError(f"fields may not be named {sorted(_RESERVED & set(commitment.fields))}")
     said: dict[str, Any] = {
@@ -175,6 +186,7 @@ def _body(writer: str, sequence: int, commitment: Commitment, digests: dict[str,
         "tenant": commitment.tenant,
         "recorded_at_us": commitment.recorded_at_us,
         **commitment.fields,
+        "state_changes": state_changes,
         "parts": digests,
     }
     if commitment.subject:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from placet.core.chain import Checkpoint
+    from placet.core.records import StateDifference
 
 
 SignatureCheck = Callable[[str, bytes, bytes], bool | None]
@@ -56,6 +57,10 @@ class ProblemKind(StrEnum):
     KEPT_CHECKPOINT_MISMATCH = "kept_checkpoint_mismatch"
     DATABASE_DAMAGED = "database_damaged"
     NO_RECORDS = "no_records"
+    STATE_MISSING = "state_missing"
+    STATE_MISMATCH = "state_mismatch"
+    STATE_UNEXPECTED = "state_unexpected"
+    STATE_UNRECORDED = "state_unrecorded"
 
 
 PROBLEMS: Final = {
@@ -80,6 +85,10 @@ PROBLEMS: Final = {
     ProblemKind.KEPT_CHECKPOINT_MISMATCH: "The chain is not the one that the checkpoint kept elsewhere was signed over",
     ProblemKind.DATABASE_DAMAGED: "The database itself is damaged",
     ProblemKind.NO_RECORDS: "There is a database and not one record in it",
+    ProblemKind.STATE_MISSING: "State that the records tell of is not there",
+    ProblemKind.STATE_MISMATCH: "State is not what the records made of it",
+    ProblemKind.STATE_UNEXPECTED: "There is state that no record tells of",
+    ProblemKind.STATE_UNRECORDED: "State was changed by no record, between two that changed it",
 }
 """One sentence for people to each kind."""
 
@@ -266,9 +275,11 @@ class ChainCheck:
         self._report(problem(kind, self._writer, sequence, detail))
 
 
-def problem(kind: ProblemKind, writer: str, sequence: int, detail: str) -> AuditProblem:
+def problem(
+    kind: ProblemKind, writer: str, sequence: int, detail: str, state: StateDifference | None = None
+) -> AuditProblem:
     """A problem with the sentence of its kind."""
-    return AuditProblem(kind, writer, sequence, f"{PROBLEMS[kind]}: {detail}")
+    return AuditProblem(kind, writer, sequence, f"{PROBLEMS[kind]}: {detail}", state)
 
 
 def named_key(checkpoint: Checkpoint, signed: bool | None) -> str:  # noqa: FBT001 - as a `SignatureCheck` said it

@@ -6,22 +6,30 @@ knows what the policy means, and the answer is a deny.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from placet.core import rule_ids
 from placet.core.limits import APPROVAL_TTL_SECONDS_MAX, QUORUM_MAX
 from placet.core.model import ApprovalRequirement, Effect, Finding, NoVerdict, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 PRECEDENCE: Final = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 _RANK: Final = {effect: rank for rank, effect in enumerate(PRECEDENCE)}
 
 
+APPROVAL_DETAILS: Final = ("quorum", "approver_roles", "distinct_roles", "expires_after_seconds")
+"""What Placet reads of the details of a require_approval."""
+
+
 class NoApprovalError(Exception):
-    """What the findings ask for is no approval that people could give."""
+    """What the findings ask for is no approval that people could give. `rules` are those that ask for it."""
+
+    def __init__(self, rules: Sequence[str], why: str) -> None:
+        self.rules = tuple(rules)
+        super().__init__(f"{', '.join(rules)}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +47,36 @@ class Outcome:
     distrust: str = ""
 
 
-def denied_by_pdp(rule_id: str, findings: tuple[Finding, ...] = (), distrust: str = "") -> Outcome:
-    """Deny for a reason of Placet's own."""
-    return Outcome(Effect.DENY, rule_id, rule_ids.REASONS[rule_id], findings, distrust=distrust)
+def denied_by_pdp(
+    rule_id: str, findings: tuple[Finding, ...] = (), details: Mapping[str, Any] | None = None
+) -> Outcome:
+    """Deny for a reason of Placet's own; `details` of why make it a finding of its own, so that they are recorded."""
+    reason = rule_ids.REASONS[rule_id]
+    own = (Finding(Effect.DENY, rule_id, reason, details),) if details else ()
+    return Outcome(Effect.DENY, rule_id, reason, (*own, *findings))
+
+
+def distrusted(findings: tuple[Finding, ...], why: str, rules: Sequence[str] = ()) -> Outcome:
+    """Deny what policy said because it cannot be believed; the record says why, and of which rules."""
+    details = {"why": why, **({"rules": list(rules)} if rules else {})}
+    return replace(denied_by_pdp(rule_ids.ANSWER_INVALID, findings, details), distrust=why)
+
+
+def unbelievable_approval(findings: tuple[Finding, ...], error: NoApprovalError) -> Outcome:
+    """Deny what asks for an approval that nobody could give."""
+    return distrusted(findings, str(error), error.rules)
 
 
 def combine(verdict: Verdict | NoVerdict) -> Outcome:
     """Deny wins over require_approval, which wins over allow; an allow needs an allow finding."""
     if isinstance(verdict, NoVerdict):
-        return denied_by_pdp(verdict.rule_id)
+        return denied_by_pdp(verdict.rule_id, details=verdict.details)
     findings = by_precedence(verdict.findings)
     said = (verdict.effect, verdict.rule_id)
     found = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
     if said != found:
         why = f"policy says {' '.join(said)}, its findings give {' '.join(found)}"
-        return denied_by_pdp(rule_ids.ANSWER_INVALID, findings, why)
+        return distrusted(findings, why)
     if not findings:
         return denied_by_pdp(rule_ids.NO_RULE_MATCHED)
     winner = findings[0]
@@ -62,7 +85,7 @@ def combine(verdict: Verdict | NoVerdict) -> Outcome:
     try:
         approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
-        return denied_by_pdp(rule_ids.ANSWER_INVALID, findings, str(error))
+        return unbelievable_approval(findings, error)
     return Outcome(winner.effect, winner.rule_id, winner.reason, findings, approval)
 
 
@@ -84,20 +107,19 @@ def approval_for(findings: Sequence[Finding]) -> ApprovalRequirement:
     for finding in findings:
         wanted, named = finding.details.get("quorum"), finding.details.get("approver_roles")
         if type(wanted) is not int or not 1 <= wanted <= QUORUM_MAX:
-            raise NoApprovalError(f"{finding.rule_id}: details.quorum must be an integer of 1 to {QUORUM_MAX}")
+            raise NoApprovalError([finding.rule_id], f"details.quorum must be an integer of 1 to {QUORUM_MAX}")
         if not isinstance(named, list) or not all(isinstance(role, str) and role for role in named):
-            raise NoApprovalError(f"{finding.rule_id}: details.approver_roles must be a list of texts, [] for anybody")
+            raise NoApprovalError([finding.rule_id], "details.approver_roles must be a list of texts, [] for anybody")
         quorum = max(quorum, wanted)
         seconds = _shorter(seconds, finding)
         distinct = distinct or _distinct(finding)
         if named:
             roles = set(named) if roles is None else roles & set(named)
     if roles is not None and not roles:
-        rules = ", ".join(finding.rule_id for finding in findings)
-        raise NoApprovalError(f"no role may approve for all of {rules}")
+        raise NoApprovalError(_rules(findings), "no role may approve for all of them")
     if distinct and roles is not None and len(roles) < quorum:
-        rules = ", ".join(finding.rule_id for finding in findings)
-        raise NoApprovalError(f"{quorum} distinct roles are wanted, {len(roles)} may approve for all of {rules}")
+        what = f"{quorum} distinct roles are wanted, {len(roles)} may approve for all of them"
+        raise NoApprovalError(_rules(findings), what)
     return ApprovalRequirement(
         quorum, tuple(sorted(roles or ())), distinct_roles=distinct, expires_after_seconds=seconds
     )
@@ -109,12 +131,16 @@ def _shorter(seconds: int, finding: Finding) -> int:
         return seconds
     if type(said) is not int or not 1 <= said <= APPROVAL_TTL_SECONDS_MAX:
         what = f"details.expires_after_seconds must be an integer of 1 to {APPROVAL_TTL_SECONDS_MAX}"
-        raise NoApprovalError(f"{finding.rule_id}: {what}")
+        raise NoApprovalError([finding.rule_id], what)
     return min(seconds, said) if seconds else said
 
 
 def _distinct(finding: Finding) -> bool:
     said = finding.details.get("distinct_roles", False)
     if type(said) is not bool:
-        raise NoApprovalError(f"{finding.rule_id}: details.distinct_roles must be true or false")
+        raise NoApprovalError([finding.rule_id], "details.distinct_roles must be true or false")
     return said
+
+
+def _rules(findings: Sequence[Finding]) -> list[str]:
+    return sorted({finding.rule_id for finding in findings})

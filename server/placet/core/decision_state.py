@@ -33,6 +33,13 @@ ENDS: Final = frozenset(DecisionState) - {DecisionState.PENDING, DecisionState.A
 """States after which nothing more can happen."""
 
 
+_ENDED_BY: Final = {
+    RecordKind.PERMIT_REVOKED: DecisionState.REVOKED,
+    RecordKind.APPROVAL_CANCELLED: DecisionState.CANCELLED,
+    RecordKind.APPROVAL_EXPIRED: DecisionState.EXPIRED,
+}
+
+
 def state_of(decision: Decision) -> DecisionState:
     """What a decision is when it is made."""
     if decision.effect is Effect.ALLOW:
@@ -44,15 +51,13 @@ def state_of(decision: Decision) -> DecisionState:
 def state_after(event: Event) -> DecisionState | None:
     """What the decision is after something happened to it or its approval; None when that changed nothing."""
     match event.kind:
-        case RecordKind.PERMIT_REVOKED:
-            return DecisionState.REVOKED
-        case RecordKind.APPROVAL_CANCELLED:
-            return DecisionState.CANCELLED
-        case RecordKind.APPROVAL_EXPIRED:
-            return DecisionState.EXPIRED
+        case RecordKind.PERMIT_REVOKED | RecordKind.APPROVAL_CANCELLED | RecordKind.APPROVAL_EXPIRED:
+            return _ENDED_BY[RecordKind(event.kind)]
         case RecordKind.APPROVAL_VOTED:
             state = DecisionState(str(event.said["state"]))
             return None if state is DecisionState.PENDING else state
+        case RecordKind.APPROVAL_VOTES_VOIDED if event.said.get("reopened"):
+            return DecisionState.PENDING
         case RecordKind.DECISION_MADE if event.said.get("used_approval_id") == event.subject:
             return DecisionState.USED
         case _:

@@ -10,9 +10,11 @@ PlacetError
 ├── ContentionError          others changed the same thing at the same time, again and again
 ├── WatcherTooSlowError      more happened than a stream was read for
 ├── OverloadedError          the queue is full; try again after a while
+├── DeadlinePassedError      the caller's time was over before its turn came
 ├── LedgerUnavailableError   the decision could not be recorded
 ├── ShuttingDownError        the server is draining
 ├── PolicyInvalidError       policy or its configuration cannot be served; says where and how to mend it
+│   └── PolicyUnreadableError  it could not even be looked at: no such folder, no permission, a disk that fails
 └── SetupError               a setting, file or program is missing or wrong; says how to mend it
 
 A "no" is never an error: it is a `Decision` with effect deny. An error means "could not decide" or "may not ask".
@@ -95,6 +97,10 @@ class OverloadedError(PlacetError):
         super().__init__(f"too many requests are waiting; try again in {retry_after_ms} ms")
 
 
+class DeadlinePassedError(PlacetError):
+    """The caller's time was over before its turn came: nothing was begun."""
+
+
 class LedgerUnavailableError(PlacetError):
     """The decision could not be recorded, so it was not given."""
 
@@ -121,6 +127,10 @@ class PolicyInvalidError(PlacetError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class PolicyUnreadableError(PolicyInvalidError):
+    """Policy could not even be looked at, so nobody knows what stands there."""
 
 
 class SetupError(PlacetError):

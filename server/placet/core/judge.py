@@ -11,16 +11,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
-from placet.core.approval import covers, knew
+from placet.core.approval import knew
 from placet.core.autonomy import restrict
 from placet.core.budgets import exceeded, finding, waived
 from placet.core.changes import UNUSED
-from placet.core.combine import NoApprovalError, Outcome, approval_for, by_precedence, denied_by_pdp
+from placet.core.combine import (
+    NoApprovalError,
+    Outcome,
+    approval_for,
+    by_precedence,
+    denied_by_pdp,
+    unbelievable_approval,
+)
 from placet.core.model import Effect, Finding
 from placet.core.run_limits import duration_finding, over_duration, started_at_us
+from placet.core.standing_votes import approvers, covers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.approval import Approval
@@ -82,10 +90,11 @@ def judge(said: Outcome, standing: Standing) -> Judgement:
     try:
         wanted = approval_for([each for each in held.findings if each.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
-        return Judgement(denied_by_pdp(rule_ids.ANSWER_INVALID, held.findings, str(error)))
+        return Judgement(unbelievable_approval(held.findings, error))
     approval = standing.approval
-    if approval is not None and covers(approval, wanted) and knew(approval, held.findings):
-        return Judgement(_granted(held, approval), shadow_effect)
+    groups = agent_policy.approver_groups
+    if approval is not None and covers(approval, wanted, groups) and knew(approval, held.findings):
+        return Judgement(_granted(held, approval.approval_id, approvers(approval, groups)), shadow_effect)
     if standing.repeats:
         return Judgement(denied_by_pdp(rule_ids.REPEAT_NEEDS_APPROVAL, held.findings), shadow_effect)
     return Judgement(replace(held, approval=_in_time(wanted, standing)), shadow_effect)
@@ -117,9 +126,9 @@ def _merged(said: Outcome, *found: Finding) -> Outcome:
     return Outcome(winner.effect, winner.rule_id, winner.reason, findings)
 
 
-def _granted(held: Outcome, approval: Approval) -> Outcome:
+def _granted(held: Outcome, approval_id: str, agreed: Sequence[str]) -> Outcome:
     rule_id = rule_ids.APPROVAL_GRANTED
-    details = {"approval_id": approval.approval_id, "approvers": sorted(vote.person for vote in approval.votes)}
+    details = {"approval_id": approval_id, "approvers": agreed}
     granted = Finding(Effect.ALLOW, rule_id, rule_ids.CORE_REASONS[rule_id], details)
     return Outcome(Effect.ALLOW, rule_id, granted.reason, (*held.findings, granted))
 

@@ -43,6 +43,8 @@ BUDGETS_MAX: Final = 64
 BUDGET_ID_CHARS_MAX: Final = 64
 SIMILAR_DECISIONS_MAX: Final = 1_000
 """The newest decisions of a tenant among which those about the same tool are counted, for who has to decide."""
+VOIDED_LISTED_MAX: Final = 200
+"""Approvals of each kind that one answer about voided votes lists: it stays far below what a message holds."""
 WATCHERS_MAX: Final = 10_000
 """Streams of one server that wait for something to happen; each holds a queue and a connection's memory."""
 WATCH_QUEUE_MAX: Final = 256
@@ -94,6 +96,8 @@ PIPELINE_ACTIONS_MAX: Final = 128
 """Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
 QUEUE_DEPTH_MAX: Final = 1_024
 """Actions waiting for the pipeline; more are refused at once, so that those admitted stay fast."""
+QUEUE_TURN_ACTIONS: Final = 16
+"""What a tenant, or a caller of it, adds to a batch in its turn; OPA gains little by batches beyond that."""
 RETRY_AFTER_MS: Final = 250
 """What an overloaded server asks callers to wait."""
 OPA_TIMEOUT_MS: Final = 250

@@ -99,7 +99,8 @@ class Proposal:
     """One parsed request.
 
     `document` is the canonical JSON of what the caller said, without the idempotency key: an object with the keys
-    action, evidence, identity, model, run. Policy sees exactly these bytes; `request_digest` is over them.
+    action, evidence, identity, model, run. Policy sees exactly these bytes. `request_digest` says whether a request
+    under the same key is the same one.
     """
 
     idempotency_key: str
@@ -153,10 +154,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class NoVerdict:
-    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why."""
+    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why.
+
+    `details` are for the record: where in the policy it happened, and nothing that the caller sent.
+    """
 
     rule_id: str
     cause: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

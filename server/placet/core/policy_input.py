@@ -19,7 +19,7 @@ def document(action: Action, identity: Identity, run: Run, model: Model, evidenc
     """Canonical JSON of what the caller said. Keys and numbers are such that sorted orjson is RFC 8785."""
     said = {
         "action": action_document(action),
-        "evidence": [{"sha256": item.sha256, "uri": item.uri} for item in evidence],
+        "evidence": _evidence(evidence),
         "identity": identity_document(identity),
         "model": {
             "estimated_cost_micros": model.estimated_cost_micros,
@@ -35,6 +35,23 @@ def document(action: Action, identity: Identity, run: Run, model: Model, evidenc
             "trace_id": run.trace_id,
             "workflow": run.workflow,
         },
+    }
+    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+
+
+def request_content(
+    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
+) -> bytes:
+    """Canonical JSON of what makes a request the same one; its digest is the request_digest.
+
+    Left out is what a retry measures anew: trace_id and step, and what the model used by then.
+    """
+    said = {
+        "action": action_document(action),
+        "evidence": _evidence(evidence),
+        "identity": identity_document(identity),
+        "model": {"name": model.name, "prompt_version": model.prompt_version},
+        "run": {"planner": run.planner, "run_id": run.run_id, "workflow": run.workflow},
     }
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
@@ -86,6 +103,10 @@ def bare_facts(tool_class: ToolClass, autonomy: str = "execute") -> dict[str, An
 def rfc3339(time_us: int) -> str:
     """RFC 3339 in UTC with six decimals, e.g. ``2026-04-24T18:33:01.123456Z``."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:
+    return [{"sha256": item.sha256, "uri": item.uri} for item in evidence]
 
 
 def _amount(amount: Amount) -> dict[str, Any]:

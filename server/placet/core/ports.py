@@ -70,6 +70,10 @@ class LoadedPolicy(Protocol):
         """Monotonic seconds when this revision was last known to be the newest."""
         ...
 
+    def where(self, rule_id: str) -> str:
+        """``file:line`` of the rule with this id; "" when it is not known."""
+        ...
+
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         """Evaluate each input (a JSON object); one answer for each, in order. Never raises for what the engine does."""
         ...

@@ -105,9 +105,19 @@ def refused_commitment(
     )
 
 
-def policy_activated_commitment(revision: str, engine_version: str, tenants: int, recorded_at_us: int) -> Commitment:
-    """From now on this revision decides. `tenants` is how many have an agent_policy in it."""
-    fields = {"policy_revision": revision, "engine_version": engine_version, "tenants": tenants}
+def policy_activated_commitment(
+    revision: str, engine_version: str, tenants: int, recorded_at_us: int, git_commit: str = ""
+) -> Commitment:
+    """From now on this revision decides. `tenants` is how many have an agent_policy in it.
+
+    `git_commit` is what the folder was checked out from, "" when it is in no repository.
+    """
+    fields = {
+        "policy_revision": revision,
+        "engine_version": engine_version,
+        "tenants": tenants,
+        "git_commit": git_commit,
+    }
     return _system(RecordKind.POLICY_ACTIVATED, fields, recorded_at_us)
 
 

@@ -29,6 +29,7 @@ class RecordKind(StrEnum):
     APPROVAL_CANCELLED = "approval.cancelled"
     APPROVAL_EXPIRED = "approval.expired"
     APPROVAL_REFUSED = "approval.refused"
+    APPROVAL_VOTES_VOIDED = "approval.votes_voided"
     PERMIT_REVOKED = "permit.revoked"
     KILL_SWITCH_SET = "kill_switch.set"
     KILL_SWITCH_CLEARED = "kill_switch.cleared"
@@ -160,23 +161,50 @@ class DecisionPage:
 
 
 @dataclass(frozen=True, slots=True)
+class StateDifference:
+    """Where state is not what the records make of it. `id` is the row's, or the rest of a counter's key."""
+
+    table: str
+    tenant: str
+    id: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateReport:
+    """What was compared: so many rows and counters.
+
+    `unproven` of them may have been changed before records told of state; `since` is from which record on each such
+    writer's did.
+    """
+
+    rows: int
+    counters: int
+    unproven: int
+    since: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AuditProblem:
-    """One thing wrong with the trail. `sequence` 0 concerns the whole chain."""
+    """One thing wrong with the trail, or with state. `sequence` 0 concerns the whole chain."""
 
     kind: str
     writer: str
     sequence: int
     detail: str
+    state: StateDifference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a check of the trail found."""
+    """What a check of the trail found. `state` is None when that was not compared."""
 
     records: int
     chains: int
     checkpoints: int
     problems: tuple[AuditProblem, ...]
+    state: StateReport | None = None
 
     @property
     def ok(self) -> bool:

@@ -20,7 +20,22 @@ REQUESTER_MAY_NOT_APPROVE: Final = "REQUESTER_MAY_NOT_APPROVE"
 AGENT_MAY_NOT_APPROVE: Final = "AGENT_MAY_NOT_APPROVE"
 ROLE_MAY_NOT_APPROVE: Final = "ROLE_MAY_NOT_APPROVE"
 NOT_YOURS_TO_CANCEL: Final = "NOT_YOURS_TO_CANCEL"
+APPROVERS_UNKNOWN: Final = "APPROVERS_UNKNOWN"
 
+VOTE_REFUSALS: Final = frozenset(
+    {
+        APPROVAL_ENDED,
+        APPROVAL_DECIDED,
+        APPROVAL_DIFFERS,
+        VOTED_ALREADY,
+        ROLE_VOTED_ALREADY,
+        REQUESTER_MAY_NOT_APPROVE,
+        AGENT_MAY_NOT_APPROVE,
+        ROLE_MAY_NOT_APPROVE,
+        NOT_YOURS_TO_CANCEL,
+    }
+)
+"""Why a vote or withdrawal does not count."""
 REFUSALS: Final = {
     NOTHING_WAS_ALLOWED: "the decision allowed nothing, so there is no outcome to report",
     SECOND_PERSON_NEEDED: "you asked for this already; another person has to ask for the same within the hour",
@@ -38,5 +53,6 @@ REFUSALS: Final = {
     AGENT_MAY_NOT_APPROVE: "the agent that asks, or one that handed the work on, does not decide about it",
     ROLE_MAY_NOT_APPROVE: "none of your roles may decide about this approval",
     NOT_YOURS_TO_CANCEL: "the user on whose behalf it was asked may withdraw it, and who may vote on it",
+    APPROVERS_UNKNOWN: "no agent_policy of the tenant is served, so nobody can tell who may decide; try again later",
 }
 """One sentence for people to each id."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from placet.core.chain import checkpoint_body, signed_bytes
 from placet.core.chain_check import ChainCheck, ProblemKind, named_key, parse_body, problem
 from placet.core.records import AuditProblem, RecordKind, VerifyReport
+from placet.core.state_replay import StateReplay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from placet.core.chain import Checkpoint
     from placet.core.chain_check import SignatureCheck, StoredCheckpoint, StoredHead, StoredRecord
+    from placet.core.changes import Kept
+    from placet.core.records import StateReport
 
 PROBLEMS_MAX: Final = 1_000
 """Problems of one report; the first ones tell what happened."""
@@ -63,16 +67,25 @@ class Trail(Protocol):
         """How many idempotency keys are stored."""
         ...
 
+    def rows(self, table: Kept) -> Iterable[tuple[Any, ...]]:
+        """All rows of a table: tenant, id, version, status, created_at_us, due_at_us, body."""
+        ...
+
+    def counters(self) -> Iterable[tuple[Any, ...]]:
+        """All counters: the five of the key, used, reserved, created_at_us, resets_at_us."""
+        ...
+
 
 class _Check:
     """One run over a trail."""
 
-    def __init__(self, trail: Trail, verify_signature: SignatureCheck) -> None:
+    def __init__(self, trail: Trail, verify_signature: SignatureCheck, *, state: bool) -> None:
         self.problems: list[AuditProblem] = []
         self.records = self.chains = self.checkpoints = 0
         self._trail = trail
         self._signed = verify_signature
         self._parts = self._keys = self._swept_before_us = 0
+        self._replay = StateReplay(self.report) if state else None
         self._keyless: list[tuple[int, str, int, ProblemKind]] = []
 
     def chain(self, writer: Any, kept: Sequence[Checkpoint]) -> None:  # noqa: ANN401 - as stored
@@ -83,6 +96,8 @@ class _Check:
             said = check.record(record)
             if said is None:
                 continue
+            if self._replay is not None:
+                self._replay.record(name, said, record.parts)
             if said["kind"] == RecordKind.DECISION_MADE:
                 self._key(name, said)
             elif said["kind"] == RecordKind.KEYS_SWEPT and type(said.get("before_us")) is int:
@@ -100,6 +115,10 @@ class _Check:
         if self._trail.keys_count() != self._keys:
             detail = f"{self._trail.keys_count()} are stored, {self._keys} belong to decisions"
             self.report(problem(ProblemKind.KEY_UNEXPECTED, "", 0, detail))
+
+    def state(self) -> StateReport | None:
+        """Compare the state; None when it was not asked for."""
+        return self._replay.compare(self._trail.rows, self._trail.counters) if self._replay is not None else None
 
     def report(self, found: AuditProblem) -> None:
         if len(self.problems) < PROBLEMS_MAX:
@@ -152,13 +171,15 @@ class _Check:
         newest(self._keyless, (said["recorded_at_us"], writer, said["sequence"], kind))
 
 
-def verify_trail(trail: Trail, verify_signature: SignatureCheck, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
-    """Check everything. Memory does not grow with the trail.
+def verify_trail(
+    trail: Trail, verify_signature: SignatureCheck, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+) -> VerifyReport:
+    """Check everything; with `state`, that too is compared with the records. Memory does not grow with the trail.
 
     A chain rewritten as a whole, by somebody who has the signing key or leaves the checkpoints out, is found against
     `kept` alone: checkpoints that were exported and kept where the writer of the database cannot write.
     """
-    check = _Check(trail, verify_signature)
+    check = _Check(trail, verify_signature, state=state)
     for checkpoint, signature in kept:
         signed = verify_signature(checkpoint.key_id, signature, signed_bytes(checkpoint_body(checkpoint)))
         if not signed:
@@ -169,7 +190,8 @@ def verify_trail(trail: Trail, verify_signature: SignatureCheck, kept: Sequence[
         check.chain(writer, [checkpoint for checkpoint, _ in kept if checkpoint.writer == writer])
     check.keys()
     check.strays()
-    return VerifyReport(check.records, check.chains, check.checkpoints, tuple(check.problems))
+    compared = check.state()
+    return VerifyReport(check.records, check.chains, check.checkpoints, tuple(check.problems), compared)
 
 
 def require_records(report: VerifyReport) -> VerifyReport:
@@ -177,4 +199,4 @@ def require_records(report: VerifyReport) -> VerifyReport:
     if not report.ok or report.records:
         return report
     empty = problem(ProblemKind.NO_RECORDS, "", 0, "a server records its start before anything else")
-    return VerifyReport(report.records, report.chains, report.checkpoints, (empty,))
+    return replace(report, problems=(empty,))

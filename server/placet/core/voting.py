@@ -1,7 +1,8 @@
 """What people do to an approval: vote for it, vote against it, withdraw it. And what time does.
 
 Each gives the approval as it is then, or raises why that cannot be: NotPermittedError for this person, NotNowError as
-things stand, InvalidRequestError for a reason that is missing.
+things stand, InvalidRequestError for a reason that is missing. `groups` are the approver_groups of the tenant's file as
+it is served now, empty where it names none.
 """
 
 from __future__ import annotations
@@ -10,47 +11,60 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core import refusals
-from placet.core.approval import ApprovalState, Vote, ended, state_at
+from placet.core.approval import OPEN, ApprovalState, Vote, ended, state_at
 from placet.core.approver_groups import eligible, may_act_as
 from placet.core.errors import FieldViolation, InvalidRequestError, NotNowError, NotPermittedError
-from placet.core.model import Caller
+from placet.core.model import ApprovalRequirement, Caller
 from placet.core.person import same_person
 from placet.core.redact import redact_text
 from placet.core.refusals import REFUSALS
 from placet.core.role_matching import matched_roles
+from placet.core.standing_votes import covers, standing_votes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from placet.core.approval import Approval
     from placet.core.person import Person
+
+    Groups = Mapping[str, Sequence[str]]
 
 _NOBODY: Final = Caller().name
 """The caller's name where callers are not known: no person."""
 
 
-def approved(approval: Approval, person: Person, reason: str, now_us: int, seen_digest: str = "") -> Approval:
-    """With a vote for it. `seen_digest` is the action_digest that the person was shown, "" when it is not said."""
+def approved(
+    approval: Approval, groups: Groups, person: Person, reason: str, now_us: int, seen_digest: str = ""
+) -> Approval:
+    """With a vote for it. `seen_digest` is the action_digest that the person was shown, "" when it is not said.
+
+    Of the votes before, those count that count today.
+    """
     _require_pending(approval, now_us)
     if seen_digest and seen_digest != approval.action_digest:
         raise _not_now(refusals.APPROVAL_DIFFERS)
-    roles = _voting_roles(approval, person)
+    roles = _voting_roles(approval, groups, person)
     _require_first_vote(approval, person)
     if approval.override and not reason:
         raise _reason_missing("a budget is exceeded: say why the action shall happen all the same")
-    claims = [*(vote.roles for vote in approval.approvals), roles]
+    standing = standing_votes(approval, groups)
+    claims = [*(vote.roles for vote in standing), roles]
     counted = matched_roles(claims, approval.approver_roles, distinct=approval.distinct_roles)
-    if None in counted:
+    if counted[-1] is None:
         raise _not_now(refusals.ROLE_VOTED_ALREADY)
-    vote = Vote(person.id, roles, "", approve=True, reason=redact_text(reason), at_us=now_us)
-    votes = tuple(replace(each, role=role or "") for each, role in zip((*approval.votes, vote), counted, strict=True))
-    if len(votes) < approval.quorum:
+    as_role = {vote.person: role for vote, role in zip(standing, counted[:-1], strict=True) if role is not None}
+    before = (replace(vote, role=as_role.get(vote.person, vote.role)) for vote in approval.votes)
+    vote = Vote(person.id, roles, counted[-1], approve=True, reason=redact_text(reason), at_us=now_us)
+    votes = (*before, vote)
+    if sum(role is not None for role in counted) < approval.quorum:
         return replace(approval, votes=votes)
     return replace(approval, votes=votes, state=ApprovalState.APPROVED, decided_at_us=now_us)
 
 
-def rejected(approval: Approval, person: Person, reason: str, now_us: int) -> Approval:
+def rejected(approval: Approval, groups: Groups, person: Person, reason: str, now_us: int) -> Approval:
     """With a vote against it, which ends it."""
     _require_pending(approval, now_us)
-    roles = _voting_roles(approval, person)
+    roles = _voting_roles(approval, groups, person)
     _require_first_vote(approval, person)
     if not reason:
         raise _reason_missing("is required: say why not, so that whoever asked knows what to change")
@@ -60,13 +74,33 @@ def rejected(approval: Approval, person: Person, reason: str, now_us: int) -> Ap
     return ended(voted, ApprovalState.REJECTED, now_us)
 
 
-def cancelled(approval: Approval, person: Person, reason: str, now_us: int) -> Approval:
-    """Withdrawn, by the user on whose behalf it was asked or by somebody who may vote."""
+def voided(approval: Approval, groups: Groups, person: str, reason: str, now_us: int) -> Approval | None:
+    """With the votes for it of a person counting no longer; None when that person gave none, or it has ended.
+
+    It waits again when those that are left are too few. The person does not vote on it again.
+    """
+    theirs = [vote for vote in approval.approvals if not vote.void_reason and same_person(vote.person, person)]
+    if not theirs or state_at(approval, now_us) not in OPEN:
+        return None
+    why = redact_text(reason)
+    votes = tuple(replace(vote, void_reason=why) if vote in theirs else vote for vote in approval.votes)
+    after = replace(approval, votes=votes)
+    if approval.state is ApprovalState.PENDING or covers(after, _asked(approval), groups):
+        return after
+    return replace(after, state=ApprovalState.PENDING, decided_at_us=0, reopened=approval.reopened + 1)
+
+
+def cancelled(approval: Approval, groups: Groups | None, person: Person, reason: str, now_us: int) -> Approval:
+    """Withdrawn, by the user on whose behalf it was asked or by somebody who may vote.
+
+    `groups` None: nobody can tell who may.
+    """
     state = state_at(approval, now_us)
-    if state not in {ApprovalState.PENDING, ApprovalState.APPROVED}:
+    if state not in OPEN:
         raise _ended(state)
     user = str(approval.identity["user"])
-    if not (user and same_person(person.id, user)) and not may_vote(approval, person):
+    theirs = bool(user) and same_person(person.id, user)
+    if not theirs and (groups is None or not may_vote(approval, groups, person)):
         raise _not_permitted(refusals.NOT_YOURS_TO_CANCEL)
     return ended(replace(approval, end_reason=redact_text(reason)), ApprovalState.CANCELLED, now_us)
 
@@ -78,16 +112,16 @@ def expired(approval: Approval, now_us: int) -> Approval:
     return ended(approval, ApprovalState.EXPIRED, approval.decided_at_us)
 
 
-def may_vote(approval: Approval, person: Person) -> bool:
+def may_vote(approval: Approval, groups: Groups, person: Person) -> bool:
     """Whether the person is one of those who decide, whatever was voted so far."""
     try:
-        _voting_roles(approval, person)
+        _voting_roles(approval, groups, person)
     except NotPermittedError:
         return False
     return True
 
 
-def _voting_roles(approval: Approval, person: Person) -> tuple[str, ...]:
+def _voting_roles(approval: Approval, groups: Groups, person: Person) -> tuple[str, ...]:
     """The roles that the person can vote as. NotPermittedError when it may not vote at all."""
     identity = approval.identity
     agents = (identity["agent"], *identity["delegation"])
@@ -96,12 +130,24 @@ def _voting_roles(approval: Approval, person: Person) -> tuple[str, ...]:
     askers = [identity["user"], *([] if approval.caller == _NOBODY else [approval.caller])]
     if any(asker and same_person(person.id, asker) for asker in askers):
         raise _not_permitted(refusals.REQUESTER_MAY_NOT_APPROVE)
-    wanted, groups = approval.approver_roles, approval.approver_groups
+    wanted = approval.approver_roles
     roles = tuple(role for role in may_act_as(groups, person.id, person.roles) if not wanted or role in wanted)
     by_role = bool(wanted) or approval.distinct_roles
     if not (roles if by_role else not groups or person.id in eligible(groups, ())):
-        raise _not_permitted(refusals.ROLE_MAY_NOT_APPROVE)
+        raise NotPermittedError(refusals.ROLE_MAY_NOT_APPROVE, _who_may(approval, groups, person))
     return roles
+
+
+def _who_may(approval: Approval, groups: Groups, person: Person) -> str:
+    """Why the person may not decide: which roles may, and which it named."""
+    may = f"{' or '.join(approval.approver_roles) or 'any role'} may"
+    listed = ", by the persons that the tenant's approver_groups list" if groups else ""
+    named = ", ".join(person.roles) or "no role"
+    return f"{REFUSALS[refusals.ROLE_MAY_NOT_APPROVE]}: {may}{listed}; {person.id} named {named}"
+
+
+def _asked(approval: Approval) -> ApprovalRequirement:
+    return ApprovalRequirement(approval.quorum, approval.approver_roles, distinct_roles=approval.distinct_roles)
 
 
 def _require_pending(approval: Approval, now_us: int) -> None:

@@ -11,7 +11,7 @@ from placet.core.policy_input import rfc3339
 
 
 class WebhookType(StrEnum):
-    """What happened to an approval. Each happens to it once at most."""
+    """What happened to an approval. Each happens to it once at most in each round: it is reopened before the next."""
 
     CREATED = "approval.created"
     APPROVED = "approval.approved"
@@ -19,11 +19,15 @@ class WebhookType(StrEnum):
     EXPIRED = "approval.expired"
     CANCELLED = "approval.cancelled"
     USED = "approval.used"
+    REOPENED = "approval.reopened"
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One change of an approval. `decision_id` is the decision that asked for it, `state` where it stands now."""
+    """One change of an approval. `decision_id` is the decision that asked for it, `state` where it stands now.
+
+    `reopened` is how often it was sent back to wait by then.
+    """
 
     type: WebhookType
     time_us: int
@@ -37,11 +41,13 @@ class WebhookEvent:
     quorum: int
     expires_at_us: int
     rule_id: str
+    reopened: int = 0
 
     @property
     def id(self) -> str:
         """The same for the same event, e.g. ``apr_0b5e..._approved``: receivers tell repetitions by it."""
-        return f"{self.approval_id}_{self.type.rpartition('.')[2]}"
+        again = f"_{self.reopened + 1}" if self.reopened else ""
+        return f"{self.approval_id}_{self.type.rpartition('.')[2]}{again}"
 
 
 def webhook_payload(event: WebhookEvent) -> bytes:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from placet.core import rule_ids
-from placet.core.limits import FINDING_DETAILS_BYTES_MAX, FINDINGS_MAX, REASON_CHARS_MAX, RULE_ID_CHARS_MAX
+from placet.core.finding_bounds import bounded_details
+from placet.core.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.core.model import Effect, Finding, NoVerdict, Verdict
+from placet.opa.rule_places import RulePlaces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
 
 _EFFECTS: Final = {effect.value: effect for effect in Effect}
 _RULE_ID: Final = "^" + rule_ids.RULE_ID_PATTERN.pattern.replace(r"\Z", "$")  # in pydantic's dialect `$` is the end
@@ -33,27 +41,41 @@ class _FindingShape(_Exact):
 class _DecisionShape(_Exact):
     effect: _Effect
     rule_id: _RuleId
-    findings: Annotated[list[_FindingShape], Field(max_length=FINDINGS_MAX)]
+    findings: list[_FindingShape]
 
 
 _DECISION: Final = TypeAdapter(_DecisionShape)
+_WORD: Final = re.compile(r"[a-z_]{1,64}")
+_BUILTIN: Final = re.compile(r"([a-z][a-z0-9_.]{0,63}): ")
+NO_PLACES: Final = RulePlaces({})
+"""Nothing is known of where the rules stand."""
 
 
 class AnswerError(Exception):
-    """The answer as a whole cannot be believed: `rule_id` is the `pdp.*` id, `cause` is for the log."""
+    """The answer as a whole cannot be believed: `rule_id` is the `pdp.*` id, `cause` is for the log.
 
-    def __init__(self, rule_id: str, cause: str) -> None:
+    `details` are for the record, as those of `NoVerdict`.
+    """
+
+    def __init__(self, rule_id: str, cause: str, details: Mapping[str, Any] | None = None) -> None:
         self.rule_id = rule_id
         self.cause = cause
+        self.details = details or {}
         super().__init__(f"{rule_id}: {cause}")
 
+    def no_verdict(self) -> NoVerdict:
+        """What an input is told whose question failed so."""
+        return NoVerdict(self.rule_id, self.cause, self.details)
 
-def read_answer(status: int, body: bytes, asked: int, expected_revision: str) -> list[Verdict | NoVerdict]:
+
+def read_answer(
+    status: int, body: bytes, asked: int, expected_revision: str, places: RulePlaces = NO_PLACES
+) -> list[Verdict | NoVerdict]:
     """One verdict for each of the `asked` inputs. AnswerError when the answer as a whole cannot be believed.
 
-    An empty `expected_revision` takes any revision that is named.
+    An empty `expected_revision` takes any revision that is named; `places` are those of the rules asked.
     """
-    answer = _object(status, body)
+    answer = _object(status, body, places)
     revision = _revision(answer)
     if expected_revision and revision != expected_revision:
         raise AnswerError(rule_ids.ANSWER_INVALID, f"revision {revision!r}, expected {expected_revision!r}")
@@ -62,20 +84,37 @@ def read_answer(status: int, body: bytes, asked: int, expected_revision: str) ->
     result = answer["result"]
     if not isinstance(result, dict) or not result.keys() <= {str(index) for index in range(asked)}:
         raise AnswerError(rule_ids.ANSWER_INVALID, "result is not an object of the inputs asked about")
-    return [_verdict(result, str(index), revision) for index in range(asked)]
+    return [_verdict(result, str(index), revision, places) for index in range(asked)]
 
 
-def _object(status: int, body: bytes) -> dict[str, Any]:
+def _object(status: int, body: bytes, places: RulePlaces) -> dict[str, Any]:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         rule_id = rule_ids.ANSWER_INVALID if status == 200 else rule_ids.ENGINE_ERROR  # noqa: PLR2004 - HTTP OK
         raise AnswerError(rule_id, f"status {status}, body is not JSON: {error}") from error
     if status != 200:  # noqa: PLR2004 - HTTP OK
-        raise AnswerError(rule_ids.ENGINE_ERROR, f"status {status}: {body[:2_000].decode(errors='replace')}")
+        cause = f"status {status}: {body[:2_000].decode(errors='replace')}"
+        raise AnswerError(rule_ids.ENGINE_ERROR, cause, _error_details(answer, places))
     if not isinstance(answer, dict):
         raise AnswerError(rule_ids.ANSWER_INVALID, "body is not an object")
     return answer
+
+
+def _error_details(answer: object, places: RulePlaces) -> dict[str, Any]:
+    """Where evaluation failed: kind, builtin, file, line, rule. Not OPA's message: it quotes the caller."""
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    found: dict[str, Any] = {}
+    if isinstance(first.get("code"), str) and _WORD.fullmatch(first["code"]):
+        found["code"] = first["code"]
+    builtin = _BUILTIN.match(str(first.get("message", "")))
+    if builtin is not None and found.get("code") == "eval_builtin_error":
+        found["builtin"] = builtin.group(1)
+    location = first.get("location")
+    if isinstance(location, dict) and isinstance(location.get("file"), str) and type(location.get("row")) is int:
+        found |= places.at(location["file"], location["row"])
+    return found
 
 
 def _revision(answer: dict[str, Any]) -> str:
@@ -91,26 +130,35 @@ def _revision(answer: dict[str, Any]) -> str:
     return revision
 
 
-def _verdict(result: dict[str, Any], index: str, revision: str) -> Verdict | NoVerdict:
+def _verdict(result: dict[str, Any], index: str, revision: str, places: RulePlaces) -> Verdict | NoVerdict:
     if index not in result:
         return NoVerdict(rule_ids.UNDEFINED, f"decision {index} is undefined")
     try:
         said = _DECISION.validate_python(result[index])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: {first['loc']}: {first['msg']}")
+        cause = f"decision {index}: {first['loc']}: {first['msg']}"
+        return NoVerdict(rule_ids.ANSWER_INVALID, cause, _shape_details(result[index], first, places))
     for finding in said.findings:
         if rule_ids.is_placets_own(finding.rule_id):
-            return NoVerdict(rule_ids.ANSWER_INVALID, f"decision {index}: a rule names an id of Placet's own")
-        if finding.details and _unrecordable(finding.details):
-            what = f"decision {index}: a finding's details exceed {FINDING_DETAILS_BYTES_MAX} bytes, or are too deep"
-            return NoVerdict(rule_ids.ANSWER_INVALID, what)
-    findings = tuple(Finding(_EFFECTS[each.effect], each.rule_id, each.reason, each.details) for each in said.findings)
+            why = "a rule names an id of Placet's own"
+            return NoVerdict(
+                rule_ids.ANSWER_INVALID, f"decision {index}: {why}", {"why": why, "rules": [finding.rule_id]}
+            )
+    findings = tuple(
+        Finding(_EFFECTS[each.effect], each.rule_id, each.reason, bounded_details(each.details))
+        for each in said.findings
+    )
     return Verdict(_EFFECTS[said.effect], said.rule_id, findings, revision)
 
 
-def _unrecordable(details: dict[str, Any]) -> bool:
-    try:
-        return len(orjson.dumps(details)) > FINDING_DETAILS_BYTES_MAX
-    except orjson.JSONEncodeError:  # it reads deeper than it writes
-        return True
+def _shape_details(decision: object, error: ErrorDetails, places: RulePlaces) -> dict[str, Any]:
+    """Which rule's finding is not of the right shape, and where the rule stands, as far as can be told."""
+    place = error["loc"]
+    found: dict[str, Any] = {"why": f"{'.'.join(str(part) for part in place[:3])}: {error['msg']}"}
+    if isinstance(decision, dict) and place[:1] == ("findings",) and len(place) > 1 and isinstance(place[1], int):
+        finding = decision["findings"][place[1]]
+        rule_id = finding.get("rule_id") if isinstance(finding, dict) else None
+        if isinstance(rule_id, str) and places.of(rule_id):
+            found |= {"rules": [rule_id], "where": {rule_id: places.of(rule_id)}}
+    return found

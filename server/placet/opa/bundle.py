@@ -21,6 +21,7 @@ from placet.opa.bundle_cache import BundleCache
 from placet.opa.check import serving_problems
 from placet.opa.command import run
 from placet.opa.compiling import first_line
+from placet.opa.hardening import hardened
 from placet.opa.staging import TENANTS, policy_files, staged, tenants_document
 from placet.opa.tenants import parse_tenants
 from placet.opa.tree import CAPABILITIES, read_tree, source_digest
@@ -35,7 +36,7 @@ __all__ = ["Bundle", "build_bundle", "source_digest"]
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
-BUNDLE_FORMAT: Final = b"3"
+BUNDLE_FORMAT: Final = b"4"
 """Part of the digest. Raised when what is checked or staged changes, so that an older cache is not trusted."""
 REGO_VERSION: Final = 1
 
@@ -71,7 +72,7 @@ def build_bundle(
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
-    content = packed(_members(tree, tenants, revision))
+    content = packed(_members(hardened(tree), tenants, revision))
     cache = BundleCache(cache_dir, on_refused)
     if not cache.holds(revision, content):
         try:

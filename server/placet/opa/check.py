@@ -5,7 +5,7 @@
 | files     | the tree is complete and readable, data is exact, nothing lies unread     | yes            |
 | tenants   | every agent_policy is valid and fits the packs that it configures         | yes            |
 | compile   | capabilities forbid what they must; ``opa check --strict --schema``       | yes            |
-| rules     | package = folder, METADATA with title and unique rule_id, no misspelt set | yes            |
+| rules     | package = folder, METADATA, unique rule_id, no misspelt set, findings stand | yes            |
 | values    | OPA can use every params_schema and destination pattern                   | yes            |
 | tests     | ``opa test``: all pass, none skipped, every line of every module reached  | no             |
 | format    | ``opa fmt``                                                               | no             |
@@ -16,11 +16,13 @@ What only shows quality (the last three) is for CI: a server must be able to tak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import PolicyInvalidError, Problem
 from placet.opa.compiling import compile_problems
+from placet.opa.detail_checks import detail_problems, served_problems
+from placet.opa.hardening import hardened
 from placet.opa.linting import format_problems, lint_problems
 from placet.opa.modules import parse_modules
 from placet.opa.rule_checks import rule_problems
@@ -31,10 +33,11 @@ from placet.opa.tree import PolicyTree, read_tree
 from placet.opa.values import value_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from placet.core.agent_policy import AgentPolicy
+    from placet.opa.modules import Module
 
 STEPS: Final = ("files", "tenants", "compile", "rules", "values", "tests", "format", "lint")
 
@@ -68,7 +71,7 @@ def check(
         return (Step("files", error.problems), *rest)
     files = f"{len(tree.modules)} modules, {len(tree.tests)} test files, {len(tree.tenants)} tenants"
     tenants, policies = _tenants(tree)
-    with staged(tree, tests=True) as stage:
+    with staged(tree, tests=True) as stage, staged(hardened(tree), tests=True) as served:
         compiled = _step("compile", compile_problems(tree, stage, opa))
         return (
             Step("files", detail=files),
@@ -76,7 +79,7 @@ def check(
             compiled,
             _after(compiled, "rules", lambda: Step("rules", _rules(tree, stage, opa))),
             _after(tenants, "values", lambda: _step("values", value_problems(tree, policies, opa))),
-            _after(compiled, "tests", lambda: _tests(tree, stage, opa, coverage_percent_min)),
+            _after(compiled, "tests", lambda: _tests(tree, served, opa, coverage_percent_min)),
             _after(compiled, "format", lambda: _step("format", format_problems(tree, stage, opa))),
             _after(compiled, "lint", lambda: _lint(tree, regal, skip_lint=skip_lint)),
         )
@@ -88,9 +91,9 @@ def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float =
         tree = read_tree(rego_dir)
     except PolicyInvalidError as error:
         return TestReport(0, error.problems, ())
-    with staged(tree, tests=True) as stage:
+    with staged(tree, tests=True) as stage, staged(hardened(tree), tests=True) as served:
         problems = tuple(compile_problems(tree, stage, opa))
-        return TestReport(0, problems, ()) if problems else run_tests(tree, stage, opa, coverage_percent_min)
+        return TestReport(0, problems, ()) if problems else run_tests(tree, served, opa, coverage_percent_min)
 
 
 def serving_problems(
@@ -113,9 +116,20 @@ def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
 
 def _rules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Problem, ...]:
     try:
-        return tuple(rule_problems(tree, parse_modules(tree, stage, opa)))
+        modules = parse_modules(tree, stage, opa)
+        problems = tuple(rule_problems(tree, modules)) or tuple(detail_problems(tree, modules))
+        return problems or tuple(served_problems(tree, modules, _served(tree, modules, opa)))
     except PolicyInvalidError as error:
         return error.problems
+
+
+def _served(tree: PolicyTree, written: Sequence[Module], opa: Path) -> Sequence[Module]:
+    """The modules as they are served: those that hardening changed, parsed anew."""
+    safe = hardened(tree)
+    changed = {name: content for name, content in safe.modules.items() if content != tree.modules[name]}
+    with staged(replace(safe, modules=changed), tests=False) as stage:
+        parsed = {module.file: module for module in parse_modules(replace(safe, modules=changed), stage, opa)}
+    return [parsed.get(module.file, module) for module in written]
 
 
 def _tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: float) -> Step:

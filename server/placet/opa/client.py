@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
 from placet.core.model import NoVerdict
-from placet.opa.answer import AnswerError, read_answer
+from placet.opa.answer import NO_PLACES, AnswerError, read_answer
 from placet.opa.http import Address, AnswerTooLargeError, Connection, ConnectionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from placet.core.model import Verdict
+    from placet.opa.rule_places import RulePlaces
 
 QUERY: Final = "/v1/data/placet/main/decisions?provenance=true&strict-builtin-errors=true"
 SINGLES_BUDGET: Final = 4
@@ -23,7 +24,8 @@ SINGLES_BUDGET: Final = 4
 class OpaClient:
     """Asks the OPA at `address`; `expected_revision` "" takes any.
 
-    `on_failure` is told rule_id and cause of each failed query, for log and metric.
+    `on_failure` is told rule_id and cause of each failed query, for log and metric; `places` are those of its rules, so
+    that what fails can be found.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class OpaClient:
         timeout_seconds: float,
         expected_revision: str,
         on_failure: Callable[[str, str], None],
+        places: RulePlaces = NO_PLACES,
     ) -> None:
         self.address = address
         self._timeout = timeout_seconds
         self.expected_revision = expected_revision
         self._on_failure = on_failure
+        self._places = places
         self._idle: list[Connection] = []
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
@@ -48,7 +52,7 @@ class OpaClient:
             self._on_failure(error.rule_id, error.cause)
             repeat = len(inputs) > 1 and error.rule_id not in {rule_ids.ENGINE_TIMEOUT, rule_ids.ENGINE_UNAVAILABLE}
             if not repeat:
-                return [NoVerdict(error.rule_id, error.cause)] * len(inputs)
+                return [error.no_verdict()] * len(inputs)
         return await self._one_by_one(inputs)
 
     def close(self) -> None:
@@ -65,7 +69,7 @@ class OpaClient:
             try:
                 verdicts += await self._query([each], min(self._timeout, until - loop.time()))
             except AnswerError as error:
-                verdicts.append(NoVerdict(error.rule_id, error.cause))
+                verdicts.append(error.no_verdict())
         return verdicts
 
     async def _query(self, inputs: Sequence[bytes], timeout_seconds: float) -> list[Verdict | NoVerdict]:
@@ -79,7 +83,7 @@ class OpaClient:
             raise AnswerError(rule_ids.ENGINE_UNAVAILABLE, str(error)) from error
         except AnswerTooLargeError as error:
             raise AnswerError(rule_ids.ANSWER_INVALID, str(error)) from error
-        verdicts = read_answer(status, answer, len(inputs), self.expected_revision)
+        verdicts = read_answer(status, answer, len(inputs), self.expected_revision, self._places)
         for verdict in verdicts:
             if isinstance(verdict, NoVerdict):
                 self._on_failure(verdict.rule_id, verdict.cause)

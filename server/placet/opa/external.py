@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.model import NoVerdict
-from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus
-from placet.opa.canary import ask_canary
+from placet.core.policy_status import EngineMode, PolicyEventKind, PolicyStatus, event_of
+from placet.opa.canary import ask_canary, tenants_fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.model import Verdict
+    from placet.core.policy_status import PolicyEvent
     from placet.core.ports import Clock
     from placet.opa.client import OpaClient
 
@@ -30,13 +32,21 @@ class ExternalPolicy:
     confirmed_at: float
     revision: str = ""
 
+    def where(self, rule_id: str) -> str:  # noqa: ARG002 - whose policy it is, and where, is not known here
+        """Nothing is known of where its rules stand."""
+        return ""
+
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         """One verdict for each input, in order."""
         return await self.client.evaluate(inputs)
 
 
 class ExternalPolicies:
-    """A `PolicySource` over an OPA that is not ours. A canary answered rightly confirms the policy as current."""
+    """A `PolicySource` over an OPA that is not ours. A canary answered rightly confirms the policy as current.
+
+    So it does of an OPA that serves the expected revision and knows the tenants' files that are read here. A policy
+    that was not confirmed for longer than `age_seconds_max` decides no longer.
+    """
 
     def __init__(
         self,
@@ -46,12 +56,14 @@ class ExternalPolicies:
         listener: Callable[[PolicyEvent], Awaitable[None]],
         timeout_seconds: float,
         canary_interval_seconds: float = CANARY_INTERVAL_SECONDS,
+        age_seconds_max: float = math.inf,
     ) -> None:
         self._policy = ExternalPolicy(client, agent_policies, clock.monotonic())
         self._clock = clock
         self._listener = listener
         self._timeout = timeout_seconds
         self._interval = canary_interval_seconds
+        self._age_seconds_max = age_seconds_max
         self._expected_revision = client.expected_revision
         tenants = tuple(sorted(agent_policies))
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.EXTERNAL, tenants=tenants)
@@ -62,7 +74,9 @@ class ExternalPolicies:
 
     def status(self) -> PolicyStatus:
         """What is served."""
-        return replace(self._status, revision=self._policy.revision)
+        age = self._clock.monotonic() - self._policy.confirmed_at
+        status = replace(self._status, revision=self._policy.revision)
+        return status.aged(age, self._age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
         """Ask the canary once; an OPA that is not up yet is waited for by `run`, with health NOT_SERVING."""
@@ -81,16 +95,16 @@ class ExternalPolicies:
     async def _look(self) -> None:
         verdict = await ask_canary(self._policy.client, self._timeout, self._expected_revision)
         now = self._clock.wall_us()
-        if isinstance(verdict, NoVerdict):
-            fault = f"{verdict.rule_id}: {verdict.cause}"
+        fault = await self._fault(verdict)
+        if isinstance(verdict, NoVerdict) or fault:
             told = fault == self._status.last_error
-            self._status = replace(self._status, ready=False, last_error=fault, last_error_at_us=now)
+            self._status = replace(self._status.wrong(fault, now).unseen(now), ready=False)
             if not told:
                 await self._tell(PolicyEventKind.NOT_READY, fault)
             return
         self._policy.confirmed_at = self._clock.monotonic()
         was_ready = self._status.ready
-        self._status = replace(self._status, ready=True, confirmed_at_us=now, last_error="", last_error_at_us=0)
+        self._status = replace(self._status.sound().seen(now), ready=True)
         if verdict.policy_revision != self._policy.revision:
             self._policy.revision = verdict.policy_revision
             self._status = replace(self._status, loaded_at_us=now)
@@ -98,5 +112,14 @@ class ExternalPolicies:
         elif not was_ready:
             await self._tell(PolicyEventKind.READY)
 
+    async def _fault(self, verdict: Verdict | NoVerdict) -> str:
+        """What is wrong with what OPA serves; "" when nothing is. The tenants are asked about once a revision."""
+        if isinstance(verdict, NoVerdict):
+            return f"{verdict.rule_id}: {verdict.cause}"
+        if self._status.ready and verdict.policy_revision == self._policy.revision:
+            return ""
+        policy = self._policy
+        return await tenants_fault(policy.client, self._timeout, policy.agent_policies, verdict.policy_revision)
+
     async def _tell(self, kind: PolicyEventKind, detail: str = "") -> None:
-        await self._listener(PolicyEvent(kind, self._policy.revision, detail, tenants=len(self._status.tenants)))
+        await self._listener(event_of(kind, self.status(), detail))

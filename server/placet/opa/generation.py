@@ -10,6 +10,7 @@ from placet.core.errors import PolicyInvalidError, Problem, SetupError
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
 from placet.opa.process import OpaProcess
+from placet.opa.rule_places import RulePlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,7 @@ class Generation:
         self._engine = engine
         self.process = process
         self.confirmed_at = confirmed_at
+        self._places = RulePlaces(bundle.tree.modules if bundle.tree is not None else {})
         self._retired = False
         self._evaluating = 0
         self._unused = asyncio.Event()
@@ -84,6 +86,10 @@ class Generation:
     def agent_policies(self) -> Mapping[str, AgentPolicy]:
         """Tenant -> its agent_policy."""
         return self._bundle.agent_policies
+
+    def where(self, rule_id: str) -> str:
+        """``file:line`` of the rule with this id; "" when there is none."""
+        return self._places.of(rule_id)
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         """One verdict for each input, in order."""
@@ -145,4 +151,5 @@ class Generation:
             timeout_seconds=self._engine.timeout_seconds,
             expected_revision=self.revision,
             on_failure=self._engine.on_failure,
+            places=self._places,
         )

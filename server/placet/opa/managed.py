@@ -7,14 +7,16 @@ fails on the way changes nothing but status, log and metric.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from watchfiles import awatch
 
-from placet.core.errors import PolicyInvalidError, SetupError
-from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus
+from placet.core.errors import PolicyInvalidError, PolicyUnreadableError, SetupError
+from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
 from placet.opa.bundle import build_bundle, source_digest
+from placet.opa.checkout import git_commit
 from placet.opa.generation import Engine, Generation
 
 if TYPE_CHECKING:
@@ -37,11 +39,15 @@ CONFIRM_INTERVAL_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where policy comes from, where its bundles are kept, and how often it is looked at without being told."""
+    """Where policy comes from, where its bundles are kept, and how often it is looked at without being told.
+
+    A revision whose folder could not be seen for longer than `age_seconds_max` decides no longer.
+    """
 
     rego_dir: Path
     cache_dir: Path
     confirm_interval_seconds: float = CONFIRM_INTERVAL_SECONDS
+    age_seconds_max: float = math.inf
 
 
 class ManagedPolicies:
@@ -76,7 +82,10 @@ class ManagedPolicies:
 
     def status(self) -> PolicyStatus:
         """What is served, and whether something newer was refused."""
-        return self._status
+        if self._generation is None:
+            return self._status
+        age = self._clock.monotonic() - self._generation.confirmed_at
+        return self._status.aged(age, self._source.age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
         """Load the first policy. PolicyInvalidError or SetupError when there is none to serve."""
@@ -98,23 +107,23 @@ class ManagedPolicies:
         self._seen_digest = ""  # until it is known, also when it never will be
         self._seen_digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
         old = self._generation
+        commit = await asyncio.to_thread(git_commit, self._source.rego_dir)
         await asyncio.to_thread(self._engine.require_program)
         bundle = await self._build()
         if old is not None and old.revision == bundle.revision:
-            self._status = replace(self._status, last_error="", last_error_at_us=0)
-            self._confirm()
+            self._status = replace(self._status.sound(), git_commit=commit)
+            self._seen()
             return
         self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
-            self._status,
+            self._status.sound(),
             ready=True,
             revision=bundle.revision,
             loaded_at_us=now,
             confirmed_at_us=now,
             tenants=tuple(sorted(bundle.agent_policies)),
-            last_error="",
-            last_error_at_us=0,
+            git_commit=commit,
         )
         try:
             await self._tell(PolicyEventKind.ACTIVATED)
@@ -137,10 +146,13 @@ class ManagedPolicies:
     async def _reload(self) -> None:
         try:
             await self._load()
+        except (PolicyUnreadableError, OSError) as error:
+            self._seen_digest = ""  # not the policy's fault, so the next look tries again
+            await self._refused(str(error), seen=False)
         except PolicyInvalidError as error:
             await self._refused(str(error))
-        except (SetupError, OSError) as error:
-            self._seen_digest = ""  # not the policy's fault, so the next look tries again
+        except SetupError as error:
+            self._seen_digest = ""
             await self._refused(str(error))
         except Exception as fault:  # noqa: BLE001 - whatever a policy breaks, the one that is served stays
             self._on_fault(fault)
@@ -148,13 +160,20 @@ class ManagedPolicies:
         else:
             self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + 1)
 
-    async def _refused(self, why: str) -> None:
-        """Note that the newest policy cannot be served, and tell it once."""
+    async def _refused(self, why: str, *, seen: bool = True) -> None:
+        """Note that the newest policy cannot be served, and tell it once.
+
+        One that was seen to be wrong does not make the served one grow old: a bad push stops nothing by itself.
+        """
         why = why.encode(errors="backslashreplace").decode()  # a file's name need not be UTF-8, a record must
         told = why == self._status.last_error
         refused = self._status.reloads_refused + (not told)
         now = self._clock.wall_us()
-        self._status = replace(self._status, reloads_refused=refused, last_error=why, last_error_at_us=now)
+        self._status = replace(self._status.wrong(why, now), reloads_refused=refused)
+        if seen:
+            self._seen()
+        else:
+            self._status = self._status.unseen(now)
         if not told:
             await self._tell(PolicyEventKind.REFUSED, why)
 
@@ -176,20 +195,20 @@ class ManagedPolicies:
             await self._look()
 
     async def _look(self) -> None:
-        """Reload on change. Files that are as they were confirm what is served."""
+        """Reload on change. Files that are as they were when they were last seen confirm what is served."""
         try:
             digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
         except (PolicyInvalidError, OSError):
             digest = ""  # the reload says why
         if digest != self._seen_digest or not digest:
             await self._reload()
-        elif not self._status.last_error:
-            self._confirm()
+        else:
+            self._seen()
 
-    def _confirm(self) -> None:
+    def _seen(self) -> None:
         if self._generation is not None:
             self._generation.confirmed_at = self._clock.monotonic()
-            self._status = replace(self._status, confirmed_at_us=self._clock.wall_us())
+            self._status = self._status.seen(self._clock.wall_us())
 
     async def _watch_engine(self) -> None:
         misses = 0
@@ -231,6 +250,4 @@ class ManagedPolicies:
             await self._tell(PolicyEventKind.READY)
 
     async def _tell(self, kind: PolicyEventKind, detail: str = "") -> None:
-        status = self._status
-        event = PolicyEvent(kind, status.revision, detail, status.engine_version, len(status.tenants))
-        await self._listener(event)
+        await self._listener(event_of(kind, self.status(), detail))

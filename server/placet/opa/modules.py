@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +12,7 @@ import orjson
 from placet.core.errors import PolicyInvalidError, Problem
 from placet.opa.command import run
 from placet.opa.compiling import first_line
+from placet.opa.syntax import path_of, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 PACK_ROOTS: Final = (("policy",), ("placet", "baseline"))
 """Packages below which every package is a pack: ``policy.refunds``, ``placet.baseline.allowlist``."""
 _PARSERS: Final = 4
-_METADATA_RULE: Final = ["rego", "metadata", "rule"]
+_METADATA_RULE: Final = ("rego", "metadata", "rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Rule:
     """One rule as written.
 
     `name` is the whole reference of its head (``deny``, ``deny[x]``), `base` the first part of that. `annotations` are
-    its METADATA blocks of scope rule. `line` is where the head begins.
+    its METADATA blocks of scope rule. `line` is where the head begins, `syntax` what OPA parsed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Rule:
     is_partial_set: bool
     reads_metadata: bool
     annotations: tuple[Mapping[str, Any], ...]
+    syntax: Mapping[str, Any]
 
     @property
     def rule_id(self) -> object:
@@ -58,12 +60,21 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One module. `file` is its path below the policy folder."""
+    """One module. `file` is its path below the policy folder.
+
+    `imports` are the names that it imports, with what they stand for; `syntax` is what OPA parsed.
+    """
 
     file: str
     package: tuple[str, ...]
     package_line: int
     rules: tuple[Rule, ...]
+    imports: Mapping[str, tuple[str, ...]]
+    syntax: Mapping[str, Any]
+
+    def resolved(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The whole path of a name as the module writes it: ``lib.finding`` -> ``data.placet.lib.finding``."""
+        return (*self.imports.get(path[0], path[:1]), *path[1:]) if path else ()
 
     @property
     def pack(self) -> str:
@@ -98,7 +109,14 @@ def _module(name: str, syntax: Mapping[str, Any]) -> Module:
         package=tuple(part["value"] for part in package["path"][1:]),
         package_line=package["location"]["row"],
         rules=tuple(_rule(rule) for rule in syntax.get("rules") or ()),
+        imports=dict(_imported(each) for each in syntax.get("imports") or ()),
+        syntax=syntax,
     )
+
+
+def _imported(syntax: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    path = path_of(syntax["path"])
+    return syntax.get("alias") or path[-1], path
 
 
 def _rule(syntax: Mapping[str, Any]) -> Rule:
@@ -111,8 +129,9 @@ def _rule(syntax: Mapping[str, Any]) -> Rule:
         line=syntax["location"]["row"],
         is_default=bool(syntax.get("default")),
         is_partial_set="key" in head and "value" not in head and "args" not in head,
-        reads_metadata=any(_is_metadata_rule(term) for term in _terms(syntax)),
+        reads_metadata=any(_is_metadata_rule(term) for term in walk(syntax)),
         annotations=annotations,
+        syntax=syntax,
     )
 
 
@@ -123,22 +142,5 @@ def _written(part: Mapping[str, Any]) -> str:
     return f"[{part['value']}]" if part["type"] == "var" else "[...]"
 
 
-def _terms(node: object) -> Iterator[Mapping[str, Any]]:
-    """Every object of the syntax tree."""
-    waiting = [node]
-    while waiting:
-        here = waiting.pop()
-        if isinstance(here, Mapping):
-            yield here
-            waiting.extend(here.values())
-        elif isinstance(here, list):
-            waiting.extend(here)
-
-
 def _is_metadata_rule(term: Mapping[str, Any]) -> bool:
-    value = term.get("value")
-    return (
-        term.get("type") == "ref"
-        and isinstance(value, list)
-        and [part.get("value") for part in value] == _METADATA_RULE
-    )
+    return term.get("type") == "ref" and path_of(term) == _METADATA_RULE

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.errors import PolicyInvalidError, Problem
+from placet.core.errors import PolicyInvalidError, PolicyUnreadableError, Problem
 from placet.core.faults import did_you_mean
 from placet.opa.strict_yaml import Document, read_json, read_yaml
 
@@ -70,16 +70,23 @@ def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_tree(rego_dir: Path) -> PolicyTree:
-    """Read the tree. Raises PolicyInvalidError with everything that is missing, unreadable or misplaced."""
+    """Read the tree. Raises PolicyInvalidError with everything that is missing or misplaced.
+
+    PolicyUnreadableError when something of it cannot be read, so that nobody knows what it says.
+    """
     _require_folder(rego_dir)
     problems: list[Problem] = []
+    unreadable: list[Problem] = []
     files: dict[str, bytes] = {}
     for relative, path in _walk(rego_dir):
         try:
             files[relative] = _read(path)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            problems.append(Problem(str(path), f"cannot be read: {reason}", "mend or remove the file"))
+        except OSError as error:
+            unreadable.append(_unread(path, str(error.strerror)))
+        except ValueError as error:
+            problems.append(_unread(path, str(error)))
+    if unreadable:
+        raise PolicyUnreadableError([*unreadable, *problems])
     sorter = _Sorter(rego_dir, problems)
     for relative in sorted(files):
         sorter.put(PurePosixPath(relative), files[relative])
@@ -93,7 +100,7 @@ def read_tree(rego_dir: Path) -> PolicyTree:
 def source_digest(rego_dir: Path) -> str:
     """Say cheaply whether the tree may have changed: a digest of names, sizes, times and inodes; nothing is read.
 
-    Raises PolicyInvalidError when there is no such folder, or one cannot be listed.
+    Raises PolicyUnreadableError when there is no such folder, or one cannot be listed.
     """
     _require_folder(rego_dir)
     digest = hashlib.sha256()
@@ -108,21 +115,27 @@ def source_digest(rego_dir: Path) -> str:
     return digest.hexdigest()
 
 
+def _unread(path: Path, reason: str) -> Problem:
+    return Problem(str(path), f"cannot be read: {reason}", "mend or remove the file")
+
+
 def _require_folder(rego_dir: Path) -> None:
     if not rego_dir.is_dir():
-        raise PolicyInvalidError([Problem(str(rego_dir), "no such folder", "name the policy folder with --rego-dir")])
+        raise PolicyUnreadableError(
+            [Problem(str(rego_dir), "no such folder", "name the policy folder with --rego-dir")]
+        )
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     """Every file that counts, as (relative name, path); a folder that links to one above is entered once.
 
-    Raises PolicyInvalidError for a folder that cannot be listed: what it holds may be a deny.
+    Raises PolicyUnreadableError for a folder that cannot be listed: what it holds may be a deny.
     """
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
         problem = Problem(str(error.filename), f"cannot be listed: {error.strerror}", "mend or remove the folder")
-        raise PolicyInvalidError([problem]) from error
+        raise PolicyUnreadableError([problem]) from error
 
     for folder, folders, names in os.walk(root, followlinks=True, onerror=refuse):
         stat = Path(folder).stat()

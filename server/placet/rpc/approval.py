@@ -21,6 +21,7 @@ from placet.rpc.fields import Fields
 from placet.rpc.present_approval import STATES, present_approval, present_listed
 from placet.rpc.refusing import caller_of
 from placet.service.approvals import Word
+from placet.service.vote_voiding import Voiding
 from placet.v1 import approval_pb2
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from placet.rpc.refusing import RefusalLog
     from placet.rpc.watch import Watching
     from placet.service.approvals import Approvals
+    from placet.service.vote_voiding import VoteVoiding
     from placet.v1 import person_pb2
 
 SERVICE = "placet.v1.ApprovalService"
@@ -46,6 +48,7 @@ class ApprovalService:
     """Parses, has it done, answers. `refusals` records what could not be parsed."""
 
     approvals: Approvals
+    voiding: VoteVoiding
     watching: Watching
     refusals: RefusalLog
 
@@ -57,6 +60,7 @@ class ApprovalService:
             "ApproveAction": self.refusals.unary(self.approve_action, approval_pb2.ApproveActionRequest, on_fault),
             "RejectAction": self.refusals.unary(self.reject_action, approval_pb2.RejectActionRequest, on_fault),
             "CancelApproval": self.refusals.unary(self.cancel_approval, approval_pb2.CancelApprovalRequest, on_fault),
+            "VoidVotes": self.refusals.unary(self.void_votes, approval_pb2.VoidVotesRequest, on_fault),
             "WatchApprovals": self.refusals.streaming(
                 self.watching.watch_approvals, approval_pb2.WatchApprovalsRequest, on_fault
             ),
@@ -112,6 +116,24 @@ class ApprovalService:
         """Withdraw it."""
         shown = await self.approvals.cancel(_word(Fields(), message, "actor", message.actor, context))
         return approval_pb2.CancelApprovalResponse(approval=present_approval(shown))
+
+    async def void_votes(
+        self, message: approval_pb2.VoidVotesRequest, context: Context
+    ) -> approval_pb2.VoidVotesResponse:
+        """Void what a person voted for."""
+        fields = Fields()
+        tenant = fields.tenant("tenant", message.tenant) if message.tenant else ""
+        person = fields.text("person", message.person.strip(), PRINCIPAL_BYTES_MAX, required=True)
+        actor = _person(fields, "actor", message.actor)
+        reason = fields.text("reason", message.reason.strip(), CONTROL_REASON_BYTES_MAX, required=True)
+        _require(fields)
+        done = await self.voiding.void(Voiding(tenant, person, actor, reason, caller_of(context)))
+        return approval_pb2.VoidVotesResponse(
+            voided=[present_listed(shown) for shown in done.open],
+            used=[present_listed(shown) for shown in done.used],
+            voided_count=done.open_count,
+            used_count=done.used_count,
+        )
 
 
 _Said = (

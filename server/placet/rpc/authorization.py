@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock
     from placet.core.steps import Steps
     from placet.rpc.context import Context
+    from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
     from placet.service.batching import Batcher
     from placet.service.decide import Answer
@@ -42,6 +43,7 @@ class AuthorizationService:
     refusals: RefusalLog
     permit_keys: PermitKeys
     clock: Clock
+    flows: Flows
     turns: Turns = field(default_factory=Turns)
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
@@ -97,7 +99,9 @@ class AuthorizationService:
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
         caller = caller_of(context)
-        answers = await self.decisions.submit([Request(each, caller, received_at_us) for each in proposals])
+        requests = [Request(each, caller, received_at_us) for each in proposals]
+        flow = self.flows.of(proposals[0].identity.tenant, context)
+        answers = await self.decisions.submit(requests, flow, context.time_remaining())
         decisions: list[Decision] = []
         for answer in answers:
             if isinstance(answer, KeyReusedError):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.core.policy_status import ServerHealth
     from placet.core.ports import PolicySource
     from placet.rpc.autonomy import AutonomyCalls
     from placet.rpc.budgets import BudgetCalls
@@ -38,9 +39,13 @@ class Steering:
 
 @dataclass(frozen=True, slots=True)
 class ControlService:
-    """Shows what the server is doing, and steers it. `permit_keys` gives the JWK set that permits are verified with."""
+    """Shows what the server is doing, and steers it.
+
+    `health` says whether decisions can be made, `permit_keys` gives the JWK set that permits are verified with.
+    """
 
     policies: PolicySource
+    health: Callable[[], ServerHealth]
     permit_keys: Callable[[], Awaitable[str]]
     steering: Steering
     refusals: RefusalLog
@@ -58,8 +63,8 @@ class ControlService:
     async def get_policy_status(
         self, _message: control_pb2.GetPolicyStatusRequest, _context: Context
     ) -> control_pb2.GetPolicyStatusResponse:
-        """Say which policy is served."""
-        return present_policy_status(self.policies.status())
+        """Say which policy is served, and whether decisions can be made."""
+        return present_policy_status(self.policies.status(), self.health())
 
     async def get_permit_keys(
         self, _message: control_pb2.GetPermitKeysRequest, _context: Context

@@ -10,6 +10,7 @@ from grpc_status import rpc_status
 
 from placet.core.errors import (
     ContentionError,
+    DeadlinePassedError,
     FieldViolation,
     InvalidRequestError,
     KeyReusedError,
@@ -52,6 +53,7 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     NotNowError: (code_pb2.FAILED_PRECONDITION, "", ""),
     ContentionError: (code_pb2.ABORTED, "CONTENTION", ""),
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
+    DeadlinePassedError: (code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""),
     WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
     ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
     LedgerUnavailableError: (code_pb2.UNAVAILABLE, "LEDGER_UNAVAILABLE", _NOT_DECIDED),

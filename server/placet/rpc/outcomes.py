@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.rpc.context import Context
+    from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
     from placet.service.batching import Batcher
     from placet.service.outcomes import Told
@@ -38,6 +39,7 @@ class OutcomeReports:
 
     outcomes: Batcher[Report, Told]
     refusals: RefusalLog
+    flows: Flows
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
@@ -53,7 +55,7 @@ class OutcomeReports:
         except InvalidRequestError as error:
             await self.refusals.refused("ReportOutcome", message.tenant, error, context)
             raise
-        [told] = await self.outcomes.submit([report])
+        [told] = await self.outcomes.submit([report], self.flows.of(report.tenant, context))
         if isinstance(told, PlacetError):
             raise told
         return authorization_pb2.ReportOutcomeResponse(repeated=told.repeated, late=told.late, overspent=told.overspent)

@@ -24,7 +24,7 @@ from placet.core.limits import (
     VIOLATIONS_MAX,
 )
 from placet.core.model import Action, Amount, Evidence, Identity, Model, Proposal, Run
-from placet.core.policy_input import action_binding, document
+from placet.core.policy_input import action_binding, document, request_content
 from placet.core.steps import TOGETHER, exhausted
 from placet.rpc.fields import Fields
 from placet.rpc.params import params_of
@@ -59,7 +59,8 @@ def parsing(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", 
         yield
     said = document(action, identity, run, model, evidence)
     action_digest = digest(action_binding(action, identity, run))
-    return Proposal(key, action, identity, run, model, evidence, said, action_digest, digest(said), approval_id)
+    request_digest = digest(request_content(action, identity, run, model, evidence))
+    return Proposal(key, action, identity, run, model, evidence, said, action_digest, request_digest, approval_id)
 
 
 def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> list[Proposal]:

@@ -16,7 +16,7 @@ from placet.v1 import audit_pb2, control_pb2, decision_pb2
 
 if TYPE_CHECKING:
     from placet.core.model import ApprovalRequirement, BudgetState, Decision, Finding
-    from placet.core.policy_status import PolicyStatus
+    from placet.core.policy_status import PolicyStatus, ServerHealth
     from placet.core.records import RecordedDecision, VerifyReport
 
 EFFECTS: Final = {
@@ -130,8 +130,8 @@ def present_report(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
     )
 
 
-def present_policy_status(status: PolicyStatus) -> control_pb2.GetPolicyStatusResponse:
-    """The policy status."""
+def present_policy_status(status: PolicyStatus, health: ServerHealth) -> control_pb2.GetPolicyStatusResponse:
+    """The policy status, and what health says."""
     return control_pb2.GetPolicyStatusResponse(
         ready=status.ready,
         policy_revision=status.revision,
@@ -145,6 +145,15 @@ def present_policy_status(status: PolicyStatus) -> control_pb2.GetPolicyStatusRe
         reloads_refused=status.reloads_refused,
         last_error=status.last_error,
         last_error_at=time_or_nothing(status.last_error_at_us),
+        serving=health.serving and not status.stale,
+        not_serving_reasons=health.reasons,
+        refused_since=time_or_nothing(status.refused_since_us),
+        unseen_since=time_or_nothing(status.unseen_since_us),
+        decides_until=time_or_nothing(status.decides_until_us),
+        stale=status.stale,
+        git_commit=status.git_commit,
+        store_error=health.store_error,
+        data_dir_free_bytes=health.data_dir_free_bytes,
     )
 
 

@@ -12,7 +12,7 @@ from placet.rpc.present import budget_fields, present_finding, time_or_nothing, 
 from placet.v1 import action_pb2, approval_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from placet.core.approval import Vote
     from placet.service.approvals import Shown
@@ -72,7 +72,7 @@ def _approval(shown: Shown) -> approval_pb2.Approval:
         quorum=approval.quorum,
         approver_roles=approval.approver_roles,
         distinct_roles=approval.distinct_roles,
-        votes=[_vote(vote) for vote in approval.votes],
+        votes=[_vote(vote, why) for vote, why in zip(approval.votes, _void(shown), strict=True)],
         created_at=timestamp(approval.created_at_us),
         expires_at=timestamp(approval.expires_at_us),
         decided_at=time_or_nothing(approval.decided_at_us),
@@ -88,7 +88,17 @@ def _action(said: Mapping[str, Any]) -> action_pb2.Action:
     return action_pb2.Action(**plain, amount=action_pb2.Money(**money) if money is not None else None)
 
 
-def _vote(vote: Vote) -> approval_pb2.Vote:
+def _void(shown: Shown) -> Sequence[str]:
+    """For each vote why it does not count."""
+    return shown.void or [vote.void_reason for vote in shown.approval.votes]
+
+
+def _vote(vote: Vote, void_reason: str) -> approval_pb2.Vote:
     return approval_pb2.Vote(
-        person=vote.person, role=vote.role, approve=vote.approve, reason=vote.reason, at=timestamp(vote.at_us)
+        person=vote.person,
+        role=vote.role,
+        approve=vote.approve,
+        reason=vote.reason,
+        at=timestamp(vote.at_us),
+        void_reason=void_reason,
     )

@@ -11,6 +11,7 @@ from placet.core.model import Caller
 from placet.core.record_codec import refused_commitment
 from placet.rpc.fields import tenant_or_nothing
 from placet.rpc.handlers import MALFORMED, streaming, unary
+from placet.service.fair_queue import Flow
 from placet.v1.control_pb2 import SetKillSwitchRequest
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ class RefusalLog:
 
     async def refused(self, method: str, tenant: str, error: InvalidRequestError, context: Context) -> None:
         """Record that a request was refused; `method` and `tenant` are "" when they could not be read."""
+        caller = caller_of(context)
         commitment = refused_commitment(
-            tenant_or_nothing(tenant), caller_of(context), method, error.violations, self.clock.wall_us()
+            tenant_or_nothing(tenant), caller, method, error.violations, self.clock.wall_us()
         )
-        await self.refusals.submit([commitment])
+        await self.refusals.submit([commitment], Flow(caller=caller.peer))
 
     def unary(
         self,

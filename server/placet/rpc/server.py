@@ -16,13 +16,17 @@ from placet.rpc import approval, audit, authorization, control, outcomes, watch
 from placet.rpc.health import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.so_reuseport", 0),  # two servers on one port would split the callers without a word
 )
+_STATES: Final = {
+    True: health_pb2.HealthCheckResponse.SERVING,
+    False: health_pb2.HealthCheckResponse.NOT_SERVING,
+}
 SERVICES: Final = (authorization.SERVICE, approval.SERVICE, audit.SERVICE, control.SERVICE)
 
 
@@ -74,11 +78,10 @@ class RpcServer:
         await self._server.start()
         return f"{host}:{port}"
 
-    async def set_serving(self, *, serving: bool) -> None:
-        """Tell health watchers whether to send requests here."""
-        state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *SERVICES):
-            await self._health.set(name, state)
+    async def set_serving(self, *, serving: bool, parts: Mapping[str, bool] | None = None) -> None:
+        """Tell health watchers whether to send requests here, and of each part, by name, whether it is well."""
+        for name, well in {**dict.fromkeys(("", *SERVICES), serving), **(parts or {})}.items():
+            await self._health.set(name, _STATES[well])
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, give those under way so long, then cancel them."""

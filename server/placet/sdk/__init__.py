@@ -15,6 +15,7 @@ from placet.sdk.approval import (
     DecisionState,
     Person,
     RequestedApproval,
+    VoidedVotes,
     Vote,
 )
 from placet.sdk.approvals import ApprovalClient
@@ -113,6 +114,7 @@ __all__ = [
     "RevokedPermit",
     "Run",
     "VerifyReport",
+    "VoidedVotes",
     "Vote",
     "WebhookError",
     "WebhookEvent",

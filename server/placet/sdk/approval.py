@@ -49,13 +49,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One person's word. `role` is the one that counted, empty where any person may approve."""
+    """One person's word. `role` is the one that counted, empty where any person may approve.
+
+    `void_reason` is why it does not count today, empty when it does.
+    """
 
     person: str
     role: str
     approve: bool
     reason: str
     at: datetime | None
+    void_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,20 @@ class ApprovalPage:
 
     approvals: tuple[RequestedApproval, ...]
     next_page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VoidedVotes:
+    """What became of a person's votes.
+
+    `voided` are the requests that were open, as they stand now, `used` those whose actions were allowed already; the
+    first of each, and how many there are.
+    """
+
+    voided: tuple[RequestedApproval, ...]
+    used: tuple[RequestedApproval, ...]
+    voided_count: int
+    used_count: int
 
 
 @dataclass(frozen=True, slots=True)

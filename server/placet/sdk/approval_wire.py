@@ -12,6 +12,7 @@ from placet.sdk.approval import (
     DecisionState,
     Person,
     RequestedApproval,
+    VoidedVotes,
     Vote,
 )
 from placet.sdk.decision import Budget, Decision, Effect, Finding
@@ -60,6 +61,12 @@ def watched(decision: Decision | str, tenant: str | None) -> authorization_pb2.W
 def page_of(message: approval_pb2.ListApprovalsResponse) -> ApprovalPage:
     """A page."""
     return ApprovalPage(tuple(approval_of(each) for each in message.approvals), message.next_page_token)
+
+
+def voided_of(message: approval_pb2.VoidVotesResponse) -> VoidedVotes:
+    """What became of a person's votes."""
+    voided, used = (tuple(map(approval_of, each)) for each in (message.voided, message.used))
+    return VoidedVotes(voided, used, message.voided_count, message.used_count)
 
 
 def approval_change_of(message: approval_pb2.WatchApprovalsResponse) -> ApprovalChange | None:
@@ -121,7 +128,8 @@ def approval_of(message: approval_pb2.Approval) -> RequestedApproval:
 
 
 def _vote(message: approval_pb2.Vote) -> Vote:
-    return Vote(message.person, message.role, message.approve, message.reason, time_of(message.at))
+    at = time_of(message.at)
+    return Vote(message.person, message.role, message.approve, message.reason, at, message.void_reason)
 
 
 def _similar(message: approval_pb2.SimilarDecisions) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.sdk.approval_wire import STATES, approval_change_of, approval_of, page_of, person_message
+from placet.sdk.approval_wire import STATES, approval_change_of, approval_of, page_of, person_message, voided_of
 from placet.sdk.blocking import BlockingClient
 from placet.sdk.channel import (
     APPROVE_ACTION,
@@ -12,6 +12,7 @@ from placet.sdk.channel import (
     GET_APPROVAL,
     LIST_APPROVALS,
     REJECT_ACTION,
+    VOID_VOTES,
     WATCH_APPROVALS,
 )
 from placet.sdk.fields import filled, refused
@@ -20,7 +21,14 @@ from placet.v1 import approval_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.sdk.approval import ApprovalChange, ApprovalPage, ApprovalState, Person, RequestedApproval
+    from placet.sdk.approval import (
+        ApprovalChange,
+        ApprovalPage,
+        ApprovalState,
+        Person,
+        RequestedApproval,
+        VoidedVotes,
+    )
 
 
 class ApprovalClient(BlockingClient):
@@ -74,6 +82,17 @@ class ApprovalClient(BlockingClient):
         request = filled(message, "", tenant=tenant, approval_id=approval_id, reason=reason)
         parse = approval_pb2.CancelApprovalResponse.FromString
         return approval_of(self._channel.change(CANCEL_APPROVAL, request, parse, self._timeout).approval)
+
+    def void_votes(self, person: str, actor: Person, reason: str, *, tenant: str = "") -> VoidedVotes:
+        """Void what the person voted for in requests that are open, of one tenant or of all that are served.
+
+        For an account that was stolen: take the person out of the tenant's `approver_groups` first, so that no vote
+        comes after.
+        """
+        message = approval_pb2.VoidVotesRequest(actor=person_message("actor", actor))
+        request = filled(message, "", tenant=tenant, person=person, reason=reason)
+        parse = approval_pb2.VoidVotesResponse.FromString
+        return voided_of(self._channel.change(VOID_VOTES, request, parse, self._timeout))
 
     def watch(self, tenant: str, cursor: str = "", timeout: float | None = None) -> Iterator[ApprovalChange]:
         """The approvals that are pending, then each one that changes; after a `cursor`, all that changed since.

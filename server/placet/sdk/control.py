@@ -54,7 +54,12 @@ _MODES: Final = {control_pb2.ENGINE_MODE_MANAGED: "managed", control_pb2.ENGINE_
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """Which policy is served, by which engine, and why a newer one was refused."""
+    """Which policy is served, by which engine, and why a newer one was refused.
+
+    `serving` is what gRPC health says, `not_serving_reasons` why not. `refused_since` is since when something is wrong
+    with the newest policy, `unseen_since` since when its source cannot be seen; only then the served one grows old, and
+    `decides_until` says when every call will be denied with ``pdp.policy_stale``. `stale` says that it is so.
+    """
 
     ready: bool
     policy_revision: str
@@ -68,6 +73,15 @@ class PolicyStatus:
     reloads_refused: int
     last_error: str
     last_error_at: datetime | None
+    serving: bool
+    not_serving_reasons: tuple[str, ...]
+    refused_since: datetime | None
+    unseen_since: datetime | None
+    decides_until: datetime | None
+    stale: bool
+    git_commit: str
+    store_error: str
+    data_dir_free_bytes: int
 
 
 class ControlClient(BlockingClient):
@@ -91,6 +105,15 @@ class ControlClient(BlockingClient):
             reloads_refused=answer.reloads_refused,
             last_error=answer.last_error,
             last_error_at=time_of(answer.last_error_at),
+            serving=answer.serving,
+            not_serving_reasons=tuple(answer.not_serving_reasons),
+            refused_since=time_of(answer.refused_since),
+            unseen_since=time_of(answer.unseen_since),
+            decides_until=time_of(answer.decides_until),
+            stale=answer.stale,
+            git_commit=answer.git_commit,
+            store_error=answer.store_error,
+            data_dir_free_bytes=answer.data_dir_free_bytes,
         )
 
     def permit_keys(self) -> str:

@@ -41,8 +41,9 @@ class WebhookReason(StrEnum):
 class WebhookEvent:
     """An approval changed. The same `id` may come more than once: it is the same event.
 
-    `type` is ``approval.`` and ``created``, ``approved``, ``rejected``, ``expired``, ``cancelled`` or ``used``; there
-    may be more one day. `state` is where the approval stood then. `decision_id` is the decision that asked for it.
+    `type` is ``approval.`` and ``created``, ``approved``, ``rejected``, ``expired``, ``cancelled``, ``used`` or
+    ``reopened``; there may be more one day. `state` is where the approval stood then. `decision_id` is the decision
+    that asked for it.
     """
 
     id: str

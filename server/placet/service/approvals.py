@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.approval import approval_key, from_row, state_at
@@ -16,16 +16,18 @@ from placet.core.changes import Kept, RowQuery, Wanted
 from placet.core.errors import InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
 from placet.core.limits import EXPIRY_ROWS_MAX, SIMILAR_DECISIONS_MAX
 from placet.core.records import Stored
+from placet.core.refusals import APPROVERS_UNKNOWN, REFUSALS
+from placet.core.standing_votes import why_void
 from placet.core.voting import approved, cancelled, expired, may_vote, rejected
 from placet.service.transitions import change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.approval import Approval, ApprovalState
     from placet.core.model import Caller
     from placet.core.person import Person
-    from placet.core.ports import Clock, Ledger
+    from placet.core.ports import Clock, Ledger, PolicySource
     from placet.core.records import Commitment
 
 APPROVE: Final = "ApproveAction"
@@ -49,11 +51,13 @@ class Word:
 class Shown:
     """An approval for one viewer. `state` is where it stands now, `with_params` whether the exact parameters are shown.
 
-    `similar` is how often each effect was decided for the tool lately; None in lists.
+    `void` is for each vote why it does not count today, "" for one that does. `similar` is how often each effect was
+    decided for the tool lately; None in lists.
     """
 
     approval: Approval
     state: ApprovalState
+    void: tuple[str, ...] = ()
     with_params: bool = False
     similar: Mapping[str, int] | None = None
 
@@ -70,10 +74,12 @@ class ApprovalPage:
 class Approvals:
     """All that is done with approvals outside of decisions. `notify`: there are webhooks to tell.
 
-    Every method raises LedgerUnavailableError.
+    Who may vote, and which votes count, is by the tenant's file as it is served now. Every method raises
+    LedgerUnavailableError.
     """
 
     ledger: Ledger
+    policies: PolicySource
     clock: Clock
     notify: bool = False
 
@@ -89,15 +95,16 @@ class Approvals:
         """
         approval = await self.read(tenant, approval_id)
         similar = await self.ledger.count_effects(tenant, approval.action["tool"], SIMILAR_DECISIONS_MAX)
-        state = state_at(approval, self.clock.wall_us())
-        sees = viewer is not None and may_vote(approval, viewer) and state is approval.state
-        return Shown(approval, state, sees, similar)
+        shown, groups = self.shown(approval), self.groups(tenant)
+        votes = viewer is not None and groups is not None and may_vote(approval, groups, viewer)
+        return replace(shown, with_params=votes and shown.state is approval.state, similar=similar)
 
     async def approve(self, word: Word, seen_digest: str = "") -> Shown:
         """Vote for it. NotFoundError, NotPermittedError, NotNowError, InvalidRequestError; each is recorded."""
 
         def vote(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
-            after = approved(approval, word.person, word.reason, now_us, seen_digest)
+            groups = self._known_groups(word.tenant)
+            after = approved(approval, groups, word.person, word.reason, now_us, seen_digest)
             return after, voted_commitment(after, word.caller, now_us, notify=self.notify)
 
         return await self._said(APPROVE, word, vote)
@@ -106,7 +113,7 @@ class Approvals:
         """Vote against it, which ends it. Errors as of `approve`."""
 
         def vote(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
-            after = rejected(approval, word.person, word.reason, now_us)
+            after = rejected(approval, self._known_groups(word.tenant), word.person, word.reason, now_us)
             return after, voted_commitment(after, word.caller, now_us, notify=self.notify)
 
         return await self._said(REJECT, word, vote)
@@ -115,7 +122,7 @@ class Approvals:
         """Withdraw it. Errors as of `approve`."""
 
         def withdraw(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
-            after = cancelled(approval, word.person, word.reason, now_us)
+            after = cancelled(approval, self.groups(word.tenant), word.person, word.reason, now_us)
             return after, cancelled_commitment(after, word.person, word.caller, now_us, notify=self.notify)
 
         return await self._said(CANCEL, word, withdraw)
@@ -146,7 +153,21 @@ class Approvals:
 
     def shown(self, approval: Approval, *, with_params: bool = False) -> Shown:
         """The approval as it stands now."""
-        return Shown(approval, state_at(approval, self.clock.wall_us()), with_params)
+        groups = self.groups(approval.tenant) or {}
+        void = tuple(why_void(vote, groups) if vote.approve else "" for vote in approval.votes)
+        return Shown(approval, state_at(approval, self.clock.wall_us()), void, with_params)
+
+    def groups(self, tenant: str) -> Mapping[str, Sequence[str]] | None:
+        """The approver_groups of the tenant's file as it is served now; None when none is."""
+        policy = self.policies.current()
+        agent_policy = policy.agent_policies.get(tenant) if policy is not None else None
+        return agent_policy.approver_groups if agent_policy is not None else None
+
+    def _known_groups(self, tenant: str) -> Mapping[str, Sequence[str]]:
+        groups = self.groups(tenant)
+        if groups is None:
+            raise NotNowError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
+        return groups
 
     async def _said(
         self, method: str, word: Word, transition: Callable[[Approval, int], tuple[Approval, Commitment]]

@@ -17,13 +17,14 @@ does is no decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.core import rule_ids
 from placet.core.combine import combine, denied_by_pdp
 from placet.core.controls import control, stopped
 from placet.core.errors import KeyReusedError, PlacetError
+from placet.core.finding_bounds import recordable
 from placet.core.judge import Judgement, judge
 from placet.core.model import Decision, Effect, NoVerdict
 from placet.core.records import Conflict, KeyReused, Repeated
@@ -123,9 +124,11 @@ class DecisionPoint:
         if case.standing is None:
             raise AssertionError("policy is asked for tenants with a file alone")
         judgement = judge(combine(verdict), case.standing)
-        if judgement.outcome.distrust:
-            self.on_distrust(judgement.outcome.rule_id, judgement.outcome.distrust)
-        return judgement, revision
+        outcome = judgement.outcome
+        if outcome.distrust:
+            self.on_distrust(outcome.rule_id, outcome.distrust)
+        where = facts.policy.where if facts.policy is not None else None
+        return replace(judgement, outcome=recordable(outcome, where)), revision
 
     def _policy_moved(self, facts: Facts) -> bool:
         """Whether another revision decides by now than the batch was decided by."""

@@ -20,6 +20,7 @@ from placet.core.records import RecordKind
 from placet.core.reservation import from_row as reservation_of
 from placet.core.reservation import reservation_key, without
 from placet.core.run_limits import run_charges, run_facts
+from placet.core.standing_votes import approvers
 from placet.core.steps import mapped
 from placet.service.control_state import NO_CONTROLS
 from placet.service.slices import in_slices
@@ -244,5 +245,6 @@ def _facts(standing: Standing, counted: _Counted, breakers: Mapping[str, Any]) -
     if counted.run_charges:
         told["run"] = run_facts(counted.run_charges, standing.usages)
     if standing.approval is not None:
-        told["approval"] = document(standing.approval)
+        groups = standing.agent_policy.approver_groups
+        told["approval"] = document(standing.approval, approvers(standing.approval, groups))
     return told

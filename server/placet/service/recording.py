@@ -84,8 +84,7 @@ class Recorder:
         if standing is None or decision.effect is Effect.DENY:
             return
         if decision.effect is Effect.REQUIRE_APPROVAL:
-            groups = standing.agent_policy.approver_groups
-            asked = approval.opened(told, case.attempt.request.caller, standing.proposal, groups, stored_input)
+            asked = approval.opened(told, case.attempt.request.caller, standing.proposal, stored_input)
             yield from self._kept(asked, WebhookType.CREATED, decision)
             return
         proposal, overridden = standing.proposal, approval.overridden(standing.approval)

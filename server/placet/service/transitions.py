@@ -18,14 +18,18 @@ Result = TypeVar("Result")
 
 
 async def change(
-    ledger: Ledger, attempt: Callable[[], Awaitable[tuple[Commitment, Result]]], tries_max: int = COMMIT_TRIES_MAX
+    ledger: Ledger,
+    attempt: Callable[[], Awaitable[tuple[Commitment | None, Result]]],
+    tries_max: int = COMMIT_TRIES_MAX,
 ) -> Result:
-    """Commit what `attempt` found from the state as it is, and give its result.
+    """Commit what `attempt` found from the state as it is, None for nothing, and give its result.
 
     Raises what `attempt` raises, ContentionError when others were first so often, and LedgerUnavailableError.
     """
     for _ in range(tries_max):
         commitment, result = await attempt()
+        if commitment is None:
+            return result
         [done] = await ledger.commit([commitment])
         if not isinstance(done, Conflict):
             return result

@@ -54,8 +54,8 @@ class Database(Protocol):
         """The ledger; `writer` names its chain, `keys` are those of other replicas."""
         ...
 
-    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
-        """Check the trail, served at this moment or not."""
+    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+        """Check the trail, served at this moment or not; and state against it."""
         ...
 
     def export_checkpoints(self) -> bytes:
@@ -110,11 +110,11 @@ class SqliteDatabase:
             self.path, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_fault=on_fault
         )
 
-    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
         """Check the file."""
         from placet.store.offline import verify_database  # noqa: PLC0415 - likewise
 
-        return verify_database(self.path, keys, kept)
+        return verify_database(self.path, keys, kept, state=state)
 
     def export_checkpoints(self) -> bytes:
         """Those in the file."""
@@ -171,11 +171,11 @@ class PostgresDatabase:
             self.url, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_fault=on_fault
         )
 
-    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
+    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
         """Check it in one snapshot."""
         from placet.store.postgres_offline import verify_url  # noqa: PLC0415 - likewise
 
-        return verify_url(self.url, keys, kept)
+        return verify_url(self.url, keys, kept, state=state)
 
     def export_checkpoints(self) -> bytes:
         """Those of all replicas."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.chain import checkpoint_body, link, salt_bytes, signed_bytes
+from placet.core.chain import checkpoint_body, signed_bytes
 from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
 from placet.core.changes import CounterRow, Event, Known, Put, RowPage, Usage, WindowTotal
 from placet.core.errors import LedgerUnavailableError
@@ -19,7 +18,7 @@ from placet.core.trail import verify_trail
 from placet.store import reading
 from placet.store.paging import next_token, place_before, write_token
 from placet.store.schema import CONDITIONS
-from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
+from placet.store.state import ChainState, advance, checkpoint_due, index_row, link_fresh, new_checkpoint, screen
 from placet.store.statements import FOUND_BY
 from placet.store.working import Working
 
@@ -60,8 +59,8 @@ class MemoryLedger:
         self._require_open()
         now_us = self._clock.wall_us()
         working = Working(self._rows, self._counters, now_us)
-        screening = screen(commitments, self._known, working.apply)
-        linked = link(self._state.head, self._state.writer, screening.fresh, os.urandom(salt_bytes(screening.fresh)))
+        screening = screen(commitments, self._known, working)
+        linked = link_fresh(self._state, screening)
         for record in linked:
             self._records.append(record)
             if (given := record.commitment.idempotency) is not None:
@@ -104,10 +103,10 @@ class MemoryLedger:
         record = self._decided(tenant, decision_id)
         return _decision(record) if record is not None else None
 
-    async def verify(self) -> VerifyReport:
-        """Check every chain and checkpoint."""
+    async def verify(self, *, state: bool = False) -> VerifyReport:
+        """Check every chain and checkpoint, and state where it is asked for."""
         self._require_open()
-        return verify_trail(self, self._signing_key.public.check)
+        return verify_trail(self, self._signing_key.public.check, state=state)
 
     async def load(self, wanted: Wanted) -> Known:
         """The state asked for."""
@@ -294,6 +293,17 @@ class MemoryLedger:
     def keys_count(self) -> int:
         """How many idempotency keys are kept."""
         return len(self._keys)
+
+    def rows(self, table: Kept) -> Iterator[tuple[Any, ...]]:
+        """All rows of a table."""
+        for key, row in self._rows.items():
+            if key.table is table:
+                yield key.tenant, key.id, row.version, row.status, row.created_at_us, row.due_at_us or None, row.body
+
+    def counters(self) -> Iterator[tuple[Any, ...]]:
+        """All counters."""
+        for key, usage in self._counters.items():
+            yield *key, usage.used, usage.reserved, usage.created_at_us, self._resets[key]
 
     def _decided(self, tenant: str, decision_id: str) -> LinkedRecord | None:
         place = (tenant, decision_id)

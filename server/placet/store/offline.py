@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.chain_check import ProblemKind, problem
@@ -30,14 +31,16 @@ UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
 """Codes of what cannot be read because of what stands in the file; the last one is that of a column that is gone."""
 
 
-def verify_database(path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
-    """Check the trail in a database file, served at this moment or not. Needs no write access.
+def verify_database(
+    path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+) -> VerifyReport:
+    """Check the trail in a database file, served at this moment or not; and `state`. Needs no write access.
 
     `kept` are checkpoints from `read_kept`. SetupError when the file cannot be opened at all, or is of another schema.
     """
     connection = _evidence(path)
     try:
-        report = verify_connection(connection, keys, kept)
+        report = verify_connection(connection, keys, kept, state=state)
     except sqlite3.Error as error:
         raise SetupError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
@@ -46,7 +49,7 @@ def verify_database(path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] =
 
 
 def verify_connection(
-    connection: SqliteConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()
+    connection: SqliteConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
 ) -> VerifyReport:
     """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
     problems: list[AuditProblem] = []
@@ -59,12 +62,12 @@ def verify_connection(
         elif missing := missing_tables(_tables(connection)):
             problems += [_damaged(f"there is no table {name}") for name in missing]
         else:
-            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept)
+            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & PRIMARY_CODE not in UNREADABLE_CODES:
             raise
         problems.append(_damaged(str(error)))
-    return VerifyReport(report.records, report.chains, report.checkpoints, (*problems, *report.problems))
+    return replace(report, problems=(*problems, *report.problems))
 
 
 def export_checkpoints(path: Path) -> bytes:

@@ -43,14 +43,14 @@ def evidence(url: str, name: str = "audit") -> PostgresConnection:
     return connection
 
 
-def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()) -> VerifyReport:
-    """Check the trail in a database, served at this moment or not. SetupError when it cannot be read."""
+def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+    """Check the trail in a database, served at this moment or not; and `state`. SetupError when it cannot be read."""
     with _reading(url) as connection:
-        return require_records(verify_connection(connection, keys, kept))
+        return require_records(verify_connection(connection, keys, kept, state=state))
 
 
 def verify_connection(
-    connection: PostgresConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = ()
+    connection: PostgresConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
 ) -> VerifyReport:
     """Check the trail on a connection of `evidence`, in one snapshot. SetupError when its schema is another."""
     connection.execute(_SNAPSHOT)
@@ -59,7 +59,7 @@ def verify_connection(
             return _damaged("there is no trail in it")
         if missing := missing_tables(_tables(connection)):
             return _damaged(*(f"there is no table {name}" for name in missing))
-        return verify_trail(StoredTrail(connection, SQL), keys.check, kept)
+        return verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state)
     except (psycopg.errors.UndefinedColumn, psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
         return _damaged(str(error).splitlines()[0])
     finally:

@@ -17,6 +17,7 @@ from placet.store.statements import FOUND_BY, RECORD_COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from placet.core.changes import Kept
     from placet.core.records import DecisionQuery, RecordedDecision
     from placet.store.driver import Connection
     from placet.store.statements import Statements
@@ -132,6 +133,14 @@ class StoredTrail:
     def keys_count(self) -> int:
         """How many idempotency keys are stored."""
         return int(self.connection.execute(self.sql.keys_count).fetchone()[0])
+
+    def rows(self, table: Kept) -> Iterator[tuple[Any, ...]]:
+        """All rows of a table."""
+        return self.connection.stream(self.sql.state.all_rows(table), ())
+
+    def counters(self) -> Iterator[tuple[Any, ...]]:
+        """All counters."""
+        return self.connection.stream(self.sql.state.all_counters, ())
 
 
 def newest_checkpoints(connection: Connection, sql: Statements) -> list[Any]:

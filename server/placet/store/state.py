@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from placet.core.chain import Checkpoint, Head, LinkedRecord, merkle_root
+from placet.core.chain import Checkpoint, Head, LinkedRecord, link, merkle_root, salt_bytes
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
 from placet.core.records import Conflict, KeyReused, Repeated, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.changes import Change
     from placet.core.records import Commitment, CommitResult
+    from placet.core.state_record import StateChanges
+    from placet.store.working import Working
 
 STORED: Final = Stored()
 
@@ -30,20 +32,24 @@ class ChainState:
 
 @dataclass(slots=True)
 class Screening:
-    """What becomes of commitments before anything is written: a result for each, and those that are new."""
+    """What becomes of commitments before anything is written: a result for each, and those that are new.
+
+    `states` is what each new one changes of state.
+    """
 
     results: list[CommitResult] = field(default_factory=list)
     fresh: list[Commitment] = field(default_factory=list)
+    states: list[StateChanges] = field(default_factory=list)
 
 
 def screen(
     commitments: Sequence[Commitment],
     known: Callable[[Commitment], CommitResult | None],
-    apply: Callable[[Sequence[Change]], Change | None],
+    working: Working,
 ) -> Screening:
     """Look each idempotency key up: among those before it in the sequence, then by `known`, None for a new one.
 
-    Then make the changes of a new one by `apply`, which gives what does not hold.
+    Then make the changes of a new one in `working`, if they hold.
     """
     screening = Screening()
     seen: dict[tuple[str, str, str], Commitment] = {}
@@ -53,14 +59,21 @@ def screen(
             key = (commitment.tenant, given.caller, given.key)
             earlier = seen.get(key)
             result = known(commitment) if earlier is None else _repetition(earlier, given.request_digest)
-        if result is None and (unheld := apply(commitment.changes)) is not None:
+        if result is None and (unheld := working.apply(commitment.changes)) is not None:
             result = Conflict(unheld)
         if result is None:
             screening.fresh.append(commitment)
+            screening.states.append(working.applied())
             if given is not None:
                 seen[commitment.tenant, given.caller, given.key] = commitment
         screening.results.append(result or STORED)
     return screening
+
+
+def link_fresh(state: ChainState, screening: Screening) -> list[LinkedRecord]:
+    """The new commitments in their places at the end of the chain."""
+    fresh, states = screening.fresh, screening.states
+    return link(state.head, state.writer, fresh, states, os.urandom(salt_bytes(fresh, states)))
 
 
 def advance(state: ChainState, linked: Sequence[LinkedRecord], signed: Checkpoint | None = None) -> ChainState:

@@ -49,6 +49,8 @@ class StateStatements:
                 index_elements=key, set_={name: made.excluded[name] for name in _COUNTER_MOVED}
             )
         )
+        # nothing
+        self.all_counters = self._sql(select(*key, *(counters.c[name] for name in COUNTER_SHOWN[1:])))
         # COUNTER_SHOWN. tenant, budget_id, unit, window_key, how many
         self.top_counters = self._sql(
             select(*(counters.c[name] for name in COUNTER_SHOWN))
@@ -88,6 +90,11 @@ class StateStatements:
         table = rows[kept]
         found = select(*(table.c[name] for name in ROW_COLUMNS)).where(*_given(table.c.tenant, table.c.id))
         return self._sql(found.with_for_update() if locked else found)
+
+    def all_rows(self, kept: Kept) -> str:
+        """Every row: tenant, id, ROW_COLUMNS. Nothing to give."""
+        table = rows[kept]
+        return self._sql(select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS)))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
     def insert_row(self, kept: Kept) -> str:

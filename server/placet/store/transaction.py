@@ -6,16 +6,15 @@ head of the chain, which moves only from where this writer believes it to be.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from placet.core.chain import Head, checkpoint_body, link, parse_checkpoint, record_leaf, salt_bytes, signed_bytes
+from placet.core.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
 from placet.core.changes import Put
 from placet.core.record_codec import keys_swept_commitment
 from placet.core.records import KeyReused, Repeated
 from placet.store.reading import load_decision
-from placet.store.state import ChainState, advance, checkpoint_due, index_row, new_checkpoint, screen
+from placet.store.state import ChainState, advance, checkpoint_due, index_row, link_fresh, new_checkpoint, screen
 from placet.store.state_tables import StateTables
 from placet.store.working import Touched, touched
 
@@ -71,10 +70,10 @@ class Transaction:
         moved_at_us = now_us()
         working = self.state.load(touched(commitments), moved_at_us)
         keys = self._keys(commitments)
-        screening = screen(commitments, lambda commitment: self._known(commitment, keys), working.apply)
+        screening = screen(commitments, lambda commitment: self._known(commitment, keys), working)
         if not screening.fresh:
             return screening.results, state
-        linked = link(state.head, state.writer, screening.fresh, os.urandom(salt_bytes(screening.fresh)))
+        linked = link_fresh(state, screening)
         advanced = advance(state, linked)
         if checkpoint_due(advanced):
             advanced = self._sign(advanced, moved_at_us)

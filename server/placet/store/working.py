@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from placet.core.changes import COUNTER_MAX, UNUSED, Expect, Put, Reserve, Settle
+from placet.core.state_record import CounterChange, state_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from placet.core.changes import Change, CounterKey, Row, RowKey, Usage
     from placet.core.records import Commitment
+    from placet.core.state_record import StateChanges
 
 Moved = tuple[int, int, int, int]
 """A counter: used, reserved, created_at_us, resets_at_us. A plain tuple: eight are made for each decision."""
@@ -56,9 +58,12 @@ class Working:
         self._now_us = now_us
         self.rows: dict[RowKey, Row] = {}
         self.counters: dict[CounterKey, Moved] = {}
+        self._puts: list[tuple[Row, Row | None]] = []
+        self._moves: list[CounterChange] = []
 
     def apply(self, changes: Sequence[Change]) -> Change | None:
         """Make all the changes and give None; or none of them, and give the first that does not hold."""
+        self._puts, self._moves = [], []
         before = _Before([], [])
         for change in changes:
             if not self._make(change, before):
@@ -66,6 +71,10 @@ class Working:
                 _take_back(self.counters, before.counters)
                 return change
         return None
+
+    def applied(self) -> StateChanges:
+        """What the last `apply` that held did, for its record."""
+        return state_changes(self._puts, self._moves)
 
     def read_version(self, key: RowKey) -> int:
         """The version of the row when the transaction read it, 0 when there was none."""
@@ -81,14 +90,22 @@ class Working:
                 was = self.counters.get(counter)
                 used, reserved, created_at_us, _ = was or self._read(counter)
                 before.counters.append((counter, was))
-                self.counters[counter] = (_held(used + spent), _held(reserved + released), created_at_us, resets_at_us)
+                new_used, new_reserved = _held(used + spent), _held(reserved + released)
+                self.counters[counter] = (new_used, new_reserved, created_at_us, resets_at_us)
+                moved_by = (new_reserved - reserved, new_used - used)
+                self._moves.append(
+                    CounterChange(counter, *moved_by, new_reserved, new_used, created_at_us, resets_at_us)
+                )
             case Put(row):
-                if self._version(row.key) != row.version:
+                was_row = self._row(row.key)
+                if (was_row.version if was_row is not None else 0) != row.version:
                     return False
                 before.rows.append((row.key, self.rows.get(row.key)))
-                self.rows[row.key] = replace(row, version=row.version + 1)
+                written = self.rows[row.key] = replace(row, version=row.version + 1)
+                self._puts.append((written, was_row))
             case Expect(key, version):
-                return self._version(key) == version
+                compared = self._row(key)
+                return (compared.version if compared is not None else 0) == version
         return True
 
     def _reserve(self, change: Reserve, before: _Before) -> bool:
@@ -99,12 +116,13 @@ class Working:
         if used + reserved + amount > (COUNTER_MAX if limit is None else limit):
             return False
         before.counters.append((counter, was))
-        self.counters[counter] = (used, reserved + amount, created_at_us, resets_at_us)
+        reserved += amount
+        self.counters[counter] = (used, reserved, created_at_us, resets_at_us)
+        self._moves.append(CounterChange(counter, amount, 0, reserved, used, created_at_us, resets_at_us))
         return True
 
-    def _version(self, key: RowKey) -> int:
-        row = self.rows.get(key) or self._read_rows.get(key)
-        return row.version if row is not None else 0
+    def _row(self, key: RowKey) -> Row | None:
+        return self.rows.get(key) or self._read_rows.get(key)
 
     def _read(self, counter: CounterKey) -> Moved:
         usage = self._read_counters.get(counter, UNUSED)

@@ -32,6 +32,12 @@ class Metrics:
         )
         self.outcomes = Counter("placet_outcomes", "Outcomes reported, by status", ["status"], registry=self.registry)
         self.refused = Counter("placet_requests_refused", "Requests that broke the contract", registry=self.registry)
+        self.shed = Counter(
+            "placet_requests_shed",
+            "Requests turned away under load before anything was done, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
         self.engine_failures = Counter(
             "placet_engine_failures", "Queries that OPA did not answer rightly", ["rule_id"], registry=self.registry
         )
@@ -41,6 +47,20 @@ class Metrics:
             "placet_policy_cache_refused",
             "Cached bundles that were not what their name says",
             registry=self.registry,
+        )
+        self.policy_refused = Gauge(
+            "placet_policy_refused", "1 while a newer policy is refused, or cannot be seen", registry=self.registry
+        )
+        self.policy_stale = Gauge(
+            "placet_policy_stale", "1 while every call is denied with pdp.policy_stale", registry=self.registry
+        )
+        self.policy_stale_in_seconds = Gauge(
+            "placet_policy_stale_in_seconds",
+            "Seconds until pdp.policy_stale, while the policy cannot be seen; else +Inf",
+            registry=self.registry,
+        )
+        self.data_dir_free_bytes = Gauge(
+            "placet_data_dir_free_bytes", "Bytes left where the data directory is", registry=self.registry
         )
         self.ready = Gauge("placet_ready", "1 when decisions can be made", registry=self.registry)
         self.webhooks = Counter(

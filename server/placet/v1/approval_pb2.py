@@ -28,45 +28,49 @@ from placet.v1 import decision_pb2 as placet_dot_v1_dot_decision__pb2
 from placet.v1 import person_pb2 as placet_dot_v1_dot_person__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18placet/v1/approval.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16placet/v1/action.proto\x1a\x18placet/v1/decision.proto\x1a\x16placet/v1/person.proto\"m\n\x04Vote\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07\x61pprove\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10SimilarDecisions\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x03\x12\x0e\n\x06\x64\x65nied\x18\x02 \x01(\x03\x12\x19\n\x11\x61pproval_required\x18\x03 \x01(\x03\"\xe0\x05\n\x08\x41pproval\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.placet.v1.ApprovalState\x12!\n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x11.placet.v1.Action\x12\x17\n\x0fparams_redacted\x18\x06 \x01(\x08\x12%\n\x08identity\x18\x07 \x01(\x0b\x32\x13.placet.v1.Identity\x12\x1b\n\x03run\x18\x08 \x01(\x0b\x32\x0e.placet.v1.Run\x12\x1f\n\x05model\x18\t \x01(\x0b\x32\x10.placet.v1.Model\x12\x0f\n\x07rule_id\x18\n \x01(\t\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12$\n\x08\x66indings\x18\x0c \x03(\x0b\x32\x12.placet.v1.Finding\x12\x17\n\x0fpolicy_revision\x18\r \x01(\t\x12\x15\n\raction_digest\x18\x0e \x01(\t\x12\x0e\n\x06quorum\x18\x0f \x01(\r\x12\x16\n\x0e\x61pprover_roles\x18\x10 \x03(\t\x12\x16\n\x0e\x64istinct_roles\x18\x11 \x01(\x08\x12\x1e\n\x05votes\x18\x12 \x03(\x0b\x32\x0f.placet.v1.Vote\x12.\n\ncreated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13used_by_decision_id\x18\x16 \x01(\t\x12\'\n\x07\x62udgets\x18\x17 \x03(\x0b\x32\x16.placet.v1.BudgetState\x12,\n\x07similar\x18\x18 \x01(\x0b\x32\x1b.placet.v1.SimilarDecisions\"v\n\x14ListApprovalsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.placet.v1.ApprovalState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"X\n\x15ListApprovalsResponse\x12&\n\tapprovals\x18\x01 \x03(\x0b\x32\x13.placet.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x12GetApprovalRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12!\n\x06viewer\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\"<\n\x13GetApprovalResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"\x87\x01\n\x14\x41pproveActionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12#\n\x08\x61pprover\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\raction_digest\x18\x05 \x01(\t\">\n\x15\x41pproveActionResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"o\n\x13RejectActionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12#\n\x08\x61pprover\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"=\n\x14RejectActionResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"n\n\x15\x43\x61ncelApprovalRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"?\n\x16\x43\x61ncelApprovalResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"7\n\x15WatchApprovalsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"O\n\x16WatchApprovalsResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12%\n\x08\x61pproval\x18\x02 \x01(\x0b\x32\x13.placet.v1.Approval*\xd8\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x1b\n\x17\x41PPROVAL_STATE_REJECTED\x10\x03\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x41PPROVAL_STATE_CANCELLED\x10\x05\x12\x17\n\x13\x41PPROVAL_STATE_USED\x10\x06\x32\x88\x04\n\x0f\x41pprovalService\x12R\n\rListApprovals\x12\x1f.placet.v1.ListApprovalsRequest\x1a .placet.v1.ListApprovalsResponse\x12L\n\x0bGetApproval\x12\x1d.placet.v1.GetApprovalRequest\x1a\x1e.placet.v1.GetApprovalResponse\x12R\n\rApproveAction\x12\x1f.placet.v1.ApproveActionRequest\x1a .placet.v1.ApproveActionResponse\x12O\n\x0cRejectAction\x12\x1e.placet.v1.RejectActionRequest\x1a\x1f.placet.v1.RejectActionResponse\x12U\n\x0e\x43\x61ncelApproval\x12 .placet.v1.CancelApprovalRequest\x1a!.placet.v1.CancelApprovalResponse\x12W\n\x0eWatchApprovals\x12 .placet.v1.WatchApprovalsRequest\x1a!.placet.v1.WatchApprovalsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18placet/v1/approval.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16placet/v1/action.proto\x1a\x18placet/v1/decision.proto\x1a\x16placet/v1/person.proto\"\x82\x01\n\x04Vote\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07\x61pprove\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bvoid_reason\x18\x06 \x01(\t\"N\n\x10SimilarDecisions\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x03\x12\x0e\n\x06\x64\x65nied\x18\x02 \x01(\x03\x12\x19\n\x11\x61pproval_required\x18\x03 \x01(\x03\"\xe0\x05\n\x08\x41pproval\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.placet.v1.ApprovalState\x12!\n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x11.placet.v1.Action\x12\x17\n\x0fparams_redacted\x18\x06 \x01(\x08\x12%\n\x08identity\x18\x07 \x01(\x0b\x32\x13.placet.v1.Identity\x12\x1b\n\x03run\x18\x08 \x01(\x0b\x32\x0e.placet.v1.Run\x12\x1f\n\x05model\x18\t \x01(\x0b\x32\x10.placet.v1.Model\x12\x0f\n\x07rule_id\x18\n \x01(\t\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12$\n\x08\x66indings\x18\x0c \x03(\x0b\x32\x12.placet.v1.Finding\x12\x17\n\x0fpolicy_revision\x18\r \x01(\t\x12\x15\n\raction_digest\x18\x0e \x01(\t\x12\x0e\n\x06quorum\x18\x0f \x01(\r\x12\x16\n\x0e\x61pprover_roles\x18\x10 \x03(\t\x12\x16\n\x0e\x64istinct_roles\x18\x11 \x01(\x08\x12\x1e\n\x05votes\x18\x12 \x03(\x0b\x32\x0f.placet.v1.Vote\x12.\n\ncreated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13used_by_decision_id\x18\x16 \x01(\t\x12\'\n\x07\x62udgets\x18\x17 \x03(\x0b\x32\x16.placet.v1.BudgetState\x12,\n\x07similar\x18\x18 \x01(\x0b\x32\x1b.placet.v1.SimilarDecisions\"v\n\x14ListApprovalsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.placet.v1.ApprovalState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"X\n\x15ListApprovalsResponse\x12&\n\tapprovals\x18\x01 \x03(\x0b\x32\x13.placet.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x12GetApprovalRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12!\n\x06viewer\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\"<\n\x13GetApprovalResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"\x87\x01\n\x14\x41pproveActionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12#\n\x08\x61pprover\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\raction_digest\x18\x05 \x01(\t\">\n\x15\x41pproveActionResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"o\n\x13RejectActionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12#\n\x08\x61pprover\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"=\n\x14RejectActionResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"n\n\x15\x43\x61ncelApprovalRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"?\n\x16\x43\x61ncelApprovalResponse\x12%\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x13.placet.v1.Approval\"d\n\x10VoidVotesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x85\x01\n\x11VoidVotesResponse\x12#\n\x06voided\x18\x01 \x03(\x0b\x32\x13.placet.v1.Approval\x12!\n\x04used\x18\x02 \x03(\x0b\x32\x13.placet.v1.Approval\x12\x14\n\x0cvoided_count\x18\x03 \x01(\x05\x12\x12\n\nused_count\x18\x04 \x01(\x05\"7\n\x15WatchApprovalsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"O\n\x16WatchApprovalsResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12%\n\x08\x61pproval\x18\x02 \x01(\x0b\x32\x13.placet.v1.Approval*\xd8\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x1b\n\x17\x41PPROVAL_STATE_REJECTED\x10\x03\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x41PPROVAL_STATE_CANCELLED\x10\x05\x12\x17\n\x13\x41PPROVAL_STATE_USED\x10\x06\x32\xd0\x04\n\x0f\x41pprovalService\x12R\n\rListApprovals\x12\x1f.placet.v1.ListApprovalsRequest\x1a .placet.v1.ListApprovalsResponse\x12L\n\x0bGetApproval\x12\x1d.placet.v1.GetApprovalRequest\x1a\x1e.placet.v1.GetApprovalResponse\x12R\n\rApproveAction\x12\x1f.placet.v1.ApproveActionRequest\x1a .placet.v1.ApproveActionResponse\x12O\n\x0cRejectAction\x12\x1e.placet.v1.RejectActionRequest\x1a\x1f.placet.v1.RejectActionResponse\x12U\n\x0e\x43\x61ncelApproval\x12 .placet.v1.CancelApprovalRequest\x1a!.placet.v1.CancelApprovalResponse\x12\x46\n\tVoidVotes\x12\x1b.placet.v1.VoidVotesRequest\x1a\x1c.placet.v1.VoidVotesResponse\x12W\n\x0eWatchApprovals\x12 .placet.v1.WatchApprovalsRequest\x1a!.placet.v1.WatchApprovalsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'placet.v1.approval_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPROVALSTATE']._serialized_start=2136
-  _globals['_APPROVALSTATE']._serialized_end=2352
-  _globals['_VOTE']._serialized_start=146
-  _globals['_VOTE']._serialized_end=255
-  _globals['_SIMILARDECISIONS']._serialized_start=257
-  _globals['_SIMILARDECISIONS']._serialized_end=335
-  _globals['_APPROVAL']._serialized_start=338
-  _globals['_APPROVAL']._serialized_end=1074
-  _globals['_LISTAPPROVALSREQUEST']._serialized_start=1076
-  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1194
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1196
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=1284
-  _globals['_GETAPPROVALREQUEST']._serialized_start=1286
-  _globals['_GETAPPROVALREQUEST']._serialized_end=1378
-  _globals['_GETAPPROVALRESPONSE']._serialized_start=1380
-  _globals['_GETAPPROVALRESPONSE']._serialized_end=1440
-  _globals['_APPROVEACTIONREQUEST']._serialized_start=1443
-  _globals['_APPROVEACTIONREQUEST']._serialized_end=1578
-  _globals['_APPROVEACTIONRESPONSE']._serialized_start=1580
-  _globals['_APPROVEACTIONRESPONSE']._serialized_end=1642
-  _globals['_REJECTACTIONREQUEST']._serialized_start=1644
-  _globals['_REJECTACTIONREQUEST']._serialized_end=1755
-  _globals['_REJECTACTIONRESPONSE']._serialized_start=1757
-  _globals['_REJECTACTIONRESPONSE']._serialized_end=1818
-  _globals['_CANCELAPPROVALREQUEST']._serialized_start=1820
-  _globals['_CANCELAPPROVALREQUEST']._serialized_end=1930
-  _globals['_CANCELAPPROVALRESPONSE']._serialized_start=1932
-  _globals['_CANCELAPPROVALRESPONSE']._serialized_end=1995
-  _globals['_WATCHAPPROVALSREQUEST']._serialized_start=1997
-  _globals['_WATCHAPPROVALSREQUEST']._serialized_end=2052
-  _globals['_WATCHAPPROVALSRESPONSE']._serialized_start=2054
-  _globals['_WATCHAPPROVALSRESPONSE']._serialized_end=2133
-  _globals['_APPROVALSERVICE']._serialized_start=2355
-  _globals['_APPROVALSERVICE']._serialized_end=2875
+  _globals['_APPROVALSTATE']._serialized_start=2396
+  _globals['_APPROVALSTATE']._serialized_end=2612
+  _globals['_VOTE']._serialized_start=147
+  _globals['_VOTE']._serialized_end=277
+  _globals['_SIMILARDECISIONS']._serialized_start=279
+  _globals['_SIMILARDECISIONS']._serialized_end=357
+  _globals['_APPROVAL']._serialized_start=360
+  _globals['_APPROVAL']._serialized_end=1096
+  _globals['_LISTAPPROVALSREQUEST']._serialized_start=1098
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1216
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1218
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=1306
+  _globals['_GETAPPROVALREQUEST']._serialized_start=1308
+  _globals['_GETAPPROVALREQUEST']._serialized_end=1400
+  _globals['_GETAPPROVALRESPONSE']._serialized_start=1402
+  _globals['_GETAPPROVALRESPONSE']._serialized_end=1462
+  _globals['_APPROVEACTIONREQUEST']._serialized_start=1465
+  _globals['_APPROVEACTIONREQUEST']._serialized_end=1600
+  _globals['_APPROVEACTIONRESPONSE']._serialized_start=1602
+  _globals['_APPROVEACTIONRESPONSE']._serialized_end=1664
+  _globals['_REJECTACTIONREQUEST']._serialized_start=1666
+  _globals['_REJECTACTIONREQUEST']._serialized_end=1777
+  _globals['_REJECTACTIONRESPONSE']._serialized_start=1779
+  _globals['_REJECTACTIONRESPONSE']._serialized_end=1840
+  _globals['_CANCELAPPROVALREQUEST']._serialized_start=1842
+  _globals['_CANCELAPPROVALREQUEST']._serialized_end=1952
+  _globals['_CANCELAPPROVALRESPONSE']._serialized_start=1954
+  _globals['_CANCELAPPROVALRESPONSE']._serialized_end=2017
+  _globals['_VOIDVOTESREQUEST']._serialized_start=2019
+  _globals['_VOIDVOTESREQUEST']._serialized_end=2119
+  _globals['_VOIDVOTESRESPONSE']._serialized_start=2122
+  _globals['_VOIDVOTESRESPONSE']._serialized_end=2255
+  _globals['_WATCHAPPROVALSREQUEST']._serialized_start=2257
+  _globals['_WATCHAPPROVALSREQUEST']._serialized_end=2312
+  _globals['_WATCHAPPROVALSRESPONSE']._serialized_start=2314
+  _globals['_WATCHAPPROVALSRESPONSE']._serialized_end=2393
+  _globals['_APPROVALSERVICE']._serialized_start=2615
+  _globals['_APPROVALSERVICE']._serialized_end=3207
 # @@protoc_insertion_point(module_scope)

@@ -31,18 +31,20 @@ APPROVAL_STATE_CANCELLED: ApprovalState
 APPROVAL_STATE_USED: ApprovalState
 
 class Vote(_message.Message):
-    __slots__ = ("person", "role", "approve", "reason", "at")
+    __slots__ = ("person", "role", "approve", "reason", "at", "void_reason")
     PERSON_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     APPROVE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    VOID_REASON_FIELD_NUMBER: _ClassVar[int]
     person: str
     role: str
     approve: bool
     reason: str
     at: _timestamp_pb2.Timestamp
-    def __init__(self, person: _Optional[str] = ..., role: _Optional[str] = ..., approve: _Optional[bool] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    void_reason: str
+    def __init__(self, person: _Optional[str] = ..., role: _Optional[str] = ..., approve: _Optional[bool] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., void_reason: _Optional[str] = ...) -> None: ...
 
 class SimilarDecisions(_message.Message):
     __slots__ = ("allowed", "denied", "approval_required")
@@ -197,6 +199,30 @@ class CancelApprovalResponse(_message.Message):
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     approval: Approval
     def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+
+class VoidVotesRequest(_message.Message):
+    __slots__ = ("tenant", "person", "actor", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    person: str
+    actor: _person_pb2.Person
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., person: _Optional[str] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class VoidVotesResponse(_message.Message):
+    __slots__ = ("voided", "used", "voided_count", "used_count")
+    VOIDED_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    VOIDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    USED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    voided: _containers.RepeatedCompositeFieldContainer[Approval]
+    used: _containers.RepeatedCompositeFieldContainer[Approval]
+    voided_count: int
+    used_count: int
+    def __init__(self, voided: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ..., voided_count: _Optional[int] = ..., used_count: _Optional[int] = ...) -> None: ...
 
 class WatchApprovalsRequest(_message.Message):
     __slots__ = ("tenant", "cursor")

@@ -63,6 +63,11 @@ class ApprovalServiceStub:
                 request_serializer=placet_dot_v1_dot_approval__pb2.CancelApprovalRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_approval__pb2.CancelApprovalResponse.FromString,
                 _registered_method=True)
+        self.VoidVotes = channel.unary_unary(
+                '/placet.v1.ApprovalService/VoidVotes',
+                request_serializer=placet_dot_v1_dot_approval__pb2.VoidVotesRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_approval__pb2.VoidVotesResponse.FromString,
+                _registered_method=True)
         self.WatchApprovals = channel.unary_stream(
                 '/placet.v1.ApprovalService/WatchApprovals',
                 request_serializer=placet_dot_v1_dot_approval__pb2.WatchApprovalsRequest.SerializeToString,
@@ -112,6 +117,14 @@ class ApprovalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VoidVotes(self, request, context):
+        """Voids what a person voted for in requests that are open, in case somebody else voted in that name. Those that have too
+        few votes then wait again. What was used already is listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchApprovals(self, request, context):
         """Follows a tenant's requests for approval. Ask again with the last cursor after a lost connection.
         """
@@ -146,6 +159,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.CancelApproval,
                     request_deserializer=placet_dot_v1_dot_approval__pb2.CancelApprovalRequest.FromString,
                     response_serializer=placet_dot_v1_dot_approval__pb2.CancelApprovalResponse.SerializeToString,
+            ),
+            'VoidVotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidVotes,
+                    request_deserializer=placet_dot_v1_dot_approval__pb2.VoidVotesRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_approval__pb2.VoidVotesResponse.SerializeToString,
             ),
             'WatchApprovals': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchApprovals,
@@ -292,6 +310,33 @@ class ApprovalService:
             '/placet.v1.ApprovalService/CancelApproval',
             placet_dot_v1_dot_approval__pb2.CancelApprovalRequest.SerializeToString,
             placet_dot_v1_dot_approval__pb2.CancelApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidVotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ApprovalService/VoidVotes',
+            placet_dot_v1_dot_approval__pb2.VoidVotesRequest.SerializeToString,
+            placet_dot_v1_dot_approval__pb2.VoidVotesResponse.FromString,
             options,
             channel_credentials,
             insecure,

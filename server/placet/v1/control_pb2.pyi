@@ -26,7 +26,7 @@ class GetPolicyStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetPolicyStatusResponse(_message.Message):
-    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at")
+    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes")
     READY_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     LOADED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,15 @@ class GetPolicyStatusResponse(_message.Message):
     RELOADS_REFUSED_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_AT_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
+    NOT_SERVING_REASONS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_SINCE_FIELD_NUMBER: _ClassVar[int]
+    DECIDES_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    GIT_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    STORE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    DATA_DIR_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     policy_revision: str
     loaded_at: _timestamp_pb2.Timestamp
@@ -51,7 +60,16 @@ class GetPolicyStatusResponse(_message.Message):
     reloads_refused: int
     last_error: str
     last_error_at: _timestamp_pb2.Timestamp
-    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    serving: bool
+    not_serving_reasons: _containers.RepeatedScalarFieldContainer[str]
+    refused_since: _timestamp_pb2.Timestamp
+    unseen_since: _timestamp_pb2.Timestamp
+    decides_until: _timestamp_pb2.Timestamp
+    stale: bool
+    git_commit: str
+    store_error: str
+    data_dir_free_bytes: int
+    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ...) -> None: ...
 
 class GetPermitKeysRequest(_message.Message):
     __slots__ = ()

@@ -1,0 +1,121 @@
+"""What `placet doctor` asks a running Placet, an external OPA and the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet import sdk
+from placet.cli.documents import time_text
+from placet.cli.policy_served import decides_text
+from placet.core.model import NoVerdict
+from placet.opa.canary import ask_canary, tenants_fault
+from placet.opa.client import OpaClient
+from placet.opa.http import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from placet.config import Settings
+    from placet.core.agent_policy import AgentPolicy
+    from placet.sdk.control import PolicyStatus
+
+DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+"""Some 50,000 decisions with their records; below it a busy server fills the disk before anybody comes."""
+FILES_FREE_MIN: Final = 100
+"""Files that can still be made: a bundle, its passing copy, keys, the log."""
+CANARY_TIMEOUT_SECONDS: Final = 2.0
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, and whether it will do."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def passed(name: str, detail: str) -> Check:
+    """It will do."""
+    return Check(name, ok=True, detail=detail)
+
+
+def failed(name: str, detail: str, remedy: str = "") -> Check:
+    """It will not do."""
+    return Check(name, ok=False, detail=detail, remedy=remedy)
+
+
+def disk_check(data_dir: Path) -> Check:
+    """Whether there is room where the data directory is, or will be."""
+    existing = next(each for each in (data_dir, *data_dir.absolute().parents) if each.exists())
+    disk = os.statvfs(existing)
+    free = disk.f_bavail * disk.f_frsize
+    if free < DISK_FREE_BYTES_MIN:
+        detail = f"{existing}: {free // _MIB} MiB left, of which Placet wants {DISK_FREE_BYTES_MIN // _MIB}"
+        return failed("disk space", detail, "make room: on a full disk every call ends UNAVAILABLE")
+    if disk.f_files and disk.f_favail < FILES_FREE_MIN:
+        detail = f"{existing}: room for {disk.f_favail} more files, of which Placet wants {FILES_FREE_MIN}"
+        return failed("disk space", detail, "remove files, or make a file system with more inodes")
+    return passed("disk space", f"{existing}: {free // _MIB:,} MiB left")
+
+
+def external_opa_check(settings: Settings, agent_policies: Mapping[str, AgentPolicy]) -> Check:
+    """Whether the external OPA answers the canary, at the expected revision, with the tenants of `rego_dir`."""
+    client = OpaClient(
+        Address.parse(settings.opa_address),
+        timeout_seconds=CANARY_TIMEOUT_SECONDS,
+        expected_revision=settings.opa_expected_revision,
+        on_failure=lambda _rule_id, _cause: None,
+    )
+
+    async def ask() -> tuple[str, str]:
+        verdict = await ask_canary(client, CANARY_TIMEOUT_SECONDS, settings.opa_expected_revision)
+        if isinstance(verdict, NoVerdict):
+            return "", f"{verdict.rule_id}: {verdict.cause}"
+        revision = verdict.policy_revision
+        return revision, await tenants_fault(client, CANARY_TIMEOUT_SECONDS, agent_policies, revision)
+
+    revision, fault = asyncio.run(ask())
+    if fault:
+        remedy = "start OPA there with the policy of rego_dir, or correct opa_address or opa_expected_revision"
+        return failed("opa", f"external, at {settings.opa_address}: {fault}", remedy)
+    return passed("opa", f"external, at {settings.opa_address}: answers the canary at revision {revision}")
+
+
+def server_checks(address: str) -> Iterator[Check]:
+    """What the Placet at the address says of its health, policy and store. CallFailedError when none answers."""
+    with sdk.ControlClient(address) as client:
+        status = client.policy_status()
+    yield _health(address, status)
+    if status.policy_revision:
+        yield _policy(status)
+
+
+def _health(address: str, status: PolicyStatus) -> Check:
+    if status.serving:
+        free = status.data_dir_free_bytes
+        room = f", {free // _MIB:,} MiB left for its data" if free else ""
+        detail = f"{address}: ready, policy {status.policy_revision}{room}"
+        if 0 < free < DISK_FREE_BYTES_MIN:
+            return failed("server", detail, "make room: on a full disk every call ends UNAVAILABLE")
+        return passed("server", detail)
+    reasons = "; ".join(status.not_serving_reasons) or status.last_error or "it does not say why"
+    return failed("server", f"{address}: not ready: {reasons}", "see the server's log")
+
+
+def _policy(status: PolicyStatus) -> Check:
+    """Whether the newest policy is the one that decides."""
+    served = f"revision {status.policy_revision} decides since {time_text(status.loaded_at)}"
+    if not status.last_error:
+        return passed("served policy", served)
+    why = "; ".join(status.last_error.splitlines())
+    detail = (
+        f"{served}, {decides_text(status)}; the newest is not served since {time_text(status.refused_since)}: {why}"
+    )
+    return failed("served policy", detail, "mend the policy; see `placet policy status`")

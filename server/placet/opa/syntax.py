@@ -1,0 +1,103 @@
+"""Questions about OPA's syntax tree (the JSON of ``opa parse``): which variables there are, what is always defined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+Node = Any
+"""A part of the tree: an object of terms and expressions, a list of them, or a plain value."""
+
+_CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
+_SCALARS: Final = frozenset({"string", "number", "boolean", "null"})
+_PADDING: Final = ("array", "concat")
+_ROOTS: Final = frozenset({"input", "data", "rego"})
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The parts right below a node."""
+    if isinstance(node, Mapping):
+        yield from node.values()
+    elif isinstance(node, list):
+        yield from node
+
+
+def walk(node: Node, *, closures: bool = True) -> Iterator[Mapping[str, Any]]:
+    """Every object of the tree, from the outside in; without what stands in comprehensions and `every`, if asked."""
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, Mapping):
+            if not closures and (here.get("type") in _CLOSURES or {"domain", "body"} <= here.keys()):
+                continue
+            yield here
+        waiting.extend(children(here))
+
+
+def variables(node: Node, *, closures: bool = True) -> frozenset[str]:
+    """Names of all variables of the tree; those of rules, functions and imports, too."""
+    return frozenset(each["value"] for each in walk(node, closures=closures) if each.get("type") == "var")
+
+
+def path_of(term: Node) -> tuple[str, ...]:
+    """The constant path of a reference, such as ``("array", "concat")``; empty for anything else."""
+    if term.get("type") == "var":
+        return (term["value"],)
+    if term.get("type") != "ref" or not all(part["type"] == "string" for part in term["value"][1:]):
+        return ()
+    return tuple(part["value"] for part in term["value"])
+
+
+def call_of(term: Node) -> tuple[tuple[str, ...], list[Node]]:
+    """What a term calls, and with which arguments; two empty ones when it is no call."""
+    if not isinstance(term, Mapping) or term.get("type") != "call":
+        return (), []
+    return path_of(term["value"][0]), term["value"][1:]
+
+
+def is_total(term: Node, bound: frozenset[str]) -> bool:
+    """Whether the term is defined whatever the input is, where the variables of `bound` are."""
+    kind, value = term["type"], term["value"]
+    if kind in _SCALARS or kind in _CLOSURES:
+        return True
+    if kind == "var":
+        return value in bound
+    if kind in {"array", "set"}:
+        return all(is_total(each, bound) for each in value)
+    if kind == "object":
+        return all(is_total(each, bound) for pair in value for each in pair)
+    return kind == "ref" and guarded_by(term, bound) is not None
+
+
+def guarded_by(term: Node, bound: frozenset[str]) -> Node | None:
+    """For ``array.concat([v | ...], [<default>])[0]``, which is always defined, the comprehension; None else."""
+    if term["type"] != "ref" or len(term["value"]) != 2 or term["value"][1].get("value") != 0:  # noqa: PLR2004
+        return None
+    called, arguments = call_of(term["value"][0])
+    if called != _PADDING or len(arguments) != 2:  # noqa: PLR2004 # the list, and what stands in for it
+        return None
+    first, second = arguments
+    padded = second["type"] == "array" and second["value"] and is_total(second, bound)
+    return first if padded and first["type"] == "arraycomprehension" else None
+
+
+def is_declaration(expression: Node) -> bool:
+    """Whether it only declares variables: ``some x``."""
+    terms = expression["terms"]
+    return isinstance(terms, Mapping) and "symbols" in terms and all(each["type"] == "var" for each in terms["symbols"])
+
+
+def bound_by(body: Iterable[Node], names: frozenset[str]) -> frozenset[str]:
+    """Variables that a rule's body gives a value; `names` are those of rules and imports, which are no variables."""
+    found: set[str] = set()
+    for expression in body:
+        if not expression.get("negated") and not is_declaration(expression):
+            found |= variables(expression["terms"], closures=False)
+    return frozenset(found - names - _ROOTS)
+
+
+def bare(node: Node) -> Node:
+    """The same tree without places."""
+    if isinstance(node, Mapping):
+        return {key: bare(value) for key, value in node.items() if key != "location"}
+    return [bare(value) for value in node] if isinstance(node, list) else node

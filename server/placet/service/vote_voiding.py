@@ -1,0 +1,125 @@
+"""Votes that are voided: of somebody in whose name another person may have voted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from placet.core.approval import ApprovalState, from_row
+from placet.core.approval_records import votes_voided_commitment
+from placet.core.changes import Kept
+from placet.core.errors import NotNowError
+from placet.core.limits import VOIDED_LISTED_MAX
+from placet.core.person import same_person
+from placet.core.refusals import APPROVERS_UNKNOWN, REFUSALS
+from placet.core.voting import voided
+from placet.service.row_pages import rows_of
+from placet.service.transitions import change
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from placet.core.approval import Approval
+    from placet.core.model import Caller
+    from placet.core.person import Person
+    from placet.core.records import Commitment
+    from placet.service.approvals import Approvals, Shown
+
+_READ_TOGETHER: Final = 50
+"""Approvals that are looked at in one go: a millisecond or two, then others have their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voiding:
+    """Whose votes do not count any longer, who says so, and why. `tenant` "" is each that is served."""
+
+    tenant: str
+    person: str
+    actor: Person
+    reason: str
+    caller: Caller
+
+
+@dataclass(slots=True)
+class Voided:
+    """The approvals that are open and lost a vote, and those that were used already: the first of each, how many."""
+
+    open: list[Shown] = field(default_factory=list)
+    used: list[Shown] = field(default_factory=list)
+    open_count: int = 0
+    used_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VoteVoiding:
+    """Voids votes."""
+
+    approvals: Approvals
+
+    async def void(self, wish: Voiding) -> Voided:
+        """Void the person's votes for whatever is open, each recorded.
+
+        NotNowError when all tenants are meant and nobody can tell which there are; ContentionError;
+        LedgerUnavailableError. What was voided before stays so.
+        """
+        done = Voided()
+        for tenant in self._tenants(wish.tenant):
+            for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
+                async for approval in self._theirs(tenant, state, wish.person):
+                    after = await self._voided(approval, wish)
+                    if after is not None:
+                        _list(done.open, self.approvals.shown(after))
+                        done.open_count += 1
+            async for approval in self._theirs(tenant, ApprovalState.USED, wish.person):
+                _list(done.used, self.approvals.shown(approval))
+                done.used_count += 1
+        return done
+
+    def _tenants(self, tenant: str) -> Sequence[str]:
+        if tenant:
+            return [tenant]
+        policy = self.approvals.policies.current()
+        if policy is None:
+            raise NotNowError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
+        return sorted(policy.agent_policies)
+
+    async def _theirs(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
+        """Approvals with a vote of the person for it that counts."""
+        looked = 0
+        async for row in rows_of(self.approvals.ledger, Kept.APPROVALS, tenant, state):
+            approval = from_row(row)
+            if any(not vote.void_reason and same_person(vote.person, person) for vote in approval.approvals):
+                yield approval
+            looked += 1
+            if looked % _READ_TOGETHER == 0:
+                await asyncio.sleep(0)
+
+    async def _voided(self, found: Approval, wish: Voiding) -> Approval | None:
+        """The approval without the person's votes; None when it ended meanwhile."""
+        approvals = self.approvals
+
+        async def attempt() -> tuple[Commitment | None, Approval | None]:
+            approval = await approvals.read(found.tenant, found.approval_id)
+            now_us = approvals.clock.wall_us()
+            after = voided(approval, approvals.groups(found.tenant) or {}, wish.person, wish.reason, now_us)
+            if after is None:
+                return None, None
+            made = votes_voided_commitment(
+                after,
+                wish.person,
+                wish.actor,
+                wish.reason,
+                wish.caller,
+                now_us,
+                reopened=after.reopened > approval.reopened,
+                notify=approvals.notify,
+            )
+            return made, after
+
+        return await change(approvals.ledger, attempt)
+
+
+def _list(listed: list[Shown], shown: Shown) -> None:
+    if len(listed) < VOIDED_LISTED_MAX:
+        listed.append(shown)
