@@ -66,6 +66,7 @@ def test_when_it_does_not_compile_only_tenants_are_checked_further(rego_dir: Pat
     ]
     assert [name for name, step in steps.items() if step.skipped == "compile must pass first"] == [
         "rules",
+        "approvals",
         "tests",
         "format",
         "lint",

@@ -48,7 +48,8 @@ GOOD = "deny contains finding(rego.metadata.rule(), {})"
 @pytest.mark.parametrize("effect", ["deny", "require_approval", "allow"])
 @pytest.mark.parametrize("rule_id", ["extra.one", "EXTRA_ONE_2", "a.B.c_3"])
 def test_the_idiom_passes(rego_dir: Path, opa: Path, effect: str, rule_id: str) -> None:
-    write(rego_dir, rule(GOOD.replace("deny", effect), rule_id))
+    details = '{"quorum": 1, "approver_roles": []}' if effect == "require_approval" else "{}"
+    write(rego_dir, rule(GOOD.replace("deny", effect).replace("{}", details), rule_id))
     assert found(rego_dir, opa) == []
 
 

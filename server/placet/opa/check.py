@@ -7,6 +7,7 @@
 | compile   | capabilities forbid what they must; ``opa check --strict --schema``       | yes            |
 | rules     | package = folder, METADATA, unique rule_id, no misspelt set, findings stand | yes            |
 | values    | OPA can use every params_schema and destination pattern                   | yes            |
+| approvals | people of each tenant can give the approvals that rules ask for           | yes            |
 | tests     | ``opa test``: all pass, none skipped, every line of every module reached  | no             |
 | format    | ``opa fmt``                                                               | no             |
 | lint      | ``regal lint``                                                            | no             |
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import PolicyInvalidError, Problem
+from placet.opa.approval_checks import reach_problems, shape_problems
 from placet.opa.compiling import compile_problems
 from placet.opa.detail_checks import detail_problems, served_problems
 from placet.opa.hardening import hardened
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from placet.core.agent_policy import AgentPolicy
     from placet.opa.modules import Module
 
-STEPS: Final = ("files", "tenants", "compile", "rules", "values", "tests", "format", "lint")
+STEPS: Final = ("files", "tenants", "compile", "rules", "values", "approvals", "tests", "format", "lint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,16 @@ def check(
     tenants, policies = _tenants(tree)
     with staged(tree, tests=True) as stage, staged(hardened(tree), tests=True) as served:
         compiled = _step("compile", compile_problems(tree, stage, opa))
+        modules: list[Module] = []
+        rules = _after(compiled, "rules", lambda: Step("rules", _rules(tree, stage, opa, modules)))
+        first = next((step for step in (tenants, compiled, rules) if step.problems), rules)
         return (
             Step("files", detail=files),
             tenants,
             compiled,
-            _after(compiled, "rules", lambda: Step("rules", _rules(tree, stage, opa))),
+            rules,
             _after(tenants, "values", lambda: _step("values", value_problems(tree, policies, opa))),
+            _after(first, "approvals", lambda: _step("approvals", reach_problems(tree, policies, modules, opa))),
             _after(compiled, "tests", lambda: _tests(tree, served, opa, coverage_percent_min)),
             _after(compiled, "format", lambda: _step("format", format_problems(tree, stage, opa))),
             _after(compiled, "lint", lambda: _lint(tree, regal, skip_lint=skip_lint)),
@@ -100,10 +106,11 @@ def serving_problems(
     tree: PolicyTree, policies: Mapping[str, AgentPolicy], stage: Path, opa: Path
 ) -> tuple[Problem, ...]:
     """What forbids serving the staged tree, whose files and tenants are read already."""
+    modules: list[Module] = []
     return (
         tuple(compile_problems(tree, stage, opa))
-        or _rules(tree, stage, opa)
-        or tuple(value_problems(tree, policies, opa))
+        or _rules(tree, stage, opa, modules)
+        or (*value_problems(tree, policies, opa), *reach_problems(tree, policies, modules, opa))
     )
 
 
@@ -114,10 +121,12 @@ def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
         return Step("tenants", error.problems), {}
 
 
-def _rules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Problem, ...]:
+def _rules(tree: PolicyTree, stage: Path, opa: Path, modules: list[Module]) -> tuple[Problem, ...]:
+    """What is wrong with the rules; their modules are put into `modules`."""
     try:
-        modules = parse_modules(tree, stage, opa)
-        problems = tuple(rule_problems(tree, modules)) or tuple(detail_problems(tree, modules))
+        modules += parse_modules(tree, stage, opa)
+        problems = tuple(rule_problems(tree, modules))
+        problems = problems or (*detail_problems(tree, modules), *shape_problems(tree, modules))
         return problems or tuple(served_problems(tree, modules, _served(tree, modules, opa)))
     except PolicyInvalidError as error:
         return error.problems
