@@ -12,12 +12,11 @@ from placet.core.records import AuditProblem, RecordKind, VerifyReport
 from placet.core.state_replay import StateReplay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from placet.core.chain import Checkpoint
     from placet.core.chain_check import SignatureCheck, StoredCheckpoint, StoredHead, StoredRecord
     from placet.core.changes import Kept
-    from placet.core.records import StateReport
 
 PROBLEMS_MAX: Final = 1_000
 """Problems of one report; the first ones tell what happened."""
@@ -79,25 +78,26 @@ class Trail(Protocol):
 class _Check:
     """One run over a trail."""
 
-    def __init__(self, trail: Trail, verify_signature: SignatureCheck, *, state: bool) -> None:
+    def __init__(self, trail: Trail, verify_signature: SignatureCheck, pace: Callable[[], None] | None) -> None:
         self.problems: list[AuditProblem] = []
         self.records = self.chains = self.checkpoints = 0
         self._trail = trail
         self._signed = verify_signature
         self._parts = self._keys = self._swept_before_us = 0
-        self._replay = StateReplay(self.report) if state else None
+        self._pace = pace or (lambda: None)
         self._keyless: list[tuple[int, str, int, ProblemKind]] = []
 
-    def chain(self, writer: Any, kept: Sequence[Checkpoint]) -> None:  # noqa: ANN401 - as stored
+    def chain(self, writer: Any, kept: Sequence[Checkpoint], replay: StateReplay | None) -> None:  # noqa: ANN401 - as stored
         name = writer if type(writer) is str else repr(writer)
         check = ChainCheck(name, self._trail.checkpoints(writer), self._signed, self.report, kept)
         for record in self._trail.records(writer):
+            self._pace()
             self._parts += len(record.parts)
             said = check.record(record)
             if said is None:
                 continue
-            if self._replay is not None:
-                self._replay.record(name, said, record.parts)
+            if replay is not None:
+                replay.record(name, said, record.parts)
             if said["kind"] == RecordKind.DECISION_MADE:
                 self._key(name, said)
             elif said["kind"] == RecordKind.KEYS_SWEPT and type(said.get("before_us")) is int:
@@ -115,10 +115,6 @@ class _Check:
         if self._trail.keys_count() != self._keys:
             detail = f"{self._trail.keys_count()} are stored, {self._keys} belong to decisions"
             self.report(problem(ProblemKind.KEY_UNEXPECTED, "", 0, detail))
-
-    def state(self) -> StateReport | None:
-        """Compare the state; None when it was not asked for."""
-        return self._replay.compare(self._trail.rows, self._trail.counters) if self._replay is not None else None
 
     def report(self, found: AuditProblem) -> None:
         if len(self.problems) < PROBLEMS_MAX:
@@ -172,14 +168,21 @@ class _Check:
 
 
 def verify_trail(
-    trail: Trail, verify_signature: SignatureCheck, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+    trail: Trail,
+    verify_signature: SignatureCheck,
+    kept: Sequence[KeptCheckpoint] = (),
+    *,
+    state: bool = False,
+    pace: Callable[[], None] | None = None,
 ) -> VerifyReport:
     """Check everything; with `state`, that too is compared with the records. Memory does not grow with the trail.
 
     A chain rewritten as a whole, by somebody who has the signing key or leaves the checkpoints out, is found against
-    `kept` alone: checkpoints that were exported and kept where the writer of the database cannot write.
+    `kept` alone: checkpoints that were exported and kept where the writer of the database cannot write. `pace` is
+    called for each record.
     """
-    check = _Check(trail, verify_signature, state=state)
+    check = _Check(trail, verify_signature, pace)
+    replay = StateReplay(check.report) if state else None
     for checkpoint, signature in kept:
         signed = verify_signature(checkpoint.key_id, signature, signed_bytes(checkpoint_body(checkpoint)))
         if not signed:
@@ -187,10 +190,10 @@ def verify_trail(
             check.report(problem(ProblemKind.KEPT_CHECKPOINT_SIGNATURE, checkpoint.writer, checkpoint.sequence, detail))
     writers = {*trail.writers(), *(checkpoint.writer for checkpoint, _ in kept)}
     for writer in sorted(writers, key=repr):
-        check.chain(writer, [checkpoint for checkpoint, _ in kept if checkpoint.writer == writer])
+        check.chain(writer, [checkpoint for checkpoint, _ in kept if checkpoint.writer == writer], replay)
     check.keys()
     check.strays()
-    compared = check.state()
+    compared = replay.compare(trail.rows, trail.counters) if replay is not None else None
     return VerifyReport(check.records, check.chains, check.checkpoints, tuple(check.problems), compared)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from placet.core.errors import InvalidRequestError, LedgerUnavailableError
 from placet.core.record_codec import RecordDamagedError
+from placet.store.pace import Pace
+from placet.store.shared_run import SharedRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +56,10 @@ class ThreadedLedger(ABC):
         self._on_fault = on_fault
         self._writing = ThreadPoolExecutor(1, "placet-ledger-write")
         self._reading = ThreadPoolExecutor(read_threads, "placet-ledger-read")
-        self._verifying = asyncio.Lock()
+        self._verifying = ThreadPoolExecutor(1, "placet-ledger-verify")
+        self._verification = SharedRun(
+            lambda: self._run(self._verifying, lambda: self._verify(Pace(self._require_open)))
+        )
         self._closed = False
         self._wakes: list[Callable[[], None]] = []
 
@@ -63,8 +68,8 @@ class ThreadedLedger(ABC):
         """Run the work on a connection that reads, in whatever thread."""
 
     @abstractmethod
-    def _verify(self) -> VerifyReport:
-        """Check the trail in one snapshot."""
+    def _verify(self, pace: Callable[[], None]) -> VerifyReport:
+        """Check the trail in one snapshot; `pace` is called for each record."""
 
     @abstractmethod
     def _end_reading(self) -> None:
@@ -161,9 +166,12 @@ class ThreadedLedger(ABC):
         return await self._look(lambda reader: reader.decisions.get(tenant, decision_id))
 
     async def verify(self) -> VerifyReport:
-        """Check every chain and checkpoint as they are now, while decisions go on. LedgerUnavailableError."""
-        async with self._verifying:
-            return await self._run(self._reading, self._verify)
+        """Check every chain and checkpoint as they are now or later, while decisions go on.
+
+        One check runs at a time, on a thread and a connection of its own; those who ask meanwhile share the next one.
+        OverloadedError when too many ask, LedgerUnavailableError.
+        """
+        return await self._verification.result()
 
     async def close(self) -> None:
         """Finish what is being written, stop what is being read, give the database back. Again does nothing."""
@@ -174,6 +182,7 @@ class ThreadedLedger(ABC):
         self._writing.shutdown()
         self._end_reading()
         self._reading.shutdown(cancel_futures=True)
+        self._verifying.shutdown(cancel_futures=True)
         self._release()
 
     def _wake(self) -> None:
@@ -186,8 +195,7 @@ class ThreadedLedger(ABC):
     async def _run(
         self, threads: ThreadPoolExecutor, work: Callable[[], Result], ended: Callable[[], None] | None = None
     ) -> Result:
-        if self._closed:
-            raise LedgerUnavailableError("the ledger is closed")
+        self._require_open()
         running = asyncio.get_running_loop().run_in_executor(threads, self._guarded, work)
         if ended is not None:
             running.add_done_callback(lambda _: ended())
@@ -197,6 +205,10 @@ class ThreadedLedger(ABC):
             if running.cancelled():
                 raise LedgerUnavailableError("the ledger is closed") from None
             raise
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise LedgerUnavailableError("the ledger is closed")
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
         """Whatever fails is told to `on_fault`; the caller learns only that it failed."""

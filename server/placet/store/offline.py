@@ -18,7 +18,7 @@ from placet.store.schema import HEAD_REVISION
 from placet.store.sqlite_files import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from placet.core.records import AuditProblem
@@ -49,7 +49,12 @@ def verify_database(
 
 
 def verify_connection(
-    connection: SqliteConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+    connection: SqliteConnection,
+    keys: Verifier,
+    kept: Sequence[KeptCheckpoint] = (),
+    *,
+    state: bool = False,
+    pace: Callable[[], None] | None = None,
 ) -> VerifyReport:
     """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
     problems: list[AuditProblem] = []
@@ -62,7 +67,7 @@ def verify_connection(
         elif missing := missing_tables(_tables(connection)):
             problems += [_damaged(f"there is no table {name}") for name in missing]
         else:
-            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state)
+            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state, pace=pace)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & PRIMARY_CODE not in UNREADABLE_CODES:
             raise

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 READ_THREADS: Final = 4
-"""Queries at once, each on a session of its own; one is left for them while the trail is verified."""
+"""Queries at once, each on a session of its own; the trail is verified on another."""
 
 
 class PostgresLedger(ThreadedLedger):
@@ -114,10 +114,10 @@ class PostgresLedger(ThreadedLedger):
                 with self._guard:
                     self._idle_readers.append(connection)
 
-    def _verify(self) -> VerifyReport:
+    def _verify(self, pace: Callable[[], None]) -> VerifyReport:
         connection = self._new_reader(evidence)
         try:
-            return verify_connection(connection, self._keys)
+            return verify_connection(connection, self._keys, pace=pace)
         finally:
             self._forget(connection)
 

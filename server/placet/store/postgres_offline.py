@@ -20,7 +20,7 @@ from placet.store.reading import StoredTrail, newest_checkpoints
 from placet.store.schema import HEAD_REVISION, audit_checkpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from placet.core.trail import KeptCheckpoint
     from placet.store.keys import Verifier
@@ -50,7 +50,12 @@ def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *,
 
 
 def verify_connection(
-    connection: PostgresConnection, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+    connection: PostgresConnection,
+    keys: Verifier,
+    kept: Sequence[KeptCheckpoint] = (),
+    *,
+    state: bool = False,
+    pace: Callable[[], None] | None = None,
 ) -> VerifyReport:
     """Check the trail on a connection of `evidence`, in one snapshot. SetupError when its schema is another."""
     connection.execute(_SNAPSHOT)
@@ -59,7 +64,7 @@ def verify_connection(
             return _damaged("there is no trail in it")
         if missing := missing_tables(_tables(connection)):
             return _damaged(*(f"there is no table {name}" for name in missing))
-        return verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state)
+        return verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state, pace=pace)
     except (psycopg.errors.UndefinedColumn, psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
         return _damaged(str(error).splitlines()[0])
     finally:

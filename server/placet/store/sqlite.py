@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 READ_THREADS: Final = 2
-"""One is always left for queries while the trail is verified."""
+"""Queries at once; the trail is verified on a thread of its own."""
 
 
 class SqliteLedger(ThreadedLedger):
@@ -105,10 +105,10 @@ class SqliteLedger(ThreadedLedger):
         self._idle_readers.append(connection)
         return result
 
-    def _verify(self) -> VerifyReport:
+    def _verify(self, pace: Callable[[], None]) -> VerifyReport:
         connection = self._new_reader(connect_evidence)
         try:
-            return verify_connection(connection, self._keys)
+            return verify_connection(connection, self._keys, pace=pace)
         finally:
             self._forget(connection)
 
