@@ -73,7 +73,9 @@ class Server:
         self._log = folder / f"serve.{uuid.uuid4().hex}.log"
         self._metrics = flags.get("metrics_listen")
         given = {"listen": "127.0.0.1:0", "data_dir": self.data_dir, "rego_dir": rego_dir, **flags}
-        settings = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        settings = [
+            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()
+        ]
         command = [sys.executable, "-m", "placet", "serve", *settings]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

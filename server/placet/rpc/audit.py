@@ -14,6 +14,7 @@ from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.core.model import Effect
 from placet.core.outcome import from_row, outcome_key
 from placet.core.records import DecisionQuery
+from placet.core.redact import redact_text
 from placet.rpc.errors import not_found
 from placet.rpc.fields import Fields
 from placet.rpc.handlers import unary
@@ -75,7 +76,8 @@ class AuditService:
         _check(fields)
         recorded = await self.ledger.get_decision(message.tenant, message.decision_id)
         if recorded is None:
-            await not_found(context, f"tenant {message.tenant} has no decision {message.decision_id[:64]!r}")
+            named = redact_text(message.decision_id[:64])
+            await not_found(context, f"tenant {message.tenant} has no decision {named!r}")
         [told] = await self._told([recorded])
         return audit_pb2.GetDecisionResponse(decision=told)
 

@@ -136,7 +136,7 @@ def _amount(fields: Fields, message: action_pb2.Money) -> Amount:
     if not code:
         fields.wrong("action.amount.currency_code", "is required with an amount")
     elif exponent is None:
-        fields.wrong("action.amount.currency_code", f"{code[:8]!r} is not an ISO 4217 code such as USD, in upper case")
+        fields.wrong("action.amount.currency_code", f"{code[:3]!r} is not an ISO 4217 code such as USD, in upper case")
     elif message.HasField("exponent") and message.exponent != exponent:
         what = f"is {message.exponent}; {code} has {exponent} decimal places"
         fields.wrong("action.amount.exponent", what)

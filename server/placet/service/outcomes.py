@@ -198,4 +198,5 @@ def _again(call: _Call, taken: Taken) -> Told:
 
 
 def _not_found(report: Report) -> NotFoundError:
-    return NotFoundError(f"tenant {report.tenant} has no decision {report.decision_id[:64]!r} of this caller")
+    named = redact_text(report.decision_id[:64])
+    return NotFoundError(f"tenant {report.tenant} has no decision {named!r} of this caller")

@@ -64,10 +64,28 @@ def connect_writer(path: Path) -> SqliteConnection:
         connection.execute("PRAGMA journal_mode=WAL").fetchone()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        connection.execute("PRAGMA secure_delete=ON").fetchone()  # what an approval kept must not stay in free pages
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def empty_log(connection: SqliteConnection) -> bool:
+    """Move the write-ahead log into the file and empty it, when no reader is in its way: whether that was done.
+
+    What was overwritten or deleted stands in the log until then.
+    """
+    connection.execute("PRAGMA busy_timeout=0").fetchone()
+    try:
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & PRIMARY_CODE not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}").fetchone()
+    return not busy
 
 
 def connect_reader(path: Path) -> SqliteConnection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from placet.store.sqlite_files import SQL, connect_writer
+from placet.store.sqlite_files import SQL, connect_writer, empty_log
 from placet.store.transaction import Transaction
 from placet.store.writer import ChainWriter
 
@@ -28,6 +28,7 @@ class SqliteWriter(ChainWriter):
         self._path = path
         self._connection: SqliteConnection | None = None
         self._file: tuple[int, int] | None = None
+        self._log_empty = False
 
     @property
     def where(self) -> str:
@@ -45,6 +46,12 @@ class SqliteWriter(ChainWriter):
             self._connection.close()
             self._connection = None
 
+    def checkpoint(self) -> None:
+        """Sign what no checkpoint covers yet, and empty the log of what was overwritten, such as exact parameters."""
+        super().checkpoint()
+        if self._connection is not None and not self._log_empty:
+            self._log_empty = empty_log(self._connection)
+
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
         """Run the work in one transaction; the state moves on only when it was committed."""
         try:
@@ -52,6 +59,7 @@ class SqliteWriter(ChainWriter):
             connection.execute("BEGIN IMMEDIATE")
             result, state = work(Transaction(connection, SQL, self._signing_key), self._state)
             connection.execute("COMMIT")
+            self._log_empty = False
         except BaseException:
             self.close()  # which rolls back
             raise
