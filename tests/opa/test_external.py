@@ -227,11 +227,7 @@ async def test_only_the_canarys_answer_confirms(lying_opa: LyingOpa) -> None:
         http(
             b'{"result":{"0":{"effect":"deny","rule_id":"canary.alive","findings":' + b"[" * 900 + b"]" * 900 + b"}}}"
         ),
-        http(
-            canary("r1")
-            .partition(b"\r\n\r\n")[2]
-            .replace(b'"details":{}', b'"details":' + b'{"a":' * 400 + b"1" + b"}" * 400)
-        ),
+        http(canary("r1").partition(b"\r\n\r\n")[2].replace(b'"details":{}', b'"details":' + b"[" * 400 + b"]" * 400)),
         http(b"\xff\xfe"),
         b"HTTP/1.1 100 Continue\r\n\r\n",
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from placet.cli.main import main
 from placet.core.rule_ids import REASONS
+from placet.opa.bundle import build_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,3 +183,24 @@ def test_a_linter_that_is_none(placet: Placet, rego_dir: Path, opa: Path, tmp_pa
 def test_unknown_options_are_wrong_usage(placet: Placet) -> None:
     assert placet("check", "--coverage-min", "101").exit_code == 2
     assert placet("catalogue", "--output", "yaml").exit_code == 2
+
+
+def test_a_bundle_for_an_opa_of_ones_own(placet: Placet, rego_dir: Path, opa: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bundle.tar.gz"
+    result = placet("bundle", file, "--rego-dir", rego_dir, "--opa", opa)
+    served = build_bundle(rego_dir, opa, tmp_path / "bundles")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{served.revision}\n", "")
+    assert file.read_bytes() == served.content
+    nowhere = tmp_path / "none/bundle.tar.gz"
+    result = placet("bundle", nowhere, "--rego-dir", rego_dir, "--opa", opa)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{nowhere}: cannot be written: No such file or directory" in result.stderr
+
+
+def test_no_bundle_of_what_must_not_be_served(placet: Placet, rego_dir: Path, opa: Path, tmp_path: Path) -> None:
+    path = rego_dir / "policy/refunds/refunds.rego"
+    path.write_text(path.read_text().replace("deny contains", "require_approval contains"))
+    result = placet("bundle", tmp_path / "bundle.tar.gz", "--rego-dir", rego_dir, "--opa", opa)
+    assert result.exit_code == 2
+    assert f"{path}:9: refunds.over_limit asks for an approval without quorum" in result.stderr
+    assert not (tmp_path / "bundle.tar.gz").exists()

@@ -270,3 +270,13 @@ def test_capabilities_that_are_none(rego_dir: Path, opa: Path, text: str) -> Non
 def test_policy_that_does_not_compile(rego_dir: Path, opa: Path, text: str, said: str) -> None:
     write(rego_dir, text)
     assert f"{PACK}:{said}" in found(rego_dir, opa, "compile")
+
+
+@pytest.mark.parametrize("name", ["baseline.extra.deny", "baseline.extra.allow", "baseline.extra"])
+def test_rules_that_reach_into_the_packs_from_outside_are_refused(rego_dir: Path, opa: Path, name: str) -> None:
+    """`main` would collect them, and nothing would have looked at them as findings."""
+    finding = '{"rule_id": "extra.one", "reason": "x", "details": {"to": input.action.tool}}'
+    write(rego_dir, f"package placet\n\n{name} contains {finding} if input.action.tool\n", "placet/more.rego")
+    [problem] = found(rego_dir, opa)
+    told = f"placet/more.rego:3: the name {name} reaches into the packs, where no check would see it as a finding"
+    assert problem.startswith(told)

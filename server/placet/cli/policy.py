@@ -1,10 +1,11 @@
-"""`placet policy`: check the policy, run its tests, list its rules; show the one that is served.
+"""`placet policy`: check the policy, run its tests, list its rules, bundle it; show the one that is served.
 
 Exit codes: 0 done, 1 checked and found wanting, 2 wrong usage or configuration.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -17,8 +18,10 @@ from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer r
 from placet.cli.output import Output, print_json, print_table
 from placet.cli.policy_served import status_command
 from placet.config import Settings
+from placet.core.errors import SetupError
 from placet.opa import check as checking
 from placet.opa.binary import find_opa, find_regal
+from placet.opa.bundle import build_bundle
 from placet.opa.catalogue import catalogue as list_rules
 from placet.opa.testing import COVERAGE_PERCENT
 
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
     from placet.opa.catalogue import Entry
 
 app = typer.Typer(
-    no_args_is_help=True, help="Check the policy, run its tests, list its rules; show the one that is served."
+    no_args_is_help=True,
+    help="Check the policy, run its tests, list its rules, bundle it; show the one that is served.",
 )
 
 app.command("status")(status_command)
@@ -71,7 +75,7 @@ def check_command(
     coverage_min: CoverageMin = COVERAGE_PERCENT,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check everything: files, tenants, compilation, rules, values, tests, format, lint."""
+    """Check everything: files, tenants, compilation, rules, values, approvals, tests, format, lint."""
     folder, engine = _policy(rego_dir, opa, config)
     linter = None if skip_lint else find_regal(regal or "")
     steps = checking.check(folder, engine, linter, skip_lint=skip_lint, coverage_percent_min=coverage_min)
@@ -131,6 +135,25 @@ def catalogue_command(
     else:
         rows = [(entry.rule_id, entry.effect, entry.pack, entry.title, entry.where) for entry in entries]
         print_table(("rule_id", "effect", "pack", "title", "where"), rows)
+
+
+@app.command("bundle")
+def bundle_command(
+    file: Annotated[Path, typer.Argument(help="Where the bundle is written, such as bundle.tar.gz.")],
+    *,
+    rego_dir: RegoDir = None,
+    opa: OpaPath = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write the bundle that a server would serve, for an OPA of your own; print its revision."""
+    folder, engine = _policy(rego_dir, opa, config)
+    with tempfile.TemporaryDirectory(prefix="placet-bundle-") as cache:
+        bundle = build_bundle(folder, engine, Path(cache))
+    try:
+        file.write_bytes(bundle.content)
+    except OSError as error:
+        raise SetupError(f"{file}: cannot be written: {error.strerror}; name another file") from error
+    typer.echo(bundle.revision)
 
 
 def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tuple[Path, Path]:

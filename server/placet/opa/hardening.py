@@ -86,10 +86,10 @@ def _details(tokens: Sequence[_Token]) -> Iterator[Sequence[_Token]]:
     for index, token in enumerate(tokens):
         if depth == 0 and _text(tokens, index + 1) == "contains":
             current = token.text
-        first = index + 1 + len(_METADATA)
-        follows = [each.text for each in tokens[index + 1 : first]]
-        if token.text == "(" and current in HARDENED_SETS and follows == _METADATA:
-            yield tokens[first : _closing(tokens, index)]
+        if token.text == "(" and current in HARDENED_SETS:
+            first = index + 1 + len(_METADATA)
+            if [each.text for each in tokens[index + 1 : first]] == _METADATA:
+                yield tokens[first : _closing(tokens, index)]
         depth += _nesting(token)
 
 

@@ -35,7 +35,7 @@ def rule_problems(tree: PolicyTree, modules: Iterable[Module]) -> Iterator[Probl
         yield from _package_problems(tree, module)
         for rule in module.rules:
             where = tree.where(module.file, rule.line)
-            yield from _in_pack(where, rule) if module.pack else _outside_pack(where, rule)
+            yield from _in_pack(where, rule) if module.pack else _outside_pack(where, rule, module)
             if isinstance(rule.rule_id, str):
                 if rule.rule_id in first:
                     what = f"the rule_id {rule.rule_id} is taken already by {first[rule.rule_id]}"
@@ -76,10 +76,14 @@ def _in_pack(where: str, rule: Rule) -> Iterator[Problem]:
         yield Problem(where, f"the set {rule.name} is not collected", remedy)
 
 
-def _outside_pack(where: str, rule: Rule) -> Iterator[Problem]:
+def _outside_pack(where: str, rule: Rule, module: Module) -> Iterator[Problem]:
+    roots = " or ".join("/".join(root) + "/<pack>" for root in PACK_ROOTS)
     if rule.rule_id is not None:
-        roots = " or ".join("/".join(root) + "/<pack>" for root in PACK_ROOTS)
         yield Problem(where, f"{rule.name} has a rule_id but stands in no pack", f"move it to {roots}")
+    whole = (*module.package, *rule.name.split("."))
+    if any(whole[: len(root)] == root for root in PACK_ROOTS):
+        what = f"the name {rule.name} reaches into the packs, where no check would see it as a finding"
+        yield Problem(where, what, f"move it to {roots}")
 
 
 def _metadata_problems(where: str, rule: Rule) -> Iterator[Problem]:
