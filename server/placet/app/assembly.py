@@ -13,7 +13,7 @@ import orjson
 
 from placet import __version__
 from placet.app.approving import COUNT_SECONDS, approving
-from placet.app.background import background, every, probe_the_store
+from placet.app.background import background, every, probe_the_store, watch_the_loop
 from placet.app.deciding import deciding
 from placet.app.reporter import Reporter
 from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
@@ -121,7 +121,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             every(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
             every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
-            *((every(COUNT_SECONDS, asked.count, reporter),) if settings.metrics_listen else ()),
+            *(
+                (every(COUNT_SECONDS, asked.count, reporter), watch_the_loop(reporter.metrics.loop_lag.observe))
+                if settings.metrics_listen
+                else ()
+            ),
             every(SWEEP_SECONDS, lambda: sweep_keys(ledger, clock, settings.idempotency_retention_hours), reporter),
         )
         beside = asyncio.create_task(background(watched, reporter.fault))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import LedgerUnavailableError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 STORE_PROBE_SECONDS: Final = 2.0
 """How often a store that failed is tried, so that health comes back without a request."""
+
+LAG_PROBE_SECONDS: Final = 0.1
+"""How often the event loop is timed. What holds it for long is seen; what holds it briefly is, often enough."""
 
 
 async def background(
@@ -46,6 +50,18 @@ def every(
             await asyncio.sleep(seconds)
 
     return again_and_again
+
+
+def watch_the_loop(observe: Callable[[float], None]) -> Callable[[], Coroutine[object, object, None]]:
+    """Tell by how many seconds the event loop is late, again and again."""
+
+    async def watch() -> None:
+        while True:
+            asked = time.perf_counter()
+            await asyncio.sleep(LAG_PROBE_SECONDS)
+            observe(max(0.0, time.perf_counter() - asked - LAG_PROBE_SECONDS))
+
+    return watch
 
 
 def probe_the_store(ledger: ThreadedLedger, reporter: Reporter) -> Callable[[], Coroutine[object, object, None]]:

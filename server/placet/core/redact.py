@@ -155,7 +155,7 @@ class _Walk:
 
     def collect(self, value: Any, at: tuple[_Places, ...]) -> None:  # noqa: ANN401 - any JSON value
         """Note the texts of a value, its keys among them, that are not replaced as a whole."""
-        if any(place.sensitive for place in at):
+        if at and any(place.sensitive for place in at):
             self.hides |= value != SENSITIVE
         elif type(value) is dict:
             self._collect_members(value, at)
@@ -194,7 +194,7 @@ class _Walk:
 
     def rebuilt(self, value: Any, at: tuple[_Places, ...], texts: _Texts) -> Any:  # noqa: ANN401 - any JSON value
         """The value with the next of the texts, which are counted, in the places of its own."""
-        if any(place.sensitive for place in at):
+        if at and any(place.sensitive for place in at):
             return SENSITIVE
         if type(value) is str:
             return next(texts)[1]

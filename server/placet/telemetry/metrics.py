@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LATENCY_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+LAG_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
 
 class Metrics:
     """One registry a server."""
@@ -69,6 +71,13 @@ class Metrics:
         self.faults = Counter("placet_faults", "Faults of Placet's own", registry=self.registry)
         self.open_approvals = Gauge(
             "placet_open_approvals", "Approvals that wait for people or for their use", registry=self.registry
+        )
+
+        self.loop_lag = Histogram(
+            "placet_event_loop_lag_seconds",
+            "How much later than asked a timer of the event loop ran: for how long something held it",
+            buckets=LAG_BUCKETS_SECONDS,
+            registry=self.registry,
         )
 
     def watch_depth(self, depth: Callable[[], float]) -> None:
