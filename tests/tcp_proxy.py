@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CHUNK_BYTES = 65_536
+QUIET_SECONDS = 1.0
 
 
 class Proxy:
@@ -25,6 +27,7 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self.refusing = False
         self.cuts = 0
+        self.asked_bytes = 0
         self._cut_at = b""
         self._after = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -43,6 +46,13 @@ class Proxy:
         """Every connection, now."""
         for pair in self._pairs:
             _end(*pair)
+
+    def wait_until_quiet(self) -> None:
+        """Until clients send nothing more for a while."""
+        seen = -1
+        while seen != self.asked_bytes:
+            seen = self.asked_bytes
+            time.sleep(QUIET_SECONDS)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -80,6 +90,7 @@ class Proxy:
 
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         for data in _chunks(client):
+            self.asked_bytes += len(data)
             if self._cut_at and self._cut_at in data:
                 self._cut_at = b""
                 self.cuts += 1

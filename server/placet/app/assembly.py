@@ -133,7 +133,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.push_async_callback(path.refusals.close)
         stack.push_async_callback(path.decisions.close)
         stack.push_async_callback(outcomes.close)
-        rpc = RpcServer(services, reporter.fault, reflect=settings.reflection)
+        rpc = RpcServer(services, reporter.fault, reporter.shed, reflect=settings.reflection)
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(settings.listen)
         reporter.rpc = rpc

@@ -92,6 +92,18 @@ MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """One gRPC message: a batch of 100 actions with params of 64 KiB fits."""
 VIOLATIONS_MAX: Final = 250
 """Wrong fields of a batch after which no more are looked for: as many as one action can have."""
+LARGE_MESSAGE_BYTES: Final = 256 * 1024
+"""More than one action needs. Larger messages leave a quarter of REQUEST_BYTES_HELD_MAX to smaller ones."""
+MESSAGE_READS_MAX: Final = 16
+"""Messages that are read from the network at once: together at most 128 MiB in gRPC's own buffers."""
+MESSAGE_PATIENCE_MS: Final = 250
+"""How long a message may take to arrive while others wait for its place."""
+REQUEST_BYTES_HELD_MAX: Final = 64 * 1024 * 1024
+"""Messages of all calls under way; a call takes about five times the size of its message, one connection half of it."""
+CALLS_UNREAD_MAX: Final = 4_096
+"""Calls whose message waits to be read."""
+CALLS_MAX: Final = 16_384
+"""Calls under way, streams of watchers included; each is some tens of kilobytes."""
 PIPELINE_ACTIONS_MAX: Final = 128
 """Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
 QUEUE_DEPTH_MAX: Final = 1_024

@@ -74,6 +74,18 @@ async def not_found(context: Context, what: str) -> NoReturn:
     raise AssertionError("abort_with_status raises")
 
 
+async def turn_away(context: Context, error: OverloadedError) -> NoReturn:
+    """End a call that was not begun, with the time to wait."""
+    await _abort(context, status_of(error))
+    raise AssertionError("abort raises")
+
+
+async def no_message(context: Context) -> NoReturn:
+    """End a call that came without a message."""
+    await _abort(context, _status(code_pb2.INVALID_ARGUMENT, "the call has no message", [_info("INVALID_REQUEST")]))
+    raise AssertionError("abort raises")
+
+
 async def failed(context: Context) -> NoReturn:
     """End the call with INTERNAL: a fault of Placet's own, whose cause is in the log alone."""
     text = "internal error; the server's log has the cause"

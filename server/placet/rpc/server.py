@@ -14,6 +14,8 @@ from placet.core.errors import SetupError
 from placet.core.limits import MESSAGE_BYTES_MAX
 from placet.rpc import approval, audit, authorization, control, outcomes, watch
 from placet.rpc.health import Health
+from placet.rpc.intake import FLOW_CONTROL, Intake
+from placet.rpc.receiving import ReceivingInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    *FLOW_CONTROL,
     ("grpc.so_reuseport", 0),  # two servers on one port would split the callers without a word
 )
 _STATES: Final = {
@@ -45,8 +48,15 @@ class Services:
 class RpcServer:
     """Listens once started. Health is NOT_SERVING until `set_serving(True)`."""
 
-    def __init__(self, services: Services, on_fault: Callable[[BaseException], None], *, reflect: bool) -> None:
-        self._server = grpc.aio.server(options=OPTIONS)
+    def __init__(
+        self,
+        services: Services,
+        on_fault: Callable[[BaseException], None],
+        on_shed: Callable[[str, int], None],
+        *,
+        reflect: bool,
+    ) -> None:
+        self._server = grpc.aio.server(interceptors=[ReceivingInterceptor(Intake(on_shed))], options=OPTIONS)
         self._health = Health()
         self._watching = services.watching
         named = (
