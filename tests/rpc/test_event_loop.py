@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from placet.core.limits import ACTION_BYTES_MAX, BATCH_ACTIONS_MAX, MESSAGE_BYTES_MAX, PARAMS_BYTES_MAX
-from placet.v1 import action_pb2, authorization_pb2
-from tests.rpc.wire import AUTHORIZE, AUTHORIZE_BATCH, Refusal
+from placet.v1 import action_pb2, audit_pb2, authorization_pb2
+from tests.rpc.wire import AUTHORIZE, AUTHORIZE_BATCH, QUERY, Refusal
 from tests.watchdog import HELD_MS_MAX
 
 if TYPE_CHECKING:
@@ -116,6 +116,17 @@ def test_many_small_parts(placet_server: Server, wire: Wire, method: str, raw: b
     with placet_server.watched() as seen:
         send(wire, method, raw)
     seen.show("parts")
+    assert seen.longest_ms < HELD_MS_MAX * BUSY_MACHINE, "\n".join(seen.stacks)
+
+
+def test_a_page_of_the_largest_decisions(placet_server: Server, wire: Wire) -> None:
+    for _ in range(30):
+        send(wire, AUTHORIZE, request(PARAMS["zeros"]).SerializeToString())
+    query = audit_pb2.QueryDecisionsRequest(tenant="acme", tool="kb.search", page_size=30)
+    with placet_server.watched() as seen:
+        page = audit_pb2.QueryDecisionsResponse.FromString(wire.raw(QUERY, query.SerializeToString()))
+    seen.show("a page")
+    assert len(page.decisions) > 1
     assert seen.longest_ms < HELD_MS_MAX * BUSY_MACHINE, "\n".join(seen.stacks)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,9 @@ Place = tuple[str | int, ...]
 SIMILARITY_MIN: Final = 0.6
 """Share of common letters above which a word is taken for a misspelling (difflib's own default)."""
 KNOWN_WORDS_SHOWN_MAX: Final = 12
+COMPARED_CHARS_MAX: Final = 64
+COMPARED_WORDS_MAX: Final = 64
+"""Words of so many characters that are compared with one: 10 ms at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,20 @@ def place_of(path: Place) -> str:
 
 
 def closest(word: str, known: Iterable[str], similarity_min: float = SIMILARITY_MIN) -> str:
-    """Give the known word that `word` most likely means; empty when none is near. Case does not count."""
-    by_folded = {k.casefold(): k for k in known}
-    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=similarity_min)
+    """Give the known word that `word` most likely means; empty when none is near. Case does not count.
+
+    Names of callers may be among them, and comparing takes the square of their length: so long ones are left out, and
+    of many only those that share most letters are compared.
+    """
+    wanted = word.casefold()
+    if len(wanted) > COMPARED_CHARS_MAX:
+        return ""
+    by_folded = {each.casefold(): each for each in known if len(each) <= COMPARED_CHARS_MAX}
+    letters = frozenset(wanted)
+    likely = heapq.nsmallest(
+        COMPARED_WORDS_MAX, by_folded, key=lambda each: abs(len(each) - len(wanted)) - len(letters.intersection(each))
+    )
+    near = difflib.get_close_matches(wanted, likely, n=1, cutoff=similarity_min)
     return by_folded[near[0]] if near else ""
 
 

@@ -10,15 +10,17 @@ import orjson
 from placet.core.changes import Wanted
 from placet.core.errors import InvalidRequestError
 from placet.core.event import tool_call_event
-from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, STEP_BYTES
 from placet.core.model import Effect
 from placet.core.outcome import from_row, outcome_key
 from placet.core.records import DecisionQuery
 from placet.core.redact import redact_text
+from placet.core.steps import mapped
 from placet.rpc.errors import not_found
 from placet.rpc.fields import Fields
 from placet.rpc.handlers import unary
 from placet.rpc.present import EFFECTS, present_recorded, present_report
+from placet.service.slices import in_slices
 from placet.v1 import audit_pb2
 
 if TYPE_CHECKING:
@@ -92,7 +94,10 @@ class AuditService:
         keys = [outcome_key(each.tenant, each.decision.decision_id) for each in found]
         allowed = [key for key, each in zip(keys, found, strict=True) if each.decision.effect is Effect.ALLOW]
         rows = (await self.ledger.load(Wanted(allowed))).rows if allowed else {}
-        return [_present(each, rows.get(key)) for key, each in zip(keys, found, strict=True)]
+        pairs = list(zip(found, (rows.get(key) for key in keys), strict=True))
+        return await in_slices(
+            mapped(lambda pair: _present(*pair), pairs, lambda pair: len(pair[0].input_json) > STEP_BYTES)
+        )
 
 
 def _query(message: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:

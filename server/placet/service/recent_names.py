@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from placet.core.limits import STEP_BYTES
 from placet.core.recorded_proposal import recorded_proposal
 from placet.core.records import DecisionQuery
+from placet.core.steps import mapped
+from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from placet.core.ports import Ledger
+    from placet.core.records import RecordedDecision
 
 DECISIONS_READ_MAX: Final = 200
 """Newest decisions of a tenant that are read: about 10 ms, and more agents than most tenants run at once."""
@@ -37,9 +41,13 @@ async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "")
     tools: set[str] = set()
     for tenant in list(tenants)[:TENANTS_READ_MAX]:
         page = await ledger.query_decisions(DecisionQuery(tenant, run_id=run_id, page_size=DECISIONS_READ_MAX))
-        for proposal in map(recorded_proposal, page.decisions):
+        for proposal in await in_slices(mapped(recorded_proposal, page.decisions, _is_large)):
             agents |= {proposal.identity.agent, *proposal.identity.delegation}
             users.add(proposal.identity.user)
             workflows.add(proposal.run.workflow)
             tools.add(proposal.action.tool)
     return RecentNames(*(frozenset(filter(None, names)) for names in (agents, users, workflows, tools)))
+
+
+def _is_large(recorded: RecordedDecision) -> bool:
+    return len(recorded.input_json) > STEP_BYTES

@@ -9,10 +9,17 @@ from placet.core.control_records import permit_revoked
 from placet.core.errors import LedgerUnavailableError
 from placet.core.globs import is_glob
 from placet.core.kill_switch import KillScope, covers
-from placet.core.limits import PAGE_SIZE_MAX, PERMIT_TTL_SECONDS, PERMITS_REVOKED_MAX, PERMITS_REVOKED_TOGETHER
+from placet.core.limits import (
+    PAGE_SIZE_MAX,
+    PERMIT_TTL_SECONDS,
+    PERMITS_REVOKED_MAX,
+    PERMITS_REVOKED_TOGETHER,
+    STEP_BYTES,
+)
 from placet.core.model import Effect
 from placet.core.recorded_proposal import recorded_proposal
 from placet.core.records import DecisionQuery
+from placet.service.slices import pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -102,6 +109,8 @@ class Revoker:
         for tenant in self.tenants_reached(switch):
             async for recorded in self._allowed(switch, tenant, since_us):
                 proposal = recorded_proposal(recorded)
+                if len(recorded.input_json) > STEP_BYTES:
+                    await pause()
                 if covers(switch, proposal, now_us):
                     run_id, agent = proposal.run.run_id, proposal.identity.agent
                     yield Revoked(tenant, recorded.decision.decision_id, proposal.action.tool, agent, run_id)

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+async def pause() -> None:
+    """Let the event loop do what else waits."""
+    await asyncio.sleep(0)
+
+
 async def in_slices(steps: Steps[Result]) -> Result:
     """Do the steps, the event loop's other work between them; what they come to."""
     while True:
@@ -19,7 +24,7 @@ async def in_slices(steps: Steps[Result]) -> Result:
         except StopIteration as done:
             result: Result = done.value
             return result
-        await asyncio.sleep(0)
+        await pause()
 
 
 class Turns:
@@ -39,5 +44,5 @@ class Turns:
             result: Result = done.value
             return result
         async with self._turn:
-            await asyncio.sleep(0)
+            await pause()
             return await in_slices(steps)
