@@ -67,7 +67,6 @@ def test_the_same_key_at_once_gives_one_decision(wire: Wire, placet_server: Serv
         {"action.tool": "jira.search"},
         {"action.dry_run": True},
         {"identity.roles": ["support_refunds"]},
-        {"run.step": 3},
         {"evidence": [{"uri": "kb://1"}]},
     ],
 )
