@@ -129,9 +129,15 @@ class Settings(BaseSettings):
     max_policy_age_seconds: _Count = Field(
         default=86_400,
         ge=0,
-        description="A policy not confirmed as current for longer than this denies everything with pdp.policy_stale, "
-        "in seconds. 0: no limit.",
+        description="A policy whose folder, or external OPA, could not be seen for longer than this denies everything "
+        "with pdp.policy_stale, in seconds; a newer policy that was seen and refused does not. 0: no limit.",
         examples=["86400"],
+    )
+    confirm_policy_removals: bool = Field(
+        default=True,
+        description="Hold back a policy that only lost restrictions, or the end of a file, against the one that is "
+        "served, until somebody runs placet policy confirm. False: it decides at once. Not with opa_address.",
+        examples=["true"],
     )
     queue_depth_max: _Count = Field(
         default=QUEUE_DEPTH_MAX,

@@ -85,6 +85,61 @@ def test_what_was_refused_where_and_since_when(placet: Placet, served: Server) -
     assert placet("policy", "status").code == 0
 
 
+@contextlib.contextmanager
+def cut(server: Server) -> Iterator[str]:
+    """A tenant's file that lost its end, once the server holds it back: the revision that waits."""
+    file = server.data_dir / "rego" / "config" / "acme.yaml"
+    whole = file.read_bytes()
+    file.write_bytes(whole.partition(b"  destinations:")[0])
+    with ControlClient(server.address) as control:
+        eventually(lambda: control.policy_status().held_revision)
+        yield control.policy_status().held_revision
+        file.write_bytes(whole)
+        eventually(lambda: not control.policy_status().held_revision)
+
+
+def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
+    before = served.running.policies.status().revision
+    with cut(served) as held:
+        ran = placet("policy", "status")
+        assert ran.code == exit_codes.WANTING
+        shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+        assert (shown["policy_revision"], shown["held_revision"]) == (before, held)
+        assert shown["this_decides"] == f"until somebody runs: placet policy confirm {held} --reason TEXT"
+        assert shown["held_since"].startswith("20")
+        assert "acme.yaml: only lost restrictions: destinations" in ran.err
+        document = placet("policy", "status", "-o", "json").document
+        assert (document["held_revision"], document["problems"]) == (held, [])
+        why = ("--reason", "acme leaves 4012888888881881", "--as", "ann")
+        wrong = placet("policy", "confirm", "0" * 32, *why)
+        assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.NO_DECISION, True)
+        assert served.running.policies.status().revision == before
+        ran = placet("policy", "confirm", held, *why)
+        assert (ran.code, ran.out, ran.err) == (0, f"{held} is confirmed and decides\n", "")
+        assert placet("policy", "status").code == 0
+        assert served.running.policies.status().revision == held
+    [record] = served.records("policy.confirmed")
+    assert (record["body"]["policy_revision"], record["body"]["served_revision"]) == (held, before)
+    assert record["parts"]["control"]["actor"] == "ann"
+    assert record["parts"]["control"]["reason"].startswith("acme leaves")
+    assert "4012888888881881" not in str(record)
+    assert any("destinations" in lost for lost in record["parts"]["control"]["lost"])
+    [record] = served.records("policy.held")
+    assert (record["body"]["policy_revision"], record["body"]["held_revision"]) == (before, held)
+    [record] = served.records("control.refused")
+    assert record["parts"]["control"]["target"] == "0" * 32
+    logged = placet("audit", "log", "--kind", "policy.confirmed", "--data-dir", served.data_dir, "-o", "json").document
+    assert len(logged["records"]) == 1
+
+
+def test_confirming_needs_somebody_and_a_reason(placet: Placet, served: Server) -> None:
+    del served
+    assert placet("policy", "confirm", "r").code == exit_codes.USAGE
+    assert placet("policy", "confirm", "r", "--reason", "", "--as", "ann").code == exit_codes.USAGE
+    ran = placet("policy", "confirm", "r", "--reason", "x", "--as", "ann")
+    assert "none does" in ran.err
+
+
 def test_of_nobody(placet: Placet, nobody: str) -> None:
     ran = placet("policy", "status", "--address", nobody, "--timeout", "0.5")
     assert ran.code == exit_codes.NO_DECISION

@@ -59,6 +59,7 @@ def control_records_of_each() -> list[Commitment]:
         control_records.budget_adjusted(counter, 1, wish, None, NOW_US, ()),
         control_records.control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
         control_records.control_refused(wish, "NOT_FOUND", NOW_US),
+        control_records.policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
     ]
 
 
@@ -79,6 +80,7 @@ def one_of_each() -> list[Commitment]:
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
         record_codec.keys_swept_commitment(NOW_US, 3, NOW_US),
+        record_codec.policy_held_commitment("r1", "r2", ["acme.yaml: lost"], NOW_US),
         *outcome_records_of_each(),
         *control_records_of_each(),
     ]

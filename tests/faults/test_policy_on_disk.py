@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from placet.sdk import ControlClient
 from tests.faults.serving import NOT_SERVING, SERVING, eventually, free_address, refused
 from tests.faults.traffic import READ, REPLY, RIGHT, Told, ask, ask_rightly, recorded, traffic
 
@@ -148,6 +149,47 @@ def test_a_bad_push_stops_nothing_however_old_it_gets(serve: Callable[..., Serve
     mend()
     eventually(lambda: server.health("placet.policy") == SERVING, RELOAD_SECONDS_MAX)
     assert server.metric("placet_policy_refused") == 0
+
+
+CUT_AT = b"  destinations:"
+
+
+def test_a_file_that_was_cut_off_does_not_widen_what_is_allowed(serve: Callable[..., Server], rego_dir: Path) -> None:
+    server = serve(metrics_listen=free_address())
+    before, file = server.status().policy_revision, rego_dir / TENANT
+    whole = file.read_bytes()
+    with traffic(server) as asked:
+        file.write_bytes(whole.partition(CUT_AT)[0])
+        eventually(lambda: server.metric("placet_policy_held") == 1, RELOAD_SECONDS_MAX)
+        held = server.status().held_revision
+        asked.more(10)
+    assert {each.revision for each in asked.told} == {before}
+    assert not asked.wrong
+    assert (server.health(), server.health("placet.policy")) == (SERVING, NOT_SERVING)
+    [told] = server.events("policy held")
+    assert (told["level"], told["revision"], told["held_revision"]) == ("warning", before, held)
+    assert f"placet policy confirm {held}" in told["old_revision_decides"]
+    server.kill()
+    again = serve()
+    assert (again.status().policy_revision, again.status().held_revision) == (before, held)
+    assert ask_rightly(again)
+    with ControlClient(again.address, timeout=10) as control:
+        assert control.confirm_policy(held, actor="ann", reason="it is meant").activated
+    assert (again.status().policy_revision, again.status().held_revision) == (held, "")
+    again.kill()
+    assert serve().status().policy_revision == held
+    recorded(again, asked)
+
+
+def test_nobody_is_asked_where_the_setting_says_so(
+    serve: Callable[..., Server], rego_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.toml").write_text("confirm_policy_removals = false")
+    server = serve(config=tmp_path / "asked.toml")
+    before, file = server.status().policy_revision, rego_dir / TENANT
+    file.write_bytes(file.read_bytes().partition(CUT_AT)[0])
+    eventually(lambda: server.status().policy_revision != before, RELOAD_SECONDS_MAX)
+    assert not server.events("policy held")
 
 
 def test_what_is_not_the_policys_fault_is_tried_again(server: Server, rego_dir: Path) -> None:

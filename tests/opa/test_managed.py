@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from placet.core.errors import PolicyInvalidError, SetupError
+from placet.core.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
 from placet.core.model import Effect, NoVerdict, Verdict
 from placet.core.policy_status import PolicyEventKind
-from placet.opa import managed, tree
+from placet.opa import managed, source, tree
 from placet.opa.archive import packed, unpacked
 from placet.opa.generation import Engine, Generation
-from placet.opa.managed import ManagedPolicies, Source
+from placet.opa.managed import ManagedPolicies
 from placet.opa.pinned import PinnedProgram
 from placet.opa.process import FOLDER, OpaProcess
+from placet.opa.question import RemovalQuestion
+from placet.opa.source import QUIET_SECONDS, Source
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
 
@@ -50,19 +52,55 @@ class Clock:
         return time.monotonic()
 
 
+class Memory:
+    """A `PolicyMemory` that outlives the policies; `broken` it fails as a ledger does."""
+
+    def __init__(self) -> None:
+        self.digest = ""
+        self.revisions: set[str] = set()
+        self.broken = False
+
+    async def served(self) -> str:
+        return self.digest
+
+    async def remember(self, digest: str) -> None:
+        self._work()
+        self.digest = digest
+
+    async def confirmed(self, revision: str) -> bool:
+        self._work()
+        return revision in self.revisions
+
+    def _work(self) -> None:
+        if self.broken:
+            raise LedgerUnavailableError("away")
+
+
 class Supervised:
     """Policies with what they tell."""
 
-    def __init__(self, folder: Path, opa: Path, *, pinned: bool = False, age_seconds_max: float = math.inf) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        opa: Path,
+        *,
+        pinned: bool = False,
+        age_seconds_max: float = math.inf,
+        memory: Memory | None = None,
+    ) -> None:
         self.rego_dir = folder / "rego"
-        shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
+        if not self.rego_dir.exists():
+            shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
         self.log = folder / "opa.log"
         self.events: list[PolicyEvent] = []
         self.faults: list[BaseException] = []
         program = PinnedProgram(opa) if pinned else None
         self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
         self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS, age_seconds_max)
-        self.policies = ManagedPolicies(self.source, self.engine, Clock(), self._note, self.faults.append, "test")
+        question = RemovalQuestion(memory, folder / "bundles", self.faults.append) if memory is not None else None
+        self.policies = ManagedPolicies(
+            self.source, self.engine, Clock(), self._note, self.faults.append, "test", question
+        )
 
     async def _note(self, event: PolicyEvent) -> None:
         self.events.append(event)
@@ -262,7 +300,7 @@ async def test_what_only_the_machine_lacks_does_not_make_it_grow_old(
     def fails(*_: object) -> Bundle:
         raise SetupError("no room for the cache")
 
-    monkeypatch.setattr(managed, "build_bundle", fails)
+    monkeypatch.setattr(source, "build_bundle", fails)
     supervised.change()
     await until(lambda: supervised.policies.status().last_error)
     confirmed = supervised.generation.confirmed_at
@@ -291,7 +329,7 @@ async def test_a_fault_of_our_own_while_loading_changes_nothing(
         raise RuntimeError("cannot happen")
 
     with monkeypatch.context() as patched:
-        patched.setattr(managed, "build_bundle", fails)
+        patched.setattr(source, "build_bundle", fails)
         supervised.change()
         await until(lambda: supervised.faults)
     assert "RuntimeError: cannot happen" in supervised.events[1].detail
@@ -502,3 +540,165 @@ async def test_a_file_of_the_cache_is_not_what_opa_comes_back_with(
     assert isinstance(verdict, Verdict)
     assert verdict.effect is Effect.DENY
     await generation.stop()
+
+
+@contextlib.asynccontextmanager
+async def asking(folder: Path, opa: Path, memory: Memory) -> AsyncIterator[Supervised]:
+    """Policies that ask before a policy decides that only lost something."""
+    it = Supervised(folder, opa, memory=memory)
+    await it.policies.start()
+    running = asyncio.create_task(it.policies.run())
+    try:
+        yield it
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await it.policies.close()
+
+
+def cut(it: Supervised, before: str = "  destinations:") -> bytes:
+    """Cut the tenant's file off; what it was."""
+    file = it.rego_dir / "config" / "acme.yaml"
+    whole = file.read_bytes()
+    file.write_bytes(whole.partition(before.encode())[0])
+    assert file.read_bytes() != whole
+    return whole
+
+
+async def test_a_file_that_lost_its_end_waits_until_it_is_whole(tmp_path: Path, opa: Path) -> None:
+    async with asking(tmp_path, opa, Memory()) as it:
+        served = it.revision
+        whole = cut(it)
+        await until(lambda: it.policies.status().held_revision)
+        status = it.policies.status()
+        assert (status.revision, status.last_error, status.ready) == (served, "", True)
+        assert status.held_revision != served
+        assert status.held_since_us > 0
+        assert any("acme.yaml" in text and "destinations" in text for text in status.held_reasons)
+        assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.HELD]
+        assert it.events[-1].held_revision == status.held_revision
+        confirmed = it.generation.confirmed_at
+        await until(lambda: it.generation.confirmed_at > confirmed)  # it was seen, so nothing grows old
+        (it.rego_dir / "config" / "acme.yaml").write_bytes(whole)
+        await until(lambda: not it.policies.status().held_revision)
+        assert it.revision == served
+        assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.HELD]
+
+
+async def test_what_is_confirmed_decides(tmp_path: Path, opa: Path) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        served = it.revision
+        cut(it)
+        await until(lambda: it.policies.status().held_revision)
+        held = it.policies.status().held_revision
+        await it.policies.look_again()
+        assert it.revision == served
+        memory.revisions.add(held)  # on another replica: it is found at the next look
+        await until(lambda: it.revision == held)
+        assert not it.policies.status().held_revision
+        assert it.kinds[-1] is PolicyEventKind.ACTIVATED
+
+
+async def test_the_question_survives_a_restart(tmp_path: Path, opa: Path) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        served, whole = it.revision, cut(it)
+        await until(lambda: it.policies.status().held_revision)
+        held = it.policies.status().held_revision
+    for _ in range(2):
+        async with asking(tmp_path, opa, memory) as again:
+            status = again.policies.status()
+            assert (status.revision, status.held_revision, status.ready) == (served, held, True)
+            assert again.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.HELD]
+            [verdict] = await again.generation.evaluate([b"{}"])
+            assert isinstance(verdict, Verdict)
+            assert verdict.policy_revision == served
+    memory.revisions.add(held)
+    async with asking(tmp_path, opa, memory) as again:
+        assert (again.revision, again.policies.status().held_revision) == (held, "")
+    (tmp_path / "rego" / "config" / "acme.yaml").write_bytes(whole)
+    async with asking(tmp_path, opa, memory) as again:
+        assert again.revision == served
+
+
+async def test_a_file_that_is_cut_while_the_server_is_down_waits(tmp_path: Path, opa: Path) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        served = it.revision
+    cut(it)
+    async with asking(tmp_path, opa, memory) as again:
+        assert again.revision == served
+        assert again.policies.status().held_revision
+
+
+async def test_the_first_start_asks_nothing(tmp_path: Path, opa: Path) -> None:
+    it = Supervised(tmp_path, opa)
+    cut(it)
+    async with asking(tmp_path, opa, Memory()) as first:
+        assert first.policies.status().held_revision == ""
+
+
+async def test_files_kept_of_what_was_served_are_not_believed_when_they_were_changed(tmp_path: Path, opa: Path) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        cut(it)
+    [kept] = (tmp_path / "bundles").glob("*.source.tgz")
+    files = unpacked(kept.read_bytes())
+    kept.write_bytes(packed({**files, "config/acme.yaml": b"agent_policy: {allowed_tools: [shell.run]}"}))
+    async with asking(tmp_path, opa, memory) as again:
+        assert again.kinds[:2] == [PolicyEventKind.CACHE_REFUSED, PolicyEventKind.ACTIVATED]
+        assert str(kept) in again.events[0].detail
+        assert "shell.run" not in again.generation.agent_policies["acme"].allowed_tools
+
+
+async def test_a_ledger_that_is_away_confirms_nothing_and_stops_nothing(tmp_path: Path, opa: Path) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        memory.broken = True
+        first = it.revision
+        it.change()
+        await until(lambda: it.revision != first and it.faults)
+        assert [type(fault) for fault in it.faults] == [LedgerUnavailableError]
+        cut(it)
+        await until(lambda: it.policies.status().held_revision)
+        memory.revisions.add(it.policies.status().held_revision)
+        memory.broken = False
+        await until(lambda: not it.policies.status().held_revision)
+
+
+async def test_a_wrong_policy_in_place_of_one_that_waits_is_refused(tmp_path: Path, opa: Path) -> None:
+    async with asking(tmp_path, opa, Memory()) as it:
+        served = it.revision
+        cut(it)
+        await until(lambda: it.policies.status().held_revision)
+        it.spoil()
+        await until(lambda: it.policies.status().last_error)
+        assert (it.policies.status().held_revision, it.revision) == ("", served)
+
+
+async def test_files_are_read_when_they_rest(supervised: Supervised) -> None:
+    file = supervised.rego_dir / "config" / "acme.yaml"
+    served, whole = supervised.revision, file.read_bytes()
+    new = whole.replace(b"jira.search", b"jira.find")
+    with file.open("wb", buffering=0) as slow:
+        for start in range(0, len(new), len(new) // 12):
+            slow.write(new[start : start + len(new) // 12])
+            await asyncio.sleep(QUIET_SECONDS / 3)
+            assert supervised.revision == served
+    await until(lambda: supervised.revision != served)
+    assert supervised.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.ACTIVATED]
+    assert "jira.find" in supervised.generation.agent_policies["acme"].allowed_tools
+
+
+async def test_files_that_never_rest_are_told(supervised: Supervised, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "QUIET_TRIES_MAX", 2)
+    changes = iter(range(1_000_000))
+    monkeypatch.setattr(source, "content_digest", lambda _: str(next(changes)))
+    served = supervised.revision
+    supervised.change()
+    await until(lambda: supervised.policies.status().last_error)
+    assert "changes all the time" in supervised.policies.status().last_error
+    assert supervised.revision == served
+    monkeypatch.undo()
+    await until(lambda: supervised.revision != served)

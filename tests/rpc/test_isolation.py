@@ -132,6 +132,7 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "AuditService.VerifyAudit": lambda _: [Attempt({})],
     "ControlService.GetPolicyStatus": lambda _: [Attempt({})],
     "ControlService.GetPermitKeys": lambda _: [Attempt({})],
+    "ControlService.ConfirmPolicy": lambda _: [Attempt({"policy_revision": "guessed", **BY}, NOT_FOUND)],
     "ControlService.SetKillSwitch": lambda _: [
         Attempt({"scope": {"tenant": ATTACKER, "run_id": RUN}, **BY}),
         Attempt({"scope": {"tenant": ATTACKER, "run_id": "guessed"}, **BY}),

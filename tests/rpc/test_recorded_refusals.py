@@ -25,6 +25,7 @@ METHODS = [
     for method in service.methods_by_name.values()
 ]
 ASK_NOTHING = {"GetPolicyStatus", "GetPermitKeys"}
+OF_NO_TENANT = {*ASK_NOTHING, "ConfirmPolicy"}
 """Calls whose requests are empty: but for bytes that are no message, nothing can be wrong with them."""
 NOT_OURS = "UPPER"
 KIND = "request.refused"
@@ -65,7 +66,7 @@ def test_bytes_that_are_no_message(placet_server: Server, method: MethodDescript
 
 
 @pytest.mark.parametrize(
-    "method", [each for each in METHODS if each.name not in ASK_NOTHING], ids=lambda method: method.name
+    "method", [each for each in METHODS if each.name not in OF_NO_TENANT], ids=lambda method: method.name
 )
 def test_fields_that_are_wrong(placet_server: Server, method: MethodDescriptor) -> None:
     before = len(placet_server.records(KIND))
@@ -93,6 +94,15 @@ def test_under_the_tenant_that_is_named(placet_server: Server, method: str, mess
     refused(placet_server, described, message.SerializeToString())
     [record] = placet_server.records(KIND)[before:]
     assert (record["tenant"], record["body"]["method"]) == ("acme", method)
+
+
+def test_of_a_call_that_is_about_no_tenant(placet_server: Server) -> None:
+    before = len(placet_server.records(KIND))
+    [described] = [each for each in METHODS if each.name == "ConfirmPolicy"]
+    refusal = refused(placet_server, described, control_pb2.ConfirmPolicyRequest(reason="x").SerializeToString())
+    assert sorted(refusal.violations) == ["actor.id", "policy_revision"]
+    [record] = placet_server.records(KIND)[before:]
+    assert (record["tenant"], record["body"]["method"]) == ("", "ConfirmPolicy")
 
 
 def test_of_a_question_about_the_trail_nothing_is_recorded(placet_server: Server) -> None:

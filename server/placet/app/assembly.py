@@ -29,8 +29,10 @@ from placet.opa.client import OpaClient
 from placet.opa.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
 from placet.opa.generation import Engine
 from placet.opa.http import Address
-from placet.opa.managed import CONFIRM_INTERVAL_SECONDS, ManagedPolicies, Source
+from placet.opa.managed import ManagedPolicies
 from placet.opa.pinned import PinnedProgram
+from placet.opa.question import RemovalQuestion
+from placet.opa.source import CONFIRM_INTERVAL_SECONDS, Source
 from placet.opa.tenants import load_agent_policies
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
@@ -40,6 +42,7 @@ from placet.rpc.outcomes import OutcomeReports
 from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services
 from placet.service.expiry import expire_due, sweep_keys
+from placet.service.policy_memory import LedgerMemory
 from placet.store.database import require_its_key
 from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.permit_keys import PermitKeyFolder
@@ -219,4 +222,8 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
     engine = Engine(opa.path, log, timeout_seconds, reporter.engine_failure, program)
     interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval, age_max)
-    return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version)
+    question = None
+    if settings.confirm_policy_removals:
+        memory = LedgerMemory(reporter.opened_ledger, clock, settings.replica)
+        question = RemovalQuestion(memory, settings.bundles_dir, reporter.fault)
+    return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version, question)

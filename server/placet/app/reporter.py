@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Final
 from placet.core import rule_ids
 from placet.core.policy_input import rfc3339
 from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, ServerHealth
-from placet.core.record_codec import policy_activated_commitment, policy_refused_commitment
+from placet.core.record_codec import (
+    policy_activated_commitment,
+    policy_held_commitment,
+    policy_refused_commitment,
+)
 from placet.webhook.sender import TryResult
 
 if TYPE_CHECKING:
@@ -26,7 +30,9 @@ ENGINE: Final = "placet.engine"
 POLICY: Final = "placet.policy"
 STORE: Final = "placet.store"
 """Names that grpc.health.v1 can be asked for beside the services: what of the server is as it should be."""
-SERIOUS: Final = frozenset({PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY, PolicyEventKind.CACHE_REFUSED})
+SERIOUS: Final = frozenset(
+    {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY, PolicyEventKind.CACHE_REFUSED, PolicyEventKind.HELD}
+)
 """What somebody should look at: logged as a warning."""
 
 
@@ -45,6 +51,12 @@ class Reporter:
         self._store_error = ""
         self._policy_ready = False
         self._policy = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED)
+
+    def opened_ledger(self) -> Ledger:
+        """The ledger, once it is open."""
+        if self.ledger is None:
+            raise AssertionError("the ledger is opened before policies start")
+        return self.ledger
 
     def fault(self, fault: BaseException) -> None:
         """Placet itself failed."""
@@ -92,6 +104,9 @@ class Reporter:
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
                 await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
+            case PolicyEventKind.HELD:
+                held, lost = event.held_revision, event.detail.splitlines()
+                await self._record(policy_held_commitment(event.revision, held, lost, now_us))
             case PolicyEventKind.CACHE_REFUSED:
                 self.metrics.cache_refused.inc()
             case PolicyEventKind.ENGINE_RESTARTED:
@@ -105,11 +120,12 @@ class Reporter:
 
     async def policy_status(self, status: PolicyStatus) -> None:
         """Tell the metrics how the policy stands, and log and health the moment when it becomes too old to decide."""
-        was_stale, was_newest = self._policy.stale, not self._policy.last_error
+        was_stale, was_newest = self._policy.stale, self._policy.newest
         self._policy = status
         now_us = self._clock.wall_us()
         left = (status.decides_until_us - now_us) / 1e6 if status.decides_until_us else math.inf
         self.metrics.policy_refused.set(int(bool(status.last_error)))
+        self.metrics.policy_held.set(int(bool(status.held_revision)))
         self.metrics.policy_stale.set(int(status.stale))
         self.metrics.policy_stale_in_seconds.set(0.0 if status.stale else left)
         if status.stale and not was_stale:
@@ -117,7 +133,7 @@ class Reporter:
             self.log.error("policy stale", rule_id=rule_ids.POLICY_STALE, cause=status.last_error, **said)
         elif was_stale and not status.stale:
             self.log.info("policy no longer stale", revision=status.revision)
-        if (status.stale, not status.last_error) != (was_stale, was_newest):
+        if (status.stale, status.newest) != (was_stale, was_newest):
             await self.show_health()
 
     async def tell_ledger(self, *, works: bool, why: BaseException | None = None) -> None:
@@ -157,8 +173,8 @@ class Reporter:
         serving = not self.health().reasons
         self.metrics.ready.set(int(serving))
         if self.rpc is not None:
-            newest = not self._policy.last_error
-            parts = {ENGINE: self._policy_ready, POLICY: newest and not self._policy.stale, STORE: self.ledger_works}
+            current = self._policy.newest and not self._policy.stale
+            parts = {ENGINE: self._policy_ready, POLICY: current, STORE: self.ledger_works}
             await self.rpc.set_serving(serving=serving, parts=parts)
 
     async def _record(self, commitment: Commitment) -> None:
@@ -170,7 +186,10 @@ class Reporter:
 
 
 def _decides(event: PolicyEvent) -> dict[str, str]:
-    """For how long the old revision decides, where a newer one is refused."""
+    """For how long the old revision decides, where a newer one is refused or waits."""
+    if event.kind is PolicyEventKind.HELD:
+        confirm = f"placet policy confirm {event.held_revision} --reason TEXT"
+        return {"held_revision": event.held_revision, "old_revision_decides": f"until somebody runs: {confirm}"}
     if event.kind is not PolicyEventKind.REFUSED:
         return {}
     if not event.decides_until_us:

@@ -16,7 +16,7 @@ import typer
 from placet.cli import exit_codes
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.output import Output, print_json, print_table
-from placet.cli.policy_served import status_command
+from placet.cli.policy_served import confirm_command, status_command
 from placet.config import Settings
 from placet.core.errors import SetupError
 from placet.opa import check as checking
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 
 app.command("status")(status_command)
+app.command("confirm")(confirm_command)
 
 
 class CatalogueOutput(StrEnum):

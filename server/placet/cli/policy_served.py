@@ -1,8 +1,8 @@
-"""`placet policy status`: which policy a running server decides by, and what is wrong with a newer one."""
+"""`placet policy status | confirm`: which policy a server decides by, and what keeps a newer one from it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,9 @@ from placet.cli import exit_codes
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json
+from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.control import CONFIRM_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from placet.sdk.control import PolicyStatus
@@ -33,9 +35,35 @@ def status_command(
         print_json(_document(status))
     else:
         print_fields(_fields(status))
-        for line in status.last_error.splitlines():
+        for line in (*status.last_error.splitlines(), *status.held_reasons):
             typer.echo(line, err=True)
-    raise typer.Exit(exit_codes.DONE if status.serving and not status.last_error else exit_codes.WANTING)
+    current = status.serving and not status.last_error and not status.held_revision
+    raise typer.Exit(exit_codes.DONE if current else exit_codes.WANTING)
+
+
+def confirm_command(
+    revision: Annotated[str, typer.Argument(help="The held_revision of `placet policy status`.", metavar="REVISION")],
+    *,
+    reason: Reason,
+    actor: Actor = "",
+    address: Address = DEFAULT_ADDRESS,
+    timeout: Timeout = CONFIRM_TIMEOUT_SECONDS,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Confirm a policy that waits because it only lost restrictions, so that it decides. It is recorded who and why.
+
+    Example: placet policy confirm 3f9a0c51d2e84b7a9d3e5f6071829304 --reason 'pay.out is gone from the contract'
+    """
+    with sdk.ControlClient(address) as client:
+        done = client.confirm_policy(revision, actor=actor, reason=reason, timeout=timeout)
+    if output is Output.JSON:
+        print_json({"confirmed": revision, "activated": done.activated, "policy_revision": done.policy_revision})
+    elif done.activated:
+        typer.echo(f"{revision} is confirmed and decides")
+    if not done.activated:
+        why = done.last_error or "other files stand there by now"
+        typer.echo(f"placet: it is confirmed, but {done.policy_revision} decides: {why}", err=True)
+        raise typer.Exit(exit_codes.WANTING)
 
 
 def decides_text(status: PolicyStatus) -> str:
@@ -44,11 +72,16 @@ def decides_text(status: PolicyStatus) -> str:
         return "too old: every call is denied pdp.policy_stale"
     if status.decides_until is not None:
         return f"until {time_text(status.decides_until)}, then every call is denied pdp.policy_stale"
+    if status.held_revision:
+        return f"until somebody runs: placet policy confirm {status.held_revision} --reason TEXT"
     return "until a newer one is accepted"
 
 
 def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
     wrong = bool(status.last_error)
+    newest = "NOT served, the reasons are below" if wrong else "served"
+    if status.held_revision:
+        newest = "WAITS to be confirmed, because of what it lost, which is listed below"
     return [
         ("serving", "yes" if status.serving else f"NO: {'; '.join(status.not_serving_reasons)}"),
         ("policy_revision", status.policy_revision),
@@ -57,10 +90,12 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
         ("last_seen", time_text(status.confirmed_at)),
         ("tenants", ", ".join(status.tenants)),
         ("engine", f"OPA {status.engine_version}, {status.engine_mode}".replace(" ,", ",")),
-        ("newest", "NOT served, the reasons are below" if wrong else "served"),
+        ("newest", newest),
+        ("held_revision", status.held_revision),
+        ("held_since", time_text(status.held_since)),
         ("refused_since", time_text(status.refused_since)),
         ("unseen_since", time_text(status.unseen_since)),
-        ("this_decides", decides_text(status) if wrong else ""),
+        ("this_decides", decides_text(status) if wrong or status.held_revision else ""),
     ]
 
 
@@ -80,4 +115,7 @@ def _document(status: PolicyStatus) -> dict[str, Any]:
         "unseen_since": time_text(status.unseen_since),
         "decides_until": time_text(status.decides_until),
         "stale": status.stale,
+        "held_revision": status.held_revision,
+        "held_since": time_text(status.held_since),
+        "held_reasons": list(status.held_reasons),
     }

@@ -112,6 +112,10 @@ def _health(address: str, status: PolicyStatus) -> Check:
 def _policy(status: PolicyStatus) -> Check:
     """Whether the newest policy is the one that decides."""
     served = f"revision {status.policy_revision} decides since {time_text(status.loaded_at)}"
+    if status.held_revision:
+        why = "; ".join(status.held_reasons)
+        detail = f"{served}, {decides_text(status)}; a newer one waits since {time_text(status.held_since)}: {why}"
+        return failed("served policy", detail, "mend the file that lost its end, or confirm that it is meant")
     if not status.last_error:
         return passed("served policy", served)
     why = "; ".join(status.last_error.splitlines())

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.core.records import Commitment, RecordKind
+from placet.core.redact import redact_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from placet.core.autonomy_override import AutonomyOverride
     from placet.core.changes import Change, CounterKey
@@ -80,6 +81,15 @@ def budget_adjusted(
     }
     part = {"scope_key": counter.scope_key, "window_key": counter.window_key, **_who(wish, first)}
     return _commitment(RecordKind.BUDGET_ADJUSTED, counter.tenant, now_us, fields, part, changes)
+
+
+def policy_confirmed(
+    wish: Wish, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
+) -> Commitment:
+    """Somebody confirmed that a revision may decide although it only lost restrictions, for these reasons."""
+    fields = {"policy_revision": wish.target, "served_revision": served_revision, "caller": wish.caller.name}
+    part = {"lost": [redact_text(reason) for reason in reasons], **_who(wish, None)}
+    return _commitment(RecordKind.POLICY_CONFIRMED, wish.tenant, now_us, fields, part, changes)
 
 
 def control_requested(wish: Wish, request: ControlRequest, now_us: int, changes: tuple[Change, ...]) -> Commitment:

@@ -29,6 +29,7 @@ class ChangeKind(StrEnum):
     KILL_SWITCH_CLEAR = "kill_switch.clear"
     AUTONOMY_SET = "autonomy.set"
     BUDGET_ADJUST = "budget.adjust"
+    POLICY_CONFIRM = "policy.confirm"
 
 
 @dataclass(frozen=True, slots=True)

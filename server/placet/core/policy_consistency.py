@@ -66,8 +66,8 @@ def _takes(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a J
     """Whether a schema leaves room for a member at the pointer, as far as plain `properties` tell."""
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
-        if not isinstance(schema, Mapping) or "properties" not in schema:
-            return True
+        if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
+            return True  # `properties: null` is found where OPA reads the schema
         if name not in schema["properties"]:
             return schema.get("additionalProperties") is not False or "patternProperties" in schema
         schema = schema["properties"][name]

@@ -25,7 +25,8 @@ class PolicyStatus:
     `last_error` is why the newest policy is not served, `refused_since_us` since when something is wrong with it, and
     `unseen_since_us` since when the source cannot be seen at all: only then does the served revision grow old.
     `decides_until_us` is when it will be too old to decide (0: it is not growing old), `stale` whether it is.
-    `git_commit` is that of the folder when the served revision was loaded.
+    `git_commit` is that of the folder when the served revision was loaded. `held_revision` is the newest policy when it
+    waits for somebody to confirm it, `held_since_us` since when, `held_reasons` why.
     """
 
     ready: bool
@@ -45,6 +46,14 @@ class PolicyStatus:
     decides_until_us: int = 0
     stale: bool = False
     git_commit: str = ""
+    held_revision: str = ""
+    held_since_us: int = 0
+    held_reasons: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> bool:
+        """Whether the newest policy is the one that decides."""
+        return not self.last_error and not self.held_revision
 
     def seen(self, now_us: int) -> PolicyStatus:
         """The source was seen: the served revision is not growing old."""
@@ -52,11 +61,22 @@ class PolicyStatus:
 
     def sound(self) -> PolicyStatus:
         """Nothing is wrong with the newest policy."""
-        return replace(self, last_error="", last_error_at_us=0, refused_since_us=0, unseen_since_us=0)
+        mended = replace(self, last_error="", last_error_at_us=0, refused_since_us=0, unseen_since_us=0)
+        return mended.released()
+
+    def held(self, revision: str, reasons: tuple[str, ...], now_us: int) -> PolicyStatus:
+        """The newest policy waits for somebody to confirm it, for these reasons."""
+        since = self.held_since_us if revision == self.held_revision else now_us
+        return replace(self.sound(), held_revision=revision, held_since_us=since, held_reasons=reasons)
+
+    def released(self) -> PolicyStatus:
+        """Nothing waits to be confirmed."""
+        return replace(self, held_revision="", held_since_us=0, held_reasons=())
 
     def wrong(self, why: str, now_us: int) -> PolicyStatus:
         """The newest policy is not served, and why."""
-        return replace(self, last_error=why, last_error_at_us=now_us, refused_since_us=self.refused_since_us or now_us)
+        since = self.refused_since_us or now_us
+        return replace(self.released(), last_error=why, last_error_at_us=now_us, refused_since_us=since)
 
     def unseen(self, now_us: int) -> PolicyStatus:
         """The source cannot be seen."""
@@ -97,6 +117,7 @@ class PolicyEventKind(StrEnum):
     NOT_READY = "not_ready"
     ENGINE_RESTARTED = "engine_restarted"
     CACHE_REFUSED = "cache_refused"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +134,7 @@ class PolicyEvent:
     tenants: int = 0
     git_commit: str = ""
     decides_until_us: int = 0
+    held_revision: str = ""
 
 
 def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "") -> PolicyEvent:
@@ -125,4 +147,5 @@ def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "") -> P
         len(status.tenants),
         status.git_commit,
         status.decides_until_us,
+        status.held_revision,
     )

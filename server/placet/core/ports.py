@@ -79,6 +79,22 @@ class LoadedPolicy(Protocol):
         ...
 
 
+class PolicyMemory(Protocol):
+    """What this replica remembers of policy beyond its own end. Raises LedgerUnavailableError."""
+
+    async def served(self) -> str:
+        """Digest of the files that it served last; "" when it never served any."""
+        ...
+
+    async def remember(self, digest: str) -> None:
+        """It serves these files now."""
+        ...
+
+    async def confirmed(self, revision: str) -> bool:
+        """Whether somebody confirmed that the revision may take restrictions away."""
+        ...
+
+
 class PolicySource(Protocol):
     """Where the policy that decides now comes from."""
 

@@ -128,6 +128,15 @@ def policy_refused_commitment(served_revision: str, problems: Sequence[str], rec
     return _system(RecordKind.POLICY_REFUSED, fields, recorded_at_us, {PROBLEMS: part})
 
 
+def policy_held_commitment(
+    served_revision: str, held_revision: str, reasons: Sequence[str], recorded_at_us: int
+) -> Commitment:
+    """A newer policy waits for somebody to confirm it, for these reasons; `served_revision` goes on deciding."""
+    part = orjson.dumps({"problems": [redact_text(reason) for reason in reasons[:DETAILS_MAX]]})
+    fields = {"policy_revision": served_revision, "held_revision": held_revision, "problems": len(reasons)}
+    return _system(RecordKind.POLICY_HELD, fields, recorded_at_us, {PROBLEMS: part})
+
+
 def server_started_commitment(version: str, audit_key_id: str, recorded_at_us: int) -> Commitment:
     """The server of this version began to write this chain, signing checkpoints with this key."""
     return _system(RecordKind.SERVER_STARTED, {"version": version, "audit_key_id": audit_key_id}, recorded_at_us)

@@ -40,6 +40,8 @@ class RecordKind(StrEnum):
     KEYS_SWEPT = "idempotency.swept"
     POLICY_ACTIVATED = "policy.activated"
     POLICY_REFUSED = "policy.refused"
+    POLICY_HELD = "policy.held"
+    POLICY_CONFIRMED = "policy.confirmed"
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
 

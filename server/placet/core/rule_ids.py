@@ -34,7 +34,7 @@ REASONS: Final = {
     NO_RULE_MATCHED: "No rule allows this action",
     UNKNOWN_TOOL: "The tool is in neither allowed_tools nor write_tools of the tenant's agent_policy",
     UNKNOWN_TENANT: "The tenant has no agent_policy",
-    POLICY_STALE: "The policy has not been confirmed as current for longer than max_policy_age_seconds",
+    POLICY_STALE: "The policy could not be seen, so it may be an old one, for longer than max_policy_age_seconds",
     INTERNAL_ERROR: "Placet failed while deciding",
     CONTENTION: "Others changed what this decision rests on, as often as it was tried",
     POLICY_CHANGING: "The policy was replaced again and again while the action was decided",

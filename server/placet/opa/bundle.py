@@ -7,7 +7,6 @@ bytes that were made here, never the file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from placet.opa.compiling import first_line
 from placet.opa.hardening import hardened
 from placet.opa.staging import TENANTS, policy_files, staged, tenants_document
 from placet.opa.tenants import parse_tenants
-from placet.opa.tree import CAPABILITIES, read_tree, source_digest
+from placet.opa.tree import CAPABILITIES, digest_of, read_tree, source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -68,7 +67,17 @@ def build_bundle(
     the cache however old. Raises PolicyInvalidError with every problem found (file and line), SetupError when OPA
     cannot be run or the cache cannot be written. Blocks for the time of some `opa` runs; call it in a thread.
     """
-    tree = read_tree(rego_dir)
+    return bundle_of(read_tree(rego_dir), opa, cache_dir, on_refused, needed)
+
+
+def bundle_of(
+    tree: PolicyTree,
+    opa: Path,
+    cache_dir: Path,
+    on_refused: Callable[[Path], None] = lambda _: None,
+    needed: Collection[str] = (),
+) -> Bundle:
+    """Make the bundle of a tree that was read; see `build_bundle`."""
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
@@ -100,11 +109,7 @@ def _revision(tree: PolicyTree, tenants: bytes) -> str:
         "/opa": opa_version().encode(),
         "/format": BUNDLE_FORMAT,
     }
-    digest = hashlib.sha256()
-    for name, content in sorted(inputs.items()):
-        for part in (name.encode(errors="surrogateescape"), content):
-            digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()[:REVISION_CHARS]
+    return digest_of(inputs)[:REVISION_CHARS]
 
 
 def _members(tree: PolicyTree, tenants: bytes, revision: str) -> dict[str, bytes]:

@@ -30,10 +30,11 @@ class BundleCache:
 
     folder: Path
     on_refused: Callable[[Path], None]
+    suffix: str = SUFFIX
 
     def path(self, revision: str) -> Path:
         """Where a revision's bundle is kept."""
-        return self.folder / f"{revision}{SUFFIX}"
+        return self.folder / f"{revision}{self.suffix}"
 
     def holds(self, revision: str, content: bytes) -> bool:
         """Whether exactly this bundle is kept under its revision, and so was checked before."""
@@ -65,11 +66,11 @@ class BundleCache:
     def prune(self, needed: Collection[str]) -> None:
         """Remove what was not used for longest, but for the BUNDLES_KEPT newest and the revisions that are needed."""
         ages: list[tuple[int, Path]] = []
-        for path in self.folder.glob(f"*{SUFFIX}"):
+        for path in self.folder.glob(f"*{self.suffix}"):
             with contextlib.suppress(FileNotFoundError):  # another process prunes too
                 ages.append((path.stat().st_mtime_ns, path))
         for _, path in sorted(ages, reverse=True)[BUNDLES_KEPT:]:
-            if path.name.removesuffix(SUFFIX) not in needed:
+            if path.name.removesuffix(self.suffix) not in needed:
                 path.unlink(missing_ok=True)
 
 

@@ -82,6 +82,10 @@ class ExternalPolicies:
         """Ask the canary once; an OPA that is not up yet is waited for by `run`, with health NOT_SERVING."""
         await self._look()
 
+    async def look_again(self) -> None:
+        """Ask the canary now."""
+        await self._look()
+
     async def run(self) -> None:
         """Ask the canary until cancelled."""
         while True:

@@ -49,7 +49,7 @@ class Generation:
     """A revision that passed check and canary. OPA may be replaced under it; the revision never changes."""
 
     def __init__(self, bundle: Bundle, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
-        self._bundle = bundle
+        self.bundle = bundle
         self._engine = engine
         self.process = process
         self.confirmed_at = confirmed_at
@@ -80,12 +80,12 @@ class Generation:
     @property
     def revision(self) -> str:
         """Digest of the policy's content."""
-        return self._bundle.revision
+        return self.bundle.revision
 
     @property
     def agent_policies(self) -> Mapping[str, AgentPolicy]:
         """Tenant -> its agent_policy."""
-        return self._bundle.agent_policies
+        return self.bundle.agent_policies
 
     def where(self, rule_id: str) -> str:
         """``file:line`` of the rule with this id; "" when there is none."""
@@ -126,7 +126,7 @@ class Generation:
             await asyncio.to_thread(self._engine.require_program)
             if self._retired:
                 return "another revision took over"
-            self.process = OpaProcess.start(self._engine.opa, self._bundle.content, self._engine.log)
+            self.process = OpaProcess.start(self._engine.opa, self.bundle.content, self._engine.log)
         except (SetupError, OSError) as error:
             return str(error)
         self._client = self._new_client()

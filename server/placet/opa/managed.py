@@ -7,17 +7,17 @@ fails on the way changes nothing but status, log and metric.
 from __future__ import annotations
 
 import asyncio
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from watchfiles import awatch
 
 from placet.core.errors import PolicyInvalidError, PolicyUnreadableError, SetupError
 from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
-from placet.opa.bundle import build_bundle, source_digest
+from placet.opa.bundle import bundle_of
 from placet.opa.checkout import git_commit
 from placet.opa.generation import Engine, Generation
+from placet.opa.source import PolicyFolder, Source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from placet.core.ports import Clock
     from placet.opa.bundle import Bundle
+    from placet.opa.question import RemovalQuestion
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
 CANARY_MISSES_MAX: Final = 3
@@ -33,27 +34,13 @@ RESTART_BACKOFF_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS: Final = 30.0
 """An OPA that ran for so long is replaced at once; one that died earlier, ever more slowly."""
 NOT_AS_BUILT: Final = "is not the bundle of its name, so it was not used; see who can write there"
-CONFIRM_INTERVAL_SECONDS: Final = 5.0
-"""How often the files are looked at when no change was reported: what confirms the served revision as current."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where policy comes from, where its bundles are kept, and how often it is looked at without being told.
-
-    A revision whose folder could not be seen for longer than `age_seconds_max` decides no longer.
-    """
-
-    rego_dir: Path
-    cache_dir: Path
-    confirm_interval_seconds: float = CONFIRM_INTERVAL_SECONDS
-    age_seconds_max: float = math.inf
 
 
 class ManagedPolicies:
     """A `PolicySource` with an OPA of its own.
 
-    `listener` is told what happens, in order; `on_fault` of what went wrong in Placet itself.
+    `listener` is told what happens, in order; `on_fault` of what went wrong in Placet itself. With a `question`, a
+    policy that only lost restrictions against the served one waits until somebody confirms it.
     """
 
     def __init__(
@@ -64,14 +51,17 @@ class ManagedPolicies:
         listener: Callable[[PolicyEvent], Awaitable[None]],
         on_fault: Callable[[BaseException], None],
         engine_version: str,
+        question: RemovalQuestion | None = None,
     ) -> None:
         self._source = source
         self._engine = engine
         self._clock = clock
         self._listener = listener
         self._on_fault = on_fault
+        self._folder = PolicyFolder(source, engine, self._cache_refused)
+        self._question = question
+        self._loading = asyncio.Lock()
         self._generation: Generation | None = None
-        self._seen_digest = ""
         self._restarts = 0
         self._restarted_at = clock.monotonic()
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED, engine_version=engine_version)
@@ -102,18 +92,33 @@ class ManagedPolicies:
         if self._generation is not None:
             await self._generation.stop()
 
-    async def _load(self) -> None:
-        """Build, check, start, and take over; the old generation ends when its last query is over."""
-        self._seen_digest = ""  # until it is known, also when it never will be
-        self._seen_digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
-        old = self._generation
+    async def look_again(self) -> None:
+        """Look now at what stands there, as after a change."""
+        async with self._loading:
+            await self._reload()
+
+    async def _load(self) -> bool:
+        """Build, check, and let it take over; False when somebody has to confirm it first."""
         commit = await asyncio.to_thread(git_commit, self._source.rego_dir)
-        await asyncio.to_thread(self._engine.require_program)
-        bundle = await self._build()
-        if old is not None and old.revision == bundle.revision:
+        bundle = await self._folder.bundle((self._status.revision,))
+        served = self._generation
+        if served is not None and served.revision == bundle.revision:
             self._status = replace(self._status.sound(), git_commit=commit)
             self._seen()
-            return
+            return True
+        before = served.bundle if served is not None else await self._earlier(bundle)
+        lost = await self._question.reasons(before, bundle) if self._question is not None and before is not None else ()
+        if not lost:
+            await self._activate(bundle, commit)
+            return True
+        if served is None and before is not None:
+            await self._activate(before, "")
+        await self._hold(bundle.revision, lost)
+        return False
+
+    async def _activate(self, bundle: Bundle, commit: str) -> None:
+        """Start it beside the old one and let it take over; the old one ends when its last query is over."""
+        old = self._generation
         self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
@@ -127,38 +132,54 @@ class ManagedPolicies:
         )
         try:
             await self._tell(PolicyEventKind.ACTIVATED)
+            if self._question is not None:
+                await self._question.activated(bundle)
         finally:
             if old is not None:
                 await old.retire()
 
-    async def _build(self) -> Bundle:
-        """The bundle of the files as they are. What the cache held under a wrong name is told, good or bad the rest."""
-        refused: list[Path] = []
-        source, needed = self._source, (self._status.revision,)
+    async def _earlier(self, newest: Bundle) -> Bundle | None:
+        """What was served before this process began, when it is another policy than the newest."""
+        if self._question is None:
+            return None
+        tree, refused = await self._question.earlier(self._source.rego_dir)
+        if refused is not None:
+            await self._cache_refused(refused)
+        if tree is None or newest.tree is None or tree.deciding == newest.tree.deciding:
+            return None
         try:
-            return await asyncio.to_thread(
-                build_bundle, source.rego_dir, self._engine.opa, source.cache_dir, refused.append, needed
-            )
-        finally:
-            for path in refused:
-                await self._tell(PolicyEventKind.CACHE_REFUSED, f"{path}: {NOT_AS_BUILT}")
+            return await asyncio.to_thread(bundle_of, tree, self._engine.opa, self._source.cache_dir)
+        except PolicyInvalidError as error:  # a newer Placet takes it no longer
+            self._on_fault(error)
+            return None
+
+    async def _hold(self, revision: str, lost: tuple[str, ...]) -> None:
+        """Go on with what is served until somebody confirms the newest; told once."""
+        told = self._status.held_revision == revision
+        self._status = self._status.held(revision, lost, self._clock.wall_us())
+        self._seen()
+        if not told:
+            await self._tell(PolicyEventKind.HELD, "\n".join(lost))
+
+    async def _cache_refused(self, path: Path) -> None:
+        await self._tell(PolicyEventKind.CACHE_REFUSED, f"{path}: {NOT_AS_BUILT}")
 
     async def _reload(self) -> None:
         try:
-            await self._load()
+            accepted = await self._load()
         except (PolicyUnreadableError, OSError) as error:
-            self._seen_digest = ""  # not the policy's fault, so the next look tries again
+            self._folder.forget()  # not the policy's fault, so the next look tries again
             await self._refused(str(error), seen=False)
         except PolicyInvalidError as error:
             await self._refused(str(error))
         except SetupError as error:
-            self._seen_digest = ""
+            self._folder.forget()
             await self._refused(str(error))
         except Exception as fault:  # noqa: BLE001 - whatever a policy breaks, the one that is served stays
             self._on_fault(fault)
             await self._refused(f"internal error while loading: {type(fault).__name__}: {fault}")
         else:
-            self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + 1)
+            self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + accepted)
 
     async def _refused(self, why: str, *, seen: bool = True) -> None:
         """Note that the newest policy cannot be served, and tell it once.
@@ -196,14 +217,16 @@ class ManagedPolicies:
 
     async def _look(self) -> None:
         """Reload on change. Files that are as they were when they were last seen confirm what is served."""
-        try:
-            digest = await asyncio.to_thread(source_digest, self._source.rego_dir)
-        except (PolicyInvalidError, OSError):
-            digest = ""  # the reload says why
-        if digest != self._seen_digest or not digest:
-            await self._reload()
-        else:
-            self._seen()
+        async with self._loading:
+            if await self._folder.changed() or await self._was_confirmed():
+                await self._reload()
+            else:
+                self._seen()
+
+    async def _was_confirmed(self) -> bool:
+        """Whether somebody confirmed what waits, perhaps on another replica."""
+        held = self._status.held_revision
+        return bool(held) and self._question is not None and await self._question.confirmed(held)
 
     def _seen(self) -> None:
         if self._generation is not None:

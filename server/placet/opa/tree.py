@@ -22,7 +22,7 @@ from placet.core.faults import did_you_mean
 from placet.opa.strict_yaml import Document, read_json, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CAPABILITIES: Final = "capabilities.json"
 INPUT_SCHEMA: Final = "schemas/input.json"
@@ -50,6 +50,17 @@ class PolicyTree:
         """The place of a file for people: ``rego/policy/refunds/refunds.rego:12``."""
         return f"{self.root / relative}" + (f":{line}" if line else "")
 
+    @property
+    def deciding(self) -> dict[str, bytes]:
+        """The files that decide, by name: all but tests."""
+        files = {**self.modules, **self.raw_data, **self.tenants, **self.schemas}
+        return {**files, CAPABILITIES: self.capabilities}
+
+    @property
+    def digest(self) -> str:
+        """`content_digest` of the folder that it was read from."""
+        return digest_of({**self.deciding, **self.tests})
+
     def nested_data(self) -> dict[str, Any]:
         """All data documents as one, each below its folder."""
         whole: dict[str, Any] = {}
@@ -74,6 +85,27 @@ def read_tree(rego_dir: Path) -> PolicyTree:
 
     PolicyUnreadableError when something of it cannot be read, so that nobody knows what it says.
     """
+    files, problems = _read_files(rego_dir)
+    return tree_of(rego_dir, files, problems)
+
+
+def content_digest(rego_dir: Path) -> str:
+    """Digest of the names and contents of all files of a tree. PolicyUnreadableError when one cannot be read."""
+    files, problems = _read_files(rego_dir)
+    return digest_of({**files, **{problem.where: problem.what.encode() for problem in problems}})
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over the names and contents, in the order of the names, in hex."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        for part in (name.encode(errors="surrogateescape"), content):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _read_files(rego_dir: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    """All files that count, and what is wrong with those that are none."""
     _require_folder(rego_dir)
     problems: list[Problem] = []
     unreadable: list[Problem] = []
@@ -87,13 +119,19 @@ def read_tree(rego_dir: Path) -> PolicyTree:
             problems.append(_unread(path, str(error)))
     if unreadable:
         raise PolicyUnreadableError([*unreadable, *problems])
-    sorter = _Sorter(rego_dir, problems)
+    return files, problems
+
+
+def tree_of(root: Path, files: Mapping[str, bytes], problems: Sequence[Problem] = ()) -> PolicyTree:
+    """The tree of files by their path below `root`. PolicyInvalidError with these problems and all that is found."""
+    found = list(problems)
+    sorter = _Sorter(root, found)
     for relative in sorted(files):
         sorter.put(PurePosixPath(relative), files[relative])
-    if not problems:
-        problems.extend(_missing(rego_dir, files))
-    if problems:
-        raise PolicyInvalidError(problems)
+    if not found:
+        found.extend(_missing(root, files))
+    if found:
+        raise PolicyInvalidError(found)
     return sorter.tree(files[CAPABILITIES])
 
 
@@ -113,6 +151,23 @@ def source_digest(rego_dir: Path) -> str:
             fields = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
             digest.update(f"{relative}\0{fields}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def newest_change(rego_dir: Path) -> float:
+    """When a file or folder of the tree was last changed, in seconds since the epoch by the file system's clock.
+
+    Raises PolicyUnreadableError likewise.
+    """
+    _require_folder(rego_dir)
+    places = {rego_dir, *(each for _, path in _walk(rego_dir) for each in (path, path.parent))}
+    return max((_changed_at(path) for path in places), default=0.0)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except OSError:  # gone, or a link to nowhere
+        return 0.0
 
 
 def _unread(path: Path, reason: str) -> Problem:

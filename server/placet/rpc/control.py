@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from placet.rpc.budgets import BudgetCalls
     from placet.rpc.context import Context
     from placet.rpc.kill import KillCalls
+    from placet.rpc.policy import PolicyCalls
     from placet.rpc.refusing import RefusalLog
 
 SERVICE = "placet.v1.ControlService"
@@ -31,10 +32,12 @@ class Steering:
     kill: KillCalls
     autonomy: AutonomyCalls
     budgets: BudgetCalls
+    policy: PolicyCalls
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
-        return {**self.kill.handlers(on_fault), **self.autonomy.handlers(on_fault), **self.budgets.handlers(on_fault)}
+        calls = (self.kill, self.autonomy, self.budgets, self.policy)
+        return {name: handler for each in calls for name, handler in each.handlers(on_fault).items()}
 
 
 @dataclass(frozen=True, slots=True)

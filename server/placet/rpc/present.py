@@ -153,6 +153,9 @@ def present_policy_status(status: PolicyStatus, health: ServerHealth) -> control
         stale=status.stale,
         git_commit=status.git_commit,
         store_error=health.store_error,
+        held_revision=status.held_revision,
+        held_since=time_or_nothing(status.held_since_us),
+        held_reasons=status.held_reasons,
         data_dir_free_bytes=health.data_dir_free_bytes,
     )
 

@@ -9,6 +9,7 @@ from placet.sdk.blocking import BlockingClient
 from placet.sdk.channel import (
     ADJUST_BUDGET,
     CLEAR_KILL_SWITCH,
+    CONFIRM_POLICY,
     GET_BUDGETS,
     GET_PERMIT_KEYS,
     GET_POLICY_STATUS,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 KILL_TIMEOUT_SECONDS: Final = 30.0
 """Setting a kill switch: it stops at once what it covers, and answers when perhaps thousands of permits are revoked."""
+CONFIRM_TIMEOUT_SECONDS: Final = 30.0
+"""Confirming a policy: it is built, checked and started before the answer."""
 _MODES: Final = {control_pb2.ENGINE_MODE_MANAGED: "managed", control_pb2.ENGINE_MODE_EXTERNAL: "external"}
 
 
@@ -59,6 +62,7 @@ class PolicyStatus:
     `serving` is what gRPC health says, `not_serving_reasons` why not. `refused_since` is since when something is wrong
     with the newest policy, `unseen_since` since when its source cannot be seen; only then the served one grows old, and
     `decides_until` says when every call will be denied with ``pdp.policy_stale``. `stale` says that it is so.
+    `held_revision` waits for `confirm_policy`, for the `held_reasons`.
     """
 
     ready: bool
@@ -82,6 +86,18 @@ class PolicyStatus:
     git_commit: str
     store_error: str
     data_dir_free_bytes: int
+    held_revision: str
+    held_since: datetime | None
+    held_reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfirmed:
+    """What became of a policy that was confirmed: whether it decides, which one does, and why it does not."""
+
+    activated: bool
+    policy_revision: str
+    last_error: str
 
 
 class ControlClient(BlockingClient):
@@ -114,7 +130,20 @@ class ControlClient(BlockingClient):
             git_commit=answer.git_commit,
             store_error=answer.store_error,
             data_dir_free_bytes=answer.data_dir_free_bytes,
+            held_revision=answer.held_revision,
+            held_since=time_of(answer.held_since),
+            held_reasons=tuple(answer.held_reasons),
         )
+
+    def confirm_policy(
+        self, policy_revision: str, *, actor: str, reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
+    ) -> PolicyConfirmed:
+        """Confirm the policy that waits as `held_revision`, so that it decides: on all replicas, and for good."""
+        message = control_pb2.ConfirmPolicyRequest(actor=person_message(actor))
+        request = filled(message, "", policy_revision=policy_revision, reason=reason)
+        parse = control_pb2.ConfirmPolicyResponse.FromString
+        answer = self._channel.change(CONFIRM_POLICY, request, parse, timeout)
+        return PolicyConfirmed(answer.activated, answer.policy_revision, answer.last_error)
 
     def permit_keys(self) -> str:
         """The public keys that permits are verified with, as the JSON text of a JWK set; see `PermitKeys`."""

@@ -53,6 +53,9 @@ class Metrics:
         self.policy_refused = Gauge(
             "placet_policy_refused", "1 while a newer policy is refused, or cannot be seen", registry=self.registry
         )
+        self.policy_held = Gauge(
+            "placet_policy_held", "1 while a newer policy waits to be confirmed", registry=self.registry
+        )
         self.policy_stale = Gauge(
             "placet_policy_stale", "1 while every call is denied with pdp.policy_stale", registry=self.registry
         )

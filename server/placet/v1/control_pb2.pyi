@@ -26,7 +26,7 @@ class GetPolicyStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetPolicyStatusResponse(_message.Message):
-    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes")
+    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes", "held_revision", "held_since", "held_reasons")
     READY_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     LOADED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,9 @@ class GetPolicyStatusResponse(_message.Message):
     GIT_COMMIT_FIELD_NUMBER: _ClassVar[int]
     STORE_ERROR_FIELD_NUMBER: _ClassVar[int]
     DATA_DIR_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HELD_REVISION_FIELD_NUMBER: _ClassVar[int]
+    HELD_SINCE_FIELD_NUMBER: _ClassVar[int]
+    HELD_REASONS_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     policy_revision: str
     loaded_at: _timestamp_pb2.Timestamp
@@ -69,7 +72,30 @@ class GetPolicyStatusResponse(_message.Message):
     git_commit: str
     store_error: str
     data_dir_free_bytes: int
-    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ...) -> None: ...
+    held_revision: str
+    held_since: _timestamp_pb2.Timestamp
+    held_reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ..., held_revision: _Optional[str] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConfirmPolicyRequest(_message.Message):
+    __slots__ = ("policy_revision", "actor", "reason")
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    policy_revision: str
+    actor: _person_pb2.Person
+    reason: str
+    def __init__(self, policy_revision: _Optional[str] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ConfirmPolicyResponse(_message.Message):
+    __slots__ = ("activated", "policy_revision", "last_error")
+    ACTIVATED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    activated: bool
+    policy_revision: str
+    last_error: str
+    def __init__(self, activated: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., last_error: _Optional[str] = ...) -> None: ...
 
 class GetPermitKeysRequest(_message.Message):
     __slots__ = ()

@@ -75,6 +75,11 @@ class ControlServiceStub:
                 request_serializer=placet_dot_v1_dot_control__pb2.AdjustBudgetRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_control__pb2.AdjustBudgetResponse.FromString,
                 _registered_method=True)
+        self.ConfirmPolicy = channel.unary_unary(
+                '/placet.v1.ControlService/ConfirmPolicy',
+                request_serializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyResponse.FromString,
+                _registered_method=True)
         self.GetPermitKeys = channel.unary_unary(
                 '/placet.v1.ControlService/GetPermitKeys',
                 request_serializer=placet_dot_v1_dot_control__pb2.GetPermitKeysRequest.SerializeToString,
@@ -142,6 +147,13 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmPolicy(self, request, context):
+        """Confirms a policy that waits because it only lost restrictions, so that it decides; on all replicas, for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPermitKeys(self, request, context):
         """Gives the public keys that permits are verified with.
         """
@@ -191,6 +203,11 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.AdjustBudget,
                     request_deserializer=placet_dot_v1_dot_control__pb2.AdjustBudgetRequest.FromString,
                     response_serializer=placet_dot_v1_dot_control__pb2.AdjustBudgetResponse.SerializeToString,
+            ),
+            'ConfirmPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmPolicy,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyResponse.SerializeToString,
             ),
             'GetPermitKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPermitKeys,
@@ -415,6 +432,33 @@ class ControlService:
             '/placet.v1.ControlService/AdjustBudget',
             placet_dot_v1_dot_control__pb2.AdjustBudgetRequest.SerializeToString,
             placet_dot_v1_dot_control__pb2.AdjustBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ConfirmPolicy',
+            placet_dot_v1_dot_control__pb2.ConfirmPolicyRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ConfirmPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,62 @@
+"""Somebody confirms a policy that only lost restrictions, so that it may decide."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from placet.core.changes import Put, Row, Wanted
+from placet.core.concerned import require_unconcerned
+from placet.core.control_records import policy_confirmed
+from placet.core.control_request import ChangeKind, Wish
+from placet.core.errors import NotFoundError
+from placet.core.model import UNAUTHENTICATED, Caller
+from placet.core.record_codec import SYSTEM_TENANT
+from placet.core.redact import redact_text
+from placet.service.control_changes import Step
+from placet.service.policy_memory import CONFIRMED, confirmed_key
+from placet.service.recent_names import recent_names
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from placet.core.policy_status import PolicyStatus
+    from placet.core.ports import PolicySource
+    from placet.service.control_changes import ControlChanges
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfirmations:
+    """The use case. `look_again` makes the source look at what stands there now."""
+
+    changes: ControlChanges
+    policies: PolicySource
+    look_again: Callable[[], Awaitable[None]]
+
+    async def confirm(self, revision: str, actor: str, reason: str, caller: Caller = UNAUTHENTICATED) -> PolicyStatus:
+        """Confirm the revision that waits, and let it take over; how the policy stands then.
+
+        It is confirmed for all replicas, and for good. NotFoundError when this server holds no such revision;
+        NotPermittedError for an agent; LedgerUnavailableError; ContentionError.
+        """
+        wish = Wish(ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller)
+        await self.changes.make(wish, lambda now_us: self._confirm(wish, now_us))
+        looking = asyncio.ensure_future(self.look_again())
+        await asyncio.shield(looking)  # to its end, though the caller may be gone
+        return self.policies.status()
+
+    async def _confirm(self, wish: Wish, now_us: int) -> Step[None]:
+        status = self.policies.status()
+        if status.held_revision != wish.target:
+            waits = f"{status.held_revision} does" if status.held_revision else "none does"
+            raise NotFoundError(f"no policy of revision {wish.target} waits here to be confirmed; {waits}")
+        ledger = self.changes.ledger
+        require_unconcerned(wish.actor, (), (await recent_names(ledger, status.tenants)).agents)
+        key = confirmed_key(wish.target)
+        row = (await ledger.load(Wanted([key]))).rows.get(key)
+        body = orjson.dumps({"actor": wish.actor, "reason": wish.reason})
+        put = Put(row or Row(key, CONFIRMED, now_us, body))
+        return Step(policy_confirmed(wish, status.revision, status.held_reasons, now_us, (put,)), None)

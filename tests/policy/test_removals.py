@@ -1,0 +1,206 @@
+"""What a new policy lost against the served one: found for every place at which a file can be cut off."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from placet.core.errors import PolicyInvalidError
+from placet.core.policy_removals import left_out, lost_restrictions
+from placet.opa.removals import what_it_lost
+from placet.opa.tenants import parse_tenants
+from placet.opa.tree import digest_of, read_tree, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from placet.opa.tree import PolicyTree
+
+REGO = Path(__file__).parents[2] / "rego"
+FILE = "config/acme.yaml"
+
+
+def changed(tree: PolicyTree, name: str, content: bytes | None) -> PolicyTree:
+    files = {**tree.deciding}
+    if content is None:
+        del files[name]
+    else:
+        files[name] = content
+    return tree_of(tree.root, files)
+
+
+def of_acme() -> PolicyTree:
+    """The shipped policies with one tenant, who configures neither refunds nor tickets."""
+    tree = read_tree(REGO)
+    return dataclasses.replace(tree, tenants={FILE: tree.tenants[FILE]})
+
+
+def lost(served: PolicyTree, new: PolicyTree, tenants: Mapping[str, bytes] | None = None) -> tuple[str, ...]:
+    """As the server asks, with what means the same left out."""
+    before, after = parse_tenants(served), parse_tenants(new)
+    same = frozenset(f"config/{tenant}.yaml" for tenant in after if before.get(tenant) == after[tenant])
+    return what_it_lost(served, new, tenants or served.tenants, same)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (REGO / "config").glob("*.yaml")))
+def test_a_tenants_file_that_is_cut_off_anywhere_is_refused_or_asked_about_or_means_the_same(name: str) -> None:
+    tree, file = read_tree(REGO), f"config/{name}"
+    whole = tree.tenants[file]
+    served = dataclasses.replace(tree, tenants={file: whole})
+    before = parse_tenants(served)
+    asked = 0
+    ends = {at + beside for at, each in enumerate(whole) if each == ord("\n") for beside in (-1, 0, 1)}
+    for length in sorted(ends | set(range(0, len(whole), 5))):
+        try:
+            new = changed(served, file, whole[:length])
+            after = parse_tenants(new)
+        except PolicyInvalidError:
+            continue
+        if after != before:
+            assert lost(served, new), f"cut off after {length} bytes: {whole[:length][-60:]!r}"
+            asked += 1
+    assert asked > 50
+
+
+@pytest.mark.parametrize("name", ["policy/refunds/refunds.rego", "policy/refunds/data.yaml"])
+def test_a_pack_that_is_cut_off_is_asked_about(name: str) -> None:
+    served = of_acme()
+    whole = served.deciding[name]
+    for length in range(0, len(whole) - 2, 37):
+        try:
+            new = changed(served, name, whole[:length])
+        except PolicyInvalidError:
+            continue
+        [text] = lost(served, new)
+        assert f"{name}:" in text
+        assert f"of the {len(whole):,} bytes" in text
+
+
+def test_a_file_of_rules_that_is_gone_is_asked_about_unless_there_is_another() -> None:
+    served = of_acme()
+    name = "policy/tickets/tickets.rego"
+    gone = changed(served, name, None)
+    assert [text.partition(": ")[2] for text in lost(served, gone)] == ["is gone, with its rules"]
+    renamed = changed(gone, "policy/issues/issues.rego", b"package policy.issues\n")
+    assert lost(served, renamed) == ()
+
+
+def test_comments_and_blank_lines_at_the_end_are_nothing() -> None:
+    tree = read_tree(REGO)
+    name = "policy/refunds/refunds.rego"
+    served = changed(tree, name, tree.modules[name] + b"\n\n# the end\n\t# of it\n\n")
+    assert lost(served, tree) == ()
+
+
+def test_what_was_added_to_is_not_asked_about() -> None:
+    served = read_tree(REGO)
+    for name in ("policy/refunds/refunds.rego", FILE):
+        grown = changed(served, name, served.deciding[name] + b"\n# more\n")
+        assert lost(served, grown) == ()
+
+
+def test_a_file_that_lost_its_end_mark() -> None:
+    tree = read_tree(REGO)
+    marked = changed(tree, FILE, tree.tenants[FILE] + b"...\n")
+    new = changed(tree, FILE, tree.tenants[FILE].replace(b"jira.search", b"jira.find"))
+    assert any("has lost the end mark `...`" in text for text in lost(marked, new))
+    assert lost(tree, new) == ()
+
+
+def test_a_tenant_that_was_away_is_compared_with_its_last_file() -> None:
+    tree = read_tree(REGO)
+    without = changed(tree, FILE, None)
+    cut = changed(tree, FILE, tree.tenants[FILE].partition(b"  destinations:")[0])
+    assert lost(without, cut) == ()
+    assert any("acme.yaml" in text for text in lost(without, cut, tree.tenants))
+
+
+def test_the_digest_of_files() -> None:
+    files = {"a": b"1", "b": b"2"}
+    assert digest_of(files) == digest_of(dict(reversed(files.items())))
+    assert len({digest_of(each) for each in (files, {"a": b"12", "b": b""}, {"a1": b"", "b": b"2"}, {})}) == 4
+
+
+BEFORE: dict[str, Any] = {
+    "default_mode": "read_write",
+    "allowed_tools": ["look", "seek"],
+    "write_tools": ["pay", "tell"],
+    "approvals": {"pay": "required", "tell": "not_required", "gone": "required"},
+    "approver_groups": {"lead": ["ann", "bo"]},
+    "destinations": {"tell": ["a.example", "b.example"]},
+    "environments": {"write": ["sandbox", "staging"]},
+    "dry_run": {"required": ["pay", "gone"], "waives_approval": ["tell"]},
+    "evidence": {"look": {"min_items": 1}},
+    "budgets": [{"id": "a", "limit": 1}, {"id": "b", "limit": 2, "match": {"tools": ["pay"]}}],
+    "pii": {"redact": True},
+}
+
+
+def without(*place: str | int) -> dict[str, Any]:
+    """BEFORE without what stands at a place."""
+    changed_value: Any = copy.deepcopy(BEFORE)
+    around = changed_value
+    for part in place[:-1]:
+        around = around[part]
+    del around[place[-1]]
+    result: dict[str, Any] = changed_value
+    return result
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("approvals",), ("approvals", "pay"), ("approver_groups",), ("approver_groups", "lead"), ("destinations",),
+        ("destinations", "tell"), ("environments",), ("dry_run",), ("dry_run", "required", 0), ("evidence",),
+        ("evidence", "look"), ("budgets",), ("budgets", 0), ("budgets", 1), ("budgets", 1, "match"), ("pii", "redact"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_restricts(place: tuple[str | int, ...]) -> None:
+    assert lost_restrictions(BEFORE, without(*place)) == (place,)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("default_mode",), ("allowed_tools", 1), ("approvals", "tell"), ("approvals", "gone"),
+        ("approver_groups", "lead", 0), ("destinations", "tell", 0), ("environments", "write", 1),
+        ("dry_run", "required", 1), ("dry_run", "waives_approval"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_does_not(place: tuple[str | int, ...]) -> None:
+    assert left_out(BEFORE, without(*place)) == (place,)
+    assert lost_restrictions(BEFORE, without(*place)) == ()
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {**without("evidence"), "currency": "EUR"},
+        {**without("evidence"), "default_mode": "read_only"},
+        {**without("evidence"), "budgets": [*BEFORE["budgets"], {"id": "c", "limit": 3}]},
+        {**without("evidence"), "write_tools": ["tell", "pay"]},
+        {**without("evidence"), "pii": True},
+        {**BEFORE, "budgets": [{"id": "a", "limit": 5}]},
+        None,
+        [],
+    ],
+)
+def test_what_differs_otherwise_is_not_just_lost(after: object) -> None:
+    assert lost_restrictions(BEFORE, after) == ()
+
+
+def test_a_key_with_nothing_below_it_lost_all_of_it() -> None:
+    assert lost_restrictions(BEFORE, {**BEFORE, "destinations": None}) == (("destinations",),)
+    assert lost_restrictions(BEFORE, {**BEFORE, "budgets": None}) == (("budgets",),)
+
+
+def test_a_tool_that_is_listed_no_longer_needs_no_restrictions() -> None:
+    after = {**BEFORE, "write_tools": ["tell"], "approvals": {"tell": "not_required"}}
+    after["dry_run"] = {"required": ["gone"], "waives_approval": ["tell"]}
+    assert lost_restrictions(BEFORE, after) == ()
