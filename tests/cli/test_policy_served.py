@@ -130,6 +130,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
     assert record["parts"]["control"]["target"] == "0" * 32
     logged = placet("audit", "log", "--kind", "policy.confirmed", "--data-dir", served.data_dir, "-o", "json").document
     assert len(logged["records"]) == 1
+    assert placet("audit", "verify", "--state", "--data-dir", served.data_dir).code == 0
 
 
 def test_confirming_needs_somebody_and_a_reason(placet: Placet, served: Server) -> None:

@@ -209,10 +209,17 @@ def test_what_is_not_the_policys_fault_is_tried_again(server: Server, rego_dir: 
 
 @pytest.mark.parametrize("name", [b"\xff.yaml", b"caf\xe9.rego"])
 def test_a_file_whose_name_is_no_text_is_refused_and_recorded(server: Server, rego_dir: Path, name: bytes) -> None:
-    (rego_dir / TENANT).with_name(name.decode(errors="surrogateescape")).write_text("{")
+    file = (rego_dir / TENANT).with_name(name.decode(errors="surrogateescape"))
+    file.write_text("{")
     eventually(lambda: server.records("policy.refused"), RELOAD_SECONDS_MAX)
-    assert ask_rightly(server)
+    until = time.monotonic() + 3  # who watches the folder cannot read the name
+    with traffic(server, callers=1) as asked:
+        eventually(lambda: time.monotonic() > until, 4)
+    assert not asked.wrong
+    assert not asked.failed
     assert server.process.poll() is None
+    file.unlink()
+    eventually(lambda: not server.status().last_error, RELOAD_SECONDS_MAX)
 
 
 def test_the_policy_folder_is_moved_away_and_back(server: Server, rego_dir: Path) -> None:

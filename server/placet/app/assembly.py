@@ -205,6 +205,8 @@ async def _end(background: asyncio.Task[None]) -> None:
 
 def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPolicies | ExternalPolicies:
     timeout_seconds = settings.opa_timeout_ms / 1_000
+    memory = LedgerMemory(reporter.opened_ledger, clock, settings.replica)
+    reporter.on_activated = memory.activated
     age_max = settings.max_policy_age_seconds or math.inf
     if settings.opa_address:
         client = OpaClient(
@@ -222,8 +224,6 @@ def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPo
     engine = Engine(opa.path, log, timeout_seconds, reporter.engine_failure, program)
     interval = min(CONFIRM_INTERVAL_SECONDS, age_max / LOOKS_PER_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval, age_max)
-    question = None
-    if settings.confirm_policy_removals:
-        memory = LedgerMemory(reporter.opened_ledger, clock, settings.replica)
-        question = RemovalQuestion(memory, settings.bundles_dir, reporter.fault)
+    asks = settings.confirm_policy_removals
+    question = RemovalQuestion(memory, settings.bundles_dir, reporter.fault, asks=asks)
     return ManagedPolicies(source, engine, clock, reporter.policy_event, reporter.fault, opa.version, question)

@@ -11,13 +11,14 @@ from placet.core import rule_ids
 from placet.core.policy_input import rfc3339
 from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, ServerHealth
 from placet.core.record_codec import (
-    policy_activated_commitment,
     policy_held_commitment,
     policy_refused_commitment,
 )
 from placet.webhook.sender import TryResult
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from structlog.stdlib import BoundLogger
 
     from placet.core.ports import Clock, Ledger
@@ -47,6 +48,7 @@ class Reporter:
         metrics.data_dir_free_bytes.set_function(lambda: float(self.free_bytes()))
         self.rpc: RpcServer | None = None
         self.ledger: Ledger | None = None
+        self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _nothing
         self.ledger_works = True
         self._store_error = ""
         self._policy_ready = False
@@ -95,11 +97,7 @@ class Reporter:
         match event.kind:
             case PolicyEventKind.ACTIVATED:
                 self.metrics.reloads.labels("accepted").inc()
-                await self._record(
-                    policy_activated_commitment(
-                        event.revision, event.engine_version, event.tenants, now_us, event.git_commit
-                    )
-                )
+                await self._tried(lambda: self.on_activated(event))
                 await self._tell_policy(ready=True)
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
@@ -179,10 +177,18 @@ class Reporter:
 
     async def _record(self, commitment: Commitment) -> None:
         if self.ledger is not None:
-            try:
-                await self.ledger.commit([commitment])
-            except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
-                self.fault(fault)
+            ledger = self.ledger
+            await self._tried(lambda: ledger.commit([commitment]))
+
+    async def _tried(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
+            self.fault(fault)
+
+
+async def _nothing(_event: PolicyEvent) -> None:
+    """Until there is a ledger."""
 
 
 def _decides(event: PolicyEvent) -> dict[str, str]:

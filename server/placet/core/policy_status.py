@@ -124,7 +124,8 @@ class PolicyEventKind(StrEnum):
 class PolicyEvent:
     """Something that happened to the policy: the revision served after it; `detail` is for people.
 
-    `decides_until_us` is when that revision will be too old to decide, 0 when it is not growing old.
+    `decides_until_us` is when that revision will be too old to decide, 0 when it is not growing old. `source_digest` is
+    that of the files that decide from now on.
     """
 
     kind: PolicyEventKind
@@ -135,9 +136,10 @@ class PolicyEvent:
     git_commit: str = ""
     decides_until_us: int = 0
     held_revision: str = ""
+    source_digest: str = ""
 
 
-def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "") -> PolicyEvent:
+def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "", source_digest: str = "") -> PolicyEvent:
     """The event, with what the status says."""
     return PolicyEvent(
         kind,
@@ -148,4 +150,5 @@ def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "") -> P
         status.git_commit,
         status.decides_until_us,
         status.held_revision,
+        source_digest,
     )

@@ -86,10 +86,6 @@ class PolicyMemory(Protocol):
         """Digest of the files that it served last; "" when it never served any."""
         ...
 
-    async def remember(self, digest: str) -> None:
-        """It serves these files now."""
-        ...
-
     async def confirmed(self, revision: str) -> bool:
         """Whether somebody confirmed that the revision may take restrictions away."""
         ...

@@ -119,6 +119,7 @@ class ManagedPolicies:
     async def _activate(self, bundle: Bundle, commit: str) -> None:
         """Start it beside the old one and let it take over; the old one ends when its last query is over."""
         old = self._generation
+        digest = await self._question.keep(bundle) if self._question is not None else ""
         self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
@@ -131,9 +132,7 @@ class ManagedPolicies:
             git_commit=commit,
         )
         try:
-            await self._tell(PolicyEventKind.ACTIVATED)
-            if self._question is not None:
-                await self._question.activated(bundle)
+            await self._listener(event_of(PolicyEventKind.ACTIVATED, self.status(), source_digest=digest))
         finally:
             if old is not None:
                 await old.retire()
@@ -208,7 +207,8 @@ class ManagedPolicies:
                 async for _ in awatch(self._source.rego_dir, rust_timeout=milliseconds, yield_on_timeout=True):
                     told = ""
                     await self._look()
-            except (OSError, RuntimeError) as fault:  # no such folder, no more watches to be had
+            # No such folder, no more watches to be had; and, in a group, a name that is no text.
+            except (OSError, RuntimeError, ExceptionGroup) as fault:
                 if told != str(fault):
                     told = str(fault)
                     self._on_fault(fault)

@@ -27,10 +27,16 @@ SUFFIX: Final = ".source.tgz"
 
 
 class RemovalQuestion:
-    """Asks, for one replica. `on_fault` is told of what went wrong in Placet itself."""
+    """Asks, for one replica; with `asks` False never, but it keeps what is needed for asking later.
 
-    def __init__(self, memory: PolicyMemory, folder: Path, on_fault: Callable[[BaseException], None]) -> None:
+    `on_fault` is told of what went wrong in Placet itself.
+    """
+
+    def __init__(
+        self, memory: PolicyMemory, folder: Path, on_fault: Callable[[BaseException], None], *, asks: bool = True
+    ) -> None:
         self._memory = memory
+        self._asks = asks
         self._folder = folder
         self._on_fault = on_fault
         self._tenants: dict[str, bytes] = {}
@@ -40,7 +46,7 @@ class RemovalQuestion:
 
         No files at the first start, and when they are lost: then there is nothing to compare with.
         """
-        digest = await self._memory.served()
+        digest = await self._memory.served() if self._asks else ""
         if not digest:
             return None, None
         refused: list[Path] = []
@@ -49,7 +55,7 @@ class RemovalQuestion:
 
     async def reasons(self, served: Bundle, new: Bundle) -> tuple[str, ...]:
         """What `new` lost, so that it has to be confirmed and is not; () when it may decide."""
-        if served.tree is None or new.tree is None:
+        if not self._asks or served.tree is None or new.tree is None:
             return ()
         same = frozenset(
             f"{CONFIG}/{tenant}.yaml"
@@ -66,18 +72,22 @@ class RemovalQuestion:
         except LedgerUnavailableError:
             return False
 
-    async def activated(self, bundle: Bundle) -> None:
-        """Keep the files of what is served from now on. A disk or ledger that fails is told, and stops nothing."""
+    async def keep(self, bundle: Bundle) -> str:
+        """Keep the files of what is about to be served; their digest, for the ledger.
+
+        "" when they could not be kept: that is told, and stops nothing.
+        """
         if bundle.tree is None:
-            return
+            return ""
         self._tenants |= bundle.tree.tenants
         files = bundle.tree.deciding
         digest = digest_of(files)
         try:
             await asyncio.to_thread(self._keep, digest, files)
-            await self._memory.remember(digest)
-        except (OSError, LedgerUnavailableError) as fault:
+        except OSError as fault:
             self._on_fault(fault)
+            return ""
+        return digest
 
     def _keep(self, digest: str, files: Mapping[str, bytes]) -> None:
         cache = BundleCache(self._folder, lambda _: None, SUFFIX)

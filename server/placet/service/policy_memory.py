@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.core.changes import Kept, Row, RowKey, Wanted
-from placet.core.record_codec import SYSTEM_TENANT
+from placet.core.changes import Kept, Put, Row, RowKey, Wanted
+from placet.core.record_codec import SYSTEM_TENANT, policy_activated_commitment
+from placet.service.transitions import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from placet.core.policy_status import PolicyEvent
     from placet.core.ports import Clock, Ledger
+    from placet.core.records import Commitment
 
 SERVED: Final = "served"
 CONFIRMED: Final = "confirmed"
-REMEMBER_TRIES_MAX: Final = 3
-"""Nobody else writes the row of a replica, unless another has its name; then the last one is remembered."""
 
 
 def served_key(replica: str) -> RowKey:
@@ -44,14 +45,20 @@ class LedgerMemory:
         row = await self._row(served_key(self.replica))
         return str(orjson.loads(row.body)["digest"]) if row is not None else ""
 
-    async def remember(self, digest: str) -> None:
-        """It serves these files now."""
-        key, body = served_key(self.replica), orjson.dumps({"digest": digest})
-        for _ in range(REMEMBER_TRIES_MAX):
-            row = await self._row(key) or Row(key, SERVED, self.clock.wall_us(), b"")
-            [written] = await self.ledger().put_rows([replace(row, body=body)])
-            if written:
-                return
+    async def activated(self, event: PolicyEvent) -> None:
+        """Record that the revision decides from now on, and remember the files that it is of."""
+        await change(self.ledger(), lambda: self._activated(event))
+
+    async def _activated(self, event: PolicyEvent) -> tuple[Commitment, None]:
+        now_us, key = self.clock.wall_us(), served_key(self.replica)
+        recorded = policy_activated_commitment(
+            event.revision, event.engine_version, event.tenants, now_us, event.git_commit
+        )
+        if not event.source_digest:
+            return recorded, None
+        row = await self._row(key) or Row(key, SERVED, now_us, b"")
+        body = orjson.dumps({"digest": event.source_digest})
+        return replace(recorded, changes=(Put(replace(row, body=body)),)), None
 
     async def confirmed(self, revision: str) -> bool:
         """Whether somebody confirmed that the revision may take restrictions away."""
