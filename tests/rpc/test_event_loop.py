@@ -91,6 +91,19 @@ def test_the_largest_batch(placet_server: Server, wire: Wire, name: str) -> None
     assert seen.longest_ms < HELD_MS_MAX * BUSY_MACHINE, "\n".join(seen.stacks)
 
 
+def test_a_batch_whose_findings_repeat_it(placet_server: Server, wire: Wire) -> None:
+    """A rule that tells what it saw makes OPA's answer as large as the batch."""
+    requests = [request(json.dumps({"project": DIGITS * 3_000, "priority": "low"})) for _ in range(BATCH_ACTIONS_MAX)]
+    for each in requests:
+        each.action.tool, each.action.environment, each.identity.tenant = "jira.create_ticket", "sandbox", "globex"
+    raw = authorization_pb2.AuthorizeBatchRequest(requests=requests).SerializeToString()
+    with placet_server.watched() as seen:
+        answer = authorization_pb2.AuthorizeBatchResponse.FromString(wire.raw(AUTHORIZE_BATCH, raw))
+    seen.show("a batch that is repeated")
+    assert {each.rule_id for each in answer.decisions} == {"tickets.project_not_allowed"}
+    assert seen.longest_ms < HELD_MS_MAX * BUSY_MACHINE, "\n".join(seen.stacks)
+
+
 def struct_of_nulls(size: int) -> bytes:
     message = request("")
     message.action.params_struct.update({"a": [None] * (size // 4 - 100)})

@@ -283,6 +283,20 @@ async def test_a_rule_that_repeats_a_sensitive_value_does_not_store_it(told_deta
     assert held.decision.findings[0].details == stored
 
 
+async def test_a_rule_that_repeats_a_value_under_a_secret_name_does_not_store_it() -> None:
+    details = {"seen": ["hunter2", "uses hunter2", 737, 2, "kept"], "quorum": 2}
+    echo = Finding(Effect.ALLOW, "tools.listed", "hunter2 is listed", details)
+    bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
+    params = '{"login":[{"dbPassword":"hunter2","cvv":737,"pin":2,"max_tokens":500}],"from":"me"}'
+    [decision] = await bench.point.decide([asked("pay", action__params_json=params)])
+    assert isinstance(decision, Decision)
+    assert decision.findings == (echo,)
+    [held] = await recorded(bench)
+    hidden = "[redacted:sensitive]"
+    assert held.decision.findings[0].details == {"seen": [hidden, f"uses {hidden}", hidden, 2, "kept"], "quorum": 2}
+    assert held.decision.findings[0].reason == f"{hidden} is listed"
+
+
 async def test_sensitive_values_are_found_by_index_and_by_any_member() -> None:
     policy = AgentPolicy.model_validate(
         {"write_tools": ["pay"], "tools": {"pay": {"sensitive": ["/a/*/b~1c", "/l/1"]}}}

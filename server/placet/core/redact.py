@@ -96,6 +96,25 @@ def redacting(value: Any, sensitive: tuple[str, ...] = ()) -> Steps[Redacted]:  
     return Redacted(walk.rebuilt(value, at, enumerate(texts, 1)), changed=True)
 
 
+def values_under_secret_names(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
+    """What stands under secret names in a JSON value. TooMuchToScreenError when there are too many to look at."""
+    places = Places()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if type(each) is list:
+            waiting += [item for item in each if type(item) in _CONTAINERS]
+        elif type(each) is dict:
+            for key, item in each.items():
+                if may_be_secret(key):
+                    places.look()
+                    if is_secret(key) and not (type(item) in _NUMBERS and counts(key)):
+                        yield item
+                        continue
+                if type(item) in _CONTAINERS:
+                    waiting.append(item)
+
+
 def redact_text(text: str) -> str:
     """The text with every value that a detector finds replaced by a marker such as ``[redacted:card]``."""
     if not (detectors := candidates(text.encode(errors="replace"))):

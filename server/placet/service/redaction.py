@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.detectors import candidates
+from placet.core.detectors import TooMuchToScreenError, candidates
 from placet.core.limits import STEP_BYTES
 from placet.core.model import Action, Model, ToolClass
 from placet.core.policy_input import bare_facts, document, policy_input
-from placet.core.redact import ANY_MEMBER, SENSITIVE, UNSCREENED, redact_text, redacting
+from placet.core.redact import ANY_MEMBER, SENSITIVE, UNSCREENED, redact_text, redacting, values_under_secret_names
+from placet.core.secret_names import STEMS
 from placet.core.steps import TOGETHER
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ NOT_SCREENED: Final = frozenset({"identity", "run", "facts", "now"})
 """Who did what in which run must be known: the trail is worth nothing with these replaced."""
 
 SENSITIVE_VALUES_MAX: Final = 256
-"""Values at sensitive pointers that are looked for in what rules say; with more, nothing of that is kept."""
+"""Sensitive values that are looked for in what rules say; with more, nothing of that is kept."""
+NUMBER_MIN: Final = 100
+"""A smaller number under a secret name is not looked for elsewhere: a 2 is a quorum, too."""
 WITHIN_CHARS_MIN: Final = 4
 """A sensitive text of fewer characters is not looked for within others: an "a" stands everywhere."""
 
@@ -100,7 +103,7 @@ def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: Agen
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """Values at sensitive pointers, which must not come back in what a rule says."""
+    """Values at sensitive pointers and under secret names, which must not come back in what a rule says."""
 
     values: frozenset[str | float]
     too_many: bool = False
@@ -115,10 +118,11 @@ class _Secrets:
 
 
 def _sensitive_texts(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets]:
-    """Texts and numbers at and below the pointers."""
-    found: set[str | float] = set()
-    if not pointers:
+    """Texts and numbers at and below the pointers, and under secret names."""
+    by_name = not params.isascii() or any(map(params.lower().__contains__, _STEMS))
+    if not pointers and not by_name:
         return _Secrets(frozenset())
+    found: set[str | float] = set()
     said = orjson.loads(params)
     for pointer in pointers:
         tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
@@ -126,7 +130,17 @@ def _sensitive_texts(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets
             found.update(_leaves(value))
         if len(params) > STEP_BYTES:
             yield
+    try:
+        for value in values_under_secret_names(said):
+            found.update(leaf for leaf in _leaves(value) if isinstance(leaf, str) or abs(leaf) >= NUMBER_MIN)
+    except TooMuchToScreenError:
+        return _Secrets(frozenset({UNSCREENED}), too_many=True)
+    if len(params) > STEP_BYTES:
+        yield
     return _Secrets(frozenset(found), too_many=len(found) > SENSITIVE_VALUES_MAX)
+
+
+_STEMS: Final = tuple(stem.encode() for stem in STEMS)
 
 
 def _at(value: Any, tokens: Sequence[str]) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
