@@ -16,7 +16,7 @@ from placet.core.errors import (
     ShuttingDownError,
     WatcherTooSlowError,
 )
-from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX
+from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX, WATCHERS_TOLD_TOGETHER
 from placet.core.model import Effect, Finding
 from placet.core.records import Commitment, RecordKind
 from placet.service.following import Following
@@ -114,8 +114,8 @@ async def test_a_use_that_is_seen_before_the_vote_is_told_after_it() -> None:
         await desk.approvals.approve(word(await desk.approvals.read("acme", approval_id)))
         await desk.ask(approval_id=approval_id)
         (*_, use) = await happenings(desk.ledger, await desk.ledger.history("acme", approval_id))
-        for watcher in desk.hub._watching(use.event):
-            watcher.give(use)
+        [watcher] = desk.hub._watchers["acme", approval_id]
+        watcher.give([use])
         told = [await waiting, *[change async for change in changes]]
     assert [change.state for change in told] == [DecisionState.APPROVED, DecisionState.USED]
 
@@ -319,3 +319,46 @@ async def test_a_store_that_cannot_be_read_for_a_while_loses_no_change(monkeypat
         desk.ledger.deaf = False
         assert (await waiting).state is DecisionState.APPROVED
         await changes.aclose()
+
+
+async def test_a_few_watchers_are_told_at_a_time_and_others_run_in_between() -> None:
+    desk = Watched()
+    watchers = [await desk.hub.watch([("acme", "")]) for _ in range(3 * WATCHERS_TOLD_TOGETHER + 1)]
+    told: set[int] = set()
+
+    async def read(number: int) -> None:
+        assert [each.event.tenant for each in await watchers[number].next()] == ["acme"]
+        told.add(number)
+
+    reading = [asyncio.create_task(read(number)) for number in range(len(watchers))]
+    async with desk.running():
+        await desk.ask()
+        seen = 0
+        while seen < len(watchers):
+            await asyncio.sleep(0)
+            assert len(told) - seen <= WATCHERS_TOLD_TOGETHER
+            seen = len(told)
+        await asyncio.gather(*reading)
+
+
+async def test_one_who_does_not_read_holds_up_nobody() -> None:
+    desk = Watched()
+    asleep, awake = [await desk.hub.watch([("acme", "")]) for _ in range(2)]
+    async with desk.running():
+        for _ in range(WATCH_QUEUE_MAX + 1):
+            await desk.ask()
+            assert await awake.next()
+    with pytest.raises(WatcherTooSlowError):
+        await asleep.next()
+
+
+async def test_more_at_once_than_a_watcher_may_be_behind_reaches_one_who_keeps_up() -> None:
+    desk = Watched()
+    watcher = await desk.hub.watch([("acme", "")])
+    for _ in range(WATCH_QUEUE_MAX + 10):
+        await desk.ask()
+    heard = 0
+    async with desk.running():
+        while heard < WATCH_QUEUE_MAX + 10:
+            heard += len(await watcher.next())
+    assert heard == WATCH_QUEUE_MAX + 10

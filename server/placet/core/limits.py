@@ -55,6 +55,10 @@ WATCH_POLL_SECONDS: Final = 2
 """How often a server looks for changes that nothing woke it for."""
 WATCH_READ_GAP_MS: Final = 20
 """Between two looks for changes: under load all that happened meanwhile is read at once."""
+WATCHERS_TOLD_TOGETHER: Final = 16
+"""Watchers that are told of the same thing in one go: 2 ms of the event loop, which decides as well."""
+WATCH_TELL_GAP_MS: Final = 6
+"""Between two such goes: decisions hardly notice, and 1,000 watchers are told within half a second."""
 RUN_SECONDS_MAX: Final = 604_800
 """The longest `max_duration_seconds`, and the longest window or pause of a circuit breaker: a week."""
 AUTONOMY_RULES_MAX: Final = 256

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from placet.core.decision_state import DecisionState
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.core.approval import Approval
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.service.following import Following
 
+LISTED_MAX: Final = 64
+"""Approvals whose messages are kept: those that are being told."""
 STATES: Final = {
     DecisionState.PENDING: authorization_pb2.DECISION_STATE_PENDING,
     DecisionState.APPROVED: authorization_pb2.DECISION_STATE_APPROVED,
@@ -38,12 +42,31 @@ STATES: Final = {
 }
 
 
+class Listed:
+    """Approvals as messages. All who watch a tenant are told of the same ones, so each is made once."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[int, tuple[Approval, approval_pb2.Approval]] = OrderedDict()
+
+    def of(self, approval: Approval) -> approval_pb2.Approval:
+        """The message; not to be changed."""
+        kept = self._made.get(id(approval))
+        if kept is not None and kept[0] is approval:
+            return kept[1]
+        made = present_listed(Shown(approval, approval.state))
+        self._made[id(approval)] = (approval, made)
+        if len(self._made) > LISTED_MAX:
+            self._made.popitem(last=False)
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Watching:
     """Streams changes until the caller goes, the server stops, or nothing more can happen."""
 
     following: Following
     refusals: RefusalLog
+    listed: Listed = field(default_factory=Listed)
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler: what belongs to the authorization service."""
@@ -87,6 +110,5 @@ class Watching:
             raise InvalidRequestError(fields.violations)
         async with aclosing(self.following.approvals(tenant, read_cursor(message.cursor))) as changes:
             async for change in changes:
-                approval = change.approval
-                shown = present_listed(Shown(approval, approval.state)) if approval is not None else None
+                shown = self.listed.of(change.approval) if change.approval is not None else None
                 yield approval_pb2.WatchApprovalsResponse(cursor=cursor_text(change.cursor), approval=shown)
