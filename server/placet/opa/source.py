@@ -49,6 +49,7 @@ class PolicyFolder:
         self._engine = engine
         self._on_cache_refused = on_cache_refused
         self._seen = ""
+        self._read_before = False
 
     def forget(self) -> None:
         """Take the next look for a change."""
@@ -63,7 +64,9 @@ class PolicyFolder:
         return found != self._seen or not found
 
     async def bundle(self, needed: Collection[str]) -> Bundle:
-        """The bundle of files that were read twice, alike, QUIET_SECONDS apart; once when nobody changed them lately.
+        """The bundle of files that were read twice, alike, QUIET_SECONDS apart.
+
+        The first time without a pause when nobody changed them lately, so that a server starts at once.
 
         Raises PolicyInvalidError, PolicyUnreadableError and SetupError.
         """
@@ -72,13 +75,14 @@ class PolicyFolder:
         for _ in range(QUIET_TRIES_MAX):
             seen = await asyncio.to_thread(source_digest, rego_dir)
             before = await asyncio.to_thread(_content, rego_dir)
-            if abs(time.time() - await asyncio.to_thread(newest_change, rego_dir)) < QUIET_SECONDS:
+            if self._read_before or await asyncio.to_thread(_changed_lately, rego_dir):
                 await asyncio.sleep(QUIET_SECONDS)
             if await asyncio.to_thread(_content, rego_dir) != before:
                 continue
             self._seen = seen
             built = await self._built(needed)
             if built.tree is None or built.tree.digest == before:
+                self._read_before = True
                 return built
         raise SetupError(
             f"{rego_dir}: changes all the time, never resting for {QUIET_SECONDS} s, so it is not read; copy the files "
@@ -96,6 +100,10 @@ class PolicyFolder:
         finally:
             for path in refused:
                 await self._on_cache_refused(path)
+
+
+def _changed_lately(rego_dir: Path) -> bool:
+    return abs(time.time() - newest_change(rego_dir)) < QUIET_SECONDS
 
 
 def _content(rego_dir: Path) -> str:
