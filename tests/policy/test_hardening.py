@@ -306,3 +306,25 @@ def test_any_text_is_taken_apart_and_lines_stay(source: str) -> None:
     assert harden(source).count("\n") == source.count("\n")
     head = "deny contains finding(rego.metadata.rule(), " + source
     assert harden(head).count("\n") == head.count("\n")
+
+
+SHIPPED = 'finding(rule, details) := {"rule_id": rule.custom.rule_id, "reason": rule.title, "details": details}'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (SHIPPED + " if details.to", 3),
+        (SHIPPED + " if count(details) > 0", 3),
+        (SHIPPED.replace("rule.custom.rule_id", "rule.title"), 3),
+        (SHIPPED.replace('"details": details', '"details": {}').replace("details)", "_)"), 3),
+        (f"{SHIPPED}\n\n{SHIPPED.replace('rule.title', 'details.none')}", 5),
+    ],
+)
+def test_the_function_that_makes_findings_must_be_the_shipped_one(
+    rego_dir: Path, opa: Path, text: str, line: int
+) -> None:
+    (rego_dir / "placet/lib/lib.rego").write_text(f"package placet.lib\n\n{text}\n")
+    what = "finding is not as it ships, so a finding could vanish or say something else"
+    remedy = "copy placet/lib/lib.rego from the policy that ships with Placet"
+    assert problems(rego_dir, opa) == [f"placet/lib/lib.rego:{line}: {what} ({remedy})"]

@@ -39,6 +39,7 @@ _IDIOM: Final = "write {} contains finding(rego.metadata.rule(), {{...}}) if {{ 
 
 def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
     """Everything in the written modules that could take a deny or require_approval away with its details."""
+    yield from _library_problems(tree, modules)
     for module, rule, names in _guarded_rules(modules):
         where = tree.where(module.file, rule.line)
         details = details_of(module, rule)
@@ -51,6 +52,39 @@ def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Pro
             what = f"the details of this {rule.name} iterate over {iterated}, so that it vanishes when there is none"
             yield Problem(where, what, "bind it in the body: some x in ..., and tell x")
         yield from _body_problems(tree, module, rule, details, bound)
+
+
+def _library_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
+    """Whether `data.placet.lib.finding` is defined once, and for whatever details it is given."""
+    defined = [
+        (module, rule)
+        for module in modules
+        if ("data", *module.package) == FINDING[:-1]
+        for rule in module.rules
+        if rule.base == FINDING[-1]
+    ]
+    for number, (module, rule) in enumerate(defined):
+        if number or not _always_finds(rule):
+            what = "finding is not as it ships, so a finding could vanish or say something else"
+            remedy = "copy placet/lib/lib.rego from the policy that ships with Placet"
+            yield Problem(tree.where(module.file, rule.line), what, remedy)
+
+
+def _always_finds(rule: Rule) -> bool:
+    """Whether it is ``finding(rule, details) := {"rule_id": ..., "reason": rule.title, "details": details}``."""
+    head, body = rule.syntax["head"], rule.syntax["body"]
+    arguments = [path_of(each) for each in head.get("args") or ()]
+    value = head.get("value") or {}
+    unconditional = len(body) == 1 and bare(body[0]["terms"]) == {"type": "boolean", "value": True}
+    if len(arguments) != 2 or not all(arguments) or not unconditional or value.get("type") != "object":  # noqa: PLR2004
+        return False
+    [metadata, details] = arguments
+    said = {key["value"]: path_of(term) for key, term in value["value"]}
+    return "else" not in rule.syntax and said == {
+        "rule_id": (*metadata, "custom", "rule_id"),
+        "reason": (*metadata, "title"),
+        "details": details,
+    }
 
 
 def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequence[Module]) -> Iterator[Problem]:
