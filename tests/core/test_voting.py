@@ -12,7 +12,6 @@ from placet.core.approval import (
     Approval,
     ApprovalState,
     approval_id_of,
-    document,
     from_row,
     refusal,
     state_at,
@@ -23,7 +22,7 @@ from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedErr
 from placet.core.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
 from placet.core.person import Person, same_person
 from placet.core.role_matching import matched_roles
-from placet.core.standing_votes import approvers, covers, standing_votes
+from placet.core.standing_votes import approvers, covers, document, standing_votes
 from placet.core.voting import approved, cancelled, expired, may_vote, rejected, voided
 
 REFUSED = (InvalidRequestError, NotNowError, NotPermittedError)
@@ -208,7 +207,7 @@ def best(claims: list[list[str]], free: set[str]) -> int:
 
 def test_what_policy_sees_of_an_approval() -> None:
     approval = approved(opened(1, ()), {}, Person("u_2"), "", 5)
-    assert document(approval, approvers(approval, {})) == {
+    assert document(approval, {}) == {
         "id": approval.approval_id,
         "approvers": ["u_2"],
         "quorum": 1,

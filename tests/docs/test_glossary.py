@@ -14,6 +14,7 @@ PAGE = DOCS / "glossary.md"
 WORDS = [row[0].strip("*") for row in rows(PAGE, "Glossary")]
 CALLED: Final = {
     Kept.APPROVALS: "approval",
+    Kept.APPROVAL_INDEX: "approval index",
     Kept.RESERVATIONS: "reservation",
     Kept.OUTCOMES: "outcome",
     Kept.KILL_SWITCHES: "kill switch",

@@ -25,6 +25,7 @@ from placet.service.control_state import ControlState
 from placet.service.decide import DecisionPoint
 from placet.service.gathering import NO_MAX_AGE, Gatherer
 from placet.service.kill_switches import KillSwitches, NewSwitch
+from placet.service.open_requests import OpenRequests
 from placet.service.outcomes import OutcomeDesk
 from placet.service.recording import Recorder
 from placet.service.revoking import Revoker
@@ -287,6 +288,7 @@ class Driver:
                 Recorder(self.clock, self.ids, RESERVATION_TTL_SECONDS),
                 ledger,
                 StandingAnswers(ledger, self.clock),
+                OpenRequests(ledger),
                 self.faults.append,
                 distrusted,
             ),

@@ -327,8 +327,9 @@ class StateMachine(RuleBasedStateMachine):
         else:
             told = self.reference.judge(asked, self.now)
             [name] = names
+            assert all(answer.decision_id == name for answer in decided)
             self._as_told(asked, decided[0], told)
-            self.reference.record(asked, told, name, self.now)
+            self._recorded(asked, decided[0], told)
         for answer in decided:
             self._heard(ask, answer)
 
@@ -345,7 +346,7 @@ class StateMachine(RuleBasedStateMachine):
             if answer.effect is not Effect.ALLOW and _differs(answer, told):
                 told = earlier
             self._as_told(ask, answer, told)
-            self.reference.record(ask, told, answer.decision_id, self.now)
+            self._recorded(ask, answer, told)
             self._heard(ask, answer)
 
     def _as_told(self, ask: Ask, answer: Decision, told: Told) -> None:
@@ -355,6 +356,12 @@ class StateMachine(RuleBasedStateMachine):
         if told.effect == "require_approval":
             assert answer.approval is not None
             assert answer.approval.quorum == told.quorum
+
+    def _recorded(self, ask: Ask, answer: Decision, told: Told) -> None:
+        """The same action waits for the same people, whatever its key."""
+        self.reference.record(ask, told, answer.decision_id, self.now)
+        if answer.approval is not None:
+            assert answer.approval.approval_id == self.reference.waits_for[answer.decision_id]
 
     def _heard(self, ask: Ask, answer: Decision) -> None:
         if answer.effect is Effect.ALLOW:

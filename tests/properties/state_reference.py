@@ -137,6 +137,11 @@ def takes_of(ask: Ask, now: int) -> dict[Counter, int]:
     }
 
 
+def lives(ask: Ask) -> int:
+    """How long people have."""
+    return HOUR if ask.tool == "pay" else 24 * HOUR
+
+
 def covers(switch: tuple[str, str, str], ask: Ask) -> bool:
     kind, tenant, value = switch
     named = {"tool": ask.tool, "agent": ask.agent, "run": ask.run}.get(kind, "")
@@ -153,6 +158,8 @@ class Decisions:
         self.may_exceed: set[Counter] = set()
         self.keys: dict[tuple[str, str, str], tuple[Ask, str, Told, int]] = {}
         self.requests: dict[tuple[str, str], Request] = {}
+        self.newest: dict[tuple[Any, ...], str] = {}
+        self.waits_for: dict[str, str] = {}
         self.holds: dict[str, Hold] = {}
         self.switches: dict[tuple[str, str, str], int] = {}
         self.revoked: set[str] = set()
@@ -238,7 +245,7 @@ class Decisions:
         first, decision_id, told, _ = kept
         if replace(first, approval_id="", micros=0) != replace(ask, approval_id="", micros=0):
             return ask, "", Told("error", frozenset())
-        own = decision_id.replace("dec_", "apr_")
+        own = self.waits_for.get(decision_id, "")
         request = self.requests.get((ask.tenant, own))
         if told.effect == "require_approval" and request and self.state(request, now) == "approved":
             return replace(ask, approval_id=own), "", None
@@ -269,13 +276,25 @@ class Decisions:
         agreed = len(self.agreed(request)) if request else 0
         return "pdp.repeat_needs_approval" if asks and agreed < max(asks.values()) else ""
 
+    def open_for(self, ask: Ask, told: Told, now: int) -> str:
+        """The approval that the action waits for already; "" when people are asked anew."""
+        name = self.newest.get((ask.caller, *ask.bound), "")
+        request = self.requests.get((ask.tenant, name))
+        if request is None or request.expires > now + lives(ask) or not told.agreed <= request.agreed:
+            return ""
+        state = self.state(request, now)
+        granted = state == "approved" and len(self.agreed(request)) >= told.quorum
+        return name if granted or (state == "pending" and request.quorum == told.quorum) else ""
+
     def record(self, ask: Ask, told: Told, decision_id: str, now: int) -> None:
         """The decision is made: the key stands for it, and what it takes is held."""
         self.keys[ask.tenant, ask.caller, ask.key] = (ask, decision_id, told, now)
         if told.effect == "require_approval":
-            ttl = HOUR if ask.tool == "pay" else 24 * HOUR
-            name = (ask.tenant, decision_id.replace("dec_", "apr_"))
-            self.requests[name] = Request(ask, told.quorum, told.agreed, now + ttl)
+            name = self.open_for(ask, told, now)
+            if not name:
+                name = decision_id.replace("dec_", "apr_")
+                self.requests[ask.tenant, name] = Request(ask, told.quorum, told.agreed, now + lives(ask))
+            self.newest[(ask.caller, *ask.bound)] = self.waits_for[decision_id] = name
         if told.effect == "allow":
             takes = takes_of(ask, now)
             for counter, amount in takes.items():

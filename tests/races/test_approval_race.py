@@ -11,7 +11,7 @@ import pytest
 from placet.sdk import ApprovalClient, ApprovalState, Person
 from tests.races.crowd import ALLOW, DENY, REQUIRE_APPROVAL, Caller, Crowd
 from tests.races.fleet import whole
-from tests.races.tenant import TENANT, WIRE, Ask
+from tests.races.tenant import TENANT, WIRE, Ask, fresh
 
 if TYPE_CHECKING:
     from tests.races.fleet import Fleet
@@ -71,6 +71,30 @@ def test_presenters_with_one_key_are_told_the_same(pair: Fleet) -> None:
     asked = approved(pair)
     crowd = presented(pair, 20, replace(asked, approval_id=""), one_key=True)
     assert {(each.effect, each.decision_id) for each in crowd.told} == {(ALLOW, used(pair, asked))}
+    pair.books().balance()
+    whole(pair, chains=2)
+
+
+def test_askers_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
+    """Each under a key of its own, all at once; then all ask again, and one is allowed."""
+    run_id = fresh("run")
+    asks: list[Ask] = [Ask(WIRE, run_id=run_id) for _ in range(20)]
+    waiting = iter(asks)
+
+    def work(caller: Caller, crowd: Crowd) -> None:
+        crowd.told.append(caller.ask(next(waiting)))
+
+    with Crowd(pair.addresses, len(asks), work) as crowd:
+        crowd.join()
+    assert {each.effect for each in crowd.told} == {REQUIRE_APPROVAL}
+    [approval_id] = {each.approval_id for each in crowd.told}
+    with ApprovalClient(pair.addresses[0]) as people:
+        people.approve(TENANT, approval_id, KEEPER)
+    waiting = iter(asks)
+    with Crowd(pair.addresses, len(asks), work) as crowd:
+        crowd.join()
+    assert len(crowd.allowed) == 1
+    assert {each.rule_id for each in crowd.told} <= {"approvals.granted", "approvals.required", "approvals.used"}
     pair.books().balance()
     whole(pair, chains=2)
 

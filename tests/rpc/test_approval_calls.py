@@ -33,8 +33,8 @@ def ask(wire: Wire, method: str, message: Message) -> bytes:
 
 
 def asked(wire: Wire, **more: str) -> decision_pb2.Decision:
-    """A decision that waits for a support lead."""
-    decision: decision_pb2.Decision = wire.authorize(request({**REPLY, **more}))
+    """A decision that waits for a support lead, for an approval of its own unless the run is said."""
+    decision: decision_pb2.Decision = wire.authorize(request({**REPLY, "run.run_id": uuid.uuid4().hex, **more}))
     assert decision.effect == decision_pb2.EFFECT_REQUIRE_APPROVAL
     return decision
 
@@ -64,17 +64,17 @@ def watching(
 
 
 def test_from_the_question_to_the_one_allow(wire: Wire, channel: grpc.Channel) -> None:
-    decision = asked(wire)
+    decision = asked(wire, **{"run.run_id": "replying"})
     changes = watching(channel, decision.decision_id)
     first = next(changes)
     assert (first.state, first.approval_id) == (authorization_pb2.DECISION_STATE_PENDING, decision.approval.id)
     assert approve(wire, decision).state == approval_pb2.APPROVAL_STATE_APPROVED
     assert next(changes).state == authorization_pb2.DECISION_STATE_APPROVED
-    allowed = wire.authorize(request({**REPLY, "approval_id": decision.approval.id}))
+    allowed = wire.authorize(request({**REPLY, "run.run_id": "replying", "approval_id": decision.approval.id}))
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, decision.approval.id)
     assert allowed.permit
     assert [change.state for change in changes] == [authorization_pb2.DECISION_STATE_USED]
-    again = wire.authorize(request({**REPLY, "approval_id": decision.approval.id}))
+    again = wire.authorize(request({**REPLY, "run.run_id": "replying", "approval_id": decision.approval.id}))
     assert again.rule_id == "approvals.used"
     rest = watching(channel, decision.decision_id, first.cursor)
     states = [authorization_pb2.DECISION_STATE_APPROVED, authorization_pb2.DECISION_STATE_USED]
@@ -82,13 +82,13 @@ def test_from_the_question_to_the_one_allow(wire: Wire, channel: grpc.Channel) -
 
 
 def test_the_same_key_is_answered_with_the_allow_once_people_agreed(wire: Wire) -> None:
-    key = uuid.uuid4().hex
-    decision = asked(wire, idempotency_key=key)
-    assert wire.authorize(request({**REPLY, "idempotency_key": key})).decision_id == decision.decision_id
+    said = {"idempotency_key": uuid.uuid4().hex, "run.run_id": "one key"}
+    decision = asked(wire, **said)
+    assert wire.authorize(request({**REPLY, **said})).decision_id == decision.decision_id
     approve(wire, decision)
-    allowed = wire.authorize(request({**REPLY, "idempotency_key": key}))
+    allowed = wire.authorize(request({**REPLY, **said}))
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, decision.approval.id)
-    assert wire.authorize(request({**REPLY, "idempotency_key": key})).decision_id == allowed.decision_id
+    assert wire.authorize(request({**REPLY, **said})).decision_id == allowed.decision_id
 
 
 def test_who_may_vote_sees_the_exact_parameters_and_nobody_else_does(wire: Wire) -> None:

@@ -226,7 +226,7 @@ def test_who_watches_is_told_of_ones_own_alone(houses: Houses) -> None:
         houses.ask(INTRUDER, WIRE)
         first = next(changes)
         houses.ask(VICTIM, WIRE)
-        mine = houses.ask(INTRUDER, WIRE)
+        mine = houses.ask(INTRUDER, WIRE, run_id="another")
         assert mine.approval is not None
         second = next(changes)
     assert [each.approval.tenant for each in (first, second)] == [INTRUDER] * 2

@@ -149,7 +149,8 @@ class Houses:
         """Make one of everything."""
         key = uuid.uuid4().hex
         allowed = self.ask(VICTIM, PAY, idempotency_key=key)
-        pending, agreed = self.ask(VICTIM, WIRE), self.ask(VICTIM, WIRE)
+        agreed = self.ask(VICTIM, WIRE, run_id=RUN if name == "guessed" else f"{name}_agreed")
+        pending = self.ask(VICTIM, WIRE, run_id=f"{name}_waits")
         assert allowed.effect is Effect.ALLOW
         assert pending.approval is not None
         assert agreed.approval is not None

@@ -28,6 +28,7 @@ from placet.service.attempts import Request
 from placet.service.control_state import ControlState
 from placet.service.decide import DecisionPoint
 from placet.service.gathering import NO_MAX_AGE, Gatherer
+from placet.service.open_requests import OpenRequests
 from placet.service.recording import Recorder
 from placet.service.standing_answers import StandingAnswers
 from placet.store.keys import generate_signing_key
@@ -95,6 +96,7 @@ def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Req
         Recorder(clock, RandomIds(), RESERVATION_TTL_SECONDS),
         ledger,
         StandingAnswers(ledger, clock),
+        OpenRequests(ledger),
         faults,
         lambda _rule_id, _why: None,
     )

@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -61,15 +62,15 @@ def proxy(placet_server: Server) -> Iterator[Proxy]:
         yield between
 
 
-def asked(placet: Client) -> tuple[Decision, str]:
-    """A decision that waits for a support lead, and its approval's id."""
-    decision = placet.authorize(REPLY, WHO)
+def asked(placet: Client, run_id: str = "") -> tuple[Decision, str]:
+    """A decision that waits for a support lead, and its approval's id: one of its own unless the run is said."""
+    decision = placet.authorize(REPLY, WHO, run=Run(run_id or uuid4().hex))
     assert decision.approval is not None
     return decision, decision.approval.id
 
 
 def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: ApprovalClient) -> None:
-    decision, approval_id = asked(placet)
+    decision, approval_id = asked(placet, "replying")
     found = approvals.get("acme", approval_id, LEAD)
     assert (found.tool, found.params_json, found.user) == ("zendesk.reply", '{"body":"Dear Ann"}', "u_1")
     assert found.similar is not None
@@ -78,7 +79,7 @@ def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: Approv
     decided = placet.wait_for_approval(decision, SECONDS_MAX)
     assert decided is not None
     assert decided.state is DecisionState.APPROVED
-    allowed = placet.authorize(REPLY, WHO, approval_id=decided.approval_id)
+    allowed = placet.authorize(REPLY, WHO, run=Run("replying"), approval_id=decided.approval_id)
     assert allowed.effect is Effect.ALLOW
     states = [change.state for change in placet.watch_decision(decision.decision_id, tenant="acme")]
     assert states == [DecisionState.PENDING, DecisionState.APPROVED, DecisionState.USED]

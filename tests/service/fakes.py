@@ -16,6 +16,7 @@ from placet.service.attempts import Request
 from placet.service.control_state import ControlState
 from placet.service.decide import DecisionPoint
 from placet.service.gathering import NO_MAX_AGE, Gatherer
+from placet.service.open_requests import OpenRequests
 from placet.service.recording import Recorder
 from placet.service.standing_answers import StandingAnswers
 from placet.store.keys import generate_signing_key
@@ -145,6 +146,7 @@ class Bench:
             Recorder(self.clock, CountedIds(), RESERVATION_TTL_SECONDS),
             self.ledger,
             StandingAnswers(self.ledger, self.clock),
+            OpenRequests(self.ledger),
             self.faults.append,
             lambda rule_id, why: self.distrusted.append((rule_id, why)),
         )

@@ -273,8 +273,10 @@ async def test_who_agreed_before_the_budget_was_exhausted_did_not_agree_to_that(
 async def test_one_batch_of_approved_actions_does_not_pass_a_budget_that_nobody_agreed_to_pass() -> None:
     asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
     desk = asking(budget(limit=1, **asks))
-    ids = [await desk.approve(each) for each in await desk.decide(asked("pay", **ACTION), asked("pay", **ACTION))]
-    decisions = await desk.decide(*[asked("pay", **ACTION, approval_id=each) for each in ids])
+    actions = [{**ACTION, "run__run_id": each} for each in ("r1", "r2")]
+    ids = [await desk.approve(each) for each in await desk.decide(*[asked("pay", **each) for each in actions])]
+    presented = zip(actions, ids, strict=True)
+    decisions = await desk.decide(*[asked("pay", **action, approval_id=each) for action, each in presented])
     assert told(*decisions) == [GRANTED, ("require_approval", "budgets.b")]
 
 

@@ -192,7 +192,7 @@ async def test_maker_and_checker_are_of_different_roles() -> None:
     votes = (await desk.approvals.read("acme", approval.approval_id)).votes
     assert {vote.person: vote.role for vote in votes} == {"u_both": "maker", "u_checker": "checker"}
 
-    approval = await desk.asked()
+    approval = await desk.asked(run__run_id="another")
     await desk.approvals.approve(word(approval, Person("u_checker", ("checker",))))
     another = word(approval, Person("u_checker_2", ("checker",)))
     assert await refused(desk, another) == refusals.ROLE_VOTED_ALREADY

@@ -14,7 +14,7 @@ from placet.core.control_version import version_key
 from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.core.model import Effect, Finding
 from placet.core.records import Conflict
-from tests.service.deciding import Desk, budget, told
+from tests.service.deciding import Desk, budget, policies, told
 from tests.service.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -334,6 +334,19 @@ async def test_a_policy_that_is_taken_away_meanwhile_denies() -> None:
 
     desk.policy.say = taken
     assert told(await desk.ask()) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
+
+
+async def test_an_approval_that_was_not_needed_lets_no_budget_be_exceeded_meanwhile() -> None:
+    """The budget that people let it exceed has room again; it is allowed by policy, and another takes the room."""
+    asks = {"on_exceed": OnExceed.REQUIRE_APPROVAL.value, "approval": {"quorum": 1, "approver_roles": ["lead"]}}
+    desk, happens = moving(budget(limit=1, **asks), approver_groups={"lead": ["lena", "luis"]})
+    spent = await desk.ask("look")
+    approval_id = await desk.approve(await desk.ask())
+    await desk.report(spent, "not_executed")
+    desk.policy.agent_policies = policies(budgets=[budget(limit=1, **asks)], approver_groups={"lead": ["luis"]})
+    happens.append(lambda: desk.ask("mail"))
+    again = await desk.ask(approval_id=approval_id)
+    assert told(again) == [("require_approval", "budgets.b")]
 
 
 async def test_people_who_agreed_to_one_budget_did_not_agree_to_another_that_ran_out_meanwhile() -> None:

@@ -201,7 +201,7 @@ async def test_approvals_are_followed_from_those_that_are_pending() -> None:
         first = await anext(changes)
         assert first.approval == before
         assert (await anext(changes)).approval is None
-        after = await desk.asked()
+        after = await desk.asked(run__run_id="after")
         seen = (await anext(changes)).approval
         assert seen is not None
         assert seen.approval_id == after.approval_id
@@ -213,7 +213,7 @@ async def test_approvals_are_followed_from_those_that_are_pending() -> None:
 
 async def test_a_watch_cut_off_while_it_tells_what_is_pending_misses_nothing() -> None:
     desk = Watched()
-    pending = {(await desk.asked()).approval_id for _ in range(3)}
+    pending = {(await desk.asked(run__run_id=f"r{each}")).approval_id for each in range(3)}
     async with aclosing(desk.following.approvals("acme", None)) as changes:
         cursor = (await anext(changes)).cursor
     between = await desk.asked()
@@ -232,7 +232,7 @@ async def test_what_happens_while_nobody_is_connected_is_told_afterwards() -> No
     async with desk.running():
         async with aclosing(desk.following.approvals("acme", None)) as changes:
             cursor = (await until_told(changes)).cursor
-        asked = [await desk.asked() for _ in range(3)]
+        asked = [await desk.asked(run__run_id=f"r{each}") for each in range(3)]
         await desk.approvals.reject(word(asked[0], reason="no"))
         async with aclosing(desk.following.approvals("acme", cursor)) as changes:
             told = [await anext(changes) for _ in range(4)]

@@ -16,6 +16,7 @@ from placet.service.control_state import ControlState
 from placet.service.decide import DecisionPoint
 from placet.service.expiry import expire_due
 from placet.service.gathering import NO_MAX_AGE, Gatherer
+from placet.service.open_requests import OpenRequests
 from placet.service.outcomes import OutcomeDesk, Reported
 from placet.service.recording import Recorder
 from placet.service.standing_answers import StandingAnswers
@@ -69,6 +70,7 @@ class Replica:
             Recorder(self.clock, CountedIds(), 900),
             self.ledger,
             StandingAnswers(self.ledger, self.clock),
+            OpenRequests(self.ledger),
             self.faults.append,
             lambda *told: self.faults.append(AssertionError(*told)),
         )

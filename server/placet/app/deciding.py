@@ -12,6 +12,7 @@ from placet.service.batching import Batcher
 from placet.service.control_state import ControlState
 from placet.service.decide import DecisionPoint
 from placet.service.gathering import Gatherer
+from placet.service.open_requests import OpenRequests
 from placet.service.recording import Recorder
 from placet.service.standing_answers import StandingAnswers
 
@@ -43,6 +44,7 @@ def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: L
         Recorder(clock, RandomIds(), settings.reservation_ttl_seconds, notify=bool(settings.webhook_url)),
         ledger,
         StandingAnswers(ledger, clock),
+        OpenRequests(ledger),
         reporter.fault,
         reporter.distrust,
     )

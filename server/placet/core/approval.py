@@ -22,11 +22,11 @@ import orjson
 from placet.core import rule_ids
 from placet.core.canonical import digest
 from placet.core.changes import Kept, Row, RowKey
-from placet.core.model import BudgetState, Effect, Finding
-from placet.core.policy_input import action_document, identity_document, rfc3339
+from placet.core.model import ApprovalRequirement, BudgetState, Effect, Finding
+from placet.core.policy_input import action_document, identity_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from placet.core.model import Action, Caller, Decision, Identity, Proposal, Run
 
@@ -181,6 +181,17 @@ def opened(decision: Decision, caller: Caller, proposal: Proposal, stored_input:
     )
 
 
+def requirement(approval: Approval) -> ApprovalRequirement:
+    """What it asks for, as a decision that waits for it says."""
+    return ApprovalRequirement(
+        approval.quorum,
+        approval.approver_roles,
+        approval.approval_id,
+        approval.expires_at_us,
+        distinct_roles=approval.distinct_roles,
+    )
+
+
 def refusal(approval: Approval | None, proposal: Proposal, now_us: int) -> tuple[str, str] | None:
     """Why presenting the approval cannot allow the action: rule_id and reason. None when it can."""
     if approval is None:
@@ -231,16 +242,6 @@ def used(approval: Approval, decision_id: str, now_us: int) -> Approval:
 def ended(approval: Approval, state: ApprovalState, decided_at_us: int) -> Approval:
     """At its end, without what was kept for those who decide."""
     return replace(approval, state=state, decided_at_us=decided_at_us, params=None, parts={})
-
-
-def document(approval: Approval, approvers: Sequence[str]) -> dict[str, Any]:
-    """What policy sees as ``input.facts.approval``: ``{id, approvers, quorum, created_at}``."""
-    return {
-        "id": approval.approval_id,
-        "approvers": approvers,
-        "quorum": approval.quorum,
-        "created_at": rfc3339(approval.created_at_us),
-    }
 
 
 def to_row(approval: Approval) -> Row:

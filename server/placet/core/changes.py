@@ -32,6 +32,7 @@ class Kept(StrEnum):
     CONTROL_REQUESTS = "control_requests"
     CONTROL_VERSIONS = "control_versions"
     WEBHOOK_OUTBOX = "webhook_outbox"
+    APPROVAL_INDEX = "approval_index"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from placet.core.approver_groups import eligible, may_act_as
+from placet.core.policy_input import rfc3339
 from placet.core.role_matching import matched_roles
 
 if TYPE_CHECKING:
@@ -46,3 +47,13 @@ def covers(approval: Approval, requirement: ApprovalRequirement, groups: Mapping
 def approvers(approval: Approval, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Who agreed, as it counts today, sorted."""
     return sorted(vote.person for vote in standing_votes(approval, groups))
+
+
+def document(approval: Approval, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What policy sees as ``input.facts.approval``: ``{id, approvers, quorum, created_at}``."""
+    return {
+        "id": approval.approval_id,
+        "approvers": approvers(approval, groups),
+        "quorum": approval.quorum,
+        "created_at": rfc3339(approval.created_at_us),
+    }

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core import refusals
-from placet.core.approval import OPEN, ApprovalState, Vote, ended, state_at
+from placet.core.approval import OPEN, ApprovalState, Vote, ended, requirement, state_at
 from placet.core.approver_groups import eligible, may_act_as
 from placet.core.errors import FieldViolation, InvalidRequestError, NotNowError, NotPermittedError
-from placet.core.model import ApprovalRequirement, Caller
+from placet.core.model import Caller
 from placet.core.person import same_person
 from placet.core.redact import redact_text
 from placet.core.refusals import REFUSALS
@@ -85,7 +85,7 @@ def voided(approval: Approval, groups: Groups, person: str, reason: str, now_us:
     why = redact_text(reason)
     votes = tuple(replace(vote, void_reason=why) if vote in theirs else vote for vote in approval.votes)
     after = replace(approval, votes=votes)
-    if approval.state is ApprovalState.PENDING or covers(after, _asked(approval), groups):
+    if approval.state is ApprovalState.PENDING or covers(after, requirement(approval), groups):
         return after
     return replace(after, state=ApprovalState.PENDING, decided_at_us=0, reopened=approval.reopened + 1)
 
@@ -144,10 +144,6 @@ def _who_may(approval: Approval, groups: Groups, person: Person) -> str:
     listed = ", by the persons that the tenant's approver_groups list" if groups else ""
     named = ", ".join(person.roles) or "no role"
     return f"{REFUSALS[refusals.ROLE_MAY_NOT_APPROVE]}: {may}{listed}; {person.id} named {named}"
-
-
-def _asked(approval: Approval) -> ApprovalRequirement:
-    return ApprovalRequirement(approval.quorum, approval.approver_roles, distinct_roles=approval.distinct_roles)
 
 
 def _require_pending(approval: Approval, now_us: int) -> None:

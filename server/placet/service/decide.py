@@ -33,14 +33,16 @@ from placet.service.attempts import Attempt
 from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from placet.core.approval_index import Indexed
     from placet.core.model import Verdict
     from placet.core.ports import Ledger, LoadedPolicy
     from placet.core.records import Commitment, CommitResult
     from placet.core.steps import Steps
     from placet.service.attempts import Request
     from placet.service.gathering import Case, Facts, Gatherer
+    from placet.service.open_requests import OpenRequests
     from placet.service.recording import Recorder
     from placet.service.standing_answers import StandingAnswers
 
@@ -63,6 +65,7 @@ class DecisionPoint:
     recorder: Recorder
     ledger: Ledger
     standing_answers: StandingAnswers
+    open_requests: OpenRequests
     on_fault: Callable[[BaseException], None]
     on_distrust: Callable[[str, str], None]
 
@@ -78,9 +81,8 @@ class DecisionPoint:
                 continue
             judged = list(zip(facts.cases, told, strict=True))
             repeats = [case for case, (judgement, _) in judged if _repeats(case, judgement)]
-            fresh = await in_slices(
-                self._commitments([each for each in judged if not _repeats(each[0], each[1][0])])
-            )  # 4
+            new = [each for each in judged if not _repeats(each[0], each[1][0])]
+            fresh = await in_slices(self._commitments(new, await self._indexed(new)))  # 4
             results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
             again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
             waiting = sorted(again, key=lambda attempt: attempt.place)
@@ -130,6 +132,23 @@ class DecisionPoint:
         where = facts.policy.where if facts.policy is not None else None
         return replace(judgement, outcome=recordable(outcome, where)), revision
 
+    async def _indexed(self, judged: Sequence[tuple[Case, _Told]]) -> Mapping[int, Indexed]:
+        """Place -> what is known of requests for approval of the action, for those that ask people."""
+        asking = [case.attempt for case, (judgement, _) in judged if judgement.outcome.approval is not None]
+        found: dict[int, Indexed] = {}
+        for some in (asking, *([each] for each in asking)):  # one by one when together fails
+            if found.keys() >= {attempt.place for attempt in some}:
+                continue
+            try:
+                indexed = await self.open_requests.of(some)
+            except PlacetError:
+                raise
+            except Exception as fault:  # noqa: BLE001 - whose request cannot be looked up is denied
+                self.on_fault(fault)
+            else:
+                found |= {attempt.place: each for attempt, each in zip(some, indexed, strict=True)}
+        return found
+
     def _policy_moved(self, facts: Facts) -> bool:
         """Whether another revision decides by now than the batch was decided by."""
         policy = self.gatherer.policies.current()
@@ -137,18 +156,23 @@ class DecisionPoint:
             return False
         return (policy.revision if policy is not None else "") != facts.revision
 
-    def _commitments(self, judged: Sequence[tuple[Case, _Told]]) -> Steps[list[tuple[Case, Commitment]]]:
+    def _commitments(
+        self, judged: Sequence[tuple[Case, _Told]], indexed: Mapping[int, Indexed]
+    ) -> Steps[list[tuple[Case, Commitment]]]:
         """What to commit of each, in steps: others get their turn on the event loop."""
         made: list[tuple[Case, Commitment]] = []
         for case, told in judged:
-            made.append((case, (yield from self._commitment(case, *told))))
+            made.append((case, (yield from self._commitment(case, *told, indexed.get(case.attempt.place)))))
             if _is_large(case) or not len(made) % TOGETHER:
                 yield
         return made
 
-    def _commitment(self, case: Case, judgement: Judgement, revision: str) -> Steps[Commitment]:
+    def _commitment(
+        self, case: Case, judgement: Judgement, revision: str, indexed: Indexed | None
+    ) -> Steps[Commitment]:
+        guarded = not case.attempt.given_up
         try:
-            return (yield from self.recorder.commitment(case, judgement, revision, guarded=not case.attempt.given_up))
+            return (yield from self.recorder.commitment(case, judgement, revision, indexed, guarded=guarded))
         except Exception as fault:  # noqa: BLE001 - what cannot be put on record as it is denies, and that is recorded
             self.on_fault(fault)
             return self.recorder.withheld(case, Judgement(denied_by_pdp(rule_ids.INTERNAL_ERROR)), revision)

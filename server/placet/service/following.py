@@ -15,6 +15,7 @@ from placet.core.changes import Kept
 from placet.core.decision_state import ENDS, DecisionState, reason_of, state_after, state_of
 from placet.core.errors import NotFoundError
 from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_EVENTS_MAX
+from placet.core.records import RecordKind
 from placet.service.row_pages import rows_of
 from placet.service.watching import happenings
 
@@ -177,8 +178,12 @@ def _by_progress(happening: Happening) -> tuple[int, str, int]:
 
 
 def _news(happening: Happening, place: _Place) -> bool:
-    fresh = place.passes(happening.event.writer, happening.event.sequence)
-    return fresh and is_approval_id(happening.event.subject) and happening.approval is not None
+    event, approval = happening.event, happening.approval
+    fresh = place.passes(event.writer, event.sequence)
+    if not fresh or not is_approval_id(event.subject) or approval is None:
+        return False
+    asked_again = event.said.get("approval_id") == event.subject and event.kind == RecordKind.DECISION_MADE
+    return not asked_again or event.said.get("decision_id") == approval.decision_id
 
 
 def _time_us(event: Event) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.approval import approval_key, document, from_row, refusal
+from placet.core.approval import approval_key, from_row, refusal
 from placet.core.autonomy import resolve
 from placet.core.breakers import admitted, breaker_facts, breaker_keys
 from placet.core.budgets import facts
@@ -20,7 +20,7 @@ from placet.core.records import RecordKind
 from placet.core.reservation import from_row as reservation_of
 from placet.core.reservation import reservation_key, without
 from placet.core.run_limits import run_charges, run_facts
-from placet.core.standing_votes import approvers
+from placet.core.standing_votes import document
 from placet.core.steps import mapped
 from placet.service.control_state import NO_CONTROLS
 from placet.service.slices import in_slices
@@ -246,5 +246,5 @@ def _facts(standing: Standing, counted: _Counted, breakers: Mapping[str, Any]) -
         told["run"] = run_facts(counted.run_charges, standing.usages)
     if standing.approval is not None:
         groups = standing.agent_policy.approver_groups
-        told["approval"] = document(standing.approval, approvers(standing.approval, groups))
+        told["approval"] = document(standing.approval, groups)
     return told

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.core import approval, reservation, rule_ids
+from placet.core.approval_index import index_row, still_open
 from placet.core.approval_records import notice
 from placet.core.breakers import claims
 from placet.core.budgets import remaining, reserve
-from placet.core.changes import UNUSED, Put
+from placet.core.changes import UNUSED, Expect, Put
 from placet.core.model import BudgetState, Decision, Effect
 from placet.core.policy_input import rfc3339
 from placet.core.record_codec import decision_commitment
@@ -19,6 +20,7 @@ from placet.service.redaction import redacted_decision, redacted_input, withheld
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from placet.core.approval_index import Indexed
     from placet.core.changes import Change
     from placet.core.judge import Judgement, Standing
     from placet.core.ports import Clock, Ids
@@ -37,28 +39,42 @@ class Recorder:
     reservation_ttl_seconds: int
     notify: bool = False
 
-    def commitment(self, case: Case, judgement: Judgement, revision: str, *, guarded: bool) -> Steps[Commitment]:
-        """What to commit, made in steps. When not `guarded` it is a deny that holds whatever has changed meanwhile."""
-        decision = self._decision(case, judgement, revision)
+    def commitment(
+        self, case: Case, judgement: Judgement, revision: str, indexed: Indexed | None, *, guarded: bool
+    ) -> Steps[Commitment]:
+        """What to commit, made in steps. When not `guarded` it is a deny that holds whatever has changed meanwhile.
+
+        `indexed` is what is known of requests for approval of the action, where people are to be asked.
+        """
+        waits_for = _open_request(case, judgement, indexed)
+        decision = self._decision(case, judgement, revision, waits_for)
         proposal = case.attempt.proposal
         kept = yield from redacted_input(case.seen, proposal, case.agent_policy)
         told = yield from redacted_decision(decision, proposal, case.agent_policy)
         made = _made(case, told, kept, guarded=guarded)
-        changes = tuple(self._changes(case, decision, told, kept.document)) if guarded else ()
+        changes: tuple[Change, ...] = ()
+        if guarded and indexed is not None and decision.approval is not None:
+            changes = tuple(self._asking(case, told, kept.document, indexed, waits_for))
+        elif guarded:
+            changes = tuple(self._changes(case, decision))
         subject = decision.approval.approval_id if decision.approval is not None else decision.used_approval_id
         return replace(made, decision=decision, subject=subject, changes=changes)
 
     def withheld(self, case: Case, judgement: Judgement, revision: str) -> Commitment:
         """A deny that holds whatever has changed, and keeps who asked for what tool in which run: nothing else."""
-        decision = self._decision(case, judgement, revision)
+        decision = self._decision(case, judgement, revision, None)
         return _made(case, decision, withheld_input(case.attempt.proposal, rfc3339(case.now_us)), guarded=False)
 
-    def _decision(self, case: Case, judgement: Judgement, revision: str) -> Decision:
+    def _decision(
+        self, case: Case, judgement: Judgement, revision: str, waits_for: approval.Approval | None
+    ) -> Decision:
         decided_at_us = self.clock.wall_us()
         decision_id = self.ids.decision_id(decided_at_us)
         outcome, standing = judgement.outcome, case.standing
         asked = outcome.approval
-        if asked is not None:
+        if waits_for is not None:
+            asked = approval.requirement(waits_for)
+        elif asked is not None:
             asked = replace(asked, approval_id=approval.approval_id_of(decision_id))
         return Decision(
             decision_id=decision_id,
@@ -77,17 +93,27 @@ class Recorder:
             used_approval_id=_used(case) if outcome.effect is Effect.ALLOW else "",
         )
 
-    def _changes(self, case: Case, decision: Decision, told: Decision, stored_input: bytes) -> Iterator[Change]:
+    def _asking(
+        self, case: Case, told: Decision, stored_input: bytes, indexed: Indexed, waits_for: approval.Approval | None
+    ) -> Iterator[Change]:
+        """What must still be so, and what becomes so, when people are asked, or were before and still are."""
+        yield from case.controls.expects
+        if waits_for is not None:
+            yield Expect(approval.approval_key(waits_for.tenant, waits_for.approval_id), waits_for.version)
+            return
+        asked = approval.opened(told, case.attempt.request.caller, case.attempt.proposal, stored_input)
+        yield Put(index_row(indexed, asked.approval_id, told.decided_at_us))
+        yield from self._kept(asked, WebhookType.CREATED, told)
+
+    def _changes(self, case: Case, decision: Decision) -> Iterator[Change]:
         """What must still be so, and what becomes so."""
         yield from case.controls.expects
         standing = case.standing
         if standing is None or decision.effect is Effect.DENY:
             return
-        if decision.effect is Effect.REQUIRE_APPROVAL:
-            asked = approval.opened(told, case.attempt.request.caller, standing.proposal, stored_input)
-            yield from self._kept(asked, WebhookType.CREATED, decision)
-            return
-        proposal, overridden = standing.proposal, approval.overridden(standing.approval)
+        proposal = standing.proposal
+        granted = standing.approval if decision.rule_id == rule_ids.APPROVAL_GRANTED else None
+        overridden = approval.overridden(granted)  # what policy allows by itself exceeds nothing
         dry_run = proposal.action.dry_run
         for charge in standing.charges:
             yield reserve(charge, dry_run=dry_run, approved=charge.budget.rule_id in overridden)
@@ -107,6 +133,17 @@ class Recorder:
         yield Put(approval.to_row(after))
         if self.notify:
             yield notice(after, happened, decision.decided_at_us)
+
+
+def _open_request(case: Case, judgement: Judgement, indexed: Indexed | None) -> approval.Approval | None:
+    """The request for approval that the action waits for already; None when it asks for none, or for a new one."""
+    wanted, standing = judgement.outcome.approval, case.standing
+    if wanted is None:
+        return None
+    if indexed is None or standing is None:
+        raise AssertionError("who asks people has a file, and was looked up")
+    groups = standing.agent_policy.approver_groups
+    return still_open(indexed, standing.proposal, wanted, judgement.outcome.findings, groups, case.now_us)
 
 
 def _made(case: Case, told: Decision, kept: StoredInput, *, guarded: bool) -> Commitment:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from placet.core.changes import Kept
 from placet.store.columns import TEXT
 
-HEAD_REVISION: Final = "0002"
+HEAD_REVISION: Final = "0003"
 """The newest migration: what this version of Placet reads and writes."""
 
 metadata: Final = MetaData(
