@@ -20,6 +20,7 @@ from placet.core.limits import (
     TENANT_CHARS_MAX,
 )
 from placet.core.model import ToolClass
+from placet.core.names import folded
 from placet.core.policy_budgets import SPEND_CURRENCY, BudgetEntry, SpendLimits, all_budgets, budget_data
 from placet.core.policy_consistency import policy_faults
 from placet.core.policy_controls import AutonomySection, LimitsSection, autonomy_data, limits_data
@@ -103,7 +104,7 @@ class AgentPolicy(Section):
             budgets_of={tool: tuple(each for each in budgets if each.match.covers_tool(tool)) for tool in classes},
             bindings={tool: spec.bind.binding() for tool, spec in self.tools.items() if spec.bind is not None},
             fees={tool: spec.cost_micros for tool, spec in self.tools.items()},
-            runs={workflow: self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
+            runs={folded(workflow): self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
             autonomy=self.autonomy.value(),
             breaker=self.limits.breaker.spec() if self.limits.breaker else None,
         )
@@ -142,7 +143,7 @@ class AgentPolicy(Section):
     def run_limits(self, workflow: str) -> RunLimits:
         """What a run in the workflow may do in all."""
         runs = self.derived.runs
-        return runs.get(workflow) or runs[""]
+        return runs.get(folded(workflow)) or runs[""]
 
     @property
     def breaker(self) -> BreakerSpec | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.core.faults import Fault, did_you_mean
-from placet.core.person import folded
+from placet.core.names import folded, same_name
 from placet.core.policy_sections import Approval, Quorum
 from placet.core.role_matching import matched_roles
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 def eligible(groups: Mapping[str, Sequence[str]], roles: Sequence[str]) -> frozenset[str]:
-    """The persons with one of the roles, of any group when no role is named."""
-    return frozenset(person for role in roles or groups for person in groups.get(role, ()))
+    """The persons with one of the roles, of any group when no role is named; their names folded."""
+    return frozenset(person for role in roles or groups for person in _members(groups, role))
 
 
 def may_act_as(groups: Mapping[str, Sequence[str]], person: str, roles: Sequence[str]) -> tuple[str, ...]:
     """Those of the roles a person claims that count: all of them where the tenant's file names no groups."""
-    return tuple(role for role in roles if person in groups.get(role, ())) if groups else tuple(roles)
+    return tuple(role for role in roles if folded(person) in _members(groups, role)) if groups else tuple(roles)
+
+
+def _members(groups: Mapping[str, Sequence[str]], role: str) -> frozenset[str]:
+    """The persons of the group that the role names, however it is spelled."""
+    return frozenset(folded(person) for name, group in groups.items() if same_name(name, role) for person in group)
 
 
 def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Place) -> Iterator[Fault]:
@@ -30,9 +35,8 @@ def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Pla
     if not groups:
         return
     for index, role in enumerate(wanted.approver_roles):
-        if role not in groups:
+        if not any(same_name(role, each) for each in groups):
             yield Fault((*path, "approver_roles", index), f"{role} is no approver group", did_you_mean(role, groups))
-    groups = {role: [folded(person) for person in persons] for role, persons in groups.items()}  # each votes once
     persons = len(eligible(groups, wanted.approver_roles))
     if wanted.quorum > persons:
         what = f"{wanted.quorum} people must agree, and {persons} may"
@@ -45,6 +49,6 @@ def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Pla
 def _pairs(groups: Mapping[str, Sequence[str]], wanted: Quorum) -> int:
     """How many roles can be given a person each, nobody twice."""
     persons = sorted(eligible(groups, wanted.approver_roles))
-    claims = [[role for role in wanted.approver_roles if person in groups.get(role, ())] for person in persons]
+    claims = [[role for role in wanted.approver_roles if person in _members(groups, role)] for person in persons]
     matched = matched_roles(claims, wanted.approver_roles, distinct=True)
     return sum(role is not None for role in matched)

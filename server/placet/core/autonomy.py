@@ -5,7 +5,7 @@ Autonomy only ever narrows: what policy denies stays denied at every level.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from placet.core import rule_ids
 from placet.core.globs import glob_matches, is_glob
 from placet.core.model import Effect, Finding, ToolClass
+from placet.core.names import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +53,8 @@ class Observe(StrEnum):
 class AutonomyRule:
     """A level for the actions of a workflow, tool (``*`` and ``?`` are taken) and agent; "" for any of them.
 
-    `source` says where it comes from: ``agent_policy``, or ``override``, which was set while the server ran.
+    `source` says where it comes from: ``agent_policy``, or ``override``, which was set while the server ran. `key` is
+    the same for every spelling of workflow and agent; an override takes the place of the file's rule with the same.
     """
 
     level: Level
@@ -60,10 +62,15 @@ class AutonomyRule:
     tool: str = ""
     agent: str = ""
     source: str = "agent_policy"
+    key: tuple[str, str, str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Fold the names once: every decision asks for them."""
+        object.__setattr__(self, "key", (folded(self.workflow), self.tool, folded(self.agent)))
 
     @property
     def selector(self) -> tuple[str, str, str]:
-        """What it is for; an override takes the place of the file's rule with the same."""
+        """What it is for, as it was spelled."""
         return self.workflow, self.tool, self.agent
 
     @property
@@ -105,8 +112,11 @@ def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Pro
     Naming more of workflow, tool and agent is more specific; among rules that name the same of these, so is a tool
     named in full before a pattern, and the longer pattern. An override takes the place of the file's rule for the same.
     """
-    by_selector = {rule.selector: rule for rule in (*autonomy.rules, *overrides) if _is_for(rule, proposal)}
-    found = tuple(by_selector.values())
+    names = folded(proposal.run.workflow), proposal.action.tool, folded(proposal.identity.agent)
+    by_key = {rule.key: rule for rule in autonomy.rules if _is_for(rule, names)}
+    set_later = [rule for rule in overrides if _is_for(rule, names)]
+    by_key |= {rule.key: rule for rule in sorted(set_later, key=lambda rule: rule.level.rank, reverse=True)}
+    found = tuple(by_key.values())
     if len(found) == 1:
         return found[0]
     if not found:
@@ -151,11 +161,13 @@ def _finding(rule: AutonomyRule, effect: Effect, approval: ApprovalRequirement |
     return Finding(effect, rule_id, rule_ids.CORE_REASONS[rule_id], details)
 
 
-def _is_for(rule: AutonomyRule, proposal: Proposal) -> bool:
+def _is_for(rule: AutonomyRule, names: tuple[str, str, str]) -> bool:
+    """`names` are workflow, tool and agent of the action, those of people and workflows folded."""
+    (workflow, tool, agent), (own_workflow, own_tool, own_agent) = names, rule.key
     return (
-        (not rule.workflow or rule.workflow == proposal.run.workflow)
-        and (not rule.tool or glob_matches(rule.tool, proposal.action.tool))
-        and (not rule.agent or rule.agent == proposal.identity.agent)
+        (not own_workflow or own_workflow == workflow)
+        and (not own_tool or glob_matches(own_tool, tool))
+        and (not own_agent or own_agent == agent)
     )
 
 

@@ -27,8 +27,8 @@ class AutonomyOverride:
 
 
 def override_key(tenant: str, rule: AutonomyRule) -> RowKey:
-    """Where the override for the rule's workflow, tool and agent stands."""
-    digest = hashlib.sha256(orjson.dumps(rule.selector)).hexdigest()
+    """Where the override for the rule's workflow, tool and agent stands, however they are spelled."""
+    digest = hashlib.sha256(orjson.dumps(rule.key)).hexdigest()
     return RowKey(Kept.AUTONOMY, tenant, f"aut_{digest[:_ID_CHARS]}")
 
 

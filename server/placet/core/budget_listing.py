@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
 from placet.core.budgets import Budget, Measure, Scope
+from placet.core.names import folded
 from placet.core.windows import Window, window_at
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _EXAMPLES: Final = {
     Scope.TOOL: "tool:stripe.refund",
     Scope.CUSTOMER: "customer:cus_42",
 }
+_NAMED: Final = frozenset({Scope.WORKFLOW, Scope.USER, Scope.AGENT, Scope.CUSTOMER})
 _RUN_PREFIX: Final = f"{Window.RUN}:"
 
 
@@ -62,6 +64,12 @@ def window_of(budget: Budget, scope_key: str, now_us: int) -> tuple[str, int]:
 def is_member(budget: Budget, scope_key: str) -> bool:
     """Whether there may be a counter of that name."""
     return scope_key == Scope.TENANT if budget.scope is Scope.TENANT else scope_key.startswith(f"{budget.scope}:")
+
+
+def folded_scope_key(scope_key: str) -> str:
+    """The key under which every spelling of the member's name is counted."""
+    scope, colon, name = scope_key.partition(":")
+    return scope + colon + folded(name) if scope in _NAMED else scope_key
 
 
 def scope_key_form(budget: Budget) -> str:

@@ -16,6 +16,7 @@ from placet.core import rule_ids
 from placet.core.changes import UNUSED, CounterKey, Reserve, Usage
 from placet.core.globs import glob_matches
 from placet.core.model import Effect, Finding
+from placet.core.names import same_name
 from placet.core.policy_input import rfc3339
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Match:
 
     def covers_place(self, workflow: str, environment: str) -> bool:
         """Whether actions of the workflow in the environment are."""
-        return (not self.workflows or workflow in self.workflows) and (
+        return (not self.workflows or any(same_name(workflow, each) for each in self.workflows)) and (
             not self.environments or environment in self.environments
         )
 
@@ -124,6 +125,9 @@ class Budget:
 class Charge(NamedTuple):
     """What an action takes of a budget: `amount` of `counter`, which begins anew at `resets_at_us` (0: never).
 
+    `earlier` is where the same member was counted before all spellings of a name had one counter, None when that is the
+    same; `carried` is what stands there, which takes from the limit.
+
     A tuple, as `Reserve` and `Hold` are: a decision makes one for each budget, and a frozen dataclass takes three times
     as long (0.6 us to 0.2 us measured).
     """
@@ -132,6 +136,8 @@ class Charge(NamedTuple):
     counter: CounterKey
     amount: int
     resets_at_us: int
+    earlier: CounterKey | None = None
+    carried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,9 @@ def waived(charge: Charge, *, dry_run: bool, approved: bool) -> bool:
 def reserve(charge: Charge, *, dry_run: bool, approved: bool) -> Reserve:
     """The change that holds the charge; without a limit where it is waived, so that it is counted all the same."""
     may_waive = dry_run or approved
-    limit = None if may_waive and waived(charge, dry_run=dry_run, approved=approved) else charge.budget.limit
+    limit = None
+    if not (may_waive and waived(charge, dry_run=dry_run, approved=approved)):
+        limit = charge.budget.limit - charge.carried
     return Reserve(charge.counter, charge.amount, limit, charge.resets_at_us)
 
 

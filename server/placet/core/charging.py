@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
 from placet.core.budgets import Charge, Measure, Scope, charge_fault
-from placet.core.changes import CounterKey
+from placet.core.changes import UNUSED, CounterKey, Usage
 from placet.core.customers import customer_of
 from placet.core.model import ToolClass
+from placet.core.names import folded
 from placet.core.windows import Window, window_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.budgets import Budget, ChargeFault
@@ -25,6 +26,8 @@ _NAMES: Final[Mapping[Scope, Callable[[Proposal], str]]] = {
     Scope.AGENT: lambda proposal: proposal.identity.agent,
     Scope.TOOL: lambda proposal: proposal.action.tool,
 }
+_FOLDED: Final = frozenset({Scope.WORKFLOW, Scope.USER, Scope.AGENT})
+"""Scopes whose members have names that may be spelled in several ways. Tools and runs have exact ids."""
 
 
 def charges(
@@ -61,27 +64,55 @@ def _charge(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal, now_u
         if amount.currency_code != budget.currency:
             return charge_fault(rule_ids.BUDGET_CURRENCY, budget.id)
     member = _member(budget, agent_policy, proposal)
-    if not member:
-        customer = budget.scope is Scope.CUSTOMER
-        return charge_fault(rule_ids.BUDGET_CUSTOMER_MISSING if customer else rule_ids.BUDGET_SCOPE_MISSING, budget.id)
+    if isinstance(member, str):
+        return charge_fault(member, budget.id)
     window, resets_at_us = window_at(budget.window, budget.timezone, now_us)
     if budget.window is Window.RUN:
         if not proposal.run.run_id:
             return charge_fault(rule_ids.BUDGET_SCOPE_MISSING, budget.id)
         window = f"run:{proposal.run.run_id}"
-    counter = CounterKey(proposal.identity.tenant, budget.id, budget.unit, window, member)
-    return Charge(budget, counter, _taken(budget.measure, agent_policy, proposal), resets_at_us)
+    key, earlier_key = member
+    counter = CounterKey(proposal.identity.tenant, budget.id, budget.unit, window, key)
+    earlier = None if key == earlier_key else counter._replace(scope_key=earlier_key)
+    return Charge(budget, counter, _taken(budget.measure, agent_policy, proposal), resets_at_us, earlier)
 
 
-def _member(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal) -> str:
-    """Which member of the scope the action belongs to, as ``user:u_1``; empty when the caller does not say."""
+def _member(budget: Budget, agent_policy: AgentPolicy, proposal: Proposal) -> tuple[str, str] | str:
+    """Which member of the scope the action belongs to, as ``user:u_1``, and its key before names were folded.
+
+    A rule_id alone when the caller does not say, or says what is no name.
+    """
     if budget.scope is Scope.TENANT:
-        return Scope.TENANT.value
+        return Scope.TENANT.value, Scope.TENANT.value
     if budget.scope is Scope.CUSTOMER:
-        name = customer_of(proposal, budget.customer, agent_policy.sensitive(proposal.action.tool))
-    else:
-        name = _NAMES[budget.scope](proposal)
-    return budget.whose + name if name else ""
+        customer = customer_of(proposal, budget.customer, agent_policy.sensitive(proposal.action.tool))
+        if isinstance(customer, str):
+            return customer
+        return budget.whose + customer.key, budget.whose + customer.earlier_key
+    name = _NAMES[budget.scope](proposal)
+    key = folded(name) if budget.scope in _FOLDED else name
+    return (budget.whose + key, budget.whose + name) if key else rule_ids.BUDGET_SCOPE_MISSING
+
+
+def carried_over(
+    charges: Sequence[Charge], counters: Mapping[CounterKey, Usage]
+) -> tuple[tuple[Charge, ...], Mapping[CounterKey, Usage]]:
+    """The charges, and the counters, with what was counted under the earlier keys of their members.
+
+    Only the key of the spelling that the caller uses is known, so whoever changes it as the server is upgraded has what
+    is left of one limit more, until the window ends.
+    """
+    if not any(charge.earlier in counters for charge in charges):
+        return tuple(charges), counters
+    together = dict(counters)
+    found = []
+    for charge in charges:
+        before = counters.get(charge.earlier, UNUSED) if charge.earlier is not None else UNUSED
+        usage = together.get(charge.counter, UNUSED)
+        began = min(filter(None, (before.created_at_us, usage.created_at_us)), default=0)
+        together[charge.counter] = Usage(usage.used + before.used, usage.reserved + before.reserved, began)
+        found.append(charge._replace(carried=before.used + before.reserved))
+    return tuple(found), together
 
 
 def _taken(measure: Measure, agent_policy: AgentPolicy, proposal: Proposal) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from placet.core import rule_ids
 from placet.core.json_pointer import parsed, resolve
 from placet.core.limits import PRINCIPAL_BYTES_MAX
+from placet.core.names import folded, name_fault
 from placet.core.redact import ANY_MEMBER, redact_params
 from placet.core.secret_names import is_secret
 
@@ -17,26 +19,39 @@ if TYPE_CHECKING:
 _DIGEST_CHARS: Final = 32
 
 
-def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = ()) -> str:
-    """The customer's name as counters keep it; empty when no text or whole number stands at the pointer.
+class Customer(NamedTuple):
+    """A customer as counters keep it, and as they kept it before all names were folded alike."""
 
-    Case, surrounding space and forms of one character make no other customer. A name that must not be kept (its place
-    is one of the `sensitive` pointers, it looks like personal data, or it is too long) is a digest: ``#5f2b...``.
+    key: str
+    earlier_key: str
+
+
+def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = ()) -> Customer | str:
+    """The customer that stands at the pointer; a rule_id when none does, or what does is no name.
+
+    A name that must not be kept (its place is one of the `sensitive` pointers or has a secret's name, it looks like
+    personal data, or it is too long) is a digest: ``#5f2b...``.
     """
     found = resolve(parsed(proposal.action.params), pointer)
     if isinstance(found, bool) or not isinstance(found, str | int):
-        return ""
-    said = str(found)
+        return rule_ids.BUDGET_CUSTOMER_MISSING
+    said = str(found).strip()
     if len(said) > PRINCIPAL_BYTES_MAX:  # normal forms of long texts take quadratic time
-        return _digest(proposal, said.strip().casefold())
-    name = unicodedata.normalize("NFKC", said).strip().casefold()
-    if not name:
-        return ""
-    looks_personal = redact_params(found)[1] or any(_covers(place, pointer) for place in sensitive)
-    looks_personal |= any(map(is_secret, pointer.split("/")))
-    if not looks_personal and len(name.encode()) <= PRINCIPAL_BYTES_MAX and name.isprintable():
-        return name
-    return _digest(proposal, name)
+        if not (said.isascii() and said.isprintable()):
+            return rule_ids.BUDGET_CUSTOMER_INVALID
+        return Customer(_digest(proposal, folded(said)), _digest(proposal, said.casefold()))
+    if not said:
+        return rule_ids.BUDGET_CUSTOMER_MISSING
+    if name_fault(said):
+        return rule_ids.BUDGET_CUSTOMER_INVALID
+    is_kept = not redact_params(found)[1] and not any(_covers(place, pointer) for place in sensitive)
+    is_kept = is_kept and not any(map(is_secret, pointer.split("/")))
+    names = folded(said), unicodedata.normalize("NFKC", said).strip().casefold()
+    return Customer(*(name if is_kept and _is_short(name) else _digest(proposal, name) for name in names))
+
+
+def _is_short(name: str) -> bool:
+    return len(name.encode()) <= PRINCIPAL_BYTES_MAX
 
 
 def _digest(proposal: Proposal, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from placet.core import rule_ids
 from placet.core.globs import glob_matches
 from placet.core.model import Effect, Finding
+from placet.core.names import same_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +83,9 @@ def covers(switch: KillSwitch, proposal: Proposal, now_us: int) -> bool:
         return switch.tenant == tenant
     if switch.scope is KillScope.TOOL:
         return glob_matches(switch.value, proposal.action.tool)
-    return switch.value in _names(switch.scope, proposal)
+    if switch.scope is KillScope.RUN:
+        return switch.value == proposal.run.run_id
+    return any(same_name(switch.value, name) for name in _names(switch.scope, proposal))
 
 
 def stops_everything(switch: KillSwitch) -> bool:
@@ -107,4 +110,4 @@ def kill_finding(switch: KillSwitch) -> Finding:
 def _names(scope: KillScope, proposal: Proposal) -> tuple[str, ...]:
     if scope is KillScope.AGENT:
         return proposal.identity.agent, *proposal.identity.delegation
-    return (proposal.run.workflow if scope is KillScope.WORKFLOW else proposal.run.run_id,)
+    return (proposal.run.workflow,)

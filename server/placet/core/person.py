@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
+
+from placet.core.names import same_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,4 @@ class Person:
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names are of one person: another spelling is no other person."""
-    return folded(one) == folded(other)
-
-
-def folded(name: str) -> str:
-    """What all spellings of a name have in common."""
-    return unicodedata.normalize("NFKC", name).strip().casefold()
+    return same_name(one, other)

@@ -128,9 +128,9 @@ def _twice(rules: tuple[RuleSection, ...]) -> Iterator[Fault]:
     seen: set[tuple[str, str, str]] = set()
     for index, section in enumerate(rules):
         rule = section.rule()
-        if rule.selector in seen:
+        if rule.key in seen:
             yield Fault(("rules", index), f"{rule.selector_id} has a level already", "keep one of the two")
-        seen.add(rule.selector)
+        seen.add(rule.key)
 
 
 def limits_data(limits: LimitsSection) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from placet.core.limits import (
     SHORT_LABEL_BYTES_MAX,
     TOOL_CHARS_MAX,
 )
+from placet.core.names import name_fault, same_name
 from placet.core.redact import ANY_MEMBER
 from placet.core.separated_globs import wildcards
 
@@ -66,6 +67,12 @@ def _text_of(max_bytes: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _name(value: str) -> str:
+    if fault := name_fault(value):
+        raise ValueError(fault)
+    return value
+
+
 def _tool_name(value: str) -> str:
     if not re.fullmatch(rf"[A-Za-z0-9._:/-]{{1,{TOOL_CHARS_MAX}}}", value):
         raise ValueError(f"should be a tool's name: 1 to {TOOL_CHARS_MAX} characters of A-Z a-z 0-9 . _ : / -")
@@ -78,6 +85,13 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
     if twice is not None:
         raise ValueError(f"{twice} stands there twice")
+    return values
+
+
+def _distinct_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((v for i, v in enumerate(values) if any(same_name(v, each) for each in values[:i])), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands there twice; spelling and case make no other name")
     return values
 
 
@@ -173,7 +187,11 @@ def _schema(value: object) -> object:
 
 ToolName = Annotated[StrictStr, AfterValidator(_tool_name)]
 Tools = Annotated[tuple[ToolName, ...], AfterValidator(_distinct)]
-Roles = Annotated[tuple[Annotated[StrictStr, _text_of(LABEL_BYTES_MAX)], ...], AfterValidator(_distinct)]
+Label = Annotated[StrictStr, _text_of(LABEL_BYTES_MAX), AfterValidator(_name)]
+"""A role or workflow."""
+Principal = Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX), AfterValidator(_name)]
+"""A person or agent."""
+Roles = Annotated[tuple[Label, ...], AfterValidator(_distinct), AfterValidator(_distinct_names)]
 Environs = Annotated[
     tuple[Annotated[StrictStr, _text_of(SHORT_LABEL_BYTES_MAX)], ...],
     AfterValidator(_distinct),
@@ -190,18 +208,16 @@ Schema = Annotated[Any, AfterValidator(_schema)]
 
 
 Workflows = Annotated[
-    tuple[Annotated[StrictStr, _text_of(LABEL_BYTES_MAX)], ...],
+    tuple[Label, ...],
     AfterValidator(_distinct),
     AfterValidator(_not_empty),
 ]
 Persons = Annotated[
-    tuple[Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX)], ...],
+    tuple[Principal, ...],
     Field(max_length=APPROVER_GROUP_MAX),
     AfterValidator(_distinct),
     AfterValidator(at_least_one),
 ]
-Label = Annotated[StrictStr, _text_of(LABEL_BYTES_MAX)]
-Principal = Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX)]
 ToolGlob = Annotated[StrictStr, AfterValidator(_tool_glob)]
 ToolGlobs = Annotated[tuple[ToolGlob, ...], AfterValidator(_distinct), AfterValidator(_not_empty)]
 Pointer = Annotated[StrictStr, AfterValidator(_plain_pointer)]

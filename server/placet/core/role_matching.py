@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.core.names import folded
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,7 +17,10 @@ def matched_roles(claims: Sequence[Sequence[str]], wanted: Sequence[str], *, dis
     for any. When `distinct`, as many votes as possible get a role that no other has; without roles wanted and not
     distinct, a vote without any role counts as "".
     """
-    possible = [[role for role in roles if not wanted or role in wanted] for roles in claims]
+    spelled = {folded(role): role for role in reversed(wanted)}
+    possible = [
+        [spelled.get(folded(role), role) for role in roles if not wanted or folded(role) in spelled] for roles in claims
+    ]
     if not distinct:
         nobody = None if wanted else ""
         return tuple(roles[0] if roles else nobody for roles in possible)

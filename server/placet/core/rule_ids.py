@@ -58,6 +58,7 @@ SPEND_PREFIX: Final = "spend."
 BUDGET_AMOUNT_MISSING: Final = "budgets.amount_missing"
 BUDGET_CURRENCY: Final = "budgets.currency"
 BUDGET_CUSTOMER_MISSING: Final = "budgets.customer_missing"
+BUDGET_CUSTOMER_INVALID: Final = "budgets.customer_invalid"
 BUDGET_SCOPE_MISSING: Final = "budgets.scope_missing"
 SPEND_PER_USER: Final = "budgets.spend.per_user_per_day"
 SPEND_PER_WORKSPACE: Final = "budgets.spend.per_workspace_per_month"
@@ -67,6 +68,7 @@ LIMIT_DURATION: Final = "limits.max_duration"
 LIMIT_LOOP: Final = "limits.loop"
 LIMIT_RUN_ID_MISSING: Final = "limits.run_id_missing"
 LIMIT_BREAKER_OPEN: Final = "limits.breaker_open"
+DESTINATION_AMBIGUOUS: Final = "destinations.ambiguous"
 APPROVAL_DIGEST_MISMATCH: Final = "approvals.digest_mismatch"
 APPROVAL_EXPIRED: Final = "approvals.expired"
 APPROVAL_USED: Final = "approvals.used"
@@ -91,6 +93,7 @@ CORE_REASONS: Final = {
     BUDGET_AMOUNT_MISSING: "A budget limits the money this tool moves, and the action names no amount above zero",
     BUDGET_CURRENCY: "A budget covers this action in another currency, and Placet converts none",
     BUDGET_CUSTOMER_MISSING: "A budget counts by customer, and the params name none where it looks",
+    BUDGET_CUSTOMER_INVALID: "A budget counts by customer, and the params name it with characters that hide or mislead",
     BUDGET_SCOPE_MISSING: "A budget counts by run, workflow or user, and the request does not say which",
     SPEND_PER_USER: "The user's spend limit of the day has no room for this action",
     SPEND_PER_WORKSPACE: "The tenant's spend limit of the month has no room for this action",
@@ -109,6 +112,7 @@ CORE_REASONS: Final = {
     "autonomy.observe_only": "The agent may only observe here",
     "autonomy.draft_only": "The agent may only draft here, so it may only ask for a dry run",
     "autonomy.execute_with_approval": "The agent may write here only with a person's approval",
+    DESTINATION_AMBIGUOUS: "The destination is written so that the tool may read another one than policy does",
     APPROVAL_DIGEST_MISMATCH: "The approval is for another action than this one",
     APPROVAL_EXPIRED: "Nobody decided before the approval expired",
     APPROVAL_USED: "The approval was used already",

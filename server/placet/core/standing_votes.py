@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.core.approver_groups import eligible, may_act_as
+from placet.core.names import folded
 from placet.core.policy_input import rfc3339
 from placet.core.role_matching import matched_roles
 
@@ -25,7 +26,7 @@ def why_void(vote: Vote, groups: Mapping[str, Sequence[str]]) -> str:
     """Why a vote does not count today; "" when it does."""
     if vote.void_reason:
         return vote.void_reason
-    return NO_LONGER_APPROVER if groups and vote.person not in eligible(groups, vote.roles) else ""
+    return NO_LONGER_APPROVER if groups and folded(vote.person) not in eligible(groups, vote.roles) else ""
 
 
 def standing_votes(approval: Approval, groups: Mapping[str, Sequence[str]]) -> tuple[Vote, ...]:

@@ -15,6 +15,7 @@ from placet.core.approval import OPEN, ApprovalState, Vote, ended, requirement, 
 from placet.core.approver_groups import eligible, may_act_as
 from placet.core.errors import FieldViolation, InvalidRequestError, NotNowError, NotPermittedError
 from placet.core.model import Caller
+from placet.core.names import folded, same_name
 from placet.core.person import same_person
 from placet.core.redact import redact_text
 from placet.core.refusals import REFUSALS
@@ -131,9 +132,10 @@ def _voting_roles(approval: Approval, groups: Groups, person: Person) -> tuple[s
     if any(asker and same_person(person.id, asker) for asker in askers):
         raise _not_permitted(refusals.REQUESTER_MAY_NOT_APPROVE)
     wanted = approval.approver_roles
-    roles = tuple(role for role in may_act_as(groups, person.id, person.roles) if not wanted or role in wanted)
+    claimed = may_act_as(groups, person.id, person.roles)
+    roles = tuple(role for role in wanted if any(same_name(role, each) for each in claimed)) if wanted else claimed
     by_role = bool(wanted) or approval.distinct_roles
-    if not (roles if by_role else not groups or person.id in eligible(groups, ())):
+    if not (roles if by_role else not groups or folded(person.id) in eligible(groups, ())):
         raise NotPermittedError(refusals.ROLE_MAY_NOT_APPROVE, _who_may(approval, groups, person))
     return roles
 

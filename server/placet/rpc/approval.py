@@ -123,7 +123,7 @@ class ApprovalService:
         """Void what a person voted for."""
         fields = Fields()
         tenant = fields.tenant("tenant", message.tenant) if message.tenant else ""
-        person = fields.text("person", message.person.strip(), PRINCIPAL_BYTES_MAX, required=True)
+        person = fields.name("person", message.person.strip(), PRINCIPAL_BYTES_MAX, required=True)
         actor = _person(fields, "actor", message.actor)
         reason = fields.text("reason", message.reason.strip(), CONTROL_REASON_BYTES_MAX, required=True)
         _require(fields)
@@ -164,8 +164,8 @@ def _which(fields: Fields, message: _Said) -> tuple[str, str]:
 
 
 def _person(fields: Fields, who: str, named: person_pb2.Person) -> Person:
-    name = fields.text(f"{who}.id", named.id.strip(), PRINCIPAL_BYTES_MAX, required=True)
-    roles = fields.texts(f"{who}.roles", named.roles, ROLES_MAX, LABEL_BYTES_MAX)
+    name = fields.name(f"{who}.id", named.id.strip(), PRINCIPAL_BYTES_MAX, required=True)
+    roles = fields.names(f"{who}.roles", named.roles, ROLES_MAX, LABEL_BYTES_MAX)
     return Person(name, tuple(sorted(set(roles))))
 
 

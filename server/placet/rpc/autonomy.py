@@ -70,9 +70,9 @@ class AutonomyCalls:
 def _parse(message: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:
     fields = Fields()
     tenant = fields.tenant("tenant", message.tenant)
-    workflow = fields.text("workflow", message.workflow, LABEL_BYTES_MAX)
+    workflow = fields.name("workflow", message.workflow, LABEL_BYTES_MAX)
     tool = fields.tool_glob("tool", message.tool) if message.tool else ""
-    agent = fields.text("agent", message.agent, PRINCIPAL_BYTES_MAX)
+    agent = fields.name("agent", message.agent, PRINCIPAL_BYTES_MAX)
     level = _level(fields, message.level)
     actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
     require(fields)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from placet.core.errors import FieldViolation
 from placet.core.globs import glob_fault
 from placet.core.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
+from placet.core.names import name_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,24 @@ class Fields:
         elif not value.isprintable():
             self.wrong(field, "holds control or invisible characters; use printable text")
         return value
+
+    def name(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
+        """The name of somebody or something that is compared and counted by its name, as it was spelled."""
+        wrong = len(self.violations)
+        self.text(field, value, bytes_max, required=required)
+        fault = name_fault(value) if len(self.violations) == wrong else ""
+        if fault:
+            self.wrong(field, fault)
+        return value
+
+    def names(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
+        """So many names, none of them empty."""
+        if len(values) > count_max:
+            self.wrong(field, f"has {len(values)} entries; at most {count_max} are accepted")
+            return ()
+        return tuple(
+            self.name(f"{field}[{index}]", value, bytes_max, required=True) for index, value in enumerate(values)
+        )
 
     def texts(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
         """So many texts, none of them empty."""

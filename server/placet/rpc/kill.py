@@ -138,7 +138,7 @@ def _scope(fields: Fields, message: control_pb2.KillScope) -> tuple[KillScope, s
     if scope is KillScope.TOOL:
         return scope, fields.tool_glob(f"scope.{named}", value)
     bytes_max = PRINCIPAL_BYTES_MAX if scope is KillScope.AGENT else LABEL_BYTES_MAX
-    return scope, fields.text(f"scope.{named}", value, bytes_max, required=True)
+    return scope, fields.name(f"scope.{named}", value, bytes_max, required=True)
 
 
 def _tenant(fields: Fields, field: str, value: str) -> str:

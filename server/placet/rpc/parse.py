@@ -146,20 +146,20 @@ def _amount(fields: Fields, message: action_pb2.Money) -> Amount:
 def _identity(fields: Fields, message: action_pb2.Identity) -> Identity:
     roles = fields.texts("identity.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
     return Identity(
-        agent=fields.text("identity.agent", message.agent, PRINCIPAL_BYTES_MAX, required=True),
+        agent=fields.name("identity.agent", message.agent, PRINCIPAL_BYTES_MAX, required=True),
         tenant=fields.tenant("identity.tenant", message.tenant),
-        user=fields.text("identity.user", message.user, PRINCIPAL_BYTES_MAX),
+        user=fields.name("identity.user", message.user, PRINCIPAL_BYTES_MAX),
         roles=tuple(sorted(set(roles))),
-        delegation=fields.texts("identity.delegation", message.delegation, DELEGATION_MAX, PRINCIPAL_BYTES_MAX),
+        delegation=fields.names("identity.delegation", message.delegation, DELEGATION_MAX, PRINCIPAL_BYTES_MAX),
     )
 
 
 def _run(fields: Fields, message: action_pb2.Run, traceparent: str) -> Run:
     return Run(
-        run_id=fields.text("run.run_id", message.run_id, LABEL_BYTES_MAX),
+        run_id=fields.name("run.run_id", message.run_id, LABEL_BYTES_MAX),
         trace_id=fields.text("run.trace_id", message.trace_id, LABEL_BYTES_MAX) or trace_id_of(traceparent),
         step=fields.count("run.step", message.step, STEP_MAX),
-        workflow=fields.text("run.workflow", message.workflow, LABEL_BYTES_MAX),
+        workflow=fields.name("run.workflow", message.workflow, LABEL_BYTES_MAX),
         planner=fields.text("run.planner", message.planner, LABEL_BYTES_MAX),
     )
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def actor_of(fields: Fields, message: person_pb2.Person) -> str:
     """Who steers."""
-    fields.texts("actor.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
-    return fields.text("actor.id", message.id, PRINCIPAL_BYTES_MAX, required=True)
+    fields.names("actor.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
+    return fields.name("actor.id", message.id, PRINCIPAL_BYTES_MAX, required=True)
 
 
 def reason_of(fields: Fields, reason: str) -> str:

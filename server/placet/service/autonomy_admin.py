@@ -24,13 +24,12 @@ from placet.service.recent_names import recent_names
 from placet.service.row_pages import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from placet.core.changes import Change, Row
     from placet.core.ports import PolicySource
     from placet.service.control_changes import ControlChanges
 
-Selector = tuple[str, str, str]
 NO_FILE = Autonomy(rules=())
 """A tenant without a file: its agents may only observe."""
 
@@ -83,20 +82,22 @@ class AutonomyAdmin:
 
     async def list(self, tenant: str) -> Sequence[AutonomyOverride]:
         """What is set for the tenant, newest first."""
-        found = await self._overrides(tenant)
-        return sorted(found.values(), key=lambda each: (each.set_at_us, each.rule.selector), reverse=True)
+        found = [override for _, override in await self._overrides(tenant)]
+        return sorted(found, key=lambda each: (each.set_at_us, each.rule.selector), reverse=True)
 
     async def _set(self, wanted: NewLevel, wish: Wish, now_us: int) -> Step[LevelSet]:
         version, key = version_key(wanted.tenant), override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
         known = await self.changes.ledger.load(Wanted([version, key, wish.key]))
         overrides = await self._overrides(wanted.tenant)
-        before = overrides.get(wanted.rule(Level.OBSERVE_ONLY).selector)
+        same = _same(wanted, overrides)
+        row, before = same[0] if same else (known.rows.get(key), None)
         after = _new(wanted, before, len(overrides), now_us)
         changes: tuple[Change, ...] = (
-            Put(_row(known.rows.get(key), wanted.tenant, before, after)),
+            Put(_row(row, wanted.tenant, before, after)),
+            *(Put(override_row(each, wanted.tenant, override, REMOVED)) for each, override in same[1:]),
             moved(known.rows.get(version), wanted.tenant, now_us),
         )
-        if not await self._gives_more(wanted, overrides, after):
+        if not await self._gives_more(wanted, [override.rule for _, override in overrides], after):
             return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
         agents = (await recent_names(self.changes.ledger, [wanted.tenant])).agents
         require_unconcerned(wanted.actor, [wanted.agent], agents)
@@ -105,13 +106,10 @@ class AutonomyAdmin:
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))
         return Step(autonomy_set(after, wish, asked.request, now_us, (*changes, asked.put)), LevelSet(after))
 
-    async def _gives_more(
-        self, wanted: NewLevel, overrides: Mapping[Selector, AutonomyOverride], after: AutonomyOverride | None
-    ) -> bool:
+    async def _gives_more(self, wanted: NewLevel, now: Sequence[AutonomyRule], after: AutonomyOverride | None) -> bool:
         """Beside the event loop: many rules take a tenth of a second."""
         changed = wanted.rule(wanted.level or Level.EXECUTE)
-        now = [each.rule for each in overrides.values()]
-        then = [rule for rule in now if rule.selector != changed.selector]
+        then = [rule for rule in now if rule.key != changed.key]
         if after is not None:
             then.append(after.rule)
         policy = self.policies.current()
@@ -121,10 +119,17 @@ class AutonomyAdmin:
             return False
         return await asyncio.to_thread(gives_more, autonomy, now, then, changed)
 
-    async def _overrides(self, tenant: str) -> dict[Selector, AutonomyOverride]:
+    async def _overrides(self, tenant: str) -> Sequence[tuple[Row, AutonomyOverride]]:
         rows = rows_of(self.changes.ledger, Kept.AUTONOMY, tenant, SET)
-        found = [read_override(row) async for row in rows]
-        return {each.rule.selector: each for each in found}
+        return [(row, read_override(row)) async for row in rows]
+
+
+def _same(
+    wanted: NewLevel, overrides: Sequence[tuple[Row, AutonomyOverride]]
+) -> Sequence[tuple[Row, AutonomyOverride]]:
+    """Those for the same, the lowest level first. Two spellings of a name may have had one each."""
+    key = wanted.rule(Level.OBSERVE_ONLY).key
+    return sorted((each for each in overrides if each[1].rule.key == key), key=lambda each: each[1].rule.level.rank)
 
 
 def _new(wanted: NewLevel, before: AutonomyOverride | None, count: int, now_us: int) -> AutonomyOverride | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from placet.core.budget_adjustment import alone_key, alone_row, may_alone
 from placet.core.budget_listing import (
     CounterState,
+    folded_scope_key,
     is_current,
     is_member,
     open_windows,
@@ -132,7 +133,8 @@ class BudgetAdmin:
 
     async def _adjust(self, wanted: Adjustment, wish: Wish, now_us: int) -> Step[Adjusted]:
         place = await self._place(wanted, now_us)
-        wish = replace(wish, target=f"{wish.target} {place.key.window_key} {place.key.unit}")
+        target = f"{wanted.budget_id} {place.key.scope_key} {place.key.window_key} {place.key.unit}"
+        wish = replace(wish, target=target)
         key = alone_key(place.key)
         known = await self.changes.ledger.load(Wanted([key, wish.key], [place.key]))
         usage, corrected = known.usage(place.key), known.rows.get(key)
@@ -167,6 +169,19 @@ class BudgetAdmin:
         require_unconcerned(wanted.actor, concerned, (await recent_names(ledger, tenants)).agents)
 
     async def _place(self, wanted: Adjustment, now_us: int) -> _Place:
+        """The counter of this very spelling when there is one, else that of all spellings."""
+        folded = replace(wanted, scope_key=folded_scope_key(wanted.scope_key))
+        if folded != wanted:
+            try:
+                place = await self._place_of(wanted, now_us)
+            except NotFoundError:
+                return await self._place_of(folded, now_us)
+            known = await self.changes.ledger.load(Wanted(counters=[place.key]))
+            if known.usage(place.key).created_at_us:
+                return place
+        return await self._place_of(folded, now_us)
+
+    async def _place_of(self, wanted: Adjustment, now_us: int) -> _Place:
         budget = self._budgets(wanted.tenant).get(wanted.budget_id)
         if budget is not None and is_member(budget, wanted.scope_key):
             window, resets_at_us = window_of(budget, wanted.scope_key, now_us)

@@ -11,7 +11,7 @@ from placet.core.autonomy import resolve
 from placet.core.breakers import admitted, breaker_facts, breaker_keys
 from placet.core.budgets import facts
 from placet.core.changes import NOTHING_KNOWN, Wanted
-from placet.core.charging import charges
+from placet.core.charging import carried_over, charges
 from placet.core.errors import PlacetError
 from placet.core.judge import Standing
 from placet.core.model import ToolClass
@@ -169,6 +169,7 @@ class Gatherer:
                 rows.append(reservation_key(attempt.tenant, attempt.repeats.decision_id))
             rows += each.breakers
             counters += [charge.counter for charge in (*each.charges, *each.run_charges)]
+            counters += [charge.earlier for charge in each.charges if charge.earlier is not None]
         if not rows and not counters:
             return NOTHING_KNOWN
         return await self.ledger.load(Wanted(rows, counters))
@@ -206,13 +207,15 @@ def _case(attempt: Attempt, counted: _Counted, controls: Controls, looked: _Look
     breakers = {key: known.rows.get(key) for key in counted.breakers}
     passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=repeats)
     held = known.rows.get(reservation_key(attempt.tenant, repeats)) if repeats else None
+    usages = without(known.counters, reservation_of(held) if held is not None else None)
+    taken, usages = carried_over((*counted.charges, *counted.run_charges), usages)
     standing = Standing(
         proposal=proposal,
         agent_policy=agent_policy,
         autonomy=resolve(agent_policy.autonomy_levels, controls.overrides, proposal),
-        charges=(*counted.charges, *counted.run_charges),
+        charges=taken,
         faults=counted.faults,
-        usages=without(known.counters, reservation_of(held) if held is not None else None),
+        usages=usages,
         breaker=passage.finding,
         approval=approval,
         now_us=now_us,

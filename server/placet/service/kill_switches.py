@@ -16,6 +16,7 @@ from placet.core.kill_switch import KillScope, KillSwitch, expired, stops_everyt
 from placet.core.kill_switch_row import CLEARED, EXPIRED, SET, read_switch, switch_id, switch_key, switch_row
 from placet.core.limits import KILL_SWITCHES_MAX
 from placet.core.model import UNAUTHENTICATED, Caller
+from placet.core.names import folded
 from placet.core.redact import redact_text
 from placet.core.refusals import KILL_SWITCHES_FULL, REFUSALS
 from placet.service.control_changes import Step
@@ -80,7 +81,7 @@ class KillSwitches:
         ContentionError; LedgerUnavailableError when the ledger does not show that the switch is set.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
-        name = switch_id(wanted.scope, wanted.tenant, wanted.value)
+        name = switch_id(wanted.scope, wanted.tenant, _folded(wanted.scope, wanted.value))
         kind = ChangeKind.KILL_SWITCH_SET
         wish = Wish(kind, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason, wanted.caller)
         begun_us = self.changes.clock.wall_us()
@@ -115,10 +116,12 @@ class KillSwitches:
         return sorted(listed, key=lambda each: (each.switch.set_at_us, each.switch.switch_id), reverse=True)
 
     async def _set(self, wanted: NewSwitch, name: str, now_us: int) -> Step[KillSwitch]:
+        rows = await self._set_rows(wanted.tenant)
+        name = _same_as(wanted, rows) or name
         version, key = version_key(wanted.tenant), switch_key(wanted.tenant, name)
         known = await self.changes.ledger.load(Wanted([version, key]))
         before = known.rows.get(key)
-        others = [pair for pair in await self._set_rows(wanted.tenant) if pair[0].key != key]
+        others = [pair for pair in rows if pair[0].key != key]
         over = [pair for pair in others if expired(pair[1], now_us)]
         narrow = sum(switch.scope not in WIDE and not expired(switch, now_us) for _, switch in others)
         if wanted.scope not in WIDE and narrow >= KILL_SWITCHES_MAX:
@@ -161,7 +164,7 @@ class KillSwitches:
 
     async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int) -> KillSwitch:
         """Read the switch that a failed commit may have set. LedgerUnavailableError when it is not set as wanted."""
-        key = switch_key(wanted.tenant, name)
+        key = switch_key(wanted.tenant, _same_as(wanted, await self._set_rows(wanted.tenant)) or name)
         row = (await self.changes.ledger.load(Wanted([key]))).rows.get(key)
         switch = _standing(row, self.changes.clock.wall_us())
         ends_at_us = _expires_at_us(None, wanted.expires_after_seconds, begun_us)
@@ -179,6 +182,18 @@ class KillSwitches:
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
         rows = rows_of(self.changes.ledger, Kept.KILL_SWITCHES, tenant, SET)
         return [(row, read_switch(row)) async for row in rows]
+
+
+def _same_as(wanted: NewSwitch, rows: Sequence[tuple[Row, KillSwitch]]) -> str:
+    """The id of a switch that is set and covers the same; "" for none. Of before names were folded it is another."""
+    value = _folded(wanted.scope, wanted.value)
+    same = (each for _, each in rows if each.scope is wanted.scope and _folded(each.scope, each.value) == value)
+    return next((each.switch_id for each in same), "")
+
+
+def _folded(scope: KillScope, value: str) -> str:
+    """What all spellings of a switch's value have in common; tools and runs have exact names."""
+    return folded(value) if scope in {KillScope.AGENT, KillScope.WORKFLOW} else value
 
 
 def _clearing(switch: KillSwitch, row: Row) -> Wish:

@@ -168,7 +168,7 @@ def _used(case: Case) -> str:
 def _states(standing: Standing, effect: Effect) -> Iterator[BudgetState]:
     """Each budget that the action counts against, as it is after the decision."""
     allowed = effect is Effect.ALLOW
-    for budget, counter, amount, resets_at_us in standing.charges:
+    for budget, counter, amount, resets_at_us, *_ in standing.charges:
         if budget.id == rule_ids.LIMIT_DURATION:
             continue  # its counter only tells when the run began
         reserved = amount if allowed else 0
