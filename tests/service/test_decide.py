@@ -430,3 +430,27 @@ async def test_findings_that_are_too_many_are_left_out_and_counted(effect: Effec
         assert decision.approval is not None
         assert (decision.approval.quorum, decision.approval.approver_roles) == (2, ("lead",))
     assert [held.decision for held in await recorded(bench)] == [decision]
+
+
+async def test_a_destination_that_can_be_read_in_two_ways_is_denied_without_asking_policy_and_recorded_as_said() -> (
+    None
+):
+    bench = Bench()
+    said = "https://acme.example/a/../b"
+    [decision] = await bench.point.decide([asked("look", action__destination=said)])
+    assert isinstance(decision, Decision)
+    assert told(decision) == [("deny", rule_ids.DESTINATION_AMBIGUOUS)]
+    assert bench.policy.seen == []
+    [finding] = decision.findings
+    assert "in which it is https://acme.example/b" in finding.details["problem"]
+    [held] = await recorded(bench)
+    assert held.decision == decision
+    assert json.loads(held.input_json)["action"]["destination"] == said
+
+
+async def test_the_destination_that_policy_sees_is_the_callers_text() -> None:
+    bench = Bench()
+    assert told(*await bench.point.decide([asked("look", action__destination="https://acme.example")])) == [
+        ("allow", "tools.listed")
+    ]
+    assert bench.policy.seen[0]["action"]["destination"] == "https://acme.example"

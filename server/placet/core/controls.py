@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from placet.core import rule_ids
 from placet.core.bindings import binding_findings
 from placet.core.combine import Outcome, by_precedence, denied_by_pdp
+from placet.core.destinations import destination_fault
 from placet.core.kill_switch import covering, kill_finding
 from placet.core.model import Effect, Finding, ToolClass
 
@@ -25,7 +26,7 @@ def stopped(proposal: Proposal, switches: Sequence[KillSwitch], now_us: int) -> 
 
 
 def control(proposal: Proposal, agent_policy: AgentPolicy | None, refused: tuple[str, str] | None) -> Outcome | None:
-    """Deny what the tenant's file does not know at all, an approval that is none, and params that say otherwise.
+    """Deny what the tenant's file does not know, an approval that is none, an ambiguous destination, differing params.
 
     `refused` is why the approval that is presented cannot be used: rule_id and reason. None when policy is to be asked.
     """
@@ -36,9 +37,18 @@ def control(proposal: Proposal, agent_policy: AgentPolicy | None, refused: tuple
     if refused is not None:
         rule_id, reason = refused
         return _denied(Finding(Effect.DENY, rule_id, reason))
+    fault = destination_fault(proposal.action.destination)
+    if fault:
+        return _denied(_ambiguous(proposal.action.destination, fault))
     binding = agent_policy.binding(proposal.action.tool)
     differing = by_precedence(binding_findings(binding, proposal.action)) if binding is not None else ()
     return _denied(*differing) if differing else None
+
+
+def _ambiguous(destination: str, fault: str) -> Finding:
+    rule_id = rule_ids.DESTINATION_AMBIGUOUS
+    details = {"destination": destination, "problem": fault}
+    return Finding(Effect.DENY, rule_id, rule_ids.CORE_REASONS[rule_id], details)
 
 
 def _denied(*findings: Finding) -> Outcome:
