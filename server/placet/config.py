@@ -21,6 +21,7 @@ from placet.core.limits import (
     CHECKPOINT_INTERVAL_SECONDS,
     IDEMPOTENCY_RETENTION_HOURS,
     OPA_TIMEOUT_MS,
+    OUTCOME_EXCESS_FACTOR,
     PERMIT_TTL_SECONDS,
     QUEUE_DEPTH_MAX,
     RESERVATION_TTL_SECONDS,
@@ -160,6 +161,14 @@ class Settings(BaseSettings):
         description="How long an allow holds its budgets when nobody reports an outcome, in seconds. Then each budget "
         "counts it or releases it, as its unreported says.",
         examples=["900"],
+    )
+    outcome_excess_factor: _Count = Field(
+        default=OUTCOME_EXCESS_FACTOR,
+        ge=0,
+        le=1_000_000,
+        description="How many times what was reserved an outcome counts at once; the rest is held until an operator "
+        "accepts or drops it. 0: all of it counts at once.",
+        examples=["10"],
     )
     idempotency_retention_hours: _Count = Field(
         default=IDEMPOTENCY_RETENTION_HOURS,

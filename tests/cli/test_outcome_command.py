@@ -18,10 +18,11 @@ ASKED = ("outcome", "report", "dec_1", "--tenant", "acme", "--status")
 
 
 def test_a_report_is_sent_and_what_it_changed_is_shown(placet: Placet, server: ScriptedServer) -> None:
-    server.script(REPORT, authorization_pb2.ReportOutcomeResponse(late=True, overspent=["money"]))
+    server.script(REPORT, authorization_pb2.ReportOutcomeResponse(late=True, overspent=["money"], held=["b"]))
     more = ("--cost-micros", "0", "--error-class", "E", "--output", "json", "--address", server.address)
     ran = placet(*ASKED, "not_executed", *more)
-    assert (ran.code, ran.document) == (0, {"repeated": False, "late": True, "overspent": ["money"]})
+    assert ran.code == 0
+    assert ran.document == {"repeated": False, "late": True, "overspent": ["money"], "held": ["b"]}
     [raw] = server.requests(REPORT)
     assert authorization_pb2.ReportOutcomeRequest.FromString(raw) == authorization_pb2.ReportOutcomeRequest(
         tenant="acme",

@@ -374,3 +374,46 @@ def test_a_correction_names_its_unit(placet: Placet) -> None:
     assert "250.00 USD" in listed
     assert "2.00 USD" in listed
     assert adjust("-1000").document["counter"]["used"] == 0
+
+
+def held_outcome(placet: Placet, run_id: str) -> str:
+    """A decision of initech whose outcome named far more than was reserved."""
+    document = authorize(placet, "--run-id", run_id, tool="kb.search", tenant="initech")
+    assert document["effect"] == "allow", document
+    name: str = document["decision_id"]
+    ran = placet(
+        "outcome", "report", name, "--tenant", "initech", "--status", "succeeded", "--cost-micros", "9000000000",
+        "-o", "json",
+    )  # fmt: skip
+    assert "spend.per_user_per_day" in ran.document["held"]
+    return name
+
+
+def excesses(placet: Placet) -> list[str]:
+    return [
+        each["decision_id"]
+        for each in placet("budgets", "excesses", "--tenant", "initech", "-o", "json").document["excesses"]
+    ]
+
+
+def test_an_excess_is_listed_and_decided_once_by_somebody_else(placet: Placet, asking: Server) -> None:
+    first, second = held_outcome(placet, "run_excess_1"), held_outcome(placet, "run_excess_2")
+    assert asking.running.metrics.registry.get_sample_value("placet_outcomes_held_total") == 2
+    assert {first, second} <= set(excesses(placet))
+    table = placet("budgets", "excesses", "--tenant", "initech").out
+    assert first in table
+    assert "cost" in table
+    why = ("--tenant", "initech", "--reason", "a wrong unit")
+    for actor in ("support-agent", "u_1"):
+        ran = placet("budgets", "drop-excess", first, *why, "--as", actor)
+        assert ran.code != 0
+        assert "MAY_NOT_CHANGE" in ran.complaint or "another person" in ran.complaint
+    dropped = placet("budgets", "drop-excess", first, *why, "--as", "ann", "-o", "json")
+    assert (dropped.code, dropped.document["accepted"]) == (0, False)
+    assert dropped.document["excess"]["parts"][0]["unit"] == "cost"
+    accepted = placet("budgets", "accept-excess", second, *why, "--as", "ann")
+    assert (accepted.code, second in accepted.out) == (0, True)
+    assert not {first, second} & set(excesses(placet))
+    again = placet("budgets", "accept-excess", first, *why, "--as", "ann")
+    assert again.code != 0
+    assert "already" in again.complaint

@@ -22,6 +22,7 @@ from placet.core.kill_switch import KillScope, KillSwitch
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
 from placet.core.model import Caller
 from placet.core.outcome import Outcome, OutcomeStatus, Report, Taken
+from placet.core.outcome_excess import Excess, decided, held_of
 from placet.core.outcome_records import expired_commitment, outcome_commitment
 from placet.core.records import Commitment, RecordKind
 from placet.core.redact import SENSITIVE, UNSCREENED
@@ -51,12 +52,16 @@ def control_records_of_each() -> list[Commitment]:
     switch = KillSwitch("ks_1", KillScope.TENANT, "acme", "", "mended", "ann", NOW_US)
     wish = Wish(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
+    held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
+    excess = held_of(held, (Excess(counter, 5, NOW_US),), NOW_US)
     return [
         control_records.permit_revoked(switch, "acme", "dec_1", NOW_US),
         control_records.switch_set(switch, Caller(), NOW_US, ()),
         control_records.switch_cleared(switch, wish, None, NOW_US, ()),
         control_records.autonomy_set(None, wish, None, NOW_US, ()),
         control_records.budget_adjusted(counter, 1, wish, None, NOW_US, ()),
+        control_records.excess_decided(decided(excess, accept=True), wish, NOW_US, ()),
+        control_records.excess_decided(decided(excess, accept=False), wish, NOW_US, ()),
         control_records.control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
         control_records.control_refused(wish, "NOT_FOUND", NOW_US),
         control_records.policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
@@ -67,7 +72,9 @@ def outcome_records_of_each() -> list[Commitment]:
     report = Report("acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32))
     taken = Taken(report.outcome, report.outcome.content_digest(), late=True, overspent=("b",), taken_at_us=NOW_US)
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
-    return [outcome_commitment(report, taken, (), ()), expired_commitment(held, (), (), NOW_US)]
+    counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
+    excess = (Excess(counter, 5, NOW_US),)
+    return [outcome_commitment(report, taken, (), (), excess), expired_commitment(held, (), (), NOW_US)]
 
 
 def one_of_each() -> list[Commitment]:

@@ -27,7 +27,7 @@ def test_the_story_runs(placet_server: Server, capsys: pytest.CaptureFixture[str
     assert printed[-3:] == [
         '{"amount":"45.00","charge":"ch_42","currency":"USD","customer_id":"cus_42"}',
         "approved",
-        "False False ()",
+        "False False () ()",
     ]
     assert scope["decision"].rule_id == "approvals.granted"
 

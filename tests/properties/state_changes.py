@@ -56,12 +56,16 @@ class Reference(Decisions):
                 each.state = "pending"
         return len(open_), sum(each.state == "used" for each in of)
 
-    def report(self, hold: Hold, said: Said) -> tuple[bool, set[str]]:
-        """Whether it was late, and which budgets are beyond their limits by it."""
+    def report(self, hold: Hold, decision_id: str, said: Said) -> tuple[bool, set[str], set[str]]:
+        """Whether it was late, which budgets are beyond their limits by it, and of which a part waits for a person."""
         late = hold.state == "expired"
         overspent = set()
+        excess = {}
         for counter, held in hold.takes.items():
-            used = actually(counter, held, said)
+            named = actually(counter, held, said)
+            used = min(named, at_once(counter, held))
+            if used < named:
+                excess[counter] = named - used
             counted = counted_unreported(counter, held) if late else held
             if not late:
                 self.reserved[counter] -= held
@@ -70,7 +74,19 @@ class Reference(Decisions):
                 overspent.add(counter[1])
                 self.may_exceed.add(counter)
         hold.state, hold.report = "settled", said
-        return late, overspent
+        if excess:
+            self.excesses[decision_id] = excess
+        return late, overspent, {counter[1] for counter in excess}
+
+    def decide_on_excess(self, decision_id: str, actor: str, *, accept: bool) -> bool:
+        ask = self.holds[decision_id].ask
+        if actor in {ask.user, ask.agent} or decision_id not in self.excesses:
+            return False
+        for counter, amount in self.excesses.pop(decision_id).items():
+            if accept:
+                self.used[counter] += amount
+                self.may_exceed.add(counter)
+        return True
 
     def pass_time(self, now: int) -> None:
         """Somebody looks at what is over by now."""
@@ -109,6 +125,11 @@ def actually(counter: Counter, held: int, said: Said) -> int:
         expected = 0 if said.status == "failed" else expected
         return expected if said.cents is None else said.cents
     return expected
+
+
+def at_once(counter: Counter, held: int) -> int:
+    """The most that a report counts without a person: ten times what was held; of an estimate half of the limit."""
+    return max(10 * held, LIMITS[counter[1]] // 2) if counter[2] == "cost" else 10 * held
 
 
 def counted_unreported(counter: Counter, held: int) -> int:

@@ -26,6 +26,7 @@ from placet.service.decide import DecisionPoint
 from placet.service.gathering import NO_MAX_AGE, Gatherer
 from placet.service.kill_switches import KillSwitches, NewSwitch
 from placet.service.open_requests import OpenRequests
+from placet.service.outcome_excesses import OutcomeExcesses
 from placet.service.outcomes import OutcomeDesk
 from placet.service.recording import Recorder
 from placet.service.revoking import Revoker
@@ -167,6 +168,7 @@ class Replica:
     approvals: Approvals
     voiding: VoteVoiding
     outcomes: OutcomeDesk
+    excesses: OutcomeExcesses
     kill_switches: KillSwitches
     autonomy: AutonomyAdmin
 
@@ -295,6 +297,7 @@ class Driver:
             approvals,
             VoteVoiding(approvals),
             OutcomeDesk(ledger, self.source, self.clock),
+            OutcomeExcesses(changes),
             KillSwitches(changes, Revoker(ledger, self.clock, self.source, controls)),
             AutonomyAdmin(changes, self.source),
         )

@@ -17,6 +17,7 @@ from placet.core.model import Decision, Effect
 from placet.core.outcome import Outcome, OutcomeStatus, Report
 from placet.core.records import DecisionQuery
 from placet.service.expiry import expire_due, sweep_keys
+from placet.service.outcome_excesses import ExcessWord
 from tests.properties.state_changes import Reference, Said
 from tests.properties.state_driver import APPROVERS, Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask
@@ -128,8 +129,20 @@ class StateMachine(RuleBasedStateMachine):
         elif hold.report is not None:
             assert told.repeated
         else:
-            late, overspent = self.reference.report(hold, said)
+            late, overspent, held = self.reference.report(hold, decision_id, said)
             assert (told.repeated, told.late, set(told.overspent)) == (False, late, overspent)
+            assert set(told.held) == held
+
+    @precondition(lambda self: self.reference.excesses)
+    @rule(number=replicas, place=places, who=st.sampled_from(["ada", "ada", "user", "agent"]), accept=st.booleans())
+    def decide_on_an_excess(self, number: int, place: int, who: str, *, accept: bool) -> None:
+        decision_id = _chosen(self.reference.excesses, place, keys=True)
+        ask = self.reference.holds[decision_id].ask
+        actor = getattr(ask, who, who)
+        word = ExcessWord(ask.tenant, decision_id, accept, actor, "because")
+        taken = self._taken(self.driver.replicas[number].excesses.decide(word))
+        assert taken == self.reference.decide_on_excess(decision_id, actor, accept=accept)
+        assert not taken or not self._taken(self.driver.replicas[1 - number].excesses.decide(word)), "once"
 
     @precondition(lambda self: any(each.effect is Effect.DENY for _, each in self.answered.values()))
     @rule(number=replicas, said=reports)

@@ -161,6 +161,7 @@ class Decisions:
         self.newest: dict[tuple[Any, ...], str] = {}
         self.waits_for: dict[str, str] = {}
         self.holds: dict[str, Hold] = {}
+        self.excesses: dict[str, dict[Counter, int]] = {}
         self.switches: dict[tuple[str, str, str], int] = {}
         self.revoked: set[str] = set()
         self.levels: dict[tuple[str, str], str] = {}

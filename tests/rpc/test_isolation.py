@@ -150,6 +150,8 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "ControlService.SetAutonomy": lambda _: [own(workflow="guessed", level="AUTONOMY_OBSERVE_ONLY", **BY)],
     "ControlService.ListAutonomy": lambda _: [own()],
     "ControlService.GetBudgets": lambda _: [own(), own(budget_id=BUDGET, top=100)],
+    "ControlService.ListOutcomeExcesses": lambda _: [own()],
+    "ControlService.DecideOutcomeExcess": lambda victim: decisions(victim, verdict="EXCESS_VERDICT_DROP", **BY),
     "ControlService.AdjustBudget": lambda _: [own(budget_id=BUDGET, scope_key=SCOPE_KEY, amount=5, **BY)],
 }
 """Each RPC -> how the attacker tries it. What is about the whole server, and not about a tenant, names nothing."""

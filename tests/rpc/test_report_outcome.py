@@ -93,10 +93,21 @@ def test_a_deny_has_no_outcome(wire: Wire) -> None:
 
 def test_more_cost_than_was_estimated_is_told_and_stops_the_user(wire: Wire) -> None:
     spender = {**INITECH, "identity.user": "u_outcomes_spender", "run": {"run_id": "run_outcomes_spender"}}
+    spender["model.estimated_cost_micros"] = 1_500_000
     told = report(wire, allowed(wire, spender), tenant="initech", cost_micros=2_500_000)
     assert list(told.overspent) == ["spend.per_user_per_day"]
     denied = wire.authorize(request(spender))
     assert (denied.effect, denied.rule_id) == (decision_pb2.EFFECT_DENY, "budgets.spend.per_user_per_day")
+    assert wire.verify().ok
+
+
+def test_far_more_than_was_reserved_is_held_and_stops_nobody(wire: Wire) -> None:
+    spender = {**INITECH, "identity.user": "u_outcomes_far", "run": {"run_id": "run_outcomes_far"}}
+    decision_id = allowed(wire, spender)
+    told = report(wire, decision_id, tenant="initech", cost_micros=SAFE_INTEGER_MAX)
+    assert (list(told.overspent), "spend.per_user_per_day" in told.held) == ([], True)
+    assert list(report(wire, decision_id, tenant="initech", cost_micros=SAFE_INTEGER_MAX).held) == list(told.held)
+    assert wire.authorize(request(spender)).effect == decision_pb2.EFFECT_ALLOW
     assert wire.verify().ok
 
 

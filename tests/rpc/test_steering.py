@@ -25,6 +25,9 @@ LONG = "x" * 1_025
 SWITCH = {"scope": {"tool": "stripe.*"}, "actor": ANN, "reason": "r"}
 LEVEL = {"tenant": "acme", "level": "AUTONOMY_DRAFT_ONLY", "actor": ANN, "reason": "r"}
 CORRECTION = {"tenant": "acme", "budget_id": "b", "scope_key": "user:u", "amount": "1", "actor": ANN, "reason": "r"}
+VERDICT = {
+    "tenant": "acme", "decision_id": "dec_1", "verdict": "EXCESS_VERDICT_DROP", "actor": ANN, "reason": "r",
+}  # fmt: skip
 CALLERS = 6
 AT_ONCE = 25
 
@@ -90,6 +93,14 @@ def call(wire: Wire, method: str, said: dict[str, Any]) -> Any:
         ("AdjustBudget", CORRECTION, {"amount": str(-(2**53))}, "amount"),
         ("AdjustBudget", CORRECTION, {"budget_id": ""}, "budget_id"),
         ("AdjustBudget", CORRECTION, {"scope_key": ""}, "scope_key"),
+        ("ListOutcomeExcesses", {"tenant": "acme"}, {"tenant": ""}, "tenant"),
+        ("ListOutcomeExcesses", {"tenant": "acme"}, {"page_size": 501}, "page_size"),
+        ("ListOutcomeExcesses", {"tenant": "acme"}, {"page_token": "x"}, "page_token"),
+        ("DecideOutcomeExcess", VERDICT, {"decision_id": ""}, "decision_id"),
+        ("DecideOutcomeExcess", VERDICT, {"verdict": 0}, "verdict"),
+        ("DecideOutcomeExcess", VERDICT, {"verdict": 7}, "verdict"),
+        ("DecideOutcomeExcess", VERDICT, {"reason": ""}, "reason"),
+        ("DecideOutcomeExcess", VERDICT, {"actor": {}}, "actor.id"),
     ],
 )
 def test_bad_input_names_the_field(
@@ -112,6 +123,7 @@ def test_nothing_of_another_tenant_is_seen_or_changed(wire: Wire) -> None:
         ("ClearKillSwitch", {"kill_switch_id": name, "tenant": "acme"}),
         ("SetAutonomy", {"tenant": "acme", "level": "AUTONOMY_UNSPECIFIED"}),
         ("AdjustBudget", {**CORRECTION, "tenant": "acme"}),
+        ("DecideOutcomeExcess", VERDICT),
     ):
         with pytest.raises(Refusal) as refused:
             call(wire, method, {"actor": ANN, "reason": "guessed", **said})

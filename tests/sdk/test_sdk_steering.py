@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from placet.sdk import Autonomy, CallFailedError, ControlClient, InvalidRequestError, KillScope, failures
-from placet.sdk.channel import ADJUST_BUDGET, CLEAR_KILL_SWITCH, SET_AUTONOMY, SET_KILL_SWITCH
+from placet.sdk.channel import ADJUST_BUDGET, CLEAR_KILL_SWITCH, DECIDE_OUTCOME_EXCESS, SET_AUTONOMY, SET_KILL_SWITCH
 from placet.v1 import control_pb2, decision_pb2
 from tests.sdk.scripted_server import ScriptedServer, status
 
@@ -68,6 +68,7 @@ def test_setting_a_switch_is_tried_again(server: ScriptedServer, control: Contro
         (CLEAR_KILL_SWITCH, lambda control: control.clear_kill_switch("ks_1", **WHO)),
         (SET_AUTONOMY, lambda control: control.set_autonomy("acme", Autonomy.EXECUTE, **WHO)),
         (ADJUST_BUDGET, lambda control: control.adjust_budget("acme", "b", "user:u", -1, **WHO)),
+        (DECIDE_OUTCOME_EXCESS, lambda control: control.decide_outcome_excess("acme", "dec_1", accept=True, **WHO)),
     ],
 )
 def test_what_would_count_twice_is_sent_once(

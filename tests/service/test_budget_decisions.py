@@ -179,7 +179,7 @@ async def test_what_an_outcome_gives_back_can_be_used_again() -> None:
 
 async def test_what_was_overspent_is_taken_off_and_shown() -> None:
     desk = Desk(budget(measure="cost", limit=1))
-    first = await desk.ask(model__estimated_cost_micros=1)
+    first = await desk.ask(model__estimated_cost_micros=900_000)
     assert (await desk.report(first, cost_micros=1_500_000)).overspent == ("b",)
     denied = await desk.ask()
     assert told(denied) == [("deny", "budgets.b")]

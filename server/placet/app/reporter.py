@@ -17,7 +17,7 @@ from placet.core.record_codec import (
 from placet.webhook.sender import TryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from structlog.stdlib import BoundLogger
 
@@ -73,6 +73,11 @@ class Reporter:
     def shed(self, reason: str, count: int) -> None:
         """So many actions or calls were turned away under load."""
         self.metrics.shed.labels(reason).inc(count)
+
+    def outcome_held(self, tenant: str, decision_id: str, budgets: Sequence[str]) -> None:
+        """An outcome named far more than was reserved, and the rest waits for a person."""
+        self.metrics.outcomes_held.inc()
+        self.log.warning("outcome held", tenant=tenant, decision_id=decision_id, budgets=list(budgets))
 
     def distrust(self, rule_id: str, why: str) -> None:
         """A verdict came and was not believed."""

@@ -27,7 +27,7 @@ def settling(
     settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, reporter: Reporter
 ) -> Batcher[Report, Told]:
     """What the border hands reports to."""
-    desk = OutcomeDesk(ledger, policies, clock)
+    desk = OutcomeDesk(ledger, policies, clock, settings.outcome_excess_factor)
 
     async def take(reports: Sequence[Report]) -> Sequence[Told]:
         try:
@@ -44,6 +44,9 @@ def settling(
             await reporter.tell_ledger(works=True)
         for status in new:
             reporter.metrics.outcomes.labels(status.value).inc()
+        for report, each in zip(reports, told, strict=True):
+            if isinstance(each, Reported) and each.held and not each.repeated:
+                reporter.outcome_held(report.tenant, report.decision_id, each.held)
         return told
 
     return Batcher(take, depth_max=settings.queue_depth_max, on_shed=reporter.shed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from placet.rpc.autonomy import AutonomyCalls
 from placet.rpc.budgets import BudgetCalls
 from placet.rpc.control import Steering
+from placet.rpc.excesses import ExcessCalls
 from placet.rpc.kill import KillCalls
 from placet.rpc.policy import PolicyCalls
 from placet.service.autonomy_admin import AutonomyAdmin
@@ -14,6 +15,7 @@ from placet.service.budget_admin import BudgetAdmin
 from placet.service.control_changes import ControlChanges
 from placet.service.kill_switches import KillSwitches
 from placet.service.known_names import KnownNames
+from placet.service.outcome_excesses import OutcomeExcesses
 from placet.service.policy_confirmations import PolicyConfirmations
 from placet.service.revoking import Revoker
 
@@ -40,4 +42,5 @@ def steering(
         AutonomyCalls(AutonomyAdmin(changes, policies), known, refusals),
         BudgetCalls(BudgetAdmin(changes, policies), refusals),
         PolicyCalls(PolicyConfirmations(changes, policies, policies.look_again), refusals),
+        ExcessCalls(OutcomeExcesses(changes), refusals),
     )

@@ -9,6 +9,7 @@ import typer
 from placet import sdk
 from placet.cli.amounts import counted, parse_change
 from placet.cli.documents import time_text
+from placet.cli.excesses import accept_excess, drop_excess, excesses
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
@@ -171,3 +172,8 @@ def _counter_document(counter: sdk.BudgetCounter) -> dict[str, Any]:
         "remaining": counter.remaining,
         "resets_at": time_text(counter.resets_at),
     }
+
+
+app.command("excesses")(excesses)
+app.command("accept-excess")(accept_excess)
+app.command("drop-excess")(drop_excess)

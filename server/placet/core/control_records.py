@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from placet.core.outcome_excess import ExcessState
+from placet.core.outcome_records import excess_fields
 from placet.core.records import Commitment, RecordKind
 from placet.core.redact import redact_text
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from placet.core.control_request import ControlRequest, Wish
     from placet.core.kill_switch import KillSwitch
     from placet.core.model import Caller
+    from placet.core.outcome_excess import OutcomeExcess
 
 CONTROL: Final = "control"
 """Part of a change: actor, reason, what was changed exactly, and who asked first where it needed two persons."""
@@ -90,6 +93,18 @@ def policy_confirmed(
     fields = {"policy_revision": wish.target, "served_revision": served_revision, "caller": wish.caller.name}
     part = {"lost": [redact_text(reason) for reason in reasons], **_who(wish, None)}
     return _commitment(RecordKind.POLICY_CONFIRMED, wish.tenant, now_us, fields, part, changes)
+
+
+def excess_decided(excess: OutcomeExcess, wish: Wish, now_us: int, changes: tuple[Change, ...]) -> Commitment:
+    """What was held of an outcome was accepted, and counts; or dropped."""
+    accepted = excess.state is ExcessState.ACCEPTED
+    fields = {
+        "decision_id": excess.decision_id,
+        "excess": excess_fields(excess.parts),
+        "caller": wish.caller.name,
+    }
+    kind = RecordKind.EXCESS_ACCEPTED if accepted else RecordKind.EXCESS_DROPPED
+    return _commitment(kind, excess.tenant, now_us, fields, _who(wish, None), changes)
 
 
 def control_requested(wish: Wish, request: ControlRequest, now_us: int, changes: tuple[Change, ...]) -> Commitment:

@@ -30,6 +30,8 @@ class ChangeKind(StrEnum):
     AUTONOMY_SET = "autonomy.set"
     BUDGET_ADJUST = "budget.adjust"
     POLICY_CONFIRM = "policy.confirm"
+    EXCESS_ACCEPT = "excess.accept"
+    EXCESS_DROP = "excess.drop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,12 @@ PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 500
 RESERVATION_TTL_SECONDS: Final = 900
 """How long a reservation waits for its outcome: the permit's minute to start, and a long tool call."""
+OUTCOME_EXCESS_FACTOR: Final = 10
+"""How many times what was reserved an outcome counts at once, by default: estimates are off by less, wrong units (cents
+for euros) and made-up numbers by more."""
+OUTCOME_UNHELD_PERCENT: Final = 50
+"""Of a budget's limit: what one report of tokens or cost counts at once however little was estimated. Two calls whose
+callers estimate nothing use a budget up; one alone cannot."""
 COMMIT_TRIES_MAX: Final = 3
 """Of one decision or change, when what it rests on was changed meanwhile: a lost race is rare, three are a fault."""
 POLICY_RELOADS_MAX: Final = 20

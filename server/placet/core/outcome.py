@@ -55,7 +55,8 @@ class Report:
 class Taken:
     """An outcome as it was taken, by the digest of what was reported.
 
-    `late`: the reservation had expired. `overspent`: budgets that were beyond their limits with it, sorted.
+    `late`: the reservation had expired. `overspent`: budgets that were beyond their limits with it, sorted. `held`:
+    those of which a part of it is not counted, because it is far above what was reserved; sorted.
     """
 
     outcome: Outcome
@@ -63,6 +64,7 @@ class Taken:
     late: bool
     overspent: tuple[str, ...]
     taken_at_us: int
+    held: tuple[str, ...] = ()
 
 
 def outcome_key(tenant: str, decision_id: str) -> RowKey:
@@ -77,6 +79,7 @@ def to_row(key: RowKey, taken: Taken) -> Row:
         "content_digest": taken.content_digest,
         "late": taken.late,
         "overspent": taken.overspent,
+        **({"held": taken.held} if taken.held else {}),
     }
     return Row(key, taken.outcome.status.value, taken.taken_at_us, orjson.dumps(said))
 
@@ -85,6 +88,6 @@ def from_row(row: Row) -> Taken:
     """What `to_row` wrote."""
     said = orjson.loads(row.body)
     about = {name: said.pop(name) for name in ("content_digest", "late")}
-    overspent = tuple(said.pop("overspent"))
+    overspent, held = tuple(said.pop("overspent")), tuple(said.pop("held", ()))
     outcome = Outcome(**{**said, "status": OutcomeStatus(said["status"])})
-    return Taken(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, **about)
+    return Taken(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, held=held, **about)

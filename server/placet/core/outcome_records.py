@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from placet.core.changes import Change, Settle
     from placet.core.outcome import Report, Taken
+    from placet.core.outcome_excess import Excess
     from placet.core.reservation import Reservation
 
 OUTCOME: Final = "outcome"
@@ -20,9 +21,16 @@ OUTCOME: Final = "outcome"
 
 
 def outcome_commitment(
-    report: Report, taken: Taken, settled: Sequence[Settle], changes: Iterable[Change]
+    report: Report,
+    taken: Taken,
+    settled: Sequence[Settle],
+    changes: Iterable[Change],
+    excess: Sequence[Excess] = (),
 ) -> Commitment:
-    """A call's outcome was reported. `settled` is what that did to budgets; `changes` are those beside it."""
+    """A call's outcome was reported. `settled` is what that did to budgets; `changes` are those beside it.
+
+    `excess` is what was named and is not counted until a person accepts it.
+    """
     outcome = taken.outcome
     numbers = {
         "tokens": outcome.tokens,
@@ -39,6 +47,7 @@ def outcome_commitment(
         "late": taken.late,
         "overspent": taken.overspent,
         "settled": _settled(settled),
+        **({"excess": excess_fields(excess)} if excess else {}),
     }
     return Commitment(
         kind=RecordKind.OUTCOME_REPORTED,
@@ -65,6 +74,11 @@ def expired_commitment(
         },
         changes=(*settled, *changes),
     )
+
+
+def excess_fields(excess: Sequence[Excess]) -> list[dict[str, Any]]:
+    """What is held, by budget and unit alone."""
+    return [{"budget_id": each.counter.budget_id, "unit": each.counter.unit, "amount": each.amount} for each in excess]
 
 
 def _settled(changes: Sequence[Settle]) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ class RecordKind(StrEnum):
     KILL_SWITCH_CLEARED = "kill_switch.cleared"
     AUTONOMY_SET = "autonomy.set"
     BUDGET_ADJUSTED = "budget.adjusted"
+    EXCESS_ACCEPTED = "excess.accepted"
+    EXCESS_DROPPED = "excess.dropped"
     CONTROL_REQUESTED = "control.requested"
     CONTROL_REFUSED = "control.refused"
     KEYS_SWEPT = "idempotency.swept"

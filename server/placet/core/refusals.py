@@ -10,6 +10,7 @@ CONCERNED_MAY_NOT_CHANGE: Final = "CONCERNED_MAY_NOT_CHANGE"
 AGENT_MAY_NOT_CHANGE: Final = "AGENT_MAY_NOT_CHANGE"
 KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
 AUTONOMY_RULES_FULL: Final = "AUTONOMY_RULES_FULL"
+EXCESS_DECIDED: Final = "EXCESS_DECIDED"
 BUDGET_BELOW_ZERO: Final = "BUDGET_BELOW_ZERO"
 APPROVAL_ENDED: Final = "APPROVAL_ENDED"
 APPROVAL_DECIDED: Final = "APPROVAL_DECIDED"
@@ -43,6 +44,7 @@ REFUSALS: Final = {
     AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person has to change it",
     KILL_SWITCHES_FULL: "there are as many kill switches as there may be; set one that covers more, or clear some",
     AUTONOMY_RULES_FULL: "there are as many rules of autonomy as there may be; take some away, or set a wider one",
+    EXCESS_DECIDED: "what was held of this outcome was accepted or dropped already",
     BUDGET_BELOW_ZERO: "that is more than the counter has as used; give back at most that",
     APPROVAL_ENDED: "the approval has ended, so nothing counts any longer",
     APPROVAL_DECIDED: "as many people as are needed have approved it; who does not want it withdraws it",

@@ -6,7 +6,8 @@
     held --expires_at, nobody reported--> expired --late outcome--> settled, or released
 
 What a report names counts as it says, whatever the status; what it does not name counts by the status. More may be
-used than was reserved: that is never cut off, it is what happened.
+used than was reserved: that is never cut off, it is what happened. What is far above is held for people instead of
+counted (see `placet.core.outcome_excess`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import orjson
 from placet.core.budgets import Measure, Unreported
 from placet.core.changes import UNUSED, CounterKey, Kept, Row, RowKey, Settle
 from placet.core.outcome import OutcomeStatus
+from placet.core.outcome_excess import NEVER_HELD, Excess, countable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,13 +81,15 @@ class Reservation:
 class Settlement:
     """The reservation after an outcome, and what that does to counters.
 
-    `late`: it had expired before. `overspent`: budgets that are beyond their limits since, sorted.
+    `late`: it had expired before. `overspent`: budgets that are beyond their limits since, sorted. `excess` was named
+    by the outcome and is not counted.
     """
 
     reservation: Reservation
     changes: tuple[Settle, ...]
     late: bool
     overspent: tuple[str, ...]
+    excess: tuple[Excess, ...] = ()
 
 
 def opened(
@@ -168,17 +172,23 @@ def without(usages: Mapping[CounterKey, Usage], reservation: Reservation | None)
     }
 
 
-def settle(reservation: Reservation, outcome: Outcome, counters: Mapping[CounterKey, Usage]) -> Settlement:
+def settle(
+    reservation: Reservation, outcome: Outcome, counters: Mapping[CounterKey, Usage], factor: int = NEVER_HELD
+) -> Settlement:
     """What was reserved becomes what was used. After expiry, what that did is put right.
 
-    `counters` are the holds' as they are now. AssertionError when an outcome settled the reservation before.
+    What is more than `factor` times what was reserved is not counted, but given as the excess. `counters` are the
+    holds' as they are now. AssertionError when an outcome settled the reservation before.
     """
     if reservation.state not in {ReservationState.HELD, ReservationState.EXPIRED}:
         raise AssertionError("a reservation is settled once")
     late = reservation.state is ReservationState.EXPIRED
-    changes, overspent = [], set()
+    changes, overspent, excess = [], set(), []
     for hold in reservation.holds:
-        used = _used(hold, outcome)
+        named, most = _used(hold, outcome), countable(hold, factor)
+        used = named if most is None else min(named, most)
+        if used < named:
+            excess.append(Excess(hold.counter, named - used, hold.resets_at_us))
         reserved, counted = (0, _unreported(hold)) if late else (hold.amount, 0)
         if reserved or used != counted:
             changes.append(Settle(hold.counter, -reserved, used - counted, hold.resets_at_us))
@@ -187,7 +197,8 @@ def settle(reservation: Reservation, outcome: Outcome, counters: Mapping[Counter
             overspent.add(hold.budget_id)
     nothing = not any(_used(hold, outcome) for hold in reservation.holds)
     state = ReservationState.RELEASED if nothing else ReservationState.SETTLED
-    return Settlement(replace(reservation, state=state), tuple(changes), late, tuple(sorted(overspent)))
+    settled = replace(reservation, state=state)
+    return Settlement(settled, tuple(changes), late, tuple(sorted(overspent)), tuple(excess))
 
 
 def expire(reservation: Reservation) -> tuple[Reservation, tuple[Settle, ...]]:

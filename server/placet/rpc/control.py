@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from placet.rpc.autonomy import AutonomyCalls
     from placet.rpc.budgets import BudgetCalls
     from placet.rpc.context import Context
+    from placet.rpc.excesses import ExcessCalls
     from placet.rpc.kill import KillCalls
     from placet.rpc.policy import PolicyCalls
     from placet.rpc.refusing import RefusalLog
@@ -33,10 +34,11 @@ class Steering:
     autonomy: AutonomyCalls
     budgets: BudgetCalls
     policy: PolicyCalls
+    excesses: ExcessCalls
 
     def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
-        calls = (self.kill, self.autonomy, self.budgets, self.policy)
+        calls = (self.kill, self.autonomy, self.budgets, self.policy, self.excesses)
         return {name: handler for each in calls for name, handler in each.handlers(on_fault).items()}
 
 

@@ -58,7 +58,9 @@ class OutcomeReports:
         [told] = await self.outcomes.submit([report], self.flows.of(report.tenant, context))
         if isinstance(told, PlacetError):
             raise told
-        return authorization_pb2.ReportOutcomeResponse(repeated=told.repeated, late=told.late, overspent=told.overspent)
+        return authorization_pb2.ReportOutcomeResponse(
+            repeated=told.repeated, late=told.late, overspent=told.overspent, held=told.held
+        )
 
 
 def parse_report(message: authorization_pb2.ReportOutcomeRequest, caller: str) -> Report:

@@ -33,6 +33,7 @@ from placet.sdk.errors import (
     PlacetSdkError,
     WebhookError,
 )
+from placet.sdk.excess import ExcessPart, OutcomeExcess
 from placet.sdk.failures import Failure, FieldViolation
 from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
 from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
@@ -83,6 +84,7 @@ __all__ = [
     "DeniedError",
     "Effect",
     "Evidence",
+    "ExcessPart",
     "Failure",
     "FieldViolation",
     "Finding",
@@ -94,6 +96,7 @@ __all__ = [
     "Model",
     "NotAllowedError",
     "Obligation",
+    "OutcomeExcess",
     "OutcomeReceipt",
     "OutcomeStatus",
     "Page",

@@ -44,6 +44,8 @@ SET_AUTONOMY: Final = "/placet.v1.ControlService/SetAutonomy"
 LIST_AUTONOMY: Final = "/placet.v1.ControlService/ListAutonomy"
 GET_BUDGETS: Final = "/placet.v1.ControlService/GetBudgets"
 ADJUST_BUDGET: Final = "/placet.v1.ControlService/AdjustBudget"
+LIST_OUTCOME_EXCESSES: Final = "/placet.v1.ControlService/ListOutcomeExcesses"
+DECIDE_OUTCOME_EXCESS: Final = "/placet.v1.ControlService/DecideOutcomeExcess"
 
 PORT_MAX: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")

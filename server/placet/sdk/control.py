@@ -10,15 +10,18 @@ from placet.sdk.channel import (
     ADJUST_BUDGET,
     CLEAR_KILL_SWITCH,
     CONFIRM_POLICY,
+    DECIDE_OUTCOME_EXCESS,
     GET_BUDGETS,
     GET_PERMIT_KEYS,
     GET_POLICY_STATUS,
     LIST_AUTONOMY,
     LIST_KILL_SWITCHES,
+    LIST_OUTCOME_EXCESSES,
     SET_AUTONOMY,
     SET_KILL_SWITCH,
 )
 from placet.sdk.decode import time_of
+from placet.sdk.excess import OutcomeExcess, excess_of, verdict_message
 from placet.sdk.fields import filled
 from placet.sdk.steering import (
     AutonomyRule,
@@ -268,3 +271,24 @@ class ControlClient(BlockingClient):
         answer = self._channel.change(ADJUST_BUDGET, request, parse, self._timeout)
         waiting = None if answer.applied else request_of(answer.waiting)
         return BudgetAdjusted(counter_of(answer.counter), waiting, tuple(answer.warnings))
+
+    def outcome_excesses(self, tenant: str) -> tuple[OutcomeExcess, ...]:
+        """What outcomes named far above what was reserved, newest first: not counted until somebody accepts it."""
+        found: list[OutcomeExcess] = []
+        token = ""
+        while True:
+            request = filled(control_pb2.ListOutcomeExcessesRequest(), "", tenant=tenant, page_token=token)
+            parse = control_pb2.ListOutcomeExcessesResponse.FromString
+            answer = self._channel.read(LIST_OUTCOME_EXCESSES, request, parse, self._timeout)
+            found += map(excess_of, answer.excesses)
+            token = answer.next_page_token
+            if not token:
+                return tuple(found)
+
+    def decide_outcome_excess(
+        self, tenant: str, decision_id: str, *, accept: bool, actor: str, reason: str
+    ) -> OutcomeExcess:
+        """Count such an excess, or drop it. Not by who reported it, nor by the agent or user of the call."""
+        request = verdict_message(tenant, decision_id, accept=accept, actor=actor, reason=reason)
+        parse = control_pb2.DecideOutcomeExcessResponse.FromString
+        return excess_of(self._channel.change(DECIDE_OUTCOME_EXCESS, request, parse, self._timeout).excess)

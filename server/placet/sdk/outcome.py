@@ -42,12 +42,14 @@ _NUMBERS: Final = {
 class OutcomeReceipt:
     """What a report changed: nothing when it was `repeated`. `late`: what the decision held had expired by then.
 
-    `overspent` are budgets that are beyond their limits with it, because more was used than was asked for.
+    `overspent` are budgets that are beyond their limits with it, because more was used than was asked for. `held` are
+    those of which a part of it is not counted, because it is far above what was reserved, until an operator accepts it.
     """
 
     repeated: bool
     late: bool
     overspent: tuple[str, ...]
+    held: tuple[str, ...] = ()
 
 
 def ask_outcome(decision: Decision | str, status: object, tenant: str | None, said: Mapping[str, Any]) -> Asked:
@@ -71,4 +73,4 @@ def read_receipt(answer: bytes | Failure) -> OutcomeReceipt:
         said = authorization_pb2.ReportOutcomeResponse.FromString(answer)
     except DecodeError as error:
         raise error_of(Failure(failures.ANSWER_INVALID, "it is no ReportOutcomeResponse")) from error
-    return OutcomeReceipt(said.repeated, said.late, tuple(said.overspent))
+    return OutcomeReceipt(said.repeated, said.late, tuple(said.overspent), tuple(said.held))

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from placet.core import outcome, reservation
+from placet.core import outcome, outcome_excess, reservation
 from placet.core.breakers import fed, keys_of
-from placet.core.changes import Known, Put, Wanted
+from placet.core.changes import NOTHING_KNOWN, Known, Put, Wanted
 from placet.core.errors import ContentionError, NotFoundError, NotNowError, OutcomeDiffersError, PlacetError
-from placet.core.limits import COMMIT_TRIES_MAX
+from placet.core.limits import COMMIT_TRIES_MAX, OUTCOME_EXCESS_FACTOR
 from placet.core.model import Effect
 from placet.core.outcome import Taken, outcome_key
+from placet.core.outcome_excess import held_of
 from placet.core.outcome_records import outcome_commitment
 from placet.core.records import Stored
 from placet.core.redact import redact_text
@@ -26,22 +27,27 @@ from placet.core.refusals import NOTHING_WAS_ALLOWED, REFUSALS
 from placet.core.reservation import Reservation, reservation_key, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from placet.core.breaker import BreakerSpec
-    from placet.core.changes import CounterKey, Row, RowKey, Settle, Usage
+    from placet.core.changes import RowKey, Settle
     from placet.core.outcome import Report
+    from placet.core.outcome_excess import Excess
     from placet.core.ports import Clock, Ledger, PolicySource
     from placet.core.records import Commitment
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What a report changed. `repeated`: nothing, it had been taken before; the rest is as it was then."""
+    """What a report changed. `repeated`: nothing, it had been taken before; the rest is as it was then.
+
+    `held` are budgets of which a part of the report waits for a person, because it is far above what was reserved.
+    """
 
     repeated: bool
     late: bool
     overspent: tuple[str, ...]
+    held: tuple[str, ...] = ()
 
 
 Told = Reported | PlacetError
@@ -62,7 +68,14 @@ class _Call:
 class OutcomeDesk:
     """Takes reports."""
 
-    def __init__(self, ledger: Ledger, policies: PolicySource, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        policies: PolicySource,
+        clock: Clock,
+        excess_factor: int = OUTCOME_EXCESS_FACTOR,
+    ) -> None:
+        self._excess_factor = excess_factor
         self._ledger = ledger
         self._policies = policies
         self._clock = clock
@@ -92,7 +105,7 @@ class OutcomeDesk:
                 told.append(each)
                 continue
             written, stored = next(taken)[0], isinstance(next(results), Stored)
-            told.append(Reported(repeated=False, late=written.late, overspent=written.overspent) if stored else None)
+            told.append(_reported(written, repeated=False) if stored else None)
         return told
 
     async def _find(self, reports: Sequence[Report]) -> Sequence[_Call | Told | None]:
@@ -140,19 +153,18 @@ class OutcomeDesk:
         breakers = {key for call in calls for key in call.breakers}
         counters = {hold.counter for call in calls if call.held is not None for hold in call.held.holds}
         if not breakers and not counters:
-            return _Books({}, {}, self._clock.wall_us(), sparing=sparing)
+            return _Books(NOTHING_KNOWN, self._clock.wall_us(), self._excess_factor, sparing=sparing)
         known = await self._ledger.load(Wanted(sorted(breakers), sorted(counters)))
-        return _Books(known.rows, known.counters, self._clock.wall_us(), sparing=sparing)
+        return _Books(known, self._clock.wall_us(), self._excess_factor, sparing=sparing)
 
 
 class _Books:
     """Breakers and counters as the reports of one batch leave them, one after the other."""
 
-    def __init__(
-        self, rows: Mapping[RowKey, Row], counters: Mapping[CounterKey, Usage], now_us: int, *, sparing: bool
-    ) -> None:
-        self._rows = dict(rows)
-        self._counters = dict(counters)
+    def __init__(self, known: Known, now_us: int, excess_factor: int, *, sparing: bool) -> None:
+        self._rows = dict(known.rows)
+        self._counters = dict(known.counters)
+        self._excess_factor = excess_factor
         self._now_us = now_us
         self._sparing = sparing
 
@@ -162,16 +174,21 @@ class _Books:
         said = replace(report.outcome, error_class=redact_text(report.outcome.error_class))
         taken = Taken(said, call.content_digest, late=False, overspent=(), taken_at_us=self._now_us)
         settled: tuple[Settle, ...] = ()
+        excess: tuple[Excess, ...] = ()
         changes: list[Put] = []
         if call.held is not None:
-            settlement = settle(call.held, report.outcome, self._counters)
+            settlement = settle(call.held, report.outcome, self._counters, self._excess_factor)
             taken = replace(taken, late=settlement.late, overspent=settlement.overspent)
-            settled = settlement.changes
+            settled, excess = settlement.changes, settlement.excess
             self._add(settled)
             changes.append(Put(reservation.to_row(settlement.reservation)))
+        if call.held is not None and excess:
+            waiting = held_of(call.held, excess, self._now_us)
+            taken = replace(taken, held=waiting.budgets)
+            changes.append(Put(outcome_excess.to_row(waiting)))
         changes.append(Put(outcome.to_row(outcome_key(report.tenant, report.decision_id), taken)))
         changes += self._feed(call)
-        return taken, outcome_commitment(report, taken, settled, changes)
+        return taken, outcome_commitment(report, taken, settled, changes, excess)
 
     def _feed(self, call: _Call) -> list[Put]:
         if call.spec is None:
@@ -194,7 +211,11 @@ def _again(call: _Call, taken: Taken) -> Told:
     """What a report is told whose decision has an outcome."""
     if taken.content_digest != call.content_digest:
         return OutcomeDiffersError("another outcome was reported for this decision; what was reported first stands")
-    return Reported(repeated=True, late=taken.late, overspent=taken.overspent)
+    return _reported(taken, repeated=True)
+
+
+def _reported(taken: Taken, *, repeated: bool) -> Reported:
+    return Reported(repeated, taken.late, taken.overspent, taken.held)
 
 
 def _not_found(report: Report) -> NotFoundError:

@@ -33,6 +33,11 @@ class Metrics:
             registry=self.registry,
         )
         self.outcomes = Counter("placet_outcomes", "Outcomes reported, by status", ["status"], registry=self.registry)
+        self.outcomes_held = Counter(
+            "placet_outcomes_held",
+            "Outcomes of which a part waits for a person, because it is far above what was reserved",
+            registry=self.registry,
+        )
         self.refused = Counter("placet_requests_refused", "Requests that broke the contract", registry=self.registry)
         self.shed = Counter(
             "placet_requests_shed",

@@ -17,9 +17,18 @@ class EngineMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENGINE_MODE_UNSPECIFIED: _ClassVar[EngineMode]
     ENGINE_MODE_MANAGED: _ClassVar[EngineMode]
     ENGINE_MODE_EXTERNAL: _ClassVar[EngineMode]
+
+class ExcessVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXCESS_VERDICT_UNSPECIFIED: _ClassVar[ExcessVerdict]
+    EXCESS_VERDICT_ACCEPT: _ClassVar[ExcessVerdict]
+    EXCESS_VERDICT_DROP: _ClassVar[ExcessVerdict]
 ENGINE_MODE_UNSPECIFIED: EngineMode
 ENGINE_MODE_MANAGED: EngineMode
 ENGINE_MODE_EXTERNAL: EngineMode
+EXCESS_VERDICT_UNSPECIFIED: ExcessVerdict
+EXCESS_VERDICT_ACCEPT: ExcessVerdict
+EXCESS_VERDICT_DROP: ExcessVerdict
 
 class GetPolicyStatusRequest(_message.Message):
     __slots__ = ()
@@ -377,3 +386,77 @@ class AdjustBudgetResponse(_message.Message):
     waiting: ControlRequest
     warnings: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, applied: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class OutcomeExcess(_message.Message):
+    __slots__ = ("tenant", "decision_id", "caller", "agent", "user", "run_id", "tool", "reported_at", "parts")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_AT_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    decision_id: str
+    caller: str
+    agent: str
+    user: str
+    run_id: str
+    tool: str
+    reported_at: _timestamp_pb2.Timestamp
+    parts: _containers.RepeatedCompositeFieldContainer[OutcomeExcessPart]
+    def __init__(self, tenant: _Optional[str] = ..., decision_id: _Optional[str] = ..., caller: _Optional[str] = ..., agent: _Optional[str] = ..., user: _Optional[str] = ..., run_id: _Optional[str] = ..., tool: _Optional[str] = ..., reported_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[OutcomeExcessPart, _Mapping]]] = ...) -> None: ...
+
+class OutcomeExcessPart(_message.Message):
+    __slots__ = ("budget_id", "unit", "window_key", "scope_key", "amount")
+    BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_KEY_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_KEY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    budget_id: str
+    unit: str
+    window_key: str
+    scope_key: str
+    amount: int
+    def __init__(self, budget_id: _Optional[str] = ..., unit: _Optional[str] = ..., window_key: _Optional[str] = ..., scope_key: _Optional[str] = ..., amount: _Optional[int] = ...) -> None: ...
+
+class ListOutcomeExcessesRequest(_message.Message):
+    __slots__ = ("tenant", "page_size", "page_token")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListOutcomeExcessesResponse(_message.Message):
+    __slots__ = ("excesses", "next_page_token")
+    EXCESSES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    excesses: _containers.RepeatedCompositeFieldContainer[OutcomeExcess]
+    next_page_token: str
+    def __init__(self, excesses: _Optional[_Iterable[_Union[OutcomeExcess, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DecideOutcomeExcessRequest(_message.Message):
+    __slots__ = ("tenant", "decision_id", "verdict", "actor", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    decision_id: str
+    verdict: ExcessVerdict
+    actor: _person_pb2.Person
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., decision_id: _Optional[str] = ..., verdict: _Optional[_Union[ExcessVerdict, str]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DecideOutcomeExcessResponse(_message.Message):
+    __slots__ = ("excess",)
+    EXCESS_FIELD_NUMBER: _ClassVar[int]
+    excess: OutcomeExcess
+    def __init__(self, excess: _Optional[_Union[OutcomeExcess, _Mapping]] = ...) -> None: ...

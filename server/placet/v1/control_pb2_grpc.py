@@ -80,6 +80,16 @@ class ControlServiceStub:
                 request_serializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListOutcomeExcesses = channel.unary_unary(
+                '/placet.v1.ControlService/ListOutcomeExcesses',
+                request_serializer=placet_dot_v1_dot_control__pb2.ListOutcomeExcessesRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ListOutcomeExcessesResponse.FromString,
+                _registered_method=True)
+        self.DecideOutcomeExcess = channel.unary_unary(
+                '/placet.v1.ControlService/DecideOutcomeExcess',
+                request_serializer=placet_dot_v1_dot_control__pb2.DecideOutcomeExcessRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.DecideOutcomeExcessResponse.FromString,
+                _registered_method=True)
         self.GetPermitKeys = channel.unary_unary(
                 '/placet.v1.ControlService/GetPermitKeys',
                 request_serializer=placet_dot_v1_dot_control__pb2.GetPermitKeysRequest.SerializeToString,
@@ -154,6 +164,20 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOutcomeExcesses(self, request, context):
+        """Lists what outcomes named far above what was reserved: it is not counted until a person accepts it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideOutcomeExcess(self, request, context):
+        """Counts such an excess, or drops it. Not by who reported it, nor by the agent or user of the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPermitKeys(self, request, context):
         """Gives the public keys that permits are verified with.
         """
@@ -208,6 +232,16 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.ConfirmPolicy,
                     request_deserializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyRequest.FromString,
                     response_serializer=placet_dot_v1_dot_control__pb2.ConfirmPolicyResponse.SerializeToString,
+            ),
+            'ListOutcomeExcesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutcomeExcesses,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ListOutcomeExcessesRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ListOutcomeExcessesResponse.SerializeToString,
+            ),
+            'DecideOutcomeExcess': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideOutcomeExcess,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.DecideOutcomeExcessRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.DecideOutcomeExcessResponse.SerializeToString,
             ),
             'GetPermitKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPermitKeys,
@@ -459,6 +493,60 @@ class ControlService:
             '/placet.v1.ControlService/ConfirmPolicy',
             placet_dot_v1_dot_control__pb2.ConfirmPolicyRequest.SerializeToString,
             placet_dot_v1_dot_control__pb2.ConfirmPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutcomeExcesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ListOutcomeExcesses',
+            placet_dot_v1_dot_control__pb2.ListOutcomeExcessesRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ListOutcomeExcessesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideOutcomeExcess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/DecideOutcomeExcess',
+            placet_dot_v1_dot_control__pb2.DecideOutcomeExcessRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.DecideOutcomeExcessResponse.FromString,
             options,
             channel_credentials,
             insecure,
