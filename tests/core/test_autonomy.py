@@ -187,3 +187,8 @@ NAMES = st.text("a=,*%", max_size=4)
 def test_a_selectors_id_is_of_no_other_selector(tool: str, agent: str, other_tool: str, other_agent: str) -> None:
     one, other = rule(DRAFT, tool=tool, agent=agent), rule(DRAFT, tool=other_tool, agent=other_agent)
     assert (one.selector_id == other.selector_id) is (one.selector == other.selector)
+
+
+@pytest.mark.parametrize("name", ["workflow", "agent"])
+def test_a_rule_for_a_name_that_shows_nothing_is_for_no_other(name: str) -> None:
+    assert level_of(rule(DRAFT), overrides=(rule(EXECUTE, **{name: "\u3164"}),)) is DRAFT

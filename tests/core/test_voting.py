@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -229,3 +230,23 @@ def test_the_requirement_names_roles_that_the_votes_must_have() -> None:
     approval = approved(opened(1, ()), {}, Person("u_2", ("lead",)), "", 5)
     assert covers(approval, ApprovalRequirement(1, ("lead",)), {})
     assert not covers(approval, ApprovalRequirement(1, ("legal",)), {})
+
+
+@pytest.mark.parametrize("name", ["Lena", " LENA", "\uff4cena", "l\u0435na", "le\u3164na"])
+@pytest.mark.parametrize("role", ["Lead", "LEAD ", "l\u0435ad"])
+def test_a_person_and_a_role_are_the_same_in_every_spelling(name: str, role: str) -> None:
+    approval = opened(2, ("lead",))
+    groups = {"Lead": ("LENA", "luis")}
+    voted = approved(approval, groups, Person(name, (role,)), "", 2)
+    assert [vote.role for vote in voted.votes] == ["lead"]
+    with pytest.raises(NotNowError, match="you have voted"):
+        approved(voted, groups, Person("lena", ("lead",)), "", 3)
+    assert covers(approved(voted, groups, Person("Luis", ("lead",)), "", 3), asked(approval), groups)
+    with pytest.raises(NotPermittedError):
+        approved(voted, groups, Person("lenard", ("lead",)), "", 3)
+
+
+@pytest.mark.parametrize("name", ["Asker", "\uff41sker", "\u0430sker", "as\u034fker", "BOT", "b\u043et", "Planner "])
+def test_who_asks_does_not_decide_in_any_spelling(name: str) -> None:
+    with pytest.raises(NotPermittedError):
+        approved(opened(1, ("lead",)), {}, Person(name, ("lead",)), "", 2)

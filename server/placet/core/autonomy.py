@@ -65,8 +65,9 @@ class AutonomyRule:
     key: tuple[str, str, str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Fold the names once: every decision asks for them."""
-        object.__setattr__(self, "key", (folded(self.workflow), self.tool, folded(self.agent)))
+        """Fold the names once: every decision asks for them. One that shows nothing must not come to mean any name."""
+        key = folded(self.workflow) or self.workflow, self.tool, folded(self.agent) or self.agent
+        object.__setattr__(self, "key", key)
 
     @property
     def selector(self) -> tuple[str, str, str]:
