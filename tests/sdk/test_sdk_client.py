@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -459,34 +460,19 @@ def _never_gone() -> Any:
     return Context()
 
 
-BAD: dict[str, tuple[Any, Any, str]] = {
+UNSENDABLE: dict[str, tuple[Any, Any, str]] = {
     "NaN": (Action("t", {"a": float("nan")}), IDENTITY, "action.params_json"),
-    "no JSON": (Action("t", {"a": object()}), IDENTITY, "action.params_json"),
-    "keys": (Action("t", {"a": [{1: "x"}]}), IDENTITY, "action.params_json"),
-    "a list": (Action("t", [1]), IDENTITY, "action.params_json"),  # type: ignore[arg-type] # wrong on purpose
     "surrogate": (Action("t", {"a": "\ud800"}), IDENTITY, "action.params_json"),
     "surrogate in the tool": (Action("\ud800"), IDENTITY, "action.tool"),
     "surrogate in a role": (ACTION, Identity("a", "t", roles=["\ud800"]), "identity.roles[0]"),
-    "tool": (Action(5), IDENTITY, "action.tool"),  # type: ignore[arg-type] # wrong on purpose
-    "dry_run": (Action("t", dry_run="yes"), IDENTITY, "action.dry_run"),  # type: ignore[arg-type] # wrong on purpose
-    "no action": (None, IDENTITY, "action"),
-    "no identity": (ACTION, None, "identity"),
-    "swapped": (IDENTITY, ACTION, "action"),
-    "the tool's name": ("stripe.refund", IDENTITY, "action"),
-    "roles": (ACTION, Identity("a", "t", roles="support"), "identity.roles"),
-    "a role": (ACTION, Identity("a", "t", roles=[7]), "identity.roles[0]"),  # type: ignore[list-item] # wrong on purpose
-    "no roles": (ACTION, Identity("a", "t", roles=None), "identity.roles"),  # type: ignore[arg-type] # wrong on purpose
-    "a number for an amount": (Action("t", amount=45), IDENTITY, "action.amount"),  # type: ignore[arg-type] # wrong on purpose
-    "float amount": (Action("t", amount=Amount("USD", 45.0)), IDENTITY, "action.amount.minor_units"),  # type: ignore[arg-type] # wrong on purpose
-    "bool amount": (Action("t", amount=Amount("USD", True)), IDENTITY, "action.amount.minor_units"),  # noqa: FBT003 - wrong on purpose
     "huge amount": (Action("t", amount=Amount("USD", 2**63)), IDENTITY, "action.amount.minor_units"),
     "exponent": (Action("t", amount=Amount("USD", 1, 2**40)), IDENTITY, "action.amount.exponent"),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", UNSENDABLE)
 def test_what_cannot_be_sent_is_refused_here(both: Both, server: ScriptedServer, name: str) -> None:
-    action, identity, field = BAD[name]
+    action, identity, field = UNSENDABLE[name]
     server.script(AUTHORIZE, allow())
     got = both.authorize(action, identity)
     assert (got.effect, got.rule_id) == (Effect.DENY, "pdp.client_invalid_argument")
@@ -497,31 +483,50 @@ def test_what_cannot_be_sent_is_refused_here(both: Both, server: ScriptedServer,
     assert server.asked == []
 
 
-def test_arguments_of_the_wrong_kind_are_named(both: Both, server: ScriptedServer) -> None:
-    wrong: list[tuple[dict[str, Any], str]] = [
-        ({"run": "r"}, "run: must be a Run, not str"),
-        ({"run": Run(step=2**40)}, "run.step: must be an int of 32 bits"),
-        ({"model": Model(input_tokens="12")}, "model.input_tokens: must be an int of 64 bits"),  # type: ignore[arg-type] # wrong on purpose
-        ({"evidence": ["kb://1"]}, "evidence[0]: must be an Evidence, not str"),
-        ({"evidence": [Evidence("kb://1"), Evidence(2)]}, "evidence[1].uri: must be text, not int"),  # type: ignore[arg-type] # wrong on purpose
-        ({"evidence": Evidence("kb://1")}, "evidence: must be a list, not Evidence"),
-        ({"approval_id": 5}, "approval_id: must be text, not int"),
-        ({"idempotency_key": 5}, "idempotency_key: must be text, not int"),
-        ({"traceparent": 5}, "traceparent: must be text, not int"),
-    ]
-    for arguments, said in wrong:
-        got = both.authorize(**arguments)
-        assert (got.effect, got.rule_id) == (Effect.DENY, "pdp.client_invalid_argument")
-        assert said in got.reason
+def test_a_number_that_no_field_holds_is_refused_here(both: Both, server: ScriptedServer) -> None:
+    got = both.authorize(run=Run(step=2**40))
+    assert got.rule_id == "pdp.client_invalid_argument"
+    assert "run.step: must be an int of 32 bits" in got.reason
     assert server.asked == []
 
 
-def test_a_batch_of_something_else(both: Both, server: ScriptedServer) -> None:
-    got = both.authorize_batch([Request(ACTION, IDENTITY), ACTION])  # type: ignore[list-item] # wrong on purpose
-    assert [each.rule_id for each in got] == ["pdp.client_invalid_argument"] * 2
-    assert "requests[1]: must be a Request, not Action" in got[0].reason
-    with pytest.raises(TypeError, match="must be a sequence of Request, not Request"):
-        both.authorize_batch(Request(ACTION, IDENTITY))  # type: ignore[arg-type] # wrong on purpose
+def _changed(value: Any) -> Identity:
+    roles: list[Any] = []
+    identity = Identity("a", "t", roles=roles)
+    roles.append(value)
+    return identity
+
+
+MISTYPED: dict[str, tuple[Callable[[Both], object], str]] = {
+    "an object in params": (lambda both: both.authorize(Action("t", {"a": object()})), "params_json: is no JSON"),
+    "a key": (lambda both: both.authorize(Action("t", {"a": [{1: "x"}]})), r"action\.params_json: has the key 1"),
+    "a role added later": (lambda both: both.authorize(ACTION, _changed(7)), r"roles\[0\]: must be text"),
+    "no action": (lambda both: both.authorize(cast("Any", None)), r"Request\.action must be Action, not NoneType"),
+    "the tool's name": (lambda both: both.authorize(cast("Any", "t")), r"Request\.action must be Action, not str"),
+    "no identity": (lambda both: both.authorize(ACTION, cast("Any", None)), r"Request\.identity must be Identity"),
+    "swapped": (lambda both: both.authorize(cast("Any", IDENTITY), cast("Any", ACTION)), "must be Action, not Id"),
+    "run": (lambda both: both.authorize(run="r"), r"Request\.run must be Run or None, not str"),
+    "evidence": (lambda both: both.authorize(evidence=["kb"]), r"Request\.evidence\[0\] must be Evidence, not str"),
+    "one evidence": (lambda both: both.authorize(evidence=Evidence("kb")), "must be a list of Evidence"),
+    "approval": (lambda both: both.authorize(approval_id=5), r"Request\.approval_id must be text, not int"),
+    "key": (lambda both: both.authorize(idempotency_key=5), r"Request\.idempotency_key must be text or None, not int"),
+    "traceparent": (lambda both: both.authorize(traceparent=5), "traceparent: must be text, not int"),
+    "a batch of something else": (
+        lambda both: both.authorize_batch([Request(ACTION, IDENTITY), cast("Any", ACTION)]),
+        r"requests\[1\]: must be a Request, not Action",
+    ),
+    "no batch": (
+        lambda both: both.authorize_batch(cast("Any", Request(ACTION, IDENTITY))),
+        "must be a sequence of Request, not Request",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+def test_a_wrong_type_is_raised_and_never_a_deny(both: Both, server: ScriptedServer, name: str) -> None:
+    ask, said = MISTYPED[name]
+    with pytest.raises(TypeError, match=said):
+        ask(both)
     assert server.asked == []
 
 
@@ -577,9 +582,9 @@ def test_one_bad_answer_of_a_batch_is_that_one_alone(both: Both, server: Scripte
 
 
 def test_a_batch_with_a_bad_request_names_its_index(both: Both, server: ScriptedServer) -> None:
-    got = both.authorize_batch([Request(ACTION, IDENTITY), Request(Action("t", {1: 2}), IDENTITY)])  # type: ignore[dict-item] # wrong on purpose
+    got = both.authorize_batch([Request(ACTION, IDENTITY), Request(Action("t", {"a": math.nan}), IDENTITY)])
     assert [each.rule_id for each in got] == ["pdp.client_invalid_argument"] * 2
-    assert "requests[1].action.params_json: has the key 1" in got[0].reason
+    assert "requests[1].action.params_json: is no JSON" in got[0].reason
     assert server.asked == []
 
 

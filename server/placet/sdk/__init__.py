@@ -32,6 +32,7 @@ from placet.sdk.errors import (
     PermitError,
     PlacetSdkError,
     WebhookError,
+    WrongTypeError,
 )
 from placet.sdk.excess import ExcessPart, OutcomeExcess
 from placet.sdk.failures import Failure, FieldViolation
@@ -122,6 +123,7 @@ __all__ = [
     "WebhookError",
     "WebhookEvent",
     "WebhookReason",
+    "WrongTypeError",
     "verify_permit",
     "verify_webhook",
 ]

@@ -11,7 +11,7 @@ from placet.sdk.channel import AUTHORIZE, AUTHORIZE_BATCH, OnFailure
 from placet.sdk.decision import Decision, denied
 from placet.sdk.decode import decode_batch, decode_one
 from placet.sdk.encode import encode, metadata_of
-from placet.sdk.errors import InvalidRequestError, error_of
+from placet.sdk.errors import InvalidRequestError, WrongTypeError, error_of
 from placet.sdk.failures import Failure
 from placet.v1 import authorization_pb2
 
@@ -48,17 +48,22 @@ class Asked:
 
 
 def ask_one(request: Request, traceparent: str | None) -> Asked:
-    """The question about one action."""
+    """The question about one action. WrongTypeError for what no program should give."""
     key = _key(request)
     try:
         raw = encode(request, key).SerializeToString()
         return Asked(AUTHORIZE, (key,), raw, metadata_of(traceparent), tenant=request.identity.tenant)
+    except WrongTypeError:
+        raise
     except InvalidRequestError as error:
         return Asked(AUTHORIZE, (key,), failure=error.failure)
 
 
 def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
-    """The question about a plan. ValueError when it is empty, TypeError when it is no list: nothing could be denied."""
+    """The question about a plan. ValueError when it is empty, TypeError when it is no list: nothing could be denied.
+
+    WrongTypeError for what no program should give.
+    """
     given: object = requests
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TypeError(f"requests must be a sequence of Request, not {type(given).__name__}")
@@ -72,6 +77,8 @@ def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
         ]
         raw = authorization_pb2.AuthorizeBatchRequest(requests=messages).SerializeToString()
         return Asked(AUTHORIZE_BATCH, keys, raw, metadata_of(traceparent), tenant=requests[0].identity.tenant)
+    except WrongTypeError:
+        raise
     except InvalidRequestError as error:
         return Asked(AUTHORIZE_BATCH, keys, failure=error.failure)
 

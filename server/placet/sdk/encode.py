@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from placet.sdk.errors import InvalidRequestError
-from placet.sdk.fields import filled, kind_of, listed, refused, texts
+from placet.sdk.errors import InvalidRequestError, WrongTypeError
+from placet.sdk.fields import filled, kind_of, listed, mistyped, refused, texts
 from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
 from placet.v1 import action_pb2, authorization_pb2
 
@@ -17,8 +17,8 @@ def encode(request: Request, idempotency_key: str, prefix: str = "") -> authoriz
     try:
         return _request(request, idempotency_key)
     except InvalidRequestError as error:
-        named = ((f"{prefix}{each.field}".rstrip("."), each.description) for each in error.failure.violations)
-        raise refused(*named) from None
+        named = tuple((f"{prefix}{each.field}".rstrip("."), each.description) for each in error.failure.violations)
+        raise (mistyped(*named[0]) if isinstance(error, WrongTypeError) else refused(*named)) from None
 
 
 def _request(request: Request, idempotency_key: str) -> authorization_pb2.AuthorizeRequest:
@@ -66,10 +66,12 @@ def _params(params: Mapping[str, Any] | str) -> str:
     if isinstance(params, str):
         return params
     if not isinstance(params, Mapping):
-        raise refused(("action.params_json", f"must be a mapping or JSON text, not {type(params).__name__}"))
+        raise mistyped("action.params_json", f"must be a mapping or JSON text, not {type(params).__name__}")
     try:
         text = json.dumps(dict(params), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
+    except TypeError as error:
+        raise mistyped("action.params_json", f"is no JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise refused(("action.params_json", f"is no JSON: {error}")) from None
     _check_keys(params)
     return text
@@ -83,7 +85,7 @@ def _check_keys(params: Mapping[str, Any]) -> None:
         if isinstance(value, dict | Mapping):
             wrong = next((key for key in value if not isinstance(key, str)), None)
             if wrong is not None:
-                raise refused(("action.params_json", f"has the key {wrong!r}; keys must be text"))
+                raise mistyped("action.params_json", f"has the key {wrong!r}; keys must be text")
             waiting.extend(value.values())
         elif isinstance(value, list | tuple):
             waiting.extend(value)
@@ -91,7 +93,7 @@ def _check_keys(params: Mapping[str, Any]) -> None:
 
 def _amount(amount: Amount) -> action_pb2.Money:
     if type(amount.minor_units) is not int:
-        raise refused(("action.amount.minor_units", "must be an int: minor units, such as 4500 for 45.00 USD"))
+        raise mistyped("action.amount.minor_units", "must be an int: minor units, such as 4500 for 45.00 USD")
     return filled(
         action_pb2.Money(),
         "action.amount.",

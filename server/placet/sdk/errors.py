@@ -8,6 +8,7 @@ PlacetSdkError
 ├── WebhookError               `verify_webhook`: it is not to be believed; its `reason` says why
 └── CallFailedError            there is no decision (``on_failure="raise"``), or an audit or control call failed
     └── InvalidRequestError    the request itself is wrong; names the fields
+        └── WrongTypeError     a mistake in the program, also a TypeError; raised whatever ``on_failure`` says
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class CallFailedError(PlacetSdkError):
 
 class InvalidRequestError(CallFailedError):
     """The request is not one that Placet accepts. `failure.violations` names the fields."""
+
+
+class WrongTypeError(InvalidRequestError, TypeError):
+    """A value has another type than its field. A mistake in the program, so it never becomes a deny."""
 
 
 def error_of(failure: Failure) -> CallFailedError:

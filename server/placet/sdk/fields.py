@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 
 from placet.sdk import failures
-from placet.sdk.errors import InvalidRequestError
+from placet.sdk.errors import InvalidRequestError, WrongTypeError
 from placet.sdk.failures import Failure, FieldViolation
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ def refused(*violations: tuple[str, str]) -> InvalidRequestError:
     return InvalidRequestError(Failure(failures.INVALID_ARGUMENT, violations=named))
 
 
+def mistyped(field: str, description: str) -> WrongTypeError:
+    """The error for a field that is of another type."""
+    return WrongTypeError(Failure(failures.INVALID_ARGUMENT, violations=(FieldViolation(field, description),)))
+
+
 def filled(message: _Message, path: str, **values: Any) -> _Message:  # noqa: ANN401 - what callers gave, of any type
     """The message with these plain fields set; None leaves one unset. InvalidRequestError names ``path + field``."""
     for name, value in values.items():
@@ -40,7 +45,7 @@ def filled(message: _Message, path: str, **values: Any) -> _Message:  # noqa: AN
         try:
             setattr(message, name, value)
         except TypeError:
-            raise refused((path + name, f"must be {_wanted(message, name)}, not {type(value).__name__}")) from None
+            raise mistyped(path + name, f"must be {_wanted(message, name)}, not {type(value).__name__}") from None
         except ValueError as error:
             raise refused((path + name, f"must be {_wanted(message, name)}: {error}")) from None
     return message
@@ -49,16 +54,16 @@ def filled(message: _Message, path: str, **values: Any) -> _Message:  # noqa: AN
 def kind_of(kind: type[_Kind], field: str, value: object) -> _Kind:
     """The value, when it is of that kind."""
     if not isinstance(value, kind):
-        raise refused((field, f"must be {_article(kind.__name__)}, not {type(value).__name__}"))
+        raise mistyped(field, f"must be {_article(kind.__name__)}, not {type(value).__name__}")
     return value
 
 
 def listed(kind: type[_Kind], field: str, values: object) -> list[_Kind]:
     """The values as a list, each of that kind. A text is a sequence of letters too: nobody means that."""
     if isinstance(values, str):
-        raise refused((field, "must be a list, not one text"))
+        raise mistyped(field, "must be a list, not one text")
     if not isinstance(values, Iterable):
-        raise refused((field, f"must be a list, not {type(values).__name__}"))
+        raise mistyped(field, f"must be a list, not {type(values).__name__}")
     return [kind_of(kind, f"{field}[{index}]", each) for index, each in enumerate(values)]
 
 

@@ -1,12 +1,18 @@
-"""What a caller says about an action. Limits and meanings are those of ``proto/placet/v1/action.proto``."""
+"""What a caller says about an action. Limits and meanings are those of ``proto/placet/v1/action.proto``.
+
+TypeError for a value of another type, where it is given.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from placet.sdk.typed import require, require_each
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,11 @@ class Amount:
     currency_code: str
     minor_units: int
     exponent: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self, str, "currency_code")
+        require(self, int, "minor_units", hint="minor units, such as 4500 for 45.00 USD")
+        require(self, (int, type(None)), "exponent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,12 @@ class Action:
     dry_run: bool = False
     tool_schema_version: str = ""
 
+    def __post_init__(self) -> None:
+        require(self, str, "tool", "scope", "environment", "destination", "tool_schema_version")
+        require(self, (Mapping, str), "params")
+        require(self, (Amount, type(None)), "amount")
+        require(self, bool, "dry_run")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -48,6 +65,10 @@ class Identity:
     user: str = ""
     roles: Sequence[str] = ()
     delegation: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        require(self, str, "agent", "tenant", "user")
+        require_each(self, str, "roles", "delegation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,10 @@ class Run:
     workflow: str = ""
     planner: str = ""
 
+    def __post_init__(self) -> None:
+        require(self, str, "run_id", "trace_id", "workflow", "planner")
+        require(self, int, "step")
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -71,6 +96,10 @@ class Model:
     output_tokens: int = 0
     estimated_cost_micros: int = 0
 
+    def __post_init__(self) -> None:
+        require(self, str, "name", "prompt_version")
+        require(self, int, "input_tokens", "output_tokens", "estimated_cost_micros")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -78,6 +107,9 @@ class Evidence:
 
     uri: str
     sha256: str = ""
+
+    def __post_init__(self) -> None:
+        require(self, str, "uri", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +123,12 @@ class Request:
     evidence: Sequence[Evidence] = ()
     idempotency_key: str | None = None
     approval_id: str = ""
+
+    def __post_init__(self) -> None:
+        require(self, Action, "action")
+        require(self, Identity, "identity")
+        require(self, (Run, type(None)), "run")
+        require(self, (Model, type(None)), "model")
+        require_each(self, Evidence, "evidence")
+        require(self, (str, type(None)), "idempotency_key")
+        require(self, str, "approval_id")
