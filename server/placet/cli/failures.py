@@ -62,4 +62,6 @@ def line_of(failure: sdk.Failure) -> str:
         return f"{failure.detail}; look at the server's disk or database ({failure.error})"
     if failure.rule_id in _REFUSALS and failure.detail and failure.error:
         return f"{failure.detail} ({failure.error})"
+    if failure.rule_id == failures.UNAVAILABLE and failure.detail and not failure.error:
+        return f"{failure.detail}; {REMEDIES[failure.rule_id]} ({failure.rule_id})"
     return f"{failure}; {REMEDIES[failure.rule_id]} ({failure.rule_id})"

@@ -13,6 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
+from placet.sdk.connecting import connection_trouble
 from placet.sdk.failures import Failure, FieldViolation
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def failure_of(error: grpc.RpcError) -> Failure:
     # RESOURCE_EXHAUSTED without RetryInfo is not what Placet says of its load: sending it again may not help.
     retryable = rule_id == failures.UNAVAILABLE or (rule_id in _WHEN_ASKED and retry_after is not None)
     text = " ".join((error.details() or "").split())[:DETAIL_CHARS_MAX]
+    if rule_id == failures.UNAVAILABLE and not named:
+        text = connection_trouble(text)
     if rule_id == failures.ERROR:
         text = f"{code.name} {text}".strip()
     return Failure(rule_id, text, violations, retryable, retry_after, named)

@@ -1,0 +1,63 @@
+"""A connection that does not come about is told in one short sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.sdk import Action, Client, Identity
+from placet.sdk.connecting import connection_trouble
+
+if TYPE_CHECKING:
+    from tests.sdk.scripted_server import ScriptedServer
+
+ALL = "failed to connect to all addresses; last error: "
+TOLD = [
+    (
+        ALL + "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
+        "the connection to 127.0.0.1:1 was refused",
+    ),
+    (
+        ALL + "UNKNOWN: ipv6:%5B::1%5D:7070: Failed to connect to remote host: Connection refused",
+        "the connection to [::1]:7070 was refused",
+    ),
+    (
+        ALL + "UNKNOWN: unix:/run/placet.sock: Failed to connect to remote host: No such file or directory",
+        "there is no socket /run/placet.sock",
+    ),
+    (ALL + "UNAVAILABLE: ipv4:10.0.0.1:7070: Socket closed", "the connection to 10.0.0.1:7070 was closed"),
+    (
+        ALL
+        + "INTERNAL: ipv4:10.0.0.1:80: Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame, got frame "
+        "type 80) (Trying to connect an http1.x server (HTTP status 400))",
+        "what listens at 10.0.0.1:80 does not speak gRPC",
+    ),
+    (
+        "errors resolving nosuch.invalid:7070: [field:hostname lookup error: Domain name not found]",
+        "no host of the name nosuch.invalid was found",
+    ),
+    ("the server is shutting down", "the server is shutting down"),
+    (ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new", ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), TOLD)
+def test_what_grpc_says_becomes_one_short_sentence(text: str, told: str) -> None:
+    assert connection_trouble(text) == told
+
+
+def test_nobody_listens(nobody: str) -> None:
+    with Client(nobody, timeout=0.5) as client:
+        failure = client.authorize(Action("t"), Identity("a", "t")).failure
+    assert failure is not None
+    assert failure.detail == f"the connection to {nobody} was refused"
+
+
+def test_a_server_that_went_away(server: ScriptedServer) -> None:
+    with Client(server.address, timeout=1) as client:
+        client.authorize(Action("t"), Identity("a", "t"))
+        server.stop()
+        failure = client.authorize(Action("t"), Identity("a", "t")).failure
+    assert failure is not None
+    assert failure.detail.startswith(f"the connection to {server.address} was ")
