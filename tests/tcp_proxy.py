@@ -28,6 +28,7 @@ class Proxy:
         self.refusing = False
         self.cuts = 0
         self.asked_bytes = 0
+        self._silent: set[socket.socket] = set()
         self._cut_at = b""
         self._after = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -46,6 +47,10 @@ class Proxy:
         """Every connection, now."""
         for pair in self._pairs:
             _end(*pair)
+
+    def silence(self) -> None:
+        """Every connection, now: they stay open, and nothing passes any more. As a NAT that forgot them."""
+        self._silent.update(each for pair in self._pairs for each in pair)
 
     def wait_until_quiet(self) -> None:
         """Until clients send nothing more for a while."""
@@ -90,6 +95,8 @@ class Proxy:
 
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         for data in _chunks(client):
+            if client in self._silent:
+                continue
             self.asked_bytes += len(data)
             if self._cut_at and self._cut_at in data:
                 self._cut_at = b""
@@ -106,7 +113,8 @@ class Proxy:
 
     def _answer(self, client: socket.socket, server: socket.socket) -> None:
         for data in _chunks(server):
-            _send(client, data)
+            if server not in self._silent:
+                _send(client, data)
         _end(client, server)
 
 

@@ -20,7 +20,18 @@ from placet.rpc.receiving import ReceivingInterceptor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+PING_INTERVAL_MS_MIN: Final = 5_000
+"""How often clients may ping, also without calls: most that do choose 10 s or more, and clocks differ."""
+KEEPALIVE_MS: Final = 30_000
+"""How often a connection is tried that says nothing: watchers whose machine is gone leave after 40 s."""
+KEEPALIVE_TIMEOUT_MS: Final = 10_000
 OPTIONS: Final = (
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     *FLOW_CONTROL,

@@ -12,7 +12,17 @@ DEFAULT_TIMEOUT_SECONDS: Final = 2.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """One answer: a page of 500 decisions with all that policy saw fits."""
 
+KEEPALIVE_MS: Final = 10_000
+"""How often a connection is tried, in use or not: below the idle time-out of every NAT, and what the server permits."""
+KEEPALIVE_TIMEOUT_MS: Final = 5_000
+"""How long the answer may take; then the connection is made anew."""
+
 OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # of pings that gRPC sends to measure the network: else 60 s
+    ("grpc.keepalive_permit_without_calls", 1),  # else the first call after a pause is the one that finds out
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
     ("grpc.enable_http_proxy", 0),  # a decision is asked of Placet, not of whatever http_proxy names
     ("grpc.initial_reconnect_backoff_ms", 50),  # so that a retry can meet a server that came back
