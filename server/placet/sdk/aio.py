@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from placet.sdk import failures
+from placet.sdk import failures, forking
 from placet.sdk.approval_wire import decision_change_of, watched
 from placet.sdk.asked import Asked, ask_batch, ask_one
 from placet.sdk.blocking import CLOSED
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """Asks Placet before each tool call, from asyncio. Belongs to the event loop that makes its first call.
+    """Asks Placet before each tool call, from asyncio. Each event loop that uses it gets a connection of its own.
 
     ::
 
@@ -75,7 +76,7 @@ class AsyncClient:
         self._defaults = Defaults(timeout, on_failure)
         self._address = checked_address(address)
         self._credentials = credentials
-        self._channel: grpc.aio.Channel | None = None
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
         self._closed = False
 
     async def authorize(  # noqa: PLR0913 - the one call that everybody makes is flat on purpose
@@ -180,8 +181,6 @@ class AsyncClient:
 
     async def _stream(self, method: str, raw: bytes, seconds: float | None) -> AsyncGenerator[bytes, None]:
         """The messages of one connection."""
-        if self._closed:
-            raise error_of(CLOSED)
         call = self._connected().unary_stream(method, None, None)(raw, timeout=seconds)
         try:
             async for each in call:
@@ -194,9 +193,12 @@ class AsyncClient:
     async def close(self) -> None:
         """End the connection."""
         self._closed = True
-        if self._channel is not None:
-            await self._channel.close(None)
-            self._channel = None
+        here = asyncio.get_running_loop()
+        for loop, channel in list(self._channels.items()):
+            if loop is here:
+                await channel.close(None)
+            elif not loop.is_closed():  # a channel belongs to its loop; what is gone takes its channel with it
+                asyncio.run_coroutine_threadsafe(channel.close(None), loop)
 
     async def _ask(self, asked: Asked, seconds: float | None, on_failure: OnFailure | None) -> list[Decision]:
         attempts, failing = Attempts(self._defaults.seconds(seconds)), self._defaults.failing(on_failure)
@@ -214,13 +216,13 @@ class AsyncClient:
             await asyncio.sleep(delay)
 
     async def _try(self, asked: Asked, seconds: float) -> bytes | Failure:
-        if self._closed:
-            return CLOSED
         if not seconds > 0:
             return Failure(failures.TIMEOUT)
         try:
             ask = self._connected().unary_unary(asked.method, None, None)
             answer: bytes = await ask(asked.raw, timeout=seconds, metadata=asked.metadata)
+        except CallFailedError as error:
+            return error.failure
         except grpc.aio.AioRpcError as error:
             return failure_of(error)
         except grpc.aio.UsageError:
@@ -228,13 +230,21 @@ class AsyncClient:
         return answer
 
     def _connected(self) -> grpc.aio.Channel:
-        """The channel, made in the loop that uses it."""
-        if self._channel is None:
-            if self._credentials is None:
-                self._channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
-            else:
-                self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS)
-        return self._channel
+        """The channel of the loop that runs. CallFailedError when there can be none."""
+        if self._closed:
+            raise error_of(CLOSED)
+        if forking.is_lost():
+            raise error_of(forking.FORKED)
+        loop = asyncio.get_running_loop()
+        if loop not in self._channels:
+            forking.note_channel(polling=True)
+            self._channels[loop] = self._made()
+        return self._channels[loop]
+
+    def _made(self) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._address, options=OPTIONS)
+        return grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS)
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
-from placet.sdk import failures
+from placet.sdk import failures, forking
 from placet.sdk.channel import (
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -17,7 +17,7 @@ from placet.sdk.channel import (
     checked_address,
     checked_seconds,
 )
-from placet.sdk.errors import error_of
+from placet.sdk.errors import CallFailedError, error_of
 from placet.sdk.failures import Failure
 from placet.sdk.following import Place
 from placet.sdk.retry import Attempts
@@ -45,11 +45,31 @@ class BlockingChannel:
     """
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        checked_address(address)
-        if credentials is None:
-            self._channel = grpc.insecure_channel(address, options=OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(address, credentials, options=OPTIONS)
+        self._address = checked_address(address)
+        self._credentials = credentials
+        self._channels: dict[int, grpc.Channel] = {}
+        self._closed = False
+
+    def _connected(self) -> grpc.Channel:
+        """The channel, made by the process that uses it. CallFailedError when there can be none."""
+        if self._closed:
+            raise error_of(CLOSED)
+        if forking.is_lost():
+            raise error_of(forking.FORKED)
+        mine = forking.generation()
+        channel = self._channels.get(mine)
+        if channel is None:
+            forking.note_channel(polling=False)
+            made = self._made()
+            channel = self._channels.setdefault(mine, made)  # another thread may have been quicker
+            if channel is not made:
+                made.close()
+        return channel
+
+    def _made(self) -> grpc.Channel:
+        if self._credentials is None:
+            return grpc.insecure_channel(self._address, options=OPTIONS)
+        return grpc.secure_channel(self._address, self._credentials, options=OPTIONS)
 
     def call(
         self, method: str, raw: bytes, attempts: Attempts, metadata: tuple[tuple[str, str], ...] = ()
@@ -68,8 +88,11 @@ class BlockingChannel:
         if not timeout > 0:
             return Failure(failures.TIMEOUT)
         try:
-            ask = self._channel.unary_unary(method, None, None)
-            answer: bytes = ask(raw, timeout=timeout, metadata=metadata)
+            ask = self._connected().unary_unary(method, None, None)
+            with forking.call_under_way():
+                answer: bytes = ask(raw, timeout=timeout, metadata=metadata)
+        except CallFailedError as error:
+            return error.failure
         except grpc.RpcError as error:
             return failure_of(error)
         except ValueError:  # what grpc says of a channel that is closed
@@ -109,16 +132,10 @@ class BlockingChannel:
         while True:
             request.cursor = place.cursor
             try:
-                call = self._channel.unary_stream(method, None, None)(
-                    request.SerializeToString(), timeout=place.seconds
-                )
-                try:
-                    for raw in call:
-                        message = parse(raw)
-                        place.read(message.cursor)
-                        yield message
-                finally:
-                    call.cancel()  # type: ignore[no-untyped-call] # of grpc's own
+                for raw in self._stream(method, request.SerializeToString(), place.seconds):
+                    message = parse(raw)
+                    place.read(message.cursor)
+                    yield message
             except grpc.RpcError as error:
                 delay = place.delay_after(failure_of(error))
             except DecodeError as error:
@@ -129,9 +146,22 @@ class BlockingChannel:
                 return
             time.sleep(delay)
 
+    def _stream(self, method: str, raw: bytes, seconds: float | None) -> Iterator[bytes]:
+        """The messages of one connection."""
+        stream = self._connected().unary_stream(method, None, None)
+        with forking.call_under_way():
+            call = stream(raw, timeout=seconds)
+            try:
+                yield from call
+            finally:
+                call.cancel()  # type: ignore[no-untyped-call] # of grpc's own
+
     def close(self) -> None:
-        """End the connection; calls under way fail."""
-        self._channel.close()
+        """End the connection; calls under way fail, and no more are made."""
+        self._closed = True
+        channel = self._channels.get(forking.generation())
+        if channel is not None and not forking.is_lost():
+            channel.close()
 
     def __enter__(self) -> Self:
         return self

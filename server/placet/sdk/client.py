@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Asks Placet before each tool call. Safe to use from several threads; not across a fork.
+    """Asks Placet before each tool call. Safe to use from several threads.
 
     ::
 
@@ -46,7 +46,10 @@ class Client:
     `timeout` is in seconds, for a call with all its tries: where that is safe, a call is tried again until then, with
     the same idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says
     why, and ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an
-    allow. ValueError or TypeError when `address`, `timeout` or `on_failure` is none.
+    allow. ValueError or TypeError when `address`, `timeout` or `on_failure` is none, or a value is of a wrong type.
+
+    It may be used in a process that was forked, unless a call was under way at the fork or an `AsyncClient` had been
+    used before it: then no client works there, and every call fails with a text that says so.
     """
 
     def __init__(
