@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
@@ -91,10 +90,13 @@ class _Receiving:
 
 
 async def _end(context: Context, error: OverloadedError | grpc.aio.AbortError) -> NoReturn:
-    """End the call, and let go of what its frames hold: gRPC keeps the error, and that its frames with the message."""
+    """End the call, and let go of its frames: gRPC keeps the error, and that its frames with the message.
+
+    The frames are not cleared: those of a batcher or another caller may be among them, and clearing a suspended one
+    ends it.
+    """
     held: BaseException | None = error
     while held is not None:
-        traceback.clear_frames(held.__traceback__)
         held.__traceback__ = None
         held.__context__, held = None, held.__context__
     if isinstance(error, OverloadedError):
