@@ -11,6 +11,7 @@ import pytest
 
 from placet.core.errors import OverloadedError
 from placet.core.limits import (
+    CALLS_MAX,
     CALLS_UNREAD_MAX,
     LARGE_MESSAGE_BYTES,
     MESSAGE_BYTES_MAX,
@@ -204,6 +205,17 @@ async def test_calls_that_wait_to_be_read_are_bounded(bordering: Bordering) -> N
         await border.settle()
         assert border.turned_away() == 3, "the connection that floods gives way"
         assert not border.tasks[-1].done()
+
+    await bordering(test)
+
+
+async def test_calls_under_way_are_bounded(bordering: Bordering) -> None:
+    async def test(border: Border) -> None:
+        for number in range(CALLS_MAX + 3):
+            border.call(f"connection-{number % 100}", SMALL)
+        await border.settle()
+        assert len(border.got) == CALLS_MAX
+        assert border.shed == ["calls"] * 3
 
     await bordering(test)
 
