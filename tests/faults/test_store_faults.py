@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import grpc
+import pytest
 
 from tests.faults.breaking import full, immutable, limited, locked
 from tests.faults.serving import NOT_SERVING, SERVING, eventually, serving
@@ -120,3 +121,26 @@ def test_the_database_is_moved_away(serve: Callable[..., Server]) -> None:
     recorded(server, asked)
     assert isinstance(ask(server), Told)
     assert os.access(database, os.W_OK)
+
+
+@pytest.mark.parametrize("name", ["placet.db", "placet.db-wal", "placet.db-shm"])
+def test_a_file_of_the_database_is_removed_and_the_server_killed(
+    serve: Callable[..., Server], name: str, tmp_path: Path
+) -> None:
+    """Nothing is told that a restart would not find, however the process ends."""
+    server = serve()
+    with traffic(server) as asked:
+        asked.more(20)
+        lost = server.data_dir / name
+        kept = tmp_path / "kept"
+        os.link(lost, kept)  # the same file under another name: what a person would look for
+        lost.unlink()
+        eventually(lambda: asked.codes[UNAVAILABLE] > 0, 10)
+        eventually(lambda: server.health() == NOT_SERVING, 15)
+        assert any(str(lost) in reason for reason in server.status().not_serving_reasons)
+    assert set(asked.codes) == {UNAVAILABLE}
+    server.process.kill()
+    server.process.wait(10)
+    if name == "placet.db":
+        os.link(kept, lost)
+    recorded(serve(data_dir=server.data_dir), asked)

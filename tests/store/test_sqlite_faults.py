@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from placet.core.records import DecisionQuery, Stored
 from placet.store import sqlite_files
 from placet.store.ledger import log_fault
 from placet.store.sqlite import SqliteLedger
+from placet.store.sqlite_writer import SqliteWriter
 from tests.store.making import TickingClock, commitment, commitments
 from tests.store.mounting import mount
 
@@ -69,6 +72,17 @@ def held(database: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     yield hold
     for holder in holders:
         holder.communicate(timeout=10)
+
+
+def replaced(path: Path, content: bytes) -> None:
+    """Another file has the name."""
+    other = path.with_name(f"{path.name}.other")
+    other.write_bytes(content)
+    other.rename(path)
+
+
+def replaced_by(path: Path, old: bytes) -> None:
+    replaced(path, old)
 
 
 async def refused(ledger: SqliteLedger, number: int) -> None:
@@ -204,8 +218,12 @@ async def test_a_file_that_was_moved_away(database: Path, open_ledger: Callable[
     await whole(ledger, 3)
 
 
+@pytest.mark.parametrize("closed", [False, True])
 async def test_a_file_that_was_replaced_by_an_older_copy(
-    database: Path, open_ledger: Callable[[], SqliteLedger]
+    database: Path,
+    open_ledger: Callable[[], SqliteLedger],
+    faults: list[BaseException],
+    closed: bool,  # noqa: FBT001 - whether the writer happens to have given its connection back
 ) -> None:
     ledger = open_ledger()
     await ledger.commit(commitments(2))
@@ -213,10 +231,109 @@ async def test_a_file_that_was_replaced_by_an_older_copy(
     shutil.copy(database, database.with_name("backup.db"))
     ledger = open_ledger()
     await ledger.commit(commitments(1, 3))
-    await ledger._run(ledger._writing, ledger._writer.close)
+    if closed:
+        await ledger._run(ledger._writing, ledger._writer.close)
     database.with_name("backup.db").rename(database)
-    await ledger.commit(commitments(1, 4))
+    for number in (4, 5):
+        await refused(ledger, number)
+    assert f"{database}: was replaced while the server runs" in str(faults[0])
+    with pytest.raises(LedgerUnavailableError):
+        await ledger.query_decisions(DecisionQuery("acme"))
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """As `cp` does it: the same file, another content."""
+    with path.open("r+b") as file:
+        file.truncate(0)
+        file.write(content)
+
+
+LOSSES: dict[str, tuple[str, str, Callable[[Path, bytes], object]]] = {
+    "the log is removed": ("placet.db-wal", "was removed", lambda path, _: path.unlink()),
+    "the log is replaced by an empty one": ("placet.db-wal", "was replaced", lambda path, _: replaced(path, b"")),
+    "the log is replaced by its copy": ("placet.db-wal", "was replaced", replaced_by),
+    "the log is cut off": ("placet.db-wal", "was cut off", lambda path, _: os.truncate(path, 0)),
+    "the log is cut in the middle": ("placet.db-wal", "was cut off", lambda path, _: os.truncate(path, 5_000)),
+    "the log is overwritten": ("placet.db-wal", "was overwritten", lambda path, old: overwrite(path, b"x" * len(old))),
+    "the log's index is removed": ("placet.db-shm", "was removed", lambda path, _: path.unlink()),
+    "the log's index is replaced": ("placet.db-shm", "was replaced", replaced_by),
+    "the database is replaced by its copy": ("placet.db", "was replaced", replaced_by),
+    "the database is overwritten": ("placet.db", "was written to by another program", overwrite),
+    "the database is cut off": ("placet.db", "was cut off", lambda path, _: os.truncate(path, 4_096)),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_lost_file_is_noticed_before_a_commit_is_told(
+    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], loss: str
+) -> None:
+    name, what, lose = LOSSES[loss]
+    ledger = open_ledger()
+    await ledger.commit(commitments(20))
+    path = database.with_name(name)
+    lose(path, path.read_bytes())
+    for number in (21, 22):
+        await refused(ledger, number)
+    assert {str(fault).partition(";")[0] for fault in faults} == {f"{path}: {what} while the server runs"}
+    await ledger.close()
+
+
+@pytest.mark.parametrize("name", ["placet.db-wal", "placet.db-shm"])
+async def test_what_stood_in_a_lost_log_is_saved(
+    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], name: str
+) -> None:
+    """The log is gone from its folder, but the server still has it open: nothing that was told is lost."""
+    ledger = open_ledger()
+    await ledger.commit(commitments(20))
+    database.with_name(name).unlink()
+    await refused(ledger, 21)
+    copy = database.with_name("copy.db")
+    shutil.copy(database, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM audit_records").fetchone()
+    assert count in {20, 21}
+    assert faults
+
+
+async def test_a_log_that_is_moved_back_in_time_is_no_loss(
+    database: Path, open_ledger: Callable[[], SqliteLedger]
+) -> None:
+    ledger = open_ledger()
+    await ledger.commit(commitments(2))
+    shutil.move(database, f"{database}.away")
+    await refused(ledger, 3)
+    shutil.move(f"{database}.away", database)
+    await ledger.commit([commitment(3)])
     await whole(ledger, 3)
+
+
+async def test_a_copy_of_the_database_alone_is_whole_after_a_clean_stop(
+    database: Path, open_ledger: Callable[[], SqliteLedger]
+) -> None:
+    ledger = open_ledger()
+    await ledger.commit(commitments(20))
+    await ledger.query_decisions(DecisionQuery("acme"))  # a reader is open, too
+    await ledger.close()
+    wal = database.with_name("placet.db-wal")
+    assert not wal.exists() or wal.stat().st_size == 0
+    copy = database.with_name("copy.db")
+    shutil.copy(database, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT count(*) FROM audit_records").fetchone() == (20,)
+
+
+async def test_the_log_is_cut_after_a_burst(open_ledger: Callable[[], SqliteLedger]) -> None:
+    ledger = open_ledger()
+    await ledger.commit(commitments(1))
+    limit = await ledger._run(ledger._writing, lambda: journal_size_limit(ledger))
+    assert limit == sqlite_files.WAL_BYTES_KEPT
+
+
+def journal_size_limit(ledger: SqliteLedger) -> object:
+    writer = ledger._writer
+    assert isinstance(writer, SqliteWriter)
+    assert writer._connection is not None
+    return writer._connection.execute("PRAGMA journal_size_limit").fetchone()[0]
 
 
 async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(

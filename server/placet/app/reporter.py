@@ -46,6 +46,7 @@ class Reporter:
         self._clock = clock
         self._data_dir = data_dir
         metrics.data_dir_free_bytes.set_function(lambda: float(self.free_bytes()))
+        metrics.sqlite_wal_bytes.set_function(lambda: float(self.wal_bytes()))
         self.rpc: RpcServer | None = None
         self.ledger: Ledger | None = None
         self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _nothing
@@ -163,6 +164,13 @@ class Reporter:
         if not self.ledger_works:
             reasons.append(f"the store takes no commits: {self._store_error}")
         return ServerHealth(not reasons, tuple(reasons), self._store_error, self.free_bytes())
+
+    def wal_bytes(self) -> int:
+        """Length of SQLite's write-ahead log; 0 when there is none."""
+        try:
+            return (self._data_dir / "placet.db-wal").stat().st_size
+        except OSError:
+            return 0
 
     def free_bytes(self) -> int:
         """What the file system of the data directory has left; 0 when it cannot be asked."""

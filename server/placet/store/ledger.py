@@ -178,7 +178,7 @@ class ThreadedLedger(ABC):
         if self._closed:
             return
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._writing, self._writer.close)
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._writer.finish)
         self._writing.shutdown()
         self._end_reading()
         self._reading.shutdown(cancel_futures=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.store.engines import sqlite_url
+from placet.store.file_guard import FilesLostError
 from placet.store.keys import PublicKeys
 from placet.store.ledger import ThreadedLedger, log_fault
 from placet.store.lock import WriterLock
@@ -44,6 +45,7 @@ class SqliteLedger(ThreadedLedger):
     ) -> None:
         super().__init__(writer, READ_THREADS, on_fault)
         self._path = path
+        self._files = writer
         self._lock = lock
         self._keys = keys
         self._open_readers: set[SqliteConnection] = set()
@@ -92,7 +94,12 @@ class SqliteLedger(ThreadedLedger):
         return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_fault)
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
-        """With a connection that is open already, if there is one. One that failed is not used again."""
+        """With a connection that is open already, if there is one. One that failed is not used again.
+
+        Nothing is read any longer when a file was lost: who knows which database now has the name.
+        """
+        if self._files.lost:
+            raise FilesLostError(self._files.lost)
         connection = self._idle_readers.pop() if self._idle_readers else self._new_reader(connect_reader)
         try:
             result = work(Reader(connection, SQL))

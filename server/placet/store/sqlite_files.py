@@ -21,6 +21,8 @@ BUSY_TIMEOUT_MS: Final = 1_000
 DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 PRIMARY_CODE: Final = 0xFF
 """The part of an error code that says what it is about; the rest says where it came from."""
+WAL_BYTES_KEPT: Final = 64 << 20
+"""To this length the write-ahead log is cut when it begins anew; a burst must not keep the disk full for ever."""
 CACHE_KIB: Final = 16_384
 """Pages that the writer keeps: the ends of all indexes, and then some."""
 
@@ -62,6 +64,7 @@ def connect_writer(path: Path) -> SqliteConnection:
     connection = _connect(path, "mode=rw")
     try:
         connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}").fetchone()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute("PRAGMA secure_delete=ON").fetchone()  # what an approval kept must not stay in free pages
@@ -128,7 +131,8 @@ def _text(stored: bytes) -> str | bytes:
 
 def create(path: Path) -> None:
     """An empty file for the database, readable by its owner alone, when there is none."""
-    path.touch(mode=0o600, exist_ok=True)
+    if not path.exists():  # a touch would look like a write by another program
+        path.touch(mode=0o600, exist_ok=True)
 
 
 def _connect(path: Path, mode: str) -> SqliteConnection:

@@ -46,6 +46,10 @@ class ChainWriter(ABC):
     def close(self) -> None:
         """Give the connection back; the next commit would open another."""
 
+    def finish(self) -> None:
+        """Give the connection back for good."""
+        self.close()
+
     @abstractmethod
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
         """Run the work in one transaction; the state moves on only when it was committed."""

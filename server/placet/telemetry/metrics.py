@@ -69,6 +69,9 @@ class Metrics:
             "Seconds until pdp.policy_stale, while the policy cannot be seen; else +Inf",
             registry=self.registry,
         )
+        self.sqlite_wal_bytes = Gauge(
+            "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL", registry=self.registry
+        )
         self.data_dir_free_bytes = Gauge(
             "placet_data_dir_free_bytes", "Bytes left where the data directory is", registry=self.registry
         )
