@@ -202,6 +202,8 @@ async def test_two_persons_clear_a_global_switch() -> None:
         (KillScope.TOOL, "*.*", ""),
         (KillScope.TOOL, "?*", "acme"),
         (KillScope.TOOL, "**", ""),
+        (KillScope.TOOL, "*e*", ""),
+        (KillScope.TOOL, "*.se*", "acme"),
     ],
 )
 async def test_two_persons_clear_whatever_stops_everything(scope: KillScope, value: str, tenant: str) -> None:
@@ -239,6 +241,29 @@ async def test_whom_a_switch_concerns_and_agents_do_not_clear_it(
         assert refused.value.reason == reason
     assert await stopped(operators)
     assert {each["refusal"] for each in operators.records(RecordKind.CONTROL_REFUSED)} == {reason}
+
+
+async def test_a_switch_that_stops_most_tools_takes_two() -> None:
+    tools = {"allowed_tools": ["jira.search", "jira.read", "jira.list"], "write_tools": ["mail.send"]}
+    operators = Operators(acme=tools, globex={"allowed_tools": ["jira.search", "mail.read", "mail.list"]})
+    everywhere, _ = await operators.kills.set(switch(KillScope.TOOL, "jira.*", tenant=""))
+    assert (await operators.kills.clear(everywhere.switch_id, "", "ann", "mended")).waiting is not None
+    few, _ = await operators.kills.set(switch(KillScope.TOOL, "jira.*", tenant="globex"))
+    assert (await operators.kills.clear(few.switch_id, "globex", "ann", "mended")).waiting is None
+    one, _ = await operators.kills.set(switch(KillScope.TOOL, "mail.send", tenant=""))
+    assert (await operators.kills.clear(one.switch_id, "", "ann", "mended")).waiting is None
+
+
+async def test_an_agent_is_one_however_long_ago_it_was_decided_for() -> None:
+    operators = Operators(acme={})
+    await operators.ledger.commit([commitment(1, decided_at_us=NOW_US - 1_000_000)])
+    others = [commitment(number, decided_at_us=NOW_US - 300 + number) for number in range(2, 252)]
+    await operators.ledger.commit([replace(each, index=replace(each.index, agent="other")) for each in others])
+    was, _ = await operators.kills.set(switch(KillScope.TOOL, "jira.*"))
+    for actor in ("support-agent", "SUPPORT-AGENT"):
+        with pytest.raises(NotPermittedError) as refused:
+            await operators.kills.clear(was.switch_id, "acme", actor, "let me")
+        assert refused.value.reason == "AGENT_MAY_NOT_CHANGE"
 
 
 async def test_an_agent_is_no_second_person() -> None:

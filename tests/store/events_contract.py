@@ -68,6 +68,12 @@ class EventsContract:
         assert await ledger.count_effects("acme", "none", 9) == {}
         assert await ledger.count_effects("nobody", "jira.search", 9) == {}
 
+    async def test_every_agent_that_was_decided_for_is_known(self, ledger: CheckpointingLedger) -> None:
+        await ledger.commit([commitment(1), commitment(2, tenant="other"), change()])
+        assert await ledger.agents("acme", 9) == ["support-agent"]
+        assert await ledger.agents("acme", 0) == []
+        assert await ledger.agents("nobody", 9) == []
+
     async def test_who_watches_is_woken(self, ledger: CheckpointingLedger) -> None:
         woken = asyncio.Event()
         ledger.on_event(woken.set)

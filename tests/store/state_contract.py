@@ -362,6 +362,7 @@ class RepeatedContract:
             ledger.history("acme", "x"),
             ledger.heads(),
             ledger.count_effects("acme", "x", 1),
+            ledger.agents("acme", 1),
             ledger.sweep_keys(0, 1),
         ):
             with pytest.raises(LedgerUnavailableError):

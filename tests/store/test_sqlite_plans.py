@@ -63,6 +63,11 @@ def test_effects_are_counted_over_the_newest(original: Path) -> None:
     assert steps[2:] == ["SCAN anon_1", "USE TEMP B-TREE FOR GROUP BY"]
 
 
+def test_agents_are_found_by_an_index(original: Path) -> None:
+    steps = plan(original, SQL.agents)
+    assert steps[0] == "SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=? AND recorded_at_us>?)"
+
+
 def test_heads_are_one_row_for_each_writer(original: Path) -> None:
     assert plan(original, SQL.heads) == ["SCAN audit_writers"]
 

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def require_unconcerned(actor: str, concerned: Iterable[str], agents: Iterable[str]) -> None:
+def require_unconcerned(actor: str, concerned: Iterable[str], *, is_agent: bool) -> None:
     """Refuse a change that loosens a control when the actor is one of the people concerned, or an agent.
 
     Raises NotPermittedError with the reason CONCERNED_MAY_NOT_CHANGE or AGENT_MAY_NOT_CHANGE. Empty names are ignored.
     """
-    for reason, names in ((CONCERNED_MAY_NOT_CHANGE, concerned), (AGENT_MAY_NOT_CHANGE, agents)):
-        if any(name and same_person(actor, name) for name in names):
-            raise NotPermittedError(reason, REFUSALS[reason])
+    if any(name and same_person(actor, name) for name in concerned):
+        raise NotPermittedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
+    if is_agent:
+        raise NotPermittedError(AGENT_MAY_NOT_CHANGE, REFUSALS[AGENT_MAY_NOT_CHANGE])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from placet.core import rule_ids
-from placet.core.globs import glob_matches
+from placet.core.globs import glob_matches, is_glob
 from placet.core.model import Effect, Finding
 from placet.core.names import same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from placet.core.model import Proposal
 
@@ -28,8 +29,9 @@ class KillScope(StrEnum):
     RUN = "run"
 
 
-_ANY_NAME = "*?."
-"""A tool pattern of these characters alone names no tool: ``*``, ``*.*``, ``?*``."""
+_WILD = re.compile(r"[*?.]")
+NAME_CHARS_MIN: Final = 3
+"""Fewer characters in a row, beside wildcards and dots, name no tool."""
 WIDTH = {scope: width for width, scope in enumerate(KillScope)}
 """Scope -> its place from the widest on."""
 
@@ -88,11 +90,19 @@ def covers(switch: KillSwitch, proposal: Proposal, now_us: int) -> bool:
     return any(same_name(switch.value, name) for name in _names(switch.scope, proposal))
 
 
-def stops_everything(switch: KillSwitch) -> bool:
-    """Whether the switch stops all of a tenant or more: by its scope, or by a tool pattern without a name in it."""
-    if switch.scope is KillScope.TOOL:
-        return not switch.value.strip(_ANY_NAME)
-    return switch.scope in {KillScope.GLOBAL, KillScope.TENANT}
+def stops_everything(switch: KillSwitch, tools: Iterable[Collection[str]] = ()) -> bool:
+    """Whether the switch stops all of a tenant or more, or most of it.
+
+    So it is by its scope, by a tool pattern that names next to nothing (``*``, ``*.*``, ``*e*``), or by one that covers
+    more than half of the tools of a tenant; `tools` are those of each tenant that the switch reaches.
+    """
+    if switch.scope is not KillScope.TOOL:
+        return switch.scope in {KillScope.GLOBAL, KillScope.TENANT}
+    if not is_glob(switch.value):
+        return False
+    if max(map(len, _WILD.split(switch.value))) < NAME_CHARS_MIN:
+        return True
+    return any(2 * sum(glob_matches(switch.value, tool) for tool in each) > len(each) for each in tools)
 
 
 def covering(switches: Iterable[KillSwitch], proposal: Proposal, now_us: int) -> KillSwitch | None:

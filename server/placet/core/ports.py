@@ -158,6 +158,13 @@ class Ledger(Protocol):
         """Where every chain ends now."""
         ...
 
+    async def agents(self, tenant: str, limit: int) -> Sequence[str]:
+        """Agents of the tenant that were ever decided for, as spelled, in any order, at most so many.
+
+        Reads an index of all the tenant's decisions: for controls, not for decisions.
+        """
+        ...
+
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
         """How often each effect was decided for the tool, among so many of its tenant's newest decisions."""
         ...

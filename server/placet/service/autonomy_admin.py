@@ -20,7 +20,7 @@ from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import AUTONOMY_RULES_FULL, REFUSALS
 from placet.service.control_changes import Step
-from placet.service.recent_names import recent_names
+from placet.service.recent_names import is_agent
 from placet.service.row_pages import rows_of
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class AutonomyAdmin:
         )
         if not await self._gives_more(wanted, [override.rule for _, override in overrides], after):
             return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
-        agents = (await recent_names(self.changes.ledger, [wanted.tenant])).agents
-        require_unconcerned(wanted.actor, [wanted.agent], agents)
+        agent = await is_agent(self.changes.ledger, [wanted.tenant], wanted.actor)
+        require_unconcerned(wanted.actor, [wanted.agent], is_agent=agent)
         asked = ask(known.rows.get(wish.key), wish, now_us)
         if isinstance(asked, Asked):
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))

@@ -28,7 +28,7 @@ from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import BUDGET_BELOW_ZERO, REFUSALS
 from placet.service.control_changes import Step
-from placet.service.recent_names import recent_names
+from placet.service.recent_names import is_agent, recent_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +166,7 @@ class BudgetAdmin:
             run = f"{Scope.RUN}:"  # the key of a loop's counter ends with a fingerprint, that of its window does not
             run_id = counter.window_key.removeprefix(run) if counter.window_key.startswith(run) else member
             concerned += (await recent_names(ledger, tenants, run_id)).users
-        require_unconcerned(wanted.actor, concerned, (await recent_names(ledger, tenants)).agents)
+        require_unconcerned(wanted.actor, concerned, is_agent=await is_agent(ledger, tenants, wanted.actor))
 
     async def _place(self, wanted: Adjustment, now_us: int) -> _Place:
         """The counter of this very spelling when there is one, else that of all spellings."""

@@ -21,7 +21,7 @@ from placet.core.redact import redact_text
 from placet.core.refusals import KILL_SWITCHES_FULL, REFUSALS
 from placet.service.control_changes import Step
 from placet.service.control_state import NO_TENANT
-from placet.service.recent_names import recent_names
+from placet.service.recent_names import is_agent, recent_names
 from placet.service.row_pages import rows_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class KillSwitches:
         found: list[tuple[Row, KillSwitch]] = []
         for each in dict.fromkeys((tenant, NO_TENANT)):
             found += [(row, switch) for row, switch in await self._set_rows(each) if not expired(switch, now_us)]
-        wishes = {switch.switch_id: _clearing(switch, row) for row, switch in found if stops_everything(switch)}
+        wishes = {switch.switch_id: _clearing(switch, row) for row, switch in found if self._stops_everything(switch)}
         known = await self.changes.ledger.load(Wanted([wish.key for wish in wishes.values()]))
         clearing = {name: waiting_request(known.rows.get(wish.key), now_us) for name, wish in wishes.items()}
         listed = [Listed(switch, clearing.get(switch.switch_id)) for _, switch in found]
@@ -152,7 +152,7 @@ class KillSwitches:
             raise NotFoundError("no such kill switch is set")
         await self._require_unconcerned(wish.actor, switch)
         changes = (Put(switch_row(row, switch, CLEARED)), moved(known.rows.get(version), wish.tenant, now_us))
-        if not stops_everything(switch):
+        if not self._stops_everything(switch):
             return Step(switch_cleared(switch, wish, None, now_us, changes), Cleared())
         wanted = replace(wish, value=_clearing(switch, row).value)
         asked = ask((await self.changes.ledger.load(Wanted([wanted.key]))).rows.get(wanted.key), wanted, now_us)
@@ -161,6 +161,13 @@ class KillSwitches:
             waits = control_requested(wanted, asked.request, now_us, (still_set, asked.put))
             return Step(waits, Cleared(asked.request))
         return Step(switch_cleared(switch, wanted, asked.request, now_us, (*changes, asked.put)), Cleared())
+
+    def _stops_everything(self, switch: KillSwitch) -> bool:
+        """Whether clearing it takes two persons: it stops all that there is, or more than half of a tenant's tools."""
+        policy = self.revoker.policies.current()
+        files = policy.agent_policies if policy is not None else {}
+        reached = [files[switch.tenant]] if switch.tenant in files else ([] if switch.tenant else files.values())
+        return stops_everything(switch, [frozenset(file.derived.classes) for file in reached])
 
     async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int) -> KillSwitch:
         """Read the switch that a failed commit may have set. LedgerUnavailableError when it is not set as wanted."""
@@ -177,7 +184,7 @@ class KillSwitches:
         concerned = [switch.value] if switch.scope is KillScope.AGENT else []
         if switch.scope is KillScope.RUN:
             concerned += (await recent_names(ledger, tenants, switch.value)).users
-        require_unconcerned(actor, concerned, (await recent_names(ledger, tenants)).agents)
+        require_unconcerned(actor, concerned, is_agent=await is_agent(ledger, tenants, actor))
 
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
         rows = rows_of(self.changes.ledger, Kept.KILL_SWITCHES, tenant, SET)

@@ -15,7 +15,7 @@ from placet.core.outcome_excess import ExcessState, OutcomeExcess, decided, exce
 from placet.core.redact import redact_text
 from placet.core.refusals import CONCERNED_MAY_NOT_CHANGE, EXCESS_DECIDED, REFUSALS
 from placet.service.control_changes import Step
-from placet.service.recent_names import recent_names
+from placet.service.recent_names import is_agent
 
 if TYPE_CHECKING:
     from placet.core.changes import Change
@@ -83,5 +83,5 @@ class OutcomeExcesses:
         reporter = "" if excess.caller == UNAUTHENTICATED.name else excess.caller
         if reporter and word.caller.name == reporter:
             raise NotPermittedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
-        recent = await recent_names(self.changes.ledger, [word.tenant])
-        require_unconcerned(word.actor, (reporter, excess.agent, excess.user), recent.agents)
+        agent = await is_agent(self.changes.ledger, [word.tenant], word.actor)
+        require_unconcerned(word.actor, (reporter, excess.agent, excess.user), is_agent=agent)

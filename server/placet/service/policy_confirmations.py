@@ -18,7 +18,7 @@ from placet.core.record_codec import SYSTEM_TENANT
 from placet.core.redact import redact_text
 from placet.service.control_changes import Step
 from placet.service.policy_memory import CONFIRMED, confirmed_key
-from placet.service.recent_names import recent_names
+from placet.service.recent_names import is_agent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,7 +54,7 @@ class PolicyConfirmations:
             waits = f"{status.held_revision} does" if status.held_revision else "none does"
             raise NotFoundError(f"no policy of revision {wish.target} waits here to be confirmed; {waits}")
         ledger = self.changes.ledger
-        require_unconcerned(wish.actor, (), (await recent_names(ledger, status.tenants)).agents)
+        require_unconcerned(wish.actor, (), is_agent=await is_agent(ledger, status.tenants, wish.actor))
         key = confirmed_key(wish.target)
         row = (await ledger.load(Wanted([key]))).rows.get(key)
         body = orjson.dumps({"actor": wish.actor, "reason": wish.reason})

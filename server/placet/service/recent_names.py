@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.core.limits import STEP_BYTES
+from placet.core.names import folded
 from placet.core.recorded_proposal import recorded_proposal
 from placet.core.records import DecisionQuery
 from placet.core.steps import mapped
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from placet.core.ports import Ledger
     from placet.core.records import RecordedDecision
 
+AGENTS_READ_MAX: Final = 10_000
+"""Agents of a tenant whose names are compared, in every spelling; beyond that only the spelling given is looked for."""
 DECISIONS_READ_MAX: Final = 200
 """Newest decisions of a tenant that are read: about 10 ms, and more agents than most tenants run at once."""
 TENANTS_READ_MAX: Final = 100
@@ -47,6 +50,22 @@ async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "")
             workflows.add(proposal.run.workflow)
             tools.add(proposal.action.tool)
     return RecentNames(*(frozenset(filter(None, names)) for names in (agents, users, workflows, tools)))
+
+
+async def is_agent(ledger: Ledger, tenants: Iterable[str], name: str) -> bool:
+    """Whether anybody of that name was ever decided for as an agent, or handed work on lately, in one of the tenants.
+
+    Another spelling is the same name. Raises LedgerUnavailableError.
+    """
+    wanted = folded(name)
+    for tenant in tenants:
+        agents = await ledger.agents(tenant, AGENTS_READ_MAX)
+        if wanted in await in_slices(mapped(folded, agents, lambda _: False)):
+            return True
+        exact = DecisionQuery(tenant, agent=name, page_size=1)
+        if len(agents) == AGENTS_READ_MAX and (await ledger.query_decisions(exact)).decisions:
+            return True
+    return wanted in {folded(agent) for agent in (await recent_names(ledger, tenants)).agents}
 
 
 def _is_large(recorded: RecordedDecision) -> bool:

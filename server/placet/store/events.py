@@ -38,6 +38,10 @@ class EventReader:
         """Where every chain ends."""
         return dict(self.connection.execute(self.sql.heads).fetchall())
 
+    def agents(self, tenant: str, limit: int) -> list[str]:
+        """Agents of the tenant that were ever decided for, at most so many."""
+        return [agent for (agent,) in self.connection.execute(self.sql.agents, (tenant, limit)).fetchall()]
+
     def count_effects(self, tenant: str, tool: str, newest: int) -> dict[str, int]:
         """How often each effect was decided for the tool, among so many of the tenant's newest decisions."""
         return dict(self.connection.execute(self.sql.count_effects, (tenant, newest, tool)).fetchall())

@@ -149,6 +149,10 @@ class ThreadedLedger(ABC):
         """Where every chain ends. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.heads())
 
+    async def agents(self, tenant: str, limit: int) -> Sequence[str]:
+        """Agents that were ever decided for. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.agents(tenant, limit))
+
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
         """Effects decided for the tool. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.count_effects(tenant, tool, newest))

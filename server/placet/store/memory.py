@@ -200,6 +200,12 @@ class MemoryLedger:
         self._require_open()
         return {self._state.writer: self._state.head.sequence}
 
+    async def agents(self, tenant: str, limit: int) -> Sequence[str]:
+        """Agents that were ever decided for."""
+        self._require_open()
+        found = {each.commitment.index.agent for each in self._records if each.commitment.tenant == tenant}
+        return sorted(filter(None, found))[:limit]
+
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
         """How often each effect was decided for the tool."""
         self._require_open()

@@ -34,6 +34,7 @@ _records, _parts, _keys = audit_records.c, audit_parts.c, idempotency_keys.c
 _writers, _checkpoints = audit_writers.c, audit_checkpoints.c
 # Written out: an offset of its own would be one more parameter to give.
 _NONE: Final[ColumnElement[int]] = literal_column("0")
+_BEGINNING: Final[ColumnElement[int]] = literal_column("0")
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 
 
@@ -106,6 +107,18 @@ class Statements:
         )
         self.count_effects = self._sql(
             select(newest.c.effect, func.count()).where(newest.c.tool == bindparam("tool")).group_by(newest.c.effect)
+        )
+        # tenant, how many
+        self.agents = self._sql(
+            select(_records.agent)
+            .where(
+                *_given(_records.tenant),
+                _records.decision_id.is_not(None),
+                _records.recorded_at_us > _BEGINNING,  # so that it is found in the index that has the agents
+            )
+            .distinct()
+            .limit(bindparam("count"))
+            .offset(_NONE)
         )
         # new sequence, new hash, new checkpoint sequence; writer, old sequence, old hash
         self.move_head = self._sql(
