@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from placet.app.recording import start_recording
 from placet.cli import checks, exit_codes
 from placet.config import Settings
 from placet.core import chain
@@ -84,6 +85,55 @@ def test_verify_finds_a_changed_byte(placet: Placet, data_dir: Path) -> None:
     assert not document["ok"]
     assert {"kind", "writer", "sequence", "detail"} == set(document["problems"][0])
     assert any(each["kind"] == "hash_mismatch" and each["sequence"] == 3 for each in document["problems"])
+
+
+async def start_and_stop(data_dir: Path) -> None:
+    """As a server does, without a policy."""
+    faults: list[BaseException] = []
+    async with contextlib.AsyncExitStack() as stack:
+        await start_recording(stack, Settings(data_dir=data_dir), TickingClock(), faults.append)
+    assert not faults
+
+
+def test_verify_of_a_database_that_lost_its_end(placet: Placet, data_dir: Path, tmp_path: Path) -> None:
+    shutil.copy(data_dir / "placet.db", tmp_path / "older")
+    asyncio.run(start_and_stop(data_dir))
+    assert placet("audit", "verify").code == 0
+    shutil.copy(tmp_path / "older", data_dir / "placet.db")
+    ran = placet("audit", "verify", "-o", "json")
+    assert ran.code == exit_codes.WANTING
+    (problem,) = ran.document["problems"]
+    assert (problem["kind"], problem["writer"], problem["sequence"]) == ("newest_checkpoint_missing", "placet", 6)
+    assert "records up to 6 are gone or others; was placet.db-wal removed, an older copy restored" in problem["detail"]
+    public_key = data_dir / "keys" / PUBLIC_NAME
+    assert placet("audit", "verify", "--public-key", public_key).code == exit_codes.WANTING
+    assert placet("audit", "verify", "--database", tmp_path / "older", "--public-key", public_key).code == 0
+    found = {each["check"]: each for each in placet("doctor", "-o", "json").document["checks"]}["trail"]
+    assert not found["ok"]
+    assert "the chain of placet ends at record 5" in found["detail"]
+
+
+def test_new_trail(placet: Placet, data_dir: Path) -> None:
+    asyncio.run(start_and_stop(data_dir))
+    refused = placet("db", "new-trail", "--reason", "the disk was lost")
+    assert (refused.code, refused.out) == (exit_codes.USAGE, "")
+    assert "nothing that was signed is missing" in refused.complaint
+    (data_dir / "placet.db").unlink()
+    assert "Restore it if there was one" in placet("audit", "verify").complaint
+    assert placet("db", "new-trail").code == exit_codes.USAGE
+    ran = placet("db", "new-trail", "--reason", "the disk was lost", "--as", "ann", "-o", "json")
+    assert ran.code == 0, ran.err
+    [found] = ran.document["breaks"]
+    assert (found["kind"], found["writer"], found["expected_sequence"], found["found_sequence"]) == (
+        "lost",
+        "placet",
+        6,
+        0,
+    )
+    assert placet("audit", "verify", "--state").code == 0
+    [told] = placet("audit", "log", "--kind", "trail.restarted", "-o", "json").document["records"]
+    assert told["parts"]["control"] == {"actor": "ann", "reason": "the disk was lost"}
+    asyncio.run(start_and_stop(data_dir))
 
 
 def test_verify_of_state(placet: Placet, data_dir: Path) -> None:

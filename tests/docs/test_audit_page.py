@@ -27,6 +27,7 @@ from placet.core.outcome_records import expired_commitment, outcome_commitment
 from placet.core.records import Commitment, RecordKind
 from placet.core.redact import SENSITIVE, UNSCREENED
 from placet.core.reservation import Reservation, ReservationState
+from placet.core.trail_break import BreakKind, TrailBreak
 from placet.store.keys import load_or_create_signing_key
 from placet.store.schema import metadata
 from placet.store.sqlite import SqliteLedger
@@ -64,6 +65,7 @@ def control_records_of_each() -> list[Commitment]:
         control_records.excess_decided(decided(excess, accept=False), wish, NOW_US, ()),
         control_records.control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
         control_records.control_refused(wish, "NOT_FOUND", NOW_US),
+        control_records.trail_restarted(TrailBreak(BreakKind.OLDER, "a", 9, "00" * 32, 7), "ann", "restored", NOW_US),
         control_records.policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
     ]
 

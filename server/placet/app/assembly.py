@@ -15,15 +15,16 @@ from placet import __version__
 from placet.app.approving import COUNT_SECONDS, approving
 from placet.app.background import background, every, probe_the_store, watch_the_loop
 from placet.app.deciding import deciding
+from placet.app.recording import start_recording
 from placet.app.reporter import Reporter
 from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.app.steering import steering
 from placet.app.system import SystemClock
 from placet.app.webhooks import webhook_sender
-from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.core.errors import LedgerUnavailableError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.permit import jwk_set
-from placet.core.record_codec import server_started_commitment, server_stopped_commitment
+from placet.core.record_codec import server_stopped_commitment
 from placet.opa.binary import find_opa
 from placet.opa.client import OpaClient
 from placet.opa.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
@@ -43,8 +44,6 @@ from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services
 from placet.service.expiry import expire_due, sweep_keys
 from placet.service.policy_memory import LedgerMemory
-from placet.store.database import require_its_key
-from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
@@ -151,20 +150,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 async def _recording(
     stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, reporter: Reporter
 ) -> ThreadedLedger:
-    """The ledger, open, with the record of this start. SetupError when it cannot be written, or its key is gone."""
-    database = settings.database
-    require_its_key(database, settings.replica, settings.keys_dir)
-    signing_key = load_or_create_signing_key(settings.keys_dir)
-    keys = load_public_keys(settings.keys_dir)
-    ledger = database.open(settings.replica, signing_key, keys, clock, reporter.fault)
-    stack.push_async_callback(ledger.close)
-    reporter.ledger = ledger
-    try:
-        await ledger.commit([server_started_commitment(__version__, signing_key.key_id, clock.wall_us())])
-    except LedgerUnavailableError as error:
-        where = database.name
-        raise SetupError(f"{where}: cannot be written ({error.__cause__}); see that there is room for it") from error
-    return ledger
+    """The ledger, open, with the record of this start; the log says how much of it was verified."""
+    opened = await start_recording(stack, settings, clock, reporter.fault)
+    reporter.ledger = opened.ledger
+    counted = {"records": opened.checked.records, "checkpoints": opened.checked.checkpoints}
+    reporter.log.info("trail verified", writer=settings.replica, **counted)
+    return opened.ledger
 
 
 def _published(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:

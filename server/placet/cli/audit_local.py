@@ -144,6 +144,7 @@ def _verify(
 ) -> VerifyReport:
     from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
     from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
+    from placet.store.pinned import PinnedCheckpoints, name_pinned  # noqa: PLC0415 - likewise
 
     database = existing(database_of(settings, file))
     folder = settings.keys_dir if file is None else file.parent / settings.keys_dir.name
@@ -151,7 +152,9 @@ def _verify(
     if not keys.by_id:
         wanted = folder / PUBLIC_NAME
         raise SetupError(f"{wanted}: is not there; name a key that `placet audit key` printed with --public-key")
-    return database.verify(keys, read_kept(kept.read_bytes()) if kept else (), state=state)
+    believed = [each for each in PinnedCheckpoints(folder).read() if not public_keys or each[0].key_id in keys.by_id]
+    given = read_kept(kept.read_bytes()) if kept else []
+    return name_pinned(database.verify(keys, [*given, *believed], state=state), believed)
 
 
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:

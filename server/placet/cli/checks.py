@@ -20,9 +20,11 @@ from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies
+from placet.store.breaks import require_its_trail
 from placet.store.database import require_its_key
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
 from placet.store.migrate import SchemaState, db_status
+from placet.store.pinned import PinnedCheckpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +45,7 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     yield _guarded("disk space", lambda: disk_check(settings.data_dir))
     yield _guarded("signing key", lambda: _signing_key(settings))
     yield _guarded("database", lambda: _database(settings.database))
+    yield _guarded("trail", lambda: _trail(settings))
     yield from _server(address) if address else _listen(settings)
 
 
@@ -112,9 +115,20 @@ def _signing_key(settings: Settings) -> Check:
         return failed("signing key", f"{public}: is of another key, {other}", f"restore it, or remove {public}")
     signed = settings.database.key_ids(settings.replica).get(settings.replica, key_id)
     if signed != key_id:
+        remedy = "restore that key, or move the database aside and run `placet db new-trail`"
         detail = f"key {key_id}, but the checkpoints of {settings.database.name} are signed with the key {signed}"
-        return failed("signing key", detail, "restore that key, or move the database aside to begin a new trail")
+        return failed("signing key", detail, remedy)
     return passed("signing key", f"key {key_id}, readable by its owner alone")
+
+
+def _trail(settings: Settings) -> Check:
+    """As the start looks: what was signed must be there."""
+    pinned = PinnedCheckpoints(settings.keys_dir)
+    require_its_trail(settings.database, settings.replica, pinned)
+    newest = {checkpoint.writer: checkpoint.sequence for checkpoint, _ in pinned.read()}
+    if settings.replica not in newest:
+        return passed("trail", "no checkpoint is pinned yet")
+    return passed("trail", f"the database holds the newest checkpoint, at record {newest[settings.replica]}")
 
 
 def _database(chosen: Database) -> Check:
@@ -126,7 +140,7 @@ def _database(chosen: Database) -> Check:
     if status.state is SchemaState.CURRENT:
         return passed("database", f"{database}: schema {status.revision}")
     if status.state is SchemaState.DAMAGED:
-        remedy = "run `placet audit verify`, keep it as evidence, restore a backup or begin a new trail"
+        remedy = "run `placet audit verify` and restore a backup; or move it aside and run `placet db new-trail`"
         return failed("database", f"{database}: is damaged, it has no table {', '.join(status.missing)}", remedy)
     detail = f"{database}: schema {status.revision or 'none'} is {status.state}; {status.wanted} is needed"
     remedy = "run a newer Placet" if status.state is SchemaState.NEWER else "stop Placet, run `placet db upgrade`"

@@ -1,21 +1,25 @@
-"""`placet db`: show and upgrade the database's schema."""
+"""`placet db`: show and upgrade the database's schema; go on after the database was lost."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json
+from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
 from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
 if TYPE_CHECKING:
     from placet.store.database import Database
 
-app = typer.Typer(no_args_is_help=True, help="Show and upgrade the database's schema.")
+_BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
+app = typer.Typer(no_args_is_help=True, help="Show and upgrade the database's schema, and go on after it was lost.")
 
 
 @app.command()
@@ -50,6 +54,38 @@ def upgrade(
     """
     database = existing(open_settings(data_dir, config, database_url).database)
     _show(database, db_upgrade(database.url), output)
+
+
+@app.command("new-trail")
+def new_trail(
+    *,
+    reason: Reason,
+    actor: Actor = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    config: ConfigFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Go on without records that were signed and are gone: the break is recorded, with who and why.
+
+    For a database that was lost, or replaced by an older copy, which `placet serve` refuses; while no server runs.
+    Kill switches, approvals and spending that only the lost records held stay gone: set them again.
+
+    Example: placet db new-trail --data-dir /var/lib/placet --reason 'disk lost, backup of 03:00 restored'
+    """
+    from placet.app import SystemClock, restart_trail  # noqa: PLC0415 - the whole server
+
+    settings = open_settings(data_dir, config, database_url)
+    faults: list[BaseException] = []
+    found = asyncio.run(restart_trail(settings, SystemClock(), actor, reason, faults.append))
+    for fault in faults:
+        typer.echo(f"placet: {fault}", err=True)
+    documents = [asdict(each) for each in found]
+    if output is Output.JSON:
+        print_json({"database": settings.database.name, "reason": reason, "breaks": documents})
+    else:
+        print_table(_BREAK, [[str(each[name]) for name in _BREAK] for each in documents])
+    raise typer.Exit(exit_codes.WANTING if faults else exit_codes.DONE)
 
 
 def _show(database: Database, found: SchemaStatus, output: Output) -> None:

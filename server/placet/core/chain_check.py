@@ -11,7 +11,7 @@ import orjson
 
 from placet.core.chain import (
     BODY_VERSION,
-    GENESIS,
+    Head,
     merkle_root,
     parse_checkpoint,
     part_digest,
@@ -55,6 +55,7 @@ class ProblemKind(StrEnum):
     CHECKPOINT_GAP = "checkpoint_gap"
     KEPT_CHECKPOINT_SIGNATURE = "kept_checkpoint_signature"
     KEPT_CHECKPOINT_MISMATCH = "kept_checkpoint_mismatch"
+    NEWEST_CHECKPOINT_MISSING = "newest_checkpoint_missing"
     DATABASE_DAMAGED = "database_damaged"
     NO_RECORDS = "no_records"
     STATE_MISSING = "state_missing"
@@ -83,6 +84,7 @@ PROBLEMS: Final = {
     ProblemKind.CHECKPOINT_GAP: "A checkpoint is missing",
     ProblemKind.KEPT_CHECKPOINT_SIGNATURE: "The checkpoint kept elsewhere was not signed with the key",
     ProblemKind.KEPT_CHECKPOINT_MISMATCH: "The chain is not the one that the checkpoint kept elsewhere was signed over",
+    ProblemKind.NEWEST_CHECKPOINT_MISSING: "The chain does not hold the newest checkpoint pinned beside the keys",
     ProblemKind.DATABASE_DAMAGED: "The database itself is damaged",
     ProblemKind.NO_RECORDS: "There is a database and not one record in it",
     ProblemKind.STATE_MISSING: "State that the records tell of is not there",
@@ -131,7 +133,8 @@ class StoredHead:
 class ChainCheck:
     """Checks one writer's chain while its records pass by in order of sequence.
 
-    Problems go to `report`; `kept` are checkpoints of this writer that were kept elsewhere.
+    Problems go to `report`; `kept` are checkpoints of this writer that were kept elsewhere. With `after`, only what
+    stands behind a signed checkpoint passes by: its sequence, and the hash of the record there.
     """
 
     def __init__(
@@ -141,7 +144,9 @@ class ChainCheck:
         verify_signature: SignatureCheck,
         report: Callable[[AuditProblem], None],
         kept: Iterable[Checkpoint] = (),
+        after: Head | None = None,
     ) -> None:
+        begin = after if after is not None else Head()
         self.records = 0
         self.checkpoints = 0
         self._writer = writer
@@ -149,10 +154,10 @@ class ChainCheck:
         self._signed = verify_signature
         self._report = report
         self._kept = {checkpoint.sequence: checkpoint.head for checkpoint in kept}
-        self._sequence = 0
-        self._hash: Any = GENESIS
+        self._sequence = begin.sequence
+        self._hash: Any = begin.hash
         self._leaves: list[bytes] = []
-        self._checkpoint_sequence = 0
+        self._checkpoint_sequence = begin.sequence
         self._next = self._next_checkpoint()
 
     def record(self, record: StoredRecord) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from placet.core.kill_switch import KillSwitch
     from placet.core.model import Caller
     from placet.core.outcome_excess import OutcomeExcess
+    from placet.core.trail_break import TrailBreak
 
 CONTROL: Final = "control"
 """Part of a change: actor, reason, what was changed exactly, and who asked first where it needed two persons."""
@@ -117,6 +118,18 @@ def control_refused(wish: Wish, refusal: str, now_us: int) -> Commitment:
     """A change was refused; `refusal` is the stable id of why."""
     fields = {"change": wish.kind, "refusal": refusal, "caller": wish.caller.name}
     return _commitment(RecordKind.CONTROL_REFUSED, wish.tenant, now_us, fields, _wished(wish), ())
+
+
+def trail_restarted(broken: TrailBreak, actor: str, reason: str, now_us: int) -> Commitment:
+    """Somebody goes on although the database does not hold what was signed before."""
+    fields = {
+        "found": broken.kind.value,
+        "lost_writer": broken.writer,
+        "expected_sequence": broken.expected_sequence,
+        "expected_head": broken.expected_head,
+        "found_sequence": broken.found_sequence,
+    }
+    return _commitment(RecordKind.TRAIL_RESTARTED, "", now_us, fields, {"actor": actor, "reason": reason}, ())
 
 
 def _commitment(

@@ -44,6 +44,7 @@ class RecordKind(StrEnum):
     POLICY_REFUSED = "policy.refused"
     POLICY_HELD = "policy.held"
     POLICY_CONFIRMED = "policy.confirmed"
+    TRAIL_RESTARTED = "trail.restarted"
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from placet.core.errors import SetupError
 from placet.store.engines import sqlite_url
 from placet.store.keys import PRIVATE_NAME
-from placet.store.signed_by import newest_key_ids
+from placet.store.signed_by import found_in_file, newest_key_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock
     from placet.core.records import VerifyReport
     from placet.core.trail import KeptCheckpoint
+    from placet.core.trail_break import FoundTrail, Place
     from placet.store.keys import PublicKeys, SigningKey, Verifier
     from placet.store.ledger import ThreadedLedger
     from placet.store.log import LoggedRecord, LogQuery
@@ -70,6 +71,10 @@ class Database(Protocol):
         """Writers that go on with the signing key of this one -> the id of the key that signed last."""
         ...
 
+    def find_trail(self, places: Sequence[Place]) -> FoundTrail:
+        """Where each chain ends, and the checkpoints at these places. Nothing is made, nothing written."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SqliteDatabase:
@@ -90,7 +95,10 @@ class SqliteDatabase:
     def require_existing(self) -> None:
         """SetupError when there is no such file."""
         if not self.path.is_file():
-            raise SetupError(f"{self.path}: there is no database; `placet serve` makes it, or name another --data-dir")
+            raise SetupError(
+                f"{self.path}: there is no database. Restore it if there was one, or name another --data-dir; "
+                "the first `placet serve` makes it"
+            )
 
     def require_fit(self) -> None:
         """There is no server."""
@@ -132,6 +140,10 @@ class SqliteDatabase:
         """Of all writers: they were one server after another."""
         del writer
         return newest_key_ids(self.path)
+
+    def find_trail(self, places: Sequence[Place]) -> FoundTrail:
+        """What the file holds; nothing when there is none."""
+        return found_in_file(self.path, places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +207,12 @@ class PostgresDatabase:
 
         return {name: key_id for name, key_id in url_key_ids(self.url).items() if name == writer}
 
+    def find_trail(self, places: Sequence[Place]) -> FoundTrail:
+        """Of all replicas."""
+        from placet.store.postgres_offline import found_at_url  # noqa: PLC0415 - likewise
+
+        return found_at_url(self.url, places)
+
 
 def choose_database(database_url: str, path: Path) -> Database:
     """The one at the URL; without a URL the file."""
@@ -210,5 +228,5 @@ def require_its_key(database: Database, writer: str, keys_dir: Path) -> None:
         signed = ", ".join(sorted(set(key_ids.values())))
         raise SetupError(
             f"{private}: is gone, and the checkpoints of {database.name} are signed with the key {signed}; "
-            "restore that key, or move the database aside to begin a new trail"
+            "restore that key; or, without it, move the database and the keys aside to begin a new trail"
         )

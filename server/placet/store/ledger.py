@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RecordedDecision,
         VerifyReport,
     )
+    from placet.store.keys import Verifier
     from placet.store.reader import Reader
     from placet.store.writer import ChainWriter
 
@@ -98,6 +99,24 @@ class ThreadedLedger(ABC):
     def on_event(self, wake: Callable[[], None]) -> None:
         """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
         self._wakes.append(wake)
+
+    def on_signed(self, pin: Callable[[bytes, bytes], None]) -> None:
+        """Call `pin`, in the thread that writes, with body and signature of each checkpoint once it is durable.
+
+        An OSError of it is told as a fault, and nothing else comes of it: what was committed is.
+        """
+
+        def pin_or_tell(body: bytes, signature: bytes) -> None:
+            try:
+                pin(body, signature)
+            except OSError as fault:
+                self._on_fault(fault)
+
+        self._writer.on_signed = pin_or_tell
+
+    async def check_newest(self, keys: Verifier) -> VerifyReport:
+        """Check the newest records and checkpoint of the chain that is written. LedgerUnavailableError."""
+        return await self._run(self._writing, lambda: self._writer.check_newest(keys))
 
     async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write rows without a record; which of them were still at their version. LedgerUnavailableError."""

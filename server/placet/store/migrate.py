@@ -115,7 +115,7 @@ def require_current(status: SchemaStatus, where: str) -> None:
     if status.state is SchemaState.DAMAGED:
         raise SetupError(
             f"{where}: is damaged, it has no table {', '.join(status.missing)}; run `placet audit verify`, keep it as "
-            "evidence, and restore a backup or begin a new trail"
+            "evidence, and restore a backup; or move it aside and run `placet db new-trail`"
         )
     if status.state is SchemaState.NEWER:
         raise SetupError(

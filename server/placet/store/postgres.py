@@ -77,7 +77,7 @@ class PostgresLedger(ThreadedLedger):
         except (ChainMovedError, ValueError) as error:
             raise SetupError(
                 f"{where}: was changed by other hands ({error}); run `placet audit verify`, keep it as "
-                "evidence, and restore a backup or begin a new trail"
+                "evidence, and restore a backup; or name another database and run `placet db new-trail`"
             ) from error
         return cls(url, chain, writer, (keys or PublicKeys.of()).with_key(signing_key.public), on_fault)
 

@@ -12,17 +12,20 @@ from placet.core.chain_check import ProblemKind, problem
 from placet.core.errors import SetupError
 from placet.core.records import VerifyReport
 from placet.core.trail import require_records, verify_trail
+from placet.core.trail_break import FoundTrail
 from placet.store.kept import write_kept
 from placet.store.log import read_log
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
 from placet.store.postgres_connect import SQL, connect, masked, require_durable
 from placet.store.reading import StoredTrail, newest_checkpoints
-from placet.store.schema import HEAD_REVISION, audit_checkpoints
+from placet.store.schema import HEAD_REVISION, audit_checkpoints, audit_writers
+from placet.store.signed_by import find_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from placet.core.trail import KeptCheckpoint
+    from placet.core.trail_break import Place
     from placet.store.keys import Verifier
     from placet.store.log import LoggedRecord, LogQuery
     from placet.store.postgres_connect import PostgresConnection
@@ -101,6 +104,14 @@ def url_key_ids(url: str) -> dict[str, str]:
         raise SetupError(
             f"{masked(url)}: its checkpoints cannot be read ({error}); run `placet audit verify`"
         ) from error
+
+
+def found_at_url(url: str, places: Sequence[Place]) -> FoundTrail:
+    """Where each chain ends, and the checkpoints at these places. SetupError when that cannot be read."""
+    with _reading(url) as connection:
+        if not {audit_checkpoints.name, audit_writers.name} <= _tables(connection):
+            return FoundTrail({}, {})
+        return find_trail(connection, SQL, places)
 
 
 @contextlib.contextmanager

@@ -102,18 +102,30 @@ class StoredTrail:
         row = self.connection.execute(self.sql.head, (writer,)).fetchone()
         return StoredHead(*row) if row is not None else None
 
-    def records(self, writer: Any) -> Iterator[StoredRecord]:  # noqa: ANN401 - as stored
-        """The writer's records by sequence."""
-        rows = self.connection.stream(self.sql.records, (writer,))
+    def records(self, writer: Any, after: int = 0) -> Iterator[StoredRecord]:  # noqa: ANN401 - as stored
+        """The writer's records by sequence; of a chain whose beginning was checked, those after a place in it."""
+        if after:
+            rows = self.connection.stream(self.sql.records_after, (writer, after))
+        else:
+            rows = self.connection.stream(self.sql.records, (writer,))
         while some := list(islice(rows, RECORDS_AT_ONCE)):
             found = self.connection.fetch_lists(self.sql.parts, [row[:3] for row in some])
             for row, parts in zip(some, found, strict=True):
                 yield _stored_record(row, parts)
 
-    def checkpoints(self, writer: Any) -> Iterator[StoredCheckpoint]:  # noqa: ANN401 - as stored
-        """The writer's checkpoints by sequence."""
-        for row in self.connection.stream(self.sql.checkpoints, (writer,)):
+    def checkpoints(self, writer: Any, after: int = 0) -> Iterator[StoredCheckpoint]:  # noqa: ANN401 - as stored
+        """The writer's checkpoints by sequence, likewise."""
+        if after:
+            rows = self.connection.stream(self.sql.checkpoints_after, (writer, after))
+        else:
+            rows = self.connection.stream(self.sql.checkpoints, (writer,))
+        for row in rows:
             yield StoredCheckpoint(*row)
+
+    def checkpoint_before(self, writer: str, sequence: int) -> StoredCheckpoint | None:
+        """The writer's newest checkpoint at the sequence or before it."""
+        row = self.connection.execute(self.sql.checkpoint_before, (writer, sequence)).fetchone()
+        return StoredCheckpoint(*row) if row is not None else None
 
     def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
         """What is stored under an idempotency key."""

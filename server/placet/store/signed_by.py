@@ -1,4 +1,4 @@
-"""Which keys a database was signed with, told without writing to it."""
+"""What a database was signed with and how far, told without writing to it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 from placet.core.chain import parse_checkpoint
 from placet.core.errors import SetupError
-from placet.store.schema import audit_checkpoints
+from placet.core.trail_break import FoundTrail
+from placet.store.schema import audit_checkpoints, audit_writers
 from placet.store.sqlite_files import SQL, connect_untouched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from placet.core.trail_break import Place
+    from placet.store.driver import Connection
+    from placet.store.statements import Statements
 
 _TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _WRITERS = "SELECT DISTINCT writer FROM audit_checkpoints"
@@ -27,10 +33,36 @@ def newest_key_ids(database: Path) -> dict[str, str]:
         return {}
     try:
         with closing(connect_untouched(database)) as connection:
-            if connection.execute(_TABLES, (audit_checkpoints.name,)).fetchone() is None:
+            if not _has(connection, audit_checkpoints.name):
                 return {}
             writers = [writer for (writer,) in connection.execute(_WRITERS)]
             newest = [connection.execute(SQL.newest_checkpoint, (writer,)).fetchone() for writer in writers]
         return {str(writer): parse_checkpoint(row[2]).key_id for writer, row in zip(writers, newest, strict=True)}
     except (sqlite3.Error, ValueError) as error:
         raise SetupError(f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`") from error
+
+
+def found_in_file(database: Path, places: Sequence[Place]) -> FoundTrail:
+    """Where each chain in the file ends, and the checkpoints at these places. SetupError when it cannot be read."""
+    if not database.is_file():
+        return FoundTrail({}, {})
+    try:
+        with closing(connect_untouched(database)) as connection:
+            if not (_has(connection, audit_writers.name) and _has(connection, audit_checkpoints.name)):
+                return FoundTrail({}, {})
+            return find_trail(connection, SQL, places)
+    except sqlite3.Error as error:
+        raise SetupError(
+            f"{database}: cannot be read ({error}); run `placet audit verify`, and restore a backup if it is damaged"
+        ) from error
+
+
+def find_trail(connection: Connection, sql: Statements, places: Sequence[Place]) -> FoundTrail:
+    """As `found_in_file`, on a connection to a database with a schema."""
+    heads = {writer: sequence for writer, sequence in connection.execute(sql.heads) if type(sequence) is int}
+    rows = connection.fetch_each(sql.checkpoint, list(places))
+    return FoundTrail(heads, {place: row[2] for place, row in zip(places, rows, strict=True) if row is not None})
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute(_TABLES, (table,)).fetchone() is not None

@@ -86,7 +86,7 @@ class SqliteLedger(ThreadedLedger):
             lock.release()
             raise SetupError(
                 f"{path}: was changed by other hands ({error}); run `placet audit verify`, keep it as "
-                "evidence, and restore a backup or begin a new trail"
+                "evidence, and restore a backup; or move it aside and run `placet db new-trail`"
             ) from error
         except BaseException:
             lock.release()

@@ -22,12 +22,16 @@ STORED: Final = Stored()
 
 @dataclass(frozen=True, slots=True)
 class ChainState:
-    """Where a writer's chain ends. `leaves` are those since the last checkpoint."""
+    """Where a writer's chain ends. `leaves` are those since the last checkpoint.
+
+    `signed` is body and signature of the checkpoint that the last change of the chain signed, if it did.
+    """
 
     writer: str
     head: Head = field(default_factory=Head)
     checkpoint_sequence: int = 0
     leaves: tuple[bytes, ...] = ()
+    signed: tuple[bytes, bytes] | None = None
 
 
 @dataclass(slots=True)

@@ -147,6 +147,18 @@ class Statements:
             self._checkpoints().order_by(_checkpoints.sequence.desc()).limit(_ONE).offset(_NONE)
         )
         self.checkpoints = self._sql(self._checkpoints().order_by(_checkpoints.sequence))
+        # writer, sequence
+        self.checkpoint = self._sql(self._checkpoints().where(*_given(_checkpoints.sequence)))
+        self.checkpoints_after = self._sql(
+            self._checkpoints().where(_checkpoints.sequence > bindparam("sequence")).order_by(_checkpoints.sequence)
+        )
+        self.checkpoint_before = self._sql(
+            self._checkpoints()
+            .where(_checkpoints.sequence <= bindparam("sequence"))
+            .order_by(_checkpoints.sequence.desc())
+            .limit(_ONE)
+            .offset(_NONE)
+        )
         # tenant, writer, sequence
         self.record = self._sql(
             select(_records.body, _records.hash).where(*_given(_records.tenant, _records.writer, _records.sequence))
@@ -170,15 +182,10 @@ class Statements:
         self.parts_count = self._sql(select(func.count()).select_from(audit_parts))
         self.keys_count = self._sql(select(func.count()).select_from(idempotency_keys))
         # writer
-        self.records = self._sql(
-            select(
-                *(audit_records.c[name] for name in (*RECORD_COLUMNS, *FOUND_BY)),
-                _records.body,
-                _records.previous_hash,
-                _records.hash,
-            )
-            .where(*_given(_records.writer))
-            .order_by(_records.sequence)
+        self.records = self._sql(_whole_records().order_by(_records.sequence))
+        # writer, sequence
+        self.records_after = self._sql(
+            _whole_records().where(_records.sequence > bindparam("sequence")).order_by(_records.sequence)
         )
 
     @lru_cache(maxsize=512)  # noqa: B019 - there is one such object for each database
@@ -214,6 +221,11 @@ class Statements:
 
     def _sql(self, statement: ClauseElement) -> str:
         return str(statement.compile(dialect=self._dialect))
+
+
+def _whole_records() -> Select[Any]:
+    columns = (audit_records.c[name] for name in (*RECORD_COLUMNS, *FOUND_BY))
+    return select(*columns, _records.body, _records.previous_hash, _records.hash).where(*_given(_records.writer))
 
 
 def _watched() -> list[ColumnElement[Any]]:

@@ -6,7 +6,7 @@ head of the chain, which moves only from where this writer believes it to be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from placet.core.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
@@ -160,7 +160,7 @@ class Transaction:
         body = checkpoint_body(checkpoint)
         signature = self.signing_key.sign(signed_bytes(body))
         self.connection.execute(self.sql.insert_checkpoint, (checkpoint.writer, checkpoint.sequence, body, signature))
-        return advance(state, (), checkpoint)
+        return replace(advance(state, (), checkpoint), signed=(body, signature))
 
     def _move(self, old: ChainState, new: ChainState) -> Cursor:
         moved = self.connection.execute(

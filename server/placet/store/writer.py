@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.core.errors import SetupError
+from placet.store.newest import check_newest
+from placet.store.reading import StoredTrail
 from placet.store.state import ChainState
 
 if TYPE_CHECKING:
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 
     from placet.core.changes import Row
     from placet.core.ports import Clock
-    from placet.core.records import Commitment, CommitResult
-    from placet.store.keys import SigningKey
+    from placet.core.records import Commitment, CommitResult, VerifyReport
+    from placet.store.keys import SigningKey, Verifier
     from placet.store.transaction import Transaction
 
 Result = TypeVar("Result")
@@ -31,6 +33,7 @@ class ChainWriter(ABC):
         self._signing_key = signing_key
         self._clock = clock
         self._state = ChainState(writer)
+        self.on_signed: Callable[[bytes, bytes], None] = _nobody
 
     @property
     @abstractmethod
@@ -68,12 +71,13 @@ class ChainWriter(ABC):
             self.close()
             raise SetupError(
                 f"{self.where}: its checkpoints are signed with the key {newest}, this server has "
-                f"{self._signing_key.key_id}; restore that key, or move the database aside to begin a new trail"
+                f"{self._signing_key.key_id}; restore that key, or move the database aside and run "
+                "`placet db new-trail --reason TEXT`"
             )
 
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
         """All in one transaction, durable when it returns."""
-        return self._transact(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+        return self._signing(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
 
     def put_rows(self, rows: Sequence[Row]) -> list[bool]:
         """Write rows without a record; which of them were still at their version."""
@@ -81,15 +85,36 @@ class ChainWriter(ABC):
 
     def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys; how many."""
-        return self._transact(
+        return self._signing(
             lambda transaction, state: transaction.sweep_keys(state, before_us, limit, self._clock.wall_us())
         )
 
     def checkpoint(self) -> None:
         """Sign what no checkpoint covers yet."""
         if not self.connected or self.records_since_checkpoint:
-            self._transact(self._checkpoint)
+            self._signing(self._checkpoint)
+
+    def check_newest(self, keys: Verifier) -> VerifyReport:
+        """Check the newest end of the chain as it is stored. Changes nothing."""
+        return self._transact(
+            lambda transaction, state: (
+                check_newest(StoredTrail(transaction.connection, transaction.sql), self._writer, keys),
+                state,
+            )
+        )
+
+    def _signing(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        """Run the work in one transaction; tell `on_signed` of the checkpoint that was signed in it, once durable."""
+        before = self._state.signed
+        result = self._transact(work)
+        if (signed := self._state.signed) is not None and signed is not before:
+            self.on_signed(*signed)
+        return result
 
     def _checkpoint(self, transaction: Transaction, state: ChainState) -> tuple[None, ChainState]:
         due = state.head.sequence > state.checkpoint_sequence
         return None, transaction.checkpoint(state, self._clock.wall_us()) if due else state
+
+
+def _nobody(_body: bytes, _signature: bytes) -> None:
+    """Until somebody wants to know."""

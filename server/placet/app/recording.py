@@ -1,0 +1,118 @@
+"""Open the ledger of a server: only the trail that its keys go on with; and make a break in it explicit."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet import __version__
+from placet.core.control_records import trail_restarted
+from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.core.record_codec import server_started_commitment
+from placet.store.breaks import NEW_TRAIL, look_for_breaks, require_its_trail
+from placet.store.database import require_its_key
+from placet.store.keys import load_or_create_signing_key, load_public_keys
+from placet.store.pinned import PinnedCheckpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from placet.config import Settings
+    from placet.core.ports import Clock
+    from placet.core.records import Commitment, VerifyReport
+    from placet.core.trail_break import TrailBreak
+    from placet.store.ledger import ThreadedLedger
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A ledger whose newest records were checked, and the id of the key that signs it."""
+
+    ledger: ThreadedLedger
+    key_id: str
+    checked: VerifyReport
+
+
+async def start_recording(
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, on_fault: Callable[[BaseException], None]
+) -> Opened:
+    """The ledger, open and checked, with the record of this start, signed.
+
+    SetupError when it cannot be written, when its key is gone, or when it is not the trail that its keys go on with.
+    """
+    require_its_key(settings.database, settings.replica, settings.keys_dir)
+    pinned = PinnedCheckpoints(settings.keys_dir)
+    pinned.prepare()
+    require_its_trail(settings.database, settings.replica, pinned)
+    opened = await _open(stack, settings, clock, on_fault)
+    await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
+    return opened
+
+
+async def restart_trail(
+    settings: Settings, clock: Clock, actor: str, reason: str, on_fault: Callable[[BaseException], None]
+) -> Sequence[TrailBreak]:
+    """Record that what was signed before is gone, and why; then a server starts. What was found.
+
+    SetupError when nothing is wrong, when a server runs, or when the database cannot be gone on with.
+    """
+    require_its_key(settings.database, settings.replica, settings.keys_dir)
+    pinned = PinnedCheckpoints(settings.keys_dir)
+    broken = look_for_breaks(settings.database, settings.replica, pinned)
+    if not broken:
+        raise SetupError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
+    pinned.prepare()  # refuses when the key is gone
+    lost = {each.writer for each in broken}
+    aside = [each for each in pinned.read() if each[0].writer in lost]
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open(stack, settings, clock, on_fault)
+        for each in aside:
+            pinned.keep_lost(each)
+        now_us = clock.wall_us()
+        await _commit(opened, settings, pinned, [trail_restarted(each, actor, reason, now_us) for each in broken])
+        for each in aside:
+            pinned.forget(each)
+    return broken
+
+
+async def _open(
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, on_fault: Callable[[BaseException], None]
+) -> Opened:
+    """The ledger, whose newest records were checked. SetupError when they are not as they were written."""
+    database = settings.database
+    signing_key = load_or_create_signing_key(settings.keys_dir)
+    keys = load_public_keys(settings.keys_dir).with_key(signing_key.public)
+    ledger = database.open(settings.replica, signing_key, keys, clock, on_fault)
+    stack.push_async_callback(ledger.close)
+    try:
+        checked = await ledger.check_newest(keys)
+    except LedgerUnavailableError as error:
+        raise SetupError(f"{database.name}: cannot be read ({error.__cause__}); run `placet audit verify`") from error
+    if checked.problems:
+        first = checked.problems[0]
+        where = f"record {first.sequence}" if first.sequence else "the chain"
+        raise SetupError(
+            f"{database.name}: {where} of {first.writer} is not as it was written: {first.detail}; run `placet audit "
+            "verify`, keep the database as evidence, and restore a backup; to go on without one, move the database "
+            f"aside and run {NEW_TRAIL}"
+        )
+    return Opened(ledger, signing_key.key_id, checked)
+
+
+async def _commit(
+    opened: Opened, settings: Settings, pinned: PinnedCheckpoints, commitments: Sequence[Commitment]
+) -> None:
+    """Commit, sign and pin what a start begins with."""
+    opened.ledger.on_signed(pinned.write)
+    try:
+        await opened.ledger.commit(commitments)
+        await opened.ledger.checkpoint()
+        pinned.end_preparing()
+    except LedgerUnavailableError as error:
+        where = settings.database.name
+        raise SetupError(f"{where}: cannot be written ({error.__cause__}); see that there is room for it") from error
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename}: cannot be removed ({error.strerror}); let Placet's user own {settings.keys_dir}"
+        ) from error

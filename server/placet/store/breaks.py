@@ -1,0 +1,59 @@
+"""Whether a database holds the trail that its keys signed; and what to tell people when it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from placet.core.errors import SetupError
+from placet.core.trail_break import BreakKind, find_breaks
+from placet.store.keys import PRIVATE_NAME
+
+if TYPE_CHECKING:
+    from placet.core.trail_break import TrailBreak
+    from placet.store.database import Database
+    from placet.store.pinned import PinnedCheckpoints
+
+NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"
+_GONE: Final = (
+    "kill switches, approvals and spending are gone with it. Restore the newest backup; to go on without, run "
+    f"{NEW_TRAIL}"
+)
+
+
+def require_its_trail(database: Database, writer: str, pinned: PinnedCheckpoints) -> None:
+    """SetupError where the database is not the one that the keys signed, or not all of it."""
+    if broken := look_for_breaks(database, writer, pinned):
+        raise SetupError(_told(database, pinned, broken[0]))
+
+
+def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) -> list[TrailBreak]:
+    """What was signed with the keys and is not in the database. SetupError when that cannot be told."""
+    kept = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
+    found = database.find_trail([(each.writer, each.sequence) for each in kept])
+    return find_breaks(writer, kept, found, begun=pinned.begun)
+
+
+def _told(database: Database, pinned: PinnedCheckpoints, broken: TrailBreak) -> str:
+    where, writer, expected = database.name, broken.writer, broken.expected_sequence
+    if not expected:
+        return (
+            f"{where}: holds no trail, and {pinned.folder / PRIVATE_NAME} has signed one, or was made elsewhere. If "
+            f"there was a trail, {_GONE}. If this is the first start with a key that was made elsewhere, run "
+            f"{NEW_TRAIL}, too"
+        )
+    path = pinned.path(writer)
+    match broken.kind:
+        case BreakKind.LOST:
+            return f"{where}: holds no record of {writer}, and {path} was signed at record {expected}: {_GONE}"
+        case BreakKind.OLDER:
+            return (
+                f"{where}: the chain of {writer} ends at record {broken.found_sequence}, and {path} was signed at "
+                f"record {expected}: an older copy was restored, or its -wal file is gone; what was recorded since is "
+                f"missing, kill switches and spending too. Put the newest copy back, with its -wal file; to go on "
+                f"without, run {NEW_TRAIL}"
+            )
+        case BreakKind.OTHER:
+            return (
+                f"{where}: record {expected} of {writer} is not the one that {path} was signed over: this is another "
+                f"database, or it was changed. Put the right one back; to go on with this one, run {NEW_TRAIL}"
+            )
