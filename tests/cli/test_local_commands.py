@@ -27,6 +27,7 @@ from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.store.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
 from placet.store.migrate import SchemaState, SchemaStatus
+from placet.store.pinned import MARKER_NAME
 from placet.store.sqlite import SqliteLedger
 from placet.v1 import audit_pb2, control_pb2
 from tests.sdk.scripted_server import GET_POLICY_STATUS, VERIFY_AUDIT, ScriptedServer
@@ -339,7 +340,8 @@ def test_doctor_is_content(placet: Placet, healthy: Path) -> None:
     code, found = diagnose(placet)
     assert code == 0
     assert list(found) == [
-        "settings", "python", "opa", "policies", "data directory", "disk space", "signing key", "database", "listen",
+        "settings", "python", "opa", "policies", "data directory", "disk space", "signing key", "database",
+        "trail", "listen",
     ]  # fmt: skip
     assert not (healthy / ".placet").exists()
     assert "FAILS" not in placet("doctor").out
@@ -442,6 +444,7 @@ def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatc
 def test_doctor_and_the_key(placet: Placet, healthy: Path) -> None:
     keys = healthy / ".placet" / "keys"
     load_or_create_signing_key(keys)
+    (keys / MARKER_NAME).touch()
     private = keys / "audit_ed25519.pem"
     private.chmod(0o640)
     found = only_failure(placet, "signing key")

@@ -16,7 +16,7 @@ _REFUSALS: Final = frozenset({failures.NOT_PERMITTED, failures.NOT_NOW})
 _STORE_DOWN: Final = "LEDGER_UNAVAILABLE"
 REMEDIES: Final = {
     failures.UNAVAILABLE: "start the server with `placet serve`, or name another with --address",
-    failures.TIMEOUT: "try again, or allow more time with --timeout",
+    failures.TIMEOUT: "what was asked may have been done: look, then try again, or allow more time with --timeout",
     failures.OVERLOADED: "try again later",
     failures.INVALID_ARGUMENT: "correct what is named",
     failures.KEY_REUSED: "use another --idempotency-key",

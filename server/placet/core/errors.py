@@ -102,7 +102,7 @@ class DeadlinePassedError(PlacetError):
 
 
 class LedgerUnavailableError(PlacetError):
-    """The decision could not be recorded, so it was not given."""
+    """It is not certain that the decision or change was recorded, so no answer is given; it may have been."""
 
 
 class ShuttingDownError(PlacetError):

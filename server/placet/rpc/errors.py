@@ -38,8 +38,12 @@ DOMAIN: Final = "placet"
 STATUS_BYTES_MAX: Final = 2_048
 """Of fields and descriptions. They go twice, once in base64 and once as text; clients take 8 KiB of metadata."""
 _FRAME_BYTES: Final = 8
-_NOT_DECIDED: Final = "the decision could not be recorded, so it is not given; try again with the same idempotency_key"
-_NOT_CHANGED: Final = "the change could not be recorded, so it was not made; try again"
+_NOT_DECIDED: Final = (
+    "it is not certain that the decision was recorded, so it is not given; try again with the same idempotency_key"
+)
+_NOT_CHANGED: Final = (
+    "it is not certain whether the change was recorded: it may have been made; look what stands there, then try again"
+)
 _NOT_READ: Final = "that could not be read; try again"
 _DECIDING: Final = "Authorize"
 _READING: Final = ("Get", "List", "Query", "Verify", "Watch")
