@@ -122,9 +122,9 @@ def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Pro
         return found[0]
     if not found:
         return AutonomyRule(Level.OBSERVE_ONLY)
-    most = max(sum(_named(rule)) for rule in found)
-    closest = {named: max(_closeness(rule) for rule in found if _named(rule) == named) for named in map(_named, found)}
-    best = [rule for rule in found if sum(_named(rule)) == most and _closeness(rule) == closest[_named(rule)]]
+    most = max(sum(named(rule)) for rule in found)
+    closest = {fields: max(closeness(rule) for rule in found if named(rule) == fields) for fields in map(named, found)}
+    best = [rule for rule in found if sum(named(rule)) == most and closeness(rule) == closest[named(rule)]]
     return min(best, key=lambda rule: (rule.level.rank, rule.selector))
 
 
@@ -172,11 +172,11 @@ def _is_for(rule: AutonomyRule, names: tuple[str, str, str]) -> bool:
     )
 
 
-def _named(rule: AutonomyRule) -> tuple[bool, bool, bool]:
+def named(rule: AutonomyRule) -> tuple[bool, bool, bool]:
     """Which of workflow, tool and agent the rule names."""
     return bool(rule.workflow), bool(rule.tool), bool(rule.agent)
 
 
-def _closeness(rule: AutonomyRule) -> tuple[bool, int]:
+def closeness(rule: AutonomyRule) -> tuple[bool, int]:
     """How closely the rule names its tool."""
     return not is_glob(rule.tool), len(rule.tool.replace("*", "").replace("?", ""))

@@ -1,83 +1,86 @@
-"""Whether a change of autonomy lets any agent do more than before: that takes a second person."""
+"""Whether a change of autonomy may let any agent do more than before: that takes a second person.
+
+Proven from the rules, not tried on examples: where a pattern could cover an action for which another rule holds, it
+counts as covering one. So a change that lets nobody do more may take two people; one that does never takes one.
+"""
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from placet.core.autonomy import raises, resolve
+from placet.core.autonomy import AutonomyRule, Level, closeness, named, raises
 from placet.core.globs import glob_matches, is_glob
-from placet.core.model import Action, Identity, Model, Proposal, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from placet.core.autonomy import Autonomy, AutonomyRule
+    from placet.core.autonomy import Autonomy
 
-LOOKS_MAX: Final = 100_000
-"""Looks of actions at rules, a tenth of a second; where more would be needed, the change counts as giving more."""
-_ANY_CHAR: Final = "x"
+Key = tuple[str, str, str]
+_FOR_ALL: Final = ("", "", "")
+_NO_RULE: Final = AutonomyRule(Level.OBSERVE_ONLY)
+"""What holds where no rule does."""
 
 
 def gives_more(
     autonomy: Autonomy, before: Sequence[AutonomyRule], after: Sequence[AutonomyRule], changed: AutonomyRule
 ) -> bool:
-    """Whether an action that the changed rule is for is held to a higher level after than before.
+    """Whether an action that the changed rule is for may be held to a higher level after than before.
 
-    `before` and `after` are the overrides. Looks at one action for each combination of workflow, tool and agent that
-    some rule tells apart from others, so that a rule which names more cannot lift the lower level of one that names
-    less.
+    `before` and `after` are the overrides; they differ in the rule for the same as `changed` alone.
     """
-    rules = (*autonomy.rules, *before, *after)
-    workflows = _names(changed.workflow, (rule.workflow for rule in rules))
-    agents = _names(changed.agent, (rule.agent for rule in rules))
-    tools = {tool for tool in _tools(changed.tool, rules) if not changed.tool or glob_matches(changed.tool, tool)}
-    if len(workflows) * len(agents) * len(tools) * len(rules) > LOOKS_MAX:
+    rules_before, rules_after = _effective(autonomy, before), _effective(autonomy, after)
+    was, will = rules_before.get(changed.key), rules_after.get(changed.key)
+    if was is not None and will is not None:
+        return raises(was.level, will.level)
+    others = [rule for key, rule in rules_before.items() if key != changed.key and _overlap(rule, changed)]
+    if will is not None:
+        return any(raises(rule.level, will.level) for rule in others if _wins(will, rule))
+    return was is not None and any(raises(was.level, rule.level) for rule in others if not _wins(rule, was))
+
+
+def _effective(autonomy: Autonomy, overrides: Sequence[AutonomyRule]) -> Mapping[Key, AutonomyRule]:
+    """The rules by what they are for: an override in place of the file's, the lowest of several."""
+    rules = {_FOR_ALL: _NO_RULE} | {rule.key: rule for rule in autonomy.rules}
+    return rules | {rule.key: rule for rule in sorted(overrides, key=lambda rule: rule.level.rank, reverse=True)}
+
+
+def _wins(one: AutonomyRule, other: AutonomyRule) -> bool:
+    """Whether `one` holds, and `other` does not, wherever both are for an action."""
+    if sum(named(one)) != sum(named(other)):
+        return sum(named(one)) > sum(named(other))
+    return named(one) == named(other) and closeness(one) > closeness(other)
+
+
+def _overlap(one: AutonomyRule, other: AutonomyRule) -> bool:
+    """Whether both may be for one action."""
+    (workflow, tool, agent), (other_workflow, other_tool, other_agent) = one.key, other.key
+    return _same_or_any(workflow, other_workflow) and _same_or_any(agent, other_agent) and _tools_meet(tool, other_tool)
+
+
+def _same_or_any(one: str, other: str) -> bool:
+    return not one or not other or one == other
+
+
+def _tools_meet(one: str, other: str) -> bool:
+    """Whether both may cover one tool; True where that is not plain. "" covers every tool."""
+    if not one or not other:
         return True
-    return any(
-        raises(resolve(autonomy, before, action).level, resolve(autonomy, after, action).level)
-        for action in (_action(*names) for names in product(workflows, agents, tools))
-    )
+    if not is_glob(one):
+        return glob_matches(other, one)
+    if not is_glob(other):
+        return glob_matches(one, other)
+    if "*" not in one and "*" not in other and len(one) != len(other):
+        return False
+    (head, tail), (other_head, other_tail) = _ends(one), _ends(other)
+    return _agree(head, other_head) and _agree(tail[::-1], other_tail[::-1])
 
 
-def _names(own: str, others: Iterable[str]) -> set[str]:
-    """The name that the rule is for; or each that a rule names, and one that none does."""
-    return {own} if own else {"", *others}
+def _ends(pattern: str) -> tuple[str, str]:
+    """What stands before the first ``*`` and after the last; twice all of a pattern that has none."""
+    return pattern.partition("*")[0], pattern.rpartition("*")[2]
 
 
-def _tools(own: str, rules: Iterable[AutonomyRule]) -> Iterator[str]:
-    """Tools that the rules tell apart."""
-    yield _shortest(own)
-    for rule in rules:
-        yield _shortest(rule.tool)
-        if own and is_glob(own) and is_glob(rule.tool):  # a tool that both stand for
-            yield _before(own) + _after(rule.tool)
-            yield _before(rule.tool) + _after(own)
-            yield _before(own) + _shortest(rule.tool)
-            yield _shortest(rule.tool) + _after(own)
-
-
-def _shortest(pattern: str) -> str:
-    return pattern.replace("*", "").replace("?", _ANY_CHAR)
-
-
-def _before(pattern: str) -> str:
-    return _shortest(pattern.partition("*")[0])
-
-
-def _after(pattern: str) -> str:
-    return _shortest(pattern.rpartition("*")[2])
-
-
-def _action(workflow: str, agent: str, tool: str) -> Proposal:
-    return Proposal(
-        idempotency_key="",
-        action=Action(tool, b"{}"),
-        identity=Identity(agent, ""),
-        run=Run(workflow=workflow),
-        model=Model(),
-        evidence=(),
-        document=b"{}",
-        action_digest="",
-        request_digest="",
-    )
+def _agree(one: str, other: str) -> bool:
+    """Whether one text may begin as both say, ``?`` being any character."""
+    return all("?" in {a, b} or a == b for a, b in zip(one, other, strict=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -97,7 +96,7 @@ class AutonomyAdmin:
             *(Put(override_row(each, wanted.tenant, override, REMOVED)) for each, override in same[1:]),
             moved(known.rows.get(version), wanted.tenant, now_us),
         )
-        if not await self._gives_more(wanted, [override.rule for _, override in overrides], after):
+        if not self._gives_more(wanted, [override.rule for _, override in overrides], after):
             return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
         agent = await is_agent(self.changes.ledger, [wanted.tenant], wanted.actor)
         require_unconcerned(wanted.actor, [wanted.agent], is_agent=agent)
@@ -106,8 +105,7 @@ class AutonomyAdmin:
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))
         return Step(autonomy_set(after, wish, asked.request, now_us, (*changes, asked.put)), LevelSet(after))
 
-    async def _gives_more(self, wanted: NewLevel, now: Sequence[AutonomyRule], after: AutonomyOverride | None) -> bool:
-        """Beside the event loop: many rules take a tenth of a second."""
+    def _gives_more(self, wanted: NewLevel, now: Sequence[AutonomyRule], after: AutonomyOverride | None) -> bool:
         changed = wanted.rule(wanted.level or Level.EXECUTE)
         then = [rule for rule in now if rule.key != changed.key]
         if after is not None:
@@ -115,9 +113,7 @@ class AutonomyAdmin:
         policy = self.policies.current()
         agent_policy = policy.agent_policies.get(wanted.tenant) if policy is not None else None
         autonomy = agent_policy.autonomy_levels if agent_policy is not None else NO_FILE
-        if wanted.level is Level.OBSERVE_ONLY:
-            return False
-        return await asyncio.to_thread(gives_more, autonomy, now, then, changed)
+        return gives_more(autonomy, now, then, changed)
 
     async def _overrides(self, tenant: str) -> Sequence[tuple[Row, AutonomyOverride]]:
         rows = rows_of(self.changes.ledger, Kept.AUTONOMY, tenant, SET)
