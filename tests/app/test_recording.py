@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 CLOCK = TickingClock()
 PIN = "newest-checkpoint.placet.json"
+NOTE = "newest-record.placet.json"
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +105,7 @@ def given(tmp_path: Path) -> Settings:
 async def test_a_fresh_installation_pins_its_first_checkpoint(given: Settings) -> None:
     keys = given.keys_dir
     async with recording(given):
-        assert {path.name for path in keys.iterdir()} == {PRIVATE_NAME, PUBLIC_NAME, PIN}
+        assert {path.name for path in keys.iterdir()} == {PRIVATE_NAME, PUBLIC_NAME, PIN, NOTE}
         pinned = json.loads((keys / PIN).read_bytes())["checkpoints"]
         assert [(each["checkpoint"]["writer"], each["checkpoint"]["sequence"]) for each in pinned] == [("placet", 1)]
         assert (keys / PIN).stat().st_mode & 0o077 == 0
@@ -124,7 +126,7 @@ async def test_a_lost_database(given: Settings, lose: Callable[[Path], None]) ->
     database = given.data_dir / "placet.db"
     lose(database)
     said = await refusal(given)
-    assert said.startswith(f"{database}: holds no record of placet, and {given.keys_dir / PIN} was signed at record 4:")
+    assert said.startswith(f"{database}: holds no record of placet, and {given.keys_dir / PIN} tells of record 4:")
     assert "Restore the newest backup; to go on without, run `placet db new-trail --reason TEXT`" in said
     if database.is_dir():
         database.rmdir()
@@ -135,6 +137,7 @@ async def test_a_lost_database(given: Settings, lose: Callable[[Path], None]) ->
 async def test_a_database_lost_by_a_server_that_pinned_nothing_yet(given: Settings) -> None:
     await record(given)
     (given.keys_dir / PIN).unlink()
+    (given.keys_dir / NOTE).unlink()
     remove(given.data_dir / "placet.db")
     said = await refusal(given)
     assert f"holds no trail, and {given.keys_dir / PRIVATE_NAME} has signed one, or was made elsewhere" in said
@@ -149,7 +152,7 @@ async def test_an_older_copy(given: Settings, tmp_path: Path) -> None:
     shutil.copy(tmp_path / "backup", given.data_dir / "placet.db")
     said = await refusal(given)
     assert "the chain of placet ends at record 4, and" in said
-    assert "was signed at record 8: an older copy was restored, or its -wal file is gone" in said
+    assert "tells of record 8: an older copy was restored, or its -wal file is gone" in said
     assert await new_trail(given) == ["older"]
     await record(given, first=20)
     with pytest.raises(SetupError, match="nothing that was signed is missing"):
@@ -161,6 +164,7 @@ async def test_another_database(given: Settings, tmp_path: Path) -> None:
     other = settings(tmp_path / "other")
     shutil.copytree(given.keys_dir, other.keys_dir)
     (other.keys_dir / PIN).unlink()
+    (other.keys_dir / NOTE).unlink()
     (other.keys_dir / MARKER_NAME).touch()
     await record(other, count=9)
     shutil.copy(other.data_dir / "placet.db", given.data_dir / "placet.db")
@@ -186,7 +190,51 @@ async def test_a_log_that_was_removed_after_a_crash(given: Settings, tmp_path: P
     shutil.copytree(tmp_path / "kept", crashed)
     (crashed / "placet.db-wal").unlink()
     (crashed / "placet.db-shm").unlink()
-    assert "was signed at record 50: an older copy was restored, or its -wal file is gone" in await refusal(whole)
+    assert "tells of record 50: an older copy was restored, or its -wal file is gone" in await refusal(whole)
+
+
+@pytest.fixture
+async def crashed(given: Settings, tmp_path: Path) -> Settings:
+    """A server that was killed with records in the log alone, which no checkpoint covers."""
+    async with recording(given) as ledger:
+        await ledger.commit([commitment(number) for number in range(1, 10)])
+        shutil.copytree(given.data_dir, tmp_path / "crashed")
+    assert (tmp_path / "crashed" / "placet.db-wal").stat().st_size
+    assert PinnedCheckpoints(tmp_path / "crashed" / "keys").read()[0][0].sequence == 1
+    return settings(tmp_path / "crashed")
+
+
+async def test_a_crash_loses_nothing(crashed: Settings) -> None:
+    await record(crashed, first=20)
+    assert heads(crashed.data_dir) == [("placet", 14)]
+
+
+@pytest.mark.parametrize("left", [None, 0, 32, -100])
+async def test_the_end_of_the_log_was_lost_after_a_crash(crashed: Settings, left: int | None) -> None:
+    log = crashed.data_dir / "placet.db-wal"
+    if left is None:
+        log.unlink()
+    else:
+        os.truncate(log, left if left >= 0 else log.stat().st_size + left)
+    assert f"and {crashed.keys_dir / NOTE} tells of record 10: an older copy was restored, or its -wal" in (
+        await refusal(crashed)
+    )
+    assert await new_trail(crashed) == ["older"]
+    await record(crashed, first=20)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 512, b'{"writer": "placet", "sequence": 1'])
+async def test_a_note_that_a_loss_of_power_left_behind_says_nothing(crashed: Settings, content: bytes) -> None:
+    (crashed.keys_dir / NOTE).write_bytes(content)
+    await record(crashed, first=20)
+    assert json.loads((crashed.keys_dir / NOTE).read_bytes())["sequence"] == 14
+
+
+async def test_a_note_that_cannot_be_read(given: Settings) -> None:
+    await record(given)
+    (given.keys_dir / NOTE).unlink()
+    (given.keys_dir / NOTE).mkdir()
+    assert (await refusal(given)).startswith(f"{given.keys_dir / NOTE}: cannot be read")
 
 
 async def test_what_the_record_of_a_break_says(given: Settings) -> None:
@@ -204,7 +252,7 @@ async def test_what_the_record_of_a_break_says(given: Settings) -> None:
     }
     assert body["expected_head"] == before.head
     names = {path.name for path in given.keys_dir.iterdir()}
-    assert names == {PRIVATE_NAME, PUBLIC_NAME, PIN, "lost-checkpoint.placet.4.json"}
+    assert names == {PRIVATE_NAME, PUBLIC_NAME, PIN, NOTE, "lost-checkpoint.placet.4.json"}
     report = given.database.verify(load_public_key(given.keys_dir / PUBLIC_NAME), state=True)
     assert report.ok, report.problems
 

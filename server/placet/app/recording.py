@@ -13,6 +13,7 @@ from placet.core.record_codec import server_started_commitment
 from placet.store.breaks import NEW_TRAIL, look_for_breaks, require_its_trail
 from placet.store.database import require_its_key
 from placet.store.keys import load_or_create_signing_key, load_public_keys
+from placet.store.newest_record import NewestRecord, NewestRecords
 from placet.store.pinned import PinnedCheckpoints
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A ledger whose newest records were checked, and the id of the key that signs it."""
+    """A ledger whose newest records were checked, the id of the key that signs it, and where its end is noted."""
 
     ledger: ThreadedLedger
     key_id: str
     checked: VerifyReport
+    note: NewestRecord
 
 
 async def start_recording(
@@ -73,6 +75,8 @@ async def restart_trail(
         await _commit(opened, settings, pinned, [trail_restarted(each, actor, reason, now_us) for each in broken])
         for each in aside:
             pinned.forget(each)
+        for writer in lost - {settings.replica}:
+            NewestRecords(settings.keys_dir).forget(writer)
     return broken
 
 
@@ -83,12 +87,17 @@ async def _open(
     database = settings.database
     signing_key = load_or_create_signing_key(settings.keys_dir)
     keys = load_public_keys(settings.keys_dir).with_key(signing_key.public)
+    note = NewestRecord(settings.keys_dir, settings.replica)
+    stack.callback(note.close)
     ledger = database.open(settings.replica, signing_key, keys, clock, on_fault)
     stack.push_async_callback(ledger.close)
     try:
         checked = await ledger.check_newest(keys)
     except LedgerUnavailableError as error:
-        raise SetupError(f"{database.name}: cannot be read ({error.__cause__}); run `placet audit verify`") from error
+        raise SetupError(
+            f"{database.name}: cannot be read and written ({error.__cause__}); see that it is writable and has room, "
+            "and run `placet audit verify`"
+        ) from error
     if checked.problems:
         first = checked.problems[0]
         where = f"record {first.sequence}" if first.sequence else "the chain"
@@ -97,21 +106,23 @@ async def _open(
             "verify`, keep the database as evidence, and restore a backup; to go on without one, move the database "
             f"aside and run {NEW_TRAIL}"
         )
-    return Opened(ledger, signing_key.key_id, checked)
+    return Opened(ledger, signing_key.key_id, checked, note)
 
 
 async def _commit(
     opened: Opened, settings: Settings, pinned: PinnedCheckpoints, commitments: Sequence[Commitment]
 ) -> None:
     """Commit, sign and pin what a start begins with."""
-    opened.ledger.on_signed(pinned.write)
+    opened.ledger.pin(opened.note.note, pinned.write)
     try:
         await opened.ledger.commit(commitments)
         await opened.ledger.checkpoint()
         pinned.end_preparing()
     except LedgerUnavailableError as error:
         where = settings.database.name
-        raise SetupError(f"{where}: cannot be written ({error.__cause__}); see that there is room for it") from error
+        raise SetupError(
+            f"{where}: cannot be written ({error.__cause__}); see that it is writable and has room"
+        ) from error
     except OSError as error:
         raise SetupError(
             f"{error.filename}: cannot be removed ({error.strerror}); let Placet's user own {settings.keys_dir}"

@@ -142,6 +142,7 @@ def database_of(settings: Settings, file: Path | None) -> Database:
 def _verify(
     settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None, *, state: bool
 ) -> VerifyReport:
+    from placet.store.breaks import add_breaks  # noqa: PLC0415 - only with a database
     from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
     from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
     from placet.store.pinned import PinnedCheckpoints, name_pinned  # noqa: PLC0415 - likewise
@@ -154,7 +155,8 @@ def _verify(
         raise SetupError(f"{wanted}: is not there; name a key that `placet audit key` printed with --public-key")
     believed = [each for each in PinnedCheckpoints(folder).read() if not public_keys or each[0].key_id in keys.by_id]
     given = read_kept(kept.read_bytes()) if kept else []
-    return name_pinned(database.verify(keys, [*given, *believed], state=state), believed)
+    report = name_pinned(database.verify(keys, [*given, *believed], state=state), believed)
+    return report if public_keys else add_breaks(report, database, PinnedCheckpoints(folder))
 
 
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:

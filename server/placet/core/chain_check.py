@@ -84,7 +84,7 @@ PROBLEMS: Final = {
     ProblemKind.CHECKPOINT_GAP: "A checkpoint is missing",
     ProblemKind.KEPT_CHECKPOINT_SIGNATURE: "The checkpoint kept elsewhere was not signed with the key",
     ProblemKind.KEPT_CHECKPOINT_MISMATCH: "The chain is not the one that the checkpoint kept elsewhere was signed over",
-    ProblemKind.NEWEST_CHECKPOINT_MISSING: "The chain does not hold the newest checkpoint pinned beside the keys",
+    ProblemKind.NEWEST_CHECKPOINT_MISSING: "The chain does not hold the newest checkpoint or record noted by the keys",
     ProblemKind.DATABASE_DAMAGED: "The database itself is damaged",
     ProblemKind.NO_RECORDS: "There is a database and not one record in it",
     ProblemKind.STATE_MISSING: "State that the records tell of is not there",

@@ -26,11 +26,24 @@ class BreakKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class NotedRecord:
+    """Where a chain ended when its server answered last. `hash` in hex."""
+
+    writer: str
+    sequence: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class FoundTrail:
-    """What a database holds: where each chain ends, and the bodies of the checkpoints that were asked for."""
+    """What a database holds: where each chain ends, and what stands at the places that were asked for.
+
+    `checkpoints` are bodies, `hashes` those of records, in hex.
+    """
 
     heads: Mapping[str, int]
     checkpoints: Mapping[Place, bytes]
+    hashes: Mapping[Place, str]
 
     @property
     def empty(self) -> bool:
@@ -52,23 +65,38 @@ class TrailBreak:
     found_sequence: int
 
 
-def find_breaks(writer: str, pinned: Sequence[Checkpoint], found: FoundTrail, *, begun: bool) -> list[TrailBreak]:
-    """Each pinned checkpoint that the database does not hold; or that it holds nothing, where a trail was `begun`."""
-    breaks = [each for checkpoint in pinned if (each := _break(checkpoint, found)) is not None]
-    if begun and not pinned and found.empty:
+def find_breaks(
+    writer: str, pinned: Sequence[Checkpoint], noted: Sequence[NotedRecord], found: FoundTrail, *, begun: bool
+) -> list[TrailBreak]:
+    """Each chain whose pinned checkpoint or noted record the database does not hold; the later one is told.
+
+    Or that it holds nothing at all, where a trail was `begun`.
+    """
+    by_writer = {each.writer: each for checkpoint in pinned if (each := _break(checkpoint, found)) is not None}
+    by_writer |= {each.writer: each for record in noted if (each := _break_at(record, found)) is not None}
+    breaks = [by_writer[name] for name in sorted(by_writer)]
+    if begun and not pinned and not noted and found.empty:
         breaks.append(TrailBreak(BreakKind.LOST, writer, 0, "", 0))
     return breaks
 
 
 def _break(pinned: Checkpoint, found: FoundTrail) -> TrailBreak | None:
-    ends = found.heads.get(pinned.writer, 0)
-    held = found.checkpoints.get((pinned.writer, pinned.sequence))
+    held = found.checkpoints.get((pinned.writer, pinned.sequence)) == checkpoint_body(pinned)
+    return _told(NotedRecord(pinned.writer, pinned.sequence, pinned.head), found, held=held)
+
+
+def _break_at(noted: NotedRecord, found: FoundTrail) -> TrailBreak | None:
+    return _told(noted, found, held=found.hashes.get((noted.writer, noted.sequence)) == noted.hash)
+
+
+def _told(expected: NotedRecord, found: FoundTrail, *, held: bool) -> TrailBreak | None:
+    ends = found.heads.get(expected.writer, 0)
     if ends <= 0:
         kind = BreakKind.LOST
-    elif ends < pinned.sequence:
+    elif ends < expected.sequence:
         kind = BreakKind.OLDER
-    elif held != checkpoint_body(pinned):
+    elif not held:
         kind = BreakKind.OTHER
     else:
         return None
-    return TrailBreak(kind, pinned.writer, pinned.sequence, pinned.head, ends)
+    return TrailBreak(kind, expected.writer, expected.sequence, expected.hash, ends)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from placet.core.chain_check import ProblemKind
 from placet.core.errors import SetupError
 from placet.core.trail_break import BreakKind, find_breaks
 from placet.store.keys import PRIVATE_NAME
+from placet.store.newest_record import NewestRecords, note_path
+from placet.store.pinned import missing_end
 
 if TYPE_CHECKING:
+    from placet.core.records import VerifyReport
     from placet.core.trail_break import TrailBreak
     from placet.store.database import Database
     from placet.store.pinned import PinnedCheckpoints
@@ -28,9 +33,21 @@ def require_its_trail(database: Database, writer: str, pinned: PinnedCheckpoints
 
 def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) -> list[TrailBreak]:
     """What was signed with the keys and is not in the database. SetupError when that cannot be told."""
-    kept = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
-    found = database.find_trail([(each.writer, each.sequence) for each in kept])
-    return find_breaks(writer, kept, found, begun=pinned.begun)
+    signed = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
+    noted = NewestRecords(pinned.folder).read()
+    found = database.find_trail(
+        [(each.writer, each.sequence) for each in signed], [(each.writer, each.sequence) for each in noted]
+    )
+    return find_breaks(writer, signed, noted, found, begun=pinned.begun)
+
+
+def add_breaks(report: VerifyReport, database: Database, pinned: PinnedCheckpoints) -> VerifyReport:
+    """The report, with the chains that end before what was noted when a server answered last. SetupError."""
+    told = {each.writer for each in report.problems if each.kind == ProblemKind.NEWEST_CHECKPOINT_MISSING}
+    if any(each.kind == ProblemKind.DATABASE_DAMAGED for each in report.problems):
+        return report  # it cannot be looked into
+    missing = [each for each in look_for_breaks(database, "", pinned) if each.writer not in told and each.writer]
+    return replace(report, problems=(*report.problems, *map(missing_end, missing)))
 
 
 def _told(database: Database, pinned: PinnedCheckpoints, broken: TrailBreak) -> str:
@@ -42,18 +59,20 @@ def _told(database: Database, pinned: PinnedCheckpoints, broken: TrailBreak) -> 
             f"{NEW_TRAIL}, too"
         )
     path = pinned.path(writer)
+    if not any(checkpoint.sequence == expected for checkpoint, _ in pinned.read() if checkpoint.writer == writer):
+        path = note_path(pinned.folder, writer)
     match broken.kind:
         case BreakKind.LOST:
-            return f"{where}: holds no record of {writer}, and {path} was signed at record {expected}: {_GONE}"
+            return f"{where}: holds no record of {writer}, and {path} tells of record {expected}: {_GONE}"
         case BreakKind.OLDER:
             return (
-                f"{where}: the chain of {writer} ends at record {broken.found_sequence}, and {path} was signed at "
+                f"{where}: the chain of {writer} ends at record {broken.found_sequence}, and {path} tells of "
                 f"record {expected}: an older copy was restored, or its -wal file is gone; what was recorded since is "
                 f"missing, kill switches and spending too. Put the newest copy back, with its -wal file; to go on "
                 f"without, run {NEW_TRAIL}"
             )
         case BreakKind.OTHER:
             return (
-                f"{where}: record {expected} of {writer} is not the one that {path} was signed over: this is another "
+                f"{where}: record {expected} of {writer} is not the one that {path} tells of: this is another "
                 f"database, or it was changed. Put the right one back; to go on with this one, run {NEW_TRAIL}"
             )

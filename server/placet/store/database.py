@@ -71,8 +71,8 @@ class Database(Protocol):
         """Writers that go on with the signing key of this one -> the id of the key that signed last."""
         ...
 
-    def find_trail(self, places: Sequence[Place]) -> FoundTrail:
-        """Where each chain ends, and the checkpoints at these places. Nothing is made, nothing written."""
+    def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+        """Where each chain ends, and what stands at the places: checkpoints, records. Nothing is made or written."""
         ...
 
 
@@ -141,9 +141,9 @@ class SqliteDatabase:
         del writer
         return newest_key_ids(self.path)
 
-    def find_trail(self, places: Sequence[Place]) -> FoundTrail:
+    def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
         """What the file holds; nothing when there is none."""
-        return found_in_file(self.path, places)
+        return found_in_file(self.path, signed, noted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +207,11 @@ class PostgresDatabase:
 
         return {name: key_id for name, key_id in url_key_ids(self.url).items() if name == writer}
 
-    def find_trail(self, places: Sequence[Place]) -> FoundTrail:
+    def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
         """Of all replicas."""
         from placet.store.postgres_offline import found_at_url  # noqa: PLC0415 - likewise
 
-        return found_at_url(self.url, places)
+        return found_at_url(self.url, signed, noted)
 
 
 def choose_database(database_url: str, path: Path) -> Database:

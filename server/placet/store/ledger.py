@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from placet.core.errors import InvalidRequestError, LedgerUnavailableError
 from placet.core.record_codec import RecordDamagedError
@@ -16,6 +16,7 @@ from placet.store.shared_run import SharedRun
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from placet.core.chain import Head
     from placet.core.changes import (
         CounterRow,
         Cursor,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from placet.store.writer import ChainWriter
 
 Result = TypeVar("Result")
+Given = ParamSpec("Given")
 _UNAVAILABLE: Final = "the decision could not be recorded or read; try again"
 
 
@@ -100,19 +102,22 @@ class ThreadedLedger(ABC):
         """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
         self._wakes.append(wake)
 
-    def on_signed(self, pin: Callable[[bytes, bytes], None]) -> None:
-        """Call `pin`, in the thread that writes, with body and signature of each checkpoint once it is durable.
+    def pin(self, moved: Callable[[Head], None], signed: Callable[[bytes, bytes], None]) -> None:
+        """Call `moved` where the chain ends after each commit, `signed` with body and signature of each checkpoint.
 
-        An OSError of it is told as a fault, and nothing else comes of it: what was committed is.
+        Once they are durable, in the thread that writes. An OSError is told as a fault, and nothing else comes of it.
         """
+        self._writer.on_moved = self._told(moved)
+        self._writer.on_signed = self._told(signed)
 
-        def pin_or_tell(body: bytes, signature: bytes) -> None:
+    def _told(self, pin: Callable[Given, None]) -> Callable[Given, None]:
+        def pin_or_tell(*given: Given.args, **named: Given.kwargs) -> None:
             try:
-                pin(body, signature)
+                pin(*given, **named)
             except OSError as fault:
                 self._on_fault(fault)
 
-        self._writer.on_signed = pin_or_tell
+        return pin_or_tell
 
     async def check_newest(self, keys: Verifier) -> VerifyReport:
         """Check the newest records and checkpoint of the chain that is written. LedgerUnavailableError."""

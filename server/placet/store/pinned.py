@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from placet.core.chain import parse_checkpoint
 from placet.core.chain_check import ProblemKind, problem
 from placet.core.errors import SetupError
+from placet.core.trail_break import BreakKind, TrailBreak
 from placet.store.kept import read_kept, write_kept
 from placet.store.keys import PRIVATE_NAME, sync_folder
 
@@ -103,11 +104,16 @@ def name_pinned(report: VerifyReport, pinned: Sequence[KeptCheckpoint]) -> Verif
 def _named(found: AuditProblem, places: Collection[tuple[str, int]]) -> AuditProblem:
     if found.kind != ProblemKind.KEPT_CHECKPOINT_MISMATCH or (found.writer, found.sequence) not in places:
         return found
+    return missing_end(TrailBreak(BreakKind.OTHER, found.writer, found.sequence, "", 0))
+
+
+def missing_end(broken: TrailBreak) -> AuditProblem:
+    """That a chain does not go on from what is kept beside the keys, as a problem."""
     detail = (
-        f"records up to {found.sequence} are gone or others; was placet.db-wal removed, an older copy restored, or "
-        "another database put there?"
+        f"records up to {broken.expected_sequence} are gone or others; was placet.db-wal removed, an older copy "
+        "restored, or another database put there?"
     )
-    return problem(ProblemKind.NEWEST_CHECKPOINT_MISSING, found.writer, found.sequence, detail)
+    return problem(ProblemKind.NEWEST_CHECKPOINT_MISSING, broken.writer, broken.expected_sequence, detail)
 
 
 def _read(path: Path) -> list[KeptCheckpoint]:

@@ -106,12 +106,12 @@ def url_key_ids(url: str) -> dict[str, str]:
         ) from error
 
 
-def found_at_url(url: str, places: Sequence[Place]) -> FoundTrail:
-    """Where each chain ends, and the checkpoints at these places. SetupError when that cannot be read."""
+def found_at_url(url: str, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """Where each chain ends, and what stands at the places: checkpoints, records. SetupError."""
     with _reading(url) as connection:
         if not {audit_checkpoints.name, audit_writers.name} <= _tables(connection):
-            return FoundTrail({}, {})
-        return find_trail(connection, SQL, places)
+            return FoundTrail({}, {}, {})
+        return find_trail(connection, SQL, signed, noted)
 
 
 @contextlib.contextmanager

@@ -42,26 +42,31 @@ def newest_key_ids(database: Path) -> dict[str, str]:
         raise SetupError(f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`") from error
 
 
-def found_in_file(database: Path, places: Sequence[Place]) -> FoundTrail:
-    """Where each chain in the file ends, and the checkpoints at these places. SetupError when it cannot be read."""
+def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """Where each chain in the file ends, and what stands at the places: checkpoints, records. SetupError."""
     if not database.is_file():
-        return FoundTrail({}, {})
+        return FoundTrail({}, {}, {})
     try:
         with closing(connect_untouched(database)) as connection:
             if not (_has(connection, audit_writers.name) and _has(connection, audit_checkpoints.name)):
-                return FoundTrail({}, {})
-            return find_trail(connection, SQL, places)
+                return FoundTrail({}, {}, {})
+            return find_trail(connection, SQL, signed, noted)
     except sqlite3.Error as error:
         raise SetupError(
             f"{database}: cannot be read ({error}); run `placet audit verify`, and restore a backup if it is damaged"
         ) from error
 
 
-def find_trail(connection: Connection, sql: Statements, places: Sequence[Place]) -> FoundTrail:
+def find_trail(connection: Connection, sql: Statements, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
     """As `found_in_file`, on a connection to a database with a schema."""
     heads = {writer: sequence for writer, sequence in connection.execute(sql.heads) if type(sequence) is int}
-    rows = connection.fetch_each(sql.checkpoint, list(places))
-    return FoundTrail(heads, {place: row[2] for place, row in zip(places, rows, strict=True) if row is not None})
+    checkpoints = zip(signed, connection.fetch_each(sql.checkpoint, signed), strict=True)
+    records = zip(noted, connection.fetch_each(sql.record_hash, noted), strict=True)
+    return FoundTrail(
+        heads,
+        {place: row[2] for place, row in checkpoints if row is not None},
+        {place: row[0].hex() for place, row in records if row is not None and type(row[0]) is bytes},
+    )
 
 
 def _has(connection: sqlite3.Connection, table: str) -> bool:

@@ -148,6 +148,7 @@ class Statements:
         )
         self.checkpoints = self._sql(self._checkpoints().order_by(_checkpoints.sequence))
         # writer, sequence
+        self.record_hash = self._sql(select(_records.hash).where(*_given(_records.writer, _records.sequence)))
         self.checkpoint = self._sql(self._checkpoints().where(*_given(_checkpoints.sequence)))
         self.checkpoints_after = self._sql(
             self._checkpoints().where(_checkpoints.sequence > bindparam("sequence")).order_by(_checkpoints.sequence)

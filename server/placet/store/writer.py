@@ -13,6 +13,7 @@ from placet.store.state import ChainState
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from placet.core.chain import Head
     from placet.core.changes import Row
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult, VerifyReport
@@ -33,6 +34,7 @@ class ChainWriter(ABC):
         self._signing_key = signing_key
         self._clock = clock
         self._state = ChainState(writer)
+        self.on_moved: Callable[[Head], None] = _nobody
         self.on_signed: Callable[[bytes, bytes], None] = _nobody
 
     @property
@@ -77,7 +79,7 @@ class ChainWriter(ABC):
 
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
         """All in one transaction, durable when it returns."""
-        return self._signing(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+        return self._telling(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
 
     def put_rows(self, rows: Sequence[Row]) -> list[bool]:
         """Write rows without a record; which of them were still at their version."""
@@ -85,14 +87,14 @@ class ChainWriter(ABC):
 
     def sweep_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys; how many."""
-        return self._signing(
+        return self._telling(
             lambda transaction, state: transaction.sweep_keys(state, before_us, limit, self._clock.wall_us())
         )
 
     def checkpoint(self) -> None:
         """Sign what no checkpoint covers yet."""
         if not self.connected or self.records_since_checkpoint:
-            self._signing(self._checkpoint)
+            self._telling(self._checkpoint)
 
     def check_newest(self, keys: Verifier) -> VerifyReport:
         """Check the newest end of the chain as it is stored. Changes nothing."""
@@ -103,12 +105,15 @@ class ChainWriter(ABC):
             )
         )
 
-    def _signing(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
-        """Run the work in one transaction; tell `on_signed` of the checkpoint that was signed in it, once durable."""
-        before = self._state.signed
+    def _telling(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        """Run the work in one transaction; once durable, tell where the chain ends now, and what was signed."""
+        before = self._state
         result = self._transact(work)
-        if (signed := self._state.signed) is not None and signed is not before:
-            self.on_signed(*signed)
+        after = self._state
+        if after.head != before.head:
+            self.on_moved(after.head)
+        if after.signed is not None and after.signed is not before.signed:
+            self.on_signed(*after.signed)
         return result
 
     def _checkpoint(self, transaction: Transaction, state: ChainState) -> tuple[None, ChainState]:
@@ -116,5 +121,5 @@ class ChainWriter(ABC):
         return None, transaction.checkpoint(state, self._clock.wall_us()) if due else state
 
 
-def _nobody(_body: bytes, _signature: bytes) -> None:
+def _nobody(*_: object) -> None:
     """Until somebody wants to know."""
