@@ -54,8 +54,20 @@ def _no_boolean(value: object) -> object:
 _Count = Annotated[int, BeforeValidator(_no_boolean)]
 
 
-NAMED_SOURCES_ONLY: Final = frozenset({"unsafe_no_auth", "webhook_allow_private", "opa_path", "opa_address"})
-"""Settings that weaken the server or choose what it runs: never read from a file that was only found."""
+FOUND_FILE_SETTINGS: Final = frozenset(
+    {
+        "checkpoint_interval_seconds",
+        "listen",
+        "log_format",
+        "log_level",
+        "metrics_listen",
+        "queue_depth_max",
+        "reflection",
+        "replica",
+    }
+)
+"""All that is read from a `placet.toml` that was only found in the working folder. Every other setting decides what is
+allowed, run or kept, or where it goes: it comes from a flag, a variable or a file that was named."""
 
 
 def shipped_dir(name: str, beside: str, package: Path = Path(__file__).parent) -> Path:
@@ -337,7 +349,7 @@ class Settings(BaseSettings):
         }
         problems = [*_unknown_variables(cls), *_unknown_keys(cls, str(path), from_file)]
         if config_file is None:
-            problems += _not_from_a_found_file(path, from_file)
+            problems += _not_from_a_found_file(cls, path, from_file)
         if problems:
             raise SetupError("\n".join(problems))
         values = {name: value for layer in layers.values() for name, value in layer.items()}
@@ -401,8 +413,8 @@ def _unknown_keys(cls: type[Settings], path: str, values: Mapping[str, Any]) -> 
             yield f"{path}: {name}: no setting has this name; {hint}remove it"
 
 
-def _not_from_a_found_file(path: Path, values: Mapping[str, Any]) -> Iterable[str]:
-    for name in sorted(NAMED_SOURCES_ONLY & values.keys()):
+def _not_from_a_found_file(cls: type[Settings], path: Path, values: Mapping[str, Any]) -> Iterable[str]:
+    for name in sorted((values.keys() & cls.model_fields.keys()) - FOUND_FILE_SETTINGS):
         flag, variable = f"--{name.replace('_', '-')}", ENV_PREFIX + name.upper()
         yield (
             f"{path}: {name}: is not taken from a file that was only found in the working folder; name the file with "

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from placet.config import NAMED_SOURCES_ONLY, Settings, shipped_dir
+from placet.config import FOUND_FILE_SETTINGS, Settings, shipped_dir
 from placet.core.addresses import is_loopback, split_address
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
@@ -103,12 +103,17 @@ def test_a_shipped_folder(tmp_path: Path) -> None:
         ("webhook_allow_private", True, "true"),
         ("opa_path", "/srv/opa", '"/srv/opa"'),
         ("opa_address", "http://127.0.0.1:8181", '"http://127.0.0.1:8181"'),
+        ("rego_dir", Path("elsewhere"), '"elsewhere"'),
+        ("data_dir", Path("elsewhere"), '"elsewhere"'),
+        ("confirm_policy_removals", False, "false"),
+        ("outcome_excess_factor", 1_000, "1000"),
+        ("max_policy_age_seconds", 0, "0"),
     ],
 )
 def test_what_weakens_the_server_is_not_taken_from_a_file_that_was_only_found(
     empty_directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, text: str
 ) -> None:
-    assert name in NAMED_SOURCES_ONLY
+    assert name not in FOUND_FILE_SETTINGS
     found = empty_directory / "placet.toml"
     found.write_text(f"{name} = {text}\n")
     with pytest.raises(SetupError) as raised:
@@ -119,7 +124,7 @@ def test_what_weakens_the_server_is_not_taken_from_a_file_that_was_only_found(
     )
     assert getattr(Settings.load({}, found)[0], name) == value
     found.unlink()
-    monkeypatch.setenv(f"PLACET_{name.upper()}", str(value).lower() if value is True else str(value))
+    monkeypatch.setenv(f"PLACET_{name.upper()}", str(value).lower() if isinstance(value, bool) else str(value))
     assert getattr(Settings.load({})[0], name) == value
 
 
