@@ -175,7 +175,7 @@ def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: ThreadedLedger,
             await ledger.checkpoint()
         except LedgerUnavailableError as error:
             raise LedgerUnavailableError(
-                "stopped, but the trail could not be signed to its end; what was answered stands in it"
+                "stopped, but the trail could not be signed to its end; the log says why; run `placet audit verify`"
             ) from error
 
     stack.push_async_exit(tell)

@@ -1,0 +1,281 @@
+"""Each file of the data directory lost, old, cut off or unreadable between two runs: refused by name, or no harm.
+
+The runs were killed: what was decided last stands in the write-ahead log alone. No harm is that the server starts,
+decides as before, and that all that it told before is in the trail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+import pytest
+
+from placet.app import SystemClock, restart_trail
+from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.sdk import Action, Client, Identity, failures
+from placet.store.breaks import look_for_breaks
+from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_keys
+from placet.store.pinned import PinnedCheckpoints
+from placet.store.sqlite_files import connect_reader
+from tests.serving import serving, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from placet.config import Settings
+
+READ: Final = Action("jira.search", {"query": "x"})
+AGENT: Final = Identity(agent="triage-agent", tenant="acme")
+DECISIONS: Final = 5
+HARMLESS: Final = ""
+NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Copies of a data directory as two servers left it that were killed, the second one after the first."""
+
+    older: Path
+    newest: Path
+    decided: tuple[str, ...]
+
+
+def decide(address: str, count: int = 1) -> list[str]:
+    """Ids of decisions, each an allow by the rule that the shipped policies have for it."""
+    with Client(address, timeout=20) as client:
+        answers = [client.authorize(READ, AGENT) for _ in range(count)]
+    assert {(each.effect.value, each.rule_id) for each in answers} == {("allow", "tools.listed_read")}
+    return [each.decision_id for each in answers]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    folder = tmp_path_factory.mktemp("images")
+    decided = []
+    for name in ("older", "newest"):
+        with serving(settings(folder / "data")) as server:
+            decided += decide(server.address, DECISIONS)
+            shutil.copytree(folder / "data", folder / name)
+    assert (folder / "newest" / "placet.db-wal").stat().st_size
+    return Images(folder / "older", folder / "newest", tuple(decided))
+
+
+def remove(path: Path, _: Path) -> None:
+    path.unlink()
+
+
+def put_an_older(path: Path, older: Path) -> None:
+    shutil.copy2(older, path)
+
+
+def cut(path: Path, _: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path, _: Path) -> None:
+    os.truncate(path, 0)
+
+
+def make_unreadable(path: Path, _: Path) -> None:
+    """A directory in its place: root may read whatever its mode is."""
+    path.unlink()
+    path.mkdir(mode=0o700)
+
+
+FAULTS: Final = (remove, put_an_older, cut, empty, make_unreadable)
+LOST: Final = ("tells of record", NEW_TRAIL)
+KEY: Final = "keys/audit_ed25519.pem: "
+EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
+    # file: removed, older, cut, empty, unreadable
+    "placet.db": (("placet.db: ", *LOST), ("placet.db: ",), ("placet.db",), ("placet.db: ",), ("placet.db: ", *LOST)),
+    "placet.db-wal": (LOST, LOST, LOST, LOST, ("placet.db: ",)),
+    "placet.db-shm": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("placet.db: ",)),
+    "placet.db.lock": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("placet.db.lock: cannot be written",)),
+    "keys/audit_ed25519.pem": ((KEY, "is gone"), HARMLESS, (KEY, "is no private key"), (KEY,), (KEY,)),
+    "keys/audit_ed25519.pub.pem": (HARMLESS, HARMLESS, ("is no public key",), ("is no public key",), (PUBLIC_NAME,)),
+    "keys/newest-checkpoint.placet.json": (
+        HARMLESS,
+        HARMLESS,
+        ("newest-checkpoint.placet.json: cannot be read", "restore it"),
+        ("newest-checkpoint.placet.json: cannot be read", "restore it"),
+        ("newest-checkpoint.placet.json: cannot be read", "restore it"),
+    ),
+    "keys/newest-record.placet.json": (
+        HARMLESS,
+        HARMLESS,
+        HARMLESS,
+        HARMLESS,
+        ("newest-record.placet.json: cannot be read", "remove it"),
+    ),
+    "keys/permits/*.pem": (HARMLESS, HARMLESS, ("is no private key",), ("is no private key",), ("cannot be read",)),
+    "bundles/*.tar.gz": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("bundles: cannot be written",)),
+    "bundles/*.source.tgz": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, HARMLESS),
+    "serve.json": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("serve.json",)),
+    "opa.log": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("opa.log",)),
+}
+CASES: Final = [
+    pytest.param(name, fault, said, id=f"{name}-{fault.__name__}")
+    for name, row in EXPECTED.items()
+    for fault, said in zip(FAULTS, row, strict=True)
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "said"), CASES)
+def test_a_fault_between_two_runs(
+    images: Images, tmp_path: Path, name: str, fault: Callable[[Path, Path], None], said: str | tuple[str, ...]
+) -> None:
+    data_dir = tmp_path / "data"
+    shutil.copytree(images.newest, data_dir)
+    (path,) = data_dir.glob(name)
+    fault(path, images.older / path.relative_to(data_dir))
+    given = settings(data_dir)
+    if said == HARMLESS:
+        with serving(given) as server:
+            decided = [*images.decided, *decide(server.address)]
+        require_whole(given, decided)
+        return
+    with pytest.raises((SetupError, OSError)) as refused, serving(given):
+        pass
+    for part in said:
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["placet.db", "placet.db-wal", "placet.db-shm"])
+def test_a_file_of_the_database_removed_under_a_running_server(tmp_path: Path, name: str) -> None:
+    """Nothing more is acknowledged, and the stop says which file it was."""
+    given = settings(tmp_path / "data")
+
+    def lose_and_ask() -> None:
+        with serving(given) as server, Client(server.address, timeout=2) as client:
+            decide(server.address)
+            (given.data_dir / name).unlink()
+            assert client.authorize(READ, AGENT).rule_id == failures.UNAVAILABLE
+
+    with pytest.raises(LedgerUnavailableError, match="could not be signed to its end") as stopped:
+        lose_and_ask()
+    unavailable = stopped.value.__cause__
+    assert unavailable is not None
+    assert str(unavailable.__cause__).startswith(f"{given.data_dir / name}: was removed while the server runs")
+
+
+@pytest.mark.parametrize("name", [name for name in EXPECTED if not name.startswith("placet.db")])
+def test_another_file_removed_under_a_running_server(tmp_path: Path, name: str) -> None:
+    given = settings(tmp_path / "data")
+    with serving(given) as server:
+        decided = decide(server.address)
+        for path in given.data_dir.glob(name):
+            path.unlink()
+        decided += decide(server.address)
+    if name.endswith("audit_ed25519.pem"):
+        with pytest.raises(SetupError, match="is gone"), serving(given):
+            pass
+        return
+    with serving(given) as server:
+        decided += decide(server.address)
+    require_whole(given, decided)
+
+
+def require_whole(given: Settings, decided: list[str]) -> None:
+    """All that was told is in the trail, which verifies to the end that its keys know of."""
+    report = given.database.verify(load_public_keys(given.keys_dir), PinnedCheckpoints(given.keys_dir).read())
+    assert report.ok, report.problems
+    assert not look_for_breaks(given.database, given.replica, PinnedCheckpoints(given.keys_dir))
+    with closing(connect_reader(given.data_dir / "placet.db")) as database:
+        stored = {each for (each,) in database.execute("SELECT decision_id FROM audit_records WHERE decision_id <> ''")}
+    assert stored == set(decided)
+
+
+def test_every_file_has_its_row(images: Images) -> None:
+    patterns = [*EXPECTED, "rego/**/*"]
+    files = {path for path in images.newest.rglob("*") if path.is_file()}
+    known = {path for pattern in patterns for path in images.newest.glob(pattern)}
+    assert files <= known
+
+
+@pytest.mark.parametrize("folder", ["keys", "keys/permits", "bundles"])
+def test_a_folder_lost_between_two_runs(images: Images, tmp_path: Path, folder: str) -> None:
+    data_dir = tmp_path / "data"
+    shutil.copytree(images.newest, data_dir)
+    shutil.rmtree(data_dir / folder)
+    given = settings(data_dir)
+    if folder == "keys":
+        with pytest.raises(SetupError, match=r"is gone, and the checkpoints of .* restore that key"), serving(given):
+            pass
+        return
+    with serving(given) as server:
+        decided = [*images.decided, *decide(server.address)]
+    require_whole(given, decided)
+
+
+def replica(tmp_path: Path, url: str, name: str) -> Settings:
+    return settings(tmp_path / name, database_url=url, replica=name)
+
+
+def decide_once(given: Settings) -> None:
+    with serving(given) as server:
+        decide(server.address)
+
+
+TABLES: Final = "audit_records, audit_parts, audit_writers, audit_checkpoints, idempotency_keys, counters"
+EMPTYING: Final = {
+    "schema": "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
+    "rows": f"TRUNCATE {TABLES}",
+}
+
+
+@pytest.mark.parametrize("statement", EMPTYING.values(), ids=EMPTYING)
+def test_an_emptied_postgres_database(tmp_path: Path, postgres_url: str, statement: str) -> None:
+    first, second = (replica(tmp_path, postgres_url, name) for name in ("a", "b"))
+    decide_once(first)
+    decide_once(second)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+    for given in (first, second):
+        with pytest.raises(SetupError) as refused, serving(given):
+            pass
+        assert f"holds no record of {given.replica}" in str(refused.value)
+        assert NEW_TRAIL in str(refused.value)
+        found = asyncio.run(restart_trail(given, SystemClock(), "ann", "the cluster was lost", lambda _: None))
+        assert [each.kind.value for each in found] == ["lost"]
+        decide_once(given)
+
+
+def test_an_older_copy_of_a_postgres_database(tmp_path: Path, postgres_url: str) -> None:
+    given = replica(tmp_path, postgres_url, "a")
+    decide_once(given)
+    saved = {}
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for table in TABLES.split(", "):
+            with connection.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)".encode()) as copied:
+                saved[table] = b"".join(copied)
+    decide_once(given)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {TABLES}".encode())
+        for table, content in saved.items():
+            with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)".encode()) as copying:
+                copying.write(content)
+    with pytest.raises(SetupError, match="an older copy was restored"), serving(given):
+        pass
+
+
+def test_keys_of_a_replica_that_are_lost(tmp_path: Path, postgres_url: str) -> None:
+    given = replica(tmp_path, postgres_url, "a")
+    decide_once(given)
+    shutil.rmtree(given.keys_dir)
+    with pytest.raises(SetupError, match=r"is gone, and the checkpoints of .* restore that key"), serving(given):
+        pass
+
+
+def test_a_new_replica_with_a_shared_key_joins(tmp_path: Path, postgres_url: str) -> None:
+    first, second = (replica(tmp_path, postgres_url, name) for name in ("a", "b"))
+    decide_once(first)
+    second.keys_dir.mkdir(mode=0o700)
+    shutil.copy2(first.keys_dir / PRIVATE_NAME, second.keys_dir)
+    decide_once(second)
