@@ -14,7 +14,14 @@ from placet.core.cards import is_card
 from placet.core.detectors import DETECTORS, candidates
 from placet.core.iban import iban_length, is_iban
 from placet.core.plain_text import plain, plain_form
-from placet.core.redact import WHY_WHOLE, Redacted, redact_params, redact_text, redacting
+from placet.core.redact import (
+    WHY_WHOLE,
+    Redacted,
+    redact_params,
+    redact_text,
+    redacting,
+    values_under_secret_names,
+)
 from placet.core.steps import exhausted
 
 FOUND = [
@@ -208,7 +215,7 @@ def test_the_table_of_plain_forms_is_whole() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 @pytest.mark.parametrize("value", ["hunter2", 8675309, ["hunter2"], {"a": "hunter2"}, 1.5])
-def test_values_under_secret_names(name: str, value: Any) -> None:
+def test_values_under_their_secret_names(name: str, value: Any) -> None:
     said = {"a": [{name: value, "b": "kept"}]}
     if name == "tokens" and not isinstance(value, str | list | dict):
         assert redact_params(said) == (said, False)
@@ -439,3 +446,35 @@ def test_an_ordinary_call_costs_microseconds() -> None:
     for _ in range(1_000):
         assert redact_params(said) == (said, False)
     assert time.process_time() - started < 0.1, "more than 100 us each; 6 are expected"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"headers": [{"name": "Authorization", "value": "hunter2"}]},
+        {"headers": [["Authorization", "hunter2 or so"]]},
+        {"env": [{"key": "DB_PASSWORD", "value": "hunter2"}, {"key": "HOME", "value": "/root"}]},
+        {"variables": [{"Name": "api-key", "Values": ["hunter2"]}]},
+        {"field": "password", "content": {"text": "hunter2"}},
+        {"sessionId": "hunter2", "JSESSIONID": "hunter2", "mnemonic": "hunter2", "pw": "hunter2", "pass": "hunter2"},
+    ],
+)
+def test_values_that_another_member_names(value: dict[str, Any]) -> None:
+    redacted, changed = redact_params(value)
+    assert changed
+    assert "hunter2" not in str(redacted)
+    assert redact_params(redacted) == (redacted, False)
+    assert any("hunter2" in str(found) for found in values_under_secret_names(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"required": ["password", "username"]},
+        [{"name": "title", "value": "a token of love"}],
+        {"name": "max_tokens", "value": 5},
+        {"key": "page_token", "value": "abc"},
+    ],
+)
+def test_names_beside_names_are_no_secrets(value: Any) -> None:
+    assert redact_params(value) == (value, False)

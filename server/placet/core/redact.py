@@ -18,7 +18,7 @@ from placet.core.cards import CARD_DIGITS_MAX, CARD_DIGITS_MIN, is_card
 from placet.core.detectors import CARD, SECRET, Places, TooMuchToScreenError, candidates, marker
 from placet.core.limits import SCREEN_PLACES_MAX, STEP_BYTES
 from placet.core.plain_text import plain
-from placet.core.secret_names import counts, is_secret, may_be_secret
+from placet.core.secret_names import VALUES, counts, is_secret, is_secret_pair, may_be_secret, named_secret
 from placet.core.steps import exhausted
 
 if TYPE_CHECKING:
@@ -102,9 +102,13 @@ def values_under_secret_names(value: Any) -> Iterator[Any]:  # noqa: ANN401 - an
     waiting = [value]
     while waiting:
         each = waiting.pop()
-        if type(each) is list:
+        if type(each) is list and is_secret_pair(each):
+            yield each[1]
+        elif type(each) is list:
             waiting += [item for item in each if type(item) in _CONTAINERS]
         elif type(each) is dict:
+            if named_secret(each):
+                yield from (item for key, item in each.items() if key.lower() in VALUES)
             for key, item in each.items():
                 if may_be_secret(key):
                     places.look()
@@ -182,7 +186,11 @@ class _Walk:
             for index, item in enumerate(value):
                 self.collect(item, _at(at, str(index)))
         elif type(value) is list:
-            if not _PLAIN.issuperset(map(type, value)):
+            if self._by_name and is_secret_pair(value):
+                self.texts.append(value[0])
+                self.hides |= not _MARKER.match(value[1])
+                self._hidden.add(len(self.texts))
+            elif not _PLAIN.issuperset(map(type, value)):
                 for item in value:
                     self._collect_item(item)
             elif value and max(value) >= _NUMBER_MIN:
@@ -191,9 +199,10 @@ class _Walk:
             self._collect_item(value)
 
     def _collect_members(self, value: dict[str, Any], at: tuple[_Places, ...]) -> None:
+        named = named_secret(value) if self._by_name else ""
         for key, item in value.items():
             self.texts.append(key)
-            if self._by_name and self._is_hidden(key, item):
+            if self._by_name and (self._is_hidden(key, item) or (named and self._is_value(key, item, named))):
                 self.hides = True
                 self._hidden.add(len(self.texts))
             elif below := _at(at, key):
@@ -217,6 +226,8 @@ class _Walk:
             return SENSITIVE
         if type(value) is str:
             return next(texts)[1]
+        if type(value) is list and self._by_name and not at and is_secret_pair(value):
+            return [next(texts)[1], marker(SECRET)]
         if type(value) is list:
             return [
                 self.rebuilt(item, below, texts) if below or (type(item) in _LOOKED_INTO and item) else item
@@ -243,6 +254,13 @@ class _Walk:
             return False
         self.places.look()
         return bool(is_secret(key)) and not (type(item) in _NUMBERS and counts(key))
+
+    def _is_value(self, key: str, item: Any, named: str) -> bool:  # noqa: ANN401 - any JSON value
+        """Whether it is what another member names as a secret, and no count."""
+        if key.lower() not in VALUES or item is None or type(item) is bool or item in _EMPTY:
+            return False
+        self.places.look()
+        return not (type(item) is str and _MARKER.match(item)) and not (type(item) in _NUMBERS and counts(named))
 
 
 def _is_card_number(value: Any) -> bool:  # noqa: ANN401 - any JSON value

@@ -18,6 +18,7 @@ WORDS: Final = frozenset(
         *("cvc", "cvv", "jwt", "otp", "totp", "passcode", "passphrase", "passwd", "passwort", "password", "pin"),
         *("privatekey", "pwd", "secret", "secretkey", "accesskey", "setcookie", "sid", "ssn", "token", "xsrf"),
         *("cardnumber", "ccnumber", "creditcard", "signature"),
+        *("mnemonic", "pass", "pw", "jsessionid", "phpsessid", "sessionid"),
     }
 )
 """A name that ends in one of these is secret."""
@@ -30,6 +31,7 @@ PAIRS: Final = frozenset(
         *((first, "number") for first in ("card", "cc", "national", "passport", "security")),
         *(("credit", "card"), ("debit", "card"), ("social", "security"), ("tax", "id"), ("national", "id")),
         *(("national", "insurance"), ("pass", "word"), ("pass", "phrase"), ("client", "assertion")),
+        *(("session", "id"), ("session", "key"), ("seed", "phrase"), ("recovery", "phrase")),
     }
 )
 """Likewise of its last two words."""
@@ -74,14 +76,22 @@ COUNTING: Final = frozenset(
 URL_NAMES: Final = frozenset({"sig", "signature", "code", "key", "hmac", "hash", "state", "assertion", "credential"})
 """What is a secret in the query of a URL alone: a signed link, an authorization code, a key of a map service."""
 
+NAMING: Final = frozenset({"name", "key", "header", "field", "param", "parameter", "variable"})
+"""Members that name what stands beside them, as in ``{"name": "Authorization", "value": "..."}``."""
+VALUES: Final = frozenset({"value", "values", "val", "content", "data", "text"})
+"""Members that hold what another member names."""
+PAIR_VALUE_CHARS_MIN: Final = 16
+"""From this length on a plain word beside a secret name is its value, not another name in a list of names."""
+
 NAME_CHARS_MAX: Final = 96
 """A longer name is looked at by its end."""
 STEMS: Final = (
     *("assertion", "auth", "bearer", "card", "code", "cookie", "cred", "csrf", "cvc", "cvv", "hash", "hmac", "jwt"),
     *("key", "national", "number", "otp", "pass", "pin", "pwd", "secret", "sid", "sig", "social", "ssn", "state"),
-    *("tax", "token", "xsrf"),
+    *("mnemonic", "phrase", "pw", "sess", "tax", "token", "xsrf"),
 )
 """Each secret name holds one of these: a quick look lets most names go."""
+_PAIR: Final = 2
 _STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -110,6 +120,24 @@ def is_secret(name: str, *, in_url: bool = False) -> bool:
             return False
         words.pop()
     return False
+
+
+def named_secret(members: dict[str, object]) -> str:
+    """The secret name that a member of the object gives another one's value; "" for none."""
+    for key, value in members.items():
+        if type(value) is str and key.lower() in NAMING and may_be_secret(value) and is_secret(value):
+            return value
+    return ""
+
+
+def is_secret_pair(items: list[object]) -> bool:
+    """Whether the list is a secret name and its value, as in ``["Authorization", "..."]``, and no list of names."""
+    if len(items) != _PAIR:
+        return False
+    name, value = items
+    if type(name) is not str or type(value) is not str or not may_be_secret(name) or not is_secret(name):
+        return False
+    return not value.replace("-", "_").isidentifier() or len(value) >= PAIR_VALUE_CHARS_MIN
 
 
 def counts(name: str) -> bool:
