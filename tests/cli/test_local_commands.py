@@ -122,6 +122,9 @@ def test_new_trail(placet: Placet, data_dir: Path) -> None:
     (data_dir / "placet.db").unlink()
     assert "Restore it if there was one" in placet("audit", "verify").complaint
     assert placet("db", "new-trail").code == exit_codes.USAGE
+    for reason in (" ", "x" * 1_025):
+        assert "in 1 to 1024 bytes" in placet("db", "new-trail", "--reason", reason).complaint
+    assert placet("db", "new-trail", "--reason", "x", "--as", "a\u200bnn").complaint.startswith("--as: ")
     ran = placet("db", "new-trail", "--reason", "the disk was lost", "--as", "ann", "-o", "json")
     assert ran.code == 0, ran.err
     [found] = ran.document["breaks"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from placet import __version__
 from placet.core.control_records import trail_restarted
 from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.core.limits import CONTROL_REASON_BYTES_MAX
+from placet.core.names import name_fault
 from placet.core.record_codec import server_started_commitment
 from placet.store.breaks import NEW_TRAIL, look_for_breaks, require_its_trail
 from placet.store.database import require_its_key
@@ -59,6 +61,12 @@ async def restart_trail(
 
     SetupError when nothing is wrong, when a server runs, or when the database cannot be gone on with.
     """
+    if not reason.strip() or len(reason.encode()) > CONTROL_REASON_BYTES_MAX:
+        raise SetupError(
+            f"--reason: say why the trail goes on without records, in 1 to {CONTROL_REASON_BYTES_MAX} bytes"
+        )
+    if fault := name_fault(actor):
+        raise SetupError(f"--as: {fault}")
     require_its_key(settings.database, settings.replica, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     broken = look_for_breaks(settings.database, settings.replica, pinned)

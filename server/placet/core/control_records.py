@@ -129,7 +129,8 @@ def trail_restarted(broken: TrailBreak, actor: str, reason: str, now_us: int) ->
         "expected_head": broken.expected_head,
         "found_sequence": broken.found_sequence,
     }
-    return _commitment(RecordKind.TRAIL_RESTARTED, "", now_us, fields, {"actor": actor, "reason": reason}, ())
+    part = {"actor": actor, "reason": redact_text(reason)}
+    return _commitment(RecordKind.TRAIL_RESTARTED, "", now_us, fields, part, ())
 
 
 def _commitment(
