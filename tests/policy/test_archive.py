@@ -43,11 +43,12 @@ def test_the_same_files_are_the_same_bytes_in_any_order() -> None:
         b"",
         b"no archive",
         packed(FILES)[:-9],
-        gzip.compress(b"no tar, but as long as a block of one" * 20),
+        gzip.compress(b"no tar, but as long as a block of one" * 20, mtime=0),
         tar(member("a"), member("a")),
         tar(member("a", tarfile.SYMTYPE)),
         tar(member("a", tarfile.DIRTYPE)),
     ],
+    ids=["empty", "text", "cut off", "no tar", "twice", "link", "folder"],  # gzip's time would differ between workers
 )
 def test_what_is_none_is_not_read(content: bytes) -> None:
     with pytest.raises(ArchiveError):
