@@ -146,6 +146,13 @@ class Settings(BaseSettings):
         "with pdp.policy_stale, in seconds; a newer policy that was seen and refused does not. 0: no limit.",
         examples=["86400"],
     )
+    clock_skew_max_seconds: _Count = Field(
+        default=60,
+        ge=0,
+        description="A clock that is behind the newest record by more than this denies everything with pdp.clock_skew, "
+        "in seconds. 0: time is the machine's clock alone, also when it was set back.",
+        examples=["60"],
+    )
     confirm_policy_removals: bool = Field(
         default=True,
         description="Hold back a policy that only lost restrictions, or the end of a file, against the one that is "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from placet.app.ledger_clock import LedgerClock
 from placet.app.recording import restart_trail, start_recording
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
@@ -19,6 +20,7 @@ from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_or_create_signing_
 from placet.store.log import LogQuery
 from placet.store.newest import NEWEST_RECORDS
 from placet.store.pinned import MARKER_NAME, PinnedCheckpoints
+from tests.service.fakes import FixedClock
 from tests.serving import settings
 from tests.store.making import TickingClock, commitment
 
@@ -39,7 +41,7 @@ async def recording(given: Settings) -> AsyncIterator[ThreadedLedger]:
     """A start as the server makes it, without a policy; nothing is signed at the end, as when it is killed."""
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        yield (await start_recording(stack, given, CLOCK, faults.append)).ledger
+        yield (await start_recording(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
     assert not faults
 
 
@@ -373,3 +375,22 @@ async def test_a_long_chain_is_checked_at_its_end_alone(given: Settings) -> None
         database.execute("DELETE FROM audit_records WHERE sequence = ?", (total - NEWEST_RECORDS + 10,))
         database.commit()
     assert "are missing" in await refusal(given)
+
+
+async def test_a_start_with_the_clock_set_back_goes_on_at_the_newest_record(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    await record(given)
+    times = recorded_times(given.data_dir)
+    faults: list[BaseException] = []
+    async with contextlib.AsyncExitStack() as stack:
+        clock = LedgerClock(FixedClock(times[-1] - 3_600_000_000), 60)
+        opened = await start_recording(stack, given, clock, faults.append)
+        assert list(await opened.ledger.newest_times()) == [times[-1]]
+        assert (clock.wall_us(), clock.skewed()) == (times[-1], True)
+    assert recorded_times(given.data_dir) == [*times, times[-1]]
+    assert not faults
+
+
+def recorded_times(data_dir: Path) -> list[int]:
+    with contextlib.closing(sqlite3.connect(f"file:{data_dir}/placet.db?mode=ro", uri=True)) as database:
+        return [made for (made,) in database.execute("SELECT recorded_at_us FROM audit_records ORDER BY sequence")]

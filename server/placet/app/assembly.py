@@ -13,8 +13,9 @@ import orjson
 
 from placet import __version__
 from placet.app.approving import COUNT_SECONDS, approving
-from placet.app.background import background, every, probe_the_store, watch_the_loop
+from placet.app.background import background, every, follow_the_ledger, probe_the_store, watch_the_loop
 from placet.app.deciding import deciding
+from placet.app.ledger_clock import FOLLOW_SECONDS, LedgerClock
 from placet.app.recording import start_recording
 from placet.app.reporter import Reporter
 from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
@@ -83,7 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     Whatever was begun is ended, in the reverse order, also when the start fails half-way or one of the ends fails.
     """
     settings.require_rego_dir()
-    clock = SystemClock()
+    clock = LedgerClock(SystemClock(), settings.clock_skew_max_seconds)
     log = configure(settings.log_level, settings.log_format)
     data_dir = settings.data_dir
     reporter = Reporter(log, Metrics(), clock, data_dir)
@@ -120,6 +121,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             *((sender.run,) if sender is not None else ()),
             every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
+            every(FOLLOW_SECONDS, lambda: follow_the_ledger(ledger, clock, reporter), reporter),
             every(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
             every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
             every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
@@ -148,7 +150,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
 
 async def _recording(
-    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, reporter: Reporter
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, reporter: Reporter
 ) -> ThreadedLedger:
     """The ledger, open, with the record of this start; the log says how much of it was verified."""
     opened = await start_recording(stack, settings, clock, reporter.fault)

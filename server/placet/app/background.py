@@ -12,6 +12,7 @@ from placet.core.errors import LedgerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+    from placet.app.ledger_clock import LedgerClock
     from placet.app.reporter import Reporter
     from placet.store.ledger import ThreadedLedger
 
@@ -50,6 +51,12 @@ def every(
             await asyncio.sleep(seconds)
 
     return again_and_again
+
+
+async def follow_the_ledger(ledger: ThreadedLedger, clock: LedgerClock, reporter: Reporter) -> None:
+    """Keep time from going behind the newest record, of other replicas too."""
+    clock.follow(await ledger.newest_times())
+    reporter.clock_behind(clock.behind_seconds())
 
 
 def watch_the_loop(observe: Callable[[float], None]) -> Callable[[], Coroutine[object, object, None]]:

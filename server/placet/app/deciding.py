@@ -19,9 +19,10 @@ from placet.service.standing_answers import StandingAnswers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from placet.app.ledger_clock import LedgerClock
     from placet.app.reporter import Reporter
     from placet.config import Settings
-    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.core.ports import Ledger, PolicySource
     from placet.core.records import Commitment, CommitResult
     from placet.service.attempts import Request
     from placet.service.decide import Answer
@@ -36,11 +37,13 @@ class Deciding:
     controls: ControlState
 
 
-def deciding(settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, reporter: Reporter) -> Deciding:
+def deciding(
+    settings: Settings, clock: LedgerClock, policies: PolicySource, ledger: Ledger, reporter: Reporter
+) -> Deciding:
     """The decision path over these."""
     controls = ControlState(ledger)
     point = DecisionPoint(
-        Gatherer(policies, ledger, controls, clock, settings.max_policy_age_seconds),
+        Gatherer(policies, ledger, controls, clock, settings.max_policy_age_seconds, clock.skewed),
         Recorder(clock, RandomIds(), settings.reservation_ttl_seconds, notify=bool(settings.webhook_url)),
         ledger,
         StandingAnswers(ledger, clock),

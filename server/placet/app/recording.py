@@ -21,6 +21,7 @@ from placet.store.pinned import PinnedCheckpoints
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from placet.app.ledger_clock import LedgerClock
     from placet.config import Settings
     from placet.core.ports import Clock
     from placet.core.records import Commitment, VerifyReport
@@ -39,7 +40,7 @@ class Opened:
 
 
 async def start_recording(
-    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, on_fault: Callable[[BaseException], None]
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, on_fault: Callable[[BaseException], None]
 ) -> Opened:
     """The ledger, open and checked, with the record of this start, signed.
 
@@ -50,6 +51,7 @@ async def start_recording(
     pinned.prepare()
     require_its_trail(settings.database, settings.replica, pinned)
     opened = await _open(stack, settings, clock, on_fault)
+    clock.follow(await opened.ledger.newest_times())
     await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
     return opened
 

@@ -36,6 +36,9 @@ SERIOUS: Final = frozenset(
 )
 """What somebody should look at: logged as a warning."""
 
+CLOCK_BEHIND_TOLD_SECONDS: Final = 1.0
+"""From here on the log tells it: replicas' clocks always differ a little."""
+
 
 class Reporter:
     """Tells log, metrics, health and the trail what happens."""
@@ -52,6 +55,7 @@ class Reporter:
         self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _nothing
         self.ledger_works = True
         self._store_error = ""
+        self._clock_behind = False
         self._policy_ready = False
         self._policy = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED)
 
@@ -70,6 +74,15 @@ class Reporter:
         """OPA did not answer rightly."""
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("engine failure", rule_id=rule_id, cause=cause)
+
+    def clock_behind(self, seconds: float) -> None:
+        """The machine's clock is so far behind the newest record; the log tells when that begins and ends."""
+        self.metrics.clock_behind_seconds.set(seconds)
+        was, self._clock_behind = self._clock_behind, seconds >= CLOCK_BEHIND_TOLD_SECONDS
+        if self._clock_behind and not was:
+            self.log.warning("clock behind", seconds=seconds)
+        elif was and not self._clock_behind:
+            self.log.info("clock right again")
 
     def shed(self, reason: str, count: int) -> None:
         """So many actions or calls were turned away under load."""

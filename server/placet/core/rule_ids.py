@@ -19,6 +19,7 @@ NO_RULE_MATCHED: Final = "pdp.no_rule_matched"
 UNKNOWN_TOOL: Final = "pdp.unknown_tool"
 UNKNOWN_TENANT: Final = "pdp.unknown_tenant"
 POLICY_STALE: Final = "pdp.policy_stale"
+CLOCK_SKEW: Final = "pdp.clock_skew"
 INTERNAL_ERROR: Final = "pdp.internal_error"
 CONTENTION: Final = "pdp.contention"
 POLICY_CHANGING: Final = "pdp.policy_changing"
@@ -35,6 +36,7 @@ REASONS: Final = {
     UNKNOWN_TOOL: "The tool is in neither allowed_tools nor write_tools of the tenant's agent_policy",
     UNKNOWN_TENANT: "The tenant has no agent_policy",
     POLICY_STALE: "The policy could not be seen, so it may be an old one, for longer than max_policy_age_seconds",
+    CLOCK_SKEW: "The server's clock is behind the newest record by more than clock_skew_max_seconds",
     INTERNAL_ERROR: "Placet failed while deciding",
     CONTENTION: "Others changed what this decision rests on, as often as it was tried",
     POLICY_CHANGING: "The policy was replaced again and again while the action was decided",

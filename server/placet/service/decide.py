@@ -111,6 +111,8 @@ class DecisionPoint:
         outcome = stopped(proposal, case.controls.switches, case.now_us)
         if outcome is not None:
             return Judgement(outcome)
+        if facts.skewed:
+            return Judgement(denied_by_pdp(rule_ids.CLOCK_SKEW))
         if (rule_id := _hopeless(case)) is not None:
             return Judgement(denied_by_pdp(rule_id))
         if facts.policy is None:

@@ -26,7 +26,7 @@ from placet.service.control_state import NO_CONTROLS
 from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from placet.core.agent_policy import AgentPolicy
     from placet.core.approval import Approval
@@ -72,6 +72,7 @@ class Facts:
     revision: str
     stale: bool
     cases: Sequence[Case]
+    skewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,14 @@ class _Looked:
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
-    """Gathers facts. `max_policy_age_seconds` 0 means no limit."""
+    """Gathers facts. `max_policy_age_seconds` 0 means no limit; `skewed` tells a clock that cannot be decided by."""
 
     policies: PolicySource
     ledger: Ledger
     controls: ControlState
     clock: Clock
     max_policy_age_seconds: float
+    skewed: Callable[[], bool] = lambda: False
 
     async def gather(self, attempts: Sequence[Attempt]) -> Facts:
         """One policy, one `now` and one look at the ledger for all of them. LedgerUnavailableError.
@@ -123,7 +125,7 @@ class Gatherer:
             raise
         except Exception:  # noqa: BLE001 - whoever meets it again is denied
             cases = [await self._case_or_fault(each, agent_policies, now_us) for each in attempts]
-        return Facts(policy, policy.revision if policy else "", stale, cases)
+        return Facts(policy, policy.revision if policy else "", stale, cases, self.skewed())
 
     async def _cases(
         self, attempts: Sequence[Attempt], agent_policies: Mapping[str, AgentPolicy], now_us: int

@@ -173,6 +173,10 @@ class ThreadedLedger(ABC):
         """Where every chain ends. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.heads())
 
+    async def newest_times(self) -> Sequence[int]:
+        """When the newest record of every chain was made: microseconds. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.happened.newest_times())
+
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
         """Agents that were ever decided for. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.agents(tenant, limit))

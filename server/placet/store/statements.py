@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, tuple_, union, update
+from sqlalchemy import and_, bindparam, delete, func, insert, literal_column, select, tuple_, union, update
 
 from placet.store.schema import (
     CONDITIONS,
@@ -96,6 +96,14 @@ class Statements:
         )
         # nothing
         self.heads = self._sql(select(_writers.writer, _writers.head_sequence))
+        # nothing
+        self.newest_times = self._sql(
+            select(_records.recorded_at_us).join_from(
+                audit_writers,
+                audit_records,
+                and_(_records.writer == _writers.writer, _records.sequence == _writers.head_sequence),
+            )
+        )
         # tenant, how many; tool
         newest = (
             select(_records.effect, _records.tool)

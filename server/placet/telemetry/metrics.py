@@ -61,6 +61,11 @@ class Metrics:
         self.policy_held = Gauge(
             "placet_policy_held", "1 while a newer policy waits to be confirmed", registry=self.registry
         )
+        self.clock_behind_seconds = Gauge(
+            "placet_clock_behind_seconds",
+            "Seconds that the machine's clock is behind the newest record; 0 when it is not",
+            registry=self.registry,
+        )
         self.policy_stale = Gauge(
             "placet_policy_stale", "1 while every call is denied with pdp.policy_stale", registry=self.registry
         )
