@@ -332,7 +332,7 @@ async def test_a_pinned_checkpoint_that_cannot_be_read(given: Settings, damage: 
 async def test_a_checkpoint_that_cannot_be_pinned_is_told(given: Settings) -> None:
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        ledger = (await start_recording(stack, given, CLOCK, faults.append)).ledger
+        ledger = (await start_recording(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
         (given.keys_dir / f".{PIN}.new").mkdir()
         await ledger.commit([commitment(1)])
         await ledger.checkpoint()
@@ -367,7 +367,7 @@ async def test_a_long_chain_is_checked_at_its_end_alone(given: Settings) -> None
         for first in range(1, total, 100):
             await ledger.commit([commitment(number) for number in range(first, first + 100)])
     async with contextlib.AsyncExitStack() as stack:
-        checked = (await start_recording(stack, given, CLOCK, lambda _: None)).checked
+        checked = (await start_recording(stack, given, LedgerClock(CLOCK, 60), lambda _: None)).checked
     assert checked.ok
     assert NEWEST_RECORDS <= checked.records <= 2 * NEWEST_RECORDS + 100
     assert checked.checkpoints

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from placet.app.ledger_clock import LedgerClock
 from placet.app.recording import start_recording
 from placet.cli import checks, exit_codes
 from placet.config import Settings
@@ -92,7 +93,7 @@ async def start_and_stop(data_dir: Path) -> None:
     """As a server does, without a policy."""
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        await start_recording(stack, Settings(data_dir=data_dir), TickingClock(), faults.append)
+        await start_recording(stack, Settings(data_dir=data_dir), LedgerClock(TickingClock(), 60), faults.append)
     assert not faults
 
 
