@@ -201,7 +201,7 @@ class JumpingClock:
 async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     ids = []
-    chosen = settings(tmp_path, max_policy_age_seconds=30, checkpoint_interval_seconds=1)
+    chosen = settings(tmp_path, max_policy_age_seconds=30, checkpoint_interval_seconds=1, clock_skew_max_seconds=0)
     async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         for number in range(20):
             decision = await client.authorize(READ, AGENT, idempotency_key=f"key-{number}")
@@ -218,11 +218,23 @@ async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.Monk
     assert kinds(tmp_path) == ["server.started", "policy.activated", "server.stopped"]
 
 
+async def test_a_clock_far_behind_the_ledger_denies_on_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
+    async with app.running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+        decision = await client.authorize(READ, AGENT)
+        assert decision.rule_id == "pdp.clock_skew"
+        found = await server.ledger.get_decision("acme", decision.decision_id)
+        assert found is not None
+        assert found.decision.rule_id == "pdp.clock_skew"
+
+
 async def test_opas_deadline_holds_when_wall_time_goes_backwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
-    chosen = settings(tmp_path, opa_timeout_ms=300)
+    chosen = settings(tmp_path, opa_timeout_ms=300, clock_skew_max_seconds=0)
     async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         generation = server.policies.current()
         assert isinstance(generation, Generation)
