@@ -478,3 +478,12 @@ def test_values_that_another_member_names(value: dict[str, Any]) -> None:
 )
 def test_names_beside_names_are_no_secrets(value: Any) -> None:
     assert redact_params(value) == (value, False)
+
+
+def test_many_keys_that_become_one_stay_apart() -> None:
+    value = {f"a{number}@b.cd": number for number in range(3_000)} | {"[redacted:email]#7": "taken"}
+    redacted, changed = redact_params(value)
+    assert changed
+    assert len(redacted) == len(value)
+    assert sorted(map(str, redacted.values())) == sorted(map(str, value.values()))
+    assert redacted["[redacted:email]#7"] == "taken"

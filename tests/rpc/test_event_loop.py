@@ -49,6 +49,9 @@ PARAMS: Final = {
     "lists": listed("[[[]]]"),
     "empty texts": listed('""'),
     "keys": json.dumps({f"token{number:x}": number for number in range(3_200)}),
+    "keys that become one": json.dumps({f"a{number}@b.cd": 1 for number in range(3_000)}),
+    "labels": '{"a":"a@' + "b." * (ROOM // 2 - 8) + '"}',
+    "one long name": json.dumps({"aB" * (ROOM // 2 - 16): "x"}),
     "astral keys": listed('{"\U0001f600":0}'),
     "escapes": of("\\u00e9"),
     "one key twice": '{"a":[' + "[]," * (ROOM // 4) + '{"b":1,"b":2}]}',
@@ -81,7 +84,9 @@ def test_the_largest_params(placet_server: Server, wire: Wire, name: str) -> Non
     assert seen.longest_ms < HELD_MS_MAX * BUSY_MACHINE, "\n".join(seen.stacks)
 
 
-@pytest.mark.parametrize("name", ["near-cards", "zeros", "fractions", "objects", "keys", "one key twice"])
+@pytest.mark.parametrize(
+    "name", ["near-cards", "zeros", "fractions", "objects", "keys", "keys that become one", "one key twice"]
+)
 def test_the_largest_batch(placet_server: Server, wire: Wire, name: str) -> None:
     requests = [request(PARAMS[name]) for _ in range(BATCH_ACTIONS_MAX)]
     raw = authorization_pb2.AuthorizeBatchRequest(requests=requests).SerializeToString()

@@ -76,10 +76,17 @@ def _obtain(tool: Tool, new: Path) -> str:
         try:
             return download(tool, new, RELEASES)
         except UnreachableError as unreachable:
-            return f"{build(tool, new, new.parent)} (official release: {unreachable})"
+            return _build(tool, new, f"official release: {unreachable}")
     except FetchError as error:
         releases = f"{RELEASES}/{tool.module.removeprefix('github.com/')}/releases/tag/v{tool.version}"
         raise SetupError(
             f"{tool.name} {tool.version}: {error}. Install Go 1.26 or newer and run this again, or put the "
             f"program from {releases} on PATH"
         ) from error
+
+
+def _build(tool: Tool, new: Path, why: str) -> str:
+    try:
+        return f"{build(tool, new, new.parent)} ({why})"
+    except FetchError as error:
+        raise FetchError(f"{why}; {error}") from error

@@ -240,9 +240,10 @@ class _Walk:
 
     def _object(self, value: dict[str, Any], at: tuple[_Places, ...], texts: _Texts) -> dict[str, Any]:
         members: dict[str, Any] = {}
+        numbers: dict[str, int] = {}
         for key, item in value.items():
             count, new_key = next(texts)
-            name = key if new_key == key else _free(new_key, value, members)
+            name = key if new_key == key else _free(new_key, value, members, numbers)
             members[name] = marker(SECRET) if count in self._hidden else self.rebuilt(item, _at(at, key), texts)
         return members
 
@@ -274,14 +275,18 @@ def _may_be_card(number: Any) -> bool:  # noqa: ANN401 - a JSON number
     return bool(_NUMBER_MIN <= number < _NUMBER_MAX)
 
 
-def _free(key: str, value: dict[str, Any], members: dict[str, Any]) -> str:
-    """The key, numbered where it is taken: no member may vanish behind another."""
-    number = 1
-    name = key
-    while name in value or name in members:
+def _free(key: str, value: dict[str, Any], members: dict[str, Any], numbers: dict[str, int]) -> str:
+    """The key, numbered where it is taken: no member may vanish behind another.
+
+    `numbers` holds the last number given to each key, so that many keys that become one cost no more than others.
+    """
+    number = numbers.get(key, 0)
+    while True:
         number += 1
-        name = f"{key}#{number}"
-    return name
+        name = key if number == 1 else f"{key}#{number}"
+        if name not in value and name not in members:
+            numbers[key] = number
+            return name
 
 
 def _at(places: tuple[_Places, ...], token: str) -> tuple[_Places, ...]:

@@ -92,6 +92,8 @@ STEMS: Final = (
 )
 """Each secret name holds one of these: a quick look lets most names go."""
 _PAIR: Final = 2
+_LOOK_CHARS: Final = 4 * NAME_CHARS_MAX
+"""Of a long name, before its plain form is made: some of it may be invisible."""
 _STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -142,12 +144,17 @@ def is_secret_pair(items: list[object]) -> bool:
 
 def counts(name: str) -> bool:
     """Whether a number under this name is a count, as in ``max_tokens``."""
-    return not COUNTING.isdisjoint(word for word in _WORD.findall(plain(name)[-NAME_CHARS_MAX:].lower()))
+    return not COUNTING.isdisjoint(word for word in _WORD.findall(_end(name).lower()))
+
+
+def _end(name: str) -> str:
+    """The end of the name, in its plain form."""
+    return plain(name[-_LOOK_CHARS:])[-NAME_CHARS_MAX:]
 
 
 def _words(name: str) -> list[str]:
     """Its words in lower case and singular."""
-    found = (word.lower() for word in _WORD.findall(plain(name)[-NAME_CHARS_MAX:]))
+    found = (word.lower() for word in _WORD.findall(_end(name)))
     return [word[:-1] if word.endswith("s") and word[:-1] in _SINGULARS else word for word in found]
 
 
