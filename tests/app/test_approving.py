@@ -25,7 +25,7 @@ async def test_open_approvals_and_watchers_are_shown() -> None:
         return values("placet_open_approvals"), values("placet_watchers")
 
     assert await shown() == (0, 0)
-    first, second = await desk.asked(), await desk.asked()
+    first, second = await desk.asked(), await desk.asked(run={"run_id": "another"})
     watcher = await asked.hub.watch([("acme", "")])
     assert await shown() == (2, 1)
     asked.hub.leave(watcher)

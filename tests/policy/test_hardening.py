@@ -192,6 +192,17 @@ MOVE = "move it into the second argument of finding; a condition goes on a line 
         ("[a, b] := [1, input.action.params.to]", '{"a": a, "b": b}', 10),
         ("n := input.action.params.tags[_].n", '{"n": n}', 10),
         ("to := input.action.params.to\n\tprint(to)", '{"to": to}', 10),
+        ("[to] = [input.action.params.to]", '{"to": to}', 10),
+        ('{"to": to, "q": _} = input.action.params', '{"to": to}', 10),
+        ('input.action.params = {"kind": "x", "to": to}', '{"to": to}', 10),
+        ('walk(input.action.params, [["to"], to])', '{"to": to}', 10),
+        ("some to in [input.action.params.to]", '{"to": to}', 10),
+        ("some _, to in {input.action.params.to}", '{"to": to}', 10),
+        ("to := {x | x := input.action.params.to}[_]", '{"to": to}', 10),
+        ("some to\n\t[input.action.params.to][_] = to", '{"to": to}', 11),
+        ('x := sprintf("%s", [input.action.params.to])\n\tsome y in [x]', '{"y": y}', 10),
+        ("to := input.action.params.to\n\tto == to", '{"to": to}', 10),
+        ("to := input.action.params.to\n\tevery x in [] { x == to }", '{"to": to}', 10),
     ],
 )
 def test_a_line_that_only_tells_may_not_be_undefined(

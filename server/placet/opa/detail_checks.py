@@ -34,6 +34,7 @@ _METADATA_RULE: Final = ("rego", "metadata", "rule")
 _BINDING: Final = {("assign",), ("eq",)}
 _SILENT: Final = {("print",), ("trace",)}
 _ITERATING: Final = {("walk",)}
+_LITERALS: Final = frozenset({"array", "set", "object"})
 _IDIOM: Final = "write {} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }}"
 
 
@@ -176,13 +177,13 @@ def _telling(body: Sequence[Node], told: frozenset[str]) -> list[Node]:
     while found:
         found = False
         for expression in body:
-            settled = expression in telling or expression.get("negated") or _is_silent(expression)
-            if settled or not isinstance(expression["terms"], list):
+            if expression in telling or expression.get("negated") or _is_silent(expression):
                 continue
             targets = _targets(expression)
             others = [each for each in body if each is not expression and each not in telling and not _is_silent(each)]
             elsewhere = frozenset[str]().union(*(variables(each["terms"]) for each in others))
-            if targets and targets <= told and not targets & elsewhere:
+            used = targets & told & elsewhere if _is_pattern(expression) else targets & elsewhere
+            if targets & told and not used:
                 telling.append(expression)
                 told |= variables(expression["terms"])
                 found = True
@@ -190,24 +191,54 @@ def _telling(body: Sequence[Node], told: frozenset[str]) -> list[Node]:
 
 
 def _is_silent(expression: Node) -> bool:
-    return is_declaration(expression) or (
-        isinstance(expression["terms"], list) and path_of(expression["terms"][0]) in _SILENT
-    )
+    """Whether it says nothing of the input: a declaration, a print, a comparison of a thing with itself."""
+    terms = expression["terms"]
+    if is_declaration(expression):
+        return True
+    if isinstance(terms, dict):
+        return "domain" in terms and terms["domain"]["type"] in _LITERALS
+    compares_itself = len(terms) == 3 and bare(terms[1]) == bare(terms[2])  # noqa: PLR2004 # operator, left, right
+    return path_of(terms[0]) in _SILENT or compares_itself
+
+
+def _is_pattern(expression: Node) -> bool:
+    """Whether it takes a structure apart: ``[x] = ...``, ``{"a": x} = ...``. One missing part undoes all of it."""
+    terms = expression["terms"]
+    return isinstance(terms, list) and path_of(terms[0]) == ("eq",) and all(each["type"] != "var" for each in terms[1:])
 
 
 def _targets(expression: Node) -> frozenset[str]:
-    """What an expression gives a value: the left of ``:=``, a variable on one side of ``=``, a last argument."""
+    """What an expression gives a value.
+
+    That is the left of ``:=``, a variable on one side of ``=`` or all of a pattern, a last argument, and the variables
+    of ``some x in`` over what is written there; over what is read, ``some`` is a condition on there being one.
+    """
+    if isinstance(expression["terms"], dict):
+        *members, collection = _members(expression) or [None]
+        read = collection is None or collection["type"] in {"ref", "var"}
+        return frozenset() if read else frozenset[str]().union(*map(variables, members))
     operator, *arguments = expression["terms"]
     if path_of(operator) == ("assign",):
         return variables(arguments[0])
-    if path_of(operator) in _ITERATING:
-        return frozenset()
+    if _is_pattern(expression):
+        return frozenset[str]().union(*(variables(each) for each in arguments if each["type"] in _LITERALS))
     candidates = arguments if path_of(operator) == ("eq",) else arguments[-1:]
+    if path_of(operator) in _ITERATING:
+        return variables(arguments[-1])
     return next((variables(each) for each in candidates if each["type"] == "var"), frozenset())
+
+
+def _members(expression: Node) -> list[Node]:
+    """Arguments of the membership in ``some x in xs`` or ``some k, v in xs``, the collection last."""
+    symbols = expression["terms"].get("symbols") or [{}]
+    return call_of(symbols[0])[1]
 
 
 def _told_value(expression: Node) -> Node | None:
     """What is told: the other side. None for a pattern, or a call with its result as last argument."""
+    if isinstance(expression["terms"], dict):
+        collection = _members(expression)[-1]
+        return collection if collection["type"] in _LITERALS and collection["value"] else None
     operator, *sides = expression["terms"]
     if path_of(operator) not in _BINDING or len(sides) != 2:  # noqa: PLR2004 # left and right
         return None
@@ -221,8 +252,8 @@ def _iterates_alone(value: Node, rule: Rule) -> bool:
     """Whether it takes each member of a collection, ``x := xs[_]``: a condition on there being one."""
     if value["type"] != "ref" or len(value["value"]) < 2:  # noqa: PLR2004 # a name and its last part
         return False
-    last = value["value"][-1]
-    if last["type"] != "var":
+    first, last = value["value"][0], value["value"][-1]
+    if first["type"] != "var" or last["type"] != "var":  # over what is written there it is no condition
         return False
     using = [
         each for each in rule.syntax["body"] if not is_declaration(each) and last["value"] in variables(each["terms"])
@@ -258,7 +289,4 @@ def _is_own(term: Node) -> bool:
 
 def _some_in(body: Sequence[Node]) -> list[Node]:
     """Arguments of the membership in ``some k, v in xs``, when that is all there is."""
-    if len(body) != 1 or not isinstance(body[0]["terms"], dict):
-        return []
-    symbols = body[0]["terms"].get("symbols") or [{}]
-    return call_of(symbols[0])[1]
+    return _members(body[0]) if len(body) == 1 and isinstance(body[0]["terms"], dict) else []

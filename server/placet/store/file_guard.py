@@ -79,7 +79,7 @@ class FileGuard:
 
     def closed(self) -> None:
         """Forget the log, which the end of a connection may remove."""
-        self._seen = {}
+        self._seen, self._wal_header = {}, b""
         if self._wal_descriptor is not None:
             os.close(self._wal_descriptor)
             self._wal_descriptor = None
@@ -94,7 +94,7 @@ class FileGuard:
         for path in self._seen:
             if change := self._changed(path, after_write=after_write):
                 self._lose(path, change)
-        if self._seen and not after_write and self._read_header() != self._wal_header:
+        if self._wal_header and not after_write and self._read_header() != self._wal_header:
             self._lose(self._wal, "was overwritten")
         if after_write and (header := self._read_header()) and not header.strip(b"\0"):
             self._lose(self._wal, "was cut off")
