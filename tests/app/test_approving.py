@@ -32,5 +32,5 @@ async def test_open_approvals_and_watchers_are_shown() -> None:
     await desk.approvals.reject(word(first, reason="no"))
     await desk.approvals.approve(word(second))
     assert await shown() == (1, 0)
-    await desk.ask(approval_id=second.approval_id)
+    await desk.ask(approval_id=second.approval_id, run={"run_id": "another"})
     assert await shown() == (0, 0)
