@@ -295,6 +295,14 @@ def test_numbers_and_keys_are_screened() -> None:
     assert keyed == {"by": {"[redacted:email]#2": 1, "[redacted:email]#3": 2, "[redacted:email]": 3}}
 
 
+@pytest.mark.parametrize("empty", ["", [], {}, 0, None, [""], {"": ""}, ["", [""], {}]], ids=repr)
+def test_what_is_empty_moves_nothing_to_another_place(empty: Any) -> None:
+    said = {"a": [empty, "x", empty], "b": ["y", empty], "to": "a@b.cd", "pin": 4711, "password": "hunter2", "z": empty}
+    redacted, changed = redact_params(said)
+    assert changed
+    assert redacted == said | {"to": "[redacted:email]", "pin": "[redacted:secret]", "password": "[redacted:secret]"}
+
+
 @pytest.mark.parametrize(
     ("pointers", "expected"),
     [

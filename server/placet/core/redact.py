@@ -230,7 +230,7 @@ class _Walk:
             return [next(texts)[1], marker(SECRET)]
         if type(value) is list:
             return [
-                self.rebuilt(item, below, texts) if below or (type(item) in _LOOKED_INTO and item) else item
+                self.rebuilt(item, below, texts) if below or type(item) in _LOOKED_INTO else item
                 for index, item in enumerate(value)
                 for below in (_at(at, str(index)) if at else at,)
             ]
