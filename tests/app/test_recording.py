@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.app.ledger_clock import LedgerClock
-from placet.app.recording import restart_trail, start_recording
+from placet.app.recording import accept_clock, restart_trail, start_recording
 from placet.core.errors import SetupError
 from placet.core.limits import CHECKPOINT_RECORDS_MAX
 from placet.core.records import RecordKind
@@ -385,9 +385,27 @@ async def test_a_start_with_the_clock_set_back_goes_on_at_the_newest_record(tmp_
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(FixedClock(times[-1] - 3_600_000_000), 60)
         opened = await start_recording(stack, given, clock, faults.append)
-        assert list(await opened.ledger.newest_times()) == [times[-1]]
+        assert await opened.ledger.newest_times() == {given.replica: times[-1]}
         assert (clock.wall_us(), clock.skewed()) == (times[-1], True)
     assert recorded_times(given.data_dir) == [*times, times[-1]]
+    assert not faults
+
+
+async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    await record(given)
+    ahead = recorded_times(given.data_dir)[-1]
+    corrected = FixedClock(ahead - 86_400_000_000)
+    faults: list[BaseException] = []
+    assert await accept_clock(given, corrected, "ann", "NTP was off by a day", faults.append) == 86_400_000_000
+    async with contextlib.AsyncExitStack() as stack:
+        clock = LedgerClock(corrected, 60)
+        await start_recording(stack, given, clock, faults.append)
+        assert (clock.wall_us(), clock.skewed()) == (corrected.wall_us(), False)
+    [accepted] = given.database.log(LogQuery(10, "", (RecordKind.CLOCK_ACCEPTED,)))
+    assert "NTP was off by a day" in str(accepted)
+    with pytest.raises(SetupError, match="the clock is not behind the newest record"):
+        await accept_clock(given, corrected, "ann", "again", faults.append)
     assert not faults
 
 

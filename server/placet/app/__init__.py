@@ -2,7 +2,7 @@
 
 from placet.app.assembly import Running, running
 from placet.app.lifetime import run, serve
-from placet.app.recording import restart_trail
+from placet.app.recording import accept_clock, restart_trail
 from placet.app.system import RandomIds, SystemClock
 
-__all__ = ["RandomIds", "Running", "SystemClock", "restart_trail", "run", "running", "serve"]
+__all__ = ["RandomIds", "Running", "SystemClock", "accept_clock", "restart_trail", "run", "running", "serve"]

@@ -55,7 +55,7 @@ def every(
 
 async def follow_the_ledger(ledger: ThreadedLedger, clock: LedgerClock, reporter: Reporter) -> None:
     """Keep time from going behind the newest record, of other replicas too."""
-    clock.follow(await ledger.newest_times())
+    clock.follow((await ledger.newest_times()).values())
     reporter.clock_behind(clock.behind_seconds())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet import __version__
-from placet.core.control_records import trail_restarted
+from placet.core.control_records import clock_accepted, trail_restarted
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import CONTROL_REASON_BYTES_MAX
 from placet.core.names import name_fault
@@ -51,7 +51,7 @@ async def start_recording(
     pinned.prepare()
     require_its_trail(settings.database, settings.replica, pinned)
     opened = await _open(stack, settings, clock, on_fault)
-    clock.follow(await opened.ledger.newest_times())
+    clock.follow((await opened.ledger.newest_times()).values())
     await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
     return opened
 
@@ -88,6 +88,31 @@ async def restart_trail(
         for writer in lost - {settings.replica}:
             NewestRecords(settings.keys_dir).forget(writer)
     return broken
+
+
+async def accept_clock(
+    settings: Settings, clock: Clock, actor: str, reason: str, on_fault: Callable[[BaseException], None]
+) -> int:
+    """Record, with the machine's time, that its clock is right.
+
+    Gives how far it is behind the newest record, in microseconds. From then on the newest record of this replica has
+    the true time. SetupError when the clock is not behind it, when a server runs, or when the database cannot be gone
+    on with.
+    """
+    require_its_key(settings.database, settings.replica, settings.keys_dir)
+    pinned = PinnedCheckpoints(settings.keys_dir)
+    require_its_trail(settings.database, settings.replica, pinned)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open(stack, settings, clock, on_fault)
+        now_us = clock.wall_us()
+        newest_us = (await opened.ledger.newest_times()).get(settings.replica, 0)
+        if newest_us <= now_us:
+            raise SetupError(
+                f"{settings.database.name}: the clock is not behind the newest record of {settings.replica}; run "
+                "`placet serve`, and when it denies pdp.clock_skew run this for the replica whose clock ran ahead"
+            )
+        await _commit(opened, settings, pinned, [clock_accepted(newest_us, actor, reason, now_us)])
+    return newest_us - now_us
 
 
 async def _open(

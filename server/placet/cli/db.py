@@ -88,6 +88,33 @@ def new_trail(
     raise typer.Exit(exit_codes.WANTING if faults else exit_codes.DONE)
 
 
+@app.command("accept-clock")
+def accept_clock_command(
+    *,
+    reason: Reason,
+    actor: Actor = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    config: ConfigFile = None,
+) -> None:
+    """Record that the machine's clock is right although the newest record is later: it ran ahead and was corrected.
+
+    For a server that denies pdp.clock_skew; while that server is stopped. Budget windows that were begun ahead of time
+    keep what they counted.
+
+    Example: placet db accept-clock --data-dir /var/lib/placet --reason 'NTP was off by a day until 09:00'
+    """
+    from placet.app import SystemClock, accept_clock  # noqa: PLC0415 - the whole server
+
+    settings = open_settings(data_dir, config, database_url)
+    faults: list[BaseException] = []
+    behind_us = asyncio.run(accept_clock(settings, SystemClock(), actor, reason, faults.append))
+    for fault in faults:
+        typer.echo(f"placet: {fault}", err=True)
+    typer.echo(f"accepted: the newest record was {behind_us / 1_000_000:,.0f} s ahead; start the server")
+    raise typer.Exit(exit_codes.WANTING if faults else exit_codes.DONE)
+
+
 def _show(database: Database, found: SchemaStatus, output: Output) -> None:
     document: dict[str, object] = {
         "database": database.name,

@@ -133,6 +133,13 @@ def trail_restarted(broken: TrailBreak, actor: str, reason: str, now_us: int) ->
     return _commitment(RecordKind.TRAIL_RESTARTED, "", now_us, fields, part, ())
 
 
+def clock_accepted(newest_us: int, actor: str, reason: str, now_us: int) -> Commitment:
+    """Somebody says that the machine's clock is right although the newest record is later."""
+    fields = {"newest_recorded_at_us": newest_us, "behind_seconds": (newest_us - now_us) // 1_000_000}
+    part = {"actor": actor, "reason": redact_text(reason)}
+    return _commitment(RecordKind.CLOCK_ACCEPTED, "", now_us, fields, part, ())
+
+
 def _commitment(
     kind: RecordKind,
     tenant: str,

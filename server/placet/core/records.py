@@ -45,6 +45,7 @@ class RecordKind(StrEnum):
     POLICY_HELD = "policy.held"
     POLICY_CONFIRMED = "policy.confirmed"
     TRAIL_RESTARTED = "trail.restarted"
+    CLOCK_ACCEPTED = "clock.accepted"
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
 

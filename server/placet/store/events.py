@@ -38,9 +38,9 @@ class EventReader:
         """Where every chain ends."""
         return dict(self.connection.execute(self.sql.heads).fetchall())
 
-    def newest_times(self) -> list[int]:
-        """When the newest record of every chain, by sequence, was made: microseconds."""
-        return [made for (made,) in self.connection.execute(self.sql.newest_times).fetchall()]
+    def newest_times(self) -> dict[str, int]:
+        """When the newest record of every chain, by sequence, was made: writer -> microseconds."""
+        return dict(self.connection.execute(self.sql.newest_times).fetchall())
 
     def agents(self, tenant: str, limit: int) -> list[str]:
         """Agents of the tenant that were ever decided for, at most so many."""

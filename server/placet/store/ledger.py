@@ -173,8 +173,8 @@ class ThreadedLedger(ABC):
         """Where every chain ends. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.heads())
 
-    async def newest_times(self) -> Sequence[int]:
-        """When the newest record of every chain was made: microseconds. LedgerUnavailableError."""
+    async def newest_times(self) -> Mapping[str, int]:
+        """When the newest record of every chain was made: writer -> microseconds. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.newest_times())
 
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:

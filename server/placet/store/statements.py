@@ -98,7 +98,7 @@ class Statements:
         self.heads = self._sql(select(_writers.writer, _writers.head_sequence))
         # nothing
         self.newest_times = self._sql(
-            select(_records.recorded_at_us).join_from(
+            select(_writers.writer, _records.recorded_at_us).join_from(
                 audit_writers,
                 audit_records,
                 and_(_records.writer == _writers.writer, _records.sequence == _writers.head_sequence),
