@@ -241,6 +241,28 @@ async def test_a_file_that_was_replaced_by_an_older_copy(
         await ledger.query_decisions(DecisionQuery("acme"))
 
 
+async def test_a_file_that_was_overwritten_by_an_older_copy_while_it_was_closed(
+    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException]
+) -> None:
+    """The file is the same one, and what it holds is not: a failed commit gives the connection back."""
+    ledger = open_ledger()
+    await ledger.commit(commitments(2))
+    await ledger.close()
+    shutil.copyfile(database, f"{database}.older")
+    ledger = open_ledger()
+    await ledger.commit(commitments(1, 3))
+    await ledger._run(ledger._writing, ledger._writer.close)
+    shutil.copyfile(database, f"{database}.newest")
+    shutil.copyfile(f"{database}.older", database)
+    for number in (4, 5):
+        await refused(ledger, number)
+    assert "record 3 of w1 was acknowledged and is not in it, the chain ends at 2" in str(faults[0])
+    assert "placet db new-trail --reason" in str(faults[0])
+    shutil.copyfile(f"{database}.newest", database)
+    await ledger.commit(commitments(1, 4))
+    await whole(ledger, 4)
+
+
 def overwrite(path: Path, content: bytes) -> None:
     """As `cp` does it: the same file, another content."""
     with path.open("r+b") as file:

@@ -138,7 +138,7 @@ class PostgresWriter(ChainWriter):
             require_durable(connection, self.where)
             hold_writer(connection, self._writer, self.where)
             connection.execute("BEGIN")
-            self._state = Transaction(connection, SQL, self._signing_key).load(self._writer)
+            self._state = self._load(Transaction(connection, SQL, self._signing_key))
             connection.execute("COMMIT")
         except BaseException:
             connection.close()

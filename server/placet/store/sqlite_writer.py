@@ -111,7 +111,8 @@ class SqliteWriter(ChainWriter):
         if self._connection is None:
             self._connection = connect_writer(self._path)
             self._connection.execute("BEGIN IMMEDIATE")
-            self._state = Transaction(self._connection, SQL, self._signing_key).load(self._writer)
-            self._connection.execute("COMMIT")
             self._files.opened(WAL_BYTES_KEPT)
+            self._state = self._load(Transaction(self._connection, SQL, self._signing_key))
+            self._connection.execute("COMMIT")
+            self._files.committed()
         return self._connection

@@ -107,6 +107,11 @@ class Transaction:
         _require_moved(self._move(state, advanced), state)
         return advanced
 
+    def record_hash(self, writer: str, sequence: int) -> bytes | None:
+        """The hash of a record of the chain; None when there is none."""
+        row = self.connection.execute(self.sql.record_hash, (writer, sequence)).fetchone()
+        return row[0] if row is not None else None
+
     def newest_key_id(self, writer: str) -> str:
         """The id of the key that signed the writer's newest checkpoint; "" before the first. ValueError: unreadable."""
         row = self.connection.execute(self.sql.newest_checkpoint, (writer,)).fetchone()

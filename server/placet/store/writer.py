@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.core.errors import SetupError
+from placet.store.breaks import NEW_TRAIL
 from placet.store.newest import check_newest
 from placet.store.reading import StoredTrail
 from placet.store.state import ChainState
+from placet.store.transaction import ChainMovedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +67,21 @@ class ChainWriter(ABC):
         state = self._state
         return state.head.sequence - state.checkpoint_sequence
 
+    def _load(self, transaction: Transaction) -> ChainState:
+        """Load the chain as it is stored, before anything is written on a new connection.
+
+        ChainMovedError when the record at which this writer left it is not there: while the server ran, the database
+        was emptied, or replaced by an older or another one, and what was acknowledged is lost.
+        """
+        stored, known = transaction.load(self._writer), self._state.head
+        if known.sequence and transaction.record_hash(self._writer, known.sequence) != known.hash:
+            raise ChainMovedError(
+                f"{self.where}: was replaced while the server runs: record {known.sequence} of {self._writer} was "
+                f"acknowledged and is not in it, the chain ends at {stored.head.sequence}. Stop the server and put the "
+                f"right database back; to go on without what is lost, run {NEW_TRAIL}"
+            )
+        return stored
+
     def open(self) -> None:
         """Connect, and find the end of the chain. SetupError when another key signed it."""
         self._transact(lambda _, state: (None, state))
@@ -74,7 +91,7 @@ class ChainWriter(ABC):
             raise SetupError(
                 f"{self.where}: its checkpoints are signed with the key {newest}, this server has "
                 f"{self._signing_key.key_id}; restore that key, or move the database aside and run "
-                "`placet db new-trail --reason TEXT`"
+                f"{NEW_TRAIL}"
             )
 
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
