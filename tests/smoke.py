@@ -56,9 +56,9 @@ def evidence_is_asked_for(address: str) -> None:
     assert ask(address, answer, evidence=[Evidence("https://kb.acme.example/1")]).allowed
 
 
-def unknown_host_is_denied(address: str) -> None:
-    fetch = Action("http.fetch", {"url": "https://acme.example/x"}, destination="evil.example")
-    assert told(ask(address, fetch)) == ("deny", "destinations.not_allowed")
+def unknown_destination_is_denied(address: str) -> None:
+    published = Action("queue.publish", {"message": "hello", "queue": "payments.out"}, destination="payments.out")
+    assert told(ask(address, published)) == ("deny", "destinations.not_allowed")
 
 
 def the_unknown_is_denied(address: str) -> None:
@@ -106,7 +106,7 @@ SMOKE: Final[tuple[Callable[[str], None], ...]] = (
     large_refund_needs_a_person,
     deny_wins_over_approval,
     evidence_is_asked_for,
-    unknown_host_is_denied,
+    unknown_destination_is_denied,
     the_unknown_is_denied,
     a_batch_is_answered_in_order,
     the_malformed_is_refused,

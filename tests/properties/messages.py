@@ -8,14 +8,18 @@ from typing import Any
 from hypothesis import strategies as st
 
 from placet.core.currency import EXPONENTS
+from placet.core.destinations import destination_fault
 from placet.core.limits import SAFE_INTEGER_MAX, STEP_MAX
 from placet.core.model import Effect, Finding, Verdict
+from placet.core.names import name_fault
 from placet.v1 import authorization_pb2
 from tests.service.fakes import REVISION, verdict
 
 printable = st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S"))
 labels = st.text(printable, max_size=16)
 names = st.text(printable, min_size=1, max_size=16)
+members = names.filter(lambda name: not name_fault(name))
+"""Names of agents, users and workflows as the border takes them."""
 counts = st.integers(0, SAFE_INTEGER_MAX)
 scalars = (
     st.none()
@@ -43,26 +47,26 @@ messages = st.fixed_dictionaries(
                 | st.fixed_dictionaries({"currency_code": st.sampled_from(sorted(EXPONENTS)), "minor_units": counts}),
                 "scope": labels,
                 "environment": labels,
-                "destination": labels,
+                "destination": labels.filter(lambda text: not destination_fault(text)),
                 "dry_run": st.booleans(),
                 "tool_schema_version": labels,
             }
         ),
         "identity": st.fixed_dictionaries(
             {
-                "agent": names,
+                "agent": members,
                 "tenant": st.sampled_from(["open", "acme", "initech"]),
-                "user": labels,
-                "roles": st.lists(names, max_size=4),
-                "delegation": st.lists(names, max_size=3),
+                "user": st.just("") | members,
+                "roles": st.lists(members, max_size=4),
+                "delegation": st.lists(members, max_size=3),
             }
         ),
         "run": st.fixed_dictionaries(
             {
-                "run_id": labels,
+                "run_id": st.just("") | members,
                 "trace_id": labels,
                 "step": st.integers(0, STEP_MAX),
-                "workflow": labels,
+                "workflow": st.just("") | members,
                 "planner": labels,
             }
         ),

@@ -74,12 +74,12 @@ async def test_approvals_of_all_replicas_are_told_and_none_twice(replicas: Repli
                 if cursor is None:
                     assert (await anext(changes)).approval is None
                 for replica in (one, two, two):
-                    asked.append((await replica.asked()).approval_id)
+                    asked.append((await replica.asked(run={"run_id": f"r{len(asked)}"})).approval_id)
                     change = await anext(changes)
                     assert change.approval is not None
                     told.append(change.approval.approval_id)
                     cursor = change.cursor
-            asked.append((await two.asked()).approval_id)  # while nobody is connected
+            asked.append((await two.asked(run={"run_id": f"r{len(asked)}"})).approval_id)  # while nobody is connected
             async with aclosing(one.following.approvals("acme", cursor)) as changes:
                 change = await anext(changes)
                 assert change.approval is not None
