@@ -12,7 +12,8 @@ from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import CONTROL_REASON_BYTES_MAX
 from placet.core.names import name_fault
 from placet.core.record_codec import server_started_commitment
-from placet.store.breaks import NEW_TRAIL, look_for_breaks, require_its_trail
+from placet.core.trail_break import NEW_TRAIL
+from placet.store.breaks import look_for_breaks, require_its_trail
 from placet.store.database import require_its_key
 from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.newest_record import NewestRecord, NewestRecords

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from placet.core.chain import checkpoint_body
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Place = tuple[str, int]
 """Writer and sequence."""
+NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"
+"""The remedy when nothing better is to be had."""
 
 
 class BreakKind(StrEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core.chain_check import ProblemKind
 from placet.core.errors import SetupError
-from placet.core.trail_break import BreakKind, find_breaks
+from placet.core.trail_break import NEW_TRAIL, BreakKind, find_breaks
 from placet.store.keys import PRIVATE_NAME
 from placet.store.newest_record import NewestRecords, note_path
 from placet.store.pinned import missing_end
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from placet.store.database import Database
     from placet.store.pinned import PinnedCheckpoints
 
-NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"
 _GONE: Final = (
     "kill switches, approvals and spending are gone with it. Restore the newest backup; to go on without, run "
     f"{NEW_TRAIL}"

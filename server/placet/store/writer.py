@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.core.errors import SetupError
-from placet.store.breaks import NEW_TRAIL
+from placet.core.trail_break import NEW_TRAIL
 from placet.store.newest import check_newest
 from placet.store.reading import StoredTrail
 from placet.store.state import ChainState
