@@ -41,6 +41,8 @@ _PLAIN: Final = frozenset({int, float, bool})
 _CONTAINERS: Final = frozenset({dict, list})
 _LOOKED_INTO: Final = frozenset({str, dict, list, int, float})
 _MARKER: Final = re.compile(r"\[redacted:[a-z_]+\]\Z")
+_MARKED_KEY: Final = re.compile(r"\[redacted:[a-z_]+\](?:#[0-9]+)?\Z")
+"""A key that was replaced: its name says what it was, not what stands under it."""
 
 
 @dataclass(slots=True)
@@ -249,7 +251,7 @@ class _Walk:
 
     def _is_hidden(self, key: str, item: Any) -> bool:  # noqa: ANN401 - any JSON value
         """Whether it is secret by its name. What is empty, a truth value or a count is not."""
-        if not may_be_secret(key) or item is None or type(item) is bool:
+        if not may_be_secret(key) or item is None or type(item) is bool or _MARKED_KEY.match(key):
             return False
         if item in _EMPTY or (type(item) is str and _MARKER.match(item)):
             return False

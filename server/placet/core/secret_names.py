@@ -92,6 +92,7 @@ STEMS: Final = (
 )
 """Each secret name holds one of these: a quick look lets most names go."""
 _PAIR: Final = 2
+_REDACTED: Final = "[redacted:"
 _LOOK_CHARS: Final = 4 * NAME_CHARS_MAX
 """Of a long name, before its plain form is made: some of it may be invisible."""
 _STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
@@ -127,9 +128,14 @@ def is_secret(name: str, *, in_url: bool = False) -> bool:
 def named_secret(members: dict[str, object]) -> str:
     """The secret name that a member of the object gives another one's value; "" for none."""
     for key, value in members.items():
-        if type(value) is str and key.lower() in NAMING and may_be_secret(value) and is_secret(value):
+        if type(value) is str and key.lower() in NAMING and _names_secret(value):
             return value
     return ""
+
+
+def _names_secret(text: str) -> bool:
+    """Whether a text is a secret name; one that was redacted is none, so that redacting again changes nothing."""
+    return may_be_secret(text) and _REDACTED not in text and is_secret(text)
 
 
 def is_secret_pair(items: list[object]) -> bool:
@@ -137,7 +143,7 @@ def is_secret_pair(items: list[object]) -> bool:
     if len(items) != _PAIR:
         return False
     name, value = items
-    if type(name) is not str or type(value) is not str or not may_be_secret(name) or not is_secret(name):
+    if type(name) is not str or type(value) is not str or not value or not _names_secret(name):
         return False
     return not value.replace("-", "_").isidentifier() or len(value) >= PAIR_VALUE_CHARS_MIN
 
