@@ -397,6 +397,9 @@ async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Pa
     ahead = recorded_times(given.data_dir)[-1]
     corrected = FixedClock(ahead - 86_400_000_000)
     faults: list[BaseException] = []
+    for actor, reason, told in (("ann", " ", "--reason"), ("ann", "x" * 1_025, "--reason"), ("a\u200bnn", "x", "--as")):
+        with pytest.raises(SetupError, match=told):
+            await accept_clock(given, corrected, actor, reason, faults.append)
     assert await accept_clock(given, corrected, "ann", "NTP was off by a day", faults.append) == 86_400_000_000
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(corrected, 60)

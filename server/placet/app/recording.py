@@ -64,12 +64,7 @@ async def restart_trail(
 
     SetupError when nothing is wrong, when a server runs, or when the database cannot be gone on with.
     """
-    if not reason.strip() or len(reason.encode()) > CONTROL_REASON_BYTES_MAX:
-        raise SetupError(
-            f"--reason: say why the trail goes on without records, in 1 to {CONTROL_REASON_BYTES_MAX} bytes"
-        )
-    if fault := name_fault(actor):
-        raise SetupError(f"--as: {fault}")
+    _require_who_and_why(actor, reason, "the trail goes on without records")
     require_its_key(settings.database, settings.replica, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     broken = look_for_breaks(settings.database, settings.replica, pinned)
@@ -100,6 +95,7 @@ async def accept_clock(
     the true time. SetupError when the clock is not behind it, when a server runs, or when the database cannot be gone
     on with.
     """
+    _require_who_and_why(actor, reason, "the clock is right")
     require_its_key(settings.database, settings.replica, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     require_its_trail(settings.database, settings.replica, pinned)
@@ -114,6 +110,14 @@ async def accept_clock(
             )
         await _commit(opened, settings, pinned, [clock_accepted(newest_us, actor, reason, now_us)])
     return newest_us - now_us
+
+
+def _require_who_and_why(actor: str, reason: str, what: str) -> None:
+    """SetupError when the record of what a person did could not say who did it and why."""
+    if not reason.strip() or len(reason.encode()) > CONTROL_REASON_BYTES_MAX:
+        raise SetupError(f"--reason: say why {what}, in 1 to {CONTROL_REASON_BYTES_MAX} bytes")
+    if fault := name_fault(actor):
+        raise SetupError(f"--as: {fault}")
 
 
 async def _open(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
@@ -16,6 +16,8 @@ from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
 from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from placet.store.database import Database
 
 _BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
@@ -78,14 +80,12 @@ def new_trail(
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []
     found = asyncio.run(restart_trail(settings, SystemClock(), actor, reason, faults.append))
-    for fault in faults:
-        typer.echo(f"placet: {fault}", err=True)
     documents = [asdict(each) for each in found]
     if output is Output.JSON:
         print_json({"database": settings.database.name, "reason": reason, "breaks": documents})
     else:
         print_table(_BREAK, [[str(each[name]) for name in _BREAK] for each in documents])
-    raise typer.Exit(exit_codes.WANTING if faults else exit_codes.DONE)
+    _end(faults)
 
 
 @app.command("accept-clock")
@@ -109,9 +109,14 @@ def accept_clock_command(
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []
     behind_us = asyncio.run(accept_clock(settings, SystemClock(), actor, reason, faults.append))
+    typer.echo(f"accepted: the newest record was {behind_us / 1_000_000:,.0f} s ahead; start the server")
+    _end(faults)
+
+
+def _end(faults: Sequence[BaseException]) -> NoReturn:
+    """Tell what failed beside the record that was made: exit code 1 when something did."""
     for fault in faults:
         typer.echo(f"placet: {fault}", err=True)
-    typer.echo(f"accepted: the newest record was {behind_us / 1_000_000:,.0f} s ahead; start the server")
     raise typer.Exit(exit_codes.WANTING if faults else exit_codes.DONE)
 
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import sysconfig
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +35,6 @@ class Opa:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@cache
 def opa_version() -> str:
     """The version of OPA that Placet is tested with; no other is run."""
     return OPA_VERSION

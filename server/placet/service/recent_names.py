@@ -13,7 +13,7 @@ from placet.core.steps import mapped
 from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from placet.core.ports import Ledger
     from placet.core.records import RecordedDecision
@@ -52,7 +52,7 @@ async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "")
     return RecentNames(*(frozenset(filter(None, names)) for names in (agents, users, workflows, tools)))
 
 
-async def is_agent(ledger: Ledger, tenants: Iterable[str], name: str) -> bool:
+async def is_agent(ledger: Ledger, tenants: Collection[str], name: str) -> bool:
     """Whether anybody of that name was ever decided for as an agent, or handed work on lately, in one of the tenants.
 
     Another spelling is the same name. Raises LedgerUnavailableError.
