@@ -143,73 +143,12 @@ def test_an_allow_is_not_widened(rego_dir: Path, opa: Path, tmp_path: Path) -> N
     assert found(rego_dir, opa, LESS, tmp_path / "cache", "allow") == []
 
 
-@pytest.mark.parametrize(
-    ("body", "details", "whole", "less"),
-    [
-        ("some tag in input.action.params.tags", '{"tag": tag}', [{"tag": "a"}], []),
-        ("some i, tag in input.action.params.tags", '{"at": i, "tag": tag, "n": tag.n}',
-            [{"at": 0, "tag": "a", "n": None}], []),
-        ("tag := input.action.params.tags[_]", '{"tag": tag}', [{"tag": "a"}], []),
-        ("n := input.action.params.n\n\tn > 1", '{"n": n}', [{"n": 2}], []),
-        ('all := [x | some x in input.action.params.tags]\n\td := {"all": all, "n": 1}', "d",
-            [{"all": ["a"], "n": 1}], [{"all": [], "n": 1}]),
-        ("not input.action.params.none", '{"x": {y | some y in _each}}', [{"x": ["a"]}], [{"x": []}]),
-        ("walk(input.action.params.o, [path, value])\n\tis_string(value)", '{"path": path, "value": value}',
-            [{"path": ["k"], "value": "v"}], []),
-    ],
-)  # fmt: skip
-def test_what_is_a_condition_stays_one(
-    rego_dir: Path, opa: Path, tmp_path: Path, body: str, details: str, whole: object, less: object
-) -> None:
-    write(rego_dir, pack(details, body=body))
-    assert problems(rego_dir, opa) == []
-    assert found(rego_dir, opa, WHOLE, tmp_path / "cache") == whole
-    assert found(rego_dir, opa, LESS, tmp_path / "cache") == less
-
-
 def test_the_finding_may_be_made_in_the_body(rego_dir: Path, opa: Path, tmp_path: Path) -> None:
     made = 'found := finding(rego.metadata.rule(), {"to": _to})'
     rule = f'deny contains found if {{\n\tinput.action.tool == "pay"\n\t{made}\n}}\n'
     write(rego_dir, HEAD + NOTE + rule + HELPERS)
     assert problems(rego_dir, opa) == []
     assert found(rego_dir, opa, LESS, tmp_path / "cache") == [{"to": None}]
-
-
-TOLD = "is only told in the details of this deny, which vanishes when the line is undefined"
-MOVE = "move it into the second argument of finding; a condition goes on a line that binds nothing"
-
-
-@pytest.mark.parametrize(
-    ("body", "details", "line"),
-    [
-        ("to := input.action.params.to", '{"to": to}', 10),
-        ('input.action.tool == "pay"\n\tm := sprintf("to %v", [input.action.params.to])', '{"m": m}', 11),
-        ('input.action.tool == "pay"\n\td := {"to": input.action.params.to}', "d", 11),
-        ('to := input.action.params.to\n\td := {"to": to}', "d", 10),
-        ("m = _described(input.action.params.to)", '{"m": m}', 10),
-        ("_described(input.action.params.to) = m", '{"m": m}', 10),
-        ('sprintf("to %v", [input.action.params.to], m)', '{"m": m}', 10),
-        ("[a, b] := [1, input.action.params.to]", '{"a": a, "b": b}', 10),
-        ("n := input.action.params.tags[_].n", '{"n": n}', 10),
-        ("to := input.action.params.to\n\tprint(to)", '{"to": to}', 10),
-        ("[to] = [input.action.params.to]", '{"to": to}', 10),
-        ('{"to": to, "q": _} = input.action.params', '{"to": to}', 10),
-        ('input.action.params = {"kind": "x", "to": to}', '{"to": to}', 10),
-        ('walk(input.action.params, [["to"], to])', '{"to": to}', 10),
-        ("some to in [input.action.params.to]", '{"to": to}', 10),
-        ("some _, to in {input.action.params.to}", '{"to": to}', 10),
-        ("to := {x | x := input.action.params.to}[_]", '{"to": to}', 10),
-        ("some to\n\t[input.action.params.to][_] = to", '{"to": to}', 11),
-        ('x := sprintf("%s", [input.action.params.to])\n\tsome y in [x]', '{"y": y}', 10),
-        ("to := input.action.params.to\n\tto == to", '{"to": to}', 10),
-        ("to := input.action.params.to\n\tevery x in [] { x == to }", '{"to": to}', 10),
-    ],
-)
-def test_a_line_that_only_tells_may_not_be_undefined(
-    rego_dir: Path, opa: Path, body: str, details: str, line: int
-) -> None:
-    write(rego_dir, pack(details, body=body))
-    assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:{line}: {TOLD} ({MOVE})"]
 
 
 @pytest.mark.parametrize(

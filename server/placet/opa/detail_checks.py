@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.core.errors import Problem
+from placet.opa.detail_conditions import needed, predicates
+from placet.opa.detail_lines import risky_lines
 from placet.opa.hardening import HARDENED_SETS
 from placet.opa.syntax import (
     bare,
@@ -17,30 +19,30 @@ from placet.opa.syntax import (
     guarded_by,
     is_declaration,
     is_total,
+    members_of,
     path_of,
-    variables,
     walk,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from placet.opa.detail_conditions import Arities
     from placet.opa.modules import Module, Rule
     from placet.opa.syntax import Node
     from placet.opa.tree import PolicyTree
 
 FINDING: Final = ("data", "placet", "lib", "finding")
 _METADATA_RULE: Final = ("rego", "metadata", "rule")
-_BINDING: Final = {("assign",), ("eq",)}
-_SILENT: Final = {("print",), ("trace",)}
 _ITERATING: Final = {("walk",)}
-_LITERALS: Final = frozenset({"array", "set", "object"})
+_INSTEAD: Final = "write its value in the second argument of finding; put a condition on a line that binds nothing"
 _IDIOM: Final = "write {} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }}"
 
 
 def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
     """Everything in the written modules that could take a deny or require_approval away with its details."""
     yield from _library_problems(tree, modules)
+    functions = predicates(modules)
     for module, rule, names in _guarded_rules(modules):
         where = tree.where(module.file, rule.line)
         details = details_of(module, rule)
@@ -52,7 +54,7 @@ def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Pro
         if iterated:
             what = f"the details of this {rule.name} iterate over {iterated}, so that it vanishes when there is none"
             yield Problem(where, what, "bind it in the body: some x in ..., and tell x")
-        yield from _body_problems(tree, module, rule, details, bound)
+        yield from _body_problems(tree, module, rule, details, names, functions)
 
 
 def _library_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
@@ -157,108 +159,14 @@ def _iterated(details: Node, bound: frozenset[str], names: frozenset[str]) -> st
 
 
 def _body_problems(
-    tree: PolicyTree, module: Module, rule: Rule, details: Node, bound: frozenset[str]
+    tree: PolicyTree, module: Module, rule: Rule, details: Node, names: frozenset[str], functions: Arities
 ) -> Iterator[Problem]:
-    """Lines of the body that only tell something and may be undefined."""
-    body = [expression for expression in rule.syntax["body"] if expression is not _making(rule)]
-    for expression in _telling(body, variables(details) & bound):
-        value = _told_value(expression)
-        if value is None or not (is_total(value, bound) or _iterates_alone(value, rule)):
-            where = tree.where(module.file, expression["location"]["row"])
-            what = f"is only told in the details of this {rule.name}, which vanishes when the line is undefined"
-            remedy = "move it into the second argument of finding; a condition goes on a line that binds nothing"
-            yield Problem(where, what, remedy)
-
-
-def _telling(body: Sequence[Node], told: frozenset[str]) -> list[Node]:
-    """Expressions that give variables a value which is told and used nowhere else, and what feeds those alone."""
-    telling: list[Node] = []
-    found = True
-    while found:
-        found = False
-        for expression in body:
-            if expression in telling or expression.get("negated") or _is_silent(expression):
-                continue
-            targets = _targets(expression)
-            others = [each for each in body if each is not expression and each not in telling and not _is_silent(each)]
-            elsewhere = frozenset[str]().union(*(variables(each["terms"]) for each in others))
-            used = targets & told & elsewhere if _is_pattern(expression) else targets & elsewhere
-            if targets & told and not used:
-                telling.append(expression)
-                told |= variables(expression["terms"])
-                found = True
-    return telling
-
-
-def _is_silent(expression: Node) -> bool:
-    """Whether it says nothing of the input: a declaration, a print, a comparison of a thing with itself."""
-    terms = expression["terms"]
-    if is_declaration(expression):
-        return True
-    if isinstance(terms, dict):
-        return "domain" in terms and terms["domain"]["type"] in _LITERALS
-    compares_itself = len(terms) == 3 and bare(terms[1]) == bare(terms[2])  # noqa: PLR2004 # operator, left, right
-    return path_of(terms[0]) in _SILENT or compares_itself
-
-
-def _is_pattern(expression: Node) -> bool:
-    """Whether it takes a structure apart: ``[x] = ...``, ``{"a": x} = ...``. One missing part undoes all of it."""
-    terms = expression["terms"]
-    return isinstance(terms, list) and path_of(terms[0]) == ("eq",) and all(each["type"] != "var" for each in terms[1:])
-
-
-def _targets(expression: Node) -> frozenset[str]:
-    """What an expression gives a value.
-
-    That is the left of ``:=``, a variable on one side of ``=`` or all of a pattern, a last argument, and the variables
-    of ``some x in`` over what is written there; over what is read, ``some`` is a condition on there being one.
-    """
-    if isinstance(expression["terms"], dict):
-        *members, collection = _members(expression) or [None]
-        read = collection is None or collection["type"] in {"ref", "var"}
-        return frozenset() if read else frozenset[str]().union(*map(variables, members))
-    operator, *arguments = expression["terms"]
-    if path_of(operator) == ("assign",):
-        return variables(arguments[0])
-    if _is_pattern(expression):
-        return frozenset[str]().union(*(variables(each) for each in arguments if each["type"] in _LITERALS))
-    candidates = arguments if path_of(operator) == ("eq",) else arguments[-1:]
-    if path_of(operator) in _ITERATING:
-        return variables(arguments[-1])
-    return next((variables(each) for each in candidates if each["type"] == "var"), frozenset())
-
-
-def _members(expression: Node) -> list[Node]:
-    """Arguments of the membership in ``some x in xs`` or ``some k, v in xs``, the collection last."""
-    symbols = expression["terms"].get("symbols") or [{}]
-    return call_of(symbols[0])[1]
-
-
-def _told_value(expression: Node) -> Node | None:
-    """What is told: the other side. None for a pattern, or a call with its result as last argument."""
-    if isinstance(expression["terms"], dict):
-        collection = _members(expression)[-1]
-        return collection if collection["type"] in _LITERALS and collection["value"] else None
-    operator, *sides = expression["terms"]
-    if path_of(operator) not in _BINDING or len(sides) != 2:  # noqa: PLR2004 # left and right
-        return None
-    left, right = sides
-    if path_of(operator) == ("eq",) and left["type"] != "var":
-        left, right = right, left
-    return right if left["type"] == "var" else None
-
-
-def _iterates_alone(value: Node, rule: Rule) -> bool:
-    """Whether it takes each member of a collection, ``x := xs[_]``: a condition on there being one."""
-    if value["type"] != "ref" or len(value["value"]) < 2:  # noqa: PLR2004 # a name and its last part
-        return False
-    first, last = value["value"][0], value["value"][-1]
-    if first["type"] != "var" or last["type"] != "var":  # over what is written there it is no condition
-        return False
-    using = [
-        each for each in rule.syntax["body"] if not is_declaration(each) and last["value"] in variables(each["terms"])
-    ]
-    return len(using) == 1
+    """Lines of the body that serve the details and may be undefined, though nothing else of the rule needs them."""
+    body = [line for line in rule.syntax["body"] if line is not _making(rule) and not is_declaration(line)]
+    for line, name in risky_lines(body, details, names, needed(module, body, names, functions)):
+        where = tree.where(module.file, line["location"]["row"])
+        what = f"{name} serves only the details of this {rule.name}, which vanishes when the line is undefined"
+        yield Problem(where, what, _INSTEAD)
 
 
 def _unguarded(node: Node) -> Node:
@@ -289,4 +197,4 @@ def _is_own(term: Node) -> bool:
 
 def _some_in(body: Sequence[Node]) -> list[Node]:
     """Arguments of the membership in ``some k, v in xs``, when that is all there is."""
-    return _members(body[0]) if len(body) == 1 and isinstance(body[0]["terms"], dict) else []
+    return members_of(body[0]) if len(body) == 1 and isinstance(body[0]["terms"], dict) else []

@@ -11,7 +11,8 @@ Node = Any
 _CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
 _SCALARS: Final = frozenset({"string", "number", "boolean", "null"})
 _PADDING: Final = ("array", "concat")
-_ROOTS: Final = frozenset({"input", "data", "rego"})
+ROOTS: Final = frozenset({"input", "data", "rego"})
+"""What a reference into a document begins with; no variables."""
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -55,6 +56,12 @@ def call_of(term: Node) -> tuple[tuple[str, ...], list[Node]]:
     return path_of(term["value"][0]), term["value"][1:]
 
 
+def members_of(line: Node) -> list[Node]:
+    """Arguments of the membership ``some x in xs`` or ``some k, v in xs``, the collection last."""
+    symbols = line["terms"].get("symbols") or [{}]
+    return call_of(symbols[0])[1]
+
+
 def is_total(term: Node, bound: frozenset[str]) -> bool:
     """Whether the term is defined whatever the input is, where the variables of `bound` are."""
     kind, value = term["type"], term["value"]
@@ -93,7 +100,7 @@ def bound_by(body: Iterable[Node], names: frozenset[str]) -> frozenset[str]:
     for expression in body:
         if not expression.get("negated") and not is_declaration(expression):
             found |= variables(expression["terms"], closures=False)
-    return frozenset(found - names - _ROOTS)
+    return frozenset(found - names - ROOTS)
 
 
 def bare(node: Node) -> Node:
