@@ -146,6 +146,10 @@ def refused(server: Server, canary: Canaries) -> list[str]:
         {"action": {"environment": f"pin={canary('control character')}\x00"}},
         {"identity": {"tenant": f"token={canary('tenant')}"}},
         {"evidence": [{"uri": "x", "sha256": f"token={canary('sha256')}"}]},
+        *({"identity": {name: f"password={canary(name)}"}} for name in ("agent", "user")),
+        *({"identity": {name: ["a", f"token={canary(name)}"]}} for name in ("roles", "delegation")),
+        *({"run": {name: f"token={canary(name)}"}} for name in ("run_id", "trace_id", "workflow", "planner")),
+        *({name: f"api_key={canary(name)}"} for name in ("idempotency_key", "approval_id")),
     ]
     wire = Wire(server.address)
     told = []
@@ -153,6 +157,7 @@ def refused(server: Server, canary: Canaries) -> list[str]:
         for changes in bad:
             said = {
                 "idempotency_key": uuid.uuid4().hex,
+                **changes,
                 "action": {"tool": "kb.search", **changes.get("action", {})},
                 "identity": {"agent": "a", "tenant": "acme", **changes.get("identity", {})},
                 "evidence": changes.get("evidence", []),
@@ -165,6 +170,31 @@ def refused(server: Server, canary: Canaries) -> list[str]:
         told.append(refusal_of(wire, GET, one.SerializeToString()))
     finally:
         wire.close()
+    return [*told, *refused_controls(server, canary)]
+
+
+def refused_controls(server: Server, canary: Canaries) -> list[str]:
+    """Controls of ids that hold a secret; what the errors said."""
+
+    def kill(scope: KillScope, value: str, actor: str = "u_ops") -> Callable[[], object]:
+        return lambda: control.set_kill_switch(scope, value, tenant="acme", actor=actor, reason="why")
+
+    told = []
+    with ControlClient(server.address) as control:
+        calls: list[Callable[[], object]] = [
+            *(kill(scope, f"token={canary(scope)}") for scope in (KillScope.AGENT, KillScope.WORKFLOW, KillScope.RUN)),
+            kill(KillScope.AGENT, "a", f"token={canary('actor')}"),
+            lambda: control.set_autonomy(
+                "acme", Autonomy.OBSERVE_ONLY, actor="u_ops", reason="why", agent=f"pwd={canary('autonomy')}"
+            ),
+            lambda: control.adjust_budget(
+                "acme", "x", f"user:token={canary('scope key')}", 1, actor="u_ops", reason="why"
+            ),
+        ]
+        for call in calls:
+            with pytest.raises(CallFailedError, match="send an id without it") as error:
+                call()
+            told.append(str(error.value))
     return told
 
 

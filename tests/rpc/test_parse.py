@@ -248,3 +248,42 @@ def test_traceparent(traceparent: str, trace_id: str) -> None:
 
 def test_a_trace_id_given_is_kept() -> None:
     assert parse_request(message({"run.trace_id": "9f2d"}), TRACEPARENT).run.trace_id == "9f2d"
+
+
+ID_FIELDS = [
+    *("idempotency_key", "approval_id", "identity.agent", "identity.user", "identity.roles", "identity.delegation"),
+    *("run.run_id", "run.trace_id", "run.workflow", "run.planner"),
+]
+
+
+@pytest.mark.parametrize("field", ID_FIELDS)
+@pytest.mark.parametrize(
+    ("secret", "kind"),
+    [
+        ("password=hunter2", "a value behind a secret name"),
+        ("x token=hunter2", "a value behind a secret name"),
+        ("4111 1111 1111 1111", "a payment card number"),
+        ("ghp_" + "a1" * 18, "a GitHub token"),
+        ("eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2ln", "a JSON Web Token"),
+    ],
+)
+def test_a_secret_in_an_id_is_refused(field: str, secret: str, kind: str) -> None:
+    is_list = field in {"identity.roles", "identity.delegation"}
+    violations = refused({field: ["ok", secret] if is_list else secret})
+    [(name, what)] = violations.items()
+    assert name == (f"{field}[1]" if is_list else field)
+    assert what.startswith(f"holds {kind}")
+    assert "send an id without it" in what
+    assert secret not in what
+
+
+def test_a_secret_in_the_name_of_a_tool_is_refused() -> None:
+    assert "an API key" in refused({"action.tool": "sk_" + "live_4eC39HqLyjWDarjtT1zdp7dc"})["action.tool"]
+
+
+@pytest.mark.parametrize("field", ID_FIELDS)
+@pytest.mark.parametrize("value", ["ops@acme.example", "4111111111111111", "arn:aws:x:secret:db-Ab1", "auth0|5f7c8e"])
+def test_an_id_that_only_looks_so_is_taken_verbatim(field: str, value: str) -> None:
+    is_list = field in {"identity.roles", "identity.delegation"}
+    said = parse_request(message({field: [value] if is_list else value}))
+    assert value in repr(said)

@@ -200,7 +200,7 @@ DETECTORS: Final = (
         "api_key",
         ("k_", "sk-", "whsec_", "AIza", "glpat-", "npm_"),
         _matching(
-            r"[sr]k_(?:live|test)_[A-Za-z0-9]{10,}+|sk_(?<![A-Za-z0-9]sk_)[A-Za-z0-9]{20,}+"
+            r"[sr]k_(?<![A-Za-z0-9][sr]k_)(?:live|test)_[A-Za-z0-9]{10,}+|sk_(?<![A-Za-z0-9]sk_)[A-Za-z0-9]{20,}+"
             r"|sk-(?<![\w-]sk-)(?=[\w-]{0,40}?[0-9])[\w-]{20,}+|whsec_[A-Za-z0-9]{20,}+"
             r"|AIza[\w-]{35}|glpat-[\w-]{20,}+|npm_(?<![A-Za-z0-9]npm_)[A-Za-z0-9]{36}",
             re.ASCII,

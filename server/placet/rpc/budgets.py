@@ -75,7 +75,7 @@ def _parse(message: control_pb2.AdjustBudgetRequest, caller: Caller) -> Adjustme
     fields = Fields()
     tenant = fields.tenant("tenant", message.tenant)
     budget_id = fields.text("budget_id", message.budget_id, BUDGET_ID_CHARS_MAX, required=True)
-    scope_key = fields.text("scope_key", message.scope_key, SCOPE_KEY_BYTES_MAX, required=True)
+    scope_key = fields.identifier("scope_key", message.scope_key, SCOPE_KEY_BYTES_MAX, required=True)
     amount = message.amount
     if not 0 < abs(amount) <= SAFE_INTEGER_MAX:
         fields.wrong("amount", f"is {amount}; must not be 0, and be {-SAFE_INTEGER_MAX} to {SAFE_INTEGER_MAX}")

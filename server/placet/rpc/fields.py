@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import FieldViolation
 from placet.core.globs import glob_fault
+from placet.core.id_secrets import secret_in_id
 from placet.core.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
 from placet.core.names import name_fault
 
@@ -45,10 +46,22 @@ class Fields:
             self.wrong(field, "holds control or invisible characters; use printable text")
         return value
 
+    def identifier(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
+        """A text that is compared and stored as it is, so that it may hold no secret."""
+        wrong = len(self.violations)
+        self.text(field, value, bytes_max, required=required)
+        if len(self.violations) == wrong:
+            self._no_secret(field, value)
+        return value
+
+    def _no_secret(self, field: str, value: str) -> None:
+        if value and (kind := secret_in_id(value)):
+            self.wrong(field, f"holds {kind}, and ids are stored as they are; send an id without it")
+
     def name(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
         """The name of somebody or something that is compared and counted by its name, as it was spelled."""
         wrong = len(self.violations)
-        self.text(field, value, bytes_max, required=required)
+        self.identifier(field, value, bytes_max, required=required)
         fault = name_fault(value) if len(self.violations) == wrong else ""
         if fault:
             self.wrong(field, fault)
@@ -63,13 +76,13 @@ class Fields:
             self.name(f"{field}[{index}]", value, bytes_max, required=True) for index, value in enumerate(values)
         )
 
-    def texts(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
-        """So many texts, none of them empty."""
+    def identifiers(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
+        """So many texts that may hold no secret, none of them empty."""
         if len(values) > count_max:
             self.wrong(field, f"has {len(values)} entries; at most {count_max} are accepted")
             return ()
         return tuple(
-            self.text(f"{field}[{index}]", value, bytes_max, required=True) for index, value in enumerate(values)
+            self.identifier(f"{field}[{index}]", value, bytes_max, required=True) for index, value in enumerate(values)
         )
 
     def tool(self, field: str, value: str) -> str:
@@ -80,6 +93,8 @@ class Fields:
             self.wrong(field, f"must be 1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-], a letter or digit first")
         elif value.startswith(RESERVED_TOOLS):
             self.wrong(field, f"names beginning with {RESERVED_TOOLS!r} are reserved")
+        else:
+            self._no_secret(field, value)
         return value
 
     def tool_glob(self, field: str, value: str) -> str:
@@ -91,6 +106,8 @@ class Fields:
             self.wrong(field, f"must be {allowed}, with * for any text and ? for one character")
         elif fault := glob_fault(value):
             self.wrong(field, fault)
+        else:
+            self._no_secret(field, value)
         return value
 
     def tenant(self, field: str, value: str) -> str:
@@ -99,6 +116,8 @@ class Fields:
             self.wrong(field, "is required")
         elif len(value) > TENANT_CHARS_MAX or not _TENANT.match(value):
             self.wrong(field, f"must be 1 to {TENANT_CHARS_MAX} characters of [a-z0-9_-], a letter or digit first")
+        else:
+            self._no_secret(field, value)
         return value
 
     def count(self, field: str, value: int, maximum: int = SAFE_INTEGER_MAX) -> int:
@@ -116,4 +135,4 @@ class Fields:
 
 def tenant_or_nothing(value: str) -> str:
     """The tenant when it is well-formed, else "": for the record of a refused request."""
-    return value if len(value) <= TENANT_CHARS_MAX and _TENANT.match(value) else ""
+    return value if len(value) <= TENANT_CHARS_MAX and _TENANT.match(value) and not secret_in_id(value) else ""

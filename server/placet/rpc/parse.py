@@ -46,8 +46,8 @@ def parse_request(message: authorization_pb2.AuthorizeRequest, traceparent: str 
 def parsing(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", prefix: str = "") -> Steps[Proposal]:
     """As `parse_request`, in steps."""
     fields = Fields(prefix)
-    key = fields.text("idempotency_key", message.idempotency_key, IDEMPOTENCY_KEY_BYTES_MAX, required=True)
-    approval_id = fields.text("approval_id", message.approval_id, SHORT_LABEL_BYTES_MAX)
+    key = fields.identifier("idempotency_key", message.idempotency_key, IDEMPOTENCY_KEY_BYTES_MAX, required=True)
+    approval_id = fields.identifier("approval_id", message.approval_id, SHORT_LABEL_BYTES_MAX)
     action = yield from _action(fields, message.action)
     identity = _identity(fields, message.identity)
     run = _run(fields, message.run, traceparent)
@@ -144,7 +144,7 @@ def _amount(fields: Fields, message: action_pb2.Money) -> Amount:
 
 
 def _identity(fields: Fields, message: action_pb2.Identity) -> Identity:
-    roles = fields.texts("identity.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
+    roles = fields.identifiers("identity.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
     return Identity(
         agent=fields.name("identity.agent", message.agent, PRINCIPAL_BYTES_MAX, required=True),
         tenant=fields.tenant("identity.tenant", message.tenant),
@@ -157,10 +157,10 @@ def _identity(fields: Fields, message: action_pb2.Identity) -> Identity:
 def _run(fields: Fields, message: action_pb2.Run, traceparent: str) -> Run:
     return Run(
         run_id=fields.name("run.run_id", message.run_id, LABEL_BYTES_MAX),
-        trace_id=fields.text("run.trace_id", message.trace_id, LABEL_BYTES_MAX) or trace_id_of(traceparent),
+        trace_id=fields.identifier("run.trace_id", message.trace_id, LABEL_BYTES_MAX) or trace_id_of(traceparent),
         step=fields.count("run.step", message.step, STEP_MAX),
         workflow=fields.name("run.workflow", message.workflow, LABEL_BYTES_MAX),
-        planner=fields.text("run.planner", message.planner, LABEL_BYTES_MAX),
+        planner=fields.identifier("run.planner", message.planner, LABEL_BYTES_MAX),
     )
 
 
