@@ -184,6 +184,111 @@ ASSIGNED = [
     ("Server=x;Password={};Database=y", "Server=x;Password=[redacted:secret]"),
     ("pin=1234 {}", "pin=[redacted:secret] {}"),
 ]
+R = "[redacted:secret]"
+FORMS = [
+    *(
+        "curl -u user:{} https://example.org",
+        "curl -s \\\n  --user 'user:{}' x",
+        "curl --proxy-user=u:{}",
+        "curl -uu:{}",
+    ),
+    *("mysql -u root -p{} db", "mysqldump --password={} db", "mysql --password {} -u root", "sshpass -p '{}' ssh h"),
+    *("docker login -u a -p {} registry.example", "redis-cli -a {} ping", "ldapsearch -x -w {} -b x", "7z x -p{} a.7z"),
+    *("<password>{}</password>", '<wsse:Password Type="x">{}</wsse:Password>', "<a><b>x</b><apiKey>{}</apiKey></a>"),
+    *(
+        '<input type="text" name="password" value="{}">',
+        "<INPUT VALUE='{}' NAME=token>",
+        "<input type=password value='{}'/>",
+    ),
+    *('<add key="DbPassword" value="{}"/>', '<meta name="csrf-token" content="{}">', '<entry key="secret">{}</entry>'),
+    'x <input name=\\"password\\" value=\\"{}\\">',
+    *('Content-Disposition: form-data; name="password"\r\n\r\n{}\r\n--x--', "form-data; name=pin\nX: y\n\n{}\n--x"),
+    *(
+        "CREATE USER a IDENTIFIED BY '{}'",
+        "identified with caching_sha2_password by '{}'",
+        "ALTER ROLE a PASSWORD '{}'",
+    ),
+    *("SET PASSWORD FOR a = PASSWORD('{}')", "alter user a with encrypted password '{}'"),
+    *("https://x.example/?%74oken={}&x=1", "%70assword={}&x=1", "a=1&pass%77ord={}"),
+    *("contraseña: {}", "Пароль: {}", "パスワード\uff1a{}", "密码={}", '{{"contraseña": "{}"}}', "mật khẩu = {}"),
+    *("contrasena: {}", "senha={}", "mot de passe : {}", "Kennwort: {}", "passw0rd={}", "t0ken={}", "SENHA={}"),
+]
+"""Forms in which a secret stands beside its name."""
+PROSE = [
+    *("the password policy is: at least 12 characters", "The password 'reset' link is gone", "see <token> in the docs"),
+    *(
+        "docker run -p 80:80 -u 1000:1000 image",
+        "curl -u user https://x.example",
+        "mysql -u root -p db",
+        "ssh -p 2222 host",
+    ),
+    *("<p>The password field</p>", "<label for='password'>Your password</label>", '<input name="q" value="shoes">'),
+    *("<a href='/reset?x=1'>Reset password</a>", "<token></token>", "<input name='password' value='${{PW}}'>"),
+    *(
+        "50% off; x=7",
+        "https://x.example/?q=a%20b=c",
+        "100%=all",
+        "密码策略很严格",
+        "パスワードを変更",
+        "Мой пароль украли",
+    ),
+    *(
+        "a senha do cofre",
+        "parolaccia: no",
+        "identified by the auditor",
+        "identified by 7 people",
+        "zip code -P is fine",
+    ),
+    *(
+        'form-data; name="photo"\r\n\r\nbytes',
+        "passenger_name: Ann",
+        "wachtwoordbeleid is streng",
+        'name="x" value="y"',
+    ),
+]
+FOREIGN_KEYS = [
+    *("contraseña", "Contraseña", "contrasena", "mot_de_passe", "motDePasse", "Kennwort", "пароль", "ПАРОЛЬ", "senha"),
+    *(
+        "パスワード",
+        "密码",
+        "数据库密码",
+        "şifre",
+        "hasło",
+        "κωδικός",
+        "ΚΩΔΙΚΌΣ",
+        "비밀번호",
+        "user_senha",
+        "contrasen\u0303a",
+    ),
+    *(
+        "p\u0430ssword",
+        "\u0440assword",
+        "db_tok\u0435n",
+        "\u0391\u03a1I_key",
+        "passw0rd",
+        "PASSW0RD",
+        "dbPassw0rd",
+        "s3cret",
+    ),
+    *("t0ken", "p4ssword", "pa55word", "p\u0430ssw0rd"),
+]
+OTHER_KEYS = [
+    *(
+        "имя",
+        "название",
+        "straße",
+        "größe",
+        "prénom",
+        "名前",
+        "地址",
+        "pässe",
+        "passé_composé",
+        "sha256",
+        "p4ssenger",
+        "парк",
+    ),
+    *("senhor", "parolaccia", "wachtwoordbeleid", "v0", "s3_bucket", "tok3n_type", "ключевой", "κωδικας"),
+]
 
 
 @pytest.mark.parametrize(("name", "text"), FOUND)
@@ -244,6 +349,45 @@ def test_secrets_beside_their_names(text: str, expected: str, secret: str) -> No
     assert redact_text(said) == expected.format(secret)
     assert redact_params({"a": said})[0] == {"a": redact_text(said)}
     assert redact_text(redact_text(said)) == redact_text(said)
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "Tr0ub4dor-3", "pa+ss/w=", "geheim7"])
+@pytest.mark.parametrize("text", FORMS)
+def test_secrets_in_their_forms(text: str, secret: str) -> None:
+    said, wanted = text.format(secret), text.format(R)
+    assert redact_text(said) == wanted
+    assert redact_params({"a": [f"x {said}"]}) == ({"a": [f"x {wanted}"]}, True)
+    assert redact_text(wanted) == wanted
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_prose_is_left(text: str) -> None:
+    assert redact_text(text) == text
+    assert redact_params({"a": [text]}) == ({"a": [text]}, False)
+
+
+@pytest.mark.parametrize("name", FOREIGN_KEYS)
+def test_secret_names_of_other_languages_and_spellings(name: str) -> None:
+    assert redact_params({"a": [{name: "hunter2", "b": 1}]}) == ({"a": [{name: R, "b": 1}]}, True)
+
+
+@pytest.mark.parametrize("name", OTHER_KEYS)
+def test_names_of_other_languages_that_are_none(name: str) -> None:
+    assert redact_params({name: "hunter2"}) == ({name: "hunter2"}, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (["Authorization", "hunter2"], ["Authorization", R]),
+        (["password", "geheim!"], ["password", R]),
+        (["password", "token"], ["password", "token"]),
+        (["token", "token2"], ["token", "token2"]),
+        ([["Cookie", "a=1"], ["Accept", "x7"]], [["Cookie", R], ["Accept", "x7"]]),
+    ],
+)
+def test_pairs(said: list[Any], wanted: list[Any]) -> None:
+    assert redact_params({"a": said})[0] == {"a": wanted}
 
 
 def test_counts_are_no_secrets() -> None:
@@ -405,6 +549,31 @@ ADVERSARIAL = [
         "--token a ",
     ),
     *("authorization: a\n", "2026-04-24 18:33:01 ", '\\"pin\\":', "12345-6789-", "pin.", "auth_", "\u200b", "4\u200b1"),
+    *(
+        "<a ",
+        "<a b=",
+        "<password>",
+        "<password>x</",
+        "<input name='",
+        "form-data; name=",
+        "form-data;",
+        "\r\n",
+        "%70",
+        "%70=",
+    ),
+    *(
+        "curl ",
+        "-u ",
+        "-u a:b ",
+        "mysql -p",
+        "-p'",
+        '-p"',
+        "identified by '",
+        "PASSWORD '",
+        "пароль: x ",
+        "密码",
+        "passw0rd=x ",
+    ),
     *("-----BEGIN PRIVATE KEY-----", "hooks.slack.com/services/", "AIza", "npm_", "whsec_", " "),
 ]
 SIZE = 65_000

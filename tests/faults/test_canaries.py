@@ -68,7 +68,7 @@ def names_and_texts(canary: Canaries) -> dict[str, Any]:
     """Parameters that hold secrets under names and within texts."""
     names = ("password", "dbPassword", "Authorization", "x-api-key", "access_token", "set-cookie", "privateKey", "ssn")
     nested = {"config": [{"client_secret": canary("nested name"), "cvv": 737, "pin": {"code": canary("deep")}}]}
-    texts = {
+    texts: dict[str, Any] = {
         "url": f"https://example.org/cb?x=1&token={canary('query')}#access_token={canary('fragment')}",
         "userinfo": f"https://admin:{canary('userinfo')}@example.org/",
         "signed": f"https://b.example.org/o?X-Amz-Signature={canary('signature')}",
@@ -77,6 +77,17 @@ def names_and_texts(canary: Canaries) -> dict[str, Any]:
         "json": json.dumps(json.dumps({"apiKey": canary("json in json")})),
         "command": f"mysql --password {canary('flag')} -u root",
         "card": f"paid by {CARD}",
+        "curl": f"curl -u admin:{canary('curl')} https://example.org",
+        "mysql": f"mysql -u root -p{canary('mysql')}",
+        "xml": f"<password>{canary('xml')}</password>",
+        "multipart": f'form-data; name="password"\r\n\r\n{canary("multipart")}\r\n--x--',
+        "html": f'<input name="password" value="{canary("html")}">',
+        "sql": f"CREATE USER a IDENTIFIED BY '{canary('sql')}'",
+        "encoded name": f"https://example.org/?%74oken={canary('encoded name')}",
+        "headers": [["Authorization", canary("two-item list")]],
+        **{
+            name: canary(name) for name in ("p\u0430ssword", "passw0rd", "contraseña", "mot_de_passe", "пароль", "密码")
+        },
         f"token={canary('key of params')}": 1,
     }
     return {**{name: canary(name) for name in names}, **nested, **texts}

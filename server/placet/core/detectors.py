@@ -16,8 +16,10 @@ from placet.core.assignments import assignment_spans
 from placet.core.cards import card_spans
 from placet.core.iban import iban_length, is_iban
 from placet.core.limits import SCREEN_PLACES_MAX, STEP_BYTES
-from placet.core.plain_text import plain
-from placet.core.secret_names import STEMS
+from placet.core.plain_text import as_latin, plain
+from placet.core.secret_forms import HINTS as FORM_HINTS
+from placet.core.secret_forms import form_spans
+from placet.core.secret_names import FOREIGN_FORMS, STEMS
 from placet.core.steps import exhausted
 
 if TYPE_CHECKING:
@@ -234,6 +236,7 @@ DETECTORS: Final = (
             length=_phone,
         ),
     ),
+    Detector(SECRET, FORM_HINTS, form_spans),
     Detector(SECRET, (), assignment_spans),
 )
 """In the order in which they are tried: what encloses others comes first."""
@@ -246,6 +249,7 @@ _BY_HINT: Final = tuple((hint.encode(), detector) for detector in DETECTORS for 
 _BY_DIGITS: Final = tuple(detector for detector in DETECTORS if not detector.hints and detector.name != SECRET)
 _BY_NAME: Final = DETECTORS[-1]
 _STEMS: Final = tuple(stem.encode() for stem in STEMS)
+_FOREIGN_FORMS: Final = tuple(as_latin(form).casefold().encode() for form in FOREIGN_FORMS)
 _COUNTS: Final = (b'"input_tokens":', b'"output_tokens":', b'"currency_code":')
 """Keys of Placet's own in every request."""
 
@@ -254,16 +258,18 @@ def candidates(text: bytes) -> Sequence[Detector]:
     """The detectors that could find something in text or JSON in UTF-8, in order; none is certain."""
     if len(text) > STEP_BYTES:
         return DETECTORS
+    seen = b""
     if not text.isascii():
-        text = plain(text.decode(errors="replace")).encode()
+        shown = plain(text.decode(errors="replace"))
+        text, seen = shown.encode(), as_latin(shown).casefold().encode()
     found = {detector for hint, detector in _BY_HINT if hint in text}
     for escaped in _ESCAPED if b"\\" in text else ():
         text = text.replace(escaped, b"")
     if b"+" in text or _DIGITS in text.translate(_SQUASH, _SQUASHED_OUT):
         found.update(_BY_DIGITS)
+    seen = seen or text.lower()
     for own in _COUNTS:
-        text = text.replace(own, b"")
-    text = text.lower()
-    if any(stem in text for stem in _STEMS):
+        seen = seen.replace(own, b"")
+    if any(stem in seen for stem in _STEMS) or (not seen.isascii() and any(form in seen for form in _FOREIGN_FORMS)):
         found.add(_BY_NAME)
     return [detector for detector in DETECTORS if detector in found] if found else ()

@@ -13,6 +13,7 @@ from placet.core.assignments import assignment_spans
 from placet.core.cards import is_card
 from placet.core.detectors import DETECTORS
 from placet.core.plain_text import plain
+from placet.core.secret_forms import form_spans
 from placet.core.secret_names import is_secret
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _KINDS: Final = {
 """Detector -> what it finds. Those of addresses, phones and accounts are left out: users are called so."""
 _SURE: Final = tuple(detector for detector in DETECTORS if detector.name in _KINDS)
 _HINT: Final = re.compile(
-    r"[= \"']|%3D|://|sk-|[rs]k_|whsec_|AIza|glpat-|npm_|eyJ|A[KS]IA|gh[pousr]_|github_pat_|xox|xapp-"
+    r"[=\uff1d \"'<]|%3D|://|sk-|[rs]k_|whsec_|AIza|glpat-|npm_|eyJ|A[KS]IA|gh[pousr]_|github_pat_|xox|xapp-"
     r"|hooks\.slack|\d-\d",
     re.IGNORECASE,
 )
@@ -62,6 +63,8 @@ def secret_in_id(value: str) -> str:
             return _KINDS[detector.name]
     if any(is_card("".join(filter(str.isdigit, match[0]))) for match in _CARD.finditer(text)):
         return "a payment card number"
+    if any(start < end for start, end in form_spans(text, _nothing)):
+        return _BEHIND_A_NAME
     return _assigned(text)
 
 

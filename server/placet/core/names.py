@@ -44,7 +44,7 @@ def folded(name: str) -> str:
     if name.isascii():
         return " ".join(name.casefold().split())
     for _ in range(_ROUNDS_MAX):
-        before, name = name, _FOLDING.normalize("".join(map(_look, _FOLDING.normalize(name))))
+        before, name = name, _FOLDING.normalize("".join(map(look_of, _FOLDING.normalize(name))))
         if name == before:
             break
     return " ".join(name.split())
@@ -92,7 +92,7 @@ def _like_i(text: str) -> str:
 
 
 @lru_cache(maxsize=_CACHE)
-def _look(char: str) -> str:
+def look_of(char: str) -> str:
     """The letters that a character, in its small form, looks like; or itself."""
     if char.isascii():
         return char

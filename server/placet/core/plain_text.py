@@ -10,6 +10,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from placet.core.names import look_of
+
 _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0"
     + "".join(map(chr, range(0xFE00, 0xFE10)))
@@ -23,6 +25,11 @@ _SIGNS: Final = {
     **dict.fromkeys("\u00b7\u2022\u2024\u2027\u2219\u22c5\u30fb", "."),
     **dict.fromkeys("\u2044\u2215\u29f8", "/"),
 }
+_ACCENTS: Final = range(0x300, 0x370)
+_ALPHABETS: Final = (*range(0xC0, 0x250), *range(0x370, 0x590), *range(0x1E00, 0x2000))
+"""Latin with accents, Greek, Cyrillic and Armenian."""
+_NO_PARTS: Final = {"\u0142": "l", "\u00f8": "o", "\u0131": "i", "\u0111": "d"}
+"""Letters whose stroke or missing dot is no accent for Unicode."""
 _TAGS: Final = range(0xE0000, 0xE1000)
 _SCANNED: Final = (
     *(
@@ -43,9 +50,38 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.translate(_table())
 
 
+def as_latin(text: str) -> str:
+    """The text with letters of other alphabets that look like Latin ones, and accented ones, as these."""
+    return text if text.isascii() else text.translate(_looks())
+
+
+def plain_latin(text: str) -> str:
+    """`as_latin` of `plain`, in one pass."""
+    return text if text.isascii() else text.translate(_both())
+
+
+@lru_cache(maxsize=1)
+def _both() -> dict[int, str | None]:
+    return {**_table(), **_looks()}
+
+
 def prepare() -> None:
-    """Make what `plain` needs, so that no request waits for it."""
-    _table()
+    """Make what these need, so that no request waits for it."""
+    _both()
+
+
+@lru_cache(maxsize=1)
+def _looks() -> dict[int, str]:
+    """Letters that have a Latin look; the rest keep theirs. Combining accents go."""
+    looks: dict[int, str] = dict.fromkeys(_ACCENTS, "")
+    for point in _ALPHABETS:
+        small = chr(point).lower().replace("\u03c2", "\u03c3")
+        base = unicodedata.normalize("NFKD", small)[0] if small else ""
+        look = _NO_PARTS.get(small) or (base if base.isascii() else look_of(base))
+        look = look.lower() if look.isascii() and look.isalpha() else base
+        if look != chr(point).lower():
+            looks[point] = look.upper() if chr(point).isupper() else look
+    return looks
 
 
 @lru_cache(maxsize=1)

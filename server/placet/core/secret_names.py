@@ -10,8 +10,31 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from placet.core.plain_text import plain
+from placet.core.plain_text import as_latin, plain_latin
 
+FOREIGN: Final = (
+    *("contrasena", "kennwort", "losenord", "lozinka", "haslo", "heslo", "jelszo", "parola", "passord", "salasana"),
+    *("senha", "sifre", "wachtwoord", "adgangskode", "zugangscode", "geheimzahl"),
+)
+"""A password in the languages most used on the web, without accents. `clave` is a key as often as a password."""
+FOREIGN_FORMS: Final = (
+    *(
+        "пароль",
+        "κωδικος",
+        "パスワード",
+        "暗証番号",
+        "密码",
+        "密碼",
+        "口令",
+        "비밀번호",
+        "암호",
+        "סיסמה",
+        "รหัสผ่าน",
+        "पासवर्ड",
+    ),
+    *("كلمة المرور", "كلمة السر"),
+)
+"""Likewise in other alphabets. A name that holds one is secret, since not all of them put blanks between words."""
 WORDS: Final = frozenset(
     {
         *("apikey", "authorization", "auth", "authentication", "bearer", "cookie", "credential", "cred", "csrf"),
@@ -19,6 +42,7 @@ WORDS: Final = frozenset(
         *("privatekey", "pwd", "secret", "secretkey", "accesskey", "setcookie", "sid", "ssn", "token", "xsrf"),
         *("cardnumber", "ccnumber", "creditcard", "signature"),
         *("mnemonic", "pass", "pw", "jsessionid", "phpsessid", "sessionid"),
+        *FOREIGN,
     }
 )
 """A name that ends in one of these is secret."""
@@ -31,6 +55,7 @@ PAIRS: Final = frozenset(
         *((first, "number") for first in ("card", "cc", "national", "passport", "security")),
         *(("credit", "card"), ("debit", "card"), ("social", "security"), ("tax", "id"), ("national", "id")),
         *(("national", "insurance"), ("pass", "word"), ("pass", "phrase"), ("client", "assertion")),
+        *(("de", "passe"), ("mat", "khau"), ("kata", "sandi")),
         *(("session", "id"), ("session", "key"), ("seed", "phrase"), ("recovery", "phrase")),
     }
 )
@@ -89,29 +114,54 @@ STEMS: Final = (
     *("assertion", "auth", "bearer", "card", "code", "cookie", "cred", "csrf", "cvc", "cvv", "hash", "hmac", "jwt"),
     *("key", "national", "number", "otp", "pass", "pin", "pwd", "secret", "sid", "sig", "social", "ssn", "state"),
     *("mnemonic", "phrase", "pw", "sess", "tax", "token", "xsrf"),
+    *(word for word in FOREIGN if word not in {"passord", "zugangscode"}),
+    *("khau", "sandi", "w0rd", "p4s", "pa5", "t0ken", "tok3n", "t0k3n", "s3cret", "secr3t", "s3cr3t"),
 )
 """Each secret name holds one of these: a quick look lets most names go."""
+_LEET: Final = str.maketrans("013457", "oleast")
+"""Digits that stand for letters, as in passw0rd."""
 _PAIR: Final = 2
 _REDACTED: Final = "[redacted:"
 _LOOK_CHARS: Final = 4 * NAME_CHARS_MAX
 """Of a long name, before its plain form is made: some of it may be invisible."""
 _STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
+_FOREIGN_FORM: Final = re.compile("|".join(as_latin(form).casefold() for form in FOREIGN_FORMS))
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def may_be_secret(name: str) -> bool:
     """Whether it is worth to read the name: a quick look, which lets most names go."""
-    return _STEM.search(name) is not None or not name.isascii()
+    if name.isascii():
+        return _STEM.search(name) is not None
+    seen = _end(name)
+    return _STEM.search(seen) is not None or _FOREIGN_FORM.search(seen.casefold()) is not None
 
 
 @lru_cache(maxsize=1_024)
 def is_secret(name: str, *, in_url: bool = False) -> bool:
     """Whether what stands under this name is secret."""
-    words = _words(name)
+    seen = _end(name)
+    if not seen.isascii() and _FOREIGN_FORM.search(seen.casefold()):
+        return True
+    words = _words(seen)
     if not words:
         return False
     if in_url and words[-1] in URL_NAMES:
         return True
+    return _is_secret(words) or _is_leet(seen)
+
+
+def _is_leet(seen: str) -> bool:
+    """Whether it is a secret name with digits for letters; one with digits at its end is none of that kind."""
+    name = seen.rstrip("0123456789").lower()
+    letters = name.translate(_LEET)
+    if letters == name:
+        return False
+    words = _words(letters)
+    return bool(words) and words[-1].endswith(TAILS) and tuple(words[-2:]) not in PUBLIC
+
+
+def _is_secret(words: list[str]) -> bool:
     while words:
         last_two = tuple(words[-2:])
         if last_two in PUBLIC:
@@ -145,7 +195,9 @@ def is_secret_pair(items: list[object]) -> bool:
     name, value = items
     if type(name) is not str or type(value) is not str or not value or not _names_secret(name):
         return False
-    return not value.replace("-", "_").isidentifier() or len(value) >= PAIR_VALUE_CHARS_MIN
+    if len(value) >= PAIR_VALUE_CHARS_MIN or not value.replace("-", "_").isidentifier():
+        return True
+    return any(map(str.isdigit, value)) and not is_secret(value)
 
 
 def counts(name: str) -> bool:
@@ -154,13 +206,13 @@ def counts(name: str) -> bool:
 
 
 def _end(name: str) -> str:
-    """The end of the name, in its plain form."""
-    return plain(name[-_LOOK_CHARS:])[-NAME_CHARS_MAX:]
+    """The end of the name, in its plain form, with letters that look Latin in their Latin form."""
+    return plain_latin(name[-_LOOK_CHARS:])[-NAME_CHARS_MAX:]
 
 
-def _words(name: str) -> list[str]:
-    """Its words in lower case and singular."""
-    found = (word.lower() for word in _WORD.findall(_end(name)))
+def _words(seen: str) -> list[str]:
+    """The words of a name's end in lower case and singular."""
+    found = (word.lower() for word in _WORD.findall(seen))
     return [word[:-1] if word.endswith("s") and word[:-1] in _SINGULARS else word for word in found]
 
 
