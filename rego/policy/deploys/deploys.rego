@@ -59,12 +59,19 @@ _open_branch if {
 # A freeze without services is one of all services.
 _concerns(window) if not _elsewhere(window)
 
+# Names are compared without case and surrounding blanks, as deployment tools do. A name that is not plain, such as one
+# with a letter of another alphabet that looks like a Latin one, may be any service's.
 _elsewhere(window) if {
 	is_array(window.services)
 	count(window.services) > 0
-	is_string(input.action.params.service)
-	not input.action.params.service in window.services
+	named := [_service_name(service) | some service in window.services]
+	count(named) == count(window.services)
+	service := _service_name(input.action.params.service)
+	regex.match(`^[a-z0-9]+([._/-]+[a-z0-9]+)*$`, service)
+	not service in named
 }
+
+_service_name(service) := lower(trim_space(service)) if is_string(service)
 
 # From the first instant of a freeze until, but without, its last. Whatever cannot be told is inside.
 _outside(window) if _now_ns < time.parse_rfc3339_ns(window.from)

@@ -11,6 +11,8 @@ _release := t.acting({
 	"params": {"service": "billing", "version": "1.2.3"},
 })
 
+_release_of_web := object.union(_release, {"action": {"params": {"service": "web"}}})
+
 _rehearsal := object.union(_release, {"action": {"environment": "staging"}})
 
 _freezing(window) := {"acme": {"packs": {"deploys": {"freezes": {"audit": window}}}}}
@@ -94,9 +96,41 @@ test_a_time_that_is_missing_or_wrong_is_in_every_freeze[note] if {
 }
 
 test_a_freeze_is_of_the_services_that_it_names[note] if {
-	some note, service in {"another": "web", "other case": "Billing", "none": ""}
+	some note, service in {"another": "web", "of a team": "web/shop-2", "longer": "billing-api", "shorter": "bill"}
 	document := object.union(_release, {"action": {"params": {"service": service}}})
 	deploys.deny == set() with input as document with data.tenants as _tenants
+}
+
+test_a_freeze_is_of_the_service_however_it_is_spelled[note] if {
+	some note, service in {
+		"other case": "Billing",
+		"capitals": "BILLING",
+		"a blank after it": "billing ",
+		"blanks of other kinds": "\t\u00a0billing\n",
+		"a letter that looks alike": "b\u0456lling",
+		"a letter that cannot be seen": "bil\u200bling",
+		"full width": "\uff42illing",
+		"a path": "./billing",
+		"a slash": "billing/",
+		"quoted": "'billing'",
+		"encoded": "billin%67",
+		"none": "",
+		"blanks": "  ",
+	}
+	document := object.union(_release, {"action": {"params": {"service": service}}})
+	t.ids(deploys.deny) == {"deploys.freeze"} with input as document with data.tenants as _tenants
+}
+
+test_a_freeze_names_services_in_any_spelling[note] if {
+	some note, name in {"as they are": "billing", "other case": "Billing", "with blanks": " billing "}
+	window := {"from": "2026-04-24T00:00:00Z", "until": "2026-04-25T00:00:00Z", "services": [name, "ledger"]}
+	t.ids(deploys.deny) == {"deploys.freeze"} with input as _release with data.tenants as _freezing(window)
+	deploys.deny == set() with input as _release_of_web with data.tenants as _freezing(window)
+}
+
+test_a_freeze_of_what_is_no_name_is_of_all if {
+	window := {"from": "2026-04-24T00:00:00Z", "until": "2026-04-25T00:00:00Z", "services": [7, "web"]}
+	t.ids(deploys.deny) == {"deploys.freeze"} with input as _release with data.tenants as _freezing(window)
 }
 
 test_a_service_that_is_missing_or_wrong_is_concerned[note] if {
