@@ -351,6 +351,17 @@ def test_doctor_is_content(placet: Placet, healthy: Path) -> None:
     assert "FAILS" not in placet("doctor").out
 
 
+def test_doctor_asks_the_server_that_the_environment_names(
+    placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch, nobody: str
+) -> None:
+    del healthy
+    monkeypatch.setenv("PLACET_ADDRESS", nobody)
+    code, found = diagnose(placet)
+    assert code == exit_codes.WANTING
+    assert (found["server"]["ok"], nobody in found["server"]["detail"]) == (False, True)
+    assert "listen" not in found
+
+
 def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
     (healthy / ".placet").mkdir()
     append(healthy / ".placet", 1)
@@ -503,8 +514,11 @@ def test_doctor_and_a_table_that_is_gone(placet: Placet, healthy: Path) -> None:
     assert "audit verify" in found["remedy"]
 
 
-def test_doctor_and_the_port(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+def test_doctor_and_the_port(
+    placet: Placet, healthy: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del healthy
+    monkeypatch.delenv("PLACET_ADDRESS")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         found = only_failure(placet, "listen", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert "--listen" in found["remedy"]
@@ -514,7 +528,10 @@ def test_doctor_and_the_port(placet: Placet, healthy: Path, server: ScriptedServ
     assert "ready, policy r1" in checked["server"]["detail"]
 
 
-def test_doctor_beside_its_own_server(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+def test_doctor_beside_its_own_server(
+    placet: Placet, healthy: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLACET_ADDRESS")
     server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(ready=False, last_error="OPA is away"))
     found = only_failure(placet, "server", "--listen", server.address)
     assert "not ready: OPA is away" in found["detail"]

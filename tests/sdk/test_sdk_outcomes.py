@@ -20,7 +20,10 @@ from placet.sdk import (
     InvalidRequestError,
     OutcomeReceipt,
     OutcomeStatus,
+    failures,
 )
+from placet.sdk.decision import denied
+from placet.sdk.failures import Failure
 from placet.v1 import authorization_pb2
 from tests.sdk.scripted_server import AUTHORIZE, ScriptedServer, allow, plain_status, status
 
@@ -108,6 +111,8 @@ def test_what_came_back_is_told(both: Both, server: ScriptedServer) -> None:
         ((DECISION, 1), {}, "status"),
         ((DECISION, ["failed"]), {}, "status"),
         ((None, "failed"), {}, "decision_id"),
+        (("", "failed"), {"tenant": "acme"}, "decision_id"),
+        ((denied(Failure(failures.UNAVAILABLE)), "failed"), {}, "decision_id"),
         (("dec_1", "failed"), {"tenant": 7}, "tenant"),
         ((DECISION, "failed"), {"latency_ms": 0.5}, "latency_ms"),
         ((DECISION, "failed"), {"tokens": "many"}, "tokens"),

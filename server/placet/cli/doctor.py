@@ -31,7 +31,10 @@ def doctor(
     address: Annotated[
         str | None,
         typer.Option(
-            help="A server that must be running. Default: none has to be.", metavar="HOST:PORT", callback=reachable
+            help="A server that must be running. Default: none has to be.",
+            envvar="PLACET_ADDRESS",
+            metavar="HOST:PORT",
+            callback=reachable,
         ),
     ] = None,
     output: OutputOption = Output.TABLE,

@@ -11,7 +11,7 @@ from placet.sdk.channel import AUTHORIZE, AUTHORIZE_BATCH, OnFailure
 from placet.sdk.decision import Decision, denied
 from placet.sdk.decode import decode_batch, decode_one
 from placet.sdk.encode import encode, metadata_of
-from placet.sdk.errors import InvalidRequestError, WrongTypeError, error_of
+from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError, error_of
 from placet.sdk.failures import Failure
 from placet.v1 import authorization_pb2
 
@@ -48,12 +48,12 @@ class Asked:
 
 
 def ask_one(request: Request, traceparent: str | None) -> Asked:
-    """The question about one action. WrongTypeError for what no program should give."""
+    """The question about one action. WrongTypeError or InvalidParamsError for what no program should give."""
     key = _key(request)
     try:
         raw = encode(request, key).SerializeToString()
         return Asked(AUTHORIZE, (key,), raw, metadata_of(traceparent), tenant=request.identity.tenant)
-    except WrongTypeError:
+    except (WrongTypeError, InvalidParamsError):
         raise
     except InvalidRequestError as error:
         return Asked(AUTHORIZE, (key,), failure=error.failure)
@@ -62,7 +62,7 @@ def ask_one(request: Request, traceparent: str | None) -> Asked:
 def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
     """The question about a plan. ValueError when it is empty, TypeError when it is no list: nothing could be denied.
 
-    WrongTypeError for what no program should give.
+    WrongTypeError or InvalidParamsError for what no program should give.
     """
     given: object = requests
     if isinstance(given, str) or not isinstance(given, Sequence):
@@ -77,7 +77,7 @@ def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
         ]
         raw = authorization_pb2.AuthorizeBatchRequest(requests=messages).SerializeToString()
         return Asked(AUTHORIZE_BATCH, keys, raw, metadata_of(traceparent), tenant=requests[0].identity.tenant)
-    except WrongTypeError:
+    except (WrongTypeError, InvalidParamsError):
         raise
     except InvalidRequestError as error:
         return Asked(AUTHORIZE_BATCH, keys, failure=error.failure)

@@ -15,7 +15,7 @@ from placet.sdk.channel import (
     OPTIONS,
     Defaults,
     checked_address,
-    checked_seconds,
+    checked_timeout,
 )
 from placet.sdk.errors import CallFailedError, error_of
 from placet.sdk.failures import Failure
@@ -101,14 +101,14 @@ class BlockingChannel:
 
     def read(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
         """The answer to a call that only reads. CallFailedError when there is none that can be read."""
-        return self._asked(method, request, parse, Attempts(checked_seconds(timeout), retry_seconds=READ_RETRY_SECONDS))
+        return self._asked(method, request, parse, Attempts(checked_timeout(timeout), retry_seconds=READ_RETRY_SECONDS))
 
     def change(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
         """The answer to a call that changes something, which is tried once: done twice it would change twice.
 
         CallFailedError when there is no answer; it may have been done all the same.
         """
-        return self._asked(method, request, parse, Attempts(checked_seconds(timeout), retry_seconds=0))
+        return self._asked(method, request, parse, Attempts(checked_timeout(timeout), retry_seconds=0))
 
     def _asked(self, method: str, request: Message, parse: Callable[[bytes], _Answer], attempts: Attempts) -> _Answer:
         answer = self.call(method, request.SerializeToString(), attempts)

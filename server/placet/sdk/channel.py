@@ -87,6 +87,13 @@ def checked_seconds(timeout: float) -> float:
     return timeout
 
 
+def checked_timeout(timeout: float) -> float:
+    """The seconds of a call that is sent. ValueError when there is no time for it."""
+    if not checked_seconds(timeout) > 0:
+        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    return timeout
+
+
 def checked_on_failure(on_failure: OnFailure) -> OnFailure:
     """What a failure becomes. ValueError when it is no such thing."""
     if on_failure not in {"deny", "raise"}:
@@ -102,13 +109,12 @@ class Defaults:
     on_failure: OnFailure
 
     def __post_init__(self) -> None:
-        if not checked_seconds(self.timeout) > 0:
-            raise ValueError(f"timeout must be more than 0 seconds, not {self.timeout!r}")
+        checked_timeout(self.timeout)
         checked_on_failure(self.on_failure)
 
     def seconds(self, timeout: float | None) -> float:
-        """Those of one call. TypeError when they are no number."""
-        return self.timeout if timeout is None else checked_seconds(timeout)
+        """Those of one call. TypeError when they are no number, ValueError when they are not more than 0."""
+        return self.timeout if timeout is None else checked_timeout(timeout)
 
     def failing(self, on_failure: OnFailure | None) -> OnFailure:
         """What a failure of one call becomes. ValueError when it is no such thing."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from placet.sdk.errors import InvalidRequestError, WrongTypeError
-from placet.sdk.fields import filled, kind_of, listed, mistyped, refused, texts
+from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError
+from placet.sdk.fields import filled, kind_of, listed, mistyped, refused, texts, unsayable
 from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
 from placet.v1 import action_pb2, authorization_pb2
+
+PARAMS_DEPTH_MAX: Final = 32
+"""Levels of params: what the server takes."""
+SAFE_INTEGER_MAX: Final = 2**53 - 1
+"""Beyond it readers of JSON that have doubles alone round."""
+_PARAMS: Final = "action.params_json"
+_TOO_DEEP: Final = f"is nested deeper than {PARAMS_DEPTH_MAX} levels"
 
 
 def encode(request: Request, idempotency_key: str, prefix: str = "") -> authorization_pb2.AuthorizeRequest:
@@ -18,7 +25,11 @@ def encode(request: Request, idempotency_key: str, prefix: str = "") -> authoriz
         return _request(request, idempotency_key)
     except InvalidRequestError as error:
         named = tuple((f"{prefix}{each.field}".rstrip("."), each.description) for each in error.failure.violations)
-        raise (mistyped(*named[0]) if isinstance(error, WrongTypeError) else refused(*named)) from None
+        if isinstance(error, WrongTypeError):
+            raise mistyped(*named[0]) from None
+        if isinstance(error, InvalidParamsError):
+            raise unsayable(*named[0]) from None
+        raise refused(*named) from None
 
 
 def _request(request: Request, idempotency_key: str) -> authorization_pb2.AuthorizeRequest:
@@ -64,31 +75,61 @@ def _action(action: Action) -> action_pb2.Action:
 def _params(params: Mapping[str, Any] | str) -> str:
     """JSON text; a text is passed on as it is, and the server judges it."""
     if isinstance(params, str):
+        _check_value(params)
         return params
     if not isinstance(params, Mapping):
-        raise mistyped("action.params_json", f"must be a mapping or JSON text, not {type(params).__name__}")
+        raise mistyped(_PARAMS, f"must be a mapping or JSON text, not {type(params).__name__}")
     try:
         text = json.dumps(dict(params), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except TypeError as error:
-        raise mistyped("action.params_json", f"is no JSON: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise refused(("action.params_json", f"is no JSON: {error}")) from None
-    _check_keys(params)
+        raise mistyped(_PARAMS, f"is no JSON: {error}") from None
+    except RecursionError:
+        raise unsayable(_PARAMS, _TOO_DEEP) from None
+    except ValueError as error:  # NaN, an infinity, a circle
+        raise unsayable(_PARAMS, f"is no JSON: {error}") from None
+    _check(params)
     return text
 
 
-def _check_keys(params: Mapping[str, Any]) -> None:
-    """JSON would turn ``1`` and ``True`` into texts, so policy would see other keys than the tool."""
-    waiting: list[object] = [params]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict | Mapping):
-            wrong = next((key for key in value if not isinstance(key, str)), None)
-            if wrong is not None:
-                raise mistyped("action.params_json", f"has the key {wrong!r}; keys must be text")
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple):
-            waiting.extend(value)
+def _check(params: Mapping[str, Any]) -> None:
+    """Refuse what JSON would change: keys that are no text, integers that readers round, halves of characters."""
+    level: list[object] = [params]
+    for _ in range(PARAMS_DEPTH_MAX):
+        below: list[object] = []
+        for value in level:
+            below += _members(value)
+        level = below
+        if not level:
+            return
+    if any(isinstance(value, Mapping | list | tuple) for value in level):
+        raise unsayable(_PARAMS, _TOO_DEEP)
+
+
+def _members(value: object) -> Iterable[object]:
+    """What stands in a container, when the value itself is fine."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise mistyped(_PARAMS, f"has the key {key!r}; keys must be text")
+            _check_value(key)
+        inner: list[object] = list(value.values())
+    elif isinstance(value, list | tuple):
+        inner = list(value)
+    else:
+        return ()
+    for each in inner:
+        _check_value(each)
+    return inner
+
+
+def _check_value(value: object) -> None:
+    if isinstance(value, int) and not isinstance(value, bool) and not -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX:
+        raise unsayable(_PARAMS, f"holds an integer beyond ±{SAFE_INTEGER_MAX}, which JSON readers round; send text")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise unsayable(_PARAMS, "holds a lone surrogate, which is no Unicode text") from None
 
 
 def _amount(amount: Amount) -> action_pb2.Money:

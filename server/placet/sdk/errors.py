@@ -8,7 +8,8 @@ PlacetSdkError
 ├── WebhookError               `verify_webhook`: it is not to be believed; its `reason` says why
 └── CallFailedError            there is no decision (``on_failure="raise"``), or an audit or control call failed
     └── InvalidRequestError    the request itself is wrong; names the fields
-        └── WrongTypeError     a mistake in the program, also a TypeError; raised whatever ``on_failure`` says
+        ├── WrongTypeError     a mistake in the program, also a TypeError; raised whatever ``on_failure`` says
+        └── InvalidParamsError params that are no JSON as Placet takes it, also a ValueError; raised likewise
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class InvalidRequestError(CallFailedError):
 
 class WrongTypeError(InvalidRequestError, TypeError):
     """A value has another type than its field. A mistake in the program, so it never becomes a deny."""
+
+
+class InvalidParamsError(InvalidRequestError, ValueError):
+    """Params hold a value that JSON, or Placet, cannot hold exactly. It never becomes a deny either."""
 
 
 def error_of(failure: Failure) -> CallFailedError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 
 from placet.sdk import failures
-from placet.sdk.errors import InvalidRequestError, WrongTypeError
+from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError
 from placet.sdk.failures import Failure, FieldViolation
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ def refused(*violations: tuple[str, str]) -> InvalidRequestError:
 def mistyped(field: str, description: str) -> WrongTypeError:
     """The error for a field that is of another type."""
     return WrongTypeError(Failure(failures.INVALID_ARGUMENT, violations=(FieldViolation(field, description),)))
+
+
+def unsayable(field: str, description: str) -> InvalidParamsError:
+    """The error for params that hold a value that JSON cannot hold exactly."""
+    return InvalidParamsError(Failure(failures.INVALID_ARGUMENT, violations=(FieldViolation(field, description),)))
 
 
 def filled(message: _Message, path: str, **values: Any) -> _Message:  # noqa: ANN401 - what callers gave, of any type

@@ -58,6 +58,8 @@ def ask_outcome(decision: Decision | str, status: object, tenant: str | None, sa
         decision_id, tenant = decision.decision_id, decision.tenant if tenant is None else tenant
     else:
         decision_id = kind_of(str, "decision_id", decision)
+    if not decision_id:
+        raise refused(("decision_id", "is empty: the server recorded no such decision, so there is nothing to report"))
     if not isinstance(status, str) or status not in _NUMBERS:
         raise refused(("status", f"must be one of {', '.join(OutcomeStatus)}, not {status!r}"))
     message = authorization_pb2.ReportOutcomeRequest(status=_NUMBERS[OutcomeStatus(status)])
