@@ -99,6 +99,30 @@ def test_askers_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
     whole(pair, chains=2)
 
 
+def test_spellings_of_one_agent_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
+    """All at once; the one approval is then presented in every spelling at once, and used once."""
+    run_id = fresh("run")
+    asks = [Ask(WIRE, agent=agent, run_id=run_id) for agent in ("ag", "AG", "Ag ", "\uff41g", "aG") * 4]
+    waiting = iter(asks)
+
+    def work(caller: Caller, crowd: Crowd) -> None:
+        crowd.told.append(caller.ask(next(waiting)))
+
+    with Crowd(pair.addresses, len(asks), work) as crowd:
+        crowd.join()
+    assert {each.effect for each in crowd.told} == {REQUIRE_APPROVAL}
+    [approval_id] = {each.approval_id for each in crowd.told}
+    with ApprovalClient(pair.addresses[0]) as people:
+        people.approve(TENANT, approval_id, KEEPER)
+    waiting = iter([Ask(each.tool, agent=each.agent, run_id=run_id, approval_id=approval_id) for each in asks])
+    with Crowd(pair.addresses, len(asks), work) as crowd:
+        crowd.join()
+    assert len(crowd.allowed) == 1
+    assert {each.rule_id for each in crowd.told} <= {"approvals.granted", "approvals.used", "approvals.digest_mismatch"}
+    pair.books().balance()
+    whole(pair, chains=2)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_hundred_presenters_and_one_allow_twenty_times(pair: Fleet) -> None:

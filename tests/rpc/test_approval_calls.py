@@ -91,6 +91,16 @@ def test_the_same_key_is_answered_with_the_allow_once_people_agreed(wire: Wire) 
     assert wire.authorize(request({**REPLY, **said})).decision_id == allowed.decision_id
 
 
+def test_another_spelling_of_the_agent_waits_for_the_same_people_and_uses_what_they_gave(wire: Wire) -> None:
+    run_id = uuid.uuid4().hex
+    first = asked(wire, **{"identity.agent": "spelled-agent", "run.run_id": run_id})
+    said = {"identity.agent": "SPELLED-agent ", "run.run_id": run_id, "idempotency_key": uuid.uuid4().hex}
+    assert asked(wire, **said).approval.id == first.approval.id
+    approve(wire, first)
+    allowed = wire.authorize(request({**REPLY, **said}))
+    assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, first.approval.id)
+
+
 def test_who_may_vote_sees_the_exact_parameters_and_nobody_else_does(wire: Wire) -> None:
     decision = asked(wire)
     seen = get(wire, decision, LEAD)

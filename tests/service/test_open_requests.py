@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from placet.core import approval_binding
 from placet.core.approval import ApprovalState
 from placet.core.changes import Kept, RowQuery
 from placet.core.model import Caller, Effect, Finding
@@ -81,6 +82,83 @@ async def test_another_action_is_another_request(changed: dict[str, Any]) -> Non
     desk = asking()
     first, second = await desk.ask(**ACTION), await desk.ask(**{**ACTION, **changed})
     assert named(first) != named(second)
+
+
+SPELLED: list[dict[str, Any]] = [
+    {"identity__agent": "Support-Agent"},
+    {"identity__agent": " support-agent"},
+    {"identity__agent": "s\uff55pport-agent"},
+    {"identity__agent": "\uff53upport-agent", "identity__user": "U1"},
+    {"identity__user": "u1 "},
+    {"identity__roles": ["Clerk", "\uff43lerk"]},
+    {"identity__delegation": ["Planner"]},
+]
+PLAIN: dict[str, Any] = {**ACTION, "identity__roles": ["clerk"], "identity__delegation": ["planner"]}
+
+
+@pytest.mark.parametrize("spelled", SPELLED)
+async def test_another_spelling_of_a_name_makes_no_other_request(spelled: dict[str, Any]) -> None:
+    """It is asked for, approved and used once, whoever asked first and whoever uses it."""
+    for first, second in ((PLAIN, {**PLAIN, **spelled}), ({**PLAIN, **spelled}, PLAIN)):
+        desk = asking()
+        [one, other] = await desk.decide(asked("pay", **first), asked("pay", **second, idempotency_key="k"))
+        assert named(one) == named(other)
+        assert named(await desk.ask(**first)) == named(await desk.ask(**second)) == named(one)
+        assert len(await kept(desk)) == 1
+        await desk.approve(one)
+        allowed = await desk.ask(**second, idempotency_key="k")
+        assert (told(allowed), allowed.action_digest == one.action_digest) == ([GRANTED], False)
+        for presented in (first, second):
+            assert (await desk.ask(**presented, approval_id=named(one))).effect is Effect.DENY
+        assert named(await desk.ask(**first)) == named(await desk.ask(**second)) != named(one)
+
+
+async def test_all_spellings_at_once_open_one() -> None:
+    desk = asking()
+    decisions = await asyncio.gather(*(desk.ask(**{**PLAIN, **each}) for each in SPELLED * 3))
+    assert len({named(each) for each in decisions}) == len(await kept(desk)) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"identity__agent": "support-agent2"},
+        {"identity__roles": ["clerk", "boss"]},
+        {"identity__delegation": ["planner", "planner"]},
+        {"run__run_id": "R1"},
+        {"action__scope": "Eu"},
+        {"action__params_json": '{"to":"X"}'},
+    ],
+)
+async def test_another_name_or_anything_else_in_capitals_is_another_action(changed: dict[str, Any]) -> None:
+    desk = asking()
+    spelled = {**PLAIN, "identity__agent": "Support-Agent", **changed}
+    first = await desk.ask(**PLAIN)
+    assert named(await desk.ask(**spelled)) != named(first)
+    denied = await desk.ask(**spelled, approval_id=await desk.approve(first))
+    assert told(denied) == [("deny", "approvals.digest_mismatch")]
+
+
+@pytest.mark.parametrize("agent", ["support-agent", "Support-Agent"])
+async def test_a_request_of_before_names_were_folded_is_waited_for_and_used(agent: str) -> None:
+    desk = asking()
+    said = {**ACTION, "identity__agent": agent}
+    with pytest.MonkeyPatch.context() as of_before:
+        of_before.setattr(approval_binding, "folded", str)
+        first = await desk.ask(**said)
+    assert named(await desk.ask(**said)) == named(first)
+    assert told(await desk.ask(**said, approval_id=await desk.approve(first))) == [GRANTED]
+
+
+async def test_a_request_of_before_is_found_beside_a_newer_one_that_has_ended() -> None:
+    desk = asking()
+    with pytest.MonkeyPatch.context() as of_before:
+        of_before.setattr(approval_binding, "folded", str)
+        plain = await desk.ask(**ACTION, identity__agent="agent")
+        capitals = await desk.ask(**ACTION, identity__agent="AGENT")
+    assert named(plain) != named(capitals)
+    await desk.approvals.cancel(desk.word(plain))
+    assert named(await desk.ask(**ACTION, identity__agent="AGENT")) == named(capitals)
 
 
 async def test_another_tenants_is_another_request() -> None:

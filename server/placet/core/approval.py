@@ -20,20 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.core import rule_ids
-from placet.core.canonical import digest
+from placet.core.approval_binding import binding_parts, differing, is_bound_to
 from placet.core.changes import Kept, Row, RowKey
 from placet.core.model import ApprovalRequirement, BudgetState, Effect, Finding
-from placet.core.policy_input import action_document, identity_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from placet.core.model import Action, Caller, Decision, Identity, Proposal, Run
+    from placet.core.model import Caller, Decision, Proposal
 
 _ID_PREFIX: Final = "apr_"
 _DECISION_ID_PREFIX: Final = "dec_"
-_PART_DIGEST_CHARS: Final = 16
-"""Enough to tell two values apart; what an approval is bound to is the whole action_digest."""
 
 
 class ApprovalState(StrEnum):
@@ -71,7 +68,7 @@ class Vote:
 class Approval:
     """A request for approval.
 
-    `parts` are short digests by part of the action, to name what differs. `action`, `identity`, `run` and `model` are
+    `parts` are digests by part of the action, see `approval_binding`. `action`, `identity`, `run` and `model` are
     documents as the trail holds them, redacted; `params` is the exact canonical JSON while the request is open, else
     None, and `redacted` whether it says more than `action` does. `override` says that a budget is exceeded by the
     action, `end_reason` why a person ended it, `reopened` how often voided votes sent it back to wait. `version` is the
@@ -136,16 +133,6 @@ def approval_key(tenant: str, approval_id: str) -> RowKey:
     return RowKey(Kept.APPROVALS, tenant, approval_id)
 
 
-def binding_parts(action: Action, identity: Identity, run: Run) -> dict[str, str]:
-    """Part of what an approval is bound to -> short digest."""
-    said = {**action_document(action), **identity_document(identity), "run_id": run.run_id}
-    said.setdefault("amount", None)
-    return {
-        name: digest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))[:_PART_DIGEST_CHARS]
-        for name, value in sorted(said.items())
-    }
-
-
 def opened(decision: Decision, caller: Caller, proposal: Proposal, stored_input: bytes) -> Approval:
     """The request for the approval that `decision` asks for. It and `stored_input` are as the trail holds them."""
     asked = decision.approval
@@ -162,7 +149,7 @@ def opened(decision: Decision, caller: Caller, proposal: Proposal, stored_input:
         findings=decision.findings,
         policy_revision=decision.policy_revision,
         action_digest=decision.action_digest,
-        parts=binding_parts(proposal.action, proposal.identity, proposal.run),
+        parts=binding_parts(proposal),
         quorum=asked.quorum,
         approver_roles=asked.approver_roles,
         distinct_roles=asked.distinct_roles,
@@ -196,7 +183,7 @@ def refusal(approval: Approval | None, proposal: Proposal, now_us: int) -> tuple
     """Why presenting the approval cannot allow the action: rule_id and reason. None when it can."""
     if approval is None:
         return _reason(rule_ids.APPROVAL_UNKNOWN)
-    if approval.action_digest != proposal.action_digest:
+    if not is_bound_to(approval, proposal):
         rule_id, reason = _reason(rule_ids.APPROVAL_DIGEST_MISMATCH)
         parts = differing(approval, proposal)
         return rule_id, f"{reason}: {', '.join(parts)} differ" if parts else reason
@@ -204,12 +191,6 @@ def refusal(approval: Approval | None, proposal: Proposal, now_us: int) -> tuple
         return None
     rule_id, reason = _reason(_REFUSED[state])
     return rule_id, f"{reason}: {approval.end_reason}" if state is ApprovalState.REJECTED else reason
-
-
-def differing(approval: Approval, proposal: Proposal) -> tuple[str, ...]:
-    """Names of the parts in which the action is another than the approved one; empty once the approval has ended."""
-    presented = binding_parts(proposal.action, proposal.identity, proposal.run)
-    return tuple(name for name, part in presented.items() if approval.parts.get(name, part) != part)
 
 
 def overridden(approval: Approval | None) -> frozenset[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from placet.core.approval import ApprovalState, knew, state_at
+from placet.core.approval_binding import folded_digest, is_bound_to
 from placet.core.canonical import digest
 from placet.core.changes import Kept, Row, RowKey
 from placet.core.standing_votes import covers
@@ -32,9 +33,16 @@ class Indexed:
 
 
 def index_key(proposal: Proposal, caller: Caller) -> RowKey:
-    """Where it stands: by the action_digest, and by who sent it, since nobody votes on a request of his own."""
-    name = digest(f"{proposal.action_digest} {caller.name}".encode())
-    return RowKey(Kept.APPROVAL_INDEX, proposal.identity.tenant, name)
+    """Where it stands, in whatever spelling the action names agent and user.
+
+    By who sent it, too, since nobody votes on a request of his own.
+    """
+    return _key(proposal, folded_digest(proposal), caller)
+
+
+def index_key_of_before(proposal: Proposal, caller: Caller) -> RowKey:
+    """Where it stood before names were folded: there may be an open request of then."""
+    return _key(proposal, proposal.action_digest, caller)
 
 
 def index_row(found: Indexed, approval_id: str, now_us: int) -> Row:
@@ -62,7 +70,7 @@ def still_open(
     Its end is never later than that of a new one.
     """
     approval = found.approval
-    if approval is None or approval.action_digest != proposal.action_digest or not knew(approval, findings):
+    if approval is None or not is_bound_to(approval, proposal) or not knew(approval, findings):
         return None
     if approval.expires_at_us > wanted.expires_at_us:
         return None
@@ -74,3 +82,8 @@ def still_open(
             return approval if covers(approval, wanted, groups) else None
         case _:
             return None
+
+
+def _key(proposal: Proposal, action_digest: str, caller: Caller) -> RowKey:
+    name = digest(f"{action_digest} {caller.name}".encode())
+    return RowKey(Kept.APPROVAL_INDEX, proposal.identity.tenant, name)

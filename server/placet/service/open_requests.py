@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.core.approval import approval_key, from_row
-from placet.core.approval_index import Indexed, index_key, named_in
+from placet.core.approval_index import Indexed, index_key, index_key_of_before, named_in
 from placet.core.changes import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from placet.core.approval import Approval
+    from placet.core.changes import RowKey
     from placet.core.ports import Ledger
     from placet.service.attempts import Attempt
 
@@ -24,11 +26,24 @@ class OpenRequests:
 
     async def of(self, attempts: Sequence[Attempt]) -> Sequence[Indexed]:
         """What the index says of each action. LedgerUnavailableError."""
-        keys = [index_key(each.proposal, each.request.caller) for each in attempts]
-        if not keys:
+        if not attempts:
             return ()
-        rows = (await self.ledger.load(Wanted(keys))).rows
+        keys = [_keys(each) for each in attempts]
+        either = list(dict.fromkeys(key for pair in keys for key in pair))
+        rows = (await self.ledger.load(Wanted(either))).rows
         named = {key: approval_key(key.tenant, named_in(row)) for key, row in rows.items()}
         approvals = (await self.ledger.load(Wanted(list(named.values())))).rows if named else {}
         found = {key: from_row(approvals[name]) for key, name in named.items() if name in approvals}
-        return [Indexed(key, rows.get(key), found.get(key)) for key in keys]
+        return [Indexed(key, rows.get(key), _newest(found, key, of_before)) for key, of_before in keys]
+
+
+def _keys(attempt: Attempt) -> tuple[RowKey, RowKey]:
+    """Where its request for approval stands, and where it stood before names were folded: mostly the same."""
+    proposal, caller = attempt.proposal, attempt.request.caller
+    return index_key(proposal, caller), index_key_of_before(proposal, caller)
+
+
+def _newest(found: Mapping[RowKey, Approval], key: RowKey, of_before: RowKey) -> Approval | None:
+    """The request that is looked up under the key; one of before where that one has ended, or there is none."""
+    approval = found.get(key)
+    return approval if approval is not None and approval.open else found.get(of_before, approval)
