@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     )
     confirm_policy_removals: bool = Field(
         default=True,
-        description="Hold back a policy that only lost restrictions, or the end of a file, against the one that is "
+        description="Hold back a policy that lost restrictions, or the end of a file, against the one that is "
         "served, until somebody runs placet policy confirm. False: it decides at once. Not with opa_address.",
         examples=["true"],
     )

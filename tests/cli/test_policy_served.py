@@ -107,7 +107,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
         assert (shown["policy_revision"], shown["held_revision"]) == (before, held)
         assert shown["this_decides"] == f"until somebody runs: placet policy confirm {held} --reason TEXT"
         assert shown["held_since"].startswith("20")
-        assert "acme.yaml: only lost restrictions: destinations" in ran.err
+        assert "acme.yaml: lost restrictions: destinations" in ran.err
         document = placet("policy", "status", "-o", "json").document
         assert (document["held_revision"], document["problems"]) == (held, [])
         why = ("--reason", "acme leaves 4012888888881881", "--as", "ann")

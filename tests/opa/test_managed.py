@@ -543,7 +543,7 @@ async def test_a_file_of_the_cache_is_not_what_opa_comes_back_with(
 
 @contextlib.asynccontextmanager
 async def asking(folder: Path, opa: Path, memory: Memory) -> AsyncIterator[Supervised]:
-    """Policies that ask before a policy decides that only lost something."""
+    """Policies that ask before a policy decides that lost something."""
     it = Supervised(folder, opa, memory=memory)
     await it.policies.start()
     running = asyncio.create_task(it.policies.run())

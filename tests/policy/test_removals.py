@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,44 @@ def test_a_tenants_file_that_is_cut_off_anywhere_is_refused_or_asked_about_or_me
             assert lost(served, new), f"cut off after {length} bytes: {whole[:length][-60:]!r}"
             asked += 1
     assert asked > 50
+
+
+VALUES = re.compile(rb"(?P<before>(?:min|max|limit)\w*: ?)(?P<value>[0-9]+)|(?P<tool>- \w+[.]\w+)\n")
+"""What a change of a shipped file may be: another number, or the name of another tool."""
+
+
+def with_another_value(content: bytes, nth: int) -> tuple[bytes, int]:
+    """The file with the nth of its values changed, and where."""
+    found = [*VALUES.finditer(content)][nth]
+    number, tool = found["value"], found["tool"]
+    new = (
+        found["before"] + b"%d" % (int(number) + 1) if number else tool + b"\n" + found[0].replace(tool, b"    - x.new")
+    )
+    return content[: found.start()] + new + content[found.end() :], found.start() + len(new)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (REGO / "config").glob("*.yaml")))
+def test_a_tenants_file_that_is_cut_off_and_changed_before_is_asked_about(name: str) -> None:
+    tree, file = read_tree(REGO), f"config/{name}"
+    whole = tree.tenants[file]
+    served = dataclasses.replace(tree, tenants={file: whole})
+    asked = 0
+    values = len([*VALUES.finditer(whole)])
+    for nth in sorted({0, values // 2, values - 1}):
+        edited, at = with_another_value(whole, nth)
+        of_whole = parse_tenants(changed(served, file, edited))
+        assert of_whole != parse_tenants(served)
+        assert lost(served, changed(served, file, edited)) == ()
+        for length in (place for place in range(at, len(edited)) if edited[place : place + 1] == b"\n"):
+            try:
+                new = changed(served, file, edited[:length])
+                after = parse_tenants(new)
+            except PolicyInvalidError:
+                continue
+            if after != of_whole:
+                assert lost(served, new), f"changed at {at} and cut off after {length}: {edited[:length][-60:]!r}"
+                asked += 1
+    assert asked > 5
 
 
 @pytest.mark.parametrize("name", ["policy/refunds/refunds.rego", "policy/refunds/data.yaml"])
@@ -179,20 +218,65 @@ def test_what_does_not(place: tuple[str | int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "after",
+    "change",
     [
-        {**without("evidence"), "currency": "EUR"},
-        {**without("evidence"), "default_mode": "read_only"},
-        {**without("evidence"), "budgets": [*BEFORE["budgets"], {"id": "c", "limit": 3}]},
-        {**without("evidence"), "write_tools": ["tell", "pay"]},
-        {**without("evidence"), "pii": True},
-        {**BEFORE, "budgets": [{"id": "a", "limit": 5}]},
-        None,
-        [],
+        {"currency": "EUR"},
+        {"default_mode": "read_only"},
+        {"allowed_tools": ["look", "seek", "more"]},
+        {"budgets": [{"id": "c", "limit": 3}, *BEFORE["budgets"]]},
+        {"budgets": [{"id": "b", "limit": 9, "match": {"tools": ["pay"]}}, {"id": "a", "limit": 7}]},
+        {"write_tools": ["tell", "pay"]},
+        {"pii": {"redact": False, "more": 1}},
+        {"approvals": {**BEFORE["approvals"], "pay": {"quorum": 2}, "more": "required"}},
+        {"pii": True},
+    ],
+    ids=str,
+)
+def test_what_is_lost_counts_whatever_else_changed(change: dict[str, Any]) -> None:
+    assert lost_restrictions(BEFORE, {**BEFORE, **change}) == ()
+    assert lost_restrictions(BEFORE, {**without("evidence"), **change}) == (("evidence",),)
+    assert lost_restrictions(BEFORE, {**without("destinations", "tell"), **change}) == (("destinations", "tell"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"budgets": [{"id": "a", "limit": 5}]}, ("budgets", 1)),
+        ({"budgets": [{"id": "c", "limit": 1}, BEFORE["budgets"][1]]}, ("budgets", 0)),
+        ({"budgets": [BEFORE["budgets"][0], {"id": "b", "limit": 3}]}, ("budgets", 1, "match")),
+        ({"evidence": {"look": {"min_items": None}}}, ("evidence", "look", "min_items")),
+        ({"pii": {"redact": None}}, ("pii", "redact")),
+        ({"approvals": {"pay": "required", "tell": None, "gone": None}, "pii": None}, ("pii",)),
+        ({"dry_run": {"required": ["tell"], "waives_approval": []}}, ("dry_run", "required", 0)),
     ],
 )
-def test_what_differs_otherwise_is_not_just_lost(after: object) -> None:
-    assert lost_restrictions(BEFORE, after) == ()
+def test_what_another_value_does_not_stand_for(change: dict[str, Any], place: tuple[str | int, ...]) -> None:
+    assert lost_restrictions(BEFORE, {**BEFORE, **change, "currency": "EUR"}) == (place,)
+
+
+def test_other_items_in_lists() -> None:
+    schema = {"required": ["a", "b"], "properties": {"a": {"enum": [1, 2], "type": ["number", "null"]}}}
+    before = {**BEFORE, "tools": {"pay": {"params_schema": schema}}, "packs": {"x": {"hosts": ["a", "b"], "n": [1]}}}
+    after = copy.deepcopy(before)
+    after["tools"]["pay"]["params_schema"] = {
+        "required": ["b", "c"],
+        "properties": {"a": {"enum": [2, 3], "type": ["null"]}},
+    }
+    after["packs"]["x"] = {"hosts": ["c", "a"], "n": [2, 3]}
+    at = ("tools", "pay", "params_schema", "required", 0)
+    assert lost_restrictions(before, after) == (at,)
+    after["packs"]["x"] = {"hosts": ["c"], "n": []}
+    assert lost_restrictions(before, after) == (at, ("packs", "x", "hosts", 1), ("packs", "x", "n", 0))
+
+
+@pytest.mark.parametrize(("before", "after"), [(BEFORE, []), (BEFORE, "x"), (None, BEFORE), ([], BEFORE), ({}, None)])
+def test_what_is_no_policy_lost_nothing(before: object, after: object) -> None:
+    assert lost_restrictions(before, after) == ()
+
+
+def test_a_file_with_nothing_in_it_lost_all_of_it() -> None:
+    assert lost_restrictions(BEFORE, None) == lost_restrictions(BEFORE, {})
+    assert ("budgets",) in lost_restrictions(BEFORE, None)
 
 
 def test_a_key_with_nothing_below_it_lost_all_of_it() -> None:

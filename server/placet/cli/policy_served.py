@@ -50,7 +50,7 @@ def confirm_command(
     timeout: Timeout = CONFIRM_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Confirm a policy that waits because it only lost restrictions, so that it decides. It is recorded who and why.
+    """Confirm a policy that waits because it lost restrictions, so that it decides. It is recorded who and why.
 
     Example: placet policy confirm 3f9a0c51d2e84b7a9d3e5f6071829304 --reason 'pay.out is gone from the contract'
     """

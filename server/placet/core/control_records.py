@@ -90,7 +90,7 @@ def budget_adjusted(
 def policy_confirmed(
     wish: Wish, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
-    """Somebody confirmed that a revision may decide although it only lost restrictions, for these reasons."""
+    """Somebody confirmed that a revision may decide although it lost restrictions, for these reasons."""
     fields = {"policy_revision": wish.target, "served_revision": served_revision, "caller": wish.caller.name}
     part = {"lost": [redact_text(reason) for reason in reasons], **_who(wish, None)}
     return _commitment(RecordKind.POLICY_CONFIRMED, wish.tenant, now_us, fields, part, changes)

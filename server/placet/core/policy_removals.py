@@ -1,7 +1,8 @@
-"""What a tenant's file lost against the one before it, when it only lost: a file that was cut off looks like that.
+"""What a tenant's file lost against the one before it: a file that was cut off looks like that.
 
-Restrictions often stand after what allows, so a file without its end allows more. A change that takes restrictions away
-and puts nothing in their place is therefore asked about before it decides.
+Restrictions often stand after what allows, so a file without its end allows more. A file is mostly copied because
+something in it changed, so a place that is gone counts whatever else was changed or added. A change that takes
+restrictions away is therefore asked about before it decides; one that gives another value in their place is not.
 """
 
 from __future__ import annotations
@@ -19,40 +20,29 @@ BY_TOOL: Final = frozenset({"approvals", "destinations", "evidence", "tools"})
 ALLOWING: Final = frozenset({"allowed_tools", "default_mode", "write_tools"})
 """What is lost of these can only be denied: `default_mode` is read_only when it is not said."""
 NOT_REQUIRED: Final = "not_required"
+PACKS: Final = "packs"
+ID: Final = "id"
 
 
 def lost_restrictions(before: object, after: object) -> tuple[Place, ...]:
-    """Places of the restrictions that `after` lost, when it is `before` with something left out; () otherwise.
+    """Places of the restrictions that `before` has and `after` has not.
 
     Both are values of the key `agent_policy`, as read.
     """
-    lost = left_out(before, after)
-    if lost is None or not isinstance(before, Mapping) or not isinstance(after, Mapping):
+    after = {} if after is None else after
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ()
     tools = {tool for key in ("allowed_tools", "write_tools") for tool in _list(after.get(key))}
-    return tuple(place for place in lost if _restricts(place, before, tools))
+    return tuple(place for place in left_out(before, after) if _restricts(place, before, tools))
 
 
-def left_out(before: object, after: object) -> tuple[Place, ...] | None:
-    """Places of `before` that are not in `after`; None when it differs otherwise: by more, or by another value."""
-    try:
-        return tuple(_left_out(before, after, ()))
-    except _DiffersError:
-        return None
-
-
-class _DiffersError(Exception):
-    """It is not just that something is missing."""
+def left_out(before: object, after: object) -> tuple[Place, ...]:
+    """Places of `before` that are not in `after`. Another value in its place is there."""
+    return tuple(_left_out(before, after, ()))
 
 
 def _left_out(before: object, after: object, place: Place) -> Iterator[Place]:
-    if before == after:
-        return
-    if after is None and isinstance(before, Mapping | list):  # the key stands there, and nothing below it
-        yield place
-    elif isinstance(before, Mapping) and isinstance(after, Mapping):
-        if not after.keys() <= before.keys():
-            raise _DiffersError
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key, value in before.items():
             if key in after:
                 yield from _left_out(value, after[key], (*place, key))
@@ -60,28 +50,39 @@ def _left_out(before: object, after: object, place: Place) -> Iterator[Place]:
                 yield (*place, key)
     elif isinstance(before, list) and isinstance(after, list):
         yield from _items_left_out(before, after, place)
-    else:
-        raise _DiffersError
+    elif after is None and before is not None and before not in ({}, []):  # the key stands there, and nothing below it
+        yield place
 
 
 def _items_left_out(before: list[object], after: list[object], place: Place) -> Iterator[Place]:
-    """Items in their order; where that does not fit, the last item may itself have lost something."""
-    rest = iter(after)
-    wanted = next(rest, None)
-    lost: list[Place] = []
+    """Items that have no equal one, in whatever order, and none that took their place."""
+    others = [*after]
+    unmatched: list[tuple[int, object]] = []
     for index, item in enumerate(before):
-        if wanted is not None and item == wanted:
-            wanted = next(rest, None)
+        if item in others:
+            others.remove(item)
         else:
-            lost.append((*place, index))
-    if wanted is None:
-        yield from lost
-        return
-    last = len(after) - 1
-    if last >= len(before) or before[:last] != after[:last]:
-        raise _DiffersError
-    yield from _left_out(before[last], after[last], (*place, last))
-    yield from ((*place, index) for index in range(last + 1, len(before)))
+            unmatched.append((index, item))
+    for index, item in unmatched:
+        successor = next((other for other in others if _succeeds(other, item, place)), None)
+        if successor is None:
+            yield (*place, index)
+        else:
+            others.remove(successor)
+            yield from _left_out(item, successor, (*place, index))
+
+
+def _succeeds(other: object, item: object, place: Place) -> bool:
+    """Whether it stands in the item's place with another value.
+
+    What has an id is known by it. A name in a list is a place of its own, but for lists of packs, which mean what the
+    packs make of them.
+    """
+    if isinstance(item, Mapping):
+        return isinstance(other, Mapping) and item.get(ID) == other.get(ID)
+    if isinstance(item, list):
+        return isinstance(other, list)
+    return place[:1] == (PACKS,) and not isinstance(other, Mapping | list)
 
 
 def _restricts(place: Place, before: Mapping[object, object], tools: set[object]) -> bool:
@@ -95,6 +96,8 @@ def _restricts(place: Place, before: Mapping[object, object], tools: set[object]
             restricts = _at(before, place) != NOT_REQUIRED
         case ("destinations", _, _) | ("environments", "write", _) | ("approver_groups", _, _):
             restricts = False  # a list of what may be, become shorter
+        case ("tools", _, "params_schema", *_, "enum" | "type", int()):
+            restricts = False  # likewise, of values
         case ("dry_run", "waives_approval", *_):
             restricts = False
         case ("dry_run", "required", _):

@@ -40,7 +40,7 @@ class ManagedPolicies:
     """A `PolicySource` with an OPA of its own.
 
     `listener` is told what happens, in order; `on_fault` of what went wrong in Placet itself. With a `question`, a
-    policy that only lost restrictions against the served one waits until somebody confirms it.
+    policy that lost restrictions against the served one waits until somebody confirms it.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ def _cut(
 def _lost(
     before: Mapping[str, bytes], after: Mapping[str, bytes], new: PolicyTree, same: frozenset[str]
 ) -> Iterator[str]:
-    """Tenants' files that lost their end mark, or restrictions and got nothing in their place."""
+    """Tenants' files that lost their end mark, or restrictions, whatever else changed."""
     for name in sorted(before.keys() & new.tenants.keys() - same):
         if _marked(before[name]) and not _marked(after[name]):
             yield f"{new.where(name)}: has lost the end mark `{END_MARK.decode()}` that it had"
@@ -65,7 +65,7 @@ def _lost(
         if places:
             shown = ", ".join(place_of(place) for place in places[:PLACES_SHOWN])
             more = f" and {len(places) - PLACES_SHOWN} more" if len(places) > PLACES_SHOWN else ""
-            yield f"{new.where(name)}: only lost restrictions: {shown}{more}"
+            yield f"{new.where(name)}: lost restrictions: {shown}{more}"
 
 
 def _marked(content: bytes) -> bool:

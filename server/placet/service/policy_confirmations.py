@@ -1,4 +1,4 @@
-"""Somebody confirms a policy that only lost restrictions, so that it may decide."""
+"""Somebody confirms a policy that lost restrictions, so that it may decide."""
 
 from __future__ import annotations
 

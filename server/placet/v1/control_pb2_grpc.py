@@ -158,7 +158,7 @@ class ControlServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmPolicy(self, request, context):
-        """Confirms a policy that waits because it only lost restrictions, so that it decides; on all replicas, for good.
+        """Confirms a policy that waits because it lost restrictions, so that it decides; on all replicas, for good.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
