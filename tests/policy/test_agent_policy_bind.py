@@ -12,6 +12,7 @@ from placet.core.agent_policy import AgentPolicy
 from placet.core.agent_policy_faults import agent_policy_faults
 from placet.core.bindings import Binding
 from placet.core.model import ToolClass
+from placet.core.policy_consistency import open_amounts
 from placet.opa.tenants import load_agent_policies
 
 MONEY: dict[str, Any] = {"amount": "/amount", "currency": "/currency", "unit": "major"}
@@ -87,6 +88,99 @@ def test_what_is_refused(bind: object, place: str, what: str, remedy: str) -> No
     with pytest.raises(ValidationError) as refused:
         bound(bind)
     assert [(f.place, f.what, f.remedy) for f in agent_policy_faults(refused.value)] == [(place, what, remedy)]
+
+
+@pytest.mark.parametrize(
+    ("bind", "field", "other"),
+    [
+        ({"amount": "/a", "currency": "/a", "unit": "minor"}, "currency", "amount"),
+        ({"destination": "/a", "dry_run": "/a"}, "dry_run", "destination"),
+        ({"environment": "/env", "dry_run": "/env/dry"}, "dry_run", "environment"),
+        ({"amount": "/m/value", "currency": "/m", "unit": "minor"}, "currency", "amount"),
+        ({"environment": "/a~1b", "destination": "/a~1b"}, "destination", "environment"),
+    ],
+)
+def test_fields_that_are_bound_to_one_place(bind: object, field: str, other: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        bound(bind)
+    [fault] = agent_policy_faults(refused.value)
+    assert fault.place == f"tools.pay.bind.{field}"
+    assert f"is the place of {other}, or holds it or stands in it" in fault.what
+
+
+def test_all_fields_at_one_place_are_all_told() -> None:
+    with pytest.raises(ValidationError) as refused:
+        bound({**MONEY, "amount": "/a", "currency": "/a", "destination": "/a", "dry_run": "/a"})
+    places = [fault.place for fault in agent_policy_faults(refused.value)]
+    assert places == [f"tools.pay.bind.{name}" for name in ("currency", "destination", "dry_run")]
+
+
+def test_places_that_only_begin_alike_are_apart() -> None:
+    assert bound({"environment": "/env", "destination": "/envoy", "dry_run": "/environment"}).binding("pay")
+    assert bound({"amount": "/m/value", "currency": "/m/code", "unit": "minor"}).binding("pay")
+
+
+def _listed(**items: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "object"}, **items}}}
+
+
+@pytest.mark.parametrize("schema", [None, {"type": "object"}, _listed(), _listed(maxItems=2), _listed(minItems=1)])
+@pytest.mark.parametrize(
+    ("bind", "field"),
+    [
+        ({**MONEY, "amount": "/items/0/amount"}, "amount"),
+        ({**MONEY, "currency": "/items/1/currency"}, "currency"),
+        ({"destination": "/items/0"}, "destination"),
+        ({"dry_run": "/items/12/dry"}, "dry_run"),
+    ],
+)
+def test_one_item_of_a_list_binds_not_the_others(bind: object, field: str, schema: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        bound(bind, schema)
+    faults = {fault.place: fault for fault in agent_policy_faults(refused.value)}
+    fault = faults[f"tools.pay.bind.{field}"]
+    assert "is one item of a list, and the others would run without being compared" in fault.what
+    assert "maxItems: 1" in fault.remedy
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [_listed(maxItems=1), {"type": "object", "properties": {"items": {"type": "object", "properties": {"0": {}}}}}],
+)
+def test_the_only_item_of_a_list_and_a_member_of_that_name(schema: object) -> None:
+    assert bound({"destination": "/items/0"}, schema).binding("pay") == Binding(destination="/items/0")
+
+
+_AMOUNTS: dict[str, Any] = {"amount": {}, "currency": {}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_open"),
+    [
+        (None, True),
+        ({"type": "object"}, True),
+        ({"type": "object", "properties": _AMOUNTS}, True),
+        ({"type": "object", "properties": _AMOUNTS, "additionalProperties": True}, True),
+        ({"type": "object", "properties": _AMOUNTS, "additionalProperties": {"type": "string"}}, True),
+        ({"type": "object", "properties": _AMOUNTS, "additionalProperties": False}, False),
+    ],
+)
+def test_an_open_schema_beside_a_bound_amount(schema: object, is_open: bool) -> None:  # noqa: FBT001 - expected
+    assert list(open_amounts(bound(MONEY, schema))) == ["pay"] * is_open
+    assert list(open_amounts(bound({"dry_run": "/amount"}, schema))) == []
+
+
+def test_an_open_object_within_a_closed_one() -> None:
+    bind = {"amount": "/m/value", "currency": "/m/code", "unit": "minor"}
+    inner: dict[str, Any] = {"type": "object", "properties": {"value": {}, "code": {}}}
+    outer = {"type": "object", "additionalProperties": False, "properties": {"m": inner}}
+    assert list(open_amounts(bound(bind, outer))) == ["pay"]
+    inner["additionalProperties"] = False
+    assert list(open_amounts(bound(bind, outer))) == []
+
+
+def test_no_shipped_amount_is_open() -> None:
+    assert [tool for policy in SHIPPED.values() for tool in open_amounts(policy)] == []
 
 
 CLOSED = {

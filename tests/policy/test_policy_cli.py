@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from placet.cli.main import main
 from placet.core.rule_ids import REASONS
@@ -63,6 +64,23 @@ def test_check_of_a_wrong_tree(placet: Placet, rego_dir: Path, opa: Path) -> Non
         f"{rego_dir}/config/acme.yaml:3: agent_policy.pii: should be a mapping, not the number 3",
         f"{rego_dir}/config/acme.yaml:2: agent_policy.alowed_tools: unknown key (did you mean allowed_tools?)",
     ]
+
+
+def test_check_warns_of_an_amount_beside_an_open_schema(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    file = rego_dir / "config/acme.yaml"
+    policy = yaml.safe_load(file.read_text())
+    policy["agent_policy"]["tools"]["pay"]["bind"] = {"amount": "/amount", "currency": "USD", "unit": "minor"}
+    file.write_text(yaml.safe_dump(policy))
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint", "--output", "json")
+    assert result.exit_code == 0
+    [tenants] = [step for step in json.loads(result.stdout)["steps"] if step["name"] == "tenants"]
+    assert tenants["detail"].startswith("warning: an amount is bound beside an open params_schema")
+    assert tenants["detail"].endswith(": acme: pay")
+    policy["agent_policy"]["tools"]["pay"]["bind"]["currency"] = "/amount"
+    file.write_text(yaml.safe_dump(policy))
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint")
+    assert result.exit_code == 1
+    assert "tools.pay.bind.currency: /amount is the place of amount" in result.stderr
 
 
 def test_check_for_programs(placet: Placet, rego_dir: Path, opa: Path) -> None:

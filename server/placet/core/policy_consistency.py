@@ -28,6 +28,7 @@ def policy_faults(policy: AgentPolicy) -> Iterator[Fault]:
     yield from _budget_id_faults(policy)
     yield from _approver_faults(policy)
     for tool, spec in policy.tools.items():
+        yield from _index_faults(tool, spec)
         if spec.params_schema is not None:
             yield from schema_faults(spec.params_schema, ("tools", tool, "params_schema"))
             yield from _bind_faults(tool, spec)
@@ -62,10 +63,61 @@ def _bind_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
             yield Fault(("tools", tool, "bind", name), what, "add it under properties, or correct the pointer")
 
 
+def _index_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
+    """Pointers to one item of a list: the others would run without being compared with what is declared."""
+    for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
+        if pointer.startswith("/") and _binds_an_item(spec.params_schema, pointer):
+            what = f"{pointer} is one item of a list, and the others would run without being compared"
+            remedy = (
+                "bind a member that holds the whole, or let the params_schema take one item (type: array, maxItems: 1)"
+            )
+            yield Fault(("tools", tool, "bind", name), what, remedy)
+
+
+def _binds_an_item(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
+    """Whether a pointer goes through the index of a list that may have more items. A member may be named "0", too."""
+    for token in _tokens(pointer):
+        given = schema if isinstance(schema, Mapping) else {}
+        members = _members(given)
+        if token.isdecimal() and token not in members:
+            if given.get("type") != "array" or given.get("maxItems") != 1:
+                return True
+            schema = given.get("items")
+        else:
+            schema = members.get(token)
+    return False
+
+
+def open_amounts(policy: AgentPolicy) -> Iterator[str]:
+    """The tools whose amount is bound, and whose params may say another one where no schema looks."""
+    for tool, spec in policy.tools.items():
+        if spec.bind is not None and spec.bind.amount and not _is_closed(spec.params_schema, spec.bind.amount):
+            yield tool
+
+
+def _is_closed(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
+    """Whether every object on the way to a place takes the members that it names alone."""
+    for token in _tokens(pointer):
+        if not isinstance(schema, Mapping):
+            return False
+        if schema.get("additionalProperties") is not False and schema.get("type") != "array":
+            return False
+        schema = schema.get("items") if schema.get("type") == "array" else _members(schema).get(token)
+    return True
+
+
+def _members(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    members = schema.get("properties")
+    return members if isinstance(members, Mapping) else {}
+
+
+def _tokens(pointer: str) -> list[str]:
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
 def _takes(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
     """Whether a schema leaves room for a member at the pointer, as far as plain `properties` tell."""
-    for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
+    for name in _tokens(pointer):
         if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
             return True  # `properties: null` is found where OPA reads the schema
         if name not in schema["properties"]:

@@ -70,6 +70,11 @@ class Pii(Section):
     redact: StrictBool = True
 
 
+def _overlap(one: str, other: str) -> bool:
+    """Whether two JSON pointers lead to the same value, or one into what the other leads to."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
 class BindSection(Section):
     """Where in a tool's params the fields stand that an action declares beside them."""
 
@@ -92,6 +97,23 @@ class BindSection(Section):
                 "unit": f"write {MAJOR} when the params say 45.00, {MINOR} when they say 4500",
             }
             refuse(Fault((key,), "is missing", remedies[key]) for key, value in money.items() if value is None)
+        return self
+
+    @model_validator(mode="after")
+    def _places_apart(self) -> BindSection:
+        """No value is an amount and a currency at once, so that no call could ever agree."""
+        faults: list[Fault] = []
+        before: dict[str, str] = {}
+        for name, pointer in self.as_data().items():
+            if pointer.startswith("/"):
+                other = next((key for key, said in before.items() if _overlap(said, pointer)), "")
+                if other:
+                    what = (
+                        f"{pointer} is the place of {other}, or holds it or stands in it, so every call would be denied"
+                    )
+                    faults.append(Fault((name,), what, "bind each field to the place of its own value"))
+                before[name] = pointer
+        refuse(faults)
         return self
 
     def binding(self) -> Binding:

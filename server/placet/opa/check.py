@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import PolicyInvalidError, Problem
+from placet.core.policy_consistency import open_amounts
 from placet.opa.approval_checks import reach_problems, shape_problems
 from placet.opa.compiling import compile_problems
 from placet.opa.detail_checks import detail_problems, served_problems
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from placet.core.agent_policy import AgentPolicy
     from placet.opa.modules import Module
 
+_OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"
+"""The params may say a second amount, or another currency than a fixed code."""
 STEPS: Final = ("files", "tenants", "compile", "rules", "values", "approvals", "tests", "format", "lint")
 
 
@@ -116,9 +119,11 @@ def serving_problems(
 
 def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
     try:
-        return Step("tenants"), parse_tenants(tree)
+        policies = parse_tenants(tree)
     except PolicyInvalidError as error:
         return Step("tenants", error.problems), {}
+    warned = ", ".join(f"{tenant}: {tool}" for tenant, policy in policies.items() for tool in open_amounts(policy))
+    return Step("tenants", detail=f"{_OPEN_AMOUNTS}: {warned}" if warned else ""), policies
 
 
 def _rules(tree: PolicyTree, stage: Path, opa: Path, modules: list[Module]) -> tuple[Problem, ...]:
