@@ -7,7 +7,7 @@ import asyncio
 import orjson
 import pytest
 
-from placet.core.limits import OPA_ANSWER_BYTES_MAX
+from placet.core.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
 from placet.core.model import NoVerdict, Verdict
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
@@ -40,6 +40,25 @@ async def test_a_batch_is_one_query(lying_opa: LyingOpa) -> None:
     verdicts = await client.evaluate([b'{"a":1}', b'{"b":2}', b'{"c":3}'])
     assert [type(verdict) for verdict in verdicts] == [Verdict] * 3
     assert [orjson.loads(body) for body in lying_opa.bodies] == [{"input": {"batch": [{"a": 1}, {"b": 2}, {"c": 3}]}}]
+    client.close()
+
+
+async def test_a_query_is_bounded_by_bytes_and_a_failed_one_denies_no_other(lying_opa: LyingOpa) -> None:
+    async def answer(body: bytes) -> bytes:
+        batch = orjson.loads(body)["input"]["batch"]
+        if "bad" in batch[0]:
+            return http(b"oops", 500)
+        return http(decisions(len(batch)))
+
+    lying_opa.script = answer
+    client = client_of(lying_opa)
+    text = "x" * (OPA_QUERY_BYTES_MAX // 2 - 20)
+    inputs = [orjson.dumps({"bad" if number == 2 else "a": text}) for number in range(5)]
+    inputs.append(orjson.dumps({"large": "x" * OPA_QUERY_BYTES_MAX}))
+    verdicts = await client.evaluate(inputs)
+    assert [type(each) for each in verdicts] == [Verdict, Verdict, NoVerdict, Verdict, Verdict, Verdict]
+    asked = [[next(iter(each)) for each in orjson.loads(body)["input"]["batch"]] for body in lying_opa.bodies]
+    assert asked == [["a", "a"], ["bad", "a"], ["bad"], ["a"], ["a"], ["large"]]
     client.close()
 
 

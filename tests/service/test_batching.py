@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.core.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
-from placet.core.limits import PIPELINE_ACTIONS_MAX
+from placet.core.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
 from placet.service.batching import Batcher, Shed
 from placet.service.fair_queue import Flow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 
 class Work:
@@ -212,3 +212,85 @@ async def test_who_floods_is_refused_in_favour_of_others() -> None:
     assert told[:-1] == [[0], [2], [4]]
     assert isinstance(told[-1], OverloadedError)
     assert shed == [(Shed.QUEUE_FULL, 1)]
+
+
+class Piecework(Work):
+    """Also takes many numbers, in pieces of QUEUE_TURN_ACTIONS; something may happen before each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_piece: dict[int, Callable[[], object]] = {}
+        self.ended = 0
+
+    async def pieces(self, items: Sequence[int]) -> AsyncGenerator[Sequence[int] | None, None]:
+        results: list[int] = []
+        try:
+            for number, start in enumerate(range(0, len(items), QUEUE_TURN_ACTIONS)):
+                if number:
+                    yield None
+                if number in self.before_piece:
+                    self.before_piece[number]()
+                    for _ in range(3):  # what begins now comes to where it waits
+                        await asyncio.sleep(0)
+                results += await self(items[start : start + QUEUE_TURN_ACTIONS])
+            yield results
+        finally:
+            self.ended += 1
+
+
+PLAN = range(100, 100 + 3 * QUEUE_TURN_ACTIONS)
+
+
+async def test_a_large_group_is_worked_on_in_pieces_and_told_as_one() -> None:
+    work = Piecework()
+    batcher = Batcher(work, depth_max=100, in_pieces=work.pieces)
+    work.gate.clear()
+    plan, *others = await start(batcher, PLAN, [1], [2, 3])
+    work.gate.set()
+    assert await plan == [2 * item for item in PLAN]
+    assert [await task for task in others] == [[2], [4, 6]]
+    assert [len(batch) for batch in work.batches] == [QUEUE_TURN_ACTIONS] * 3 + [3], "one caller's calls stay in order"
+    assert work.ended == 1
+
+
+async def test_who_comes_between_two_pieces_goes_first() -> None:
+    work = Piecework()
+    batcher = Batcher(work, depth_max=100, in_pieces=work.pieces)
+    others: list[asyncio.Task[Sequence[int]]] = []
+    work.before_piece[1] = lambda: others.append(asyncio.create_task(batcher.submit([1], Flow("quiet"))))
+    assert await batcher.submit(PLAN, Flow("large")) == [2 * item for item in PLAN]
+    assert await others[0] == [2]
+    assert [len(batch) for batch in work.batches] == [QUEUE_TURN_ACTIONS, QUEUE_TURN_ACTIONS, 1, QUEUE_TURN_ACTIONS]
+
+
+async def test_an_error_in_a_piece_reaches_its_caller_and_no_other() -> None:
+    work = Piecework()
+    batcher = Batcher(work, depth_max=100, in_pieces=work.pieces)
+    plan, other = await start(batcher, [*PLAN[:-1], -1], [1])
+    with pytest.raises(RuntimeError):
+        await plan
+    assert await other == [2]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_deadline_that_passes_between_two_pieces_ends_the_work(cancelled: bool) -> None:  # noqa: FBT001
+    work, shed, now = Piecework(), list[tuple[Shed, int]](), [0.0]
+    batcher = Batcher(
+        work,
+        depth_max=100,
+        in_pieces=work.pieces,
+        on_shed=lambda why, count: shed.append((why, count)),
+        monotonic=lambda: now[0],
+    )
+    asking = asyncio.create_task(batcher.submit(PLAN, seconds=2))
+
+    def late() -> None:
+        now[0] = 2.0
+        if cancelled:
+            asking.cancel()
+
+    work.before_piece[1] = late
+    with pytest.raises(asyncio.CancelledError if cancelled else DeadlinePassedError):
+        await asking
+    await batcher.close()
+    assert (len(work.batches), work.ended, shed) == (2, 1, [(Shed.EXPIRED, len(PLAN))])

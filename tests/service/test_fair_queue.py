@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
+from placet.core.limits import PIPELINE_ACTIONS_MAX, PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.service.fair_queue import FairQueue, Flow, Group
 
 FLOOD = 100
@@ -88,6 +88,47 @@ def test_a_connection_that_floods_gives_way_to_another_of_its_tenant() -> None:
     gone = queue.put(group("single", 1, caller="quiet"))
     assert gone is not None
     assert [each.entry for each in gone] == ["flood-9"]
+
+
+def test_bytes_cost_as_actions_do() -> None:
+    queue: FairQueue[str] = FairQueue(10_000)
+    for number in range(10):
+        queue.put(Group(Flow("large"), 1, f"large-{number}", QUEUE_TURN_BYTES // 2))
+    queue.put(group("small", 1, "quiet"))
+    first = queue.take(PIPELINE_ACTIONS_MAX)
+    assert [each.entry for each in first] == ["large-0", "large-1", "small", "large-2", "large-3"]
+    assert sum(each.bytes for each in first) <= PIPELINE_BYTES_MAX
+
+
+def test_between_two_pieces_everybody_else_goes_and_the_callers_own_calls_wait() -> None:
+    queue: FairQueue[str] = FairQueue(100)
+    for name, caller in (("plan", "one"), ("other plan", "two")):
+        queue.put(Group(Flow("acme", caller), FLOOD // 4, name, in_pieces=True))
+    queue.put(group("later", caller="one"))
+    went = []
+    for number in range(8):
+        taken = queue.take(PIPELINE_ACTIONS_MAX)
+        went.append([each.entry for each in taken])
+        if number == 2:
+            queue.put(group("single", tenant="quiet"))
+        if taken[0].in_pieces and number < 5:
+            queue.put_back(taken[0])
+        queue.stand_last(taken[0].flow)
+    plans = [["plan"], ["other plan"]]
+    assert went == [*plans, ["plan"], ["single"], ["other plan"], ["plan"], ["other plan"], ["later"]]
+    assert not queue
+
+
+def test_what_was_begun_holds_no_room_and_never_gives_way() -> None:
+    queue: FairQueue[str] = FairQueue(4)
+    queue.put(Group(Flow("acme", "one"), FLOOD, "plan", in_pieces=True))
+    [plan] = queue.take(PIPELINE_ACTIONS_MAX)
+    queue.put_back(plan)
+    assert queue.depth == 0
+    assert queue.put(group("large", FLOOD, "quiet")) == [], "nothing else waits"
+    gone = [queue.put(group(f"more-{number}", 1, f"tenant-{number}")) for number in range(6)]
+    assert "plan" not in {each.entry for some in gone for each in some or ()}
+    assert "plan" in {name for batch in batches(queue) for name in batch}
 
 
 def test_made_up_room_is_never_given_twice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from placet.service.recording import Recorder
 from placet.service.standing_answers import StandingAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from placet.app.ledger_clock import LedgerClock
     from placet.app.reporter import Reporter
@@ -51,26 +52,58 @@ def deciding(
         reporter.fault,
         reporter.distrust,
     )
-    metrics = reporter.metrics
-
-    async def decide(requests: Sequence[Request]) -> Sequence[Answer]:
-        try:
-            answers = await point.decide(requests)
-        except LedgerUnavailableError as error:
-            await reporter.tell_ledger(works=False, why=error)
-            raise
-        await reporter.tell_ledger(works=True)
-        now_us = clock.wall_us()
-        for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Decision):
-                metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()
-                metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)
-        return answers
+    told, metrics = _Told(point, clock, reporter), reporter.metrics
 
     async def refuse(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
         metrics.refused.inc(len(commitments))
         return await ledger.commit(commitments)
 
-    decisions = Batcher(decide, depth_max=settings.queue_depth_max, on_shed=reporter.shed)
+    decisions = Batcher(
+        told.decide,
+        depth_max=settings.queue_depth_max,
+        in_pieces=told.in_pieces,
+        bytes_of=lambda request: len(request.proposal.document),
+        on_shed=reporter.shed,
+    )
     metrics.watch_depth(lambda: decisions.depth)
     return Deciding(decisions, Batcher(refuse, depth_max=settings.queue_depth_max, on_shed=reporter.shed), controls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Decides, counts what was decided, and tells whether the ledger works."""
+
+    point: DecisionPoint
+    clock: LedgerClock
+    reporter: Reporter
+
+    async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """As the point does."""
+        async with self._telling_failures():
+            answers = await self.point.decide(requests)
+        await self._count(requests, answers)
+        return answers
+
+    async def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
+        """As the point does."""
+        async with self._telling_failures(), contextlib.aclosing(self.point.in_pieces(requests)) as pieces:
+            async for answers in pieces:
+                if answers is not None:
+                    await self._count(requests, answers)
+                yield answers
+
+    @contextlib.asynccontextmanager
+    async def _telling_failures(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except LedgerUnavailableError as error:
+            await self.reporter.tell_ledger(works=False, why=error)
+            raise
+
+    async def _count(self, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
+        await self.reporter.tell_ledger(works=True)
+        metrics, now_us = self.reporter.metrics, self.clock.wall_us()
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Decision):
+                metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()
+                metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)

@@ -110,14 +110,20 @@ CALLS_MAX: Final = 16_384
 """Calls under way, streams of watchers included; each is some tens of kilobytes."""
 PIPELINE_ACTIONS_MAX: Final = 128
 """Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
+PIPELINE_BYTES_MAX: Final = 256 * 1024
+"""Bytes of those actions. Redacting 64 KiB takes some 5 to 10 ms, so who comes next waits for some 40 ms of work."""
 QUEUE_DEPTH_MAX: Final = 1_024
 """Actions waiting for the pipeline; more are refused at once, so that those admitted stay fast."""
 QUEUE_TURN_ACTIONS: Final = 16
 """What a tenant, or a caller of it, adds to a batch in its turn; OPA gains little by batches beyond that."""
+QUEUE_TURN_BYTES: Final = 128 * 1024
+"""Bytes of those actions: two with the largest params, or sixteen of 8 KiB; beyond 8 KiB bytes are what costs time."""
 RETRY_AFTER_MS: Final = 250
 """What an overloaded server asks callers to wait."""
 OPA_TIMEOUT_MS: Final = 250
 """One query; a thousand times what a small policy costs."""
+OPA_QUERY_BYTES_MAX: Final = 256 * 1024
+"""Inputs of one query: one of 6 MiB takes OPA longer than OPA_TIMEOUT_MS, and then all that is in it is denied."""
 OPA_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 """One answer of OPA; a batch's findings stay far below, so more means something is wrong."""
 FINDINGS_MAX: Final = 256

@@ -1,4 +1,4 @@
-"""Ask one OPA: all inputs of a batch in one query, one by one when that query fails."""
+"""Ask one OPA: the inputs of a batch in one query, or in as few as their bytes allow; one by one when a query fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
+from placet.core.limits import OPA_QUERY_BYTES_MAX
 from placet.core.model import NoVerdict
+from placet.core.portions import portions
 from placet.opa.answer import NO_PLACES, AnswerError, read_answer
 from placet.opa.http import Address, AnswerTooLargeError, Connection, ConnectionFailedError
 
@@ -45,7 +47,22 @@ class OpaClient:
         self._idle: list[Connection] = []
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
-        """One verdict for each input, in order. What OPA does wrong is a NoVerdict."""
+        """One verdict for each input, in order. What OPA does wrong is a NoVerdict.
+
+        One query holds at most OPA_QUERY_BYTES_MAX of inputs, or one input that is larger.
+        """
+        verdicts: list[Verdict | NoVerdict] = []
+        for some in portions(inputs, len, count_max=len(inputs), bytes_max=OPA_QUERY_BYTES_MAX):
+            verdicts += await self._together(some)
+        return verdicts
+
+    def close(self) -> None:
+        """Close all connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _together(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+        """The verdicts of one query."""
         try:
             return await self._query(inputs, self._timeout)
         except AnswerError as error:
@@ -54,11 +71,6 @@ class OpaClient:
             if not repeat:
                 return [error.no_verdict()] * len(inputs)
         return await self._one_by_one(inputs)
-
-    def close(self) -> None:
-        """Close all connections."""
-        while self._idle:
-            self._idle.pop().close()
 
     async def _one_by_one(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
         """One bad input must not deny its neighbours."""

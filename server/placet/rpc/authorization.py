@@ -13,7 +13,7 @@ from placet.rpc.parse import parsing, parsing_batch
 from placet.rpc.present import present_decision
 from placet.rpc.refusing import caller_of
 from placet.service.attempts import Request
-from placet.service.slices import Turns, in_slices
+from placet.service.slices import Turns
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class AuthorizationService:
             await self.refusals.refused("AuthorizeBatch", tenant, error, context)
             raise
         decisions = await self._decide(proposals, received_at_us, context)
-        told = await in_slices(self._telling(proposals, decisions))
+        told = await self.turns.take(self._telling(proposals, decisions))
         return authorization_pb2.AuthorizeBatchResponse(decisions=told)
 
     def _telling(

@@ -1,7 +1,7 @@
 """The decision: one page on which the order of security can be seen.
 
 `DecisionPoint.decide` takes a batch of parsed requests through these steps (step 0, who calls, and step 1, parsing, are
-the border's, `placet.rpc`):
+the border's, `placet.rpc`); `in_pieces` takes 3 and 4 with a part of a large batch at a time:
 
 2. gather facts: one policy, one `now`, one look at the ledger for the whole batch
 3. controls (kill switches first), then ask the policy engine for those that they leave open
@@ -26,14 +26,16 @@ from placet.core.controls import control, stopped
 from placet.core.errors import KeyReusedError, PlacetError
 from placet.core.finding_bounds import recordable
 from placet.core.judge import Judgement, judge
+from placet.core.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.core.model import Decision, Effect, NoVerdict
+from placet.core.portions import portions
 from placet.core.records import Conflict, KeyReused, Repeated
 from placet.core.steps import TOGETHER, mapped
 from placet.service.attempts import Attempt
 from placet.service.slices import in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 
     from placet.core.approval_index import Indexed
     from placet.core.model import Verdict
@@ -71,39 +73,65 @@ class DecisionPoint:
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
+        told: Sequence[Answer] = ()
+        async for answers in self._deciding(requests, lambda cases: [cases]):
+            told = answers or told
+        return told
+
+    def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
+        """As `decide`, with a None after each piece: others may be decided then. Nothing is recorded before the last.
+
+        One piece is at most what one turn in the queue covers. The facts are those of the beginning for all of them:
+        what changes meanwhile is found in the commit.
+        """
+        return self._deciding(requests, _turns)
+
+    async def _deciding(
+        self, requests: Sequence[Request], cut: Callable[[Sequence[Case]], Iterable[Sequence[Case]]]
+    ) -> AsyncGenerator[Sequence[Answer] | None, None]:
         answers: dict[int, Answer] = {}
         waiting = [Attempt(place, each, approval_id=each.proposal.approval_id) for place, each in enumerate(requests)]
+        begun = False
         while waiting:
             facts = await self.gatherer.gather(waiting)  # 2
-            told = await self._judgements(facts)  # 3, 4
-            if self._policy_moved(facts):
+            repeats: list[Case] = []
+            fresh: list[tuple[Case, Commitment]] = []
+            moved = False
+            for cases in cut(facts.cases):
+                if begun:
+                    yield None
+                begun = True
+                told = await self._judgements(cases, facts)  # 3, 4
+                if moved := self._policy_moved(facts):
+                    break
+                judged = list(zip(cases, told, strict=True))
+                repeats += [case for case, (judgement, _) in judged if _repeats(case, judgement)]
+                new = [each for each in judged if not _repeats(each[0], each[1][0])]
+                fresh += await in_slices(self._commitments(new, await self._indexed(new)))  # 4
+            if moved:
                 waiting = [attempt.reloaded() for attempt in waiting]
                 continue
-            judged = list(zip(facts.cases, told, strict=True))
-            repeats = [case for case, (judgement, _) in judged if _repeats(case, judgement)]
-            new = [each for each in judged if not _repeats(each[0], each[1][0])]
-            fresh = await in_slices(self._commitments(new, await self._indexed(new)))  # 4
             results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
             again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
             waiting = sorted(again, key=lambda attempt: attempt.place)
-        return [answers[place] for place in range(len(requests))]
+        yield [answers[place] for place in range(len(requests))]
 
-    async def _judgements(self, facts: Facts) -> Sequence[_Told]:
-        """Steps 3 and 4; a fault of Placet's own denies the whole batch."""
-        for case in facts.cases:
+    async def _judgements(self, cases: Sequence[Case], facts: Facts) -> Sequence[_Told]:
+        """Steps 3 and 4; a fault of Placet's own denies all of them."""
+        for case in cases:
             if case.fault is not None:
                 self.on_fault(case.fault)
         try:
-            controlled = await in_slices(mapped(lambda case: self._controlled(case, facts), facts.cases, _is_large))
-            asked = [case.seen for case, judgement in zip(facts.cases, controlled, strict=True) if judgement is None]
+            controlled = await in_slices(mapped(lambda case: self._controlled(case, facts), cases, _is_large))
+            asked = [case.seen for case, judgement in zip(cases, controlled, strict=True) if judgement is None]
             verdicts = iter(await _evaluate(asked, facts.policy))
             return [
                 self._judged(case, next(verdicts), facts) if judgement is None else (judgement, facts.revision)
-                for case, judgement in zip(facts.cases, controlled, strict=True)
+                for case, judgement in zip(cases, controlled, strict=True)
             ]
         except Exception as fault:  # noqa: BLE001 - every path that cannot decide ends in a recorded deny
             self.on_fault(fault)
-            return [(Judgement(denied_by_pdp(rule_ids.INTERNAL_ERROR)), facts.revision)] * len(facts.cases)
+            return [(Judgement(denied_by_pdp(rule_ids.INTERNAL_ERROR)), facts.revision)] * len(cases)
 
     def _controlled(self, case: Case, facts: Facts) -> Judgement | None:
         """What is denied without asking policy; None when it is to be asked."""
@@ -231,6 +259,10 @@ class DecisionPoint:
         except Exception as fault:  # noqa: BLE001 - what asked for people goes on asking; an allow is not looked up
             self.on_fault(fault)
             return None
+
+
+def _turns(cases: Sequence[Case]) -> Iterable[Sequence[Case]]:
+    return portions(cases, lambda case: len(case.seen), count_max=QUEUE_TURN_ACTIONS, bytes_max=QUEUE_TURN_BYTES)
 
 
 def _is_large(case: Case) -> bool:

@@ -1,19 +1,25 @@
 """A bounded queue that is shared fairly between tenants, and between the callers of one tenant.
 
 Turns are taken by deficit round robin (Shreedhar and Varghese, 1995): in each round everybody who waits earns
-QUEUE_TURN_ACTIONS, and may go on once that covers the next group. Within one caller the order stays. When the queue is
-full, a tenant that holds more than its share gives way, the newest first; so a flood turns itself away.
+QUEUE_TURN_BYTES, and may go on once that covers the cost of the next group. An action costs its bytes, but at least a
+QUEUE_TURN_ACTIONS-th of a turn. Within one caller the order stays. When the queue is full, a tenant that holds more
+than its share gives way, the newest first; so a flood turns itself away.
+
+A group that is worked on in pieces costs one turn for each piece. Between two of them its tenant and its caller stand
+last, so that everybody else who waits goes first.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from placet.core.limits import QUEUE_TURN_ACTIONS
+from placet.core.limits import PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 
 Entry = TypeVar("Entry")
+ACTION_COST_MIN: Final = QUEUE_TURN_BYTES // QUEUE_TURN_ACTIONS
+"""In bytes: what the smallest action costs."""
 
 
 class Flow(NamedTuple):
@@ -25,11 +31,18 @@ class Flow(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Group(Generic[Entry]):
-    """Actions that stay together, in the queue."""
+    """Actions that stay together, in the queue. With `in_pieces` they go alone, and may come back for more turns."""
 
     flow: Flow
     size: int
     entry: Entry
+    bytes: int = 0
+    in_pieces: bool = False
+
+    @property
+    def cost(self) -> int:
+        """What its turn must cover."""
+        return QUEUE_TURN_BYTES if self.in_pieces else max(self.size * ACTION_COST_MIN, self.bytes)
 
 
 @dataclass(slots=True)
@@ -53,10 +66,27 @@ class _Tenant(Generic[Entry]):
         """The group whose turn it is."""
         while True:
             name, caller = next(iter(self.callers.items()))
-            if caller.groups[0].size <= caller.earned:
+            if caller.groups[0].cost <= caller.earned:
                 return caller.groups[0]
-            caller.earned += QUEUE_TURN_ACTIONS
+            caller.earned += QUEUE_TURN_BYTES
             self.callers[name] = self.callers.pop(name)
+
+
+@dataclass(slots=True)
+class _Room:
+    """What may still join a batch."""
+
+    size: int
+    bytes: int
+
+    def holds(self, group: Group[Entry]) -> bool:
+        """Whether the group may."""
+        return not group.in_pieces and group.size <= self.size and group.bytes <= self.bytes
+
+    def give(self, group: Group[Entry]) -> None:
+        """The group did."""
+        self.size -= group.size
+        self.bytes -= group.bytes
 
 
 class FairQueue(Generic[Entry]):
@@ -113,29 +143,54 @@ class FairQueue(Generic[Entry]):
             del self._tenants[group.flow.tenant]
         return True
 
-    def take(self, size_max: int) -> list[Group[Entry]]:
-        """The groups whose turn it is: at least one, and beyond one at most `size_max` actions.
+    def put_back(self, group: Group[Entry]) -> None:
+        """Let a group wait for the turn of its next piece, before all else of its caller.
+
+        It was begun, so it holds no room and never gives way.
+        """
+        group.size = 0
+        tenant = self._tenants.setdefault(group.flow.tenant, _Tenant())
+        tenant.callers.setdefault(group.flow.caller, _Caller()).groups.appendleft(group)
+
+    def stand_last(self, flow: Flow) -> None:
+        """Let whoever waits by now go before the tenant, and before the caller within it: their piece is done."""
+        tenant = self._tenants.pop(flow.tenant, None)
+        if tenant is not None:
+            self._tenants[flow.tenant] = tenant
+            caller = tenant.callers.pop(flow.caller, None)
+            if caller is not None:
+                tenant.callers[flow.caller] = caller
+
+    def take(self, size_max: int, bytes_max: int = PIPELINE_BYTES_MAX) -> list[Group[Entry]]:
+        """The groups whose turn it is: at least one, and beyond one at most `size_max` actions of `bytes_max`.
 
         A group that costs more than a turn does not join those that go now: they would wait for it. It goes as soon as
-        it has earned its size, at once when nobody else waits.
+        it has earned its cost, at once when nobody else waits. One that is worked on in pieces goes alone, next after
+        what may go together.
         """
         batch: list[Group[Entry]] = []
-        room = size_max
+        room = _Room(size_max, bytes_max)
+        kept: set[str] = set()  # tenants whose turn comes next: they stay first
         while self._tenants:
             before = len(batch)
-            for name in list(self._tenants):
+            for name in [each for each in self._tenants if each not in kept]:
                 tenant = self._tenants[name]
-                tenant.earned += QUEUE_TURN_ACTIONS
-                while tenant.callers and (head := tenant.head()).size <= tenant.earned:
-                    if batch and head.size > room:
-                        tenant.earned -= QUEUE_TURN_ACTIONS  # its turn is not over
-                        return batch
-                    tenant.earned -= head.size
-                    tenant.callers[head.flow.caller].earned -= head.size
+                tenant.earned += QUEUE_TURN_BYTES
+                while tenant.callers and (head := tenant.head()).cost <= tenant.earned:
+                    if batch and not room.holds(head):
+                        tenant.earned -= QUEUE_TURN_BYTES  # its turn is not over
+                        if not head.in_pieces:
+                            return batch
+                        kept.add(name)
+                        break
+                    tenant.earned -= head.cost
+                    tenant.callers[head.flow.caller].earned -= head.cost
                     self.remove(head)
                     batch.append(head)
-                    room -= head.size
-                if tenant.callers:
+                    room.give(head)
+                    if head.in_pieces:
+                        return batch
+                if tenant.callers and name not in kept:
                     self._tenants[name] = self._tenants.pop(name)
             if batch and len(batch) == before:
                 break
@@ -143,7 +198,7 @@ class FairQueue(Generic[Entry]):
 
     def _overfull(self, size: int) -> bool:
         """Whether a group of that size is too much for what waits; none is when nothing waits."""
-        return bool(self._tenants) and self._depth + size > self._depth_max
+        return self._depth > 0 and self._depth + size > self._depth_max
 
     def _turn_away(self, tenant: _Tenant[Entry]) -> Group[Entry]:
         """The newest group of the caller that holds most of the tenant's part; it waits no longer."""

@@ -1,0 +1,27 @@
+"""Cut what is large into portions that are bounded by count and by bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Item = TypeVar("Item")
+
+
+def portions(
+    items: Iterable[Item], bytes_of: Callable[[Item], int], *, count_max: int, bytes_max: int
+) -> Iterator[list[Item]]:
+    """The items in order, at most so many and so many bytes in each portion; one that is larger has its own."""
+    portion: list[Item] = []
+    left = bytes_max
+    for item in items:
+        size = bytes_of(item)
+        if portion and (size > left or len(portion) == count_max):
+            yield portion
+            portion, left = [], bytes_max
+        portion.append(item)
+        left -= size
+    if portion:
+        yield portion
