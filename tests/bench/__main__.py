@@ -10,12 +10,13 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from statistics import quantiles
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import floors, load, policies, programs, state
+from tests.bench import beside_flood, floors, load, policies, programs, state
 from tests.bench.lines import at_least, at_most, plain
 
 if TYPE_CHECKING:
@@ -84,9 +85,22 @@ def start_and_memory(folder: Path, decisions: int) -> Iterator[Line]:
         yield at_most(f"memory after {decisions} decisions / after a tenth", late, "MiB", early, 1.1)
 
 
+def flood(seconds: float) -> Iterator[Line]:
+    """Single reads of one tenant while another sends batches of 6 MB without pause."""
+    for connections in (5, 40):
+        with programs.placet() as server, beside_flood.flooded(server.address, connections, 2 * seconds):
+            took, missed = beside_flood.reads(server.address, seconds)
+        cuts = quantiles(took, n=100, method="inclusive")
+        beside = f"single reads beside {connections} x 6 MB"
+        yield plain(f"{beside}, p50", cuts[49], "ms")
+        yield plain(f"{beside}, p99", cuts[98], "ms")
+        yield at_most(f"{beside} that miss their 3 s", missed, "calls", 1.0, 0.0)
+
+
 PARTS: Final[dict[str, Callable[[Path, int], Iterator[Line]]]] = {
     "floors": lambda folder, _: floors_below(folder),
     "calls": lambda _, scale: unary_and_batch(16_000 // scale),
+    "flood": lambda _, scale: flood(20 / scale + 5),
     "growth": lambda folder, scale: growth(folder, 2_000 // scale),
     "limits": lambda folder, scale: state.limits(folder, 6_000 // scale),
     "full": lambda folder, scale: state.full(folder, 1_000_000 // scale, 100_000 // scale, 1_000 // scale),

@@ -1,0 +1,115 @@
+"""Single reads of one tenant while another sends large batches without pause, from a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from placet.v1 import action_pb2, authorization_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
+SINGLE: Final = "/placet.v1.AuthorizationService/Authorize"
+DEADLINE_SECONDS: Final = 3.0
+PAUSE_SECONDS: Final = 0.1
+"""Of a batch's sender that was turned away, as it is asked to wait."""
+
+
+def request(tenant: str, tool: str, params: dict[str, object]) -> authorization_pb2.AuthorizeRequest:
+    """A request with a key of its own."""
+    return authorization_pb2.AuthorizeRequest(
+        idempotency_key=uuid.uuid4().hex,
+        action=action_pb2.Action(tool=tool, params_json=json.dumps(params)),
+        identity=action_pb2.Identity(agent="support-agent", user="u_1", tenant=tenant),
+        run=action_pb2.Run(run_id=f"run_{tenant}"),
+    )
+
+
+def batch(actions: int, params_bytes: int) -> bytes:
+    """So many actions with params of that size, as a message."""
+    requests = [request("acme", "kb.search", {"a": "x" * params_bytes}) for _ in range(actions)]
+    return authorization_pb2.AuthorizeBatchRequest(requests=requests).SerializeToString()
+
+
+async def flood(address: str, actions: int, params_bytes: int, until: float) -> None:
+    """Send batches over a connection of its own until then."""
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        send = channel.unary_unary(BATCH, request_serializer=None, response_deserializer=None)
+        while time.monotonic() < until:
+            try:
+                await send(batch(actions, params_bytes), timeout=30)
+                print("OK", flush=True)
+            except grpc.aio.AioRpcError as error:
+                print(error.code().name, flush=True)
+                await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def flooding(address: str, connections: int, actions: int, params_bytes: int, seconds: float) -> None:
+    """Send batches over so many connections for so long."""
+    until = time.monotonic() + seconds
+    await asyncio.gather(*(flood(address, actions, params_bytes, until) for _ in range(connections)))
+
+
+def reads(address: str, seconds: float) -> tuple[list[float], int]:
+    """Milliseconds of single reads, one after the other, and how many missed their deadline."""
+    took, missed = [], 0
+    until = time.monotonic() + seconds
+    with grpc.insecure_channel(address) as channel:
+        send = channel.unary_unary(
+            SINGLE,
+            request_serializer=authorization_pb2.AuthorizeRequest.SerializeToString,
+            response_deserializer=authorization_pb2.AuthorizeResponse.FromString,
+        )
+        while time.monotonic() < until:
+            started = time.perf_counter()
+            try:
+                send(request("globex", "crm.get_customer", {"customer_id": "c_1"}), timeout=DEADLINE_SECONDS)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise
+                missed += 1
+            took.append((time.perf_counter() - started) * 1e3)
+    return took, missed
+
+
+@contextlib.contextmanager
+def flooded(address: str, connections: int, seconds: float) -> Iterator[None]:
+    """Beside a flood from a process of its own, from its first answer on; it ends with the block or after so long."""
+    command = [sys.executable, "-m", "tests.bench.beside_flood", address, "--connections", str(connections)]
+    with subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            child.stdout.readline()
+            yield
+        finally:
+            child.terminate()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Flood a server; each answer is a line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.beside_flood", description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--connections", type=int, default=40)
+    parser.add_argument("--actions", type=int, default=100)
+    parser.add_argument("--params-bytes", type=int, default=60_000)
+    chosen = parser.parse_args(arguments)
+    size = (chosen.connections, chosen.actions, chosen.params_bytes)
+    asyncio.run(flooding(chosen.address, *size, chosen.seconds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
