@@ -47,14 +47,24 @@ class Reference(Decisions):
         return True
 
     def void(self, tenant: str, person: str, now: int) -> tuple[int, int]:
-        """How many open ones lost the person's vote, and how many were used."""
-        of = [each for (kept, _), each in self.requests.items() if kept == tenant and person in each.votes - each.void]
-        open_ = [each for each in of if self.state(each, now) in {"pending", "approved"}]
+        """How many open ones lost the person's vote, and how many were used, whose permits are void by that."""
+        of = {name: each for (kept, name), each in self.requests.items() if kept == tenant and person in each.votes}
+        used = {name: each for name, each in of.items() if each.state == "used"}
+        open_ = [
+            each for each in of.values() if person not in each.void and self.state(each, now) in {"pending", "approved"}
+        ]
         for each in open_:
             each.void.add(person)
             if len(self.agreed(each)) < each.quorum:
                 each.state = "pending"
-        return len(open_), sum(each.state == "used" for each in of)
+        for each in used.values():
+            each.void.add(person)
+        few = {(tenant, name) for name, each in used.items() if len(self.agreed(each)) < each.quorum}
+        holds = self.holds.items()
+        self.revoked |= {
+            key for key, hold in holds if hold.young(now) and (hold.ask.tenant, hold.ask.approval_id) in few
+        }
+        return len(open_), len(used)
 
     def report(self, hold: Hold, decision_id: str, said: Said) -> tuple[bool, set[str], set[str]]:
         """Whether it was late, which budgets are beyond their limits by it, and of which a part waits for a person."""

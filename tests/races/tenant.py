@@ -21,15 +21,18 @@ PAY: Final = "vault.pay"
 """An amount of the budget `money`, and one call of the budget `tries`, which nobody reaches the end of."""
 WIRE: Final = "vault.wire"
 """Needs one keeper."""
+EMPTY: Final = "vault.empty"
+"""Needs two keepers."""
 POLICY: Final = f"""
 agent_policy:
   default_mode: read_only
   allowed_tools: [{READ}]
-  write_tools: [{TAKE}, {PAY}, {WIRE}]
+  write_tools: [{TAKE}, {PAY}, {WIRE}, {EMPTY}]
   approvals:
     {TAKE}: not_required
     {PAY}: not_required
     {WIRE}: {{quorum: 1, approver_roles: [keeper]}}
+    {EMPTY}: {{quorum: 2, approver_roles: [keeper]}}
   budgets:
     - {{id: units, scope: workflow, measure: calls, limit: %d, window: lifetime, match: {{tools: [{TAKE}]}}}}
     - id: money

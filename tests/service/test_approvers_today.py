@@ -10,7 +10,7 @@ import pytest
 from placet.core import refusals, rule_ids
 from placet.core.approval import ApprovalState, approval_key, from_row
 from placet.core.changes import Kept, RowQuery
-from placet.core.errors import NotNowError, NotPermittedError
+from placet.core.errors import LedgerUnavailableError, NotNowError, NotPermittedError
 from placet.core.model import Caller, Effect, Finding
 from placet.core.person import Person
 from placet.core.records import RecordKind
@@ -254,6 +254,121 @@ async def test_a_vote_that_was_not_needed_sends_nothing_back() -> None:
     assert (await made.approval(waiting)).state is ApprovalState.PENDING
     again = await void(made, "lena")
     assert (again.open_count, again.used_count) == (0, 1)
+
+
+async def used_under(made: Desk, key: str) -> Decision:
+    """The allow that used what lena approved."""
+    await made.approve(await made.ask(idempotency_key=key), LENA)
+    allowed = await made.ask(idempotency_key=key)
+    assert told(allowed) == [GRANTED]
+    return allowed
+
+
+async def revoked(made: Desk, decision: Decision) -> bool:
+    events = await made.ledger.history("acme", decision.decision_id)
+    return any(event.kind == RecordKind.PERMIT_REVOKED for event in events)
+
+
+@pytest.mark.parametrize("groups", [{}, {"lead": ["lena", "luis"]}])
+async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[str, list[str]]) -> None:
+    """Its permit is revoked while it may be valid; its key stays denied whoever votes again, a fresh one is asked."""
+    made = desk(**groups)
+    allowed = await used_under(made, "k")
+    done = await void(made, "LENA")
+    assert [(each.state, each.void) for each in done.used] == [(ApprovalState.USED, ("account stolen",))]
+    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    changes = Following(made.ledger, Hub(made.ledger, made.faults.append), made.clock)
+    seen = [each async for each in changes.decision("acme", allowed.decision_id, {})]
+    assert [each.state.value for each in seen] == ["allowed", "revoked"]
+    assert seen[-1].reason == "Votes that this allow rested on were voided"
+    assert (await void(made, "lena")).used_count == 1
+    kinds = [event.kind for event in await made.ledger.history("acme", allowed.decision_id)]
+    assert kinds.count("permit.revoked") == 1
+    again = await made.ask(idempotency_key="another")
+    assert again.effect is Effect.REQUIRE_APPROVAL
+    await made.approve(again, LUIS)
+    assert told(await made.ask(idempotency_key="another")) == [GRANTED]
+    await made.recorded()
+
+
+@pytest.mark.parametrize(("seconds", "rule_id"), [(65, "pdp.permit_revoked"), (66, "pdp.repeat_needs_approval")])
+async def test_a_permit_that_ran_out_is_not_revoked_and_its_allow_not_given_again(seconds: int, rule_id: str) -> None:
+    made = desk()
+    allowed = await used_under(made, "k")
+    made.clock.wall += seconds * 1_000_000
+    await void(made, "lena")
+    assert await revoked(made, allowed) == (rule_id == "pdp.permit_revoked")
+    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_id)]
+
+
+async def test_the_votes_left_must_be_as_many_as_people_were_asked_for() -> None:
+    """Two were, and one would do by now: one that is left is too few. Votes of others change nothing."""
+    made = desk(ASKED)
+    decision = await made.ask(idempotency_key="k")
+    await made.approve(decision, LENA, LUIS)
+    allowed = await made.ask(idempotency_key="k")
+    made.policy.say = lambda _: verdict(ALLOWED, ONE)
+    assert await made.ask(idempotency_key="k") == allowed
+    await void(made, "nora")
+    assert await made.ask(idempotency_key="k") == allowed
+    await void(made, "lena")
+    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+
+
+async def test_what_policy_allows_by_itself_is_judged_without_the_voided_votes() -> None:
+    """Long after, nothing is revoked; policy no longer sees who was voided, and allows it all the same."""
+    made = desk()
+    allowed = await used_under(made, "k")
+    made.clock.wall += 3_600_000_000
+    await void(made, "lena")
+    made.policy.say = lambda _: verdict(ALLOWED)
+    assert await made.ask(idempotency_key="k") == allowed
+    assert made.policy.seen[-1]["facts"]["approval"]["approvers"] == []
+
+
+async def test_a_revocation_that_failed_is_made_when_votes_are_voided_again() -> None:
+    made = desk()
+    allowed = await used_under(made, "k")
+    commit = made.ledger.commit
+
+    async def full(commitments: Any) -> Any:
+        if any(each.kind is RecordKind.PERMIT_REVOKED for each in commitments):
+            raise LedgerUnavailableError("full")
+        return await commit(commitments)
+
+    made.ledger.commit = full  # type: ignore[method-assign]
+    with pytest.raises(LedgerUnavailableError):
+        await void(made, "lena")
+    made.ledger.commit = commit  # type: ignore[method-assign]
+    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert not await revoked(made, allowed)
+    assert (await void(made, "lena")).used_count == 1
+    assert await revoked(made, allowed)
+
+
+async def test_who_was_taken_out_after_the_use_denies_the_key_and_revokes_nothing() -> None:
+    """Being named again, the same allow is told again: nobody said that the votes were not theirs."""
+    made = desk(lead=["lena", "luis"])
+    allowed = await used_under(made, "k")
+    name(made, lead=["luis"])
+    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert not await revoked(made, allowed)
+    name(made, lead=["lena"])
+    assert await made.ask(idempotency_key="k") == allowed
+
+
+async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_person_completes_it() -> None:
+    made = desk(ASKED, lead=["lena", "luis", "nora"])
+    decision = await made.ask(idempotency_key="k")
+    await made.approve(decision, LENA, LUIS)
+    [shown] = (await void(made, "lena")).open
+    assert (shown.state, shown.void) == (ApprovalState.PENDING, ("account stolen", ""))
+    assert await made.ask(idempotency_key="k") == decision
+    with pytest.raises(NotNowError):
+        await made.approve(decision, LENA)
+    await made.approve(decision, NORA)
+    allowed = await made.ask(idempotency_key="k")
+    assert (told(allowed), allowed.findings[-1].details["approvers"]) == ([GRANTED], ["luis", "nora"])
 
 
 async def test_every_tenant_that_is_served_is_looked_at() -> None:

@@ -160,7 +160,7 @@ def void_votes_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Void a person's votes for what is still open, e.g. of a stolen account, and list what was used already.
+    """Void a person's votes, e.g. of a stolen account: what is open waits again, what was used already is listed.
 
     Without --tenant in each tenant that is served. Take the person out of approver_groups first.
 

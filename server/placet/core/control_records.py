@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from placet.core import rule_ids
 from placet.core.outcome_excess import ExcessState
 from placet.core.outcome_records import excess_fields
 from placet.core.records import Commitment, RecordKind
@@ -49,9 +50,14 @@ def switch_cleared(
 
 def permit_revoked(switch: KillSwitch, tenant: str, decision_id: str, now_us: int) -> Commitment:
     """A kill switch covers an allow whose permit may still be valid. Whoever watches the decision is told."""
-    fields = {"decision_id": decision_id, "kill_switch_id": switch.switch_id, "rule_id": switch.rule_id}
     part = {"actor": switch.actor, "reason": switch.reason}
-    return _commitment(RecordKind.PERMIT_REVOKED, tenant, now_us, fields, part, (), decision_id)
+    return _revoked(tenant, decision_id, switch.switch_id, switch.rule_id, part, now_us)
+
+
+def permit_revoked_with_votes(tenant: str, decision_id: str, actor: str, reason: str, now_us: int) -> Commitment:
+    """The votes that an allow rested on are too few since some were voided. Its permit may still be valid."""
+    part = {"actor": actor, "reason": redact_text(reason)}
+    return _revoked(tenant, decision_id, "", rule_ids.APPROVAL_VOTES_VOIDED, part, now_us)
 
 
 def autonomy_set(
@@ -151,6 +157,13 @@ def _commitment(
 ) -> Commitment:
     parts = {CONTROL: orjson.dumps(part)}
     return Commitment(kind, tenant, now_us, fields, parts, subject=subject, changes=changes)
+
+
+def _revoked(
+    tenant: str, decision_id: str, switch_id: str, rule_id: str, part: Mapping[str, Any], now_us: int
+) -> Commitment:
+    fields = {"decision_id": decision_id, "kill_switch_id": switch_id, "rule_id": rule_id}
+    return _commitment(RecordKind.PERMIT_REVOKED, tenant, now_us, fields, part, (), decision_id)
 
 
 def _who(wish: Wish, first: ControlRequest | None) -> dict[str, str]:

@@ -78,6 +78,7 @@ APPROVAL_REJECTED: Final = "approvals.rejected"
 APPROVAL_CANCELLED: Final = "approvals.cancelled"
 APPROVAL_PENDING: Final = "approvals.pending"
 APPROVAL_UNKNOWN: Final = "approvals.unknown"
+APPROVAL_VOTES_VOIDED: Final = "approvals.votes_voided"
 APPROVAL_GRANTED: Final = "approvals.granted"
 BINDING_AMOUNT_MISMATCH: Final = "bindings.amount_mismatch"
 BINDING_AMOUNT_MISSING: Final = "bindings.amount_missing"
@@ -122,6 +123,7 @@ CORE_REASONS: Final = {
     APPROVAL_CANCELLED: "The approval was cancelled",
     APPROVAL_PENDING: "The approval still waits for people",
     APPROVAL_UNKNOWN: "The tenant has no such approval",
+    APPROVAL_VOTES_VOIDED: "Votes that this allow rested on were voided",
     APPROVAL_GRANTED: "People approved this action",
     BINDING_AMOUNT_MISMATCH: "The params name another amount of money than the action declares",
     BINDING_AMOUNT_MISSING: "The tool moves money, and the action or its params name no amount above zero",

@@ -76,17 +76,18 @@ def rejected(approval: Approval, groups: Groups, person: Person, reason: str, no
 
 
 def voided(approval: Approval, groups: Groups, person: str, reason: str, now_us: int) -> Approval | None:
-    """With the votes for it of a person counting no longer; None when that person gave none, or it has ended.
+    """With the votes for it of a person counting no longer; None when no vote of that person counts, or it has ended.
 
-    It waits again when those that are left are too few. The person does not vote on it again.
+    It waits again when those that are left are too few. The person does not vote on it again. One that was used stays
+    so: an allow that is asked for again is judged by the votes that are left.
     """
     theirs = [vote for vote in approval.approvals if not vote.void_reason and same_person(vote.person, person)]
-    if not theirs or state_at(approval, now_us) not in OPEN:
+    if not theirs or state_at(approval, now_us) not in {*OPEN, ApprovalState.USED}:
         return None
     why = redact_text(reason)
     votes = tuple(replace(vote, void_reason=why) if vote in theirs else vote for vote in approval.votes)
     after = replace(approval, votes=votes)
-    if approval.state is ApprovalState.PENDING or covers(after, requirement(approval), groups):
+    if approval.state is not ApprovalState.APPROVED or covers(after, requirement(approval), groups):
         return after
     return replace(after, state=ApprovalState.PENDING, decided_at_us=0, reopened=approval.reopened + 1)
 

@@ -84,8 +84,9 @@ class ApprovalClient(BlockingClient):
         return approval_of(self._channel.change(CANCEL_APPROVAL, request, parse, self._timeout).approval)
 
     def void_votes(self, person: str, actor: Person, reason: str, *, tenant: str = "") -> VoidedVotes:
-        """Void what the person voted for in requests that are open, of one tenant or of all that are served.
+        """Void what the person voted for, in one tenant or in all that are served.
 
+        Open requests wait again. The permits of those that were used are revoked, where too few votes are left.
         For an account that was stolen: take the person out of the tenant's `approver_groups` first, so that no vote
         comes after.
         """

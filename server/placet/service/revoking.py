@@ -34,6 +34,11 @@ LEEWAY_SECONDS: Final = 5
 _SECOND_US: Final = 1_000_000
 
 
+def valid_since_us(now_us: int) -> int:
+    """When the oldest allow was decided whose permit may still be taken for valid."""
+    return max(0, now_us - (PERMIT_TTL_SECONDS + LEEWAY_SECONDS) * _SECOND_US)
+
+
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """An allow whose permit is void now."""
@@ -105,7 +110,7 @@ class Revoker:
 
     async def _outstanding(self, switch: KillSwitch) -> AsyncIterator[Revoked]:
         now_us = self.clock.wall_us()
-        since_us = max(0, now_us - (PERMIT_TTL_SECONDS + LEEWAY_SECONDS) * _SECOND_US)
+        since_us = valid_since_us(now_us)
         for tenant in self.tenants_reached(switch):
             async for recorded in self._allowed(switch, tenant, since_us):
                 proposal = recorded_proposal(recorded)

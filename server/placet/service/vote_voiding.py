@@ -6,14 +6,18 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from placet.core.approval import ApprovalState, from_row
+from placet.core.approval import ApprovalState, from_row, requirement
 from placet.core.approval_records import votes_voided_commitment
 from placet.core.changes import Kept
+from placet.core.control_records import permit_revoked_with_votes
 from placet.core.errors import NotNowError
 from placet.core.limits import VOIDED_LISTED_MAX
 from placet.core.person import same_person
+from placet.core.records import RecordKind
 from placet.core.refusals import APPROVERS_UNKNOWN, REFUSALS
+from placet.core.standing_votes import covers
 from placet.core.voting import voided
+from placet.service.revoking import valid_since_us
 from placet.service.row_pages import rows_of
 from placet.service.transitions import change
 
@@ -58,8 +62,9 @@ class VoteVoiding:
     approvals: Approvals
 
     async def void(self, wish: Voiding) -> Voided:
-        """Void the person's votes for whatever is open, each recorded.
+        """Void the person's votes for whatever is open or was used, each recorded.
 
+        The permit of an allow that used one is revoked while it may be valid, when the votes left are too few.
         NotNowError when all tenants are meant and nobody can tell which there are; ContentionError;
         LedgerUnavailableError. What was voided before stays so.
         """
@@ -68,11 +73,13 @@ class VoteVoiding:
             for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
                 async for approval in self._theirs(tenant, state, wish.person):
                     after = await self._voided(approval, wish)
-                    if after is not None:
+                    if after is not None and after.open:
                         _list(done.open, self.approvals.shown(after))
                         done.open_count += 1
             async for approval in self._theirs(tenant, ApprovalState.USED, wish.person):
-                _list(done.used, self.approvals.shown(approval))
+                after = await self._voided(approval, wish) or approval
+                await self._revoke_permit(after, wish)
+                _list(done.used, self.approvals.shown(after))
                 done.used_count += 1
         return done
 
@@ -85,11 +92,12 @@ class VoteVoiding:
         return sorted(policy.agent_policies)
 
     async def _theirs(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
-        """Approvals with a vote of the person for it that counts."""
+        """Approvals with a vote of the person for it that counts; of those that were used also one that was voided."""
         looked = 0
         async for row in rows_of(self.approvals.ledger, Kept.APPROVALS, tenant, state):
             approval = from_row(row)
-            if any(not vote.void_reason and same_person(vote.person, person) for vote in approval.approvals):
+            votes = [vote for vote in approval.approvals if not vote.void_reason or state is ApprovalState.USED]
+            if any(same_person(vote.person, person) for vote in votes):
                 yield approval
             looked += 1
             if looked % _READ_TOGETHER == 0:
@@ -118,6 +126,20 @@ class VoteVoiding:
             return made, after
 
         return await change(approvals.ledger, attempt)
+
+    async def _revoke_permit(self, approval: Approval, wish: Voiding) -> None:
+        """Revoke the permit of the allow that used the approval, unless votes enough are left or it was revoked."""
+        approvals = self.approvals
+        if covers(approval, requirement(approval), approvals.groups(approval.tenant) or {}):
+            return
+        tenant, decision_id, now_us = approval.tenant, approval.used_by, approvals.clock.wall_us()
+        used = await approvals.ledger.get_decision(tenant, decision_id)
+        if used is None or used.decision.decided_at_us < valid_since_us(now_us):
+            return
+        events = await approvals.ledger.history(tenant, decision_id)
+        if not any(event.kind == RecordKind.PERMIT_REVOKED for event in events):
+            made = permit_revoked_with_votes(tenant, decision_id, wish.actor.id, wish.reason, now_us)
+            await approvals.ledger.commit([made])
 
 
 def _list(listed: list[Shown], shown: Shown) -> None:

@@ -118,8 +118,8 @@ class ApprovalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VoidVotes(self, request, context):
-        """Voids what a person voted for in requests that are open, in case somebody else voted in that name. Those that have too
-        few votes then wait again. What was used already is listed.
+        """Voids what a person voted for, in case somebody else voted in that name. Open requests that have too few votes then
+        wait again. What was used already is listed; where too few votes are left, its permit is revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
