@@ -32,12 +32,13 @@ _KINDS: Final = {
 }
 """Detector -> what it finds. Those of addresses, phones and accounts are left out: users are called so."""
 _SURE: Final = tuple(detector for detector in DETECTORS if detector.name in _KINDS)
-_HINT: Final = re.compile(
-    r"[=\uff1d \"'<]|%3D|://|sk-|[rs]k_|whsec_|AIza|glpat-|npm_|eyJ|A[KS]IA|gh[pousr]_|github_pat_|xox|xapp-"
-    r"|hooks\.slack|\d-\d",
-    re.IGNORECASE,
+_MARKS: Final = re.compile(r"[= \"'<%\uff1d]|[0-9]{4}-[0-9]{4}")
+"""Without any of these there is neither a name with its value, nor a card number in groups, nor a scheme."""
+_PREFIXES: Final = (
+    *("://", "sk-", "sk_", "rk_", "whsec_", "AIza", "glpat-", "npm_", "eyJ", "AKIA", "ASIA", "xox", "xapp-"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hooks.slack"),
 )
-"""Every secret that is looked for holds one of these, and most ids hold none."""
+"""Each token that is known by its form holds one of these, and has _TOKEN_CHARS_MIN characters at least."""
 _BEHIND_A_NAME: Final = "a value behind a secret name (password, token and the like)"
 _CARD: Final = re.compile(
     r"(?<![0-9])(?<![0-9][ -])[3-6][0-9]{3}([ -])"
@@ -56,7 +57,7 @@ _WINDOWS_SID: Final = "S-1-"
 def secret_in_id(value: str) -> str:
     """What kind of secret an id holds for certain, "" for none. Never the secret itself."""
     text = plain(value)
-    if not _HINT.search(text):
+    if not _MARKS.search(text) and (len(text) < _TOKEN_CHARS_MIN or not any(prefix in text for prefix in _PREFIXES)):
         return ""
     for detector in _SURE:
         if _found(detector, text):
