@@ -204,6 +204,9 @@ async def test_two_persons_clear_a_global_switch() -> None:
         (KillScope.TOOL, "**", ""),
         (KillScope.TOOL, "*e*", ""),
         (KillScope.TOOL, "*.se*", "acme"),
+        (KillScope.TOOL, "*ira.search*", ""),
+        (KillScope.TOOL, "jir?.search", ""),
+        (KillScope.TOOL, "jira*", ""),
     ],
 )
 async def test_two_persons_clear_whatever_stops_everything(scope: KillScope, value: str, tenant: str) -> None:
@@ -215,6 +218,18 @@ async def test_two_persons_clear_whatever_stops_everything(scope: KillScope, val
     (listed,) = await operators.kills.list(tenant)
     assert listed.clearing == first.waiting
     assert (await operators.kills.clear(was.switch_id, tenant, "bob", "yes")).waiting is None
+    assert not await stopped(operators)
+
+
+@pytest.mark.parametrize(
+    ("value", "tenant"),
+    [("jira.*", ""), ("jira.se*", ""), ("jira.search", ""), ("jira*", "acme"), ("*ira.search*", "acme")],
+)
+async def test_one_person_clears_a_pattern_of_a_whole_first_part_or_of_one_tenant(value: str, tenant: str) -> None:
+    operators = Operators(acme={})
+    was, _ = await operators.kills.set(switch(KillScope.TOOL, value, tenant))
+    assert await stopped(operators)
+    assert (await operators.kills.clear(was.switch_id, tenant, "ann", "mended")).waiting is None
     assert not await stopped(operators)
 
 

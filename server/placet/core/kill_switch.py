@@ -93,14 +93,17 @@ def covers(switch: KillSwitch, proposal: Proposal, now_us: int) -> bool:
 def stops_everything(switch: KillSwitch, tools: Iterable[Collection[str]] = ()) -> bool:
     """Whether the switch stops all of a tenant or more, or most of it.
 
-    So it is by its scope, by a tool pattern that names next to nothing (``*``, ``*.*``, ``*e*``), or by one that covers
-    more than half of the tools of a tenant; `tools` are those of each tenant that the switch reaches.
+    So it is by its scope, by a tool pattern that names next to nothing (``*``, ``*.*``, ``*e*``), by one of no tenant
+    whose first name part is not written out (``*stripe*``; ``stripe.*`` is), or by one that covers more than half of
+    the tools of a tenant; `tools` are those of each tenant that the switch reaches.
     """
     if switch.scope is not KillScope.TOOL:
         return switch.scope in {KillScope.GLOBAL, KillScope.TENANT}
     if not is_glob(switch.value):
         return False
     if max(map(len, _WILD.split(switch.value))) < NAME_CHARS_MIN:
+        return True
+    if not switch.tenant and is_glob(switch.value.partition(".")[0]):
         return True
     return any(2 * sum(glob_matches(switch.value, tool) for tool in each) > len(each) for each in tools)
 
