@@ -41,7 +41,7 @@ _PREFIXES: Final = (
 """Each token that is known by its form holds one of these, and has _TOKEN_CHARS_MIN characters at least."""
 _BEHIND_A_NAME: Final = "a value behind a secret name (password, token and the like)"
 _CARD: Final = re.compile(
-    r"(?<![0-9])(?<![0-9][ -])[3-6][0-9]{3}([ -])"
+    r"(?<![0-9])(?<![0-9][ -])[2-6][0-9]{3}([ -])"
     r"(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?|[0-9]{6}\1[0-9]{4,5})(?![0-9]|[ -][0-9])"
 )
 """A card number in its groups; sixteen digits in a row may be any id."""
