@@ -59,6 +59,13 @@ def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, re
             assert "full" in status.store_error
             assert f"the store takes no commits: {status.store_error}" in status.not_serving_reasons
             assert status.data_dir_free_bytes < 1024 * 1024
+            failed = len(server.events("fault"))
+            eventually(lambda: len(server.events("fault")) >= failed + 2, 15, "two more probes that fail")
+            assert not server.status().serving
+            assert not server.events("store works again")
+            said = ask(server)
+            assert isinstance(said, Failed)
+            assert "the disk of the server's database is full; make room there" in said.text
             assert (server.health("placet.store"), server.health("placet.engine")) == (NOT_SERVING, SERVING)
             assert server.stop() == 5
             assert not opa.is_running()

@@ -66,6 +66,7 @@ class Failed:
     code: grpc.StatusCode
     at: float
     seconds: float
+    text: str = ""
 
 
 def proposal(tool: str = READ, key: str = "") -> bytes:
@@ -171,4 +172,4 @@ def _call(channel: grpc.Channel, tool: str, key: str = "") -> Told | Failed:
         return told(tool, channel.unary_unary(AUTHORIZE, None, None)(proposal(tool, key), CALL_SECONDS_MAX), started)
     except grpc.RpcError as error:
         now = time.monotonic()
-        return Failed(error.code(), now, now - started)
+        return Failed(error.code(), now, now - started, error.details() or "")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
+import psycopg.errors
 import pytest
 
 from placet.core.errors import LedgerUnavailableError
 from placet.rpc.errors import status_of
+from placet.store.causes import DISK_FULL, FILES_LOST, known_cause
+from placet.store.file_guard import FilesLostError
 from tests.docs.blocks import ROOT
 
 DENIED = re.compile(
@@ -21,8 +25,32 @@ DENIED = re.compile(
 )
 def test_a_change_whose_commit_failed_may_have_been_made(request_name: str) -> None:
     said = status_of(LedgerUnavailableError("x"), request_name).message
-    assert "it may have been made; look what stands there" in said
+    assert "the change may have been made or not: look first" in said
     assert "not made" not in said
+
+
+@pytest.mark.parametrize("request_name", ["AuthorizeRequest", "SetKillSwitchRequest", "QueryDecisionsRequest"])
+def test_what_the_server_knows_is_told_first(request_name: str) -> None:
+    unknown = status_of(LedgerUnavailableError("SELECT secret"), request_name).message
+    known = status_of(LedgerUnavailableError("SELECT secret", DISK_FULL), request_name).message
+    assert known == f"{DISK_FULL}; {unknown}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "/secret/placet.db"), DISK_FULL),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), DISK_FULL),
+        (OSError(errno.EIO, "input/output error", "/secret/placet.db"), ""),
+        (FilesLostError("/secret/placet.db-wal: was removed"), FILES_LOST),
+        (psycopg.errors.DiskFull("no room in /secret"), DISK_FULL),
+        (psycopg.OperationalError("host secret"), ""),
+        (ValueError("secret"), ""),
+    ],
+)
+def test_a_cause_is_told_in_words_of_placets_own(fault: BaseException, cause: str) -> None:
+    assert known_cause(fault) == cause
+    assert "secret" not in known_cause(fault)
 
 
 def test_a_decision_whose_commit_failed_is_asked_for_again() -> None:

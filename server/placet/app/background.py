@@ -79,7 +79,7 @@ def probe_the_store(ledger: ThreadedLedger, reporter: Reporter) -> Callable[[], 
             await asyncio.sleep(STORE_PROBE_SECONDS)
             if not reporter.ledger_works:
                 with contextlib.suppress(LedgerUnavailableError):  # told when it began
-                    await ledger.checkpoint()
+                    await ledger.probe()
                     await reporter.tell_ledger(works=True)
 
     return probe

@@ -102,7 +102,14 @@ class DeadlinePassedError(PlacetError):
 
 
 class LedgerUnavailableError(PlacetError):
-    """It is not certain that the decision or change was recorded, so no answer is given; it may have been."""
+    """It is not certain that the decision or change was recorded, so no answer is given; it may have been.
+
+    `known` says why, as far as callers may be told: a sentence of Placet's own, "" when it is not known.
+    """
+
+    def __init__(self, text: str, known: str = "") -> None:
+        self.known = known
+        super().__init__(text)
 
 
 class ShuttingDownError(PlacetError):

@@ -41,9 +41,7 @@ _FRAME_BYTES: Final = 8
 _NOT_DECIDED: Final = (
     "it is not certain that the decision was recorded, so it is not given; try again with the same idempotency_key"
 )
-_NOT_CHANGED: Final = (
-    "it is not certain whether the change was recorded: it may have been made; look what stands there, then try again"
-)
+_NOT_CHANGED: Final = "the change may have been made or not: look first, then try again"
 _NOT_READ: Final = "that could not be read; try again"
 _DECIDING: Final = "Authorize"
 _READING: Final = ("Get", "List", "Query", "Verify", "Watch")
@@ -108,6 +106,8 @@ def status_of(error: PlacetError, asked: str = _DECIDING) -> status_pb2.Status:
     code, reason, text = _STATUS[type(error)]
     if text == _NOT_DECIDED and not asked.startswith(_DECIDING):
         text = _NOT_READ if asked.startswith(_READING) else _NOT_CHANGED
+    if isinstance(error, LedgerUnavailableError) and error.known:
+        text = f"{error.known}; {text}"
     if isinstance(error, NotPermittedError | NotNowError):
         reason = error.reason
     details: list[Message] = [_info(reason)]

@@ -87,8 +87,8 @@ class KillSwitches:
         begun_us = self.changes.clock.wall_us()
         try:
             switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
-        except LedgerUnavailableError:  # the commit may have been durable before its answer was lost
-            switch = await self._as_set(wanted, name, begun_us)
+        except LedgerUnavailableError as error:  # the commit may have been durable before its answer was lost
+            switch = await self._as_set(wanted, name, begun_us, error)
         revoking = asyncio.ensure_future(self.revoker.revoke(switch))
         return switch, await asyncio.shield(revoking)  # to its end, though the caller may be gone
 
@@ -149,7 +149,7 @@ class KillSwitches:
         row = known.rows.get(key)
         switch = _standing(row, now_us)
         if row is None or switch is None:
-            raise NotFoundError("no such kill switch is set")
+            raise NotFoundError(_not_set(wish))
         await self._require_unconcerned(wish.actor, switch)
         changes = (Put(switch_row(row, switch, CLEARED)), moved(known.rows.get(version), wish.tenant, now_us))
         if not self._stops_everything(switch):
@@ -169,14 +169,14 @@ class KillSwitches:
         reached = [files[switch.tenant]] if switch.tenant in files else ([] if switch.tenant else files.values())
         return stops_everything(switch, [frozenset(file.derived.classes) for file in reached])
 
-    async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int) -> KillSwitch:
-        """Read the switch that a failed commit may have set. LedgerUnavailableError when it is not set as wanted."""
+    async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int, failed: LedgerUnavailableError) -> KillSwitch:
+        """Read the switch that a commit, which failed so, may have set. That error when it is not set as wanted."""
         key = switch_key(wanted.tenant, _same_as(wanted, await self._set_rows(wanted.tenant)) or name)
         row = (await self.changes.ledger.load(Wanted([key]))).rows.get(key)
         switch = _standing(row, self.changes.clock.wall_us())
         ends_at_us = _expires_at_us(None, wanted.expires_after_seconds, begun_us)
         if switch is None or (switch.expires_at_us and not 0 < ends_at_us <= switch.expires_at_us):
-            raise LedgerUnavailableError("the kill switch is not set")
+            raise LedgerUnavailableError("the kill switch is not set", failed.known) from failed
         return switch
 
     async def _require_unconcerned(self, actor: str, switch: KillSwitch) -> None:
@@ -189,6 +189,12 @@ class KillSwitches:
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
         rows = rows_of(self.changes.ledger, Kept.KILL_SWITCHES, tenant, SET)
         return [(row, read_switch(row)) async for row in rows]
+
+
+def _not_set(wish: Wish) -> str:
+    """Say that no switch of the id is set, where it was looked for, and how to find the id."""
+    where, option = (f"in tenant {wish.tenant}", f" --tenant {wish.tenant}") if wish.tenant else ("for no tenant", "")
+    return f"no kill switch {wish.target} is set {where}; `placet kill list{option}` shows the ids, ks_..."
 
 
 def _same_as(wanted: NewSwitch, rows: Sequence[tuple[Row, KillSwitch]]) -> str:

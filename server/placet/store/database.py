@@ -96,7 +96,8 @@ class SqliteDatabase:
         """SetupError when there is no such file."""
         if not self.path.is_file():
             raise SetupError(
-                f"{self.path}: there is no database. Restore it if there was one, or name another --data-dir; "
+                f"{self.path}: there is no database in {self.path.absolute().parent}. Run this on the server's machine "
+                "and name the server's data directory with --data-dir. If the database was there before, restore it; "
                 "the first `placet serve` makes it"
             )
 

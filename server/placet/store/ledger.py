@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from placet.core.errors import InvalidRequestError, LedgerUnavailableError
 from placet.core.record_codec import RecordDamagedError
+from placet.store.causes import RECORD_DAMAGED, known_cause
 from placet.store.pace import Pace
 from placet.store.shared_run import SharedRun
 
@@ -189,6 +190,10 @@ class ThreadedLedger(ABC):
         """Sign a checkpoint over what none covers yet. LedgerUnavailableError."""
         await self._run(self._writing, self._writer.checkpoint)
 
+    async def probe(self) -> None:
+        """LedgerUnavailableError when a commit would fail, as far as that can be told without one."""
+        await self._run(self._writing, self._writer.probe)
+
     async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
         """A page of decisions, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
         return await self._look(lambda reader: reader.decisions.page(query))
@@ -243,14 +248,14 @@ class ThreadedLedger(ABC):
             raise LedgerUnavailableError("the ledger is closed")
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
-        """Whatever fails is told to `on_fault`; the caller learns only that it failed."""
+        """Whatever fails is told to `on_fault`; the caller learns what `known_cause` makes of it."""
         try:
             return work()
         except InvalidRequestError:
             raise
         except RecordDamagedError as fault:
             self._on_fault(fault)
-            raise LedgerUnavailableError("a stored record is damaged; run `placet audit verify`") from fault
+            raise LedgerUnavailableError(RECORD_DAMAGED, RECORD_DAMAGED) from fault
         except Exception as fault:
             self._on_fault(fault)
-            raise LedgerUnavailableError(_UNAVAILABLE) from fault
+            raise LedgerUnavailableError(_UNAVAILABLE, known_cause(fault)) from fault

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.dialects import sqlite
@@ -21,6 +23,8 @@ BUSY_TIMEOUT_MS: Final = 1_000
 DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 PRIMARY_CODE: Final = 0xFF
 """The part of an error code that says what it is about; the rest says where it came from."""
+PROBE_BYTES: Final = 256 << 10
+"""What a probe wants room for: more than a batch of ordinary decisions adds to the log."""
 WAL_BYTES_KEPT: Final = 64 << 20
 """To this length the write-ahead log is cut when it begins anew; a burst must not keep the disk full for ever."""
 CACHE_KIB: Final = 16_384
@@ -133,6 +137,14 @@ def create(path: Path) -> None:
     """An empty file for the database, readable by its owner alone, when there is none."""
     if not path.exists():  # a touch would look like a write by another program
         path.touch(mode=0o600, exist_ok=True)
+
+
+def require_room(folder: Path) -> None:
+    """Raise OSError when there is no room beside the database for what a commit would write."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _connect(path: Path, mode: str) -> SqliteConnection:

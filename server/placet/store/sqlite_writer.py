@@ -7,7 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.store.file_guard import DatabaseAwayError, FileGuard, FilesLostError
-from placet.store.sqlite_files import SQL, WAL_BYTES_KEPT, connect_writer, empty_log
+from placet.store.sqlite_files import SQL, WAL_BYTES_KEPT, connect_writer, empty_log, require_room
 from placet.store.transaction import Transaction
 from placet.store.writer import ChainWriter
 
@@ -71,6 +71,11 @@ class SqliteWriter(ChainWriter):
             self._files.require()
             self._log_empty = empty_log(self._connection)
             self._files.committed()
+
+    def probe(self) -> None:
+        """Raise what a commit would raise: an empty transaction alone succeeds on a full disk."""
+        require_room(self._path.parent)
+        super().probe()
 
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
         """Run the work in one transaction; the state moves on only when it was committed to the files in place.

@@ -113,6 +113,10 @@ class ChainWriter(ABC):
         if not self.connected or self.records_since_checkpoint:
             self._telling(self._checkpoint)
 
+    def probe(self) -> None:
+        """Raise what a commit would raise, as far as that can be told without one."""
+        self._telling(self._checkpoint)
+
     def check_newest(self, keys: Verifier) -> VerifyReport:
         """Check the newest end of the chain as it is stored. Changes nothing."""
         return self._transact(
