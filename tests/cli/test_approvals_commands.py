@@ -83,7 +83,7 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     assert placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "").code == 2
     other = placet("approvals", "approve", approval_id, *TENANT, *LEAD, "--digest", "0" * 64)
     assert "look again" in other.complaint
-    assert placet("approvals", "show", "apr_none", *TENANT).code == 5
+    assert placet("approvals", "show", "apr_none", *TENANT).code == 1
     assert placet("approvals", "list", *TENANT, "--state", "unknown").code == 2
     misspelt = placet("approvals", "list", *TENANT, "--state", "pendng").complaint
     assert misspelt.startswith("Invalid value for '--state': 'pendng' is not one of 'pending'")
@@ -98,13 +98,21 @@ def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
     assert authorize(placet, "--approval-id", approval_id).code == 3
     other = ("--as", "u_9", "--role", "support_lead")
     assert placet("approvals", "approve", approval_id, *TENANT, *other).code == 0
+    twice = placet("approvals", "approve", approval_id, *TENANT, *other)
+    assert (twice.code, twice.complaint.endswith("to stop it, withdraw it (APPROVAL_DECIDED)")) == (1, True)
+    assert twice.complaint.startswith("you have voted on it, and as many people as are needed have approved it")
+    third = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_8", "--role", "support_lead")
+    assert third.complaint.startswith("as many people as are needed")
     assert authorize(placet, "--approval-id", approval_id).code == 0
     void = ("approvals", "void-votes", "--person", "u_9", "--reason", "account stolen", "--as", "ada")
     said = placet(*void, "-o", "json")
     assert [each["id"] for each in said.document["used"]] == [approval_id]
     assert "1 was used already, and allowed their actions" in said.complaint
     nothing = placet("approvals", "void-votes", "--person", "nobody", "--reason", "r", "--tenant", "acmee")
-    assert (nothing.code, "no vote of 'nobody' counts" in nothing.err) == (0, True)
+    assert (nothing.code, nothing.out, "no vote of 'nobody' counts" in nothing.err) == (0, "", True)
+    assert "check the spelling" in nothing.err
+    strict = placet("approvals", "void-votes", "--person", "nobody", "--reason", "r", *TENANT, "--strict")
+    assert strict.code == 2
     assert "no agent_policy is of 'acmee'" in nothing.err
 
 

@@ -86,7 +86,9 @@ def test_by_tenant_kind_time_and_number(placet: Placet) -> None:
 
 
 def test_wrong_usage_is_told(placet: Placet, trail: Path) -> None:
-    assert "kill_switch.set" in placet("audit", "log", "--kind", "kill").complaint
+    unknown = placet("audit", "log", "--kind", "kill_swich.set")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "'kill_swich.set' is no kind of record; did you mean kill_switch.set?" in unknown.complaint
     assert "is no time" in placet("audit", "log", "--from", "yesterday").complaint
     assert "there is no database" in placet("audit", "log", "--data-dir", trail / "none").complaint
 

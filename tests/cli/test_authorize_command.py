@@ -146,6 +146,17 @@ def test_no_server(placet: Placet, nobody: str) -> None:
     assert ran.complaint == f"the connection to {nobody} was refused; {remedy} (pdp.client_unavailable)"
 
 
+def test_the_key_that_was_made_is_told_when_the_decision_may_have_been_recorded(
+    placet: Placet, server: ScriptedServer
+) -> None:
+    text = "it is not certain that the decision was recorded"
+    server.script(AUTHORIZE, *[status(grpc.StatusCode.UNAVAILABLE, text, reason="LEDGER_UNAVAILABLE")] * 9)
+    ran = placet(*ASK, "--timeout", "0.3")
+    assert ran.code == exit_codes.NO_DECISION
+    [*_, sent] = [authorization_pb2.AuthorizeRequest.FromString(raw) for raw in server.requests(AUTHORIZE)]
+    assert ran.complaint.endswith(f"; the same request is --idempotency-key {sent.idempotency_key}")
+
+
 def test_no_server_as_json(placet: Placet, nobody: str) -> None:
     ran = placet(*ASK, "--address", nobody, "--timeout", "0.5", "-o", "json")
     assert ran.code == exit_codes.NO_DECISION
@@ -158,6 +169,7 @@ def test_a_server_that_does_not_answer(placet: Placet, server: ScriptedServer) -
     server.script(AUTHORIZE, late())
     ran = placet(*ASK, "--timeout", "0.3")
     assert ran.code == exit_codes.NO_DECISION
+    assert "; the same request is --idempotency-key " in ran.complaint
     assert "--timeout" in ran.complaint
 
 

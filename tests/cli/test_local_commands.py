@@ -121,7 +121,7 @@ def test_new_trail(placet: Placet, data_dir: Path) -> None:
     assert (refused.code, refused.out) == (exit_codes.USAGE, "")
     assert "nothing that was signed is missing" in refused.complaint
     (data_dir / "placet.db").unlink()
-    assert "Restore it if there was one" in placet("audit", "verify").complaint
+    assert "If the database was there before, restore it" in placet("audit", "verify").complaint
     assert placet("db", "new-trail").code == exit_codes.USAGE
     for reason in (" ", "x" * 1_025):
         assert "in 1 to 1024 bytes" in placet("db", "new-trail", "--reason", reason).complaint
@@ -139,6 +139,15 @@ def test_new_trail(placet: Placet, data_dir: Path) -> None:
     [told] = placet("audit", "log", "--kind", "trail.restarted", "-o", "json").document["records"]
     assert told["parts"]["control"] == {"actor": "ann", "reason": "the disk was lost"}
     asyncio.run(start_and_stop(data_dir))
+
+
+def test_new_trail_says_what_to_do_next(placet: Placet, data_dir: Path) -> None:
+    asyncio.run(start_and_stop(data_dir))
+    (data_dir / "placet.db").unlink()
+    ran = placet("db", "new-trail", "--reason", "the disk was lost", "--as", "ann")
+    assert ran.code == 0, ran.err
+    steps = ["placet serve", "placet kill set", "placet autonomy set", "placet budgets adjust", "audit verify --state"]
+    assert [step for step in steps if step not in ran.out] == []
 
 
 def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
@@ -206,6 +215,13 @@ def test_verify_with_wrong_files(placet: Placet, data_dir: Path, arguments: list
     ran = placet("audit", "verify", *arguments)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
     assert ran.complaint.startswith(complaint)
+
+
+def test_a_missing_database_names_the_folder_and_the_flag(placet: Placet, empty_folder: Path) -> None:
+    ran = placet("audit", "verify", "--state")
+    assert ran.code == exit_codes.USAGE
+    assert f"there is no database in {empty_folder / '.placet'}" in ran.complaint
+    assert ran.complaint.index("--data-dir") < ran.complaint.index("restore it")
 
 
 def test_verify_without_any_key_tells_where_to_get_one(placet: Placet, data_dir: Path) -> None:
@@ -360,6 +376,37 @@ def test_doctor_asks_the_server_that_the_environment_names(
     assert code == exit_codes.WANTING
     assert (found["server"]["ok"], nobody in found["server"]["detail"]) == (False, True)
     assert "listen" not in found
+
+
+def test_doctor_fits_a_terminal_with_the_remedy_below(placet: Placet, healthy: Path) -> None:
+    shutil.rmtree(healthy / "rego" / "config")
+    told = placet("doctor", "--rego-dir", "nowhere", "--listen", "127.0.0.1:0").out.splitlines()
+    assert any(line.startswith("policies        FAILS  ") for line in told)
+    assert not [line for line in told if len(line) > 100 and " " in line[23:].strip()]
+    (healthy / "keys").mkdir(mode=0o700)
+    data = healthy / "data"
+    data.write_text("a file")
+    told = placet("doctor", "--data-dir", data).out.splitlines()
+    at = next(number for number, line in enumerate(told) if line.startswith("data directory  FAILS"))
+    assert any(line.startswith(" " * 23 + "remedy: name another with --data-dir") for line in told[at + 1 : at + 4])
+
+
+def test_doctor_and_a_policy_that_waits(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+    del healthy
+    reasons = {
+        "config/acme.yaml:7: ends here, after 90 of the 200 bytes that it had": "mend the file that lost its end, or ",
+        "config/acme.yaml: has lost the end mark `...` that it had": "mend the file that lost its end, or ",
+        "config/acme.yaml: lost restrictions: approvals": "put back what was lost, or ",
+        "packs/x.rego: is gone, with its rules": "put back what was lost, or ",
+    }
+    for reason, remedy in reasons.items():
+        held = control_pb2.GetPolicyStatusResponse(
+            ready=True, serving=True, policy_revision="r1", held_revision="cf21b804aa", held_reasons=[reason]
+        )
+        server.script(GET_POLICY_STATUS, held)
+        told = only_failure(placet, "served policy", "--address", server.address)
+        confirm = "confirm that it is meant: placet policy confirm cf21b804aa --reason TEXT"
+        assert told["remedy"] == remedy + confirm
 
 
 def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
@@ -577,10 +624,14 @@ def test_doctor_and_a_policy_that_was_refused(placet: Placet, healthy: Path, ser
 def test_doctor_and_a_store_that_fails(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
     del healthy
     reason = "the store takes no commits: database or disk is full"
-    full = control_pb2.GetPolicyStatusResponse(ready=True, policy_revision="r1", not_serving_reasons=[reason])
+    full = control_pb2.GetPolicyStatusResponse(
+        ready=True, policy_revision="r1", not_serving_reasons=[reason], store_error="database or disk is full"
+    )
     nearly = control_pb2.GetPolicyStatusResponse(ready=True, serving=True, policy_revision="r1", data_dir_free_bytes=9)
     server.script(GET_POLICY_STATUS, full, nearly)
-    assert reason in only_failure(placet, "server", "--address", server.address)["detail"]
+    told = only_failure(placet, "server", "--address", server.address)
+    assert reason in told["detail"]
+    assert "make room on the server's disk" in told["remedy"]
     assert "0 MiB left" in only_failure(placet, "server", "--address", server.address)["detail"]
 
 

@@ -11,6 +11,8 @@ from placet.v1 import authorization_pb2
 from tests.sdk.scripted_server import ScriptedServer, status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cli.conftest import Placet
 
 REPORT = "/placet.v1.AuthorizationService/ReportOutcome"
@@ -49,5 +51,25 @@ def test_what_is_no_report_is_wrong_usage(placet: Placet, wrong: tuple[str, ...]
 def test_a_report_that_is_not_taken_says_why(placet: Placet, server: ScriptedServer) -> None:
     server.script(REPORT, status(grpc.StatusCode.FAILED_PRECONDITION, "the decision allowed nothing"))
     ran = placet(*ASKED, "succeeded", "--address", server.address)
-    assert ran.code == 5
+    assert ran.code == 1
     assert "the decision allowed nothing" in ran.complaint
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (status(grpc.StatusCode.NOT_FOUND, "no such decision", reason="NOT_FOUND"), 1),
+        (status(grpc.StatusCode.ALREADY_EXISTS, "another outcome", reason="OUTCOME_DIFFERS"), 1),
+        (status(grpc.StatusCode.PERMISSION_DENIED, "not you", reason="CONCERNED_MAY_NOT_CHANGE"), 1),
+        (status(grpc.StatusCode.FAILED_PRECONDITION, "who may?", reason="APPROVERS_UNKNOWN"), 5),
+        (status(grpc.StatusCode.PERMISSION_DENIED, "a proxy says no", reason=""), 5),
+        (status(grpc.StatusCode.ABORTED, "others were first", reason="CONTENTION"), 5),
+        (status(grpc.StatusCode.UNAVAILABLE, "disk", reason="LEDGER_UNAVAILABLE"), 5),
+        (status(grpc.StatusCode.INVALID_ARGUMENT, "wrong", reason="INVALID_REQUEST"), 2),
+    ],
+)
+def test_a_refusal_ends_with_one_and_what_may_be_tried_again_with_five(
+    placet: Placet, server: ScriptedServer, answer: Callable[[bytes, grpc.ServicerContext], bytes], code: int
+) -> None:
+    server.script(REPORT, *[answer] * 9)
+    assert placet(*ASKED, "succeeded", "--address", server.address, "--timeout", "0.3").code == code

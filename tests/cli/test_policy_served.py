@@ -112,9 +112,11 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
         assert (document["held_revision"], document["problems"]) == (held, [])
         why = ("--reason", "acme leaves 4012888888881881", "--as", "ann")
         wrong = placet("policy", "confirm", "0" * 32, *why)
-        assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.NO_DECISION, True)
+        assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.WANTING, True)
         assert served.running.policies.status().revision == before
-        ran = placet("policy", "confirm", held, *why)
+        short = placet("policy", "confirm", held[:7], *why)
+        assert (short.code, "see `placet policy status` (NOT_FOUND)" in short.err) == (exit_codes.WANTING, True)
+        ran = placet("policy", "confirm", held[:8], *why)
         assert (ran.code, ran.out, ran.err) == (0, f"{held} is confirmed and decides\n", "")
         assert placet("policy", "status").code == 0
         assert served.running.policies.status().revision == held
@@ -126,8 +128,8 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
     assert any("destinations" in lost for lost in record["parts"]["control"]["lost"])
     [record] = served.records("policy.held")
     assert (record["body"]["policy_revision"], record["body"]["held_revision"]) == (before, held)
-    [record] = served.records("control.refused")
-    assert record["parts"]["control"]["target"] == "0" * 32
+    targets = {record["parts"]["control"]["target"] for record in served.records("control.refused")}
+    assert targets == {"0" * 32, held[:7]}
     logged = placet("audit", "log", "--kind", "policy.confirmed", "--data-dir", served.data_dir, "-o", "json").document
     assert len(logged["records"]) == 1
     assert placet("audit", "verify", "--state", "--data-dir", served.data_dir).code == 0

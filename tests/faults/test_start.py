@@ -95,6 +95,7 @@ def test_another_opa(tmp_path: Path, rego_dir: Path) -> None:
     line = one_line(tmp_path, rego_dir, opa_path=other)
     assert f"is OPA 0.1.0, not {opa_version()}" in line
     assert "placet tools install" in line
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_signal_during_the_start_stops_it(tmp_path: Path, rego_dir: Path) -> None:

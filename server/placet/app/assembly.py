@@ -88,9 +88,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     log = configure(settings.log_level, settings.log_format)
     data_dir = settings.data_dir
     reporter = Reporter(log, Metrics(), clock, data_dir)
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         policies = _policies(settings, clock, reporter)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # not before what a start may end at without it
         ledger = await _recording(stack, settings, clock, reporter)
         permit_keys = PermitKeyFolder(settings.permit_keys_dir, clock, reporter.fault)
         stack.push_async_callback(policies.close)

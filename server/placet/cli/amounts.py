@@ -18,7 +18,8 @@ _COST: Final = "cost"
 _MICROS: Final = 6
 """Decimal places of a micro."""
 _EXAMPLE_MINOR_UNITS: Final = 4_500
-_IN_OTHER_UNITS: Final = {_COST: "micros of the tenant's currency: write 2000000 for 2.00"}
+_EXAMPLE_COST: Final = "2.00"
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,12}\.[0-9]{1,6}\Z")
 
 
 def parse_amount(written: str) -> Amount:
@@ -45,7 +46,7 @@ def parse_change(written: str, unit: str) -> int:
         return int(written)
     currency = unit.removeprefix(_OF_AMOUNTS) if unit.startswith(_OF_AMOUNTS) else ""
     if not currency or not _WRITTEN.match(written.removeprefix("-")):
-        raise SetupError(f"--amount: {written!r} is no whole number of {_what_is_counted(unit, currency)}")
+        raise SetupError(f"--amount: {written!r} is no whole number of {_what_is_counted(unit, currency, written)}")
     amount = parse_amount(written.removeprefix("-"))
     if amount.currency_code != currency:
         raise SetupError(f"--amount: {written!r} is not in {currency}, which the budget is counted in")
@@ -76,8 +77,20 @@ def _places_needed(micros: int) -> int:
     return len(f"{abs(micros) % 10**_MICROS:0{_MICROS}d}".rstrip("0"))
 
 
-def _what_is_counted(unit: str, currency: str) -> str:
+def _what_is_counted(unit: str, currency: str, written: str) -> str:
+    """The unit, and how what was written is written in it, or an example where that cannot be told."""
+    typed = written if _DECIMAL.match(written) else ""
     if currency:
-        example = money(_EXAMPLE_MINOR_UNITS, currency)
-        return f"minor units of {currency}: write {_EXAMPLE_MINOR_UNITS} for {example.split()[0]}, or '{example}'"
-    return _IN_OTHER_UNITS.get(unit, f"{unit or 'its unit'}: write e.g. 3")
+        units = _scaled(typed, EXPONENTS.get(currency, 0)) or _EXAMPLE_MINOR_UNITS
+        example = money(units, currency)
+        return f"minor units of {currency}: write {units} for {example.split()[0]}, or '{example}'"
+    if unit == _COST:
+        shown = typed or _EXAMPLE_COST
+        return f"micros of the tenant's currency: write {_scaled(shown, _MICROS)} for {shown}"
+    return f"{unit or 'its unit'}: write e.g. 3"
+
+
+def _scaled(typed: str, places: int) -> int:
+    """A decimal in units of so many places; 0 for "", and for what is finer than they are."""
+    units = Decimal(typed or 0).scaleb(places)
+    return int(units) if units == units.to_integral_value() else 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
+from placet.cli import exit_codes
 from placet.cli.approval_documents import (
     COLUMNS,
     VOIDED_COLUMNS,
@@ -155,6 +156,7 @@ def void_votes_command(
     person: Annotated[str, typer.Option(help="Whose votes: somebody else may have given them.", metavar="NAME")],
     reason: Reason,
     tenant: SomeTenant = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 when the person has no vote.")] = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -168,16 +170,20 @@ def void_votes_command(
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
         done = client.void_votes(person, sdk.Person(actor), reason, tenant=tenant)
+    nothing = not done.voided_count and not done.used_count
     if output is Output.JSON:
         print_json(voided_document(done))
-    else:
+    elif not nothing:
         print_table(VOIDED_COLUMNS, voided_rows(done))
     if done.used_count:
         were = "was" if done.used_count == 1 else "were"
         typer.echo(f"placet: warning: {done.used_count} {were} used already, and allowed their actions", err=True)
-    if not done.voided_count and not done.used_count:
-        typer.echo(f"placet: no vote of {person!r} counts anywhere", err=True)
+    if nothing:
+        check = "check the spelling: `placet approvals show` lists who voted"
+        typer.echo(f"placet: warning: no vote of {person!r} counts anywhere, so nothing was voided; {check}", err=True)
         doubt_tenant(address, tenant)
+        if strict:
+            raise typer.Exit(exit_codes.USAGE)
 
 
 @app.command("watch")

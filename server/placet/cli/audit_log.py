@@ -12,8 +12,9 @@ from placet.cli.documents import time_text
 from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
 from placet.cli.output import Output, print_json, print_table
+from placet.core.faults import did_you_mean
 from placet.core.limits import PAGE_SIZE_DEFAULT
-from placet.core.records import RecordKind  # noqa: TC001 - typer reads it
+from placet.core.records import RecordKind
 
 if TYPE_CHECKING:
     from placet.store.log import LoggedRecord
@@ -33,7 +34,7 @@ def log(  # noqa: PLR0913 - one option for each condition and source
         str, typer.Option(help="Only of this tenant. Default: of all, and of none.", metavar="T", show_default=False)
     ] = "",
     kind: Annotated[
-        list[RecordKind] | None,
+        list[str] | None,
         typer.Option(help="Only of this kind, such as kill_switch.set. May be repeated.", metavar="KIND"),
     ] = None,
     since: Annotated[str, typer.Option("--from", help="Recorded at or after, ISO 8601; UTC unless it says.")] = "",
@@ -53,11 +54,22 @@ def log(  # noqa: PLR0913 - one option for each condition and source
     asked_from = parse_time("--from", since)
     from_us = (asked_from - _BEGINNING) // timedelta(microseconds=1) if asked_from is not None else 0
     settings = open_settings(data_dir, config, database_url)
-    found = existing(database_of(settings, database)).log(LogQuery(limit, tenant, tuple(kind or ()), max(from_us, 0)))
+    found = existing(database_of(settings, database)).log(
+        LogQuery(limit, tenant, tuple(_kind(each) for each in kind or ()), max(from_us, 0))
+    )
     if output is Output.JSON:
         print_json({"records": [_document(each) for each in found]})
     else:
         print_table(_COLUMNS, [_row(each) for each in found])
+
+
+def _kind(written: str) -> RecordKind:
+    """The kind of that name. BadParameter for none."""
+    try:
+        return RecordKind(written)
+    except ValueError as error:
+        known = did_you_mean(written, RecordKind)
+        raise typer.BadParameter(f"--kind: {written!r} is no kind of record; {known}") from error
 
 
 def _document(record: LoggedRecord) -> dict[str, Any]:

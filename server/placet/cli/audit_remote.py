@@ -12,6 +12,7 @@ from placet.cli import exit_codes
 from placet.cli.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite, parse_time
 from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.steering import doubt_tenant
 from placet.cli.trail import Tail, newest
 from placet.core.limits import PAGE_SIZE_DEFAULT
 from placet.sdk.audit import READ_TIMEOUT_SECONDS
@@ -68,6 +69,8 @@ def query(  # noqa: PLR0913 - one option for each condition
         print_json({"decisions": [recorded_document(each, with_input=False) for each in found]})
     else:
         print_table(COLUMNS, _rows(found))
+    if not found:
+        doubt_tenant(address, tenant)
 
 
 def tail(  # noqa: PLR0913 - one option for each condition

@@ -12,12 +12,13 @@ from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.amounts import parse_amount
 from placet.cli.documents import FINDING_COLUMNS, decision_document, finding_rows
-from placet.cli.failures import code_of, line_of
+from placet.cli.failures import STORE_DOWN, code_without_decision, line_of
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.core.errors import SetupError
 from placet.core.limits import PARAMS_BYTES_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.failures import TIMEOUT
 
 CODES: Final = {
     sdk.Effect.ALLOW: exit_codes.DONE,
@@ -96,7 +97,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
             approval_id=approval_id,
         )
     _show(decision, output)
-    raise typer.Exit(CODES[decision.effect] if decision.failure is None else code_of(decision.failure))
+    raise typer.Exit(CODES[decision.effect] if decision.failure is None else code_without_decision(decision.failure))
 
 
 def _read_params(written: str) -> str:
@@ -131,11 +132,19 @@ def _read_evidence(written: str) -> sdk.Evidence:
     return sdk.Evidence(uri, digest) if mark else sdk.Evidence(written)
 
 
+def _key_to_repeat(decision: sdk.Decision) -> str:
+    """The key that gives the decision if it was recorded; "" where nothing can have been."""
+    failure = decision.failure
+    if failure is None or not (failure.error == STORE_DOWN or failure.rule_id == TIMEOUT):
+        return ""
+    return f"; the same request is --idempotency-key {decision.idempotency_key}"
+
+
 def _show(decision: sdk.Decision, output: Output) -> None:
     if output is Output.JSON:
         print_json(decision_document(decision))
     if decision.failure is not None:
-        typer.echo(f"placet: {line_of(decision.failure)}", err=True)
+        typer.echo(f"placet: {line_of(decision.failure)}{_key_to_repeat(decision)}", err=True)
         return
     if output is Output.TABLE:
         approval = decision.approval

@@ -79,7 +79,9 @@ def show_command(
         print_json(document)
         return
     limit = counted(found.limit, found.unit, found.currency) if found.current else ""
-    print_fields((name, value) for name, value in {**document, "limit": limit}.items() if name != "counters")
+    current = "yes" if found.current else "no: the tenant's file has no such budget any longer"
+    told = {**document, "limit": limit, "current": current}
+    print_fields((name, value) for name, value in told.items() if name != "counters")
     typer.echo()
     rows = [
         (each.scope_key, each.window_key, each.unit, *_counted(each, found.currency), time_text(each.resets_at))

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from placet.store.database import Database
 
 _BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
+_NEXT_STEPS: Final = """
+The break is recorded. What only the lost records held is gone. Next:
+  1. Start the server: placet serve
+  2. Set what was lost again: placet kill set, placet autonomy set, placet budgets adjust;
+     people have to give their approvals again.
+  3. Verify: placet audit verify --state"""
 app = typer.Typer(no_args_is_help=True, help="Show and upgrade the database's schema, and go on after it was lost.")
 
 
@@ -85,6 +91,7 @@ def new_trail(
         print_json({"database": settings.database.name, "reason": reason, "breaks": documents})
     else:
         print_table(_BREAK, [[str(each[name]) for name in _BREAK] for each in documents])
+        typer.echo(_NEXT_STEPS)
     _end(faults)
 
 

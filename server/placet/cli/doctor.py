@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - read when the signature is
-from typing import TYPE_CHECKING, Annotated, Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from placet.cli import exit_codes
 from placet.cli.checks import run_checks
 from placet.cli.options import ConfigFile, OutputOption, reachable
-from placet.cli.output import Output, print_json, print_table
+from placet.cli.output import Output, print_json, visible
 from placet.cli.server_checks import Check, failed, passed
 from placet.cli.settings_flags import with_settings
 from placet.config import Settings
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 app = typer.Typer()
+_COLUMNS: Final = 100
+_NAME_CHARS: Final = 16
+_STATE_CHARS: Final = 7
 
 
 @app.command("doctor")
@@ -48,9 +52,22 @@ def doctor(
         checks = [{"check": each.name, "ok": each.ok, "detail": each.detail, "remedy": each.remedy} for each in found]
         print_json({"ok": all(each.ok for each in found), "checks": checks})
     else:
-        rows = [(each.name, "ok" if each.ok else "FAILS", each.detail, each.remedy) for each in found]
-        print_table(("check", "", "found", "remedy"), rows)
+        for check in found:
+            _print(check)
     raise typer.Exit(exit_codes.DONE if all(each.ok for each in found) else exit_codes.WANTING)
+
+
+def _print(check: Check) -> None:
+    """What was found, wrapped, and the remedy on lines of its own; words such as paths are never cut."""
+    state = "ok" if check.ok else "FAILS"
+    begin = f"{check.name:<{_NAME_CHARS}}{state:<{_STATE_CHARS}}"
+    told = [(begin, check.detail)] if not check.remedy else [(begin, check.detail), ("", f"remedy: {check.remedy}")]
+    indent = " " * (_NAME_CHARS + _STATE_CHARS)
+    for first, text in told:
+        lines = wrap(text, _COLUMNS - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
+        typer.echo(visible(f"{first or indent}{lines[0]}"))
+        for line in lines[1:]:
+            typer.echo(visible(f"{indent}{line}"))
 
 
 def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> list[Check]:

@@ -11,7 +11,7 @@ from placet.cli.amounts import counted
 from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_json, print_table
-from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
+from placet.cli.steering import Actor, Reason, doubt_tenant
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 _COLUMNS: Final = ("decision_id", "reported_at", "tool", "agent", "user", "budget", "scope_key", "not counted")
@@ -35,6 +35,8 @@ def excesses(
         print_json({"excesses": [_document(each) for each in found]})
     else:
         print_table(_COLUMNS, [row for each in found for row in _rows(each)])
+    if not found:
+        doubt_tenant(address, tenant)
 
 
 def accept_excess(

@@ -6,13 +6,13 @@ from typing import Final
 
 DONE: Final = 0
 WANTING: Final = 1
-"""Checked, and found wanting."""
+"""Checked, and found wanting; or Placet refuses what was asked, or has no such thing."""
 USAGE: Final = 2
 """Wrong usage or configuration."""
 DENIED: Final = 3
 NEEDS_APPROVAL: Final = 4
 NO_DECISION: Final = 5
-"""Could not decide or connect."""
+"""Could not decide, record or connect."""
 INTERRUPTED: Final = 130
 """Ctrl-C, as shells count it."""
 BROKEN_PIPE: Final = 141

@@ -7,13 +7,16 @@ from typing import Final
 from placet import sdk
 from placet.cli import exit_codes
 from placet.core.errors import PlacetError, PolicyInvalidError, SetupError
-from placet.core.refusals import VOTE_REFUSALS
+from placet.core.refusals import APPROVERS_UNKNOWN
 from placet.sdk import failures
 
 WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})
 """Failures that another request would mend."""
-_REFUSALS: Final = frozenset({failures.NOT_PERMITTED, failures.NOT_NOW})
-_STORE_DOWN: Final = "LEDGER_UNAVAILABLE"
+_REFUSALS: Final = frozenset({failures.NOT_PERMITTED, failures.NOT_NOW, failures.NOT_FOUND, failures.OUTCOME_DIFFERS})
+"""Placet looked at what was asked and refuses it: trying again does not help."""
+_COULD_NOT_TELL: Final = frozenset({APPROVERS_UNKNOWN})
+"""Reasons of a refusal that says only that Placet cannot tell now."""
+STORE_DOWN: Final = "LEDGER_UNAVAILABLE"
 REMEDIES: Final = {
     failures.UNAVAILABLE: "start the server with `placet serve`, or name another with --address",
     failures.TIMEOUT: "what was asked may have been done: look, then try again, or allow more time with --timeout",
@@ -47,10 +50,20 @@ def explain(error: Exception) -> tuple[int, list[str]] | None:
 
 
 def code_of(failure: sdk.Failure) -> int:
-    """What a command ends with when a call failed so. A vote that does not count was looked at, and found wanting."""
-    if failure.rule_id in _REFUSALS and failure.error in VOTE_REFUSALS:
-        return exit_codes.WANTING
-    return exit_codes.USAGE if failure.rule_id in WRONG_USAGE else exit_codes.NO_DECISION
+    """What a command ends with when a call failed so; the one place that says it.
+
+    A refusal counts only with a reason of Placet's own: what a proxy says is no answer.
+    """
+    if failure.rule_id in WRONG_USAGE:
+        return exit_codes.USAGE
+    refused = failure.rule_id in _REFUSALS and failure.error and failure.error not in _COULD_NOT_TELL
+    return exit_codes.WANTING if refused else exit_codes.NO_DECISION
+
+
+def code_without_decision(failure: sdk.Failure) -> int:
+    """What `placet authorize` ends with: 1 is none of its codes, and whatever is no decision is 5."""
+    code = code_of(failure)
+    return exit_codes.NO_DECISION if code == exit_codes.WANTING else code
 
 
 def line_of(failure: sdk.Failure) -> str:
@@ -58,8 +71,8 @@ def line_of(failure: sdk.Failure) -> str:
 
     A refusal is the server's sentence, which says what to do, and the server's id.
     """
-    if failure.error == _STORE_DOWN:
-        return f"{failure.detail}; look at the server's disk or database ({failure.error})"
+    if failure.error == STORE_DOWN:
+        return f"{failure.detail}; `placet doctor` looks at the server ({failure.error})"
     if failure.rule_id in _REFUSALS and failure.detail and failure.error:
         return f"{failure.detail} ({failure.error})"
     if failure.rule_id == failures.UNAVAILABLE and failure.detail and not failure.error:

@@ -9,10 +9,10 @@ import typer
 from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.documents import time_text
-from placet.cli.failures import code_of, line_of
+from placet.cli.failures import STORE_DOWN, code_of, line_of
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, SomeTenant, Strict, tell_waiting, waiting_document, warn
+from placet.cli.steering import Actor, Reason, SomeTenant, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.core.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import KILL_TIMEOUT_SECONDS
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Stop what agents do, at once; let it go on; list what is stopped.")
 _COLUMNS: Final = ("id", "stops", "tenant", "set_at", "expires_at", "actor", "reason", "clearing")
-_SET_FIELDS: Final = ("set_at", "expires_at", "actor", "reason", "tenant", "value", "scope", "id")
-"""What is needed to clear it stands last: where people look after a long list."""
+_SET_FIELDS: Final = ("id", "scope", "value", "tenant", "reason", "actor", "set_at", "expires_at")
+"""Below the permits: people look there after a long list."""
+_SAID_OF_PERMITS: Final = {
+    "revoked": "The switch revoked these permits; their calls may be running:",
+    "not revoked": "These permits could NOT be revoked, and hold until they expire:",
+}
 _REVOKED_SHOWN: Final = 20
 _PERMIT_COLUMNS: Final = ("tenant", "tool", "agent", "run_id")
 
@@ -155,6 +159,8 @@ def list_command(
         print_json({"kill_switches": [_document(each) for each in found]})
     else:
         print_table(_COLUMNS, _rows(found))
+    if not any(each.tenant == tenant for each in found):
+        doubt_tenant(address, tenant)
 
 
 def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope, str]:
@@ -178,7 +184,8 @@ def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope,
 def _not_set(failure: sdk.Failure) -> typer.Exit:
     """Say first whether it stops anything."""
     is_set = "not known whether it is set, see `placet kill list`" if _may_be_set(failure) else "NOT set"
-    typer.echo(f"placet: {is_set}; {line_of(failure)}", err=True)
+    why = f"{failure.detail.rpartition('; ')[0] or 'the store failed'} ({failure.error})"
+    typer.echo(f"placet: {is_set}; {why if failure.error == STORE_DOWN else line_of(failure)}", err=True)
     return typer.Exit(code_of(failure))
 
 
@@ -230,6 +237,7 @@ def _print_set(done: sdk.KillSwitchSet) -> None:
 
 
 def _print_permits(name: str, revoked: Sequence[sdk.RevokedPermit]) -> None:
+    typer.echo(_SAID_OF_PERMITS[name])
     shown = revoked[:_REVOKED_SHOWN]
     rows = [(each.decision_id, each.tenant, each.tool, each.agent, each.run_id) for each in shown]
     print_table((name, *_PERMIT_COLUMNS), rows)

@@ -37,8 +37,8 @@ COMMANDS: Final = {
 HELP: Final = (
     "Placet decides what AI agents may do: allow, deny or require approval, audited before the answer.\n\n"
     "Example: placet serve\n\n"
-    "Exit codes: 0 done (allowed), 1 checked and found wanting, 2 wrong usage or configuration, 3 denied, "
-    "4 needs approval, 5 could not decide or connect."
+    "Exit codes: 0 done (allowed), 1 checked and found wanting, or refused, 2 wrong usage or configuration, 3 denied, "
+    "4 needs approval, 5 could not decide, record or connect."
 )
 _NOT_FOR_PEOPLE: Final = "Value error, "
 """How typer begins what is wrong with a value."""

@@ -39,7 +39,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header
 
     table = Table(*columns, box=None, pad_edge=False, show_header=header)
     for row in rows:
-        table.add_row(*(Text(_visible(cell), EFFECT_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(visible(cell), EFFECT_STYLES.get(cell, "")) for cell in row))
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
@@ -55,6 +55,6 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     print_table(("", ""), [(name, str(value)) for name, value in fields if value not in ("", None)], header=False)
 
 
-def _visible(cell: str) -> str:
+def visible(cell: str) -> str:
     """Text that came from callers cannot steer the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cell)

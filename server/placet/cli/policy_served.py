@@ -42,7 +42,12 @@ def status_command(
 
 
 def confirm_command(
-    revision: Annotated[str, typer.Argument(help="The held_revision of `placet policy status`.", metavar="REVISION")],
+    revision: Annotated[
+        str,
+        typer.Argument(
+            help="The held_revision of `placet policy status`, or its first 8 characters.", metavar="REVISION"
+        ),
+    ],
     *,
     reason: Reason,
     actor: Actor = "",
@@ -56,6 +61,7 @@ def confirm_command(
     """
     with sdk.ControlClient(address) as client:
         done = client.confirm_policy(revision, actor=actor, reason=reason, timeout=timeout)
+    revision = done.policy_revision if done.activated else revision
     if output is Output.JSON:
         print_json({"confirmed": revision, "activated": done.activated, "policy_revision": done.policy_revision})
     elif done.activated:

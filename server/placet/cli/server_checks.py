@@ -29,6 +29,10 @@ FILES_FREE_MIN: Final = 100
 """Files that can still be made: a bundle, its passing copy, keys, the log."""
 CANARY_TIMEOUT_SECONDS: Final = 2.0
 _MIB: Final = 1024 * 1024
+_FULL: Final = ("disk is full", "No space left", "quota exceeded")
+"""How SQLite, the system and PostgreSQL begin or end to say that there is no room."""
+_LOST_END: Final = (": ends here, ", ": has lost the end mark ")
+"""How `placet.opa.removals` says that a file was cut off; anything else was taken out of a whole file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,15 @@ def _health(address: str, status: PolicyStatus) -> Check:
             return failed("server", detail, "make room: on a full disk every call ends UNAVAILABLE")
         return passed("server", detail)
     reasons = "; ".join(status.not_serving_reasons) or status.last_error or "it does not say why"
-    return failed("server", f"{address}: not ready: {reasons}", "see the server's log")
+    full = any(word in status.store_error for word in _FULL)
+    remedy = "make room on the server's disk; then it decides again by itself" if full else "see the server's log"
+    return failed("server", f"{address}: not ready: {reasons}", remedy)
+
+
+def _held_remedy(status: PolicyStatus) -> str:
+    confirm = f"confirm that it is meant: placet policy confirm {status.held_revision} --reason TEXT"
+    lost_end = any(mark in each for each in status.held_reasons for mark in _LOST_END)
+    return f"{'mend the file that lost its end' if lost_end else 'put back what was lost'}, or {confirm}"
 
 
 def _policy(status: PolicyStatus) -> Check:
@@ -115,7 +127,7 @@ def _policy(status: PolicyStatus) -> Check:
     if status.held_revision:
         why = "; ".join(status.held_reasons)
         detail = f"{served}, {decides_text(status)}; a newer one waits since {time_text(status.held_since)}: {why}"
-        return failed("served policy", detail, "mend the file that lost its end, or confirm that it is meant")
+        return failed("served policy", detail, _held_remedy(status))
     if not status.last_error:
         return passed("served policy", served)
     why = "; ".join(status.last_error.splitlines())

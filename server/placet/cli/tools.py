@@ -53,8 +53,14 @@ def install_command(
     Example: placet tools install
     """
     where = folder.absolute() if folder is not None else installation_dir()
+    failed: list[str] = []
     for name in dict.fromkeys(names or ToolName):
-        typer.echo(f"{name} {_TOOLS[name].version}: {_install(_TOOLS[name], where)}")
+        try:
+            typer.echo(f"{name} {_TOOLS[name].version}: {_install(_TOOLS[name], where)}")
+        except SetupError as error:  # the next one is tried all the same
+            failed.append(str(error))
+    if failed:
+        raise SetupError("\n".join(dict.fromkeys(failed)))
 
 
 def _install(tool: Tool, where: Path) -> str:
@@ -76,12 +82,12 @@ def _obtain(tool: Tool, new: Path) -> str:
         try:
             return download(tool, new, RELEASES)
         except UnreachableError as unreachable:
-            return _build(tool, new, f"official release: {unreachable}")
+            return _build(tool, new, f"the official release could not be downloaded ({unreachable})")
     except FetchError as error:
         releases = f"{RELEASES}/{tool.module.removeprefix('github.com/')}/releases/tag/v{tool.version}"
         raise SetupError(
-            f"{tool.name} {tool.version}: {error}. Install Go 1.26 or newer and run this again, or put the "
-            f"program from {releases} on PATH"
+            f"{tool.name} {tool.version}: {error}. Give this machine a way to {RELEASES} (HTTPS_PROXY names "
+            f"a proxy) or install Go 1.26 or newer, and run this again; or put the program from {releases} on PATH"
         ) from error
 
 

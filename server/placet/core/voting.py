@@ -41,7 +41,7 @@ def approved(
 
     Of the votes before, those count that count today.
     """
-    _require_pending(approval, now_us)
+    _require_pending(approval, now_us, person)
     if seen_digest and seen_digest != approval.action_digest:
         raise _not_now(refusals.APPROVAL_DIFFERS)
     roles = _voting_roles(approval, groups, person)
@@ -64,7 +64,7 @@ def approved(
 
 def rejected(approval: Approval, groups: Groups, person: Person, reason: str, now_us: int) -> Approval:
     """With a vote against it, which ends it."""
-    _require_pending(approval, now_us)
+    _require_pending(approval, now_us, person)
     roles = _voting_roles(approval, groups, person)
     _require_first_vote(approval, person)
     if not reason:
@@ -149,17 +149,22 @@ def _who_may(approval: Approval, groups: Groups, person: Person) -> str:
     return f"{REFUSALS[refusals.ROLE_MAY_NOT_APPROVE]}: {may}{listed}; {person.id} named {named}"
 
 
-def _require_pending(approval: Approval, now_us: int) -> None:
+def _require_pending(approval: Approval, now_us: int, person: Person) -> None:
     state = state_at(approval, now_us)
     if state is ApprovalState.APPROVED:
-        raise _not_now(refusals.APPROVAL_DECIDED)
+        yours = "you have voted on it, and " if _has_voted(approval, person) else ""
+        raise NotNowError(refusals.APPROVAL_DECIDED, f"{yours}{REFUSALS[refusals.APPROVAL_DECIDED]}")
     if state is not ApprovalState.PENDING:
         raise _ended(state)
 
 
 def _require_first_vote(approval: Approval, person: Person) -> None:
-    if any(same_person(person.id, vote.person) for vote in approval.votes):
+    if _has_voted(approval, person):
         raise _not_now(refusals.VOTED_ALREADY)
+
+
+def _has_voted(approval: Approval, person: Person) -> bool:
+    return any(same_person(person.id, vote.person) for vote in approval.votes)
 
 
 def _ended(state: ApprovalState) -> NotNowError:

@@ -42,5 +42,7 @@ class PolicyCalls:
         require(fields)
         status = await self.confirmations.confirm(revision, actor, reason, caller_of(context))
         return control_pb2.ConfirmPolicyResponse(
-            activated=status.revision == revision, policy_revision=status.revision, last_error=status.last_error
+            activated=status.revision.startswith(revision),
+            policy_revision=status.revision,
+            last_error=status.last_error,
         )

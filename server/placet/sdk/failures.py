@@ -24,7 +24,7 @@ EFFECT_UNKNOWN: Final = "pdp.client_effect_unknown"
 ERROR: Final = "pdp.client_error"
 
 REASONS: Final = {
-    UNAVAILABLE: "Placet could not be reached, or could not record a decision",
+    UNAVAILABLE: "Placet could not be reached, or its store failed",
     TIMEOUT: "Placet did not answer before the deadline",
     OVERLOADED: "Placet has too much to do",
     INVALID_ARGUMENT: "The request is not one that Placet accepts",

@@ -148,7 +148,7 @@ class Approvals:
         key = approval_key(tenant, approval_id)
         row = (await self.ledger.load(Wanted([key]))).rows.get(key)
         if row is None:
-            raise NotFoundError("the tenant has no approval of that id")
+            raise NotFoundError("the tenant has no approval of that id; see `placet approvals list`")
         return from_row(row)
 
     def shown(self, approval: Approval, *, with_params: bool = False) -> Shown:

@@ -132,7 +132,10 @@ def _new(wanted: NewLevel, before: AutonomyOverride | None, count: int, now_us: 
     """What is to stand in place of `before`."""
     if wanted.level is None:
         if before is None:
-            raise NotFoundError("no level is set for this workflow, tool and agent; the tenant's file decides")
+            raise NotFoundError(
+                "no level is set for this workflow, tool and agent, so the tenant's file decides; "
+                "see `placet autonomy list`"
+            )
         return None
     if before is None and count >= AUTONOMY_RULES_MAX:
         raise NotNowError(AUTONOMY_RULES_FULL, REFUSALS[AUTONOMY_RULES_FULL])

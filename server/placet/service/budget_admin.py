@@ -23,7 +23,7 @@ from placet.core.concerned import require_unconcerned
 from placet.core.control_records import budget_adjusted, control_requested
 from placet.core.control_request import Asked, ChangeKind, ControlRequest, Wish, ask
 from placet.core.errors import FieldViolation, InvalidRequestError, NotFoundError, NotNowError
-from placet.core.faults import did_you_mean
+from placet.core.faults import closest, did_you_mean
 from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.redact import redact_text
 from placet.core.refusals import BUDGET_BELOW_ZERO, REFUSALS
@@ -105,7 +105,9 @@ class BudgetAdmin:
         listed = [each for each in found if each.budget is not None or each.counters]
         if budget_id and not listed:
             known = {*budgets, *await self.changes.ledger.counted_budgets(tenant, COUNTED_MAX)}
-            raise NotFoundError(f"the tenant has no budget {budget_id}; {did_you_mean(budget_id, known)}")
+            near = closest(budget_id, known)
+            remedy = f"did you mean {near}?" if near else "see `placet budgets list`"
+            raise NotFoundError(f"the tenant has no budget {budget_id}; {remedy}")
         return listed
 
     async def adjust(self, wanted: Adjustment) -> Adjusted:
@@ -139,7 +141,7 @@ class BudgetAdmin:
         known = await self.changes.ledger.load(Wanted([key, wish.key], [place.key]))
         usage, corrected = known.usage(place.key), known.rows.get(key)
         if usage.used + wanted.amount < min(0, usage.used):
-            raise NotNowError(BUDGET_BELOW_ZERO, REFUSALS[BUDGET_BELOW_ZERO])
+            raise NotNowError(BUDGET_BELOW_ZERO, _below_zero(place.key, usage, wanted.amount))
         if wanted.amount < 0:
             await self._require_unconcerned(wanted, place.key)
         warning = await self._warning(place.key, usage)
@@ -193,7 +195,7 @@ class BudgetAdmin:
             if (await self.changes.ledger.load(Wanted(counters=[key]))).usage(key).created_at_us:
                 current = budget if budget is not None and is_current(budget, total, now_us) else None
                 return _Place(key, total.resets_at_us, current)
-        form = f"; {scope_key_form(budget)}" if budget is not None else ""
+        form = f"; {scope_key_form(budget)}" if budget is not None else "; see `placet budgets list`"
         raise NotFoundError(f"the budget {wanted.budget_id} has no counter {wanted.scope_key}{form}")
 
     async def _listed(self, tenant: str, budget_id: str, budget: Budget | None, top: int) -> Listed:
@@ -224,6 +226,13 @@ class BudgetAdmin:
     def _budgets(self, tenant: str) -> dict[str, Budget]:
         policy = self.policies.current()
         return shown_budgets(policy.agent_policies.get(tenant) if policy is not None else None)
+
+
+def _below_zero(key: CounterKey, usage: Usage, amount: int) -> str:
+    """Say how much may be given back, and how much was to be, in the counter's unit."""
+    used = max(0, usage.used)
+    has = f"{key.scope_key} has used {used} of {key.unit}" if used else f"{key.scope_key} has used nothing"
+    return f"{REFUSALS[BUDGET_BELOW_ZERO]}: {has} in this window, and {-amount} was to be given back"
 
 
 def _state(place: _Place, usage: Usage) -> CounterState:

@@ -68,7 +68,8 @@ class OutcomeExcesses:
         key = excess_key(word.tenant, word.decision_id)
         row = (await self.changes.ledger.load(Wanted([key]))).rows.get(key)
         if row is None:
-            raise NotFoundError(f"nothing is held of an outcome of {word.decision_id[:64]!r}")
+            what = f"nothing is held of an outcome of {word.decision_id[:64]!r}"
+            raise NotFoundError(f"{what}; see `placet budgets excesses`")
         excess = from_row(row)
         await self._require_unconcerned(word, excess)
         if excess.state is not ExcessState.HELD:

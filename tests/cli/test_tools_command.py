@@ -1,0 +1,34 @@
+"""`placet tools install` where nothing can be had: each tool says what failed, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.cli import exit_codes, tools
+from placet.opa.tool_sources import UnreachableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from placet.opa.tool_sources import Tool
+    from tests.cli.conftest import Placet
+
+
+def test_why_the_download_failed_is_told_for_each_tool_before_go_is_named(
+    placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(tool: Tool, *_: object) -> str:
+        raise UnreachableError(f"HTTP Error 403 of {tool.name}")
+
+    monkeypatch.setattr(tools, "download", unreachable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = placet("tools", "install", "--dir", tmp_path / "bin")
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    lines = ran.err.splitlines()
+    assert len(lines) == 2
+    for name, line in zip(("opa", "regal"), lines, strict=True):
+        assert line.startswith(f"placet: {name} ")
+        assert f"the official release could not be downloaded (HTTP Error 403 of {name})" in line
+        assert line.index("could not be downloaded") < line.index("HTTPS_PROXY") < line.index("install Go")
