@@ -300,6 +300,30 @@ async def test_a_lost_file_is_noticed_before_a_commit_is_told(
     await ledger.close()
 
 
+@pytest.mark.parametrize(
+    ("lose", "what"), [(lambda path, _: path.unlink(), "was removed"), (replaced_by, "was replaced")]
+)
+async def test_a_lost_file_tells_of_the_lock_file_that_was_lost_before_it(
+    database: Path,
+    open_ledger: Callable[[], SqliteLedger],
+    faults: list[BaseException],
+    lose: Callable[[Path, bytes], object],
+    what: str,
+) -> None:
+    ledger = open_ledger()
+    await ledger.commit(commitments(2))
+    lock = database.with_name(f"{database.name}.lock")
+    lose(lock, lock.read_bytes())
+    await ledger.commit(commitments(1, 3))
+    with sqlite3.connect(database) as other:
+        other.execute("PRAGMA user_version = 7")
+        other.execute("PRAGMA wal_checkpoint")
+    other.close()
+    await refused(ledger, 4)
+    assert f"was written to by another program while the server runs, and its lock file {lock} {what}" in str(faults[0])
+    await ledger.close()
+
+
 @pytest.mark.parametrize("name", ["placet.db-wal", "placet.db-shm"])
 async def test_what_stood_in_a_lost_log_is_saved(
     database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], name: str
@@ -403,12 +427,12 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
 
 
 async def test_another_writer_of_the_same_chain(
-    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException]
+    open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock file was removed by somebody: the chain does not fork, it goes on from where it is."""
+    """A file system whose locks do nothing: the chain does not fork, it goes on from where it is."""
+    monkeypatch.setattr("placet.store.lock.fcntl.flock", lambda _descriptor, _operation: None)
     one = open_ledger()
     await one.commit(commitments(2))
-    database.with_name("placet.db.lock").unlink()
     other = open_ledger()
     await other.commit(commitments(2, 3))
     await refused(one, 5)

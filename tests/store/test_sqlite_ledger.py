@@ -15,6 +15,7 @@ import pytest
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.records import DecisionPage, DecisionQuery, Stored, VerifyReport
 from placet.store.keys import generate_signing_key
+from placet.store.lock import WriterLock
 from placet.store.sqlite import SqliteLedger
 from placet.store.sqlite_writer import SqliteWriter
 from tests.store.ledger_contract import LedgerContract, listed
@@ -96,6 +97,25 @@ def test_a_second_process_is_refused(database: Path, ledger: SqliteLedger) -> No
     )
     other = subprocess.run([sys.executable, "-c", script, database], capture_output=True, text=True, check=True)
     assert f"is in use by process {os.getpid()}; stop that one" in other.stdout
+
+
+@pytest.mark.parametrize("recreated", [False, True])
+async def test_a_second_process_is_refused_although_the_lock_file_was_removed(
+    database: Path,
+    ledger: SqliteLedger,
+    recreated: bool,  # noqa: FBT001
+) -> None:
+    lock = database.with_name(f"{database.name}.lock")
+    lock.unlink()
+    if recreated:
+        lock.touch()
+    said = "process unknown" if recreated else f"another process, whose lock file {lock.name} was removed"
+    with pytest.raises(SetupError, match=f"is in use by {said}; stop that one"):
+        WriterLock.take(database)
+    assert lock.exists() == recreated
+    await ledger.commit(commitments(1))
+    await ledger.close()
+    WriterLock.take(database).release()
 
 
 async def test_another_key_is_refused(database: Path, open_ledger: Callable[[], SqliteLedger]) -> None:

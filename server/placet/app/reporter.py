@@ -162,7 +162,7 @@ class Reporter:
         if works:
             self.log.info("store works again")
         else:
-            self.log.error("store failing")
+            self.log.error("store failing", cause=self._store_error)
         await self.show_health()
 
     def health(self) -> ServerHealth:

@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from placet.store.lock import lock_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,7 +48,9 @@ class FileGuard:
         self._database = path
         self._wal = path.with_name(path.name + "-wal")
         self._index = path.with_name(path.name + "-shm")
+        self._lock = lock_file(path)
         self._first: tuple[int, int] | None = None
+        self._first_lock: tuple[int, int] | None = None
         self._seen: dict[Path, _Seen] = {}
         self._wal_descriptor: int | None = None
         self._wal_header = b""
@@ -71,6 +75,8 @@ class FileGuard:
         self.committed()
         if seen is not None:
             self._first = (seen.device, seen.inode)
+        if self._first_lock is None and (lock := self._look(self._lock)) is not None:
+            self._first_lock = (lock.device, lock.inode)
 
     def committed(self) -> None:
         """Remember the files as the server's own transaction left them."""
@@ -121,8 +127,16 @@ class FileGuard:
     def _lose(self, path: Path, what: str) -> None:
         if path == self._database and what == _REMOVED:
             raise DatabaseAwayError(f"{path}: {what} while the server runs; move the same file back, or restart")
-        self.lost = f"{path}: {what} while the server runs; {_REMEDY}"
+        self.lost = f"{path}: {what} while the server runs{self._unlocked()}; {_REMEDY}"
         raise FilesLostError(self.lost)
+
+    def _unlocked(self) -> str:
+        """What happened to the lock file, which keeps others from the database; "" when nothing did."""
+        now = self._look(self._lock)
+        if self._first_lock is None or (now is not None and (now.device, now.inode) == self._first_lock):
+            return ""
+        what = "was replaced" if now else _REMOVED
+        return f", and its lock file {self._lock} {what}, so that another program may write: never remove that file"
 
     def _read_header(self) -> bytes:
         return os.pread(self._wal_descriptor, WAL_HEADER_BYTES, 0) if self._wal_descriptor is not None else b""

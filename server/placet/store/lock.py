@@ -1,4 +1,7 @@
-"""One process writes to a database: a lock file beside it, held for as long as the process lives."""
+"""One process writes to a database: its folder and a lock file are locked for as long as the process lives.
+
+The file tells who holds it, but somebody may remove it: then another process could lock a new one of that name.
+"""
 
 from __future__ import annotations
 
@@ -17,34 +20,75 @@ PID_BYTES_MAX = 32
 class WriterLock:
     """Held from `take` to `release`. The kernel releases it when the process dies; the file stays."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, *descriptors: int) -> None:
+        self._descriptors = descriptors
 
     @classmethod
     def take(cls, database: Path) -> Self:
         """Lock the database for writing. SetupError when another process holds it, or the file cannot be written."""
-        path = database.with_name(database.name + ".lock")
+        path = lock_file(database)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise SetupError(
-                f"{path}: cannot be written ({error.strerror}); let Placet's user own its folder"
-            ) from error
+            raise _unwritable(path, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, b"%d\n" % os.getpid())
-        except BlockingIOError as error:
-            holder = os.read(descriptor, PID_BYTES_MAX).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise SetupError(
-                f"{database}: is in use by process {holder}; stop that one, or give this one a data_dir of its own"
-            ) from error
-        except OSError as error:
-            os.close(descriptor)
-            raise SetupError(f"{path}: cannot be locked ({error.strerror}); use a local file system") from error
-        return cls(descriptor)
+            _lock(folder, path, database)
+            return cls(_locked_file(path, database), folder)
+        except BaseException:
+            os.close(folder)
+            raise
 
     def release(self) -> None:
         """Let another process write."""
-        os.close(self._descriptor)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
+def lock_file(database: Path) -> Path:
+    """The lock file of a database."""
+    return database.with_name(database.name + ".lock")
+
+
+def _locked_file(path: Path, database: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        _lock(descriptor, path, database)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())
+    except OSError as error:
+        os.close(descriptor)
+        raise SetupError(f"{path}: cannot be written ({error.strerror}); see that its disk has room") from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock(descriptor: int, path: Path, database: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SetupError(
+            f"{database}: is in use by {_holder(path)}; stop that one, or give this one a data_dir of its own"
+        ) from error
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be locked ({error.strerror}); use a local file system") from error
+
+
+def _holder(path: Path) -> str:
+    """Who holds the lock, as far as the file tells."""
+    try:
+        with path.open("rb") as file:
+            process = file.read(PID_BYTES_MAX).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return f"another process, whose lock file {path.name} was removed"
+    except OSError:
+        process = ""
+    return f"process {process or 'unknown'}"
+
+
+def _unwritable(path: Path, error: OSError) -> SetupError:
+    return SetupError(f"{path}: cannot be written ({error.strerror}); let Placet's user own its folder")
