@@ -326,6 +326,22 @@ async def test_what_policy_allows_by_itself_is_judged_without_the_voided_votes()
     assert made.policy.seen[-1]["facts"]["approval"]["approvers"] == []
 
 
+async def test_votes_voided_while_an_allow_is_about_to_be_given_again() -> None:
+    """No allow is told after VoidVotes has answered. The allow of a key is judged on the second try."""
+    made = desk()
+    await used_under(made, "k")
+    evaluate, before = made.policy.evaluate, len(made.policy.seen)
+
+    async def meanwhile(inputs: Any) -> Any:
+        said = await evaluate(inputs)
+        if len(made.policy.seen) == before + 2:
+            await void(made, "lena")
+        return said
+
+    made.policy.evaluate = meanwhile  # type: ignore[method-assign]
+    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+
+
 async def test_a_revocation_that_failed_is_made_when_votes_are_voided_again() -> None:
     made = desk()
     allowed = await used_under(made, "k")

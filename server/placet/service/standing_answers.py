@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.core.approval import approval_key, from_row, refusal
-from placet.core.changes import Wanted
+from placet.core.changes import Expect, Wanted
 from placet.core.model import Effect
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ class StandingAnswers:
         return None
 
     async def unmoved(self, cases: Sequence[Case]) -> Sequence[bool]:
-        """For each case whether the controls that it was judged by are those that stand now."""
-        expects = {expect for case in cases for expect in case.controls.expects}
+        """For each case whether the controls, and the approval, that it was judged by are those that stand now."""
+        wanted = [_expects(case) for case in cases]
+        expects = frozenset[Expect]().union(*wanted)
         rows = (await self.ledger.load(Wanted(sorted(expect.key for expect in expects)))).rows
         held = {each for each in expects if each.version == (rows[each.key].version if each.key in rows else 0)}
-        return [bool(case.controls.expects) and held.issuperset(case.controls.expects) for case in cases]
+        return [bool(case.controls.expects) and held >= each for case, each in zip(cases, wanted, strict=True)]
 
     async def _approved(self, attempt: Attempt, decision: Decision, approval_id: str) -> Attempt | None:
         if not approval_id or attempt.replaces:
@@ -66,3 +67,12 @@ class StandingAnswers:
         request = attempt.request
         mine = (request.caller.name, request.proposal.idempotency_key)
         return user is not None and (user.caller, user.idempotency_key) == mine
+
+
+def _expects(case: Case) -> frozenset[Expect]:
+    """What an allow that is given again rests on: controls, and the approval that it used: votes may be voided."""
+    approval = case.standing.approval if case.standing is not None else None
+    if approval is None:
+        return frozenset(case.controls.expects)
+    used = Expect(approval_key(approval.tenant, approval.approval_id), approval.version)
+    return frozenset((*case.controls.expects, used))
