@@ -149,8 +149,9 @@ class Settings(BaseSettings):
     clock_skew_max_seconds: _Count = Field(
         default=60,
         ge=0,
-        description="A clock that is behind the newest record by more than this denies everything with pdp.clock_skew, "
-        "in seconds. 0: time is the machine's clock alone, also when it was set back.",
+        description="A clock that is behind the newest record, or on PostgreSQL a machine's clock that differs from "
+        "the database server's, by more than this denies everything with pdp.clock_skew, in seconds. 0: time is the "
+        "machine's clock alone, also when it was set back.",
         examples=["60"],
     )
     confirm_policy_removals: bool = Field(

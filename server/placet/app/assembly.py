@@ -13,7 +13,7 @@ import orjson
 
 from placet import __version__
 from placet.app.approving import COUNT_SECONDS, approving
-from placet.app.background import background, every, follow_the_ledger, probe_the_store, watch_the_loop
+from placet.app.background import background, every, follow_the_ledger, probe_the_store, unless_skewed, watch_the_loop
 from placet.app.deciding import deciding
 from placet.app.ledger_clock import FOLLOW_SECONDS, LedgerClock
 from placet.app.recording import start_recording
@@ -114,6 +114,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             AuditService(ledger),
             ControlService(policies, reporter.health, _published(permit_keys), steered, refusals),
         )
+        kept_hours = settings.idempotency_retention_hours
         sender = webhook_sender(settings, ledger, clock, reporter)
         watched = (
             policies.run,
@@ -123,14 +124,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             probe_the_store(ledger, reporter),
             every(FOLLOW_SECONDS, lambda: follow_the_ledger(ledger, clock, reporter), reporter),
             every(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
-            every(EXPIRY_SECONDS, lambda: expire_due(ledger, clock), reporter),
-            every(EXPIRY_SECONDS, asked.approvals.expire_due, reporter),
+            every(EXPIRY_SECONDS, unless_skewed(clock, lambda: expire_due(ledger, clock)), reporter),
+            every(EXPIRY_SECONDS, unless_skewed(clock, asked.approvals.expire_due), reporter),
             *(
                 (every(COUNT_SECONDS, asked.count, reporter), watch_the_loop(reporter.metrics.loop_lag.observe))
                 if settings.metrics_listen
                 else ()
             ),
-            every(SWEEP_SECONDS, lambda: sweep_keys(ledger, clock, settings.idempotency_retention_hours), reporter),
+            every(SWEEP_SECONDS, unless_skewed(clock, lambda: sweep_keys(ledger, clock, kept_hours)), reporter),
         )
         beside = asyncio.create_task(background(watched, reporter.fault))
         stack.push_async_callback(_end, beside)

@@ -54,9 +54,26 @@ def every(
 
 
 async def follow_the_ledger(ledger: ThreadedLedger, clock: LedgerClock, reporter: Reporter) -> None:
-    """Keep time from going behind the newest record, of other replicas too."""
+    """Keep time from going behind the newest record, of other replicas too, and with the database server's clock."""
+    await look_at_clocks(ledger, clock)
+    await reporter.clocks(clock)
+
+
+async def look_at_clocks(ledger: ThreadedLedger, clock: LedgerClock) -> None:
+    """Take what the ledger knows of time. LedgerUnavailableError."""
+    if (told := await ledger.server_time()) is not None:
+        clock.measure(told)
     clock.follow((await ledger.newest_times()).values())
-    reporter.clock_behind(clock.behind_seconds())
+
+
+def unless_skewed(clock: LedgerClock, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+    """The work that ends things by time, which cannot be taken back; nothing while no clock can be trusted."""
+
+    async def work_or_wait() -> None:
+        if not clock.skewed():
+            await work()
+
+    return work_or_wait
 
 
 def watch_the_loop(observe: Callable[[float], None]) -> Callable[[], Coroutine[object, object, None]]:

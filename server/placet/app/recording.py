@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet import __version__
+from placet.app.background import look_at_clocks
+from placet.app.ledger_clock import LedgerClock
 from placet.core.control_records import clock_accepted, trail_restarted
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import CONTROL_REASON_BYTES_MAX
@@ -22,7 +24,6 @@ from placet.store.pinned import PinnedCheckpoints
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.app.ledger_clock import LedgerClock
     from placet.config import Settings
     from placet.core.ports import Clock
     from placet.core.records import Commitment, VerifyReport
@@ -52,7 +53,8 @@ async def start_recording(
     pinned.prepare()
     require_its_trail(settings.database, settings.replica, pinned)
     opened = await _open(stack, settings, clock, on_fault)
-    clock.follow((await opened.ledger.newest_times()).values())
+    await look_at_clocks(opened.ledger, clock)
+    opened.ledger.on_recorded(clock.recorded)
     await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
     return opened
 
@@ -77,7 +79,7 @@ async def restart_trail(
         opened = await _open(stack, settings, clock, on_fault)
         for each in aside:
             pinned.keep_lost(each)
-        now_us = clock.wall_us()
+        now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
         await _commit(opened, settings, pinned, [trail_restarted(each, actor, reason, now_us) for each in broken])
         for each in aside:
             pinned.forget(each)
@@ -101,7 +103,7 @@ async def accept_clock(
     require_its_trail(settings.database, settings.replica, pinned)
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock, on_fault)
-        now_us = clock.wall_us()
+        now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
         newest_us = (await opened.ledger.newest_times()).get(settings.replica, 0)
         if newest_us <= now_us:
             raise SetupError(
@@ -110,6 +112,19 @@ async def accept_clock(
             )
         await _commit(opened, settings, pinned, [clock_accepted(newest_us, actor, reason, now_us)])
     return newest_us - now_us
+
+
+async def _shared_clock(ledger: ThreadedLedger, settings: Settings, machine: Clock) -> LedgerClock:
+    """The clock that a record of a person's word is made by: without a floor. SetupError when two clocks disagree."""
+    clock = LedgerClock(machine, settings.clock_skew_max_seconds)
+    if (told := await ledger.server_time()) is not None:
+        clock.measure(told)
+    if clock.skewed():
+        raise SetupError(
+            f"this machine's clock is {clock.ahead_of_server_seconds():+,.0f} s off that of the database's server, "
+            f"more than the {settings.clock_skew_max_seconds} of clock_skew_max_seconds; set the wrong one right first"
+        )
+    return clock
 
 
 def _require_who_and_why(actor: str, reason: str, what: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from structlog.stdlib import BoundLogger
 
+    from placet.app.ledger_clock import LedgerClock
     from placet.core.ports import Clock, Ledger
     from placet.core.records import Commitment
     from placet.rpc.server import RpcServer
@@ -56,6 +57,7 @@ class Reporter:
         self.ledger_works = True
         self._store_error = ""
         self._clock_behind = False
+        self._clock_skewed = ""
         self._policy_ready = False
         self._policy = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED)
 
@@ -75,8 +77,21 @@ class Reporter:
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("engine failure", rule_id=rule_id, cause=cause)
 
-    def clock_behind(self, seconds: float) -> None:
-        """The machine's clock is so far behind the newest record; the log tells when that begins and ends."""
+    async def clocks(self, clock: LedgerClock) -> None:
+        """Tell how far clocks are off: the metrics always, log and health when it begins and ends to matter."""
+        self._clock_behind_by(clock.behind_seconds())
+        ahead_seconds = clock.ahead_of_server_seconds()
+        self.metrics.clock_ahead_seconds.set(ahead_seconds)
+        was, self._clock_skewed = self._clock_skewed, _skew(clock)
+        if self._clock_skewed and not was:
+            said = {"behind_records_seconds": clock.behind_seconds(), "ahead_of_database_seconds": ahead_seconds}
+            self.log.error("clock skewed", rule_id=rule_ids.CLOCK_SKEW, **said)
+        elif was and not self._clock_skewed:
+            self.log.info("clock no longer skewed")
+        if bool(was) != bool(self._clock_skewed):
+            await self.show_health()
+
+    def _clock_behind_by(self, seconds: float) -> None:
         self.metrics.clock_behind_seconds.set(seconds)
         was, self._clock_behind = self._clock_behind, seconds >= CLOCK_BEHIND_TOLD_SECONDS
         if self._clock_behind and not was:
@@ -174,6 +189,8 @@ class Reporter:
             seen = rfc3339(self._policy.confirmed_at_us)
             why = self._policy.last_error or "see the log"
             reasons.append(f"{rule_ids.POLICY_STALE} denies every call: the policy was last seen at {seen}: {why}")
+        if self._clock_skewed:
+            reasons.append(f"{rule_ids.CLOCK_SKEW} denies every call: {self._clock_skewed}")
         if not self.ledger_works:
             reasons.append(f"the store takes no commits: {self._store_error}")
         return ServerHealth(not reasons, tuple(reasons), self._store_error, self.free_bytes())
@@ -193,7 +210,7 @@ class Reporter:
             return 0
 
     async def show_health(self) -> None:
-        """Serving when OPA answers, with a policy that is not too old, and the store takes commits."""
+        """Serving when OPA answers, with a policy that is not too old, a right clock, and a store that works."""
         serving = not self.health().reasons
         self.metrics.ready.set(int(serving))
         if self.rpc is not None:
@@ -211,6 +228,19 @@ class Reporter:
             await work()
         except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
             self.fault(fault)
+
+
+def _skew(clock: LedgerClock) -> str:
+    """Why nothing can be decided by the clock; "" when it can."""
+    if not clock.skewed():
+        return ""
+    ahead_seconds, behind_seconds = clock.ahead_of_server_seconds(), clock.behind_seconds()
+    if abs(ahead_seconds) >= behind_seconds:
+        off = f"{ahead_seconds:+,.0f} s off that of the database's server"
+        return f"this machine's clock is {off}; set the wrong one right"
+    return (
+        f"the clock is {behind_seconds:,.0f} s behind the newest record; set it right, or run `placet db accept-clock`"
+    )
 
 
 async def _nothing(_event: PolicyEvent) -> None:

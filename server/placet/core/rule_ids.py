@@ -36,7 +36,7 @@ REASONS: Final = {
     UNKNOWN_TOOL: "The tool is in neither allowed_tools nor write_tools of the tenant's agent_policy",
     UNKNOWN_TENANT: "The tenant has no agent_policy",
     POLICY_STALE: "The policy could not be seen, so it may be an old one, for longer than max_policy_age_seconds",
-    CLOCK_SKEW: "The server's clock is behind the newest record by more than clock_skew_max_seconds",
+    CLOCK_SKEW: "The clock is behind the newest record, or off the database's, by more than clock_skew_max_seconds",
     INTERNAL_ERROR: "Placet failed while deciding",
     CONTENTION: "Others changed what this decision rests on, as often as it was tried",
     POLICY_CHANGING: "The policy was replaced again and again while the action was decided",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         RecordedDecision,
         VerifyReport,
     )
+    from placet.core.server_time import ServerTime
     from placet.store.keys import Verifier
     from placet.store.reader import Reader
     from placet.store.writer import ChainWriter
@@ -102,6 +103,10 @@ class ThreadedLedger(ABC):
     def on_event(self, wake: Callable[[], None]) -> None:
         """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
         self._wakes.append(wake)
+
+    def on_recorded(self, recorded: Callable[[int], None]) -> None:
+        """Call `recorded` with the time of what a commit stored, once durable, in the thread that writes."""
+        self._writer.on_recorded = recorded
 
     def pin(self, moved: Callable[[Head], None], signed: Callable[[bytes, bytes], None]) -> None:
         """Call `moved` where the chain ends after each commit, `signed` with body and signature of each checkpoint.
@@ -177,6 +182,10 @@ class ThreadedLedger(ABC):
     async def newest_times(self) -> Mapping[str, int]:
         """When the newest record of every chain was made: writer -> microseconds. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.happened.newest_times())
+
+    async def server_time(self) -> ServerTime | None:
+        """What the clock of the database's server says; None when that is this machine's. LedgerUnavailableError."""
+        return None
 
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
         """Agents that were ever decided for. LedgerUnavailableError."""

@@ -12,7 +12,7 @@ from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.store.keys import PublicKeys
 from placet.store.ledger import ThreadedLedger, log_fault
 from placet.store.migrate import prepare
-from placet.store.postgres_connect import SQL, connect, masked
+from placet.store.postgres_connect import SQL, ask_time, connect, masked
 from placet.store.postgres_listen import Listener
 from placet.store.postgres_offline import evidence, verify_connection
 from placet.store.postgres_writer import PostgresWriter
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from placet.core.ports import Clock
     from placet.core.records import VerifyReport
+    from placet.core.server_time import ServerTime
     from placet.store.keys import SigningKey
     from placet.store.postgres_connect import PostgresConnection
 
@@ -40,6 +41,7 @@ class PostgresLedger(ThreadedLedger):
     ) -> None:
         super().__init__(writer, READ_THREADS, on_fault)
         self._url = url
+        self._monotonic = writer.monotonic
         self._name = name
         self._keys = keys
         self._listener: Listener | None = None
@@ -88,6 +90,10 @@ class PostgresLedger(ThreadedLedger):
             loop = asyncio.get_running_loop()
             self._listener = Listener(self._url, self._name, lambda: loop.call_soon_threadsafe(self._wake))
             self._listener.start()
+
+    async def server_time(self) -> ServerTime | None:
+        """What the clock says that all replicas share. LedgerUnavailableError."""
+        return await self._look(lambda reader: ask_time(reader.connection, self._monotonic))
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
         """On a session that is open already, if there is one; when it was lost meanwhile, again on a new one."""

@@ -18,15 +18,16 @@ from placet.core.limits import (
     STORE_LOCK_MS_MAX,
     STORE_STATEMENT_MS_MAX,
 )
+from placet.core.server_time import ServerTime
 from placet.store.statements import Statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from psycopg.rows import TupleRow
 
-    from placet.store.driver import Cursor
+    from placet.store.driver import Connection, Cursor
 
 SQL: Final = Statements(postgresql.dialect(paramstyle="format"))  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 VERSION_MIN: Final = 150_000
@@ -44,6 +45,7 @@ _SERVER: Final = (
     "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
     " current_setting('synchronous_commit'), current_setting('server_encoding')"
 )
+CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _SESSION: Final = (
     "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
     " set_config('idle_in_transaction_session_timeout', %s, false),"
@@ -161,6 +163,13 @@ def require_durable(connection: PostgresConnection, where: str) -> None:
             f"{where}: synchronous_commit is {synchronous_commit}, a decision could be lost after it was answered; "
             "set it for Placet's role: ALTER ROLE ... SET synchronous_commit = on"
         )
+
+
+def ask_time(connection: Connection, monotonic: Callable[[], float]) -> ServerTime:
+    """Read the clock of the server."""
+    asked_at = monotonic()
+    (wall_us,) = connection.execute(CLOCK).fetchone()
+    return ServerTime(asked_at, wall_us, monotonic())
 
 
 def masked(url: str) -> str:

@@ -43,6 +43,10 @@ class PostgresWriter(ChainWriter):
         self._url = url
         self._connection: PostgresConnection | None = None
 
+    def monotonic(self) -> float:
+        """What deadlines go by."""
+        return self._clock.monotonic()
+
     @property
     def where(self) -> str:
         """The database, without the password."""

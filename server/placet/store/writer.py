@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.core.errors import SetupError
+from placet.core.records import Stored
 from placet.core.trail_break import NEW_TRAIL
 from placet.store.newest import check_newest
 from placet.store.reading import StoredTrail
@@ -38,6 +39,7 @@ class ChainWriter(ABC):
         self._state = ChainState(writer)
         self.on_moved: Callable[[Head], None] = _nobody
         self.on_signed: Callable[[bytes, bytes], None] = _nobody
+        self.on_recorded: Callable[[int], None] = _nobody
 
     @property
     @abstractmethod
@@ -96,7 +98,11 @@ class ChainWriter(ABC):
 
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
         """All in one transaction, durable when it returns."""
-        return self._telling(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+        results = self._telling(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+        pairs = zip(commitments, results, strict=True)
+        if made_us := [each.recorded_at_us for each, result in pairs if isinstance(result, Stored)]:
+            self.on_recorded(max(made_us))
+        return results
 
     def put_rows(self, rows: Sequence[Row]) -> list[bool]:
         """Write rows without a record; which of them were still at their version."""

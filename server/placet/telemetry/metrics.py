@@ -63,7 +63,12 @@ class Metrics:
         )
         self.clock_behind_seconds = Gauge(
             "placet_clock_behind_seconds",
-            "Seconds that the machine's clock is behind the newest record; 0 when it is not",
+            "Seconds that the clock is behind the newest record; 0 when it is not",
+            registry=self.registry,
+        )
+        self.clock_ahead_seconds = Gauge(
+            "placet_clock_ahead_of_database_seconds",
+            "Seconds that the machine's clock is ahead of the PostgreSQL server's, negative when it is behind",
             registry=self.registry,
         )
         self.policy_stale = Gauge(
