@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,3 +44,16 @@ def test_killed_under_load(serve: Callable[..., Server]) -> None:
 @pytest.mark.soak
 def test_killed_under_load_many_times(serve: Callable[..., Server]) -> None:
     crash(serve, 50)
+
+
+def test_a_cut_index_of_the_log_kills_the_server_and_loses_nothing(serve: Callable[..., Server]) -> None:
+    """SQLite maps it into memory: whoever touches what was cut off gets SIGBUS, which nothing can handle."""
+    server = serve()
+    with traffic(server) as asked:
+        asked.more(20)
+        os.truncate(server.data_dir / "placet.db-shm", 0)
+        assert server.wait(20) == -signal.SIGBUS
+    again = serve()
+    assert ask_rightly(again)
+    assert again.stop() == 0
+    recorded(again, asked)
