@@ -19,7 +19,7 @@ import pytest
 
 from placet.core.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
 from placet.core.model import Effect, NoVerdict, Verdict
-from placet.core.policy_status import PolicyEventKind
+from placet.core.policy_status import PolicyEventKind, ServedSource
 from placet.opa import managed, source, tree
 from placet.opa.archive import packed, unpacked
 from placet.opa.generation import Engine, Generation
@@ -56,12 +56,12 @@ class Memory:
     """A `PolicyMemory` that outlives the policies; `broken` it fails as a ledger does."""
 
     def __init__(self) -> None:
-        self.digest = ""
+        self.sources: tuple[ServedSource, ...] = ()
         self.revisions: set[str] = set()
         self.broken = False
 
-    async def served(self) -> str:
-        return self.digest
+    async def served(self) -> tuple[ServedSource, ...]:
+        return self.sources
 
     async def confirmed(self, revision: str) -> bool:
         self._work()
@@ -83,6 +83,7 @@ class Supervised:
         pinned: bool = False,
         age_seconds_max: float = math.inf,
         memory: Memory | None = None,
+        asks: bool = True,
     ) -> None:
         self.memory = memory
         self.rego_dir = folder / "rego"
@@ -94,15 +95,16 @@ class Supervised:
         program = PinnedProgram(opa) if pinned else None
         self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
         self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS, age_seconds_max)
-        question = RemovalQuestion(memory, folder / "bundles", self.faults.append) if memory is not None else None
+        note = self.faults.append
+        question = RemovalQuestion(memory, folder / "bundles", note, asks=asks) if memory is not None else None
         self.policies = ManagedPolicies(
             self.source, self.engine, Clock(), self._note, self.faults.append, "test", question
         )
 
     async def _note(self, event: PolicyEvent) -> None:
         self.events.append(event)
-        if self.memory is not None and event.source_digest:
-            self.memory.digest = event.source_digest
+        if self.memory is not None and event.source is not None:
+            self.memory.sources = (event.source,)
 
     @property
     def kinds(self) -> list[PolicyEventKind]:
@@ -637,17 +639,96 @@ async def test_the_first_start_asks_nothing(tmp_path: Path, opa: Path) -> None:
         assert first.policies.status().held_revision == ""
 
 
+async def test_an_empty_data_directory_compares_with_what_the_ledger_holds(tmp_path: Path, opa: Path) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        served = it.revision
+    shutil.rmtree(tmp_path / "bundles")
+    async with asking(tmp_path, opa, memory) as again:  # nothing was changed, so nothing is asked
+        assert (again.revision, again.kinds) == (served, [PolicyEventKind.ACTIVATED])
+        cut(again)
+        await until(lambda: again.policies.status().held_revision)
+    shutil.rmtree(tmp_path / "bundles")
+    async with asking(tmp_path, opa, memory) as again:
+        status = again.policies.status()
+        assert (status.revision, bool(status.held_revision), status.ready) == (served, True, True)
+        assert any("destinations" in reason for reason in status.held_reasons)
+
+
+async def test_an_empty_ledger_compares_with_what_the_cache_holds(tmp_path: Path, opa: Path) -> None:
+    async with asking(tmp_path, opa, Memory()) as it:
+        first = it.revision
+        it.change()
+        await until(lambda: it.revision != first)
+        served = it.revision
+        assert len([*(tmp_path / "bundles").glob("*.source.tgz")]) == 2
+    cut(it)
+    async with asking(tmp_path, opa, Memory()) as again:
+        status = again.policies.status()
+        assert (status.revision, bool(status.held_revision)) == (served, True)
+
+
 async def test_files_kept_of_what_was_served_are_not_believed_when_they_were_changed(tmp_path: Path, opa: Path) -> None:
     memory = Memory()
     async with asking(tmp_path, opa, memory) as it:
-        cut(it)
+        served = it.revision
+    cut(it)
     [kept] = (tmp_path / "bundles").glob("*.source.tgz")
     files = unpacked(kept.read_bytes())
-    kept.write_bytes(packed({**files, "config/acme.yaml": b"agent_policy: {allowed_tools: [shell.run]}"}))
+    forged = packed({**files, "config/acme.yaml": b"agent_policy: {allowed_tools: [shell.run]}"})
+    kept.write_bytes(forged)
+    async with asking(tmp_path, opa, memory) as again:  # the ledger's copy is whole
+        assert (again.revision, bool(again.policies.status().held_revision)) == (served, True)
+    kept.write_bytes(forged)
+    memory.sources = tuple(ServedSource(each.digest, forged) for each in memory.sources)
     async with asking(tmp_path, opa, memory) as again:
-        assert again.kinds[:2] == [PolicyEventKind.CACHE_REFUSED, PolicyEventKind.ACTIVATED]
-        assert str(kept) in again.events[0].detail
-        assert "shell.run" not in again.generation.agent_policies["acme"].allowed_tools
+        assert again.policies.current() is None
+        [reason] = again.policies.status().held_reasons
+        assert str(kept) in reason
+        assert "the ledger is damaged" in reason
+
+
+async def test_what_cannot_be_compared_waits_and_nothing_decides_until_it_is_confirmed(
+    tmp_path: Path, opa: Path
+) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        served = it.revision
+    memory.sources = tuple(ServedSource(each.digest) for each in memory.sources)
+    shutil.rmtree(tmp_path / "bundles")
+    async with asking(tmp_path, opa, memory) as again:  # nothing was changed, so nothing is asked
+        assert (again.revision, again.kinds) == (served, [PolicyEventKind.ACTIVATED])
+    cut(again)
+    shutil.rmtree(tmp_path / "bundles")
+    memory.sources = tuple(ServedSource(each.digest) for each in memory.sources)
+    async with asking(tmp_path, opa, memory) as again:
+        status = again.policies.status()
+        assert (again.policies.current(), status.ready, status.undecided) == (None, False, True)
+        assert "acme" in status.tenants
+        assert again.kinds == [PolicyEventKind.HELD]
+        assert "could not be compared, because" in again.events[0].detail
+        assert ".source.tgz: No such file or directory" in again.events[0].detail
+        memory.revisions.add(status.held_revision)
+        await until(lambda: again.kinds[-1] is PolicyEventKind.ACTIVATED)
+        assert again.revision == status.held_revision
+        os.kill(again.generation.process.pid, signal.SIGKILL)
+        await until(lambda: again.policies.status().engine_restarts)  # it is watched from then on
+
+
+async def test_what_cannot_be_compared_is_served_and_told_where_nobody_wants_to_be_asked(
+    tmp_path: Path, opa: Path
+) -> None:
+    memory = Memory()
+    async with asking(tmp_path, opa, memory) as it:
+        assert it.revision
+    cut(it)
+    memory.sources = tuple(ServedSource(each.digest) for each in memory.sources)
+    shutil.rmtree(tmp_path / "bundles")
+    again = Supervised(tmp_path, opa, memory=memory, asks=False)
+    await again.policies.start()
+    await again.policies.close()
+    assert again.kinds == [PolicyEventKind.CACHE_REFUSED, PolicyEventKind.ACTIVATED]
+    assert "could not be compared" in again.events[0].detail
 
 
 async def test_a_ledger_that_is_away_confirms_nothing_and_stops_nothing(tmp_path: Path, opa: Path) -> None:

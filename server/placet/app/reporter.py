@@ -184,7 +184,8 @@ class Reporter:
         """Whether decisions can be made, and why not."""
         reasons = []
         if not self._policy_ready:
-            reasons.append(f"OPA does not answer: {self._policy.last_error or 'see the log and opa.log'}")
+            why = f"OPA does not answer: {self._policy.last_error or 'see the log and opa.log'}"
+            reasons.append(_waits(self._policy.held_revision) if self._policy.undecided else why)
         if self._policy.stale:
             seen = rfc3339(self._policy.confirmed_at_us)
             why = self._policy.last_error or "see the log"
@@ -243,6 +244,10 @@ def _skew(clock: LedgerClock) -> str:
     )
 
 
+def _waits(revision: str) -> str:
+    return f"every call is denied until somebody runs: placet policy confirm {revision} --reason TEXT"
+
+
 async def _nothing(_event: PolicyEvent) -> None:
     """Until there is a ledger."""
 
@@ -251,7 +256,10 @@ def _decides(event: PolicyEvent) -> dict[str, str]:
     """For how long the old revision decides, where a newer one is refused or waits."""
     if event.kind is PolicyEventKind.HELD:
         confirm = f"placet policy confirm {event.held_revision} --reason TEXT"
-        return {"held_revision": event.held_revision, "old_revision_decides": f"until somebody runs: {confirm}"}
+        decides = (
+            f"until somebody runs: {confirm}" if event.revision else f"there is none; {_waits(event.held_revision)}"
+        )
+        return {"held_revision": event.held_revision, "old_revision_decides": decides}
     if event.kind is not PolicyEventKind.REFUSED:
         return {}
     if not event.decides_until_us:

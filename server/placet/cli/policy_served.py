@@ -79,7 +79,8 @@ def decides_text(status: PolicyStatus) -> str:
     if status.decides_until is not None:
         return f"until {time_text(status.decides_until)}, then every call is denied pdp.policy_stale"
     if status.held_revision:
-        return f"until somebody runs: placet policy confirm {status.held_revision} --reason TEXT"
+        confirmed = f"until somebody runs: placet policy confirm {status.held_revision} --reason TEXT"
+        return confirmed if status.policy_revision else f"nothing decides, every call is denied, {confirmed}"
     return "until a newer one is accepted"
 
 
@@ -87,7 +88,7 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
     wrong = bool(status.last_error)
     newest = "NOT served, the reasons are below" if wrong else "served"
     if status.held_revision:
-        newest = "WAITS to be confirmed, because of what it lost, which is listed below"
+        newest = "WAITS to be confirmed; the reasons are below"
     return [
         ("serving", "yes" if status.serving else f"NO: {'; '.join(status.not_serving_reasons)}"),
         ("policy_revision", status.policy_revision),

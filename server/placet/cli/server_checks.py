@@ -126,7 +126,8 @@ def _policy(status: PolicyStatus) -> Check:
     served = f"revision {status.policy_revision} decides since {time_text(status.loaded_at)}"
     if status.held_revision:
         why = "; ".join(status.held_reasons)
-        detail = f"{served}, {decides_text(status)}; a newer one waits since {time_text(status.held_since)}: {why}"
+        decides = f"{served}, {decides_text(status)}" if status.policy_revision else decides_text(status)
+        detail = f"{decides}; revision {status.held_revision} waits since {time_text(status.held_since)}: {why}"
         return failed("served policy", detail, _held_remedy(status))
     if not status.last_error:
         return passed("served policy", served)

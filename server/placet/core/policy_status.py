@@ -64,6 +64,11 @@ class PolicyStatus:
         mended = replace(self, last_error="", last_error_at_us=0, refused_since_us=0, unseen_since_us=0)
         return mended.released()
 
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing decides, because the only policy there is waits to be confirmed."""
+        return bool(self.held_revision) and not self.revision
+
     def held(self, revision: str, reasons: tuple[str, ...], now_us: int) -> PolicyStatus:
         """The newest policy waits for somebody to confirm it, for these reasons."""
         since = self.held_since_us if revision == self.held_revision else now_us
@@ -121,11 +126,19 @@ class PolicyEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ServedSource:
+    """The files that a policy was made of: their digest, and themselves in an archive; b"" where only it is known."""
+
+    digest: str
+    content: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyEvent:
     """Something that happened to the policy: the revision served after it; `detail` is for people.
 
-    `decides_until_us` is when that revision will be too old to decide, 0 when it is not growing old. `source_digest` is
-    that of the files that decide from now on.
+    `decides_until_us` is when that revision will be too old to decide, 0 when it is not growing old. `source` are the
+    files that decide from now on.
     """
 
     kind: PolicyEventKind
@@ -136,10 +149,12 @@ class PolicyEvent:
     git_commit: str = ""
     decides_until_us: int = 0
     held_revision: str = ""
-    source_digest: str = ""
+    source: ServedSource | None = None
 
 
-def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "", source_digest: str = "") -> PolicyEvent:
+def event_of(
+    kind: PolicyEventKind, status: PolicyStatus, detail: str = "", source: ServedSource | None = None
+) -> PolicyEvent:
     """The event, with what the status says."""
     return PolicyEvent(
         kind,
@@ -150,5 +165,5 @@ def event_of(kind: PolicyEventKind, status: PolicyStatus, detail: str = "", sour
         status.git_commit,
         status.decides_until_us,
         status.held_revision,
-        source_digest,
+        source,
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         WindowTotal,
     )
     from placet.core.model import NoVerdict, Verdict
-    from placet.core.policy_status import PolicyStatus
+    from placet.core.policy_status import PolicyStatus, ServedSource
     from placet.core.records import (
         Commitment,
         CommitResult,
@@ -80,10 +80,10 @@ class LoadedPolicy(Protocol):
 
 
 class PolicyMemory(Protocol):
-    """What this replica remembers of policy beyond its own end. Raises LedgerUnavailableError."""
+    """What is remembered of policy beyond the end of this replica. Raises LedgerUnavailableError."""
 
-    async def served(self) -> str:
-        """Digest of the files that it served last; "" when it never served any."""
+    async def served(self) -> Sequence[ServedSource]:
+        """What this replica served last, and what any replica did; those that are known, in this order."""
         ...
 
     async def confirmed(self, revision: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock
     from placet.opa.bundle import Bundle
     from placet.opa.question import RemovalQuestion
+    from placet.opa.tree import PolicyTree
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
 CANARY_MISSES_MAX: Final = 3
@@ -62,6 +63,7 @@ class ManagedPolicies:
         self._question = question
         self._loading = asyncio.Lock()
         self._generation: Generation | None = None
+        self._begun = asyncio.Event()
         self._restarts = 0
         self._restarted_at = clock.monotonic()
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED, engine_version=engine_version)
@@ -78,7 +80,7 @@ class ManagedPolicies:
         return self._status.aged(age, self._source.age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
-        """Load the first policy. PolicyInvalidError or SetupError when there is none to serve."""
+        """Load the first policy, or hold it. PolicyInvalidError or SetupError when there is none to serve."""
         await self._load()
 
     async def run(self) -> None:
@@ -102,24 +104,53 @@ class ManagedPolicies:
         commit = await asyncio.to_thread(git_commit, self._source.rego_dir)
         bundle = await self._folder.bundle((self._status.revision,))
         served = self._generation
-        if served is not None and served.revision == bundle.revision:
+        if served is None:
+            return await self._begin(bundle, commit)
+        if served.revision == bundle.revision:
             self._status = replace(self._status.sound(), git_commit=commit)
             self._seen()
             return True
-        before = served.bundle if served is not None else await self._earlier(bundle)
-        lost = await self._question.reasons(before, bundle) if self._question is not None and before is not None else ()
+        lost = await self._question.reasons(served.bundle.tree, bundle) if self._question is not None else ()
+        return await self._settle(bundle, commit, lost)
+
+    async def _begin(self, bundle: Bundle, commit: str) -> bool:
+        """Load while nothing decides: against what was served before this process began, which decides while it waits.
+
+        When that cannot be read or served, nothing decides until somebody confirms the newest.
+        """
+        if self._question is None:
+            await self._activate(bundle, commit)
+            return True
+        earlier = await self._question.earlier(self._source.rego_dir)
+        lost = await self._question.since(earlier, bundle)
+        if lost and earlier.tree is not None:
+            await self._serve_again(earlier.tree)
+        elif not lost and earlier.incomparable and not earlier.is_of(bundle):
+            await self._tell(PolicyEventKind.CACHE_REFUSED, f"{earlier.incomparable}; it is served all the same")
+        return await self._settle(bundle, commit, lost)
+
+    async def _settle(self, bundle: Bundle, commit: str, lost: tuple[str, ...]) -> bool:
+        """Let it take over; or hold it for what it lost."""
         if not lost:
             await self._activate(bundle, commit)
             return True
-        if served is None and before is not None:
-            await self._activate(before, "")
+        if self._generation is None:  # then people and agents are told apart by those of its tenants
+            self._status = replace(self._status, tenants=tuple(sorted(bundle.agent_policies)))
         await self._hold(bundle.revision, lost)
         return False
+
+    async def _serve_again(self, tree: PolicyTree) -> None:
+        """Serve what was served before this process began."""
+        try:
+            before = await asyncio.to_thread(bundle_of, tree, self._engine.opa, self._source.cache_dir)
+            await self._activate(before, "")
+        except PolicyInvalidError as error:  # a newer Placet takes it no longer
+            self._on_fault(error)
 
     async def _activate(self, bundle: Bundle, commit: str) -> None:
         """Start it beside the old one and let it take over; the old one ends when its last query is over."""
         old = self._generation
-        digest = await self._question.keep(bundle) if self._question is not None else ""
+        source = await self._question.keep(bundle) if self._question is not None else None
         self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
@@ -131,26 +162,12 @@ class ManagedPolicies:
             tenants=tuple(sorted(bundle.agent_policies)),
             git_commit=commit,
         )
+        self._begun.set()
         try:
-            await self._listener(event_of(PolicyEventKind.ACTIVATED, self.status(), source_digest=digest))
+            await self._listener(event_of(PolicyEventKind.ACTIVATED, self.status(), source=source))
         finally:
             if old is not None:
                 await old.retire()
-
-    async def _earlier(self, newest: Bundle) -> Bundle | None:
-        """What was served before this process began, when it is another policy than the newest."""
-        if self._question is None:
-            return None
-        tree, refused = await self._question.earlier(self._source.rego_dir)
-        if refused is not None:
-            await self._cache_refused(refused)
-        if tree is None or newest.tree is None or tree.deciding == newest.tree.deciding:
-            return None
-        try:
-            return await asyncio.to_thread(bundle_of, tree, self._engine.opa, self._source.cache_dir)
-        except PolicyInvalidError as error:  # a newer Placet takes it no longer
-            self._on_fault(error)
-            return None
 
     async def _hold(self, revision: str, lost: tuple[str, ...]) -> None:
         """Go on with what is served until somebody confirms the newest; told once."""
@@ -235,10 +252,11 @@ class ManagedPolicies:
 
     async def _watch_engine(self) -> None:
         misses = 0
+        await self._begun.wait()
         while True:
             generation = self._generation
             if generation is None:
-                raise AssertionError("run() comes after start()")
+                raise AssertionError("what has begun has a generation")
             if not await generation.process.ended_within(CANARY_INTERVAL_SECONDS):
                 fault = await generation.canary_fault()
                 misses = misses + 1 if fault else 0

@@ -1,13 +1,15 @@
-"""What a replica served last and which policies people confirmed, kept in the ledger: it outlives the process."""
+"""Which policy was served last and which ones people confirmed, kept in the ledger: it outlives process and disk."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from placet.core.changes import Kept, Put, Row, RowKey, Wanted
+from placet.core.policy_status import ServedSource
 from placet.core.record_codec import SYSTEM_TENANT, policy_activated_commitment
 from placet.service.transitions import change
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 SERVED: Final = "served"
 CONFIRMED: Final = "confirmed"
+SOURCE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Archives up to here are kept in the ledger: a policy is some ten KB. Of a larger one only the digest is."""
+SERVED_LAST: Final = RowKey(Kept.CONTROL_REQUESTS, SYSTEM_TENANT, "policy.served_last")
+"""Where the files are that any replica served last: one row, so it does not grow with replicas that come and go."""
 
 
 def served_key(replica: str) -> RowKey:
@@ -40,29 +46,44 @@ class LedgerMemory:
     clock: Clock
     replica: str
 
-    async def served(self) -> str:
-        """Digest of the files that it served last; "" when it never served any."""
-        row = await self._row(served_key(self.replica))
-        return str(orjson.loads(row.body)["digest"]) if row is not None else ""
+    async def served(self) -> tuple[ServedSource, ...]:
+        """What this replica served last, and what any did; those that are known, in this order."""
+        keys = [served_key(self.replica), SERVED_LAST]
+        rows = (await self.ledger().load(Wanted(keys))).rows
+        found = [_source(rows[key]) for key in keys if key in rows]
+        whole = {each.digest: each for each in found if each.content}
+        return tuple(whole.get(each.digest, each) for each in found)
 
     async def activated(self, event: PolicyEvent) -> None:
         """Record that the revision decides from now on, and remember the files that it is of."""
         await change(self.ledger(), lambda: self._activated(event))
 
     async def _activated(self, event: PolicyEvent) -> tuple[Commitment, None]:
-        now_us, key = self.clock.wall_us(), served_key(self.replica)
+        now_us = self.clock.wall_us()
         recorded = policy_activated_commitment(
             event.revision, event.engine_version, event.tenants, now_us, event.git_commit
         )
-        if not event.source_digest:
+        if event.source is None:
             return recorded, None
-        row = await self._row(key) or Row(key, SERVED, now_us, b"")
-        body = orjson.dumps({"digest": event.source_digest})
-        return replace(recorded, changes=(Put(replace(row, body=body)),)), None
+        digest, content = event.source.digest, event.source.content
+        kept = base64.b64encode(content).decode() if len(content) <= SOURCE_BYTES_MAX else ""
+        bodies = {
+            served_key(self.replica): {"digest": digest},
+            SERVED_LAST: {"digest": digest, "files": kept},
+        }
+        rows = (await self.ledger().load(Wanted(list(bodies)))).rows
+        puts = [
+            Put(replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
+            for key, body in bodies.items()
+        ]
+        return replace(recorded, changes=tuple(puts)), None
 
     async def confirmed(self, revision: str) -> bool:
         """Whether somebody confirmed that the revision may take restrictions away."""
-        return await self._row(confirmed_key(revision)) is not None
+        key = confirmed_key(revision)
+        return key in (await self.ledger().load(Wanted([key]))).rows
 
-    async def _row(self, key: RowKey) -> Row | None:
-        return (await self.ledger().load(Wanted([key]))).rows.get(key)
+
+def _source(row: Row) -> ServedSource:
+    body = orjson.loads(row.body)
+    return ServedSource(body["digest"], base64.b64decode(body.get("files", "")))
