@@ -114,9 +114,37 @@ def test_a_pack_that_is_cut_off_is_asked_about(name: str) -> None:
             new = changed(served, name, whole[:length])
         except PolicyInvalidError:
             continue
-        [text] = lost(served, new)
+        text, *rules = lost(served, new)
         assert f"{name}:" in text
         assert f"of the {len(whole):,} bytes" in text
+        assert all("has lost the rule refunds." in each for each in rules)
+
+
+def test_a_pack_that_is_cut_off_and_changed_before_is_asked_about() -> None:
+    served, name = of_acme(), "policy/refunds/refunds.rego"
+    whole = served.deciding[name].replace(b"package policy.refunds\n", b"package policy.refunds\n\n# another\n")
+    assert lost(served, changed(served, name, whole)) == ()
+    short, _, _ = whole.partition(
+        b"# METADATA\n# title: " + whole.rpartition(b"require_approval contains")[0].rpartition(b"# title: ")[2]
+    )
+    [text] = lost(served, changed(served, name, short))
+    assert text.endswith("has lost the rule refunds.over_two_person_limit, which denies or asks for approval")
+
+
+@pytest.mark.parametrize("effect", [b"deny", b"require_approval", b"allow"])
+def test_a_rule_is_found_by_its_id_wherever_it_stands(effect: bytes) -> None:
+    rule = b"# METADATA\n# title: T\n# custom:\n#   rule_id: extra.rule\n%s contains finding(x, {})" % effect
+    one, other = b"package policy.extra\n\n", b"package policy.other\n\n"
+    tree = of_acme()
+    served = changed(changed(tree, "policy/extra/extra.rego", one + rule), "policy/other/other.rego", other)
+    moved = changed(
+        changed(served, "policy/extra/extra.rego", one + b"x := 1"), "policy/other/other.rego", other + rule
+    )
+    assert lost(served, moved) == ()
+    allowed = changed(served, "policy/extra/extra.rego", one + b"x := 1\n" + rule.replace(effect, b"allow"))
+    asked = 0 if effect == b"allow" else 1
+    assert len(lost(served, allowed)) == asked
+    assert len(lost(served, changed(served, "policy/extra/extra.rego", one + b"x := 1"))) == asked
 
 
 def test_a_file_of_rules_that_is_gone_is_asked_about_unless_there_is_another() -> None:
@@ -124,8 +152,11 @@ def test_a_file_of_rules_that_is_gone_is_asked_about_unless_there_is_another() -
     name = "policy/tickets/tickets.rego"
     gone = changed(served, name, None)
     assert [text.partition(": ")[2] for text in lost(served, gone)] == ["is gone, with its rules"]
-    renamed = changed(gone, "policy/issues/issues.rego", b"package policy.issues\n")
+    renamed = changed(gone, "policy/issues/issues.rego", served.modules[name])
     assert lost(served, renamed) == ()
+    another = changed(gone, "policy/issues/issues.rego", b"package policy.issues\n")
+    assert all("has lost the rule tickets." in text for text in lost(served, another))
+    assert lost(served, another)
 
 
 def test_comments_and_blank_lines_at_the_end_are_nothing() -> None:

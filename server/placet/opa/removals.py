@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from placet.core.errors import PolicyInvalidError
 from placet.core.faults import place_of
 from placet.core.policy_removals import lost_restrictions
+from placet.opa.rule_places import RulePlaces
 from placet.opa.strict_yaml import read_yaml
 from placet.opa.tenants import TOP_KEY
 
@@ -32,7 +33,12 @@ def what_it_lost(
     are the `same` mean what they meant before, however they are written.
     """
     before, after = {**served.deciding, **tenants}, new.deciding
-    return (*_gone(served, new), *_cut(before, after, new, same), *_lost(before, after, new, same))
+    return (
+        *_gone(served, new),
+        *_cut(before, after, new, same),
+        *_lost(before, after, new, same),
+        *_rules_gone(served, new),
+    )
 
 
 def _gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
@@ -41,6 +47,16 @@ def _gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
         if not after.keys() - before.keys():
             for name in sorted(before.keys() - after.keys()):
                 yield f"{new.where(name)}: is gone, with its {kind}"
+
+
+def _rules_gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
+    """Rules that deny or ask for approval and are in no module any more; but for those that went with a file told."""
+    added = new.modules.keys() - served.modules.keys()
+    before, after = RulePlaces(served.modules).restricting, RulePlaces(new.modules).restricting
+    for rule_id in sorted(before.keys() - after.keys()):
+        module = before[rule_id]
+        if module in new.modules or added:
+            yield f"{new.where(module)}: has lost the rule {rule_id}, which denies or asks for approval"
 
 
 def _cut(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _HEAD: Final = re.compile(r"(?:default\s+)?([A-Za-z_]\w*)[^\n]*", re.ASCII)
 """A rule begins in the first column, as `opa fmt` writes it; its body is indented or closes a bracket."""
 _NO_HEADS: Final = frozenset({"package", "import", "else"})
+RESTRICTING: Final = frozenset({"deny", "require_approval"})
+"""Names of rules without which more is allowed."""
 _RULE_ID: Final = re.compile(r"#\s*rule_id:\s*[\"']?([^\s\"']+)")
 
 
@@ -43,6 +45,19 @@ class RulePlaces:
     def of(self, rule_id: str) -> str:
         """Return ``file:line`` of the METADATA that gives the id; "" when none does."""
         return self._by_id.get(rule_id, "")
+
+    @cached_property
+    def restricting(self) -> Mapping[str, str]:
+        """Ids of rules that deny or ask for approval, and the module of each."""
+        found: dict[str, str] = {}
+        for name, content in self.modules.items():
+            lines = content.decode(errors="replace").split("\n")
+            for index, line in enumerate(lines):
+                head = _HEAD.match(line)
+                rule_id = _annotated(lines[:index]) if head is not None and head.group(1) in RESTRICTING else ""
+                if rule_id:
+                    found[rule_id] = name
+        return found
 
     @cached_property
     def _by_id(self) -> Mapping[str, str]:
