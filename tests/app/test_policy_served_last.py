@@ -77,7 +77,15 @@ def test_a_lost_database_is_made_up_for_by_the_cache(tmp_path: Path) -> None:
     cut(chosen)
     for path in tmp_path.glob("placet.db*"):
         path.unlink()
-    command = [Path(sys.executable).with_name("placet"), "db", "new-trail", "--data-dir", tmp_path, "--reason", "lost"]
+    command = [
+        str(Path(sys.executable).with_name("placet")),
+        "db",
+        "new-trail",
+        "--data-dir",
+        str(tmp_path),
+        "--reason",
+        "lost",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     with serving(chosen) as server:
         held(server, served)

@@ -117,6 +117,8 @@ def _health(address: str, status: PolicyStatus) -> Check:
 
 def _held_remedy(status: PolicyStatus) -> str:
     confirm = f"confirm that it is meant: placet policy confirm {status.held_revision} --reason TEXT"
+    if not status.policy_revision:
+        return f"put back the policy that was served last, or {confirm}"
     lost_end = any(mark in each for each in status.held_reasons for mark in _LOST_END)
     return f"{'mend the file that lost its end' if lost_end else 'put back what was lost'}, or {confirm}"
 
