@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ import pytest
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.records import DecisionQuery, Stored
 from placet.store import sqlite_files
+from placet.store.causes import DISK_FULL
 from placet.store.ledger import log_fault
 from placet.store.sqlite import SqliteLedger
 from placet.store.sqlite_writer import SqliteWriter
@@ -157,6 +159,26 @@ async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, faults: li
     await whole(ledger, stored + 1)
     await ledger.close()
     assert {type(fault) for fault in faults} == {sqlite3.OperationalError}
+
+
+async def test_a_probe_fails_on_a_full_disk_where_nothing_is_left_to_sign(
+    small_disk: Path, signing_key: SigningKey
+) -> None:
+    """An empty transaction succeeds there, so it says nothing of a commit."""
+    ledger = SqliteLedger.open(small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock())
+    await ledger.commit(commitments(3))
+    await ledger.checkpoint()
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    await ledger.checkpoint()
+    with pytest.raises(LedgerUnavailableError) as caught:
+        await ledger.probe()
+    assert caught.value.known == DISK_FULL
+    ballast.unlink()
+    await ledger.probe()
+    await ledger.close()
 
 
 async def test_a_file_that_may_not_grow(
