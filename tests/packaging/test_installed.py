@@ -114,7 +114,7 @@ def test_the_remedy_for_a_missing_opa_is_one_that_the_installation_has(server: E
     assert "make setup" not in told.stderr
     nothing = ended([server.bin / "placet", "tools", "install", "opa", "--dir", tmp_path / "bin"], env, tmp_path)
     assert nothing.returncode == 2
-    assert "Install Go 1.26 or newer and run this again, or put the program" in nothing.stderr
+    assert "install Go 1.26 or newer, and run this again; or put the program" in nothing.stderr
 
 
 def test_the_version_is_told(server: Environment) -> None:

@@ -30,8 +30,8 @@ _WORDS_CHARS_MAX: Final = 24
 _HEADERS: Final = re.compile(r"(?:authorization|cookie)\Z", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|AWS4-HMAC-SHA256)[ ]+)?", re.IGNORECASE)
 _QUOTED: Final = re.compile(
-    r"""(?P<escaped>\\{1,4})(?P<quote>["'])(?P<inner>[^"'\ud800]*+)|"(?P<double>(?:[^"\\\ud800]|\\[^\ud800])*+)"""
-    r"""|'(?P<single>(?:[^'\\\ud800]|\\[^\ud800])*+)"""
+    r"""(?P<escaped>\\{1,4})(?P<quote>["'])(?P<inner>[^"'\ud800]*+)|"(?P<double>(?>(?:[^"\\\ud800]|\\[^\ud800])*))"""
+    r"""|'(?P<single>(?>(?:[^'\\\ud800]|\\[^\ud800])*))"""
 )
 _LINE: Final = re.compile(r"[^\r\n\ud800]*+")
 _IN_URL: Final = re.compile(r"[^&#\s\"'<>\ud800]*+")

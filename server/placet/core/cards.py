@@ -20,7 +20,7 @@ _DOUBLED: Final = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 
 _SEPARATOR: Final = r"[ \u00a0\t\r\n]?[-.,_/\\|:;*~'][ \u00a0\t]?|[ \u00a0\t]{1,2}|\r?\n"
 _NUMBERS: Final = re.compile(
     r"[0-9](?<![0-9]{2})(?:[0-9]{12,18}(?![0-9])"
-    rf"|[0-9]{{0,5}}({_SEPARATOR})[0-9]{{1,6}}(?:\1[0-9]{{1,6}}(?![0-9]))++"
+    rf"|[0-9]{{0,5}}({_SEPARATOR})[0-9]{{1,6}}(?>(?:\1[0-9]{{1,6}}(?![0-9]))+)"
     r"|[0-9]{4,11}([ -])[0-9]{5,12}(?![0-9]))"
 )
 """A number without separators, a row of groups with the same separator between all of them, or two long groups."""

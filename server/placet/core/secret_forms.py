@@ -40,7 +40,7 @@ _HIDDEN_TYPE: Final = "password"
 _PART: Final = re.compile(
     r"form-data;[ \t]{0,4}+(?:filename=[^;\r\n\ud800]{0,64}+;[ \t]{0,4}+)?"
     r"name=\"?(?P<name>[^\"\r\n;\ud800]{1,96}+)\"?[^\r\n\ud800]{0,128}+"
-    r"(?:\r?\n[^\r\n\ud800]{1,200}+){0,4}+\r?\n\r?\n(?P<inner>[^\r\n\ud800]{1,2048}+)",
+    r"(?>(?:\r?\n[^\r\n\ud800]{1,200}+){0,4})\r?\n\r?\n(?P<inner>[^\r\n\ud800]{1,2048}+)",
     re.IGNORECASE,
 )
 """A part of a multipart form: its header lines, an empty line, its value."""
@@ -52,7 +52,7 @@ _SQL: Final = re.compile(
     re.IGNORECASE,
 )
 _PERCENT: Final = re.compile(
-    r"(?<![^?&#;\s\ud800])(?P<name>(?:[\w.\-]|%[0-9A-Fa-f]{2}){2,96}+)=(?P<inner>[^&#\s\"'<>\ud800]++)"
+    r"(?<![^?&#;\s\ud800])(?P<name>(?>(?:[\w.\-]|%[0-9A-Fa-f]{2}){2,96}))=(?P<inner>[^&#\s\"'<>\ud800]++)"
 )
 """A parameter of a URL or form, some letters of whose name may be percent-encoded."""
 _ACCENTED: Final = ("contraseña", "hasło", "lösenord", "jelszó", "şifre", "mật khẩu", "κωδικός")
