@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -16,11 +18,13 @@ import pytest
 from placet.core.errors import LedgerUnavailableError
 from placet.core.records import DecisionQuery, Repeated, Stored
 from placet.store import postgres_connect
+from placet.store.causes import DISK_FULL, READ_ONLY
 from placet.store.keys import load_or_create_signing_key
 from placet.store.postgres_connect import connect
 from placet.store.postgres_offline import verify_url
-from tests.postgres import postgres
+from tests.postgres import postgres, unprivileged
 from tests.store.making import commitment, commitments, same_request
+from tests.store.mounting import mount
 from tests.store.replicas import Replicas
 from tests.tcp_proxy import Proxy, proxy
 
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
+SMALL_DISK_MIB = 24
+"""Room for an empty database, which has 8 MiB, and for some records."""
+TABLES = ("audit_records", "audit_writers", "audit_checkpoints", "counters")
 KEY_OF = "INSERT INTO idempotency_keys SELECT * FROM kept WHERE idempotency_key = '{}'"
 WRITE = """
 import asyncio, sys
@@ -287,6 +294,96 @@ async def test_a_database_that_became_read_only(replicas: Replicas) -> None:
     replicas.server.run(f"ALTER DATABASE {replicas.database} RESET default_transaction_read_only")
     await ledger.commit([commitment(2)])
     await whole(ledger, 2)
+
+
+async def test_a_probe_fails_on_a_read_only_database_with_nothing_left_to_sign(replicas: Replicas) -> None:
+    """An empty transaction succeeds there, so it says nothing of a commit."""
+    ledger = replicas.open()
+    await ledger.commit([commitment(1)])
+    await ledger.checkpoint()
+    await ledger.probe()
+    replicas.server.run(f"ALTER DATABASE {replicas.database} SET default_transaction_read_only = on")
+    replicas.terminate()
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailableError) as caught:
+            await ledger.probe()
+        assert caught.value.known == READ_ONLY
+    replicas.server.run(f"ALTER DATABASE {replicas.database} RESET default_transaction_read_only")
+    await ledger.probe()
+    await ledger.commit([commitment(2)])
+    await whole(ledger, 2)
+
+
+async def test_a_probe_fails_where_the_disk_of_the_tables_is_full(
+    own_server: Postgres, tmp_path: Path, signing_key: SigningKey, faults: list[BaseException]
+) -> None:
+    """Also when what is written again has its room already, and nothing is left to sign."""
+    with small_database(own_server, tmp_path) as (database, disk):
+        made = Replicas(own_server, database, signing_key, faults)
+        ledger = made.open()
+        await ledger.commit([commitment(1)])
+        await ledger.checkpoint()
+        ballast = fill(disk)
+        stored = await stored_until_refused(ledger)
+        for _ in range(2):
+            with pytest.raises(LedgerUnavailableError) as caught:
+                await ledger.probe()
+            assert caught.value.known == DISK_FULL
+        ballast.unlink()
+        await ledger.probe()
+        await ledger.commit([commitment(1_000_000)])
+        await whole(ledger, 1 + stored + 1)
+        await made.close()
+
+
+async def test_a_probe_leaves_nothing(replicas: Replicas) -> None:
+    ledger = replicas.open()
+    await ledger.commit([commitment(1)])
+    await ledger.checkpoint()
+    before = [replicas.server.run(f"SELECT * FROM {each} ORDER BY 1, 2", replicas.database) for each in TABLES]  # noqa: S608 - the test's own words
+    for _ in range(3):
+        await ledger.probe()
+    after = [replicas.server.run(f"SELECT * FROM {each} ORDER BY 1, 2", replicas.database) for each in TABLES]  # noqa: S608 - the test's own words
+    assert after == before
+    assert replicas.faults == []
+
+
+@contextlib.contextmanager
+def small_database(server: Postgres, folder: Path) -> Iterator[tuple[str, Path]]:
+    """A database whose tables are on a file system of a few megabytes; its log is elsewhere."""
+    disk, owner = server.folder / f"small-{folder.name}", unprivileged()
+    disk.mkdir()
+    mount("-t", "tmpfs", "-o", f"size={SMALL_DISK_MIB}m", "placet-test", disk)
+    database, space = server.new_database(), f"space_{disk.stat().st_dev}"
+    try:
+        if owner is not None:
+            os.chown(disk, owner.pw_uid, owner.pw_gid)
+        server.run(f"CREATE TABLESPACE {space} LOCATION '{disk}'")
+        server.run(f"ALTER DATABASE {database} SET TABLESPACE {space}")
+        yield database, disk
+        server.run(f"DROP DATABASE {database} WITH (FORCE)")
+        server.run(f"DROP TABLESPACE {space}")
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the room that is left."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4_096))
+    return ballast
+
+
+async def stored_until_refused(ledger: Ledger) -> int:
+    """Commit until there is no room for it; how many records were stored."""
+    for number in range(2, 10_000):
+        try:
+            await ledger.commit([commitment(number)])
+        except LedgerUnavailableError:
+            return number - 2
+    raise AssertionError("never full")
 
 
 async def test_a_durability_that_was_turned_off_meanwhile(replicas: Replicas) -> None:

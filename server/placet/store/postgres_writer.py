@@ -27,6 +27,12 @@ Result = TypeVar("Result")
 CHANNEL: Final = "placet_events"
 """What replicas tell each other by NOTIFY: that there is something new to read."""
 NOTIFY: Final = "SELECT pg_notify(%s, %s)"
+USE_ROOM: Final = (
+    "SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)",
+    "SELECT count(*) FROM generate_series(1, 20000)",
+)
+"""What a commit may need and a row that is written again does not: room beside the tables. The second statement writes
+a temporary file of 272 KiB there, more than a batch of ordinary decisions adds, and the server removes it."""
 RACES: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 """Another replica was quicker. Seen from what it stored, the work comes out otherwise."""
 
@@ -72,6 +78,11 @@ class PostgresWriter(ChainWriter):
             except psycopg.Error:  # they look by themselves, too
                 self.close()
         return results
+
+    def _probe(self, transaction: Transaction, state: ChainState) -> tuple[None, ChainState]:
+        for statement in USE_ROOM:
+            transaction.connection.execute(statement)
+        return super()._probe(transaction, state)
 
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
         """Run the work in one transaction; again when another replica was quicker or hung, or a connection was lost."""

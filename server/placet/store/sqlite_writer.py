@@ -73,7 +73,7 @@ class SqliteWriter(ChainWriter):
             self._files.committed()
 
     def probe(self) -> None:
-        """Raise what a commit would raise: an empty transaction alone succeeds on a full disk."""
+        """Raise what a commit would raise: a row that is written again needs less room."""
         require_room(self._path.parent)
         super().probe()
 

@@ -107,6 +107,10 @@ class Transaction:
         _require_moved(self._move(state, advanced), state)
         return advanced
 
+    def touch(self, state: ChainState) -> None:
+        """Write the end of the chain as it stands: a transaction that writes nothing succeeds where no commit would."""
+        _require_moved(self._move(state, state), state)
+
     def record_hash(self, writer: str, sequence: int) -> bytes | None:
         """The hash of a record of the chain; None when there is none."""
         row = self.connection.execute(self.sql.record_hash, (writer, sequence)).fetchone()

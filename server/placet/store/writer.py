@@ -120,8 +120,8 @@ class ChainWriter(ABC):
             self._telling(self._checkpoint)
 
     def probe(self) -> None:
-        """Raise what a commit would raise, as far as that can be told without one."""
-        self._telling(self._checkpoint)
+        """Raise what a commit would raise, as far as that can be told without one. It writes what stands there."""
+        self._telling(self._probe)
 
     def check_newest(self, keys: Verifier) -> VerifyReport:
         """Check the newest end of the chain as it is stored. Changes nothing."""
@@ -146,6 +146,10 @@ class ChainWriter(ABC):
     def _checkpoint(self, transaction: Transaction, state: ChainState) -> tuple[None, ChainState]:
         due = state.head.sequence > state.checkpoint_sequence
         return None, transaction.checkpoint(state, self._clock.wall_us()) if due else state
+
+    def _probe(self, transaction: Transaction, state: ChainState) -> tuple[None, ChainState]:
+        transaction.touch(state)
+        return self._checkpoint(transaction, state)
 
 
 def _nobody(*_: object) -> None:
