@@ -35,7 +35,7 @@ from tests.properties.state_strategies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from placet.service.decide import Answer
     from tests.properties.state_driver import Store
@@ -321,7 +321,7 @@ class StateMachine(RuleBasedStateMachine):
     def _at_both(self, ask: Ask) -> None:
         self._same(ask, self.run(self.driver.decide_at_both(ask)))
 
-    def _same(self, ask: Ask, answers: list[Answer]) -> None:
+    def _same(self, ask: Ask, answers: Sequence[Answer]) -> None:
         """One request, sent once or by two at once: one decision, or for each a deny in its place."""
         asked, decision_id, told = self.reference.earlier(ask, self.now)
         if told is not None and told.effect == "error":
@@ -330,6 +330,11 @@ class StateMachine(RuleBasedStateMachine):
         decided = [answer for answer in answers if isinstance(answer, Decision)]
         assert len(decided) == len(answers)
         names = {answer.decision_id for answer in decided}
+        asking = [answer for answer in decided if answer.effect is Effect.REQUIRE_APPROVAL]
+        if 0 < len(asking) < len(decided):  # people have approved the action: its key asked again uses that
+            self._same(ask, asking)
+            self._same(ask, [answer for answer in answers if answer not in asking])
+            return
         if decision_id:
             assert names == {decision_id}
             assert all(answer == self.answered[decision_id][1] for answer in decided)

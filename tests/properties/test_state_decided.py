@@ -11,6 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.state_driver import MemoryStore, PostgresStore, SqliteStore
 from tests.properties.state_machine import StateMachine
+from tests.properties.state_reference import Ask
+from tests.properties.state_strategies import FRESH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +68,16 @@ def test_a_few_histories_on_sqlite(sqlite_store: Callable[[], Store]) -> None:
 
 def test_a_few_histories_on_postgresql(postgres_store: Callable[[], Store]) -> None:
     play(postgres_store, 3, 40)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_key_of_an_approved_action_at_both_at_once(number: int) -> None:
+    machine = StateMachine(MemoryStore())
+    ask = Ask(FRESH, "acme", "c1", "pay", "u2", "bot2", "r2", "c_1", "one", 1, 0, dry_run=False)
+    machine.authorize(number=number, ask=ask)
+    machine.all_agree_to_the_newest(number=number)
+    machine.authorize_at_both_at_once(ask=ask)
+    machine.teardown()
 
 
 @pytest.mark.soak
