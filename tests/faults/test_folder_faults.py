@@ -7,9 +7,7 @@ decides as before, and that all that it told before is in the trail.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,11 +16,9 @@ import pytest
 
 from placet.app import SystemClock, restart_trail
 from placet.core.errors import LedgerUnavailableError, SetupError
-from placet.sdk import Action, Client, Identity, failures
-from placet.store.breaks import look_for_breaks
-from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_keys
-from placet.store.pinned import PinnedCheckpoints
-from placet.store.sqlite_files import connect_reader
+from placet.sdk import Client, failures
+from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME
+from tests.faults.folder import AGENT, FAULTS, HARMLESS, READ, decide, make_unreadable, remove, require_whole
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:
@@ -31,10 +27,7 @@ if TYPE_CHECKING:
 
     from placet.config import Settings
 
-READ: Final = Action("jira.search", {"query": "x"})
-AGENT: Final = Identity(agent="triage-agent", tenant="acme")
 DECISIONS: Final = 5
-HARMLESS: Final = ""
 NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"
 
 
@@ -45,14 +38,6 @@ class Images:
     older: Path
     newest: Path
     decided: tuple[str, ...]
-
-
-def decide(address: str, count: int = 1) -> list[str]:
-    """Ids of decisions, each an allow by the rule that the shipped policies have for it."""
-    with Client(address, timeout=20) as client:
-        answers = [client.authorize(READ, AGENT) for _ in range(count)]
-    assert {(each.effect.value, each.rule_id) for each in answers} == {("allow", "tools.listed_read")}
-    return [each.decision_id for each in answers]
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +52,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     return Images(folder / "older", folder / "newest", tuple(decided))
 
 
-def remove(path: Path, _: Path) -> None:
-    path.unlink()
-
-
-def put_an_older(path: Path, older: Path) -> None:
-    shutil.copy2(older, path)
-
-
-def cut(path: Path, _: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def empty(path: Path, _: Path) -> None:
-    os.truncate(path, 0)
-
-
-def make_unreadable(path: Path, _: Path) -> None:
-    """A directory in its place: root may read whatever its mode is."""
-    path.unlink()
-    path.mkdir(mode=0o700)
-
-
-FAULTS: Final = (remove, put_an_older, cut, empty, make_unreadable)
 LOST: Final = ("tells of record", NEW_TRAIL)
 KEY: Final = "keys/audit_ed25519.pem: "
 EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
@@ -117,7 +79,7 @@ EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
     "keys/permits/*.pem": (HARMLESS, HARMLESS, ("is no private key",), ("is no private key",), ("cannot be read",)),
     "bundles/*.tar.gz": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("bundles: cannot be written",)),
     "bundles/*.source.tgz": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, HARMLESS),
-    "serve.json": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("serve.json",)),
+    "serve.json": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("serve.json: cannot be written", "remove what is there")),
     "opa.log": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("opa.log",)),
 }
 CASES: Final = [
@@ -147,22 +109,25 @@ def test_a_fault_between_two_runs(
         assert part in str(refused.value)
 
 
+@pytest.mark.parametrize(("fault", "what"), [(remove, "was removed"), (make_unreadable, "was replaced")])
 @pytest.mark.parametrize("name", ["placet.db", "placet.db-wal", "placet.db-shm"])
-def test_a_file_of_the_database_removed_under_a_running_server(tmp_path: Path, name: str) -> None:
+def test_a_file_of_the_database_lost_under_a_running_server(
+    tmp_path: Path, name: str, fault: Callable[[Path, Path], None], what: str
+) -> None:
     """Nothing more is acknowledged, and the stop says which file it was."""
     given = settings(tmp_path / "data")
 
     def lose_and_ask() -> None:
         with serving(given) as server, Client(server.address, timeout=2) as client:
             decide(server.address)
-            (given.data_dir / name).unlink()
+            fault(given.data_dir / name, given.data_dir)
             assert client.authorize(READ, AGENT).rule_id == failures.UNAVAILABLE
 
     with pytest.raises(LedgerUnavailableError, match="could not be signed to its end") as stopped:
         lose_and_ask()
     unavailable = stopped.value.__cause__
     assert unavailable is not None
-    assert str(unavailable.__cause__).startswith(f"{given.data_dir / name}: was removed while the server runs")
+    assert str(unavailable.__cause__).startswith(f"{given.data_dir / name}: {what} while the server runs")
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if not name.startswith("placet.db")])
@@ -180,16 +145,6 @@ def test_another_file_removed_under_a_running_server(tmp_path: Path, name: str) 
     with serving(given) as server:
         decided += decide(server.address)
     require_whole(given, decided)
-
-
-def require_whole(given: Settings, decided: list[str]) -> None:
-    """All that was told is in the trail, which verifies to the end that its keys know of."""
-    report = given.database.verify(load_public_keys(given.keys_dir), PinnedCheckpoints(given.keys_dir).read())
-    assert report.ok, report.problems
-    assert not look_for_breaks(given.database, given.replica, PinnedCheckpoints(given.keys_dir))
-    with closing(connect_reader(given.data_dir / "placet.db")) as database:
-        stored = {each for (each,) in database.execute("SELECT decision_id FROM audit_records WHERE decision_id <> ''")}
-    assert stored == set(decided)
 
 
 def test_every_file_has_its_row(images: Images) -> None:

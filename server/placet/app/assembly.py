@@ -22,7 +22,7 @@ from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.app.steering import steering
 from placet.app.system import SystemClock
 from placet.app.webhooks import webhook_sender
-from placet.core.errors import LedgerUnavailableError
+from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.permit import jwk_set
 from placet.core.record_codec import server_stopped_commitment
@@ -143,7 +143,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         address = await rpc.start(settings.listen)
         reporter.rpc = rpc
         await reporter.show_health()
-        _announce(stack, data_dir / "serve.json", address)
+        _announce(stack, data_dir / "serve.json", address, reporter)
         log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
         stack.callback(log.info, "stopping")
         yield Running(address, policies, ledger, reporter.metrics, beside)
@@ -184,12 +184,25 @@ def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: ThreadedLedger,
     stack.push_async_exit(tell)
 
 
-def _announce(stack: contextlib.AsyncExitStack, path: Path, address: str) -> None:
-    """Say in a file where the server listens, whole or not at all, for as long as it does."""
+def _announce(stack: contextlib.AsyncExitStack, path: Path, address: str, reporter: Reporter) -> None:
+    """Say in a file where the server listens, whole or not at all, for as long as it does. SetupError."""
     draft = path.with_suffix(".new")
-    draft.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
-    draft.replace(path)
-    stack.callback(path.unlink, missing_ok=True)
+    try:
+        draft.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
+        draft.replace(path)
+    except OSError as error:
+        raise SetupError(
+            f"{path}: cannot be written ({error.strerror}); remove what is there, and let Placet's user own its folder"
+        ) from error
+    stack.callback(_withdraw, path, reporter)
+
+
+def _withdraw(path: Path, reporter: Reporter) -> None:
+    """Remove the file. One that cannot be removed is told, and is no failure of a stop."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        reporter.fault(error)
 
 
 async def _end(background: asyncio.Task[None]) -> None:

@@ -33,13 +33,33 @@ class NewestRecord:
         self._path = note_path(folder, writer)
         self._writer = writer
         self._descriptor: int | None = None
+        self._told = ""
 
     def note(self, head: Head) -> None:
-        """The chain ends there, durably. OSError."""
+        """The chain ends there, durably. OSError, once for each reason, when it cannot be noted."""
+        try:
+            self._note(head)
+            self._told = ""
+        except OSError as error:
+            self.close()
+            told, self._told = self._told, str(error)
+            if told != self._told:
+                raise unwritable(self._path, error) from error
+
+    def _note(self, head: Head) -> None:
+        if self._descriptor is not None and not self._in_place(self._descriptor):
+            self.close()
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         said = orjson.dumps({"writer": self._writer, "sequence": head.sequence, "hash": head.hash.hex()})
         os.pwrite(self._descriptor, said.ljust(_BYTES - 1) + b"\n", 0)
+
+    def _in_place(self, descriptor: int) -> bool:
+        """Whether the note that is open is the one that the next start would read."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Give the file back."""
@@ -66,6 +86,14 @@ class NewestRecords:
 def note_path(folder: Path, writer: str) -> Path:
     """The file of one writer."""
     return folder / f"{PREFIX}{writer}{_ENDING}"
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    """The error of what is kept beside the keys, with its remedy."""
+    why = error.strerror or type(error).__name__
+    return OSError(
+        error.errno, f"{path}: cannot be written ({why}); let Placet's user own it, or remove it: it is written anew"
+    )
 
 
 def _read(path: Path) -> NotedRecord | None:

@@ -15,6 +15,7 @@ from placet.core.errors import SetupError
 from placet.core.trail_break import BreakKind, TrailBreak
 from placet.store.kept import read_kept, write_kept
 from placet.store.keys import PRIVATE_NAME, sync_folder
+from placet.store.newest_record import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -79,7 +80,11 @@ class PinnedCheckpoints:
         """Pin a checkpoint that is durable in the database, in place of the one before. OSError."""
         checkpoint = parse_checkpoint(body)
         row = (checkpoint.writer, checkpoint.sequence, body, signature)
-        _write(self.path(checkpoint.writer), write_kept([row], str(self.folder)))
+        path = self.path(checkpoint.writer)
+        try:
+            _write(path, write_kept([row], str(self.folder)))
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def keep_lost(self, pinned: KeptCheckpoint) -> None:
         """Copy one that the database does not hold: evidence, under another name. OSError."""
