@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.app import accept_clock
+from placet.app import accept_clock, assembly
 from placet.core.errors import SetupError
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
@@ -31,6 +31,7 @@ from tests.serving import settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from placet.app.ledger_clock import LedgerClock
     from placet.sdk.decision import Decision
     from tests.serving import Server
 
@@ -38,6 +39,7 @@ AGENT = Identity(agent="teller", tenant=TENANT, user="u_1")
 SKEWED = "pdp.clock_skew"
 KEEPER = Person("u_keeper", ["keeper"])
 SECONDS_MAX = 20.0
+SWEEP_SECONDS = 0.02
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -183,3 +185,31 @@ def test_a_clock_that_is_off_is_not_accepted_by_a_word(shared: Clocks) -> None:
         given = settings(server.data_dir, database_url=shared.url, replica="a")
     with pytest.raises(SetupError, match=r"\+172,800 s off that of the database's server"):
         asyncio.run(accept_clock(given, MovedClock(2 * DAY), "ann", "test", lambda _: None))
+
+
+@pytest.mark.parametrize("ahead_seconds", [HOUR, DAY])
+def test_keys_are_not_swept_while_the_clock_is_skewed(
+    clocks: Clocks, monkeypatch: pytest.MonkeyPatch, ahead_seconds: int
+) -> None:
+    """Records made ahead of the true time must not have keys forgotten before theirs."""
+    swept: list[int] = []
+
+    async def sweep(_ledger: object, clock: LedgerClock, _hours: int) -> int:
+        swept.append(clock.wall_us())
+        return 0
+
+    monkeypatch.setattr(assembly, "sweep_keys", sweep)
+    monkeypatch.setattr(assembly, "SWEEP_SECONDS", SWEEP_SECONDS)
+    clocks.move_database(ahead_seconds)
+    with clocks.serving(ahead_seconds) as server:
+        assert ask(server).allowed
+        eventually(lambda: swept, SECONDS_MAX, "a sweep")
+        clocks.move_all(0)
+        follows(server, SKEWED)
+        before = len(swept)
+        for _ in range(20):
+            assert ask(server).rule_id == SKEWED
+            server.run(asyncio.sleep(SWEEP_SECONDS))
+        assert len(swept) <= before + 1, "one may have begun before"
+        clocks.move_all(ahead_seconds)
+        eventually(lambda: len(swept) > before + 1, SECONDS_MAX, "sweeps go on")
