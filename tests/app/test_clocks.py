@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
+import jwt
 import pytest
 
 from placet.app import accept_clock, assembly
 from placet.core.errors import SetupError
+from placet.core.limits import PERMIT_TTL_SECONDS
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
+from placet.store.pinned import PinnedCheckpoints
 from tests.app.clocks import (
     DAY,
     HOUR,
     LENIENT_SECONDS,
     MINUTE,
     READ,
+    SECOND_US,
     TAKE,
     TAKES_MAX,
     TENANT,
@@ -213,3 +218,28 @@ def test_keys_are_not_swept_while_the_clock_is_skewed(
         assert len(swept) <= before + 1, "one may have begun before"
         clocks.move_all(ahead_seconds)
         eventually(lambda: len(swept) > before + 1, SECONDS_MAX, "sweeps go on")
+
+
+@pytest.mark.parametrize("back_seconds", [MINUTE, HOUR, 2 * DAY])
+def test_permits_and_checkpoints_do_not_go_back_with_the_clock(clocks: Clocks, back_seconds: int) -> None:
+    with clocks.serving(clock_skew_max_seconds=LENIENT_SECONDS) as server:
+        pinned = PinnedCheckpoints(server.data_dir / "keys")
+        issued, signed = [], []
+        for ahead_seconds in (0, -back_seconds, 0):
+            clocks.move_all(ahead_seconds)
+            issued.append(issued_at(ask(server, TAKE)))
+            server.run(server.running.ledger.checkpoint())
+            [(checkpoint, _)] = pinned.read()
+            signed.append(checkpoint.signed_at_us)
+    assert issued == sorted(issued)
+    assert signed == sorted(signed)
+    assert abs(issued[1] - time.time()) < MINUTE / 2
+    assert all(at_us >= begun * SECOND_US for at_us, begun in zip(signed, issued, strict=True))
+
+
+def issued_at(decision: Decision) -> int:
+    """When the permit says that it was issued, in seconds since the epoch."""
+    assert decision.allowed
+    claims = jwt.decode(decision.permit, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == PERMIT_TTL_SECONDS
+    return int(claims["iat"])

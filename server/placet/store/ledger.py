@@ -105,7 +105,7 @@ class ThreadedLedger(ABC):
         self._wakes.append(wake)
 
     def on_recorded(self, recorded: Callable[[int], None]) -> None:
-        """Call `recorded` with the time of what a commit stored, once durable, in the thread that writes."""
+        """Call `recorded` with the time of what was stored or signed, once durable, in the thread that writes."""
         self._writer.on_recorded = recorded
 
     def pin(self, moved: Callable[[Head], None], signed: Callable[[bytes, bytes], None]) -> None:

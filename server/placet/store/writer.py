@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
+from placet.core.chain import parse_checkpoint
 from placet.core.errors import SetupError
 from placet.core.records import Stored
 from placet.core.trail_break import NEW_TRAIL
@@ -140,6 +141,7 @@ class ChainWriter(ABC):
         if after.head != before.head:
             self.on_moved(after.head)
         if after.signed is not None and after.signed is not before.signed:
+            self.on_recorded(parse_checkpoint(after.signed[0]).signed_at_us)
             self.on_signed(*after.signed)
         return result
 
