@@ -21,7 +21,7 @@ from placet.opa.tree import read_tree
 
 HEAD = "package policy.extra\n\nimport data.placet.lib.finding\n"
 NOTE = "\n# METADATA\n# title: Why\n# custom:\n#   rule_id: extra.one\n"
-WHOLE = {"action": {"tool": "pay", "params": {"to": "bob", "n": 2, "tags": ["a"], "o": {"k": "v"}}}}
+WHOLE = {"action": {"tool": "pay", "params": {"to": "bob", "n": 2, "tags": ["a"], "o": {"k": "v"}, "list": [{"a": 5}]}}}
 LESS: dict[str, Any] = {"action": {"tool": "pay", "params": {}}}
 HELPERS = """
 _to := input.action.params.to

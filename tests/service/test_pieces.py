@@ -9,13 +9,15 @@ import pytest
 from placet.core.limits import QUEUE_TURN_ACTIONS
 from placet.core.model import Decision
 from placet.core.portions import portions
+from placet.core.records import Conflict
 from tests.service.deciding import Desk, budget, policies, told
-from tests.service.fakes import ALLOWED, ScriptedPolicy, asked, verdict
+from tests.service.fakes import ALLOWED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from placet.core.model import Verdict
+    from placet.core.records import Commitment, CommitResult
 
 ACTIONS = 3 * QUEUE_TURN_ACTIONS
 ALLOW = ("allow", "tools.listed")
@@ -73,3 +75,23 @@ def test_portions_are_bounded_and_in_order(sizes: list[int]) -> None:
     assert [size for portion in cut for size in portion] == sizes
     assert all(portion and len(portion) <= 3 for portion in cut)
     assert all(sum(portion) <= 10 or len(portion) == 1 for portion in cut)
+
+
+class Contended(FullLedger):
+    """A ledger in which the last of the first batch loses a race."""
+
+    contended = True
+
+    async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        if not self.contended:
+            return await super().commit(commitments)
+        self.contended = False
+        return [*await super().commit(commitments[:-1]), Conflict(commitments[-1].changes[0])]
+
+
+async def test_once_something_is_recorded_the_rest_is_decided_without_a_pause() -> None:
+    desk = Desk(budget(limit=ACTIONS), ledger=Contended)
+    pieces = desk.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
+    recorded = [len(await desk.recorded()) async for answers in pieces if answers is None]
+    assert recorded == [0, 0]
+    assert len(await desk.recorded()) == ACTIONS

@@ -36,7 +36,7 @@ _MARKS: Final = re.compile(r"[= \"'<%\uff1d]|[0-9]{4}-[0-9]{4}")
 """Without any of these there is neither a name with its value, nor a card number in groups, nor a scheme."""
 _PREFIXES: Final = (
     *("://", "sk-", "sk_", "rk_", "whsec_", "AIza", "glpat-", "npm_", "eyJ", "AKIA", "ASIA", "xox", "xapp-"),
-    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hooks.slack"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hooks.slack", "SG.", "dop_v1_", "hf_"),
 )
 """Each token that is known by its form holds one of these, and has _TOKEN_CHARS_MIN characters at least."""
 _BEHIND_A_NAME: Final = "a value behind a secret name (password, token and the like)"
@@ -51,6 +51,8 @@ _SAID_OF_MUCH: Final = frozenset({"auth", "authentication", "credential", "cred"
 """Names that also stand before words: ``auth=oidc``, ``sid=S-1-5-21``."""
 _VALUE_CHARS_MIN: Final = 4
 _TOKEN_CHARS_MIN: Final = 12
+_KEY_CHARS_MIN: Final = 16
+"""So long is the longest part between hyphens of a key that begins with ``sk-``, at least."""
 _WINDOWS_SID: Final = "S-1-"
 
 
@@ -73,7 +75,13 @@ def _found(detector: Detector, text: str) -> bool:
     """Whether it finds something that is no piece of a longer word."""
     if detector.hints and not any(hint in text for hint in detector.hints):
         return False
-    return any(start < end and not text[start - 1 : start].isalnum() for start, end in detector.spans(text, _nothing))
+    spans = [span for span in detector.spans(text, _nothing) if span[0] < span[1]]
+    return any(not text[start - 1 : start].isalnum() and not _is_spelled(text[start:end]) for start, end in spans)
+
+
+def _is_spelled(found: str) -> bool:
+    """Whether it only looks like a key of OpenAI's form: a name in short words, as ``sk-learn-trainer-agent-7``."""
+    return found.startswith("sk-") and max(map(len, found.split("-"))) < _KEY_CHARS_MIN
 
 
 def _nothing() -> None:

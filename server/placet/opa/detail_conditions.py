@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.opa.syntax import bare, call_of, path_of, walk
+from placet.opa.syntax import bare, bound_by, call_of, is_total, path_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +30,7 @@ _TESTS: Final = frozenset(
         "contains",
         "strings.any_prefix_match",
         "strings.any_suffix_match",
+        "regex.is_valid",
         "regex.match",
         "net.cidr_contains",
         "net.cidr_intersects",
@@ -45,7 +46,9 @@ _TESTS: Final = frozenset(
     }
 )
 """Built-in functions that answer true or false and are undefined when an argument is."""
-_TYPE_TESTS: Final = "is_"
+_UNARY: Final = ("is_", "regex.is_valid", "semver.is_valid")
+"""What the names of tests of one argument begin with."""
+_GET: Final = ("object", "get")
 _BINDING: Final = frozenset({"assign", "eq"})
 _SUBSTITUTIONS_MAX: Final = 32
 """Variables that stand for each other; more are a circle, which OPA refuses."""
@@ -81,6 +84,34 @@ def needed(module: Module, body: Sequence[Node], names: frozenset[str], function
                 reached = _reached(term, values, names)
                 found |= {name for name in reached if not _mentions(others, name, values)}
     return frozenset(found)
+
+
+def drops_members(comprehension: Node) -> bool:
+    """Whether it leaves a member out when a part of that is undefined which no condition of its own asks for."""
+    made, body = comprehension["value"], comprehension["value"]["body"]
+    bound = bound_by(body, frozenset())
+    asked = [bare(term) for line in body for operand in _operands_of(line) for term in _strict(operand)]
+    parts = [made["key"], made["value"]] if "key" in made else [made["term"]]
+    return any(not _is_given(part, bound, asked) for part in parts)
+
+
+def _is_given(term: Node, bound: frozenset[str], asked: Sequence[Node]) -> bool:
+    """Whether the term is defined where the conditions hold; a variable from outside is another's question."""
+    if term["type"] == "var" or bare(term) in asked or is_total(term, bound):
+        return True
+    if term["type"] in {"array", "set"}:
+        return all(_is_given(each, bound, asked) for each in term["value"])
+    if term["type"] == "object":
+        return all(_is_given(each, bound, asked) for pair in term["value"] for each in pair)
+    called, arguments = call_of(term)
+    defaulted = called == _GET and len(arguments) == 3  # noqa: PLR2004 # object, key, default
+    return defaulted and all(_is_given(each, bound, asked) for each in arguments)
+
+
+def _operands_of(line: Node) -> list[Node]:
+    """Operands of a comparison or test; none of any other line."""
+    operator, arguments = parts_of(line)
+    return arguments if "with" not in line and len(arguments) == _operands(operator) else []
 
 
 def assigned(body: Sequence[Node]) -> Mapping[str, Node]:
@@ -128,7 +159,7 @@ def _operands(operator: str) -> int | None:
     """How many operands a comparison or test takes; None for everything else. One more would be an output."""
     if operator not in _COMPARISONS | _TESTS:
         return None
-    return 1 if operator.startswith(_TYPE_TESTS) else 2
+    return 1 if operator.startswith(_UNARY) else 2
 
 
 def _path(module: Module, called: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Lines of a rule's body that give the variables of its details their values, and may be undefined.
 
 Three kinds of line do no harm: one that is always defined, one that iterates over what is read (a condition on there
-being a member), and one whose variable a condition needs anyway (`placet.opa.detail_conditions`).
+being a member), and one whose variable a condition needs anyway (`placet.opa.detail_conditions`). A condition on a part
+of several values does not need the others: without `why`, ``d := {"n": <n>, "why": <why>}`` beside ``d.n > 3`` is
+undefined.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.opa.detail_conditions import parts_of
-from placet.opa.syntax import ROOTS, bound_by, is_total, members_of, variables
+from placet.opa.detail_conditions import drops_members, parts_of
+from placet.opa.syntax import CLOSURES, ROOTS, bound_by, is_total, members_of, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _PATTERNS: Final = frozenset({"var", "array", "set", "object"})
 """Terms that `=`, `some` and a function's output may take apart into variables."""
+_COMPOSED: Final = _PATTERNS - {"var"}
 
 
 def risky_lines(
@@ -36,6 +39,8 @@ def risky_lines(
             value = _assigned_value(line, name)
             if value is not None and is_total(value, bound):
                 waiting += sorted(variables(value) & bound)
+                if name in conditioned and value["type"] in CLOSURES and drops_members(value):
+                    yield line, name
             elif not _iterates(line, body, names) and not (name in conditioned and _gives_whole(line, name)):
                 yield line, name
 
@@ -59,8 +64,10 @@ def _targets(line: Node) -> list[Node]:
 
 
 def _gives_whole(line: Node, name: str) -> bool:
-    """Whether the line gives the variable its value by itself; a pattern also needs the other parts to be there."""
-    return any(each["type"] == "var" and each["value"] == name for each in _targets(line))
+    """Whether the line gives the variable one value; a pattern, or a literal of several, needs all parts."""
+    value = _assigned_value(line, name)
+    composed = value is not None and value["type"] in _COMPOSED
+    return not composed and any(each["type"] == "var" and each["value"] == name for each in _targets(line))
 
 
 def _assigned_value(line: Node, name: str) -> Node | None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 Node = Any
 """A part of the tree: an object of terms and expressions, a list of them, or a plain value."""
 
-_CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
+CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
+"""Comprehensions: always defined, whatever is undefined within."""
 _SCALARS: Final = frozenset({"string", "number", "boolean", "null"})
 _PADDING: Final = ("array", "concat")
 ROOTS: Final = frozenset({"input", "data", "rego"})
@@ -29,7 +30,7 @@ def walk(node: Node, *, closures: bool = True) -> Iterator[Mapping[str, Any]]:
     while waiting:
         here = waiting.pop()
         if isinstance(here, Mapping):
-            if not closures and (here.get("type") in _CLOSURES or {"domain", "body"} <= here.keys()):
+            if not closures and (here.get("type") in CLOSURES or {"domain", "body"} <= here.keys()):
                 continue
             yield here
         waiting.extend(children(here))
@@ -65,7 +66,7 @@ def members_of(line: Node) -> list[Node]:
 def is_total(term: Node, bound: frozenset[str]) -> bool:
     """Whether the term is defined whatever the input is, where the variables of `bound` are."""
     kind, value = term["type"], term["value"]
-    if kind in _SCALARS or kind in _CLOSURES:
+    if kind in _SCALARS or kind in CLOSURES:
         return True
     if kind == "var":
         return value in bound

@@ -79,7 +79,7 @@ class DecisionPoint:
         return told
 
     def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
-        """As `decide`, with a None after each piece: others may be decided then. Nothing is recorded before the last.
+        """As `decide`, with a None after each piece: others may be decided then. Nothing is recorded until the last.
 
         One piece is at most what one turn in the queue covers. The facts are those of the beginning for all of them:
         what changes meanwhile is found in the commit.
@@ -91,14 +91,14 @@ class DecisionPoint:
     ) -> AsyncGenerator[Sequence[Answer] | None, None]:
         answers: dict[int, Answer] = {}
         waiting = [Attempt(place, each, approval_id=each.proposal.approval_id) for place, each in enumerate(requests)]
-        begun = False
+        begun = committed = False
         while waiting:
             facts = await self.gatherer.gather(waiting)  # 2
             repeats: list[Case] = []
             fresh: list[tuple[Case, Commitment]] = []
             moved = False
             for cases in cut(facts.cases):
-                if begun:
+                if begun and not committed:  # what was recorded of the batch is answered, however late
                     yield None
                 begun = True
                 told = await self._judgements(cases, facts)  # 3, 4
@@ -112,6 +112,7 @@ class DecisionPoint:
                 waiting = [attempt.reloaded() for attempt in waiting]
                 continue
             results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
+            committed = True
             again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
             waiting = sorted(again, key=lambda attempt: attempt.place)
         yield [answers[place] for place in range(len(requests))]
