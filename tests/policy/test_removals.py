@@ -8,16 +8,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from placet.core.errors import PolicyInvalidError
 from placet.core.policy_removals import left_out, lost_restrictions
 from placet.opa.removals import what_it_lost
+from placet.opa.strict_yaml import read_yaml
 from placet.opa.tenants import parse_tenants
 from placet.opa.tree import digest_of, read_tree, tree_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from placet.opa.tree import PolicyTree
 
@@ -114,10 +116,108 @@ def test_a_pack_that_is_cut_off_is_asked_about(name: str) -> None:
             new = changed(served, name, whole[:length])
         except PolicyInvalidError:
             continue
-        text, *rules = lost(served, new)
+        text, *more = lost(served, new)
         assert f"{name}:" in text
         assert f"of the {len(whole):,} bytes" in text
-        assert all("has lost the rule refunds." in each for each in rules)
+        assert all("has lost the rule refunds." in each or "lost settings: " in each for each in more)
+
+
+DATA = sorted(str(path.relative_to(REGO)) for path in REGO.rglob("data.*"))
+OF_DATA = re.compile(rb"(?<=: )(?P<number>[0-9]+)|(?<=: )(?P<word>[a-z]\w+)\n|(?P<item>(?<=\[)\w+)|20(?=[0-9]{2}-)")
+"""What a change of a pack's data may be: another number, word, first item of a list, or date."""
+
+
+def lost_of_packs(served: PolicyTree, new: PolicyTree) -> tuple[str, ...]:
+    """As if no tenant said anything of packs, which would refuse a file without the setting that it changes."""
+    return what_it_lost(served, new, served.tenants, frozenset(served.tenants))
+
+
+def with_other_data(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """The file with each of its values changed in turn, and where."""
+    for found in OF_DATA.finditer(content):
+        if found["number"]:
+            new = b"%d" % (int(found["number"]) + 1)
+        else:
+            new = found[0].replace(b"\n", b"x\n") if found["word"] else found[0][:-1] + b"1"
+        assert new != found[0]
+        yield content[: found.start()] + new + content[found.end() :], found.start() + len(new)
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+@pytest.mark.parametrize("name", DATA)
+def test_data_of_a_pack_that_is_cut_off_and_changed_before_is_asked_about(name: str, form: str) -> None:
+    """As JSON, with a lost section instead of a lost end, since what lost its end is no JSON."""
+    tree = of_acme()
+    served, file = tree, name
+    if form == "json":
+        file = name.replace(".yaml", ".json")
+        served = changed(changed(tree, name, None), file, as_json(tree.deciding[name]))
+        assert lost_of_packs(tree, served) == lost_of_packs(served, tree) == ()
+    asked = 0
+    for edited, at in with_other_data(tree.deciding[name]):
+        whole = edited if form == "yaml" else as_json(edited)
+        assert lost_of_packs(served, changed(served, file, whole)) == ()
+        for length in (place for place in range(at, len(edited) - 1) if edited[place : place + 1] == b"\n"):
+            try:
+                content = edited[:length] if form == "yaml" else as_json(edited[:length])
+                new = changed(served, file, content)
+            except PolicyInvalidError:
+                continue
+            if new.data[file].value == changed(served, file, whole).data[file].value:
+                continue
+            assert any(f"{file}: lost settings: " in text for text in lost_of_packs(served, new)), edited[:length]
+            asked += 1
+    assert asked
+
+
+def as_json(content: bytes) -> bytes:
+    return orjson.dumps(read_yaml(content, "").value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "places"),
+    [
+        (b"[release_manager]", b"[captain]", ""),
+        (b"[release_manager]", b"[captain, release_manager]", ""),
+        (b"[release_manager]", b"release_manager", ""),
+        (b"[development, staging]", b"[staging]", "defaults.rehearsal_environments[0]"),
+        (b"[development, staging]", b"", "defaults.rehearsal_environments"),
+        (b"  freezes:", b"  more: {a: [1]}\n  freezes:\n    easter: {from: a, until: b, services: []}", ""),
+        (b"year_end:", b"christmas:", "defaults.freezes.year_end"),
+        (b'      from: "2026-12-19T00:00:00Z"\n', b"", "defaults.freezes.year_end.from"),
+        (b"defaults:", b"other: 1\ndefaults:", ""),
+        (b"defaults:", b"default:", "defaults"),
+    ],
+)
+def test_what_data_of_a_pack_lost(old: bytes, new: bytes, places: str) -> None:
+    served, name = of_acme(), "policy/deploys/data.yaml"
+    content = served.deciding[name]
+    assert old in content
+    told = lost_of_packs(served, changed(served, name, content.replace(old, new)))
+    assert told == ((f"{REGO / name}: lost settings: {places}",) if places else ())
+
+
+def test_data_of_a_pack_is_found_wherever_it_stands() -> None:
+    tree = of_acme()
+    name = "policy/tickets/data.yaml"
+    moved = b"tickets:\n" + b"".join(b"  " + line + b"\n" for line in tree.deciding[name].splitlines())
+    gone = changed(tree, name, None)
+    assert lost_of_packs(tree, gone) == (f"{REGO / name}: is gone, with its data",)
+    assert lost_of_packs(tree, changed(gone, "policy/data.yaml", moved)) == ()
+    without_role = changed(gone, "policy/data.yaml", moved.replace(b"    role: ticketops\n", b""))
+    assert lost_of_packs(tree, without_role) == (f"{REGO / name}: lost settings: defaults.role",)
+    assert lost_of_packs(tree, changed(gone, "policy/data.yaml", b"other: 1\n")) == (
+        f"{REGO / name}: is gone, with its data",
+    )
+
+
+def test_data_of_a_pack_that_is_renamed_is_not_asked_about() -> None:
+    tree = of_acme()
+    before = "policy/tickets/data.yaml", "policy/tickets/tickets.rego"
+    new = tree
+    for name in before:
+        new = changed(changed(new, name, None), name.replace("tickets/", "issues/"), tree.deciding[name])
+    assert lost_of_packs(tree, new) == ()
 
 
 def test_a_pack_that_is_cut_off_and_changed_before_is_asked_about() -> None:

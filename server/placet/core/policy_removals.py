@@ -1,4 +1,4 @@
-"""What a tenant's file lost against the one before it: a file that was cut off looks like that.
+"""What a tenant's file, or the data of a pack, lost against the one before it: a file that was cut off looks like that.
 
 Restrictions often stand after what allows, so a file without its end allows more. A file is mostly copied because
 something in it changed, so a place that is gone counts whatever else was changed or added. A change that takes
@@ -39,6 +39,11 @@ def lost_restrictions(before: object, after: object) -> tuple[Place, ...]:
 def left_out(before: object, after: object) -> tuple[Place, ...]:
     """Places of `before` that are not in `after`. Another value in its place is there."""
     return tuple(_left_out(before, after, ()))
+
+
+def lost_settings(before: object, after: object) -> tuple[Place, ...]:
+    """Places of a pack's data that `before` has and `after` has not; of its lists, as of a tenant's `packs`."""
+    return tuple(place[1:] for place in _left_out(before, after, (PACKS,)))
 
 
 def _left_out(before: object, after: object, place: Place) -> Iterator[Place]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.core.errors import PolicyInvalidError
 from placet.core.faults import place_of
-from placet.core.policy_removals import lost_restrictions
+from placet.core.policy_removals import lost_restrictions, lost_settings
 from placet.opa.rule_places import RulePlaces
 from placet.opa.strict_yaml import read_yaml
 from placet.opa.tenants import TOP_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
+    from placet.core.faults import Place
     from placet.opa.tree import PolicyTree
 
 END_MARK: Final = b"..."
@@ -37,16 +40,16 @@ def what_it_lost(
         *_gone(served, new),
         *_cut(before, after, new, same),
         *_lost(before, after, new, same),
+        *_data_lost(served, new),
         *_rules_gone(served, new),
     )
 
 
 def _gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
-    """Files of rules and their data that are not there, when there are no new ones in their place."""
-    for kind, before, after in (("rules", served.modules, new.modules), ("data", served.raw_data, new.raw_data)):
-        if not after.keys() - before.keys():
-            for name in sorted(before.keys() - after.keys()):
-                yield f"{new.where(name)}: is gone, with its {kind}"
+    """Files of rules that are not there, when there are no new ones in their place."""
+    if not new.modules.keys() - served.modules.keys():
+        for name in sorted(served.modules.keys() - new.modules.keys()):
+            yield f"{new.where(name)}: is gone, with its rules"
 
 
 def _rules_gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
@@ -79,9 +82,55 @@ def _lost(
             yield f"{new.where(name)}: has lost the end mark `{END_MARK.decode()}` that it had"
         places = lost_restrictions(_value(before[name]), _value(after[name]))
         if places:
-            shown = ", ".join(place_of(place) for place in places[:PLACES_SHOWN])
-            more = f" and {len(places) - PLACES_SHOWN} more" if len(places) > PLACES_SHOWN else ""
-            yield f"{new.where(name)}: lost restrictions: {shown}{more}"
+            yield f"{new.where(name)}: lost restrictions: {_shown(places)}"
+
+
+def _data_lost(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
+    """Files of data that are gone, or of which a part is in no file any more."""
+    now = _data(new)
+    added = new.data.keys() - served.data.keys()
+    with_rules = {_folder(name) for name in new.modules}
+    for name, document in served.data.items():
+        folder = _folder(name)
+        after = _at(now, folder)
+        if after is not None:
+            places = lost_settings(document.value, after)
+            if places:
+                yield f"{new.where(name)}: lost settings: {_shown(places)}"
+        elif not added or folder in with_rules:
+            yield f"{new.where(name)}: is gone, with its data"
+
+
+def _data(tree: PolicyTree) -> object:
+    """The data of all files as one document, as policy sees it."""
+    whole: object = {}
+    for name, document in tree.data.items():
+        value: object = document.value
+        for part in reversed(_folder(name)):
+            value = {part: value}
+        whole = _merged(whole, value)
+    return whole
+
+
+def _merged(one: object, other: object) -> object:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {**one, **{key: _merged(one[key], each) if key in one else each for key, each in other.items()}}
+    return other
+
+
+def _at(value: object, place: tuple[str, ...]) -> object:
+    for part in place:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _folder(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name).parent.parts
+
+
+def _shown(places: Sequence[Place]) -> str:
+    shown = ", ".join(place_of(place) for place in places[:PLACES_SHOWN])
+    return shown + (f" and {len(places) - PLACES_SHOWN} more" if len(places) > PLACES_SHOWN else "")
 
 
 def _marked(content: bytes) -> bool:
