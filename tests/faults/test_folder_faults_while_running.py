@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from placet.config import Settings
     from tests.postgres import Postgres
     from tests.serving import Server
+
+    Fault = Callable[[Path, Path], None]
+    Said = str | tuple[str, ...]
+    ToldOf = Callable[["Run", str, Fault], str]
 
 NOT_AS_BUILT: Final = "is not the bundle of its name, so it was not used"
 EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
@@ -116,34 +121,23 @@ def run_of(folder: Path, url: str) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize(("name", "fault", "said"), CASES)
-def test_a_fault_while_running(
-    sqlite_run: Run,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    fault: Callable[[Path, Path], None],
-    said: str | tuple[str, ...],
-) -> None:
-    told = told_of(sqlite_run, tmp_path, capsys, name, fault)
-    require_told(told, said)
+def test_a_fault_while_running(sqlite_run: Run, told_of: ToldOf, name: str, fault: Fault, said: Said) -> None:
+    require_told(told_of(sqlite_run, name, fault), said)
 
 
 @pytest.mark.parametrize(("name", "fault", "said"), ON_POSTGRES)
 def test_a_fault_while_running_on_postgres(
-    postgres_run: Run,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    fault: Callable[[Path, Path], None],
-    said: str | tuple[str, ...],
+    postgres_run: Run, told_of: ToldOf, name: str, fault: Fault, said: Said
 ) -> None:
-    told = told_of(postgres_run, tmp_path, capsys, name, fault)
-    require_told(told, said)
+    require_told(told_of(postgres_run, name, fault), said)
 
 
-def told_of(
-    run: Run, kept: Path, capsys: pytest.CaptureFixture[str], name: str, fault: Callable[[Path, Path], None]
-) -> str:
+@pytest.fixture
+def told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> ToldOf:
+    return partial(told_while_running, tmp_path, capsys)
+
+
+def told_while_running(kept: Path, capsys: pytest.CaptureFixture[str], run: Run, name: str, fault: Fault) -> str:
     """What the log says of the fault, while the server goes on; then the files are as before."""
     data_dir = run.given.data_dir
     paths = list(data_dir.glob(name))
@@ -162,7 +156,7 @@ def told_of(
     return told
 
 
-def require_told(told: str, said: str | tuple[str, ...]) -> None:
+def require_told(told: str, said: Said) -> None:
     if said == HARMLESS:
         assert told == ""
     for part in said:

@@ -19,7 +19,7 @@ from placet.opa.tenants import parse_tenants
 from placet.opa.tree import digest_of, read_tree, tree_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from placet.opa.tree import PolicyTree
 
@@ -57,16 +57,23 @@ def test_a_tenants_file_that_is_cut_off_anywhere_is_refused_or_asked_about_or_me
     before = parse_tenants(served)
     asked = 0
     ends = {at + beside for at, each in enumerate(whole) if each == ord("\n") for beside in (-1, 0, 1)}
-    for length in sorted(ends | set(range(0, len(whole), 5))):
-        try:
-            new = changed(served, file, whole[:length])
-            after = parse_tenants(new)
-        except PolicyInvalidError:
-            continue
-        if after != before:
-            assert lost(served, new), f"cut off after {length} bytes: {whole[:length][-60:]!r}"
+    for left, new in cut_off(served, file, whole, sorted(ends | set(range(0, len(whole), 5)))):
+        if parse_tenants(new) != before:
+            assert lost(served, new), f"cut off after {len(left)} bytes: {left[-60:]!r}"
             asked += 1
     assert asked > 50
+
+
+def cut_off(tree: PolicyTree, file: str, content: bytes, lengths: Iterable[int]) -> Iterator[tuple[bytes, PolicyTree]]:
+    """What is left of a tenant's file that is cut off there, and the policy with it, where that can be served."""
+    for length in lengths:
+        left = content[:length]
+        try:
+            new = changed(tree, file, left)
+            parse_tenants(new)
+        except PolicyInvalidError:
+            continue
+        yield left, new
 
 
 VALUES = re.compile(rb"(?P<before>(?:min|max|limit)\w*: ?)(?P<value>[0-9]+)|(?P<tool>- \w+[.]\w+)\n")
@@ -95,14 +102,10 @@ def test_a_tenants_file_that_is_cut_off_and_changed_before_is_asked_about(name: 
         of_whole = parse_tenants(changed(served, file, edited))
         assert of_whole != parse_tenants(served)
         assert lost(served, changed(served, file, edited)) == ()
-        for length in (place for place in range(at, len(edited)) if edited[place : place + 1] == b"\n"):
-            try:
-                new = changed(served, file, edited[:length])
-                after = parse_tenants(new)
-            except PolicyInvalidError:
-                continue
-            if after != of_whole:
-                assert lost(served, new), f"changed at {at} and cut off after {length}: {edited[:length][-60:]!r}"
+        ends = (place for place in range(at, len(edited)) if edited[place : place + 1] == b"\n")
+        for left, new in cut_off(served, file, edited, ends):
+            if parse_tenants(new) != of_whole:
+                assert lost(served, new), f"changed at {at} and cut off after {len(left)}: {left[-60:]!r}"
                 asked += 1
     assert asked > 5
 

@@ -14,6 +14,8 @@ from tests.races.fleet import whole
 from tests.races.tenant import TENANT, WIRE, Ask, fresh
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.races.fleet import Fleet
 
 PRESENTERS = 100
@@ -33,14 +35,31 @@ def approved(fleet: Fleet) -> Ask:
 
 def presented(fleet: Fleet, presenters: int, ask: Ask, *, one_key: bool) -> Crowd:
     """All present it at once, half of them at each replica."""
+    asks = [Ask(ask.tool, run_id=ask.run_id, approval_id=ask.approval_id) for _ in range(presenters)]
+    return all_at_once(fleet, [ask] * presenters if one_key else asks)
 
-    def present(caller: Caller, crowd: Crowd) -> None:
-        crowd.told.append(caller.ask(ask if one_key else Ask(ask.tool, run_id=ask.run_id, approval_id=ask.approval_id)))
 
-    with Crowd(fleet.addresses, presenters, present) as crowd:
+def all_at_once(fleet: Fleet, asks: Sequence[Ask]) -> Crowd:
+    """One caller asks for each, half of them at each replica."""
+    waiting = iter(asks)
+
+    def work(caller: Caller, crowd: Crowd) -> None:
+        crowd.told.append(caller.ask(next(waiting)))
+
+    with Crowd(fleet.addresses, len(asks), work) as crowd:
         crowd.join()
-    assert len(crowd.told) == presenters
+    assert len(crowd.told) == len(asks)
     return crowd
+
+
+def one_approval(fleet: Fleet, asks: Sequence[Ask]) -> str:
+    """The one approval that all of them wait for, when they ask at once; it is given."""
+    crowd = all_at_once(fleet, asks)
+    assert {each.effect for each in crowd.told} == {REQUIRE_APPROVAL}
+    [approval_id] = {each.approval_id for each in crowd.told}
+    with ApprovalClient(fleet.addresses[0]) as people:
+        people.approve(TENANT, approval_id, KEEPER)
+    return approval_id
 
 
 def used(fleet: Fleet, ask: Ask) -> str:
@@ -78,21 +97,9 @@ def test_presenters_with_one_key_are_told_the_same(pair: Fleet) -> None:
 def test_askers_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
     """Each under a key of its own, all at once; then all ask again, and one is allowed."""
     run_id = fresh("run")
-    asks: list[Ask] = [Ask(WIRE, run_id=run_id) for _ in range(20)]
-    waiting = iter(asks)
-
-    def work(caller: Caller, crowd: Crowd) -> None:
-        crowd.told.append(caller.ask(next(waiting)))
-
-    with Crowd(pair.addresses, len(asks), work) as crowd:
-        crowd.join()
-    assert {each.effect for each in crowd.told} == {REQUIRE_APPROVAL}
-    [approval_id] = {each.approval_id for each in crowd.told}
-    with ApprovalClient(pair.addresses[0]) as people:
-        people.approve(TENANT, approval_id, KEEPER)
-    waiting = iter(asks)
-    with Crowd(pair.addresses, len(asks), work) as crowd:
-        crowd.join()
+    asks = [Ask(WIRE, run_id=run_id) for _ in range(20)]
+    one_approval(pair, asks)
+    crowd = all_at_once(pair, asks)
     assert len(crowd.allowed) == 1
     assert {each.rule_id for each in crowd.told} <= {"approvals.granted", "approvals.required", "approvals.used"}
     pair.books().balance()
@@ -103,20 +110,10 @@ def test_spellings_of_one_agent_at_both_replicas_wait_for_one_approval(pair: Fle
     """All at once; the one approval is then presented in every spelling at once, and used once."""
     run_id = fresh("run")
     asks = [Ask(WIRE, agent=agent, run_id=run_id) for agent in ("ag", "AG", "Ag ", "\uff41g", "aG") * 4]
-    waiting = iter(asks)
-
-    def work(caller: Caller, crowd: Crowd) -> None:
-        crowd.told.append(caller.ask(next(waiting)))
-
-    with Crowd(pair.addresses, len(asks), work) as crowd:
-        crowd.join()
-    assert {each.effect for each in crowd.told} == {REQUIRE_APPROVAL}
-    [approval_id] = {each.approval_id for each in crowd.told}
-    with ApprovalClient(pair.addresses[0]) as people:
-        people.approve(TENANT, approval_id, KEEPER)
-    waiting = iter([Ask(each.tool, agent=each.agent, run_id=run_id, approval_id=approval_id) for each in asks])
-    with Crowd(pair.addresses, len(asks), work) as crowd:
-        crowd.join()
+    approval_id = one_approval(pair, asks)
+    crowd = all_at_once(
+        pair, [Ask(each.tool, agent=each.agent, run_id=run_id, approval_id=approval_id) for each in asks]
+    )
     assert len(crowd.allowed) == 1
     assert {each.rule_id for each in crowd.told} <= {"approvals.granted", "approvals.used", "approvals.digest_mismatch"}
     pair.books().balance()

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
 from placet.core.policy_input import rfc3339
-from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, ServerHealth
+from placet.core.policy_status import (
+    EngineMode,
+    PolicyEvent,
+    PolicyEventKind,
+    PolicyStatus,
+    ServerHealth,
+    how_to_confirm,
+)
 from placet.core.record_codec import (
     policy_held_commitment,
     policy_refused_commitment,
@@ -245,7 +252,7 @@ def _skew(clock: LedgerClock) -> str:
 
 
 def _waits(revision: str) -> str:
-    return f"every call is denied until somebody runs: placet policy confirm {revision} --reason TEXT"
+    return f"every call is denied until somebody runs: {how_to_confirm(revision)}"
 
 
 async def _nothing(_event: PolicyEvent) -> None:
@@ -255,11 +262,9 @@ async def _nothing(_event: PolicyEvent) -> None:
 def _decides(event: PolicyEvent) -> dict[str, str]:
     """For how long the old revision decides, where a newer one is refused or waits."""
     if event.kind is PolicyEventKind.HELD:
-        confirm = f"placet policy confirm {event.held_revision} --reason TEXT"
-        decides = (
-            f"until somebody runs: {confirm}" if event.revision else f"there is none; {_waits(event.held_revision)}"
-        )
-        return {"held_revision": event.held_revision, "old_revision_decides": decides}
+        held = event.held_revision
+        decides = f"until somebody runs: {how_to_confirm(held)}" if event.revision else f"there is none; {_waits(held)}"
+        return {"held_revision": held, "old_revision_decides": decides}
     if event.kind is not PolicyEventKind.REFUSED:
         return {}
     if not event.decides_until_us:

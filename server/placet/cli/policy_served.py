@@ -12,6 +12,7 @@ from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
+from placet.core.policy_status import how_to_confirm
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import CONFIRM_TIMEOUT_SECONDS
 
@@ -79,7 +80,7 @@ def decides_text(status: PolicyStatus) -> str:
     if status.decides_until is not None:
         return f"until {time_text(status.decides_until)}, then every call is denied pdp.policy_stale"
     if status.held_revision:
-        confirmed = f"until somebody runs: placet policy confirm {status.held_revision} --reason TEXT"
+        confirmed = f"until somebody runs: {how_to_confirm(status.held_revision)}"
         return confirmed if status.policy_revision else f"nothing decides, every call is denied, {confirmed}"
     return "until a newer one is accepted"
 

@@ -11,6 +11,7 @@ from placet import sdk
 from placet.cli.documents import time_text
 from placet.cli.policy_served import decides_text
 from placet.core.model import NoVerdict
+from placet.core.policy_status import how_to_confirm
 from placet.opa.canary import ask_canary, tenants_fault
 from placet.opa.client import OpaClient
 from placet.opa.http import Address
@@ -116,7 +117,7 @@ def _health(address: str, status: PolicyStatus) -> Check:
 
 
 def _held_remedy(status: PolicyStatus) -> str:
-    confirm = f"confirm that it is meant: placet policy confirm {status.held_revision} --reason TEXT"
+    confirm = f"confirm that it is meant: {how_to_confirm(status.held_revision)}"
     if not status.policy_revision:
         return f"put back the policy that was served last, or {confirm}"
     lost_end = any(mark in each for each in status.held_reasons for mark in _LOST_END)

@@ -6,7 +6,7 @@ Agent, user, delegation and roles are names, so another spelling of them is no o
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
@@ -15,13 +15,28 @@ from placet.core.names import folded
 from placet.core.policy_input import action_binding, action_document, identity_document
 
 if TYPE_CHECKING:
-    from placet.core.approval import Approval
+    from collections.abc import Mapping
+
     from placet.core.model import Identity, Proposal
 
 _PART_DIGEST_CHARS: Final = 16
 """Enough to tell two values apart; what an approval is bound to are whole digests."""
 _FOLDED: Final = "folded"
 """Beside the parts: the whole digest of the action with all names folded. Approvals of before have none."""
+
+
+class Bound(Protocol):
+    """What is bound to an action: an `Approval`. `parts` are those of `binding_parts`, none once it has ended."""
+
+    @property
+    def action_digest(self) -> str:
+        """The digest of the action in the spelling that it was asked for in."""
+        ...
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Part of the action -> short digest."""
+        ...
 
 
 def binding_parts(proposal: Proposal) -> dict[str, str]:
@@ -37,14 +52,14 @@ def folded_digest(proposal: Proposal) -> str:
     return digest(action_binding(proposal.action, identity, proposal.run))
 
 
-def is_bound_to(approval: Approval, proposal: Proposal) -> bool:
+def is_bound_to(approval: Bound, proposal: Proposal) -> bool:
     """Whether the approval is for this action. Once it has ended, for this action in the same spelling."""
     if approval.action_digest == proposal.action_digest:
         return True
     return folded_digest(proposal) in {approval.action_digest, approval.parts.get(_FOLDED)}
 
 
-def differing(approval: Approval, proposal: Proposal) -> tuple[str, ...]:
+def differing(approval: Bound, proposal: Proposal) -> tuple[str, ...]:
     """Names of the parts in which the action is another than the approved one; empty once the approval has ended."""
     return tuple(name for name, part in _parts(proposal).items() if approval.parts.get(name, part) != part)
 

@@ -10,6 +10,8 @@ from placet.core.model import Effect
 from placet.core.records import RecordKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from placet.core.approval import Approval
     from placet.core.changes import Event
     from placet.core.model import Decision
@@ -62,6 +64,11 @@ def state_after(event: Event) -> DecisionState | None:
             return DecisionState.USED
         case _:
             return None
+
+
+def is_revoked(history: Iterable[Event]) -> bool:
+    """Whether the permit of the decision that this happened to is void."""
+    return any(event.kind == RecordKind.PERMIT_REVOKED for event in history)
 
 
 def reason_of(event: Event, approval: Approval | None) -> str:

@@ -10,10 +10,10 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from placet.core.names import look_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-from placet.core.names import look_of
 
 _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0"

@@ -95,6 +95,11 @@ class PolicyStatus:
         return replace(self, stale=too_old(age_seconds, age_seconds_max), decides_until_us=until)
 
 
+def how_to_confirm(revision: str) -> str:
+    """What somebody runs so that a policy that waits decides."""
+    return f"placet policy confirm {revision} --reason TEXT"
+
+
 def too_old(age_seconds: float, age_seconds_max: float) -> bool:
     """Whether a policy whose source was seen so long ago decides no longer."""
     return age_seconds > age_seconds_max

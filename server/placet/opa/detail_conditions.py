@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.opa.syntax import bare, bound_by, call_of, is_total, path_of, walk
+from placet.opa.syntax import bare, bindings_of, bound_by, call_of, is_total, parts_of, path_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,6 @@ _TESTS: Final = frozenset(
 _UNARY: Final = ("is_", "regex.is_valid", "semver.is_valid")
 """What the names of tests of one argument begin with."""
 _GET: Final = ("object", "get")
-_BINDING: Final = frozenset({"assign", "eq"})
 _SUBSTITUTIONS_MAX: Final = 32
 """Variables that stand for each other; more are a circle, which OPA refuses."""
 
@@ -75,11 +74,11 @@ def predicates(modules: Sequence[Module]) -> Arities:
 
 def needed(module: Module, body: Sequence[Node], names: frozenset[str], functions: Arities) -> frozenset[str]:
     """Variables without which a condition of the body is undefined, and so the rule does not fire."""
-    values = assigned(body)
+    values = _assigned(body)
     found: set[str] = set()
     for operands in _conditions(module, body, functions):
         for index, operand in enumerate(operands):
-            others = [expanded(each, values) for place, each in enumerate(operands) if place != index]
+            others = [_whole(each, values) for place, each in enumerate(operands) if place != index]
             for term in _strict(operand):
                 reached = _reached(term, values, names)
                 found |= {name for name in reached if not _mentions(others, name, values)}
@@ -114,31 +113,18 @@ def _operands_of(line: Node) -> list[Node]:
     return arguments if "with" not in line and len(arguments) == _operands(operator) else []
 
 
-def assigned(body: Sequence[Node]) -> Mapping[str, Node]:
+def _assigned(body: Sequence[Node]) -> Mapping[str, Node]:
     """What each variable stands for that is bound by ``x := <term>``, or ``x = <term>`` where nothing else binds it."""
     values: dict[str, Node] = {}
-    for expression in body:
-        operator, arguments = parts_of(expression)
-        if operator in _BINDING and len(arguments) == 2 and "with" not in expression:  # noqa: PLR2004 # two sides
-            left, right = arguments
-            if left["type"] != "var" and operator == "eq":
-                left, right = right, left
-            if left["type"] == "var":
-                values.setdefault(left["value"], right)
+    for line in body:
+        for name, term in bindings_of(line)[:1]:  # of ``x = y`` one stands for the other, not both for each other
+            values.setdefault(name, term)
     return values
 
 
-def expanded(term: Node, values: Mapping[str, Node]) -> Node:
+def _whole(term: Node, values: Mapping[str, Node]) -> Node:
     """The term without places, each variable replaced by the variable or reference that it stands for."""
     return _expanded(bare(term), values, _SUBSTITUTIONS_MAX)
-
-
-def parts_of(expression: Node) -> tuple[str, list[Node]]:
-    """What a line calls and with which arguments, or "" and none when it calls nothing or stands under `not`."""
-    terms = expression["terms"]
-    if expression.get("negated") or not isinstance(terms, list):
-        return "", []
-    return ".".join(path_of(terms[0])), terms[1:]
 
 
 def _conditions(module: Module, body: Sequence[Node], functions: Arities) -> Iterator[list[Node]]:
@@ -147,12 +133,13 @@ def _conditions(module: Module, body: Sequence[Node], functions: Arities) -> Ite
         if expression.get("negated") or "with" in expression:
             continue
         terms = expression["terms"]
-        operator, arguments = parts_of(expression)
         if isinstance(terms, dict):
             if terms.get("type") in {"ref", "var"}:
                 yield [terms]
-        elif len(arguments) == _operands(operator) or len(arguments) == functions.get(_path(module, path_of(terms[0]))):
-            yield arguments
+        elif len(terms) - 1 == functions.get(_path(module, path_of(terms[0]))):
+            yield terms[1:]
+        elif operands := _operands_of(expression):
+            yield operands
 
 
 def _operands(operator: str) -> int | None:
@@ -189,8 +176,8 @@ def _reached(term: Node, values: Mapping[str, Node], names: frozenset[str]) -> f
         found.add(base["value"])
         if base["value"] in values:
             waiting += _strict(values[base["value"]])
-    whole = expanded(term, values)
-    return frozenset(found | {name for name in values if _begins(whole, expanded(values[name], values))})
+    whole = _whole(term, values)
+    return frozenset(found | {name for name in values if _begins(whole, _whole(values[name], values))})
 
 
 def _begins(whole: Node, begin: Node) -> bool:
@@ -202,7 +189,7 @@ def _begins(whole: Node, begin: Node) -> bool:
 
 def _mentions(terms: Sequence[Node], name: str, values: Mapping[str, Node]) -> bool:
     """Whether the terms hold the variable, or what it stands for: then it is compared with itself."""
-    same = expanded({"type": "var", "value": name}, values)
+    same = _whole({"type": "var", "value": name}, values)
     return any(each == same or _begins(each, same) for term in terms for each in walk(term) if "type" in each)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.opa.detail_conditions import drops_members, parts_of
-from placet.opa.syntax import CLOSURES, ROOTS, bound_by, is_total, members_of, variables
+from placet.opa.detail_conditions import drops_members
+from placet.opa.syntax import CLOSURES, ROOTS, bindings_of, bound_by, is_total, members_of, parts_of, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,13 +72,7 @@ def _gives_whole(line: Node, name: str) -> bool:
 
 def _assigned_value(line: Node, name: str) -> Node | None:
     """The right of ``<name> := <value>``, or the other side of ``<name> = <value>``; None for every other line."""
-    operator, sides = parts_of(line)
-    if operator not in {"assign", "eq"} or len(sides) != 2 or "with" in line:  # noqa: PLR2004 # left and right
-        return None
-    left, right = sides
-    if left["type"] == "var" and left["value"] == name:
-        return right
-    return left if operator == "eq" and right["type"] == "var" and right["value"] == name else None
+    return dict(bindings_of(line)).get(name)
 
 
 def _iterates(line: Node, body: Sequence[Node], names: frozenset[str]) -> bool:

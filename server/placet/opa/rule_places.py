@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from placet.opa.hardening import HARDENED_SETS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEAD: Final = re.compile(r"(?:default\s+)?([A-Za-z_]\w*)[^\n]*", re.ASCII)
 """A rule begins in the first column, as `opa fmt` writes it; its body is indented or closes a bracket."""
 _NO_HEADS: Final = frozenset({"package", "import", "else"})
-RESTRICTING: Final = frozenset({"deny", "require_approval"})
-"""Names of rules without which more is allowed."""
 _RULE_ID: Final = re.compile(r"#\s*rule_id:\s*[\"']?([^\s\"']+)")
 
 
@@ -54,7 +54,7 @@ class RulePlaces:
             lines = content.decode(errors="replace").split("\n")
             for index, line in enumerate(lines):
                 head = _HEAD.match(line)
-                rule_id = _annotated(lines[:index]) if head is not None and head.group(1) in RESTRICTING else ""
+                rule_id = _annotated(lines[:index]) if head is not None and head.group(1) in HARDENED_SETS else ""
                 if rule_id:
                     found[rule_id] = name
         return found

@@ -57,6 +57,24 @@ def call_of(term: Node) -> tuple[tuple[str, ...], list[Node]]:
     return path_of(term["value"][0]), term["value"][1:]
 
 
+def parts_of(line: Node) -> tuple[str, list[Node]]:
+    """What a line calls and with which arguments, or "" and none when it calls nothing or stands under `not`."""
+    terms = line["terms"]
+    if line.get("negated") or not isinstance(terms, list):
+        return "", []
+    return ".".join(path_of(terms[0])), terms[1:]
+
+
+def bindings_of(line: Node) -> list[tuple[str, Node]]:
+    """Variable and value of ``x := <value>``, or of ``x = <value>``: both ways round where both sides are variables."""
+    operator, sides = parts_of(line)
+    if operator not in {"assign", "eq"} or len(sides) != 2 or "with" in line:  # noqa: PLR2004 # left and right
+        return []
+    left, right = sides
+    ways = [(left, right)] if operator == "assign" else [(left, right), (right, left)]
+    return [(to["value"], value) for to, value in ways if to["type"] == "var"]
+
+
 def members_of(line: Node) -> list[Node]:
     """Arguments of the membership ``some x in xs`` or ``some k, v in xs``, the collection last."""
     symbols = line["terms"].get("symbols") or [{}]

@@ -96,25 +96,26 @@ class DecisionPoint:
             facts = await self.gatherer.gather(waiting)  # 2
             repeats: list[Case] = []
             fresh: list[tuple[Case, Commitment]] = []
-            moved = False
             for cases in cut(facts.cases):
                 if begun and not committed:  # what was recorded of the batch is answered, however late
                     yield None
                 begun = True
                 told = await self._judgements(cases, facts)  # 3, 4
-                if moved := self._policy_moved(facts):
+                if self._policy_moved(facts):
+                    waiting = [attempt.reloaded() for attempt in waiting]
                     break
-                judged = list(zip(cases, told, strict=True))
-                repeats += [case for case, (judgement, _) in judged if _repeats(case, judgement)]
-                new = [each for each in judged if not _repeats(each[0], each[1][0])]
+                new = []
+                for case, judged in zip(cases, told, strict=True):
+                    if _repeats(case, judged[0]):
+                        repeats.append(case)
+                    else:
+                        new.append((case, judged))
                 fresh += await in_slices(self._commitments(new, await self._indexed(new)))  # 4
-            if moved:
-                waiting = [attempt.reloaded() for attempt in waiting]
-                continue
-            results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
-            committed = True
-            again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
-            waiting = sorted(again, key=lambda attempt: attempt.place)
+            else:
+                results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
+                committed = True
+                again = await self._answer(fresh, results, answers) + await self._repeat(repeats, answers)  # 6
+                waiting = sorted(again, key=lambda attempt: attempt.place)
         yield [answers[place] for place in range(len(requests))]
 
     async def _judgements(self, cases: Sequence[Case], facts: Facts) -> Sequence[_Told]:

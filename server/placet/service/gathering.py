@@ -12,11 +12,11 @@ from placet.core.breakers import admitted, breaker_facts, breaker_keys
 from placet.core.budgets import facts
 from placet.core.changes import NOTHING_KNOWN, Wanted
 from placet.core.charging import carried_over, charges
+from placet.core.decision_state import is_revoked
 from placet.core.errors import PlacetError
 from placet.core.judge import Standing
 from placet.core.model import ToolClass
 from placet.core.policy_input import bare_facts, policy_input, rfc3339
-from placet.core.records import RecordKind
 from placet.core.reservation import from_row as reservation_of
 from placet.core.reservation import reservation_key, without
 from placet.core.run_limits import run_charges, run_facts
@@ -181,9 +181,7 @@ class Gatherer:
         repeated = [(each.tenant, each.repeats.decision_id) for each in attempts if each.repeats is not None]
         histories = await asyncio.gather(*(self.ledger.history(*each) for each in repeated))
         return frozenset(
-            decision_id
-            for (_, decision_id), events in zip(repeated, histories, strict=True)
-            if any(event.kind == RecordKind.PERMIT_REVOKED for event in events)
+            decision_id for (_, decision_id), events in zip(repeated, histories, strict=True) if is_revoked(events)
         )
 
 

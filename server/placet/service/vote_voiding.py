@@ -10,10 +10,10 @@ from placet.core.approval import ApprovalState, from_row, requirement
 from placet.core.approval_records import votes_voided_commitment
 from placet.core.changes import Kept
 from placet.core.control_records import permit_revoked_with_votes
+from placet.core.decision_state import is_revoked
 from placet.core.errors import NotNowError
 from placet.core.limits import VOIDED_LISTED_MAX
 from placet.core.person import same_person
-from placet.core.records import RecordKind
 from placet.core.refusals import APPROVERS_UNKNOWN, REFUSALS
 from placet.core.standing_votes import covers
 from placet.core.voting import voided
@@ -136,8 +136,7 @@ class VoteVoiding:
         used = await approvals.ledger.get_decision(tenant, decision_id)
         if used is None or used.decision.decided_at_us < valid_since_us(now_us):
             return
-        events = await approvals.ledger.history(tenant, decision_id)
-        if not any(event.kind == RecordKind.PERMIT_REVOKED for event in events):
+        if not is_revoked(await approvals.ledger.history(tenant, decision_id)):
             made = permit_revoked_with_votes(tenant, decision_id, wish.actor.id, wish.reason, now_us)
             await approvals.ledger.commit([made])
 
