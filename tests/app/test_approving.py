@@ -7,7 +7,7 @@ import structlog
 from placet.app.approving import approving
 from placet.app.reporter import Reporter
 from placet.rpc.refusing import RefusalLog
-from placet.service.batching import Batcher
+from placet.scheduling.batching import Batcher
 from placet.telemetry.metrics import Metrics
 from tests.service.approving import ONE_LEAD, Desk, word
 

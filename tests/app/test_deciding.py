@@ -16,7 +16,7 @@ from placet.app.reporter import Reporter
 from placet.core.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.core.model import Decision
 from placet.core.records import DecisionQuery
-from placet.service.fair_queue import Flow
+from placet.scheduling.fair_queue import Flow
 from placet.telemetry.metrics import Metrics
 from tests.service.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, asked
 from tests.serving import settings
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from placet.core.model import NoVerdict, Verdict
+    from placet.core.model import Indeterminate, Verdict
     from placet.core.records import Commitment, CommitResult
-    from placet.service.attempts import Request
-    from placet.service.batching import Batcher
-    from placet.service.decide import Answer
+    from placet.decision.attempt import Request
+    from placet.decision.replies import Answer
+    from placet.scheduling.batching import Batcher
 
 POLICIES = {**AGENT_POLICIES, "globex": AGENT_POLICIES["open"]}
 LARGE = "open"
@@ -43,7 +43,7 @@ class WatchedPolicy(ScriptedPolicy):
     questions: list[tuple[frozenset[str], int, int]] = field(default_factory=list)
     happens: dict[int, Callable[[], None]] = field(default_factory=dict)
 
-    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         agents = frozenset(json.loads(each)["identity"]["agent"] for each in inputs)
         number = len(self.questions)
         self.questions.append((agents, len(inputs), sum(map(len, inputs))))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.core.autonomy import Autonomy, AutonomyRule, Level, Observe, raises, resolve, restrict
-from placet.core.combine import PRECEDENCE
 from placet.core.model import ApprovalRequirement, Effect, ToolClass
+from placet.decision.combining import PRECEDENCE
 from tests.core.acting import proposal
 
 EXECUTE, WITH_APPROVAL, DRAFT, OBSERVE = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 
 from placet.core.bindings import Binding, binding_findings
 from placet.core.canonical import canonical, parse_object
-from placet.core.controls import control
 from placet.core.currency import EXPONENTS
-from placet.core.model import Action, Amount, Effect
+from placet.core.model import Action, Amount, Caller, Effect
+from placet.decision.attempt import Attempt, Request
+from placet.decision.context import BatchContext, EvaluationContext
+from placet.decision.guards import deny_before_policy
+from placet.service.control_state import NO_CONTROLS
 from tests.core.acting import policy, proposal
+from tests.service.fakes import ScriptedPolicy
+
+if TYPE_CHECKING:
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.model import Proposal
+    from placet.decision.combining import Resolution
 
 MAJOR = Binding(amount="/amount", currency="/currency", unit="major")
 MINOR = Binding(amount="/amount", currency="/currency", unit="minor")
@@ -206,6 +215,15 @@ def test_the_finding_names_the_place_and_not_the_value_there() -> None:
         Action("get", b'{"url":"https://x.example/?token=s3cret"}', destination="y.example"),
     )
     assert finding.details == {"pointer": "/url", "declared": "y.example"}
+
+
+def control(proposed: Proposal, agent_policy: AgentPolicy, approval_error: tuple[str, str] | None) -> Resolution | None:
+    """What the guards before policy say."""
+    attempt = Attempt(0, Request(proposed, Caller(peer="test"), 0))
+    context = EvaluationContext(
+        attempt, NO_CONTROLS, 0, b"{}", agent_policy=agent_policy, approval_error=approval_error
+    )
+    return deny_before_policy(context, BatchContext(ScriptedPolicy(), "rev", stale=False, contexts=[context]))
 
 
 def test_it_denies_before_policy_and_after_what_is_not_known_at_all() -> None:

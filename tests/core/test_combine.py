@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.core import rule_ids
-from placet.core.combine import PRECEDENCE, NoApprovalError, approval_for, combine, denied_by_pdp
-from placet.core.model import ApprovalRequirement, Effect, Finding, NoVerdict, Verdict
+from placet.core.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
+from placet.decision.combining import PRECEDENCE, NoApprovalError, approval_for, denied_by_pdp, deny_overrides
 
 FINDINGS = st.lists(
     st.builds(
@@ -36,7 +36,7 @@ def honest(findings: list[Finding]) -> Verdict:
 
 @given(FINDINGS)
 def test_precedence(findings: list[Finding]) -> None:
-    outcome = combine(honest(findings))
+    outcome = deny_overrides(honest(findings))
     effects = {finding.effect for finding in findings}
     if Effect.DENY in effects or not effects:
         assert outcome.effect is Effect.DENY
@@ -52,27 +52,27 @@ def test_precedence(findings: list[Finding]) -> None:
 def test_an_allow_needs_an_allow_finding_whatever_the_policy_claims(
     findings: list[Finding], effect: Effect, rule_id: str
 ) -> None:
-    outcome = combine(Verdict(effect, rule_id, tuple(findings), "rev"))
+    outcome = deny_overrides(Verdict(effect, rule_id, tuple(findings), "rev"))
     if outcome.effect is Effect.ALLOW:
         assert {finding.effect for finding in findings} == {Effect.ALLOW}
     if (effect, rule_id) != (honest(findings).effect, honest(findings).rule_id):
         assert (outcome.effect, outcome.rule_id) == (Effect.DENY, rule_ids.ANSWER_INVALID)
-        assert "its findings give" in outcome.distrust
+        assert "its findings give" in outcome.invalid_verdict_detail
 
 
 def test_no_finding_is_a_deny_of_its_own() -> None:
-    outcome = combine(Verdict(Effect.DENY, rule_ids.NO_RULE_MATCHED, (), "rev"))
+    outcome = deny_overrides(Verdict(Effect.DENY, rule_ids.NO_RULE_MATCHED, (), "rev"))
     assert (outcome.effect, outcome.rule_id) == (Effect.DENY, "pdp.no_rule_matched")
 
 
 def test_an_allow_without_findings_is_not_believed() -> None:
-    outcome = combine(Verdict(Effect.ALLOW, "a.one", (), "rev"))
+    outcome = deny_overrides(Verdict(Effect.ALLOW, "a.one", (), "rev"))
     assert (outcome.effect, outcome.rule_id) == (Effect.DENY, "pdp.answer_invalid")
 
 
 @pytest.mark.parametrize("rule_id", sorted(rule_ids.REASONS))
 def test_each_way_of_not_deciding_is_a_deny_with_a_reason(rule_id: str) -> None:
-    outcome = combine(NoVerdict(rule_id, "cause"))
+    outcome = deny_overrides(Indeterminate(rule_id, "cause"))
     assert (outcome.effect, outcome.rule_id) == (Effect.DENY, rule_id)
     assert outcome.reason
     assert denied_by_pdp(rule_id) == outcome
@@ -80,14 +80,14 @@ def test_each_way_of_not_deciding_is_a_deny_with_a_reason(rule_id: str) -> None:
 
 
 def test_what_is_known_of_why_is_a_finding_of_its_own() -> None:
-    outcome = combine(NoVerdict(rule_ids.ENGINE_ERROR, "cause", {"line": 7}))
+    outcome = deny_overrides(Indeterminate(rule_ids.ENGINE_ERROR, "cause", {"line": 7}))
     reason = rule_ids.REASONS[rule_ids.ENGINE_ERROR]
     assert outcome.findings == (Finding(Effect.DENY, rule_ids.ENGINE_ERROR, reason, {"line": 7}),)
 
 
 def approval_of(*details: dict[str, Any]) -> Any:
     findings = [Finding(Effect.REQUIRE_APPROVAL, f"r.n{index}", "why", each) for index, each in enumerate(details)]
-    outcome = combine(honest(findings))
+    outcome = deny_overrides(honest(findings))
     return outcome.approval or outcome.rule_id
 
 
@@ -119,9 +119,9 @@ def test_an_approval_satisfies_every_finding() -> None:
 def test_an_approval_that_cannot_be_read_is_a_deny_that_says_why(wrong: dict[str, Any]) -> None:
     details = {"quorum": 2, "quorm": 2, "approver_roles": [], **wrong}
     findings = [Finding(Effect.REQUIRE_APPROVAL, "r.n", "why", {k: v for k, v in details.items() if v is not ...})]
-    outcome = combine(honest(findings))
+    outcome = deny_overrides(honest(findings))
     assert (outcome.effect, outcome.rule_id) == (Effect.DENY, "pdp.answer_invalid")
-    assert f"r.n: details.{next(iter(wrong))} must be" in outcome.distrust
+    assert f"r.n: details.{next(iter(wrong))} must be" in outcome.invalid_verdict_detail
 
 
 def test_approvals_that_nobody_can_give_are_a_deny() -> None:

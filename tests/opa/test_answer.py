@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.combine import combine
 from placet.core.limits import FINDING_DETAILS_BYTES_MAX
-from placet.core.model import Effect, NoVerdict, Verdict
+from placet.core.model import Effect, Indeterminate, Verdict
+from placet.decision.combining import deny_overrides
 from placet.opa.answer import AnswerError, read_answer
 from placet.opa.rule_places import RulePlaces
 
@@ -53,7 +53,7 @@ def body(decision: Any = ALLOW, **more: Any) -> bytes:
     return orjson.dumps({key: value for key, value in answer.items() if value is not ...})
 
 
-def ask(raw: bytes, status: int = 200, asked: int = 1) -> list[Verdict | NoVerdict]:
+def ask(raw: bytes, status: int = 200, asked: int = 1) -> list[Verdict | Indeterminate]:
     return read_answer(status, raw, asked, REVISION)
 
 
@@ -66,7 +66,7 @@ def test_a_valid_answer() -> None:
 def test_a_missing_index_is_undefined_for_that_input_alone() -> None:
     first, second = read_answer(200, body(), 2, REVISION)
     assert isinstance(first, Verdict)
-    assert isinstance(second, NoVerdict)
+    assert isinstance(second, Indeterminate)
     assert second.rule_id == "pdp.undefined"
 
 
@@ -129,7 +129,7 @@ def test_an_answer_that_cannot_be_believed(raw: bytes, status: int, rule_id: str
 )
 def test_a_decision_of_the_wrong_shape_is_no_verdict(decision: Any) -> None:
     [verdict] = ask(body(decision))
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.rule_id == "pdp.answer_invalid"
 
 
@@ -232,14 +232,14 @@ def test_where_evaluation_failed_is_told_and_not_what_the_caller_sent(raw: bytes
 def test_which_rule_gave_a_finding_of_the_wrong_shape_is_told() -> None:
     decision = {**ALLOW, "findings": [FINDING, {**FINDING, "details": ["x"]}]}
     [verdict] = read_answer(200, body(decision), 1, REVISION, PLACES)
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.details == {
         "why": "findings.1.details: Input should be a valid dictionary",
         "rules": ["a.b"],
         "where": {"a.b": "policy/a/a.rego:6"},
     }
     [verdict] = ask(body({**ALLOW, "findings": [{**FINDING, "rule_id": "pdp.undefined"}]}))
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.details == {"why": "a rule names an id of Placet's own", "rules": ["pdp.undefined"]}
 
 
@@ -257,7 +257,7 @@ def is_allow_by_the_letter(decision: Any) -> bool:
 @given(JSON)
 def test_no_fuzzed_decision_becomes_an_allow_unless_it_is_one(decision: Any) -> None:
     [verdict] = ask(body(decision))
-    if combine(verdict).effect is Effect.ALLOW:
+    if deny_overrides(verdict).effect is Effect.ALLOW:
         assert is_allow_by_the_letter(decision)
 
 
@@ -269,7 +269,7 @@ def test_no_fuzzed_answer_becomes_an_allow(answer: Any, status: int) -> None:
     except AnswerError:
         return
     for verdict in verdicts:
-        if combine(verdict).effect is Effect.ALLOW:
+        if deny_overrides(verdict).effect is Effect.ALLOW:
             assert status == 200
             assert is_allow_by_the_letter(answer["result"]["0"])
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from placet.core.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
-from placet.core.model import NoVerdict, Verdict
+from placet.core.model import Indeterminate, Verdict
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
 from placet.opa.http import Address, Connection, ConnectionFailedError
@@ -56,7 +56,7 @@ async def test_a_query_is_bounded_by_bytes_and_a_failed_one_denies_no_other(lyin
     inputs = [orjson.dumps({"bad" if number == 2 else "a": text}) for number in range(5)]
     inputs.append(orjson.dumps({"large": "x" * OPA_QUERY_BYTES_MAX}))
     verdicts = await client.evaluate(inputs)
-    assert [type(each) for each in verdicts] == [Verdict, Verdict, NoVerdict, Verdict, Verdict, Verdict]
+    assert [type(each) for each in verdicts] == [Verdict, Verdict, Indeterminate, Verdict, Verdict, Verdict]
     asked = [[next(iter(each)) for each in orjson.loads(body)["input"]["batch"]] for body in lying_opa.bodies]
     assert asked == [["a", "a"], ["bad", "a"], ["bad"], ["a"], ["a"], ["large"]]
     client.close()
@@ -180,7 +180,7 @@ async def test_what_was_not_asked_for_answers_nothing(lying_opa: LyingOpa, first
     lying_opa.script = script
     client = client_of(lying_opa)
     verdicts = [(await client.evaluate([b"{}"]))[0] for _ in range(2)]
-    assert [type(verdict) for verdict in verdicts] == [NoVerdict, NoVerdict]
+    assert [type(verdict) for verdict in verdicts] == [Indeterminate, Indeterminate]
     client.close()
 
 

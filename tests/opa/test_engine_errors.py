@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.model import Action, Identity, Model, NoVerdict, Run, ToolClass
+from placet.core.model import Action, Identity, Indeterminate, Model, Run, ToolClass
 from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
 from placet.opa.bundle import build_bundle
 from placet.opa.generation import Engine, Generation
@@ -65,7 +65,7 @@ async def test_where_it_failed(
         assert generation.where("extra.size") == "policy/extra/extra.rego:18"
     finally:
         await generation.stop()
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.rule_id == "pdp.engine_error"
     named = {"rule_id": rule_id} if rule_id else {}
     assert verdict.details == {

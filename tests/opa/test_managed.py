@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from placet.core.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
-from placet.core.model import Effect, NoVerdict, Verdict
+from placet.core.model import Effect, Indeterminate, Verdict
 from placet.core.policy_status import PolicyEventKind, ServedSource
 from placet.opa import managed, source, tree
 from placet.opa.archive import packed, unpacked
@@ -362,7 +362,7 @@ async def test_the_old_opa_lives_until_its_last_query_is_over(supervised: Superv
     await until(lambda: supervised.generation is not old)
     assert old.process.running
     [verdict] = await asked
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.rule_id == "pdp.engine_timeout"
     await until(lambda: not old.process.running)
 

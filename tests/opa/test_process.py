@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from placet.core.errors import PolicyInvalidError, SetupError
-from placet.core.model import NoVerdict, Verdict
+from placet.core.model import Indeterminate, Verdict
 from placet.opa.generation import Engine, Generation
 from placet.opa.process import FOLDER, OpaProcess
 from tests.freezing import freeze
@@ -71,7 +71,7 @@ async def test_killed_it_is_replaced_at_the_same_revision(opa: Path, tiny_bundle
     os.kill(generation.process.pid, signal.SIGKILL)
     assert "exit status -9" in await asyncio.wait_for(generation.process.wait(), 5)
     [verdict] = await generation.evaluate([b"{}"])
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.rule_id == "pdp.engine_unavailable"
     assert await generation.restart() == ""
     [verdict] = await generation.evaluate([b"{}"])
@@ -87,7 +87,7 @@ async def test_stopped_it_times_out_and_can_still_be_ended(opa: Path, tiny_bundl
         while child.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.001)
     [verdict] = await generation.evaluate([b"{}"])
-    assert isinstance(verdict, NoVerdict)
+    assert isinstance(verdict, Indeterminate)
     assert verdict.rule_id == "pdp.engine_timeout"
     assert (await generation.canary_fault()).startswith("pdp.engine_timeout")
     await generation.stop()

@@ -16,21 +16,19 @@ from placet.core.limits import RESERVATION_TTL_SECONDS
 from placet.core.model import Caller, Effect, Finding
 from placet.core.person import Person
 from placet.core.trail import verify_trail
+from placet.decision.attempt import Request
+from placet.decision.gathering import NO_MAX_AGE, Gatherer
+from placet.decision.pipeline import DecisionPoint, decision_point
+from placet.decision.recorder import Recorder
 from placet.rpc.parse import parse_request
 from placet.service.approvals import Approvals, Word
-from placet.service.attempts import Request
 from placet.service.autonomy_admin import AutonomyAdmin, NewLevel
 from placet.service.control_changes import ControlChanges
 from placet.service.control_state import ControlState
-from placet.service.decide import DecisionPoint
-from placet.service.gathering import NO_MAX_AGE, Gatherer
 from placet.service.kill_switches import KillSwitches, NewSwitch
-from placet.service.open_requests import OpenRequests
 from placet.service.outcome_excesses import OutcomeExcesses
 from placet.service.outcomes import OutcomeDesk
-from placet.service.recording import Recorder
 from placet.service.revoking import Revoker
-from placet.service.standing_answers import StandingAnswers
 from placet.service.vote_voiding import Voiding, VoteVoiding
 from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.memory import MemoryLedger
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
     from placet.core.model import Verdict
     from placet.core.ports import Ledger
     from placet.core.records import VerifyReport
-    from placet.service.decide import Answer
+    from placet.decision.replies import Answer
     from tests.properties.state_reference import Ask, Counter
 
 LEADS: dict[str, Any] = {"quorum": 2, "approver_roles": ["lead"]}
@@ -285,12 +283,9 @@ class Driver:
         distrusted: Callable[[str, str], None] = lambda rule_id, why: self.faults.append(AssertionError(rule_id, why))  # noqa: E731
         return Replica(
             ledger,
-            DecisionPoint(
+            decision_point(
                 Gatherer(self.source, ledger, controls, self.clock, NO_MAX_AGE),
                 Recorder(self.clock, self.ids, RESERVATION_TTL_SECONDS),
-                ledger,
-                StandingAnswers(ledger, self.clock),
-                OpenRequests(ledger),
                 self.faults.append,
                 distrusted,
             ),

@@ -37,7 +37,7 @@ from tests.properties.state_strategies import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from placet.service.decide import Answer
+    from placet.decision.replies import Answer
     from tests.properties.state_driver import Store
     from tests.properties.state_reference import Hold, Told
 

@@ -19,13 +19,13 @@ from placet.core.limits import PARAMS_BYTES_MAX, TOOL_CHARS_MAX
 from placet.core.model import UNAUTHENTICATED, Caller
 from placet.core.record_codec import refused_commitment
 from placet.core.redact import redact_text
+from placet.decision.attempt import Request
 from placet.rpc.cursor import read_cursor
 from placet.rpc.errors import status_of
 from placet.rpc.fields import Fields
 from placet.rpc.parse import parsing, trace_id_of
 from placet.rpc.reading import reading
-from placet.service.attempts import Request
-from placet.service.slices import in_slices
+from placet.scheduling.slices import in_slices
 from placet.store.paging import read_token
 from placet.v1 import action_pb2, authorization_pb2
 from tests.core.test_redact import ADVERSARIAL

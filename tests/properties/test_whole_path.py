@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from placet.core.errors import KeyReusedError
 from placet.core.event import tool_call_event
-from placet.core.model import Caller, Decision, Effect, NoVerdict, Verdict
+from placet.core.model import Caller, Decision, Effect, Indeterminate, Verdict
 from placet.core.records import DecisionQuery, RecordedDecision
 from placet.core.rule_ids import REASONS
+from placet.decision.attempt import Request
 from placet.rpc.parse import parse_request
 from placet.rpc.present import present_recorded
 from placet.sdk.decode import decision_of
-from placet.service.attempts import Request
 from placet.v1 import audit_pb2
 from tests.properties.messages import honest, json_objects, lying, message_of, messages, seen_by_policy
 from tests.service.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy
@@ -26,19 +26,19 @@ from tests.service.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from placet.service.decide import Answer
+    from placet.decision.replies import Answer
 
 Said = dict[str, Any]
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """The machine may be busy."""
-failing = st.sampled_from(sorted(REASONS)).map(lambda rule_id: NoVerdict(rule_id, "cause"))
+failing = st.sampled_from(sorted(REASONS)).map(lambda rule_id: Indeterminate(rule_id, "cause"))
 batches = st.lists(st.tuples(messages, honest | lying | failing), min_size=1, max_size=8)
 
 
 class Asked:
     """A batch decided by an engine that says what it is given, one verdict after the other."""
 
-    def __init__(self, batch: list[Said], verdicts: Iterable[Verdict | NoVerdict]) -> None:
+    def __init__(self, batch: list[Said], verdicts: Iterable[Verdict | Indeterminate]) -> None:
         script = iter(verdicts)
         self.bench = Bench(ScriptedPolicy(lambda _: next(script)))
         self.requests = [Request(parse_request(message_of(said)), Caller(peer="p"), NOW_US - 1) for said in batch]
@@ -59,7 +59,7 @@ def as_doubles(document: Said) -> Any:
     return json.loads(json.dumps(document), parse_int=float)
 
 
-def may_allow(said: Said, given_: Verdict | NoVerdict | None) -> bool:
+def may_allow(said: Said, given_: Verdict | Indeterminate | None) -> bool:
     """Whether anything but a deny is right, by the words of the invariants."""
     policy = AGENT_POLICIES.get(said["identity"]["tenant"])
     if policy is None or said["action"]["tool"] == "nothing.such" or not isinstance(given_, Verdict):
@@ -118,7 +118,7 @@ def test_what_is_recorded_reads_the_same_at_the_client(said: Said, answer: Verdi
 
 @given(batches)
 @settings(PATIENT, max_examples=200)
-def test_deny_wins_on_the_whole_path_and_order_is_kept(batch: list[tuple[Said, Verdict | NoVerdict]]) -> None:
+def test_deny_wins_on_the_whole_path_and_order_is_kept(batch: list[tuple[Said, Verdict | Indeterminate]]) -> None:
     check_that_deny_wins(batch)
 
 
@@ -126,11 +126,11 @@ def test_deny_wins_on_the_whole_path_and_order_is_kept(batch: list[tuple[Said, V
 @pytest.mark.timeout(1_800)
 @given(batches)
 @settings(PATIENT, max_examples=10_000)
-def test_deny_wins_in_many_batches(batch: list[tuple[Said, Verdict | NoVerdict]]) -> None:
+def test_deny_wins_in_many_batches(batch: list[tuple[Said, Verdict | Indeterminate]]) -> None:
     check_that_deny_wins(batch)
 
 
-def check_that_deny_wins(batch: list[tuple[Said, Verdict | NoVerdict]]) -> None:
+def check_that_deny_wins(batch: list[tuple[Said, Verdict | Indeterminate]]) -> None:
     said = [each for each, _ in batch]
     open_ = [
         index
@@ -148,9 +148,9 @@ def check_that_deny_wins(batch: list[tuple[Said, Verdict | NoVerdict]]) -> None:
         denies = isinstance(verdict, Verdict) and any(found.effect is Effect.DENY for found in verdict.findings)
         if answer.effect is Effect.ALLOW:
             assert may_allow(each, verdict)
-        if denies or index not in open_ or isinstance(verdict, NoVerdict):
+        if denies or index not in open_ or isinstance(verdict, Indeterminate):
             assert answer.effect is Effect.DENY
-        if index in open_ and isinstance(verdict, NoVerdict):
+        if index in open_ and isinstance(verdict, Indeterminate):
             assert answer.rule_id == verdict.rule_id
 
 

@@ -21,16 +21,14 @@ from placet.core.event import tool_call_event
 from placet.core.limits import RESERVATION_TTL_SECONDS
 from placet.core.model import Caller, Decision
 from placet.core.records import DecisionQuery
+from placet.decision.attempt import Request
+from placet.decision.gathering import NO_MAX_AGE, Gatherer
+from placet.decision.pipeline import decision_point
+from placet.decision.recorder import Recorder
 from placet.rpc.parse import parse_request
 from placet.sdk import failures
 from placet.sdk.encode import encode
-from placet.service.attempts import Request
 from placet.service.control_state import ControlState
-from placet.service.decide import DecisionPoint
-from placet.service.gathering import NO_MAX_AGE, Gatherer
-from placet.service.open_requests import OpenRequests
-from placet.service.recording import Recorder
-from placet.service.standing_answers import StandingAnswers
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from tests.scenarios.scenario import ScenarioStep, at, expected_event, scenarios
@@ -91,12 +89,9 @@ def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Req
     clock, faults = clock_of(step), Faults()
     ledger = MemoryLedger(writer="test", signing_key=generate_signing_key(), clock=clock)
     controls = ControlState(ledger)
-    point = DecisionPoint(
+    point = decision_point(
         Gatherer(placet_server.running.policies, ledger, controls, clock, NO_MAX_AGE),
         Recorder(clock, RandomIds(), RESERVATION_TTL_SECONDS),
-        ledger,
-        StandingAnswers(ledger, clock),
-        OpenRequests(ledger),
         faults,
         lambda _rule_id, _why: None,
     )

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from placet.core.approval import Approval
     from placet.core.autonomy import Level
-    from placet.core.model import BudgetState, NoVerdict, Verdict
+    from placet.core.model import BudgetState, Indeterminate, Verdict
     from placet.core.records import RecordedDecision
-    from placet.service.attempts import Request
+    from placet.decision.attempt import Request
+    from placet.decision.replies import Answer
     from placet.service.autonomy_admin import LevelSet
-    from placet.service.decide import Answer
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
@@ -57,7 +57,7 @@ class Desk(Bench):
     def __init__(
         self,
         *budgets: dict[str, Any],
-        say: Callable[[dict[str, Any]], Verdict | NoVerdict] = lambda _: verdict(ALLOWED),
+        say: Callable[[dict[str, Any]], Verdict | Indeterminate] = lambda _: verdict(ALLOWED),
         ledger: type[FullLedger] = FullLedger,
         **said: Any,
     ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from placet.core.changes import Kept, Known, Row, RowKey
-    from placet.service.decide import Answer
+    from placet.decision.replies import Answer
     from placet.service.outcomes import Told
 
 ME = "unauthenticated"

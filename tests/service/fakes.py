@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 from placet.core.agent_policy import AgentPolicy
 from placet.core.errors import LedgerUnavailableError
 from placet.core.limits import RESERVATION_TTL_SECONDS
-from placet.core.model import Caller, Effect, Finding, NoVerdict, Verdict
+from placet.core.model import Caller, Effect, Finding, Indeterminate, Verdict
 from placet.core.policy_status import EngineMode, PolicyStatus
+from placet.decision.attempt import Request
+from placet.decision.gathering import NO_MAX_AGE, Gatherer
+from placet.decision.pipeline import decision_point
+from placet.decision.recorder import Recorder
 from placet.rpc.parse import parse_request
-from placet.service.attempts import Request
 from placet.service.control_state import ControlState
-from placet.service.decide import DecisionPoint
-from placet.service.gathering import NO_MAX_AGE, Gatherer
-from placet.service.open_requests import OpenRequests
-from placet.service.recording import Recorder
-from placet.service.standing_answers import StandingAnswers
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from tests.rpc.wire import request
@@ -80,7 +78,7 @@ class CountedIds:
 class ScriptedPolicy:
     """A loaded policy that answers with `say`, and keeps what it was asked."""
 
-    say: Callable[[dict[str, Any]], Verdict | NoVerdict] = field(default=lambda _: verdict(ALLOWED))
+    say: Callable[[dict[str, Any]], Verdict | Indeterminate] = field(default=lambda _: verdict(ALLOWED))
     revision: str = REVISION
     confirmed_at: float = 1_000.0
     agent_policies: Mapping[str, AgentPolicy] = field(default_factory=lambda: AGENT_POLICIES)
@@ -91,7 +89,7 @@ class ScriptedPolicy:
     def where(self, rule_id: str) -> str:
         return f"policy/{rule_id.partition('.')[0]}.rego:7"
 
-    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         if self.fault is not None:
             raise self.fault
         documents = [json.loads(each) for each in inputs]
@@ -139,16 +137,13 @@ class Bench:
         self.clock = FixedClock()
         self.ledger = ledger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.faults: list[BaseException] = []
-        self.distrusted: list[tuple[str, str]] = []
+        self.invalid_verdicts: list[tuple[str, str]] = []
         self.controls = ControlState(self.ledger)
-        self.point = DecisionPoint(
+        self.point = decision_point(
             Gatherer(self.source, self.ledger, self.controls, self.clock, max_age),
             Recorder(self.clock, CountedIds(), RESERVATION_TTL_SECONDS),
-            self.ledger,
-            StandingAnswers(self.ledger, self.clock),
-            OpenRequests(self.ledger),
             self.faults.append,
-            lambda rule_id, why: self.distrusted.append((rule_id, why)),
+            lambda rule_id, why: self.invalid_verdicts.append((rule_id, why)),
         )
 
 

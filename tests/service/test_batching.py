@@ -9,8 +9,8 @@ import pytest
 
 from placet.core.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
 from placet.core.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
-from placet.service.batching import Batcher, Shed
-from placet.service.fair_queue import Flow
+from placet.scheduling.batching import Batcher, Shed
+from placet.scheduling.fair_queue import Flow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence

@@ -12,7 +12,7 @@ from tests.service.fakes import Bench, asked
 async def test_a_skewed_clock_denies_until_it_is_right() -> None:
     bench = Bench()
     skewed = [True]
-    point = replace(bench.point, gatherer=replace(bench.point.gatherer, skewed=lambda: skewed[0]))
+    point = replace(bench.point, gatherer=replace(bench.point.gatherer, clock_skewed=lambda: skewed[0]))
     [denied] = await point.decide([asked()])
     assert isinstance(denied, Decision)
     assert (denied.effect, denied.rule_id) == (Effect.DENY, rule_ids.CLOCK_SKEW)

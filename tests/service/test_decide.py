@@ -12,7 +12,7 @@ from placet.core import rule_ids
 from placet.core.agent_policy import AgentPolicy
 from placet.core.errors import KeyReusedError, LedgerUnavailableError
 from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT, FINDINGS_MAX
-from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, NoVerdict, ToolClass, Verdict
+from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, Indeterminate, ToolClass, Verdict
 from placet.core.policy_input import bare_facts
 from placet.core.records import DecisionQuery
 from tests.service.fakes import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from placet.core.records import RecordedDecision
-    from placet.service.decide import Answer
+    from placet.decision.replies import Answer
 
 
 async def recorded(bench: Bench, tenant: str = "acme") -> list[RecordedDecision]:
@@ -130,7 +130,7 @@ async def test_a_verdict_that_contradicts_itself_is_a_deny(lie: Verdict) -> None
     [rule_ids.ENGINE_UNAVAILABLE, rule_ids.ENGINE_TIMEOUT, rule_ids.ENGINE_ERROR, rule_ids.UNDEFINED],
 )
 async def test_an_engine_that_cannot_say_is_a_recorded_deny(rule_id: str) -> None:
-    bench = Bench(ScriptedPolicy(lambda _: NoVerdict(rule_id, "socket /run/opa.sock")))
+    bench = Bench(ScriptedPolicy(lambda _: Indeterminate(rule_id, "socket /run/opa.sock")))
     [decision] = await bench.point.decide([asked()])
     assert told(decision) == [("deny", rule_id)]
     [held] = await recorded(bench)
@@ -209,7 +209,7 @@ async def test_a_clock_that_goes_backwards_makes_nothing_stale_and_is_recorded()
 
 
 async def test_a_mixed_batch_keeps_its_order_and_asks_only_what_is_open() -> None:
-    by_tool: dict[str, Callable[[], Verdict | NoVerdict]] = {
+    by_tool: dict[str, Callable[[], Verdict | Indeterminate]] = {
         "look": lambda: verdict(ALLOWED),
         "pay": lambda: verdict(ALLOWED, DENIED),
     }
@@ -386,7 +386,7 @@ async def test_why_a_verdict_was_not_believed_is_told() -> None:
     assert isinstance(decision, Decision)
     assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.answer_invalid")
     why = "refunds.over_limit: details.quorum must be an integer of 1 to 16"
-    assert bench.distrusted == [("pdp.answer_invalid", why)]
+    assert bench.invalid_verdicts == [("pdp.answer_invalid", why)]
     own, said = decision.findings
     assert (own.rule_id, own.effect, said) == ("pdp.answer_invalid", Effect.DENY, finding)
     assert own.details == {
@@ -401,7 +401,9 @@ async def test_why_a_verdict_was_not_believed_is_told() -> None:
 
 async def test_where_evaluation_failed_is_on_record() -> None:
     where = {"code": "eval_builtin_error", "builtin": "time.parse_rfc3339_ns", "file": "policy/a/a.rego", "line": 7}
-    bench = Bench(ScriptedPolicy(lambda _: NoVerdict(rule_ids.ENGINE_ERROR, 'parsing time "4111111111111111"', where)))
+    bench = Bench(
+        ScriptedPolicy(lambda _: Indeterminate(rule_ids.ENGINE_ERROR, 'parsing time "4111111111111111"', where))
+    )
     [decision] = await bench.point.decide([asked()])
     assert isinstance(decision, Decision)
     assert [(each.rule_id, each.details) for each in decision.findings] == [("pdp.engine_error", where)]

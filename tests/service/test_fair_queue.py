@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.core.limits import PIPELINE_ACTIONS_MAX, PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
-from placet.service.fair_queue import FairQueue, Flow, Group
+from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
 FLOOD = 100
 """Actions of one AuthorizeBatch of somebody who floods."""

@@ -12,7 +12,7 @@ from placet.core import approval_binding
 from placet.core.approval import ApprovalState
 from placet.core.changes import Kept, RowQuery
 from placet.core.model import Caller, Effect, Finding
-from placet.service.attempts import Request
+from placet.decision.attempt import Request
 from placet.service.following import Following
 from placet.service.watching import Hub
 from tests.service.deciding import HOUR_US, LEAD, LEADS, Desk, budget, policies, told, usd

@@ -14,15 +14,16 @@ import pytest
 from placet.core import rule_ids
 from placet.core.autonomy import Level
 from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
-from placet.core.model import Decision, Effect, Finding, NoVerdict
+from placet.core.model import Decision, Effect, Finding, Indeterminate
 from tests.service.deciding import Desk, budget, usd
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.service.attempts import Attempt
-    from placet.service.gathering import Case, Facts, Gatherer
+    from placet.decision.attempt import Attempt
+    from placet.decision.context import BatchContext, EvaluationContext
+    from placet.decision.gathering import Gatherer
 
 BEFORE_POLICY: Final = (
     "kill_switch.tenant",
@@ -63,31 +64,31 @@ class Troubled:
     def controls(self) -> Any:
         return self.real.controls
 
-    async def gather(self, attempts: Sequence[Attempt]) -> Facts:
+    async def gather(self, attempts: Sequence[Attempt]) -> BatchContext:
         """What the real one gathers, worsened."""
-        facts = await self.real.gather(attempts)
+        batch = await self.real.gather(attempts)
         return replace(
-            facts,
-            cases=[self._worse(case) for case in facts.cases],
-            skewed=rule_ids.CLOCK_SKEW in self.holds,
+            batch,
+            contexts=[self._worse(context) for context in batch.contexts],
+            clock_skewed=rule_ids.CLOCK_SKEW in self.holds,
             stale=rule_ids.POLICY_STALE in self.holds,
         )
 
-    def _worse(self, case: Case) -> Case:
+    def _worse(self, context: EvaluationContext) -> EvaluationContext:
         attempt = replace(
-            case.attempt,
+            context.attempt,
             tries=COMMIT_TRIES_MAX * (rule_ids.CONTENTION in self.holds),
             reloads=POLICY_RELOADS_MAX * (rule_ids.POLICY_CHANGING in self.holds),
         )
-        fault = RuntimeError("a defect") if rule_ids.INTERNAL_ERROR in self.holds else None
-        return replace(case, attempt=attempt, revoked=rule_ids.PERMIT_REVOKED in self.holds, fault=fault)
+        error = RuntimeError("a defect") if rule_ids.INTERNAL_ERROR in self.holds else None
+        return replace(context, attempt=attempt, permit_revoked=rule_ids.PERMIT_REVOKED in self.holds, error=error)
 
 
 async def decided(holds: frozenset[str]) -> str:
     """The rule_id of the deny of one action for which all that holds is a reason; it is on record."""
     timeout = rule_ids.ENGINE_TIMEOUT in holds
     desk = Desk(
-        say=lambda _: NoVerdict(rule_ids.ENGINE_TIMEOUT, "no answer") if timeout else verdict(DENIED),
+        say=lambda _: Indeterminate(rule_ids.ENGINE_TIMEOUT, "no answer") if timeout else verdict(DENIED),
         tools={"pay": {"bind": {"amount": "/amount", "currency": "USD", "unit": "minor"}}},
     )
     if "kill_switch.tenant" in holds:

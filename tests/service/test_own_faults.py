@@ -22,7 +22,7 @@ from tests.service.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolic
 if TYPE_CHECKING:
     from placet.core.changes import Known, RowKey, Wanted
     from placet.core.records import RecordedDecision
-    from placet.service.decide import Answer
+    from placet.decision.replies import Answer
 
 FAULT = ("deny", rule_ids.INTERNAL_ERROR)
 ALLOW = ("allow", "tools.listed")

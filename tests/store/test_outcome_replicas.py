@@ -11,15 +11,13 @@ from placet.core.agent_policy import AgentPolicy
 from placet.core.changes import CounterKey, Wanted
 from placet.core.model import Decision
 from placet.core.outcome import OutcomeStatus
-from placet.service.batching import Batcher
+from placet.decision.gathering import NO_MAX_AGE, Gatherer
+from placet.decision.pipeline import decision_point
+from placet.decision.recorder import Recorder
+from placet.scheduling.batching import Batcher
 from placet.service.control_state import ControlState
-from placet.service.decide import DecisionPoint
 from placet.service.expiry import expire_due
-from placet.service.gathering import NO_MAX_AGE, Gatherer
-from placet.service.open_requests import OpenRequests
 from placet.service.outcomes import OutcomeDesk, Reported
-from placet.service.recording import Recorder
-from placet.service.standing_answers import StandingAnswers
 from tests.service.desk import report
 from tests.service.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
 
@@ -65,12 +63,9 @@ class Replica:
     async def allow(self, calls: int) -> list[str]:
         """The ids of so many allowed payments of 10 each."""
         controls = ControlState(self.ledger)
-        point = DecisionPoint(
+        point = decision_point(
             Gatherer(self.source, self.ledger, controls, self.clock, NO_MAX_AGE),
             Recorder(self.clock, CountedIds(), 900),
-            self.ledger,
-            StandingAnswers(self.ledger, self.clock),
-            OpenRequests(self.ledger),
             self.faults.append,
             lambda *told: self.faults.append(AssertionError(*told)),
         )

@@ -26,7 +26,7 @@ class Replica(Desk):
 
     def __init__(self, replicas: Replicas, writer: str, number: int) -> None:
         super().__init__(ONE_LEAD, ledger=lambda **_: replicas.open(writer))  # type: ignore[arg-type] # any will do
-        ids = self.point.recorder.ids
+        ids = self.point.commitments.recorder.ids
         assert isinstance(ids, CountedIds)
         ids.given = number * 1_000
         self.hub = Hub(self.ledger, self.faults.append)

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from placet.app.system import RandomIds
 from placet.core.errors import LedgerUnavailableError
 from placet.core.model import Decision
-from placet.service.batching import Batcher
+from placet.decision.gathering import Gatherer
+from placet.decision.pipeline import decision_point
+from placet.decision.recorder import Recorder
+from placet.scheduling.batching import Batcher
 from placet.service.control_state import ControlState
-from placet.service.decide import DecisionPoint
-from placet.service.gathering import Gatherer
-from placet.service.open_requests import OpenRequests
-from placet.service.recording import Recorder
-from placet.service.standing_answers import StandingAnswers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -25,8 +23,9 @@ if TYPE_CHECKING:
     from placet.config import Settings
     from placet.core.ports import Ledger, PolicySource
     from placet.core.records import Commitment, CommitResult
-    from placet.service.attempts import Request
-    from placet.service.decide import Answer
+    from placet.decision.attempt import Request
+    from placet.decision.pipeline import DecisionPoint
+    from placet.decision.replies import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,11 @@ def deciding(
 ) -> Deciding:
     """The decision path over these."""
     controls = ControlState(ledger)
-    point = DecisionPoint(
+    point = decision_point(
         Gatherer(policies, ledger, controls, clock, settings.max_policy_age_seconds, clock.skewed),
         Recorder(clock, RandomIds(), settings.reservation_ttl_seconds, notify=bool(settings.webhook_url)),
-        ledger,
-        StandingAnswers(ledger, clock),
-        OpenRequests(ledger),
         reporter.fault,
-        reporter.distrust,
+        reporter.invalid_verdict,
     )
     told, metrics = _Told(point, clock, reporter), reporter.metrics
 

@@ -115,7 +115,7 @@ class Reporter:
         self.metrics.outcomes_held.inc()
         self.log.warning("outcome held", tenant=tenant, decision_id=decision_id, budgets=list(budgets))
 
-    def distrust(self, rule_id: str, why: str) -> None:
+    def invalid_verdict(self, rule_id: str, why: str) -> None:
         """A verdict came and was not believed."""
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("policy answer not believed", rule_id=rule_id, cause=why)

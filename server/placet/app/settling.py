@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.core.errors import LedgerUnavailableError
-from placet.service.batching import Batcher
+from placet.scheduling.batching import Batcher
 from placet.service.outcomes import OutcomeDesk, Reported
 
 if TYPE_CHECKING:

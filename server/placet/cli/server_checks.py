@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from placet import sdk
 from placet.cli.documents import time_text
 from placet.cli.policy_served import decides_text
-from placet.core.model import NoVerdict
+from placet.core.model import Indeterminate
 from placet.core.policy_status import how_to_confirm
 from placet.opa.canary import ask_canary, tenants_fault
 from placet.opa.client import OpaClient
@@ -81,7 +81,7 @@ def external_opa_check(settings: Settings, agent_policies: Mapping[str, AgentPol
 
     async def ask() -> tuple[str, str]:
         verdict = await ask_canary(client, CANARY_TIMEOUT_SECONDS, settings.opa_expected_revision)
-        if isinstance(verdict, NoVerdict):
+        if isinstance(verdict, Indeterminate):
             return "", f"{verdict.rule_id}: {verdict.cause}"
         revision = verdict.policy_revision
         return revision, await tenants_fault(client, CANARY_TIMEOUT_SECONDS, agent_policies, revision)

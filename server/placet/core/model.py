@@ -153,7 +153,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class NoVerdict:
+class Indeterminate:
     """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why.
 
     `details` are for the record: where in the policy it happened, and nothing that the caller sent.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Wanted,
         WindowTotal,
     )
-    from placet.core.model import NoVerdict, Verdict
+    from placet.core.model import Indeterminate, Verdict
     from placet.core.policy_status import PolicyStatus, ServedSource
     from placet.core.records import (
         Commitment,
@@ -74,7 +74,7 @@ class LoadedPolicy(Protocol):
         """``file:line`` of the rule with this id; "" when it is not known."""
         ...
 
-    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Evaluate each input (a JSON object); one answer for each, in order. Never raises for what the engine does."""
         ...
 

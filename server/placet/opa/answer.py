@@ -9,9 +9,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from placet.core import rule_ids
-from placet.core.finding_bounds import bounded_details
 from placet.core.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
-from placet.core.model import Effect, Finding, NoVerdict, Verdict
+from placet.core.model import Effect, Finding, Indeterminate, Verdict
+from placet.decision.finding_bounds import bounded_details
 from placet.opa.rule_places import RulePlaces
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ NO_PLACES: Final = RulePlaces({})
 class AnswerError(Exception):
     """The answer as a whole cannot be believed: `rule_id` is the `pdp.*` id, `cause` is for the log.
 
-    `details` are for the record, as those of `NoVerdict`.
+    `details` are for the record, as those of `Indeterminate`.
     """
 
     def __init__(self, rule_id: str, cause: str, details: Mapping[str, Any] | None = None) -> None:
@@ -63,14 +63,14 @@ class AnswerError(Exception):
         self.details = details or {}
         super().__init__(f"{rule_id}: {cause}")
 
-    def no_verdict(self) -> NoVerdict:
+    def no_verdict(self) -> Indeterminate:
         """What an input is told whose question failed so."""
-        return NoVerdict(self.rule_id, self.cause, self.details)
+        return Indeterminate(self.rule_id, self.cause, self.details)
 
 
 def read_answer(
     status: int, body: bytes, asked: int, expected_revision: str, places: RulePlaces = NO_PLACES
-) -> list[Verdict | NoVerdict]:
+) -> list[Verdict | Indeterminate]:
     """One verdict for each of the `asked` inputs. AnswerError when the answer as a whole cannot be believed.
 
     An empty `expected_revision` takes any revision that is named; `places` are those of the rules asked.
@@ -130,19 +130,19 @@ def _revision(answer: dict[str, Any]) -> str:
     return revision
 
 
-def _verdict(result: dict[str, Any], index: str, revision: str, places: RulePlaces) -> Verdict | NoVerdict:
+def _verdict(result: dict[str, Any], index: str, revision: str, places: RulePlaces) -> Verdict | Indeterminate:
     if index not in result:
-        return NoVerdict(rule_ids.UNDEFINED, f"decision {index} is undefined")
+        return Indeterminate(rule_ids.UNDEFINED, f"decision {index} is undefined")
     try:
         said = _DECISION.validate_python(result[index])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         cause = f"decision {index}: {first['loc']}: {first['msg']}"
-        return NoVerdict(rule_ids.ANSWER_INVALID, cause, _shape_details(result[index], first, places))
+        return Indeterminate(rule_ids.ANSWER_INVALID, cause, _shape_details(result[index], first, places))
     for finding in said.findings:
         if rule_ids.is_placets_own(finding.rule_id):
             why = "a rule names an id of Placet's own"
-            return NoVerdict(
+            return Indeterminate(
                 rule_ids.ANSWER_INVALID, f"decision {index}: {why}", {"why": why, "rules": [finding.rule_id]}
             )
     findings = tuple(

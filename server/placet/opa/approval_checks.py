@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.core.approver_groups import quorum_faults
-from placet.core.combine import APPROVAL_DETAILS, NoApprovalError, approval_for
 from placet.core.errors import Problem, SetupError
 from placet.core.faults import closest
 from placet.core.model import Effect, Finding
 from placet.core.policy_sections import Approval
+from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approval_for
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.detail_checks import details_of

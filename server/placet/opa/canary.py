@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
 from placet.core.limits import BATCH_ACTIONS_MAX
-from placet.core.model import Action, Effect, Identity, Model, NoVerdict, Run, ToolClass, Verdict
+from placet.core.model import Action, Effect, Identity, Indeterminate, Model, Run, ToolClass, Verdict
 from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
 from placet.opa.client import OpaClient
 
@@ -25,13 +25,13 @@ _SAID: Final = document(_ACTION, Identity(agent="placet", tenant="placet"), Run(
 _INPUT: Final = policy_input(_SAID, bare_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
-async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revision: str) -> Verdict | NoVerdict:
-    """Ask the OPA of `client` the canary. A NoVerdict unless it was answered rightly."""
+async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revision: str) -> Verdict | Indeterminate:
+    """Ask the OPA of `client` the canary. A Indeterminate unless it was answered rightly."""
     with contextlib.closing(_probe(client, timeout_seconds, expected_revision)) as probe:
         [verdict] = await probe.evaluate([_INPUT])
     if isinstance(verdict, Verdict) and (verdict.effect, verdict.rule_id) != (Effect.DENY, CANARY_RULE_ID):
         cause = f"the canary was answered {verdict.effect} {verdict.rule_id}, expected deny {CANARY_RULE_ID}"
-        return NoVerdict(rule_ids.ANSWER_INVALID, cause)
+        return Indeterminate(rule_ids.ANSWER_INVALID, cause)
     return verdict
 
 
@@ -78,4 +78,4 @@ def _probing(tenant: str, tool: str) -> bytes:
 async def canary_fault(client: OpaClient, timeout_seconds: float, expected_revision: str) -> str:
     """Why this OPA cannot be served from; "" when it can."""
     verdict = await ask_canary(client, timeout_seconds, expected_revision)
-    return f"{verdict.rule_id}: {verdict.cause}" if isinstance(verdict, NoVerdict) else ""
+    return f"{verdict.rule_id}: {verdict.cause}" if isinstance(verdict, Indeterminate) else ""

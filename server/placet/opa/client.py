@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core import rule_ids
 from placet.core.limits import OPA_QUERY_BYTES_MAX
-from placet.core.model import NoVerdict
+from placet.core.model import Indeterminate
 from placet.core.portions import portions
 from placet.opa.answer import NO_PLACES, AnswerError, read_answer
 from placet.opa.http import Address, AnswerTooLargeError, Connection, ConnectionFailedError
@@ -46,12 +46,12 @@ class OpaClient:
         self._places = places
         self._idle: list[Connection] = []
 
-    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
-        """One verdict for each input, in order. What OPA does wrong is a NoVerdict.
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        """One verdict for each input, in order. What OPA does wrong is a Indeterminate.
 
         One query holds at most OPA_QUERY_BYTES_MAX of inputs, or one input that is larger.
         """
-        verdicts: list[Verdict | NoVerdict] = []
+        verdicts: list[Verdict | Indeterminate] = []
         for some in portions(inputs, len, count_max=len(inputs), bytes_max=OPA_QUERY_BYTES_MAX):
             verdicts += await self._together(some)
         return verdicts
@@ -61,7 +61,7 @@ class OpaClient:
         while self._idle:
             self._idle.pop().close()
 
-    async def _together(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def _together(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """The verdicts of one query."""
         try:
             return await self._query(inputs, self._timeout)
@@ -72,11 +72,11 @@ class OpaClient:
                 return [error.no_verdict()] * len(inputs)
         return await self._one_by_one(inputs)
 
-    async def _one_by_one(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def _one_by_one(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """One bad input must not deny its neighbours."""
         loop = asyncio.get_running_loop()
         until = loop.time() + SINGLES_BUDGET * self._timeout
-        verdicts: list[Verdict | NoVerdict] = []
+        verdicts: list[Verdict | Indeterminate] = []
         for each in inputs:
             try:
                 verdicts += await self._query([each], min(self._timeout, until - loop.time()))
@@ -84,7 +84,7 @@ class OpaClient:
                 verdicts.append(error.no_verdict())
         return verdicts
 
-    async def _query(self, inputs: Sequence[bytes], timeout_seconds: float) -> list[Verdict | NoVerdict]:
+    async def _query(self, inputs: Sequence[bytes], timeout_seconds: float) -> list[Verdict | Indeterminate]:
         body = b'{"input":{"batch":[%b]}}' % b",".join(inputs)
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -97,7 +97,7 @@ class OpaClient:
             raise AnswerError(rule_ids.ANSWER_INVALID, str(error)) from error
         verdicts = read_answer(status, answer, len(inputs), self.expected_revision, self._places)
         for verdict in verdicts:
-            if isinstance(verdict, NoVerdict):
+            if isinstance(verdict, Indeterminate):
                 self._on_failure(verdict.rule_id, verdict.cause)
         return verdicts
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.model import NoVerdict
+from placet.core.model import Indeterminate
 from placet.core.policy_status import EngineMode, PolicyEventKind, PolicyStatus, event_of
 from placet.opa.canary import ask_canary, tenants_fault
 
@@ -36,7 +36,7 @@ class ExternalPolicy:
         """Nothing is known of where its rules stand."""
         return ""
 
-    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """One verdict for each input, in order."""
         return await self.client.evaluate(inputs)
 
@@ -100,7 +100,7 @@ class ExternalPolicies:
         verdict = await ask_canary(self._policy.client, self._timeout, self._expected_revision)
         now = self._clock.wall_us()
         fault = await self._fault(verdict)
-        if isinstance(verdict, NoVerdict) or fault:
+        if isinstance(verdict, Indeterminate) or fault:
             told = fault == self._status.last_error
             self._status = replace(self._status.wrong(fault, now).unseen(now), ready=False)
             if not told:
@@ -116,9 +116,9 @@ class ExternalPolicies:
         elif not was_ready:
             await self._tell(PolicyEventKind.READY)
 
-    async def _fault(self, verdict: Verdict | NoVerdict) -> str:
+    async def _fault(self, verdict: Verdict | Indeterminate) -> str:
         """What is wrong with what OPA serves; "" when nothing is. The tenants are asked about once a revision."""
-        if isinstance(verdict, NoVerdict):
+        if isinstance(verdict, Indeterminate):
             return f"{verdict.rule_id}: {verdict.cause}"
         if self._status.ready and verdict.policy_revision == self._policy.revision:
             return ""

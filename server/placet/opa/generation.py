@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import NoVerdict, Verdict
+    from placet.core.model import Indeterminate, Verdict
     from placet.opa.bundle import Bundle
     from placet.opa.pinned import PinnedProgram
 
@@ -91,7 +91,7 @@ class Generation:
         """``file:line`` of the rule with this id; "" when there is none."""
         return self._places.of(rule_id)
 
-    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | NoVerdict]:
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """One verdict for each input, in order."""
         self._evaluating += 1
         self._unused.clear()

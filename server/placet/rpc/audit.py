@@ -20,7 +20,7 @@ from placet.rpc.errors import not_found
 from placet.rpc.fields import Fields
 from placet.rpc.handlers import unary
 from placet.rpc.present import EFFECTS, present_recorded, present_report
-from placet.service.slices import in_slices
+from placet.scheduling.slices import in_slices
 from placet.v1 import audit_pb2
 
 if TYPE_CHECKING:

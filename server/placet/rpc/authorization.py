@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from placet.core.errors import InvalidRequestError, KeyReusedError
 from placet.core.permit import permit_of
 from placet.core.steps import TOGETHER
+from placet.decision.attempt import Request
 from placet.rpc.handlers import unary
 from placet.rpc.parse import parsing, parsing_batch
 from placet.rpc.present import present_decision
 from placet.rpc.refusing import caller_of
-from placet.service.attempts import Request
-from placet.service.slices import Turns
+from placet.scheduling.slices import Turns
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from placet.core.permit import PermitKeys
     from placet.core.ports import Clock
     from placet.core.steps import Steps
+    from placet.decision.replies import Answer
     from placet.rpc.context import Context
     from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
-    from placet.service.batching import Batcher
-    from placet.service.decide import Answer
+    from placet.scheduling.batching import Batcher
     from placet.v1 import decision_pb2
 
 SERVICE = "placet.v1.AuthorizationService"

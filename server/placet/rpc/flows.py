@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.service.fair_queue import Flow
+from placet.scheduling.fair_queue import Flow
 
 if TYPE_CHECKING:
     from placet.core.ports import PolicySource

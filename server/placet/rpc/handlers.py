@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from placet.core.errors import FieldViolation, InvalidRequestError, PlacetError
 from placet.rpc.errors import failed, refuse
 from placet.rpc.reading import reading
-from placet.service.slices import in_slices
+from placet.scheduling.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -28,7 +28,7 @@ from placet.core.limits import (
     RETRY_AFTER_MS,
 )
 from placet.rpc.errors import turn_away
-from placet.service.fair_queue import FairQueue, Flow, Group
+from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

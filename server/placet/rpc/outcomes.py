@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from placet.rpc.context import Context
     from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
-    from placet.service.batching import Batcher
+    from placet.scheduling.batching import Batcher
     from placet.service.outcomes import Told
 
 _STATUS_OF: Final = {

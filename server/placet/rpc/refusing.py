@@ -11,7 +11,7 @@ from placet.core.model import Caller
 from placet.core.record_codec import refused_commitment
 from placet.rpc.fields import tenant_or_nothing
 from placet.rpc.handlers import MALFORMED, streaming, unary
-from placet.service.fair_queue import Flow
+from placet.scheduling.fair_queue import Flow
 from placet.v1.control_pb2 import SetKillSwitchRequest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from placet.core.ports import Clock
     from placet.core.records import Commitment, CommitResult
     from placet.rpc.context import Context
-    from placet.service.batching import Batcher
+    from placet.scheduling.batching import Batcher
 
 
 @dataclass(frozen=True, slots=True)

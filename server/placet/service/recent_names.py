@@ -10,7 +10,7 @@ from placet.core.names import folded
 from placet.core.recorded_proposal import recorded_proposal
 from placet.core.records import DecisionQuery
 from placet.core.steps import mapped
-from placet.service.slices import in_slices
+from placet.scheduling.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -19,7 +19,7 @@ from placet.core.limits import (
 from placet.core.model import Effect
 from placet.core.recorded_proposal import recorded_proposal
 from placet.core.records import DecisionQuery
-from placet.service.slices import pause
+from placet.scheduling.slices import pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

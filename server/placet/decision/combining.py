@@ -1,7 +1,7 @@
-"""Combine what policy said into the one answer.
+"""The combining algorithm: deny-overrides over the findings of policy.
 
-Policy applies the precedence in Rego; here it is applied again, from the findings alone. Where the two differ, nobody
-knows what the policy means, and the answer is a deny.
+Policy applies the precedence in Rego; `deny_overrides` applies it again, from the findings alone. If the two differ,
+the verdict cannot be trusted and the effect is deny.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from placet.core import rule_ids
 from placet.core.limits import APPROVAL_TTL_SECONDS_MAX, QUORUM_MAX
-from placet.core.model import ApprovalRequirement, Effect, Finding, NoVerdict, Verdict
+from placet.core.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,10 +33,10 @@ class NoApprovalError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer before it gets an id and a time. Findings are sorted by precedence, then rule_id.
+class Resolution:
+    """What findings resolve to, before it becomes a decision. Findings are sorted by precedence, then rule_id.
 
-    `distrust` says, for the log, why a verdict that came was not believed.
+    `invalid_verdict_detail` says, for the log, why a verdict of policy was not believed.
     """
 
     effect: Effect
@@ -44,49 +44,63 @@ class Outcome:
     reason: str
     findings: tuple[Finding, ...] = ()
     approval: ApprovalRequirement | None = None
-    distrust: str = ""
+    invalid_verdict_detail: str = ""
 
 
 def denied_by_pdp(
     rule_id: str, findings: tuple[Finding, ...] = (), details: Mapping[str, Any] | None = None
-) -> Outcome:
+) -> Resolution:
     """Deny for a reason of Placet's own; `details` of why make it a finding of its own, so that they are recorded."""
     reason = rule_ids.REASONS[rule_id]
     own = (Finding(Effect.DENY, rule_id, reason, details),) if details else ()
-    return Outcome(Effect.DENY, rule_id, reason, (*own, *findings))
+    return Resolution(Effect.DENY, rule_id, reason, (*own, *findings))
 
 
-def distrusted(findings: tuple[Finding, ...], why: str, rules: Sequence[str] = ()) -> Outcome:
+def invalid_verdict(findings: tuple[Finding, ...], why: str, rules: Sequence[str] = ()) -> Resolution:
     """Deny what policy said because it cannot be believed; the record says why, and of which rules."""
     details = {"why": why, **({"rules": list(rules)} if rules else {})}
-    return replace(denied_by_pdp(rule_ids.ANSWER_INVALID, findings, details), distrust=why)
+    return replace(denied_by_pdp(rule_ids.ANSWER_INVALID, findings, details), invalid_verdict_detail=why)
 
 
-def unbelievable_approval(findings: tuple[Finding, ...], error: NoApprovalError) -> Outcome:
+def unbelievable_approval(findings: tuple[Finding, ...], error: NoApprovalError) -> Resolution:
     """Deny what asks for an approval that nobody could give."""
-    return distrusted(findings, str(error), error.rules)
+    return invalid_verdict(findings, str(error), error.rules)
 
 
-def combine(verdict: Verdict | NoVerdict) -> Outcome:
+def deny_overrides(verdict: Verdict | Indeterminate) -> Resolution:
     """Deny wins over require_approval, which wins over allow; an allow needs an allow finding."""
-    if isinstance(verdict, NoVerdict):
+    if isinstance(verdict, Indeterminate):
         return denied_by_pdp(verdict.rule_id, details=verdict.details)
     findings = by_precedence(verdict.findings)
     said = (verdict.effect, verdict.rule_id)
     found = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
     if said != found:
         why = f"policy says {' '.join(said)}, its findings give {' '.join(found)}"
-        return distrusted(findings, why)
+        return invalid_verdict(findings, why)
     if not findings:
         return denied_by_pdp(rule_ids.NO_RULE_MATCHED)
     winner = findings[0]
     if winner.effect is not Effect.REQUIRE_APPROVAL:
-        return Outcome(winner.effect, winner.rule_id, winner.reason, findings)
+        return Resolution(winner.effect, winner.rule_id, winner.reason, findings)
     try:
         approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
         return unbelievable_approval(findings, error)
-    return Outcome(winner.effect, winner.rule_id, winner.reason, findings, approval)
+    return Resolution(winner.effect, winner.rule_id, winner.reason, findings, approval)
+
+
+def denied_by(*findings: Finding) -> Resolution:
+    """Deny by these findings, the first of which wins."""
+    return Resolution(Effect.DENY, findings[0].rule_id, findings[0].reason, findings)
+
+
+def merged(resolution: Resolution, *found: Finding) -> Resolution:
+    """The resolution with more findings: the precedence applied again over all of them."""
+    if not found:
+        return resolution
+    findings = by_precedence((*resolution.findings, *found))
+    winner = findings[0]
+    return Resolution(winner.effect, winner.rule_id, winner.reason, findings)
 
 
 def by_precedence(findings: Iterable[Finding]) -> tuple[Finding, ...]:

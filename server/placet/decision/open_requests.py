@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from placet.core.approval import Approval
     from placet.core.changes import RowKey
     from placet.core.ports import Ledger
-    from placet.service.attempts import Attempt
+    from placet.decision.attempt import Attempt
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Whether the answer that an idempotency key stands for still stands.
+"""Checks whether a stored decision may still be returned for its idempotency key.
 
-The same request gets the same answer, with two exceptions. An allow is given again only if it would be one by what
-stands now and its permit was not revoked; else a deny is told, and recorded, in its place, and the key goes on
-standing for the allow. A require_approval whose approval was given meanwhile is decided anew.
+The same request gets the same decision, with two exceptions. A stored allow is returned only if the action would be
+allowed now and its permit was not revoked; otherwise the answer is a recorded deny, and the key keeps the allow. A
+stored require_approval that people have approved since is decided anew.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
     from placet.core.approval import Approval
     from placet.core.model import Decision
     from placet.core.ports import Clock, Ledger
-    from placet.service.attempts import Attempt
-    from placet.service.gathering import Case
+    from placet.decision.attempt import Attempt
+    from placet.decision.context import EvaluationContext
 
 
 @dataclass(frozen=True, slots=True)
-class StandingAnswers:
-    """Looks at answers that are about to be repeated."""
+class Replays:
+    """Checks whether a stored decision may be returned again for its idempotency key."""
 
     ledger: Ledger
     clock: Clock
 
-    async def moved(self, attempt: Attempt, decision: Decision) -> Attempt | None:
-        """The attempt to make instead of giving the decision again; None when it stands."""
+    async def superseded(self, attempt: Attempt, decision: Decision) -> Attempt | None:
+        """The attempt to make instead of returning the stored decision; None when it may be returned."""
         if decision.effect is Effect.ALLOW:
-            return attempt.repeating(decision)
+            return attempt.reevaluating(decision)
         if decision.effect is Effect.REQUIRE_APPROVAL and decision.approval is not None:
             return await self._approved(attempt, decision, decision.approval.approval_id)
         return None
 
-    async def unmoved(self, cases: Sequence[Case]) -> Sequence[bool]:
-        """For each case whether the controls, and the approval, that it was judged by are those that stand now."""
-        wanted = [_expects(case) for case in cases]
+    async def unchanged(self, contexts: Sequence[EvaluationContext]) -> Sequence[bool]:
+        """For each context whether its controls and its approval are still those in the ledger."""
+        wanted = [_expects(context) for context in contexts]
         expects = frozenset[Expect]().union(*wanted)
         rows = (await self.ledger.load(Wanted(sorted(expect.key for expect in expects)))).rows
         held = {each for each in expects if each.version == (rows[each.key].version if each.key in rows else 0)}
-        return [bool(case.controls.expects) and held >= each for case, each in zip(cases, wanted, strict=True)]
+        return [bool(context.controls.expects) and held >= each for context, each in zip(contexts, wanted, strict=True)]
 
     async def _approved(self, attempt: Attempt, decision: Decision, approval_id: str) -> Attempt | None:
-        if not approval_id or attempt.replaces:
+        if not approval_id or attempt.superseded_decision_id:
             return None
         key = approval_key(attempt.tenant, approval_id)
         row = (await self.ledger.load(Wanted([key]))).rows.get(key)
@@ -56,7 +56,7 @@ class StandingAnswers:
             return None
         approval = from_row(row)
         if refusal(approval, attempt.proposal, self.clock.wall_us()) is None:
-            return attempt.with_approval(approval_id, decision.decision_id)
+            return attempt.resumed_with(approval_id, decision.decision_id)
         return attempt if await self._used_by_the_key(attempt, approval) else None
 
     async def _used_by_the_key(self, attempt: Attempt, approval: Approval) -> bool:
@@ -69,10 +69,10 @@ class StandingAnswers:
         return user is not None and (user.caller, user.idempotency_key) == mine
 
 
-def _expects(case: Case) -> frozenset[Expect]:
-    """What an allow that is given again rests on: controls, and the approval that it used: votes may be voided."""
-    approval = case.standing.approval if case.standing is not None else None
+def _expects(context: EvaluationContext) -> frozenset[Expect]:
+    """The versions that a stored allow depends on: controls, and the approval that it used (votes may be voided)."""
+    approval = context.approval
     if approval is None:
-        return frozenset(case.controls.expects)
+        return frozenset(context.controls.expects)
     used = Expect(approval_key(approval.tenant, approval.approval_id), approval.version)
-    return frozenset((*case.controls.expects, used))
+    return frozenset((*context.controls.expects, used))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.combine import APPROVAL_DETAILS, by_precedence
 from placet.core.limits import FINDING_DETAILS_BYTES_MAX, FINDINGS_MAX
+from placet.decision.combining import APPROVAL_DETAILS, by_precedence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from placet.core.combine import Outcome
     from placet.core.model import Finding
+    from placet.decision.combining import Resolution
 
 TRUNCATED: Final = "truncated"
 """In details: the names of members that were left out."""
@@ -47,16 +47,20 @@ def bounded_details(details: dict[str, Any]) -> dict[str, Any]:
     return {**kept, TRUNCATED: left_out}
 
 
-def recordable(outcome: Outcome, where: Callable[[str], str] | None = None) -> Outcome:
-    """Return the outcome as it is kept: findings bounded, and for what was not believed the places of its rules."""
-    findings = outcome.findings
-    rules = findings[0].details.get("rules") if outcome.distrust and findings and where is not None else None
+def recordable(resolution: Resolution, where: Callable[[str], str] | None = None) -> Resolution:
+    """Return the resolution as it is kept: findings bounded, and for what was not believed the places of its rules."""
+    findings = resolution.findings
+    rules = (
+        findings[0].details.get("rules")
+        if resolution.invalid_verdict_detail and findings and where is not None
+        else None
+    )
     if rules and where is not None:
         places = {rule: where(rule) for rule in rules[:_NAMES_MAX]}
         details = {**findings[0].details, "where": {rule: place for rule, place in places.items() if place}}
         findings = (replace(findings[0], details=details), *findings[1:])
     kept = bounded_findings(findings)
-    return outcome if kept is outcome.findings else replace(outcome, findings=kept)
+    return resolution if kept is resolution.findings else replace(resolution, findings=kept)
 
 
 def bounded_findings(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from placet.core.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
 from placet.core.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_BYTES, RETRY_AFTER_MS
-from placet.service.fair_queue import FairQueue, Flow, Group
+from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence

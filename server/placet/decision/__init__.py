@@ -1,0 +1,1 @@
+"""The decision: from a parsed request to a recorded answer."""

@@ -1,0 +1,229 @@
+"""Step 2 of a decision: gather what Placet knows, for a whole batch at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.core.approval import approval_key, from_row, refusal
+from placet.core.autonomy import resolve
+from placet.core.breakers import admitted, breaker_facts, breaker_keys
+from placet.core.budgets import facts
+from placet.core.changes import NOTHING_KNOWN, Wanted
+from placet.core.charging import carried_over, charges
+from placet.core.decision_state import is_revoked
+from placet.core.errors import PlacetError
+from placet.core.model import ToolClass
+from placet.core.policy_input import bare_facts, policy_input, rfc3339
+from placet.core.reservation import from_row as reservation_of
+from placet.core.reservation import reservation_key, without
+from placet.core.run_limits import run_charges, run_facts
+from placet.core.standing_votes import document
+from placet.core.steps import mapped
+from placet.decision.context import BatchContext, EvaluationContext
+from placet.scheduling.slices import in_slices
+from placet.service.control_state import NO_CONTROLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from placet.core.agent_policy import AgentPolicy
+    from placet.core.approval import Approval
+    from placet.core.budgets import Charge, ChargeFault
+    from placet.core.changes import Known, RowKey
+    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.decision.attempt import Attempt
+    from placet.service.control_state import Controls, ControlState
+
+NO_MAX_AGE: Final = 0.0
+"""`max_policy_age_seconds` of a policy that never goes stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """What to read from the ledger for one attempt: its counters and its circuit breakers."""
+
+    agent_policy: AgentPolicy | None
+    charges: tuple[Charge, ...] = ()
+    run_charges: tuple[Charge, ...] = ()
+    uncountable: tuple[ChargeFault, ...] = ()
+    breakers: tuple[RowKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """What the ledger holds: state, and the ids of stored allows whose permits were revoked."""
+
+    known: Known
+    revoked: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Gathers the context of a batch.
+
+    `max_policy_age_seconds` 0 means no limit. `clock_skewed` says whether the clock is too far off to decide by.
+    """
+
+    policies: PolicySource
+    ledger: Ledger
+    controls: ControlState
+    clock: Clock
+    max_policy_age_seconds: float
+    clock_skewed: Callable[[], bool] = lambda: False
+
+    async def gather(self, attempts: Sequence[Attempt]) -> BatchContext:
+        """One policy, one `now` and one read of the ledger for all attempts. LedgerUnavailableError.
+
+        When the read fails for another reason the attempts are gathered one by one, so that the one which causes it
+        denies none of its neighbours.
+        """
+        policy = self.policies.current()
+        stale = (
+            policy is not None
+            and self.max_policy_age_seconds != NO_MAX_AGE
+            and self.clock.monotonic() - policy.confirmed_at > self.max_policy_age_seconds
+        )
+        agent_policies = policy.agent_policies if policy else {}
+        now_us = self.clock.wall_us()
+        try:
+            contexts = await self._contexts(attempts, agent_policies, now_us)
+        except PlacetError:
+            raise
+        except Exception:  # noqa: BLE001 - the attempt that meets it again is denied
+            contexts = [await self._context_or_error(attempt, agent_policies, now_us) for attempt in attempts]
+        return BatchContext(policy, policy.revision if policy else "", stale, contexts, self.clock_skewed())
+
+    async def _contexts(
+        self, attempts: Sequence[Attempt], agent_policies: Mapping[str, AgentPolicy], now_us: int
+    ) -> Sequence[EvaluationContext]:
+        reads = await in_slices(
+            mapped(lambda one: _reads(one, agent_policies, now_us), attempts, lambda one: one.proposal.is_large)
+        )
+        controls = await self.controls.of({attempt.tenant for attempt in attempts})
+        snapshot = _Snapshot(await self._known(attempts, reads), await self._revoked(attempts))
+        pairs = list(zip(attempts, reads, strict=True))
+        return await in_slices(
+            mapped(
+                lambda pair: _context(*pair, controls[pair[0].tenant], snapshot, now_us),
+                pairs,
+                lambda pair: pair[0].proposal.is_large,
+            )
+        )
+
+    async def _context_or_error(
+        self, attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int
+    ) -> EvaluationContext:
+        """The context, or one that holds the error; kill switches are known all the same, where they can be read.
+
+        The request is redacted as for a tenant without a file: all of it is screened.
+        """
+        controls = NO_CONTROLS
+        try:
+            controls = (await self.controls.of({attempt.tenant}))[attempt.tenant]
+            [context] = await self._contexts([attempt], agent_policies, now_us)
+        except PlacetError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a recorded deny, whatever it is
+            bare = _bare_context(attempt, controls, now_us)
+            return replace(bare, agent_policy=agent_policies.get(attempt.tenant), error=error)
+        return context
+
+    async def _known(self, attempts: Sequence[Attempt], reads: Sequence[_Reads]) -> Known:
+        rows = []
+        counters = []
+        for attempt, wanted in zip(attempts, reads, strict=True):
+            if attempt.approval_id:
+                rows.append(approval_key(attempt.tenant, attempt.approval_id))
+            if attempt.stored_allow is not None:
+                rows.append(reservation_key(attempt.tenant, attempt.stored_allow_id))
+            rows += wanted.breakers
+            counters += [charge.counter for charge in (*wanted.charges, *wanted.run_charges)]
+            counters += [charge.earlier for charge in wanted.charges if charge.earlier is not None]
+        if not rows and not counters:
+            return NOTHING_KNOWN
+        return await self.ledger.load(Wanted(rows, counters))
+
+    async def _revoked(self, attempts: Sequence[Attempt]) -> frozenset[str]:
+        """The ids of stored allows whose permits were revoked."""
+        stored = [(attempt.tenant, attempt.stored_allow_id) for attempt in attempts if attempt.stored_allow_id]
+        histories = await asyncio.gather(*(self.ledger.history(*key) for key in stored))
+        return frozenset(
+            decision_id for (_, decision_id), events in zip(stored, histories, strict=True) if is_revoked(events)
+        )
+
+
+def _reads(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> _Reads:
+    proposal = attempt.proposal
+    agent_policy = agent_policies.get(attempt.tenant)
+    if agent_policy is None:
+        return _Reads(None)
+    breakers = breaker_keys(agent_policy, proposal)
+    if agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
+        return _Reads(agent_policy, breakers=breakers)
+    taken, uncountable = charges(agent_policy, proposal, now_us)
+    of_run, uncountable_of_run = run_charges(agent_policy.run_limits(proposal.run.workflow), proposal)
+    return _Reads(agent_policy, taken, of_run, (*uncountable, *uncountable_of_run), breakers)
+
+
+def _context(
+    attempt: Attempt, reads: _Reads, controls: Controls, snapshot: _Snapshot, now_us: int
+) -> EvaluationContext:
+    proposal, agent_policy, known = attempt.proposal, reads.agent_policy, snapshot.known
+    stored = attempt.stored_allow_id
+    revoked = stored in snapshot.revoked
+    if agent_policy is None:
+        return replace(_bare_context(attempt, controls, now_us), permit_revoked=revoked)
+    approval, approval_error = _presented(attempt, known, now_us)
+    breakers = {key: known.rows.get(key) for key in reads.breakers}
+    passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored)
+    held = known.rows.get(reservation_key(attempt.tenant, stored)) if stored else None
+    usages = without(known.counters, reservation_of(held) if held is not None else None)
+    taken, usages = carried_over((*reads.charges, *reads.run_charges), usages)
+    autonomy = resolve(agent_policy.autonomy_levels, controls.overrides, proposal)
+    seen = bare_facts(agent_policy.tool_class(proposal.action.tool), autonomy.level)
+    seen["tool"].update(breaker_facts(breakers) if breakers else {})
+    if reads.charges:
+        seen["budgets"] = facts(reads.charges, usages)
+    if reads.run_charges:
+        seen["run"] = run_facts(reads.run_charges, usages)
+    if approval is not None:
+        seen["approval"] = document(approval, agent_policy.approver_groups)
+    return EvaluationContext(
+        attempt=attempt,
+        controls=controls,
+        now_us=now_us,
+        policy_input=_policy_input(attempt, seen, now_us),
+        agent_policy=agent_policy,
+        permit_revoked=revoked,
+        autonomy=autonomy,
+        charges=taken,
+        uncountable=reads.uncountable,
+        usages=usages,
+        breaker_finding=passage.finding,
+        probes=passage.probes,
+        approval=approval,
+        approval_error=approval_error,
+    )
+
+
+def _bare_context(attempt: Attempt, controls: Controls, now_us: int) -> EvaluationContext:
+    """What is known of an attempt without the tenant's file."""
+    return EvaluationContext(attempt, controls, now_us, _policy_input(attempt, bare_facts(ToolClass.UNKNOWN), now_us))
+
+
+def _policy_input(attempt: Attempt, facts_seen: Mapping[str, Any], now_us: int) -> bytes:
+    return policy_input(attempt.proposal.document, facts_seen, rfc3339(now_us))
+
+
+def _presented(attempt: Attempt, known: Known, now_us: int) -> tuple[Approval | None, tuple[str, str] | None]:
+    """The presented approval, or why it cannot be used. A stored allow may use the approval that it used."""
+    if not attempt.approval_id:
+        return None, None
+    row = known.rows.get(approval_key(attempt.tenant, attempt.approval_id))
+    approval = from_row(row) if row is not None else None
+    if approval is not None and attempt.stored_allow_id and approval.used_by == attempt.stored_allow_id:
+        return approval, None
+    error = refusal(approval, attempt.proposal, now_us)
+    return (approval, None) if error is None else (None, error)

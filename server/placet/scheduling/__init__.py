@@ -1,0 +1,1 @@
+"""Queues, batches and turns on the event loop. Knows nothing of decisions."""
