@@ -224,6 +224,22 @@ def test_a_missing_database_names_the_folder_and_the_flag(placet: Placet, empty_
     assert ran.complaint.index("--data-dir") < ran.complaint.index("restore it")
 
 
+@pytest.mark.parametrize("command", ["new-trail", "accept-clock"])
+def test_there_is_no_trail_to_go_on_with(placet: Placet, empty_folder: Path, command: str) -> None:
+    ran = placet("db", command, "--reason", "try")
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert f"there is no database in {empty_folder / '.placet'}" in ran.complaint
+    assert "--data-dir" in ran.complaint
+    assert not list(empty_folder.iterdir())
+    (empty_folder / ".placet").mkdir()
+    (empty_folder / ".placet" / "placet.db").touch()
+    ran = placet("db", command, "--reason", "try")
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert "holds no record yet. Name the server's data directory with --data-dir" in ran.complaint
+    assert [path.name for path in (empty_folder / ".placet").rglob("*")] == ["placet.db"]
+    assert not (empty_folder / ".placet" / "placet.db").stat().st_size
+
+
 def test_verify_without_any_key_tells_where_to_get_one(placet: Placet, data_dir: Path) -> None:
     shutil.rmtree(data_dir / "keys")
     ran = placet("audit", "verify")

@@ -15,7 +15,7 @@ from placet.core.limits import CONTROL_REASON_BYTES_MAX
 from placet.core.names import name_fault
 from placet.core.record_codec import server_started_commitment
 from placet.core.trail_break import NEW_TRAIL
-from placet.store.breaks import look_for_breaks, require_its_trail
+from placet.store.breaks import look_for_breaks, require_a_trail, require_its_trail
 from placet.store.database import require_its_key
 from placet.store.keys import load_or_create_signing_key, load_public_keys
 from placet.store.newest_record import NewestRecord, NewestRecords
@@ -64,13 +64,15 @@ async def restart_trail(
 ) -> Sequence[TrailBreak]:
     """Record that what was signed before is gone, and why; then a server starts. What was found.
 
-    SetupError when nothing is wrong, when a server runs, or when the database cannot be gone on with.
+    SetupError when nothing is wrong, when there is no trail at all, when a server runs, or when the database cannot be
+    gone on with.
     """
     _require_who_and_why(actor, reason, "the trail goes on without records")
     require_its_key(settings.database, settings.replica, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     broken = look_for_breaks(settings.database, settings.replica, pinned)
     if not broken:
+        require_a_trail(settings.database)
         raise SetupError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
     pinned.prepare()  # refuses when the key is gone
     lost = {each.writer for each in broken}
@@ -94,13 +96,14 @@ async def accept_clock(
     """Record, with the machine's time, that its clock is right.
 
     Gives how far it is behind the newest record, in microseconds. From then on the newest record of this replica has
-    the true time. SetupError when the clock is not behind it, when a server runs, or when the database cannot be gone
-    on with.
+    the true time. SetupError when the clock is not behind it, when there is no trail, when a server runs, or when the
+    database cannot be gone on with.
     """
     _require_who_and_why(actor, reason, "the clock is right")
     require_its_key(settings.database, settings.replica, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     require_its_trail(settings.database, settings.replica, pinned)
+    require_a_trail(settings.database)
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock, on_fault)
         now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()

@@ -30,6 +30,16 @@ def require_its_trail(database: Database, writer: str, pinned: PinnedCheckpoints
         raise SetupError(_told(database, pinned, broken[0]))
 
 
+def require_a_trail(database: Database) -> None:
+    """SetupError where there is no database, or not one record in it: nothing to go on with."""
+    database.require_existing()
+    if database.find_trail((), ()).empty:
+        raise SetupError(
+            f"{database.name}: holds no record yet. Name the server's data directory with --data-dir, or its "
+            "database with --database-url; the first `placet serve` begins the trail"
+        )
+
+
 def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) -> list[TrailBreak]:
     """What was signed with the keys and is not in the database. SetupError when that cannot be told."""
     signed = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
