@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -42,6 +43,8 @@ CONFIG_FILE: Final = "placet.toml"
 """Read from the working directory when no other file is named."""
 CLIENT_VARIABLES: Final = frozenset({"PLACET_ADDRESS"})
 """Variables that the client commands read; no setting of the server."""
+_OF_THE_DATA_DIR: Final = re.compile(r"`(placet (?:audit|db|doctor|keys|serve)\b(?![^`]* --data-dir)[^`]*)`")
+"""Commands, in a text for people, that read the data directory."""
 _REPLICA: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -256,6 +259,13 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """The signing keys."""
         return self.data_dir / "keys"
+
+    def name_data_dir(self, text: str) -> str:
+        """The text, in which each command is for this data directory. The default one needs no name."""
+        if self.data_dir == type(self).model_fields["data_dir"].default:
+            return text
+        named = shlex.quote(str(self.data_dir))
+        return _OF_THE_DATA_DIR.sub(lambda found: f"`{found[1]} --data-dir {named}`", text)
 
     @property
     def permit_keys_dir(self) -> Path:

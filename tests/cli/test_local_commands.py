@@ -150,6 +150,39 @@ def test_new_trail_says_what_to_do_next(placet: Placet, data_dir: Path) -> None:
     assert [step for step in steps if step not in ran.out] == []
 
 
+@pytest.mark.parametrize("named", [".placet", "elsewhere here"])
+def test_remedies_name_the_data_directory(placet: Placet, data_dir: Path, named: str) -> None:
+    chosen = data_dir if named == ".placet" else data_dir.rename(data_dir.with_name(named))
+    there = "" if named == ".placet" else f" --data-dir '{named}'"
+    asyncio.run(start_and_stop(chosen))
+    ran = placet("db", "new-trail", "--reason", "x", "--data-dir", named)
+    assert f"run `placet serve{there}`" in ran.complaint
+    ran = placet("db", "accept-clock", "--reason", "x", "--data-dir", named)
+    assert f"`placet serve{there}`" in ran.err + ran.out
+    (chosen / "placet.db").unlink()
+    told = {each["check"]: each for each in placet("doctor", "--data-dir", named, "-o", "json").document["checks"]}
+    assert f"run `placet db new-trail --reason TEXT{there}`" in told["trail"]["detail"]
+    ran = placet("serve", "--data-dir", named, "--rego-dir", REGO_DIR, "--listen", "127.0.0.1:0")
+    assert f"run `placet db new-trail --reason TEXT{there}`" in ran.complaint
+    ran = placet("db", "new-trail", "--reason", "x", "--data-dir", named)
+    assert f"`placet serve{there}`" in ran.out
+    assert f"`placet audit verify --state{there}`" in ran.out
+
+
+def test_new_trail_says_when_the_policy_decides_unasked(placet: Placet, data_dir: Path) -> None:
+    asyncio.run(start_and_stop(data_dir))
+    bundles = data_dir / "bundles"
+    bundles.mkdir()
+    (bundles / "0.source.tgz").touch()
+    (data_dir / "placet.db").unlink()
+    assert "nobody is asked" not in placet("db", "new-trail", "--reason", "x").out
+    shutil.rmtree(bundles)
+    (data_dir / "placet.db").unlink()
+    said = placet("db", "new-trail", "--reason", "x").out
+    assert f"{Path('.placet/bundles')} holds no policy that was served before" in said
+    assert "rego decides, and nobody is asked about what it lost" in said
+
+
 def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
     ran = placet("audit", "verify", "--state")
     assert (ran.code, ran.out) == (0, "ok: records 5, chains 1, checkpoints 1, rows 0, counters 0\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import typer
 
 from placet.cli import exit_codes
-from placet.cli.local import existing, open_settings
+from placet.cli.local import existing, naming_data_dir, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
@@ -18,15 +18,19 @@ from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrad
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from placet.config import Settings
     from placet.store.database import Database
 
 _BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
 _NEXT_STEPS: Final = """
 The break is recorded. What only the lost records held is gone. Next:
-  1. Start the server: placet serve
-  2. Set what was lost again: placet kill set, placet autonomy set, placet budgets adjust;
+  1. Start the server: `placet serve`
+  2. Set what was lost again: `placet kill set`, `placet autonomy set`, `placet budgets adjust`;
      people have to give their approvals again.
-  3. Verify: placet audit verify --state"""
+  3. Verify: `placet audit verify --state`"""
+_UNASKED: Final = """
+{bundles_dir} holds no policy that was served before, and the database neither: from the next start
+{rego_dir} decides, and nobody is asked about what it lost. Look at it before you start the server."""
 app = typer.Typer(no_args_is_help=True, help="Show and upgrade the database's schema, and go on after it was lost.")
 
 
@@ -85,13 +89,17 @@ def new_trail(
 
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []
-    found = asyncio.run(restart_trail(settings, SystemClock(), actor, reason, faults.append))
+    with naming_data_dir(settings):
+        unasked = _decides_unasked(settings)
+        found = asyncio.run(restart_trail(settings, SystemClock(), actor, reason, faults.append))
     documents = [asdict(each) for each in found]
     if output is Output.JSON:
         print_json({"database": settings.database.name, "reason": reason, "breaks": documents})
     else:
         print_table(_BREAK, [[str(each[name]) for name in _BREAK] for each in documents])
-        typer.echo(_NEXT_STEPS)
+        typer.echo(settings.name_data_dir(_NEXT_STEPS))
+        if unasked:
+            typer.echo(_UNASKED.format(bundles_dir=settings.bundles_dir, rego_dir=settings.rego_dir))
     _end(faults)
 
 
@@ -115,9 +123,18 @@ def accept_clock_command(
 
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []
-    behind_us = asyncio.run(accept_clock(settings, SystemClock(), actor, reason, faults.append))
-    typer.echo(f"accepted: the newest record was {behind_us / 1_000_000:,.0f} s ahead; start the server")
+    with naming_data_dir(settings):
+        behind_us = asyncio.run(accept_clock(settings, SystemClock(), actor, reason, faults.append))
+    next_step = settings.name_data_dir("start the server: `placet serve`")
+    typer.echo(f"accepted: the newest record was {behind_us / 1_000_000:,.0f} s ahead; {next_step}")
     _end(faults)
+
+
+def _decides_unasked(settings: Settings) -> bool:
+    """Whether nothing is left of what was served before, so that no lost restriction of the policy is noticed."""
+    if settings.opa_address or any(settings.bundles_dir.glob("*.tgz")):
+        return False
+    return settings.database.find_trail((), ()).empty
 
 
 def _end(faults: Sequence[BaseException]) -> NoReturn:

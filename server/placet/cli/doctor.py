@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - read when the signature is
+from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -75,4 +76,9 @@ def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> 
         settings, _ = Settings.load(flags, config)
     except SetupError as error:
         return [failed("settings", "; ".join(str(error).splitlines()))]
-    return [passed("settings", "valid"), *run_checks(settings, address)]
+    return [passed("settings", "valid"), *(_named(each, settings) for each in run_checks(settings, address))]
+
+
+def _named(check: Check, settings: Settings) -> Check:
+    """The check, whose commands name the data directory."""
+    return replace(check, detail=settings.name_data_dir(check.detail), remedy=settings.name_data_dir(check.remedy))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from placet.config import Settings
+from placet.core.errors import SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from placet.store.database import Database
@@ -21,3 +24,12 @@ def existing(database: Database) -> Database:
     """The database itself. SetupError when there is none."""
     database.require_existing()
     return database
+
+
+@contextlib.contextmanager
+def naming_data_dir(settings: Settings) -> Iterator[None]:
+    """Until the end of the block, the commands in a SetupError name the data directory."""
+    try:
+        yield
+    except SetupError as error:
+        raise SetupError(settings.name_data_dir(str(error))) from error

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from placet.cli.local import naming_data_dir
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_json, print_table
 from placet.cli.settings_flags import with_settings
@@ -37,7 +38,9 @@ def serve(
     if not print_settings:
         from placet.app import run  # noqa: PLC0415 - the whole server
 
-        raise typer.Exit(run(settings))
+        with naming_data_dir(settings):
+            code = run(settings)
+        raise typer.Exit(code)
     rows = settings.describe(sources)
     if output is Output.JSON:
         print_json({"settings": [{"name": name, "value": value, "source": source} for name, value, source in rows]})
