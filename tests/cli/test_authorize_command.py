@@ -246,7 +246,7 @@ def test_amounts_that_are_none(placet: Placet, written: str, complaint: str) -> 
     assert complaint in ran.complaint
 
 
-@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-1"])
+@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-1", "301"])
 def test_a_time_that_never_ends_is_refused(placet: Placet, server: ScriptedServer, seconds: str) -> None:
     ran = placet(*ASK, "--timeout", seconds)
     assert (ran.code, ran.out, server.asked) == (exit_codes.USAGE, "", [])

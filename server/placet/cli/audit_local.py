@@ -17,7 +17,7 @@ from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, Output
 from placet.cli.output import Output, print_json, print_table
 from placet.core.errors import SetupError
 from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
-from placet.sdk.channel import DEFAULT_ADDRESS
+from placet.sdk.channel import DEFAULT_ADDRESS, WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     from placet.config import Settings
@@ -61,7 +61,11 @@ def verify(  # noqa: PLR0913 - one option for each source
     timeout: Annotated[
         float,
         typer.Option(
-            min=0.001, help="Seconds that the server may take.", rich_help_panel="Connection", callback=finite
+            min=0.001,
+            max=WAIT_SECONDS_MAX,
+            help="Seconds that the server may take.",
+            rich_help_panel="Connection",
+            callback=finite,
         ),
     ] = VERIFY_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,

@@ -12,6 +12,7 @@ import typer
 from placet.cli.output import Output
 from placet.core.addresses import PORT_MAX, split_address
 from placet.core.errors import SetupError
+from placet.sdk.channel import CALL_SECONDS_MAX
 
 
 def finite(seconds: float) -> float:
@@ -60,7 +61,11 @@ Address = Annotated[
 Timeout = Annotated[
     float,
     typer.Option(
-        min=0.001, help="Seconds for a call with all its tries.", rich_help_panel="Connection", callback=finite
+        min=0.001,
+        max=CALL_SECONDS_MAX,
+        help="Seconds for a call with all its tries.",
+        rich_help_panel="Connection",
+        callback=finite,
     ),
 ]
 Tenant = Annotated[str, typer.Option(help="The tenant.", metavar="TENANT")]

@@ -22,6 +22,7 @@ from placet.sdk.channel import (
     Defaults,
     OnFailure,
     checked_address,
+    checked_wait,
 )
 from placet.sdk.errors import CallFailedError, error_of
 from placet.sdk.failures import Failure
@@ -134,16 +135,21 @@ class AsyncClient:
         asked = ask_outcome(decision, status, tenant, said)
         return read_receipt(await self._call(asked, Attempts(self._defaults.seconds(timeout))))
 
-    async def watch_decision(
+    def watch_decision(
         self,
         decision: Decision | str,
         *,
         tenant: str | None = None,
         cursor: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - seconds of the whole watch, handed to gRPC
+        timeout: float | None = None,
     ) -> AsyncGenerator[DecisionChange, None]:
         """What becomes of a decision; see `Client.watch_decision`."""
-        request, place = watched(decision, tenant), Place(cursor, timeout)
+        return self._changes(watched(decision, tenant), cursor, checked_wait(timeout))
+
+    async def _changes(
+        self, request: authorization_pb2.WatchDecisionRequest, cursor: str, seconds: float | None
+    ) -> AsyncGenerator[DecisionChange, None]:
+        place = Place(cursor, seconds)
         while True:
             request.cursor = place.cursor
             try:

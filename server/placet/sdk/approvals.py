@@ -103,7 +103,5 @@ class ApprovalClient(BlockingClient):
         """
         request = filled(approval_pb2.WatchApprovalsRequest(), "", tenant=tenant)
         parse = approval_pb2.WatchApprovalsResponse.FromString
-        for message in self._channel.follow(WATCH_APPROVALS, request, parse, cursor, timeout):
-            change = approval_change_of(message)
-            if change is not None:
-                yield change
+        messages = self._channel.follow(WATCH_APPROVALS, request, parse, cursor, timeout)
+        return (change for change in map(approval_change_of, messages) if change is not None)

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from placet.sdk import failures
 from placet.sdk.blocking import BlockingClient
-from placet.sdk.channel import DEFAULT_ADDRESS, GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT
+from placet.sdk.channel import DEFAULT_ADDRESS, GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT, WAIT_SECONDS_MAX
 from placet.sdk.decode import EFFECTS, decision_of, time_of
 from placet.sdk.errors import CallFailedError
 from placet.sdk.fields import filled, kind_of, refused
@@ -121,9 +121,12 @@ class AuditClient(BlockingClient):
             raise
 
     def verify(self, timeout: float = VERIFY_TIMEOUT_SECONDS) -> VerifyReport:
-        """Have the server check every chain and checkpoint; whoever distrusts it checks the database himself."""
+        """Have the server check every chain and checkpoint; whoever distrusts it checks the database himself.
+
+        `timeout` is more than 0 and at most 604800 seconds, else ValueError.
+        """
         parse = audit_pb2.VerifyAuditResponse.FromString
-        answer = self._channel.read(VERIFY_AUDIT, audit_pb2.VerifyAuditRequest(), parse, timeout)
+        answer = self._channel.read(VERIFY_AUDIT, audit_pb2.VerifyAuditRequest(), parse, timeout, WAIT_SECONDS_MAX)
         problems = tuple(AuditProblem(each.kind, each.writer, each.sequence, each.detail) for each in answer.problems)
         return VerifyReport(answer.ok and not problems, answer.records, answer.chains, answer.checkpoints, problems)
 

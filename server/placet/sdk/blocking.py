@@ -10,12 +10,14 @@ from google.protobuf.message import DecodeError
 
 from placet.sdk import failures, forking
 from placet.sdk.channel import (
+    CALL_SECONDS_MAX,
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_SECONDS,
     OPTIONS,
     Defaults,
     checked_address,
     checked_timeout,
+    checked_wait,
 )
 from placet.sdk.errors import CallFailedError, error_of
 from placet.sdk.failures import Failure
@@ -99,9 +101,17 @@ class BlockingChannel:
             return CLOSED
         return answer
 
-    def read(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
+    def read(
+        self,
+        method: str,
+        request: Message,
+        parse: Callable[[bytes], _Answer],
+        timeout: float,
+        at_most: float = CALL_SECONDS_MAX,
+    ) -> _Answer:
         """The answer to a call that only reads. CallFailedError when there is none that can be read."""
-        return self._asked(method, request, parse, Attempts(checked_timeout(timeout), retry_seconds=READ_RETRY_SECONDS))
+        attempts = Attempts(checked_timeout(timeout, at_most), retry_seconds=READ_RETRY_SECONDS)
+        return self._asked(method, request, parse, attempts)
 
     def change(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
         """The answer to a call that changes something, which is tried once: done twice it would change twice.
@@ -127,8 +137,21 @@ class BlockingChannel:
         cursor: str,
         timeout: float | None,
     ) -> Iterator[_Moved]:
-        """The messages of a stream, which goes on after a lost connection; CallFailedError when it cannot."""
-        place = Place(cursor, timeout)
+        """The messages of a stream, which goes on after a lost connection; CallFailedError when it cannot.
+
+        ValueError at once when `timeout` is out of range.
+        """
+        return self._messages(method, request, parse, cursor, checked_wait(timeout))
+
+    def _messages(
+        self,
+        method: str,
+        request: _Asked,
+        parse: Callable[[bytes], _Moved],
+        cursor: str,
+        seconds: float | None,
+    ) -> Iterator[_Moved]:
+        place = Place(cursor, seconds)
         while True:
             request.cursor = place.cursor
             try:

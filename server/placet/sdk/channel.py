@@ -9,6 +9,10 @@ from typing import Final, Literal
 DEFAULT_ADDRESS: Final = "127.0.0.1:7070"
 DEFAULT_TIMEOUT_SECONDS: Final = 2.0
 """One call with its retries: a lost packet and a restart of the engine fit, a person does not wait much longer."""
+CALL_SECONDS_MAX: Final = 300
+"""The most that one call with its retries may be given."""
+WAIT_SECONDS_MAX: Final = 604_800
+"""The most that a wait, a watch or a check of the whole trail may be given: as long as an approval can be pending."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """One answer: a page of 500 decisions with all that policy saw fits."""
 
@@ -79,19 +83,19 @@ def checked_address(address: str) -> str:
     return address
 
 
-def checked_seconds(timeout: float) -> float:
-    """The seconds of a call. TypeError when they are no number."""
+def checked_timeout(timeout: float, at_most: float = CALL_SECONDS_MAX) -> float:
+    """The seconds of a call. TypeError when they are no number, ValueError when they are out of range."""
     given: object = timeout
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise TypeError(f"timeout must be a number of seconds, not {type(given).__name__}")
+    if not 0 < timeout <= at_most:  # NaN is in no range
+        raise ValueError(f"timeout must be more than 0 and at most {at_most} seconds, not {timeout!r}")
     return timeout
 
 
-def checked_timeout(timeout: float) -> float:
-    """The seconds of a call that is sent. ValueError when there is no time for it."""
-    if not checked_seconds(timeout) > 0:
-        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
-    return timeout
+def checked_wait(timeout: float | None) -> float | None:
+    """The seconds of a wait or a watch; None for no end. TypeError or ValueError as for a call."""
+    return None if timeout is None else checked_timeout(timeout, WAIT_SECONDS_MAX)
 
 
 def checked_on_failure(on_failure: OnFailure) -> OnFailure:
@@ -113,7 +117,7 @@ class Defaults:
         checked_on_failure(self.on_failure)
 
     def seconds(self, timeout: float | None) -> float:
-        """Those of one call. TypeError when they are no number, ValueError when they are not more than 0."""
+        """Those of one call. TypeError when they are no number, ValueError when they are out of range."""
         return self.timeout if timeout is None else checked_timeout(timeout)
 
     def failing(self, on_failure: OnFailure | None) -> OnFailure:

@@ -46,7 +46,8 @@ class Client:
     `timeout` is in seconds, for a call with all its tries: where that is safe, a call is tried again until then, with
     the same idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says
     why, and ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an
-    allow. ValueError or TypeError when `address`, `timeout` or `on_failure` is none, or a value is of a wrong type.
+    allow. ValueError or TypeError when `address`, `timeout` or `on_failure` is none, or a value is of a wrong type. A
+    `timeout` is more than 0 and at most 300 seconds; of a watch or a wait for people, at most 604800.
 
     It may be used in a process that was forked, unless a call was under way at the fork or an `AsyncClient` had been
     used before it: then no client works there, and every call fails with a text that says so.
@@ -142,13 +143,15 @@ class Client:
         seconds, or when the server refuses it.
         """
         parse = authorization_pb2.WatchDecisionResponse.FromString
-        for message in self._channel.follow(WATCH_DECISION, watched(decision, tenant), parse, cursor, timeout):
-            yield decision_change_of(message)
+        messages = self._channel.follow(WATCH_DECISION, watched(decision, tenant), parse, cursor, timeout)
+        return (decision_change_of(message) for message in messages)
 
     def wait_for_approval(
         self, decision: Decision | str, timeout: float, *, tenant: str | None = None
     ) -> DecisionChange | None:
         """What people decided, as soon as they did; None when they did not within `timeout` seconds.
+
+        `timeout` is more than 0 and at most 604800 seconds, else ValueError.
 
         ::
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from placet.sdk import failures
 from placet.sdk.approval import DecisionState
-from placet.sdk.channel import checked_seconds
 from placet.sdk.errors import error_of
 from placet.sdk.failures import Failure
 
@@ -28,7 +27,7 @@ class Place:
 
     def __init__(self, cursor: str, seconds: float | None) -> None:
         self.cursor = cursor
-        self._deadline = time.monotonic() + (math.inf if seconds is None else checked_seconds(seconds))
+        self._deadline = time.monotonic() + (math.inf if seconds is None else seconds)
         self._failed = 0
 
     @property
