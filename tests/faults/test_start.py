@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,6 +68,30 @@ def test_the_disk_is_full(small_disk: Path, tmp_path: Path, rego_dir: Path) -> N
     with full(small_disk):
         line = one_line(tmp_path / "elsewhere", rego_dir, data_dir=server.data_dir)
     assert "room" in line
+
+
+@pytest.mark.parametrize(
+    ("free_kib", "path"),
+    [
+        (0, "keys/audit_ed25519.pem"),
+        (4, "keys/audit_ed25519.pem"),
+        (8, "placet.db.lock"),
+        (420, "bundles"),
+        (470, "bundles"),
+    ],
+)
+def test_the_first_start_on_a_full_disk(
+    small_disk: Path, tmp_path: Path, rego_dir: Path, free_kib: int, path: str
+) -> None:
+    data_dir, filler = small_disk / "data", small_disk / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - free_kib * 1024))
+    line = one_line(tmp_path / "first", rego_dir, data_dir=data_dir)
+    assert f"{data_dir / path}: cannot be " in line
+    assert "No space left on device" in line
+    assert line.endswith("; make room on its disk")
+    filler.unlink()
+    with serving(tmp_path / "second", rego_dir, data_dir=data_dir) as server:
+        assert ask_rightly(server)
 
 
 def test_the_signing_key_is_gone(tmp_path: Path, rego_dir: Path) -> None:

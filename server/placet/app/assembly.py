@@ -22,6 +22,7 @@ from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.app.steering import steering
 from placet.app.system import SystemClock
 from placet.app.webhooks import webhook_sender
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import LedgerUnavailableError, SetupError
 from placet.core.limits import SHUTDOWN_SECONDS_MAX
 from placet.core.permit import jwk_set
@@ -191,9 +192,8 @@ def _announce(stack: contextlib.AsyncExitStack, path: Path, address: str, report
         draft.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
         draft.replace(path)
     except OSError as error:
-        raise SetupError(
-            f"{path}: cannot be written ({error.strerror}); remove what is there, and let Placet's user own its folder"
-        ) from error
+        remedy = remedy_for(error, "remove what is there, and let Placet's user own its folder")
+        raise SetupError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
     stack.callback(_withdraw, path, reporter)
 
 

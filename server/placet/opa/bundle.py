@@ -7,12 +7,15 @@ bytes that were made here, never the file.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import PolicyInvalidError, Problem, SetupError
 from placet.opa.archive import ArchiveError, packed, unpacked
 from placet.opa.binary import opa_version
@@ -38,6 +41,8 @@ REVISION_CHARS: Final = 32
 BUNDLE_FORMAT: Final = b"4"
 """Part of the digest. Raised when what is checked or staged changes, so that an older cache is not trusted."""
 REGO_VERSION: Final = 1
+_NO_ROOM: Final = "no space left on device"
+"""How OPA says that the disk is full, which is no fault of the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ def bundle_of(
             cache.keep(revision, content)
             cache.prune({revision, *needed})
         except OSError as error:
-            raise SetupError(f"{cache_dir}: cannot be written: {error.strerror}; mend it or set data_dir") from error
+            remedy = remedy_for(error, "mend it or set data_dir")
+            raise SetupError(f"{cache_dir}: cannot be written: {error.strerror}; {remedy}") from error
     return Bundle(cache.path(revision), revision, policies, content, tree)
 
 
@@ -127,6 +133,8 @@ def _try(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
         ended = run(opa, [*arguments, "--output", str(built.absolute())], cwd=stage)
         if ended.code != 0:
             reason = first_line(ended.stderr or ended.stdout)
+            if _NO_ROOM in reason:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise PolicyInvalidError([Problem(str(tree.root), f"opa build failed: {reason}")])
         missing = sorted(tree.modules.keys() - _names(tree, given.absolute(), built))
         if missing:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import SetupError
 from placet.opa.http import Address
 
@@ -79,9 +80,8 @@ class OpaProcess:
                 child, pidfd = _spawn([str(opa), *arguments, "--bundle", f"/proc/self/fd/{given}"], output, given)
         except OSError as error:
             folder.rmdir()
-            raise SetupError(
-                f"cannot start OPA: {error}; is {log} writable? Else run `placet tools install`"
-            ) from error
+            remedy = remedy_for(error, f"is {log} writable? Else run `placet tools install`")
+            raise SetupError(f"cannot start OPA: {error}; {remedy}") from error
         return cls(child, pidfd, folder, log, log_from)
 
     @property

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -125,11 +126,10 @@ def load_or_create_signing_key(folder: Path) -> SigningKey:
         signing_key = load_signing_key(path)
         public = path.with_name(PUBLIC_NAME)
         if not public.exists():
-            public.write_bytes(signing_key.public.pem())
+            _write_whole(public, signing_key.public.pem())
     except OSError as error:
-        raise SetupError(
-            f"{path}: cannot be read or made ({error.strerror}); let Placet's user own {folder}"
-        ) from error
+        remedy = remedy_for(error, f"let Placet's user own {folder}")
+        raise SetupError(f"{path}: cannot be read or made ({error.strerror}); {remedy}") from error
     return signing_key
 
 
@@ -212,6 +212,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write the file, whole or not at all. OSError."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _signing_key(key: Ed25519PrivateKey) -> SigningKey:

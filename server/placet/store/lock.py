@@ -9,6 +9,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, Self
 
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def _locked_file(path: Path, database: Path) -> int:
         os.write(descriptor, b"%d\n" % os.getpid())
     except OSError as error:
         os.close(descriptor)
-        raise SetupError(f"{path}: cannot be written ({error.strerror}); see that its disk has room") from error
+        remedy = remedy_for(error, "see that it can be written")
+        raise SetupError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
     except BaseException:
         os.close(descriptor)
         raise
@@ -91,4 +93,5 @@ def _holder(path: Path) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> SetupError:
-    return SetupError(f"{path}: cannot be written ({error.strerror}); let Placet's user own its folder")
+    remedy = remedy_for(error, "let Placet's user own its folder")
+    return SetupError(f"{path}: cannot be written ({error.strerror}); {remedy}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import SetupError
 from placet.core.trail_break import NotedRecord
 
@@ -91,9 +92,8 @@ def note_path(folder: Path, writer: str) -> Path:
 def unwritable(path: Path, error: OSError) -> OSError:
     """The error of what is kept beside the keys, with its remedy."""
     why = error.strerror or type(error).__name__
-    return OSError(
-        error.errno, f"{path}: cannot be written ({why}); let Placet's user own it, or remove it: it is written anew"
-    )
+    remedy = remedy_for(error, "let Placet's user own it, or remove it: it is written anew")
+    return OSError(error.errno, f"{path}: cannot be written ({why}); {remedy}")
 
 
 def _read(path: Path) -> NotedRecord | None:

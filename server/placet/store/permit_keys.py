@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWS
 
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import SetupError
 from placet.core.limits import PERMIT_KEYS_LOOK_SECONDS
 from placet.core.permit import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey
@@ -123,7 +124,8 @@ def _make(folder: Path, signs_from: int) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_private_key(path)
     except OSError as error:
-        raise SetupError(f"{path}: cannot be made ({error.strerror}); let Placet's user own {folder}") from error
+        remedy = remedy_for(error, f"let Placet's user own {folder}")
+        raise SetupError(f"{path}: cannot be made ({error.strerror}); {remedy}") from error
     return signs_from
 
 

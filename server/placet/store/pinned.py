@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.core.chain import parse_checkpoint
 from placet.core.chain_check import ProblemKind, problem
+from placet.core.disk_faults import remedy_for
 from placet.core.errors import SetupError
 from placet.core.trail_break import BreakKind, TrailBreak
 from placet.store.kept import read_kept, write_kept
@@ -58,9 +59,8 @@ class PinnedCheckpoints:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write(self.folder / MARKER_NAME, b"")
         except OSError as error:
-            raise SetupError(
-                f"{private}: cannot be made ({error.strerror}); let Placet's user own {self.folder}"
-            ) from error
+            remedy = remedy_for(error, f"let Placet's user own {self.folder}")
+            raise SetupError(f"{private}: cannot be made ({error.strerror}); {remedy}") from error
 
     def end_preparing(self) -> None:
         """The first record is durable: whoever loses it from now on is told. OSError."""
