@@ -21,6 +21,7 @@ import pytest
 from placet.app.ledger_clock import LedgerClock
 from placet.app.recording import start_recording
 from placet.cli import checks, exit_codes
+from placet.cli.server_checks import failed
 from placet.config import Settings
 from placet.core import chain
 from placet.core.errors import SetupError
@@ -470,7 +471,8 @@ def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
 def only_failure(placet: Placet, name: str, *arguments: str) -> dict[str, Any]:
     code, found = diagnose(placet, *arguments)
     assert code == exit_codes.WANTING
-    assert [each["check"] for each in found.values() if not each["ok"]] == [name]
+    checked = [each for each in found.values() if not each["detail"].startswith("not checked")]
+    assert [each["check"] for each in checked if not each["ok"]] == [name]
     failure: dict[str, Any] = found[name]
     return failure
 
@@ -489,7 +491,7 @@ def test_doctor_and_rules_that_cannot_be_served(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    assert "can be served" in diagnose(placet)[1]["policies"]["detail"]
+    assert "passes every check" in diagnose(placet)[1]["policies"]["detail"]
     rules = next(path for path in (healthy / "rego" / "policy").rglob("*.rego") if "_test" not in path.name)
     rules.write_text(rules.read_text() + "\ndeny contains {\n")
     assert rules.name in only_failure(placet, "policies")["detail"]
@@ -699,6 +701,37 @@ def test_doctor_and_a_full_disk(placet: Placet, healthy: Path, monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr(os, "statvfs", lambda path: full(path, files=1_000, favail=3))
         assert "room for 3 more files" in only_failure(placet, "disk space")["detail"]
+
+
+def not_checked(placet: Placet) -> dict[str, str]:
+    _, found = diagnose(placet)
+    return {name: each["detail"] for name, each in found.items() if each["detail"].startswith("not checked")}
+
+
+def test_doctor_calls_nothing_well_that_a_failure_makes_untrue(
+    placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = healthy / ".placet"
+    assert diagnose(placet)[1]["trail"]["detail"] == "begins at the first start"
+    full = failed("disk space", "full")
+    with monkeypatch.context() as patched:
+        patched.setattr(checks, "disk_check", lambda _: full)
+        because = "not checked, because this fails: "
+        assert not_checked(placet) == {
+            "signing key": f"{because}disk space",
+            "database": f"{because}disk space",
+            "trail": f"{because}database",
+        }
+    data_dir.mkdir()
+    asyncio.run(start_and_stop(data_dir))
+    (data_dir / "placet.db").write_text("this is no database" * 100)
+    code, found = diagnose(placet)
+    assert (code, found["database"]["ok"], found["trail"]["ok"]) == (exit_codes.WANTING, False, False)
+    (data_dir / "placet.db").unlink()
+    _, found = diagnose(placet)
+    assert not found["database"]["ok"]
+    assert f"is missing or empty, and {Path('.placet/keys')} was used with a database" in found["database"]["detail"]
+    assert "holds no record of placet" in found["trail"]["detail"]
 
 
 def test_doctor_and_a_server_that_must_run(placet: Placet, healthy: Path, server: ScriptedServer, nobody: str) -> None:

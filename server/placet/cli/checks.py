@@ -14,13 +14,21 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import sdk
-from placet.cli.server_checks import Check, disk_check, external_opa_check, failed, passed, server_checks
+from placet.cli.server_checks import (
+    Check,
+    disk_check,
+    external_opa_check,
+    failed,
+    not_checked,
+    passed,
+    server_checks,
+)
 from placet.core.addresses import split_address
 from placet.core.errors import PolicyInvalidError, SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies
-from placet.store.breaks import require_its_trail
+from placet.store.breaks import look_for_breaks, require_its_trail
 from placet.store.database import require_its_key
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
 from placet.store.migrate import SchemaState, db_status
@@ -30,23 +38,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from placet.config import Settings
-    from placet.store.database import Database
 
 PYTHON_MIN: Final = (3, 11)
 PYTHON_END: Final = (3, 14)
+_MADE: Final = "made at the first start"
 
 
 def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
-    """Every check; `address` is that of a server that must be running."""
+    """Every check; `address` is that of a server that must be running.
+
+    What a failure elsewhere makes untrue is not told as being well.
+    """
     yield _python()
-    yield _guarded("opa", lambda: _opa(settings))
-    yield _guarded("policies", lambda: _policies(settings))
-    yield _data_dir(settings.data_dir)
-    yield _guarded("disk space", lambda: disk_check(settings.data_dir))
-    yield _guarded("signing key", lambda: _signing_key(settings))
-    yield _guarded("database", lambda: _database(settings.database))
-    yield _guarded("trail", lambda: _trail(settings))
+    opa = _guarded("opa", lambda: _opa(settings))
+    policies = _guarded("policies", lambda: _policies(settings))
+    folder = _data_dir(settings.data_dir)
+    room = _guarded("disk space", lambda: disk_check(settings.data_dir))
+    database = _made_if(_guarded("database", lambda: _database(settings)), folder, room)
+    yield opa
+    yield _resting_on(policies, opa)
+    yield folder
+    yield room
+    yield _made_if(_guarded("signing key", lambda: _signing_key(settings)), folder, room)
+    yield database
+    yield _resting_on(_guarded("trail", lambda: _trail(settings)), database)
     yield from _server(address) if address else _listen(settings)
+
+
+def _resting_on(check: Check, other: Check) -> Check:
+    """The check; not checked where it would pass and the other one, which it needs, fails."""
+    return not_checked(check.name, other.name) if check.ok and not other.ok else check
+
+
+def _made_if(check: Check, *others: Check) -> Check:
+    """The check; not checked where something is still to be made and one of the others fails."""
+    failing = next((each for each in others if not each.ok), None)
+    still_to_make = check.ok and check.detail.endswith(_MADE)
+    return not_checked(check.name, failing.name) if failing is not None and still_to_make else check
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -87,7 +115,7 @@ def _policies(settings: Settings) -> Check:
         return passed("policies", f"{rego_dir}: tenants {tenants}; without OPA the rules are not checked")
     with tempfile.TemporaryDirectory(prefix="placet-doctor-") as folder:
         revision = build_bundle(rego_dir, opa.path, Path(folder)).revision
-    return passed("policies", f"{rego_dir}: tenants {tenants}; revision {revision} can be served")
+    return passed("policies", f"{rego_dir}: tenants {tenants}; revision {revision} passes every check")
 
 
 def _data_dir(data_dir: Path) -> Check:
@@ -96,7 +124,7 @@ def _data_dir(data_dir: Path) -> Check:
         return failed("data directory", f"{existing}: is no directory", "name another with --data-dir")
     if not os.access(existing, os.W_OK | os.X_OK):
         return failed("data directory", f"{existing}: cannot be written", "let Placet's user own it")
-    return passed("data directory", f"{data_dir}" if existing == data_dir else f"{data_dir}: made at the first start")
+    return passed("data directory", f"{data_dir}" if existing == data_dir else f"{data_dir}: {_MADE}")
 
 
 def _signing_key(settings: Settings) -> Check:
@@ -104,7 +132,7 @@ def _signing_key(settings: Settings) -> Check:
     private, public = settings.keys_dir / PRIVATE_NAME, settings.keys_dir / PUBLIC_NAME
     if not private.exists():
         require_its_key(settings.database, settings.replica, settings.keys_dir)
-        return passed("signing key", "made at the first start")
+        return passed("signing key", _MADE)
     mode = stat.S_IMODE(private.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         return failed("signing key", f"{private}: others can use it (mode {mode:04o})", f"chmod 600 {private}")
@@ -127,16 +155,21 @@ def _trail(settings: Settings) -> Check:
     require_its_trail(settings.database, settings.replica, pinned)
     newest = {checkpoint.writer: checkpoint.sequence for checkpoint, _ in pinned.read()}
     if settings.replica not in newest:
-        return passed("trail", "no checkpoint is pinned yet")
+        none = settings.database.find_trail((), ()).empty
+        return passed("trail", "begins at the first start" if none else "no checkpoint is pinned yet")
     return passed("trail", f"the database holds the newest checkpoint, at record {newest[settings.replica]}")
 
 
-def _database(chosen: Database) -> Check:
+def _database(settings: Settings) -> Check:
+    chosen = settings.database
     database = chosen.name
     chosen.require_fit()
     status = db_status(chosen.url)
     if status.state is SchemaState.EMPTY:
-        return passed("database", f"{database}: made at the first start")
+        if look_for_breaks(chosen, settings.replica, PinnedCheckpoints(settings.keys_dir)):
+            detail = f"{database}: is missing or empty, and {settings.keys_dir} was used with a database"
+            return failed("database", detail, "see the trail")
+        return passed("database", f"{database}: {_MADE}")
     if status.state is SchemaState.CURRENT:
         return passed("database", f"{database}: schema {status.revision}")
     if status.state is SchemaState.DAMAGED:

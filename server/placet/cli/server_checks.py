@@ -56,6 +56,11 @@ def failed(name: str, detail: str, remedy: str = "") -> Check:
     return Check(name, ok=False, detail=detail, remedy=remedy)
 
 
+def not_checked(name: str, failing: str) -> Check:
+    """It cannot be told as long as another check fails."""
+    return failed(name, f"not checked, because this fails: {failing}")
+
+
 def disk_check(data_dir: Path) -> Check:
     """Whether there is room where the data directory is, or will be."""
     existing = next(each for each in (data_dir, *data_dir.absolute().parents) if each.exists())
