@@ -246,6 +246,11 @@ class Settings(BaseSettings):
 
         return choose_database(self.database_url.get_secret_value(), self.data_dir / "placet.db")
 
+    def require_data_dir(self) -> None:
+        """Raise SetupError when something else than a directory stands where the data directory should be."""
+        if self.data_dir.exists() and not self.data_dir.is_dir():
+            raise SetupError(f"{self.data_dir}: is a file, not a directory; name a directory with --data-dir")
+
     def require_rego_dir(self) -> None:
         """Raise SetupError when there is no policy folder. No example is served in its place."""
         if not self.rego_dir.is_dir():
@@ -282,7 +287,7 @@ class Settings(BaseSettings):
     def _bounded_to_loopback(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.field_name == "metrics_listen":
             return value
-        host, _ = split_address(value)
+        host = _host_of(value, cls.model_fields[str(info.field_name)].examples)
         if not is_loopback(host) and not info.data.get("unsafe_no_auth", False):
             raise ValueError(
                 "is reachable from other machines, and callers are not authenticated yet; use a loopback address, or "
@@ -414,6 +419,14 @@ def _read_file(named: Path | None) -> tuple[Path, dict[str, Any]]:
         raise SetupError(f'{path}: is not TOML: {error}; write lines like: listen = "127.0.0.1:7070"') from None
     except OSError as error:
         raise SetupError(f"{path}: cannot be read: {error.strerror}; make it a readable file") from None
+
+
+def _host_of(address: str, examples: list[str] | None) -> str:
+    """The host of an address to listen on. ValueError with an example when it is none."""
+    try:
+        return split_address(address)[0]
+    except ValueError as error:
+        raise ValueError(f"{error}; write e.g. {(examples or [''])[0]}") from error
 
 
 def _unknown_variables(cls: type[Settings]) -> Iterable[str]:

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import sqlite3
 import tempfile
 import time
@@ -85,6 +86,23 @@ async def test_it_decides_and_ends(tmp_path: Path) -> None:
     async with app.running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         assert (await client.authorize(READ, AGENT)).rule_id == "tools.listed_read"
     assert kinds(tmp_path) == ["server.started", "policy.activated", "server.stopped"]
+
+
+async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            async with app.running(settings(tmp_path, listen=f"127.0.0.1:{port}")):
+                pytest.fail("it started")
+    assert not (tmp_path / "placet.db").exists()
+
+
+async def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(SetupError, match="is a file, not a directory; name a directory with --data-dir"):
+        async with app.running(settings(tmp_path).model_copy(update={"data_dir": file})):
+            pytest.fail("it started")
 
 
 async def fail(*_: object, **__: object) -> NoReturn:

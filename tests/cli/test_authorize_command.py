@@ -139,6 +139,23 @@ def test_params_from_a_file_that_cannot_be_read(
     assert ran.complaint.startswith(f"--params: {path}: {complaint}")
 
 
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        ("{bad", "is not JSON: "),
+        ("[]", "must be a JSON object, not an array"),
+        ('{"a": {"b": NaN}}', "at /a/b: NaN is not JSON"),
+    ],
+)
+def test_wrong_params_are_told_before_a_server_is_asked(
+    placet: Placet, nobody: str, params: str, complaint: str
+) -> None:
+    ran = placet(*ASK, "--params", params, "--address", nobody)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ran.complaint.startswith(f"--params: {complaint}")
+    assert ran.complaint.endswith("""; give a JSON object, such as '{"amount": "45.00"}'""")
+
+
 def test_no_server(placet: Placet, nobody: str) -> None:
     ran = placet(*ASK, "--address", nobody, "--timeout", "0.5")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")

@@ -236,7 +236,7 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
         (["--public-key", "none.pem"], "none.pem: cannot be read"),
         (["--public-key", "bad"], "bad: is no public key in PEM"),
         (["--checkpoint", "none.json"], "none.json: No such file"),
-        (["--checkpoint", "bad"], "the kept checkpoints cannot be read"),
+        (["--checkpoint", "bad"], "bad: the kept checkpoints cannot be read"),
         (["--database", "none.db"], "none.db: there is no database"),
         (["--data-dir", "elsewhere"], "elsewhere/placet.db: there is no database"),
         (["--config", "none.toml"], "none.toml: there is no such file"),
@@ -272,6 +272,27 @@ def test_there_is_no_trail_to_go_on_with(placet: Placet, empty_folder: Path, com
     assert "holds no record yet. Name the server's data directory with --data-dir" in ran.complaint
     assert [path.name for path in (empty_folder / ".placet").rglob("*")] == ["placet.db"]
     assert not (empty_folder / ".placet" / "placet.db").stat().st_size
+
+
+def test_verify_names_a_checkpoint_file_that_cannot_be_read(placet: Placet, data_dir: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    ran = placet("audit", "verify", "--checkpoint", kept)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ran.complaint.startswith(f"{kept}: No such file or directory; name a file that ")
+    kept.write_text("{")
+    ran = placet("audit", "verify", "--checkpoint", kept)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ran.complaint.startswith(f"{kept}: the kept checkpoints cannot be read; ")
+    assert data_dir.is_dir()
+
+
+@pytest.mark.parametrize("command", [("audit", "verify"), ("audit", "key"), ("db", "status"), ("keys", "list")])
+def test_a_data_dir_that_is_a_file(placet: Placet, tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    ran = placet(*command, "--data-dir", file)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert ran.complaint == f"{file}: is a file, not a directory; name a directory with --data-dir"
 
 
 def test_verify_without_any_key_tells_where_to_get_one(placet: Placet, data_dir: Path) -> None:

@@ -50,9 +50,9 @@ def test_a_decision_and_its_record(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--tool", "jira.search", "--params", '{"a": 1, "a": 2}'], "action.params_json: "),
-        (["--tool", "jira.search", "--params", '{"a": NaN}'], "action.params_json: "),
-        (["--tool", "jira.search", "--params", "[]"], "action.params_json: "),
+        (["--tool", "jira.search", "--params", '{"a": 1, "a": 2}'], "--params: "),
+        (["--tool", "jira.search", "--params", '{"a": NaN}'], "--params: "),
+        (["--tool", "jira.search", "--params", "[]"], "--params: "),
         (["--tool", "jira search"], "action.tool: "),
         (["--tool", "jira.search", "--idempotency-key", ""], "idempotency_key: "),
     ],

@@ -135,6 +135,15 @@ def test_what_weakens_the_server_is_not_taken_from_a_file_that_was_only_found(
         ({"listen": "example.org:7070"}, "listen (--listen): 'example.org:7070' is reachable from other machines"),
         ({"metrics_listen": "[::]:9"}, "metrics_listen (--metrics-listen): '[::]:9' is reachable"),
         ({"listen": ""}, "listen (--listen): '' must be host:port"),
+        (
+            {"listen": "nowhere"},
+            "listen (--listen): 'nowhere' must be host:port with a port of 0 to 65535; write e.g. 127.0.0.1:7070",
+        ),
+        (
+            {"metrics_listen": "x"},
+            "metrics_listen (--metrics-listen): 'x' must be host:port with a port of 0 to 65535; write e.g. "
+            "127.0.0.1:9090",
+        ),
         ({"listen": "127.0.0.1"}, "listen (--listen): '127.0.0.1' must be host:port"),
         ({"listen": "127.0.0.1:65536"}, "listen (--listen): '127.0.0.1:65536' must be host:port"),
         ({"listen": "::1:7070"}, "listen (--listen): '::1:7070' must be host:port; write an IPv6 address in brackets"),

@@ -52,6 +52,7 @@ def test_nobody_listens(nobody: str) -> None:
         failure = client.authorize(Action("t"), Identity("a", "t")).failure
     assert failure is not None
     assert failure.detail == f"the connection to {nobody} was refused"
+    assert str(failure) == f"Placet cannot be reached: the connection to {nobody} was refused"
 
 
 def test_a_server_that_went_away(server: ScriptedServer) -> None:

@@ -124,6 +124,12 @@ def test_errors_say_id_and_cause() -> None:
     )
 
 
+def test_a_store_is_blamed_only_by_a_server() -> None:
+    assert Failure(failures.UNAVAILABLE).reason == "Placet cannot be reached"
+    told = Failure(failures.UNAVAILABLE, error="LEDGER_UNAVAILABLE")
+    assert told.reason == "Placet could not be reached, or its store failed"
+
+
 @pytest.mark.parametrize("documented", [Client, AsyncClient])
 def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
     example = re.search(r"::\n\n((?:    .*\n|\n)+)", inspect.cleandoc(documented.__doc__ or "") + "\n")

@@ -80,7 +80,9 @@ async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -
     records = len(list(desk.ledger.records("w")))
     again = Reported(repeated=True, late=False, overspent=("money",))
     assert await desk.tell(decision_id, OK, amount_minor_units=130) == again
-    assert isinstance(await desk.tell(decision_id, OK, amount_minor_units=131), OutcomeDiffersError)
+    other = await desk.tell(decision_id, OK, amount_minor_units=131)
+    assert isinstance(other, OutcomeDiffersError)
+    assert str(other) == "the first report of this decision stands; this one changes nothing"
     assert isinstance(await desk.tell(decision_id, FAILED, amount_minor_units=130), OutcomeDiffersError)
     assert isinstance(await desk.tell(decision_id, OK), OutcomeDiffersError)
     assert await desk.usage("money") == (130, 0)

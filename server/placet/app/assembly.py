@@ -43,7 +43,7 @@ from placet.rpc.control import ControlService
 from placet.rpc.flows import Flows
 from placet.rpc.outcomes import OutcomeReports
 from placet.rpc.refusing import RefusalLog
-from placet.rpc.server import RpcServer, Services
+from placet.rpc.server import RpcServer, Services, require_free
 from placet.service.expiry import expire_due, sweep_keys
 from placet.service.policy_memory import LedgerMemory
 from placet.store.permit_keys import PermitKeyFolder
@@ -85,6 +85,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     Whatever was begun is ended, in the reverse order, also when the start fails half-way or one of the ends fails.
     """
     settings.require_rego_dir()
+    settings.require_data_dir()
+    require_free(settings.listen)  # before a start that takes seconds and says so
     clock = LedgerClock(SystemClock(), settings.clock_skew_max_seconds)
     log = configure(settings.log_level, settings.log_format)
     data_dir = settings.data_dir

@@ -22,6 +22,7 @@ from placet.sdk.channel import DEFAULT_ADDRESS, WAIT_SECONDS_MAX
 if TYPE_CHECKING:
     from placet.config import Settings
     from placet.core.records import AuditProblem, StateReport, VerifyReport
+    from placet.core.trail import KeptCheckpoint
     from placet.store.database import Database
 
 _SIGNED: Final = ("writer", "sequence", "head", "key_id")
@@ -147,7 +148,6 @@ def _verify(
     settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None, *, state: bool
 ) -> VerifyReport:
     from placet.store.breaks import add_breaks  # noqa: PLC0415 - only with a database
-    from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
     from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
     from placet.store.pinned import PinnedCheckpoints, name_pinned  # noqa: PLC0415 - likewise
 
@@ -158,9 +158,22 @@ def _verify(
         wanted = folder / PUBLIC_NAME
         raise SetupError(f"{wanted}: is not there; name a key that `placet audit key` printed with --public-key")
     believed = [each for each in PinnedCheckpoints(folder).read() if not public_keys or each[0].key_id in keys.by_id]
-    given = read_kept(kept.read_bytes()) if kept else []
+    given = _read_kept(kept) if kept else []
     report = name_pinned(database.verify(keys, [*given, *believed], state=state), believed)
     return report if public_keys else add_breaks(report, database, PinnedCheckpoints(folder))
+
+
+def _read_kept(path: Path) -> list[KeptCheckpoint]:
+    """The checkpoints of a file. SetupError names the file when it cannot be read."""
+    from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
+
+    try:
+        return read_kept(path.read_bytes())
+    except OSError as error:
+        remedy = "name a file that `placet audit checkpoint` printed, with --checkpoint"
+        raise SetupError(f"{path}: {error.strerror}; {remedy}") from error
+    except SetupError as error:
+        raise SetupError(f"{path}: {error}") from error
 
 
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:

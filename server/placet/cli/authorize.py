@@ -15,6 +15,7 @@ from placet.cli.documents import FINDING_COLUMNS, decision_document, finding_row
 from placet.cli.failures import STORE_DOWN, code_without_decision, line_of
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.core.canonical import NotCanonicalError, canonical, parse_object
 from placet.core.errors import SetupError
 from placet.core.limits import PARAMS_BYTES_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
@@ -79,7 +80,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
     """
     action = sdk.Action(
         tool,
-        _read_params(params),
+        _checked_params(_read_params(params)),
         amount=parse_amount(amount) if amount is not None else None,
         scope=scope,
         environment=environment,
@@ -100,8 +101,17 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
     raise typer.Exit(CODES[decision.effect] if decision.failure is None else code_without_decision(decision.failure))
 
 
+def _checked_params(text: str) -> str:
+    """The JSON text, which the server would take too. SetupError before anything is asked."""
+    try:
+        canonical(parse_object(text))
+    except NotCanonicalError as error:
+        raise SetupError(f'--params: {error}; give a JSON object, such as \'{{"amount": "45.00"}}\'') from error
+    return text
+
+
 def _read_params(written: str) -> str:
-    """The JSON text; the server judges it. SetupError when a file cannot be read."""
+    """The text. SetupError when a file cannot be read."""
     if written == "-":
         return _read_stdin()
     if not written.startswith("@"):

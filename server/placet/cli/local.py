@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def open_settings(data_dir: Path | None, config: Path | None, database_url: str | None = None) -> Settings:
     """The settings, with what the command line says of the data directory and the database. SetupError."""
-    return Settings.load({"data_dir": data_dir, "database_url": database_url}, config)[0]
+    settings = Settings.load({"data_dir": data_dir, "database_url": database_url}, config)[0]
+    settings.require_data_dir()
+    return settings
 
 
 def existing(database: Database) -> Database:

@@ -51,16 +51,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members if len(members) == len(pairs) else _Duplicated(members)
 
 
-def _constant(name: str) -> Any:  # noqa: ANN401 - the signature json.JSONDecoder wants
-    raise NotCanonicalError("", f"{name} is not JSON; leave the member out or send null")
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def parse_object(text: str) -> dict[str, Any]:
     """Parse the text of a JSON object strictly; NotCanonicalError names the place of what is not I-JSON.
 
+    Numbers that are not finite are left to `canonical`, which names their place.
     At most PARAMS_BYTES_MAX bytes of UTF-8.
     """
     try:
@@ -140,9 +137,16 @@ def _check_list(items: list[Any], place: _Place, depth: int) -> bool:
     return exotic
 
 
+def _not_finite(number: float) -> str:
+    if math.isnan(number):
+        return "NaN is not JSON; leave the member out or send null"
+    name = "Infinity" if number > 0 else "-Infinity"
+    return f"{name} is not JSON: the number is out of the range of a double; send it as a string"
+
+
 def _check_float(number: float, place: _Place, _depth: int = 0) -> bool:
     if not math.isfinite(number):
-        raise NotCanonicalError(_pointer(place), "number out of the range of a double; send it as a string")
+        raise NotCanonicalError(_pointer(place), _not_finite(number))
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.core.canonical import NotCanonicalError, canonical, canonicalising, parse_object
@@ -80,6 +79,4 @@ class _Reader:
 
 
 def _scalar(value: struct_pb2.Value, kind: str | None) -> Any:  # noqa: ANN401 - any JSON value
-    if kind == "number_value" and not math.isfinite(value.number_value):
-        raise NotCanonicalError("", "holds a number that is not finite, which JSON cannot hold; send it as a string")
     return None if kind is None or kind == "null_value" else getattr(value, kind)

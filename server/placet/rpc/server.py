@@ -90,7 +90,7 @@ class RpcServer:
         """Listen on ``host:port`` (port 0 takes a free one); the address taken. SetupError when it cannot be had."""
         await self.set_serving(serving=False)
         host = listen.rpartition(":")[0]
-        _require_free(listen)
+        require_free(listen)
         try:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
@@ -112,8 +112,11 @@ class RpcServer:
         await self._server.stop(grace_seconds)
 
 
-def _require_free(listen: str) -> None:
-    """Try the address before gRPC does, which would write lines of its own to stderr and not say what is wrong."""
+def require_free(listen: str) -> None:
+    """SetupError when the address cannot be had.
+
+    Tried before gRPC does, which would write lines of its own to stderr and not say what is wrong.
+    """
     host, _, port = listen.rpartition(":")
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]

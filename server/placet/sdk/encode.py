@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -86,9 +87,36 @@ def _params(params: Mapping[str, Any] | str) -> str:
     except RecursionError:
         raise unsayable(_PARAMS, _TOO_DEEP) from None
     except ValueError as error:  # NaN, an infinity, a circle
-        raise unsayable(_PARAMS, f"is no JSON: {error}") from None
+        raise unsayable(_PARAMS, _not_finite(params) or f"is no JSON: {error}") from None
     _check(params)
     return text
+
+
+def _not_finite(params: Mapping[str, Any]) -> str:
+    """What is wrong with the first number that is NaN or an infinity, and its path; "" when there is none."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, object]] = [("params", params)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"is no JSON: {path} is {value}, which JSON cannot hold"
+        if id(value) not in seen:
+            seen.add(id(value))
+            waiting += reversed(_placed(path, value))
+    return ""
+
+
+def _placed(path: str, value: object) -> list[tuple[str, object]]:
+    """What stands in a container, each with its path."""
+    if isinstance(value, Mapping):
+        return [(_member_path(path, key), each) for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"{path}[{index}]", each) for index, each in enumerate(value)]
+    return []
+
+
+def _member_path(path: str, key: object) -> str:
+    return f"{path}.{key}" if isinstance(key, str) and key.isidentifier() else f"{path}[{key!r}]"
 
 
 def _check(params: Mapping[str, Any]) -> None:

@@ -67,7 +67,9 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """One sentence for people."""
+        """One sentence for people. The server itself names an `error`; without one, nothing of Placet answered."""
+        if self.rule_id == UNAVAILABLE and not self.error:
+            return "Placet cannot be reached"
         return REASONS[self.rule_id]
 
     def __str__(self) -> str:

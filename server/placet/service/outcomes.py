@@ -210,7 +210,7 @@ class _Books:
 def _again(call: _Call, taken: Taken) -> Told:
     """What a report is told whose decision has an outcome."""
     if taken.content_digest != call.content_digest:
-        return OutcomeDiffersError("another outcome was reported for this decision; what was reported first stands")
+        return OutcomeDiffersError("the first report of this decision stands; this one changes nothing")
     return _reported(taken, repeated=True)
 
 
