@@ -15,7 +15,7 @@ from typing import Final
 
 from fetch import OPA_STATIC, ROOT, fetch, path_of
 
-from placet.core.errors import PlacetError
+from placet.kernel.errors import PlacetError
 from placet.opa.bundle import build_bundle
 from placet.opa.tool_sources import OPA, FetchError
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from placet.core.addresses import check_opa_address, is_loopback, split_address
-from placet.core.errors import SetupError
-from placet.core.limits import (
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import (
     CHECKPOINT_INTERVAL_SECONDS,
     IDEMPOTENCY_RETENTION_HOURS,
     OPA_TIMEOUT_MS,
@@ -28,6 +27,7 @@ from placet.core.limits import (
     RESERVATION_TTL_SECONDS,
     WEBHOOK_TIMEOUT_MS,
 )
+from placet.matching.addresses import check_opa_address, is_loopback, split_address
 from placet.webhook.signing import read_secrets
 from placet.webhook.target import Target
 

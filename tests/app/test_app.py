@@ -20,7 +20,7 @@ import pytest
 
 from placet import app
 from placet.app import assembly, lifetime
-from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.opa.generation import Generation
 from placet.opa.managed import ManagedPolicies
 from placet.opa.process import FOLDER
@@ -35,7 +35,7 @@ from tests.serving import settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
 
 READ = Action("jira.search", {"query": "x"})
 AGENT = Identity(agent="triage-agent", tenant="acme")

@@ -10,8 +10,8 @@ import jwt
 import pytest
 
 from placet.app import accept_clock, assembly
-from placet.core.errors import SetupError
-from placet.core.limits import PERMIT_TTL_SECONDS
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import PERMIT_TTL_SECONDS
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
 from placet.store.pinned import PinnedCheckpoints

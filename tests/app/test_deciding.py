@@ -13,9 +13,9 @@ import structlog
 from placet.app.deciding import deciding
 from placet.app.ledger_clock import LedgerClock
 from placet.app.reporter import Reporter
-from placet.core.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
-from placet.core.model import Decision
-from placet.core.records import DecisionQuery
+from placet.audit.records import DecisionQuery
+from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
+from placet.kernel.model import Decision
 from placet.scheduling.fair_queue import Flow
 from placet.telemetry.metrics import Metrics
 from tests.service.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, asked
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from placet.core.model import Indeterminate, Verdict
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
     from placet.decision.attempt import Request
     from placet.decision.replies import Answer
+    from placet.kernel.model import Indeterminate, Verdict
     from placet.scheduling.batching import Batcher
 
 POLICIES = {**AGENT_POLICIES, "globex": AGENT_POLICIES["open"]}

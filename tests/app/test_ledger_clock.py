@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placet.app.ledger_clock import FLOOR_UNUSED, LedgerClock
-from placet.core.server_time import ServerTime
+from placet.kernel.clock import ServerTime
 from tests.service.fakes import NOW_US, FixedClock
 
 SECOND_US = 1_000_000

@@ -13,9 +13,9 @@ import pytest
 
 from placet.app.ledger_clock import LedgerClock
 from placet.app.recording import accept_clock, restart_trail, start_recording
-from placet.core.errors import SetupError
-from placet.core.limits import CHECKPOINT_RECORDS_MAX
-from placet.core.records import RecordKind
+from placet.audit.records import RecordKind
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_or_create_signing_key, load_public_key
 from placet.store.log import LogQuery
 from placet.store.newest import NEWEST_RECORDS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.sdk import Action, AuditClient, Client, Identity, Query
 from placet.store.keys import PUBLIC_NAME
 from tests.serving import serving, settings

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from google.protobuf.json_format import ParseDict
 
 from placet.app.system import RandomIds, SystemClock
-from placet.core import approval
-from placet.core.autonomy import Level
-from placet.core.changes import Put
-from placet.core.model import ApprovalRequirement, Caller, Decision, Effect, Finding, Proposal, ToolClass
-from placet.core.policy_input import bare_facts, policy_input, rfc3339
-from placet.core.record_codec import decision_commitment
+from placet.approvals import model as approval
+from placet.audit.decision_codec import decision_commitment
+from placet.controls.autonomy.model import Level
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.clock import rfc3339
+from placet.kernel.model import ApprovalRequirement, Caller, Decision, Effect, Finding, Proposal, ToolClass
+from placet.kernel.state import Put
 from placet.rpc.parse import parse_request
 from placet.store.database import choose_database
 from placet.store.keys import load_or_create_signing_key, load_public_keys
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from placet.core.records import Commitment
+    from placet.audit.records import Commitment
 
 TOGETHER = 1_000
 """Commitments of one transaction."""

@@ -8,8 +8,10 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from placet.core.model import Action, Amount, Identity, Model, Run, ToolClass
-from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
+from placet.actions.document import document
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.clock import rfc3339
+from placet.kernel.model import Action, Amount, Identity, Model, Run, ToolClass
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.generation import Engine, Generation

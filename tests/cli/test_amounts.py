@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placet.cli.amounts import counted, money, parse_change
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import CounterKey
-from placet.core.control_records import budget_adjusted, switch_set
-from placet.core.control_request import ChangeKind, Wish
-from placet.core.kill_switch import KillScope, KillSwitch
-from placet.core.model import Caller
+from placet.budgets.records import budget_adjusted
+from placet.commands.four_eyes import ChangeKind, Wish
+from placet.controls.kill_switches.model import KillScope, KillSwitch
+from placet.controls.kill_switches.records import switch_set
+from placet.kernel.model import Caller
+from placet.kernel.state import CounterKey
 from placet.store.keys import PublicKeys, load_or_create_signing_key
 from placet.store.postgres import PostgresLedger
 from placet.store.sqlite import SqliteLedger

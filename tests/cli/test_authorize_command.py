@@ -11,7 +11,7 @@ import pytest
 
 from placet.cli import exit_codes
 from placet.cli.amounts import parse_amount
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.sdk import Amount
 from placet.v1 import authorization_pb2
 from tests.sdk.scripted_server import (

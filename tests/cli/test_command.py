@@ -17,7 +17,7 @@ import placet
 from placet.cli import exit_codes
 from placet.cli import main as command
 from placet.cli.failures import REMEDIES, explain
-from placet.core.errors import LedgerUnavailableError, PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError, Problem, SetupError
 from placet.sdk import failures
 
 if TYPE_CHECKING:

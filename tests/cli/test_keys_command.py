@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.cli import exit_codes
-from placet.core.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
+from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
 from placet.store.permit_keys import open_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:

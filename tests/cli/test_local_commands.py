@@ -20,11 +20,11 @@ import pytest
 
 from placet.app.ledger_clock import LedgerClock
 from placet.app.recording import start_recording
+from placet.audit import chain
 from placet.cli import checks, exit_codes
 from placet.cli.server_checks import failed
 from placet.config import Settings
-from placet.core import chain
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.store.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key

@@ -11,7 +11,7 @@ import yaml
 from placet import sdk
 from placet.cli.script import Script, load_script
 from placet.cli.script_steps import Call, Verify
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 import placet.app
 from placet.cli import exit_codes
 from placet.config import Settings
-from placet.core.errors import PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
-from placet.core.records import RecordKind
+from placet.audit.records import RecordKind
+from placet.kernel.errors import LedgerUnavailableError
 from placet.store.causes import DISK_FULL
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
     from tests.cli.conftest import Placet, Ran
     from tests.serving import Server
 

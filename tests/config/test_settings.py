@@ -9,9 +9,9 @@ import pytest
 from pydantic import Field, SecretStr
 
 from placet.config import FOUND_FILE_SETTINGS, Settings, shipped_dir
-from placet.core.addresses import is_loopback, split_address
-from placet.core.errors import SetupError
-from placet.core.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
+from placet.matching.addresses import is_loopback, split_address
 
 
 @pytest.fixture(autouse=True)

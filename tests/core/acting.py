@@ -6,8 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.model import Action, Amount, Identity, Model, Proposal, Run
+from placet.kernel.model import Action, Amount, Identity, Model, Proposal, Run
+from placet.tenants.agent_policy import AgentPolicy
 
 
 def at(text: str) -> int:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.autonomy import Autonomy, AutonomyRule, Level, Observe, raises, resolve, restrict
-from placet.core.model import ApprovalRequirement, Effect, ToolClass
+from placet.controls.autonomy.model import Autonomy, AutonomyRule, Level, Observe, raises, resolve, restrict
 from placet.decision.combining import PRECEDENCE
+from placet.kernel.model import ApprovalRequirement, Effect, ToolClass
 from tests.core.acting import proposal
 
 EXECUTE, WITH_APPROVAL, DRAFT, OBSERVE = (

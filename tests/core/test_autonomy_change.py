@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from placet.core.autonomy import Autonomy, AutonomyRule, Level, resolve
-from placet.core.autonomy_change import gives_more
-from placet.core.model import Action, Identity, Model, Proposal, Run
+from placet.controls.autonomy.model import Autonomy, AutonomyRule, Level, resolve
+from placet.controls.autonomy.widening import gives_more
+from placet.kernel.model import Action, Identity, Model, Proposal, Run
 
 OBSERVE, DRAFT, ASK, EXECUTE = Level
 TOOLS = ["".join(letters) for length in range(1, 5) for letters in product("ab.", repeat=length)]

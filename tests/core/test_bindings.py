@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.bindings import Binding, binding_findings
-from placet.core.canonical import canonical, parse_object
-from placet.core.currency import EXPONENTS
-from placet.core.model import Action, Amount, Caller, Effect
+from placet.actions.bindings import Binding, binding_findings
+from placet.actions.canonical_json import canonical, parse_object
+from placet.controls.snapshot import NO_CONTROLS
 from placet.decision.attempt import Attempt, Request
 from placet.decision.context import BatchContext, EvaluationContext
 from placet.decision.guards import deny_before_policy
-from placet.service.control_state import NO_CONTROLS
+from placet.kernel.model import Action, Amount, Caller, Effect
+from placet.kernel.money import EXPONENTS
 from tests.core.acting import policy, proposal
 from tests.service.fakes import ScriptedPolicy
 
 if TYPE_CHECKING:
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import Proposal
     from placet.decision.combining import Resolution
+    from placet.kernel.model import Proposal
+    from placet.tenants.agent_policy import AgentPolicy
 
 MAJOR = Binding(amount="/amount", currency="/currency", unit="major")
 MINOR = Binding(amount="/amount", currency="/currency", unit="minor")

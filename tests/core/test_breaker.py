@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.breaker import (
+from placet.controls.breakers.model import (
     CLOSED,
     Admission,
     Breaker,

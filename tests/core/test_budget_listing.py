@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from placet.core.budget_listing import is_member, scope_key_form
-from placet.core.budgets import Budget, Measure, Scope
-from placet.core.windows import Window
+from placet.budgets.listing import is_member, scope_key_form
+from placet.budgets.model import Budget, Measure, Scope
+from placet.budgets.windows import Window
 
 
 @pytest.mark.parametrize("scope", list(Scope))

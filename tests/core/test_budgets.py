@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core import rule_ids
-from placet.core.budgets import (
+from placet.budgets.charges import charges
+from placet.budgets.customers import customer_of
+from placet.budgets.model import (
     Charge,
     OnExceed,
     exceeded,
@@ -21,14 +22,13 @@ from placet.core.budgets import (
     reserve,
     waived,
 )
-from placet.core.changes import CounterKey, Reserve, Usage
-from placet.core.charging import charges
-from placet.core.customers import customer_of
-from placet.core.model import Effect, Proposal
+from placet.kernel import rule_ids
+from placet.kernel.model import Effect, Proposal
+from placet.kernel.state import CounterKey, Reserve, Usage
 from tests.core.acting import at, budget, policy, proposal
 
 if TYPE_CHECKING:
-    from placet.core.model import Proposal
+    from placet.kernel.model import Proposal
 
 NOW = at("2026-10-24T22:30:00Z")
 TOMORROW = at("2026-10-25T00:00:00Z")

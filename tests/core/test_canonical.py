@@ -10,8 +10,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.canonical import NotCanonicalError, canonical, digest, parse_object
-from placet.core.limits import PARAMS_BYTES_MAX, PARAMS_DEPTH_MAX, SAFE_INTEGER_MAX
+from placet.actions.canonical_json import NotCanonicalError, canonical, digest, parse_object
+from placet.kernel.limits import PARAMS_BYTES_MAX, PARAMS_DEPTH_MAX, SAFE_INTEGER_MAX
 
 SCALARS = (
     st.none()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.chain import (
+from placet.audit.chain import (
     GENESIS,
     Checkpoint,
     Head,
@@ -18,8 +18,8 @@ from placet.core.chain import (
     salt_bytes,
     signed_bytes,
 )
-from placet.core.records import Commitment, RecordKind
-from placet.core.state_record import NO_STATE_CHANGES, STATE, StateChanges
+from placet.audit.records import Commitment, RecordKind
+from placet.audit.state_record import NO_STATE_CHANGES, STATE, StateChanges
 
 # The tree of RFC 6962's reference implementation, over its eight entries.
 ENTRIES = [

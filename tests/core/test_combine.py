@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core import rule_ids
-from placet.core.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
 from placet.decision.combining import PRECEDENCE, NoApprovalError, approval_for, denied_by_pdp, deny_overrides
+from placet.kernel import rule_ids
+from placet.kernel.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
 
 FINDINGS = st.lists(
     st.builds(

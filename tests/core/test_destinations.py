@@ -9,8 +9,8 @@ from ada_url import URL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.destinations import destination_fault
-from placet.core.limits import DESTINATION_BYTES_MAX
+from placet.actions.destinations import destination_fault
+from placet.kernel.limits import DESTINATION_BYTES_MAX
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.globs import _parts, glob_fault, glob_matches, is_glob
-from placet.core.limits import GLOB_STARS_MAX, TOOL_CHARS_MAX
+from placet.kernel.limits import GLOB_STARS_MAX, TOOL_CHARS_MAX
+from placet.matching.globs import _parts, glob_fault, glob_matches, is_glob
+from placet.tenants.agent_policy import AgentPolicy
 
 CPU_MS_MAX: Final = 5
 """For one match. A backtracking matcher takes 50 s for the shortest of HOSTILE, this one less than 0.1 ms."""

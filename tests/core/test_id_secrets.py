@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.cards import is_card
-from placet.core.id_secrets import secret_in_id
+from placet.privacy.cards import is_card
+from placet.privacy.id_secrets import secret_in_id
 
 S = "Kanarien0f3a9b"
 SECRETS = [

@@ -3,8 +3,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from placet.core.kill_switch import KillScope, KillSwitch, covering, covers, expired, kill_finding
-from placet.core.model import Effect, Proposal
+from placet.controls.kill_switches.model import KillScope, KillSwitch, covering, covers, expired, kill_finding
+from placet.kernel.model import Effect, Proposal
 from tests.core.acting import proposal
 
 NOW = 1_000

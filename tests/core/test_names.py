@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.names import folded, name_fault, same_name
-from placet.core.person import same_person
+from placet.matching.names import folded, name_fault, same_name
+from placet.matching.person import same_person
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from placet.core.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
-from placet.core.model import Action, BudgetState, Decision, Effect, Identity, Model, Proposal, Run
-from placet.core.permit import PermitKey, jwk_set, permit_claims, permit_of
+from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
+from placet.kernel.model import Action, BudgetState, Decision, Effect, Identity, Model, Proposal, Run
+from placet.permits.claims import PermitKey, jwk_set, permit_claims, permit_of
 
 DECIDED_AT_US = 1_777_055_581_999_999
 PROPOSAL = Proposal(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from placet.core.plain_text import as_latin, plain, plain_latin
+from placet.privacy.plain_text import as_latin, plain, plain_latin
 
 TEXTS = [
     "",

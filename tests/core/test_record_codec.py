@@ -6,10 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from placet.core.chain import Head, link
-from placet.core.errors import FieldViolation
-from placet.core.model import Caller, Effect
-from placet.core.record_codec import (
+from placet.audit.chain import Head, link
+from placet.audit.decision_codec import (
     RecordDamagedError,
     decision_commitment,
     index_of,
@@ -20,8 +18,10 @@ from placet.core.record_codec import (
     server_started_commitment,
     server_stopped_commitment,
 )
-from placet.core.records import Commitment, Index, RecordedDecision
-from placet.core.state_record import NO_STATE_CHANGES
+from placet.audit.records import Commitment, Index, RecordedDecision
+from placet.audit.state_record import NO_STATE_CHANGES
+from placet.kernel.errors import FieldViolation
+from placet.kernel.model import Caller, Effect
 from tests.store.making import commitment, decision, proposal
 
 

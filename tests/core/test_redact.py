@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.cards import is_card
-from placet.core.detectors import DETECTORS, candidates
-from placet.core.iban import iban_length, is_iban
-from placet.core.plain_text import plain, plain_form
-from placet.core.redact import (
+from placet.kernel.steps import exhausted
+from placet.privacy.cards import is_card
+from placet.privacy.detectors import DETECTORS, candidates
+from placet.privacy.iban import iban_length, is_iban
+from placet.privacy.plain_text import plain, plain_form
+from placet.privacy.redaction import (
     WHY_WHOLE,
     Redacted,
     redact_params,
@@ -22,7 +23,6 @@ from placet.core.redact import (
     redacting,
     values_under_secret_names,
 )
-from placet.core.steps import exhausted
 
 FOUND = [
     ("card", "4111111111111111"),

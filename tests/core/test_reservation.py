@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.budgets import Unreported
-from placet.core.changes import UNUSED, CounterKey, Reserve, Usage
-from placet.core.charging import charges
-from placet.core.model import Caller
-from placet.core.outcome import Outcome, OutcomeStatus
-from placet.core.reservation import (
+from placet.actions.outcome import Outcome, OutcomeStatus
+from placet.budgets.charges import charges
+from placet.budgets.model import Unreported
+from placet.budgets.reservations import (
     Hold,
     Reservation,
     ReservationState,
@@ -24,12 +22,14 @@ from placet.core.reservation import (
     settle,
     to_row,
 )
+from placet.kernel.model import Caller
+from placet.kernel.state import UNUSED, CounterKey, Reserve, Usage
 from tests.core.acting import at, budget, policy, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.core.changes import Settle
+    from placet.kernel.state import Settle
 
 NOW = at("2026-04-24T10:00:00+00:00")
 UNITS = ("calls", "tokens", "cost", "amount:USD")

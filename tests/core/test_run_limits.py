@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from placet.core.budgets import exceeded, finding
-from placet.core.changes import CounterKey, Usage
-from placet.core.limits import SAFE_INTEGER_MAX
-from placet.core.model import Effect
-from placet.core.run_limits import (
+from placet.budgets.model import exceeded, finding
+from placet.budgets.run_limits import (
     NO_RUN_LIMITS,
     RunLimits,
     duration_finding,
@@ -15,6 +12,9 @@ from placet.core.run_limits import (
     run_facts,
     started_at_us,
 )
+from placet.kernel.limits import SAFE_INTEGER_MAX
+from placet.kernel.model import Effect
+from placet.kernel.state import CounterKey, Usage
 from tests.core.acting import policy, proposal
 
 ALL = RunLimits(max_tool_calls=20, max_tokens=1_000, max_duration_seconds=60, max_same_action=3)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from placet.core.approval import (
+from placet.approvals.model import (
     Approval,
     ApprovalState,
     approval_id_of,
@@ -19,12 +19,12 @@ from placet.core.approval import (
     to_row,
     used,
 )
-from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedError
-from placet.core.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
-from placet.core.person import Person, same_person
-from placet.core.role_matching import matched_roles
-from placet.core.standing_votes import approvers, covers, document, standing_votes
-from placet.core.voting import approved, cancelled, expired, may_vote, rejected, voided
+from placet.approvals.standing_votes import approvers, covers, document, standing_votes
+from placet.approvals.transitions import approved, cancelled, expired, may_vote, rejected, voided
+from placet.kernel.errors import InvalidRequestError, NotNowError, NotPermittedError
+from placet.kernel.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
+from placet.matching.person import Person, same_person
+from placet.matching.role_matching import matched_roles
 
 REFUSED = (InvalidRequestError, NotNowError, NotPermittedError)
 ROLES = ("lead", "legal", "finance")

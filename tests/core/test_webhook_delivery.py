@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.limits import (
+from placet.kernel.limits import (
     WEBHOOK_AGE_SECONDS_MAX,
     WEBHOOK_BYTES_MAX,
     WEBHOOK_TRIES_MAX,
     WEBHOOK_WAIT_SECONDS_MAX,
     WEBHOOK_WAIT_SECONDS_MIN,
 )
-from placet.core.webhook_delivery import (
+from placet.notifications.delivery import (
     Delivery,
     claimed,
     gave_up,
@@ -27,7 +27,7 @@ from placet.core.webhook_delivery import (
     retry_after_seconds,
     sent,
 )
-from placet.core.webhook_payload import WebhookType, webhook_payload
+from placet.notifications.payload import WebhookType, webhook_payload
 from tests.webhook.receiving import NOW_US, event
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.windows import ENDLESS, Window, resets_at_us, window_at, window_key
+from placet.budgets.windows import ENDLESS, Window, resets_at_us, window_at, window_key
 from tests.core.acting import at
 
 ZONES = [

@@ -11,23 +11,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core import control_records, record_codec
-from placet.core.chain import SALT_BYTES
-from placet.core.chain_check import PROBLEMS
-from placet.core.changes import CounterKey
-from placet.core.control_request import ChangeKind, ControlRequest, Wish
-from placet.core.detectors import DETECTORS
-from placet.core.errors import FieldViolation
-from placet.core.kill_switch import KillScope, KillSwitch
-from placet.core.limits import CHECKPOINT_RECORDS_MAX
-from placet.core.model import Caller
-from placet.core.outcome import Outcome, OutcomeStatus, Report, Taken
-from placet.core.outcome_excess import Excess, decided, held_of
-from placet.core.outcome_records import expired_commitment, outcome_commitment
-from placet.core.records import Commitment, RecordKind
-from placet.core.redact import SENSITIVE, UNSCREENED
-from placet.core.reservation import Reservation, ReservationState
-from placet.core.trail_break import BreakKind, TrailBreak
+from placet.actions.outcome import Outcome, OutcomeStatus, Report, Taken
+from placet.audit import decision_codec as record_codec
+from placet.audit.chain import SALT_BYTES
+from placet.audit.control_record import trail_restarted
+from placet.audit.records import Commitment, RecordKind
+from placet.audit.trail_break import BreakKind, TrailBreak
+from placet.audit.verify_chain import PROBLEMS
+from placet.budgets.excess import decided, held_of
+from placet.budgets.records import budget_adjusted
+from placet.budgets.reservations import Excess, Reservation, ReservationState
+from placet.commands.four_eyes import ChangeKind, ControlRequest, Wish
+from placet.commands.records import control_refused, control_requested
+from placet.controls.autonomy.records import autonomy_set
+from placet.controls.kill_switches.model import KillScope, KillSwitch
+from placet.controls.kill_switches.records import switch_cleared, switch_set
+from placet.kernel.errors import FieldViolation
+from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
+from placet.kernel.model import Caller
+from placet.kernel.state import CounterKey
+from placet.outcomes.records import excess_decided, expired_commitment, outcome_commitment
+from placet.permits.revocations import permit_revoked
+from placet.privacy.detectors import DETECTORS
+from placet.privacy.redaction import SENSITIVE, UNSCREENED
+from placet.revisions.records import policy_confirmed
 from placet.store.keys import load_or_create_signing_key
 from placet.store.schema import metadata
 from placet.store.sqlite import SqliteLedger
@@ -56,17 +63,17 @@ def control_records_of_each() -> list[Commitment]:
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
     excess = held_of(held, (Excess(counter, 5, NOW_US),), NOW_US)
     return [
-        control_records.permit_revoked(switch, "acme", "dec_1", NOW_US),
-        control_records.switch_set(switch, Caller(), NOW_US, ()),
-        control_records.switch_cleared(switch, wish, None, NOW_US, ()),
-        control_records.autonomy_set(None, wish, None, NOW_US, ()),
-        control_records.budget_adjusted(counter, 1, wish, None, NOW_US, ()),
-        control_records.excess_decided(decided(excess, accept=True), wish, NOW_US, ()),
-        control_records.excess_decided(decided(excess, accept=False), wish, NOW_US, ()),
-        control_records.control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
-        control_records.control_refused(wish, "NOT_FOUND", NOW_US),
-        control_records.trail_restarted(TrailBreak(BreakKind.OLDER, "a", 9, "00" * 32, 7), "ann", "restored", NOW_US),
-        control_records.policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
+        permit_revoked("acme", "dec_1", "ks_1", "kill_switch.tool", "ann", "mended", NOW_US),
+        switch_set(switch, Caller(), NOW_US, ()),
+        switch_cleared(switch, wish, None, NOW_US, ()),
+        autonomy_set(None, wish, None, NOW_US, ()),
+        budget_adjusted(counter, 1, wish, None, NOW_US, ()),
+        excess_decided(decided(excess, accept=True), wish, NOW_US, ()),
+        excess_decided(decided(excess, accept=False), wish, NOW_US, ()),
+        control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
+        control_refused(wish, "NOT_FOUND", NOW_US),
+        trail_restarted(TrailBreak(BreakKind.OLDER, "a", 9, "00" * 32, 7), "ann", "restored", NOW_US),
+        policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
     ]
 
 

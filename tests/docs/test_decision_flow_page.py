@@ -6,8 +6,8 @@ import fnmatch
 import re
 from pathlib import Path
 
-from placet.core import rule_ids
 from placet.decision import guards
+from placet.kernel import rule_ids
 
 PAGE = Path(__file__).parents[2] / "docs" / "decision-flow.md"
 GUARD = re.compile(r"^\| \d+ \| `(\w+)` \| (.+?) \|", re.MULTILINE)

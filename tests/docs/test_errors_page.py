@@ -9,10 +9,10 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2
 
 from placet.app.reporter import SERIOUS
-from placet.core import limits
-from placet.core.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
-from placet.core.policy_status import PolicyEventKind
-from placet.core.refusals import REFUSALS
+from placet.kernel import limits
+from placet.kernel.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
+from placet.kernel.reasons import REFUSALS
+from placet.revisions.status import PolicyEventKind
 from placet.rpc import errors as rpc_errors
 from placet.rpc.errors import status_of
 from placet.sdk import status as sdk_status

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from placet.core.changes import Kept
-from placet.core.control_request import ChangeKind
+from placet.commands.four_eyes import ChangeKind
+from placet.kernel.state import Kept
 from tests.docs.tables import DOCS, rows
 
 PAGE = DOCS / "glossary.md"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
-from placet.core.permit import PERMIT_TYPE, permit_claims
+from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
+from placet.permits.claims import PERMIT_TYPE, permit_claims
 from placet.sdk import Action, Identity, PermitReason
 from placet.sdk.action_digest import action_digest
 from placet.sdk.channel import GET_PERMIT_KEYS

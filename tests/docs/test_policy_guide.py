@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
+from placet.budgets.model import Measure, OnExceed, Scope, Unreported
+from placet.budgets.windows import Window
 from placet.cli import exit_codes
 from placet.cli import main as cli
-from placet.core.agent_policy import AgentPolicy
-from placet.core.agent_policy_faults import NOT_ENFORCED_YET, SECTIONS, agent_policy_faults
-from placet.core.autonomy import Level, Observe
-from placet.core.breaker import BreakerEffect, BreakerScope
-from placet.core.budgets import Measure, OnExceed, Scope, Unreported
-from placet.core.policy_budgets import BudgetEntry
-from placet.core.policy_controls import BreakerSection
-from placet.core.policy_sections import Approval, BindSection
-from placet.core.windows import Window
+from placet.controls.autonomy.model import Level, Observe
+from placet.controls.breakers.model import BreakerEffect, BreakerScope
 from placet.opa.binary import find_opa
 from placet.opa.check import STEPS
 from placet.opa.strict_yaml import read_yaml
+from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.budget_sections import BudgetEntry
+from placet.tenants.control_sections import BreakerSection
+from placet.tenants.diagnostics import NOT_ENFORCED_YET, SECTIONS, agent_policy_faults
+from placet.tenants.sections import Approval, BindSection
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.tables import DOCS, by_name, rows, sections
 

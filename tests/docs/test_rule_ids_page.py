@@ -7,9 +7,9 @@ import json
 import pytest
 
 from placet.cli import main as cli
-from placet.core import rule_ids
-from placet.core.autonomy import Level
-from placet.core.kill_switch import KillScope, KillSwitch
+from placet.controls.autonomy.model import Level
+from placet.controls.kill_switches.model import KillScope, KillSwitch
+from placet.kernel import rule_ids
 from placet.sdk import failures
 from tests.docs.blocks import ROOT
 from tests.docs.tables import DOCS, by_name, sections

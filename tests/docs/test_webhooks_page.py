@@ -6,8 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from placet.core import limits
-from placet.core.webhook_payload import WebhookType, webhook_payload
+from placet.kernel import limits
+from placet.notifications.payload import WebhookType, webhook_payload
 from placet.sdk import WebhookReason
 from placet.sdk.webhook import TOLERANCE_SECONDS
 from placet.webhook.signing import MAKE_ONE, headers, read_secrets

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator
 
-    from placet.core.records import VerifyReport
+    from placet.audit.records import VerifyReport
     from placet.sdk.control import PolicyStatus
 
 REPOSITORY: Final = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from placet.app import SystemClock, restart_trail
-from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.sdk import Client, failures
 from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME
 from tests.faults.folder import AGENT, FAULTS, HARMLESS, READ, decide, make_unreadable, remove, require_whole

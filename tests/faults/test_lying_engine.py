@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from placet import app
-from placet.core.limits import OPA_ANSWER_BYTES_MAX
+from placet.kernel.limits import OPA_ANSWER_BYTES_MAX
 from placet.opa.canary import CANARY_RULE_ID, CANARY_TOOL
 from placet.sdk import Action, AsyncClient, Identity, Run
 from tests.opa.lying_opa import LyingOpa, decisions, http

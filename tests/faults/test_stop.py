@@ -14,7 +14,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from placet.core.limits import RETRY_AFTER_MS, SHUTDOWN_SECONDS_MAX
+from placet.kernel.limits import RETRY_AFTER_MS, SHUTDOWN_SECONDS_MAX
 from tests.faults.serving import NOT_SERVING, POLL_SECONDS, SERVING, eventually, free_address
 from tests.faults.traffic import AUTHORIZE, READ, Failed, Told, ask, proposal, recorded, traffic
 from tests.freezing import freeze

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.limits import FINDING_DETAILS_BYTES_MAX
-from placet.core.model import Effect, Indeterminate, Verdict
 from placet.decision.combining import deny_overrides
+from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX
+from placet.kernel.model import Effect, Indeterminate, Verdict
 from placet.opa.answer import AnswerError, read_answer
 from placet.opa.rule_places import RulePlaces
 

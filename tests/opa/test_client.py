@@ -7,8 +7,8 @@ import asyncio
 import orjson
 import pytest
 
-from placet.core.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
-from placet.core.model import Indeterminate, Verdict
+from placet.kernel.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
+from placet.kernel.model import Indeterminate, Verdict
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
 from placet.opa.http import Address, Connection, ConnectionFailedError

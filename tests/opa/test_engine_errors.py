@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.model import Action, Identity, Indeterminate, Model, Run, ToolClass
-from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
+from placet.actions.document import document
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.clock import rfc3339
+from placet.kernel.model import Action, Identity, Indeterminate, Model, Run, ToolClass
 from placet.opa.bundle import build_bundle
 from placet.opa.generation import Engine, Generation
 from tests.serving import REGO_DIR

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.policy_status import EngineMode, PolicyEventKind
 from placet.opa.client import OpaClient
 from placet.opa.external import ExternalPolicies
 from placet.opa.http import Address
+from placet.revisions.status import EngineMode, PolicyEventKind
+from placet.tenants.agent_policy import AgentPolicy
 from tests.opa.lying_opa import http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from placet.core.policy_status import PolicyEvent
+    from placet.revisions.status import PolicyEvent
     from tests.opa.lying_opa import LyingOpa
 
 TIMEOUT_SECONDS = 0.2

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from placet.core.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
-from placet.core.model import Effect, Indeterminate, Verdict
-from placet.core.policy_status import PolicyEventKind, ServedSource
+from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
+from placet.kernel.model import Effect, Indeterminate, Verdict
 from placet.opa import managed, source, tree
 from placet.opa.archive import packed, unpacked
 from placet.opa.generation import Engine, Generation
@@ -28,14 +27,15 @@ from placet.opa.pinned import PinnedProgram
 from placet.opa.process import FOLDER, OpaProcess
 from placet.opa.question import RemovalQuestion
 from placet.opa.source import QUIET_SECONDS, Source
+from placet.revisions.status import PolicyEventKind, ServedSource
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from placet.core.policy_status import PolicyEvent
     from placet.opa.bundle import Bundle
+    from placet.revisions.status import PolicyEvent
 
 TIMEOUT_SECONDS = 2.0
 LOOK_SECONDS = 0.2

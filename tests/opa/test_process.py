@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from placet.core.errors import PolicyInvalidError, SetupError
-from placet.core.model import Indeterminate, Verdict
+from placet.kernel.errors import PolicyInvalidError, SetupError
+from placet.kernel.model import Indeterminate, Verdict
 from placet.opa.generation import Engine, Generation
 from placet.opa.process import FOLDER, OpaProcess
 from tests.freezing import freeze

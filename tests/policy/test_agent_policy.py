@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from placet.core.agent_policy import TENANT_PATTERN, AgentPolicy
-from placet.core.agent_policy_faults import agent_policy_faults, faults_beside
-from placet.core.model import ToolClass
+from placet.kernel.model import ToolClass
+from placet.tenants.agent_policy import TENANT_PATTERN, AgentPolicy
+from placet.tenants.diagnostics import agent_policy_faults, faults_beside
 
 SAMPLE: dict[str, Any] = {
     "default_mode": "read_only",

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.agent_policy_faults import agent_policy_faults
-from placet.core.bindings import Binding
-from placet.core.model import ToolClass
-from placet.core.policy_consistency import open_amounts
+from placet.actions.bindings import Binding
+from placet.kernel.model import ToolClass
 from placet.opa.tenants import load_agent_policies
+from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.consistency import open_amounts
+from placet.tenants.diagnostics import agent_policy_faults
 
 MONEY: dict[str, Any] = {"amount": "/amount", "currency": "/currency", "unit": "major"}
 SHIPPED = load_agent_policies(Path("rego"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import PolicyInvalidError
+from placet.kernel.errors import PolicyInvalidError
 from placet.opa.bundle import build_bundle
 from placet.opa.check import check, serving_problems
 from placet.opa.staging import staged

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import placet.opa
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.opa import binary, command
 from placet.opa.binary import find_opa, find_regal, opa_version, version_of
 from placet.opa.command import run

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from placet.core.errors import PolicyInvalidError, SetupError
-from placet.core.model import ToolClass
+from placet.kernel.errors import PolicyInvalidError, SetupError
+from placet.kernel.model import ToolClass
 from placet.opa import bundle as bundle_module
 from placet.opa.archive import packed, unpacked
 from placet.opa.bundle import Bundle, build_bundle

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core.params_schema import FORMATS, KEYWORDS, schema_faults
+from placet.actions.params_schema import FORMATS, KEYWORDS, schema_faults
 from placet.opa.command import run
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import SetupError
-from placet.core.rule_ids import REASONS
+from placet.kernel.errors import SetupError
+from placet.kernel.rule_ids import REASONS
 from placet.opa import testing
 from placet.opa.catalogue import Entry, catalogue
 from placet.opa.check import STEPS, Step, check, run_policy_tests

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from placet.cli.main import main
-from placet.core.rule_ids import REASONS
+from placet.kernel.rule_ids import REASONS
 from placet.opa.bundle import build_bundle
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.agent_policy_faults import agent_policy_faults
-from placet.core.approver_groups import may_act_as
-from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT, SAFE_INTEGER_MAX
+from placet.approvals.eligibility import may_act_as
+from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, SAFE_INTEGER_MAX
+from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.diagnostics import agent_policy_faults
 from tests.core.acting import budget, policy
 
 

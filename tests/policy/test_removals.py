@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from placet.core.errors import PolicyInvalidError
-from placet.core.policy_removals import left_out, lost_restrictions
+from placet.kernel.errors import PolicyInvalidError
 from placet.opa.removals import what_it_lost
 from placet.opa.strict_yaml import read_yaml
 from placet.opa.tenants import parse_tenants
 from placet.opa.tree import digest_of, read_tree, tree_of
+from placet.revisions.removals import left_out, lost_restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.autonomy import Level, resolve
-from placet.core.budgets import exceeded
-from placet.core.changes import Usage
-from placet.core.charging import charges
-from placet.core.run_limits import run_charges
+from placet.budgets.charges import charges
+from placet.budgets.model import exceeded
+from placet.budgets.run_limits import run_charges
+from placet.controls.autonomy.model import Level, resolve
+from placet.kernel.state import Usage
 from placet.opa.tenants import load_agent_policies
 from tests.core.acting import at, proposal
 
 if TYPE_CHECKING:
-    from placet.core.model import Proposal
+    from placet.kernel.model import Proposal
 
 INITECH = load_agent_policies(Path("rego"))["initech"]
 NOW = at("2026-10-25T04:30:00Z")  # the evening of the 24th in Chicago

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.errors import PolicyInvalidError
+from placet.kernel.errors import PolicyInvalidError
 from placet.opa.strict_yaml import exact_decimal, read_json, read_yaml
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import PolicyInvalidError
-from placet.core.model import ToolClass
+from placet.kernel.errors import PolicyInvalidError
+from placet.kernel.model import ToolClass
 from placet.opa.tenants import load_agent_policies
 
 if TYPE_CHECKING:

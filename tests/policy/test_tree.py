@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from placet.core.errors import PolicyInvalidError
+from placet.kernel.errors import PolicyInvalidError
 from placet.opa import tree as tree_module
 from placet.opa.tree import read_tree, source_digest
 

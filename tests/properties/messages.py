@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from placet.core.currency import EXPONENTS
-from placet.core.destinations import destination_fault
-from placet.core.limits import SAFE_INTEGER_MAX, STEP_MAX
-from placet.core.model import Effect, Finding, Verdict
-from placet.core.names import name_fault
+from placet.actions.destinations import destination_fault
+from placet.kernel.limits import SAFE_INTEGER_MAX, STEP_MAX
+from placet.kernel.model import Effect, Finding, Verdict
+from placet.kernel.money import EXPONENTS
+from placet.matching.names import name_fault
 from placet.v1 import authorization_pb2
 from tests.service.fakes import REVISION, verdict
 

@@ -7,35 +7,35 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.changes import CounterKey, Wanted
-from placet.core.errors import NotFoundError
-from placet.core.kill_switch import KillScope
-from placet.core.kill_switch_row import switch_id
-from placet.core.limits import RESERVATION_TTL_SECONDS
-from placet.core.model import Caller, Effect, Finding
-from placet.core.person import Person
-from placet.core.trail import verify_trail
+from placet.approvals.service import Approvals, Word
+from placet.approvals.vote_voiding import Voiding, VoteVoiding
+from placet.audit.verify_trail import verify_trail
+from placet.commands.execute import ControlChanges
+from placet.controls.autonomy.service import AutonomyAdmin, NewLevel
+from placet.controls.kill_switches.documents import switch_id
+from placet.controls.kill_switches.model import KillScope
+from placet.controls.kill_switches.revocation import Revoker
+from placet.controls.kill_switches.service import KillSwitches, NewSwitch
+from placet.controls.snapshot import ControlState
 from placet.decision.attempt import Request
 from placet.decision.gathering import NO_MAX_AGE, Gatherer
 from placet.decision.pipeline import DecisionPoint, decision_point
 from placet.decision.recorder import Recorder
+from placet.kernel.errors import NotFoundError
+from placet.kernel.limits import RESERVATION_TTL_SECONDS
+from placet.kernel.model import Caller, Effect, Finding
+from placet.kernel.state import CounterKey, Wanted
+from placet.matching.person import Person
+from placet.outcomes.excess_service import OutcomeExcesses
+from placet.outcomes.service import OutcomeDesk
 from placet.rpc.parse import parse_request
-from placet.service.approvals import Approvals, Word
-from placet.service.autonomy_admin import AutonomyAdmin, NewLevel
-from placet.service.control_changes import ControlChanges
-from placet.service.control_state import ControlState
-from placet.service.kill_switches import KillSwitches, NewSwitch
-from placet.service.outcome_excesses import OutcomeExcesses
-from placet.service.outcomes import OutcomeDesk
-from placet.service.revoking import Revoker
-from placet.service.vote_voiding import Voiding, VoteVoiding
 from placet.store.keys import SigningKey, generate_signing_key
 from placet.store.memory import MemoryLedger
 from placet.store.offline import verify_database
 from placet.store.postgres import PostgresLedger
 from placet.store.postgres_offline import verify_url
 from placet.store.sqlite import SqliteLedger
+from placet.tenants.agent_policy import AgentPolicy
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.rpc.wire import request
 from tests.service.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.core.model import Verdict
-    from placet.core.ports import Ledger
-    from placet.core.records import VerifyReport
+    from placet.audit.ports import Ledger
+    from placet.audit.records import VerifyReport
     from placet.decision.replies import Answer
+    from placet.kernel.model import Verdict
     from tests.properties.state_reference import Ask, Counter
 
 LEADS: dict[str, Any] = {"quorum": 2, "approver_roles": ["lead"]}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from placet.core.autonomy import Level
-from placet.core.errors import KeyReusedError, NotFoundError, NotNowError, OutcomeDiffersError, PlacetError
-from placet.core.model import Decision, Effect
-from placet.core.outcome import Outcome, OutcomeStatus, Report
-from placet.core.records import DecisionQuery
-from placet.service.expiry import expire_due, sweep_keys
-from placet.service.outcome_excesses import ExcessWord
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.audit.records import DecisionQuery
+from placet.controls.autonomy.model import Level
+from placet.kernel.errors import KeyReusedError, NotFoundError, NotNowError, OutcomeDiffersError, PlacetError
+from placet.kernel.model import Decision, Effect
+from placet.outcomes.excess_service import ExcessWord
+from placet.outcomes.expiry import expire_due, sweep_keys
 from tests.properties.state_changes import Reference, Said
 from tests.properties.state_driver import APPROVERS, Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask

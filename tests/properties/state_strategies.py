@@ -6,7 +6,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from placet.core.outcome import OutcomeStatus
+from placet.actions.outcome import OutcomeStatus
 from tests.properties.state_changes import Said
 from tests.properties.state_reference import PEOPLE, Ask
 

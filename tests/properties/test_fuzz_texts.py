@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.core import plain_text
-from placet.core.customers import customer_of
-from placet.core.errors import FieldViolation, InvalidRequestError
-from placet.core.globs import glob_matches
-from placet.core.limits import PARAMS_BYTES_MAX, TOOL_CHARS_MAX
-from placet.core.model import UNAUTHENTICATED, Caller
-from placet.core.record_codec import refused_commitment
-from placet.core.redact import redact_text
+from placet.audit.decision_codec import refused_commitment
+from placet.budgets.customers import customer_of
 from placet.decision.attempt import Request
+from placet.kernel.errors import FieldViolation, InvalidRequestError
+from placet.kernel.limits import PARAMS_BYTES_MAX, TOOL_CHARS_MAX
+from placet.kernel.model import UNAUTHENTICATED, Caller
+from placet.matching.globs import glob_matches
+from placet.privacy import plain_text
+from placet.privacy.redaction import redact_text
 from placet.rpc.cursor import read_cursor
 from placet.rpc.errors import status_of
 from placet.rpc.fields import Fields

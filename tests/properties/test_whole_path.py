@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.core.errors import KeyReusedError
-from placet.core.event import tool_call_event
-from placet.core.model import Caller, Decision, Effect, Indeterminate, Verdict
-from placet.core.records import DecisionQuery, RecordedDecision
-from placet.core.rule_ids import REASONS
+from placet.audit.records import DecisionQuery, RecordedDecision
+from placet.audit.tool_call_event import tool_call_event
 from placet.decision.attempt import Request
+from placet.kernel.errors import KeyReusedError
+from placet.kernel.model import Caller, Decision, Effect, Indeterminate, Verdict
+from placet.kernel.rule_ids import REASONS
 from placet.rpc.parse import parse_request
 from placet.rpc.present import present_recorded
 from placet.sdk.decode import decision_of

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from placet.core.changes import Row
-from placet.core.reservation import ReservationState, from_row, reservation_key
+from placet.budgets.reservations import ReservationState, from_row, reservation_key
+from placet.kernel.state import Row
 from tests.races.tenant import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from placet.core.reservation import Hold, Reservation
+    from placet.budgets.reservations import Hold, Reservation
 
     Rows = list[tuple[Any, ...]]
     Read = Callable[[str], Rows]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from placet.core.records import VerifyReport
+    from placet.audit.records import VerifyReport
 
 PATIENT_MS: Final = 20_000
 """A time-out of OPA that a busy machine does not exceed."""

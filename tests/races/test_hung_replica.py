@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.core.limits import STORE_IDLE_MS_MAX, STORE_LOCK_MS_MAX
+from placet.kernel.limits import STORE_IDLE_MS_MAX, STORE_LOCK_MS_MAX
 from tests.races.crowd import Caller, Crowd, Told
 from tests.races.fleet import Fleet
 from tests.races.paying import expired, more, pay, settled

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core.limits import SAFE_INTEGER_MAX
-from placet.core.model import Action, Amount, Evidence, Identity, Model, Run, ToolClass
-from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
+from placet.actions.document import document
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.clock import rfc3339
+from placet.kernel.limits import SAFE_INTEGER_MAX
+from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run, ToolClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

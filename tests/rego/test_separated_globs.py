@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.core.separated_globs import DESTINATION_SEPARATORS, separated_glob_regex
+from placet.matching.separated_globs import DESTINATION_SEPARATORS, separated_glob_regex
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from placet.core.limits import MESSAGE_BYTES_MAX
+from placet.kernel.limits import MESSAGE_BYTES_MAX
 from placet.v1 import authorization_pb2
 from tests.rpc.wire import AUTHORIZE, AUTHORIZE_BATCH, GET, PARAM_SECRET, QUERY, Refusal, Wire, request
 

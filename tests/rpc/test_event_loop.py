@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from placet.core.limits import ACTION_BYTES_MAX, BATCH_ACTIONS_MAX, MESSAGE_BYTES_MAX, PARAMS_BYTES_MAX
+from placet.kernel.limits import ACTION_BYTES_MAX, BATCH_ACTIONS_MAX, MESSAGE_BYTES_MAX, PARAMS_BYTES_MAX
 from placet.v1 import action_pb2, audit_pb2, authorization_pb2
 from tests.rpc.wire import AUTHORIZE, AUTHORIZE_BATCH, QUERY, Refusal
 from tests.watchdog import HELD_MS_MAX

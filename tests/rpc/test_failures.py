@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
+from placet.kernel.errors import LedgerUnavailableError
 from tests.rpc.wire import AUTHORIZE, Refusal, Wire, request
 from tests.serving import serving, settings
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from placet.core.errors import OverloadedError
-from placet.core.limits import (
+from placet.kernel.errors import OverloadedError
+from placet.kernel.limits import (
     CALLS_MAX,
     CALLS_UNREAD_MAX,
     LARGE_MESSAGE_BYTES,

@@ -9,8 +9,8 @@ from google.protobuf.json_format import ParseDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.errors import InvalidRequestError
-from placet.core.model import Amount
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.model import Amount
 from placet.rpc.parse import parse_batch, parse_request, trace_id_of
 from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeRequest
 

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from placet.core.limits import PERMIT_KEYS_LOOK_SECONDS
+from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
 from placet.sdk import ControlClient
 from placet.store.permit_keys import load_permit_keys, rotate_permit_key
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from placet.core.limits import LABEL_BYTES_MAX, SAFE_INTEGER_MAX
+from placet.kernel.limits import LABEL_BYTES_MAX, SAFE_INTEGER_MAX
 from placet.v1 import authorization_pb2, decision_pb2
 from tests.rpc.wire import Refusal, Wire, request
 

@@ -8,7 +8,7 @@ import re
 import psycopg.errors
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
+from placet.kernel.errors import LedgerUnavailableError
 from placet.rpc.errors import status_of
 from placet.store.causes import DISK_FULL, FILES_LOST, known_cause
 from placet.store.file_guard import FilesLostError

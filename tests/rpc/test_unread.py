@@ -9,7 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from placet.core.limits import MESSAGE_BYTES_MAX
+from placet.kernel.limits import MESSAGE_BYTES_MAX
 from placet.v1 import authorization_pb2
 from tests.tcp_proxy import proxy
 

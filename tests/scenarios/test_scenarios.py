@@ -16,19 +16,19 @@ import pytest
 
 from placet import sdk
 from placet.app import RandomIds, SystemClock
-from placet.core.errors import InvalidRequestError
-from placet.core.event import tool_call_event
-from placet.core.limits import RESERVATION_TTL_SECONDS
-from placet.core.model import Caller, Decision
-from placet.core.records import DecisionQuery
+from placet.audit.records import DecisionQuery
+from placet.audit.tool_call_event import tool_call_event
+from placet.controls.snapshot import ControlState
 from placet.decision.attempt import Request
 from placet.decision.gathering import NO_MAX_AGE, Gatherer
 from placet.decision.pipeline import decision_point
 from placet.decision.recorder import Recorder
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.limits import RESERVATION_TTL_SECONDS
+from placet.kernel.model import Caller, Decision
 from placet.rpc.parse import parse_request
 from placet.sdk import failures
 from placet.sdk.encode import encode
-from placet.service.control_state import ControlState
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from tests.scenarios.scenario import ScenarioStep, at, expected_event, scenarios

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWS
 
-from placet.core.permit import PermitKey, jwk_set
+from placet.permits.claims import PermitKey, jwk_set
 from placet.sdk import Action, Amount, Identity
 from placet.sdk.action_digest import action_digest
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from placet.core.errors import InvalidRequestError as ServerRefusal
-from placet.core.limits import PARAMS_BYTES_MAX
-from placet.core.permit import jwk_set, permit_of
-from placet.core.policy_input import action_binding as server_binding
+from placet.actions.document import action_binding as server_binding
+from placet.kernel.errors import InvalidRequestError as ServerRefusal
+from placet.kernel.limits import PARAMS_BYTES_MAX
+from placet.permits.claims import jwk_set, permit_of
 from placet.rpc.parse import parse_request
 from placet.sdk import Action, Amount, Identity, PermitError, PermitKeySet, Request, Run, verify_permit
 from placet.sdk.action_digest import action_binding, action_digest
@@ -25,7 +25,7 @@ from tests.store.making import START_US, TickingClock, decision
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.core.model import Proposal
+    from placet.kernel.model import Proposal
 
 odd_texts = st.sampled_from(
     [

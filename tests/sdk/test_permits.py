@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import placet.sdk
-from placet.core import permit as core_permit
+from placet.permits import claims as core_permit
 from placet.sdk import (
     Action,
     Amount,

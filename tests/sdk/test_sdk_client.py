@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.core import limits
+from placet.kernel import limits
 from placet.rpc.parse import parse_request
 from placet.sdk import (
     Action,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from placet.core.webhook_payload import WebhookType, webhook_payload
+from placet.notifications.payload import WebhookType, webhook_payload
 from placet.sdk import PlacetSdkError, WebhookError, WebhookReason, verify_webhook
 from placet.webhook.signing import headers, read_secrets
 from tests.webhook.receiving import NOW_US, OTHER_SECRET, SECRET, event

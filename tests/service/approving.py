@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.model import Caller, Effect, Finding
-from placet.core.person import Person
-from placet.service.approvals import Approvals, Word
+from placet.approvals.service import Approvals, Word
+from placet.kernel.model import Caller, Effect, Finding
+from placet.matching.person import Person
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
-    from placet.core.approval import Approval
-    from placet.core.model import Decision, Verdict
+    from placet.approvals.model import Approval
+    from placet.kernel.model import Decision, Verdict
 
 REQUESTER = "u_4812"
 AGENT = "support-agent"

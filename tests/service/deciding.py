@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.kill_switch import KillScope
-from placet.core.model import Caller, Decision
-from placet.core.outcome import Outcome, OutcomeStatus, Report
-from placet.core.person import Person
-from placet.core.records import DecisionQuery
-from placet.service.approvals import Approvals, Word
-from placet.service.autonomy_admin import AutonomyAdmin, NewLevel
-from placet.service.control_changes import ControlChanges
-from placet.service.kill_switches import KillSwitches, NewSwitch
-from placet.service.outcomes import OutcomeDesk, Reported
-from placet.service.revoking import Revoker
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.approvals.service import Approvals, Word
+from placet.audit.records import DecisionQuery
+from placet.commands.execute import ControlChanges
+from placet.controls.autonomy.service import AutonomyAdmin, NewLevel
+from placet.controls.kill_switches.model import KillScope
+from placet.controls.kill_switches.revocation import Revoker
+from placet.controls.kill_switches.service import KillSwitches, NewSwitch
+from placet.kernel.model import Caller, Decision
+from placet.matching.person import Person
+from placet.outcomes.service import OutcomeDesk, Reported
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import ALLOWED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from placet.core.approval import Approval
-    from placet.core.autonomy import Level
-    from placet.core.model import BudgetState, Indeterminate, Verdict
-    from placet.core.records import RecordedDecision
+    from placet.approvals.model import Approval
+    from placet.audit.records import RecordedDecision
+    from placet.controls.autonomy.model import Level
+    from placet.controls.autonomy.service import LevelSet
     from placet.decision.attempt import Request
     from placet.decision.replies import Answer
-    from placet.service.autonomy_admin import LevelSet
+    from placet.kernel.model import BudgetState, Indeterminate, Verdict
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US

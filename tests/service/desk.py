@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.changes import CounterKey, Put, Wanted
-from placet.core.model import Decision, Effect
-from placet.core.outcome import Outcome, OutcomeStatus, Report
-from placet.core.records import Commitment, RecordKind
-from placet.service.outcomes import OutcomeDesk
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.audit.records import Commitment, RecordKind
+from placet.kernel.model import Decision, Effect
+from placet.kernel.state import CounterKey, Put, Wanted
+from placet.outcomes.service import OutcomeDesk
 from placet.store.memory import MemoryLedger
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import Bench, FullLedger, ScriptedPolicy, asked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from placet.core.changes import Kept, Known, Row, RowKey
     from placet.decision.replies import Answer
-    from placet.service.outcomes import Told
+    from placet.kernel.state import Kept, Known, Row, RowKey
+    from placet.outcomes.service import Told
 
 ME = "unauthenticated"
 SECOND_US = 1_000_000

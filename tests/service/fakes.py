@@ -6,25 +6,25 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.errors import LedgerUnavailableError
-from placet.core.limits import RESERVATION_TTL_SECONDS
-from placet.core.model import Caller, Effect, Finding, Indeterminate, Verdict
-from placet.core.policy_status import EngineMode, PolicyStatus
+from placet.controls.snapshot import ControlState
 from placet.decision.attempt import Request
 from placet.decision.gathering import NO_MAX_AGE, Gatherer
 from placet.decision.pipeline import decision_point
 from placet.decision.recorder import Recorder
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.limits import RESERVATION_TTL_SECONDS
+from placet.kernel.model import Caller, Effect, Finding, Indeterminate, Verdict
+from placet.revisions.status import EngineMode, PolicyStatus
 from placet.rpc.parse import parse_request
-from placet.service.control_state import ControlState
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
+from placet.tenants.agent_policy import AgentPolicy
 from tests.rpc.wire import request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
 
 REVISION = "rev1"
 NOW_US = 1_777_055_581_123_456

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.agent_policy import AgentPolicy
-from placet.service.autonomy_admin import AutonomyAdmin
-from placet.service.budget_admin import BudgetAdmin
-from placet.service.control_changes import ControlChanges
-from placet.service.control_state import ControlState
-from placet.service.kill_switches import KillSwitches, NewSwitch
-from placet.service.revoking import Revoker
+from placet.budgets.service import BudgetAdmin
+from placet.commands.execute import ControlChanges
+from placet.controls.autonomy.service import AutonomyAdmin
+from placet.controls.kill_switches.revocation import Revoker
+from placet.controls.kill_switches.service import KillSwitches, NewSwitch
+from placet.controls.snapshot import ControlState
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import FixedClock, ScriptedPolicy, ScriptedSource
 
 if TYPE_CHECKING:
-    from placet.core.kill_switch import KillScope
-    from placet.core.ports import Ledger
-    from placet.core.records import RecordKind
+    from placet.audit.ports import Ledger
+    from placet.audit.records import RecordKind
+    from placet.controls.kill_switches.model import KillScope
 
 HOUR_US = 3_600_000_000
 

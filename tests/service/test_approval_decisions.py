@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core.approval import ApprovalState
-from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT
-from placet.core.model import Effect, Finding
-from placet.service.expiry import sweep_keys
+from placet.approvals.model import ApprovalState
+from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
+from placet.kernel.model import Effect, Finding
+from placet.outcomes.expiry import sweep_keys
 from tests.service.deciding import HOUR_US, LEAD, LEADS, SECOND_US, Desk, budget, left, told, usd
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
-    from placet.core.model import Decision
+    from placet.kernel.model import Decision
 
 ALLOW = ("allow", "tools.listed")
 GRANTED = ("allow", "approvals.granted")

@@ -6,25 +6,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core import refusals, rule_ids
-from placet.core.approval import ApprovalState
-from placet.core.approval_records import voted_commitment
-from placet.core.changes import Kept, RowQuery
-from placet.core.errors import ContentionError, InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
-from placet.core.limits import COMMIT_TRIES_MAX
-from placet.core.model import Caller, Decision, Effect, Finding
-from placet.core.person import Person
-from placet.core.records import RecordKind
-from placet.core.voting import approved
-from placet.service.transitions import change
+from placet.approvals.model import ApprovalState
+from placet.approvals.records import voted_commitment
+from placet.approvals.transitions import approved
+from placet.audit.records import RecordKind
+from placet.commands.transitions import change
+from placet.kernel import reasons as refusals
+from placet.kernel import rule_ids
+from placet.kernel.errors import ContentionError, InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.limits import COMMIT_TRIES_MAX
+from placet.kernel.model import Caller, Decision, Effect, Finding
+from placet.kernel.state import Kept, RowQuery
+from placet.matching.person import Person
 from tests.service.approving import AGENT, DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, REQUESTER, Desk, word
 from tests.service.fakes import DENIED, FullLedger, asked, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from placet.core.records import Commitment, CommitResult
-    from placet.service.approvals import Word
+    from placet.approvals.service import Word
+    from placet.audit.records import Commitment, CommitResult
 
 PAY = {"action__params_json": '{"to":"DE02120300000000202051"}'}
 

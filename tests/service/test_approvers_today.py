@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core import refusals, rule_ids
-from placet.core.approval import ApprovalState, approval_key, from_row
-from placet.core.changes import Kept, RowQuery
-from placet.core.errors import LedgerUnavailableError, NotNowError, NotPermittedError
-from placet.core.model import Caller, Effect, Finding
-from placet.core.person import Person
-from placet.core.records import RecordKind
-from placet.core.standing_votes import NO_LONGER_APPROVER
-from placet.service.following import Following
-from placet.service.vote_voiding import Voiding, VoteVoiding
-from placet.service.watching import Hub
+from placet.approvals.model import ApprovalState, approval_key, from_row
+from placet.approvals.standing_votes import NO_LONGER_APPROVER
+from placet.approvals.vote_voiding import Voiding, VoteVoiding
+from placet.audit.records import RecordKind
+from placet.kernel import reasons as refusals
+from placet.kernel import rule_ids
+from placet.kernel.errors import LedgerUnavailableError, NotNowError, NotPermittedError
+from placet.kernel.model import Caller, Effect, Finding
+from placet.kernel.state import Kept, RowQuery
+from placet.matching.person import Person
+from placet.watch.feeds import Following
+from placet.watch.hub import Hub
 from tests.service.deciding import Desk, policies, told
 from tests.service.fakes import ALLOWED, ASKED, asked, verdict
 
 if TYPE_CHECKING:
-    from placet.core.approval import Approval
-    from placet.core.model import Decision
-    from placet.service.vote_voiding import Voided
+    from placet.approvals.model import Approval
+    from placet.approvals.vote_voiding import Voided
+    from placet.kernel.model import Decision
 
 GRANTED = ("allow", "approvals.granted")
 ONE = Finding(Effect.REQUIRE_APPROVAL, "pay.one", "A person must agree", {"quorum": 1, "approver_roles": ["lead"]})

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from placet.core.autonomy import Level, resolve
-from placet.core.changes import Expect
-from placet.core.control_version import version_key
-from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
-from placet.core.limits import AUTONOMY_RULES_MAX
-from placet.core.records import RecordKind
-from placet.service.autonomy_admin import NewLevel
+from placet.audit.records import RecordKind
+from placet.controls.autonomy.model import Level, resolve
+from placet.controls.autonomy.service import NewLevel
+from placet.controls.versions import version_key
+from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.limits import AUTONOMY_RULES_MAX
+from placet.kernel.state import Expect
 from tests.service.fakes import NOW_US
 from tests.service.steering import HOUR_US, Operators
 from tests.store.making import commitment, proposal

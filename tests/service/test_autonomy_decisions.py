@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from placet.core.autonomy import Level
-from placet.core.model import Effect
+from placet.controls.autonomy.model import Level
+from placet.kernel.model import Effect
 from tests.service.deciding import LEAD, Desk, told
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 

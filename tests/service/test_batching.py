@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
-from placet.core.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
+from placet.kernel.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
+from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
 from placet.scheduling.batching import Batcher, Shed
 from placet.scheduling.fair_queue import Flow
 

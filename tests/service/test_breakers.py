@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core.breaker import Phase
-from placet.core.changes import Kept, RowKey, Wanted
-from placet.core.errors import ContentionError
-from placet.core.model import Decision
-from placet.core.outcome import OutcomeStatus
-from placet.service.outcomes import Reported
+from placet.actions.outcome import OutcomeStatus
+from placet.controls.breakers.model import Phase
+from placet.kernel.errors import ContentionError
+from placet.kernel.model import Decision
+from placet.kernel.state import Kept, RowKey, Wanted
+from placet.outcomes.service import Reported
 from tests.service.desk import BREAKER, SECOND_US, Desk, report
 from tests.service.fakes import DENIED, asked, verdict
 

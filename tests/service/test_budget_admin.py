@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.changes import CounterKey, Settle, Wanted
-from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
-from placet.core.model import Caller
-from placet.core.record_codec import refused_commitment
-from placet.core.records import RecordKind
-from placet.core.windows import Window, window_at
-from placet.service.budget_admin import Adjustment
+from placet.audit.decision_codec import refused_commitment
+from placet.audit.records import RecordKind
+from placet.budgets.service import Adjustment
+from placet.budgets.windows import Window, window_at
+from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.model import Caller
+from placet.kernel.state import CounterKey, Settle, Wanted
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import NOW_US, ScriptedPolicy
 from tests.service.steering import Operators
 from tests.store.making import commitment

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from placet.core.model import BudgetState, Effect
+from placet.kernel.model import BudgetState, Effect
 from tests.service.deciding import HOUR_US, Desk, budget, left, state_of, told, usd
 from tests.service.fakes import ALLOWED, DENIED, NOW_US, asked, verdict
 

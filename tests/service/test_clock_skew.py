@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from placet.core import rule_ids
-from placet.core.model import Decision, Effect
+from placet.kernel import rule_ids
+from placet.kernel.model import Decision, Effect
 from tests.service.fakes import Bench, asked
 
 

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core import rule_ids
-from placet.core.approval import approval_key
-from placet.core.autonomy import Level
-from placet.core.budgets import OnExceed
-from placet.core.control_version import version_key
-from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
-from placet.core.model import Effect, Finding
-from placet.core.records import Conflict
+from placet.approvals.model import approval_key
+from placet.audit.records import Conflict
+from placet.budgets.model import OnExceed
+from placet.controls.autonomy.model import Level
+from placet.controls.versions import version_key
+from placet.kernel import rule_ids
+from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
+from placet.kernel.model import Effect, Finding
 from tests.service.deciding import Desk, budget, policies, told
 from tests.service.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from placet.core.changes import Known, RowKey, Wanted
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
+    from placet.kernel.state import Known, RowKey, Wanted
 
 ALLOW = ("allow", "tools.listed")
 ONE = Finding(Effect.REQUIRE_APPROVAL, "pay.one", "A person must agree", {"quorum": 1, "approver_roles": ["lead"]})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from placet.core.autonomy import Level
-from placet.core.errors import NotFoundError
-from placet.core.kill_switch import KillScope
-from placet.core.model import Caller
-from placet.core.records import RecordKind
-from placet.service.autonomy_admin import NewLevel
-from placet.service.budget_admin import Adjustment
+from placet.audit.records import RecordKind
+from placet.budgets.service import Adjustment
+from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.service import NewLevel
+from placet.controls.kill_switches.model import KillScope
+from placet.kernel.errors import NotFoundError
+from placet.kernel.model import Caller
 from tests.service.steering import Operators, switch
 
 CONSOLE, CHAT = Caller("console"), Caller("chat")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import Expect, Kept, RowQuery, Wanted
-from placet.core.control_version import version_key
-from placet.core.errors import LedgerUnavailableError
-from placet.core.kill_switch import KillScope
-from placet.core.limits import PAGE_SIZE_MAX
-from placet.service import control_state
-from placet.service.control_state import ControlState
+from placet.controls import snapshot as control_state
+from placet.controls.kill_switches.model import KillScope
+from placet.controls.snapshot import ControlState
+from placet.controls.versions import version_key
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.state import Expect, Kept, RowQuery, Wanted
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from tests.service.fakes import FixedClock
@@ -21,7 +21,7 @@ from tests.service.steering import Operators, switch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from placet.core.changes import Known, RowPage
+    from placet.kernel.state import Known, RowPage
 
 
 class Watched(MemoryLedger):
@@ -83,7 +83,7 @@ async def test_what_was_forgotten_while_it_was_read_is_not_held() -> None:
 
 
 async def test_all_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("placet.service.row_pages.PAGE_SIZE_MAX", 7)
+    monkeypatch.setattr("placet.commands.row_pages.PAGE_SIZE_MAX", 7)
     operators = Operators()
     for number in range(50):
         await operators.kills.set(switch(KillScope.TOOL, f"tool.{number}"))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core import rule_ids
-from placet.core.agent_policy import AgentPolicy
-from placet.core.errors import KeyReusedError, LedgerUnavailableError
-from placet.core.limits import APPROVAL_TTL_SECONDS_DEFAULT, FINDINGS_MAX
-from placet.core.model import ApprovalRequirement, Decision, Effect, Finding, Indeterminate, ToolClass, Verdict
-from placet.core.policy_input import bare_facts
-from placet.core.records import DecisionQuery
+from placet.audit.records import DecisionQuery
+from placet.decision.policy_input import bare_facts
+from placet.kernel import rule_ids
+from placet.kernel.errors import KeyReusedError, LedgerUnavailableError
+from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, FINDINGS_MAX
+from placet.kernel.model import ApprovalRequirement, Decision, Effect, Finding, Indeterminate, ToolClass, Verdict
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import (
     ALLOWED,
     ASKED,
@@ -30,7 +30,7 @@ from tests.service.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from placet.core.records import RecordedDecision
+    from placet.audit.records import RecordedDecision
     from placet.decision.replies import Answer
 
 

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from placet.core import limits
-from placet.core.errors import LedgerUnavailableError
-from placet.core.model import Decision
-from placet.core.outcome import OutcomeStatus
-from placet.core.records import RecordKind
-from placet.service import expiry
-from placet.service.expiry import expire_due, sweep_keys
+from placet.actions.outcome import OutcomeStatus
+from placet.audit.records import RecordKind
+from placet.kernel import limits
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.model import Decision
+from placet.outcomes import expiry
+from placet.outcomes.expiry import expire_due, sweep_keys
 from tests.service.desk import CALLS, MONEY, SECOND_US, Desk
 from tests.service.fakes import asked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.core.limits import PIPELINE_ACTIONS_MAX, PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
+from placet.kernel.limits import PIPELINE_ACTIONS_MAX, PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
 FLOOD = 100

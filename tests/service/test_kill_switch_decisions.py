@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from placet.core import rule_ids
-from placet.core.model import Effect
+from placet.kernel import rule_ids
+from placet.kernel.model import Effect
 from tests.service.deciding import LEADS, SECOND_US, Desk, budget, told
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from placet.core.changes import Expect, Kept, RowQuery
-from placet.core.control_version import version_key
-from placet.core.errors import NotFoundError, NotNowError, NotPermittedError
-from placet.core.kill_switch import KillScope, covering
-from placet.core.limits import CONTROL_REQUEST_TTL_SECONDS, KILL_SWITCHES_MAX, PERMIT_TTL_SECONDS
-from placet.core.model import Effect
-from placet.core.records import Conflict, RecordKind
+from placet.audit.records import Conflict, RecordKind
+from placet.controls.kill_switches.model import KillScope, covering
+from placet.controls.versions import version_key
+from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.limits import CONTROL_REQUEST_TTL_SECONDS, KILL_SWITCHES_MAX, PERMIT_TTL_SECONDS
+from placet.kernel.model import Effect
+from placet.kernel.state import Expect, Kept, RowQuery
 from tests.service.fakes import NOW_US
 from tests.service.steering import HOUR_US, Operators, switch
 from tests.store.making import commitment, proposal

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core import approval_binding
-from placet.core.approval import ApprovalState
-from placet.core.changes import Kept, RowQuery
-from placet.core.model import Caller, Effect, Finding
+from placet.approvals import binding as approval_binding
+from placet.approvals.model import ApprovalState
 from placet.decision.attempt import Request
-from placet.service.following import Following
-from placet.service.watching import Hub
+from placet.kernel.model import Caller, Effect, Finding
+from placet.kernel.state import Kept, RowQuery
+from placet.watch.feeds import Following
+from placet.watch.hub import Hub
 from tests.service.deciding import HOUR_US, LEAD, LEADS, Desk, budget, policies, told, usd
 from tests.service.fakes import ALLOWED, ASKED, asked, verdict
 
 if TYPE_CHECKING:
-    from placet.core.approval import Approval
-    from placet.core.model import Decision
+    from placet.approvals.model import Approval
+    from placet.kernel.model import Decision
 
 GRANTED = ("allow", "approvals.granted")
 ONE = Finding(Effect.REQUIRE_APPROVAL, "pay.one", "A person must agree", {"quorum": 1, "approver_roles": ["lead"]})

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from placet.core import rule_ids
-from placet.core.autonomy import Level
-from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
-from placet.core.model import Decision, Effect, Finding, Indeterminate
+from placet.controls.autonomy.model import Level
+from placet.kernel import rule_ids
+from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
+from placet.kernel.model import Decision, Effect, Finding, Indeterminate
 from tests.service.deciding import Desk, budget, usd
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 

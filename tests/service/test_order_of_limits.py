@@ -14,7 +14,7 @@ from tests.service.deciding import Desk, budget, told
 from tests.service.fakes import ALLOWED, ASKED, DENIED, verdict
 
 if TYPE_CHECKING:
-    from placet.core.model import Decision
+    from placet.kernel.model import Decision
 
 RUN: dict[str, Any] = {"run__run_id": "r1"}
 COST: dict[str, Any] = {"model__estimated_cost_micros": 2_000_000}

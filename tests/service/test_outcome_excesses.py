@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core.changes import Put, Wanted
-from placet.core.errors import InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
-from placet.core.limits import SAFE_INTEGER_MAX
-from placet.core.model import Caller
-from placet.core.outcome import Outcome, OutcomeStatus, Report
-from placet.core.reservation import from_row, reservation_key, to_row
-from placet.core.trail import verify_trail
-from placet.service.control_changes import ControlChanges
-from placet.service.expiry import expire_due
-from placet.service.outcome_excesses import ExcessWord, OutcomeExcesses
-from placet.service.outcomes import OutcomeDesk, Reported
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.audit.verify_trail import verify_trail
+from placet.budgets.reservations import from_row, reservation_key, to_row
+from placet.commands.execute import ControlChanges
+from placet.kernel.errors import InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.limits import SAFE_INTEGER_MAX
+from placet.kernel.model import Caller
+from placet.kernel.state import Put, Wanted
+from placet.outcomes.excess_service import ExcessWord, OutcomeExcesses
+from placet.outcomes.expiry import expire_due
+from placet.outcomes.service import OutcomeDesk, Reported
 from tests.service.deciding import Desk, budget, left, told, usd
 from tests.store.state_making import change
 
 if TYPE_CHECKING:
-    from placet.core.model import Decision
-    from placet.core.outcome_excess import OutcomeExcess
+    from placet.budgets.excess import OutcomeExcess
+    from placet.kernel.model import Decision
 
 ALLOW = ("allow", "tools.listed")
 MONEY = budget(measure="amount", currency="USD", limit=100)

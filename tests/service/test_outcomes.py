@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from placet.core.changes import Kept, RowQuery, Wanted
-from placet.core.errors import (
+from placet.actions.outcome import OutcomeStatus, from_row, outcome_key
+from placet.audit.records import RecordKind
+from placet.audit.tool_call_event import tool_call_event
+from placet.kernel.errors import (
     ContentionError,
     LedgerUnavailableError,
     NotFoundError,
     NotNowError,
     OutcomeDiffersError,
 )
-from placet.core.event import tool_call_event
-from placet.core.model import Decision
-from placet.core.outcome import OutcomeStatus, from_row, outcome_key
-from placet.core.records import RecordKind
-from placet.core.refusals import NOTHING_WAS_ALLOWED
-from placet.service.expiry import expire_due
-from placet.service.outcomes import Reported
+from placet.kernel.model import Decision
+from placet.kernel.reasons import NOTHING_WAS_ALLOWED
+from placet.kernel.state import Kept, RowQuery, Wanted
+from placet.outcomes.expiry import expire_due
+from placet.outcomes.service import Reported
 from tests.service.desk import CALLS, MONEY, SECOND_US, Desk, report
 from tests.service.fakes import ASKED, DENIED, verdict
 

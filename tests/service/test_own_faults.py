@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core import rule_ids
-from placet.core.agent_policy import AgentPolicy
-from placet.core.approval import approval_key
-from placet.core.breakers import breaker_keys
-from placet.core.changes import Row
-from placet.core.errors import LedgerUnavailableError
-from placet.core.kill_switch import KillScope
-from placet.core.kill_switch_row import switch_id, switch_key
-from placet.core.model import Decision
-from placet.core.records import DecisionQuery
+from placet.approvals.model import approval_key
+from placet.audit.records import DecisionQuery
+from placet.controls.breakers.rules import breaker_keys
+from placet.controls.kill_switches.documents import switch_id, switch_key
+from placet.controls.kill_switches.model import KillScope
+from placet.kernel import rule_ids
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.model import Decision
+from placet.kernel.state import Row
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.deciding import Desk as Deciding
 from tests.service.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
-    from placet.core.changes import Known, RowKey, Wanted
-    from placet.core.records import RecordedDecision
+    from placet.audit.records import RecordedDecision
     from placet.decision.replies import Answer
+    from placet.kernel.state import Known, RowKey, Wanted
 
 FAULT = ("deny", rule_ids.INTERNAL_ERROR)
 ALLOW = ("allow", "tools.listed")
@@ -103,7 +103,7 @@ async def test_controls_that_cannot_be_read_deny_those_that_they_are_for(tenant:
 async def test_a_breaker_that_cannot_be_read_denies_those_that_it_watches() -> None:
     made = bench(limits={"breaker": {"failures_in_a_row": 2, "open_seconds": 30, "scopes": ["tool"]}})
     request = asked("pay")
-    [key] = breaker_keys(made.policy.agent_policies["acme"], request.proposal)
+    [key] = breaker_keys(made.policy.agent_policies["acme"].breaker, request.proposal)
     damage(made, key, "closed")
     answers = await made.point.decide([request, asked("look")])
     assert told(*answers) == [FAULT, ALLOW]

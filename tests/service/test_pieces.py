@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.limits import QUEUE_TURN_ACTIONS
-from placet.core.model import Decision
-from placet.core.portions import portions
-from placet.core.records import Conflict
+from placet.audit.records import Conflict
+from placet.kernel.limits import QUEUE_TURN_ACTIONS
+from placet.kernel.model import Decision
+from placet.kernel.portions import portions
 from tests.service.deciding import Desk, budget, policies, told
 from tests.service.fakes import ALLOWED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from placet.core.model import Verdict
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
+    from placet.kernel.model import Verdict
 
 ACTIONS = 3 * QUEUE_TURN_ACTIONS
 ALLOW = ("allow", "tools.listed")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.core import rule_ids
-from placet.core.autonomy import Level
-from placet.core.limits import RESERVATION_TTL_SECONDS
-from placet.core.model import Effect, Finding
-from placet.service.expiry import expire_due
+from placet.controls.autonomy.model import Level
+from placet.kernel import rule_ids
+from placet.kernel.limits import RESERVATION_TTL_SECONDS
+from placet.kernel.model import Effect, Finding
+from placet.outcomes.expiry import expire_due
 from tests.service.deciding import HOUR_US, SECOND_US, Desk, budget, left, policies, told
 from tests.service.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 

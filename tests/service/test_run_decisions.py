@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from placet.core.model import Effect
+from placet.kernel.model import Effect
 from tests.service.deciding import LEADS, SECOND_US, Desk, budget, left, told
 from tests.service.fakes import ALLOWED, ASKED, asked, verdict
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core import autonomy_override, charging
-from placet.core.autonomy import Level
-from placet.core.changes import CounterKey, Kept, RowKey, Wanted
-from placet.core.model import Effect
-from placet.service import autonomy_admin, kill_switches
+from placet.budgets import charges as charging
+from placet.controls.autonomy import documents as autonomy_override
+from placet.controls.autonomy import service as autonomy_admin
+from placet.controls.autonomy.model import Level
+from placet.controls.kill_switches import service as kill_switches
+from placet.kernel.model import Effect
+from placet.kernel.state import CounterKey, Kept, RowKey, Wanted
 from tests.service.deciding import Desk, budget, told
 from tests.service.fakes import asked
 from tests.service.steering import Operators
@@ -19,7 +21,7 @@ from tests.service.test_budget_admin import DAY, adjustment, spend, tenant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.core.autonomy import AutonomyRule
+    from placet.controls.autonomy.model import AutonomyRule
 
 ALLOW = ("allow", "tools.listed")
 SPELLINGS = ["bad", "Bad", "BAD ", "\uff42ad"]

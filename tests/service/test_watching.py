@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.approval import ApprovalState
-from placet.core.decision_state import DecisionState
-from placet.core.errors import (
+from placet.approvals.model import ApprovalState
+from placet.audit.records import Commitment, RecordKind
+from placet.kernel.errors import (
     LedgerUnavailableError,
     NotFoundError,
     OverloadedError,
     ShuttingDownError,
     WatcherTooSlowError,
 )
-from placet.core.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX, WATCHERS_TOLD_TOGETHER
-from placet.core.model import Effect, Finding
-from placet.core.records import Commitment, RecordKind
-from placet.service.following import Following
-from placet.service.watching import Hub, happenings
+from placet.kernel.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX, WATCHERS_TOLD_TOGETHER
+from placet.kernel.model import Effect, Finding
+from placet.watch.feeds import Following
+from placet.watch.hub import Hub, happenings
+from placet.watch.state import DecisionState
 from tests.service.approving import DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, Desk, word
 from tests.service.fakes import FullLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from placet.core.changes import Cursor, Event
-    from placet.service.following import ApprovalChange, DecisionChange
+    from placet.kernel.state import Cursor, Event
+    from placet.watch.feeds import ApprovalChange, DecisionChange
 
 SECONDS_MAX = 20.0
 ALLOW = Finding(Effect.ALLOW, "pay.ok", "Fine")
@@ -282,7 +282,7 @@ async def test_a_watcher_that_does_not_read_is_sent_away() -> None:
 
 
 async def test_more_watchers_than_a_server_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("placet.service.watching.WATCHERS_MAX", 1)
+    monkeypatch.setattr("placet.watch.hub.WATCHERS_MAX", 1)
     desk = Watched()
     watcher = await desk.hub.watch([("acme", "")])
     with pytest.raises(OverloadedError):
@@ -304,7 +304,7 @@ async def test_streams_end_when_the_server_stops() -> None:
 
 
 async def test_a_store_that_cannot_be_read_for_a_while_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("placet.service.watching.WATCH_POLL_SECONDS", 0.01)
+    monkeypatch.setattr("placet.watch.hub.WATCH_POLL_SECONDS", 0.01)
     desk = Watched()
     assert isinstance(desk.ledger, CountingLedger)
     approval = await desk.asked()

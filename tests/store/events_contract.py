@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placet.core.changes import Expect
-from placet.core.model import Effect
-from placet.core.records import RecordKind
+from placet.audit.records import RecordKind
+from placet.kernel.model import Effect
+from placet.kernel.state import Expect
 from tests.store.making import START_US, commitment
 from tests.store.state_making import change, key
 

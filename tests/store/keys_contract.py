@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placet.core.chain_check import ProblemKind
-from placet.core.records import Idempotency, KeyReused, Repeated, Stored
+from placet.audit.records import Idempotency, KeyReused, Repeated, Stored
+from placet.audit.verify_chain import ProblemKind
 from tests.store.making import START_US, commitment, commitments
 
 if TYPE_CHECKING:
-    from placet.core.records import Commitment
+    from placet.audit.records import Commitment
     from tests.store.ledger_contract import CheckpointingLedger
 
 STORED = Stored()

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 import pytest
 
-from placet.core.errors import InvalidRequestError, LedgerUnavailableError
-from placet.core.limits import CHECKPOINT_RECORDS_MAX, PAGE_SIZE_MAX
-from placet.core.model import Caller, Effect
-from placet.core.ports import Ledger
-from placet.core.record_codec import refused_commitment, server_started_commitment
-from placet.core.records import DecisionQuery, KeyReused, Repeated, Stored
+from placet.audit.decision_codec import refused_commitment, server_started_commitment
+from placet.audit.ports import Ledger
+from placet.audit.records import DecisionQuery, KeyReused, Repeated, Stored
+from placet.kernel.errors import InvalidRequestError, LedgerUnavailableError
+from placet.kernel.limits import CHECKPOINT_RECORDS_MAX, PAGE_SIZE_MAX
+from placet.kernel.model import Caller, Effect
 from tests.store.making import START_US, commitment, commitments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.core.records import RecordedDecision
+    from placet.audit.records import RecordedDecision
 
 
 class CheckpointingLedger(Ledger, Protocol):

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core.canonical import digest
-from placet.core.model import (
+from placet.actions.canonical_json import digest
+from placet.actions.document import document
+from placet.audit.decision_codec import decision_commitment, refused_commitment
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.clock import rfc3339
+from placet.kernel.model import (
     Action,
     ApprovalRequirement,
     Caller,
@@ -21,14 +25,12 @@ from placet.core.model import (
     Run,
     ToolClass,
 )
-from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
-from placet.core.record_codec import decision_commitment, refused_commitment
 from placet.store.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.core.records import Commitment
+    from placet.audit.records import Commitment
     from placet.store.keys import SigningKey
 
 TABLES = ("audit_records", "audit_parts", "idempotency_keys", "audit_writers", "audit_checkpoints", "alembic_version")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from placet.core.changes import COUNTER_MAX, UNUSED, Expect, Kept, Put, RowQuery, Usage, Wanted
-from placet.core.errors import InvalidRequestError, LedgerUnavailableError
-from placet.core.limits import PAGE_SIZE_MAX
-from placet.core.records import Conflict, KeyReused, Repeated, Stored
+from placet.audit.records import Conflict, KeyReused, Repeated, Stored
+from placet.kernel.errors import InvalidRequestError, LedgerUnavailableError
+from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.state import COUNTER_MAX, UNUSED, Expect, Kept, Put, RowQuery, Usage, Wanted
 from tests.store.making import START_US, TickingClock, commitment
 from tests.store.state_making import (
     COUNTER,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.core.autonomy import Level
-from placet.core.changes import Kept, Put, Row, RowKey
-from placet.core.model import Decision
-from placet.core.outcome import Outcome, OutcomeStatus, Report
-from placet.service.expiry import expire_due
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.controls.autonomy.model import Level
+from placet.kernel.model import Decision
+from placet.kernel.state import Kept, Put, Row, RowKey
+from placet.outcomes.expiry import expire_due
 from tests.properties.state_driver import Driver
 from tests.properties.state_reference import HOUR, Ask
 from tests.store.state_making import change

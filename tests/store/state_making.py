@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placet.core.changes import CounterKey, Kept, Put, Reserve, Row, RowKey, RowQuery, Settle, Wanted
-from placet.core.records import Commitment, RecordKind
+from placet.audit.records import Commitment, RecordKind
+from placet.kernel.state import CounterKey, Kept, Put, Reserve, Row, RowKey, RowQuery, Settle, Wanted
 from tests.store.making import START_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from placet.core.changes import Change
-    from placet.core.ports import Ledger
+    from placet.audit.ports import Ledger
+    from placet.kernel.state import Change
 
 COUNTER = CounterKey("acme", "b", "calls", "2026-04-24", "user:u_1")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from placet.core.changes import Expect
-from placet.core.control_version import moved, version_key
-from placet.core.records import Conflict, Stored
+from placet.audit.records import Conflict, Stored
+from placet.controls.versions import moved, version_key
+from placet.kernel.state import Expect
 from placet.store.postgres_connect import SQL
 from tests.store.making import START_US
 from tests.store.state_making import change, reserve, usage

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.autonomy import Level
-from placet.core.errors import NotFoundError, NotPermittedError
-from placet.core.kill_switch import KillScope, covering
-from placet.core.records import Stored
-from placet.service.autonomy_admin import NewLevel
-from placet.service.budget_admin import Adjustment
+from placet.audit.records import Stored
+from placet.budgets.service import Adjustment
+from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.service import NewLevel
+from placet.controls.kill_switches.model import KillScope, covering
+from placet.kernel.errors import NotFoundError, NotPermittedError
 from tests.service.steering import Operators, switch
 from tests.store.making import commitment, proposal
 

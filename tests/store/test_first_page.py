@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final
 
-from placet.core.changes import Kept, RowQuery
+from placet.kernel.state import Kept, RowQuery
 from placet.store.sqlite_files import connect_writer
 
 if TYPE_CHECKING:

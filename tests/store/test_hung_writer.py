@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
-from placet.core.records import Stored
+from placet.audit.records import Stored
+from placet.kernel.errors import LedgerUnavailableError
 from placet.store import postgres_connect, postgres_locks
 from placet.store.postgres_connect import connect
 from placet.store.postgres_locks import hold_writer

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.chain_check import ProblemKind as K
-from placet.core.records import Stored
+from placet.audit.records import Stored
+from placet.audit.verify_chain import ProblemKind as K
 from placet.store.memory import MemoryLedger
 from placet.store.offline import verify_database
 from placet.store.sqlite import SqliteLedger
@@ -20,7 +20,7 @@ from tests.store.making import TickingClock, commitment
 from tests.store.test_tampering import change
 
 if TYPE_CHECKING:
-    from placet.core.records import Commitment
+    from placet.audit.records import Commitment
     from placet.store.keys import SigningKey
 
 KEY = "UPDATE idempotency_keys SET {} WHERE idempotency_key = '{}'"

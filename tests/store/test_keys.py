@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.store import keys
 from placet.store.keys import (
     PRIVATE_NAME,

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.store.database import PostgresDatabase, SqliteDatabase
 from placet.store.engines import connected, sqlite_url
 from placet.store.keys import PublicKeys

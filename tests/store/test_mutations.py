@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.store.offline import verify_database
 from tests.store.making import TABLES
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.chain import Head
+from placet.audit.chain import Head
 from placet.store.newest_record import NewestRecord, NewestRecords, note_path
 
 if TYPE_CHECKING:

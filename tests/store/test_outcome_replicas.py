@@ -7,24 +7,24 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from placet.core.agent_policy import AgentPolicy
-from placet.core.changes import CounterKey, Wanted
-from placet.core.model import Decision
-from placet.core.outcome import OutcomeStatus
+from placet.actions.outcome import OutcomeStatus
+from placet.controls.snapshot import ControlState
 from placet.decision.gathering import NO_MAX_AGE, Gatherer
 from placet.decision.pipeline import decision_point
 from placet.decision.recorder import Recorder
+from placet.kernel.model import Decision
+from placet.kernel.state import CounterKey, Wanted
+from placet.outcomes.expiry import expire_due
+from placet.outcomes.service import OutcomeDesk, Reported
 from placet.scheduling.batching import Batcher
-from placet.service.control_state import ControlState
-from placet.service.expiry import expire_due
-from placet.service.outcomes import OutcomeDesk, Reported
+from placet.tenants.agent_policy import AgentPolicy
 from tests.service.desk import report
 from tests.service.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
 
 if TYPE_CHECKING:
-    from placet.core.outcome import Report
-    from placet.core.ports import Ledger
-    from placet.service.outcomes import Told
+    from placet.actions.outcome import Report
+    from placet.audit.ports import Ledger
+    from placet.outcomes.service import Told
     from tests.store.replicas import Replicas
 
 CALLS = 200

@@ -10,9 +10,9 @@ import jwt
 import pytest
 from jwt import PyJWKSet
 
-from placet.core.errors import SetupError
-from placet.core.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_KEYS_LOOK_SECONDS
-from placet.core.permit import PERMIT_TYPE, jwk_set
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_KEYS_LOOK_SECONDS
+from placet.permits.claims import PERMIT_TYPE, jwk_set
 from placet.store.permit_keys import PermitKeyFolder, load_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:

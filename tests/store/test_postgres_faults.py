@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
-from placet.core.records import DecisionQuery, Repeated, Stored
+from placet.audit.records import DecisionQuery, Repeated, Stored
+from placet.kernel.errors import LedgerUnavailableError
 from placet.store import postgres_connect
 from placet.store.causes import DISK_FULL, READ_ONLY
 from placet.store.keys import load_or_create_signing_key
@@ -31,7 +31,7 @@ from tests.tcp_proxy import Proxy, proxy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from placet.core.ports import Ledger
+    from placet.audit.ports import Ledger
     from placet.store.keys import SigningKey
     from placet.store.postgres import PostgresLedger
     from tests.postgres import Postgres

@@ -10,9 +10,9 @@ import psutil
 import psycopg
 import pytest
 
-from placet.core.chain_check import ProblemKind
-from placet.core.errors import SetupError
-from placet.core.records import DecisionQuery, KeyReused, Repeated, Stored
+from placet.audit.records import DecisionQuery, KeyReused, Repeated, Stored
+from placet.audit.verify_chain import ProblemKind
+from placet.kernel.errors import SetupError
 from placet.store import postgres_connect
 from placet.store.kept import read_kept
 from placet.store.keys import PublicKeys, generate_signing_key

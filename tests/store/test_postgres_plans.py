@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import Kept
+from placet.kernel.state import Kept
 from placet.store.migrate import prepare
 from placet.store.postgres_connect import SQL, connect
 from placet.store.schema import BROWSED, CONDITIONS

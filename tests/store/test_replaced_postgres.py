@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
-from placet.core.records import Stored
+from placet.audit.records import Stored
+from placet.kernel.errors import LedgerUnavailableError
 from placet.store.schema import metadata
 from tests.store.making import commitment, commitments
 

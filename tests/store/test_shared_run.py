@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import Wanted
-from placet.core.errors import LedgerUnavailableError, OverloadedError
-from placet.core.records import VerifyReport
+from placet.audit.records import VerifyReport
+from placet.kernel.errors import LedgerUnavailableError, OverloadedError
+from placet.kernel.state import Wanted
 from placet.store import pace, shared_run, sqlite
 from placet.store.offline import verify_connection
 from placet.store.pace import Pace

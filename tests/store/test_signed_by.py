@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.store.database import SqliteDatabase, require_its_key
 from placet.store.keys import PRIVATE_NAME, SigningKey, load_or_create_signing_key
 from placet.store.signed_by import newest_key_ids

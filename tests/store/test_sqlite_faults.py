@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import LedgerUnavailableError, SetupError
-from placet.core.records import DecisionQuery, Stored
+from placet.audit.records import DecisionQuery, Stored
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.store import sqlite_files
 from placet.store.causes import DISK_FULL
 from placet.store.ledger import log_fault

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import Kept, Put, Row, RowKey
+from placet.kernel.state import Kept, Put, Row, RowKey
 from placet.store.keys import load_or_create_signing_key
 from placet.store.offline import verify_database
 from placet.store.sqlite import SqliteLedger
@@ -22,7 +22,7 @@ from tests.store.making import START_US, TickingClock, commitment
 from tests.store.state_making import reserve, usage
 
 if TYPE_CHECKING:
-    from placet.core.records import Commitment
+    from placet.audit.records import Commitment
     from placet.store.keys import SigningKey
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from placet.core.errors import LedgerUnavailableError, SetupError
-from placet.core.records import DecisionPage, DecisionQuery, Stored, VerifyReport
+from placet.audit.records import DecisionPage, DecisionQuery, Stored, VerifyReport
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.store.keys import generate_signing_key
 from placet.store.lock import WriterLock
 from placet.store.sqlite import SqliteLedger
@@ -90,7 +90,7 @@ def test_a_second_process_is_refused(database: Path, ledger: SqliteLedger) -> No
     assert ledger.records_since_checkpoint == 0
     script = (
         "import sys; from pathlib import Path\n"
-        "from placet.core.errors import SetupError\n"
+        "from placet.kernel.errors import SetupError\n"
         "from placet.store.lock import WriterLock\n"
         "try: WriterLock.take(Path(sys.argv[1]))\n"
         "except SetupError as error: print(error)\n"

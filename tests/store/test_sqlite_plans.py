@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import Kept
+from placet.kernel.state import Kept
 from placet.store.schema import BROWSED, CONDITIONS, SELECTIVE
 from placet.store.sqlite_files import SQL, connect_reader
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.core.changes import Expect, Put, Reserve, Settle, Wanted
-from placet.core.records import Conflict, Stored
-from placet.core.trail import verify_trail
+from placet.audit.records import Conflict, Stored
+from placet.audit.verify_trail import verify_trail
+from placet.kernel.state import Expect, Put, Reserve, Settle, Wanted
 from placet.store.memory import MemoryLedger
 from placet.store.offline import verify_database
 from placet.store.postgres import PostgresLedger
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from placet.core.changes import Change, CounterKey, Known, RowKey
-    from placet.core.records import CommitResult, VerifyReport
+    from placet.audit.records import CommitResult, VerifyReport
+    from placet.kernel.state import Change, CounterKey, Known, RowKey
     from placet.store.keys import SigningKey
     from tests.store.ledger_contract import CheckpointingLedger
 

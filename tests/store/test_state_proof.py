@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
-from placet.core import chain
-from placet.core.chain_check import ProblemKind
-from placet.core.changes import Kept, Put, Wanted
-from placet.core.kill_switch import KillScope
-from placet.core.kill_switch_row import switch_id
-from placet.core.records import StateDifference
-from placet.core.state_record import NO_STATE_CHANGES, PROVEN
+from placet.audit import chain
+from placet.audit.records import StateDifference
+from placet.audit.state_record import NO_STATE_CHANGES, PROVEN
+from placet.audit.verify_chain import ProblemKind
+from placet.controls.kill_switches.documents import switch_id
+from placet.controls.kill_switches.model import KillScope
+from placet.kernel.state import Kept, Put, Wanted
 from placet.store.offline import verify_database
 from placet.store.postgres_offline import verify_url
 from placet.store.sqlite import SqliteLedger
@@ -35,7 +35,7 @@ from tests.store.test_mutations import CELLS, Picker, columns, rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from placet.core.records import VerifyReport
+    from placet.audit.records import VerifyReport
     from placet.store.keys import SigningKey
     from tests.postgres import Postgres
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.core.changes import Expect, Put
-from placet.core.model import Effect
-from placet.core.records import Conflict, Repeated, Stored
+from placet.audit.records import Conflict, Repeated, Stored
+from placet.kernel.model import Effect
+from placet.kernel.state import Expect, Put
 from placet.store.sqlite import SqliteLedger
 from tests.store.keys_contract import made_before, replacing
 from tests.store.making import TickingClock, commitment, commitments
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from placet.core.changes import Event
-    from placet.core.ports import Ledger
+    from placet.audit.ports import Ledger
+    from placet.kernel.state import Event
     from placet.store.keys import SigningKey
     from placet.store.postgres import PostgresLedger
     from tests.store.replicas import Replicas

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from placet.core.chain_check import PROBLEMS, ProblemKind
-from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.audit.verify_chain import PROBLEMS, ProblemKind
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.store.engines import sqlite_url
 from placet.store.kept import read_kept
 from placet.store.keys import generate_signing_key
@@ -26,7 +26,7 @@ from tests.store.mounting import mount
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from placet.core.records import VerifyReport
+    from placet.audit.records import VerifyReport
     from placet.store.keys import SigningKey
 
 K = ProblemKind

@@ -7,9 +7,9 @@ import contextlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from placet.core.decision_state import DecisionState
-from placet.service.following import Following
-from placet.service.watching import Hub
+from placet.watch.feeds import Following
+from placet.watch.hub import Hub
+from placet.watch.state import DecisionState
 from tests.service.approving import ONE_LEAD, Desk, word
 from tests.service.fakes import CountedIds
 

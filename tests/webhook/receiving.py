@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.webhook_delivery import new_delivery
-from placet.core.webhook_payload import WebhookEvent, WebhookType
+from placet.notifications.delivery import new_delivery
+from placet.notifications.payload import WebhookEvent, WebhookType
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Sequence
 
-    from placet.core.changes import Kept, Row, RowKey
+    from placet.kernel.state import Kept, Row, RowKey
 
 NOW_US: Final = 1_777_055_581_000_000
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the one of the specification's tests

@@ -12,7 +12,7 @@ from placet.webhook.target import Target
 from tests.webhook.receiving import NOW_US, SECRET, MemoryRows
 
 if TYPE_CHECKING:
-    from placet.core.changes import Row
+    from placet.kernel.state import Row
     from placet.webhook.outbox import Rows
 
 TIMEOUT_SECONDS = 5.0

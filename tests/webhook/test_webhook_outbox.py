@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.changes import Expect, Kept, Put, RowKey, Wanted
-from placet.core.records import Commitment, Conflict, RecordKind
-from placet.core.webhook_delivery import new_delivery
+from placet.audit.records import Commitment, Conflict, RecordKind
+from placet.kernel.state import Expect, Kept, Put, RowKey, Wanted
+from placet.notifications.delivery import new_delivery
 from placet.store.keys import generate_signing_key
 from placet.store.memory import MemoryLedger
 from placet.store.sqlite import SqliteLedger
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from placet.core.changes import Change, Row
-    from placet.core.webhook_payload import WebhookEvent
+    from placet.kernel.state import Change, Row
+    from placet.notifications.payload import WebhookEvent
 
 LATER_US = NOW_US + 60_000_000
 

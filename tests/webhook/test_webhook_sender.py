@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.core.errors import LedgerUnavailableError
-from placet.core.limits import WEBHOOK_AGE_SECONDS_MAX, WEBHOOK_AT_ONCE_MAX, WEBHOOK_BYTES_MAX, WEBHOOK_CLAIM_SECONDS
-from placet.core.webhook_delivery import new_delivery
-from placet.core.webhook_payload import webhook_payload
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.limits import WEBHOOK_AGE_SECONDS_MAX, WEBHOOK_AT_ONCE_MAX, WEBHOOK_BYTES_MAX, WEBHOOK_CLAIM_SECONDS
+from placet.notifications.delivery import new_delivery
+from placet.notifications.payload import webhook_payload
 from placet.sdk import WebhookReason, verify_webhook
 from placet.webhook.sender import TryResult
 from tests.webhook.receiving import NOW_US, OTHER_SECRET, SECRET, dripping, event, nobody, receiving

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.changes import Kept
+from placet.approvals.service import Approvals
+from placet.approvals.vote_voiding import VoteVoiding
+from placet.kernel.state import Kept
 from placet.rpc.approval import ApprovalService
 from placet.rpc.watch import Watching
-from placet.service.approvals import Approvals
-from placet.service.following import Following
-from placet.service.vote_voiding import VoteVoiding
-from placet.service.watching import Hub
+from placet.watch.feeds import Following
+from placet.watch.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from placet.app.reporter import Reporter
-    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.audit.ports import Ledger
+    from placet.decision.ports import PolicySource
+    from placet.kernel.clock import Clock
     from placet.rpc.refusing import RefusalLog
 
 COUNT_SECONDS: Final = 15.0

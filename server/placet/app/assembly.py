@@ -22,11 +22,10 @@ from placet.app.settling import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.app.steering import steering
 from placet.app.system import SystemClock
 from placet.app.webhooks import webhook_sender
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import LedgerUnavailableError, SetupError
-from placet.core.limits import SHUTDOWN_SECONDS_MAX
-from placet.core.permit import jwk_set
-from placet.core.record_codec import server_stopped_commitment
+from placet.audit.decision_codec import server_stopped_commitment
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.opa.binary import find_opa
 from placet.opa.client import OpaClient
 from placet.opa.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
@@ -37,6 +36,9 @@ from placet.opa.pinned import PinnedProgram
 from placet.opa.question import RemovalQuestion
 from placet.opa.source import CONFIRM_INTERVAL_SECONDS, Source
 from placet.opa.tenants import load_agent_policies
+from placet.outcomes.expiry import expire_due, sweep_keys
+from placet.permits.claims import jwk_set
+from placet.revisions.memory import LedgerMemory
 from placet.rpc.audit import AuditService
 from placet.rpc.authorization import AuthorizationService
 from placet.rpc.control import ControlService
@@ -44,8 +46,6 @@ from placet.rpc.flows import Flows
 from placet.rpc.outcomes import OutcomeReports
 from placet.rpc.refusing import RefusalLog
 from placet.rpc.server import RpcServer, Services, require_free
-from placet.service.expiry import expire_due, sweep_keys
-from placet.service.policy_memory import LedgerMemory
 from placet.store.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.config import Settings
-    from placet.core.permit import PermitKeys
-    from placet.core.ports import Clock
+    from placet.kernel.clock import Clock
+    from placet.permits.claims import PermitKeys
     from placet.store.ledger import ThreadedLedger
 
 POLICY_STATUS_SECONDS: Final = 1.0

@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.app.system import RandomIds
-from placet.core.errors import LedgerUnavailableError
-from placet.core.model import Decision
+from placet.controls.snapshot import ControlState
 from placet.decision.gathering import Gatherer
 from placet.decision.pipeline import decision_point
 from placet.decision.recorder import Recorder
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.model import Decision
 from placet.scheduling.batching import Batcher
-from placet.service.control_state import ControlState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from placet.app.ledger_clock import LedgerClock
     from placet.app.reporter import Reporter
+    from placet.audit.ports import Ledger
+    from placet.audit.records import Commitment, CommitResult
     from placet.config import Settings
-    from placet.core.ports import Ledger, PolicySource
-    from placet.core.records import Commitment, CommitResult
     from placet.decision.attempt import Request
     from placet.decision.pipeline import DecisionPoint
+    from placet.decision.ports import PolicySource
     from placet.decision.replies import Answer
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from placet.core.ports import Clock
-    from placet.core.server_time import ServerTime
+    from placet.kernel.clock import Clock, ServerTime
 
 FOLLOW_SECONDS: Final = 1.0
 """How often the newest records of other replicas, and the clock of the database's server, are looked at."""

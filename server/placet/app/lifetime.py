@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from placet.app.assembly import Running, running
-from placet.core import plain_text
-from placet.core.limits import SHUTDOWN_SECONDS_MAX
+from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
+from placet.privacy import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

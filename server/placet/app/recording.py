@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from placet import __version__
 from placet.app.background import look_at_clocks
 from placet.app.ledger_clock import LedgerClock
-from placet.core.control_records import clock_accepted, trail_restarted
-from placet.core.errors import LedgerUnavailableError, SetupError
-from placet.core.limits import CONTROL_REASON_BYTES_MAX
-from placet.core.names import name_fault
-from placet.core.record_codec import server_started_commitment
-from placet.core.trail_break import NEW_TRAIL
+from placet.audit.control_record import clock_accepted, trail_restarted
+from placet.audit.decision_codec import server_started_commitment
+from placet.audit.trail_break import NEW_TRAIL
+from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.limits import CONTROL_REASON_BYTES_MAX
+from placet.matching.names import name_fault
 from placet.store.breaks import look_for_breaks, require_a_trail, require_its_trail
 from placet.store.database import require_its_key
 from placet.store.keys import load_or_create_signing_key, load_public_keys
@@ -24,10 +24,10 @@ from placet.store.pinned import PinnedCheckpoints
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from placet.audit.records import Commitment, VerifyReport
+    from placet.audit.trail_break import TrailBreak
     from placet.config import Settings
-    from placet.core.ports import Clock
-    from placet.core.records import Commitment, VerifyReport
-    from placet.core.trail_break import TrailBreak
+    from placet.kernel.clock import Clock
     from placet.store.ledger import ThreadedLedger
 
 

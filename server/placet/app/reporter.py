@@ -7,19 +7,19 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from placet.core import rule_ids
-from placet.core.policy_input import rfc3339
-from placet.core.policy_status import (
+from placet.audit.decision_codec import (
+    policy_held_commitment,
+    policy_refused_commitment,
+)
+from placet.kernel import rule_ids
+from placet.kernel.clock import rfc3339
+from placet.revisions.status import (
     EngineMode,
     PolicyEvent,
     PolicyEventKind,
     PolicyStatus,
     ServerHealth,
     how_to_confirm,
-)
-from placet.core.record_codec import (
-    policy_held_commitment,
-    policy_refused_commitment,
 )
 from placet.webhook.sender import TryResult
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
     from placet.app.ledger_clock import LedgerClock
-    from placet.core.ports import Clock, Ledger
-    from placet.core.records import Commitment
+    from placet.audit.ports import Ledger
+    from placet.audit.records import Commitment
+    from placet.kernel.clock import Clock
     from placet.rpc.server import RpcServer
     from placet.telemetry.metrics import Metrics
     from placet.webhook.sender import Tried

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import LedgerUnavailableError
+from placet.kernel.errors import LedgerUnavailableError
+from placet.outcomes.service import OutcomeDesk, Reported
 from placet.scheduling.batching import Batcher
-from placet.service.outcomes import OutcomeDesk, Reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from placet.actions.outcome import Report
     from placet.app.reporter import Reporter
+    from placet.audit.ports import Ledger
     from placet.config import Settings
-    from placet.core.outcome import Report
-    from placet.core.ports import Clock, Ledger, PolicySource
-    from placet.service.outcomes import Told
+    from placet.decision.ports import PolicySource
+    from placet.kernel.clock import Clock
+    from placet.outcomes.service import Told
 
 EXPIRY_SECONDS: Final = 5.0
 """How often reservations that nobody reported on are looked for; they are held for minutes."""

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.budgets.service import BudgetAdmin
+from placet.commands.execute import ControlChanges
+from placet.controls.autonomy.service import AutonomyAdmin
+from placet.controls.kill_switches.revocation import Revoker
+from placet.controls.kill_switches.service import KillSwitches
+from placet.outcomes.excess_service import OutcomeExcesses
+from placet.revisions.confirmations import PolicyConfirmations
 from placet.rpc.autonomy import AutonomyCalls
 from placet.rpc.budgets import BudgetCalls
 from placet.rpc.control import Steering
 from placet.rpc.excesses import ExcessCalls
 from placet.rpc.kill import KillCalls
 from placet.rpc.policy import PolicyCalls
-from placet.service.autonomy_admin import AutonomyAdmin
-from placet.service.budget_admin import BudgetAdmin
-from placet.service.control_changes import ControlChanges
-from placet.service.kill_switches import KillSwitches
-from placet.service.known_names import KnownNames
-from placet.service.outcome_excesses import OutcomeExcesses
-from placet.service.policy_confirmations import PolicyConfirmations
-from placet.service.revoking import Revoker
+from placet.tenants.known_names import KnownNames
 
 if TYPE_CHECKING:
-    from placet.core.ports import Clock, Ledger
+    from placet.audit.ports import Ledger
+    from placet.controls.snapshot import ControlState
+    from placet.kernel.clock import Clock
     from placet.opa.external import ExternalPolicies
     from placet.opa.managed import ManagedPolicies
     from placet.rpc.refusing import RefusalLog
-    from placet.service.control_state import ControlState
 
 
 def steering(

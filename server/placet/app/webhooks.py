@@ -11,8 +11,9 @@ from placet.webhook.target import Target
 
 if TYPE_CHECKING:
     from placet.app.reporter import Reporter
+    from placet.audit.ports import Ledger
     from placet.config import Settings
-    from placet.core.ports import Clock, Ledger
+    from placet.kernel.clock import Clock
 
 
 def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: Reporter) -> WebhookSender | None:

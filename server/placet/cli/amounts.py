@@ -6,9 +6,9 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from placet.core.currency import EXPONENTS
-from placet.core.errors import SetupError
-from placet.core.faults import closest
+from placet.kernel.diagnostics import closest
+from placet.kernel.errors import SetupError
+from placet.kernel.money import EXPONENTS
 from placet.sdk import Amount
 
 _WRITTEN: Final = re.compile(r"(?P<whole>[0-9]+)(?:\.(?P<part>[0-9]+))? ?(?P<code>[A-Za-z]{3})\Z")

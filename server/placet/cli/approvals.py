@@ -21,7 +21,7 @@ from placet.cli.approval_documents import (
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_json, print_table
 from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant
-from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
 

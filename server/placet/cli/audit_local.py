@@ -15,14 +15,14 @@ from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
 from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, OutputOption, finite
 from placet.cli.output import Output, print_json, print_table
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
 from placet.sdk.channel import DEFAULT_ADDRESS, WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
+    from placet.audit.records import AuditProblem, StateReport, VerifyReport
+    from placet.audit.verify_trail import KeptCheckpoint
     from placet.config import Settings
-    from placet.core.records import AuditProblem, StateReport, VerifyReport
-    from placet.core.trail import KeptCheckpoint
     from placet.store.database import Database
 
 _SIGNED: Final = ("writer", "sequence", "head", "key_id")

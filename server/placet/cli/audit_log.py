@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from placet.audit.records import RecordKind
 from placet.cli.audit_local import DatabaseFile, database_of
 from placet.cli.documents import time_text
 from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
 from placet.cli.output import Output, print_json, print_table
-from placet.core.faults import did_you_mean
-from placet.core.limits import PAGE_SIZE_DEFAULT
-from placet.core.records import RecordKind
+from placet.kernel.diagnostics import did_you_mean
+from placet.kernel.limits import PAGE_SIZE_DEFAULT
 
 if TYPE_CHECKING:
     from placet.store.log import LoggedRecord

@@ -14,7 +14,7 @@ from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite, p
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import doubt_tenant
 from placet.cli.trail import Tail, newest
-from placet.core.limits import PAGE_SIZE_DEFAULT
+from placet.kernel.limits import PAGE_SIZE_DEFAULT
 from placet.sdk.audit import READ_TIMEOUT_SECONDS
 from placet.sdk.channel import DEFAULT_ADDRESS
 

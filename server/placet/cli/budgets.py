@@ -13,7 +13,7 @@ from placet.cli.excesses import accept_excess, drop_excess, excesses
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
-from placet.core.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
+from placet.kernel.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Show what is used and held of budgets; correct a counter.")

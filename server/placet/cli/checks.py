@@ -23,8 +23,8 @@ from placet.cli.server_checks import (
     passed,
     server_checks,
 )
-from placet.core.addresses import split_address
-from placet.core.errors import PolicyInvalidError, SetupError
+from placet.kernel.errors import PolicyInvalidError, SetupError
+from placet.matching.addresses import split_address
 from placet.opa.binary import find_opa
 from placet.opa.bundle import build_bundle
 from placet.opa.tenants import load_agent_policies

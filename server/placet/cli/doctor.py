@@ -16,7 +16,7 @@ from placet.cli.output import Output, print_json, visible
 from placet.cli.server_checks import Check, failed, passed
 from placet.cli.settings_flags import with_settings
 from placet.config import Settings
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import Final
 
 from placet import sdk
 from placet.cli import exit_codes
-from placet.core.errors import PlacetError, PolicyInvalidError, SetupError
-from placet.core.refusals import APPROVERS_UNKNOWN
+from placet.kernel.errors import PlacetError, PolicyInvalidError, SetupError
+from placet.kernel.reasons import APPROVERS_UNKNOWN
 from placet.sdk import failures
 
 WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})

@@ -10,15 +10,15 @@ import typer
 from placet.cli.local import open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
-from placet.core.errors import SetupError
-from placet.core.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
-from placet.core.permit import jwk_set
-from placet.core.policy_input import rfc3339
+from placet.kernel.clock import rfc3339
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
+from placet.permits.claims import jwk_set
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.core.permit import PermitKey
+    from placet.permits.claims import PermitKey
 
 app = typer.Typer(no_args_is_help=True, help="Show and rotate the keys that sign permits.")
 _COLUMNS = ("key_id", "state", "signs_from", "signs_until", "verifies_until")

@@ -13,7 +13,7 @@ from placet.cli.failures import STORE_DOWN, code_of, line_of
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, SomeTenant, Strict, doubt_tenant, tell_waiting, waiting_document, warn
-from placet.core.limits import KILL_SWITCH_TTL_SECONDS_MAX
+from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import KILL_TIMEOUT_SECONDS
 from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE

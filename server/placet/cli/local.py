@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from placet.config import Settings
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

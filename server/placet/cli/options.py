@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from placet.cli.output import Output
-from placet.core.addresses import PORT_MAX, split_address
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
+from placet.matching.addresses import PORT_MAX, split_address
 from placet.sdk.channel import CALL_SECONDS_MAX
 
 

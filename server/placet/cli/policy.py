@@ -18,7 +18,7 @@ from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer r
 from placet.cli.output import Output, print_json, print_table
 from placet.cli.policy_served import confirm_command, status_command
 from placet.config import Settings
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.opa import check as checking
 from placet.opa.binary import find_opa, find_regal
 from placet.opa.bundle import build_bundle
@@ -28,7 +28,7 @@ from placet.opa.testing import COVERAGE_PERCENT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from placet.core.errors import Problem
+    from placet.kernel.errors import Problem
     from placet.opa.catalogue import Entry
 
 app = typer.Typer(

@@ -12,7 +12,7 @@ from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
-from placet.core.policy_status import how_to_confirm
+from placet.revisions.status import how_to_confirm
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import CONFIRM_TIMEOUT_SECONDS
 

@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from placet import sdk
 from placet.cli.script_steps import KINDS, Action, Call, Identity, Kill, Model, Run, Step, Strict, Verify
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from placet import sdk
 from placet.cli.amounts import parse_amount
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 REFUSED: Final = "refused"
 """What is expected of a step that is not taken: its request breaks the contract, or the person may not do that."""

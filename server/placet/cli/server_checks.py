@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Final
 from placet import sdk
 from placet.cli.documents import time_text
 from placet.cli.policy_served import decides_text
-from placet.core.model import Indeterminate
-from placet.core.policy_status import how_to_confirm
+from placet.kernel.model import Indeterminate
 from placet.opa.canary import ask_canary, tenants_fault
 from placet.opa.client import OpaClient
 from placet.opa.http import Address
+from placet.revisions.status import how_to_confirm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from placet.config import Settings
-    from placet.core.agent_policy import AgentPolicy
     from placet.sdk.control import PolicyStatus
+    from placet.tenants.agent_policy import AgentPolicy
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 """Some 50,000 decisions with their records; below it a busy server fills the disk before anybody comes."""

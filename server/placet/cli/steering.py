@@ -11,7 +11,7 @@ import typer
 from placet import sdk
 from placet.cli import exit_codes
 from placet.cli.documents import time_text
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.opa.binary import installation_dir
 from placet.opa.tool_sources import OPA, REGAL, RELEASES, FetchError, Tool, UnreachableError, build, download
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
+from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 
 if TYPE_CHECKING:
-    from placet.core.model import Caller, Decision, Proposal
+    from placet.kernel.model import Caller, Decision, Proposal
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core import rule_ids
-from placet.core.limits import APPROVAL_TTL_SECONDS_MAX, QUORUM_MAX
-from placet.core.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
+from placet.kernel import rule_ids
+from placet.kernel.limits import APPROVAL_TTL_SECONDS_MAX, QUORUM_MAX
+from placet.kernel.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

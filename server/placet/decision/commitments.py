@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core import rule_ids
-from placet.core.errors import PlacetError
-from placet.core.steps import TOGETHER
 from placet.decision.combining import denied_by_pdp
 from placet.decision.guards import GuardedDecision
+from placet.kernel import rule_ids
+from placet.kernel.errors import PlacetError
+from placet.kernel.steps import TOGETHER
 from placet.scheduling.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.core.approval_index import Indexed
-    from placet.core.records import Commitment
-    from placet.core.steps import Steps
+    from placet.approvals.index import Indexed
+    from placet.audit.records import Commitment
     from placet.decision.context import EvaluationContext
     from placet.decision.evaluation import Evaluated
     from placet.decision.open_requests import OpenRequests
     from placet.decision.recorder import Recorder
+    from placet.kernel.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

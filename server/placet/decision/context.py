@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.approval import Approval
-    from placet.core.autonomy import AutonomyRule
-    from placet.core.breakers import Probe
-    from placet.core.budgets import Charge, ChargeFault
-    from placet.core.changes import CounterKey, Usage
-    from placet.core.model import Finding, Proposal
-    from placet.core.ports import LoadedPolicy
+    from placet.approvals.model import Approval
+    from placet.budgets.model import Charge, ChargeFault
+    from placet.controls.autonomy.model import AutonomyRule
+    from placet.controls.breakers.rules import Probe
+    from placet.controls.snapshot import Controls
     from placet.decision.attempt import Attempt
-    from placet.service.control_state import Controls
+    from placet.decision.ports import LoadedPolicy
+    from placet.kernel.model import Finding, Proposal
+    from placet.kernel.state import CounterKey, Usage
+    from placet.tenants.agent_policy import AgentPolicy
 
 
 @dataclass(frozen=True, slots=True)

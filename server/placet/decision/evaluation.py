@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core import rule_ids
-from placet.core.model import Effect, Indeterminate
-from placet.core.steps import mapped
 from placet.decision.combining import denied_by_pdp, deny_overrides
 from placet.decision.finding_bounds import recordable
 from placet.decision.guards import GuardedDecision, apply_guards, deny_before_policy
+from placet.kernel import rule_ids
+from placet.kernel.model import Effect, Indeterminate
+from placet.kernel.steps import mapped
 from placet.scheduling.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.model import Verdict
-    from placet.core.ports import LoadedPolicy
     from placet.decision.combining import Resolution
     from placet.decision.context import BatchContext, EvaluationContext
+    from placet.decision.ports import LoadedPolicy
+    from placet.kernel.model import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.limits import FINDING_DETAILS_BYTES_MAX, FINDINGS_MAX
 from placet.decision.combining import APPROVAL_DETAILS, by_precedence
+from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX, FINDINGS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from placet.core.model import Finding
     from placet.decision.combining import Resolution
+    from placet.kernel.model import Finding
 
 TRUNCATED: Final = "truncated"
 """In details: the names of members that were left out."""

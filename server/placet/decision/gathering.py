@@ -6,35 +6,38 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.approval import approval_key, from_row, refusal
-from placet.core.autonomy import resolve
-from placet.core.breakers import admitted, breaker_facts, breaker_keys
-from placet.core.budgets import facts
-from placet.core.changes import NOTHING_KNOWN, Wanted
-from placet.core.charging import carried_over, charges
-from placet.core.decision_state import is_revoked
-from placet.core.errors import PlacetError
-from placet.core.model import ToolClass
-from placet.core.policy_input import bare_facts, policy_input, rfc3339
-from placet.core.reservation import from_row as reservation_of
-from placet.core.reservation import reservation_key, without
-from placet.core.run_limits import run_charges, run_facts
-from placet.core.standing_votes import document
-from placet.core.steps import mapped
+from placet.approvals.model import approval_key, from_row, refusal
+from placet.approvals.standing_votes import document
+from placet.budgets.charges import carried_over, charges
+from placet.budgets.model import facts
+from placet.budgets.reservations import from_row as reservation_of
+from placet.budgets.reservations import reservation_key, without
+from placet.budgets.run_limits import run_charges, run_facts
+from placet.controls.autonomy.model import resolve
+from placet.controls.breakers.rules import admitted, breaker_facts, breaker_keys
+from placet.controls.snapshot import NO_CONTROLS
 from placet.decision.context import BatchContext, EvaluationContext
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.clock import rfc3339
+from placet.kernel.errors import PlacetError
+from placet.kernel.model import ToolClass
+from placet.kernel.state import NOTHING_KNOWN, Wanted
+from placet.kernel.steps import mapped
+from placet.permits.revocations import is_revoked
 from placet.scheduling.slices import in_slices
-from placet.service.control_state import NO_CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.approval import Approval
-    from placet.core.budgets import Charge, ChargeFault
-    from placet.core.changes import Known, RowKey
-    from placet.core.ports import Clock, Ledger, PolicySource
+    from placet.approvals.model import Approval
+    from placet.audit.ports import Ledger
+    from placet.budgets.model import Charge, ChargeFault
+    from placet.controls.snapshot import Controls, ControlState
     from placet.decision.attempt import Attempt
-    from placet.service.control_state import Controls, ControlState
+    from placet.decision.ports import PolicySource
+    from placet.kernel.clock import Clock
+    from placet.kernel.state import Known, RowKey
+    from placet.tenants.agent_policy import AgentPolicy
 
 NO_MAX_AGE: Final = 0.0
 """`max_policy_age_seconds` of a policy that never goes stale."""
@@ -159,7 +162,7 @@ def _reads(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: 
     agent_policy = agent_policies.get(attempt.tenant)
     if agent_policy is None:
         return _Reads(None)
-    breakers = breaker_keys(agent_policy, proposal)
+    breakers = breaker_keys(agent_policy.breaker, proposal)
     if agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
         return _Reads(agent_policy, breakers=breakers)
     taken, uncountable = charges(agent_policy, proposal, now_us)
@@ -177,7 +180,7 @@ def _context(
         return replace(_bare_context(attempt, controls, now_us), permit_revoked=revoked)
     approval, approval_error = _presented(attempt, known, now_us)
     breakers = {key: known.rows.get(key) for key in reads.breakers}
-    passage = admitted(agent_policy, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored)
+    passage = admitted(agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored)
     held = known.rows.get(reservation_key(attempt.tenant, stored)) if stored else None
     usages = without(known.counters, reservation_of(held) if held is not None else None)
     taken, usages = carried_over((*reads.charges, *reads.run_charges), usages)

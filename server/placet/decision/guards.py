@@ -13,17 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core import rule_ids
-from placet.core.approval import knew
-from placet.core.autonomy import restrict
-from placet.core.bindings import binding_findings
-from placet.core.budgets import exceeded, finding, waived
-from placet.core.changes import UNUSED
-from placet.core.destinations import destination_fault
-from placet.core.kill_switch import covering, kill_finding
-from placet.core.model import Effect, Finding, ToolClass
-from placet.core.run_limits import duration_finding, over_duration, started_at_us
-from placet.core.standing_votes import approvers, covers
+from placet.actions.bindings import binding_findings
+from placet.actions.destinations import destination_fault
+from placet.approvals.model import knew
+from placet.approvals.standing_votes import approvers, covers
+from placet.budgets.model import exceeded, finding, waived
+from placet.budgets.run_limits import duration_finding, over_duration, started_at_us
+from placet.controls.autonomy.model import restrict
+from placet.controls.kill_switches.model import covering, kill_finding
 from placet.decision.combining import (
     NoApprovalError,
     Resolution,
@@ -34,14 +31,17 @@ from placet.decision.combining import (
     merged,
     unbelievable_approval,
 )
+from placet.kernel import rule_ids
+from placet.kernel.model import Effect, Finding, ToolClass
+from placet.kernel.state import UNUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.approval import Approval
-    from placet.core.model import ApprovalRequirement
+    from placet.approvals.model import Approval
     from placet.decision.context import BatchContext, EvaluationContext
+    from placet.kernel.model import ApprovalRequirement
+    from placet.tenants.agent_policy import AgentPolicy
 
 _SECOND_US: Final = 1_000_000
 

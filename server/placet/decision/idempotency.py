@@ -10,18 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.approval import approval_key, from_row, refusal
-from placet.core.changes import Expect, Wanted
-from placet.core.model import Effect
+from placet.approvals.model import approval_key, from_row, refusal
+from placet.kernel.model import Effect
+from placet.kernel.state import Expect, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.core.approval import Approval
-    from placet.core.model import Decision
-    from placet.core.ports import Clock, Ledger
+    from placet.approvals.model import Approval
+    from placet.audit.ports import Ledger
     from placet.decision.attempt import Attempt
     from placet.decision.context import EvaluationContext
+    from placet.kernel.clock import Clock
+    from placet.kernel.model import Decision
 
 
 @dataclass(frozen=True, slots=True)

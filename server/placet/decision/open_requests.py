@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.approval import approval_key, from_row
-from placet.core.approval_index import Indexed, index_key, index_key_of_before, named_in
-from placet.core.changes import Wanted
+from placet.approvals.index import Indexed, index_key, index_key_of_before, named_in
+from placet.approvals.model import approval_key, from_row
+from placet.kernel.state import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from placet.core.approval import Approval
-    from placet.core.changes import RowKey
-    from placet.core.ports import Ledger
+    from placet.approvals.model import Approval
+    from placet.audit.ports import Ledger
     from placet.decision.attempt import Attempt
+    from placet.kernel.state import RowKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,20 +20,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
-from placet.core.portions import portions
 from placet.decision.attempt import Attempt
 from placet.decision.commitments import CommitmentBuilder
 from placet.decision.evaluation import Evaluator
 from placet.decision.idempotency import Replays
 from placet.decision.open_requests import OpenRequests
 from placet.decision.replies import Answer, Replies
+from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
+from placet.kernel.portions import portions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-    from placet.core.ports import Ledger
-    from placet.core.records import Commitment
+    from placet.audit.ports import Ledger
+    from placet.audit.records import Commitment
     from placet.decision.attempt import Request
     from placet.decision.context import BatchContext, EvaluationContext
     from placet.decision.gathering import Gatherer

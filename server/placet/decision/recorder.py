@@ -5,29 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.core import approval, reservation, rule_ids
-from placet.core.approval_index import index_row, still_open
-from placet.core.approval_records import notice
-from placet.core.breakers import claims
-from placet.core.budgets import remaining, reserve
-from placet.core.changes import UNUSED, Expect, Put
-from placet.core.model import BudgetState, Decision, Effect
-from placet.core.policy_input import rfc3339
-from placet.core.record_codec import decision_commitment
-from placet.core.webhook_payload import WebhookType
-from placet.service.redaction import redacted_decision, redacted_input, withheld_input
+from placet.approvals import model as approval
+from placet.approvals.index import index_row, still_open
+from placet.approvals.records import notice
+from placet.audit.decision_codec import decision_commitment
+from placet.budgets import reservations as reservation
+from placet.budgets.model import remaining, reserve
+from placet.controls.breakers.rules import claims
+from placet.decision.redaction import redacted_decision, redacted_input, withheld_input
+from placet.kernel import rule_ids
+from placet.kernel.clock import rfc3339
+from placet.kernel.model import BudgetState, Decision, Effect
+from placet.kernel.state import UNUSED, Expect, Put
+from placet.notifications.payload import WebhookType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.core.approval_index import Indexed
-    from placet.core.changes import Change
-    from placet.core.ports import Clock, Ids
-    from placet.core.records import Commitment
-    from placet.core.steps import Steps
+    from placet.approvals.index import Indexed
+    from placet.audit.records import Commitment
     from placet.decision.context import EvaluationContext
     from placet.decision.evaluation import Evaluated
-    from placet.service.redaction import StoredInput
+    from placet.decision.redaction import StoredInput
+    from placet.kernel.clock import Clock, Ids
+    from placet.kernel.state import Change
+    from placet.kernel.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

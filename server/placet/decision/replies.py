@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from placet.core.errors import KeyReusedError, PlacetError
-from placet.core.model import Decision
-from placet.core.records import Conflict, KeyReused, Repeated
+from placet.audit.records import Conflict, KeyReused, Repeated
+from placet.kernel.errors import KeyReusedError, PlacetError
+from placet.kernel.model import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
+    from placet.controls.snapshot import ControlState
     from placet.decision.attempt import Attempt
     from placet.decision.context import EvaluationContext
     from placet.decision.idempotency import Replays
-    from placet.service.control_state import ControlState
 
 Answer: TypeAlias = Decision | KeyReusedError
 """What the caller of one request gets."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from placet.core import rule_ids
-from placet.core.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
-from placet.core.model import Effect, Finding, Indeterminate, Verdict
 from placet.decision.finding_bounds import bounded_details
+from placet.kernel import rule_ids
+from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
+from placet.kernel.model import Effect, Finding, Indeterminate, Verdict
 from placet.opa.rule_places import RulePlaces
 
 if TYPE_CHECKING:

@@ -16,26 +16,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.approver_groups import quorum_faults
-from placet.core.errors import Problem, SetupError
-from placet.core.faults import closest
-from placet.core.model import Effect, Finding
-from placet.core.policy_sections import Approval
 from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approval_for
+from placet.kernel.diagnostics import closest
+from placet.kernel.errors import Problem, SetupError
+from placet.kernel.model import Effect, Finding
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.detail_checks import details_of
 from placet.opa.rule_reading import Reading
 from placet.opa.staging import staged, tenants_document
+from placet.tenants.quorums import quorum_faults
+from placet.tenants.sections import Approval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from placet.core.agent_policy import AgentPolicy
     from placet.opa.modules import Module, Rule
     from placet.opa.syntax import Node
     from placet.opa.tree import PolicyTree
+    from placet.tenants.agent_policy import AgentPolicy
 
 _REQUIRED: Final = ("quorum", "approver_roles")
 _MISSPELT_MIN: Final = 0.75

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.opa.command import is_executable, run
 from placet.opa.tool_sources import OPA, OPA_VERSION
 

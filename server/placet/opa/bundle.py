@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import PolicyInvalidError, Problem, SetupError
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
 from placet.opa.archive import ArchiveError, packed, unpacked
 from placet.opa.binary import opa_version
 from placet.opa.bundle_cache import BundleCache
@@ -31,8 +31,8 @@ from placet.opa.tree import CAPABILITIES, digest_of, read_tree, source_digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from placet.core.agent_policy import AgentPolicy
     from placet.opa.tree import PolicyTree
+    from placet.tenants.agent_policy import AgentPolicy
 
 __all__ = ["Bundle", "build_bundle", "source_digest"]
 

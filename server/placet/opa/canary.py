@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from placet.core import rule_ids
-from placet.core.limits import BATCH_ACTIONS_MAX
-from placet.core.model import Action, Effect, Identity, Indeterminate, Model, Run, ToolClass, Verdict
-from placet.core.policy_input import bare_facts, document, policy_input, rfc3339
+from placet.actions.document import document
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel import rule_ids
+from placet.kernel.clock import rfc3339
+from placet.kernel.limits import BATCH_ACTIONS_MAX
+from placet.kernel.model import Action, Effect, Identity, Indeterminate, Model, Run, ToolClass, Verdict
 from placet.opa.client import OpaClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from placet.core.agent_policy import AgentPolicy
+    from placet.tenants.agent_policy import AgentPolicy
 
 CANARY_TOOL: Final = "placet.canary"
 CANARY_RULE_ID: Final = "canary.alive"

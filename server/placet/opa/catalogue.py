@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import PolicyInvalidError
-from placet.core.model import Effect
-from placet.core.rule_ids import REASONS
+from placet.kernel.errors import PolicyInvalidError
+from placet.kernel.model import Effect
+from placet.kernel.rule_ids import REASONS
 from placet.opa.compiling import compile_problems
 from placet.opa.modules import parse_modules
 from placet.opa.rule_checks import EFFECT_SETS, rule_problems

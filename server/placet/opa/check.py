@@ -20,8 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import PolicyInvalidError, Problem
-from placet.core.policy_consistency import open_amounts
+from placet.kernel.errors import PolicyInvalidError, Problem
 from placet.opa.approval_checks import reach_problems, shape_problems
 from placet.opa.compiling import compile_problems
 from placet.opa.detail_checks import detail_problems, served_problems
@@ -34,13 +33,14 @@ from placet.opa.tenants import parse_tenants
 from placet.opa.testing import COVERAGE_PERCENT, TestReport, run_tests
 from placet.opa.tree import PolicyTree, read_tree
 from placet.opa.values import value_problems
+from placet.tenants.consistency import open_amounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from placet.core.agent_policy import AgentPolicy
     from placet.opa.modules import Module
+    from placet.tenants.agent_policy import AgentPolicy
 
 _OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"
 """The params may say a second amount, or another currency than a fixed code."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from placet.core import rule_ids
-from placet.core.limits import OPA_QUERY_BYTES_MAX
-from placet.core.model import Indeterminate
-from placet.core.portions import portions
+from placet.kernel import rule_ids
+from placet.kernel.limits import OPA_QUERY_BYTES_MAX
+from placet.kernel.model import Indeterminate
+from placet.kernel.portions import portions
 from placet.opa.answer import NO_PLACES, AnswerError, read_answer
 from placet.opa.http import Address, AnswerTooLargeError, Connection, ConnectionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.model import Verdict
+    from placet.kernel.model import Verdict
     from placet.opa.rule_places import RulePlaces
 
 QUERY: Final = "/v1/data/placet/main/decisions?provenance=true&strict-builtin-errors=true"

@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.errors import Problem
-from placet.core.faults import did_you_mean
+from placet.kernel.diagnostics import did_you_mean
+from placet.kernel.errors import Problem
 from placet.opa.command import run
 from placet.opa.tree import CAPABILITIES, INPUT_SCHEMA
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.errors import Problem
+from placet.kernel.errors import Problem
 from placet.opa.detail_conditions import needed, predicates
 from placet.opa.detail_lines import risky_lines
 from placet.opa.hardening import HARDENED_SETS

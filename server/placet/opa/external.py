@@ -7,18 +7,18 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.model import Indeterminate
-from placet.core.policy_status import EngineMode, PolicyEventKind, PolicyStatus, event_of
+from placet.kernel.model import Indeterminate
 from placet.opa.canary import ask_canary, tenants_fault
+from placet.revisions.status import EngineMode, PolicyEventKind, PolicyStatus, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import Verdict
-    from placet.core.policy_status import PolicyEvent
-    from placet.core.ports import Clock
+    from placet.kernel.clock import Clock
+    from placet.kernel.model import Verdict
     from placet.opa.client import OpaClient
+    from placet.revisions.status import PolicyEvent
+    from placet.tenants.agent_policy import AgentPolicy
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
 

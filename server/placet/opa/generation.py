@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.errors import PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
 from placet.opa.canary import canary_fault
 from placet.opa.client import OpaClient
 from placet.opa.process import OpaProcess
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.model import Indeterminate, Verdict
+    from placet.kernel.model import Indeterminate, Verdict
     from placet.opa.bundle import Bundle
     from placet.opa.pinned import PinnedProgram
+    from placet.tenants.agent_policy import AgentPolicy
 
 START_SECONDS_MAX = 10.0
 """From the start of OPA to the right answer of the canary; large bundles take seconds to load."""

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.model import Effect
+from placet.kernel.model import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

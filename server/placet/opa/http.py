@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from placet.core.limits import OPA_ANSWER_BYTES_MAX
+from placet.kernel.limits import OPA_ANSWER_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

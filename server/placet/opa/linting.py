@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from placet.core.errors import Problem
+from placet.kernel.errors import Problem
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 

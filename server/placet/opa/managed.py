@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from watchfiles import awatch
 
-from placet.core.errors import PolicyInvalidError, PolicyUnreadableError, SetupError
-from placet.core.policy_status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
+from placet.kernel.errors import PolicyInvalidError, PolicyUnreadableError, SetupError
 from placet.opa.bundle import bundle_of
 from placet.opa.checkout import git_commit
 from placet.opa.generation import Engine, Generation
 from placet.opa.source import PolicyFolder, Source
+from placet.revisions.status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from placet.core.ports import Clock
+    from placet.kernel.clock import Clock
     from placet.opa.bundle import Bundle
     from placet.opa.question import RemovalQuestion
     from placet.opa.tree import PolicyTree

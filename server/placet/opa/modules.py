@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.errors import PolicyInvalidError, Problem
+from placet.kernel.errors import PolicyInvalidError, Problem
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.syntax import path_of, walk

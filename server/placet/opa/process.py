@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import SetupError
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
 from placet.opa.http import Address
 
 if TYPE_CHECKING:

@@ -11,22 +11,22 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import LedgerUnavailableError, PolicyInvalidError
-from placet.core.policy_status import ServedSource
+from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError
 from placet.opa.archive import ArchiveError, packed, unpacked
 from placet.opa.bundle_cache import BundleCache
 from placet.opa.removals import what_it_lost
 from placet.opa.tenants import parse_tenants
 from placet.opa.tree import CONFIG, digest_of, tree_of
+from placet.revisions.status import ServedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.ports import PolicyMemory
     from placet.opa.bundle import Bundle
     from placet.opa.tree import PolicyTree
+    from placet.revisions.ports import PolicyMemory
+    from placet.tenants.agent_policy import AgentPolicy
 
 SUFFIX: Final = ".source.tgz"
 

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.errors import PolicyInvalidError
-from placet.core.faults import place_of
-from placet.core.policy_removals import lost_restrictions, lost_settings
+from placet.kernel.diagnostics import place_of
+from placet.kernel.errors import PolicyInvalidError
 from placet.opa.rule_places import RulePlaces
 from placet.opa.strict_yaml import read_yaml
 from placet.opa.tenants import TOP_KEY
+from placet.revisions.removals import lost_restrictions, lost_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from placet.core.faults import Place
+    from placet.kernel.diagnostics import Place
     from placet.opa.tree import PolicyTree
 
 END_MARK: Final = b"..."

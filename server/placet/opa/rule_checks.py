@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.errors import Problem
-from placet.core.faults import closest
-from placet.core.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
-from placet.core.model import Effect
-from placet.core.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_placets_own
+from placet.kernel.diagnostics import closest
+from placet.kernel.errors import Problem
+from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
+from placet.kernel.model import Effect
+from placet.kernel.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_placets_own
 from placet.opa.modules import PACK_ROOTS, Module, Rule
 from placet.opa.staging import TENANTS
 

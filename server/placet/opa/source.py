@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - a field of a dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import PolicyUnreadableError, SetupError
+from placet.kernel.errors import PolicyUnreadableError, SetupError
 from placet.opa.bundle import build_bundle, source_digest
 from placet.opa.tree import content_digest, newest_change
 

@@ -15,8 +15,8 @@ from placet.opa.tree import CAPABILITIES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from placet.core.agent_policy import AgentPolicy
     from placet.opa.tree import PolicyTree
+    from placet.tenants.agent_policy import AgentPolicy
 
 TENANTS: Final = "tenants"
 """Where policy finds the tenants' agent_policy: ``data.tenants``. No file of the tree may put data or rules there."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from placet.core.errors import PolicyInvalidError, Problem
-from placet.core.limits import SAFE_INTEGER_MAX
+from placet.kernel.errors import PolicyInvalidError, Problem
+from placet.kernel.limits import SAFE_INTEGER_MAX
 
 if TYPE_CHECKING:
-    from placet.core.faults import Place
+    from placet.kernel.diagnostics import Place
 
 DEPTH_MAX: Final = 32
 """Levels of nesting; no policy data is deeper."""

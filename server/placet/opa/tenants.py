@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from placet.core.agent_policy import TENANT_PATTERN, AgentPolicy
-from placet.core.agent_policy_faults import agent_policy_faults, faults_beside
-from placet.core.errors import PolicyInvalidError, Problem
-from placet.core.faults import Fault, Place, closest, did_you_mean
+from placet.kernel.diagnostics import Fault, Place, closest, did_you_mean
+from placet.kernel.errors import PolicyInvalidError, Problem
 from placet.opa.strict_yaml import Document, read_yaml
 from placet.opa.tree import CONFIG, DATA_NAMES, PolicyTree, read_tree
+from placet.tenants.agent_policy import TENANT_PATTERN, AgentPolicy
+from placet.tenants.diagnostics import agent_policy_faults, faults_beside
 
 TOP_KEY: Final = "agent_policy"
 DEFAULTS: Final = "defaults"

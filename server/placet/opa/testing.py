@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.errors import Problem
+from placet.kernel.errors import Problem
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.tree import CAPABILITIES

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.errors import PolicyInvalidError, PolicyUnreadableError, Problem
-from placet.core.faults import did_you_mean
+from placet.kernel.diagnostics import did_you_mean
+from placet.kernel.errors import PolicyInvalidError, PolicyUnreadableError, Problem
 from placet.opa.strict_yaml import Document, read_json, read_yaml
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.core.errors import SetupError
-from placet.core.faults import Fault
-from placet.core.separated_globs import separated_glob_regex
+from placet.kernel.diagnostics import Fault
+from placet.kernel.errors import SetupError
+from placet.matching.separated_globs import separated_glob_regex
 from placet.opa.command import run
 from placet.opa.compiling import first_line
 from placet.opa.staging import exact_json
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from placet.core.agent_policy import AgentPolicy
-    from placet.core.errors import Problem
+    from placet.kernel.errors import Problem
     from placet.opa.tree import PolicyTree
+    from placet.tenants.agent_policy import AgentPolicy
 
 _QUERY: Final = """{
     "schemas": {name: verdict | some name, schema in input.schemas; verdict := json.verify_schema(schema)},

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.changes import Kept, RowQuery
-from placet.core.errors import InvalidRequestError
-from placet.core.limits import (
+from placet.approvals.service import Word
+from placet.approvals.vote_voiding import Voiding
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.limits import (
     CONTROL_REASON_BYTES_MAX,
     LABEL_BYTES_MAX,
     PAGE_SIZE_DEFAULT,
@@ -16,12 +17,11 @@ from placet.core.limits import (
     ROLES_MAX,
     SHORT_LABEL_BYTES_MAX,
 )
-from placet.core.person import Person
+from placet.kernel.state import Kept, RowQuery
+from placet.matching.person import Person
 from placet.rpc.fields import Fields
 from placet.rpc.present_approval import STATES, present_approval, present_listed
 from placet.rpc.refusing import caller_of
-from placet.service.approvals import Word
-from placet.service.vote_voiding import Voiding
 from placet.v1 import approval_pb2
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.approvals.service import Approvals
+    from placet.approvals.vote_voiding import VoteVoiding
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
     from placet.rpc.watch import Watching
-    from placet.service.approvals import Approvals
-    from placet.service.vote_voiding import VoteVoiding
     from placet.v1 import person_pb2
 
 SERVICE = "placet.v1.ApprovalService"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.core.changes import Wanted
-from placet.core.errors import InvalidRequestError
-from placet.core.event import tool_call_event
-from placet.core.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, STEP_BYTES
-from placet.core.model import Effect
-from placet.core.outcome import from_row, outcome_key
-from placet.core.records import DecisionQuery
-from placet.core.redact import redact_text
-from placet.core.steps import mapped
+from placet.actions.outcome import from_row, outcome_key
+from placet.audit.records import DecisionQuery
+from placet.audit.tool_call_event import tool_call_event
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, STEP_BYTES
+from placet.kernel.model import Effect
+from placet.kernel.state import Wanted
+from placet.kernel.steps import mapped
+from placet.privacy.redaction import redact_text
 from placet.rpc.errors import not_found
 from placet.rpc.fields import Fields
 from placet.rpc.handlers import unary
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from placet.core.changes import Row
-    from placet.core.ports import Ledger
-    from placet.core.records import RecordedDecision
+    from placet.audit.ports import Ledger
+    from placet.audit.records import RecordedDecision
+    from placet.kernel.state import Row
     from placet.rpc.context import Context
 
 SERVICE = "placet.v1.AuditService"

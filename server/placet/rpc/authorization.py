@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from placet.core.errors import InvalidRequestError, KeyReusedError
-from placet.core.permit import permit_of
-from placet.core.steps import TOGETHER
 from placet.decision.attempt import Request
+from placet.kernel.errors import InvalidRequestError, KeyReusedError
+from placet.kernel.steps import TOGETHER
+from placet.permits.claims import permit_of
 from placet.rpc.handlers import unary
 from placet.rpc.parse import parsing, parsing_batch
 from placet.rpc.present import present_decision
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.core.model import Decision, Proposal
-    from placet.core.permit import PermitKeys
-    from placet.core.ports import Clock
-    from placet.core.steps import Steps
     from placet.decision.replies import Answer
+    from placet.kernel.clock import Clock
+    from placet.kernel.model import Decision, Proposal
+    from placet.kernel.steps import Steps
+    from placet.permits.claims import PermitKeys
     from placet.rpc.context import Context
     from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog

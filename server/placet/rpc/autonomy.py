@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
+from placet.controls.autonomy.service import NewLevel
+from placet.kernel.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
 from placet.rpc.fields import Fields
 from placet.rpc.present import AUTONOMY, timestamp
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
-from placet.service.autonomy_admin import NewLevel
-from placet.service.known_names import Named
+from placet.tenants.known_names import Named
 from placet.v1 import control_pb2, decision_pb2
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.core.autonomy import Level
-    from placet.core.autonomy_override import AutonomyOverride
-    from placet.core.model import Caller
+    from placet.controls.autonomy.documents import AutonomyOverride
+    from placet.controls.autonomy.model import Level
+    from placet.controls.autonomy.service import AutonomyAdmin
+    from placet.kernel.model import Caller
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
-    from placet.service.autonomy_admin import AutonomyAdmin
-    from placet.service.known_names import KnownNames
+    from placet.tenants.known_names import KnownNames
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.limits import (
+from placet.budgets.service import Adjustment
+from placet.kernel.limits import (
     BUDGET_COUNTERS_DEFAULT,
     BUDGET_COUNTERS_MAX,
     BUDGET_ID_CHARS_MAX,
@@ -16,7 +17,6 @@ from placet.rpc.fields import Fields
 from placet.rpc.present import time_or_nothing
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
-from placet.service.budget_admin import Adjustment
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.core.budget_listing import CounterState
-    from placet.core.model import Caller
+    from placet.budgets.listing import CounterState
+    from placet.budgets.service import BudgetAdmin, Listed
+    from placet.kernel.model import Caller
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
-    from placet.service.budget_admin import BudgetAdmin, Listed
 
 SCOPE_KEY_BYTES_MAX = 2 * PRINCIPAL_BYTES_MAX
 """A member's name with its scope before it, and what tells a repeated action behind it."""

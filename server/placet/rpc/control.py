@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.core.policy_status import ServerHealth
-    from placet.core.ports import PolicySource
+    from placet.decision.ports import PolicySource
+    from placet.revisions.status import ServerHealth
     from placet.rpc.autonomy import AutonomyCalls
     from placet.rpc.budgets import BudgetCalls
     from placet.rpc.context import Context

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from placet.core.errors import FieldViolation, InvalidRequestError
-from placet.core.limits import SAFE_INTEGER_MAX
+from placet.kernel.errors import FieldViolation, InvalidRequestError
+from placet.kernel.limits import SAFE_INTEGER_MAX
 
 if TYPE_CHECKING:
-    from placet.core.changes import Cursor
+    from placet.kernel.state import Cursor
 
 
 def cursor_text(cursor: Cursor) -> str:

@@ -8,7 +8,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from placet.core.errors import (
+from placet.kernel.errors import (
     ContentionError,
     DeadlinePassedError,
     FieldViolation,
@@ -24,7 +24,7 @@ from placet.core.errors import (
     ShuttingDownError,
     WatcherTooSlowError,
 )
-from placet.core.limits import RETRY_AFTER_MS
+from placet.kernel.limits import RETRY_AFTER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

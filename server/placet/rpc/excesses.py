@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.limits import LABEL_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.kernel.limits import LABEL_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from placet.outcomes.excess_service import ExcessWord
 from placet.rpc.fields import Fields
 from placet.rpc.present import timestamp
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, reason_of, require
-from placet.service.outcome_excesses import ExcessWord
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.core.model import Caller
-    from placet.core.outcome_excess import OutcomeExcess
+    from placet.budgets.excess import OutcomeExcess
+    from placet.kernel.model import Caller
+    from placet.outcomes.excess_service import OutcomeExcesses
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
-    from placet.service.outcome_excesses import OutcomeExcesses
 
 _ACCEPTS: Final = {control_pb2.EXCESS_VERDICT_ACCEPT: True, control_pb2.EXCESS_VERDICT_DROP: False}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import FieldViolation
-from placet.core.globs import glob_fault
-from placet.core.id_secrets import secret_in_id
-from placet.core.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
-from placet.core.names import name_fault
+from placet.kernel.errors import FieldViolation
+from placet.kernel.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
+from placet.matching.globs import glob_fault
+from placet.matching.names import name_fault
+from placet.privacy.id_secrets import secret_in_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from placet.scheduling.fair_queue import Flow
 
 if TYPE_CHECKING:
-    from placet.core.ports import PolicySource
+    from placet.decision.ports import PolicySource
     from placet.rpc.context import Context
 
 

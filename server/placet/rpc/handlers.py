@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from placet.core.errors import FieldViolation, InvalidRequestError, PlacetError
+from placet.kernel.errors import FieldViolation, InvalidRequestError, PlacetError
 from placet.rpc.errors import failed, refuse
 from placet.rpc.reading import reading
 from placet.scheduling.slices import in_slices

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.kill_switch import KillScope
-from placet.core.limits import (
+from placet.controls.kill_switches.model import KillScope
+from placet.controls.kill_switches.service import NewSwitch
+from placet.kernel.limits import (
     KILL_SWITCH_TTL_SECONDS_MAX,
     LABEL_BYTES_MAX,
     PRINCIPAL_BYTES_MAX,
@@ -16,8 +17,7 @@ from placet.rpc.fields import Fields
 from placet.rpc.present import time_or_nothing, timestamp
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, present_request, reason_of, require
-from placet.service.kill_switches import NewSwitch
-from placet.service.known_names import Named
+from placet.tenants.known_names import Named
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.core.control_request import ControlRequest
-    from placet.core.kill_switch import KillSwitch
-    from placet.core.model import Caller
+    from placet.commands.four_eyes import ControlRequest
+    from placet.controls.kill_switches.model import KillSwitch
+    from placet.controls.kill_switches.revocation import Revoked
+    from placet.controls.kill_switches.service import KillSwitches
+    from placet.kernel.model import Caller
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
-    from placet.service.kill_switches import KillSwitches
-    from placet.service.known_names import KnownNames
-    from placet.service.revoking import Revoked
+    from placet.tenants.known_names import KnownNames
 
 _FIELDS: Final = {
     KillScope.GLOBAL: "global",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.core.errors import InvalidRequestError, PlacetError
-from placet.core.limits import LABEL_BYTES_MAX
-from placet.core.outcome import Outcome, OutcomeStatus, Report
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.kernel.errors import InvalidRequestError, PlacetError
+from placet.kernel.limits import LABEL_BYTES_MAX
 from placet.rpc.fields import Fields
 from placet.rpc.handlers import unary
 from placet.rpc.refusing import caller_of
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.outcomes.service import Told
     from placet.rpc.context import Context
     from placet.rpc.flows import Flows
     from placet.rpc.refusing import RefusalLog
     from placet.scheduling.batching import Batcher
-    from placet.service.outcomes import Told
 
 _STATUS_OF: Final = {
     authorization_pb2.OUTCOME_STATUS_SUCCEEDED: OutcomeStatus.SUCCEEDED,

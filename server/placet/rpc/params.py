@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.canonical import NotCanonicalError, canonical, canonicalising, parse_object
-from placet.core.limits import PARAMS_BYTES_MAX, STEP_BYTES
-from placet.core.steps import exhausted
+from placet.actions.canonical_json import NotCanonicalError, canonical, canonicalising, parse_object
+from placet.kernel.limits import PARAMS_BYTES_MAX, STEP_BYTES
+from placet.kernel.steps import exhausted
 
 if TYPE_CHECKING:
     from google.protobuf import struct_pb2
 
-    from placet.core.steps import Steps
+    from placet.kernel.steps import Steps
     from placet.v1 import action_pb2
 
 _STEP_VALUES: Final = 4_096

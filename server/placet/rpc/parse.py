@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from placet.core.canonical import NotCanonicalError, digest
-from placet.core.currency import EXPONENTS
-from placet.core.errors import FieldViolation, InvalidRequestError
-from placet.core.limits import (
+from placet.actions.canonical_json import NotCanonicalError, digest
+from placet.actions.document import action_binding, document, request_content
+from placet.kernel.errors import FieldViolation, InvalidRequestError
+from placet.kernel.limits import (
     BATCH_ACTIONS_MAX,
     DELEGATION_MAX,
     DESTINATION_BYTES_MAX,
@@ -23,16 +23,16 @@ from placet.core.limits import (
     URI_BYTES_MAX,
     VIOLATIONS_MAX,
 )
-from placet.core.model import Action, Amount, Evidence, Identity, Model, Proposal, Run
-from placet.core.policy_input import action_binding, document, request_content
-from placet.core.steps import TOGETHER, exhausted
+from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Proposal, Run
+from placet.kernel.money import EXPONENTS
+from placet.kernel.steps import TOGETHER, exhausted
 from placet.rpc.fields import Fields
 from placet.rpc.params import params_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.core.steps import Steps
+    from placet.kernel.steps import Steps
     from placet.v1 import action_pb2, authorization_pb2
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?\Z")

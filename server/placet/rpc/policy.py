@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.core.limits import SHORT_LABEL_BYTES_MAX
+from placet.kernel.limits import SHORT_LABEL_BYTES_MAX
 from placet.rpc.fields import Fields
 from placet.rpc.refusing import caller_of
 from placet.rpc.steering import actor_of, reason_of, require
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.revisions.confirmations import PolicyConfirmations
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
-    from placet.service.policy_confirmations import PolicyConfirmations
 
 
 @dataclass(frozen=True, slots=True)

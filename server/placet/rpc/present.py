@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from placet.core.autonomy import Level
-from placet.core.model import Effect
-from placet.core.policy_status import EngineMode
+from placet.controls.autonomy.model import Level
+from placet.kernel.model import Effect
+from placet.revisions.status import EngineMode
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 
 if TYPE_CHECKING:
-    from placet.core.model import ApprovalRequirement, BudgetState, Decision, Finding
-    from placet.core.policy_status import PolicyStatus, ServerHealth
-    from placet.core.records import RecordedDecision, VerifyReport
+    from placet.audit.records import RecordedDecision, VerifyReport
+    from placet.kernel.model import ApprovalRequirement, BudgetState, Decision, Finding
+    from placet.revisions.status import PolicyStatus, ServerHealth
 
 EFFECTS: Final = {
     Effect.ALLOW: decision_pb2.EFFECT_ALLOW,

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.approval import ApprovalState
-from placet.core.model import Effect
+from placet.approvals.model import ApprovalState
+from placet.kernel.model import Effect
 from placet.rpc.present import budget_fields, present_finding, time_or_nothing, timestamp
 from placet.v1 import action_pb2, approval_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from placet.core.approval import Vote
-    from placet.service.approvals import Shown
+    from placet.approvals.model import Vote
+    from placet.approvals.service import Shown
 
 STATES: Final = {
     ApprovalState.PENDING: approval_pb2.APPROVAL_STATE_PENDING,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from placet.core.errors import FieldViolation, InvalidRequestError
-from placet.core.limits import ACTION_BYTES_MAX, STEP_BYTES
+from placet.kernel.errors import FieldViolation, InvalidRequestError
+from placet.kernel.limits import ACTION_BYTES_MAX, STEP_BYTES
 from placet.v1.authorization_pb2 import AuthorizeBatchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.core.steps import Steps
+    from placet.kernel.steps import Steps
 
 Asked = TypeVar("Asked", bound=Message)
 _REQUESTS: Final = AuthorizeBatchRequest.DESCRIPTOR.fields_by_name["requests"].number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
-from placet.core.errors import OverloadedError
+from placet.kernel.errors import OverloadedError
 from placet.rpc.errors import no_message, turn_away
 
 if TYPE_CHECKING:

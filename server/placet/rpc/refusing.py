@@ -6,9 +6,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from placet.core.errors import InvalidRequestError
-from placet.core.model import Caller
-from placet.core.record_codec import refused_commitment
+from placet.audit.decision_codec import refused_commitment
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.model import Caller
 from placet.rpc.fields import tenant_or_nothing
 from placet.rpc.handlers import MALFORMED, streaming, unary
 from placet.scheduling.fair_queue import Flow
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.message import Message
 
-    from placet.core.ports import Clock
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.records import Commitment, CommitResult
+    from placet.kernel.clock import Clock
     from placet.rpc.context import Context
     from placet.scheduling.batching import Batcher
 

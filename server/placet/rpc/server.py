@@ -10,8 +10,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from placet.core.errors import SetupError
-from placet.core.limits import MESSAGE_BYTES_MAX
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import MESSAGE_BYTES_MAX
 from placet.rpc import approval, audit, authorization, control, outcomes, watch
 from placet.rpc.health import Health
 from placet.rpc.intake import FLOW_CONTROL, Intake

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.core.errors import InvalidRequestError
-from placet.core.limits import CONTROL_REASON_BYTES_MAX, LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX, ROLES_MAX
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.limits import CONTROL_REASON_BYTES_MAX, LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX, ROLES_MAX
 from placet.rpc.present import timestamp
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
-    from placet.core.control_request import ControlRequest
+    from placet.commands.four_eyes import ControlRequest
     from placet.rpc.fields import Fields
     from placet.v1 import person_pb2
 

@@ -7,25 +7,25 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from placet.core.decision_state import DecisionState
-from placet.core.errors import InvalidRequestError
-from placet.core.limits import SHORT_LABEL_BYTES_MAX
+from placet.approvals.service import Shown
+from placet.kernel.errors import InvalidRequestError
+from placet.kernel.limits import SHORT_LABEL_BYTES_MAX
 from placet.rpc.cursor import cursor_text, read_cursor
 from placet.rpc.fields import Fields
 from placet.rpc.present import timestamp
 from placet.rpc.present_approval import present_listed
-from placet.service.approvals import Shown
 from placet.v1 import approval_pb2, authorization_pb2
+from placet.watch.state import DecisionState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     import grpc
 
-    from placet.core.approval import Approval
+    from placet.approvals.model import Approval
     from placet.rpc.context import Context
     from placet.rpc.refusing import RefusalLog
-    from placet.service.following import Following
+    from placet.watch.feeds import Following
 
 LISTED_MAX: Final = 64
 """Approvals whose messages are kept: those that are being told."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
-from placet.core.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
-from placet.core.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_BYTES, RETRY_AFTER_MS
+from placet.kernel.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
+from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_BYTES, RETRY_AFTER_MS
 from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from placet.core.limits import PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
+from placet.kernel.limits import PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 
 Entry = TypeVar("Entry")
 ACTION_COST_MIN: Final = QUEUE_TURN_BYTES // QUEUE_TURN_ACTIONS

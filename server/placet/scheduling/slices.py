@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from placet.core.steps import Steps
+    from placet.kernel.steps import Steps
 
 Result = TypeVar("Result")
 

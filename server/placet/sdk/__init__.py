@@ -22,17 +22,26 @@ from placet.sdk.approvals import ApprovalClient
 from placet.sdk.audit import AuditClient, AuditProblem, Page, Query, RecordedDecision, VerifyReport
 from placet.sdk.client import Client
 from placet.sdk.control import ControlClient, PolicyStatus
-from placet.sdk.decision import Approval, Autonomy, Budget, Decision, Effect, Finding, Obligation
-from placet.sdk.errors import (
+from placet.sdk.decision import (
+    Approval,
     ApprovalRequiredError,
-    CallFailedError,
+    Autonomy,
+    Budget,
+    Decision,
     DeniedError,
+    Effect,
+    Finding,
+    NotAllowedError,
+    Obligation,
+)
+from placet.sdk.errors import (
+    CallFailedError,
     InvalidParamsError,
     InvalidRequestError,
-    NotAllowedError,
     PermitError,
     PlacetSdkError,
     WebhookError,
+    WebhookReason,
     WrongTypeError,
 )
 from placet.sdk.excess import ExcessPart, OutcomeExcess
@@ -55,7 +64,7 @@ from placet.sdk.steering import (
     KillSwitchSet,
     RevokedPermit,
 )
-from placet.sdk.webhook import WebhookEvent, WebhookReason, verify_webhook
+from placet.sdk.webhook import WebhookEvent, verify_webhook
 
 __all__ = [
     "Action",

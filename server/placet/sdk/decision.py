@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from placet.sdk.errors import ApprovalRequiredError, DeniedError
+from placet.sdk.errors import PlacetSdkError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,3 +129,19 @@ def denied(failure: Failure, idempotency_key: str = "", decision_id: str = "") -
         idempotency_key=idempotency_key,
         failure=failure,
     )
+
+
+class NotAllowedError(PlacetSdkError):
+    """The action must not run now. `decision` says why."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        super().__init__(f"{decision.effect}: {decision.rule_id}: {decision.reason}")
+
+
+class DeniedError(NotAllowedError):
+    """The action must not run."""
+
+
+class ApprovalRequiredError(NotAllowedError):
+    """The action may run only after people approved it."""

@@ -14,35 +14,18 @@ PlacetSdkError
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from placet.sdk import failures
 
 if TYPE_CHECKING:
-    from placet.sdk.decision import Decision
     from placet.sdk.failures import Failure
     from placet.sdk.permit import PermitReason
-    from placet.sdk.webhook import WebhookReason
 
 
 class PlacetSdkError(Exception):
     """Root of all errors of the SDK."""
-
-
-class NotAllowedError(PlacetSdkError):
-    """The action must not run now. `decision` says why."""
-
-    def __init__(self, decision: Decision) -> None:
-        self.decision = decision
-        super().__init__(f"{decision.effect}: {decision.rule_id}: {decision.reason}")
-
-
-class DeniedError(NotAllowedError):
-    """The action must not run."""
-
-
-class ApprovalRequiredError(NotAllowedError):
-    """The action may run only after people approved it."""
 
 
 class PermitError(PlacetSdkError):
@@ -52,6 +35,16 @@ class PermitError(PlacetSdkError):
         self.reason = reason
         self.message = message
         super().__init__(f"{reason}: {message}")
+
+
+class WebhookReason(StrEnum):
+    """Why a webhook is refused. A reason never changes meaning."""
+
+    HEADER_MISSING = "header_missing"
+    MALFORMED = "malformed"
+    BAD_SIGNATURE = "bad_signature"
+    TOO_OLD = "too_old"
+    NOT_YET_VALID = "not_yet_valid"
 
 
 class WebhookError(PlacetSdkError):

@@ -11,10 +11,9 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from placet.sdk.errors import WebhookError
+from placet.sdk.errors import WebhookError, WebhookReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,16 +24,6 @@ _PREFIX: Final = "whsec_"
 _SECRET_BYTES_MIN: Final = 24
 _VERSION: Final = "v1,"
 _Kind = TypeVar("_Kind", str, int)
-
-
-class WebhookReason(StrEnum):
-    """Why a webhook is refused. A reason never changes meaning."""
-
-    HEADER_MISSING = "header_missing"
-    MALFORMED = "malformed"
-    BAD_SIGNATURE = "bad_signature"
-    TOO_OLD = "too_old"
-    NOT_YET_VALID = "not_yet_valid"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.chain_check import ProblemKind
-from placet.core.errors import SetupError
-from placet.core.trail_break import NEW_TRAIL, BreakKind, find_breaks
+from placet.audit.trail_break import NEW_TRAIL, BreakKind, find_breaks
+from placet.audit.verify_chain import ProblemKind
+from placet.kernel.errors import SetupError
 from placet.store.keys import PRIVATE_NAME
 from placet.store.newest_record import NewestRecords, note_path
 from placet.store.pinned import missing_end
 
 if TYPE_CHECKING:
-    from placet.core.records import VerifyReport
-    from placet.core.trail_break import TrailBreak
+    from placet.audit.records import VerifyReport
+    from placet.audit.trail_break import TrailBreak
     from placet.store.database import Database
     from placet.store.pinned import PinnedCheckpoints
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.store.engines import sqlite_url
 from placet.store.keys import PRIVATE_NAME
 from placet.store.signed_by import found_in_file, newest_key_ids
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from placet.core.ports import Clock
-    from placet.core.records import VerifyReport
-    from placet.core.trail import KeptCheckpoint
-    from placet.core.trail_break import FoundTrail, Place
+    from placet.audit.records import VerifyReport
+    from placet.audit.trail_break import FoundTrail, Place
+    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.kernel.clock import Clock
     from placet.store.keys import PublicKeys, SigningKey, Verifier
     from placet.store.ledger import ThreadedLedger
     from placet.store.log import LoggedRecord, LogQuery

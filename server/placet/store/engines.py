@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, create_engine, event, make_url, pool
 from sqlalchemy.exc import DBAPIError
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

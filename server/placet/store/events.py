@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.changes import Event
+from placet.kernel.state import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from placet.core.changes import Cursor
+    from placet.kernel.state import Cursor
     from placet.store.driver import Connection
     from placet.store.statements import Statements
 

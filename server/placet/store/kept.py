@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.chain import Checkpoint, parse_checkpoint
-from placet.core.errors import SetupError
+from placet.audit.chain import Checkpoint, parse_checkpoint
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.core.trail import KeptCheckpoint
+    from placet.audit.verify_trail import KeptCheckpoint
 
 
 def write_kept(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes:

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import SetupError
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from placet.core.errors import InvalidRequestError, LedgerUnavailableError
-from placet.core.record_codec import RecordDamagedError
+from placet.audit.decision_codec import RecordDamagedError
+from placet.kernel.errors import InvalidRequestError, LedgerUnavailableError
 from placet.store.causes import RECORD_DAMAGED, known_cause
 from placet.store.pace import Pace
 from placet.store.shared_run import SharedRun
@@ -17,8 +17,17 @@ from placet.store.shared_run import SharedRun
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.core.chain import Head
-    from placet.core.changes import (
+    from placet.audit.chain import Head
+    from placet.audit.records import (
+        Commitment,
+        CommitResult,
+        DecisionPage,
+        DecisionQuery,
+        RecordedDecision,
+        VerifyReport,
+    )
+    from placet.kernel.clock import ServerTime
+    from placet.kernel.state import (
         CounterRow,
         Cursor,
         Event,
@@ -30,15 +39,6 @@ if TYPE_CHECKING:
         Wanted,
         WindowTotal,
     )
-    from placet.core.records import (
-        Commitment,
-        CommitResult,
-        DecisionPage,
-        DecisionQuery,
-        RecordedDecision,
-        VerifyReport,
-    )
-    from placet.core.server_time import ServerTime
     from placet.store.keys import Verifier
     from placet.store.reader import Reader
     from placet.store.writer import ChainWriter
@@ -54,7 +54,7 @@ def log_fault(fault: BaseException) -> None:
 
 
 class ThreadedLedger(ABC):
-    """A `placet.core.ports.Ledger` over an engine that blocks. Belongs to one event loop; `close` it."""
+    """A `placet.audit.ports.Ledger` over an engine that blocks. Belongs to one event loop; `close` it."""
 
     def __init__(self, writer: ChainWriter, read_threads: int, on_fault: Callable[[BaseException], None]) -> None:
         self._writer = writer

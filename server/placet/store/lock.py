@@ -9,8 +9,8 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, Self
 
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import SetupError
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
-    from placet.core.records import RecordKind
+    from placet.audit.records import RecordKind
     from placet.store.driver import Connection
     from placet.store.statements import Statements
 

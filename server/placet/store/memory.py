@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.core.chain import checkpoint_body, signed_bytes
-from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
-from placet.core.changes import CounterRow, Event, Known, Put, RowPage, Usage, WindowTotal
-from placet.core.errors import LedgerUnavailableError
-from placet.core.limits import PAGE_SIZE_MAX
-from placet.core.record_codec import keys_swept_commitment, recorded_decision
-from placet.core.records import DecisionPage, KeyReused, RecordKind, Repeated
-from placet.core.trail import verify_trail
+from placet.audit.chain import checkpoint_body, signed_bytes
+from placet.audit.decision_codec import keys_swept_commitment, recorded_decision
+from placet.audit.records import DecisionPage, KeyReused, RecordKind, Repeated
+from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
+from placet.audit.verify_trail import verify_trail
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.state import CounterRow, Event, Known, Put, RowPage, Usage, WindowTotal
 from placet.store import reading
 from placet.store.paging import next_token, place_before, write_token
 from placet.store.schema import CONDITIONS
@@ -25,15 +25,15 @@ from placet.store.working import Working
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from placet.core.chain import LinkedRecord
-    from placet.core.changes import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
-    from placet.core.ports import Clock
-    from placet.core.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
+    from placet.audit.chain import LinkedRecord
+    from placet.audit.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
+    from placet.kernel.clock import Clock
+    from placet.kernel.state import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
     from placet.store.keys import SigningKey
 
 
 class MemoryLedger:
-    """A `placet.core.ports.Ledger` that forgets everything when it goes."""
+    """A `placet.audit.ports.Ledger` that forgets everything when it goes."""
 
     def __init__(self, *, writer: str, signing_key: SigningKey, clock: Clock) -> None:
         self._signing_key = signing_key

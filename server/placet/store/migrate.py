@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import column as sql_column
 from sqlalchemy import inspect, select, table
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 from placet.store.engines import connected, hold_schema, sqlite_file
 from placet.store.lock import WriterLock
 from placet.store.schema import HEAD_REVISION, metadata

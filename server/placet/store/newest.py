@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.core.chain import Head, parse_checkpoint, signed_bytes
-from placet.core.chain_check import ChainCheck, ProblemKind, named_key, problem
-from placet.core.records import VerifyReport
+from placet.audit.chain import Head, parse_checkpoint, signed_bytes
+from placet.audit.records import VerifyReport
+from placet.audit.verify_chain import ChainCheck, ProblemKind, named_key, problem
 
 if TYPE_CHECKING:
-    from placet.core.chain_check import StoredCheckpoint
-    from placet.core.records import AuditProblem
+    from placet.audit.records import AuditProblem
+    from placet.audit.verify_chain import StoredCheckpoint
     from placet.store.keys import Verifier
     from placet.store.reading import StoredTrail
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import SetupError
-from placet.core.trail_break import NotedRecord
+from placet.audit.trail_break import NotedRecord
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.core.chain import Head
+    from placet.audit.chain import Head
 
 PREFIX: Final = "newest-record."
 _ENDING: Final = ".json"

@@ -6,10 +6,10 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.chain_check import ProblemKind, problem
-from placet.core.errors import SetupError
-from placet.core.records import VerifyReport
-from placet.core.trail import require_records, verify_trail
+from placet.audit.records import VerifyReport
+from placet.audit.verify_chain import ProblemKind, problem
+from placet.audit.verify_trail import require_records, verify_trail
+from placet.kernel.errors import SetupError
 from placet.store.kept import write_kept
 from placet.store.log import read_log
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from placet.core.records import AuditProblem
-    from placet.core.trail import KeptCheckpoint
+    from placet.audit.records import AuditProblem
+    from placet.audit.verify_trail import KeptCheckpoint
     from placet.store.keys import Verifier
     from placet.store.log import LoggedRecord, LogQuery
     from placet.store.sqlite_files import SqliteConnection

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.core.errors import FieldViolation, InvalidRequestError
+from placet.kernel.errors import FieldViolation, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.core.changes import Row
+    from placet.kernel.state import Row
 
 Place = tuple[int, str]
 """created_at_us and id of a row."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWS
 
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import SetupError
-from placet.core.limits import PERMIT_KEYS_LOOK_SECONDS
-from placet.core.permit import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
+from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey
 from placet.store.keys import create_private_key, key_id_of, load_private_key
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from placet.core.ports import Clock
+    from placet.kernel.clock import Clock
 
 _NAME: Final = re.compile(r"[1-9][0-9]{0,11}\.pem")
 _SECOND_US: Final = 1_000_000

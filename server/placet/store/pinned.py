@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.core.chain import parse_checkpoint
-from placet.core.chain_check import ProblemKind, problem
-from placet.core.disk_faults import remedy_for
-from placet.core.errors import SetupError
-from placet.core.trail_break import BreakKind, TrailBreak
+from placet.audit.chain import parse_checkpoint
+from placet.audit.trail_break import BreakKind, TrailBreak
+from placet.audit.verify_chain import ProblemKind, problem
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
 from placet.store.kept import read_kept, write_kept
 from placet.store.keys import PRIVATE_NAME, sync_folder
 from placet.store.newest_record import unwritable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from placet.core.records import AuditProblem, VerifyReport
-    from placet.core.trail import KeptCheckpoint
+    from placet.audit.records import AuditProblem, VerifyReport
+    from placet.audit.verify_trail import KeptCheckpoint
 
 MARKER_NAME: Final = "trail-not-begun"
 """An empty file, there from before the key is made until the first record is durable: a crash between is no loss."""

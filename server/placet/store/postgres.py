@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import psycopg
 
-from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.store.keys import PublicKeys
 from placet.store.ledger import ThreadedLedger, log_fault
 from placet.store.migrate import prepare
@@ -22,9 +22,8 @@ from placet.store.transaction import ChainMovedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from placet.core.ports import Clock
-    from placet.core.records import VerifyReport
-    from placet.core.server_time import ServerTime
+    from placet.audit.records import VerifyReport
+    from placet.kernel.clock import Clock, ServerTime
     from placet.store.keys import SigningKey
     from placet.store.postgres_connect import PostgresConnection
 
@@ -34,7 +33,7 @@ READ_THREADS: Final = 4
 
 
 class PostgresLedger(ThreadedLedger):
-    """A `placet.core.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
+    """A `placet.audit.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
 
     def __init__(
         self, url: str, writer: PostgresWriter, name: str, keys: PublicKeys, on_fault: Callable[[BaseException], None]

@@ -11,14 +11,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.dialects import postgresql
 
-from placet.core.errors import SetupError
-from placet.core.limits import (
+from placet.kernel.clock import ServerTime
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import (
     STORE_CONNECT_SECONDS_MAX,
     STORE_IDLE_MS_MAX,
     STORE_LOCK_MS_MAX,
     STORE_STATEMENT_MS_MAX,
 )
-from placet.core.server_time import ServerTime
 from placet.store.statements import Statements
 
 if TYPE_CHECKING:

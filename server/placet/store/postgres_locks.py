@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import errors
 
-from placet.core.errors import SetupError
-from placet.core.limits import STORE_IDLE_MS_MAX
+from placet.kernel.errors import SetupError
+from placet.kernel.limits import STORE_IDLE_MS_MAX
 
 if TYPE_CHECKING:
     from placet.store.driver import Connection

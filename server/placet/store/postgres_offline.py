@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from placet.core.chain import parse_checkpoint
-from placet.core.chain_check import ProblemKind, problem
-from placet.core.errors import SetupError
-from placet.core.records import VerifyReport
-from placet.core.trail import require_records, verify_trail
-from placet.core.trail_break import FoundTrail
+from placet.audit.chain import parse_checkpoint
+from placet.audit.records import VerifyReport
+from placet.audit.trail_break import FoundTrail
+from placet.audit.verify_chain import ProblemKind, problem
+from placet.audit.verify_trail import require_records, verify_trail
+from placet.kernel.errors import SetupError
 from placet.store.kept import write_kept
 from placet.store.log import read_log
 from placet.store.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
@@ -24,8 +24,8 @@ from placet.store.signed_by import find_trail
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from placet.core.trail import KeptCheckpoint
-    from placet.core.trail_break import Place
+    from placet.audit.trail_break import Place
+    from placet.audit.verify_trail import KeptCheckpoint
     from placet.store.keys import Verifier
     from placet.store.log import LoggedRecord, LogQuery
     from placet.store.postgres_connect import PostgresConnection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import psycopg
 from psycopg import errors
 
-from placet.core.limits import STORE_TRIES_MAX
+from placet.kernel.limits import STORE_TRIES_MAX
 from placet.store.postgres_connect import SQL, connect, masked, require_durable
 from placet.store.postgres_locks import end_hung, hold_writer
 from placet.store.transaction import Transaction
@@ -16,9 +16,9 @@ from placet.store.writer import ChainWriter
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.chain import Head
-    from placet.core.ports import Clock
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.chain import Head
+    from placet.audit.records import Commitment, CommitResult
+    from placet.kernel.clock import Clock
     from placet.store.keys import SigningKey
     from placet.store.postgres_connect import PostgresConnection
     from placet.store.state import ChainState

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.core.chain_check import StoredCheckpoint, StoredHead, StoredRecord
-from placet.core.limits import PAGE_SIZE_MAX
-from placet.core.record_codec import recorded_decision
-from placet.core.records import DecisionPage
+from placet.audit.decision_codec import recorded_decision
+from placet.audit.records import DecisionPage
+from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
+from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.store.paging import read_token, write_token
 from placet.store.schema import CONDITIONS
 from placet.store.statements import FOUND_BY, RECORD_COLUMNS
@@ -17,8 +17,8 @@ from placet.store.statements import FOUND_BY, RECORD_COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from placet.core.changes import Kept
-    from placet.core.records import DecisionQuery, RecordedDecision
+    from placet.audit.records import DecisionQuery, RecordedDecision
+    from placet.kernel.state import Kept
     from placet.store.driver import Connection
     from placet.store.statements import Statements
 
@@ -88,7 +88,7 @@ def place_before(token: str) -> Place | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredTrail:
-    """The trail as it is stored: a `placet.core.trail.Trail`. The caller holds one snapshot for as long as it reads."""
+    """The stored trail: a `placet.audit.verify_trail.Trail`. The caller holds one snapshot for as long as it reads."""
 
     connection: Connection
     sql: Statements

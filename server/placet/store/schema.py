@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
 )
 
-from placet.core.changes import Kept
+from placet.kernel.state import Kept
 from placet.store.columns import TEXT
 
 HEAD_REVISION: Final = "0003"
@@ -125,7 +125,7 @@ cost it nothing."""
 
 
 def _rows(kept: Kept) -> Table:
-    """A table of documents with versions (see `placet.core.changes`)."""
+    """A table of documents with versions (see `placet.kernel.state`)."""
     table = Table(
         kept.value,
         metadata,

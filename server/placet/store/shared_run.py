@@ -7,7 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from placet.core.errors import OverloadedError
+from placet.kernel.errors import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from placet.core.chain import parse_checkpoint
-from placet.core.errors import SetupError
-from placet.core.trail_break import FoundTrail
+from placet.audit.chain import parse_checkpoint
+from placet.audit.trail_break import FoundTrail
+from placet.kernel.errors import SetupError
 from placet.store.schema import audit_checkpoints, audit_writers
 from placet.store.sqlite_files import SQL, connect_untouched
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from placet.core.trail_break import Place
+    from placet.audit.trail_break import Place
     from placet.store.driver import Connection
     from placet.store.statements import Statements
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from placet.core.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.store.engines import sqlite_url
 from placet.store.file_guard import FilesLostError
 from placet.store.keys import PublicKeys
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.core.ports import Clock
-    from placet.core.records import VerifyReport
+    from placet.audit.records import VerifyReport
+    from placet.kernel.clock import Clock
     from placet.store.keys import SigningKey
     from placet.store.sqlite_files import SqliteConnection
 
@@ -33,7 +33,7 @@ READ_THREADS: Final = 2
 
 
 class SqliteLedger(ThreadedLedger):
-    """A `placet.core.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
+    """A `placet.audit.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
 
     def __init__(
         self,

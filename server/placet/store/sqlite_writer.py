@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.core.ports import Clock
+    from placet.kernel.clock import Clock
     from placet.store.keys import SigningKey
     from placet.store.sqlite_files import SqliteConnection
     from placet.store.state import ChainState

@@ -6,15 +6,15 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from placet.core.chain import Checkpoint, Head, LinkedRecord, link, merkle_root, salt_bytes
-from placet.core.limits import CHECKPOINT_RECORDS_MAX
-from placet.core.records import Conflict, KeyReused, Repeated, Stored
+from placet.audit.chain import Checkpoint, Head, LinkedRecord, link, merkle_root, salt_bytes
+from placet.audit.records import Conflict, KeyReused, Repeated, Stored
+from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.records import Commitment, CommitResult
-    from placet.core.state_record import StateChanges
+    from placet.audit.records import Commitment, CommitResult
+    from placet.audit.state_record import StateChanges
     from placet.store.working import Working
 
 STORED: Final = Stored()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql import ClauseElement
 
-    from placet.core.changes import Kept
+    from placet.kernel.state import Kept
 
 ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
 COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from placet.core.changes import CounterKey, CounterRow, Kept, Known, Row, RowKey, RowPage, Usage, WindowTotal
-from placet.core.limits import PAGE_SIZE_MAX
+from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.state import CounterKey, CounterRow, Kept, Known, Row, RowKey, RowPage, Usage, WindowTotal
 from placet.store.paging import next_token, place_before
 from placet.store.working import Working
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from placet.core.changes import RowQuery, Wanted
+    from placet.kernel.state import RowQuery, Wanted
     from placet.store.driver import Connection
     from placet.store.state_sql import StateStatements
     from placet.store.working import Touched

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from placet.core.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
-from placet.core.changes import Put
-from placet.core.record_codec import keys_swept_commitment
-from placet.core.records import KeyReused, Repeated
+from placet.audit.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
+from placet.audit.decision_codec import keys_swept_commitment
+from placet.audit.records import KeyReused, Repeated
+from placet.kernel.state import Put
 from placet.store.reading import load_decision
 from placet.store.state import ChainState, advance, checkpoint_due, index_row, link_fresh, new_checkpoint, screen
 from placet.store.state_tables import StateTables
@@ -21,9 +21,9 @@ from placet.store.working import Touched, touched
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.core.chain import LinkedRecord
-    from placet.core.changes import Row
-    from placet.core.records import Commitment, CommitResult
+    from placet.audit.chain import LinkedRecord
+    from placet.audit.records import Commitment, CommitResult
+    from placet.kernel.state import Row
     from placet.store.driver import Connection, Cursor
     from placet.store.keys import SigningKey
     from placet.store.statements import Statements

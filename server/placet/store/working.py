@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from placet.core.changes import COUNTER_MAX, UNUSED, Expect, Put, Reserve, Settle
-from placet.core.state_record import CounterChange, state_changes
+from placet.audit.state_record import CounterChange, state_changes
+from placet.kernel.state import COUNTER_MAX, UNUSED, Expect, Put, Reserve, Settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from placet.core.changes import Change, CounterKey, Row, RowKey, Usage
-    from placet.core.records import Commitment
-    from placet.core.state_record import StateChanges
+    from placet.audit.records import Commitment
+    from placet.audit.state_record import StateChanges
+    from placet.kernel.state import Change, CounterKey, Row, RowKey, Usage
 
 Moved = tuple[int, int, int, int]
 """A counter: used, reserved, created_at_us, resets_at_us. A plain tuple: eight are made for each decision."""

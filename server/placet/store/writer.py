@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
-from placet.core.chain import parse_checkpoint
-from placet.core.errors import SetupError
-from placet.core.records import Stored
-from placet.core.trail_break import NEW_TRAIL
+from placet.audit.chain import parse_checkpoint
+from placet.audit.records import Stored
+from placet.audit.trail_break import NEW_TRAIL
+from placet.kernel.errors import SetupError
 from placet.store.newest import check_newest
 from placet.store.reading import StoredTrail
 from placet.store.state import ChainState
@@ -17,10 +17,10 @@ from placet.store.transaction import ChainMovedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.chain import Head
-    from placet.core.changes import Row
-    from placet.core.ports import Clock
-    from placet.core.records import Commitment, CommitResult, VerifyReport
+    from placet.audit.chain import Head
+    from placet.audit.records import Commitment, CommitResult, VerifyReport
+    from placet.kernel.clock import Clock
+    from placet.kernel.state import Row
     from placet.store.keys import SigningKey, Verifier
     from placet.store.transaction import Transaction
 

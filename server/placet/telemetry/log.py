@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from placet.core.redact import redact_text
+from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from placet.core.errors import SetupError
+from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

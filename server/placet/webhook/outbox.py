@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from placet.core.changes import Kept
-from placet.core.webhook_delivery import (
+from placet.kernel.state import Kept
+from placet.notifications.delivery import (
     Delivery,
     DeliveryUnreadableError,
     claimed,
@@ -19,7 +19,7 @@ from placet.core.webhook_delivery import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.changes import Row
+    from placet.kernel.state import Row
 
 
 class Rows(Protocol):

@@ -12,17 +12,17 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from placet.core.errors import LedgerUnavailableError
-from placet.core.limits import WEBHOOK_AT_ONCE_MAX, WEBHOOK_CLAIM_SECONDS, WEBHOOK_POLL_SECONDS
-from placet.core.webhook_delivery import next_try_us
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.limits import WEBHOOK_AT_ONCE_MAX, WEBHOOK_CLAIM_SECONDS, WEBHOOK_POLL_SECONDS
+from placet.notifications.delivery import next_try_us
 from placet.webhook.attempt import Answer, Attempt, resolve
 from placet.webhook.signing import headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.core.ports import Clock
-    from placet.core.webhook_delivery import Delivery
+    from placet.kernel.clock import Clock
+    from placet.notifications.delivery import Delivery
     from placet.webhook.attempt import Place
     from placet.webhook.outbox import Outbox
     from placet.webhook.target import Target

@@ -7,7 +7,7 @@ import binascii
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from placet.core.limits import WEBHOOK_SECRETS_MAX
+from placet.kernel.limits import WEBHOOK_SECRETS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

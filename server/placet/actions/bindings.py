@@ -1,0 +1,162 @@
+"""Compare what an action declares with what its params say: params are what runs, so policy must judge the same.
+
+`amount`, `environment`, `destination` and `dry_run` of an action stand beside its params. A tenant's file binds them to
+places in the params (``tools.<tool>.bind``); where the two differ, the action is denied before policy is asked. This is
+Python and not a pack because amounts need exact decimals and the minor units of ISO 4217, and because no policy tree
+may leave it out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.kernel import rule_ids
+from placet.kernel.model import Effect, Finding
+from placet.kernel.money import EXPONENTS, scaled
+from placet.matching.json_pointer import MISSING, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from placet.kernel.model import Action, Amount
+
+MAJOR: Final = "major"
+"""Amounts in units of the currency: 45.00 USD."""
+MINOR: Final = "minor"
+"""Amounts in the currency's minor unit: 4500 for 45.00 USD."""
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
+"""An amount as text. No sign, exponent, separator of thousands or space: what readers take differently is refused."""
+_URL: Final = re.compile(
+    r"(?P<scheme>https?|wss?)://(?P<host>[a-z0-9.-]+)(?P<port>:[0-9]{1,5})?(?:[/?#][!-\[\]-~]*)?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A URL that every reader takes apart alike: a host of ASCII, no user, no backslash, no space. Others bind nothing."""
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where in a tool's params the declared fields stand, as JSON pointers; "" for a field that is not bound.
+
+    `currency` is a pointer, or a currency code that every call of the tool has. `unit` is MAJOR or MINOR.
+    """
+
+    amount: str = ""
+    currency: str = ""
+    unit: str = MINOR
+    environment: str = ""
+    destination: str = ""
+    dry_run: str = ""
+
+
+def binding_findings(binding: Binding, action: Action) -> tuple[Finding, ...]:
+    """Return a deny for each bound field that differs or is missing on either side; none when all agree."""
+    params = json.loads(action.params, parse_float=Decimal)
+    return tuple(_findings(binding, action, params))
+
+
+def _findings(binding: Binding, action: Action, params: object) -> Iterator[Finding]:
+    if binding.amount:
+        yield from _money(binding, action.amount, params)
+    if binding.environment:
+        yield from _environment(binding.environment, action, params)
+    if binding.destination:
+        yield from _destination(binding.destination, action, params)
+    if binding.dry_run:
+        yield from _dry_run(binding.dry_run, action, params)
+
+
+def _environment(pointer: str, action: Action, params: object) -> Iterator[Finding]:
+    said = resolve(params, pointer)
+    if not action.environment or _is_absent(said):
+        yield _deny(rule_ids.BINDING_ENVIRONMENT_MISSING, pointer, action.environment)
+    elif said != action.environment:
+        yield _deny(rule_ids.BINDING_ENVIRONMENT_MISMATCH, pointer, action.environment)
+
+
+def _destination(pointer: str, action: Action, params: object) -> Iterator[Finding]:
+    said = resolve(params, pointer)
+    if not action.destination or _is_absent(said):
+        yield _deny(rule_ids.BINDING_DESTINATION_MISSING, pointer, action.destination)
+    elif not _leads_to(said, action.destination):
+        yield _deny(rule_ids.BINDING_DESTINATION_MISMATCH, pointer, action.destination)
+
+
+def _dry_run(pointer: str, action: Action, params: object) -> Iterator[Finding]:
+    """A tool that is not told to rehearse does it in earnest, so params without a word agree with no dry run."""
+    said = resolve(params, pointer)
+    if _is_absent(said):
+        if action.dry_run:
+            yield _deny(rule_ids.BINDING_DRY_RUN_MISSING, pointer, declared=True)
+    elif said is not action.dry_run:
+        yield _deny(rule_ids.BINDING_DRY_RUN_MISMATCH, pointer, action.dry_run)
+
+
+def _money(binding: Binding, amount: Amount | None, params: object) -> Iterator[Finding]:
+    said = resolve(params, binding.amount)
+    declared = None if amount is None else {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
+    if amount is None or amount.minor_units == 0 or _is_absent(said):
+        yield _deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, declared)
+        return
+    yield from _currency(binding, amount, params)
+    exponent = EXPONENTS.get(amount.currency_code, 0) if binding.unit == MAJOR else 0
+    if binding.unit == MAJOR and amount.currency_code not in EXPONENTS:
+        yield _deny(rule_ids.BINDING_CURRENCY_UNKNOWN, binding.amount, declared)
+        return
+    minor_units = _minor_units(said, exponent)
+    if minor_units == 0:
+        yield _deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, declared)
+    elif minor_units != amount.minor_units:
+        yield _deny(rule_ids.BINDING_AMOUNT_MISMATCH, binding.amount, declared)
+
+
+def _currency(binding: Binding, amount: Amount, params: object) -> Iterator[Finding]:
+    """Upper and lower case name the same currency: payment providers write ``usd``."""
+    code: Any = binding.currency
+    if code.startswith("/"):
+        code = resolve(params, binding.currency)
+        if _is_absent(code):
+            yield _deny(rule_ids.BINDING_CURRENCY_MISSING, binding.currency, amount.currency_code)
+            return
+    if not isinstance(code, str) or not code.isascii() or code.upper() != amount.currency_code:
+        yield _deny(rule_ids.BINDING_CURRENCY_MISMATCH, binding.currency, amount.currency_code)
+
+
+def _is_absent(said: object) -> bool:
+    return said is MISSING or said is None or said == ""
+
+
+def _minor_units(said: object, exponent: int) -> int | None:
+    """Return the amount in minor units, exactly; None for what is no amount or no whole number of minor units."""
+    if isinstance(said, str) and _DECIMAL.fullmatch(said):
+        said = Decimal(said)
+    if isinstance(said, bool) or not isinstance(said, int | Decimal) or said < 0:
+        return None
+    try:
+        return scaled(Decimal(said), exponent)
+    except ValueError:
+        return None
+
+
+def _leads_to(said: object, destination: str) -> bool:
+    """Whether the params lead to the destination: the same text, or a URL of exactly that host (and port)."""
+    if not isinstance(said, str):
+        return False
+    if said == destination:
+        return True
+    url = _URL.fullmatch(said)
+    if url is None:
+        return False
+    host, port = url["host"].lower(), url["port"] or ""
+    if port == _DEFAULT_PORTS[url["scheme"].lower()]:
+        port = ""
+    return host + port == destination.lower()
+
+
+def _deny(rule_id: str, pointer: str, declared: object) -> Finding:
+    """Name the place, not the value that stands there: it may be one that must not be kept."""
+    return Finding(Effect.DENY, rule_id, rule_ids.CORE_REASONS[rule_id], {"pointer": pointer, "declared": declared})

@@ -1,0 +1,149 @@
+"""Votes that are voided: of somebody in whose name another person may have voted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from placet.approvals.model import ApprovalState, from_row, requirement
+from placet.approvals.records import votes_voided_commitment
+from placet.approvals.standing_votes import covers
+from placet.approvals.transitions import voided
+from placet.commands.row_pages import rows_of
+from placet.commands.transitions import change
+from placet.kernel import rule_ids
+from placet.kernel.errors import NotNowError
+from placet.kernel.limits import VOIDED_LISTED_MAX
+from placet.kernel.reasons import APPROVERS_UNKNOWN, REFUSALS
+from placet.kernel.state import Kept
+from placet.matching.person import same_person
+from placet.permits.revocations import is_revoked, permit_revoked, valid_since_us
+from placet.privacy.redaction import redact_text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from placet.approvals.model import Approval
+    from placet.approvals.service import Approvals, Shown
+    from placet.audit.records import Commitment
+    from placet.kernel.model import Caller
+    from placet.matching.person import Person
+
+_READ_TOGETHER: Final = 50
+"""Approvals that are looked at in one go: a millisecond or two, then others have their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voiding:
+    """Whose votes do not count any longer, who says so, and why. `tenant` "" is each that is served."""
+
+    tenant: str
+    person: str
+    actor: Person
+    reason: str
+    caller: Caller
+
+
+@dataclass(slots=True)
+class Voided:
+    """The approvals that are open and lost a vote, and those that were used already: the first of each, how many."""
+
+    open: list[Shown] = field(default_factory=list)
+    used: list[Shown] = field(default_factory=list)
+    open_count: int = 0
+    used_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VoteVoiding:
+    """Voids votes."""
+
+    approvals: Approvals
+
+    async def void(self, wish: Voiding) -> Voided:
+        """Void the person's votes for whatever is open or was used, each recorded.
+
+        The permit of an allow that used one is revoked while it may be valid, when the votes left are too few.
+        NotNowError when all tenants are meant and nobody can tell which there are; ContentionError;
+        LedgerUnavailableError. What was voided before stays so.
+        """
+        done = Voided()
+        for tenant in self._tenants(wish.tenant):
+            for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
+                async for approval in self._theirs(tenant, state, wish.person):
+                    after = await self._voided(approval, wish)
+                    if after is not None and after.open:
+                        _list(done.open, self.approvals.shown(after))
+                        done.open_count += 1
+            async for approval in self._theirs(tenant, ApprovalState.USED, wish.person):
+                after = await self._voided(approval, wish) or approval
+                await self._revoke_permit(after, wish)
+                _list(done.used, self.approvals.shown(after))
+                done.used_count += 1
+        return done
+
+    def _tenants(self, tenant: str) -> Sequence[str]:
+        if tenant:
+            return [tenant]
+        policy = self.approvals.policies.current()
+        if policy is None:
+            raise NotNowError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
+        return sorted(policy.agent_policies)
+
+    async def _theirs(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
+        """Approvals with a vote of the person for it that counts; of those that were used also one that was voided."""
+        looked = 0
+        async for row in rows_of(self.approvals.ledger, Kept.APPROVALS, tenant, state):
+            approval = from_row(row)
+            votes = [vote for vote in approval.approvals if not vote.void_reason or state is ApprovalState.USED]
+            if any(same_person(vote.person, person) for vote in votes):
+                yield approval
+            looked += 1
+            if looked % _READ_TOGETHER == 0:
+                await asyncio.sleep(0)
+
+    async def _voided(self, found: Approval, wish: Voiding) -> Approval | None:
+        """The approval without the person's votes; None when it ended meanwhile."""
+        approvals = self.approvals
+
+        async def attempt() -> tuple[Commitment | None, Approval | None]:
+            approval = await approvals.read(found.tenant, found.approval_id)
+            now_us = approvals.clock.wall_us()
+            after = voided(approval, approvals.groups(found.tenant) or {}, wish.person, wish.reason, now_us)
+            if after is None:
+                return None, None
+            made = votes_voided_commitment(
+                after,
+                wish.person,
+                wish.actor,
+                wish.reason,
+                wish.caller,
+                now_us,
+                reopened=after.reopened > approval.reopened,
+                notify=approvals.notify,
+            )
+            return made, after
+
+        return await change(approvals.ledger, attempt)
+
+    async def _revoke_permit(self, approval: Approval, wish: Voiding) -> None:
+        """Revoke the permit of the allow that used the approval, unless votes enough are left or it was revoked."""
+        approvals = self.approvals
+        if covers(approval, requirement(approval), approvals.groups(approval.tenant) or {}):
+            return
+        tenant, decision_id, now_us = approval.tenant, approval.used_by, approvals.clock.wall_us()
+        used = await approvals.ledger.get_decision(tenant, decision_id)
+        if used is None or used.decision.decided_at_us < valid_since_us(now_us):
+            return
+        if not is_revoked(await approvals.ledger.history(tenant, decision_id)):
+            reason = redact_text(wish.reason)
+            made = permit_revoked(
+                tenant, decision_id, "", rule_ids.APPROVAL_VOTES_VOIDED, wish.actor.id, reason, now_us
+            )
+            await approvals.ledger.commit([made])
+
+
+def _list(listed: list[Shown], shown: Shown) -> None:
+    if len(listed) < VOIDED_LISTED_MAX:
+        listed.append(shown)

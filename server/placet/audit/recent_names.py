@@ -1,0 +1,72 @@
+"""Agents, users, workflows and tools that were decided for lately, read from the newest decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.audit.recorded_proposal import recorded_proposal
+from placet.audit.records import DecisionQuery
+from placet.kernel.limits import STEP_BYTES
+from placet.kernel.steps import mapped
+from placet.matching.names import folded
+from placet.scheduling.slices import in_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from placet.audit.ports import Ledger
+    from placet.audit.records import RecordedDecision
+
+AGENTS_READ_MAX: Final = 10_000
+"""Agents of a tenant whose names are compared, in every spelling; beyond that only the spelling given is looked for."""
+DECISIONS_READ_MAX: Final = 200
+"""Newest decisions of a tenant that are read: about 10 ms, and more agents than most tenants run at once."""
+TENANTS_READ_MAX: Final = 100
+"""Tenants whose decisions are read for a control that reaches into all: one query each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentNames:
+    """Names in recent decisions, as the callers spelled them. `agents` include those that handed work on."""
+
+    agents: frozenset[str]
+    users: frozenset[str]
+    workflows: frozenset[str]
+    tools: frozenset[str]
+
+
+async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "") -> RecentNames:
+    """Read the newest decisions of each tenant, or those of one run. Raises LedgerUnavailableError."""
+    agents: set[str] = set()
+    users: set[str] = set()
+    workflows: set[str] = set()
+    tools: set[str] = set()
+    for tenant in list(tenants)[:TENANTS_READ_MAX]:
+        page = await ledger.query_decisions(DecisionQuery(tenant, run_id=run_id, page_size=DECISIONS_READ_MAX))
+        for proposal in await in_slices(mapped(recorded_proposal, page.decisions, _is_large)):
+            agents |= {proposal.identity.agent, *proposal.identity.delegation}
+            users.add(proposal.identity.user)
+            workflows.add(proposal.run.workflow)
+            tools.add(proposal.action.tool)
+    return RecentNames(*(frozenset(filter(None, names)) for names in (agents, users, workflows, tools)))
+
+
+async def is_agent(ledger: Ledger, tenants: Collection[str], name: str) -> bool:
+    """Whether anybody of that name was ever decided for as an agent, or handed work on lately, in one of the tenants.
+
+    Another spelling is the same name. Raises LedgerUnavailableError.
+    """
+    wanted = folded(name)
+    for tenant in tenants:
+        agents = await ledger.agents(tenant, AGENTS_READ_MAX)
+        if wanted in await in_slices(mapped(folded, agents, lambda _: False)):
+            return True
+        exact = DecisionQuery(tenant, agent=name, page_size=1)
+        if len(agents) == AGENTS_READ_MAX and (await ledger.query_decisions(exact)).decisions:
+            return True
+    return wanted in {folded(agent) for agent in (await recent_names(ledger, tenants)).agents}
+
+
+def _is_large(recorded: RecordedDecision) -> bool:
+    return len(recorded.input_json) > STEP_BYTES

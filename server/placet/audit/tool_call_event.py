@@ -1,0 +1,39 @@
+"""The tool-call event that teams log, made from what the trail holds of a decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.actions.outcome import OutcomeStatus
+
+if TYPE_CHECKING:
+    from placet.actions.outcome import Outcome
+    from placet.audit.records import RecordedDecision
+
+_RESULTS: Final = {OutcomeStatus.SUCCEEDED: "ok", OutcomeStatus.FAILED: "error"}
+"""The words that the event has for them; the others are called as they are."""
+
+
+def tool_call_event(recorded: RecordedDecision, outcome: Outcome | None = None) -> dict[str, Any]:
+    """The event; `result` is ``{"status", "latency_ms"}``, None until the outcome is known.
+
+    ``{"trace_id", "run_id", "user": {"id", "tenant"}, "model": {"name", "prompt_version", "input_tokens",
+    "output_tokens"}, "tool": {"name", "scope", "dry_run"}, "policy": {"decision", "rule_id"}, "result"}``
+    """
+    said = orjson.loads(recorded.input_json)
+    action, run, model = said["action"], said["run"], said["model"]
+    return {
+        "trace_id": run["trace_id"],
+        "run_id": run["run_id"],
+        "user": {"id": said["identity"]["user"], "tenant": recorded.tenant},
+        "model": {key: model[key] for key in ("name", "prompt_version", "input_tokens", "output_tokens")},
+        "tool": {"name": action["tool"], "scope": action["scope"], "dry_run": action["dry_run"]},
+        "policy": {"decision": recorded.decision.effect.value, "rule_id": recorded.decision.rule_id},
+        "result": _result(outcome) if outcome is not None else None,
+    }
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    return {"status": _RESULTS.get(outcome.status, outcome.status.value), "latency_ms": outcome.latency_ms}

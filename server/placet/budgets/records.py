@@ -1,0 +1,33 @@
+"""Records of corrected budgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.audit.control_record import control_record
+from placet.audit.records import RecordKind
+from placet.commands.records import actor_part, request_fields
+
+if TYPE_CHECKING:
+    from placet.audit.records import Commitment
+    from placet.commands.four_eyes import ControlRequest, Wish
+    from placet.kernel.state import Change, CounterKey
+
+
+def budget_adjusted(
+    counter: CounterKey,
+    amount: int,
+    wish: Wish,
+    first: ControlRequest | None,
+    now_us: int,
+    changes: tuple[Change, ...],
+) -> Commitment:
+    """Somebody corrected a budget's counter by `amount`, in its unit."""
+    fields = {
+        "budget_id": counter.budget_id,
+        "unit": counter.unit,
+        "amount": amount,
+        **request_fields(wish, first),
+    }
+    part = {"scope_key": counter.scope_key, "window_key": counter.window_key, **actor_part(wish, first)}
+    return control_record(RecordKind.BUDGET_ADJUSTED, counter.tenant, now_us, fields, part, changes)

@@ -1,0 +1,26 @@
+"""All rows of a table, page by page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.state import RowQuery
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from placet.audit.ports import Ledger
+    from placet.kernel.state import Kept, Row
+
+
+async def rows_of(ledger: Ledger, table: Kept, tenant: str, status: str) -> AsyncIterator[Row]:
+    """Every row of the tenant ("": those of none) with the status. LedgerUnavailableError when they cannot be read."""
+    token = ""
+    while True:
+        page = await ledger.list_rows(RowQuery(table, tenant, status, PAGE_SIZE_MAX, token))
+        for row in page.rows:
+            yield row
+        token = page.next_page_token
+        if not token:
+            return

@@ -1,0 +1,1 @@
+"""What stops or narrows agents: kill switches, levels of autonomy, circuit breakers."""

@@ -1,1 +1,0 @@
-"""The pure heart: values and rules without clock, socket, SQL or wire types."""

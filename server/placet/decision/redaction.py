@@ -1,0 +1,192 @@
+"""What is kept of the policy input: sensitive values replaced where the tenant wants it. Policy saw the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.actions.document import document
+from placet.decision.policy_input import bare_facts, policy_input
+from placet.kernel.limits import STEP_BYTES
+from placet.kernel.model import Action, Model, ToolClass
+from placet.kernel.steps import TOGETHER
+from placet.privacy.detectors import TooMuchToScreenError, candidates
+from placet.privacy.redaction import (
+    ANY_MEMBER,
+    SENSITIVE,
+    UNSCREENED,
+    redact_text,
+    redacting,
+    values_under_secret_names,
+)
+from placet.privacy.secret_names import STEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from placet.kernel.model import Decision, Finding, Proposal
+    from placet.kernel.steps import Steps
+    from placet.tenants.agent_policy import AgentPolicy
+
+REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
+WITHHELD: Final = "withheld: Placet failed while redacting, so the stored input has no parameters"
+NOT_SCREENED: Final = frozenset({"identity", "run", "facts", "now"})
+"""Who did what in which run must be known: the trail is worth nothing with these replaced."""
+
+SENSITIVE_VALUES_MAX: Final = 256
+"""Sensitive values that are looked for in what rules say; with more, nothing of that is kept."""
+NUMBER_MIN: Final = 100
+"""A smaller number under a secret name is not looked for elsewhere: a 2 is a quorum, too."""
+WITHIN_CHARS_MIN: Final = 4
+"""A sensitive text of fewer characters is not looked for within others: an "a" stands everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInput:
+    """The document to store; `why_not` says why it cannot be evaluated again, empty when it can."""
+
+    document: bytes
+    why_not: str = ""
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the document is what policy saw."""
+        return not self.why_not
+
+
+def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[StoredInput]:
+    """The policy input as it is stored. A tenant without a file is screened too: nothing says that it may be kept."""
+    if agent_policy is not None and not agent_policy.redact:
+        return StoredInput(seen)
+    pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
+    if not pointers and not candidates(proposal.document):  # most inputs: 5 us instead of 50
+        return StoredInput(seen)
+    said = orjson.loads(seen)
+    screened = {key: value for key, value in said.items() if key not in NOT_SCREENED}
+    redacted = yield from redacting(screened, tuple("/action/params" + pointer for pointer in pointers))
+    if not redacted.changed:
+        return StoredInput(seen)
+    kept = redacted.value if not redacted.why_whole else _withheld(proposal)
+    why_not = REDACTED + (f"; it holds {redacted.why_whole}" if redacted.why_whole else "")
+    return StoredInput(orjson.dumps({**said, **kept}, option=orjson.OPT_SORT_KEYS), why_not)
+
+
+def withheld_input(proposal: Proposal, now: str) -> StoredInput:
+    """Who asked for what tool in which run, when redacting the rest failed: the least that a record must say."""
+    action = Action(proposal.action.tool, b"{}", dry_run=proposal.action.dry_run)
+    said = document(action, proposal.identity, proposal.run, Model(), ())
+    return StoredInput(policy_input(said, bare_facts(ToolClass.UNKNOWN), now), WITHHELD)
+
+
+def _withheld(proposal: Proposal) -> dict[str, Any]:
+    """The input without anything that a caller writes freely."""
+    asked = proposal.action
+    action = Action(asked.tool, _OMITTED, asked.amount, dry_run=asked.dry_run)
+    model = replace(proposal.model, name="", prompt_version="")
+    kept: dict[str, Any] = orjson.loads(document(action, proposal.identity, proposal.run, model, ()))
+    return kept
+
+
+_OMITTED: Final = orjson.dumps({"omitted": UNSCREENED})
+
+
+def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[Decision]:
+    """The decision as it is stored: a rule may have put what it saw into its finding's reason and details."""
+    if agent_policy is not None and not agent_policy.redact:
+        return decision
+    pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
+    secrets = yield from _sensitive_texts(proposal.action.params, pointers)
+    findings: list[Finding] = []
+    for each in decision.findings:
+        reason = redact_text(secrets.hidden(each.reason))
+        redacted = yield from redacting(secrets.hidden(dict(each.details)))
+        details = redacted.value if not redacted.why_whole else {"omitted": UNSCREENED}
+        findings.append(replace(each, reason=reason, details=details))
+        if not len(findings) % TOGETHER:
+            yield
+    return replace(decision, reason=redact_text(secrets.hidden(decision.reason)), findings=tuple(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Values at sensitive pointers and under secret names, which must not come back in what a rule says."""
+
+    values: frozenset[str | float]
+    too_many: bool = False
+
+    def hidden(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """The value without them; a short one is hidden where it is the whole text alone."""
+        if not self.values or isinstance(value, bool):
+            return value
+        if self.too_many:
+            return {"omitted": UNSCREENED} if isinstance(value, dict) else UNSCREENED
+        return _hidden(value, self.values)
+
+
+def _sensitive_texts(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets]:
+    """Texts and numbers at and below the pointers, and under secret names."""
+    by_name = not params.isascii() or any(map(params.lower().__contains__, _STEMS))
+    if not pointers and not by_name:
+        return _Secrets(frozenset())
+    found: set[str | float] = set()
+    said = orjson.loads(params)
+    for pointer in pointers:
+        tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+        for value in _at(said, tokens):
+            found.update(_leaves(value))
+        if len(params) > STEP_BYTES:
+            yield
+    try:
+        for value in values_under_secret_names(said):
+            found.update(leaf for leaf in _leaves(value) if isinstance(leaf, str) or abs(leaf) >= NUMBER_MIN)
+    except TooMuchToScreenError:
+        return _Secrets(frozenset({UNSCREENED}), too_many=True)
+    if len(params) > STEP_BYTES:
+        yield
+    return _Secrets(frozenset(found), too_many=len(found) > SENSITIVE_VALUES_MAX)
+
+
+_STEMS: Final = tuple(stem.encode() for stem in STEMS)
+
+
+def _at(value: Any, tokens: Sequence[str]) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
+    """What stands at a pointer in which ``*`` is any member or index."""
+    if not tokens:
+        yield value
+    for name, item in _members(value):
+        if tokens and tokens[0] in {name, ANY_MEMBER}:
+            yield from _at(item, tokens[1:])
+
+
+def _leaves(value: Any) -> Iterator[str | float]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict | list):
+        for _, item in _members(value):
+            yield from _leaves(item)
+    elif not isinstance(value, bool) and value is not None and value != "":
+        yield value
+
+
+def _members(value: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list):
+        return ((str(index), item) for index, item in enumerate(value))
+    return ()
+
+
+def _hidden(value: Any, secrets: frozenset[str | float]) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return {key: _hidden(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(item, secrets) for item in value]
+    if isinstance(value, str | int | float) and value in secrets:
+        return SENSITIVE
+    if isinstance(value, str):
+        for secret in secrets:
+            if isinstance(secret, str) and len(secret) >= WITHIN_CHARS_MIN:
+                value = value.replace(secret, SENSITIVE)
+    return value

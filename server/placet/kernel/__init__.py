@@ -1,0 +1,1 @@
+"""The shared words: actions, decisions, state, errors, rule ids, limits. Imports nothing of Placet."""

@@ -1,0 +1,1 @@
+"""Names, people, globs and pointers: when two texts mean the same."""

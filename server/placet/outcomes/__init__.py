@@ -1,0 +1,1 @@
+"""What calls came to: settles budgets, feeds circuit breakers, expires what nobody reports."""

@@ -1,0 +1,1 @@
+"""Permits: what is signed for an allow, and how it is revoked."""

@@ -1,0 +1,276 @@
+"""Detectors of personal and secret values in text: payment cards, bank accounts, addresses, phones, credentials.
+
+They guard against what slips into a trail or a log by accident, not against somebody who hides it. Every pattern runs
+in linear time: what repeats without bound is possessive, or begins only where a token begins. What is looked at closely
+is counted, so that no text takes more than some milliseconds. `secret_names` is the other half of the list: values that
+are secret because of the name that they stand under.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.kernel.limits import SCREEN_PLACES_MAX, STEP_BYTES
+from placet.kernel.steps import exhausted
+from placet.privacy.assignments import assignment_spans
+from placet.privacy.cards import card_spans
+from placet.privacy.iban import iban_length, is_iban
+from placet.privacy.plain_text import as_latin, plain
+from placet.privacy.secret_forms import HINTS as FORM_HINTS
+from placet.privacy.secret_forms import form_spans
+from placet.privacy.secret_names import FOREIGN_FORMS, STEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from placet.kernel.steps import Steps
+
+CARD: Final = "card"
+SECRET: Final = "secret"  # noqa: S105 - a name
+"""A value under a secret name."""
+HINT_DIGITS: Final = 9
+"""Fewer digits in a row, separators left out, are no card, account or phone number."""
+PHONE_DIGITS_MIN: Final = 8
+PHONE_DIGITS_MAX: Final = 15
+
+
+class TooMuchToScreenError(Exception):
+    """A value has more places to look at closely than SCREEN_PLACES_MAX."""
+
+
+class Places:
+    """Counts the places that are looked at closely in one value."""
+
+    def __init__(self) -> None:
+        self._left = SCREEN_PLACES_MAX
+
+    def look(self) -> None:
+        """Count one. TooMuchToScreenError."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooMuchToScreenError
+
+
+_MATCHES_TOGETHER: Final = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detector:
+    """Finds one kind of value. Without any of `hints` in the text it is not tried; with none, it needs digits.
+
+    `spans` gives start and end of what it finds, in order, and an empty span wherever a step may end.
+    """
+
+    name: str
+    hints: tuple[str, ...]
+    spans: Callable[[str, Callable[[], None]], Iterator[tuple[int, int]]]
+
+    def replace(self, text: str) -> str:
+        """The text with what was found replaced by ``[redacted:<name>]``. TooMuchToScreenError."""
+        return exhausted(self.replacing(text, Places()))
+
+    def replacing(self, text: str, places: Places) -> Steps[str]:
+        """As `replace`, in steps."""
+        if self.hints and not any(hint in text for hint in self.hints):
+            return text
+        kept: list[str] = []
+        position = 0
+        for number, (start, end) in enumerate(self.spans(text, places.look), 1):
+            if start < end:
+                kept += (text[position:start], marker(self.name))
+                position = end
+            if start == end or not number % _MATCHES_TOGETHER:
+                yield
+        if not kept:
+            return text
+        kept.append(text[position:])
+        return "".join(kept)
+
+
+def marker(name: str) -> str:
+    """What stands in place of a value that was found."""
+    return f"[redacted:{name}]"
+
+
+def _matching(
+    pattern: str, flags: int = 0, length: Callable[[re.Match[str]], int] | None = None
+) -> Callable[[str, Callable[[], None]], Iterator[tuple[int, int]]]:
+    """Spans of what a pattern matches, empty ones to pause at between them.
+
+    `length` gives the length that a match turns out to have, 0 for none.
+    """
+    compiled = re.compile(pattern, flags)
+
+    def spans(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
+        position = 0
+        for number, match in enumerate(compiled.finditer(text), 1):
+            look()
+            if not number % _MATCHES_TOGETHER:
+                yield position, position
+            start = match.start()
+            size = match.end() - start if length is None else length(match)
+            if size and start >= position:
+                position = start + size
+                yield start, position
+
+    return spans
+
+
+_SEPARATORS: Final = str.maketrans("", "", " .-/()\u00a0")
+_IBAN_CHARS_MAX: Final = 72
+"""The longest account number with a separator after each character."""
+
+
+def _iban(match: re.Match[str]) -> int:
+    """The length of the account number that begins here, its separators included."""
+    start = match.start()
+    wanted = iban_length(match[0][:2].upper())
+    text = match.string[start : start + _IBAN_CHARS_MAX]
+    said = text.translate(_IBAN_SEPARATORS)
+    if not wanted or not is_iban(said[:wanted].upper()):
+        return 0
+    seen = 0
+    for position, character in enumerate(text):
+        seen += character not in " -"
+        if seen == wanted:
+            return position + 1 if not text[position + 1 : position + 2].isalnum() else 0
+    return 0
+
+
+_IBAN_SEPARATORS: Final = str.maketrans("", "", " -")
+
+
+def _phone(match: re.Match[str]) -> int:
+    found = match[0].rstrip(" .-/(")
+    digits = len(found.translate(_SEPARATORS).lstrip("+"))
+    return len(found) if PHONE_DIGITS_MIN <= digits <= PHONE_DIGITS_MAX else 0
+
+
+def _credential(match: re.Match[str]) -> int:
+    """A word after "Bearer" or "Basic" is a credential only when no dictionary has it."""
+    return len(match[0]) if any(character in "0123456789=" for character in match[0]) else 0
+
+
+_TOKEN_CHARS_MIN: Final = 16
+_MARKER: Final = re.compile(r"\[redacted:[a-z_]+\]\Z")
+
+
+def _userinfo(match: re.Match[str]) -> int:
+    """A password in a URL, or a token alone; the name of a user alone is none."""
+    found = match[0]
+    if _MARKER.match(found):
+        return 0
+    token = len(found) >= _TOKEN_CHARS_MIN and any(character.isdigit() for character in found)
+    return len(found) if ":" in found or token else 0
+
+
+DETECTORS: Final = (
+    Detector(
+        "private_key",
+        ("PRIVATE KEY",),
+        _matching(
+            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^\ud800]*?"
+            r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|(?=\ud800)|\Z)"
+        ),
+    ),
+    Detector(
+        "jwt",
+        ("eyJ",),
+        _matching(r"(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*+", re.ASCII),
+    ),
+    Detector("aws_key", ("AKIA", "ASIA"), _matching(r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])")),
+    Detector(
+        "aws_secret",
+        ("ccess", "CCESS"),
+        _matching(r"""(?i:(?:aws_?)?secret_?access_?key)["']?[ :=]{1,3}["']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"""),
+    ),
+    Detector(
+        "github_token",
+        ("gh", "github_pat_"),
+        _matching(r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
+    ),
+    Detector(
+        "slack_token",
+        ("xox", "xapp-", "hooks.slack.com/"),
+        _matching(
+            r"xox[abceoprs]-[A-Za-z0-9-]{10,}+|xapp-[A-Za-z0-9-]{10,}+|hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+"
+        ),
+    ),
+    Detector(
+        "api_key",
+        ("k_", "sk-", "whsec_", "AIza", "glpat-", "npm_", "SG.", "dop_v1_", "hf_"),
+        _matching(
+            r"[sr]k_(?<![A-Za-z0-9][sr]k_)(?:live|test)_[A-Za-z0-9]{10,}+|sk_(?<![A-Za-z0-9]sk_)[A-Za-z0-9]{20,}+"
+            r"|sk-(?<![\w-]sk-)(?=[\w-]{0,40}?[0-9])[\w-]{20,}+|whsec_[A-Za-z0-9]{20,}+"
+            r"|AIza[\w-]{35}|glpat-[\w-]{20,}+|npm_(?<![A-Za-z0-9]npm_)[A-Za-z0-9]{36}"
+            r"|SG\.(?<![A-Za-z0-9]SG\.)[\w-]{22}\.[\w-]{43}|dop_v1_[a-f0-9]{64}|hf_(?<![A-Za-z0-9]hf_)[A-Za-z0-9]{34,}+",
+            re.ASCII,
+        ),
+    ),
+    Detector(
+        "credential",
+        ("earer ", "EARER ", "asic ", "ASIC "),
+        _matching(r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/-]{16,}+={0,2}", length=_credential),
+    ),
+    Detector("password", ("://",), _matching(r"(?<=://)[^\s/?#\"'<>\ud800]{1,512}(?=@)", length=_userinfo)),
+    Detector(
+        "email",
+        ("@",),
+        _matching(r"(?<![\w.%+-])[\w.%+-]++@(?:[\w-]{1,63}\.){1,127}[^\W\d_]{2,24}(?![\w-])"),
+    ),
+    Detector(
+        "iban",
+        (),
+        _matching(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9]{2})", length=_iban),
+    ),
+    Detector(CARD, (), card_spans),
+    Detector(
+        "phone",
+        (),
+        _matching(
+            r"\+(?<![\w+]\+)[1-9](?:[ .\-/()]{0,2}[0-9]){7,14}(?![0-9])"
+            r"|[(0-9](?<![\w.+-][(0-9])(?:(?<=\()[0-9]{3}\) ?|(?<!\()[0-9]{2}[-. ])[0-9]{3}[-. ][0-9]{4}(?![\w-])"
+            r"|[(0](?<![\w.+-][(0])(?:(?<=\()0[1-9][0-9]{1,3}\)|(?<=0)[1-9][0-9]{1,3})"
+            r"[ /-][0-9]{3,4}[ -]?[0-9]{3,5}(?![\w-])",
+            length=_phone,
+        ),
+    ),
+    Detector(SECRET, FORM_HINTS, form_spans),
+    Detector(SECRET, (), assignment_spans),
+)
+"""In the order in which they are tried: what encloses others comes first."""
+
+_SQUASH: Final = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_SQUASHED_OUT: Final = b" \t\r\n.,_-/\\|:;*~'()"
+_ESCAPED: Final = (b"\\n", b"\\r", b"\\t")
+_DIGITS: Final = b"0" * HINT_DIGITS
+_BY_HINT: Final = tuple((hint.encode(), detector) for detector in DETECTORS for hint in detector.hints)
+_BY_DIGITS: Final = tuple(detector for detector in DETECTORS if not detector.hints and detector.name != SECRET)
+_BY_NAME: Final = DETECTORS[-1]
+_STEMS: Final = tuple(stem.encode() for stem in STEMS)
+_FOREIGN_FORMS: Final = tuple(as_latin(form).casefold().encode() for form in FOREIGN_FORMS)
+_COUNTS: Final = (b'"input_tokens":', b'"output_tokens":', b'"currency_code":')
+"""Keys of Placet's own in every request."""
+
+
+def candidates(text: bytes) -> Sequence[Detector]:
+    """The detectors that could find something in text or JSON in UTF-8, in order; none is certain."""
+    if len(text) > STEP_BYTES:
+        return DETECTORS
+    seen = b""
+    if not text.isascii():
+        shown = plain(text.decode(errors="replace"))
+        text, seen = shown.encode(), as_latin(shown).casefold().encode()
+    found = {detector for hint, detector in _BY_HINT if hint in text}
+    for escaped in _ESCAPED if b"\\" in text else ():
+        text = text.replace(escaped, b"")
+    if b"+" in text or _DIGITS in text.translate(_SQUASH, _SQUASHED_OUT):
+        found.update(_BY_DIGITS)
+    seen = seen or text.lower()
+    for own in _COUNTS:
+        seen = seen.replace(own, b"")
+    if any(stem in seen for stem in _STEMS) or (not seen.isascii() and any(form in seen for form in _FOREIGN_FORMS)):
+        found.add(_BY_NAME)
+    return [detector for detector in DETECTORS if detector in found] if found else ()

@@ -1,0 +1,299 @@
+"""Redaction of JSON values and log lines: by place, by the name that a value stands under, by what it looks like.
+
+The texts of a value are looked at all together, so that ten thousand short ones
+cost no more than a long one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import orjson
+
+from placet.kernel.limits import SCREEN_PLACES_MAX, STEP_BYTES
+from placet.kernel.steps import exhausted
+from placet.privacy.assignments import LEAF_END
+from placet.privacy.cards import CARD_DIGITS_MAX, CARD_DIGITS_MIN, is_card
+from placet.privacy.detectors import CARD, SECRET, Places, TooMuchToScreenError, candidates, marker
+from placet.privacy.plain_text import plain
+from placet.privacy.secret_names import VALUES, counts, is_secret, is_secret_pair, may_be_secret, named_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from placet.kernel.steps import Steps
+    from placet.privacy.detectors import Detector
+
+SENSITIVE: Final = marker("sensitive")
+"""In place of a value at a sensitive pointer."""
+UNSCREENED: Final = marker("unscreened")
+"""In place of a value that has too much to look at."""
+WHY_WHOLE: Final = f"more than {SCREEN_PLACES_MAX} places that may hold sensitive values"
+ANY_MEMBER: Final = "*"
+_NUMBER_MIN: Final = 10 ** (CARD_DIGITS_MIN - 1)
+_NUMBER_MAX: Final = 10**CARD_DIGITS_MAX
+_NUMBERS: Final = (int, float)
+_EMPTY: Final[tuple[Any, ...]] = ("", [], {})
+_PLAIN: Final = frozenset({int, float, bool})
+_CONTAINERS: Final = frozenset({dict, list})
+_LOOKED_INTO: Final = frozenset({str, dict, list, int, float})
+_MARKER: Final = re.compile(r"\[redacted:[a-z_]+\]\Z")
+_MARKED_KEY: Final = re.compile(r"\[redacted:[a-z_]+\](?:#[0-9]+)?\Z")
+"""A key that was replaced: its name says what it was, not what stands under it."""
+
+
+@dataclass(slots=True)
+class _Places:
+    """Where sensitive values are: a tree of reference tokens."""
+
+    sensitive: bool = False
+    members: dict[str, _Places] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A value without what must not be kept. `why_whole` says why nothing of it could be kept, "" when some could."""
+
+    value: Any
+    changed: bool
+    why_whole: str = ""
+
+
+def redact_params(value: Any, sensitive: tuple[str, ...] = ()) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON value
+    """The JSON value with what must not be kept replaced by markers, and whether anything was."""
+    redacted = exhausted(redacting(value, sensitive))
+    return redacted.value, redacted.changed
+
+
+def redacting(value: Any, sensitive: tuple[str, ...] = ()) -> Steps[Redacted]:  # noqa: ANN401 - any JSON value
+    """The JSON value with what must not be kept replaced by markers, in steps.
+
+    `sensitive` are JSON pointers (RFC 6901) in which ``*`` stands for any member or index; one that leads nowhere does
+    nothing. Values under secret names are replaced, and keys that a detector finds are as well. The value itself is not
+    changed; what is untouched is shared with the result. ValueError for a pointer that is neither "" nor begins with a
+    slash. What has more to look at than SCREEN_PLACES_MAX is replaced as a whole.
+    """
+    said = orjson.dumps(value)
+    detectors = candidates(said)
+    if not detectors and not sensitive:
+        return Redacted(value, changed=False)
+    large = len(said) > STEP_BYTES
+    at = (_places(sensitive),) if sensitive else ()
+    walk = _Walk(any(detector.name == SECRET for detector in detectors))
+    try:
+        walk.collect(value, at)
+        if large:
+            yield
+        screened = yield from _screening(LEAF_END.join(walk.texts), detectors, walk.places, large=large)
+    except TooMuchToScreenError:
+        return Redacted(UNSCREENED, changed=True, why_whole=WHY_WHOLE)
+    if large:
+        yield
+    texts = screened.split(LEAF_END) if walk.texts else []
+    if not walk.hides and texts == walk.texts:
+        return Redacted(value, changed=False)
+    return Redacted(walk.rebuilt(value, at, enumerate(texts, 1)), changed=True)
+
+
+def values_under_secret_names(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
+    """What stands under secret names in a JSON value. TooMuchToScreenError when there are too many to look at."""
+    places = Places()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if type(each) is list and is_secret_pair(each):
+            yield each[1]
+        elif type(each) is list:
+            waiting += [item for item in each if type(item) in _CONTAINERS]
+        elif type(each) is dict:
+            if named_secret(each):
+                yield from (item for key, item in each.items() if key.lower() in VALUES)
+            for key, item in each.items():
+                if may_be_secret(key):
+                    places.look()
+                    if is_secret(key) and not (type(item) in _NUMBERS and counts(key)):
+                        yield item
+                        continue
+                if type(item) in _CONTAINERS:
+                    waiting.append(item)
+
+
+def redact_text(text: str) -> str:
+    """The text with every value that a detector finds replaced by a marker such as ``[redacted:card]``."""
+    if not (detectors := candidates(text.encode(errors="replace"))):
+        return text
+    try:
+        return exhausted(_screening(text, detectors, Places(), large=False))
+    except TooMuchToScreenError:
+        return UNSCREENED
+
+
+@lru_cache(maxsize=4_096)
+def _places(pointers: tuple[str, ...]) -> _Places:
+    root = _Places()
+    for pointer in pointers:
+        if pointer and not pointer.startswith("/"):
+            raise ValueError(f"{pointer!a} is no JSON pointer; it must begin with /")
+        place = root
+        for token in pointer.split("/")[1:]:
+            place = place.members.setdefault(token.replace("~1", "/").replace("~0", "~"), _Places())
+        place.sensitive = True
+    return root
+
+
+def _screening(text: str, detectors: Sequence[Detector], places: Places, *, large: bool) -> Steps[str]:
+    """The same object when nothing was found. Text of other alphabets is looked at in its plain form, too."""
+    for detector in detectors:
+        text = yield from detector.replacing(text, places)
+        if large:
+            yield
+    seen = plain(text)
+    if seen == text:
+        return text
+    if large:
+        yield
+    found = seen
+    for detector in detectors:
+        found = yield from detector.replacing(found, places)
+        if large:
+            yield
+    return text if found == seen else found
+
+
+_Texts: TypeAlias = "Iterator[tuple[int, str]]"
+
+
+class _Walk:
+    """One walk over a value to collect its texts, and the same again to put in what became of them."""
+
+    def __init__(self, by_name: bool) -> None:  # noqa: FBT001 - one flag
+        self._by_name = by_name
+        self.places = Places()
+        self.texts: list[str] = []
+        self.hides = False
+        """Whether something is replaced whatever becomes of the texts."""
+        self._hidden: set[int] = set()
+        """How many texts there were after each key whose value is replaced."""
+
+    def collect(self, value: Any, at: tuple[_Places, ...]) -> None:  # noqa: ANN401 - any JSON value
+        """Note the texts of a value, its keys among them, that are not replaced as a whole."""
+        if at and any(place.sensitive for place in at):
+            self.hides |= value != SENSITIVE
+        elif type(value) is dict:
+            self._collect_members(value, at)
+        elif type(value) is list and at:
+            for index, item in enumerate(value):
+                self.collect(item, _at(at, str(index)))
+        elif type(value) is list:
+            if self._by_name and is_secret_pair(value):
+                self.texts.append(value[0])
+                self.hides |= not _MARKER.match(value[1])
+                self._hidden.add(len(self.texts))
+            elif not _PLAIN.issuperset(map(type, value)):
+                for item in value:
+                    self._collect_item(item)
+            elif value and max(value) >= _NUMBER_MIN:
+                self.hides |= any(map(_is_card_number, value))
+        else:
+            self._collect_item(value)
+
+    def _collect_members(self, value: dict[str, Any], at: tuple[_Places, ...]) -> None:
+        named = named_secret(value) if self._by_name else ""
+        for key, item in value.items():
+            self.texts.append(key)
+            if self._by_name and (self._is_hidden(key, item) or (named and self._is_value(key, item, named))):
+                self.hides = True
+                self._hidden.add(len(self.texts))
+            elif below := _at(at, key):
+                self.collect(item, below)
+            else:
+                self._collect_item(item)
+
+    def _collect_item(self, item: Any) -> None:  # noqa: ANN401 - any JSON value
+        kind = type(item)
+        if kind is str:
+            self.texts.append(item)
+        elif kind in _CONTAINERS:
+            if item:
+                self.collect(item, ())
+        elif kind in _NUMBERS and _may_be_card(item):
+            self.hides |= _is_card_number(item)
+
+    def rebuilt(self, value: Any, at: tuple[_Places, ...], texts: _Texts) -> Any:  # noqa: ANN401 - any JSON value
+        """The value with the next of the texts, which are counted, in the places of its own."""
+        if at and any(place.sensitive for place in at):
+            return SENSITIVE
+        if type(value) is str:
+            return next(texts)[1]
+        if type(value) is list and self._by_name and not at and is_secret_pair(value):
+            return [next(texts)[1], marker(SECRET)]
+        if type(value) is list:
+            return [
+                self.rebuilt(item, below, texts) if below or type(item) in _LOOKED_INTO else item
+                for index, item in enumerate(value)
+                for below in (_at(at, str(index)) if at else at,)
+            ]
+        if type(value) is dict:
+            return self._object(value, at, texts)
+        return marker(CARD) if _is_card_number(value) else value
+
+    def _object(self, value: dict[str, Any], at: tuple[_Places, ...], texts: _Texts) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        numbers: dict[str, int] = {}
+        for key, item in value.items():
+            count, new_key = next(texts)
+            name = key if new_key == key else _free(new_key, value, members, numbers)
+            members[name] = marker(SECRET) if count in self._hidden else self.rebuilt(item, _at(at, key), texts)
+        return members
+
+    def _is_hidden(self, key: str, item: Any) -> bool:  # noqa: ANN401 - any JSON value
+        """Whether it is secret by its name. What is empty, a truth value or a count is not."""
+        if not may_be_secret(key) or item is None or type(item) is bool or _MARKED_KEY.match(key):
+            return False
+        if item in _EMPTY or (type(item) is str and _MARKER.match(item)):
+            return False
+        self.places.look()
+        return bool(is_secret(key)) and not (type(item) in _NUMBERS and counts(key))
+
+    def _is_value(self, key: str, item: Any, named: str) -> bool:  # noqa: ANN401 - any JSON value
+        """Whether it is what another member names as a secret, and no count."""
+        if key.lower() not in VALUES or item is None or type(item) is bool or item in _EMPTY:
+            return False
+        self.places.look()
+        return not (type(item) is str and _MARKER.match(item)) and not (type(item) in _NUMBERS and counts(named))
+
+
+def _is_card_number(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether it is a card number without quotes."""
+    if type(value) not in _NUMBERS or not _may_be_card(value):
+        return False
+    return bool(value == int(value) and is_card(str(int(value))))
+
+
+def _may_be_card(number: Any) -> bool:  # noqa: ANN401 - a JSON number
+    return bool(_NUMBER_MIN <= number < _NUMBER_MAX)
+
+
+def _free(key: str, value: dict[str, Any], members: dict[str, Any], numbers: dict[str, int]) -> str:
+    """The key, numbered where it is taken: no member may vanish behind another.
+
+    `numbers` holds the last number given to each key, so that many keys that become one cost no more than others.
+    """
+    number = numbers.get(key, 0)
+    while True:
+        number += 1
+        name = key if number == 1 else f"{key}#{number}"
+        if name not in value and name not in members:
+            numbers[key] = number
+            return name
+
+
+def _at(places: tuple[_Places, ...], token: str) -> tuple[_Places, ...]:
+    if not places:
+        return places
+    return tuple(
+        below for place in places for name in (token, ANY_MEMBER) if (below := place.members.get(name)) is not None
+    )

@@ -1,0 +1,219 @@
+"""Names of keys, headers and query parameters whose values are secret, however they are written.
+
+A name is read as words (`dbPassword`, `DB_PASSWORD` and `db-password` are all "db password"), and its last words say
+what its value is. `password_reset_url` is a URL, `max_tokens` a count; `tokenValue` and `cvv2` are what they seem.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from placet.privacy.plain_text import as_latin, plain_latin
+
+FOREIGN: Final = (
+    *("contrasena", "kennwort", "losenord", "lozinka", "haslo", "heslo", "jelszo", "parola", "passord", "salasana"),
+    *("senha", "sifre", "wachtwoord", "adgangskode", "zugangscode", "geheimzahl"),
+)
+"""A password in the languages most used on the web, without accents. `clave` is a key as often as a password."""
+FOREIGN_FORMS: Final = (
+    *(
+        "пароль",
+        "κωδικος",
+        "パスワード",
+        "暗証番号",
+        "密码",
+        "密碼",
+        "口令",
+        "비밀번호",
+        "암호",
+        "סיסמה",
+        "รหัสผ่าน",
+        "पासवर्ड",
+    ),
+    *("كلمة المرور", "كلمة السر"),
+)
+"""Likewise in other alphabets. A name that holds one is secret, since not all of them put blanks between words."""
+WORDS: Final = frozenset(
+    {
+        *("apikey", "authorization", "auth", "authentication", "bearer", "cookie", "credential", "cred", "csrf"),
+        *("cvc", "cvv", "jwt", "otp", "totp", "passcode", "passphrase", "passwd", "passwort", "password", "pin"),
+        *("privatekey", "pwd", "secret", "secretkey", "accesskey", "setcookie", "sid", "ssn", "token", "xsrf"),
+        *("cardnumber", "ccnumber", "creditcard", "signature"),
+        *("mnemonic", "pass", "pw", "jsessionid", "phpsessid", "sessionid"),
+        *FOREIGN,
+    }
+)
+"""A name that ends in one of these is secret."""
+PAIRS: Final = frozenset(
+    {
+        *((first, "key") for first in ("api", "access", "account", "auth", "deploy", "encryption", "hmac", "master")),
+        *((first, "key") for first in ("gpg", "pgp", "private", "secret", "shared", "signing", "ssh", "storage")),
+        *((first, "code") for first in ("access", "auth", "authorization", "backup", "mfa", "otp", "pass", "pin")),
+        *((first, "code") for first in ("recovery", "security", "sms", "verification")),
+        *((first, "number") for first in ("card", "cc", "national", "passport", "security")),
+        *(("credit", "card"), ("debit", "card"), ("social", "security"), ("tax", "id"), ("national", "id")),
+        *(("national", "insurance"), ("pass", "word"), ("pass", "phrase"), ("client", "assertion")),
+        *(("de", "passe"), ("mat", "khau"), ("kata", "sandi")),
+        *(("session", "id"), ("session", "key"), ("seed", "phrase"), ("recovery", "phrase")),
+    }
+)
+"""Likewise of its last two words."""
+TAILS: Final = ("password", "passwd", "passphrase", "secret", "token", "apikey", "privatekey", "secretkey", "cookie")
+"""A last word that ends in one of these is secret, too: `dbpassword`."""
+QUALIFIERS: Final = frozenset(
+    {
+        *("value", "values", "text", "plain", "plaintext", "raw", "hash", "hashed", "base", "b64", "hex", "string"),
+        *("str", "data", "header", "headers", "number", "no", "num", "digits", "new", "old", "current", "previous"),
+        *("confirm", "confirmation", "encrypted", "env"),
+    }
+)
+"""Words at the end that say nothing of what the value is."""
+PUBLIC: Final = frozenset(
+    {
+        *((first, "token") for first in ("page", "continuation", "sync", "cursor", "delta", "next", "eos", "bos")),
+        *((first, "cookie") for first in ("accept",)),
+    }
+)
+"""Last two words of names that are no secrets."""
+COUNTING: Final = frozenset(
+    {
+        *(
+            "max",
+            "min",
+            "num",
+            "count",
+            "total",
+            "limit",
+            "used",
+            "budget",
+            "per",
+            "input",
+            "output",
+            "prompt",
+            "tokens",
+        ),
+        *("completion", "usage", "cached", "reasoning", "remaining"),
+    }
+)
+"""A number beside one of these words is a count."""
+URL_NAMES: Final = frozenset({"sig", "signature", "code", "key", "hmac", "hash", "state", "assertion", "credential"})
+"""What is a secret in the query of a URL alone: a signed link, an authorization code, a key of a map service."""
+
+NAMING: Final = frozenset({"name", "key", "header", "field", "param", "parameter", "variable"})
+"""Members that name what stands beside them, as in ``{"name": "Authorization", "value": "..."}``."""
+VALUES: Final = frozenset({"value", "values", "val", "content", "data", "text"})
+"""Members that hold what another member names."""
+PAIR_VALUE_CHARS_MIN: Final = 16
+"""From this length on a plain word beside a secret name is its value, not another name in a list of names."""
+
+NAME_CHARS_MAX: Final = 96
+"""A longer name is looked at by its end."""
+STEMS: Final = (
+    *("assertion", "auth", "bearer", "card", "code", "cookie", "cred", "csrf", "cvc", "cvv", "hash", "hmac", "jwt"),
+    *("key", "national", "number", "otp", "pass", "pin", "pwd", "secret", "sid", "sig", "social", "ssn", "state"),
+    *("mnemonic", "phrase", "pw", "sess", "tax", "token", "xsrf"),
+    *(word for word in FOREIGN if word not in {"passord", "zugangscode"}),
+    *("khau", "sandi", "w0rd", "p4s", "pa5", "t0ken", "tok3n", "t0k3n", "s3cret", "secr3t", "s3cr3t"),
+)
+"""Each secret name holds one of these: a quick look lets most names go."""
+_LEET: Final = str.maketrans("013457", "oleast")
+"""Digits that stand for letters, as in passw0rd."""
+_PAIR: Final = 2
+_REDACTED: Final = "[redacted:"
+_LOOK_CHARS: Final = 4 * NAME_CHARS_MAX
+"""Of a long name, before its plain form is made: some of it may be invisible."""
+_STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
+_FOREIGN_FORM: Final = re.compile("|".join(as_latin(form).casefold() for form in FOREIGN_FORMS))
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether it is worth to read the name: a quick look, which lets most names go."""
+    if name.isascii():
+        return _STEM.search(name) is not None
+    seen = _end(name)
+    return _STEM.search(seen) is not None or _FOREIGN_FORM.search(seen.casefold()) is not None
+
+
+@lru_cache(maxsize=1_024)
+def is_secret(name: str, *, in_url: bool = False) -> bool:
+    """Whether what stands under this name is secret."""
+    seen = _end(name)
+    if not seen.isascii() and _FOREIGN_FORM.search(seen.casefold()):
+        return True
+    words = _words(seen)
+    if not words:
+        return False
+    if in_url and words[-1] in URL_NAMES:
+        return True
+    return _is_secret(words) or _is_leet(seen)
+
+
+def _is_leet(seen: str) -> bool:
+    """Whether it is a secret name with digits for letters; one with digits at its end is none of that kind."""
+    name = seen.rstrip("0123456789").lower()
+    letters = name.translate(_LEET)
+    if letters == name:
+        return False
+    words = _words(letters)
+    return bool(words) and words[-1].endswith(TAILS) and tuple(words[-2:]) not in PUBLIC
+
+
+def _is_secret(words: list[str]) -> bool:
+    while words:
+        last_two = tuple(words[-2:])
+        if last_two in PUBLIC:
+            return False
+        last = words[-1]
+        if last in WORDS or last_two in PAIRS or last.endswith(TAILS):
+            return True
+        if last not in QUALIFIERS:
+            return False
+        words.pop()
+    return False
+
+
+def named_secret(members: dict[str, object]) -> str:
+    """The secret name that a member of the object gives another one's value; "" for none."""
+    for key, value in members.items():
+        if type(value) is str and key.lower() in NAMING and _names_secret(value):
+            return value
+    return ""
+
+
+def _names_secret(text: str) -> bool:
+    """Whether a text is a secret name; one that was redacted is none, so that redacting again changes nothing."""
+    return may_be_secret(text) and _REDACTED not in text and is_secret(text)
+
+
+def is_secret_pair(items: list[object]) -> bool:
+    """Whether the list is a secret name and its value, as in ``["Authorization", "..."]``, and no list of names."""
+    if len(items) != _PAIR:
+        return False
+    name, value = items
+    if type(name) is not str or type(value) is not str or not value or not _names_secret(name):
+        return False
+    if len(value) >= PAIR_VALUE_CHARS_MIN or not value.replace("-", "_").isidentifier():
+        return True
+    return any(map(str.isdigit, value)) and not is_secret(value)
+
+
+def counts(name: str) -> bool:
+    """Whether a number under this name is a count, as in ``max_tokens``."""
+    return not COUNTING.isdisjoint(word for word in _WORD.findall(_end(name).lower()))
+
+
+def _end(name: str) -> str:
+    """The end of the name, in its plain form, with letters that look Latin in their Latin form."""
+    return plain_latin(name[-_LOOK_CHARS:])[-NAME_CHARS_MAX:]
+
+
+def _words(seen: str) -> list[str]:
+    """The words of a name's end in lower case and singular."""
+    found = (word.lower() for word in _WORD.findall(seen))
+    return [word[:-1] if word.endswith("s") and word[:-1] in _SINGULARS else word for word in found]
+
+
+_SINGULARS: Final = WORDS | {"key", "code", "number", "header", "value", "card"}

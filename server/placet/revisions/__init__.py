@@ -1,0 +1,1 @@
+"""Which policy revision is served, held or confirmed."""

@@ -1,0 +1,26 @@
+"""Records of confirmed policy revisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.audit.control_record import control_record
+from placet.audit.records import RecordKind
+from placet.commands.records import actor_part
+from placet.privacy.redaction import redact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.audit.records import Commitment
+    from placet.commands.four_eyes import Wish
+    from placet.kernel.state import Change
+
+
+def policy_confirmed(
+    wish: Wish, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
+) -> Commitment:
+    """Somebody confirmed that a revision may decide although it lost restrictions, for these reasons."""
+    fields = {"policy_revision": wish.target, "served_revision": served_revision, "caller": wish.caller.name}
+    part = {"lost": [redact_text(reason) for reason in reasons], **actor_part(wish, None)}
+    return control_record(RecordKind.POLICY_CONFIRMED, wish.tenant, now_us, fields, part, changes)

@@ -1,0 +1,1 @@
+"""A tenant's file: its document, its checks, and what every decision asks of it."""

@@ -1,0 +1,211 @@
+"""The parts of an `agent_policy` that become budgets: `spend_limits` and `budgets`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, StrictStr, model_validator
+
+from placet.budgets.model import Budget, Match, Measure, OnExceed, Scope, Unreported
+from placet.budgets.windows import ENDLESS, Window
+from placet.kernel import rule_ids
+from placet.kernel.diagnostics import Fault, closest
+from placet.kernel.limits import BUDGET_ID_CHARS_MAX
+from placet.kernel.money import EXPONENTS, scaled
+from placet.tenants.fields import (
+    MICROS_PLACES,
+    PER_MILLE_PLACES,
+    Cost,
+    Currency,
+    Environs,
+    Pointer,
+    Positive,
+    Section,
+    Share,
+    ToolGlobs,
+    Workflows,
+    refuse,
+)
+from placet.tenants.sections import Quorum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SPEND_CURRENCY: Final = "USD"
+"""What `spend_limits` are in, by the names of its keys."""
+_OF_A_MACHINE: Final = frozenset({"localtime", "Factory"})
+_IN_A_RUN: Final = frozenset({Scope.RUN, Scope.TOOL, Scope.CUSTOMER})
+_OF_A_RUN: Final = frozenset({Window.RUN, Window.MINUTE, Window.HOUR})
+
+
+def _budget_id(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)*", value) or len(value) > BUDGET_ID_CHARS_MAX:
+        raise ValueError(
+            f"should be an id: parts of a-z 0-9 _ joined by dots, at most {BUDGET_ID_CHARS_MAX} characters"
+        )
+    taken = rule_ids.BUDGETS_PREFIX + value in rule_ids.CORE_REASONS
+    if taken or value.startswith((rule_ids.SPEND_PREFIX, rule_ids.LIMITS_PREFIX)):
+        raise ValueError(f"{value} is an id of Placet's own")
+    return value
+
+
+def _timezone(value: str) -> str:
+    known = _timezones()
+    if value not in known:
+        near = closest(value, known)
+        hint = f"did you mean {near}?" if near else "write a name such as Europe/Berlin"
+        raise ValueError(f"{value} is no time zone of the IANA database; {hint}")
+    return value
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones()) - _OF_A_MACHINE
+
+
+class SpendLimits(Section):
+    """What agents may spend, in USD: each user a day, the whole tenant a month. Days and months of UTC."""
+
+    per_user_usd_per_day: Cost | None = None
+    per_workspace_usd_per_month: Cost | None = None
+
+    def budgets(self) -> Iterator[Budget]:
+        """The budgets that they stand for."""
+        limits = (
+            (rule_ids.SPEND_PER_USER, Scope.USER, Window.DAY, self.per_user_usd_per_day),
+            (rule_ids.SPEND_PER_WORKSPACE, Scope.TENANT, Window.MONTH, self.per_workspace_usd_per_month),
+        )
+        for rule_id, scope, window, limit in limits:
+            if limit is not None:
+                budget_id = rule_id.removeprefix(rule_ids.BUDGETS_PREFIX)
+                micros = scaled(limit, MICROS_PLACES)
+                yield Budget(budget_id, scope, Measure.COST, micros, window, currency=SPEND_CURRENCY)
+
+
+class BudgetMatch(Section):
+    """Which actions a budget counts; what is left out stands for all."""
+
+    tools: ToolGlobs | None = None
+    workflows: Workflows | None = None
+    environments: Environs | None = None
+
+    def match(self) -> Match:
+        """The same as a value."""
+        return Match(self.tools or (), self.workflows or (), self.environments or ())
+
+
+class BudgetEntry(Section):
+    """One budget. Amounts and cost are written in units of their currency, such as 2.00."""
+
+    id: Annotated[StrictStr, AfterValidator(_budget_id)]
+    scope: Scope
+    customer: Pointer | None = None
+    measure: Measure
+    currency: Currency | None = None
+    limit: Positive
+    window: Window
+    timezone: Annotated[StrictStr, AfterValidator(_timezone)] = "UTC"
+    match: BudgetMatch = BudgetMatch()
+    on_exceed: OnExceed = OnExceed.DENY
+    approval: Quorum | None = None
+    warn_at: Share | None = None
+    unreported: Unreported = Unreported.COUNT
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BudgetEntry:
+        refuse((*_key_faults(self), *_window_faults(self), *_number_faults(self)))
+        return self
+
+    def budget(self, tenant_currency: str) -> Budget:
+        """The budget. Cost is in the tenant's currency."""
+        approval = self.approval or Quorum()
+        currencies = {Measure.AMOUNT: self.currency or "", Measure.COST: tenant_currency}
+        return Budget(
+            id=self.id,
+            scope=self.scope,
+            measure=self.measure,
+            limit=scaled(self.limit, _places(self)),
+            window=self.window,
+            currency=currencies.get(self.measure, ""),
+            customer=self.customer or "",
+            timezone=self.timezone,
+            match=self.match.match(),
+            on_exceed=self.on_exceed,
+            approval=approval.requirement() if self.on_exceed is OnExceed.REQUIRE_APPROVAL else None,
+            warn_at_per_mille=None if self.warn_at is None else scaled(self.warn_at, PER_MILLE_PLACES),
+            unreported=self.unreported,
+        )
+
+
+def all_budgets(spend: SpendLimits | None, entries: Iterable[BudgetEntry], tenant_currency: str) -> tuple[Budget, ...]:
+    """Every budget, in the order of their ids."""
+    named = [entry.budget(tenant_currency) for entry in entries]
+    return tuple(sorted((*named, *(spend.budgets() if spend else ())), key=lambda budget: budget.id))
+
+
+def budget_data(budget: Budget) -> dict[str, Any]:
+    """What policy may read of a budget. Keys as in the file; `limit` in minor units, micros or ones."""
+    match, approval = budget.match, budget.approval
+    return {
+        "scope": budget.scope.value,
+        "customer": budget.customer,
+        "measure": budget.measure.value,
+        "currency": budget.currency,
+        "limit": budget.limit,
+        "window": budget.window.value,
+        "timezone": budget.timezone,
+        "match": {
+            "tools": sorted(match.tools),
+            "workflows": sorted(match.workflows),
+            "environments": sorted(match.environments),
+        },
+        "on_exceed": budget.on_exceed.value,
+        "approval": {"quorum": approval.quorum, "approver_roles": list(approval.approver_roles)} if approval else {},
+        "warn_at_per_mille": budget.warn_at_per_mille,
+        "unreported": budget.unreported.value,
+    }
+
+
+def _places(entry: BudgetEntry) -> int:
+    if entry.measure is Measure.COST:
+        return MICROS_PLACES
+    return EXPONENTS[entry.currency or ""] if entry.measure is Measure.AMOUNT else 0
+
+
+def _key_faults(entry: BudgetEntry) -> Iterator[Fault]:
+    """Keys that must stand together, and keys that nothing would read."""
+    if entry.scope is Scope.CUSTOMER and entry.customer is None:
+        yield Fault(("customer",), "is missing", "say where in params the customer stands, such as /customer_id")
+    if entry.scope is not Scope.CUSTOMER and entry.customer is not None:
+        yield Fault(("customer",), f"is not read with the scope {entry.scope}", "write scope: customer, or remove it")
+    if entry.measure is Measure.AMOUNT and entry.currency is None:
+        yield Fault(("currency",), "is missing", "amounts are counted in one currency, such as USD")
+    if entry.measure in {Measure.CALLS, Measure.TOKENS} and entry.currency is not None:
+        yield Fault(("currency",), f"is not read: {entry.measure} have no currency", "remove it")
+    if entry.on_exceed is not OnExceed.REQUIRE_APPROVAL and entry.approval is not None:
+        what = f"is not read with on_exceed {entry.on_exceed}"
+        yield Fault(("approval",), what, "write on_exceed: require_approval, or remove it")
+
+
+def _window_faults(entry: BudgetEntry) -> Iterator[Fault]:
+    if entry.scope is Scope.RUN and entry.window not in _OF_A_RUN:
+        yield Fault(("window",), f"a run has no {entry.window} of its own", "write window: run, minute or hour")
+    if entry.window is Window.RUN and entry.scope not in _IN_A_RUN:
+        what = f"the window run does not go with the scope {entry.scope}"
+        yield Fault(("window",), what, "count within a run by scope: run, tool or customer")
+    if entry.window in ENDLESS and entry.timezone != "UTC":
+        yield Fault(("timezone",), f"is not read with the window {entry.window}, which no clock ends", "remove it")
+
+
+def _number_faults(entry: BudgetEntry) -> Iterator[Fault]:
+    if entry.measure is Measure.AMOUNT and entry.currency is None:
+        return
+    try:
+        scaled(entry.limit, _places(entry))
+    except ValueError as error:
+        yield Fault(("limit",), str(error))
+    if entry.warn_at == 1:
+        yield Fault(("warn_at",), "should be below 1", "write a share of the limit, such as 0.8")

@@ -1,0 +1,174 @@
+"""What the keys of one `agent_policy` must say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from placet.actions.params_schema import schema_faults
+from placet.budgets.model import Measure
+from placet.kernel.diagnostics import Fault, did_you_mean
+from placet.matching.globs import glob_matches
+from placet.tenants.budget_sections import SPEND_CURRENCY
+from placet.tenants.quorums import quorum_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from placet.kernel.diagnostics import Place
+    from placet.tenants.document import TenantDocument
+    from placet.tenants.sections import ToolSpec
+
+
+def policy_faults(policy: TenantDocument) -> Iterator[Fault]:
+    """Everything that does not fit together."""
+    yield from _tool_faults(policy)
+    yield from _glob_faults(policy)
+    yield from _currency_faults(policy)
+    yield from _budget_id_faults(policy)
+    yield from _approver_faults(policy)
+    for tool, spec in policy.tools.items():
+        yield from _index_faults(tool, spec)
+        if spec.params_schema is not None:
+            yield from schema_faults(spec.params_schema, ("tools", tool, "params_schema"))
+            yield from _bind_faults(tool, spec)
+
+
+def _tool_faults(policy: TenantDocument) -> Iterator[Fault]:
+    known = {*policy.allowed_tools, *policy.write_tools}
+    for index, tool in enumerate(policy.write_tools):
+        if tool in policy.allowed_tools:
+            what = f"{tool} is in allowed_tools (read) as well as in write_tools"
+            yield Fault(("write_tools", index), what, "keep it in one of the two")
+    named: Mapping[tuple[str, ...], Iterable[str]] = {
+        ("approvals",): policy.approvals,
+        ("tools",): policy.tools,
+        ("destinations",): policy.destinations,
+        ("evidence",): policy.evidence,
+        ("dry_run", "required"): policy.dry_run.required,
+        ("dry_run", "waives_approval"): policy.dry_run.waives_approval,
+    }
+    for path, tools in named.items():
+        for index, tool in enumerate(tools):
+            if tool not in known:
+                what = f"{tool} is in neither allowed_tools nor write_tools"
+                yield Fault((*path, index if path[0] == "dry_run" else tool), what, did_you_mean(tool, known))
+
+
+def _bind_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
+    """Pointers to members that the tool's own schema refuses: no call would ever agree with what it declares."""
+    for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
+        if pointer.startswith("/") and not _takes(spec.params_schema, pointer):
+            what = f"{pointer} is no member that the tool's params_schema takes, so every call would be denied"
+            yield Fault(("tools", tool, "bind", name), what, "add it under properties, or correct the pointer")
+
+
+def _index_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
+    """Pointers to one item of a list: the others would run without being compared with what is declared."""
+    for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
+        if pointer.startswith("/") and _binds_an_item(spec.params_schema, pointer):
+            what = f"{pointer} is one item of a list, and the others would run without being compared"
+            remedy = (
+                "bind a member that holds the whole, or let the params_schema take one item (type: array, maxItems: 1)"
+            )
+            yield Fault(("tools", tool, "bind", name), what, remedy)
+
+
+def _binds_an_item(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
+    """Whether a pointer goes through the index of a list that may have more items. A member may be named "0", too."""
+    for token in _tokens(pointer):
+        given = schema if isinstance(schema, Mapping) else {}
+        members = _members(given)
+        if token.isdecimal() and token not in members:
+            if given.get("type") != "array" or given.get("maxItems") != 1:
+                return True
+            schema = given.get("items")
+        else:
+            schema = members.get(token)
+    return False
+
+
+def open_amounts(policy: TenantDocument) -> Iterator[str]:
+    """The tools whose amount is bound, and whose params may say another one where no schema looks."""
+    for tool, spec in policy.tools.items():
+        if spec.bind is not None and spec.bind.amount and not _is_closed(spec.params_schema, spec.bind.amount):
+            yield tool
+
+
+def _is_closed(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
+    """Whether every object on the way to a place takes the members that it names alone."""
+    for token in _tokens(pointer):
+        if not isinstance(schema, Mapping):
+            return False
+        if schema.get("additionalProperties") is not False and schema.get("type") != "array":
+            return False
+        schema = schema.get("items") if schema.get("type") == "array" else _members(schema).get(token)
+    return True
+
+
+def _members(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    members = schema.get("properties")
+    return members if isinstance(members, Mapping) else {}
+
+
+def _tokens(pointer: str) -> list[str]:
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def _takes(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
+    """Whether a schema leaves room for a member at the pointer, as far as plain `properties` tell."""
+    for name in _tokens(pointer):
+        if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
+            return True  # `properties: null` is found where OPA reads the schema
+        if name not in schema["properties"]:
+            return schema.get("additionalProperties") is not False or "patternProperties" in schema
+        schema = schema["properties"][name]
+    return True
+
+
+def _glob_faults(policy: TenantDocument) -> Iterator[Fault]:
+    """Patterns that stand for no tool of the tenant: a budget or a level that would never be asked."""
+    known = {*policy.allowed_tools, *policy.write_tools}
+    patterns: list[tuple[Place, str]] = [
+        (("budgets", index, "match", "tools", number), pattern)
+        for index, entry in enumerate(policy.budgets)
+        for number, pattern in enumerate(entry.match.tools or ())
+    ]
+    patterns += [
+        (("autonomy", "rules", index, "tool"), rule.tool)
+        for index, rule in enumerate(policy.autonomy.rules)
+        if rule.tool is not None
+    ]
+    for path, pattern in patterns:
+        if not any(glob_matches(pattern, tool) for tool in known):
+            what = f"{pattern} is no tool of allowed_tools or write_tools"
+            yield Fault(path, what, did_you_mean(pattern, known))
+
+
+def _currency_faults(policy: TenantDocument) -> Iterator[Fault]:
+    if policy.spend_limits is not None and policy.currency != SPEND_CURRENCY:
+        what = f"are in {SPEND_CURRENCY}, and the tenant's currency is {policy.currency}"
+        yield Fault(("spend_limits",), what, "write them as budgets with measure: cost")
+    for index, entry in enumerate(policy.budgets):
+        if entry.measure is Measure.COST and entry.currency not in {None, policy.currency}:
+            what = f"{entry.currency} is not the tenant's currency, {policy.currency}, in which all cost is counted"
+            yield Fault(("budgets", index, "currency"), what, f"write {policy.currency}, or leave it out")
+
+
+def _budget_id_faults(policy: TenantDocument) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, entry in enumerate(policy.budgets):
+        if entry.id in seen:
+            yield Fault(("budgets", index, "id"), f"{entry.id} stands there twice", "give each budget an id of its own")
+        seen.add(entry.id)
+
+
+def _approver_faults(policy: TenantDocument) -> Iterator[Fault]:
+    groups = policy.approver_groups
+    for tool, approval in policy.approvals.items():
+        if approval is not None:
+            yield from quorum_faults(groups, approval, ("approvals", tool))
+    for index, entry in enumerate(policy.budgets):
+        if entry.approval is not None:
+            yield from quorum_faults(groups, entry.approval, ("budgets", index, "approval"))
+    yield from quorum_faults(groups, policy.autonomy.approval, ("autonomy", "approval"))

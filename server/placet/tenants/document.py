@@ -1,0 +1,42 @@
+"""One tenant's file as it is written: its keys, and what each of them may hold.
+
+Unknown keys are refused, and every key that is taken is enforced: those that Placet will enforce later are refused as
+"not enforced yet". Numbers are integers or `decimal.Decimal`, never floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, StrictStr
+
+from placet.kernel.limits import BUDGETS_MAX
+from placet.tenants.budget_sections import SPEND_CURRENCY, BudgetEntry, SpendLimits
+from placet.tenants.control_sections import AutonomySection, LimitsSection
+from placet.tenants.fields import Currency, Data, Globs, Label, Persons, Section, ToolName, Tools
+from placet.tenants.sections import Approval, DryRun, Environments, EvidenceRule, Pii, ToolSpec, approval_words
+
+
+class TenantDocument(Section):
+    """The sections of one tenant's file, each valid by itself. Immutable."""
+
+    default_mode: Literal["read_only", "read_write"] = "read_only"
+    allowed_tools: Tools = ()
+    write_tools: Tools = ()
+    approvals: Mapping[ToolName, Annotated[Approval | None, BeforeValidator(approval_words)]] = Field(
+        default_factory=dict
+    )
+    approver_groups: Mapping[Label, Persons] = Field(default_factory=dict)
+    autonomy: AutonomySection = AutonomySection()
+    budgets: Annotated[tuple[BudgetEntry, ...], Field(max_length=BUDGETS_MAX)] = ()
+    currency: Currency = SPEND_CURRENCY
+    limits: LimitsSection = LimitsSection()
+    pii: Pii = Field(default_factory=Pii)
+    spend_limits: SpendLimits | None = None
+    tools: Mapping[ToolName, ToolSpec] = Field(default_factory=dict)
+    destinations: Mapping[ToolName, Globs] = Field(default_factory=dict)
+    evidence: Mapping[ToolName, EvidenceRule] = Field(default_factory=dict)
+    environments: Environments | None = None
+    dry_run: DryRun = Field(default_factory=DryRun)
+    packs: Mapping[StrictStr, Mapping[StrictStr, Data]] = Field(default_factory=dict)

@@ -1,0 +1,229 @@
+"""Values of an `agent_policy` and what may stand in them: names, lists, numbers. `Section` is what its parts share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictInt, StrictStr
+from pydantic_core import PydanticCustomError
+
+from placet.kernel.limits import (
+    APPROVER_GROUP_MAX,
+    DESTINATION_BYTES_MAX,
+    GLOB_STARS_MAX,
+    LABEL_BYTES_MAX,
+    PRINCIPAL_BYTES_MAX,
+    SAFE_INTEGER_MAX,
+    SHORT_LABEL_BYTES_MAX,
+    TOOL_CHARS_MAX,
+)
+from placet.kernel.money import EXPONENTS, scaled
+from placet.matching.globs import glob_fault
+from placet.matching.names import name_fault, same_name
+from placet.matching.separated_globs import wildcards
+from placet.privacy.redaction import ANY_MEMBER
+
+if TYPE_CHECKING:
+    from placet.kernel.diagnostics import Fault
+
+RESERVED_TOOL_PREFIX: Final = "placet."
+"""Tools of Placet itself, the canary for one; no tenant has them."""
+MICROS_PLACES: Final = 6
+"""Decimal places of a cost in micros."""
+PER_MILLE_PLACES: Final = 3
+"""Decimal places of a share in thousandths."""
+FAULTS_ERROR: Final = "agent_policy_faults"
+"""The pydantic error type whose context holds `faults`, each with its own place."""
+
+
+def _text_of(max_bytes: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if not value or len(value.encode()) > max_bytes:
+            raise ValueError(f"should be text of 1 to {max_bytes} bytes")
+        return value
+
+    return AfterValidator(check)
+
+
+def _name(value: str) -> str:
+    if fault := name_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+def _tool_name(value: str) -> str:
+    if not re.fullmatch(rf"[A-Za-z0-9._:/-]{{1,{TOOL_CHARS_MAX}}}", value):
+        raise ValueError(f"should be a tool's name: 1 to {TOOL_CHARS_MAX} characters of A-Z a-z 0-9 . _ : / -")
+    if value.startswith(RESERVED_TOOL_PREFIX):
+        raise ValueError(f"tools whose name begins with {RESERVED_TOOL_PREFIX!r} are Placet's own")
+    return value
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands there twice")
+    return values
+
+
+def _distinct_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((v for i, v in enumerate(values) if any(same_name(v, each) for each in values[:i])), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands there twice; spelling and case make no other name")
+    return values
+
+
+def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("should name at least one; leave the key out when there is no restriction")
+    return values
+
+
+def at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values; ValueError when there are none."""
+    if not values:
+        raise ValueError("should name at least one")
+    return values
+
+
+def _pointer(value: str) -> str:
+    if not re.fullmatch(r"(/([^/~]|~[01])*)+", value):
+        raise ValueError('should be a JSON pointer into params, such as "/customer/email" or "/items/*/iban"')
+    return value
+
+
+def _plain_pointer(value: str) -> str:
+    if ANY_MEMBER in value.split("/"):
+        raise ValueError("should lead to one value; * is not taken here")
+    return _pointer(value)
+
+
+def _tool_glob(value: str) -> str:
+    if not re.fullmatch(rf"[A-Za-z0-9._:/*?-]{{1,{TOOL_CHARS_MAX}}}", value):
+        raise ValueError("should be a tool's name, in which * stands for any text and ? for one character")
+    if fault := glob_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+def _destination(value: str) -> str:
+    stars = wildcards(value)
+    if stars > GLOB_STARS_MAX:
+        raise ValueError(f"has {stars} * and **; at most {GLOB_STARS_MAX} are accepted")
+    return value
+
+
+def _currency(value: str) -> str:
+    if value not in EXPONENTS:
+        raise ValueError(f"{value} is no currency of ISO 4217; write a code such as USD")
+    return value
+
+
+def _currency_or_pointer(value: str) -> str:
+    return _plain_pointer(value) if value.startswith("/") else _currency(value)
+
+
+def _positive(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("should be a number, such as 2.00")  # noqa: TRY004 # pydantic takes ValueError alone
+    number = Decimal(value)
+    if not number.is_finite() or number <= 0:
+        raise ValueError("should be above 0")
+    return number
+
+
+def _cost(value: Decimal) -> Decimal:
+    scaled(value, MICROS_PLACES)
+    return value
+
+
+def _share(value: Decimal) -> Decimal:
+    if value > 1:
+        raise ValueError("should be a share of 1, such as 0.8")
+    scaled(value, PER_MILLE_PLACES)
+    return value
+
+
+def _exact(value: object) -> object:
+    """Refuse values that JSON data of policy cannot hold exactly."""
+    if isinstance(value, Mapping):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | Decimal):
+        return value
+    raise ValueError(
+        f"{type(value).__name__} is not taken; use whole numbers, decimals, text, true, false, lists, maps"
+    )
+
+
+def _schema(value: object) -> object:
+    if not isinstance(value, Mapping):
+        raise ValueError("should be a JSON Schema, which is a mapping")  # noqa: TRY004 # pydantic takes ValueError alone
+    return _exact(value)
+
+
+ToolName = Annotated[StrictStr, AfterValidator(_tool_name)]
+Tools = Annotated[tuple[ToolName, ...], AfterValidator(_distinct)]
+Label = Annotated[StrictStr, _text_of(LABEL_BYTES_MAX), AfterValidator(_name)]
+"""A role or workflow."""
+Principal = Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX), AfterValidator(_name)]
+"""A person or agent."""
+Roles = Annotated[tuple[Label, ...], AfterValidator(_distinct), AfterValidator(_distinct_names)]
+Environs = Annotated[
+    tuple[Annotated[StrictStr, _text_of(SHORT_LABEL_BYTES_MAX)], ...],
+    AfterValidator(_distinct),
+    AfterValidator(_not_empty),
+]
+Globs = Annotated[
+    tuple[Annotated[StrictStr, _text_of(DESTINATION_BYTES_MAX), AfterValidator(_destination)], ...],
+    AfterValidator(_distinct),
+    AfterValidator(_not_empty),
+]
+Pointers = Annotated[tuple[Annotated[StrictStr, AfterValidator(_pointer)], ...], AfterValidator(_distinct)]
+Data = Annotated[Any, AfterValidator(_exact)]
+Schema = Annotated[Any, AfterValidator(_schema)]
+
+
+Workflows = Annotated[
+    tuple[Label, ...],
+    AfterValidator(_distinct),
+    AfterValidator(_not_empty),
+]
+Persons = Annotated[
+    tuple[Principal, ...],
+    Field(max_length=APPROVER_GROUP_MAX),
+    AfterValidator(_distinct),
+    AfterValidator(at_least_one),
+]
+ToolGlob = Annotated[StrictStr, AfterValidator(_tool_glob)]
+ToolGlobs = Annotated[tuple[ToolGlob, ...], AfterValidator(_distinct), AfterValidator(_not_empty)]
+Pointer = Annotated[StrictStr, AfterValidator(_plain_pointer)]
+Currency = Annotated[StrictStr, AfterValidator(_currency)]
+CurrencyOrPointer = Annotated[StrictStr, AfterValidator(_currency_or_pointer)]
+"""A currency code, or a JSON pointer to where the params name one."""
+Positive = Annotated[Decimal, PlainValidator(_positive)]
+"""A whole number or decimal above 0, as it was written."""
+Cost = Annotated[Positive, AfterValidator(_cost)]
+"""A cost above 0 in units of its currency, a whole number of micros."""
+Share = Annotated[Positive, AfterValidator(_share)]
+"""Above 0 and at most 1, a whole number of thousandths."""
+Count = Annotated[StrictInt, Field(ge=1, le=SAFE_INTEGER_MAX)]
+
+
+class Section(BaseModel):
+    """A part of the file. `LATER` names keys that are known but not enforced yet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+
+def refuse(faults: Iterable[Fault]) -> None:
+    """Raise what is wrong within a section, for a model validator. The paths begin at the section."""
+    found = tuple(faults)
+    if found:
+        summary = "; ".join(f"{fault.place}: {fault.what}" for fault in found)
+        raise PydanticCustomError(FAULTS_ERROR, "{summary}", {"summary": summary, "faults": found})
