@@ -362,7 +362,6 @@ def test_what_does_not(place: tuple[str | int, ...]) -> None:
         {"write_tools": ["tell", "pay"]},
         {"pii": {"redact": False, "more": 1}},
         {"approvals": {**BEFORE["approvals"], "pay": {"quorum": 2}, "more": "required"}},
-        {"pii": True},
     ],
     ids=str,
 )
@@ -380,6 +379,7 @@ def test_what_is_lost_counts_whatever_else_changed(change: dict[str, Any]) -> No
         ({"budgets": [BEFORE["budgets"][0], {"id": "b", "limit": 3}]}, ("budgets", 1, "match")),
         ({"evidence": {"look": {"min_items": None}}}, ("evidence", "look", "min_items")),
         ({"pii": {"redact": None}}, ("pii", "redact")),
+        ({"pii": True}, ("pii", "redact")),
         ({"approvals": {"pay": "required", "tell": None, "gone": None}, "pii": None}, ("pii",)),
         ({"dry_run": {"required": ["tell"], "waives_approval": []}}, ("dry_run", "required", 0)),
     ],
@@ -416,6 +416,18 @@ def test_a_file_with_nothing_in_it_lost_all_of_it() -> None:
 def test_a_key_with_nothing_below_it_lost_all_of_it() -> None:
     assert lost_restrictions(BEFORE, {**BEFORE, "destinations": None}) == (("destinations",),)
     assert lost_restrictions(BEFORE, {**BEFORE, "budgets": None}) == (("budgets",),)
+
+
+@pytest.mark.parametrize("word", ["not_required", "required", False, 1])
+def test_a_word_in_place_of_a_mapping_lost_its_members(word: object) -> None:
+    before = {
+        "allowed_tools": ["stripe.refund"],
+        "approvals": {"stripe.refund": {"quorum": 2, "approver_roles": ["a"]}},
+    }
+    after = {**before, "approvals": {"stripe.refund": word}}
+    approval = ("approvals", "stripe.refund")
+    assert lost_restrictions(before, after) == ((*approval, "quorum"), (*approval, "approver_roles"))
+    assert lost_restrictions(after, before) == ()
 
 
 def test_a_tool_that_is_listed_no_longer_needs_no_restrictions() -> None:

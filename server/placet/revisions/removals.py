@@ -37,7 +37,7 @@ def lost_restrictions(before: object, after: object) -> tuple[Place, ...]:
 
 
 def left_out(before: object, after: object) -> tuple[Place, ...]:
-    """Places of `before` that are not in `after`. Another value in its place is there."""
+    """Places of `before` that are not in `after`. Another value in its place is there; a word is no mapping."""
     return tuple(_left_out(before, after, ()))
 
 
@@ -57,6 +57,8 @@ def _left_out(before: object, after: object, place: Place) -> Iterator[Place]:
         yield from _items_left_out(before, after, place)
     elif after is None and before is not None and before not in ({}, []):  # the key stands there, and nothing below it
         yield place
+    elif isinstance(before, Mapping):  # a word in place of a mapping says nothing of what the members said
+        yield from ((*place, key) for key in before)
 
 
 def _items_left_out(before: list[object], after: list[object], place: Place) -> Iterator[Place]:
