@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
-from placet import app
-from placet.config import Settings
+from placet import server as app
+from placet.server.settings import Settings
 from tests.watchdog import watching
 
 if TYPE_CHECKING:

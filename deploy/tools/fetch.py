@@ -20,7 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "server"))
 
-from placet.opa.tool_sources import (  # noqa: E402 - found by the line above
+from placet.policy.toolchain.tool_sources import (  # noqa: E402 - found by the line above
     OPA,
     OPA_VERSION,
     REGAL,

@@ -16,8 +16,8 @@ from typing import Final
 from fetch import OPA_STATIC, ROOT, fetch, path_of
 
 from placet.kernel.errors import PlacetError
-from placet.opa.bundle import build_bundle
-from placet.opa.tool_sources import OPA, FetchError
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.toolchain.tool_sources import OPA, FetchError
 
 AUTHZ: Final = ROOT / "deploy/opa/authz.rego"
 

@@ -6,8 +6,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
-from placet.app import assembly
-from placet.store import postgres_connect
+from placet.server import build as assembly
+from placet.storage.connections import postgres as postgres_connect
 from tests.faults.serving import policy_copy
 from tests.serving import serving, settings
 

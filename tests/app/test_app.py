@@ -18,17 +18,18 @@ import grpc
 import psutil
 import pytest
 
-from placet import app
-from placet.app import assembly, lifetime
+from placet import server as app
+from placet.engine.generation import Generation
+from placet.engine.managed import ManagedPolicies
+from placet.engine.process import FOLDER
 from placet.kernel.errors import LedgerUnavailableError, SetupError
-from placet.opa.generation import Generation
-from placet.opa.managed import ManagedPolicies
-from placet.opa.process import FOLDER
-from placet.rpc.server import RpcServer
 from placet.sdk import Action, AsyncClient, Identity
-from placet.store.keys import load_or_create_signing_key
-from placet.store.offline import verify_database
-from placet.store.sqlite import SqliteLedger
+from placet.server import build as assembly
+from placet.server import lifecycle as lifetime
+from placet.signing.keys import load_or_create_signing_key
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import verify_database
+from placet.transport.grpc.server import RpcServer
 from tests.freezing import freeze
 from tests.serving import settings
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import structlog
 
-from placet.app.approving import approving
-from placet.app.reporter import Reporter
-from placet.rpc.refusing import RefusalLog
 from placet.scheduling.batching import Batcher
+from placet.server.approvals import approving
+from placet.server.observer import Reporter
 from placet.telemetry.metrics import Metrics
+from placet.transport.grpc.refused_requests import RefusalLog
 from tests.service.approving import ONE_LEAD, Desk, word
 
 

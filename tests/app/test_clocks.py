@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import jwt
 import pytest
 
-from placet.app import accept_clock, assembly
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import PERMIT_TTL_SECONDS
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
-from placet.store.pinned import PinnedCheckpoints
+from placet.server import accept_clock
+from placet.server import build as assembly
+from placet.signing.pinned_checkpoints import PinnedCheckpoints
 from tests.app.clocks import (
     DAY,
     HOUR,
@@ -36,8 +37,8 @@ from tests.serving import settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.app.ledger_clock import LedgerClock
     from placet.sdk.decision import Decision
+    from placet.server.ledger_clock import LedgerClock
     from tests.serving import Server
 
 AGENT = Identity(agent="teller", tenant=TENANT, user="u_1")

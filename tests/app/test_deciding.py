@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from placet.app.deciding import deciding
-from placet.app.ledger_clock import LedgerClock
-from placet.app.reporter import Reporter
 from placet.audit.records import DecisionQuery
 from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.kernel.model import Decision
 from placet.scheduling.fair_queue import Flow
+from placet.server.decisions import deciding
+from placet.server.ledger_clock import LedgerClock
+from placet.server.observer import Reporter
 from placet.telemetry.metrics import Metrics
 from tests.service.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, asked
 from tests.serving import settings

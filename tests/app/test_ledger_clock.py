@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from placet.app.ledger_clock import FLOOR_UNUSED, LedgerClock
 from placet.kernel.clock import ServerTime
+from placet.server.ledger_clock import FLOOR_UNUSED, LedgerClock
 from tests.service.fakes import NOW_US, FixedClock
 
 SECOND_US = 1_000_000

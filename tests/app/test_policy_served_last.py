@@ -16,7 +16,7 @@ from placet.sdk import Action, Client, ControlClient, Effect, Identity
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:
-    from placet.config import Settings
+    from placet.server.settings import Settings
     from tests.serving import Server
 
 READ = Action("jira.search", {"query": "x"})

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.app.ledger_clock import LedgerClock
-from placet.app.recording import accept_clock, restart_trail, start_recording
 from placet.audit.records import RecordKind
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
-from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_or_create_signing_key, load_public_key
-from placet.store.log import LogQuery
-from placet.store.newest import NEWEST_RECORDS
-from placet.store.pinned import MARKER_NAME, PinnedCheckpoints
+from placet.server.ledger import accept_clock, restart_trail, start_recording
+from placet.server.ledger_clock import LedgerClock
+from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME, load_or_create_signing_key, load_public_key
+from placet.signing.pinned_checkpoints import MARKER_NAME, PinnedCheckpoints
+from placet.storage.newest import NEWEST_RECORDS
+from placet.storage.sql.audit_log_reader import LogQuery
 from tests.service.fakes import FixedClock
 from tests.serving import settings
 from tests.store.making import TickingClock, commitment
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from placet.config import Settings
-    from placet.store.ledger import ThreadedLedger
+    from placet.server.settings import Settings
+    from placet.storage.ledger import ThreadedLedger
 
 CLOCK = TickingClock()
 PIN = "newest-checkpoint.placet.json"

@@ -10,7 +10,7 @@ import pytest
 
 from placet.kernel.errors import SetupError
 from placet.sdk import Action, AuditClient, Client, Identity, Query
-from placet.store.keys import PUBLIC_NAME
+from placet.signing.keys import PUBLIC_NAME
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:

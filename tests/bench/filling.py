@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 
-from placet.app.system import RandomIds, SystemClock
 from placet.approvals import model as approval
 from placet.audit.decision_codec import decision_commitment
 from placet.controls.autonomy.model import Level
@@ -15,10 +14,11 @@ from placet.decision.policy_input import bare_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import ApprovalRequirement, Caller, Decision, Effect, Finding, Proposal, ToolClass
 from placet.kernel.state import Put
-from placet.rpc.parse import parse_request
-from placet.store.database import choose_database
-from placet.store.keys import load_or_create_signing_key, load_public_keys
-from placet.store.ledger import log_fault
+from placet.server.system import RandomIds, SystemClock
+from placet.signing.keys import load_or_create_signing_key, load_public_keys
+from placet.storage.database import choose_database
+from placet.storage.ledger import log_fault
+from placet.transport.grpc.messages.parse import parse_request
 from placet.v1 import authorization_pb2
 from tests.bench.load import REQUEST
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from placet.actions.document import document
 from placet.decision.policy_input import bare_facts, policy_input
+from placet.engine.generation import Engine, Generation
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Action, Amount, Identity, Model, Run, ToolClass
-from placet.opa.binary import find_opa
-from placet.opa.bundle import build_bundle
-from placet.opa.generation import Engine, Generation
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.toolchain.binary import find_opa
 from tests.bench.programs import ROOT
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from placet.controls.kill_switches.model import KillScope, KillSwitch
 from placet.controls.kill_switches.records import switch_set
 from placet.kernel.model import Caller
 from placet.kernel.state import CounterKey
-from placet.store.keys import PublicKeys, load_or_create_signing_key
-from placet.store.postgres import PostgresLedger
-from placet.store.sqlite import SqliteLedger
+from placet.signing.keys import PublicKeys, load_or_create_signing_key
+from placet.storage.postgres.backend import PostgresLedger
+from placet.storage.sqlite.backend import SqliteLedger
 from tests.store.making import START_US, TickingClock, commitment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.store.ledger import ThreadedLedger
+    from placet.storage.ledger import ThreadedLedger
     from tests.cli.conftest import Placet
 
 MINUTE_US = 60_000_000

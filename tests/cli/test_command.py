@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Placet
 
 SERVER = Path(placet.__file__).parents[1]
-HEAVY = ("placet.app", "sqlalchemy", "alembic", "uvloop", "cryptography", "structlog")
+HEAVY = ("placet.server", "sqlalchemy", "alembic", "uvloop", "cryptography", "structlog")
 
 
 def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

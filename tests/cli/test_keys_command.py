@@ -10,7 +10,7 @@ import pytest
 
 from placet.cli import exit_codes
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
-from placet.store.permit_keys import open_permit_keys, rotate_permit_key
+from placet.signing.permit_keys import open_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.app.ledger_clock import LedgerClock
-from placet.app.recording import start_recording
 from placet.audit import chain
 from placet.cli import checks, exit_codes
 from placet.cli.server_checks import failed
-from placet.config import Settings
 from placet.kernel.errors import SetupError
-from placet.opa.binary import find_opa
-from placet.opa.bundle import build_bundle
-from placet.store.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
-from placet.store.migrate import SchemaState, SchemaStatus
-from placet.store.pinned import MARKER_NAME
-from placet.store.sqlite import SqliteLedger
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.toolchain.binary import find_opa
+from placet.server.ledger import start_recording
+from placet.server.ledger_clock import LedgerClock
+from placet.server.settings import Settings
+from placet.signing.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
+from placet.signing.pinned_checkpoints import MARKER_NAME
+from placet.storage.migrate import SchemaState, SchemaStatus
+from placet.storage.sqlite.backend import SqliteLedger
 from placet.v1 import audit_pb2, control_pb2
 from tests.sdk.scripted_server import GET_POLICY_STATUS, VERIFY_AUDIT, ScriptedServer
 from tests.serving import REGO_DIR
@@ -39,7 +39,7 @@ from tests.store.making import TickingClock, commitment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.opa.binary import Opa
+    from placet.policy.toolchain.binary import Opa
     from tests.cli.conftest import Placet
 
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from placet.cli import exit_codes
-from placet.config import Settings
-from placet.store.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
-from placet.store.postgres import PostgresLedger
+from placet.server.settings import Settings
+from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
+from placet.storage.postgres.backend import PostgresLedger
 from tests.store.making import TickingClock, commitment
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from placet.audit.records import RecordKind
 from placet.kernel.errors import LedgerUnavailableError
-from placet.store.causes import DISK_FULL
+from placet.storage.causes import DISK_FULL
 from tests.serving import serving, settings
 
 if TYPE_CHECKING:

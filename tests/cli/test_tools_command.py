@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.cli import exit_codes, tools
-from placet.opa.tool_sources import UnreachableError
+from placet.policy.toolchain.tool_sources import UnreachableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from placet.opa.tool_sources import Tool
+    from placet.policy.toolchain.tool_sources import Tool
     from tests.cli.conftest import Placet
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from placet.config import FOUND_FILE_SETTINGS, Settings, shipped_dir
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 from placet.matching.addresses import is_loopback, split_address
+from placet.server.settings import FOUND_FILE_SETTINGS, Settings, shipped_dir
 
 
 @pytest.fixture(autouse=True)

@@ -35,9 +35,9 @@ from placet.permits.revocations import permit_revoked
 from placet.privacy.detectors import DETECTORS
 from placet.privacy.redaction import SENSITIVE, UNSCREENED
 from placet.revisions.records import policy_confirmed
-from placet.store.keys import load_or_create_signing_key
-from placet.store.schema import metadata
-from placet.store.sqlite import SqliteLedger
+from placet.signing.keys import load_or_create_signing_key
+from placet.storage.sql.schema import metadata
+from placet.storage.sqlite.backend import SqliteLedger
 from tests.docs.blocks import Block, blocks
 from tests.docs.tables import DOCS, by_name, rows
 from tests.store.making import TickingClock, commitment

@@ -11,7 +11,7 @@ import typer.main
 
 from placet.cli import exit_codes
 from placet.cli import main as cli
-from placet.config import CLIENT_VARIABLES, ENV_PREFIX, Settings
+from placet.server.settings import CLIENT_VARIABLES, ENV_PREFIX, Settings
 from tests.docs.tables import DOCS, by_name, sections
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
-from placet.app.reporter import SERIOUS
 from placet.kernel import limits
 from placet.kernel.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
 from placet.kernel.reasons import REFUSALS
 from placet.revisions.status import PolicyEventKind
-from placet.rpc import errors as rpc_errors
-from placet.rpc.errors import status_of
 from placet.sdk import status as sdk_status
+from placet.server.observer import SERIOUS
 from placet.telemetry.metrics import Metrics
+from placet.transport.grpc import errors as rpc_errors
+from placet.transport.grpc.errors import status_of
 from placet.v1 import approval_pb2, audit_pb2, authorization_pb2, control_pb2
 from tests.docs.blocks import ROOT
 from tests.docs.tables import DOCS, by_name, rows

@@ -17,9 +17,9 @@ from placet.cli import exit_codes
 from placet.cli import main as cli
 from placet.controls.autonomy.model import Level, Observe
 from placet.controls.breakers.model import BreakerEffect, BreakerScope
-from placet.opa.binary import find_opa
-from placet.opa.check import STEPS
-from placet.opa.strict_yaml import read_yaml
+from placet.policy.checks.check import STEPS
+from placet.policy.files.strict_yaml import read_yaml
+from placet.policy.toolchain.binary import find_opa
 from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.budget_sections import BudgetEntry
 from placet.tenants.control_sections import BreakerSection

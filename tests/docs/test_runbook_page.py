@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from placet.opa.tenants import load_agent_policies
+from placet.policy.files.tenant_files import load_agent_policies
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.tables import DOCS
 

@@ -8,15 +8,15 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from placet.sdk import Action, Client, Identity
-from placet.store.breaks import look_for_breaks
-from placet.store.keys import load_public_keys
-from placet.store.pinned import PinnedCheckpoints
-from placet.store.sqlite_files import connect_reader
+from placet.signing.keys import load_public_keys
+from placet.signing.pinned_checkpoints import PinnedCheckpoints
+from placet.storage.breaks import look_for_breaks
+from placet.storage.connections.sqlite import connect_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.config import Settings
+    from placet.server.settings import Settings
 
 READ: Final = Action("jira.search", {"query": "x"})
 AGENT: Final = Identity(agent="triage-agent", tenant="acme")

@@ -23,8 +23,8 @@ import psutil
 from grpc_health.v1 import health_pb2
 
 from placet.sdk import ControlClient
-from placet.store.keys import PUBLIC_NAME, load_public_key
-from placet.store.offline import verify_database
+from placet.signing.keys import PUBLIC_NAME, load_public_key
+from placet.storage.sqlite.offline import verify_database
 
 if TYPE_CHECKING:
     import signal

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 import pytest
 
-from placet.app import SystemClock, restart_trail
 from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.sdk import Client, failures
-from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME
+from placet.server import SystemClock, restart_trail
+from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME
 from tests.faults.folder import AGENT, FAULTS, HARMLESS, READ, decide, make_unreadable, remove, require_whole
 from tests.serving import serving, settings
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.config import Settings
+    from placet.server.settings import Settings
 
 DECISIONS: Final = 5
 NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from placet.config import Settings
+    from placet.server.settings import Settings
     from tests.postgres import Postgres
     from tests.serving import Server
 
@@ -111,7 +111,7 @@ def run_of(folder: Path, url: str) -> Iterator[Run]:
         first.use(reload=True)
         shutil.copytree(given.data_dir, first.older, ignore=shutil.ignore_patterns(".*.new"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("placet.store.permit_keys.PERMIT_KEYS_LOOK_SECONDS", 0)
+        patched.setattr("placet.signing.permit_keys.PERMIT_KEYS_LOOK_SECONDS", 0)
         with serving(given) as server:
             running = Run(server, given, first.older, first.decided)
             yield running

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from placet import app
+from placet import server as app
+from placet.engine.canary import CANARY_RULE_ID, CANARY_TOOL
 from placet.kernel.limits import OPA_ANSWER_BYTES_MAX
-from placet.opa.canary import CANARY_RULE_ID, CANARY_TOOL
 from placet.sdk import Action, AsyncClient, Identity, Run
 from tests.opa.lying_opa import LyingOpa, decisions, http
 from tests.serving import settings

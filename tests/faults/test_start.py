@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.opa.binary import opa_version
-from placet.store.keys import PUBLIC_NAME, load_public_key
+from placet.policy.toolchain.binary import opa_version
+from placet.signing.keys import PUBLIC_NAME, load_public_key
 from tests.faults.breaking import full, immutable
 from tests.faults.serving import STOP_SECONDS_MAX, Server, eventually, free_address, refused, serving
 from tests.faults.traffic import ask_rightly

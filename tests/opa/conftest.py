@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.opa.binary import find_opa
-from placet.opa.bundle import Bundle
+from placet.policy.bundles.bundle import Bundle
+from placet.policy.toolchain.binary import find_opa
 from tests.opa.lying_opa import LyingOpa
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.decision.combining import deny_overrides
+from placet.engine.answer import AnswerError, read_answer
 from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX
 from placet.kernel.model import Effect, Indeterminate, Verdict
-from placet.opa.answer import AnswerError, read_answer
-from placet.opa.rule_places import RulePlaces
+from placet.policy.checks.rule_places import RulePlaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,11 @@ import asyncio
 import orjson
 import pytest
 
+from placet.engine.canary import canary_fault
+from placet.engine.client import OpaClient
+from placet.engine.http import Address, Connection, ConnectionFailedError
 from placet.kernel.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
 from placet.kernel.model import Indeterminate, Verdict
-from placet.opa.canary import canary_fault
-from placet.opa.client import OpaClient
-from placet.opa.http import Address, Connection, ConnectionFailedError
 from tests.opa.lying_opa import LyingOpa, decisions, http
 
 TIMEOUT_SECONDS = 0.2

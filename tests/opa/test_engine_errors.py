@@ -9,10 +9,10 @@ import pytest
 
 from placet.actions.document import document
 from placet.decision.policy_input import bare_facts, policy_input
+from placet.engine.generation import Engine, Generation
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Action, Identity, Indeterminate, Model, Run, ToolClass
-from placet.opa.bundle import build_bundle
-from placet.opa.generation import Engine, Generation
+from placet.policy.bundles.bundle import build_bundle
 from tests.serving import REGO_DIR
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from placet.opa.client import OpaClient
-from placet.opa.external import ExternalPolicies
-from placet.opa.http import Address
+from placet.engine.client import OpaClient
+from placet.engine.external import ExternalPolicies
+from placet.engine.http import Address
 from placet.revisions.status import EngineMode, PolicyEventKind
 from placet.tenants.agent_policy import AgentPolicy
 from tests.opa.lying_opa import http

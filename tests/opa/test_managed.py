@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from placet.engine import managed, source
+from placet.engine.generation import Engine, Generation
+from placet.engine.managed import ManagedPolicies
+from placet.engine.pinned import PinnedProgram
+from placet.engine.process import FOLDER, OpaProcess
+from placet.engine.source import QUIET_SECONDS, Source
 from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
 from placet.kernel.model import Effect, Indeterminate, Verdict
-from placet.opa import managed, source, tree
-from placet.opa.archive import packed, unpacked
-from placet.opa.generation import Engine, Generation
-from placet.opa.managed import ManagedPolicies
-from placet.opa.pinned import PinnedProgram
-from placet.opa.process import FOLDER, OpaProcess
-from placet.opa.question import RemovalQuestion
-from placet.opa.source import QUIET_SECONDS, Source
+from placet.policy.bundles.removal_question import RemovalQuestion
+from placet.policy.files import tree
+from placet.policy.files.archive import packed, unpacked
 from placet.revisions.status import PolicyEventKind, ServedSource
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
@@ -34,7 +35,7 @@ from tests.serving import REGO_DIR
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from placet.opa.bundle import Bundle
+    from placet.policy.bundles.bundle import Bundle
     from placet.revisions.status import PolicyEvent
 
 TIMEOUT_SECONDS = 2.0

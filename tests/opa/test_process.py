@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from placet.engine.generation import Engine, Generation
+from placet.engine.process import FOLDER, OpaProcess
 from placet.kernel.errors import PolicyInvalidError, SetupError
 from placet.kernel.model import Indeterminate, Verdict
-from placet.opa.generation import Engine, Generation
-from placet.opa.process import FOLDER, OpaProcess
 from tests.freezing import freeze
 
 if TYPE_CHECKING:
-    from placet.opa.bundle import Bundle
+    from placet.policy.bundles.bundle import Bundle
 
 PARENT = """
 import asyncio, sys, time
 from pathlib import Path
-from placet.opa.process import FOLDER, OpaProcess
+from placet.engine.process import FOLDER, OpaProcess
 
 async def main():
     process = OpaProcess.start(Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), Path(sys.argv[3]))

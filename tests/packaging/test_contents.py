@@ -41,11 +41,11 @@ def test_only_the_package_is_in_the_wheel(names: set[str]) -> None:
 def test_every_module_is_in_the_wheel(names: set[str]) -> None:
     own = {name for name in below(names, "placet") if not name.startswith(("_rego/", "_proto/", "_demo/"))}
     assert own == tracked("server/placet")
-    assert {"opa/OPA_VERSION", "py.typed", "v1/authorization_pb2.py", "v1/authorization_pb2.pyi"} <= own
+    assert {"policy/toolchain/OPA_VERSION", "py.typed", "v1/authorization_pb2.py", "v1/authorization_pb2.pyi"} <= own
 
 
 def test_the_database_can_be_upgraded_from_the_wheel(names: set[str]) -> None:
-    migrations = below(names, "placet/store/migrations")
+    migrations = below(names, "placet/storage/migrations")
     assert "env.py" in migrations
     assert any(name.startswith("versions/") and name.endswith(".py") for name in migrations)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.opa.tool_sources import OPA, asset
+from placet.policy.toolchain.tool_sources import OPA, asset
 from tests.packaging.environments import ROOT
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
 
 
 def test_the_version_of_opa_stands_in_one_place() -> None:
-    version = (ROOT / "server/placet/opa/OPA_VERSION").read_text().strip()
+    version = (ROOT / "server/placet/policy/toolchain/OPA_VERSION").read_text().strip()
     command = ["git", "grep", "--files-with-matches", "--fixed-strings", "--word-regexp", version]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert found == ["server/placet/opa/OPA_VERSION"]
+    assert found == ["server/placet/policy/toolchain/OPA_VERSION"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from placet.opa.binary import find_opa
-from placet.opa.command import run
-from placet.opa.compiling import FORBIDDEN_BUILTINS
+from placet.policy.toolchain.binary import find_opa
+from placet.policy.toolchain.command import run
+from placet.policy.toolchain.compiling import FORBIDDEN_BUILTINS
 
 MAIN = """package placet.main
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from placet.actions.bindings import Binding
 from placet.kernel.model import ToolClass
-from placet.opa.tenants import load_agent_policies
+from placet.policy.files.tenant_files import load_agent_policies
 from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.consistency import open_amounts
 from placet.tenants.diagnostics import agent_policy_faults

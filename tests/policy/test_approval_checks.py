@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.opa.bundle import build_bundle
-from placet.opa.check import check, serving_problems
-from placet.opa.staging import staged
-from placet.opa.tenants import parse_tenants
-from placet.opa.tree import read_tree
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.checks.check import check, serving_problems
+from placet.policy.files.staging import staged
+from placet.policy.files.tenant_files import parse_tenants
+from placet.policy.files.tree import read_tree
 from tests.serving import REGO_DIR
 
 if TYPE_CHECKING:

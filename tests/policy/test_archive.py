@@ -8,8 +8,8 @@ import tarfile
 
 import pytest
 
-from placet.opa import archive
-from placet.opa.archive import ArchiveError, packed, unpacked
+from placet.policy.files import archive
+from placet.policy.files.archive import ArchiveError, packed, unpacked
 
 FILES = {"/b": b"2", "/a/b.rego": b"package a\n", "/a/\udcff.rego": b"", "/" + "n" * 300: b"long"}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import placet.opa
+import placet.policy.toolchain
 from placet.kernel.errors import SetupError
-from placet.opa import binary, command
-from placet.opa.binary import find_opa, find_regal, opa_version, version_of
-from placet.opa.command import run
+from placet.policy.toolchain import binary, command
+from placet.policy.toolchain.binary import find_opa, find_regal, opa_version, version_of
+from placet.policy.toolchain.command import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder, an empty PATH, and an installation without tools, in `installed`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("placet.opa.binary.installation_dir", lambda: tmp_path / "installed")
+    monkeypatch.setattr("placet.policy.toolchain.binary.installation_dir", lambda: tmp_path / "installed")
     return tmp_path
 
 
@@ -40,7 +40,7 @@ def right(path: Path) -> Path:
 
 
 def test_the_one_version_is_the_file_beside_the_code() -> None:
-    assert opa_version() == Path(placet.opa.__file__).with_name("OPA_VERSION").read_text().strip()
+    assert opa_version() == Path(placet.policy.toolchain.__file__).with_name("OPA_VERSION").read_text().strip()
 
 
 def test_real_opa_is_of_that_version(opa: Path) -> None:
@@ -74,7 +74,7 @@ def test_nothing_in_the_working_folder_is_run(nowhere: Path, monkeypatch: pytest
 
 def test_the_installation_is_the_checkout_or_beside_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert binary.installation_dir() == ROOT / ".tools/bin"
-    monkeypatch.setattr(binary, "__file__", "/usr/lib/python3/site-packages/placet/opa/binary.py")
+    monkeypatch.setattr(binary, "__file__", "/usr/lib/python3/site-packages/placet/policy/toolchain/binary.py")
     assert binary.installation_dir() == Path(sysconfig.get_path("scripts"))
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from placet.kernel.errors import PolicyInvalidError, SetupError
 from placet.kernel.model import ToolClass
-from placet.opa import bundle as bundle_module
-from placet.opa.archive import packed, unpacked
-from placet.opa.bundle import Bundle, build_bundle
-from placet.opa.bundle_cache import BUNDLES_KEPT, BundleCache
-from placet.opa.command import Ended, run
-from placet.opa.staging import exact_json
+from placet.policy.bundles import bundle as bundle_module
+from placet.policy.bundles.bundle import Bundle, build_bundle
+from placet.policy.bundles.bundle_cache import BUNDLES_KEPT, BundleCache
+from placet.policy.files.archive import packed, unpacked
+from placet.policy.files.staging import exact_json
+from placet.policy.toolchain.command import Ended, run
 
 WARM_SECONDS_MAX = 0.2
 """A bundle of 50 modules from the cache."""

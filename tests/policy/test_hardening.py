@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.opa.bundle import build_bundle
-from placet.opa.check import serving_problems
-from placet.opa.command import run
-from placet.opa.hardening import harden, hardened
-from placet.opa.modules import parse_modules
-from placet.opa.staging import staged
-from placet.opa.tenants import parse_tenants
-from placet.opa.tree import read_tree
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.checks.check import serving_problems
+from placet.policy.checks.hardening import harden, hardened
+from placet.policy.checks.modules import parse_modules
+from placet.policy.files.staging import staged
+from placet.policy.files.tenant_files import parse_tenants
+from placet.policy.files.tree import read_tree
+from placet.policy.toolchain.command import run
 
 HEAD = "package policy.extra\n\nimport data.placet.lib.finding\n"
 NOTE = "\n# METADATA\n# title: Why\n# custom:\n#   rule_id: extra.one\n"

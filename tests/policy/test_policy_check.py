@@ -6,11 +6,11 @@ import pytest
 
 from placet.kernel.errors import SetupError
 from placet.kernel.rule_ids import REASONS
-from placet.opa import testing
-from placet.opa.catalogue import Entry, catalogue
-from placet.opa.check import STEPS, Step, check, run_policy_tests
-from placet.opa.command import Ended
-from placet.opa.testing import Coverage
+from placet.policy.checks.catalogue import Entry, catalogue
+from placet.policy.checks.check import STEPS, Step, check, run_policy_tests
+from placet.policy.toolchain import testing
+from placet.policy.toolchain.command import Ended
+from placet.policy.toolchain.testing import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

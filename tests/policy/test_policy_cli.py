@@ -10,7 +10,7 @@ import yaml
 
 from placet.cli.main import main
 from placet.kernel.rule_ids import REASONS
-from placet.opa.bundle import build_bundle
+from placet.policy.bundles.bundle import build_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

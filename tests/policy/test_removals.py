@@ -12,16 +12,16 @@ import orjson
 import pytest
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.opa.removals import what_it_lost
-from placet.opa.strict_yaml import read_yaml
-from placet.opa.tenants import parse_tenants
-from placet.opa.tree import digest_of, read_tree, tree_of
+from placet.policy.bundles.removals import what_it_lost
+from placet.policy.files.strict_yaml import read_yaml
+from placet.policy.files.tenant_files import parse_tenants
+from placet.policy.files.tree import digest_of, read_tree, tree_of
 from placet.revisions.removals import left_out, lost_restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from placet.opa.tree import PolicyTree
+    from placet.policy.files.tree import PolicyTree
 
 REGO = Path(__file__).parents[2] / "rego"
 FILE = "config/acme.yaml"

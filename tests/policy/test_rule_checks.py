@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.opa.check import check
-from placet.opa.command import run
-from placet.opa.compiling import FORBIDDEN_BUILTINS
+from placet.policy.checks.check import check
+from placet.policy.toolchain.command import run
+from placet.policy.toolchain.compiling import FORBIDDEN_BUILTINS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from placet.opa.bundle import build_bundle
-from placet.opa.check import check
-from placet.opa.command import run
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.checks.check import check
+from placet.policy.toolchain.command import run
 
 REGO = Path(__file__).resolve().parents[2] / "rego"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.opa.strict_yaml import exact_decimal, read_json, read_yaml
+from placet.policy.files.strict_yaml import exact_decimal, read_json, read_yaml
 
 
 def refused(text: str | bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from placet.kernel.errors import PolicyInvalidError
 from placet.kernel.model import ToolClass
-from placet.opa.tenants import load_agent_policies
+from placet.policy.files.tenant_files import load_agent_policies
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.opa import tree as tree_module
-from placet.opa.tree import read_tree, source_digest
+from placet.policy.files import tree as tree_module
+from placet.policy.files.tree import read_tree, source_digest
 
 
 def problems(rego_dir: Path) -> list[str]:

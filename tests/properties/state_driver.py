@@ -28,14 +28,14 @@ from placet.kernel.state import CounterKey, Wanted
 from placet.matching.person import Person
 from placet.outcomes.excess_service import OutcomeExcesses
 from placet.outcomes.service import OutcomeDesk
-from placet.rpc.parse import parse_request
-from placet.store.keys import SigningKey, generate_signing_key
-from placet.store.memory import MemoryLedger
-from placet.store.offline import verify_database
-from placet.store.postgres import PostgresLedger
-from placet.store.postgres_offline import verify_url
-from placet.store.sqlite import SqliteLedger
+from placet.signing.keys import SigningKey, generate_signing_key
+from placet.storage.memory import MemoryLedger
+from placet.storage.postgres.backend import PostgresLedger
+from placet.storage.postgres.offline import verify_url
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import verify_database
 from placet.tenants.agent_policy import AgentPolicy
+from placet.transport.grpc.messages.parse import parse_request
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.rpc.wire import request
 from tests.service.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict

@@ -20,13 +20,13 @@ from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.matching.globs import glob_matches
 from placet.privacy import plain_text
 from placet.privacy.redaction import redact_text
-from placet.rpc.cursor import read_cursor
-from placet.rpc.errors import status_of
-from placet.rpc.fields import Fields
-from placet.rpc.parse import parsing, trace_id_of
-from placet.rpc.reading import reading
 from placet.scheduling.slices import in_slices
-from placet.store.paging import read_token
+from placet.storage.sql.paging import read_token
+from placet.transport.grpc.errors import status_of
+from placet.transport.grpc.messages.cursor import read_cursor
+from placet.transport.grpc.messages.fields import Fields
+from placet.transport.grpc.messages.parse import parsing, trace_id_of
+from placet.transport.grpc.reading import reading
 from placet.v1 import action_pb2, authorization_pb2
 from tests.core.test_redact import ADVERSARIAL
 from tests.properties.steps import measured

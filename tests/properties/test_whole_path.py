@@ -16,9 +16,9 @@ from placet.decision.attempt import Request
 from placet.kernel.errors import KeyReusedError
 from placet.kernel.model import Caller, Decision, Effect, Indeterminate, Verdict
 from placet.kernel.rule_ids import REASONS
-from placet.rpc.parse import parse_request
-from placet.rpc.present import present_recorded
 from placet.sdk.decode import decision_of
+from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.present import present_recorded
 from placet.v1 import audit_pb2
 from tests.properties.messages import honest, json_objects, lying, message_of, messages, seen_by_policy
 from tests.service.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
 
-from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key
-from placet.store.offline import verify_database
-from placet.store.postgres_offline import verify_url
+from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_public_key
+from placet.storage.postgres.offline import verify_url
+from placet.storage.sqlite.offline import verify_database
 from tests.faults.serving import SERVING, Server, eventually, free_address
 from tests.races.books import Books, postgres_books, sqlite_books
 

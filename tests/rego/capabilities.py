@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.opa.binary import find_opa
+from placet.policy.toolchain.binary import find_opa
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from placet.opa.binary import find_opa
+from placet.policy.toolchain.binary import find_opa
 
 
 @pytest.fixture(scope="session")

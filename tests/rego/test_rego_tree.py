@@ -8,8 +8,8 @@ import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
-from placet.opa.bundle import build_bundle
-from placet.opa.catalogue import catalogue
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.checks.catalogue import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from placet.opa.binary import opa_version
+from placet.policy.toolchain.binary import opa_version
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 from tests.rpc.wire import Refusal, Wire, request
 from tests.serving import serving, settings

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from placet.kernel import reasons as refusals
-from placet.rpc.cursor import cursor_text, read_cursor
+from placet.transport.grpc.messages.cursor import cursor_text, read_cursor
 from placet.v1 import approval_pb2, authorization_pb2, decision_pb2, person_pb2
 from tests.rpc.wire import Refusal, Wire, refusal_of, request
 

@@ -18,7 +18,7 @@ from placet.kernel.limits import (
     MESSAGE_READS_MAX,
     REQUEST_BYTES_HELD_MAX,
 )
-from placet.rpc.intake import Intake
+from placet.transport.grpc.intake import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from placet.rpc.watch import LISTED_MAX, Listed
+from placet.transport.grpc.services.watch import LISTED_MAX, Listed
 from tests.service.approving import Desk
 
 

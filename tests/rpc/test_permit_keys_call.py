@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
 from placet.sdk import ControlClient
-from placet.store.permit_keys import load_permit_keys, rotate_permit_key
+from placet.signing.permit_keys import load_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:
     from tests.serving import Server

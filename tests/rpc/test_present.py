@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToDict
 
 from placet.audit.records import RecordedDecision
 from placet.kernel.model import Decision, Effect, Finding
-from placet.rpc.present import DETAILS_DEPTH_MAX, TOO_DEEP, present_decision, present_recorded
 from placet.sdk.decode import decode_one
+from placet.transport.grpc.messages.present import DETAILS_DEPTH_MAX, TOO_DEEP, present_decision, present_recorded
 from placet.v1 import audit_pb2, authorization_pb2
 
 

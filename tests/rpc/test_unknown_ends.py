@@ -9,9 +9,9 @@ import psycopg.errors
 import pytest
 
 from placet.kernel.errors import LedgerUnavailableError
-from placet.rpc.errors import status_of
-from placet.store.causes import DISK_FULL, FILES_LOST, known_cause
-from placet.store.file_guard import FilesLostError
+from placet.storage.causes import DISK_FULL, FILES_LOST, known_cause
+from placet.storage.connections.file_guard import FilesLostError
+from placet.transport.grpc.errors import status_of
 from tests.docs.blocks import ROOT
 
 DENIED = re.compile(

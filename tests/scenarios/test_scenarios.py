@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet import sdk
-from placet.app import RandomIds, SystemClock
 from placet.audit.records import DecisionQuery
 from placet.audit.tool_call_event import tool_call_event
 from placet.controls.snapshot import ControlState
@@ -26,11 +25,12 @@ from placet.decision.recorder import Recorder
 from placet.kernel.errors import InvalidRequestError
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Decision
-from placet.rpc.parse import parse_request
 from placet.sdk import failures
 from placet.sdk.encode import encode
-from placet.store.keys import generate_signing_key
-from placet.store.memory import MemoryLedger
+from placet.server import RandomIds, SystemClock
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
+from placet.transport.grpc.messages.parse import parse_request
 from tests.scenarios.scenario import ScenarioStep, at, expected_event, scenarios
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from placet.actions.document import action_binding as server_binding
 from placet.kernel.errors import InvalidRequestError as ServerRefusal
 from placet.kernel.limits import PARAMS_BYTES_MAX
 from placet.permits.claims import jwk_set, permit_of
-from placet.rpc.parse import parse_request
 from placet.sdk import Action, Amount, Identity, PermitError, PermitKeySet, Request, Run, verify_permit
 from placet.sdk.action_digest import action_binding, action_digest
 from placet.sdk.encode import encode
-from placet.store.permit_keys import PermitKeyFolder
+from placet.signing.permit_keys import PermitKeyFolder
+from placet.transport.grpc.messages.parse import parse_request
 from tests.properties.messages import counts, json_objects, labels, names
 from tests.store.making import START_US, TickingClock, decision
 

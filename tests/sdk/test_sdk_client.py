@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from placet.kernel import limits
-from placet.rpc.parse import parse_request
 from placet.sdk import (
     Action,
     Amount,
@@ -38,6 +37,7 @@ from placet.sdk import (
     encode,
 )
 from placet.sdk.channel import ANSWER_BYTES_MAX
+from placet.transport.grpc.messages.parse import parse_request
 from placet.v1 import authorization_pb2, decision_pb2
 from tests.sdk.scripted_server import (
     AUTHORIZE,

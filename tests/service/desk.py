@@ -12,7 +12,7 @@ from placet.audit.records import Commitment, RecordKind
 from placet.kernel.model import Decision, Effect
 from placet.kernel.state import CounterKey, Put, Wanted
 from placet.outcomes.service import OutcomeDesk
-from placet.store.memory import MemoryLedger
+from placet.storage.memory import MemoryLedger
 from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import Bench, FullLedger, ScriptedPolicy, asked
 

@@ -15,10 +15,10 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Effect, Finding, Indeterminate, Verdict
 from placet.revisions.status import EngineMode, PolicyStatus
-from placet.rpc.parse import parse_request
-from placet.store.keys import generate_signing_key
-from placet.store.memory import MemoryLedger
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
 from placet.tenants.agent_policy import AgentPolicy
+from placet.transport.grpc.messages.parse import parse_request
 from tests.rpc.wire import request
 
 if TYPE_CHECKING:

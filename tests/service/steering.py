@@ -12,8 +12,8 @@ from placet.controls.autonomy.service import AutonomyAdmin
 from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches, NewSwitch
 from placet.controls.snapshot import ControlState
-from placet.store.keys import generate_signing_key
-from placet.store.memory import MemoryLedger
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
 from placet.tenants.agent_policy import AgentPolicy
 from tests.service.fakes import FixedClock, ScriptedPolicy, ScriptedSource
 

@@ -13,8 +13,8 @@ from placet.controls.versions import version_key
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.kernel.state import Expect, Kept, RowQuery, Wanted
-from placet.store.keys import generate_signing_key
-from placet.store.memory import MemoryLedger
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
 from tests.service.fakes import FixedClock
 from tests.service.steering import Operators, switch
 

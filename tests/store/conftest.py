@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.store.keys import SigningKey, generate_signing_key
-from placet.store.sqlite import SqliteLedger
+from placet.signing.keys import SigningKey, generate_signing_key
+from placet.storage.sqlite.backend import SqliteLedger
 from tests.store.making import TickingClock, fill
 from tests.store.mounting import mount
 from tests.store.replicas import Replicas

@@ -25,13 +25,13 @@ from placet.kernel.model import (
     Run,
     ToolClass,
 )
-from placet.store.sqlite import SqliteLedger
+from placet.storage.sqlite.backend import SqliteLedger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.records import Commitment
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
 
 TABLES = ("audit_records", "audit_parts", "idempotency_keys", "audit_writers", "audit_checkpoints", "alembic_version")
 START_US = 1_777_055_581_000_000

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from placet.store.postgres import PostgresLedger
+from placet.storage.postgres.backend import PostgresLedger
 from tests.store.making import TickingClock
 
 if TYPE_CHECKING:
-    from placet.store.keys import PublicKeys, SigningKey
+    from placet.signing.keys import PublicKeys, SigningKey
     from tests.postgres import Postgres
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'"

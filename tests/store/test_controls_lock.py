@@ -10,7 +10,7 @@ import psycopg
 from placet.audit.records import Conflict, Stored
 from placet.controls.versions import moved, version_key
 from placet.kernel.state import Expect
-from placet.store.postgres_connect import SQL
+from placet.storage.connections.postgres import SQL
 from tests.store.making import START_US
 from tests.store.state_making import change, reserve, usage
 

@@ -18,7 +18,7 @@ from tests.service.steering import Operators, switch
 from tests.store.making import commitment, proposal
 
 if TYPE_CHECKING:
-    from placet.store.postgres import PostgresLedger
+    from placet.storage.postgres.backend import PostgresLedger
     from tests.store.replicas import Replicas
 
 POLICY = {

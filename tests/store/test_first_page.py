@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.state import Kept, RowQuery
-from placet.store.sqlite_files import connect_writer
+from placet.storage.connections.sqlite import connect_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.store.ledger import ThreadedLedger
-    from placet.store.sqlite import SqliteLedger
+    from placet.storage.ledger import ThreadedLedger
+    from placet.storage.sqlite.backend import SqliteLedger
     from tests.store.replicas import Replicas
 
 ROWS: Final = 100_000

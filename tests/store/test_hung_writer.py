@@ -10,15 +10,16 @@ import pytest
 
 from placet.audit.records import Stored
 from placet.kernel.errors import LedgerUnavailableError
-from placet.store import postgres_connect, postgres_locks
-from placet.store.postgres_connect import connect
-from placet.store.postgres_locks import hold_writer
+from placet.storage.connections import postgres as postgres_connect
+from placet.storage.connections import postgres_locks
+from placet.storage.connections.postgres import connect
+from placet.storage.connections.postgres_locks import hold_writer
 from tests.store.state_making import change, reserve, usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.store.postgres import PostgresLedger
+    from placet.storage.postgres.backend import PostgresLedger
     from tests.store.replicas import Replicas
 
 LOCK = b"SELECT 1 FROM counters FOR UPDATE"

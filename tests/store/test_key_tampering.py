@@ -12,16 +12,16 @@ import pytest
 
 from placet.audit.records import Stored
 from placet.audit.verify_chain import ProblemKind as K
-from placet.store.memory import MemoryLedger
-from placet.store.offline import verify_database
-from placet.store.sqlite import SqliteLedger
+from placet.storage.memory import MemoryLedger
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import verify_database
 from tests.store.keys_contract import key_fields, made_before, replacing
 from tests.store.making import TickingClock, commitment
 from tests.store.test_tampering import change
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
 
 KEY = "UPDATE idempotency_keys SET {} WHERE idempotency_key = '{}'"
 

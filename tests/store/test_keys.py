@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from placet.kernel.errors import SetupError
-from placet.store import keys
-from placet.store.keys import (
+from placet.signing import keys
+from placet.signing.keys import (
     PRIVATE_NAME,
     PUBLIC_NAME,
     generate_signing_key,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from placet.store.keys import generate_signing_key
-from placet.store.memory import MemoryLedger
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
 from tests.store.ledger_contract import LedgerContract
 from tests.store.making import TickingClock
 

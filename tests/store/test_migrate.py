@@ -10,11 +10,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from placet.kernel.errors import SetupError
-from placet.store.database import PostgresDatabase, SqliteDatabase
-from placet.store.engines import connected, sqlite_url
-from placet.store.keys import PublicKeys
-from placet.store.lock import WriterLock
-from placet.store.migrate import (
+from placet.signing.keys import PublicKeys
+from placet.storage.connections.engines import connected, sqlite_url
+from placet.storage.connections.file_lock import WriterLock
+from placet.storage.database import PostgresDatabase, SqliteDatabase
+from placet.storage.migrate import (
     SchemaState,
     alembic_config,
     db_status,
@@ -22,14 +22,14 @@ from placet.store.migrate import (
     prepare,
     revision_state,
 )
-from placet.store.schema import HEAD_REVISION, metadata
+from placet.storage.sql.schema import HEAD_REVISION, metadata
 from tests.store.making import TickingClock, commitments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.store.database import Database
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
+    from placet.storage.database import Database
     from tests.store.replicas import Replicas
 
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from placet.kernel.errors import SetupError
-from placet.store.offline import verify_database
+from placet.storage.sqlite.offline import verify_database
 from tests.store.making import TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.store.keys import PublicKey, SigningKey
+    from placet.signing.keys import PublicKey, SigningKey
 
 
 Mutation = Callable[[sqlite3.Connection, "Picker"], None]

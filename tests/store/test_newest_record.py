@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.audit.chain import Head
-from placet.store.newest_record import NewestRecord, NewestRecords, note_path
+from placet.signing.newest_record import NewestRecord, NewestRecords, note_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

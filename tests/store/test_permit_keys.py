@@ -13,7 +13,7 @@ from jwt import PyJWKSet
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_KEYS_LOOK_SECONDS
 from placet.permits.claims import PERMIT_TYPE, jwk_set
-from placet.store.permit_keys import PermitKeyFolder, load_permit_keys, rotate_permit_key
+from placet.signing.permit_keys import PermitKeyFolder, load_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:
     from pathlib import Path

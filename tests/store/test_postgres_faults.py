@@ -17,11 +17,11 @@ import pytest
 
 from placet.audit.records import DecisionQuery, Repeated, Stored
 from placet.kernel.errors import LedgerUnavailableError
-from placet.store import postgres_connect
-from placet.store.causes import DISK_FULL, READ_ONLY
-from placet.store.keys import load_or_create_signing_key
-from placet.store.postgres_connect import connect
-from placet.store.postgres_offline import verify_url
+from placet.signing.keys import load_or_create_signing_key
+from placet.storage.causes import DISK_FULL, READ_ONLY
+from placet.storage.connections import postgres as postgres_connect
+from placet.storage.connections.postgres import connect
+from placet.storage.postgres.offline import verify_url
 from tests.postgres import postgres, unprivileged
 from tests.store.making import commitment, commitments, same_request
 from tests.store.mounting import mount
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from placet.audit.ports import Ledger
-    from placet.store.keys import SigningKey
-    from placet.store.postgres import PostgresLedger
+    from placet.signing.keys import SigningKey
+    from placet.storage.postgres.backend import PostgresLedger
     from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +44,8 @@ KEY_OF = "INSERT INTO idempotency_keys SELECT * FROM kept WHERE idempotency_key 
 WRITE = """
 import asyncio, sys
 from pathlib import Path
-from placet.store.keys import load_or_create_signing_key
-from placet.store.postgres import PostgresLedger
+from placet.signing.keys import load_or_create_signing_key
+from placet.storage.postgres.backend import PostgresLedger
 from tests.store.making import TickingClock, commitments
 
 async def write(url, folder, writer, start):

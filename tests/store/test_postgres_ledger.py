@@ -13,16 +13,16 @@ import pytest
 from placet.audit.records import DecisionQuery, KeyReused, Repeated, Stored
 from placet.audit.verify_chain import ProblemKind
 from placet.kernel.errors import SetupError
-from placet.store import postgres_connect
-from placet.store.kept import read_kept
-from placet.store.keys import PublicKeys, generate_signing_key
-from placet.store.postgres_offline import export_url_checkpoints, url_key_ids, verify_url
+from placet.signing.checkpoint_files import read_kept
+from placet.signing.keys import PublicKeys, generate_signing_key
+from placet.storage.connections import postgres as postgres_connect
+from placet.storage.postgres.offline import export_url_checkpoints, url_key_ids, verify_url
 from tests.store.ledger_contract import LedgerContract, listed
 from tests.store.making import commitment, commitments, same_request
 
 if TYPE_CHECKING:
-    from placet.store.keys import SigningKey
-    from placet.store.postgres import PostgresLedger
+    from placet.signing.keys import SigningKey
+    from placet.storage.postgres.backend import PostgresLedger
     from tests.postgres import Postgres
     from tests.store.replicas import Replicas
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.kernel.state import Kept
-from placet.store.migrate import prepare
-from placet.store.postgres_connect import SQL, connect
-from placet.store.schema import BROWSED, CONDITIONS
+from placet.storage.connections.postgres import SQL, connect
+from placet.storage.migrate import prepare
+from placet.storage.sql.schema import BROWSED, CONDITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.store.postgres_connect import PostgresConnection
+    from placet.storage.connections.postgres import PostgresConnection
     from tests.postgres import Postgres
 
 ROWS = 10_000

@@ -8,7 +8,7 @@ import pytest
 
 from placet.audit.records import Stored
 from placet.kernel.errors import LedgerUnavailableError
-from placet.store.schema import metadata
+from placet.storage.sql.schema import metadata
 from tests.store.making import commitment, commitments
 
 if TYPE_CHECKING:

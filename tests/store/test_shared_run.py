@@ -12,17 +12,18 @@ import pytest
 from placet.audit.records import VerifyReport
 from placet.kernel.errors import LedgerUnavailableError, OverloadedError
 from placet.kernel.state import Wanted
-from placet.store import pace, shared_run, sqlite
-from placet.store.offline import verify_connection
-from placet.store.pace import Pace
-from placet.store.shared_run import SharedRun
+from placet.storage import pace, shared_run
+from placet.storage.pace import Pace
+from placet.storage.shared_run import SharedRun
+from placet.storage.sqlite import backend as sqlite
+from placet.storage.sqlite.offline import verify_connection
 from tests.store.making import commitment, commitments
 from tests.store.state_making import counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from placet.store.sqlite import SqliteLedger
+    from placet.storage.sqlite.backend import SqliteLedger
 
 SECONDS_MAX = 30
 
@@ -215,8 +216,8 @@ def test_the_pace_leaves_half_of_the_time_to_others(monkeypatch: pytest.MonkeyPa
         rested[0] += seconds
         now[0] += seconds
 
-    monkeypatch.setattr("placet.store.pace.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("placet.store.pace.time.sleep", sleep)
+    monkeypatch.setattr("placet.storage.pace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("placet.storage.pace.time.sleep", sleep)
     take_a_rest = Pace(lambda: checked.append(1))
     for _ in range(1_000):
         now[0] += 0.000_1

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.kernel.errors import SetupError
-from placet.store.database import SqliteDatabase, require_its_key
-from placet.store.keys import PRIVATE_NAME, SigningKey, load_or_create_signing_key
-from placet.store.signed_by import newest_key_ids
+from placet.signing.keys import PRIVATE_NAME, SigningKey, load_or_create_signing_key
+from placet.storage.database import SqliteDatabase, require_its_key
+from placet.storage.signed_by import newest_key_ids
 from tests.store.making import commitment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.store.sqlite import SqliteLedger
+    from placet.storage.sqlite.backend import SqliteLedger
 
 
 def beside(database: Path) -> list[str]:

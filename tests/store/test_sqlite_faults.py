@@ -16,11 +16,11 @@ import pytest
 
 from placet.audit.records import DecisionQuery, Stored
 from placet.kernel.errors import LedgerUnavailableError, SetupError
-from placet.store import sqlite_files
-from placet.store.causes import DISK_FULL
-from placet.store.ledger import log_fault
-from placet.store.sqlite import SqliteLedger
-from placet.store.sqlite_writer import SqliteWriter
+from placet.storage.causes import DISK_FULL
+from placet.storage.connections import sqlite as sqlite_files
+from placet.storage.ledger import log_fault
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.writer import SqliteWriter
 from tests.store.making import TickingClock, commitment, commitments
 from tests.store.mounting import mount
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
 
 HOLD_LOCK = """
 import sqlite3, sys
@@ -54,7 +54,7 @@ def not_writing(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    monkeypatch.setattr("placet.store.sqlite_writer.connect_writer", reading)
+    monkeypatch.setattr("placet.storage.sqlite.writer.connect_writer", reading)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ async def test_a_file_that_may_not_grow(
         connection.execute(f"PRAGMA max_page_count = {pages}")
         return connection
 
-    monkeypatch.setattr("placet.store.sqlite_writer.connect_writer", small)
+    monkeypatch.setattr("placet.storage.sqlite.writer.connect_writer", small)
     ledger = open_ledger()
     stored = await fill_until_refused(ledger)
     for pages in range(60, 90):
@@ -430,7 +430,7 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
     def failing(*arguments: object, **options: object) -> sqlite3.Connection:
         return connect(*arguments, **{**options, "factory": FailingConnection})  # type: ignore[call-overload,no-any-return]  # handed on as it came
 
-    monkeypatch.setattr("placet.store.sqlite_files.sqlite3.connect", failing)
+    monkeypatch.setattr("placet.storage.connections.sqlite.sqlite3.connect", failing)
     ledger = open_ledger()
     stored = refusals = 0
     for step in range(1, 12):  # BEGIN, two look-ups, the head, three inserts, COMMIT
@@ -452,7 +452,7 @@ async def test_another_writer_of_the_same_chain(
     open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file system whose locks do nothing: the chain does not fork, it goes on from where it is."""
-    monkeypatch.setattr("placet.store.lock.fcntl.flock", lambda _descriptor, _operation: None)
+    monkeypatch.setattr("placet.storage.connections.file_lock.fcntl.flock", lambda _descriptor, _operation: None)
     one = open_ledger()
     await one.commit(commitments(2))
     other = open_ledger()

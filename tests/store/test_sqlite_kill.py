@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.kernel.state import Kept, Put, Row, RowKey
-from placet.store.keys import load_or_create_signing_key
-from placet.store.offline import verify_database
-from placet.store.sqlite import SqliteLedger
+from placet.signing.keys import load_or_create_signing_key
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import verify_database
 from tests.store.making import START_US, TickingClock, commitment
 from tests.store.state_making import reserve, usage
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
 
 ROOT = Path(__file__).parents[2]
 WRITE = """
 import asyncio, sys
 from pathlib import Path
-from placet.store.keys import load_or_create_signing_key
-from placet.store.sqlite import SqliteLedger
+from placet.signing.keys import load_or_create_signing_key
+from placet.storage.sqlite.backend import SqliteLedger
 from tests.store.making import TickingClock
 from tests.store.test_sqlite_kill import spending
 

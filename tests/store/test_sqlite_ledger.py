@@ -14,10 +14,10 @@ import pytest
 
 from placet.audit.records import DecisionPage, DecisionQuery, Stored, VerifyReport
 from placet.kernel.errors import LedgerUnavailableError, SetupError
-from placet.store.keys import generate_signing_key
-from placet.store.lock import WriterLock
-from placet.store.sqlite import SqliteLedger
-from placet.store.sqlite_writer import SqliteWriter
+from placet.signing.keys import generate_signing_key
+from placet.storage.connections.file_lock import WriterLock
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.writer import SqliteWriter
 from tests.store.ledger_contract import LedgerContract, listed
 from tests.store.making import TickingClock, commitment, commitments
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
 
 
 class TestSqliteLedger(LedgerContract):
@@ -91,7 +91,7 @@ def test_a_second_process_is_refused(database: Path, ledger: SqliteLedger) -> No
     script = (
         "import sys; from pathlib import Path\n"
         "from placet.kernel.errors import SetupError\n"
-        "from placet.store.lock import WriterLock\n"
+        "from placet.storage.connections.file_lock import WriterLock\n"
         "try: WriterLock.take(Path(sys.argv[1]))\n"
         "except SetupError as error: print(error)\n"
     )
@@ -170,7 +170,7 @@ def test_a_file_system_without_locks(open_ledger: Callable[[], SqliteLedger], mo
     def fail(_descriptor: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("placet.store.lock.fcntl.flock", fail)
+    monkeypatch.setattr("placet.storage.connections.file_lock.fcntl.flock", fail)
     with pytest.raises(SetupError, match="use a local file system"):
         open_ledger()
 

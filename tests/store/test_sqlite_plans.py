@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.kernel.state import Kept
-from placet.store.schema import BROWSED, CONDITIONS, SELECTIVE
-from placet.store.sqlite_files import SQL, connect_reader
+from placet.storage.connections.sqlite import SQL, connect_reader
+from placet.storage.sql.schema import BROWSED, CONDITIONS, SELECTIVE
 
 if TYPE_CHECKING:
     from pathlib import Path

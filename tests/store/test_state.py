@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.store.memory import MemoryLedger
-from placet.store.migrate import prepare
-from placet.store.schema import metadata
+from placet.storage.memory import MemoryLedger
+from placet.storage.migrate import prepare
+from placet.storage.sql.schema import metadata
 from tests.store.events_contract import EventsContract
 from tests.store.keys_contract import KeysContract
 from tests.store.making import TickingClock
@@ -18,8 +18,8 @@ from tests.store.state_contract import StateContract
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from placet.store.keys import SigningKey
-    from placet.store.postgres import PostgresLedger
+    from placet.signing.keys import SigningKey
+    from placet.storage.postgres.backend import PostgresLedger
     from tests.postgres import Postgres
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from placet.audit.records import Conflict, Stored
 from placet.audit.verify_trail import verify_trail
 from placet.kernel.state import Expect, Put, Reserve, Settle, Wanted
-from placet.store.memory import MemoryLedger
-from placet.store.offline import verify_database
-from placet.store.postgres import PostgresLedger
-from placet.store.postgres_offline import verify_url
-from placet.store.sqlite import SqliteLedger
+from placet.storage.memory import MemoryLedger
+from placet.storage.postgres.backend import PostgresLedger
+from placet.storage.postgres.offline import verify_url
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import verify_database
 from tests.store.making import TickingClock
 from tests.store.state_making import change, counter, key, row
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import CommitResult, VerifyReport
     from placet.kernel.state import Change, CounterKey, Known, RowKey
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
     from tests.store.ledger_contract import CheckpointingLedger
 
 ROWS: Final = [key(name) for name in "ab"]

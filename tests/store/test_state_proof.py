@@ -22,9 +22,9 @@ from placet.audit.verify_chain import ProblemKind
 from placet.controls.kill_switches.documents import switch_id
 from placet.controls.kill_switches.model import KillScope
 from placet.kernel.state import Kept, Put, Wanted
-from placet.store.offline import verify_database
-from placet.store.postgres_offline import verify_url
-from placet.store.sqlite import SqliteLedger
+from placet.storage.postgres.offline import verify_url
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import verify_database
 from tests.properties.state_driver import PostgresStore, SqliteStore
 from tests.service.fakes import FixedClock
 from tests.store.making import TickingClock
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from placet.audit.records import VerifyReport
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
     from tests.postgres import Postgres
 
 K = ProblemKind
@@ -211,7 +211,7 @@ class TestTrailsOfBefore:
         ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=clock)
         body = chain._body
         with monkeypatch.context() as patched:
-            patched.setattr("placet.store.working.state_changes", lambda *_: NO_STATE_CHANGES)
+            patched.setattr("placet.storage.sql.unit_of_work.state_changes", lambda *_: NO_STATE_CHANGES)
             patched.setattr(chain, "_body", lambda *given: body(*given).replace(b'"state_changes":0,', b""))
             at_us = clock.now_us
             await ledger.commit([change(Put(row(created_at_us=at_us)), reserve(2), at_us=clock.now_us + 5_000_000)])

@@ -11,7 +11,7 @@ import pytest
 from placet.audit.records import Conflict, Repeated, Stored
 from placet.kernel.model import Effect
 from placet.kernel.state import Expect, Put
-from placet.store.sqlite import SqliteLedger
+from placet.storage.sqlite.backend import SqliteLedger
 from tests.store.keys_contract import made_before, replacing
 from tests.store.making import TickingClock, commitment, commitments
 from tests.store.state_making import change, key, numbered, reserve, row, stored_row, usage
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from placet.audit.ports import Ledger
     from placet.kernel.state import Event
-    from placet.store.keys import SigningKey
-    from placet.store.postgres import PostgresLedger
+    from placet.signing.keys import SigningKey
+    from placet.storage.postgres.backend import PostgresLedger
     from tests.store.replicas import Replicas
 
 STORED = Stored()

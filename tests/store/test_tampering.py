@@ -12,14 +12,14 @@ import pytest
 
 from placet.audit.verify_chain import PROBLEMS, ProblemKind
 from placet.kernel.errors import LedgerUnavailableError, SetupError
-from placet.store.engines import sqlite_url
-from placet.store.kept import read_kept
-from placet.store.keys import generate_signing_key
-from placet.store.migrate import SchemaState, db_status, db_upgrade
-from placet.store.offline import export_checkpoints, verify_connection, verify_database
-from placet.store.schema import metadata
-from placet.store.sqlite import SqliteLedger
-from placet.store.sqlite_files import connect_evidence
+from placet.signing.checkpoint_files import read_kept
+from placet.signing.keys import generate_signing_key
+from placet.storage.connections.engines import sqlite_url
+from placet.storage.connections.sqlite import connect_evidence
+from placet.storage.migrate import SchemaState, db_status, db_upgrade
+from placet.storage.sql.schema import metadata
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.storage.sqlite.offline import export_checkpoints, verify_connection, verify_database
 from tests.store.making import TABLES, TickingClock, commitment, fill
 from tests.store.mounting import mount
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from placet.audit.records import VerifyReport
-    from placet.store.keys import SigningKey
+    from placet.signing.keys import SigningKey
 
 K = ProblemKind
 
@@ -331,7 +331,7 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
         connection.set_progress_handler(lambda: 1, 1)
         return connection
 
-    monkeypatch.setattr("placet.store.offline.connect_evidence", interrupted)
+    monkeypatch.setattr("placet.storage.sqlite.offline.connect_evidence", interrupted)
     with pytest.raises(SetupError, match=r"cannot be read .interrupted.; try again"):
         verify_database(copy, signing_key.public)
 

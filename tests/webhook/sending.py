@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from placet.webhook.outbox import Outbox
-from placet.webhook.sender import Receiver, Tried, WebhookSender
-from placet.webhook.signing import read_secrets
-from placet.webhook.target import Target
+from placet.webhooks.outbox import Outbox
+from placet.webhooks.sender import Receiver, Tried, WebhookSender
+from placet.webhooks.signing import read_secrets
+from placet.webhooks.target import Target
 from tests.webhook.receiving import NOW_US, SECRET, MemoryRows
 
 if TYPE_CHECKING:
     from placet.kernel.state import Row
-    from placet.webhook.outbox import Rows
+    from placet.webhooks.outbox import Rows
 
 TIMEOUT_SECONDS = 5.0
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.webhook.addresses import refusal
-from placet.webhook.attempt import Place, resolve
-from placet.webhook.target import Target
+from placet.webhooks.addresses import refusal
+from placet.webhooks.attempt import Place, resolve
+from placet.webhooks.target import Target
 from tests.webhook.receiving import event, receiving
 from tests.webhook.sending import Bench
 

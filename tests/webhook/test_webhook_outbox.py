@@ -9,10 +9,10 @@ import pytest
 from placet.audit.records import Commitment, Conflict, RecordKind
 from placet.kernel.state import Expect, Kept, Put, RowKey, Wanted
 from placet.notifications.delivery import new_delivery
-from placet.store.keys import generate_signing_key
-from placet.store.memory import MemoryLedger
-from placet.store.sqlite import SqliteLedger
-from placet.webhook.outbox import Outbox
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.webhooks.outbox import Outbox
 from tests.webhook.receiving import NOW_US, event, receiving
 from tests.webhook.sending import Bench, SetClock
 

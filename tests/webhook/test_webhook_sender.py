@@ -16,14 +16,14 @@ from placet.kernel.limits import WEBHOOK_AGE_SECONDS_MAX, WEBHOOK_AT_ONCE_MAX, W
 from placet.notifications.delivery import new_delivery
 from placet.notifications.payload import webhook_payload
 from placet.sdk import WebhookReason, verify_webhook
-from placet.webhook.sender import TryResult
+from placet.webhooks.sender import TryResult
 from tests.webhook.receiving import NOW_US, OTHER_SECRET, SECRET, dripping, event, nobody, receiving
 from tests.webhook.sending import TIMEOUT_SECONDS, Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from placet.webhook.sender import WebhookSender
+    from placet.webhooks.sender import WebhookSender
     from tests.webhook.receiving import Came, Reply
 
 NOW = NOW_US / 1e6

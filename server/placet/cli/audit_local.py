@@ -22,8 +22,8 @@ from placet.sdk.channel import DEFAULT_ADDRESS, WAIT_SECONDS_MAX
 if TYPE_CHECKING:
     from placet.audit.records import AuditProblem, StateReport, VerifyReport
     from placet.audit.verify_trail import KeptCheckpoint
-    from placet.config import Settings
-    from placet.store.database import Database
+    from placet.server.settings import Settings
+    from placet.storage.database import Database
 
 _SIGNED: Final = ("writer", "sequence", "head", "key_id")
 DatabaseFile = Annotated[
@@ -106,7 +106,7 @@ def key(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOp
 
     Example: placet audit key > auditor/key.pem
     """
-    from placet.store.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
+    from placet.signing.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
 
     found = load_public_key(open_settings(data_dir, config).keys_dir / PUBLIC_NAME)
     pem = found.pem().decode()
@@ -139,7 +139,7 @@ def checkpoint(
 
 def database_of(settings: Settings, file: Path | None) -> Database:
     """The file that was named, or else the database of the settings."""
-    from placet.store.database import SqliteDatabase  # noqa: PLC0415 - only with a database
+    from placet.storage.database import SqliteDatabase  # noqa: PLC0415 - only with a database
 
     return SqliteDatabase(file) if file is not None else settings.database
 
@@ -147,9 +147,9 @@ def database_of(settings: Settings, file: Path | None) -> Database:
 def _verify(
     settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None, *, state: bool
 ) -> VerifyReport:
-    from placet.store.breaks import add_breaks  # noqa: PLC0415 - only with a database
-    from placet.store.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
-    from placet.store.pinned import PinnedCheckpoints, name_pinned  # noqa: PLC0415 - likewise
+    from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
+    from placet.signing.pinned_checkpoints import PinnedCheckpoints, name_pinned  # noqa: PLC0415 - likewise
+    from placet.storage.breaks import add_breaks  # noqa: PLC0415 - only with a database
 
     database = existing(database_of(settings, file))
     folder = settings.keys_dir if file is None else file.parent / settings.keys_dir.name
@@ -165,7 +165,7 @@ def _verify(
 
 def _read_kept(path: Path) -> list[KeptCheckpoint]:
     """The checkpoints of a file. SetupError names the file when it cannot be read."""
-    from placet.store.kept import read_kept  # noqa: PLC0415 - only with a database
+    from placet.signing.checkpoint_files import read_kept  # noqa: PLC0415 - only with a database
 
     try:
         return read_kept(path.read_bytes())

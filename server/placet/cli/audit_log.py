@@ -17,7 +17,7 @@ from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
 
 if TYPE_CHECKING:
-    from placet.store.log import LoggedRecord
+    from placet.storage.sql.audit_log_reader import LoggedRecord
 
 _COLUMNS: Final = ("recorded_at", "kind", "tenant", "who", "what", "why")
 _EVERYWHERE: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts", "caller"})
@@ -49,7 +49,7 @@ def log(  # noqa: PLR0913 - one option for each condition and source
 
     Example: placet audit log --kind kill_switch.set --kind budget.adjusted
     """
-    from placet.store.log import LogQuery  # noqa: PLC0415 - only with a database
+    from placet.storage.sql.audit_log_reader import LogQuery  # noqa: PLC0415 - only with a database
 
     asked_from = parse_time("--from", since)
     from_us = (asked_from - _BEGINNING) // timedelta(microseconds=1) if asked_from is not None else 0

@@ -25,19 +25,19 @@ from placet.cli.server_checks import (
 )
 from placet.kernel.errors import PolicyInvalidError, SetupError
 from placet.matching.addresses import split_address
-from placet.opa.binary import find_opa
-from placet.opa.bundle import build_bundle
-from placet.opa.tenants import load_agent_policies
-from placet.store.breaks import look_for_breaks, require_its_trail
-from placet.store.database import require_its_key
-from placet.store.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
-from placet.store.migrate import SchemaState, db_status
-from placet.store.pinned import PinnedCheckpoints
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.files.tenant_files import load_agent_policies
+from placet.policy.toolchain.binary import find_opa
+from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME, load_public_key, load_signing_key
+from placet.signing.pinned_checkpoints import PinnedCheckpoints
+from placet.storage.breaks import look_for_breaks, require_its_trail
+from placet.storage.database import require_its_key
+from placet.storage.migrate import SchemaState, db_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from placet.config import Settings
+    from placet.server.settings import Settings
 
 PYTHON_MIN: Final = (3, 11)
 PYTHON_END: Final = (3, 14)

@@ -13,13 +13,13 @@ from placet.cli.local import existing, naming_data_dir, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
-from placet.store.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
+from placet.storage.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.config import Settings
-    from placet.store.database import Database
+    from placet.server.settings import Settings
+    from placet.storage.database import Database
 
 _BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
 _NEXT_STEPS: Final = """
@@ -85,7 +85,7 @@ def new_trail(
 
     Example: placet db new-trail --data-dir /var/lib/placet --reason 'disk lost, backup of 03:00 restored'
     """
-    from placet.app import SystemClock, restart_trail  # noqa: PLC0415 - the whole server
+    from placet.server import SystemClock, restart_trail  # noqa: PLC0415 - the whole server
 
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []
@@ -119,7 +119,7 @@ def accept_clock_command(
 
     Example: placet db accept-clock --data-dir /var/lib/placet --reason 'NTP was off by a day until 09:00'
     """
-    from placet.app import SystemClock, accept_clock  # noqa: PLC0415 - the whole server
+    from placet.server import SystemClock, accept_clock  # noqa: PLC0415 - the whole server
 
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []

@@ -15,15 +15,15 @@ import uvloop
 from rich.console import Console
 
 from placet import sdk
-from placet.app import Running
-from placet.app import serve as serve_until_stopped
 from placet.cli.demo_table import table_of
 from placet.cli.options import ConfigFile  # noqa: TC001 - typer reads it
 from placet.cli.replay import Row, replay_script
 from placet.cli.script import Script, load_script
 from placet.cli.script_steps import Call
 from placet.cli.settings_flags import with_settings
-from placet.config import Settings, shipped_dir
+from placet.server import Running
+from placet.server import serve as serve_until_stopped
+from placet.server.settings import Settings, shipped_dir
 
 app = typer.Typer()
 

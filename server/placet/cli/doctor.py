@@ -15,8 +15,8 @@ from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.output import Output, print_json, visible
 from placet.cli.server_checks import Check, failed, passed
 from placet.cli.settings_flags import with_settings
-from placet.config import Settings
 from placet.kernel.errors import SetupError
+from placet.server.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -44,7 +44,7 @@ def jwks(*, data_dir: DataDir = None, config: ConfigFile = None) -> None:
 
     Example: placet keys jwks > executor/permit-keys.json
     """
-    from placet.store.permit_keys import verifies_at  # noqa: PLC0415 - only when it is called
+    from placet.signing.permit_keys import verifies_at  # noqa: PLC0415 - only when it is called
 
     now = int(time.time())
     keys = _keys(open_settings(data_dir, config).permit_keys_dir)
@@ -65,7 +65,7 @@ def rotate(
 
     Example: placet keys rotate --data-dir /var/lib/placet
     """
-    from placet.store.permit_keys import rotate_permit_key  # noqa: PLC0415 - only when it is called
+    from placet.signing.permit_keys import rotate_permit_key  # noqa: PLC0415 - only when it is called
 
     now = int(time.time())
     folder = open_settings(data_dir, config).permit_keys_dir
@@ -78,7 +78,7 @@ def rotate(
 
 
 def _keys(folder: Path) -> list[PermitKey]:
-    from placet.store.permit_keys import load_permit_keys  # noqa: PLC0415 - only when it is called
+    from placet.signing.permit_keys import load_permit_keys  # noqa: PLC0415 - only when it is called
 
     keys = [each.public for each in load_permit_keys(folder)]
     if not keys:

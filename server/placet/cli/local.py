@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from placet.config import Settings
 from placet.kernel.errors import SetupError
+from placet.server.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from placet.store.database import Database
+    from placet.storage.database import Database
 
 
 def open_settings(data_dir: Path | None, config: Path | None, database_url: str | None = None) -> Settings:

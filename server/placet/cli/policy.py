@@ -17,19 +17,19 @@ from placet.cli import exit_codes
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.output import Output, print_json, print_table
 from placet.cli.policy_served import confirm_command, status_command
-from placet.config import Settings
 from placet.kernel.errors import SetupError
-from placet.opa import check as checking
-from placet.opa.binary import find_opa, find_regal
-from placet.opa.bundle import build_bundle
-from placet.opa.catalogue import catalogue as list_rules
-from placet.opa.testing import COVERAGE_PERCENT
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.checks import check as checking
+from placet.policy.checks.catalogue import catalogue as list_rules
+from placet.policy.toolchain.binary import find_opa, find_regal
+from placet.policy.toolchain.testing import COVERAGE_PERCENT
+from placet.server.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from placet.kernel.errors import Problem
-    from placet.opa.catalogue import Entry
+    from placet.policy.checks.catalogue import Entry
 
 app = typer.Typer(
     no_args_is_help=True,

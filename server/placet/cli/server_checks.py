@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 from placet import sdk
 from placet.cli.documents import time_text
 from placet.cli.policy_served import decides_text
+from placet.engine.canary import ask_canary, tenants_fault
+from placet.engine.client import OpaClient
+from placet.engine.http import Address
 from placet.kernel.model import Indeterminate
-from placet.opa.canary import ask_canary, tenants_fault
-from placet.opa.client import OpaClient
-from placet.opa.http import Address
 from placet.revisions.status import how_to_confirm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from placet.config import Settings
     from placet.sdk.control import PolicyStatus
+    from placet.server.settings import Settings
     from placet.tenants.agent_policy import AgentPolicy
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
@@ -33,7 +33,7 @@ _MIB: Final = 1024 * 1024
 _FULL: Final = ("disk is full", "No space left", "quota exceeded")
 """How SQLite, the system and PostgreSQL begin or end to say that there is no room."""
 _LOST_END: Final = (": ends here, ", ": has lost the end mark ")
-"""How `placet.opa.removals` says that a file was cut off; anything else was taken out of a whole file."""
+"""How `placet.policy.bundles.removals` says that a file was cut off; anything else was taken out of a whole file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 import typer
 from pydantic import SecretStr
 
-from placet.config import ENV_PREFIX, Settings
+from placet.server.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

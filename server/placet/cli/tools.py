@@ -10,8 +10,17 @@ from typing import Annotated, Final
 import typer
 
 from placet.kernel.errors import SetupError
-from placet.opa.binary import installation_dir
-from placet.opa.tool_sources import OPA, REGAL, RELEASES, FetchError, Tool, UnreachableError, build, download
+from placet.policy.toolchain.binary import installation_dir
+from placet.policy.toolchain.tool_sources import (
+    OPA,
+    REGAL,
+    RELEASES,
+    FetchError,
+    Tool,
+    UnreachableError,
+    build,
+    download,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Install the programs that Placet runs: OPA and Regal.")
 _PROGRAM_MODE: Final = 0o755

@@ -1,4 +1,4 @@
-"""What the decision path needs of policy. `placet.opa` implements it."""
+"""What the decision path needs of policy. `placet.engine` implements it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""OPA as a child: on a private socket, with an empty environment, in its own process group, dying with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from placet.engine.http import Address
+from placet.kernel.disk_faults import remedy_for
+from placet.kernel.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GOMAXPROCS: Final = 2
+"""Threads of OPA: a batch is evaluated on one, its garbage collector takes another."""
+GOMEMLIMIT: Final = "512MiB"
+"""Soft limit of OPA's heap: policy data is small, and a leak must not take the host."""
+GOGC_PERCENT: Final = 400
+"""How far the heap grows between collections: 210 us of CPU a decision and 67 MiB, against 280 us and 48 MiB at 100."""
+STOP_SECONDS_MAX: Final = 2.0
+PROBE_SECONDS_MAX: Final = 0.2
+START_SECONDS_MAX: Final = 10.0
+"""From the making of a folder to the socket in it."""
+FOLDER: Final = "placet-opa-"
+"""Prefix of the folders that hold sockets, before the server's process id."""
+LAST_WORDS_BYTES: Final = 2_000
+_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+# The child asks the kernel for SIGKILL when its parent's thread ends, also by kill -9, then becomes OPA. A preexec_fn
+# would run Python between fork and exec of a process full of threads.
+_LAUNCH: Final = """
+import ctypes, os, signal, sys
+if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0 or os.getppid() != int(sys.argv[1]):
+    sys.exit("placet: the parent is gone or prctl(PR_SET_PDEATHSIG) failed")
+os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAXPROCS", "GOMEMLIMIT", "GOGC")})
+"""
+
+
+class OpaProcess:
+    """One running OPA. Start it from the main thread: the kernel ties its life to the thread that started it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], pidfd: int, folder: Path, log: Path, log_from: int) -> None:
+        self._child = child
+        self._folder = folder
+        self._log = log
+        self._log_from = log_from  # what is before was said by others
+        self._ended = asyncio.Event()
+        self._pidfd = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._on_end)
+
+    @classmethod
+    def start(cls, opa: Path, bundle: bytes, log: Path) -> OpaProcess:
+        """Start OPA on a new private socket, with these very bytes as its bundle: no file can be changed under it.
+
+        SetupError when that cannot be done, and then nothing is left of it.
+        """
+        try:
+            folder = _private_folder()
+        except OSError as error:
+            raise SetupError(f"cannot make a folder for OPA's socket: {error}; see that it can be written") from error
+        arguments = [
+            "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
+            "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet",
+        ]  # fmt: skip
+        try:
+            with log.open("ab") as output, _sealed(bundle) as given:
+                log_from = output.tell()
+                child, pidfd = _spawn([str(opa), *arguments, "--bundle", f"/proc/self/fd/{given}"], output, given)
+        except OSError as error:
+            folder.rmdir()
+            remedy = remedy_for(error, f"is {log} writable? Else run `placet tools install`")
+            raise SetupError(f"cannot start OPA: {error}; {remedy}") from error
+        return cls(child, pidfd, folder, log, log_from)
+
+    @property
+    def address(self) -> Address:
+        """Where it listens once it is up."""
+        return Address(socket=f"{self._folder}/opa.sock")
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return not self._ended.is_set()
+
+    async def wait(self) -> str:
+        """Wait until it ends; how it ended, with the last it said."""
+        await self._ended.wait()
+        return f"exit status {self._child.returncode}; last words: {self._last_words() or 'none'}"
+
+    async def ended_within(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 forgets a cancel that comes with the end
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End it: TERM, then KILL. Removes its socket."""
+        await self._end_by(signal.SIGTERM, signal.SIGKILL)
+
+    async def kill(self) -> None:
+        """End it at once, also when it is stopped (SIGSTOP). Removes its socket."""
+        await self._end_by(signal.SIGKILL)
+
+    async def _end_by(self, *signals: signal.Signals) -> None:
+        try:
+            for number in signals:
+                if self.running:
+                    self._send(number)
+                    await self.ended_within(STOP_SECONDS_MAX)
+        finally:
+            if self.running:  # cancelled: whoever waited has no time left
+                self._send(signal.SIGKILL)
+            (self._folder / "opa.sock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
+
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child.pid, number)
+
+    def _last_words(self) -> str:
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(self._log_from, os.fstat(log.fileno()).st_size - LAST_WORDS_BYTES))
+                return log.read().decode(errors="replace").strip()
+        except OSError as error:  # OPA is replaced all the same
+            return f"unknown, {error}"
+
+    def _on_end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._child.wait()
+        self._ended.set()
+
+
+def _private_folder() -> Path:
+    """A new folder of mode 0700, short as a socket's path must be; those that a killed server left are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}[0-9]*-*"):
+        with contextlib.suppress(FileNotFoundError):  # its own server, or another that starts, was faster
+            if _abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether the folder is ours, no server of that id is seen (other containers hide theirs), and nobody listens."""
+    owner, made = folder.name.removeprefix(FOLDER).partition("-")[0], folder.stat()
+    if made.st_uid != os.getuid() or not owner.isdecimal() or Path(f"/proc/{owner}").exists():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_SECONDS_MAX)
+        try:
+            probe.connect(os.fspath(folder / "opa.sock"))
+        except FileNotFoundError:
+            return time.time() - made.st_mtime > START_SECONDS_MAX
+        except OSError:  # refused: the file is left, the listener is gone
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _sealed(content: bytes) -> Iterator[int]:
+    """A descriptor of a file in memory that nobody can change, not even this process."""
+    descriptor = os.memfd_create("placet-bundle", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _spawn(command: list[str], log: IO[bytes], given: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The child, which inherits `given`, and a descriptor that is readable when it has ended.
+
+    OSError, and then there is no child.
+    """
+    launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
+    child = subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
+        launch,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT, "GOGC": str(GOGC_PERCENT)},
+        process_group=0,
+        pass_fds=(given,),
+    )
+    try:
+        return child, os.pidfd_open(child.pid)
+    except OSError:  # out of descriptors
+        child.kill()
+        child.wait()
+        raise

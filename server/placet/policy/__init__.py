@@ -1,0 +1,1 @@
+"""Policy authoring: reads the policy folder, checks it, bundles it."""

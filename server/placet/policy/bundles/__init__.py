@@ -1,0 +1,1 @@
+"""Bundles: what is served, what is cached, and what a new one lost."""

@@ -1,0 +1,1 @@
+"""What a policy must satisfy before it is served."""

@@ -1,0 +1,1 @@
+"""The policy folder as it is read: tree, strict YAML, tenants' files, archives."""

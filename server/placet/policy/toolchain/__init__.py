@@ -1,0 +1,1 @@
+"""OPA and Regal as commands: find, install, compile, test, lint."""

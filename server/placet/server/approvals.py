@@ -1,0 +1,62 @@
+"""Approvals and the streams that tell what becomes of them, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from placet.approvals.service import Approvals
+from placet.approvals.vote_voiding import VoteVoiding
+from placet.kernel.state import Kept
+from placet.transport.grpc.services.approvals import ApprovalService
+from placet.transport.grpc.services.watch import Watching
+from placet.watch.feeds import Following
+from placet.watch.hub import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from placet.audit.ports import Ledger
+    from placet.decision.ports import PolicySource
+    from placet.kernel.clock import Clock
+    from placet.server.observer import Reporter
+    from placet.transport.grpc.refused_requests import RefusalLog
+
+COUNT_SECONDS: Final = 15.0
+"""How often open approvals are counted for the metrics: as often as most of those who read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approving:
+    """`hub.run` and, every now and then, `approvals.expire_due` and `count` belong into the background.
+
+    `count` shows in the metrics how many approvals are open.
+    """
+
+    approvals: Approvals
+    hub: Hub
+    service: ApprovalService
+    watching: Watching
+    count: Callable[[], Awaitable[None]]
+
+
+def approving(
+    ledger: Ledger,
+    policies: PolicySource,
+    clock: Clock,
+    refusals: RefusalLog,
+    reporter: Reporter,
+    *,
+    notify: bool,
+) -> Approving:
+    """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
+    approvals = Approvals(ledger, policies, clock, notify)
+    hub = Hub(ledger, reporter.fault)
+    watching = Watching(Following(ledger, hub, clock), refusals)
+    reporter.metrics.watch_watchers(lambda: hub.watchers)
+
+    async def count() -> None:
+        reporter.metrics.open_approvals.set(await ledger.count_open(Kept.APPROVALS))
+
+    service = ApprovalService(approvals, VoteVoiding(approvals), watching, refusals)
+    return Approving(approvals, hub, service, watching, count)

@@ -1,0 +1,87 @@
+"""A server's life in a process of its own: from the settings to the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+import uvloop
+
+from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
+from placet.privacy import plain_text
+from placet.server.build import Running, running
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from placet.server.settings import Settings
+
+EXIT_DISORDERLY: Final = 1
+"""The process ended without the last record, or because Placet itself failed."""
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""Allocations between collections: a batch makes thousands of objects and no circle. Halves p99 at 32 callers."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start.
+
+    However the stop goes, the process ends SHUTDOWN_SECONDS_MAX after the first signal: what was answered is durable.
+    """
+    watchdog = threading.Timer(SHUTDOWN_SECONDS_MAX, os._exit, [EXIT_DISORDERLY])
+    watchdog.daemon = True
+    try:
+        return uvloop.run(serve(settings, when_stopping=watchdog.start))
+    finally:
+        watchdog.cancel()
+
+
+async def serve(
+    settings: Settings,
+    when_ready: Callable[[Running], Awaitable[bool]] | None = None,
+    when_stopping: Callable[[], None] = lambda: None,
+) -> int:
+    """Serve until a signal, or no longer than `when_ready` when that says False; the exit code.
+
+    `when_stopping` is called at the first signal. The second one ends the process at once.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    starting = asyncio.current_task()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(EXIT_DISORDERLY)
+        stop.set()
+        when_stopping()
+        if starting is not None:
+            starting.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # HUP: the terminal was closed
+        loop.add_signal_handler(number, on_signal)
+    try:
+        async with running(settings) as server:
+            starting = None
+            _spare_the_collector()
+            if when_ready is None or await when_ready(server):
+                stopped = asyncio.create_task(stop.wait())
+                try:
+                    await asyncio.wait({stopped, server.background}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    stopped.cancel()
+                return EXIT_DISORDERLY if server.background.done() else 0
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    return 0
+
+
+def _spare_the_collector() -> None:
+    """What the start made stays until the end: the collector need not walk over it again and again."""
+    plain_text.prepare()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

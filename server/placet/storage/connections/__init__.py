@@ -1,0 +1,1 @@
+"""Connections and locks of SQLite and PostgreSQL."""

@@ -1,0 +1,372 @@
+"""The ledger in memory: the same contract, for tests and as the plainest statement of what a ledger does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from placet.audit.chain import checkpoint_body, signed_bytes
+from placet.audit.decision_codec import keys_swept_commitment, recorded_decision
+from placet.audit.records import DecisionPage, KeyReused, RecordKind, Repeated
+from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
+from placet.audit.verify_trail import verify_trail
+from placet.kernel.errors import LedgerUnavailableError
+from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.state import CounterRow, Event, Known, Put, RowPage, Usage, WindowTotal
+from placet.storage.sql import decision_reader as reading
+from placet.storage.sql.commit_plan import (
+    ChainState,
+    advance,
+    checkpoint_due,
+    index_row,
+    link_fresh,
+    new_checkpoint,
+    screen,
+)
+from placet.storage.sql.paging import next_token, place_before, write_token
+from placet.storage.sql.schema import CONDITIONS
+from placet.storage.sql.statements import FOUND_BY
+from placet.storage.sql.unit_of_work import Working
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from placet.audit.chain import LinkedRecord
+    from placet.audit.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
+    from placet.kernel.clock import Clock
+    from placet.kernel.state import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
+    from placet.signing.keys import SigningKey
+
+
+class MemoryLedger:
+    """A `placet.audit.ports.Ledger` that forgets everything when it goes."""
+
+    def __init__(self, *, writer: str, signing_key: SigningKey, clock: Clock) -> None:
+        self._signing_key = signing_key
+        self._clock = clock
+        self._state = ChainState(writer)
+        self._records: list[LinkedRecord] = []
+        self._checkpoints: list[StoredCheckpoint] = []
+        self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
+        self._kept_since: dict[tuple[str, str, str], int] = {}
+        self._rows: dict[RowKey, Row] = {}
+        self._counters: dict[CounterKey, Usage] = {}
+        self._resets: dict[CounterKey, int] = {}
+        self._wakes: list[Callable[[], None]] = []
+        self._closed = False
+
+    @property
+    def records_since_checkpoint(self) -> int:
+        """Records that no checkpoint covers yet."""
+        return self._state.head.sequence - self._state.checkpoint_sequence
+
+    async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+        """As `SqliteLedger.commit`, but for the disk."""
+        self._require_open()
+        now_us = self._clock.wall_us()
+        working = Working(self._rows, self._counters, now_us)
+        screening = screen(commitments, self._known, working)
+        linked = link_fresh(self._state, screening)
+        for record in linked:
+            self._records.append(record)
+            if (given := record.commitment.idempotency) is not None:
+                place = (record.commitment.tenant, given.caller, given.key)
+                before_us = self._kept_since.get(place, 0) if given.replaces else 0
+                self._keys[place] = record
+                self._kept_since[place] = max(record.commitment.recorded_at_us, before_us)
+        self._rows.update(working.rows)
+        for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items():
+            self._counters[key] = Usage(used, reserved, created_at_us)
+            self._resets[key] = resets_at_us
+        self._state = advance(self._state, linked)
+        if checkpoint_due(self._state):
+            self._sign()
+        if any(record.commitment.subject for record in linked):
+            for wake in self._wakes:
+                wake()
+        return screening.results
+
+    async def checkpoint(self) -> None:
+        """Sign a checkpoint over what none covers yet."""
+        self._require_open()
+        if self.records_since_checkpoint:
+            self._sign()
+
+    async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
+        """A page of decisions, newest first. InvalidRequestError for a wrong page_token."""
+        self._require_open()
+        after = reading.place_before(query.page_token)
+        size = min(query.page_size, PAGE_SIZE_MAX)
+        found = sorted((record for record in self._records if _matches(record, query)), key=self._place, reverse=True)
+        found = [record for record in found if after is None or self._place(record) < after]
+        shown = found[:size]
+        token = write_token(self._place(shown[-1])) if len(found) > size else ""
+        return DecisionPage(tuple(_decision(record) for record in shown), token)
+
+    async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
+        """One decision of the tenant."""
+        self._require_open()
+        record = self._decided(tenant, decision_id)
+        return _decision(record) if record is not None else None
+
+    async def verify(self, *, state: bool = False) -> VerifyReport:
+        """Check every chain and checkpoint, and state where it is asked for."""
+        self._require_open()
+        return verify_trail(self, self._signing_key.public.check, state=state)
+
+    async def load(self, wanted: Wanted) -> Known:
+        """The state asked for."""
+        self._require_open()
+        return Known(
+            {key: self._rows[key] for key in wanted.rows if key in self._rows},
+            {key: self._counters[key] for key in wanted.counters if key in self._counters},
+        )
+
+    async def list_rows(self, query: RowQuery) -> RowPage:
+        """A page of rows, newest first. InvalidRequestError for a wrong page_token."""
+        self._require_open()
+        before = place_before(query.page_token)
+        found = sorted(
+            (
+                row
+                for key, row in self._rows.items()
+                if (key.table, key.tenant) == (query.table, query.tenant)
+                and query.status in {"", row.status}
+                and (before is None or (row.created_at_us, key.id) < before)
+            ),
+            key=lambda row: (row.created_at_us, row.key.id),
+            reverse=True,
+        )
+        shown = found[: min(query.page_size, PAGE_SIZE_MAX)]
+        return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
+
+    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+        """Rows that are due, the earliest first."""
+        self._require_open()
+        due = [row for key, row in self._rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
+        return sorted(due, key=lambda row: row.due_at_us)[:limit]
+
+    async def count_open(self, table: Kept) -> int:
+        """How many rows are due at any time."""
+        self._require_open()
+        return sum(key.table is table and row.due_at_us > 0 for key, row in self._rows.items())
+
+    async def top_counters(
+        self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
+    ) -> Sequence[CounterRow]:
+        """The largest counters of a budget in one window."""
+        self._require_open()
+        found = [
+            CounterRow(key, usage, self._resets[key])
+            for key, usage in self._counters.items()
+            if (key.tenant, key.budget_id, key.unit, key.window_key) == (tenant, budget_id, unit, window_key)
+        ]
+        return sorted(found, key=lambda row: (-row.usage.used - row.usage.reserved, row.key.scope_key))[:limit]
+
+    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+        """Totals of a budget by unit and window."""
+        self._require_open()
+        windows: dict[tuple[str, str], list[CounterKey]] = {}
+        for key in self._counters:
+            if (key.tenant, key.budget_id) == (tenant, budget_id):
+                windows.setdefault((key.unit, key.window_key), []).append(key)
+        totals = [
+            WindowTotal(
+                *window,
+                sum(self._counters[key].used for key in keys),
+                sum(self._counters[key].reserved for key in keys),
+                len(keys),
+                max(self._resets[key] for key in keys),
+            )
+            for window, keys in sorted(windows.items(), reverse=True)
+        ]
+        return totals[:limit]
+
+    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+        """Ids of the budgets that anything was counted for."""
+        self._require_open()
+        return sorted({key.budget_id for key in self._counters if key.tenant == tenant})[:limit]
+
+    async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
+        """Records with a subject beyond the cursor."""
+        self._require_open()
+        read = after.get(self._state.writer, 0)
+        found = [record for record in self._records if record.commitment.subject and record.sequence > read]
+        return [self._event(record) for record in found[:limit]]
+
+    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+        """All records about one subject, by time."""
+        self._require_open()
+        about = (tenant, subject)
+        found = [each for each in self._records if (each.commitment.tenant, each.commitment.subject) == about]
+        return [self._event(record) for record in sorted(found, key=self._place)]
+
+    async def heads(self) -> Cursor:
+        """Where the chain ends."""
+        self._require_open()
+        return {self._state.writer: self._state.head.sequence}
+
+    async def agents(self, tenant: str, limit: int) -> Sequence[str]:
+        """Agents that were ever decided for."""
+        self._require_open()
+        found = {each.commitment.index.agent for each in self._records if each.commitment.tenant == tenant}
+        return sorted(filter(None, found))[:limit]
+
+    async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
+        """How often each effect was decided for the tool."""
+        self._require_open()
+        decided = [
+            each.commitment.index
+            for each in self._records
+            if each.commitment.kind is RecordKind.DECISION_MADE and each.commitment.tenant == tenant
+        ]
+        return Counter(index.effect for index in decided[-newest:] if index.tool == tool)
+
+    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+        """Write rows without a record; which of them were still at their version."""
+        self._require_open()
+        working = Working(self._rows, self._counters, self._clock.wall_us())
+        held = [working.apply((Put(row),)) is None for row in rows]
+        self._rows.update(working.rows)
+        return held
+
+    async def sweep_keys(self, before_us: int, limit: int) -> int:
+        """Forget old idempotency keys, and record it."""
+        self._require_open()
+        since = self._kept_since
+        old = sorted((key for key in since if since[key] < before_us), key=lambda key: since[key])[:limit]
+        if old:
+            swept_us = since[old[-1]] + 1
+            for key in old:
+                del self._keys[key], since[key]
+            await self.commit([keys_swept_commitment(swept_us, len(old), self._clock.wall_us())])
+        return len(old)
+
+    def on_event(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when a record with a subject was stored."""
+        self._wakes.append(wake)
+
+    async def close(self) -> None:
+        """Answer nothing any longer."""
+        self._closed = True
+
+    # The trail that `verify_trail` reads.
+
+    def writers(self) -> list[str]:
+        """The one writer."""
+        return [self._state.writer]
+
+    def head(self, _writer: str) -> StoredHead:
+        """Where the chain was left."""
+        return StoredHead(self._state.head.sequence, self._state.head.hash, self._state.checkpoint_sequence)
+
+    def records(self, writer: str) -> Iterator[StoredRecord]:
+        """The records by sequence."""
+        for record in self._records:
+            given = record.commitment
+            yield StoredRecord(
+                columns={
+                    "tenant": given.tenant,
+                    "writer": writer,
+                    "sequence": record.sequence,
+                    "kind": given.kind.value,
+                    "recorded_at_us": given.recorded_at_us,
+                },
+                found_by=dict(zip(FOUND_BY, index_row(given), strict=True)),
+                body=record.body,
+                previous_hash=record.previous_hash,
+                hash=record.hash,
+                parts={name: (salt, content) for name, salt, content in record.parts},
+            )
+
+    def checkpoints(self, _writer: str) -> Iterator[StoredCheckpoint]:
+        """The checkpoints by sequence."""
+        return iter(self._checkpoints)
+
+    def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
+        """What is kept under an idempotency key."""
+        record = self._keys.get((tenant, caller, idempotency_key))
+        if record is None or record.commitment.idempotency is None:
+            return None
+        digest = record.commitment.idempotency.request_digest
+        given = record.commitment.idempotency
+        made = (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
+        return (*made, given.replaces, self._kept_since[tenant, caller, idempotency_key])
+
+    def decision(self, tenant: str, decision_id: str) -> bytes | None:
+        """The body of the record of a decision."""
+        record = self._decided(tenant, decision_id)
+        return record.body if record is not None else None
+
+    def parts_count(self) -> int:
+        """How many parts are kept."""
+        return sum(len(record.parts) for record in self._records)
+
+    def keys_count(self) -> int:
+        """How many idempotency keys are kept."""
+        return len(self._keys)
+
+    def rows(self, table: Kept) -> Iterator[tuple[Any, ...]]:
+        """All rows of a table."""
+        for key, row in self._rows.items():
+            if key.table is table:
+                yield key.tenant, key.id, row.version, row.status, row.created_at_us, row.due_at_us or None, row.body
+
+    def counters(self) -> Iterator[tuple[Any, ...]]:
+        """All counters."""
+        for key, usage in self._counters.items():
+            yield *key, usage.used, usage.reserved, usage.created_at_us, self._resets[key]
+
+    def _decided(self, tenant: str, decision_id: str) -> LinkedRecord | None:
+        place = (tenant, decision_id)
+        made = (each for each in self._records if (each.commitment.tenant, index_row(each.commitment)[0]) == place)
+        return next(made, None)
+
+    def _known(self, commitment: Commitment) -> CommitResult | None:
+        given = commitment.idempotency
+        record = self._keys.get((commitment.tenant, given.caller, given.key)) if given is not None else None
+        if given is None or record is None:
+            return None
+        earlier = record.commitment.idempotency
+        if earlier is None or earlier.request_digest != given.request_digest:
+            return KeyReused()
+        if index_row(record.commitment)[0] == given.replaces:
+            return None
+        return Repeated(_decision(record).decision)
+
+    def _sign(self) -> None:
+        checkpoint = new_checkpoint(self._state, self._signing_key.key_id, self._clock.wall_us())
+        body = checkpoint_body(checkpoint)
+        signature = self._signing_key.sign(signed_bytes(body))
+        self._checkpoints.append(StoredCheckpoint(checkpoint.writer, checkpoint.sequence, body, signature))
+        self._state = advance(self._state, (), checkpoint)
+
+    def _event(self, record: LinkedRecord) -> Event:
+        given = record.commitment
+        said = orjson.loads(record.body)
+        return Event(self._state.writer, record.sequence, given.tenant, given.kind.value, given.subject, said)
+
+    def _place(self, record: LinkedRecord) -> tuple[int, str, int]:
+        return (record.commitment.recorded_at_us, self._state.writer, record.sequence)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise LedgerUnavailableError("the ledger is closed")
+
+
+def _decision(record: LinkedRecord) -> RecordedDecision:
+    return recorded_decision(record.body, {name: content for name, _, content in record.parts}, record.hash)
+
+
+def _matches(record: LinkedRecord, query: DecisionQuery) -> bool:
+    given = record.commitment
+    wanted = {name: value for name in CONDITIONS if (value := getattr(query, name))}
+    return (
+        given.kind is RecordKind.DECISION_MADE
+        and given.tenant == query.tenant
+        and all(getattr(given.index, name) == value for name, value in wanted.items())
+        and given.recorded_at_us >= query.decided_from_us
+        and (not query.decided_until_us or given.recorded_at_us < query.decided_until_us)
+    )

@@ -1,0 +1,160 @@
+"""The schema of a database: what it is, and how it comes to be the one that this version of Placet works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import column as sql_column
+from sqlalchemy import inspect, select, table
+
+from placet.kernel.errors import SetupError
+from placet.storage.connections.engines import connected, hold_schema, sqlite_file
+from placet.storage.connections.file_lock import WriterLock
+from placet.storage.sql.schema import HEAD_REVISION, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+VERSION_TABLE: Final = "alembic_version"
+EXPECTED: Final = frozenset(metadata.tables)
+"""The tables of this version's schema."""
+_VERSIONS: Final = table(VERSION_TABLE, sql_column("version_num"))
+
+
+class SchemaState(StrEnum):
+    """How a database's schema stands to this version of Placet."""
+
+    EMPTY = "empty"
+    CURRENT = "current"
+    OLDER = "older"
+    NEWER = "newer"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """The state, the revision that the database has ("" when empty), and the one that this version works with.
+
+    `missing` are the tables that a damaged one lacks.
+    """
+
+    state: SchemaState
+    revision: str
+    wanted: str
+    missing: tuple[str, ...] = ()
+
+
+def db_status(url: str) -> SchemaStatus:
+    """The schema of the database at a URL. Writes nothing. SetupError when it cannot be read."""
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
+    with connected(url, "its schema cannot be read") as connection:
+        return schema_status(connection)
+
+
+def db_upgrade(url: str) -> SchemaStatus:
+    """Bring the schema to the one that this version works with, in one transaction; nothing to do is no error.
+
+    SetupError when the schema is newer, cannot be written, or a server is writing to the database.
+    """
+    file = sqlite_file(url)
+    lock = WriterLock.take(file) if file is not None else None
+    try:
+        with connected(url, "its schema cannot be upgraded") as connection:
+            hold_schema(connection, while_serving=False)
+            upgrade(connection)
+            return schema_status(connection)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def prepare(url: str) -> None:
+    """Make the schema where there is none. SetupError when there is another than this version works with.
+
+    The caller holds the lock of an SQLite file. On PostgreSQL the first of several replicas makes it.
+    """
+    with connected(url, "its schema cannot be made") as connection:
+        status = schema_status(connection)
+        if status.state is SchemaState.EMPTY:
+            hold_schema(connection, while_serving=True)
+            upgrade(connection)
+        else:
+            require_current(status, str(connection.engine.url.database))
+
+
+def schema_status(connection: Connection) -> SchemaStatus:
+    """The schema of the connected database."""
+    tables = set(inspect(connection).get_table_names())
+    if VERSION_TABLE not in tables:
+        if not missing_tables(tables):
+            return SchemaStatus(SchemaState.DAMAGED, "", HEAD_REVISION, (VERSION_TABLE,))
+        return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
+    revision = ", ".join(connection.execute(select(_VERSIONS.c.version_num)).scalars())
+    state, missing = revision_state(revision), missing_tables(tables)
+    if state is SchemaState.CURRENT and missing:
+        return SchemaStatus(SchemaState.DAMAGED, revision, HEAD_REVISION, missing)
+    return SchemaStatus(state, revision, HEAD_REVISION)
+
+
+def missing_tables(tables: Collection[str]) -> tuple[str, ...]:
+    """The tables of this version's schema that are not among those of a database, in order."""
+    return tuple(sorted(EXPECTED - set(tables)))
+
+
+def require_current(status: SchemaStatus, where: str) -> None:
+    """SetupError unless the schema is the one that this version works with."""
+    if status.state is SchemaState.DAMAGED:
+        raise SetupError(
+            f"{where}: is damaged, it has no table {', '.join(status.missing)}; run `placet audit verify`, keep it as "
+            "evidence, and restore a backup; or move it aside and run `placet db new-trail`"
+        )
+    if status.state is SchemaState.NEWER:
+        raise SetupError(
+            f"{where}: was written by a newer Placet (schema {status.revision}, this one knows {status.wanted}); "
+            "run that version or a newer one"
+        )
+    if status.state is not SchemaState.CURRENT:
+        raise SetupError(
+            f"{where}: its schema is {status.revision or 'empty'}, {status.wanted} is needed; "
+            "stop Placet, keep a copy, and run `placet db upgrade`"
+        )
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the schema of the connected database up to date, within its transaction.
+
+    SetupError when it is newer or damaged.
+    """
+    status = schema_status(connection)
+    if status.state in {SchemaState.NEWER, SchemaState.DAMAGED}:
+        require_current(status, str(connection.engine.url.database))
+    if status.state is not SchemaState.CURRENT:
+        from alembic import command  # noqa: PLC0415 - 0.05 s that a start with a current schema need not wait
+
+        command.upgrade(alembic_config(connection), HEAD_REVISION)
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations in this package."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def revision_state(revision: str) -> SchemaState:
+    """Revisions are numbered, so that an older Placet knows a newer schema when it sees one."""
+    if revision == HEAD_REVISION:
+        return SchemaState.CURRENT
+    return SchemaState.OLDER if revision < HEAD_REVISION else SchemaState.NEWER

@@ -1,0 +1,1 @@
+"""The schema's history, run by Alembic out of the package: see `placet.storage.migrate`."""

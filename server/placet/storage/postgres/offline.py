@@ -1,0 +1,148 @@
+"""Verify the trail in a PostgreSQL database without a server, and export its checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from placet.audit.chain import parse_checkpoint
+from placet.audit.records import VerifyReport
+from placet.audit.trail_break import FoundTrail
+from placet.audit.verify_chain import ProblemKind, problem
+from placet.audit.verify_trail import require_records, verify_trail
+from placet.kernel.errors import SetupError
+from placet.signing.checkpoint_files import write_kept
+from placet.storage.connections.postgres import SQL, connect, masked, require_durable
+from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
+from placet.storage.signed_by import find_trail
+from placet.storage.sql.audit_log_reader import read_log
+from placet.storage.sql.decision_reader import StoredTrail, newest_checkpoints
+from placet.storage.sql.schema import HEAD_REVISION, audit_checkpoints, audit_writers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from placet.audit.trail_break import Place
+    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.signing.keys import Verifier
+    from placet.storage.connections.postgres import PostgresConnection
+    from placet.storage.sql.audit_log_reader import LoggedRecord, LogQuery
+
+_PATIENT: Final = "SELECT set_config('statement_timeout', '0', false)"
+_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+def evidence(url: str, name: str = "audit") -> PostgresConnection:
+    """A session that reads for as long as it takes. psycopg.Error."""
+    connection = connect(url, name)
+    try:
+        connection.execute(_PATIENT)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+    """Check the trail in a database, served at this moment or not; and `state`. SetupError when it cannot be read."""
+    with _reading(url) as connection:
+        return require_records(verify_connection(connection, keys, kept, state=state))
+
+
+def verify_connection(
+    connection: PostgresConnection,
+    keys: Verifier,
+    kept: Sequence[KeptCheckpoint] = (),
+    *,
+    state: bool = False,
+    pace: Callable[[], None] | None = None,
+) -> VerifyReport:
+    """Check the trail on a connection of `evidence`, in one snapshot. SetupError when its schema is another."""
+    connection.execute(_SNAPSHOT)
+    try:
+        if not _has_trail(connection):
+            return _damaged("there is no trail in it")
+        if missing := missing_tables(_tables(connection)):
+            return _damaged(*(f"there is no table {name}" for name in missing))
+        return verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state, pace=pace)
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+        return _damaged(str(error).splitlines()[0])
+    finally:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+
+
+def export_url_checkpoints(url: str) -> bytes:
+    """The newest checkpoint of every chain as JSON. SetupError when there is none yet, or it cannot be read."""
+    with _reading(url) as connection:
+        newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
+    return write_kept(newest, masked(url))
+
+
+def log_of_url(url: str, query: LogQuery) -> list[LoggedRecord]:
+    """Records of any kind and all replicas, newest first. SetupError when they cannot be read."""
+    with _reading(url) as connection:
+        return read_log(connection, SQL, query) if _has_trail(connection) else []
+
+
+def require_fit(url: str) -> None:
+    """SetupError unless a server could keep its ledger there."""
+    with _reading(url) as connection:
+        require_durable(connection, masked(url))
+
+
+def url_key_ids(url: str) -> dict[str, str]:
+    """Writer -> id of the key that signed its newest checkpoint. SetupError when that cannot be read."""
+    with _reading(url) as connection:
+        newest = newest_checkpoints(connection, SQL) if audit_checkpoints.name in _tables(connection) else []
+    try:
+        return {str(row[0]): parse_checkpoint(row[2]).key_id for row in newest}
+    except ValueError as error:
+        raise SetupError(
+            f"{masked(url)}: its checkpoints cannot be read ({error}); run `placet audit verify`"
+        ) from error
+
+
+def found_at_url(url: str, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """Where each chain ends, and what stands at the places: checkpoints, records. SetupError."""
+    with _reading(url) as connection:
+        if not {audit_checkpoints.name, audit_writers.name} <= _tables(connection):
+            return FoundTrail({}, {}, {})
+        return find_trail(connection, SQL, signed, noted)
+
+
+@contextlib.contextmanager
+def _reading(url: str) -> Iterator[PostgresConnection]:
+    connection = None
+    try:
+        connection = evidence(url)
+        yield connection
+    except psycopg.Error as error:
+        said = "; ".join(str(error).splitlines())
+        remedy = "see that PostgreSQL runs there, and that the URL is right"
+        raise SetupError(f"{masked(url)}: cannot be read ({said}); {remedy}") from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _has_trail(connection: PostgresConnection) -> bool:
+    if VERSION_TABLE not in _tables(connection):
+        return False
+    revision = ", ".join(str(row[0]) for row in connection.execute(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - ours
+    if revision:
+        where = connection.driver.info.dbname
+        require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), where)
+    return bool(revision)
+
+
+def _tables(connection: PostgresConnection) -> set[str]:
+    return {str(name) for (name,) in connection.execute(_TABLES)}
+
+
+def _damaged(*details: str) -> VerifyReport:
+    problems: list[Any] = [problem(ProblemKind.DATABASE_DAMAGED, "", 0, detail) for detail in details]
+    return VerifyReport(0, 0, 0, tuple(problems))

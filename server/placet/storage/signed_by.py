@@ -1,0 +1,73 @@
+"""What a database was signed with and how far, told without writing to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from placet.audit.chain import parse_checkpoint
+from placet.audit.trail_break import FoundTrail
+from placet.kernel.errors import SetupError
+from placet.storage.connections.sqlite import SQL, connect_untouched
+from placet.storage.sql.schema import audit_checkpoints, audit_writers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from placet.audit.trail_break import Place
+    from placet.storage.sql.driver import Connection
+    from placet.storage.sql.statements import Statements
+
+_TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+_WRITERS = "SELECT DISTINCT writer FROM audit_checkpoints"
+
+
+def newest_key_ids(database: Path) -> dict[str, str]:
+    """Writer -> id of the key that signed its newest checkpoint; empty where nothing was signed yet.
+
+    SetupError when that cannot be read.
+    """
+    if not database.is_file():
+        return {}
+    try:
+        with closing(connect_untouched(database)) as connection:
+            if not _has(connection, audit_checkpoints.name):
+                return {}
+            writers = [writer for (writer,) in connection.execute(_WRITERS)]
+            newest = [connection.execute(SQL.newest_checkpoint, (writer,)).fetchone() for writer in writers]
+        return {str(writer): parse_checkpoint(row[2]).key_id for writer, row in zip(writers, newest, strict=True)}
+    except (sqlite3.Error, ValueError) as error:
+        raise SetupError(f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`") from error
+
+
+def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """Where each chain in the file ends, and what stands at the places: checkpoints, records. SetupError."""
+    if not database.is_file():
+        return FoundTrail({}, {}, {})
+    try:
+        with closing(connect_untouched(database)) as connection:
+            if not (_has(connection, audit_writers.name) and _has(connection, audit_checkpoints.name)):
+                return FoundTrail({}, {}, {})
+            return find_trail(connection, SQL, signed, noted)
+    except sqlite3.Error as error:
+        raise SetupError(
+            f"{database}: cannot be read ({error}); run `placet audit verify`, and restore a backup if it is damaged"
+        ) from error
+
+
+def find_trail(connection: Connection, sql: Statements, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """As `found_in_file`, on a connection to a database with a schema."""
+    heads = {writer: sequence for writer, sequence in connection.execute(sql.heads) if type(sequence) is int}
+    checkpoints = zip(signed, connection.fetch_each(sql.checkpoint, signed), strict=True)
+    records = zip(noted, connection.fetch_each(sql.record_hash, noted), strict=True)
+    return FoundTrail(
+        heads,
+        {place: row[2] for place, row in checkpoints if row is not None},
+        {place: row[0].hex() for place, row in records if row is not None and type(row[0]) is bytes},
+    )
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute(_TABLES, (table,)).fetchone() is not None

@@ -1,0 +1,37 @@
+"""All that can be read of a store on one connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placet.storage.sql.decision_reader import DecisionReader
+from placet.storage.sql.event_reader import EventReader
+from placet.storage.sql.state_tables import StateTables
+
+if TYPE_CHECKING:
+    from placet.storage.sql.driver import Connection
+    from placet.storage.sql.statements import Statements
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Decisions, what happened, and state."""
+
+    connection: Connection
+    sql: Statements
+
+    @property
+    def decisions(self) -> DecisionReader:
+        """Recorded decisions."""
+        return DecisionReader(self.connection, self.sql)
+
+    @property
+    def happened(self) -> EventReader:
+        """Records with a subject, and what was counted."""
+        return EventReader(self.connection, self.sql)
+
+    @property
+    def state(self) -> StateTables:
+        """Rows and counters."""
+        return StateTables(self.connection, self.sql.state)

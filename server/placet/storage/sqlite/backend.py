@@ -1,0 +1,140 @@
+"""The ledger in one SQLite file: one thread writes, others read beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.signing.keys import PublicKeys
+from placet.storage.connections.engines import sqlite_url
+from placet.storage.connections.file_guard import FilesLostError
+from placet.storage.connections.file_lock import WriterLock
+from placet.storage.connections.sqlite import SQL, connect_evidence, connect_reader, create
+from placet.storage.ledger import ThreadedLedger, log_fault
+from placet.storage.migrate import prepare
+from placet.storage.sql.readers import Reader
+from placet.storage.sql.transaction import ChainMovedError
+from placet.storage.sqlite.offline import verify_connection
+from placet.storage.sqlite.writer import SqliteWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from placet.audit.records import VerifyReport
+    from placet.kernel.clock import Clock
+    from placet.signing.keys import SigningKey
+    from placet.storage.connections.sqlite import SqliteConnection
+
+Result = TypeVar("Result")
+READ_THREADS: Final = 2
+"""Queries at once; the trail is verified on a thread of its own."""
+
+
+class SqliteLedger(ThreadedLedger):
+    """A `placet.audit.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
+
+    def __init__(
+        self,
+        path: Path,
+        lock: WriterLock,
+        writer: SqliteWriter,
+        keys: PublicKeys,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(writer, READ_THREADS, on_fault)
+        self._path = path
+        self._files = writer
+        self._lock = lock
+        self._keys = keys
+        self._open_readers: set[SqliteConnection] = set()
+        self._idle_readers: list[SqliteConnection] = []
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        writer: str,
+        signing_key: SigningKey,
+        clock: Clock,
+        keys: PublicKeys | None = None,
+        on_fault: Callable[[BaseException], None] = log_fault,
+    ) -> Self:
+        """Open the database for writing, made when there is none.
+
+        `writer` names this server's chain; `keys` are others that checkpoints in it may be signed with.
+
+        SetupError when another process writes to it, when its schema is not this version's, when another key signed
+        its checkpoints, or when it cannot be written. `on_fault` is told, in any thread, of every later failure.
+        """
+        path = path.absolute()
+        lock = WriterLock.take(path)
+        try:
+            create(path)
+            prepare(sqlite_url(path))
+            chain = SqliteWriter(path, writer, signing_key, clock)
+            chain.open()
+        except (sqlite3.Error, OSError) as error:
+            lock.release()
+            raise SetupError(
+                f"{path}: cannot be opened for writing ({error}); see that its folder is writable and "
+                "has room, and run `placet audit verify` if it may be damaged"
+            ) from error
+        except (ChainMovedError, ValueError) as error:
+            lock.release()
+            raise SetupError(
+                f"{path}: was changed by other hands ({error}); run `placet audit verify`, keep it as "
+                "evidence, and restore a backup; or move it aside and run `placet db new-trail`"
+            ) from error
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_fault)
+
+    def _read(self, work: Callable[[Reader], Result]) -> Result:
+        """With a connection that is open already, if there is one. One that failed is not used again.
+
+        Nothing is read any longer when a file was lost: who knows which database now has the name.
+        """
+        if self._files.lost:
+            raise FilesLostError(self._files.lost)
+        connection = self._idle_readers.pop() if self._idle_readers else self._new_reader(connect_reader)
+        try:
+            result = work(Reader(connection, SQL))
+        except sqlite3.Error:
+            self._forget(connection)
+            raise
+        except BaseException:
+            self._idle_readers.append(connection)
+            raise
+        self._idle_readers.append(connection)
+        return result
+
+    def _verify(self, pace: Callable[[], None]) -> VerifyReport:
+        connection = self._new_reader(connect_evidence)
+        try:
+            return verify_connection(connection, self._keys, pace=pace)
+        finally:
+            self._forget(connection)
+
+    def _new_reader(self, connect: Callable[[Path], SqliteConnection]) -> SqliteConnection:
+        connection = connect(self._path)
+        self._open_readers.add(connection)
+        if self._closed:  # after `close` interrupted those that it knew of
+            raise LedgerUnavailableError("the ledger is closed")
+        return connection
+
+    def _forget(self, connection: SqliteConnection) -> None:
+        self._open_readers.discard(connection)
+        connection.close()
+
+    def _end_reading(self) -> None:
+        for connection in list(self._open_readers):
+            connection.interrupt()
+
+    def _release(self) -> None:
+        for connection in self._open_readers:
+            connection.close()
+        self._lock.release()

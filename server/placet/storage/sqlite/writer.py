@@ -1,0 +1,123 @@
+"""The one writer of an SQLite database."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, TypeVar
+
+from placet.storage.connections.file_guard import DatabaseAwayError, FileGuard, FilesLostError
+from placet.storage.connections.sqlite import SQL, WAL_BYTES_KEPT, connect_writer, empty_log, require_room
+from placet.storage.sql.transaction import Transaction
+from placet.storage.writer import ChainWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from placet.kernel.clock import Clock
+    from placet.signing.keys import SigningKey
+    from placet.storage.connections.sqlite import SqliteConnection
+    from placet.storage.sql.commit_plan import ChainState
+
+Result = TypeVar("Result")
+
+
+class SqliteWriter(ChainWriter):
+    """Commits. Every method raises what the driver or the file system raises, and nothing was written then."""
+
+    def __init__(self, path: Path, writer: str, signing_key: SigningKey, clock: Clock) -> None:
+        super().__init__(writer, signing_key, clock)
+        self._path = path
+        self._connection: SqliteConnection | None = None
+        self._files = FileGuard(path)
+        self._log_empty = False
+
+    @property
+    def where(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the file is open."""
+        return self._connection is not None
+
+    @property
+    def lost(self) -> str:
+        """Which file of the database was removed, replaced or cut off, and what to do; "" when none was."""
+        return self._files.lost
+
+    def close(self) -> None:
+        """Give the file back; the next commit would open it again."""
+        if self._connection is not None:
+            with contextlib.suppress(FilesLostError, DatabaseAwayError):  # the next transaction tells it
+                self._files.require(after_write=True)
+            self._connection.close()
+            self._connection = None
+            self._files.closed()
+
+    def finish(self) -> None:
+        """Move the log into the file, so that a copy of that file alone is whole, and close."""
+        if self._connection is not None and not self.lost:
+            with contextlib.suppress(sqlite3.Error):  # the log stays beside the file, and nothing is lost
+                empty_log(self._connection)
+        self.close()
+
+    def checkpoint(self) -> None:
+        """Sign what no checkpoint covers yet, and empty the log of what was overwritten, such as exact parameters."""
+        super().checkpoint()
+        if self._connection is not None and not self._log_empty:
+            self._files.require()
+            self._log_empty = empty_log(self._connection)
+            self._files.committed()
+
+    def probe(self) -> None:
+        """Raise what a commit would raise: a row that is written again needs less room."""
+        require_room(self._path.parent)
+        super().probe()
+
+    def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        """Run the work in one transaction; the state moves on only when it was committed to the files in place.
+
+        FilesLostError when one of them was removed, replaced or cut off. Whether this transaction is stored is not
+        known then; the earlier ones are saved where that can be done.
+        """
+        try:
+            self._files.require()
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            result, state = work(Transaction(connection, SQL, self._signing_key), self._state)
+            connection.execute("COMMIT")
+            self._files.require(after_write=True)
+            self._files.committed()
+            self._log_empty = False
+        except FilesLostError:
+            self._save()
+            raise
+        except DatabaseAwayError:
+            raise
+        except BaseException:
+            self.close()  # which rolls back
+            raise
+        self._state = state
+        return result
+
+    def _save(self) -> None:
+        """Move what stands in a lost log into the database, while the connection still holds that log."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                if self._files.database_is_in_place:
+                    empty_log(self._connection)
+            self.close()
+
+    def _connected(self) -> SqliteConnection:
+        """The connection; after a failure a new one to the same files."""
+        if self._connection is None:
+            self._connection = connect_writer(self._path)
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._files.opened(WAL_BYTES_KEPT)
+            self._state = self._load(Transaction(self._connection, SQL, self._signing_key))
+            self._connection.execute("COMMIT")
+            self._files.committed()
+        return self._connection

@@ -1,1 +1,0 @@
-"""The schema's history, run by Alembic out of the package: see `placet.store.migrate`."""

@@ -1,0 +1,1 @@
+"""The gRPC server: intake, errors, refused requests, health."""

@@ -1,0 +1,104 @@
+"""Approvals as messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from placet.approvals.model import ApprovalState
+from placet.kernel.model import Effect
+from placet.transport.grpc.messages.present import budget_fields, present_finding, time_or_nothing, timestamp
+from placet.v1 import action_pb2, approval_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from placet.approvals.model import Vote
+    from placet.approvals.service import Shown
+
+STATES: Final = {
+    ApprovalState.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
+    ApprovalState.APPROVED: approval_pb2.APPROVAL_STATE_APPROVED,
+    ApprovalState.REJECTED: approval_pb2.APPROVAL_STATE_REJECTED,
+    ApprovalState.EXPIRED: approval_pb2.APPROVAL_STATE_EXPIRED,
+    ApprovalState.CANCELLED: approval_pb2.APPROVAL_STATE_CANCELLED,
+    ApprovalState.USED: approval_pb2.APPROVAL_STATE_USED,
+}
+
+
+def present_listed(shown: Shown) -> approval_pb2.Approval:
+    """The approval as it stands in lists: without parameters."""
+    message = _approval(shown)
+    message.params_redacted = True
+    return message
+
+
+def present_approval(shown: Shown) -> approval_pb2.Approval:
+    """The approval with its parameters: the exact ones, or as the trail holds them."""
+    message = _approval(shown)
+    approval = shown.approval
+    exact = approval.params if shown.with_params else None
+    params = exact if exact is not None else orjson.dumps(approval.action["params"])
+    message.action.params_json = params.decode()
+    message.params_redacted = exact is None and approval.redacted
+    if shown.similar is not None:
+        message.similar.CopyFrom(
+            approval_pb2.SimilarDecisions(
+                allowed=shown.similar.get(Effect.ALLOW, 0),
+                denied=shown.similar.get(Effect.DENY, 0),
+                approval_required=shown.similar.get(Effect.REQUIRE_APPROVAL, 0),
+            )
+        )
+    return message
+
+
+def _approval(shown: Shown) -> approval_pb2.Approval:
+    approval = shown.approval
+    return approval_pb2.Approval(
+        id=approval.approval_id,
+        tenant=approval.tenant,
+        decision_id=approval.decision_id,
+        state=STATES[shown.state],
+        action=_action(approval.action),
+        identity=action_pb2.Identity(**approval.identity),
+        run=action_pb2.Run(**approval.run),
+        model=action_pb2.Model(**approval.model),
+        rule_id=approval.rule_id,
+        reason=approval.reason,
+        findings=[present_finding(finding) for finding in approval.findings],
+        policy_revision=approval.policy_revision,
+        action_digest=approval.action_digest,
+        quorum=approval.quorum,
+        approver_roles=approval.approver_roles,
+        distinct_roles=approval.distinct_roles,
+        votes=[_vote(vote, why) for vote, why in zip(approval.votes, _void(shown), strict=True)],
+        created_at=timestamp(approval.created_at_us),
+        expires_at=timestamp(approval.expires_at_us),
+        decided_at=time_or_nothing(approval.decided_at_us),
+        used_by_decision_id=approval.used_by,
+        budgets=[budget_fields(state) for state in approval.budgets],
+    )
+
+
+def _action(said: Mapping[str, Any]) -> action_pb2.Action:
+    """The action without its parameters."""
+    plain = {name: value for name, value in said.items() if name not in {"params", "amount"}}
+    money = said.get("amount")
+    return action_pb2.Action(**plain, amount=action_pb2.Money(**money) if money is not None else None)
+
+
+def _void(shown: Shown) -> Sequence[str]:
+    """For each vote why it does not count."""
+    return shown.void or [vote.void_reason for vote in shown.approval.votes]
+
+
+def _vote(vote: Vote, void_reason: str) -> approval_pb2.Vote:
+    return approval_pb2.Vote(
+        person=vote.person,
+        role=vote.role,
+        approve=vote.approve,
+        reason=vote.reason,
+        at=timestamp(vote.at_us),
+        void_reason=void_reason,
+    )

@@ -1,1 +1,0 @@
-"""Webhooks: delivers what the outbox holds, at least once, signed, and to no address that was not meant."""

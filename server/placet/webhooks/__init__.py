@@ -1,0 +1,1 @@
+"""Sends webhooks: claims due deliveries, signs and posts them."""
