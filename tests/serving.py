@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
-from placet import server as app
+from placet.server.build import Running, running
 from placet.server.settings import Settings
 from tests.watchdog import watching
 
@@ -33,7 +33,7 @@ ENGINE_TIMEOUT_MS = 20_000
 class Server:
     """What tests see of it: its address, its parts, and a way into its event loop."""
 
-    def __init__(self, running: app.Running, loop: asyncio.AbstractEventLoop, data_dir: Path) -> None:
+    def __init__(self, running: Running, loop: asyncio.AbstractEventLoop, data_dir: Path) -> None:
         self.address = running.address
         self.running = running
         self.data_dir = data_dir
@@ -102,10 +102,10 @@ def serving(chosen: Settings) -> Iterator[Server]:
     state: dict[str, Any] = {}
 
     async def serve() -> None:
-        async with app.running(chosen) as running:
+        async with running(chosen) as server:
             stop = asyncio.Event()
             state["stop"] = stop.set
-            state["server"] = Server(running, asyncio.get_running_loop(), chosen.data_dir)
+            state["server"] = Server(server, asyncio.get_running_loop(), chosen.data_dir)
             started.set()
             await stop.wait()
 

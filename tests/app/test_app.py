@@ -18,7 +18,6 @@ import grpc
 import psutil
 import pytest
 
-from placet import server as app
 from placet.engine.generation import Generation
 from placet.engine.managed import ManagedPolicies
 from placet.engine.process import FOLDER
@@ -26,6 +25,8 @@ from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.sdk import Action, AsyncClient, Identity
 from placet.server import build as assembly
 from placet.server import lifecycle as lifetime
+from placet.server.build import Running, running
+from placet.server.lifecycle import serve
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
@@ -84,7 +85,7 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
 
 
 async def test_it_decides_and_ends(tmp_path: Path) -> None:
-    async with app.running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+    async with running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         assert (await client.authorize(READ, AGENT)).rule_id == "tools.listed_read"
     assert kinds(tmp_path) == ["server.started", "policy.activated", "server.stopped"]
 
@@ -93,7 +94,7 @@ async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> N
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
-            async with app.running(settings(tmp_path, listen=f"127.0.0.1:{port}")):
+            async with running(settings(tmp_path, listen=f"127.0.0.1:{port}")):
                 pytest.fail("it started")
     assert not (tmp_path / "placet.db").exists()
 
@@ -102,7 +103,7 @@ async def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(SetupError, match="is a file, not a directory; name a directory with --data-dir"):
-        async with app.running(settings(tmp_path).model_copy(update={"data_dir": file})):
+        async with running(settings(tmp_path).model_copy(update={"data_dir": file})):
             pytest.fail("it started")
 
 
@@ -123,10 +124,10 @@ async def test_the_start_fails_half_way(
     with monkeypatch.context() as patched:
         patched.setattr(place, name, fail_at_once if name == "_announce" else fail)
         with pytest.raises(SetupError, match="cannot be had"):
-            async with app.running(settings(tmp_path)):
+            async with running(settings(tmp_path)):
                 pytest.fail("it started")
     assert kinds(tmp_path)[-1] == "server.stopped"
-    async with app.running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+    async with running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         assert (await client.authorize(READ, AGENT)).rule_id == "tools.listed_read"
 
 
@@ -139,7 +140,7 @@ async def test_a_stop_of_which_a_part_fails_is_a_stop(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(RpcServer, "stop", stop_badly)
     with pytest.raises(RuntimeError, match="cannot stop"):
-        async with app.running(settings(tmp_path)):
+        async with running(settings(tmp_path)):
             pass
     assert kinds(tmp_path)[-1] == "server.stopped"
 
@@ -149,7 +150,7 @@ async def test_the_ledger_fails_at_the_stop(tmp_path: Path, monkeypatch: pytest.
         raise LedgerUnavailableError("disk full")
 
     with pytest.raises(LedgerUnavailableError, match="could not be signed to its end"):
-        async with app.running(settings(tmp_path)):
+        async with running(settings(tmp_path)):
             monkeypatch.setattr(SqliteLedger, "commit", full)
     assert kinds(tmp_path) == ["server.started", "policy.activated"]
 
@@ -162,7 +163,7 @@ async def test_whoever_watches_over_opa_fails(
 
     monkeypatch.setattr(ManagedPolicies, "run", ends)
     async with asyncio.timeout(20):
-        assert await app.serve(settings(tmp_path)) == lifetime.EXIT_DISORDERLY
+        assert await serve(settings(tmp_path)) == lifetime.EXIT_DISORDERLY
     assert "watches no longer" in capfd.readouterr().err
     assert kinds(tmp_path)[-1] == "server.stopped"
 
@@ -170,13 +171,13 @@ async def test_whoever_watches_over_opa_fails(
 async def test_a_signal_stops_it_in_order_and_is_told(tmp_path: Path) -> None:
     told: list[str] = []
 
-    async def ready(server: app.Running) -> bool:
+    async def ready(server: Running) -> bool:
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
         told.append(server.address)
         return True
 
     async with asyncio.timeout(20):
-        assert await app.serve(settings(tmp_path), ready, lambda: told.append("stopping")) == 0
+        assert await serve(settings(tmp_path), ready, lambda: told.append("stopping")) == 0
     assert told[1:] == ["stopping"]
     assert kinds(tmp_path)[-1] == "server.stopped"
 
@@ -188,12 +189,12 @@ async def test_a_signal_during_the_start(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ManagedPolicies, "start", wait)
     async with asyncio.timeout(20):
-        assert await app.serve(settings(tmp_path)) == 0
+        assert await serve(settings(tmp_path)) == 0
     assert kinds(tmp_path) == ["server.started", "server.stopped"]
 
 
 async def test_cancelled_from_outside_it_says_so(tmp_path: Path) -> None:
-    serving = asyncio.create_task(app.serve(settings(tmp_path)))
+    serving = asyncio.create_task(serve(settings(tmp_path)))
     async with asyncio.timeout(20):
         while not (tmp_path / "serve.json").exists():  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
@@ -221,7 +222,7 @@ async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     ids = []
     chosen = settings(tmp_path, max_policy_age_seconds=30, checkpoint_interval_seconds=1, clock_skew_max_seconds=0)
-    async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
+    async with running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         for number in range(20):
             decision = await client.authorize(READ, AGENT, idempotency_key=f"key-{number}")
             assert decision.rule_id == "tools.listed_read"
@@ -241,7 +242,7 @@ async def test_a_clock_far_behind_the_ledger_denies_on_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
-    async with app.running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+    async with running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         decision = await client.authorize(READ, AGENT)
         assert decision.rule_id == "pdp.clock_skew"
         found = await server.ledger.get_decision("acme", decision.decision_id)
@@ -254,7 +255,7 @@ async def test_opas_deadline_holds_when_wall_time_goes_backwards(
 ) -> None:
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     chosen = settings(tmp_path, opa_timeout_ms=300, clock_skew_max_seconds=0)
-    async with app.running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
+    async with running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         generation = server.policies.current()
         assert isinstance(generation, Generation)
         freeze(generation.process.pid)
@@ -270,7 +271,7 @@ async def test_a_malformed_request_that_cannot_be_recorded(tmp_path: Path, monke
         raise LedgerUnavailableError("disk full")
 
     async with (
-        app.running(settings(tmp_path)) as server,
+        running(settings(tmp_path)) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         call = channel.unary_unary("/placet.v1.AuthorizationService/Authorize", None, None)

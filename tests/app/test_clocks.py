@@ -13,8 +13,8 @@ from placet.kernel.errors import SetupError
 from placet.kernel.limits import PERMIT_TTL_SECONDS
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
-from placet.server import accept_clock
 from placet.server import build as assembly
+from placet.server.ledger import accept_clock
 from placet.signing.pinned_checkpoints import PinnedCheckpoints
 from tests.app.clocks import (
     DAY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from placet.cli.amounts import counted, money, parse_change
+from placet.cli.rendering.amounts import counted, money, parse_change
 from placet.kernel.errors import SetupError
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from placet.cli import audit_remote, exit_codes
 from placet.cli import trail as trail_module
+from placet.cli.commands import audit_remote
+from placet.cli.rendering import exit_codes
 from placet.v1 import audit_pb2, decision_pb2
 from tests.sdk.scripted_server import GET_DECISION, QUERY_DECISIONS, ScriptedServer, decision, plain_status
 
@@ -176,7 +177,7 @@ def test_tail_follows(placet: Placet, server: ScriptedServer, monkeypatch: pytes
             raise KeyboardInterrupt
         steps.pop(0)()
 
-    monkeypatch.setattr("placet.cli.audit_remote.pause", step)
+    monkeypatch.setattr("placet.cli.commands.audit_remote.pause", step)
     ran = placet("audit", "tail", "--tenant", "acme", "--follow", "--interval", "0.5", "-n", "2", "-o", "json")
     assert ran.code == exit_codes.INTERRUPTED
     old = [f"dec_{n}" for n in range(1, before + 1)][-2:]
@@ -196,7 +197,7 @@ def test_tail_remembers_only_so_many(monkeypatch: pytest.MonkeyPatch, placet: Pl
             raise KeyboardInterrupt
         trail.numbers.extend(range(trail.numbers[-1] + 1, trail.numbers[-1] + 31))
 
-    monkeypatch.setattr("placet.cli.audit_remote.pause", step)
+    monkeypatch.setattr("placet.cli.commands.audit_remote.pause", step)
     ran = placet("audit", "tail", "--tenant", "acme", "--follow", "-n", "1", "-o", "json")
     assert ids(ran.out.splitlines()) == [f"dec_{n}" for n in range(99, 100 + 19 * 30)]
 
@@ -210,7 +211,7 @@ def test_tail_as_table_has_one_head(placet: Placet, server: ScriptedServer, monk
             raise KeyboardInterrupt
         trail.numbers.append(trail.numbers[-1] + 1)
 
-    monkeypatch.setattr("placet.cli.audit_remote.pause", step)
+    monkeypatch.setattr("placet.cli.commands.audit_remote.pause", step)
     lines = placet("audit", "tail", "--tenant", "acme", "-f").out.splitlines()
     assert [line.split()[-1] for line in lines] == ["decision_id", "dec_1", "dec_2", "dec_3"]
 

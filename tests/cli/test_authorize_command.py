@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from placet.cli import exit_codes
-from placet.cli.amounts import parse_amount
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.amounts import parse_amount
 from placet.kernel.errors import SetupError
 from placet.sdk import Amount
 from placet.v1 import authorization_pb2

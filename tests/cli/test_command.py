@@ -14,9 +14,9 @@ import pytest
 import typer.main
 
 import placet
-from placet.cli import exit_codes
 from placet.cli import main as command
-from placet.cli.failures import REMEDIES, explain
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.failures import REMEDIES, explain
 from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError, Problem, SetupError
 from placet.sdk import failures
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Placet
 
 SERVER = Path(placet.__file__).parents[1]
-HEAVY = ("placet.server", "sqlalchemy", "alembic", "uvloop", "cryptography", "structlog")
+HEAVY = ("placet.server.build", "sqlalchemy", "alembic", "uvloop", "cryptography", "structlog")
 
 
 def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -51,7 +51,7 @@ def test_help_names_every_command(placet: Placet) -> None:
 def leaf_commands() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name in command.COMMANDS:
-        loaded = typer.main.get_command(importlib.import_module(f"placet.cli.{name}").app)
+        loaded = typer.main.get_command(importlib.import_module(f"placet.cli.commands.{name}").app)
         below = getattr(loaded, "commands", None)
         found += [(name, each) for each in below] if below else [(name,)]
     return found

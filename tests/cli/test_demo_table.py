@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from placet.cli.demo import DEFAULT_SCRIPTS
-from placet.cli.demo_table import WHOLE_WIDTH_MIN, table_of
-from placet.cli.replay import Row
-from placet.cli.script import Script, load_script
+from placet.cli.commands.demo import DEFAULT_SCRIPTS
+from placet.cli.scenarios.player import Row
+from placet.cli.scenarios.script import Script, load_script
+from placet.cli.scenarios.table import WHOLE_WIDTH_MIN, table_of
 
 ROOT = Path(__file__).parent.parent.parent
 NARROW = 80

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.cli import exit_codes
+from placet.cli.rendering import exit_codes
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
 from placet.signing.permit_keys import open_permit_keys, rotate_permit_key
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.audit import chain
-from placet.cli import checks, exit_codes
+from placet.cli import checks
+from placet.cli.rendering import exit_codes
 from placet.cli.server_checks import failed
 from placet.kernel.errors import SetupError
 from placet.policy.bundles.bundle import build_bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from placet.cli.output import print_table
+from placet.cli.rendering.output import print_table
 
 if TYPE_CHECKING:
     import pytest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.cli import exit_codes
+from placet.cli.rendering import exit_codes
 from placet.sdk import ControlClient
 from tests.serving import serving, settings
 

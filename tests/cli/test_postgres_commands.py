@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from placet.cli import exit_codes
+from placet.cli.rendering import exit_codes
 from placet.server.settings import Settings
 from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
 from placet.storage.postgres.backend import PostgresLedger

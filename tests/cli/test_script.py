@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from placet import sdk
-from placet.cli.script import Script, load_script
-from placet.cli.script_steps import Call, Verify
+from placet.cli.scenarios.script import Script, load_script
+from placet.cli.scenarios.steps import Call, Verify
 from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import placet.server
-from placet.cli import exit_codes
+from placet.cli.rendering import exit_codes
 from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
+from placet.server import lifecycle
 from placet.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         started.append(settings)
         return 0
 
-    monkeypatch.setattr(placet.server, "run", run)
+    monkeypatch.setattr(lifecycle, "run", run)
     return started
 
 
@@ -53,7 +53,7 @@ def test_a_flag_can_say_no(placet: Placet, served: list[Settings]) -> None:
 
 
 def test_the_exit_code_is_the_servers(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("placet.server.run", lambda _: 7)
+    monkeypatch.setattr("placet.server.lifecycle.run", lambda _: 7)
     assert placet("serve").code == 7
 
 
@@ -104,7 +104,7 @@ def test_a_server_that_cannot_start(placet: Placet, monkeypatch: pytest.MonkeyPa
     def run(_: Settings) -> int:
         raise error
 
-    monkeypatch.setattr("placet.server.run", run)
+    monkeypatch.setattr("placet.server.lifecycle.run", run)
     ran = placet("serve")
     assert ran.code == exit_codes.USAGE
     assert ran.complaint == str(error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.cli import exit_codes, tools
+from placet.cli.commands import tools
+from placet.cli.rendering import exit_codes
 from placet.policy.toolchain.tool_sources import UnreachableError
 
 if TYPE_CHECKING:

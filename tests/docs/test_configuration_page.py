@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import typer.main
 
-from placet.cli import exit_codes
 from placet.cli import main as cli
+from placet.cli.rendering import exit_codes
 from placet.server.settings import CLIENT_VARIABLES, ENV_PREFIX, Settings
 from tests.docs.tables import DOCS, by_name, sections
 
@@ -36,7 +36,7 @@ def setting_row(name: str) -> tuple[str, ...]:
 def commands() -> Iterator[str]:
     """Every command that can be typed, e.g. ``placet audit verify``."""
     for name in cli.COMMANDS:
-        command = typer.main.get_command(importlib.import_module(f"placet.cli.{name}").app)
+        command = typer.main.get_command(importlib.import_module(f"placet.cli.commands.{name}").app)
         below = getattr(command, "commands", None)
         yield from (f"placet {name} {each}" for each in below) if below else (f"placet {name}",)
 

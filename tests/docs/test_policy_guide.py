@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from placet.budgets.model import Measure, OnExceed, Scope, Unreported
 from placet.budgets.windows import Window
-from placet.cli import exit_codes
 from placet.cli import main as cli
+from placet.cli.rendering import exit_codes
 from placet.controls.autonomy.model import Level, Observe
 from placet.controls.breakers.model import BreakerEffect, BreakerScope
 from placet.policy.checks.check import STEPS

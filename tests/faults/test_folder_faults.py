@@ -16,7 +16,8 @@ import pytest
 
 from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.sdk import Client, failures
-from placet.server import SystemClock, restart_trail
+from placet.server.ledger import restart_trail
+from placet.server.system import SystemClock
 from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME
 from tests.faults.folder import AGENT, FAULTS, HARMLESS, READ, decide, make_unreadable, remove, require_whole
 from tests.serving import serving, settings

@@ -1,4 +1,4 @@
-"""Scenario files: the format of `placet.cli.script`, with what tests expect besides.
+"""Scenario files: the format of `placet.cli.scenarios.script`, with what tests expect besides.
 
 A step may also say
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field
 
-from placet.cli.script import Script
-from placet.cli.script_steps import REFUSED, Call
+from placet.cli.scenarios.script import Script
+from placet.cli.scenarios.steps import REFUSED, Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from placet.cli.demo import DEFAULT_SCRIPTS
-from placet.cli.script import load_script
-from placet.cli.script_steps import Call
+from placet.cli.commands.demo import DEFAULT_SCRIPTS
+from placet.cli.scenarios.script import load_script
+from placet.cli.scenarios.steps import Call
 
 ROOT = Path(__file__).parent.parent.parent
 DAY, LIMITS = (load_script(ROOT / file) for file in DEFAULT_SCRIPTS)

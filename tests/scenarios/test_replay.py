@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from placet import sdk
-from placet.cli.replay import ACTOR, replay_script
-from placet.cli.script import Script
+from placet.cli.scenarios.player import ACTOR, replay_script
+from placet.cli.scenarios.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

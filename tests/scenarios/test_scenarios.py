@@ -27,7 +27,7 @@ from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Decision
 from placet.sdk import failures
 from placet.sdk.encode import encode
-from placet.server import RandomIds, SystemClock
+from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import generate_signing_key
 from placet.storage.memory import MemoryLedger
 from placet.transport.grpc.messages.parse import parse_request

@@ -12,7 +12,7 @@ import typer.core
 import typer.main
 
 from placet import __version__
-from placet.cli import exit_codes
+from placet.cli.rendering import exit_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class LazyGroup(typer.core.TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, None, rest
-        module = importlib.import_module(f"placet.cli.{name}")
+        module = importlib.import_module(f"placet.cli.commands.{name}")
         command = typer.main.get_command(module.app)
         command.params = [each for each in command.params if each.name not in _COMPLETION]
         return name, command, rest
@@ -120,7 +120,7 @@ def _usage_error(error: typer.TyperException) -> int:
 
 def _explain(error: Exception) -> tuple[int, list[str]] | None:
     """The exit code and the lines for an error that is expected to happen; None for any other."""
-    from placet.cli.failures import explain  # noqa: PLC0415 - only when something failed
+    from placet.cli.rendering.failures import explain  # noqa: PLC0415 - only when something failed
 
     return explain(error)
 

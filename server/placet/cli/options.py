@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from placet.cli.output import Output
+from placet.cli.rendering.output import Output
 from placet.kernel.errors import SetupError
 from placet.matching.addresses import PORT_MAX, split_address
 from placet.sdk.channel import CALL_SECONDS_MAX

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet import sdk
-from placet.cli.documents import time_text
-from placet.cli.policy_served import decides_text
+from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.policy_texts import decides_text
 from placet.engine.canary import ask_canary, tenants_fault
 from placet.engine.client import OpaClient
 from placet.engine.http import Address

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placet import sdk
-from placet.cli import exit_codes
-from placet.cli.documents import time_text
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.documents import time_text
 from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli import exit_codes
 from placet.cli.local import existing, open_settings
 from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, OutputOption, finite
-from placet.cli.output import Output, print_json, print_table
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.errors import SetupError
 from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
 from placet.sdk.channel import DEFAULT_ADDRESS, WAIT_SECONDS_MAX

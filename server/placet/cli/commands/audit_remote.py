@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
-from placet.cli import exit_codes
-from placet.cli.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite, parse_time
-from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import doubt_tenant
 from placet.cli.trail import Tail, newest
 from placet.kernel.limits import PAGE_SIZE_DEFAULT

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
-from placet.cli.script_steps import REFUSED
+from placet.cli.scenarios.steps import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.cli.replay import Row
+    from placet.cli.scenarios.player import Row
 
 WHOLE_WIDTH_MIN: Final = 160
 """Columns of a terminal from which on reasons and times are shown."""

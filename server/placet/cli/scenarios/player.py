@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from placet import sdk
-from placet.cli.script_steps import REFUSED, Approve, Call, Clear, Kill, Outcome, Reject, Step, Verify
+from placet.cli.scenarios.steps import REFUSED, Approve, Call, Clear, Kill, Outcome, Reject, Step, Verify
 from placet.sdk import failures
 
 if TYPE_CHECKING:
-    from placet.cli.script import Script
+    from placet.cli.scenarios.script import Script
 
 ACTOR: Final = "placet demo"
 SECOND_ACTOR: Final = "placet demo, second person"

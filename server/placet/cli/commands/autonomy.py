@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 

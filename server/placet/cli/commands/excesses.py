@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.amounts import counted
-from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_json, print_table
+from placet.cli.rendering.amounts import counted
+from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.steering import Actor, Reason, doubt_tenant
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 

@@ -8,7 +8,7 @@ import typer
 
 from placet import sdk
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json
+from placet.cli.rendering.output import Output, print_fields, print_json
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 

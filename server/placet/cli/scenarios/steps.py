@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from placet import sdk
-from placet.cli.amounts import parse_amount
+from placet.cli.rendering.amounts import parse_amount
 from placet.kernel.errors import SetupError
 
 REFUSED: Final = "refused"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet.audit.records import RecordKind
-from placet.cli.audit_local import DatabaseFile, database_of
-from placet.cli.documents import time_text
+from placet.cli.commands.audit_local import DatabaseFile, database_of
 from placet.cli.local import existing, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
-from placet.cli.output import Output, print_json, print_table
+from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
 

@@ -10,12 +10,12 @@ import typer
 
 from placet import sdk
 from placet.actions.canonical_json import NotCanonicalError, canonical, parse_object
-from placet.cli import exit_codes
-from placet.cli.amounts import parse_amount
-from placet.cli.documents import FINDING_COLUMNS, decision_document, finding_rows
-from placet.cli.failures import STORE_DOWN, code_without_decision, line_of
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.amounts import parse_amount
+from placet.cli.rendering.documents import FINDING_COLUMNS, decision_document, finding_rows
+from placet.cli.rendering.failures import STORE_DOWN, code_without_decision, line_of
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import PARAMS_BYTES_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS

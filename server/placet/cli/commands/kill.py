@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli import exit_codes
-from placet.cli.documents import time_text
-from placet.cli.failures import STORE_DOWN, code_of, line_of
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.failures import STORE_DOWN, code_of, line_of
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, SomeTenant, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS

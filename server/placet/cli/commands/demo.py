@@ -8,22 +8,24 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence  # noqa: TC003 - read when the signature is
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import uvloop
 from rich.console import Console
 
 from placet import sdk
-from placet.cli.demo_table import table_of
 from placet.cli.options import ConfigFile  # noqa: TC001 - typer reads it
-from placet.cli.replay import Row, replay_script
-from placet.cli.script import Script, load_script
-from placet.cli.script_steps import Call
+from placet.cli.scenarios.player import Row, replay_script
+from placet.cli.scenarios.script import Script, load_script
+from placet.cli.scenarios.steps import Call
+from placet.cli.scenarios.table import table_of
 from placet.cli.settings_flags import with_settings
-from placet.server import Running
-from placet.server import serve as serve_until_stopped
+from placet.server.lifecycle import serve as serve_until_stopped
 from placet.server.settings import Settings, shipped_dir
+
+if TYPE_CHECKING:
+    from placet.server.build import Running
 
 app = typer.Typer()
 

@@ -9,7 +9,7 @@ import typer
 
 from placet.cli.local import open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.clock import rfc3339
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS

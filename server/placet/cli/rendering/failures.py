@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from placet import sdk
-from placet.cli import exit_codes
+from placet.cli.rendering import exit_codes
 from placet.kernel.errors import PlacetError, PolicyInvalidError, SetupError
 from placet.kernel.reasons import APPROVERS_UNKNOWN
 from placet.sdk import failures

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from placet.cli import exit_codes
+from placet.cli.commands.policy_served import confirm_command, status_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
-from placet.cli.output import Output, print_json, print_table
-from placet.cli.policy_served import confirm_command, status_command
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.errors import SetupError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks import check as checking

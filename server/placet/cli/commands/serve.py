@@ -9,7 +9,7 @@ import typer
 
 from placet.cli.local import naming_data_dir
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_json, print_table
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.settings_flags import with_settings
 from placet.server.settings import Settings
 
@@ -36,7 +36,7 @@ def serve(
     """
     settings, sources = Settings.load(flags, config)
     if not print_settings:
-        from placet.server import run  # noqa: PLC0415 - the whole server
+        from placet.server.lifecycle import run  # noqa: PLC0415 - the whole server
 
         with naming_data_dir(settings):
             code = run(settings)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
-from placet.cli import exit_codes
-from placet.cli.approval_documents import (
+from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.approval_documents import (
     COLUMNS,
     VOIDED_COLUMNS,
     approval_document,
@@ -18,8 +19,7 @@ from placet.cli.approval_documents import (
     voided_document,
     voided_rows,
 )
-from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_json, print_table
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant
 from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS

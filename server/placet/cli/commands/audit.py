@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from placet.cli import audit_local, audit_log, audit_remote
+from placet.cli.commands import audit_local, audit_log, audit_remote
 
 app = typer.Typer(no_args_is_help=True, help="Read and verify the audit trail.")
 app.command("tail")(audit_remote.tail)

@@ -28,7 +28,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from placet import sdk
-from placet.cli.script_steps import KINDS, Action, Call, Identity, Kill, Model, Run, Step, Strict, Verify
+from placet.cli.scenarios.steps import KINDS, Action, Call, Identity, Kill, Model, Run, Step, Strict, Verify
 from placet.kernel.errors import SetupError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
-from placet.cli import exit_codes
 from placet.cli.local import existing, naming_data_dir, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
 from placet.storage.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
@@ -85,7 +85,8 @@ def new_trail(
 
     Example: placet db new-trail --data-dir /var/lib/placet --reason 'disk lost, backup of 03:00 restored'
     """
-    from placet.server import SystemClock, restart_trail  # noqa: PLC0415 - the whole server
+    from placet.server.ledger import restart_trail  # noqa: PLC0415 - the whole server
+    from placet.server.system import SystemClock  # noqa: PLC0415 - the whole server
 
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []
@@ -119,7 +120,8 @@ def accept_clock_command(
 
     Example: placet db accept-clock --data-dir /var/lib/placet --reason 'NTP was off by a day until 09:00'
     """
-    from placet.server import SystemClock, accept_clock  # noqa: PLC0415 - the whole server
+    from placet.server.ledger import accept_clock  # noqa: PLC0415 - the whole server
+    from placet.server.system import SystemClock  # noqa: PLC0415 - the whole server
 
     settings = open_settings(data_dir, config, database_url)
     faults: list[BaseException] = []

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from placet.cli.amounts import counted, money
-from placet.cli.documents import FINDING_COLUMNS, finding_rows, json_of, time_text
-from placet.cli.output import print_fields, print_table
+from placet.cli.rendering.amounts import counted, money
+from placet.cli.rendering.documents import FINDING_COLUMNS, finding_rows, json_of, time_text
+from placet.cli.rendering.output import print_fields, print_table
 
 if TYPE_CHECKING:
     from placet import sdk

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from placet.cli import exit_codes
 from placet.cli.checks import run_checks
 from placet.cli.options import ConfigFile, OutputOption, reachable
-from placet.cli.output import Output, print_json, visible
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.output import Output, print_json, visible
 from placet.cli.server_checks import Check, failed, passed
 from placet.cli.settings_flags import with_settings
 from placet.kernel.errors import SetupError

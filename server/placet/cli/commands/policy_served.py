@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placet import sdk
-from placet.cli import exit_codes
-from placet.cli.documents import time_text
 from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.output import Output, print_fields, print_json
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.output import Output, print_fields, print_json
+from placet.cli.rendering.policy_texts import decides_text
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
-from placet.revisions.status import how_to_confirm
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.control import CONFIRM_TIMEOUT_SECONDS
 
@@ -71,18 +71,6 @@ def confirm_command(
         why = done.last_error or "other files stand there by now"
         typer.echo(f"placet: it is confirmed, but {done.policy_revision} decides: {why}", err=True)
         raise typer.Exit(exit_codes.WANTING)
-
-
-def decides_text(status: PolicyStatus) -> str:
-    """For how long the served revision decides, when the newest is not served."""
-    if status.stale:
-        return "too old: every call is denied pdp.policy_stale"
-    if status.decides_until is not None:
-        return f"until {time_text(status.decides_until)}, then every call is denied pdp.policy_stale"
-    if status.held_revision:
-        confirmed = f"until somebody runs: {how_to_confirm(status.held_revision)}"
-        return confirmed if status.policy_revision else f"nothing decides, every call is denied, {confirmed}"
-    return "until a newer one is accepted"
 
 
 def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:

@@ -1,0 +1,1 @@
+"""Plays a scripted list of calls against a server, for `placet demo`."""
