@@ -16,7 +16,7 @@ from placet.kernel.state import CounterKey
 from placet.signing.keys import PublicKeys, load_or_create_signing_key
 from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.sqlite.backend import SqliteLedger
-from tests.store.making import START_US, TickingClock, commitment
+from tests.storage.making import START_US, TickingClock, commitment
 
 if TYPE_CHECKING:
     from pathlib import Path

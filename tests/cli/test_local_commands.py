@@ -35,7 +35,7 @@ from placet.storage.sqlite.backend import SqliteLedger
 from placet.v1 import audit_pb2, control_pb2
 from tests.sdk.scripted_server import GET_POLICY_STATUS, VERIFY_AUDIT, ScriptedServer
 from tests.serving import REGO_DIR
-from tests.store.making import TickingClock, commitment
+from tests.storage.making import TickingClock, commitment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

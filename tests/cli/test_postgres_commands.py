@@ -13,7 +13,7 @@ from placet.cli.rendering import exit_codes
 from placet.server.settings import Settings
 from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
 from placet.storage.postgres.backend import PostgresLedger
-from tests.store.making import TickingClock, commitment
+from tests.storage.making import TickingClock, commitment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -40,7 +40,7 @@ from placet.storage.sql.schema import metadata
 from placet.storage.sqlite.backend import SqliteLedger
 from tests.docs.blocks import Block, blocks
 from tests.docs.tables import DOCS, by_name, rows
-from tests.store.making import TickingClock, commitment
+from tests.storage.making import TickingClock, commitment
 
 if TYPE_CHECKING:
     from pathlib import Path

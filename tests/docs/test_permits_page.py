@@ -20,7 +20,7 @@ from tests.docs.blocks import blocks
 from tests.docs.tables import DOCS, by_name
 from tests.sdk.permit_making import Signer
 from tests.sdk.scripted_server import ScriptedServer
-from tests.store.making import decision, proposal
+from tests.storage.making import decision, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

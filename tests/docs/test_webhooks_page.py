@@ -13,7 +13,7 @@ from placet.sdk.webhook import TOLERANCE_SECONDS
 from placet.webhooks.signing import MAKE_ONE, headers, read_secrets
 from tests.docs.blocks import blocks
 from tests.docs.tables import DOCS, by_name
-from tests.webhook.receiving import SECRET, event
+from tests.webhooks.receiving import SECRET, event
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.serving import Server, policy_copy, serving
-from tests.store.mounting import mount
+from tests.storage.mounting import mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

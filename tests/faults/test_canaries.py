@@ -31,8 +31,8 @@ from placet.sdk import (
 from placet.sdk.decision import Autonomy
 from placet.v1 import audit_pb2, authorization_pb2
 from tests.faults.serving import eventually, free_address
-from tests.rpc.wire import AUTHORIZE, GET, QUERY, Refusal, Wire
-from tests.webhook.receiving import SECRET, receiving
+from tests.transport.wire import AUTHORIZE, GET, QUERY, Refusal, Wire
+from tests.webhooks.receiving import SECRET, receiving
 
 if TYPE_CHECKING:
     from collections.abc import Callable

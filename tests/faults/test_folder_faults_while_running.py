@@ -2,7 +2,7 @@
 
 No harm is that it goes on deciding, signs checkpoints, takes a new policy, and stops; and that all that it told is in
 the trail. The files of an SQLite database have tables of their own, since a server that lost one of them goes no
-further: here (`test_folder_faults`) and with the ledger (`LOSSES` in `tests/store/test_sqlite_faults`).
+further: here (`test_folder_faults`) and with the ledger (`LOSSES` in `tests/storage/test_sqlite_faults`).
 """
 
 from __future__ import annotations

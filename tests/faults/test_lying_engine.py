@@ -15,7 +15,7 @@ from placet.engine.canary import CANARY_RULE_ID, CANARY_TOOL
 from placet.kernel.limits import OPA_ANSWER_BYTES_MAX
 from placet.sdk import Action, AsyncClient, Identity, Run
 from placet.server.build import Running, running
-from tests.opa.lying_opa import LyingOpa, decisions, http
+from tests.engine.lying_opa import LyingOpa, decisions, http
 from tests.serving import settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from placet.kernel.model import Effect, Finding, Verdict
 from placet.kernel.money import EXPONENTS
 from placet.matching.names import name_fault
 from placet.v1 import authorization_pb2
-from tests.service.fakes import REVISION, verdict
+from tests.support.fakes import REVISION, verdict
 
 printable = st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S"))
 labels = st.text(printable, max_size=16)

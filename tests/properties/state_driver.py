@@ -37,8 +37,8 @@ from placet.storage.sqlite.offline import verify_database
 from placet.tenants.agent_policy import AgentPolicy
 from placet.transport.grpc.messages.parse import parse_request
 from tests.properties.state_reference import PEOPLE, POLICY
-from tests.rpc.wire import request
-from tests.service.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
+from tests.support.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
+from tests.transport.wire import request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

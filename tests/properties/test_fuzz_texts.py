@@ -28,10 +28,10 @@ from placet.transport.grpc.messages.fields import Fields
 from placet.transport.grpc.messages.parse import parsing, trace_id_of
 from placet.transport.grpc.reading import reading
 from placet.v1 import action_pb2, authorization_pb2
-from tests.core.test_redact import ADVERSARIAL
+from tests.privacy.test_redact import ADVERSARIAL
 from tests.properties.steps import measured
-from tests.rpc.test_event_loop import PARAMS
-from tests.service.fakes import NOW_US, Bench
+from tests.support.fakes import NOW_US, Bench
+from tests.transport.test_event_loop import PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,7 +21,7 @@ from placet.transport.grpc.messages.parse import parse_request
 from placet.transport.grpc.messages.present import present_recorded
 from placet.v1 import audit_pb2
 from tests.properties.messages import honest, json_objects, lying, message_of, messages, seen_by_policy
-from tests.service.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy
+from tests.support.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

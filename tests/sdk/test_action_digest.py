@@ -20,7 +20,7 @@ from placet.sdk.encode import encode
 from placet.signing.permit_keys import PermitKeyFolder
 from placet.transport.grpc.messages.parse import parse_request
 from tests.properties.messages import counts, json_objects, labels, names
-from tests.store.making import START_US, TickingClock, decision
+from tests.storage.making import START_US, TickingClock, decision
 
 if TYPE_CHECKING:
     from pathlib import Path

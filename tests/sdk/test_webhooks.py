@@ -14,7 +14,7 @@ import pytest
 from placet.notifications.payload import WebhookType, webhook_payload
 from placet.sdk import PlacetSdkError, WebhookError, WebhookReason, verify_webhook
 from placet.webhooks.signing import headers, read_secrets
-from tests.webhook.receiving import NOW_US, OTHER_SECRET, SECRET, event
+from tests.webhooks.receiving import NOW_US, OTHER_SECRET, SECRET, event
 
 NOW = NOW_US // 1_000_000
 BODY = webhook_payload(event())

@@ -1,0 +1,198 @@
+"""Outcomes far above what was reserved: told, held, and counted when a person says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.audit.verify_trail import verify_trail
+from placet.budgets.reservations import from_row, reservation_key, to_row
+from placet.commands.execute import ControlChanges
+from placet.kernel.errors import InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.limits import SAFE_INTEGER_MAX
+from placet.kernel.model import Caller
+from placet.kernel.state import Put, Wanted
+from placet.outcomes.excess_service import ExcessWord, OutcomeExcesses
+from placet.outcomes.expiry import expire_due
+from placet.outcomes.service import OutcomeDesk, Reported
+from tests.storage.state_making import change
+from tests.support.deciding import Desk, budget, left, told, usd
+
+if TYPE_CHECKING:
+    from placet.budgets.excess import OutcomeExcess
+    from placet.kernel.model import Decision
+
+ALLOW = ("allow", "tools.listed")
+MONEY = budget(measure="amount", currency="USD", limit=100)
+ANN = "ann"
+
+
+class Held(Desk):
+    """A desk at which excesses are decided, too."""
+
+    def __init__(self, *budgets: dict[str, Any], factor: int | None = None, **said: Any) -> None:
+        super().__init__(*budgets, **said)
+        self.excesses = OutcomeExcesses(ControlChanges(self.ledger, self.clock, self.controls))
+        if factor is not None:
+            self.outcomes = OutcomeDesk(self.ledger, self.source, self.clock, factor)
+
+    async def waiting(self) -> list[OutcomeExcess]:
+        return list((await self.excesses.list("acme", 50, "")).excesses)
+
+    async def say(self, decision: Decision, *, accept: bool, actor: str = ANN, caller: str = "") -> OutcomeExcess:
+        caller_of = Caller(caller) if caller else Caller()
+        return await self.excesses.decide(ExcessWord("acme", decision.decision_id, accept, actor, "because", caller_of))
+
+    def proven(self) -> bool:
+        report = verify_trail(self.ledger, lambda *_: True, state=True)
+        return report.ok
+
+
+async def test_one_wrong_report_does_not_use_up_a_day() -> None:
+    """One minor unit reserved, the largest number there is reported."""
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(1), identity__agent="pay-bot")
+    reported = await desk.report(first, amount_minor_units=SAFE_INTEGER_MAX)
+    assert reported == Reported(repeated=False, late=False, overspent=(), held=("b",))
+    second = await desk.ask(action__amount=usd(9_000))
+    assert (told(second), left(second)) == ([ALLOW], 990)
+    [excess] = await desk.waiting()
+    assert [(each.counter.budget_id, each.amount) for each in excess.parts] == [("b", SAFE_INTEGER_MAX - 10)]
+    assert (excess.decision_id, excess.agent, excess.tool) == (first.decision_id, "pay-bot", "pay")
+    assert desk.proven()
+
+
+@pytest.mark.parametrize(
+    ("reported", "counted", "held"), [(1_000, 1_000, 0), (1_001, 1_000, 1), (999, 999, 0), (100, 100, 0), (0, 0, 0)]
+)
+async def test_what_is_within_the_factor_settles_at_once(reported: int, counted: int, held: int) -> None:
+    desk = Held(budget(measure="amount", currency="USD", limit=1_000))
+    first = await desk.ask(action__amount=usd(100))
+    answer = await desk.report(first, amount_minor_units=reported)
+    assert answer.held == (("b",) if held else ())
+    assert left(await desk.ask(action__amount=usd(1))) == 100_000 - counted - 1
+    assert [part.amount for each in await desk.waiting() for part in each.parts] == ([held] if held else [])
+
+
+@pytest.mark.parametrize(("factor", "held"), [(0, False), (1, True), (2, True), (3, False)])
+async def test_the_factor_is_a_setting(factor: int, held: bool) -> None:  # noqa: FBT001 - a parameter
+    desk = Held(MONEY, factor=factor)
+    assert bool((await desk.report(await desk.ask(action__amount=usd(100)), amount_minor_units=300)).held) is held
+    assert bool(await desk.waiting()) is held
+
+
+@pytest.mark.parametrize(
+    ("measure", "said", "reported", "counted"),
+    [
+        ("cost", {}, {"cost_micros": 400_000}, 400_000),  # nobody estimated it, and it is within half of the limit
+        ("cost", {}, {"cost_micros": SAFE_INTEGER_MAX}, 500_000),
+        ("cost", {"model__estimated_cost_micros": 90_000}, {"cost_micros": 900_000}, 900_000),
+        ("cost", {"model__estimated_cost_micros": 90_000}, {"cost_micros": 900_001}, 900_000),
+        ("tokens", {}, {"tokens": SAFE_INTEGER_MAX}, 500_000),
+        ("tokens", {"model__input_tokens": 90_000}, {"tokens": 800_000}, 890_000),
+    ],
+)
+async def test_estimates_are_held_above_half_of_the_limit(
+    measure: str, said: dict[str, Any], reported: dict[str, Any], counted: int
+) -> None:
+    desk = Held(budget(measure=measure, limit=1 if measure == "cost" else 1_000_000))
+    await desk.report(await desk.ask(**said), **reported)
+    assert left(await desk.ask()) == 1_000_000 - counted - 1
+
+
+async def test_the_same_report_again_says_the_same_and_holds_nothing_more() -> None:
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(1))
+    before = await desk.report(first, amount_minor_units=5_000)
+    again = await desk.report(first, amount_minor_units=5_000)
+    assert (again.repeated, again.held, before.held) == (True, ("b",), ("b",))
+    assert len(await desk.waiting()) == 1
+
+
+async def test_each_budget_holds_its_own_part() -> None:
+    desk = Held(MONEY, budget(id="u", scope="user", measure="amount", currency="USD", limit=100), budget(id="calls"))
+    first = await desk.ask(action__amount=usd(2))
+    assert (await desk.report(first, amount_minor_units=9_000)).held == ("b", "u")
+    [excess] = await desk.waiting()
+    assert sorted((each.counter.budget_id, each.amount) for each in excess.parts) == [("b", 8_980), ("u", 8_980)]
+
+
+async def test_what_is_accepted_counts() -> None:
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(1))
+    await desk.report(first, amount_minor_units=10_000)
+    assert told(await desk.ask(action__amount=usd(1_000))) == [ALLOW]
+    assert (await desk.say(first, accept=True)).budgets == ("b",)
+    denied = await desk.ask(action__amount=usd(1))
+    assert told(denied) == [("deny", "budgets.b")]
+    assert await desk.waiting() == []
+    assert desk.proven()
+
+
+async def test_what_is_dropped_never_counts() -> None:
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(1))
+    await desk.report(first, amount_minor_units=10_000)
+    await desk.say(first, accept=False)
+    assert left(await desk.ask(action__amount=usd(1))) == 10_000 - 10 - 1
+    for accept in (True, False):
+        with pytest.raises(NotNowError, match="accepted or dropped already"):
+            await desk.say(first, accept=accept)
+    assert desk.proven()
+
+
+@pytest.mark.parametrize("accept", [True, False])
+@pytest.mark.parametrize("actor", ["pay-bot", "Pay-Bot", "u_7", "other-bot"])
+async def test_those_concerned_may_not(actor: str, accept: bool) -> None:  # noqa: FBT001 - a parameter
+    desk = Held(MONEY)
+    await desk.ask(identity__agent="other-bot", action__amount=usd(1))
+    first = await desk.ask(action__amount=usd(1), identity__agent="pay-bot", identity__user="u_7")
+    await desk.report(first, amount_minor_units=10_000)
+    with pytest.raises(NotPermittedError):
+        await desk.say(first, accept=accept, actor=actor)
+    assert len(await desk.waiting()) == 1
+
+
+async def test_who_reported_may_not_under_any_name() -> None:
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(1))
+    outcome = Outcome(OutcomeStatus.SUCCEEDED, amount_minor_units=10_000)
+    [excess] = await reported_by("worker-7", desk, first, outcome)
+    for actor, caller in [("ann", "worker-7"), ("worker-7", "console"), ("WORKER-7", "")]:
+        with pytest.raises(NotPermittedError):
+            await desk.say(first, accept=False, actor=actor, caller=caller)
+    assert (await desk.say(first, accept=False, caller="console")).decision_id == excess.decision_id
+
+
+async def reported_by(caller: str, desk: Held, decision: Decision, outcome: Outcome) -> list[OutcomeExcess]:
+    """What is held after that caller reported on its own decision."""
+    key = reservation_key("acme", decision.decision_id)
+    row = (await desk.ledger.load(Wanted([key]))).rows[key]
+    await desk.ledger.commit([change(Put(to_row(replace(from_row(row), caller=caller))))])
+    [answer] = await desk.outcomes.take([Report("acme", decision.decision_id, caller, outcome)])
+    assert isinstance(answer, Reported)
+    return await desk.waiting()
+
+
+async def test_what_is_not_held_cannot_be_decided() -> None:
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(100))
+    await desk.report(first, amount_minor_units=100)
+    with pytest.raises(NotFoundError):
+        await desk.say(first, accept=True)
+    with pytest.raises(InvalidRequestError):
+        await desk.excesses.list("acme", 50, "nonsense")
+
+
+async def test_a_late_report_is_held_as_well() -> None:
+    desk = Held(MONEY)
+    first = await desk.ask(action__amount=usd(10))
+    desk.clock.wall += 16 * 60 * 1_000_000
+    await expire_due(desk.ledger, desk.clock)
+    reported = await desk.report(first, amount_minor_units=5_000)
+    assert (reported.late, reported.held) == (True, ("b",))
+    assert left(await desk.ask(action__amount=usd(1))) == 10_000 - 100 - 1
+    assert desk.proven()

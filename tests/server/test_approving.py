@@ -1,0 +1,36 @@
+"""What the metrics say of approvals and of those who watch."""
+
+from __future__ import annotations
+
+import structlog
+
+from placet.scheduling.batching import Batcher
+from placet.server.approvals import approving
+from placet.server.observer import Reporter
+from placet.telemetry.metrics import Metrics
+from placet.transport.grpc.refused_requests import RefusalLog
+from tests.support.approving import ONE_LEAD, Desk, word
+
+
+async def test_open_approvals_and_watchers_are_shown() -> None:
+    desk = Desk(ONE_LEAD)
+    metrics = Metrics()
+    reporter = Reporter(structlog.stdlib.get_logger(), metrics, desk.clock)
+    refusals = RefusalLog(Batcher(desk.ledger.commit, depth_max=1), desk.clock)
+    asked = approving(desk.ledger, desk.source, desk.clock, refusals, reporter, notify=False)
+
+    async def shown() -> tuple[float | None, float | None]:
+        await asked.count()
+        values = metrics.registry.get_sample_value
+        return values("placet_open_approvals"), values("placet_watchers")
+
+    assert await shown() == (0, 0)
+    first, second = await desk.asked(), await desk.asked(run={"run_id": "another"})
+    watcher = await asked.hub.watch([("acme", "")])
+    assert await shown() == (2, 1)
+    asked.hub.leave(watcher)
+    await desk.approvals.reject(word(first, reason="no"))
+    await desk.approvals.approve(word(second))
+    assert await shown() == (1, 0)
+    await desk.ask(approval_id=second.approval_id, run={"run_id": "another"})
+    assert await shown() == (0, 0)

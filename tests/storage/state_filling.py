@@ -1,0 +1,77 @@
+"""A store with some of every kind of state in it, made by the services that make it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.controls.autonomy.model import Level
+from placet.kernel.model import Decision
+from placet.kernel.state import Kept, Put, Row, RowKey
+from placet.outcomes.expiry import expire_due
+from tests.properties.state_driver import Driver
+from tests.properties.state_reference import HOUR, Ask
+from tests.storage.state_making import change
+
+if TYPE_CHECKING:
+    from tests.properties.state_driver import Store
+
+
+async def fill_state(store: Store) -> None:
+    """Allows, reports, votes, a used approval, switches, levels, a request for control and a breaker."""
+    driver = Driver(store)
+    try:
+        await _decide_and_report(driver)
+        await _agree(driver)
+        await _steer(driver)
+        driver.clock.wall += 2 * HOUR
+        await expire_due(driver.replicas[1].ledger, driver.clock)
+        breaker = Row(RowKey(Kept.BREAKERS, "acme", "tool pay"), "closed", driver.clock.wall, b'{"failures":[]}')
+        await driver.replicas[0].ledger.commit([change(Put(breaker))])
+        await driver.decide(0, [_ask("k90", user="u9")])  # held until the end
+    finally:
+        await driver.close()
+
+
+def _ask(key: str, *, user: str = "u1", want: str = "allow", customer: str = "c_1", approval_id: str = "") -> Ask:
+    return Ask(
+        key, "acme", "c1", "pay", user, "bot1", "r1", customer, want, 101, 7, dry_run=False, approval_id=approval_id
+    )
+
+
+async def _decide_and_report(driver: Driver) -> None:
+    answers = await driver.decide(0, [_ask("k0"), _ask("k1", user="u2"), _ask("k2", customer="c_2")])
+    answers += await driver.decide(1, [_ask("k3", user="u3", want="deny")])
+    allowed = [each.decision_id for each in answers if isinstance(each, Decision) and each.effect.value == "allow"]
+    for number, decision_id in enumerate(allowed[:2]):
+        outcome = Outcome(OutcomeStatus.SUCCEEDED, cost_micros=9, amount_minor_units=101)
+        await driver.replicas[number].outcomes.take([Report("acme", decision_id, "c1", outcome)])
+
+
+async def _agree(driver: Driver) -> None:
+    """One approval is used, of the other one vote is missing."""
+    first, second = [await _asked(driver, number) for number in (1, 2)]
+    for approval_id in (first, second):
+        await driver.replicas[0].approvals.approve(driver.word("acme", approval_id, "lena"))
+    await driver.replicas[1].approvals.approve(driver.word("acme", second, "luis"))
+    used = _ask("k20", user="u4", want="two", customer="c_2", approval_id=second)
+    [answer] = await driver.decide(1, [used])
+    assert isinstance(answer, Decision)
+    assert answer.used_approval_id == second
+
+
+async def _asked(driver: Driver, number: int) -> str:
+    """The id of an approval that is asked for."""
+    [answer] = await driver.decide(0, [_ask(f"k1{number}", user="u4", want="two", customer=f"c_{number}")])
+    assert isinstance(answer, Decision)
+    assert answer.approval is not None
+    return answer.approval.approval_id
+
+
+async def _steer(driver: Driver) -> None:
+    await driver.kill(0, ("agent", "acme", "bot7"), 0)
+    await driver.kill(1, ("tool", "acme", "mail"), 3_600)
+    await driver.clear(0, ("agent", "acme", "bot7"))
+    await driver.kill(1, ("agent", "acme", "bot8"), 0)
+    for tool, level in (("pay", Level.EXECUTE_WITH_APPROVAL), ("pay", Level.EXECUTE)):
+        await driver.replicas[0].autonomy.set(driver.level("beta", tool, level, "ada"))

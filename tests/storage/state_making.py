@@ -1,0 +1,74 @@
+"""Rows, counters and commitments that change them, for the tests of state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from placet.audit.records import Commitment, RecordKind
+from placet.kernel.state import CounterKey, Kept, Put, Reserve, Row, RowKey, RowQuery, Settle, Wanted
+from tests.storage.making import START_US
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from placet.audit.ports import Ledger
+    from placet.kernel.state import Change
+
+COUNTER = CounterKey("acme", "b", "calls", "2026-04-24", "user:u_1")
+
+
+def change(*changes: Change, subject: str = "", tenant: str = "acme", at_us: int = START_US) -> Commitment:
+    """A record, and changes with it."""
+    return Commitment(RecordKind.BUDGET_ADJUSTED, tenant, at_us, {}, subject=subject, changes=changes)
+
+
+def row(name: str = "a", version: int = 0, **given: object) -> Row:
+    """An approval; `given` are other members of it."""
+    made = Row(RowKey(Kept.APPROVALS, "acme", name), "pending", START_US, b'{"a":1}', version=version)
+    return replace(made, **given)  # type: ignore[arg-type]
+
+
+def key(name: str = "a", tenant: str = "acme", table: Kept = Kept.APPROVALS) -> RowKey:
+    return RowKey(table, tenant, name)
+
+
+def counter(scope_key: str = "user:u_1", **given: str) -> CounterKey:
+    return COUNTER._replace(scope_key=scope_key, **given)
+
+
+def reserve(amount: int, limit: int | None = 10, of: CounterKey = COUNTER) -> Reserve:
+    return Reserve(of, amount, limit, START_US + 1)
+
+
+def settle(reserved: int, used: int, of: CounterKey = COUNTER) -> Settle:
+    return Settle(of, reserved, used, START_US + 1)
+
+
+async def stored_row(ledger: Ledger, name: str = "a") -> Row | None:
+    return (await ledger.load(Wanted(rows=[key(name)]))).rows.get(key(name))
+
+
+async def usage(ledger: Ledger, of: CounterKey = COUNTER) -> tuple[int, int]:
+    """Used and reserved."""
+    found = (await ledger.load(Wanted(counters=[of]))).usage(of)
+    return (found.used, found.reserved)
+
+
+async def pages(ledger: Ledger, query: RowQuery) -> list[list[str]]:
+    """The ids of the rows on each page."""
+    found = []
+    while True:
+        page = await ledger.list_rows(query)
+        found.append([each.key.id for each in page.rows])
+        if not page.next_page_token:
+            return found
+        query = replace(query, page_token=page.next_page_token)
+
+
+def put_all(rows: Sequence[Row]) -> list[Commitment]:
+    return [change(Put(each)) for each in rows]
+
+
+def numbered(count: int) -> Iterator[str]:
+    return (f"{number:04}" for number in range(count))

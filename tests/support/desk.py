@@ -1,0 +1,114 @@
+"""An outcome desk beside a decision point, on one ledger."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.audit.records import Commitment, RecordKind
+from placet.kernel.model import Decision, Effect
+from placet.kernel.state import CounterKey, Put, Wanted
+from placet.outcomes.service import OutcomeDesk
+from placet.storage.memory import MemoryLedger
+from placet.tenants.agent_policy import AgentPolicy
+from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, asked
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from placet.decision.replies import Answer
+    from placet.kernel.state import Kept, Known, Row, RowKey
+    from placet.outcomes.service import Told
+
+ME = "unauthenticated"
+SECOND_US = 1_000_000
+MONEY = {
+    "id": "money",
+    "scope": "tenant",
+    "measure": "amount",
+    "currency": "USD",
+    "limit": Decimal("1.00"),
+    "window": "day",
+}
+CALLS = {"id": "calls", "scope": "user", "measure": "calls", "limit": 5, "window": "day", "unreported": "release"}
+BREAKER = {"failures_in_a_row": 2, "open_seconds": 30, "scopes": ["tool"]}
+
+
+class RacedLedger(FullLedger):
+    """A ledger in which something else may happen just after it was looked at."""
+
+    after_look: Callable[[], Awaitable[object]] | None = None
+
+    async def load(self, wanted: Wanted) -> Known:
+        known = await super().load(wanted)
+        await self._looked()
+        return known
+
+    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+        rows = await super().due_rows(table, now_us, limit)
+        await self._looked()
+        return rows
+
+    async def _looked(self) -> None:
+        if self.after_look is not None:
+            happens, self.after_look = self.after_look, None
+            await happens()
+
+
+class Desk(Bench):
+    """A decision point and a desk; `said` is what the agent_policies of acme and globex say beside their tools."""
+
+    def __init__(self, **said: Any) -> None:
+        agent_policy = AgentPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay"], **said})
+        super().__init__(
+            ScriptedPolicy(agent_policies={"acme": agent_policy, "globex": agent_policy}), ledger=RacedLedger
+        )
+        assert isinstance(self.ledger, RacedLedger)
+        self.raced = self.ledger
+        self.desk = OutcomeDesk(self.ledger, self.source, self.clock)
+
+    async def ask(self, tool: str = "look", **changes: Any) -> Answer:
+        """What one request is told."""
+        return (await self.point.decide([asked(tool, **changes)]))[0]
+
+    async def allow(self, tool: str = "look", **changes: Any) -> str:
+        """The decision_id of an allow."""
+        decision = await self.ask(tool, **changes)
+        assert isinstance(decision, Decision)
+        assert decision.effect is Effect.ALLOW, decision
+        return decision.decision_id
+
+    async def pay(self, minor_units: int, **changes: Any) -> str:
+        """The decision_id of an allow that moves money."""
+        money = {"currency_code": "USD", "minor_units": minor_units}
+        return await self.allow("pay", action__amount=money, **changes)
+
+    async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> Told:
+        """What a report is told."""
+        return (await self.desk.take([report(decision_id, status, **said)]))[0]
+
+    async def usage(self, budget_id: str) -> tuple[int, int]:
+        """(used, reserved) of a budget's one counter today."""
+        scope = "tenant" if budget_id == "money" else "user:u_4812"
+        unit = "amount:USD" if budget_id == "money" else "calls"
+        key = CounterKey("acme", budget_id, unit, "2026-04-24", scope)
+        usage = (await self.ledger.load(Wanted(counters=[key]))).usage(key)
+        return usage.used, usage.reserved
+
+    async def touch(self, key: RowKey) -> None:
+        """Somebody else writes the row, as it is."""
+        row = (await MemoryLedger.load(self.ledger, Wanted([key]))).rows[key]
+        now_us = self.clock.wall_us()
+        await self.ledger.commit([Commitment(RecordKind.BUDGET_ADJUSTED, "acme", now_us, {}, changes=(Put(row),))])
+
+    def bodies(self, kind: RecordKind) -> list[dict[str, Any]]:
+        """The records of a kind, oldest first."""
+        return [orjson.loads(each.body) for each in self.ledger.records("w") if each.columns["kind"] == kind.value]
+
+
+def report(decision_id: str, status: OutcomeStatus, *, caller: str = ME, tenant: str = "acme", **said: Any) -> Report:
+    """A report."""
+    return Report(tenant, decision_id, caller, Outcome(status, **said))

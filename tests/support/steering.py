@@ -1,0 +1,63 @@
+"""An operator's side over a ledger in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from placet.budgets.service import BudgetAdmin
+from placet.commands.execute import ControlChanges
+from placet.controls.autonomy.service import AutonomyAdmin
+from placet.controls.kill_switches.revocation import Revoker
+from placet.controls.kill_switches.service import KillSwitches, NewSwitch
+from placet.controls.snapshot import ControlState
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
+from placet.tenants.agent_policy import AgentPolicy
+from tests.support.fakes import FixedClock, ScriptedPolicy, ScriptedSource
+
+if TYPE_CHECKING:
+    from placet.audit.ports import Ledger
+    from placet.audit.records import RecordKind
+    from placet.controls.kill_switches.model import KillScope
+
+HOUR_US = 3_600_000_000
+
+
+class Operators:
+    """Kill switches, autonomy and budgets, and what a decision point of the same server, or another, sees."""
+
+    def __init__(self, ledger: Ledger | None = None, clock: FixedClock | None = None, **tenants: Any) -> None:
+        self.clock = clock or FixedClock()
+        self.ledger: Ledger = ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
+        self.state = ControlState(self.ledger)
+        policies = {tenant: AgentPolicy.model_validate(said) for tenant, said in tenants.items()}
+        self.source = ScriptedSource(ScriptedPolicy(agent_policies=policies))
+        changes = ControlChanges(self.ledger, self.clock, self.state)
+        self.kills = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.state))
+        self.autonomy = AutonomyAdmin(changes, self.source)
+        self.budgets = BudgetAdmin(changes, self.source)
+
+    def records(self, kind: RecordKind) -> list[dict[str, Any]]:
+        """Body and part ``control`` of each record of the kind, as one. Of a ledger in memory."""
+        assert isinstance(self.ledger, MemoryLedger)
+        return [
+            {
+                "tenant": each.commitment.tenant,
+                **each.commitment.fields,
+                **{name: value for content in each.commitment.parts.values() for name, value in _said(content)},
+            }
+            for each in self.ledger._records
+            if each.commitment.kind is kind
+        ]
+
+
+def _said(content: bytes) -> Any:
+    return orjson.loads(content).items()
+
+
+def switch(scope: KillScope, value: str = "", tenant: str = "acme", **changes: Any) -> NewSwitch:
+    """A switch that ann sets."""
+    said = {"actor": "ann", "reason": "it runs wild", **changes}
+    return NewSwitch(scope, tenant, value, **said)

@@ -1,0 +1,257 @@
+"""No call in the name of one tenant sees, uses, changes or names what is another's. Every RPC has its attempts here."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message_factory import GetMessageClass
+
+import placet.v1
+from placet.sdk import (
+    ApprovalClient,
+    ApprovalState,
+    AuditClient,
+    Client,
+    ControlClient,
+    DecisionState,
+    Effect,
+    Query,
+)
+from placet.v1 import authorization_pb2
+from tests.serving import serving, settings
+from tests.transport.victim import (
+    AGENT,
+    AMOUNT,
+    ATTACKER,
+    BUDGET,
+    INTRUDER,
+    KEEPER,
+    PAY,
+    POLICY,
+    READ,
+    RUN,
+    SCOPE_KEY,
+    USER,
+    VICTIM,
+    WIRE,
+    WORKFLOW,
+    Houses,
+    Victim,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from google.protobuf.descriptor import MethodDescriptor
+    from google.protobuf.message import Message
+
+    from tests.transport.victim import Belongings
+
+NOT_FOUND, INVALID = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT
+SUCCEEDED = authorization_pb2.OUTCOME_STATUS_SUCCEEDED
+PERSON = {"id": "mallory", "roles": ["keeper"]}
+BY: dict[str, Any] = {"actor": {"id": "mallory"}, "reason": "curious"}
+FROM_THE_START = base64.urlsafe_b64encode(b'{"placet":0}').decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: fields of the request, and the status that it ends with."""
+
+    said: dict[str, Any]
+    code: grpc.StatusCode = grpc.StatusCode.OK
+
+
+def own(code: grpc.StatusCode = grpc.StatusCode.OK, **said: Any) -> Attempt:
+    """A request in the attacker's own name."""
+    return Attempt({"tenant": ATTACKER, **said}, code)
+
+
+def action(tool: str, tenant: str = ATTACKER, **more: Any) -> dict[str, Any]:
+    """The victim's action, as the victim asked for it."""
+    return {
+        "idempotency_key": f"attack-{tool}-{sorted(more.items())}"[:128],
+        "action": {"tool": tool, "params_json": '{"to":"x"}', "amount": {"currency_code": "USD", "minor_units": 7}},
+        "identity": {"agent": AGENT, "tenant": tenant, "user": USER},
+        "run": {"run_id": RUN, "workflow": WORKFLOW},
+        **more,
+    }
+
+
+def actions(victim: Belongings) -> list[dict[str, Any]]:
+    return [
+        action(WIRE, approval_id=victim.approved),
+        action(WIRE, approval_id=victim.waiting),
+        action(PAY, idempotency_key=victim.key),
+        action(READ),
+    ]
+
+
+def named(victim: Belongings, **said: Any) -> list[Attempt]:
+    """The victim's approvals, by id."""
+    return [own(NOT_FOUND, approval_id=each, **said) for each in (victim.waiting, victim.approved)]
+
+
+def decisions(victim: Belongings, **said: Any) -> list[Attempt]:
+    return [own(NOT_FOUND, decision_id=each, **said) for each in (victim.allowed, victim.asked)]
+
+
+ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
+    "AuthorizationService.Authorize": lambda victim: [Attempt(each) for each in actions(victim)],
+    "AuthorizationService.AuthorizeBatch": lambda victim: [
+        Attempt({"requests": [{**each, "idempotency_key": f"batch-{n}"} for n, each in enumerate(actions(victim))]}),
+        Attempt({"requests": [action(READ, idempotency_key="a"), action(READ, VICTIM, idempotency_key="b")]}, INVALID),
+    ],
+    "AuthorizationService.ReportOutcome": lambda victim: decisions(victim, status=SUCCEEDED),
+    "AuthorizationService.WatchDecision": lambda victim: [
+        *decisions(victim),
+        *decisions(victim, cursor=FROM_THE_START),
+    ],
+    "ApprovalService.ListApprovals": lambda victim: [own(), own(page_token=approvals_token(victim))],
+    "ApprovalService.GetApproval": lambda victim: named(victim, viewer=PERSON),
+    "ApprovalService.ApproveAction": lambda victim: named(victim, approver=PERSON),
+    "ApprovalService.RejectAction": lambda victim: named(victim, approver=PERSON, reason="no"),
+    "ApprovalService.CancelApproval": lambda victim: named(victim, actor=PERSON, reason="no"),
+    "ApprovalService.VoidVotes": lambda _: [
+        own(person=each, actor=PERSON, reason="no") for each in ("keeper", KEEPER.id)
+    ],
+    "ApprovalService.WatchApprovals": lambda _: [own(), own(cursor=FROM_THE_START)],
+    "AuditService.QueryDecisions": lambda victim: [
+        own(),
+        own(run_id=RUN, user=USER, agent=AGENT),
+        own(page_token=victim.page_token),
+    ],
+    "AuditService.GetDecision": decisions,
+    "AuditService.VerifyAudit": lambda _: [Attempt({})],
+    "ControlService.GetPolicyStatus": lambda _: [Attempt({})],
+    "ControlService.GetPermitKeys": lambda _: [Attempt({})],
+    "ControlService.ConfirmPolicy": lambda _: [Attempt({"policy_revision": "guessed", **BY}, NOT_FOUND)],
+    "ControlService.SetKillSwitch": lambda _: [
+        Attempt({"scope": {"tenant": ATTACKER, "run_id": RUN}, **BY}),
+        Attempt({"scope": {"tenant": ATTACKER, "run_id": "guessed"}, **BY}),
+        Attempt({"scope": {"tenant": ATTACKER, "agent": AGENT}, **BY}),
+        Attempt({"scope": {"tenant": ATTACKER, "workflow": WORKFLOW}, **BY}),
+        Attempt({"scope": {"tenant": ATTACKER, "tool": "*"}, **BY}),
+        Attempt({"scope": {"run_id": RUN}, **BY}, INVALID),
+        Attempt({"scope": {"tenant": ATTACKER, "whole_tenant": True}, **BY}),
+    ],
+    "ControlService.ClearKillSwitch": lambda victim: [
+        own(NOT_FOUND, kill_switch_id=victim.switch, **BY),
+        Attempt({"kill_switch_id": victim.switch, **BY}, NOT_FOUND),
+    ],
+    "ControlService.ListKillSwitches": lambda _: [own(), Attempt({})],
+    "ControlService.SetAutonomy": lambda _: [own(workflow="guessed", level="AUTONOMY_OBSERVE_ONLY", **BY)],
+    "ControlService.ListAutonomy": lambda _: [own()],
+    "ControlService.GetBudgets": lambda _: [own(), own(budget_id=BUDGET, top=100)],
+    "ControlService.ListOutcomeExcesses": lambda _: [own()],
+    "ControlService.DecideOutcomeExcess": lambda victim: decisions(victim, verdict="EXCESS_VERDICT_DROP", **BY),
+    "ControlService.AdjustBudget": lambda _: [own(budget_id=BUDGET, scope_key=SCOPE_KEY, amount=5, **BY)],
+}
+"""Each RPC -> how the attacker tries it. What is about the whole server, and not about a tenant, names nothing."""
+
+
+def approvals_token(victim: Belongings) -> str:
+    """A token of a page of approvals that ended with the victim's."""
+    return base64.urlsafe_b64encode(f'[9999999999999999,"{victim.waiting}"]'.encode()).decode()
+
+
+def every_rpc() -> dict[str, MethodDescriptor]:
+    """Service and method -> what the protos say of it."""
+    files = [importlib.import_module(f"placet.v1.{each.name}") for each in pkgutil.iter_modules(placet.v1.__path__)]
+    services = [
+        one for each in files if hasattr(each, "DESCRIPTOR") for one in each.DESCRIPTOR.services_by_name.values()
+    ]
+    return {f"{service.name}.{method.name}": method for service in services for method in service.methods}
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
+    chosen = settings(tmp_path_factory.mktemp("isolation"))
+    for tenant in (VICTIM, ATTACKER, INTRUDER):
+        (chosen.rego_dir / "config" / f"{tenant}.yaml").write_text(POLICY)
+    with serving(chosen) as server:
+        made = Houses(server)
+        yield made
+        made.channel.close()
+
+
+@pytest.fixture(scope="module")
+def victim(houses: Houses) -> Victim:
+    return Victim(houses.furnish("guessed"), houses.furnish("hidden"))
+
+
+def test_every_rpc_is_tried() -> None:
+    assert ATTEMPTS.keys() == every_rpc().keys()
+
+
+@pytest.mark.parametrize("name", sorted(every_rpc()))
+def test_nothing_of_another_tenants_is_seen_or_changed(houses: Houses, victim: Victim, name: str) -> None:
+    method, before = every_rpc()[name], houses.state()
+    assert all(before[table] for table in ("approvals", "counters", "kill_switches", "audit_records"))
+    for attempt in ATTEMPTS[name](victim.guessed):
+        answer = houses.call(method, ParseDict(attempt.said, message_class(method)()))
+        assert answer.code is attempt.code, (attempt, answer)
+        told = b"".join(answer.messages) + answer.text.encode()
+        assert not [secret for secret in victim.secrets if secret in told], attempt
+    assert houses.state() == before
+
+
+def message_class(method: MethodDescriptor) -> type[Message]:
+    """The class of a method's requests."""
+    made: type[Message] = GetMessageClass(method.input_type)
+    return made
+
+
+def test_an_approval_of_another_tenants_allows_nothing(houses: Houses, victim: Victim) -> None:
+    for approval_id in (victim.guessed.approved, victim.guessed.waiting, "apr_unknown"):
+        decision = houses.ask(INTRUDER, WIRE, approval_id=approval_id)
+        assert (decision.effect, decision.rule_id) == (Effect.DENY, "approvals.unknown")
+
+
+def test_a_key_of_another_tenants_is_ones_own(houses: Houses, victim: Victim) -> None:
+    decision = houses.ask(INTRUDER, PAY, idempotency_key=victim.guessed.key)
+    assert decision.effect is Effect.ALLOW
+    assert decision.decision_id != victim.guessed.allowed
+    assert [each.remaining for each in decision.budgets] == [100_000 - AMOUNT]
+
+
+def test_who_watches_is_told_of_ones_own_alone(houses: Houses) -> None:
+    with ApprovalClient(houses.server.address) as people:
+        changes = people.watch(INTRUDER, timeout=30)
+        houses.ask(INTRUDER, WIRE)
+        first = next(changes)
+        houses.ask(VICTIM, WIRE)
+        mine = houses.ask(INTRUDER, WIRE, run_id="another")
+        assert mine.approval is not None
+        second = next(changes)
+    assert [each.approval.tenant for each in (first, second)] == [INTRUDER] * 2
+    assert second.approval.id == mine.approval.id
+
+
+def test_its_owner_may_do_all_of_it(houses: Houses, victim: Victim) -> None:
+    """So what was guessed above was right."""
+    owned = victim.guessed
+    with AuditClient(houses.server.address) as audit:
+        assert audit.get(VICTIM, owned.allowed) is not None
+        assert audit.query(Query(tenant=VICTIM, page_token=owned.page_token)).decisions
+    with ApprovalClient(houses.server.address) as people:
+        assert people.get(VICTIM, owned.waiting, KEEPER).action_digest
+        assert people.approve(VICTIM, owned.waiting, KEEPER).state is ApprovalState.APPROVED
+    with Client(houses.server.address, timeout=30) as client:
+        assert next(client.watch_decision(owned.allowed, tenant=VICTIM)).state is DecisionState.ALLOWED
+        assert not client.report_outcome(owned.allowed, "succeeded", tenant=VICTIM).repeated
+    with ControlClient(houses.server.address) as control:
+        assert owned.switch in {each.id for each in control.kill_switches(VICTIM)}
+        assert control.clear_kill_switch(owned.switch, actor="ann", reason="r", tenant=VICTIM) is None
+        assert {rule.workflow for rule in control.autonomy(VICTIM)} == {"guessed", "hidden"}
+        [budget] = control.budgets(VICTIM, BUDGET)
+        assert [each.scope_key for each in budget.counters] == [SCOPE_KEY]
+    assert houses.ask(VICTIM, PAY, idempotency_key=owned.key).decision_id == owned.allowed
+    assert houses.ask(VICTIM, WIRE, approval_id=owned.approved).rule_id == "approvals.granted"

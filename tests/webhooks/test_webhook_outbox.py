@@ -1,0 +1,97 @@
+"""Webhooks over a real ledger: in the transaction of the change that they tell of, and sent from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.audit.records import Commitment, Conflict, RecordKind
+from placet.kernel.state import Expect, Kept, Put, RowKey, Wanted
+from placet.notifications.delivery import new_delivery
+from placet.signing.keys import generate_signing_key
+from placet.storage.memory import MemoryLedger
+from placet.storage.sqlite.backend import SqliteLedger
+from placet.webhooks.outbox import Outbox
+from tests.webhooks.receiving import NOW_US, event, receiving
+from tests.webhooks.sending import Bench, SetClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from placet.kernel.state import Change, Row
+    from placet.notifications.payload import WebhookEvent
+
+LATER_US = NOW_US + 60_000_000
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryLedger | SqliteLedger]:
+    faults: list[BaseException] = []
+    key, clock = generate_signing_key(), SetClock()
+    made: MemoryLedger | SqliteLedger
+    if request.param == "memory":
+        made = MemoryLedger(writer="w", signing_key=key, clock=clock)
+    else:
+        path = tmp_path / "placet.db"
+        made = SqliteLedger.open(path, writer="w", signing_key=key, clock=clock, on_fault=faults.append)
+    yield made
+    await made.close()
+    assert not faults
+
+
+def change(told: WebhookEvent, *guards: Change) -> Commitment:
+    changes = (*guards, Put(new_delivery(told)))
+    return Commitment(RecordKind.APPROVAL_CANCELLED, "acme", NOW_US, {}, subject=told.approval_id, changes=changes)
+
+
+def no_fault(fault: BaseException) -> None:
+    raise fault
+
+
+async def row_of(ledger: MemoryLedger | SqliteLedger, told: WebhookEvent) -> Row | None:
+    key = new_delivery(told).key
+    return (await ledger.load(Wanted((key,)))).rows.get(key)
+
+
+async def test_a_change_that_does_not_hold_leaves_no_event(ledger: MemoryLedger | SqliteLedger) -> None:
+    guard = Expect(RowKey(Kept.APPROVALS, "acme", event().approval_id), 7)
+    [result] = await ledger.commit([change(event(), guard)])
+    assert isinstance(result, Conflict)
+    assert await row_of(ledger, event()) is None
+
+
+async def test_the_event_of_a_change_is_sent_and_its_row_says_so(ledger: MemoryLedger | SqliteLedger) -> None:
+    await ledger.commit([change(event())])
+    with receiving((500, {}, b"")) as receiver:
+        bench = Bench(receiver.url, ledger=ledger)
+        sender = bench.sender()
+        assert await sender.deliver_due() == 1
+        bench.clock.forward(5)
+        assert await sender.deliver_due() == 1
+        assert await sender.deliver_due() == 0
+    row = await row_of(ledger, event())
+    assert row is not None
+    assert (row.status, row.due_at_us, row.version) == ("sent", 0, 5)
+    assert len(receiver.came) == 2
+
+
+async def test_of_two_that_claim_one_wins(ledger: MemoryLedger | SqliteLedger) -> None:
+    await ledger.commit([change(event(number)) for number in (1, 2, 3)])
+    first, second = (Outbox(ledger, no_fault) for _ in range(2))
+    assert len(await first.due(NOW_US, LATER_US, 2)) == 2
+    [other] = await second.due(NOW_US, LATER_US, 2)
+    assert await second.due(NOW_US, LATER_US, 2) == []
+    assert await second.done(other)
+    assert not await second.give_up(other, "it is no longer mine")
+
+
+async def test_who_claims_anew_after_the_time_takes_it_from_the_first(ledger: MemoryLedger | SqliteLedger) -> None:
+    await ledger.commit([change(event())])
+    first, second = (Outbox(ledger, no_fault) for _ in range(2))
+    [mine] = await first.due(NOW_US, LATER_US, 8)
+    [theirs] = await second.due(LATER_US, LATER_US + 1, 8)
+    assert (mine.tries, theirs.tries, theirs.first_try_at_us) == (1, 2, NOW_US)
+    assert not await first.later(mine, LATER_US, "slow")
+    assert await second.done(theirs)
