@@ -17,7 +17,6 @@ from placet.budgets.model import (
     exceeded,
     facts,
     finding,
-    overspent,
     remaining,
     reserve,
     waived,
@@ -263,11 +262,11 @@ def test_what_is_left_admits_just_what_is_not_exceeded(limit: int, used: int, re
         assert amount <= left
         assert exceeded(charge, Usage(used + left - amount + 1, reserved))
     else:
-        assert amount > left or overspent(limit, usage) or used + reserved > limit
+        assert amount > left or used + reserved > limit
 
 
 def test_spending_beyond_the_limit_is_shown() -> None:
-    assert (remaining(10, Usage(12, 1)), overspent(10, Usage(12, 1)), overspent(10, Usage(9, 5))) == (0, 2, 0)
+    assert remaining(10, Usage(12, 1)) == 0
 
 
 def test_what_policy_sees() -> None:

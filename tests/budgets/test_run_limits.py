@@ -4,7 +4,6 @@ import pytest
 
 from placet.budgets.model import exceeded, finding
 from placet.budgets.run_limits import (
-    NO_RUN_LIMITS,
     RunLimits,
     duration_finding,
     over_duration,
@@ -100,4 +99,4 @@ def test_a_workflow_says_what_differs() -> None:
     written = policy(limits={"max_tool_calls": 20, "max_tokens": 5, "workflows": {"triage": {"max_tool_calls": 50}}})
     assert written.run_limits("triage") == RunLimits(max_tool_calls=50, max_tokens=5)
     assert written.run_limits("other") == RunLimits(max_tool_calls=20, max_tokens=5)
-    assert policy().run_limits("triage") == NO_RUN_LIMITS
+    assert policy().run_limits("triage") == RunLimits()

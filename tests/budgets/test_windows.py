@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.budgets.windows import ENDLESS, Window, resets_at_us, window_at, window_key
+from placet.budgets.windows import ENDLESS, Window, window_at
 from tests.support.acting import at
 
 ZONES = [
@@ -61,8 +61,7 @@ YEARS = st.integers(at("2001-01-01T00:00:00Z"), at("2037-12-01T00:00:00Z"))
     ],
 )
 def test_a_window_has_its_key_and_its_end(window: Window, timezone: str, now: str, key: str, resets_at: str) -> None:
-    assert window_key(window, timezone, at(now)) == key
-    assert resets_at_us(window, timezone, at(now)) == at(resets_at)
+    assert window_at(window, timezone, at(now)) == (key, at(resets_at))
 
 
 @pytest.mark.parametrize("window", sorted(ENDLESS))
@@ -78,7 +77,7 @@ def test_a_window_is_the_same_until_its_end_and_another_from_then_on(
     key, ends_at = window_at(window, timezone, now_us)
     assert ends_at > now_us
     assert window_at(window, timezone, ends_at - 1) == (key, ends_at)
-    assert window_key(window, timezone, ends_at) != key
+    assert window_at(window, timezone, ends_at)[0] != key
 
 
 @pytest.mark.parametrize("timezone", ZONES)

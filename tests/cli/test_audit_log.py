@@ -64,6 +64,26 @@ def test_who_did_what_and_why_newest_first(placet: Placet, trail: Path) -> None:
     assert "decision.made" in decided
 
 
+async def one_more_switch(folder: Path, reason: str) -> None:
+    """Set after all that stands there."""
+    key = load_or_create_signing_key(folder / "keys")
+    ledger = SqliteLedger.open(folder / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
+    switch = KillSwitch("ks_2", KillScope.TOOL, "", "jira.*", reason, "ann", START_US)
+    await ledger.commit([switch_set(switch, Caller(), START_US + 24 * 60 * MINUTE_US, ())])
+    await ledger.close()
+
+
+def test_the_table_cuts_long_values(placet: Placet, trail: Path) -> None:
+    reason = "because " * 40
+    asyncio.run(one_more_switch(trail, reason))
+    said = placet("audit", "log").out
+    assert "because bec…" in said
+    assert max(map(len, said.splitlines())) < 240
+    assert (
+        placet("audit", "log", "-n", "1", "-o", "json").document["records"][0]["parts"]["control"]["reason"] == reason
+    )
+
+
 def test_as_json_with_body_and_parts(placet: Placet, trail: Path) -> None:
     (record,) = placet("audit", "log", "--kind", "kill_switch.set", "-o", "json").document["records"]
     assert record["body"]["kill_switch_id"] == "ks_1"

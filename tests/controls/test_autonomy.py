@@ -98,9 +98,8 @@ def became(
     tool_class: ToolClass = ToolClass.WRITE,
     *,
     dry_run: bool = False,
-    approved: bool = False,
 ) -> Effect | None:
-    found = restrict(rule(level), Autonomy(), effect, tool_class, dry_run=dry_run, approved=approved)
+    found = restrict(rule(level), Autonomy(), effect, tool_class, dry_run=dry_run)
     if found is None:
         return None
     assert found.finding.rule_id == f"autonomy.{level}"
@@ -108,42 +107,37 @@ def became(
 
 
 @pytest.mark.parametrize(
-    ("level", "effect", "dry_run", "approved", "becomes"),
+    ("level", "effect", "dry_run", "becomes"),
     [
-        (EXECUTE, Effect.ALLOW, False, False, None),
-        (WITH_APPROVAL, Effect.ALLOW, False, False, Effect.REQUIRE_APPROVAL),
-        (WITH_APPROVAL, Effect.ALLOW, False, True, None),
-        (WITH_APPROVAL, Effect.ALLOW, True, False, None),
-        (WITH_APPROVAL, Effect.REQUIRE_APPROVAL, False, False, None),
-        (DRAFT, Effect.ALLOW, False, False, Effect.DENY),
-        (DRAFT, Effect.ALLOW, False, True, Effect.DENY),
-        (DRAFT, Effect.REQUIRE_APPROVAL, False, False, Effect.DENY),
-        (DRAFT, Effect.ALLOW, True, False, None),
-        (OBSERVE, Effect.ALLOW, False, True, Effect.DENY),
-        (OBSERVE, Effect.ALLOW, True, False, Effect.DENY),
-        (OBSERVE, Effect.REQUIRE_APPROVAL, False, False, Effect.DENY),
+        (EXECUTE, Effect.ALLOW, False, None),
+        (WITH_APPROVAL, Effect.ALLOW, False, Effect.REQUIRE_APPROVAL),
+        (WITH_APPROVAL, Effect.ALLOW, True, None),
+        (WITH_APPROVAL, Effect.REQUIRE_APPROVAL, False, None),
+        (DRAFT, Effect.ALLOW, False, Effect.DENY),
+        (DRAFT, Effect.REQUIRE_APPROVAL, False, Effect.DENY),
+        (DRAFT, Effect.ALLOW, True, None),
+        (OBSERVE, Effect.ALLOW, True, Effect.DENY),
+        (OBSERVE, Effect.REQUIRE_APPROVAL, False, Effect.DENY),
     ],
 )
 def test_what_becomes_of_a_write(
     level: Level,
     effect: Effect,
     dry_run: bool,  # noqa: FBT001
-    approved: bool,  # noqa: FBT001
     becomes: Effect | None,
 ) -> None:
-    assert became(level, effect, dry_run=dry_run, approved=approved) is becomes
-    assert became(level, effect, ToolClass.UNKNOWN, dry_run=dry_run, approved=approved) is becomes
+    assert became(level, effect, dry_run=dry_run) is becomes
+    assert became(level, effect, ToolClass.UNKNOWN, dry_run=dry_run) is becomes
 
 
-@given(st.sampled_from(Level), st.sampled_from(Effect), st.sampled_from(ToolClass), st.booleans(), st.booleans())
+@given(st.sampled_from(Level), st.sampled_from(Effect), st.sampled_from(ToolClass), st.booleans())
 def test_autonomy_never_widens(
     level: Level,
     effect: Effect,
     tool_class: ToolClass,
     dry_run: bool,  # noqa: FBT001
-    approved: bool,  # noqa: FBT001
 ) -> None:
-    becomes = became(level, effect, tool_class, dry_run=dry_run, approved=approved)
+    becomes = became(level, effect, tool_class, dry_run=dry_run)
     if becomes is not None:
         assert PRECEDENCE.index(becomes) < PRECEDENCE.index(effect)
     if effect is Effect.DENY or tool_class is ToolClass.READ:
@@ -152,8 +146,7 @@ def test_autonomy_never_widens(
 
 def test_who_must_agree_is_the_tenants_to_say() -> None:
     autonomy = Autonomy(approval=ApprovalRequirement(2, ("lead",)))
-    kinds = {"dry_run": False, "approved": False}
-    found = restrict(rule(WITH_APPROVAL, tool="pay"), autonomy, Effect.ALLOW, ToolClass.WRITE, **kinds)
+    found = restrict(rule(WITH_APPROVAL, tool="pay"), autonomy, Effect.ALLOW, ToolClass.WRITE, dry_run=False)
     assert found is not None
     assert found.finding.details == {
         "rule": "tool=pay",
@@ -166,10 +159,10 @@ def test_who_must_agree_is_the_tenants_to_say() -> None:
 @pytest.mark.parametrize("effect", [Effect.ALLOW, Effect.REQUIRE_APPROVAL])
 def test_a_shadow_tells_what_it_would_have_been(effect: Effect) -> None:
     autonomy = Autonomy(observe=Observe.SHADOW)
-    found = restrict(rule(OBSERVE), autonomy, effect, ToolClass.WRITE, dry_run=False, approved=False)
+    found = restrict(rule(OBSERVE), autonomy, effect, ToolClass.WRITE, dry_run=False)
     assert found is not None
     assert (found.finding.effect, found.shadow_effect) == (Effect.DENY, effect)
-    told_nothing = restrict(rule(OBSERVE), Autonomy(), effect, ToolClass.WRITE, dry_run=False, approved=False)
+    told_nothing = restrict(rule(OBSERVE), Autonomy(), effect, ToolClass.WRITE, dry_run=False)
     assert told_nothing is not None
     assert told_nothing.shadow_effect is None
 

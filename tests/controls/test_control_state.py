@@ -14,8 +14,8 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.kernel.state import Expect, Kept, RowQuery, Wanted
 from placet.signing.keys import generate_signing_key
-from placet.storage.memory import MemoryLedger
 from tests.support.fakes import FixedClock
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.steering import Operators, switch
 
 if TYPE_CHECKING:

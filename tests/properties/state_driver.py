@@ -29,7 +29,6 @@ from placet.matching.person import Person
 from placet.outcomes.excess_service import OutcomeExcesses
 from placet.outcomes.service import OutcomeDesk
 from placet.signing.keys import SigningKey, generate_signing_key
-from placet.storage.memory import MemoryLedger
 from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.backend import SqliteLedger
@@ -38,6 +37,7 @@ from placet.tenants.agent_policy import AgentPolicy
 from placet.transport.grpc.messages.parse import parse_request
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.support.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
+from tests.support.memory_ledger import MemoryLedger
 from tests.transport.wire import request
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from placet.sdk import failures
 from placet.sdk.encode import encode
 from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import generate_signing_key
-from placet.storage.memory import MemoryLedger
 from placet.transport.grpc.messages.parse import parse_request
 from tests.scenarios.scenario import ScenarioStep, at, expected_event, scenarios
+from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ import pytest
 
 from placet.audit.records import Stored
 from placet.audit.verify_chain import ProblemKind as K
-from placet.storage.memory import MemoryLedger
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from tests.storage.keys_contract import key_fields, made_before, replacing
 from tests.storage.making import TickingClock, commitment
 from tests.storage.test_tampering import change
+from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment

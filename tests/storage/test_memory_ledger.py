@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from placet.signing.keys import generate_signing_key
-from placet.storage.memory import MemoryLedger
 from tests.storage.ledger_contract import LedgerContract
 from tests.storage.making import TickingClock
+from tests.support.memory_ledger import MemoryLedger
 
 
 class TestMemoryLedger(LedgerContract):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.storage.memory import MemoryLedger
 from placet.storage.migrate import prepare
 from placet.storage.sql.schema import metadata
 from tests.storage.events_contract import EventsContract
@@ -14,6 +13,7 @@ from tests.storage.keys_contract import KeysContract
 from tests.storage.making import TickingClock
 from tests.storage.replicas import Replicas
 from tests.storage.state_contract import StateContract
+from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

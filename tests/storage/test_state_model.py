@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from placet.audit.records import Conflict, Stored
 from placet.audit.verify_trail import verify_trail
 from placet.kernel.state import Expect, Put, Reserve, Settle, Wanted
-from placet.storage.memory import MemoryLedger
 from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from tests.storage.making import TickingClock
 from tests.storage.state_making import change, counter, key, row
+from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,9 +12,9 @@ from placet.audit.records import Commitment, RecordKind
 from placet.kernel.model import Decision, Effect
 from placet.kernel.state import CounterKey, Put, Wanted
 from placet.outcomes.service import OutcomeDesk
-from placet.storage.memory import MemoryLedger
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, asked
+from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

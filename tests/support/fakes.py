@@ -16,9 +16,9 @@ from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Effect, Finding, Indeterminate, Verdict
 from placet.revisions.status import EngineMode, PolicyStatus
 from placet.signing.keys import generate_signing_key
-from placet.storage.memory import MemoryLedger
 from placet.tenants.agent_policy import AgentPolicy
 from placet.transport.grpc.messages.parse import parse_request
+from tests.support.memory_ledger import MemoryLedger
 from tests.transport.wire import request
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches, NewSwitch
 from placet.controls.snapshot import ControlState
 from placet.signing.keys import generate_signing_key
-from placet.storage.memory import MemoryLedger
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import FixedClock, ScriptedPolicy, ScriptedSource
+from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from placet.audit.ports import Ledger

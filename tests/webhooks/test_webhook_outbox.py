@@ -10,9 +10,9 @@ from placet.audit.records import Commitment, Conflict, RecordKind
 from placet.kernel.state import Expect, Kept, Put, RowKey, Wanted
 from placet.notifications.delivery import new_delivery
 from placet.signing.keys import generate_signing_key
-from placet.storage.memory import MemoryLedger
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.webhooks.outbox import Outbox
+from tests.support.memory_ledger import MemoryLedger
 from tests.webhooks.receiving import NOW_US, event, receiving
 from tests.webhooks.sending import Bench, SetClock
 

@@ -166,11 +166,6 @@ def remaining(limit: int, usage: Usage) -> int:
     return max(0, limit - usage.used - usage.reserved)
 
 
-def overspent(limit: int, usage: Usage) -> int:
-    """By how much outcomes went beyond the limit."""
-    return max(0, usage.used - limit)
-
-
 def waived(charge: Charge, *, dry_run: bool, approved: bool) -> bool:
     """Whether the limit does not hold for this action: a dry run under draft_only, or what a person approved."""
     on_exceed = charge.budget.on_exceed

@@ -43,9 +43,6 @@ class RunLimits:
     max_same_action: int | None = None
 
 
-NO_RUN_LIMITS: Final = RunLimits()
-
-
 def run_charges(limits: RunLimits, proposal: Proposal) -> tuple[tuple[Charge, ...], tuple[ChargeFault, ...]]:
     """What the action takes of its run's limits. One that names no run would escape them, so that is a fault."""
     budgets = _budgets(limits)

@@ -47,16 +47,6 @@ def window_at(window: Window, timezone: str, now_us: int) -> tuple[str, int]:
     return key, ends_at * _MINUTE_US
 
 
-def window_key(window: Window, timezone: str, now_us: int) -> str:
-    """The key of the window that `now_us` falls into."""
-    return window_at(window, timezone, now_us)[0]
-
-
-def resets_at_us(window: Window, timezone: str, now_us: int) -> int:
-    """When the window that `now_us` falls into ends, 0 for never."""
-    return window_at(window, timezone, now_us)[1]
-
-
 @lru_cache(maxsize=_ZONE_CACHE)
 def _bounds(window: Window, timezone: str, minute: int) -> tuple[str, int]:
     """Key and end of the window, in minutes since the epoch: zones' clocks are changed at whole minutes."""

@@ -225,7 +225,6 @@ def _limit_autonomy(held: Resolution, context: EvaluationContext) -> tuple[Resol
         held.effect,
         agent_policy.tool_class(action.tool),
         dry_run=action.dry_run,
-        approved=False,
     )
     if restriction is None:
         return held, None

@@ -25,6 +25,8 @@ _WHO: Final = ("actor", "person")
 _WHY: Final = ("reason", "text")
 _OF_DECISIONS: Final = frozenset({"input", "decision"})
 """Parts that a line has no room for: `placet audit show` has them."""
+_CELL_CHARS: Final = 60
+"""Longer values are cut in the table."""
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,7 +62,7 @@ def log(  # noqa: PLR0913 - one option for each condition and source
     if output is Output.JSON:
         print_json({"records": [_document(each) for each in found]})
     else:
-        print_table(_COLUMNS, [_row(each) for each in found])
+        print_table(_COLUMNS, [[_cut(cell) for cell in _row(each)] for each in found])
 
 
 def _kind(written: str) -> RecordKind:
@@ -91,6 +93,10 @@ def _row(record: LoggedRecord) -> tuple[str, ...]:
         what,
         _first(said, _WHY),
     )
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= _CELL_CHARS else f"{cell[: _CELL_CHARS - 1]}…"
 
 
 def _first(said: dict[str, Any], names: tuple[str, ...]) -> str:

@@ -134,11 +134,11 @@ def raises(before: Level, after: Level) -> bool:
 
 
 def restrict(
-    rule: AutonomyRule, autonomy: Autonomy, effect: Effect, tool_class: ToolClass, *, dry_run: bool, approved: bool
+    rule: AutonomyRule, autonomy: Autonomy, effect: Effect, tool_class: ToolClass, *, dry_run: bool
 ) -> Restriction | None:
     """What becomes of an allow or require_approval of a write; None when it stands.
 
-    Reads pass at every level, dry runs from draft_only on. `approved`: people approved this very action.
+    Reads pass at every level, dry runs from draft_only on.
     """
     if effect is Effect.DENY or tool_class is ToolClass.READ or rule.level is Level.EXECUTE:
         return None
@@ -148,7 +148,7 @@ def restrict(
         return None
     if rule.level is Level.DRAFT_ONLY:
         return Restriction(_finding(rule, Effect.DENY))
-    if effect is Effect.REQUIRE_APPROVAL or approved:
+    if effect is Effect.REQUIRE_APPROVAL:
         return None
     return Restriction(_finding(rule, Effect.REQUIRE_APPROVAL, autonomy.approval))
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FOUND_BY: Final = ("decision_id", *CONDITIONS, "subject")
 RECORD_COLUMNS: Final = ("tenant", "writer", "sequence", "kind", "recorded_at_us")
-KEY_COLUMNS: Final = ("request_digest", "decision_id", "writer", "sequence", "replaced_id", "decided_at_us")
 _records, _parts, _keys = audit_records.c, audit_parts.c, idempotency_keys.c
 _writers, _checkpoints = audit_writers.c, audit_checkpoints.c
 # Written out: an offset of its own would be one more parameter to give.
