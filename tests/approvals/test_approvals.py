@@ -124,8 +124,16 @@ async def test_an_approval_is_for_one_exact_action(changes: dict[str, object], p
     await desk.approvals.approve(word(approval))
     decision = await desk.ask(approval_id=approval.approval_id, **changes)
     assert (decision.effect, decision.rule_id) == (Effect.DENY, rule_ids.APPROVAL_DIGEST_MISMATCH)
-    assert decision.reason.endswith(f": {part} differ")
+    assert decision.reason.endswith(f": {part} differs")
     assert (await desk.approvals.read("acme", approval.approval_id)).state is ApprovalState.APPROVED
+
+
+async def test_parts_that_differ_are_named_together() -> None:
+    desk = Desk(ONE_LEAD)
+    approval = await desk.asked()
+    await desk.approvals.approve(word(approval))
+    decision = await desk.ask(approval_id=approval.approval_id, action__scope="pay:write", run__run_id="r_2")
+    assert decision.reason.endswith(": run_id, scope differ")
 
 
 async def test_one_no_ends_it() -> None:

@@ -115,6 +115,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
         assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.WANTING, True)
         assert served.running.policies.status().revision == before
         short = placet("policy", "confirm", held[:7], *why)
+        assert f"{held[:7]} is too short; give at least 8 characters of the revision" in short.err
         assert (short.code, "see `placet policy status` (NOT_FOUND)" in short.err) == (exit_codes.WANTING, True)
         ran = placet("policy", "confirm", held[:8], *why)
         assert (ran.code, ran.out, ran.err) == (0, f"{held} is confirmed and decides\n", "")

@@ -124,7 +124,7 @@ async def test_another_action_is_denied_and_the_part_that_differs_is_named(chang
     decision, approval_id = await approved(desk, **ACTION)
     denied = await desk.ask(**{**ACTION, **changed}, approval_id=approval_id)
     assert told(denied) == [("deny", "approvals.digest_mismatch")]
-    assert denied.reason.endswith(f": {part} differ")
+    assert denied.reason.endswith(f": {part} differs")
     assert (await desk.approval(decision)).state is ApprovalState.APPROVED
     assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [GRANTED]
 

@@ -292,6 +292,18 @@ def test_a_tenant_that_was_away_is_compared_with_its_last_file() -> None:
     assert any("acme.yaml" in text for text in lost(without, cut, tree.tenants))
 
 
+def test_a_lost_budget_is_named_by_its_id() -> None:
+    tree = read_tree(REGO)
+    budget = b"    - {id: %s, scope: tenant, measure: calls, limit: 9, window: day, match: {tools: [jira.search]}}\n"
+    before = changed(tree, FILE, tree.tenants[FILE] + b"  budgets:\n" + budget % b"first" + budget % b"a.second")
+    whole = before.tenants[FILE]
+    [text] = lost(before, changed(tree, FILE, whole.replace(budget % b"first", b"")))
+    assert text.endswith("acme.yaml: lost restrictions: budgets.first")
+    new = whole.replace(budget % b"a.second", (budget % b"a.second").replace(b", match: {tools: [jira.search]}", b""))
+    [text] = lost(before, changed(tree, FILE, new))
+    assert text.endswith('lost restrictions: budgets["a.second"].match')
+
+
 def test_the_digest_of_files() -> None:
     files = {"a": b"1", "b": b"2"}
     assert digest_of(files) == digest_of(dict(reversed(files.items())))

@@ -186,7 +186,8 @@ def refusal(approval: Approval | None, proposal: Proposal, now_us: int) -> tuple
     if not is_bound_to(approval, proposal):
         rule_id, reason = _reason(rule_ids.APPROVAL_DIGEST_MISMATCH)
         parts = differing(approval, proposal)
-        return rule_id, f"{reason}: {', '.join(parts)} differ" if parts else reason
+        differ = "differs" if len(parts) == 1 else "differ"
+        return rule_id, f"{reason}: {', '.join(parts)} {differ}" if parts else reason
     if (state := state_at(approval, now_us)) is ApprovalState.APPROVED:
         return None
     rule_id, reason = _reason(_REFUSED[state])

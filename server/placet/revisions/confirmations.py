@@ -62,10 +62,7 @@ class PolicyConfirmations:
     async def _confirm(self, wish: Wish, now_us: int) -> Step[None]:
         status = self.policies.status()
         if status.held_revision != wish.target:
-            waits = f"{status.held_revision} does" if status.held_revision else "none does"
-            raise NotFoundError(
-                f"no policy of revision {wish.target} waits here to be confirmed; {waits}: see `placet policy status`"
-            )
+            raise NotFoundError(f"{_not_waiting(wish.target, status.held_revision)}: see `placet policy status`")
         ledger = self.changes.ledger
         require_unconcerned(wish.actor, (), is_agent=await is_agent(ledger, status.tenants, wish.actor))
         key = confirmed_key(wish.target)
@@ -73,3 +70,10 @@ class PolicyConfirmations:
         body = orjson.dumps({"actor": wish.actor, "reason": wish.reason})
         put = Put(row or Row(key, CONFIRMED, now_us, body))
         return Step(policy_confirmed(wish, status.revision, status.held_reasons, now_us, (put,)), None)
+
+
+def _not_waiting(revision: str, held: str) -> str:
+    """Why the revision cannot be confirmed; `held` is the one that waits, "" for none."""
+    if held and len(revision) < REVISION_PREFIX_CHARS_MIN:
+        return f"{revision} is too short; give at least {REVISION_PREFIX_CHARS_MIN} characters of the revision"
+    return f"no policy of revision {revision} waits here to be confirmed; {held or 'none'} does"

@@ -12,7 +12,7 @@ from placet.kernel.errors import PolicyInvalidError
 from placet.policy.checks.rule_places import RulePlaces
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import TOP_KEY
-from placet.revisions.removals import lost_restrictions, lost_settings
+from placet.revisions.removals import ID, lost_restrictions, lost_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,9 +80,10 @@ def _lost(
     for name in sorted(before.keys() & new.tenants.keys() - same):
         if _marked(before[name]) and not _marked(after[name]):
             yield f"{new.where(name)}: has lost the end mark `{END_MARK.decode()}` that it had"
-        places = lost_restrictions(_value(before[name]), _value(after[name]))
+        old = _value(before[name])
+        places = lost_restrictions(old, _value(after[name]))
         if places:
-            yield f"{new.where(name)}: lost restrictions: {_shown(places)}"
+            yield f"{new.where(name)}: lost restrictions: {_shown(places, old)}"
 
 
 def _data_lost(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
@@ -96,7 +97,7 @@ def _data_lost(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
         if after is not None:
             places = lost_settings(document.value, after)
             if places:
-                yield f"{new.where(name)}: lost settings: {_shown(places)}"
+                yield f"{new.where(name)}: lost settings: {_shown(places, document.value)}"
         elif not added or folder in with_rules:
             yield f"{new.where(name)}: is gone, with its data"
 
@@ -128,9 +129,19 @@ def _folder(name: str) -> tuple[str, ...]:
     return PurePosixPath(name).parent.parts
 
 
-def _shown(places: Sequence[Place]) -> str:
-    shown = ", ".join(place_of(place) for place in places[:PLACES_SHOWN])
+def _shown(places: Sequence[Place], before: object) -> str:
+    shown = ", ".join(place_of(_with_ids(place, before)) for place in places[:PLACES_SHOWN])
     return shown + (f" and {len(places) - PLACES_SHOWN} more" if len(places) > PLACES_SHOWN else "")
+
+
+def _with_ids(place: Place, before: Any) -> Place:  # noqa: ANN401 - whatever the file said
+    """The place with the id of what stood in a list, such as a budget, instead of its number."""
+    named: list[str | int] = []
+    for part in place:
+        before = before[part]
+        name = before.get(ID) if isinstance(part, int) and isinstance(before, Mapping) else None
+        named.append(name if isinstance(name, str) else part)
+    return tuple(named)
 
 
 def _marked(content: bytes) -> bool:
