@@ -93,8 +93,9 @@ def test_one_line_stops_and_one_line_starts_again(
 def test_a_switch_leaves_other_tenants_alone(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "globex")
     assert authorize(placet)["effect"] == "allow"
-    assert clear(placet, was_set).code == 1, "of no tenant"
-    assert clear(placet, was_set, "--tenant", "acme").code == 1
+    for where in ([], ["--tenant", "acme"]):
+        wrong = clear(placet, was_set, *where)
+        assert (wrong.code, "it belongs to tenant globex; add --tenant globex" in wrong.complaint) == (1, True)
     assert authorize(placet, tenant="globex")["rule_id"] == "kill_switch.tenant"
     assert clear(placet, was_set, "--tenant", "globex").code == 4
     assert clear(placet, was_set, "--tenant", "globex", actor="bob").code == 0
@@ -166,6 +167,8 @@ def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "acmee")
     assert was_set.code == 0
     assert "it is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
+    [listed] = placet("kill", "list", "--all", "-o", "json").document["kill_switches"]
+    assert (listed["id"], listed["tenant"]) == (was_set.document["kill_switch"]["id"], "acmee")
     assert clear(placet, was_set, "--tenant", "acmee").code == 4
     assert clear(placet, was_set, "--tenant", "acmee", actor="bob").code == 0
 

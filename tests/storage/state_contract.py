@@ -187,6 +187,13 @@ class ListedRowsContract:
             await ledger.list_rows(RowQuery(Kept.APPROVALS, "acme", page_token=token))
         assert [violation.field for violation in caught.value.violations] == ["page_token"]
 
+    async def test_tenants_with_a_row_of_a_status_are_named_once(self, ledger: CheckpointingLedger) -> None:
+        assert list(await ledger.tenants_with(Kept.APPROVALS, "pending")) == []
+        rows = [row(key=key(name, tenant)) for name, tenant in (("a", "b"), ("b", "b"), ("c", ""), ("d", "a"))]
+        await ledger.commit(put_all([*rows, row(key=key("e", "ended"), status="ended")]))
+        assert list(await ledger.tenants_with(Kept.APPROVALS, rows[0].status)) == ["", "a", "b"]
+        assert list(await ledger.tenants_with(Kept.RESERVATIONS, rows[0].status)) == []
+
     async def test_what_is_due_comes_earliest_first_of_all_tenants(self, ledger: CheckpointingLedger) -> None:
         due = {"a": 50, "b": 10, "c": 30, "d": 0, "e": 51, "f": 20}
         rows = [row(key=key(name, f"tenant-{name}"), due_at_us=at_us) for name, at_us in due.items()]
@@ -353,6 +360,7 @@ class RepeatedContract:
         for call in (
             ledger.load(Wanted()),
             ledger.list_rows(RowQuery(Kept.APPROVALS, "acme")),
+            ledger.tenants_with(Kept.APPROVALS, "x"),
             ledger.due_rows(Kept.APPROVALS, 0, 1),
             ledger.count_open(Kept.APPROVALS),
             ledger.top_counters("acme", "b", "calls", "x", 1),

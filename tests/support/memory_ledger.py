@@ -142,6 +142,11 @@ class MemoryLedger:
         shown = found[: min(query.page_size, PAGE_SIZE_MAX)]
         return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
 
+    async def tenants_with(self, table: Kept, status: str) -> Sequence[str]:
+        """Tenants that have a row with the status."""
+        self._require_open()
+        return sorted({key.tenant for key, row in self._rows.items() if (key.table, row.status) == (table, status)})
+
     async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
         """Rows that are due, the earliest first."""
         self._require_open()

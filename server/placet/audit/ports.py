@@ -50,6 +50,13 @@ class Ledger(Protocol):
         """A page of rows, newest first. Raises InvalidRequestError for a wrong page_token."""
         ...
 
+    async def tenants_with(self, table: Kept, status: str) -> Sequence[str]:
+        """Tenants that have a row with the status, in their order; "" is among them when a row belongs to none.
+
+        Reads an index of the whole table: for people, not for decisions.
+        """
+        ...
+
     async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
         """Rows of all tenants that are due, the earliest first."""
         ...

@@ -194,9 +194,12 @@ class ControlClient(BlockingClient):
         answer = self._channel.change(CLEAR_KILL_SWITCH, request, parse, self._timeout)
         return None if answer.cleared else request_of(answer.waiting)
 
-    def kill_switches(self, tenant: str = "") -> tuple[KillSwitch, ...]:
-        """The switches that reach into the tenant; with "" those that belong to none. Newest first."""
-        request = filled(control_pb2.ListKillSwitchesRequest(), "", tenant=tenant)
+    def kill_switches(self, tenant: str = "", *, every_tenant: bool = False) -> tuple[KillSwitch, ...]:
+        """The switches that reach into the tenant; with "" those that belong to none. Newest first.
+
+        `every_tenant`: those of all tenants, also of one that has no file, and of none.
+        """
+        request = filled(control_pb2.ListKillSwitchesRequest(), "", tenant=tenant, every_tenant=every_tenant)
         parse = control_pb2.ListKillSwitchesResponse.FromString
         answer = self._channel.read(LIST_KILL_SWITCHES, request, parse, self._timeout)
         return tuple(kill_switch_of(each) for each in answer.kill_switches)

@@ -145,6 +145,10 @@ class ThreadedLedger(ABC):
         """A page of rows, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.page(query))
 
+    async def tenants_with(self, table: Kept, status: str) -> Sequence[str]:
+        """Tenants that have a row with the status. LedgerUnavailableError."""
+        return await self._look(lambda reader: reader.state.tenants_with(table, status))
+
     async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
         """Rows that are due. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.due(table, now_us, limit))

@@ -226,10 +226,12 @@ class ClearKillSwitchResponse(_message.Message):
     def __init__(self, cleared: _Optional[bool] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
 
 class ListKillSwitchesRequest(_message.Message):
-    __slots__ = ("tenant",)
+    __slots__ = ("tenant", "every_tenant")
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    EVERY_TENANT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
-    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+    every_tenant: bool
+    def __init__(self, tenant: _Optional[str] = ..., every_tenant: _Optional[bool] = ...) -> None: ...
 
 class ListKillSwitchesResponse(_message.Message):
     __slots__ = ("kill_switches",)

@@ -126,8 +126,8 @@ def clear_command(
         try:
             waiting = client.clear_kill_switch(kill_switch_id, tenant=tenant, actor=actor, reason=reason)
         except sdk.CallFailedError as error:
-            if tenant and error.failure.rule_id == NOT_FOUND and _is_of_none(client, kill_switch_id):
-                typer.echo(f"placet: {kill_switch_id}: it belongs to no tenant; leave --tenant out", err=True)
+            if error.failure.rule_id == NOT_FOUND and (hint := _where_it_is(client, kill_switch_id)):
+                typer.echo(f"placet: {kill_switch_id}: {hint}", err=True)
                 raise typer.Exit(code_of(error.failure)) from error
             raise
     if output is Output.JSON:
@@ -142,7 +142,7 @@ def clear_command(
 def list_command(
     *,
     tenant: SomeTenant = "",
-    every: Annotated[bool, typer.Option("--all", help="Those of all tenants of the policy, and of none.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Those of all tenants, and of none.")] = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -154,7 +154,7 @@ def list_command(
     with sdk.ControlClient(address, timeout=timeout) as client:
         if every and tenant:
             raise typer.BadParameter("--all lists every tenant's; leave out --all, or --tenant")
-        found = _of_all(client) if every else client.kill_switches(tenant)
+        found = client.kill_switches(tenant, every_tenant=every)
     if output is Output.JSON:
         print_json({"kill_switches": [_document(each) for each in found]})
     else:
@@ -207,15 +207,14 @@ def _not_revoked(done: sdk.KillSwitchSet) -> typer.Exit:
     return typer.Exit(exit_codes.NO_DECISION)
 
 
-def _is_of_none(client: sdk.ControlClient, kill_switch_id: str) -> bool:
-    return any(each.id == kill_switch_id for each in client.kill_switches())
-
-
-def _of_all(client: sdk.ControlClient) -> list[sdk.KillSwitch]:
-    """Those of all tenants that have a file, and of none; newest first."""
-    lists = [client.kill_switches(each) for each in ("", *client.policy_status().tenants)]
-    found = {(each.tenant, each.id): each for some in lists for each in some}
-    return sorted(found.values(), key=lambda each: (time_text(each.set_at), each.id), reverse=True)
+def _where_it_is(client: sdk.ControlClient, kill_switch_id: str) -> str:
+    """Say to whom the switch belongs, when it is set for another tenant than was named; "" when it is not set."""
+    for switch in client.kill_switches(every_tenant=True):
+        if switch.id == kill_switch_id:
+            if switch.tenant:
+                return f"it belongs to tenant {switch.tenant}; add --tenant {switch.tenant}"
+            return "it belongs to no tenant; leave --tenant out"
+    return ""
 
 
 def _set_document(done: sdk.KillSwitchSet) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from placet.matching.names import folded
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from placet.commands.execute import ControlChanges
     from placet.controls.kill_switches.revocation import Revocation, Revoker
@@ -114,14 +114,21 @@ class KillSwitches:
 
     async def list(self, tenant: str) -> Sequence[Listed]:
         """The tenant's switches and those that belong to none, or with "" these alone; newest first."""
+        return await self._listed(dict.fromkeys((tenant, NO_TENANT)))
+
+    async def list_all(self) -> Sequence[Listed]:
+        """The switches of every tenant, also of one without a file, and those that belong to none; newest first."""
+        return await self._listed(await self.changes.ledger.tenants_with(Kept.KILL_SWITCHES, SET))
+
+    async def _listed(self, tenants: Iterable[str]) -> Sequence[Listed]:
         now_us = self.changes.clock.wall_us()
         found: list[tuple[Row, KillSwitch]] = []
-        for each in dict.fromkeys((tenant, NO_TENANT)):
+        for each in tenants:
             found += [(row, switch) for row, switch in await self._set_rows(each) if not expired(switch, now_us)]
-        wishes = {switch.switch_id: _clearing(switch, row) for row, switch in found if self._stops_everything(switch)}
+        wishes = {row.key: _clearing(switch, row) for row, switch in found if self._stops_everything(switch)}
         known = await self.changes.ledger.load(Wanted([wish.key for wish in wishes.values()]))
-        clearing = {name: waiting_request(known.rows.get(wish.key), now_us) for name, wish in wishes.items()}
-        listed = [Listed(switch, clearing.get(switch.switch_id)) for _, switch in found]
+        clearing = {key: waiting_request(known.rows.get(wish.key), now_us) for key, wish in wishes.items()}
+        listed = [Listed(switch, clearing.get(row.key)) for row, switch in found]
         return sorted(listed, key=lambda each: (each.switch.set_at_us, each.switch.switch_id), reverse=True)
 
     async def _set(self, wanted: NewSwitch, name: str, now_us: int) -> Step[KillSwitch]:

@@ -121,6 +121,12 @@ class StateStatements:
         return self._sql(found.order_by(*(column.desc() for column in place)).limit(bindparam("count")).offset(_NONE))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def tenants_with(self, kept: Kept) -> str:
+        """Each tenant that has a row with the status. status."""
+        table = rows[kept]
+        return self._sql(select(table.c.tenant).where(*_given(table.c.status)).distinct())
+
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
     def due(self, kept: Kept) -> str:
         """What is due, the earliest first. until when, how many."""
         table = rows[kept]

@@ -69,6 +69,11 @@ class StateTables:
         shown = found[:size]
         return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
 
+    def tenants_with(self, table: Kept, status: str) -> list[str]:
+        """Tenants that have a row with the status, in their order."""
+        found = self.connection.execute(self.sql.tenants_with(table), (status,)).fetchall()
+        return sorted(tenant for (tenant,) in found)
+
     def due(self, table: Kept, until_us: int, count: int) -> list[Row]:
         """Rows that are due, the earliest first."""
         found = self.connection.execute(self.sql.due(table), (until_us, count)).fetchall()

@@ -101,8 +101,10 @@ class KillCalls:
         """List the switches that are set."""
         fields = Fields()
         tenant = _tenant(fields, "tenant", message.tenant)
+        if message.every_tenant and tenant:
+            fields.wrong("tenant", "must be empty with every_tenant; leave out one of the two")
         require(fields)
-        listed = await self.switches.list(tenant)
+        listed = await (self.switches.list_all() if message.every_tenant else self.switches.list(tenant))
         return control_pb2.ListKillSwitchesResponse(
             kill_switches=[_present(each.switch, each.clearing) for each in listed]
         )
