@@ -13,7 +13,7 @@ from placet.approvals.vote_voiding import Voiding, VoteVoiding
 from placet.audit.records import RecordKind
 from placet.kernel import reasons as refusals
 from placet.kernel import rule_ids
-from placet.kernel.errors import LedgerUnavailableError, NotNowError, NotPermittedError
+from placet.kernel.errors import LedgerUnavailableError, NotFoundError, NotNowError, NotPermittedError
 from placet.kernel.model import Caller, Effect, Finding
 from placet.kernel.state import Kept, RowQuery
 from placet.matching.person import Person
@@ -282,14 +282,22 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     seen = [each async for each in changes.decision("acme", allowed.decision_id, {})]
     assert [each.state.value for each in seen] == ["allowed", "revoked"]
     assert seen[-1].reason == "Votes that this allow rested on were voided"
-    assert (await void(made, "lena")).used_count == 1
+    assert (done.revoked, done.revoked_count, done.used_voided_count) == ([allowed.decision_id], 1, 1)
+    assert done.without_groups == ([] if groups else ["acme"])
+    again = await void(made, "lena")
+    assert (again.used_count, again.used_voided_count, again.revoked) == (1, 0, [allowed.decision_id])
     kinds = [event.kind for event in await made.ledger.history("acme", allowed.decision_id)]
     assert kinds.count("permit.revoked") == 1
-    again = await made.ask(idempotency_key="another")
-    assert again.effect is Effect.REQUIRE_APPROVAL
-    await made.approve(again, LUIS)
+    another = await made.ask(idempotency_key="another")
+    assert another.effect is Effect.REQUIRE_APPROVAL
+    await made.approve(another, LUIS)
     assert told(await made.ask(idempotency_key="another")) == [GRANTED]
     await made.recorded()
+
+
+async def test_a_tenant_without_a_file_is_refused_and_those_with_one_are_named() -> None:
+    with pytest.raises(NotFoundError, match=r"no agent_policy is of 'acmee'; there are .*acme"):
+        await void(desk(), "lena", "acmee")
 
 
 @pytest.mark.parametrize(("seconds", "rule_id"), [(65, "pdp.permit_revoked"), (66, "pdp.repeat_needs_approval")])

@@ -13,7 +13,7 @@ from placet.approvals.transitions import voided
 from placet.commands.row_pages import rows_of
 from placet.commands.transitions import change
 from placet.kernel import rule_ids
-from placet.kernel.errors import NotNowError
+from placet.kernel.errors import NotFoundError, NotNowError
 from placet.kernel.limits import VOIDED_LISTED_MAX
 from placet.kernel.reasons import APPROVERS_UNKNOWN, REFUSALS
 from placet.kernel.state import Kept
@@ -47,12 +47,34 @@ class Voiding:
 
 @dataclass(slots=True)
 class Voided:
-    """The approvals that are open and lost a vote, and those that were used already: the first of each, how many."""
+    """The approvals that are open and lost a vote, and those that were used already: the first of each, how many.
+
+    `used_voided_count` of the used ones lost a vote now, the others before. `revoked` are the decisions that used one
+    that is listed, and whose permit is revoked. `without_groups` are tenants in which the person may vote anew.
+    """
 
     open: list[Shown] = field(default_factory=list)
     used: list[Shown] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
+    without_groups: list[str] = field(default_factory=list)
     open_count: int = 0
     used_count: int = 0
+    used_voided_count: int = 0
+    revoked_count: int = 0
+
+    def add_open(self, shown: Shown) -> None:
+        """One that is open lost a vote."""
+        _list(self.open, shown)
+        self.open_count += 1
+
+    def add_used(self, shown: Shown, *, voided: bool, revoked: bool) -> None:
+        """One was used; whether it lost a vote now, and whether the permit of what used it is revoked."""
+        if revoked and len(self.used) < VOIDED_LISTED_MAX:
+            self.revoked.append(shown.approval.used_by)
+        _list(self.used, shown)
+        self.used_count += 1
+        self.used_voided_count += voided
+        self.revoked_count += revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +87,40 @@ class VoteVoiding:
         """Void the person's votes for whatever is open or was used, each recorded.
 
         The permit of an allow that used one is revoked while it may be valid, when the votes left are too few.
-        NotNowError when all tenants are meant and nobody can tell which there are; ContentionError;
-        LedgerUnavailableError. What was voided before stays so.
+        NotFoundError when no file is of the tenant; NotNowError when all tenants are meant and nobody can tell which
+        there are; ContentionError; LedgerUnavailableError. What was voided before stays so.
         """
         done = Voided()
         for tenant in self._tenants(wish.tenant):
-            for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
-                async for approval in self._theirs(tenant, state, wish.person):
-                    after = await self._voided(approval, wish)
-                    if after is not None and after.open:
-                        _list(done.open, self.approvals.shown(after))
-                        done.open_count += 1
-            async for approval in self._theirs(tenant, ApprovalState.USED, wish.person):
-                after = await self._voided(approval, wish) or approval
-                await self._revoke_permit(after, wish)
-                _list(done.used, self.approvals.shown(after))
-                done.used_count += 1
+            before = done.open_count + done.used_count
+            await self._void_in(tenant, wish, done)
+            concerned = wish.tenant or done.open_count + done.used_count > before
+            if concerned and self.approvals.groups(tenant) == {}:
+                done.without_groups.append(tenant)
         return done
 
+    async def _void_in(self, tenant: str, wish: Voiding, done: Voided) -> None:
+        for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
+            async for approval in self._theirs(tenant, state, wish.person):
+                after = await self._voided(approval, wish)
+                if after is not None and after.open:
+                    done.add_open(self.approvals.shown(after))
+        async for approval in self._theirs(tenant, ApprovalState.USED, wish.person):
+            after = await self._voided(approval, wish)
+            now = after or approval
+            revoked = await self._revoke_permit(now, wish)
+            done.add_used(self.approvals.shown(now), voided=after is not None, revoked=revoked)
+
     def _tenants(self, tenant: str) -> Sequence[str]:
-        if tenant:
-            return [tenant]
         policy = self.approvals.policies.current()
         if policy is None:
+            if tenant:
+                return [tenant]
             raise NotNowError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
-        return sorted(policy.agent_policies)
+        known = sorted(policy.agent_policies)
+        if tenant and tenant not in known:
+            raise NotFoundError(f"no agent_policy is of {tenant!r}; there are {', '.join(known)}")
+        return [tenant] if tenant else known
 
     async def _theirs(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
         """Approvals with a vote of the person for it that counts; of those that were used also one that was voided."""
@@ -127,21 +158,24 @@ class VoteVoiding:
 
         return await change(approvals.ledger, attempt)
 
-    async def _revoke_permit(self, approval: Approval, wish: Voiding) -> None:
-        """Revoke the permit of the allow that used the approval, unless votes enough are left or it was revoked."""
+    async def _revoke_permit(self, approval: Approval, wish: Voiding) -> bool:
+        """Revoke the permit of the allow that used the approval; whether it is revoked, by this or before.
+
+        It is not when enough votes are left, or when it has run out.
+        """
         approvals = self.approvals
-        if covers(approval, requirement(approval), approvals.groups(approval.tenant) or {}):
-            return
         tenant, decision_id, now_us = approval.tenant, approval.used_by, approvals.clock.wall_us()
+        if is_revoked(await approvals.ledger.history(tenant, decision_id)):
+            return True
+        if covers(approval, requirement(approval), approvals.groups(tenant) or {}):
+            return False
         used = await approvals.ledger.get_decision(tenant, decision_id)
         if used is None or used.decision.decided_at_us < valid_since_us(now_us):
-            return
-        if not is_revoked(await approvals.ledger.history(tenant, decision_id)):
-            reason = redact_text(wish.reason)
-            made = permit_revoked(
-                tenant, decision_id, "", rule_ids.APPROVAL_VOTES_VOIDED, wish.actor.id, reason, now_us
-            )
-            await approvals.ledger.commit([made])
+            return False
+        reason = redact_text(wish.reason)
+        made = permit_revoked(tenant, decision_id, "", rule_ids.APPROVAL_VOTES_VOIDED, wish.actor.id, reason, now_us)
+        await approvals.ledger.commit([made])
+        return True
 
 
 def _list(listed: list[Shown], shown: Shown) -> None:

@@ -120,13 +120,19 @@ class VoidedVotes:
     """What became of a person's votes.
 
     `voided` are the requests that were open, as they stand now, `used` those whose actions were allowed already; the
-    first of each, and how many there are.
+    first of each, and how many there are. `used_voided_count` of the used ones lost a vote now, the others before.
+    `revoked` are decisions that used one and whose permit is revoked, so that their idempotency keys are denied. In the
+    `tenants_without_groups` the person may vote on what is asked next.
     """
 
     voided: tuple[RequestedApproval, ...]
     used: tuple[RequestedApproval, ...]
     voided_count: int
     used_count: int
+    used_voided_count: int = 0
+    revoked: tuple[str, ...] = ()
+    revoked_count: int = 0
+    tenants_without_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

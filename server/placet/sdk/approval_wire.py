@@ -66,7 +66,16 @@ def page_of(message: approval_pb2.ListApprovalsResponse) -> ApprovalPage:
 def voided_of(message: approval_pb2.VoidVotesResponse) -> VoidedVotes:
     """What became of a person's votes."""
     voided, used = (tuple(map(approval_of, each)) for each in (message.voided, message.used))
-    return VoidedVotes(voided, used, message.voided_count, message.used_count)
+    return VoidedVotes(
+        voided,
+        used,
+        message.voided_count,
+        message.used_count,
+        message.used_voided_count,
+        tuple(message.revoked_decision_ids),
+        message.revoked_count,
+        tuple(message.tenants_without_groups),
+    )
 
 
 def approval_change_of(message: approval_pb2.WatchApprovalsResponse) -> ApprovalChange | None:

@@ -213,16 +213,24 @@ class VoidVotesRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., person: _Optional[str] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class VoidVotesResponse(_message.Message):
-    __slots__ = ("voided", "used", "voided_count", "used_count")
+    __slots__ = ("voided", "used", "voided_count", "used_count", "used_voided_count", "revoked_decision_ids", "revoked_count", "tenants_without_groups")
     VOIDED_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
     VOIDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     USED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    USED_VOIDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_DECISION_IDS_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_WITHOUT_GROUPS_FIELD_NUMBER: _ClassVar[int]
     voided: _containers.RepeatedCompositeFieldContainer[Approval]
     used: _containers.RepeatedCompositeFieldContainer[Approval]
     voided_count: int
     used_count: int
-    def __init__(self, voided: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ..., voided_count: _Optional[int] = ..., used_count: _Optional[int] = ...) -> None: ...
+    used_voided_count: int
+    revoked_decision_ids: _containers.RepeatedScalarFieldContainer[str]
+    revoked_count: int
+    tenants_without_groups: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, voided: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ..., voided_count: _Optional[int] = ..., used_count: _Optional[int] = ..., used_voided_count: _Optional[int] = ..., revoked_decision_ids: _Optional[_Iterable[str]] = ..., revoked_count: _Optional[int] = ..., tenants_without_groups: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchApprovalsRequest(_message.Message):
     __slots__ = ("tenant", "cursor")

@@ -18,9 +18,10 @@ from placet.cli.rendering.approval_documents import (
     print_approval,
     voided_document,
     voided_rows,
+    voided_warnings,
 )
 from placet.cli.rendering.output import Output, print_json, print_table
-from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant
+from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant, warn
 from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
@@ -170,20 +171,14 @@ def void_votes_command(
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
         done = client.void_votes(person, sdk.Person(actor), reason, tenant=tenant)
-    nothing = not done.voided_count and not done.used_count
+    found = done.voided_count or done.used_count
     if output is Output.JSON:
         print_json(voided_document(done))
-    elif not nothing:
+    elif found:
         print_table(VOIDED_COLUMNS, voided_rows(done))
-    if done.used_count:
-        were = "was" if done.used_count == 1 else "were"
-        typer.echo(f"placet: warning: {done.used_count} {were} used already, and allowed their actions", err=True)
-    if nothing:
-        check = "check the spelling: `placet approvals show` lists who voted"
-        typer.echo(f"placet: warning: no vote of {person!r} counts anywhere, so nothing was voided; {check}", err=True)
-        doubt_tenant(address, tenant)
-        if strict:
-            raise typer.Exit(exit_codes.USAGE)
+    warn(voided_warnings(done, person))
+    if strict and not found:
+        raise typer.Exit(exit_codes.USAGE)
 
 
 @app.command("watch")

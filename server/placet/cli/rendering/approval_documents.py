@@ -11,6 +11,8 @@ from placet.cli.rendering.documents import FINDING_COLUMNS, finding_rows, json_o
 from placet.cli.rendering.output import print_fields, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from placet import sdk
 
 COLUMNS: Final = (
@@ -25,7 +27,18 @@ COLUMNS: Final = (
     "expires_at",
     "rule_id",
 )
-VOIDED_COLUMNS: Final = ("state", "tenant", "approval_id", "tool", "amount", "agent", "user", "votes", "used_by")
+VOIDED_COLUMNS: Final = (
+    "state",
+    "tenant",
+    "approval_id",
+    "tool",
+    "amount",
+    "agent",
+    "user",
+    "votes",
+    "used_by",
+    "permit",
+)
 _VOTE_COLUMNS: Final = ("vote", "person", "role", "at", "reason", "void")
 
 
@@ -113,6 +126,10 @@ def voided_document(done: sdk.VoidedVotes) -> dict[str, Any]:
         "used": [approval_document(each) for each in done.used],
         "voided_count": done.voided_count,
         "used_count": done.used_count,
+        "used_voided_count": done.used_voided_count,
+        "revoked": list(done.revoked),
+        "revoked_count": done.revoked_count,
+        "tenants_without_groups": list(done.tenants_without_groups),
     }
 
 
@@ -129,9 +146,36 @@ def voided_rows(done: sdk.VoidedVotes) -> list[tuple[str, ...]]:
             each.user,
             _votes(each),
             each.used_by_decision_id,
+            "revoked" if each.used_by_decision_id in done.revoked else "",
         )
         for each in (*done.voided, *done.used)
     ]
+
+
+def voided_warnings(done: sdk.VoidedVotes, person: str) -> Iterator[str]:
+    """What whoever voids a person's votes has to know."""
+    if done.used_count:
+        yield _used_text(done)
+    if not done.voided_count and not done.used_count:
+        check = "check the spelling: `placet approvals show` lists who voted, and whose vote is void already"
+        yield f"no vote of {person!r} counts anywhere, so nothing was voided; {check}"
+    elif not done.voided_count and not done.used_voided_count:
+        yield f"nothing was left to void: the votes of {person!r} were voided before"
+    if done.tenants_without_groups:
+        where = ", ".join(done.tenants_without_groups)
+        yield f"{person!r} may vote on what is asked next, by the role that is claimed: no approver_groups in {where}"
+
+
+def _used_text(done: sdk.VoidedVotes) -> str:
+    were, actions = ("was", "its action") if done.used_count == 1 else ("were", "their actions")
+    text = f"{done.used_count} {were} used already, and allowed {actions}"
+    if done.revoked_count:
+        permits = "1 permit is" if done.revoked_count == 1 else f"{done.revoked_count} permits are"
+        text += f"; {permits} revoked, and every repeat of the idempotency key is denied"
+    if left := done.used_count - done.revoked_count:
+        why = "enough votes are left, or the permit had run out"
+        text += f"; {left} not revoked ({why}): a repeat of the key is judged by the votes that are left"
+    return text
 
 
 def print_approval(approval: sdk.RequestedApproval) -> None:

@@ -133,6 +133,10 @@ class ApprovalService:
             used=[present_listed(shown) for shown in done.used],
             voided_count=done.open_count,
             used_count=done.used_count,
+            used_voided_count=done.used_voided_count,
+            revoked_decision_ids=done.revoked,
+            revoked_count=done.revoked_count,
+            tenants_without_groups=done.without_groups,
         )
 
 
