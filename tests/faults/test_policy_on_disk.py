@@ -26,6 +26,13 @@ ASKS_NOT = f"{REPLY}: not_required"
 BY_POLICY = {ASKS: ("require_approval", "approvals.required"), ASKS_NOT: ("allow", "tools.listed_write")}
 
 
+@pytest.fixture
+def unasked(serve: Callable[..., Server], tmp_path: Path) -> Server:
+    """A server that serves what lost restrictions without a question, such as `not_required` in place of a quorum."""
+    (tmp_path / "unasked.toml").write_text("confirm_policy_removals = false")
+    return serve(config=tmp_path / "unasked.toml")
+
+
 def change(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -81,8 +88,8 @@ def test_a_broken_change_leaves_the_old_revision_in_force(serve: Callable[..., S
     recorded(server, asked)
 
 
-def test_a_good_change_takes_over_without_a_wrong_answer(serve: Callable[..., Server]) -> None:
-    server = serve()
+def test_a_good_change_takes_over_without_a_wrong_answer(unasked: Server) -> None:
+    server = unasked
     before, opas = server.status().policy_revision, [server.opa]
     says = {before: BY_POLICY[ASKS]}
     with traffic(server, tools=(REPLY, READ)) as asked:
@@ -192,7 +199,8 @@ def test_nobody_is_asked_where_the_setting_says_so(
     assert not server.events("policy held")
 
 
-def test_what_is_not_the_policys_fault_is_tried_again(server: Server, rego_dir: Path) -> None:
+def test_what_is_not_the_policys_fault_is_tried_again(unasked: Server, rego_dir: Path) -> None:
+    server = unasked
     now = server.status().policy_revision
     cache, away = server.data_dir / "bundles", server.data_dir / "away"
     cache.rename(away)
@@ -222,7 +230,8 @@ def test_a_file_whose_name_is_no_text_is_refused_and_recorded(server: Server, re
     eventually(lambda: not server.status().last_error, RELOAD_SECONDS_MAX)
 
 
-def test_the_policy_folder_is_moved_away_and_back(server: Server, rego_dir: Path) -> None:
+def test_the_policy_folder_is_moved_away_and_back(unasked: Server, rego_dir: Path) -> None:
+    server = unasked
     away = rego_dir.with_name("away")
     rego_dir.rename(away)
     eventually(lambda: str(rego_dir) in server.status().last_error, RELOAD_SECONDS_MAX)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 NOT_IMPORTED: Final = {
     "psycopg-binary": "psycopg itself imports it, so that libpq need not be there",
-    "requests": "for those who drive a deployment over HTTP; the container's tests do",
     "tzdata": "time zones of budgets, where the system has none",
 }
 """Distributions that no module of the server imports, and what they are there for."""
