@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from placet.audit.recent_names import RecentNames, recent_names
 from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.errors import FieldViolation, InvalidRequestError, LedgerUnavailableError
+from placet.kernel.policy_files import files_of
 from placet.matching.globs import glob_matches
 from placet.matching.person import same_person
 
@@ -47,8 +48,7 @@ class KnownNames:
 
     async def unknown(self, named: Named) -> Sequence[UnknownName]:
         """Name each part that matches nothing known, with what was probably meant. Raises LedgerUnavailableError."""
-        policy = self.policies.current()
-        files = policy.agent_policies if policy is not None else {}
+        files = files_of(self.policies)
         if named.tenant and named.tenant not in files:
             return [_unknown("tenant", named.tenant, "is the tenant of no policy file", files)]
         tenants = [named.tenant] if named.tenant else sorted(files)
