@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from placet.kernel.policy_files import files_of
 from placet.scheduling.fair_queue import Flow
 
 if TYPE_CHECKING:
@@ -20,6 +21,4 @@ class Flows:
 
     def of(self, tenant: str, context: Context) -> Flow:
         """The flow of a call for the tenant."""
-        policy = self.policies.current()
-        known = policy is not None and tenant in policy.agent_policies
-        return Flow(tenant if known else "", context.peer())
+        return Flow(tenant if tenant in files_of(self.policies) else "", context.peer())
