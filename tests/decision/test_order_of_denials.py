@@ -1,7 +1,7 @@
 """Which denial wins when several hold at once: one ladder, in which everything below also holds.
 
-The order is part of the contract (docs/decision-flow.md): kill switches first, then what Placet cannot decide by, then
-what the tenant's file does not allow, then policy, then limits, autonomy and approvals.
+The order is part of the contract (docs/concepts/decision-flow.md): kill switches first, then what Placet cannot decide
+by, then what the tenant's file does not allow, then policy, then limits, autonomy and approvals.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of several limits without room names the deny: docs/budgets.md, "Which limit names the deny"."""
+"""Which of several limits without room names the deny: docs/concepts/budgets.md, "Which limit names the deny"."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_deny_of_policy_leaves_limits_out() -> None:
 
 
 async def test_the_example_of_the_page() -> None:
-    page = " ".join((DOCS / "budgets.md").read_text().split())
+    page = " ".join((DOCS / "concepts/budgets.md").read_text().split())
     [named] = re.findall(r"its findings are these four, in the order (.*?)\. Raising", page)
     budgets = [budget(id="refunds", limit=1), {**SOFT, "id": "soft"}]
     denied = await exceeding(*budgets, limits={"max_tool_calls": 1, "max_same_action": 1})

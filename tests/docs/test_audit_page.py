@@ -1,4 +1,4 @@
-"""docs/audit.md: kinds of records and problems; and what it says about verifying by hand is done here."""
+"""docs/concepts/audit.md: kinds of records and problems; and what it says about verifying by hand is done here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.storage.making import TickingClock, commitment
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGE = DOCS / "audit.md"
+PAGE = DOCS / "concepts/audit.md"
 DECISIONS = 12
 NOW_US = 1_777_055_581_000_000
 

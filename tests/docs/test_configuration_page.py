@@ -1,4 +1,4 @@
-"""docs/configuration.md, docs/commands.md: each setting, exit code and command, and none that is not there."""
+"""The pages configuration and commands: each setting, exit code and command has its entry, and no other has one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.docs.tables import DOCS, by_name, sections
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONFIGURATION = DOCS / "configuration.md"
-COMMANDS = DOCS / "commands.md"
+CONFIGURATION = DOCS / "reference/configuration.md"
+COMMANDS = DOCS / "reference/commands.md"
 
 
 def setting_row(name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""docs/decision-flow.md lists the guards in the order in which the code applies them."""
+"""docs/concepts/decision-flow.md lists the guards in the order in which the code applies them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from placet.decision import guards
 from placet.kernel import rule_ids
 
-PAGE = Path(__file__).parents[2] / "docs" / "decision-flow.md"
+PAGE = Path(__file__).parents[2] / "docs/concepts/decision-flow.md"
 GUARD = re.compile(r"^\| \d+ \| `(\w+)` \| (.+?) \|", re.MULTILINE)
 
 

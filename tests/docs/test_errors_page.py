@@ -1,4 +1,4 @@
-"""docs/errors.md: calls, statuses, limits, metrics and log events, and none that is not there."""
+"""docs/reference/errors.md: calls, statuses, limits, metrics and log events, and none that is not there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.docs.tables import DOCS, by_name, rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = DOCS / "errors.md"
+PAGE = DOCS / "reference/errors.md"
 LOGGED = re.compile(r"\blog\.(info|warning|error)(?:\(|, )\s*\"([^\"]+)\"")
 NOT_LIMITS = {"TYPE_CHECKING"}
 WITH_REASONS: set[type[PlacetError]] = {NotNowError, NotPermittedError}

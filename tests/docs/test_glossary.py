@@ -1,4 +1,4 @@
-"""docs/glossary.md: every word that state is kept, told or decided by, in order."""
+"""docs/reference/glossary.md: every word that state is kept, told or decided by, in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from placet.commands.four_eyes import ChangeKind
 from placet.kernel.state import Kept
 from tests.docs.tables import DOCS, rows
 
-PAGE = DOCS / "glossary.md"
+PAGE = DOCS / "reference/glossary.md"
 WORDS = [row[0].strip("*") for row in rows(PAGE, "Glossary")]
 CALLED: Final = {
     Kept.APPROVALS: "approval",

@@ -1,4 +1,4 @@
-"""docs/permits.md: every reason and claim, and an example that works."""
+"""docs/concepts/permits.md: every reason and claim, and an example that works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.storage.making import decision, proposal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = DOCS / "permits.md"
+PAGE = DOCS / "concepts/permits.md"
 
 
 @pytest.fixture

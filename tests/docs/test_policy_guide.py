@@ -1,4 +1,4 @@
-"""docs/policy-guide.md: each key of a tenant's file, those not enforced yet, the steps of the check."""
+"""docs/how-to/policy-guide.md: each key of a tenant's file, those not enforced yet, the steps of the check."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
     from pathlib import Path
 
-PAGE = DOCS / "policy-guide.md"
+PAGE = DOCS / "how-to/policy-guide.md"
 TRAPS = sections(PAGE)["Traps"]
 PACK = "package policy.guide\n\nimport data.placet.lib.finding\n"
 

@@ -1,4 +1,4 @@
-"""docs/rule-ids.md: every rule_id that a decision can carry, and none that is not there."""
+"""docs/reference/rule-ids.md: every rule_id that a decision can carry, and none that is not there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from placet.sdk import failures
 from tests.docs.blocks import ROOT
 from tests.docs.tables import DOCS, by_name, sections
 
-PAGE = DOCS / "rule-ids.md"
+PAGE = DOCS / "reference/rule-ids.md"
 
 
 def test_shipped_rules_stand_as_the_catalogue_has_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""docs/runbook-2am.md: what it names is there, and its last step takes away what the others set."""
+"""docs/how-to/runbook-2am.md: what it names is there, and its last step takes away what the others set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from placet.policy.files.tenant_files import load_agent_policies
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.tables import DOCS
 
-PAGE = DOCS / "runbook-2am.md"
+PAGE = DOCS / "how-to/runbook-2am.md"
 POLICIES = load_agent_policies(ROOT / "rego")
 TYPED = [
     shlex.split(line)[1:]

@@ -1,4 +1,4 @@
-"""docs/sdk.md: its story runs, against a real server."""
+"""docs/how-to/sdk.md: its story runs, against a real server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.serving import Server
 
-PAGE = DOCS / "sdk.md"
+PAGE = DOCS / "how-to/sdk.md"
 
 
 def test_the_story_runs(placet_server: Server, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""docs/webhooks.md: types, reasons, members and figures, and an example that works."""
+"""docs/how-to/webhooks.md: types, reasons, members and figures, and an example that works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.webhooks.receiving import SECRET, event
 if TYPE_CHECKING:
     import pytest
 
-PAGE = DOCS / "webhooks.md"
+PAGE = DOCS / "how-to/webhooks.md"
 TEXT = " ".join(PAGE.read_text().split())
 
 

@@ -34,7 +34,7 @@ from tests.sdk.scripted_server import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-POLICY_GUIDE = Path(__file__).parents[2] / "docs/policy-guide.md"
+POLICY_GUIDE = Path(__file__).parents[2] / "docs/how-to/policy-guide.md"
 THIS: dict[str, Any] = {"page_token": "token"}
 NEXT: dict[str, Any] = {"next_page_token": "next"}
 T0 = datetime(2026, 4, 24, 18, 33, 1, 123456, tzinfo=UTC)

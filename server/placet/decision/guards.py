@@ -5,7 +5,8 @@ findings to those of policy, and deny > require_approval > allow is applied agai
 narrows what is left. So these guards only narrow. One thing widens: people who approved exactly this action turn the
 require_approval that they were asked about into an allow. A deny stays a deny.
 
-The order is part of the contract: docs/decision-flow.md lists it, tests/decision/test_order_of_denials.py holds it.
+The order is part of the contract: docs/concepts/decision-flow.md lists it and tests/decision/test_order_of_denials.py
+checks it.
 """
 
 from __future__ import annotations
