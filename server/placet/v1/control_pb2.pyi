@@ -18,6 +18,34 @@ class EngineMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENGINE_MODE_MANAGED: _ClassVar[EngineMode]
     ENGINE_MODE_EXTERNAL: _ClassVar[EngineMode]
 
+class BudgetScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUDGET_SCOPE_UNSPECIFIED: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_RUN: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_WORKFLOW: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_USER: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_AGENT: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_TENANT: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_TOOL: _ClassVar[BudgetScope]
+    BUDGET_SCOPE_CUSTOMER: _ClassVar[BudgetScope]
+
+class BudgetWindow(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUDGET_WINDOW_UNSPECIFIED: _ClassVar[BudgetWindow]
+    BUDGET_WINDOW_RUN: _ClassVar[BudgetWindow]
+    BUDGET_WINDOW_MINUTE: _ClassVar[BudgetWindow]
+    BUDGET_WINDOW_HOUR: _ClassVar[BudgetWindow]
+    BUDGET_WINDOW_DAY: _ClassVar[BudgetWindow]
+    BUDGET_WINDOW_MONTH: _ClassVar[BudgetWindow]
+    BUDGET_WINDOW_LIFETIME: _ClassVar[BudgetWindow]
+
+class BudgetExceedAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUDGET_EXCEED_ACTION_UNSPECIFIED: _ClassVar[BudgetExceedAction]
+    BUDGET_EXCEED_ACTION_DENY: _ClassVar[BudgetExceedAction]
+    BUDGET_EXCEED_ACTION_REQUIRE_APPROVAL: _ClassVar[BudgetExceedAction]
+    BUDGET_EXCEED_ACTION_DRAFT_ONLY: _ClassVar[BudgetExceedAction]
+
 class ExcessVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EXCESS_VERDICT_UNSPECIFIED: _ClassVar[ExcessVerdict]
@@ -26,6 +54,25 @@ class ExcessVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 ENGINE_MODE_UNSPECIFIED: EngineMode
 ENGINE_MODE_MANAGED: EngineMode
 ENGINE_MODE_EXTERNAL: EngineMode
+BUDGET_SCOPE_UNSPECIFIED: BudgetScope
+BUDGET_SCOPE_RUN: BudgetScope
+BUDGET_SCOPE_WORKFLOW: BudgetScope
+BUDGET_SCOPE_USER: BudgetScope
+BUDGET_SCOPE_AGENT: BudgetScope
+BUDGET_SCOPE_TENANT: BudgetScope
+BUDGET_SCOPE_TOOL: BudgetScope
+BUDGET_SCOPE_CUSTOMER: BudgetScope
+BUDGET_WINDOW_UNSPECIFIED: BudgetWindow
+BUDGET_WINDOW_RUN: BudgetWindow
+BUDGET_WINDOW_MINUTE: BudgetWindow
+BUDGET_WINDOW_HOUR: BudgetWindow
+BUDGET_WINDOW_DAY: BudgetWindow
+BUDGET_WINDOW_MONTH: BudgetWindow
+BUDGET_WINDOW_LIFETIME: BudgetWindow
+BUDGET_EXCEED_ACTION_UNSPECIFIED: BudgetExceedAction
+BUDGET_EXCEED_ACTION_DENY: BudgetExceedAction
+BUDGET_EXCEED_ACTION_REQUIRE_APPROVAL: BudgetExceedAction
+BUDGET_EXCEED_ACTION_DRAFT_ONLY: BudgetExceedAction
 EXCESS_VERDICT_UNSPECIFIED: ExcessVerdict
 EXCESS_VERDICT_ACCEPT: ExcessVerdict
 EXCESS_VERDICT_DROP: ExcessVerdict
@@ -218,12 +265,14 @@ class ClearKillSwitchRequest(_message.Message):
     def __init__(self, kill_switch_id: _Optional[str] = ..., tenant: _Optional[str] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ClearKillSwitchResponse(_message.Message):
-    __slots__ = ("cleared", "waiting")
+    __slots__ = ("cleared", "waiting", "pending_request")
     CLEARED_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    PENDING_REQUEST_FIELD_NUMBER: _ClassVar[int]
     cleared: bool
     waiting: ControlRequest
-    def __init__(self, cleared: _Optional[bool] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+    pending_request: ControlRequest
+    def __init__(self, cleared: _Optional[bool] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., pending_request: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
 
 class ListKillSwitchesRequest(_message.Message):
     __slots__ = ("tenant", "every_tenant")
@@ -278,16 +327,30 @@ class SetAutonomyRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., workflow: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., level: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class SetAutonomyResponse(_message.Message):
-    __slots__ = ("applied", "rule", "waiting", "warnings")
+    __slots__ = ("applied", "rule", "waiting", "warnings", "pending_request")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_REQUEST_FIELD_NUMBER: _ClassVar[int]
     applied: bool
     rule: AutonomyRule
     waiting: ControlRequest
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, applied: _Optional[bool] = ..., rule: _Optional[_Union[AutonomyRule, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    pending_request: ControlRequest
+    def __init__(self, applied: _Optional[bool] = ..., rule: _Optional[_Union[AutonomyRule, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., pending_request: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
+
+class ListAutonomyRulesRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ListAutonomyRulesResponse(_message.Message):
+    __slots__ = ("rules",)
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[AutonomyRule]
+    def __init__(self, rules: _Optional[_Iterable[_Union[AutonomyRule, _Mapping]]] = ...) -> None: ...
 
 class ListAutonomyRequest(_message.Message):
     __slots__ = ("tenant",)
@@ -301,6 +364,22 @@ class ListAutonomyResponse(_message.Message):
     rules: _containers.RepeatedCompositeFieldContainer[AutonomyRule]
     def __init__(self, rules: _Optional[_Iterable[_Union[AutonomyRule, _Mapping]]] = ...) -> None: ...
 
+class ListBudgetsRequest(_message.Message):
+    __slots__ = ("tenant", "budget_id", "top")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    budget_id: str
+    top: int
+    def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
+
+class ListBudgetsResponse(_message.Message):
+    __slots__ = ("budgets",)
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    budgets: _containers.RepeatedCompositeFieldContainer[Budget]
+    def __init__(self, budgets: _Optional[_Iterable[_Union[Budget, _Mapping]]] = ...) -> None: ...
+
 class GetBudgetsRequest(_message.Message):
     __slots__ = ("tenant", "budget_id", "top")
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -312,7 +391,7 @@ class GetBudgetsRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("id", "unit", "scope", "window", "timezone", "limit", "on_exceed", "counters", "current", "currency")
+    __slots__ = ("id", "unit", "scope", "window", "timezone", "limit", "on_exceed", "counters", "current", "currency", "budget_scope", "budget_window", "exceed_action")
     ID_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
@@ -323,6 +402,9 @@ class Budget(_message.Message):
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     CURRENT_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_SCOPE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    EXCEED_ACTION_FIELD_NUMBER: _ClassVar[int]
     id: str
     unit: str
     scope: str
@@ -333,7 +415,10 @@ class Budget(_message.Message):
     counters: _containers.RepeatedCompositeFieldContainer[BudgetCounter]
     current: bool
     currency: str
-    def __init__(self, id: _Optional[str] = ..., unit: _Optional[str] = ..., scope: _Optional[str] = ..., window: _Optional[str] = ..., timezone: _Optional[str] = ..., limit: _Optional[int] = ..., on_exceed: _Optional[str] = ..., counters: _Optional[_Iterable[_Union[BudgetCounter, _Mapping]]] = ..., current: _Optional[bool] = ..., currency: _Optional[str] = ...) -> None: ...
+    budget_scope: BudgetScope
+    budget_window: BudgetWindow
+    exceed_action: BudgetExceedAction
+    def __init__(self, id: _Optional[str] = ..., unit: _Optional[str] = ..., scope: _Optional[str] = ..., window: _Optional[str] = ..., timezone: _Optional[str] = ..., limit: _Optional[int] = ..., on_exceed: _Optional[str] = ..., counters: _Optional[_Iterable[_Union[BudgetCounter, _Mapping]]] = ..., current: _Optional[bool] = ..., currency: _Optional[str] = ..., budget_scope: _Optional[_Union[BudgetScope, str]] = ..., budget_window: _Optional[_Union[BudgetWindow, str]] = ..., exceed_action: _Optional[_Union[BudgetExceedAction, str]] = ...) -> None: ...
 
 class BudgetCounter(_message.Message):
     __slots__ = ("scope_key", "window_key", "used", "reserved", "remaining", "resets_at", "unit")
@@ -378,16 +463,18 @@ class AdjustBudgetRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., budget_id: _Optional[str] = ..., scope_key: _Optional[str] = ..., amount: _Optional[int] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class AdjustBudgetResponse(_message.Message):
-    __slots__ = ("applied", "counter", "waiting", "warnings")
+    __slots__ = ("applied", "counter", "waiting", "warnings", "pending_request")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     COUNTER_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_REQUEST_FIELD_NUMBER: _ClassVar[int]
     applied: bool
     counter: BudgetCounter
     waiting: ControlRequest
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, applied: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    pending_request: ControlRequest
+    def __init__(self, applied: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ..., waiting: _Optional[_Union[ControlRequest, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., pending_request: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
 
 class OutcomeExcess(_message.Message):
     __slots__ = ("tenant", "decision_id", "caller", "agent", "user", "run_id", "tool", "reported_at", "parts")

@@ -60,10 +60,20 @@ class ControlServiceStub:
                 request_serializer=placet_dot_v1_dot_control__pb2.SetAutonomyRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_control__pb2.SetAutonomyResponse.FromString,
                 _registered_method=True)
+        self.ListAutonomyRules = channel.unary_unary(
+                '/placet.v1.ControlService/ListAutonomyRules',
+                request_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyRulesRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyRulesResponse.FromString,
+                _registered_method=True)
         self.ListAutonomy = channel.unary_unary(
                 '/placet.v1.ControlService/ListAutonomy',
                 request_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyResponse.FromString,
+                _registered_method=True)
+        self.ListBudgets = channel.unary_unary(
+                '/placet.v1.ControlService/ListBudgets',
+                request_serializer=placet_dot_v1_dot_control__pb2.ListBudgetsRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
         self.GetBudgets = channel.unary_unary(
                 '/placet.v1.ControlService/GetBudgets',
@@ -136,15 +146,29 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAutonomyRules(self, request, context):
+        """Lists the autonomy rules that SetAutonomy set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAutonomy(self, request, context):
-        """Lists what SetAutonomy set.
+        """Deprecated: use ListAutonomyRules, which returns the same rules.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBudgets(self, request, context):
+        """Lists budgets with what is used, reserved and left of each counter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBudgets(self, request, context):
-        """Says how much of each budget is used and reserved.
+        """Deprecated: use ListBudgets, which returns the same budgets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,10 +237,20 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     request_deserializer=placet_dot_v1_dot_control__pb2.SetAutonomyRequest.FromString,
                     response_serializer=placet_dot_v1_dot_control__pb2.SetAutonomyResponse.SerializeToString,
             ),
+            'ListAutonomyRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAutonomyRules,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyRulesRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyRulesResponse.SerializeToString,
+            ),
             'ListAutonomy': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAutonomy,
                     request_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyRequest.FromString,
                     response_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyResponse.SerializeToString,
+            ),
+            'ListBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgets,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ListBudgetsRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ListBudgetsResponse.SerializeToString,
             ),
             'GetBudgets': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBudgets,
@@ -396,6 +430,33 @@ class ControlService:
             _registered_method=True)
 
     @staticmethod
+    def ListAutonomyRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ListAutonomyRules',
+            placet_dot_v1_dot_control__pb2.ListAutonomyRulesRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ListAutonomyRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAutonomy(request,
             target,
             options=(),
@@ -412,6 +473,33 @@ class ControlService:
             '/placet.v1.ControlService/ListAutonomy',
             placet_dot_v1_dot_control__pb2.ListAutonomyRequest.SerializeToString,
             placet_dot_v1_dot_control__pb2.ListAutonomyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ListBudgets',
+            placet_dot_v1_dot_control__pb2.ListBudgetsRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ListBudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,4 +1,4 @@
-"""SetAutonomy, ListAutonomy."""
+"""SetAutonomy, ListAutonomyRules, and the deprecated ListAutonomy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from placet.transport.grpc.refused_requests import caller_of
 from placet.v1 import control_pb2, decision_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import grpc
 
@@ -40,6 +40,7 @@ class AutonomyCalls:
         """Method name -> handler."""
         return {
             "SetAutonomy": self.refusals.unary(self.set, control_pb2.SetAutonomyRequest, on_fault),
+            "ListAutonomyRules": self.refusals.unary(self.list_rules, control_pb2.ListAutonomyRulesRequest, on_fault),
             "ListAutonomy": self.refusals.unary(self.list, control_pb2.ListAutonomyRequest, on_fault),
         }
 
@@ -50,21 +51,34 @@ class AutonomyCalls:
         if message.strict:
             await self.known.require(named)
         done = await self.admin.set(wanted)
+        pending = present_request(done.waiting)
         return control_pb2.SetAutonomyResponse(
-            applied=done.waiting is None,
+            applied=pending is None,
             rule=_present(done.override) if done.override is not None else None,
-            waiting=present_request(done.waiting),
+            pending_request=pending,
+            waiting=pending,  # deprecated: pending_request
             warnings=await self.known.warnings(named),
         )
+
+    async def list_rules(
+        self, message: control_pb2.ListAutonomyRulesRequest, _context: Context
+    ) -> control_pb2.ListAutonomyRulesResponse:
+        """List the rules that SetAutonomy set."""
+        return control_pb2.ListAutonomyRulesResponse(rules=await self._rules(message))
 
     async def list(
         self, message: control_pb2.ListAutonomyRequest, _context: Context
     ) -> control_pb2.ListAutonomyResponse:
-        """List what is set."""
+        """Answer as `list_rules` under the deprecated name."""
+        return control_pb2.ListAutonomyResponse(rules=await self._rules(message))
+
+    async def _rules(
+        self, message: control_pb2.ListAutonomyRulesRequest | control_pb2.ListAutonomyRequest
+    ) -> Sequence[control_pb2.AutonomyRule]:
         fields = Fields()
         tenant = fields.tenant("tenant", message.tenant)
         require(fields)
-        return control_pb2.ListAutonomyResponse(rules=[_present(each) for each in await self.admin.list(tenant)])
+        return [_present(override) for override in await self.admin.list(tenant)]
 
 
 def _parse(message: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:

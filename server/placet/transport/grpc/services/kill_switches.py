@@ -92,8 +92,8 @@ class KillCalls:
         actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
         require(fields)
         cleared = await self.switches.clear(name, tenant, actor, reason, caller_of(context))
-        waiting = present_request(cleared.waiting)
-        return control_pb2.ClearKillSwitchResponse(cleared=waiting is None, waiting=waiting)
+        pending = present_request(cleared.waiting)
+        return control_pb2.ClearKillSwitchResponse(cleared=pending is None, pending_request=pending, waiting=pending)
 
     async def list(
         self, message: control_pb2.ListKillSwitchesRequest, _context: Context

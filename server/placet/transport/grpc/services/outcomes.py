@@ -59,7 +59,12 @@ class OutcomeReports:
         if isinstance(told, PlacetError):
             raise told
         return authorization_pb2.ReportOutcomeResponse(
-            repeated=told.repeated, late=told.late, overspent=told.overspent, held=told.held
+            repeated=told.repeated,  # deprecated: duplicate
+            late=told.late,
+            overspent=told.overspent,  # deprecated: exceeded_budget_ids
+            held=told.held,
+            duplicate=told.repeated,
+            exceeded_budget_ids=told.overspent,
         )
 
 
