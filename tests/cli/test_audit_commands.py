@@ -1,4 +1,4 @@
-"""`placet audit query|tail|show`, against a scripted server."""
+"""`placet audit decisions|tail|show`, against a scripted server."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def ids(lines: Sequence[str]) -> list[str]:
 
 def test_query_as_json_has_the_event(placet: Placet, server: ScriptedServer) -> None:
     server.script(QUERY_DECISIONS, Trail(1, 2))
-    ran = placet("audit", "query", "--tenant", "acme", "--output", "json")
+    ran = placet("audit", "decisions", "--tenant", "acme", "--output", "json")
     assert (ran.code, ran.err) == (0, "")
     rows = ran.document["decisions"]
     assert [row["decision_id"] for row in rows] == ["dec_2", "dec_1"]
@@ -85,7 +85,7 @@ def test_query_as_json_has_the_event(placet: Placet, server: ScriptedServer) -> 
 
 def test_query_as_table(placet: Placet, server: ScriptedServer) -> None:
     server.script(QUERY_DECISIONS, Trail(1))
-    head, row = placet("audit", "query", "--tenant", "acme").out.splitlines()
+    head, row = placet("audit", "decisions", "--tenant", "acme").out.splitlines()
     assert head.split() == list(audit_remote.COLUMNS)
     assert row.split() == [
         "2026-04-24T18:33:01.000001Z", "allow", "allowlist.read_tool", "jira.search", "triage-agent", "u_4812",
@@ -96,7 +96,7 @@ def test_query_as_table(placet: Placet, server: ScriptedServer) -> None:
 def test_query_conditions(placet: Placet, server: ScriptedServer) -> None:
     server.script(QUERY_DECISIONS, audit_pb2.QueryDecisionsResponse())
     ran = placet(
-        "audit", "query", "--tenant", "acme", "--effect", "require_approval", "--rule-id", "r", "--tool", "t",
+        "audit", "decisions", "--tenant", "acme", "--effect", "require_approval", "--rule-id", "r", "--tool", "t",
         "--run-id", "run", "--user", "u", "--agent", "a", "--from", "2026-04-24T18:33:01Z",
         "--until", "2026-04-24T20:33:01", "--limit", "3",
     )  # fmt: skip
@@ -115,20 +115,22 @@ def test_query_conditions(placet: Placet, server: ScriptedServer) -> None:
 def test_query_goes_over_as_many_pages_as_it_takes(placet: Placet, server: ScriptedServer) -> None:
     everything = Trail(*range(1_200))
     server.script(QUERY_DECISIONS, everything)
-    ran = placet("audit", "query", "--tenant", "acme", "-n", "1100", "-o", "json")
+    ran = placet("audit", "decisions", "--tenant", "acme", "-n", "1100", "-o", "json")
     assert len(ran.document["decisions"]) == 1_100
     assert everything.looks == 3
-    assert len(placet("audit", "query", "--tenant", "acme", "-n", "9999", "-o", "json").document["decisions"]) == 1_200
+    assert (
+        len(placet("audit", "decisions", "--tenant", "acme", "-n", "9999", "-o", "json").document["decisions"]) == 1_200
+    )
 
 
 def test_a_time_that_is_none(placet: Placet, server: ScriptedServer) -> None:
-    ran = placet("audit", "query", "--tenant", "acme", "--from", "yesterday")
+    ran = placet("audit", "decisions", "--tenant", "acme", "--from", "yesterday")
     assert (ran.code, server.asked) == (exit_codes.USAGE, [])
     assert ran.complaint == "--from: 'yesterday' is no time; write e.g. 2026-04-24T18:33:01Z"
 
 
 @pytest.mark.parametrize(
-    "arguments", [["query", "--tenant", "t"], ["tail", "--tenant", "t"], ["show", "dec_1", "--tenant", "t"]]
+    "arguments", [["decisions", "--tenant", "t"], ["tail", "--tenant", "t"], ["show", "dec_1", "--tenant", "t"]]
 )
 def test_no_server(placet: Placet, nobody: str, arguments: list[str]) -> None:
     ran = placet("audit", *arguments, "--address", nobody, "--timeout", "0.5")
@@ -138,7 +140,7 @@ def test_no_server(placet: Placet, nobody: str, arguments: list[str]) -> None:
 
 def test_a_query_that_the_server_refuses(placet: Placet, server: ScriptedServer) -> None:
     server.script(QUERY_DECISIONS, plain_status(grpc.StatusCode.INVALID_ARGUMENT, "no such tenant"))
-    ran = placet("audit", "query", "--tenant", "No Tenant")
+    ran = placet("audit", "decisions", "--tenant", "No Tenant")
     assert ran.code == exit_codes.USAGE
     assert "no such tenant" in ran.complaint
 
@@ -147,7 +149,7 @@ def test_an_event_that_is_no_json(placet: Placet, server: ScriptedServer) -> Non
     broken = recorded(1)
     broken.event_json = "{"
     server.script(QUERY_DECISIONS, audit_pb2.QueryDecisionsResponse(decisions=[broken]))
-    ran = placet("audit", "query", "--tenant", "acme", "-o", "json")
+    ran = placet("audit", "decisions", "--tenant", "acme", "-o", "json")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
     assert "event_json" in ran.complaint
 
@@ -256,5 +258,5 @@ def test_show_the_details_of_findings(placet: Placet, server: ScriptedServer) ->
 def test_show_what_is_not_there(placet: Placet, server: ScriptedServer) -> None:
     server.script(GET_DECISION, plain_status(grpc.StatusCode.NOT_FOUND))
     ran = placet("audit", "show", "dec_1", "--tenant", "acme")
-    assert (ran.code, ran.out) == (exit_codes.WANTING, "")
-    assert ran.complaint == "dec_1: tenant acme has no such decision; see `placet audit query`"
+    assert (ran.code, ran.out) == (exit_codes.CHECK_FAILED, "")
+    assert ran.complaint == "dec_1: tenant acme has no such decision; see `placet audit decisions`"

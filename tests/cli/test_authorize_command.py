@@ -272,7 +272,7 @@ def test_a_time_that_never_ends_is_refused(placet: Placet, server: ScriptedServe
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":7070", "host:0", "host:65536", "h:x", "::1:70"])
 def test_an_address_that_is_none(placet: Placet, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    for command in (ASK, ("audit", "query", "--tenant", "t"), ("doctor",)):
+    for command in (ASK, ("audit", "decisions", "--tenant", "t"), ("doctor",)):
         ran = placet(*command, "--address", address)
         assert (ran.code, ran.out) == (exit_codes.USAGE, "")
         assert "is not host:port with a port of 1 to 65535; write e.g. 127.0.0.1:7070" in ran.complaint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
 
 import placet
 from placet.cli import main as command
@@ -51,8 +49,7 @@ def test_help_names_every_command(placet: Placet) -> None:
 def leaf_commands() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name in command.COMMANDS:
-        loaded = typer.main.get_command(importlib.import_module(f"placet.cli.commands.{name}").app)
-        below = getattr(loaded, "commands", None)
+        below = getattr(command.load_command(name), "commands", None)
         found += [(name, each) for each in below] if below else [(name,)]
     return found
 
@@ -75,12 +72,12 @@ def test_no_command_shows_the_help(placet: Placet) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["authorise"], "No such command 'authorise'. Did you mean 'authorize'?; see placet --help"),
+        (["authorise"], "No such command 'authorise'. Did you mean 'authorize'? See placet --help"),
         (["serve", "--lisen", "x"], "No such option: --lisen"),
         (["authorize", "--agent", "a", "--tool", "t"], "Missing option '--tenant'; see placet authorize --help"),
         (["authorize", "--timeout", "soon"], "Invalid value for '--timeout'"),
-        (["audit", "query", "--tenant", "t", "--effect", "maybe"], "Invalid value for '--effect'"),
-        (["audit", "query", "--tenant", "t", "--limit", "0"], "Invalid value for '--limit'"),
+        (["audit", "decisions", "--tenant", "t", "--effect", "maybe"], "Invalid value for '--effect'"),
+        (["audit", "decisions", "--tenant", "t", "--limit", "0"], "Invalid value for '--limit'"),
         (["audit", "show", "--tenant", "t"], "Missing argument 'decision_id'"),
         (["serve", "extra"], "Got unexpected extra argument"),
         (["--nonsense"], "No such option: --nonsense"),
@@ -151,7 +148,7 @@ def test_a_reader_that_has_enough(output: str) -> None:
     assert (process.returncode, err) == (exit_codes.BROKEN_PIPE, "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["authorize", "--help"], ["audit", "query", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["authorize", "--help"], ["audit", "decisions", "--help"]])
 def test_what_is_not_needed_is_not_imported(arguments: list[str]) -> None:
     code = (
         "import sys; from placet.cli.main import main; main(sys.argv[1:]); "

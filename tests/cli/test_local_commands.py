@@ -83,7 +83,7 @@ def test_verify(placet: Placet, data_dir: Path) -> None:
 def test_verify_finds_a_changed_byte(placet: Placet, data_dir: Path) -> None:
     tamper(data_dir / "placet.db", "update audit_records set body = body || ' ' where sequence = 3")
     ran = placet("audit", "verify")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert "hash_mismatch" in ran.out
     document = placet("audit", "verify", "-o", "json").document
     assert not document["ok"]
@@ -105,12 +105,12 @@ def test_verify_of_a_database_that_lost_its_end(placet: Placet, data_dir: Path, 
     assert placet("audit", "verify").code == 0
     shutil.copy(tmp_path / "older", data_dir / "placet.db")
     ran = placet("audit", "verify", "-o", "json")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     (problem,) = ran.document["problems"]
     assert (problem["kind"], problem["writer"], problem["sequence"]) == ("newest_checkpoint_missing", "placet", 6)
     assert "records up to 6 are gone or others; was placet.db-wal removed, an older copy restored" in problem["detail"]
     public_key = data_dir / "keys" / PUBLIC_NAME
-    assert placet("audit", "verify", "--public-key", public_key).code == exit_codes.WANTING
+    assert placet("audit", "verify", "--public-key", public_key).code == exit_codes.CHECK_FAILED
     assert placet("audit", "verify", "--database", tmp_path / "older", "--public-key", public_key).code == 0
     found = {each["check"]: each for each in placet("doctor", "-o", "json").document["checks"]}["trail"]
     assert not found["ok"]
@@ -138,7 +138,7 @@ def test_new_trail(placet: Placet, data_dir: Path) -> None:
         0,
     )
     assert placet("audit", "verify", "--state").code == 0
-    [told] = placet("audit", "log", "--kind", "trail.restarted", "-o", "json").document["records"]
+    [told] = placet("audit", "events", "--kind", "trail.restarted", "-o", "json").document["records"]
     assert told["parts"]["control"] == {"actor": "ann", "reason": "the disk was lost"}
     asyncio.run(start_and_stop(data_dir))
 
@@ -148,7 +148,13 @@ def test_new_trail_says_what_to_do_next(placet: Placet, data_dir: Path) -> None:
     (data_dir / "placet.db").unlink()
     ran = placet("db", "new-trail", "--reason", "the disk was lost", "--as", "ann")
     assert ran.code == 0, ran.err
-    steps = ["placet serve", "placet kill set", "placet autonomy set", "placet budgets adjust", "audit verify --state"]
+    steps = [
+        "placet serve",
+        "placet kill-switches set",
+        "placet autonomy set",
+        "placet budgets adjust",
+        "audit verify --state",
+    ]
     assert [step for step in steps if step not in ran.out] == []
 
 
@@ -192,7 +198,7 @@ def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
     tamper(database, "insert into kill_switches values ('acme', 'ks_1', 1, 'set', 5, null, '{}')")
     assert placet("audit", "verify").code == 0
     ran = placet("audit", "verify", "--state")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert ran.out.startswith("1 problems: records 5, chains 1, checkpoints 1, rows 1, counters 0\n")
     document = placet("audit", "verify", "--state", "-o", "json").document
     assert document["state"] == {"rows": 1, "counters": 0, "unproven": 0, "replayed_from": []}
@@ -216,7 +222,7 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
     placet: Placet, data_dir: Path, tmp_path: Path
 ) -> None:
     kept, key, copy = tmp_path / "kept.json", tmp_path / "key.pem", tmp_path / "copy.db"
-    key.write_text(placet("audit", "key").out)
+    key.write_text(placet("audit", "public-key").out)
     kept.write_text(placet("audit", "checkpoint").out)
     shutil.copy(data_dir / "placet.db", copy)
     given = ("audit", "verify", "--database", copy, "--public-key", key, "--checkpoint", kept)
@@ -226,7 +232,7 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
     append(data_dir, 5)  # a new whole chain, signed with a new key
     assert placet("audit", "verify").code == 0
     ran = placet("audit", "verify", "--public-key", key, "--checkpoint", kept)
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert "kept_checkpoint_mismatch" in ran.out
     assert "checkpoint_signature" in ran.out
 
@@ -287,7 +293,7 @@ def test_verify_names_a_checkpoint_file_that_cannot_be_read(placet: Placet, data
     assert data_dir.is_dir()
 
 
-@pytest.mark.parametrize("command", [("audit", "verify"), ("audit", "key"), ("db", "status"), ("keys", "list")])
+@pytest.mark.parametrize("command", [("audit", "verify"), ("audit", "public-key"), ("db", "status"), ("keys", "list")])
 def test_a_data_dir_that_is_a_file(placet: Placet, tmp_path: Path, command: tuple[str, ...]) -> None:
     file = tmp_path / "file"
     file.touch()
@@ -301,7 +307,7 @@ def test_verify_without_any_key_tells_where_to_get_one(placet: Placet, data_dir:
     ran = placet("audit", "verify")
     assert ran.code == exit_codes.USAGE
     assert f"{PUBLIC_NAME}: is not there; " in ran.complaint
-    assert "`placet audit key`" in ran.complaint
+    assert "`placet audit public-key`" in ran.complaint
     assert "--public-key" in ran.complaint
 
 
@@ -315,7 +321,7 @@ def test_verify_by_the_server(placet: Placet, server: ScriptedServer) -> None:
     ran = placet("audit", "verify", "--server")
     assert (ran.code, ran.out) == (0, "ok: records 5, chains 1, checkpoints 2\n")
     ran = placet("audit", "verify", "--server", "-o", "json")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert ran.document["problems"] == [{"kind": "sequence_gap", "writer": "placet", "sequence": 3, "detail": "d"}]
 
 
@@ -327,8 +333,8 @@ def test_verify_by_a_server_that_is_not_there(placet: Placet, nobody: str) -> No
 
 def test_key(placet: Placet, data_dir: Path) -> None:
     pem = (data_dir / "keys" / PUBLIC_NAME).read_text()
-    assert placet("audit", "key").out == pem
-    document = placet("audit", "key", "-o", "json").document
+    assert placet("audit", "public-key").out == pem
+    document = placet("audit", "public-key", "-o", "json").document
     assert document["pem"] == pem
     assert len(document["key_id"]) == 16
 
@@ -342,7 +348,9 @@ def test_checkpoint(placet: Placet, data_dir: Path) -> None:
     assert shown[1][:2] == ["placet", "5"]
 
 
-@pytest.mark.parametrize("arguments", [["audit", "key"], ["audit", "checkpoint"], ["db", "status"], ["db", "upgrade"]])
+@pytest.mark.parametrize(
+    "arguments", [["audit", "public-key"], ["audit", "checkpoint"], ["db", "status"], ["db", "upgrade"]]
+)
 def test_where_there_is_nothing(placet: Placet, arguments: list[str]) -> None:
     ran = placet(*arguments)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
@@ -356,7 +364,7 @@ def test_db_status_and_upgrade(placet: Placet, data_dir: Path) -> None:
     assert ran.document["revision"] == ran.document["wanted"]
     assert ["state", "current"] in [line.split() for line in placet("db", "upgrade").out.splitlines()]
     tamper(data_dir / "placet.db", "update alembic_version set version_num = '9999'")
-    assert placet("db", "status").code == exit_codes.WANTING
+    assert placet("db", "status").code == exit_codes.CHECK_FAILED
     ran = placet("db", "upgrade")
     assert ran.code == exit_codes.USAGE
     assert "newer Placet" in ran.complaint
@@ -368,7 +376,7 @@ def test_db_upgrade_of_an_empty_file(placet: Placet, data_dir: Path) -> None:
     assert placet("db", "status", "-o", "json").document["state"] == "empty"
     assert placet("db", "upgrade", "-o", "json").document["state"] == "current"
     ran = placet("audit", "verify")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert "no_records" in ran.out
 
 
@@ -384,7 +392,7 @@ def test_db_whose_table_is_gone(placet: Placet, data_dir: Path) -> None:
     connection.execute("drop table audit_parts")
     connection.close()
     ran = placet("audit", "verify", "-o", "json")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert [(each["kind"], each["detail"]) for each in ran.document["problems"]] == [
         ("database_damaged", "The database itself is damaged: there is no table audit_parts")
     ]
@@ -445,7 +453,7 @@ def test_doctor_asks_the_server_that_the_environment_names(
     del healthy
     monkeypatch.setenv("PLACET_ADDRESS", nobody)
     code, found = diagnose(placet)
-    assert code == exit_codes.WANTING
+    assert code == exit_codes.CHECK_FAILED
     assert (found["server"]["ok"], nobody in found["server"]["detail"]) == (False, True)
     assert "listen" not in found
 
@@ -492,7 +500,7 @@ def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
 
 def only_failure(placet: Placet, name: str, *arguments: str) -> dict[str, Any]:
     code, found = diagnose(placet, *arguments)
-    assert code == exit_codes.WANTING
+    assert code == exit_codes.CHECK_FAILED
     checked = [each for each in found.values() if not each["detail"].startswith("not checked")]
     assert [each["check"] for each in checked if not each["ok"]] == [name]
     failure: dict[str, Any] = found[name]
@@ -600,7 +608,7 @@ def test_doctor_and_the_key_of_another_trail(placet: Placet, healthy: Path) -> N
     data_dir = healthy / ".placet"
     data_dir.mkdir()
     append(data_dir, 1)
-    signed = placet("audit", "key", "-o", "json").document["key_id"]
+    signed = placet("audit", "public-key", "-o", "json").document["key_id"]
     shutil.rmtree(data_dir / "keys")
     before = sorted(data_dir.iterdir())
     found = only_failure(placet, "signing key")
@@ -689,7 +697,7 @@ def test_doctor_and_a_policy_that_was_refused(placet: Placet, healthy: Path, ser
     told = only_failure(placet, "served policy", "--address", server.address)["detail"]
     assert "until 2026-04-26T18:33:01" in told
     code, found = diagnose(placet, "--address", server.address)
-    assert code == exit_codes.WANTING
+    assert code == exit_codes.CHECK_FAILED
     assert "not ready: too old" in found["server"]["detail"]
     assert "every call is denied pdp.policy_stale" in found["served policy"]["detail"]
 
@@ -748,7 +756,7 @@ def test_doctor_calls_nothing_well_that_a_failure_makes_untrue(
     asyncio.run(start_and_stop(data_dir))
     (data_dir / "placet.db").write_text("this is no database" * 100)
     code, found = diagnose(placet)
-    assert (code, found["database"]["ok"], found["trail"]["ok"]) == (exit_codes.WANTING, False, False)
+    assert (code, found["database"]["ok"], found["trail"]["ok"]) == (exit_codes.CHECK_FAILED, False, False)
     (data_dir / "placet.db").unlink()
     _, found = diagnose(placet)
     assert not found["database"]["ok"]

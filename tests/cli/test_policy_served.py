@@ -74,7 +74,7 @@ def test_what_was_refused_where_and_since_when(placet: Placet, served: Server) -
         line = len(pack.read_text().splitlines())
         ran = placet("policy", "status")
         document = placet("policy", "status", "-o", "json").document
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
     assert (shown["serving"], shown["policy_revision"]) == ("yes", revision)
     assert shown["this_decides"] == "until a newer one is accepted"
@@ -102,7 +102,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
     before = served.running.policies.status().revision
     with cut(served) as held:
         ran = placet("policy", "status")
-        assert ran.code == exit_codes.WANTING
+        assert ran.code == exit_codes.CHECK_FAILED
         shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
         assert (shown["policy_revision"], shown["held_revision"]) == (before, held)
         assert shown["this_decides"] == f"until somebody runs: placet policy confirm {held} --reason TEXT"
@@ -112,11 +112,11 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
         assert (document["held_revision"], document["problems"]) == (held, [])
         why = ("--reason", "acme leaves 4012888888881881", "--as", "ann")
         wrong = placet("policy", "confirm", "0" * 32, *why)
-        assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.WANTING, True)
+        assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.CHECK_FAILED, True)
         assert served.running.policies.status().revision == before
         short = placet("policy", "confirm", held[:7], *why)
         assert f"{held[:7]} is too short; give at least 8 characters of the revision" in short.err
-        assert (short.code, "see `placet policy status` (NOT_FOUND)" in short.err) == (exit_codes.WANTING, True)
+        assert (short.code, "see `placet policy status` (NOT_FOUND)" in short.err) == (exit_codes.CHECK_FAILED, True)
         ran = placet("policy", "confirm", held[:8], *why)
         assert (ran.code, ran.out, ran.err) == (0, f"{held} is confirmed and decides\n", "")
         assert placet("policy", "status").code == 0
@@ -131,7 +131,9 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
     assert (record["body"]["policy_revision"], record["body"]["held_revision"]) == (before, held)
     targets = {record["parts"]["control"]["target"] for record in served.records("control.refused")}
     assert targets == {"0" * 32, held[:7]}
-    logged = placet("audit", "log", "--kind", "policy.confirmed", "--data-dir", served.data_dir, "-o", "json").document
+    logged = placet(
+        "audit", "events", "--kind", "policy.confirmed", "--data-dir", served.data_dir, "-o", "json"
+    ).document
     assert len(logged["records"]) == 1
     assert placet("audit", "verify", "--state", "--data-dir", served.data_dir).code == 0
 

@@ -53,7 +53,7 @@ def test_verify_with_the_keys_of_all_replicas(placet: Placet, postgres_url: str,
 
 def test_verify_names_the_key_that_was_not_given(placet: Placet, postgres_url: str, recorded: Path) -> None:
     ran = placet("audit", "verify", "--database-url", postgres_url, "--data-dir", recorded / "a", "-o", "json")
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     (problem,) = ran.document["problems"]
     assert (problem["kind"], problem["writer"]) == ("checkpoint_signature", "b")
     assert problem["detail"].endswith(", which was not given")
@@ -73,13 +73,13 @@ def test_checkpoints_kept_elsewhere(
     for table in ("audit_records", "audit_parts", "audit_writers", "audit_checkpoints", "idempotency_keys"):
         postgres_server.run(f"TRUNCATE {table}", database)
     ran = placet(*given)
-    assert ran.code == exit_codes.WANTING
+    assert ran.code == exit_codes.CHECK_FAILED
     assert "kept_checkpoint_mismatch" in ran.out
 
 
 def test_db_status_and_upgrade(placet: Placet, postgres_url: str) -> None:
     ran = placet("db", "status", "--database-url", postgres_url, "-o", "json")
-    assert (ran.code, ran.document["state"]) == (exit_codes.WANTING, "empty")
+    assert (ran.code, ran.document["state"]) == (exit_codes.CHECK_FAILED, "empty")
     ran = placet("db", "upgrade", "--database-url", postgres_url, "-o", "json")
     assert (ran.code, ran.document["state"]) == (0, "current")
     assert placet("db", "status", "--database-url", postgres_url).code == 0

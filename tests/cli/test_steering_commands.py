@@ -1,4 +1,4 @@
-"""`placet kill`, `autonomy` and `budgets` against a whole server: real OPA, real SQLite."""
+"""`placet kill-switches`, `autonomy` and `budgets` against a whole server: real OPA, real SQLite."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def authorize(placet: Placet, *more: str, tool: str = "jira.search", tenant: str
 
 
 def kill(placet: Placet, *arguments: str) -> Ran:
-    return placet("kill", "set", "--reason", "it runs wild", "--as", "ann", *arguments, "-o", "json")
+    return placet("kill-switches", "set", "--reason", "it runs wild", "--as", "ann", *arguments, "-o", "json")
 
 
 def clear(placet: Placet, set_before: Ran, *more: str, actor: str = "ann") -> Ran:
     name = set_before.document["kill_switch"]["id"]
-    return placet("kill", "clear", name, "--reason", "mended", "--as", actor, *more, "-o", "json")
+    return placet("kill-switches", "clear", name, "--reason", "mended", "--as", actor, *more, "-o", "json")
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_one_line_stops_and_one_line_starts_again(
     assert (stopped["effect"], stopped["rule_id"]) == ("deny", f"kill_switch.{scope}")
     assert stopped["findings"][0]["details"]["reason"] == "it runs wild"
     assert authorize(placet, "--idempotency-key", before["idempotency_key"])["effect"] == "deny"
-    listed = placet("kill", "list", *(["--tenant", tenant] if tenant else []))
+    listed = placet("kill-switches", "list", *(["--tenant", tenant] if tenant else []))
     assert switch["id"] in listed.out
-    assert placet("kill", "list", "--all").out.count(switch["id"]) == 1
+    assert placet("kill-switches", "list", "--all").out.count(switch["id"]) == 1
     where = ["--tenant", tenant] if tenant else []
     if scope == "tenant":
         assert clear(placet, was_set, *where, actor="bob").code == 4
@@ -86,7 +86,7 @@ def test_one_line_stops_and_one_line_starts_again(
     again = clear(placet, was_set, *where)
     assert again.code == 1
     assert f"no kill switch {switch['id']} is set" in again.complaint
-    assert f"`placet kill list{' --tenant ' + tenant if tenant else ''}` shows the ids" in again.complaint
+    assert f"`placet kill-switches list{' --tenant ' + tenant if tenant else ''}` shows the ids" in again.complaint
     assert again.complaint.endswith("(NOT_FOUND)")
 
 
@@ -109,7 +109,7 @@ def test_everything_is_stopped_by_one_and_started_by_two(placet: Placet) -> None
     assert first.code == 4
     assert "another person" in first.complaint
     assert first.document["waiting"]["requested_by"] == "ann"
-    assert "asked by ann" in placet("kill", "list").out
+    assert "asked by ann" in placet("kill-switches", "list").out
     alone = clear(placet, was_set)
     assert alone.code == 1
     assert "another person" in alone.complaint
@@ -153,12 +153,12 @@ def test_wrong_usage_is_told_and_stops_nothing(placet: Placet, arguments: list[s
     ran = kill(placet, *arguments)
     assert ran.code == 2
     assert complaint in ran.complaint
-    assert placet("kill", "list", "-o", "json").document == {"kill_switches": []}
+    assert placet("kill-switches", "list", "-o", "json").document == {"kill_switches": []}
 
 
 def test_the_login_name_is_who_one_is(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "night-shift")
-    was_set = placet("kill", "set", "--tool", "nothing.*", "--reason", "a try", "-o", "json")
+    was_set = placet("kill-switches", "set", "--tool", "nothing.*", "--reason", "a try", "-o", "json")
     assert was_set.document["kill_switch"]["actor"] == "night-shift"
     assert clear(placet, was_set).code == 0
 
@@ -167,7 +167,7 @@ def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "acmee")
     assert was_set.code == 0
     assert "it is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
-    [listed] = placet("kill", "list", "--all", "-o", "json").document["kill_switches"]
+    [listed] = placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
     assert (listed["id"], listed["tenant"]) == (was_set.document["kill_switch"]["id"], "acmee")
     assert clear(placet, was_set, "--tenant", "acmee").code == 4
     assert clear(placet, was_set, "--tenant", "acmee", actor="bob").code == 0
@@ -191,7 +191,7 @@ def test_a_name_that_matches_nothing_is_set_with_a_warning_and_refused_when_stri
     strict = kill(placet, *arguments, "--strict")
     assert strict.code == 2
     assert complaint.split(" ", 1)[1].split(";", maxsplit=1)[0] in strict.complaint
-    assert not placet("kill", "list", "--all", "-o", "json").document["kill_switches"]
+    assert not placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
     was_set = kill(placet, *arguments)
     assert was_set.code == 0
     assert f"placet: warning: it is set, but {complaint}" in was_set.err
@@ -209,7 +209,7 @@ def test_a_known_name_gives_no_warning(placet: Placet) -> None:
         assert (was_set.code, was_set.err, was_set.document["warnings"]) == (0, "", [])
         for actor in ("ann", "bob"):
             clear(placet, was_set, actor=actor)
-    assert not placet("kill", "list", "--all", "-o", "json").document["kill_switches"]
+    assert not placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
 
 
 def test_whom_a_switch_stops_does_not_clear_it(placet: Placet) -> None:
@@ -229,7 +229,7 @@ def test_a_switch_of_no_tenant_is_cleared_without_one(placet: Placet) -> None:
     assert wrong.code == 1
     assert "it belongs to no tenant; leave --tenant out" in wrong.complaint
     assert clear(placet, was_set).code == 0
-    assert placet("kill", "list", "--all", "--tenant", "acme").code == 2
+    assert placet("kill-switches", "list", "--all", "--tenant", "acme").code == 2
 
 
 def test_a_switch_that_is_not_set_says_so_first(
@@ -241,11 +241,11 @@ def test_a_switch_that_is_not_set_says_so_first(
     monkeypatch.setattr(asking.running.ledger, "commit", full)
     ran = kill(placet, "--tool", "jira.*")
     assert ran.code == 5
-    assert ran.complaint.startswith("not known whether it is set, see `placet kill list`; ")
+    assert ran.complaint.startswith("not known whether it is set, see `placet kill-switches list`; ")
     assert "idempotency_key" not in ran.complaint
-    assert ran.complaint.endswith(f"see `placet kill list`; {DISK_FULL} (LEDGER_UNAVAILABLE)")
+    assert ran.complaint.endswith(f"see `placet kill-switches list`; {DISK_FULL} (LEDGER_UNAVAILABLE)")
     monkeypatch.undo()
-    assert placet("kill", "list", "-o", "json", "--address", asking.address).document == {"kill_switches": []}
+    assert placet("kill-switches", "list", "-o", "json", "--address", asking.address).document == {"kill_switches": []}
     nobody = kill(placet, "--tool", "jira.*", "--address", "127.0.0.1:9")
     assert nobody.complaint.startswith("NOT set; ")
 
@@ -268,7 +268,7 @@ def test_a_switch_whose_revocations_fail_is_set_and_lists_the_permits(
     assert "could not be revoked" in ran.complaint
     assert ran.document["revoked"] == []
     assert allowed["decision_id"] in {each["decision_id"] for each in ran.document["not_revoked"]}
-    assert allowed["decision_id"] in placet("kill", "set", "--tool", "jira.search", "--reason", "r").out
+    assert allowed["decision_id"] in placet("kill-switches", "set", "--tool", "jira.search", "--reason", "r").out
     assert authorize(placet)["rule_id"] == "kill_switch.tool"
     monkeypatch.setattr(asking.running.ledger, "commit", commit)
     again = kill(placet, "--tool", "jira.search")
@@ -299,7 +299,7 @@ def test_a_switch_whose_commit_is_durable_but_unanswered_is_set(
 
 def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
     lists = (["budgets", "list"], ["budgets", "excesses"], ["approvals", "list"], ["autonomy", "list"])
-    for command in (*lists, ["kill", "list"], ["audit", "query", "--tool", "none.such"]):
+    for command in (*lists, ["kill-switches", "list"], ["audit", "decisions", "--tool", "none.such"]):
         assert "no agent_policy is of 'acmee'" in placet(*command, "--tenant", "acmee").complaint
         assert not placet(*command, "--tenant", "acme").err
     asked = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
@@ -314,16 +314,17 @@ def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
 def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:
     def level(wanted: str, actor: str = "ann") -> Ran:
         where = ["--tenant", "globex", "--agent", "support-agent"]
-        return placet("autonomy", "set", wanted, *where, "--reason", "new model", "--as", actor, "-o", "json")
+        words = ["unset"] if wanted == "unset" else ["set", wanted]
+        return placet("autonomy", *words, *where, "--reason", "new model", "--as", actor, "-o", "json")
 
     assert level("observe_only").document["rule"]["level"] == "observe_only"
     (rule,) = placet("autonomy", "list", "--tenant", "globex", "-o", "json").document["rules"]
     assert (rule["agent"], rule["actor"], rule["reason"]) == ("support-agent", "ann", "new model")
     assert placet("autonomy", "list", "--tenant", "acme", "-o", "json").document == {"rules": []}
-    first = level("file")
+    first = level("unset")
     assert (first.code, first.document["applied"]) == (4, False)
-    assert level("file").code == 1
-    assert level("file", "bob").document == {"applied": True, "rule": None, "waiting": None}
+    assert level("unset").code == 1
+    assert level("unset", "bob").document == {"applied": True, "rule": None, "waiting": None}
     assert "level" in placet("autonomy", "list", "--tenant", "globex").out
     assert placet("autonomy", "set", "much", "--tenant", "globex", "--reason", "r").code == 2
 
@@ -392,7 +393,7 @@ def held_outcome(placet: Placet, run_id: str) -> str:
     assert document["effect"] == "allow", document
     name: str = document["decision_id"]
     ran = placet(
-        "outcome", "report", name, "--tenant", "initech", "--status", "succeeded", "--cost-micros", "9000000000",
+        "outcomes", "report", name, "--tenant", "initech", "--status", "succeeded", "--cost-micros", "9000000000",
         "-o", "json",
     )  # fmt: skip
     assert "spend.per_user_per_day" in ran.document["held"]

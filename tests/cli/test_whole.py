@@ -37,7 +37,7 @@ def test_a_decision_and_its_record(
     )  # fmt: skip
     decided = ran.document
     assert (ran.code, decided["rule_id"]) == (code, rule_id)
-    listed = placet("audit", "query", "--tenant", "acme", "--rule-id", rule_id, "-o", "json").document["decisions"]
+    listed = placet("audit", "decisions", "--tenant", "acme", "--rule-id", rule_id, "-o", "json").document["decisions"]
     assert decided["decision_id"] in [each["decision_id"] for each in listed]
     shown = placet("audit", "show", decided["decision_id"], "--tenant", "acme", "-o", "json").document
     assert shown["event"]["policy"] == {"decision": decided["effect"], "rule_id": rule_id}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TYPED = re.compile(r"(?:^|`|\$ |bin/)placet ([a-z][^`\n#|]*)", re.MULTILINE)
-GROUPS = {"approvals", "audit", "autonomy", "budgets", "db", "keys", "kill", "outcome", "policy", "tools"}
+GROUPS = {"approvals", "audit", "autonomy", "budgets", "db", "keys", "kill-switches", "outcomes", "policy", "tools"}
 
 
 def told(document: Path) -> set[tuple[str, ...]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
 
 from placet.cli import main as cli
 from placet.cli.rendering import exit_codes
@@ -36,8 +34,7 @@ def setting_row(name: str) -> tuple[str, ...]:
 def commands() -> Iterator[str]:
     """Every command that can be typed, e.g. ``placet audit verify``."""
     for name in cli.COMMANDS:
-        command = typer.main.get_command(importlib.import_module(f"placet.cli.commands.{name}").app)
-        below = getattr(command, "commands", None)
+        below = getattr(cli.load_command(name), "commands", None)
         yield from (f"placet {name} {each}" for each in below) if below else (f"placet {name}",)
 
 

@@ -34,11 +34,11 @@ def test_its_tenants_and_budgets_are_those_of_the_repository() -> None:
 
 
 def test_every_level_that_it_sets_is_taken_away_at_the_end() -> None:
-    levels = [words for words in TYPED if words[:2] == ["autonomy", "set"]]
-    was_set = [flag(words, "--tool") for words in levels if words[2] != "file"]
+    levels = [words for words in TYPED if words[:2] in (["autonomy", "set"], ["autonomy", "unset"])]
+    was_set = [flag(words, "--tool") for words in levels if words[1] == "set"]
     assert was_set
     assert [flag(words, "--tool") for words in levels[len(was_set) :]] == was_set
-    assert all(words[2] == "file" for words in levels[len(was_set) :])
+    assert all(words[1] == "unset" for words in levels[len(was_set) :])
 
 
 def test_it_says_what_a_raise_takes_and_what_the_check_needs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import types
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,6 +13,7 @@ import typer.core
 import typer.main
 
 from placet import __version__
+from placet.cli.groups import AliasGroup
 from placet.cli.rendering import exit_codes
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ COMMANDS: Final = {
     "serve": "Decide actions, until stopped.",
     "authorize": "Ask for one decision.",
     "approvals": "Show what waits for people; approve, reject or withdraw it.",
-    "outcome": "Tell what an allowed call did.",
-    "kill": "Stop what agents do, at once; let it go on.",
-    "autonomy": "Set how far agents go by themselves.",
+    "outcomes": "Report what allowed calls did.",
+    "kill-switches": "Set, clear and list kill switches.",
+    "autonomy": "Set, unset and list levels of autonomy.",
     "budgets": "Show what is used and held of budgets; correct a counter.",
     "audit": "Read and verify the audit trail.",
     "policy": "Check the policy, run its tests, list its rules; show the one that is served.",
@@ -33,7 +35,7 @@ COMMANDS: Final = {
     "demo": "Start a server and replay an agent's day.",
     "doctor": "Check that everything Placet needs is there.",
 }
-"""Each command, in the order of the help. Its module is named as it and has an `app`."""
+"""Command -> its line in the help, in the order of the help."""
 HELP: Final = (
     "Placet decides what AI agents may do: allow, deny or require approval, audited before the answer.\n\n"
     "Example: placet serve\n\n"
@@ -45,23 +47,28 @@ _NOT_FOR_PEOPLE: Final = "Value error, "
 _COMPLETION: Final = frozenset({"install_completion", "show_completion"})
 
 
-class LazyGroup(typer.core.TyperGroup):
-    """Knows its commands by name and one line of help; imports the one that is called."""
+class LazyGroup(AliasGroup):
+    """The commands by name and line of help. Imports only the module of the command that runs."""
 
-    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - passed on as they are
+    aliases = types.MappingProxyType({"kill": "kill-switches", "outcome": "outcomes"})
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own attributes
         super().__init__(**attributes)
         for name, line in COMMANDS.items():
             self.commands[name] = typer.core.TyperCommand(name=name, help=line, callback=None)
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - types of typer's own
-        """The command that is called, imported."""
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - typer's own types
+        """Return the command that the first argument names, imported."""
         name, _, rest = super().resolve_command(ctx, args)
-        if name is None:
-            return name, None, rest
-        module = importlib.import_module(f"placet.cli.commands.{name}")
-        command = typer.main.get_command(module.app)
-        command.params = [each for each in command.params if each.name not in _COMPLETION]
-        return name, command, rest
+        return name, load_command(name) if name is not None else None, rest
+
+
+def load_command(name: str) -> Any:  # noqa: ANN401 - typer exports no name for the type
+    """Import the module of a command and return the command."""
+    module = importlib.import_module(f"placet.cli.commands.{name.replace('-', '_')}")
+    command = typer.main.get_command(module.app)
+    command.params = [parameter for parameter in command.params if parameter.name not in _COMPLETION]
+    return command
 
 
 app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -104,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code, lines = explained
         _complain(lines)
-    return code if isinstance(code, int) else exit_codes.DONE
+    return code if isinstance(code, int) else exit_codes.OK
 
 
 def _usage_error(error: typer.TyperException) -> int:
@@ -112,7 +119,8 @@ def _usage_error(error: typer.TyperException) -> int:
     command = context.command_path if context is not None else "placet"
     message = error.format_message().replace(_NOT_FOR_PEOPLE, "")
     if message:
-        _complain([f"{message.removesuffix('.')}; see {command} --help"])
+        link = " See" if message.endswith("?") else "; see"
+        _complain([f"{message.removesuffix('.')}{link} {command} --help"])
     elif context is not None:
         typer.echo(context.get_help(), err=True)
     return exit_codes.USAGE

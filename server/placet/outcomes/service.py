@@ -225,4 +225,6 @@ def _reported(taken: Taken, *, repeated: bool) -> Reported:
 
 def _not_found(report: Report) -> NotFoundError:
     named = redact_text(report.decision_id[:64])
-    return NotFoundError(f"tenant {report.tenant} has no decision {named!r} of this caller; see `placet audit query`")
+    return NotFoundError(
+        f"tenant {report.tenant} has no decision {named!r} of this caller; see `placet audit decisions`"
+    )

@@ -87,7 +87,7 @@ class Following:
         """The decision's changes beyond the cursor, until nothing more can happen. NotFoundError."""
         recorded = await self.ledger.get_decision(tenant, decision_id)
         if recorded is None:
-            raise NotFoundError("the tenant has no decision of that id; see `placet audit query`")
+            raise NotFoundError("the tenant has no decision of that id; see `placet audit decisions`")
         made = recorded.decision
         approval_id = made.approval.approval_id if made.approval is not None else ""
         place, state, ends_at_us = _Place(cursor), state_of(made), _ends_at_us(recorded)

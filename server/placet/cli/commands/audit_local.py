@@ -98,13 +98,13 @@ def verify(  # noqa: PLR0913 - one option for each source
         settings = open_settings(data_dir, config, database_url)
         report = _verify(settings, database, public_key or [], checkpoint, state=state)
     _show(report, output)
-    raise typer.Exit(exit_codes.DONE if report.ok else exit_codes.WANTING)
+    raise typer.Exit(exit_codes.OK if report.ok else exit_codes.CHECK_FAILED)
 
 
-def key(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+def public_key(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Print the public key that the trail is verified with, to be kept by whoever verifies.
 
-    Example: placet audit key > auditor/key.pem
+    Example: placet audit public-key > auditor/key.pem
     """
     from placet.signing.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
 
@@ -156,7 +156,7 @@ def _verify(
     keys = PublicKeys.of(*map(load_public_key, public_keys)) if public_keys else load_public_keys(folder)
     if not keys.by_id:
         wanted = folder / PUBLIC_NAME
-        raise SetupError(f"{wanted}: is not there; name a key that `placet audit key` printed with --public-key")
+        raise SetupError(f"{wanted}: is not there; name a key that `placet audit public-key` printed with --public-key")
     believed = [each for each in PinnedCheckpoints(folder).read() if not public_keys or each[0].key_id in keys.by_id]
     given = _read_kept(kept) if kept else []
     report = name_pinned(database.verify(keys, [*given, *believed], state=state), believed)

@@ -32,7 +32,7 @@ User = Annotated[str, typer.Option(help="Only this user.", show_default=False)]
 Agent = Annotated[str, typer.Option(help="Only this agent.", show_default=False)]
 
 
-def query(  # noqa: PLR0913 - one option for each condition
+def decisions(  # noqa: PLR0913 - one option for each condition
     *,
     tenant: Tenant,
     effect: Effect = None,
@@ -50,7 +50,7 @@ def query(  # noqa: PLR0913 - one option for each condition
 ) -> None:
     """List recorded decisions, newest first. With JSON, each has its tool-call event under `event`.
 
-    Example: placet audit query --tenant acme --effect deny --from 2026-04-24T00:00:00Z --output json
+    Example: placet audit decisions --tenant acme --effect deny --from 2026-04-24T00:00:00Z --output json
     """
     asked = sdk.Query(
         tenant,
@@ -117,8 +117,10 @@ def show(
     with sdk.AuditClient(address, timeout=timeout) as client:
         found = client.get(tenant, decision_id)
     if found is None:
-        typer.echo(f"placet: {decision_id}: tenant {tenant} has no such decision; see `placet audit query`", err=True)
-        raise typer.Exit(exit_codes.WANTING)
+        typer.echo(
+            f"placet: {decision_id}: tenant {tenant} has no such decision; see `placet audit decisions`", err=True
+        )
+        raise typer.Exit(exit_codes.CHECK_FAILED)
     document = recorded_document(found, with_input=True)
     if output is Output.JSON:
         print_json(document)

@@ -22,7 +22,7 @@ from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
 
 CODES: Final = {
-    sdk.Effect.ALLOW: exit_codes.DONE,
+    sdk.Effect.ALLOW: exit_codes.OK,
     sdk.Effect.DENY: exit_codes.DENIED,
     sdk.Effect.REQUIRE_APPROVAL: exit_codes.NEEDS_APPROVAL,
 }

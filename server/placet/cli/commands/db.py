@@ -25,7 +25,7 @@ _BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
 _NEXT_STEPS: Final = """
 The break is recorded. What only the lost records held is gone. Next:
   1. Start the server: `placet serve`
-  2. Set what was lost again: `placet kill set`, `placet autonomy set`, `placet budgets adjust`;
+  2. Set what was lost again: `placet kill-switches set`, `placet autonomy set`, `placet budgets adjust`;
      people have to give their approvals again.
   3. Verify: `placet audit verify --state`"""
 _UNASKED: Final = """
@@ -49,7 +49,7 @@ def status(
     database = existing(open_settings(data_dir, config, database_url).database)
     found = db_status(database.url)
     _show(database, found, output)
-    raise typer.Exit(exit_codes.DONE if found.state is SchemaState.CURRENT else exit_codes.WANTING)
+    raise typer.Exit(exit_codes.OK if found.state is SchemaState.CURRENT else exit_codes.CHECK_FAILED)
 
 
 @app.command()
@@ -143,7 +143,7 @@ def _end(faults: Sequence[BaseException]) -> NoReturn:
     """Tell what failed beside the record that was made: exit code 1 when something did."""
     for fault in faults:
         typer.echo(f"placet: {fault}", err=True)
-    raise typer.Exit(exit_codes.WANTING if faults else exit_codes.DONE)
+    raise typer.Exit(exit_codes.CHECK_FAILED if faults else exit_codes.OK)
 
 
 def _show(database: Database, found: SchemaStatus, output: Output) -> None:

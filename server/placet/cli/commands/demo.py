@@ -119,7 +119,7 @@ def _invite(console: Console, script: Script, server: Running) -> None:
         f"--agent me --user u_4812 --role support_refunds --tenant {tenant}"
     )
     console.print("\nPlacet stays up until you press Ctrl-C. In another terminal, try:")
-    for command in (refund + at, f"audit query --tenant {tenant} --effect deny" + at, "audit verify"):
+    for command in (refund + at, f"audit decisions --tenant {tenant} --effect deny" + at, "audit verify"):
         console.print(f"  {placet} {command}", highlight=False, soft_wrap=True)
 
 

@@ -55,7 +55,7 @@ def doctor(
     else:
         for check in found:
             _print(check)
-    raise typer.Exit(exit_codes.DONE if all(each.ok for each in found) else exit_codes.WANTING)
+    raise typer.Exit(exit_codes.OK if all(each.ok for each in found) else exit_codes.CHECK_FAILED)
 
 
 def _print(check: Check) -> None:

@@ -87,7 +87,7 @@ def check_command(
         rows = [(step.name, _state(step), step.skipped or step.detail) for step in steps]
         print_table(("step", "result", ""), rows)
         _print_problems(problem for step in steps for problem in step.problems)
-    raise typer.Exit(exit_codes.DONE if good else exit_codes.WANTING)
+    raise typer.Exit(exit_codes.OK if good else exit_codes.CHECK_FAILED)
 
 
 @app.command("test")
@@ -113,7 +113,7 @@ def run_tests_command(
             print_table(("module", "reached", "lines not reached"), rows)
         typer.echo(report.summary)
         _print_problems(report.problems)
-    raise typer.Exit(exit_codes.WANTING if report.problems else exit_codes.DONE)
+    raise typer.Exit(exit_codes.CHECK_FAILED if report.problems else exit_codes.OK)
 
 
 @app.command("catalogue")

@@ -39,7 +39,7 @@ def status_command(
         for line in (*status.last_error.splitlines(), *status.held_reasons):
             typer.echo(line, err=True)
     current = status.serving and not status.last_error and not status.held_revision
-    raise typer.Exit(exit_codes.DONE if current else exit_codes.WANTING)
+    raise typer.Exit(exit_codes.OK if current else exit_codes.CHECK_FAILED)
 
 
 def confirm_command(
@@ -70,7 +70,7 @@ def confirm_command(
     if not done.activated:
         why = done.last_error or "other files stand there by now"
         typer.echo(f"placet: it is confirmed, but {done.policy_revision} decides: {why}", err=True)
-        raise typer.Exit(exit_codes.WANTING)
+        raise typer.Exit(exit_codes.CHECK_FAILED)
 
 
 def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:

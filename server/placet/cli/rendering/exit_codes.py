@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-DONE: Final = 0
-WANTING: Final = 1
+OK: Final = 0
+CHECK_FAILED: Final = 1
 """Checked, and found wanting; or Placet refuses what was asked, or has no such thing."""
 USAGE: Final = 2
 """Wrong usage or configuration."""

@@ -57,13 +57,13 @@ def code_of(failure: sdk.Failure) -> int:
     if failure.rule_id in WRONG_USAGE:
         return exit_codes.USAGE
     refused = failure.rule_id in _REFUSALS and failure.error and failure.error not in _COULD_NOT_TELL
-    return exit_codes.WANTING if refused else exit_codes.NO_DECISION
+    return exit_codes.CHECK_FAILED if refused else exit_codes.NO_DECISION
 
 
 def code_without_decision(failure: sdk.Failure) -> int:
     """What `placet authorize` ends with: 1 is none of its codes, and whatever is no decision is 5."""
     code = code_of(failure)
-    return exit_codes.NO_DECISION if code == exit_codes.WANTING else code
+    return exit_codes.NO_DECISION if code == exit_codes.CHECK_FAILED else code
 
 
 def line_of(failure: sdk.Failure) -> str:

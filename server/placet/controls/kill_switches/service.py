@@ -209,7 +209,7 @@ class KillSwitches:
 def _not_set(wish: Wish) -> str:
     """Say that no switch of the id is set, where it was looked for, and how to find the id."""
     where, option = (f"in tenant {wish.tenant}", f" --tenant {wish.tenant}") if wish.tenant else ("for no tenant", "")
-    return f"no kill switch {wish.target} is set {where}; `placet kill list{option}` shows the ids, ks_..."
+    return f"no kill switch {wish.target} is set {where}; `placet kill-switches list{option}` shows the ids, ks_..."
 
 
 def _same_as(wanted: NewSwitch, rows: Sequence[tuple[Row, KillSwitch]]) -> str:

@@ -79,7 +79,7 @@ class AuditService:
         recorded = await self.ledger.get_decision(message.tenant, message.decision_id)
         if recorded is None:
             named = redact_text(message.decision_id[:64])
-            await not_found(context, f"tenant {message.tenant} has no decision {named!r}; see `placet audit query`")
+            await not_found(context, f"tenant {message.tenant} has no decision {named!r}; see `placet audit decisions`")
         [told] = await self._told([recorded])
         return audit_pb2.GetDecisionResponse(decision=told)
 

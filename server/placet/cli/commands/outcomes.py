@@ -1,4 +1,4 @@
-"""`placet outcome`: tell what an allowed call did."""
+"""`placet outcomes`: tell what an allowed call did."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def report(  # noqa: PLR0913 - one option for each thing that a report may say
 ) -> None:
     """Report what an allowed call did: settles what the decision holds of budgets. The same again changes nothing.
 
-    Example: placet outcome report dec_0123 --tenant acme --status not_executed
+    Example: placet outcomes report dec_0123 --tenant acme --status not_executed
     """
     with sdk.Client(address, timeout=timeout) as client:
         receipt = client.report_outcome(

@@ -1,4 +1,4 @@
-"""`placet audit log`: who did what and why, from the database itself."""
+"""`placet audit events`: who did what and why, from the database itself."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def kinds(document: dict[str, list[dict[str, dict[str, str]]]]) -> list[str]:
 
 
 def test_who_did_what_and_why_newest_first(placet: Placet, trail: Path) -> None:
-    ran = placet("audit", "log", "--data-dir", trail)
+    ran = placet("audit", "events", "--data-dir", trail)
     header, corrected, was_set, decided = ran.out.splitlines()
     assert header.split() == ["recorded_at", "kind", "tenant", "who", "what", "why"]
     assert all(word in corrected for word in ("budget.adjusted", "acme", "bob", "amount=-4500", "reversed"))
@@ -76,16 +76,17 @@ async def one_more_switch(folder: Path, reason: str) -> None:
 def test_the_table_cuts_long_values(placet: Placet, trail: Path) -> None:
     reason = "because " * 40
     asyncio.run(one_more_switch(trail, reason))
-    said = placet("audit", "log").out
+    said = placet("audit", "events").out
     assert "because bec…" in said
     assert max(map(len, said.splitlines())) < 240
     assert (
-        placet("audit", "log", "-n", "1", "-o", "json").document["records"][0]["parts"]["control"]["reason"] == reason
+        placet("audit", "events", "-n", "1", "-o", "json").document["records"][0]["parts"]["control"]["reason"]
+        == reason
     )
 
 
 def test_as_json_with_body_and_parts(placet: Placet, trail: Path) -> None:
-    (record,) = placet("audit", "log", "--kind", "kill_switch.set", "-o", "json").document["records"]
+    (record,) = placet("audit", "events", "--kind", "kill_switch.set", "-o", "json").document["records"]
     assert record["body"]["kill_switch_id"] == "ks_1"
     assert record["parts"]["control"] == {"value": "stripe.*", "actor": "ann", "reason": "refunds run wild"}
     assert record["recorded_at"].endswith("Z")
@@ -95,23 +96,23 @@ def test_as_json_with_body_and_parts(placet: Placet, trail: Path) -> None:
 @pytest.mark.usefixtures("trail")
 def test_by_tenant_kind_time_and_number(placet: Placet) -> None:
     def found(*more: str) -> list[str]:
-        return kinds(placet("audit", "log", "-o", "json", *more).document)
+        return kinds(placet("audit", "events", "-o", "json", *more).document)
 
     assert found("--tenant", "acme") == ["budget.adjusted", "decision.made"]
     assert found("--tenant", "globex") == []
     assert found("--kind", "kill_switch.set", "--kind", "decision.made") == ["kill_switch.set", "decision.made"]
     assert found("-n", "1") == ["budget.adjusted"]
-    newest = placet("audit", "log", "-n", "1", "-o", "json").document["records"][0]["recorded_at"]
+    newest = placet("audit", "events", "-n", "1", "-o", "json").document["records"][0]["recorded_at"]
     assert found("--from", newest) == ["budget.adjusted"]
     assert found("--tenant", "acme", "--kind", "kill_switch.set", "--from", newest) == []
 
 
 def test_wrong_usage_is_told(placet: Placet, trail: Path) -> None:
-    unknown = placet("audit", "log", "--kind", "kill_swich.set")
+    unknown = placet("audit", "events", "--kind", "kill_swich.set")
     assert (unknown.code, unknown.out) == (2, "")
     assert "'kill_swich.set' is no kind of record; did you mean kill_switch.set?" in unknown.complaint
-    assert "is no time" in placet("audit", "log", "--from", "yesterday").complaint
-    assert "there is no database" in placet("audit", "log", "--data-dir", trail / "none").complaint
+    assert "is no time" in placet("audit", "events", "--from", "yesterday").complaint
+    assert "there is no database" in placet("audit", "events", "--data-dir", trail / "none").complaint
 
 
 def test_on_postgresql(placet: Placet, postgres_url: str, tmp_path: Path) -> None:
@@ -119,5 +120,5 @@ def test_on_postgresql(placet: Placet, postgres_url: str, tmp_path: Path) -> Non
     ledger = PostgresLedger.open(postgres_url, writer="a", signing_key=key, keys=PublicKeys.of(), clock=TickingClock())
     asyncio.run(record(ledger))
     more = ["--tenant", "acme", "--kind", "budget.adjusted", "--from", "2020-01-01", "-o", "json"]
-    ran = placet("audit", "log", "--database-url", postgres_url, *more)
+    ran = placet("audit", "events", "--database-url", postgres_url, *more)
     assert kinds(ran.document) == ["budget.adjusted"]

@@ -1,4 +1,4 @@
-"""`placet kill`: stop what agents do, at once, and let it go on."""
+"""`placet kill-switches`: stop what agents do, at once, and let it go on."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def set_command(  # noqa: PLR0913 - one option for each scope
     A name that matches nothing known is set all the same, with a warning. Exit code 5 with "is set" on stderr: the
     switch holds, but permits given before it could not be revoked.
 
-    Example: placet kill set --tool 'stripe.*' --reason 'refunds run wild'
+    Example: placet kill-switches set --tool 'stripe.*' --reason 'refunds run wild'
     """
     named = {
         sdk.KillScope.TOOL: tool,
@@ -120,7 +120,7 @@ def clear_command(
 
     Whoever the switch names may not clear it, and no agent may clear any.
 
-    Example: placet kill clear ks_0123456789abcdef --tenant acme --reason 'mended in 4.2'
+    Example: placet kill-switches clear ks_0123456789abcdef --tenant acme --reason 'mended in 4.2'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         try:
@@ -149,7 +149,7 @@ def list_command(
 ) -> None:
     """List the switches that reach into a tenant; without one, those that belong to none. Newest first.
 
-    Example: placet kill list --tenant acme
+    Example: placet kill-switches list --tenant acme
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         if every and tenant:
@@ -183,7 +183,7 @@ def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope,
 
 def _not_set(failure: sdk.Failure) -> typer.Exit:
     """Say first whether it stops anything."""
-    is_set = "not known whether it is set, see `placet kill list`" if _may_be_set(failure) else "NOT set"
+    is_set = "not known whether it is set, see `placet kill-switches list`" if _may_be_set(failure) else "NOT set"
     why = f"{failure.detail.rpartition('; ')[0] or 'the store failed'} ({failure.error})"
     typer.echo(f"placet: {is_set}; {why if failure.error == STORE_DOWN else line_of(failure)}", err=True)
     return typer.Exit(code_of(failure))

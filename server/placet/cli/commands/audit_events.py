@@ -1,4 +1,4 @@
-"""`placet audit log`: records of any kind, read from the database itself."""
+"""`placet audit events`: records of any kind, read from the database itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CELL_CHARS: Final = 60
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def log(  # noqa: PLR0913 - one option for each condition and source
+def events(  # noqa: PLR0913 - one option for each condition and source
     *,
     tenant: Annotated[
         str, typer.Option(help="Only of this tenant. Default: of all, and of none.", metavar="T", show_default=False)
@@ -49,7 +49,7 @@ def log(  # noqa: PLR0913 - one option for each condition and source
 ) -> None:
     """List records of any kind, newest first, with who did it and why; reads the database itself, and checks nothing.
 
-    Example: placet audit log --kind kill_switch.set --kind budget.adjusted
+    Example: placet audit events --kind kill_switch.set --kind budget.adjusted
     """
     from placet.storage.sql.audit_log_reader import LogQuery  # noqa: PLC0415 - only with a database
 

@@ -1,4 +1,4 @@
-"""What `placet kill set` prints when it revoked much."""
+"""What `placet kill-switches set` prints when it revoked much."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def test_a_long_list_is_cut_and_the_switch_stands_below_it(placet: Placet, serve
     switch = control_pb2.KillSwitch(id="ks_1", scope=control_pb2.KillScope(tool="stripe.*"), reason="r")
     revoked = [control_pb2.RevokedPermit(decision_id=f"dec_{number}", tenant="acme") for number in range(1_234)]
     server.script(SET, control_pb2.SetKillSwitchResponse(kill_switch=switch, revoked=revoked))
-    ran = placet("kill", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann")
+    ran = placet("kill-switches", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann")
     lines = ran.out.splitlines()
     assert ran.out.count("dec_") == 20
     assert "and 1,214 more; --output json lists all" in lines
     assert lines[0] == "The switch revoked these permits; their calls may be running:"
     fields = [line.split() for line in lines if line.startswith(("id ", "scope ", "reason "))]
     assert fields == [["id", "ks_1"], ["scope", "tool"], ["reason", "r"]]
-    everything = placet("kill", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann", "-o", "json")
+    everything = placet("kill-switches", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann", "-o", "json")
     assert len(everything.document["revoked"]) == 1_234

@@ -1,4 +1,4 @@
-"""`placet outcome report`: what is sent, what is shown, what is refused."""
+"""`placet outcomes report`: what is sent, what is shown, what is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Placet
 
 REPORT = "/placet.v1.AuthorizationService/ReportOutcome"
-ASKED = ("outcome", "report", "dec_1", "--tenant", "acme", "--status")
+ASKED = ("outcomes", "report", "dec_1", "--tenant", "acme", "--status")
 
 
 def test_a_report_is_sent_and_what_it_changed_is_shown(placet: Placet, server: ScriptedServer) -> None:
