@@ -12,7 +12,7 @@ from placet.kernel import limits
 from placet.kernel.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
 from placet.kernel.reasons import REFUSALS
 from placet.revisions.status import PolicyEventKind
-from placet.sdk import status as sdk_status
+from placet.sdk._transport import status as sdk_status
 from placet.server.observer import SERIOUS
 from placet.telemetry.metrics import Metrics
 from placet.transport.grpc import errors as rpc_errors

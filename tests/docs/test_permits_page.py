@@ -11,9 +11,9 @@ import pytest
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
 from placet.permits.claims import PERMIT_TYPE, permit_claims
 from placet.sdk import Action, Identity, PermitReason
-from placet.sdk.action_digest import action_digest
-from placet.sdk.channel import GET_PERMIT_KEYS
-from placet.sdk.permit_keys import AGE_SECONDS_MAX, REFRESH_SECONDS
+from placet.sdk._permits.digest import action_digest
+from placet.sdk._permits.keys import AGE_SECONDS_MAX, REFRESH_SECONDS
+from placet.sdk._wire.methods import GET_PERMIT_KEYS
 from placet.sdk.permits import LEEWAY_SECONDS
 from placet.v1 import control_pb2
 from tests.docs.blocks import blocks

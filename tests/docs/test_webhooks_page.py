@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from placet.kernel import limits
 from placet.notifications.payload import WebhookType, webhook_payload
 from placet.sdk import WebhookReason
-from placet.sdk.webhook import TOLERANCE_SECONDS
+from placet.sdk.webhooks import TOLERANCE_SECONDS
 from placet.webhooks.signing import MAKE_ONE, headers, read_secrets
 from tests.docs.blocks import blocks
 from tests.docs.tables import DOCS, by_name

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from placet.audit.records import VerifyReport
-    from placet.sdk.control import PolicyStatus
+    from placet.sdk.controls import PolicyStatus
 
 REPOSITORY: Final = Path(__file__).parents[2]
 REGO_DIR: Final = REPOSITORY / "rego"

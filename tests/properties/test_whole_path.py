@@ -16,7 +16,7 @@ from placet.decision.attempt import Request
 from placet.kernel.errors import KeyReusedError
 from placet.kernel.model import Caller, Decision, Effect, Indeterminate, Verdict
 from placet.kernel.rule_ids import REASONS
-from placet.sdk.decode import decision_of
+from placet.sdk._wire.decode import decision_from_proto
 from placet.transport.grpc.messages.parse import parse_request
 from placet.transport.grpc.messages.present import present_recorded
 from placet.v1 import audit_pb2
@@ -105,7 +105,7 @@ def test_what_is_recorded_reads_the_same_at_the_client(said: Said, answer: Verdi
     [recorded] = asked.recorded.values()
     raw = present_recorded(recorded, "{}").SerializeToString()
     message = audit_pb2.RecordedDecision.FromString(raw)
-    read = decision_of(message.decision, message.idempotency_key)
+    read = decision_from_proto(message.decision, message.idempotency_key)
     stored = recorded.decision
     assert (read.effect.value, read.rule_id, read.reason) == (stored.effect.value, stored.rule_id, stored.reason)
     assert (read.decision_id, read.action_digest) == (stored.decision_id, stored.action_digest)

@@ -26,7 +26,7 @@ from placet.kernel.errors import InvalidRequestError
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Decision
 from placet.sdk import failures
-from placet.sdk.encode import encode
+from placet.sdk._wire.encode import request_to_proto
 from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import generate_signing_key
 from placet.transport.grpc.messages.parse import parse_request
@@ -95,7 +95,7 @@ def test_in_process(placet_server: Server, step: ScenarioStep, request_: sdk.Req
         faults,
         lambda _rule_id, _why: None,
     )
-    message = encode(request_, request_.idempotency_key or uuid.uuid4().hex)
+    message = request_to_proto(request_, request_.idempotency_key or uuid.uuid4().hex)
     if step.refused:
         with pytest.raises(InvalidRequestError) as refused:
             parse_request(message)

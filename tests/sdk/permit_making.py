@@ -13,7 +13,7 @@ from jwt import PyJWS
 
 from placet.permits.claims import PermitKey, jwk_set
 from placet.sdk import Action, Amount, Identity
-from placet.sdk.action_digest import action_digest
+from placet.sdk._permits.digest import action_digest
 
 NOW = 1_777_055_581.0
 ACTION = Action("stripe.refund", {"charge": "ch_1", "reason": "duplicate"}, Amount("USD", 4500), environment="live")

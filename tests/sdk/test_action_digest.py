@@ -15,8 +15,8 @@ from placet.kernel.errors import InvalidRequestError as ServerRefusal
 from placet.kernel.limits import PARAMS_BYTES_MAX
 from placet.permits.claims import jwk_set, permit_of
 from placet.sdk import Action, Amount, Identity, PermitError, PermitKeySet, Request, Run, verify_permit
-from placet.sdk.action_digest import action_binding, action_digest
-from placet.sdk.encode import encode
+from placet.sdk._permits.digest import action_binding, action_digest
+from placet.sdk._wire.encode import request_to_proto
 from placet.signing.permit_keys import PermitKeyFolder
 from placet.transport.grpc.messages.parse import parse_request
 from tests.properties.messages import counts, json_objects, labels, names
@@ -52,7 +52,7 @@ identities = st.builds(
 
 
 def proposed(action: Action, identity: Identity, run_id: str) -> Proposal:
-    return parse_request(encode(Request(action, identity, Run(run_id, step=3)), "key"))
+    return parse_request(request_to_proto(Request(action, identity, Run(run_id, step=3)), "key"))
 
 
 @given(action=actions, identity=identities, run_id=labels)

@@ -26,10 +26,10 @@ from placet.sdk import (
     PermitReason,
     ReplayCache,
     ReservedBudget,
-    permit_token,
     permits,
     verify_permit,
 )
+from placet.sdk._permits import token
 from tests.sdk.permit_making import ACTION, CLAIMS, IDENTITY, NOW, RUN_ID, Signer, forged
 
 SIGNER = Signer()
@@ -293,8 +293,8 @@ def test_one_of_many_threads_uses_a_permit() -> None:
 
 
 def test_server_and_sdk_say_the_same_words() -> None:
-    assert permit_token.PERMIT_TYPE == core_permit.PERMIT_TYPE
-    assert permit_token.PERMIT_ALGORITHM == core_permit.PERMIT_ALGORITHM
+    assert token.PERMIT_TYPE == core_permit.PERMIT_TYPE
+    assert token.PERMIT_ALGORITHM == core_permit.PERMIT_ALGORITHM
     assert permits.PERMIT_ISSUER == core_permit.PERMIT_ISSUER
 
 

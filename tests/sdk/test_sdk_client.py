@@ -34,9 +34,9 @@ from placet.sdk import (
     Model,
     Request,
     Run,
-    encode,
 )
-from placet.sdk.channel import ANSWER_BYTES_MAX
+from placet.sdk._transport.options import ANSWER_BYTES_MAX
+from placet.sdk._wire import encode
 from placet.transport.grpc.messages.parse import parse_request
 from placet.v1 import authorization_pb2, decision_pb2
 from tests.sdk.scripted_server import (

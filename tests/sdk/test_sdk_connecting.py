@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import Action, Client, Identity
-from placet.sdk.connecting import connection_trouble
+from placet.sdk._transport.connection_errors import connection_trouble
 
 if TYPE_CHECKING:
     from tests.sdk.scripted_server import ScriptedServer

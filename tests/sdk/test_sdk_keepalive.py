@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import Action, ApprovalClient, AsyncClient, CallFailedError, Client, Identity
-from placet.sdk.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
+from placet.sdk._transport.options import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from placet.transport.grpc.server import PING_INTERVAL_MS_MIN
 from tests.faults.serving import eventually
 from tests.tcp_proxy import proxy

@@ -22,7 +22,7 @@ from placet.sdk import (
     PermitReason,
     verify_permit,
 )
-from placet.sdk.channel import GET_PERMIT_KEYS
+from placet.sdk._wire.methods import GET_PERMIT_KEYS
 from placet.v1 import control_pb2
 from tests.sdk.permit_making import ACTION, IDENTITY, NOW, RUN_ID, Signer
 from tests.sdk.scripted_server import ScriptedServer, plain_status

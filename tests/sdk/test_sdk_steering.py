@@ -8,7 +8,13 @@ import grpc
 import pytest
 
 from placet.sdk import Autonomy, CallFailedError, ControlClient, InvalidRequestError, KillScope, failures
-from placet.sdk.channel import ADJUST_BUDGET, CLEAR_KILL_SWITCH, DECIDE_OUTCOME_EXCESS, SET_AUTONOMY, SET_KILL_SWITCH
+from placet.sdk._wire.methods import (
+    ADJUST_BUDGET,
+    CLEAR_KILL_SWITCH,
+    DECIDE_OUTCOME_EXCESS,
+    SET_AUTONOMY,
+    SET_KILL_SWITCH,
+)
 from placet.v1 import control_pb2, decision_pb2
 from tests.sdk.scripted_server import ScriptedServer, status
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import ApprovalClient, AsyncClient, AuditClient, Client, ControlClient, KillScope
-from placet.sdk.channel import CALL_SECONDS_MAX, WAIT_SECONDS_MAX
+from placet.sdk.defaults import CALL_SECONDS_MAX, WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     from tests.sdk.scripted_server import ScriptedServer

@@ -26,10 +26,10 @@ from placet.sdk import (
     PlacetSdkError,
     failures,
 )
+from placet.sdk._transport.retry import BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LAST_TRY_SECONDS, Attempts
+from placet.sdk._wire.decode import time_from_proto
 from placet.sdk.decision import denied
-from placet.sdk.decode import time_of
 from placet.sdk.failures import Failure
-from placet.sdk.retry import BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, LAST_TRY_SECONDS, Attempts
 
 
 @pytest.mark.parametrize(
@@ -169,5 +169,16 @@ assert placet.sdk.Client("127.0.0.1:1", timeout=0.1).authorize(
 
 
 def test_a_time_beyond_all_calendars_is_no_time() -> None:
-    assert time_of(Timestamp(seconds=2**40)) is None
-    assert time_of(Timestamp()) is None
+    assert time_from_proto(Timestamp(seconds=2**40)) is None
+    assert time_from_proto(Timestamp()) is None
+
+
+@pytest.mark.parametrize(("deprecated", "current"), [("RequestedApproval", "Approval"), ("BudgetStatus", "Budget")])
+def test_deprecated_names_are_the_current_classes_and_warn(deprecated: str, current: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"use placet.sdk.{current}$"):
+        assert getattr(placet.sdk, deprecated) is getattr(placet.sdk, current)
+
+
+def test_a_name_that_never_was_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = getattr(placet.sdk, "Nothing")  # noqa: B009 - a literal attribute would not pass the type check

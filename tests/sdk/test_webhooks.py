@@ -160,7 +160,7 @@ def test_the_error_is_one_of_the_sdks() -> None:
 def test_it_needs_the_standard_library_alone() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
-        "import placet.sdk.webhook\n"
+        "import placet.sdk.webhooks\n"
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules)} & {'jwt', 'cryptography', 'requests'}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from placet.audit.records import RecordedDecision
 from placet.kernel.model import Decision, Effect, Finding
-from placet.sdk.decode import decode_one
+from placet.sdk._wire.decode import decode_authorize
 from placet.transport.grpc.messages.present import DETAILS_DEPTH_MAX, TOO_DEEP, present_decision, present_recorded
 from placet.v1 import audit_pb2, authorization_pb2
 
@@ -33,7 +33,7 @@ def test_details_of_any_depth(levels: int, arrays: bool) -> None:  # noqa: FBT00
     details = nested(levels, arrays=arrays)
     expected = details if levels <= DETAILS_DEPTH_MAX else TOO_DEEP
     answer = authorization_pb2.AuthorizeResponse(decision=present_decision(decision(details)))
-    told = decode_one(answer.SerializeToString(), "key")
+    told = decode_authorize(answer.SerializeToString(), "key")
     assert told.failure is None
     assert told.findings[0].details == expected
     recorded = RecordedDecision(decision(details), "acme", b"{}", True, "", "c", "k", "w", 1, "0" * 64)  # noqa: FBT003 - its fields in order

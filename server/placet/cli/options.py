@@ -12,7 +12,7 @@ import typer
 from placet.cli.rendering.output import Output
 from placet.kernel.errors import SetupError
 from placet.matching.addresses import PORT_MAX, split_address
-from placet.sdk.channel import CALL_SECONDS_MAX
+from placet.sdk.defaults import CALL_SECONDS_MAX
 
 
 def finite(seconds: float) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from placet.sdk.control import PolicyStatus
+    from placet.sdk.controls import PolicyStatus
     from placet.server.settings import Settings
     from placet.tenants.agent_policy import AgentPolicy
 

@@ -6,27 +6,41 @@
 `verify_webhook` is for whoever receives webhooks.
 """
 
+import warnings
+from typing import TYPE_CHECKING
+
 from placet.sdk.aio import AsyncClient
-from placet.sdk.approval import (
+from placet.sdk.approvals import (
+    Approval,
     ApprovalChange,
     ApprovalPage,
     ApprovalState,
     DecisionChange,
     DecisionState,
     Person,
-    RequestedApproval,
     VoidedVotes,
     Vote,
 )
-from placet.sdk.approvals import ApprovalClient
-from placet.sdk.audit import AuditClient, AuditProblem, Page, Query, RecordedDecision, VerifyReport
-from placet.sdk.client import Client
-from placet.sdk.control import ControlClient, PolicyStatus
-from placet.sdk.decision import (
-    Approval,
-    ApprovalRequiredError,
-    Autonomy,
+from placet.sdk.audit import AuditProblem, Page, Query, RecordedDecision, VerifyReport
+from placet.sdk.client import ApprovalClient, AuditClient, Client, ControlClient
+from placet.sdk.controls import (
+    AutonomyRule,
+    AutonomySet,
     Budget,
+    BudgetAdjusted,
+    BudgetCounter,
+    ControlRequest,
+    KillScope,
+    KillSwitch,
+    KillSwitchSet,
+    PolicyStatus,
+    RevokedPermit,
+)
+from placet.sdk.decision import (
+    ApprovalRequiredError,
+    ApprovalRequirement,
+    Autonomy,
+    BudgetState,
     Decision,
     DeniedError,
     Effect,
@@ -39,32 +53,17 @@ from placet.sdk.errors import (
     InvalidParamsError,
     InvalidRequestError,
     PermitError,
+    PermitReason,
     PlacetSdkError,
     WebhookError,
     WebhookReason,
     WrongTypeError,
 )
-from placet.sdk.excess import ExcessPart, OutcomeExcess
 from placet.sdk.failures import Failure, FieldViolation
-from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
-from placet.sdk.outcome import OutcomeReceipt, OutcomeStatus
-from placet.sdk.permit import Permit, PermitReason, ReservedBudget
-from placet.sdk.permit_keys import PermitKeys, PermitKeySet
-from placet.sdk.permits import verify_permit
-from placet.sdk.replay import ReplayCache
-from placet.sdk.steering import (
-    AutonomyRule,
-    AutonomySet,
-    BudgetAdjusted,
-    BudgetCounter,
-    BudgetStatus,
-    ControlRequest,
-    KillScope,
-    KillSwitch,
-    KillSwitchSet,
-    RevokedPermit,
-)
-from placet.sdk.webhook import WebhookEvent, verify_webhook
+from placet.sdk.outcomes import ExcessPart, OutcomeExcess, OutcomeReceipt, OutcomeStatus
+from placet.sdk.permits import Permit, PermitKeys, PermitKeySet, ReplayCache, ReservedBudget, verify_permit
+from placet.sdk.types import Action, Amount, Evidence, Identity, Model, Request, Run
+from placet.sdk.webhooks import WebhookEvent, verify_webhook
 
 __all__ = [
     "Action",
@@ -74,6 +73,7 @@ __all__ = [
     "ApprovalClient",
     "ApprovalPage",
     "ApprovalRequiredError",
+    "ApprovalRequirement",
     "ApprovalState",
     "AsyncClient",
     "AuditClient",
@@ -84,7 +84,7 @@ __all__ = [
     "Budget",
     "BudgetAdjusted",
     "BudgetCounter",
-    "BudgetStatus",
+    "BudgetState",
     "CallFailedError",
     "Client",
     "ControlClient",
@@ -124,7 +124,6 @@ __all__ = [
     "RecordedDecision",
     "ReplayCache",
     "Request",
-    "RequestedApproval",
     "ReservedBudget",
     "RevokedPermit",
     "Run",
@@ -138,3 +137,16 @@ __all__ = [
     "verify_permit",
     "verify_webhook",
 ]
+
+if not TYPE_CHECKING:  # a type checker that saw this function would accept every name
+
+    def __getattr__(name: str) -> object:
+        """Return a class by its deprecated name."""
+        renamed = {"RequestedApproval": Approval, "BudgetStatus": Budget}
+        if name not in renamed:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        current = renamed[name]
+        warnings.warn(
+            f"placet.sdk.{name} is deprecated: use placet.sdk.{current.__name__}", DeprecationWarning, stacklevel=2
+        )
+        return current

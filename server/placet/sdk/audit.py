@@ -1,31 +1,14 @@
-"""Reads the audit trail of a running server."""
+"""What the audit trail holds, as values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from placet.sdk import failures
-from placet.sdk.blocking import BlockingClient
-from placet.sdk.channel import DEFAULT_ADDRESS, GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT, WAIT_SECONDS_MAX
-from placet.sdk.decode import EFFECTS, decision_of, time_of
-from placet.sdk.errors import CallFailedError
-from placet.sdk.fields import filled, kind_of, refused
-from placet.v1 import audit_pb2, decision_pb2
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import grpc
+    from datetime import datetime
 
     from placet.sdk.decision import Decision, Effect
-
-READ_TIMEOUT_SECONDS: Final = 10.0
-"""One page of a trail, or one look at it."""
-VERIFY_TIMEOUT_SECONDS: Final = 600.0
-"""A check of the whole trail: minutes for tens of millions of records."""
-_NUMBERS: Final = {value: number for number, value in EFFECTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,94 +72,3 @@ class VerifyReport:
     chains: int
     checkpoints: int
     problems: tuple[AuditProblem, ...]
-
-
-class AuditClient(BlockingClient):
-    """Reads the trail; safe to use from several threads. Whatever fails raises CallFailedError."""
-
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        *,
-        timeout: float = READ_TIMEOUT_SECONDS,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        super().__init__(address, timeout=timeout, credentials=credentials)
-
-    def query(self, query: Query) -> Page:
-        """A page of decisions, newest first."""
-        parse = audit_pb2.QueryDecisionsResponse.FromString
-        answer = self._channel.read(QUERY_DECISIONS, _request(query), parse, self._timeout)
-        return Page(tuple(_recorded(each) for each in answer.decisions), answer.next_page_token)
-
-    def get(self, tenant: str, decision_id: str) -> RecordedDecision | None:
-        """One decision with all that is kept of it; None when the tenant has none of that id."""
-        request = filled(audit_pb2.GetDecisionRequest(), "", tenant=tenant, decision_id=decision_id)
-        parse = audit_pb2.GetDecisionResponse.FromString
-        try:
-            return _recorded(self._channel.read(GET_DECISION, request, parse, self._timeout).decision)
-        except CallFailedError as error:
-            if error.failure.rule_id == failures.NOT_FOUND:
-                return None
-            raise
-
-    def verify(self, timeout: float = VERIFY_TIMEOUT_SECONDS) -> VerifyReport:
-        """Have the server check every chain and checkpoint; whoever distrusts it checks the database himself.
-
-        `timeout` is more than 0 and at most 604800 seconds, else ValueError.
-        """
-        parse = audit_pb2.VerifyAuditResponse.FromString
-        answer = self._channel.read(VERIFY_AUDIT, audit_pb2.VerifyAuditRequest(), parse, timeout, WAIT_SECONDS_MAX)
-        problems = tuple(AuditProblem(each.kind, each.writer, each.sequence, each.detail) for each in answer.problems)
-        return VerifyReport(answer.ok and not problems, answer.records, answer.chains, answer.checkpoints, problems)
-
-
-def _request(query: Query) -> audit_pb2.QueryDecisionsRequest:
-    kind_of(Query, "query", query)
-    if query.effect is not None and query.effect not in _NUMBERS:
-        raise refused(("effect", f"must be an Effect, not {query.effect!r}"))
-    message = audit_pb2.QueryDecisionsRequest(
-        effect=decision_pb2.EFFECT_UNSPECIFIED if query.effect is None else _NUMBERS[query.effect],
-        decided_from=_stamp("decided_from", query.decided_from),
-        decided_until=_stamp("decided_until", query.decided_until),
-    )
-    return filled(
-        message,
-        "",
-        tenant=query.tenant,
-        rule_id=query.rule_id,
-        tool=query.tool,
-        run_id=query.run_id,
-        user=query.user,
-        agent=query.agent,
-        page_size=query.page_size,
-        page_token=query.page_token,
-    )
-
-
-def _stamp(field: str, time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    if not isinstance(time, datetime):
-        raise refused((field, f"must be a datetime, not {type(time).__name__}"))
-    if time.tzinfo is None:
-        raise refused((field, "has no time zone; say which, e.g. datetime.now(UTC)"))
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
-
-
-def _recorded(message: audit_pb2.RecordedDecision) -> RecordedDecision:
-    return RecordedDecision(
-        decision=replace(decision_of(message.decision, message.idempotency_key), tenant=message.tenant),
-        tenant=message.tenant,
-        event_json=message.event_json,
-        input_json=message.input_json,
-        replayable=message.replayable,
-        not_replayable_reason=message.not_replayable_reason,
-        received_at=time_of(message.received_at),
-        caller=message.caller,
-        writer=message.writer,
-        sequence=message.sequence,
-        record_hash=message.record_hash,
-    )

@@ -44,7 +44,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class ApprovalRequirement:
     """What approval is asked for. Empty roles: any person who may approve in the tenant."""
 
     quorum: int
@@ -63,7 +63,7 @@ class Obligation:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class BudgetState:
     """State of one budget after the decision, in the budget's own `unit`: calls, tokens, cost or amount:USD."""
 
     id: str
@@ -89,10 +89,10 @@ class Decision:
     idempotency_key: str = ""
     findings: tuple[Finding, ...] = ()
     policy_revision: str = ""
-    approval: Approval | None = None
+    approval: ApprovalRequirement | None = None
     obligations: tuple[Obligation, ...] = ()
     permit: str = ""
-    budgets: tuple[Budget, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
     autonomy: Autonomy = Autonomy.UNSPECIFIED
     shadow_effect: Effect | None = None
     action_digest: str = ""

@@ -21,11 +21,33 @@ from placet.sdk import failures
 
 if TYPE_CHECKING:
     from placet.sdk.failures import Failure
-    from placet.sdk.permit import PermitReason
 
 
 class PlacetSdkError(Exception):
     """Root of all errors of the SDK."""
+
+
+class PermitReason(StrEnum):
+    """Why a permit is refused. A reason never changes meaning."""
+
+    MALFORMED = "malformed"
+    WRONG_ALGORITHM = "wrong_algorithm"
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_KEY = "unknown_key"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    BAD_SIGNATURE = "bad_signature"
+    MISSING_CLAIM = "missing_claim"
+    WRONG_ISSUER = "wrong_issuer"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    WRONG_TENANT = "wrong_tenant"
+    WRONG_TOOL = "wrong_tool"
+    WRONG_AGENT = "wrong_agent"
+    WRONG_RUN = "wrong_run"
+    ACTION_INVALID = "action_invalid"
+    WRONG_DIGEST = "wrong_digest"
+    REPLAYED = "replayed"
+    REPLAY_CACHE_FULL = "replay_cache_full"
 
 
 class PermitError(PlacetSdkError):
@@ -76,7 +98,7 @@ class InvalidParamsError(InvalidRequestError, ValueError):
     """Params hold a value that JSON, or Placet, cannot hold exactly. It never becomes a deny either."""
 
 
-def error_of(failure: Failure) -> CallFailedError:
+def error_from_failure(failure: Failure) -> CallFailedError:
     """The error to raise for a failure."""
     invalid = failure.rule_id == failures.INVALID_ARGUMENT
     return InvalidRequestError(failure) if invalid else CallFailedError(failure)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from placet.sdk.errors import PermitError
-from placet.sdk.extra import extra_named
-from placet.sdk.permit import Permit, PermitReason, ReservedBudget
-from placet.sdk.replay import ReplayCache
+from placet.sdk._permits.keys import KeySource, PermitKeys, PermitKeySet
+from placet.sdk._permits.optional import require_extra
+from placet.sdk._permits.replay import Replay, ReplayCache
+from placet.sdk.errors import PermitError, PermitReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from placet.sdk.model import Action, Identity
-    from placet.sdk.permit_keys import KeySource
-    from placet.sdk.replay import Replay
+    from placet.sdk.types import Action, Identity
+
+__all__ = [
+    "KeySource",
+    "Permit",
+    "PermitKeySet",
+    "PermitKeys",
+    "Replay",
+    "ReplayCache",
+    "ReservedBudget",
+    "verify_permit",
+]
 
 PERMIT_ISSUER: Final = "placet"
 LEEWAY_SECONDS: Final = 5.0
@@ -26,6 +36,33 @@ LEEWAY_SECONDS_MAX: Final = 60.0
 USED_HERE: Final = ReplayCache()
 """Permits that were used in this process."""
 _Kind = TypeVar("_Kind", str, int, bool, list[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedBudget:
+    """What the decision holds of one budget, in `unit`: ``calls``, ``tokens``, ``cost`` (micros) or ``amount:USD``."""
+
+    id: str
+    reserved: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What a permit says: this decision allowed this action, until `expires_at`."""
+
+    decision_id: str
+    action_digest: str
+    tool: str
+    tenant: str
+    agent: str
+    run_id: str
+    policy_revision: str
+    dry_run: bool
+    budgets: tuple[ReservedBudget, ...]
+    issued_at: datetime
+    expires_at: datetime
+    key_id: str
 
 
 def verify_permit(
@@ -53,10 +90,10 @@ def verify_permit(
     """
     if not 0 <= leeway_seconds <= LEEWAY_SECONDS_MAX:
         raise ValueError(f"leeway_seconds must be 0 to {LEEWAY_SECONDS_MAX:g}, not {leeway_seconds!r}")
-    with extra_named():
-        from placet.sdk.action_digest import action_digest  # noqa: PLC0415 - only who verifies needs the extra
-        from placet.sdk.permit_token import opened  # noqa: PLC0415 - likewise
-    said = _permit(*opened(permit, keys.find))
+    with require_extra():
+        from placet.sdk._permits.digest import action_digest  # noqa: PLC0415 - only who verifies needs the extra
+        from placet.sdk._permits.token import verify_token  # noqa: PLC0415 - likewise
+    said = _permit(*verify_token(permit, keys.find))
     moment = time.time() if now is None else now
     _check_time(said, moment, leeway_seconds)
     digest = action_digest(action, identity, run_id)

@@ -23,7 +23,7 @@ from placet.cli.rendering.approval_documents import (
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant, warn
 from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def watch_command(
 
 def _newest(
     client: sdk.ApprovalClient, tenant: str, state: sdk.ApprovalState | None, limit: int
-) -> Iterator[sdk.RequestedApproval]:
+) -> Iterator[sdk.Approval]:
     token = ""
     while limit > 0:
         page = client.list(tenant, state, page_size=min(limit, PAGE_SIZE_MAX), page_token=token)
@@ -232,7 +232,7 @@ def _until(changes: Iterator[sdk.ApprovalChange]) -> Iterator[sdk.ApprovalChange
             raise
 
 
-def _tell(approval: sdk.RequestedApproval, output: Output) -> None:
+def _tell(approval: sdk.Approval, output: Output) -> None:
     if output is Output.JSON:
         print_json(approval_document(approval))
     else:

@@ -16,8 +16,7 @@ from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, Output
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.errors import SetupError
-from placet.sdk.audit import VERIFY_TIMEOUT_SECONDS
-from placet.sdk.channel import DEFAULT_ADDRESS, WAIT_SECONDS_MAX
+from placet.sdk.defaults import DEFAULT_ADDRESS, VERIFY_TIMEOUT_SECONDS, WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     from placet.audit.records import AuditProblem, StateReport, VerifyReport

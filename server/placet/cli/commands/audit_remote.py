@@ -15,8 +15,7 @@ from placet.cli.rendering.output import Output, print_fields, print_json, print_
 from placet.cli.steering import doubt_tenant
 from placet.cli.trail import Tail, newest
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
-from placet.sdk.audit import READ_TIMEOUT_SECONDS
-from placet.sdk.channel import DEFAULT_ADDRESS
+from placet.sdk.defaults import DEFAULT_ADDRESS, READ_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,7 +18,7 @@ from placet.cli.rendering.failures import STORE_DOWN, code_without_decision, lin
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.errors import SetupError
 from placet.kernel.limits import PARAMS_BYTES_MAX
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
 
 CODES: Final = {

@@ -13,7 +13,7 @@ from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: T
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Set, unset and list levels of autonomy.")
 _COLUMNS: Final = ("level", "workflow", "tool", "agent", "set_at", "actor", "reason")

@@ -14,7 +14,7 @@ from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.kernel.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Show what is used and held of budgets; correct a counter.")
 _COLUMNS: Final = (
@@ -131,7 +131,7 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
         tell_waiting(done.waiting)
 
 
-def _row(budget: sdk.BudgetStatus) -> list[str]:
+def _row(budget: sdk.Budget) -> list[str]:
     shown = budget.counters[:1]
     state = [value for each in shown for value in (each.scope_key, *_counted(each, budget.currency))]
     limit = counted(budget.limit, budget.unit, budget.currency) if budget.current else ""
@@ -145,11 +145,11 @@ def _counted(counter: sdk.BudgetCounter, currency: str) -> tuple[str, ...]:
     return tuple(counted(value, counter.unit, currency) for value in values)
 
 
-def _unit(budget: sdk.BudgetStatus) -> str:
+def _unit(budget: sdk.Budget) -> str:
     return budget.unit or next((each.unit for each in budget.counters), "")
 
 
-def _document(budget: sdk.BudgetStatus) -> dict[str, Any]:
+def _document(budget: sdk.Budget) -> dict[str, Any]:
     return {
         "id": budget.id,
         "unit": budget.unit,

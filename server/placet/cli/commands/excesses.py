@@ -12,7 +12,7 @@ from placet.cli.rendering.amounts import counted
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.steering import Actor, Reason, doubt_tenant
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 _COLUMNS: Final = ("decision_id", "reported_at", "tool", "agent", "user", "budget", "scope_key", "not counted")
 DecisionId = Annotated[str, typer.Argument(help="The decision that allowed the call.", metavar="DECISION_ID")]

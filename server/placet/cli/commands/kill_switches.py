@@ -14,8 +14,7 @@ from placet.cli.rendering.failures import STORE_DOWN, code_of, line_of
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import Actor, Reason, SomeTenant, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
-from placet.sdk.control import KILL_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS
 from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from placet import sdk
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering.output import Output, print_fields, print_json
 from placet.kernel.limits import SAFE_INTEGER_MAX
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Tell what an allowed call did.")
 _COUNT_MAX = SAFE_INTEGER_MAX

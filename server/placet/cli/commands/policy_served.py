@@ -13,11 +13,10 @@ from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json
 from placet.cli.rendering.policy_texts import decides_text
 from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
-from placet.sdk.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
-from placet.sdk.control import CONFIRM_TIMEOUT_SECONDS
+from placet.sdk.defaults import CONFIRM_TIMEOUT_SECONDS, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from placet.sdk.control import PolicyStatus
+    from placet.sdk.controls import PolicyStatus
 
 
 def status_command(

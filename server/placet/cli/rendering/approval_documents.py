@@ -42,7 +42,7 @@ VOIDED_COLUMNS: Final = (
 _VOTE_COLUMNS: Final = ("vote", "person", "role", "at", "reason", "void")
 
 
-def approval_document(approval: sdk.RequestedApproval) -> dict[str, Any]:
+def approval_document(approval: sdk.Approval) -> dict[str, Any]:
     """A request for approval with all its fields. `params` is null where they are not shown."""
     amount = approval.amount
     return {
@@ -103,7 +103,7 @@ def approval_document(approval: sdk.RequestedApproval) -> dict[str, Any]:
     }
 
 
-def approval_row(approval: sdk.RequestedApproval) -> tuple[str, ...]:
+def approval_row(approval: sdk.Approval) -> tuple[str, ...]:
     """A line of the list."""
     return (
         approval.state.value,
@@ -178,7 +178,7 @@ def _used_text(done: sdk.VoidedVotes) -> str:
     return text
 
 
-def print_approval(approval: sdk.RequestedApproval) -> None:
+def print_approval(approval: sdk.Approval) -> None:
     """All of it on one screen."""
     similar = approval.similar or {}
     print_fields(
@@ -218,23 +218,23 @@ def print_approval(approval: sdk.RequestedApproval) -> None:
         print_table(_VOTE_COLUMNS, rows)
 
 
-def _votes(approval: sdk.RequestedApproval) -> str:
+def _votes(approval: sdk.Approval) -> str:
     """Those for it that count, of how many it needs."""
     return f"{sum(vote.approve and not vote.void_reason for vote in approval.votes)}/{approval.quorum}"
 
 
-def _approvers(approval: sdk.RequestedApproval) -> str:
+def _approvers(approval: sdk.Approval) -> str:
     roles = ", ".join(approval.approver_roles) or "any"
     return f"{roles}, each another" if approval.distinct_roles else roles
 
 
-def _left(budget: sdk.Budget) -> str:
+def _left(budget: sdk.BudgetState) -> str:
     """Money has its currency behind it, everything else its unit."""
     unit = "" if budget.unit.startswith("amount:") else budget.unit
     return " ".join(filter(None, (f"{budget.id}:", counted(budget.remaining, budget.unit), unit, "left")))
 
 
-def _amount(approval: sdk.RequestedApproval) -> str:
+def _amount(approval: sdk.Approval) -> str:
     """As people write it, e.g. ``45.00 USD``."""
     if approval.amount is None:
         return ""

@@ -89,7 +89,7 @@ def time_text(time: datetime | None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time is not None else ""
 
 
-def _approval(approval: sdk.Approval | None) -> dict[str, Any] | None:
+def _approval(approval: sdk.ApprovalRequirement | None) -> dict[str, Any] | None:
     if approval is None:
         return None
     return {

@@ -8,7 +8,7 @@ from placet.cli.rendering.documents import time_text
 from placet.revisions.status import how_to_confirm
 
 if TYPE_CHECKING:
-    from placet.sdk.control import PolicyStatus
+    from placet.sdk.controls import PolicyStatus
 
 
 def decides_text(status: PolicyStatus) -> str:

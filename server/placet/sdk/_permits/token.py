@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jwt import InvalidSignatureError, PyJWS, PyJWTError
 from jwt.algorithms import OKPAlgorithm
 
-from placet.sdk.errors import PermitError
-from placet.sdk.permit import PermitReason
+from placet.sdk.errors import PermitError, PermitReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ _KIND: Final = {"kty": "OKP", "crv": "Ed25519"}
 _USE: Final = {"use": "sig", "alg": PERMIT_ALGORITHM}
 
 
-def keys_of(jwks_json: str) -> Mapping[str, Ed25519PublicKey]:
+def parse_jwks(jwks_json: str) -> Mapping[str, Ed25519PublicKey]:
     """Key id -> key, of a JWK set; members that are no keys for permits are left out. ValueError when it is no set."""
     try:
         members = json.loads(jwks_json)["keys"]
@@ -46,7 +45,7 @@ def _key_of(member: Any) -> Ed25519PublicKey | None:  # noqa: ANN401 - any JSON 
     return key if isinstance(key, Ed25519PublicKey) else None
 
 
-def opened(permit: str, find: Callable[[str], Ed25519PublicKey | None]) -> tuple[str, dict[str, Any]]:
+def verify_token(permit: str, find: Callable[[str], Ed25519PublicKey | None]) -> tuple[str, dict[str, Any]]:
     """The key id and the claims of a permit whose signature is good. PermitError."""
     header = _header(permit)
     if header.get("alg") != PERMIT_ALGORITHM:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def extra_named() -> Iterator[None]:
+def require_extra() -> Iterator[None]:
     """ImportError that names the extra, when what permits need is not installed."""
     try:
         yield

@@ -9,7 +9,16 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
-from placet.sdk.decision import Approval, Autonomy, Budget, Decision, Effect, Finding, Obligation, denied
+from placet.sdk.decision import (
+    ApprovalRequirement,
+    Autonomy,
+    BudgetState,
+    Decision,
+    Effect,
+    Finding,
+    Obligation,
+    denied,
+)
 from placet.sdk.failures import Failure
 from placet.v1 import authorization_pb2, decision_pb2
 
@@ -32,7 +41,7 @@ AUTONOMIES: Final = {
 }
 
 
-def decode_one(raw: bytes, idempotency_key: str) -> Decision:
+def decode_authorize(raw: bytes, idempotency_key: str) -> Decision:
     """The decision of an AuthorizeResponse; a deny with its `failure` when it holds none that is acceptable."""
     try:
         response = authorization_pb2.AuthorizeResponse.FromString(raw)
@@ -41,7 +50,7 @@ def decode_one(raw: bytes, idempotency_key: str) -> Decision:
     return accept(response.decision if response.HasField("decision") else None, idempotency_key)
 
 
-def decode_batch(raw: bytes, idempotency_keys: Sequence[str]) -> list[Decision]:
+def decode_authorize_batch(raw: bytes, idempotency_keys: Sequence[str]) -> list[Decision]:
     """One decision for each key, in order. All are denies when their number is not that of the keys."""
     try:
         decisions = list(authorization_pb2.AuthorizeBatchResponse.FromString(raw).decisions)
@@ -64,7 +73,7 @@ def accept(message: decision_pb2.Decision | None, idempotency_key: str) -> Decis
     if fault:
         return denied(_invalid(fault), idempotency_key, message.decision_id)
     try:
-        return decision_of(message, idempotency_key)
+        return decision_from_proto(message, idempotency_key)
     except (ValueError, RecursionError):
         return denied(_invalid("has details that are no JSON"), idempotency_key, message.decision_id)
 
@@ -89,7 +98,7 @@ def _invalid(what: str) -> Failure:
     return Failure(failures.ANSWER_INVALID, f"it {what}")
 
 
-def decision_of(message: decision_pb2.Decision, idempotency_key: str) -> Decision:
+def decision_from_proto(message: decision_pb2.Decision, idempotency_key: str) -> Decision:
     """The decision as it was told, unchecked but for effects: one that is unknown reads as deny."""
     approval = message.approval
     return Decision(
@@ -99,30 +108,32 @@ def decision_of(message: decision_pb2.Decision, idempotency_key: str) -> Decisio
         decision_id=message.decision_id,
         idempotency_key=idempotency_key,
         findings=tuple(
-            Finding(EFFECTS.get(each.effect, Effect.DENY), each.rule_id, each.reason, struct_of(each.details))
+            Finding(EFFECTS.get(each.effect, Effect.DENY), each.rule_id, each.reason, struct_from_proto(each.details))
             for each in message.findings
         ),
         policy_revision=message.policy_revision,
-        approval=Approval(
+        approval=ApprovalRequirement(
             quorum=approval.quorum,
             approver_roles=tuple(approval.approver_roles),
             id=approval.id,
-            expires_at=time_of(approval.expires_at),
+            expires_at=time_from_proto(approval.expires_at),
             url=approval.url,
         )
         if message.HasField("approval")
         else None,
-        obligations=tuple(Obligation(each.id, struct_of(each.details)) for each in message.obligations),
+        obligations=tuple(Obligation(each.id, struct_from_proto(each.details)) for each in message.obligations),
         permit=message.permit,
-        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at), each.unit) for each in message.budgets),
+        budgets=tuple(
+            BudgetState(each.id, each.remaining, time_from_proto(each.resets_at), each.unit) for each in message.budgets
+        ),
         autonomy=AUTONOMIES.get(message.autonomy, Autonomy.UNSPECIFIED),
         shadow_effect=EFFECTS.get(message.shadow_effect),
         action_digest=message.action_digest,
-        decided_at=time_of(message.decided_at),
+        decided_at=time_from_proto(message.decided_at),
     )
 
 
-def struct_of(struct: Struct) -> dict[str, Any]:
+def struct_from_proto(struct: Struct) -> dict[str, Any]:
     """A Struct as JSON values; whole numbers as int, as they were before they became doubles."""
     plain: dict[str, Any] = _whole(MessageToDict(struct))
     return plain
@@ -136,7 +147,7 @@ def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def time_of(stamp: Timestamp) -> datetime | None:
+def time_from_proto(stamp: Timestamp) -> datetime | None:
     """A time in UTC; None when it is not set or cannot be said."""
     if not stamp.seconds and not stamp.nanos:
         return None

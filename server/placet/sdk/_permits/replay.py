@@ -6,8 +6,7 @@ import heapq
 import threading
 from typing import Final, Protocol
 
-from placet.sdk.errors import PermitError
-from placet.sdk.permit import PermitReason
+from placet.sdk.errors import PermitError, PermitReason
 
 USED_MAX: Final = 100_000
 """Permits that are remembered at once: they are forgotten as they expire, so this is 1,500 calls a second."""

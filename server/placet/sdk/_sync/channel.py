@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
-from placet.sdk import failures, forking
-from placet.sdk.channel import (
-    CALL_SECONDS_MAX,
-    DEFAULT_ADDRESS,
-    DEFAULT_TIMEOUT_SECONDS,
-    OPTIONS,
-    Defaults,
-    checked_address,
-    checked_timeout,
-    checked_wait,
-)
-from placet.sdk.errors import CallFailedError, error_of
+from placet.sdk import failures
+from placet.sdk._transport import fork
+from placet.sdk._transport.options import OPTIONS, Defaults, validate_address, validate_timeout, validate_wait
+from placet.sdk._transport.resume import StreamPosition
+from placet.sdk._transport.retry import Attempts
+from placet.sdk._transport.status import failure_from_rpc_error
+from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.errors import CallFailedError, error_from_failure
 from placet.sdk.failures import Failure
-from placet.sdk.following import Place
-from placet.sdk.retry import Attempts
-from placet.sdk.status import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +40,7 @@ class BlockingChannel:
     """
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        self._address = checked_address(address)
+        self._address = validate_address(address)
         self._credentials = credentials
         self._channels: dict[int, grpc.Channel] = {}
         self._closed = False
@@ -55,13 +48,13 @@ class BlockingChannel:
     def _connected(self) -> grpc.Channel:
         """The channel, made by the process that uses it. CallFailedError when there can be none."""
         if self._closed:
-            raise error_of(CLOSED)
-        if forking.is_lost():
-            raise error_of(forking.FORKED)
-        mine = forking.generation()
+            raise error_from_failure(CLOSED)
+        if fork.is_lost():
+            raise error_from_failure(fork.FORKED)
+        mine = fork.generation()
         channel = self._channels.get(mine)
         if channel is None:
-            forking.note_channel(polling=False)
+            fork.note_channel(polling=False)
             made = self._made()
             channel = self._channels.setdefault(mine, made)  # another thread may have been quicker
             if channel is not made:
@@ -91,12 +84,12 @@ class BlockingChannel:
             return Failure(failures.TIMEOUT)
         try:
             ask = self._connected().unary_unary(method, None, None)
-            with forking.call_under_way():
+            with fork.call_under_way():
                 answer: bytes = ask(raw, timeout=timeout, metadata=metadata)
         except CallFailedError as error:
             return error.failure
         except grpc.RpcError as error:
-            return failure_of(error)
+            return failure_from_rpc_error(error)
         except ValueError:  # what grpc says of a channel that is closed
             return CLOSED
         return answer
@@ -110,7 +103,7 @@ class BlockingChannel:
         at_most: float = CALL_SECONDS_MAX,
     ) -> _Answer:
         """The answer to a call that only reads. CallFailedError when there is none that can be read."""
-        attempts = Attempts(checked_timeout(timeout, at_most), retry_seconds=READ_RETRY_SECONDS)
+        attempts = Attempts(validate_timeout(timeout, at_most), retry_seconds=READ_RETRY_SECONDS)
         return self._asked(method, request, parse, attempts)
 
     def change(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
@@ -118,16 +111,16 @@ class BlockingChannel:
 
         CallFailedError when there is no answer; it may have been done all the same.
         """
-        return self._asked(method, request, parse, Attempts(checked_timeout(timeout), retry_seconds=0))
+        return self._asked(method, request, parse, Attempts(validate_timeout(timeout), retry_seconds=0))
 
     def _asked(self, method: str, request: Message, parse: Callable[[bytes], _Answer], attempts: Attempts) -> _Answer:
         answer = self.call(method, request.SerializeToString(), attempts)
         if isinstance(answer, Failure):
-            raise error_of(answer)
+            raise error_from_failure(answer)
         try:
             return parse(answer)
         except DecodeError as error:
-            raise error_of(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
+            raise error_from_failure(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
 
     def follow(
         self,
@@ -141,7 +134,7 @@ class BlockingChannel:
 
         ValueError at once when `timeout` is out of range.
         """
-        return self._messages(method, request, parse, cursor, checked_wait(timeout))
+        return self._messages(method, request, parse, cursor, validate_wait(timeout))
 
     def _messages(
         self,
@@ -151,7 +144,7 @@ class BlockingChannel:
         cursor: str,
         seconds: float | None,
     ) -> Iterator[_Moved]:
-        place = Place(cursor, seconds)
+        place = StreamPosition(cursor, seconds)
         while True:
             request.cursor = place.cursor
             try:
@@ -160,11 +153,11 @@ class BlockingChannel:
                     place.read(message.cursor)
                     yield message
             except grpc.RpcError as error:
-                delay = place.delay_after(failure_of(error))
+                delay = place.delay_after(failure_from_rpc_error(error))
             except DecodeError as error:
-                raise error_of(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
+                raise error_from_failure(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
             except ValueError:  # what grpc says of a channel that is closed
-                raise error_of(CLOSED) from None
+                raise error_from_failure(CLOSED) from None
             else:
                 return
             time.sleep(delay)
@@ -172,7 +165,7 @@ class BlockingChannel:
     def _stream(self, method: str, raw: bytes, seconds: float | None) -> Iterator[bytes]:
         """The messages of one connection."""
         stream = self._connected().unary_stream(method, None, None)
-        with forking.call_under_way():
+        with fork.call_under_way():
             call = stream(raw, timeout=seconds)
             try:
                 yield from call
@@ -182,8 +175,8 @@ class BlockingChannel:
     def close(self) -> None:
         """End the connection; calls under way fail, and no more are made."""
         self._closed = True
-        channel = self._channels.get(forking.generation())
-        if channel is not None and not forking.is_lost():
+        channel = self._channels.get(fork.generation())
+        if channel is not None and not fork.is_lost():
             channel.close()
 
     def __enter__(self) -> Self:

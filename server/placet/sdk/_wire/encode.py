@@ -7,9 +7,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from placet.sdk._wire.fields import (
+    invalid,
+    invalid_params,
+    require_list,
+    require_strings,
+    require_type,
+    set_fields,
+    wrong_type,
+)
 from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError
-from placet.sdk.fields import filled, kind_of, listed, mistyped, refused, texts, unsayable
-from placet.sdk.model import Action, Amount, Evidence, Identity, Model, Request, Run
+from placet.sdk.types import Action, Amount, Evidence, Identity, Model, Request, Run
 from placet.v1 import action_pb2, authorization_pb2
 
 PARAMS_DEPTH_MAX: Final = 32
@@ -20,47 +28,47 @@ _PARAMS: Final = "action.params_json"
 _TOO_DEEP: Final = f"is nested deeper than {PARAMS_DEPTH_MAX} levels"
 
 
-def encode(request: Request, idempotency_key: str, prefix: str = "") -> authorization_pb2.AuthorizeRequest:
+def request_to_proto(request: Request, idempotency_key: str, prefix: str = "") -> authorization_pb2.AuthorizeRequest:
     """The message. InvalidRequestError names what cannot be sent, with `prefix` before the field's name."""
     try:
         return _request(request, idempotency_key)
     except InvalidRequestError as error:
         named = tuple((f"{prefix}{each.field}".rstrip("."), each.description) for each in error.failure.violations)
         if isinstance(error, WrongTypeError):
-            raise mistyped(*named[0]) from None
+            raise wrong_type(*named[0]) from None
         if isinstance(error, InvalidParamsError):
-            raise unsayable(*named[0]) from None
-        raise refused(*named) from None
+            raise invalid_params(*named[0]) from None
+        raise invalid(*named) from None
 
 
 def _request(request: Request, idempotency_key: str) -> authorization_pb2.AuthorizeRequest:
-    given = kind_of(Request, "", request)
+    given = require_type(Request, "", request)
     message = authorization_pb2.AuthorizeRequest(
-        action=_action(kind_of(Action, "action", given.action)),
-        identity=_identity(kind_of(Identity, "identity", given.identity)),
-        run=_run(kind_of(Run, "run", given.run)) if given.run is not None else None,
-        model=_model(kind_of(Model, "model", given.model)) if given.model is not None else None,
+        action=_action(require_type(Action, "action", given.action)),
+        identity=_identity(require_type(Identity, "identity", given.identity)),
+        run=_run(require_type(Run, "run", given.run)) if given.run is not None else None,
+        model=_model(require_type(Model, "model", given.model)) if given.model is not None else None,
         evidence=[
             _evidence(each, f"evidence[{index}].")
-            for index, each in enumerate(listed(Evidence, "evidence", given.evidence))
+            for index, each in enumerate(require_list(Evidence, "evidence", given.evidence))
         ],
     )
-    return filled(message, "", idempotency_key=idempotency_key, approval_id=given.approval_id)
+    return set_fields(message, "", idempotency_key=idempotency_key, approval_id=given.approval_id)
 
 
-def metadata_of(traceparent: str | None) -> tuple[tuple[str, str], ...]:
+def trace_metadata(traceparent: str | None) -> tuple[tuple[str, str], ...]:
     """The call's metadata. InvalidRequestError when a traceparent cannot be sent."""
     if not traceparent:
         return ()
-    kind_of(str, "traceparent", traceparent)
+    require_type(str, "traceparent", traceparent)
     if not (traceparent.isascii() and traceparent.isprintable()):
-        raise refused(("traceparent", "must be printable ASCII, as W3C Trace Context says"))
+        raise invalid(("traceparent", "must be printable ASCII, as W3C Trace Context says"))
     return (("traceparent", traceparent),)
 
 
 def _action(action: Action) -> action_pb2.Action:
-    amount = None if action.amount is None else _amount(kind_of(Amount, "action.amount", action.amount))
-    return filled(
+    amount = None if action.amount is None else _amount(require_type(Amount, "action.amount", action.amount))
+    return set_fields(
         action_pb2.Action(amount=amount),
         "action.",
         tool=action.tool,
@@ -79,15 +87,15 @@ def _params(params: Mapping[str, Any] | str) -> str:
         _check_value(params)
         return params
     if not isinstance(params, Mapping):
-        raise mistyped(_PARAMS, f"must be a mapping or JSON text, not {type(params).__name__}")
+        raise wrong_type(_PARAMS, f"must be a mapping or JSON text, not {type(params).__name__}")
     try:
         text = json.dumps(dict(params), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except TypeError as error:
-        raise mistyped(_PARAMS, f"is no JSON: {error}") from None
+        raise wrong_type(_PARAMS, f"is no JSON: {error}") from None
     except RecursionError:
-        raise unsayable(_PARAMS, _TOO_DEEP) from None
+        raise invalid_params(_PARAMS, _TOO_DEEP) from None
     except ValueError as error:  # NaN, an infinity, a circle
-        raise unsayable(_PARAMS, _not_finite(params) or f"is no JSON: {error}") from None
+        raise invalid_params(_PARAMS, _not_finite(params) or f"is no JSON: {error}") from None
     _check(params)
     return text
 
@@ -130,7 +138,7 @@ def _check(params: Mapping[str, Any]) -> None:
         if not level:
             return
     if any(isinstance(value, Mapping | list | tuple) for value in level):
-        raise unsayable(_PARAMS, _TOO_DEEP)
+        raise invalid_params(_PARAMS, _TOO_DEEP)
 
 
 def _members(value: object) -> Iterable[object]:
@@ -138,7 +146,7 @@ def _members(value: object) -> Iterable[object]:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise mistyped(_PARAMS, f"has the key {key!r}; keys must be text")
+                raise wrong_type(_PARAMS, f"has the key {key!r}; keys must be text")
             _check_value(key)
         inner: list[object] = list(value.values())
     elif isinstance(value, list | tuple):
@@ -152,18 +160,20 @@ def _members(value: object) -> Iterable[object]:
 
 def _check_value(value: object) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and not -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX:
-        raise unsayable(_PARAMS, f"holds an integer beyond ±{SAFE_INTEGER_MAX}, which JSON readers round; send text")
+        raise invalid_params(
+            _PARAMS, f"holds an integer beyond ±{SAFE_INTEGER_MAX}, which JSON readers round; send text"
+        )
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise unsayable(_PARAMS, "holds a lone surrogate, which is no Unicode text") from None
+            raise invalid_params(_PARAMS, "holds a lone surrogate, which is no Unicode text") from None
 
 
 def _amount(amount: Amount) -> action_pb2.Money:
     if type(amount.minor_units) is not int:
-        raise mistyped("action.amount.minor_units", "must be an int: minor units, such as 4500 for 45.00 USD")
-    return filled(
+        raise wrong_type("action.amount.minor_units", "must be an int: minor units, such as 4500 for 45.00 USD")
+    return set_fields(
         action_pb2.Money(),
         "action.amount.",
         currency_code=amount.currency_code,
@@ -174,13 +184,14 @@ def _amount(amount: Amount) -> action_pb2.Money:
 
 def _identity(identity: Identity) -> action_pb2.Identity:
     lists = action_pb2.Identity(
-        roles=texts("identity.roles", identity.roles), delegation=texts("identity.delegation", identity.delegation)
+        roles=require_strings("identity.roles", identity.roles),
+        delegation=require_strings("identity.delegation", identity.delegation),
     )
-    return filled(lists, "identity.", agent=identity.agent, user=identity.user, tenant=identity.tenant)
+    return set_fields(lists, "identity.", agent=identity.agent, user=identity.user, tenant=identity.tenant)
 
 
 def _run(run: Run) -> action_pb2.Run:
-    return filled(
+    return set_fields(
         action_pb2.Run(),
         "run.",
         run_id=run.run_id,
@@ -192,7 +203,7 @@ def _run(run: Run) -> action_pb2.Run:
 
 
 def _model(model: Model) -> action_pb2.Model:
-    return filled(
+    return set_fields(
         action_pb2.Model(),
         "model.",
         name=model.name,
@@ -204,4 +215,4 @@ def _model(model: Model) -> action_pb2.Model:
 
 
 def _evidence(evidence: Evidence, path: str) -> action_pb2.Evidence:
-    return filled(action_pb2.Evidence(), path, uri=evidence.uri, sha256=evidence.sha256)
+    return set_fields(action_pb2.Evidence(), path, uri=evidence.uri, sha256=evidence.sha256)

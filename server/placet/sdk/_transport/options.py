@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-DEFAULT_ADDRESS: Final = "127.0.0.1:7070"
-DEFAULT_TIMEOUT_SECONDS: Final = 2.0
-"""One call with its retries: a lost packet and a restart of the engine fit, a person does not wait much longer."""
-CALL_SECONDS_MAX: Final = 300
-"""The most that one call with its retries may be given."""
-WAIT_SECONDS_MAX: Final = 604_800
-"""The most that a wait, a watch or a check of the whole trail may be given: as long as an approval can be pending."""
+from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, WAIT_SECONDS_MAX, OnFailure
+
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """One answer: a page of 500 decisions with all that policy saw fits."""
 
@@ -34,42 +29,13 @@ OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
-AUTHORIZE: Final = "/placet.v1.AuthorizationService/Authorize"
-AUTHORIZE_BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
-WATCH_DECISION: Final = "/placet.v1.AuthorizationService/WatchDecision"
-LIST_APPROVALS: Final = "/placet.v1.ApprovalService/ListApprovals"
-GET_APPROVAL: Final = "/placet.v1.ApprovalService/GetApproval"
-APPROVE_ACTION: Final = "/placet.v1.ApprovalService/ApproveAction"
-REJECT_ACTION: Final = "/placet.v1.ApprovalService/RejectAction"
-VOID_VOTES: Final = "/placet.v1.ApprovalService/VoidVotes"
-CANCEL_APPROVAL: Final = "/placet.v1.ApprovalService/CancelApproval"
-WATCH_APPROVALS: Final = "/placet.v1.ApprovalService/WatchApprovals"
-REPORT_OUTCOME: Final = "/placet.v1.AuthorizationService/ReportOutcome"
-QUERY_DECISIONS: Final = "/placet.v1.AuditService/QueryDecisions"
-GET_DECISION: Final = "/placet.v1.AuditService/GetDecision"
-VERIFY_AUDIT: Final = "/placet.v1.AuditService/VerifyAudit"
-GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
-GET_PERMIT_KEYS: Final = "/placet.v1.ControlService/GetPermitKeys"
-CONFIRM_POLICY: Final = "/placet.v1.ControlService/ConfirmPolicy"
-SET_KILL_SWITCH: Final = "/placet.v1.ControlService/SetKillSwitch"
-CLEAR_KILL_SWITCH: Final = "/placet.v1.ControlService/ClearKillSwitch"
-LIST_KILL_SWITCHES: Final = "/placet.v1.ControlService/ListKillSwitches"
-SET_AUTONOMY: Final = "/placet.v1.ControlService/SetAutonomy"
-LIST_AUTONOMY: Final = "/placet.v1.ControlService/ListAutonomy"
-GET_BUDGETS: Final = "/placet.v1.ControlService/GetBudgets"
-ADJUST_BUDGET: Final = "/placet.v1.ControlService/AdjustBudget"
-LIST_OUTCOME_EXCESSES: Final = "/placet.v1.ControlService/ListOutcomeExcesses"
-DECIDE_OUTCOME_EXCESS: Final = "/placet.v1.ControlService/DecideOutcomeExcess"
 
 PORT_MAX: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")
 """The host is judged by whoever resolves it."""
 
-OnFailure = Literal["deny", "raise"]
-"""When there is no decision: answer with a deny that carries the `failure`, or raise CallFailedError."""
 
-
-def checked_address(address: str) -> str:
+def validate_address(address: str) -> str:
     """The address of a server, ``host:port``. ValueError when it has another form: nothing could answer there."""
     given: object = address
     if not isinstance(given, str):
@@ -83,7 +49,7 @@ def checked_address(address: str) -> str:
     return address
 
 
-def checked_timeout(timeout: float, at_most: float = CALL_SECONDS_MAX) -> float:
+def validate_timeout(timeout: float, at_most: float = CALL_SECONDS_MAX) -> float:
     """The seconds of a call. TypeError when they are no number, ValueError when they are out of range."""
     given: object = timeout
     if isinstance(given, bool) or not isinstance(given, int | float):
@@ -93,12 +59,12 @@ def checked_timeout(timeout: float, at_most: float = CALL_SECONDS_MAX) -> float:
     return timeout
 
 
-def checked_wait(timeout: float | None) -> float | None:
+def validate_wait(timeout: float | None) -> float | None:
     """The seconds of a wait or a watch; None for no end. TypeError or ValueError as for a call."""
-    return None if timeout is None else checked_timeout(timeout, WAIT_SECONDS_MAX)
+    return None if timeout is None else validate_timeout(timeout, WAIT_SECONDS_MAX)
 
 
-def checked_on_failure(on_failure: OnFailure) -> OnFailure:
+def validate_on_failure(on_failure: OnFailure) -> OnFailure:
     """What a failure becomes. ValueError when it is no such thing."""
     if on_failure not in {"deny", "raise"}:
         raise ValueError(f"on_failure must be 'deny' or 'raise', not {on_failure!r}")
@@ -113,13 +79,13 @@ class Defaults:
     on_failure: OnFailure
 
     def __post_init__(self) -> None:
-        checked_timeout(self.timeout)
-        checked_on_failure(self.on_failure)
+        validate_timeout(self.timeout)
+        validate_on_failure(self.on_failure)
 
     def seconds(self, timeout: float | None) -> float:
         """Those of one call. TypeError when they are no number, ValueError when they are out of range."""
-        return self.timeout if timeout is None else checked_timeout(timeout)
+        return self.timeout if timeout is None else validate_timeout(timeout)
 
     def failing(self, on_failure: OnFailure | None) -> OnFailure:
         """What a failure of one call becomes. ValueError when it is no such thing."""
-        return self.on_failure if on_failure is None else checked_on_failure(on_failure)
+        return self.on_failure if on_failure is None else validate_on_failure(on_failure)

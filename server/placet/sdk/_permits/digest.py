@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import rfc8785
 
-from placet.sdk.encode import encode
-from placet.sdk.errors import InvalidRequestError, PermitError
-from placet.sdk.model import Request, Run
-from placet.sdk.permit import PermitReason
+from placet.sdk._wire.encode import request_to_proto
+from placet.sdk.errors import InvalidRequestError, PermitError, PermitReason
+from placet.sdk.types import Action, Identity, Request, Run
 
 if TYPE_CHECKING:
-    from placet.sdk.model import Action, Identity
     from placet.v1 import action_pb2
 
 
@@ -30,7 +28,7 @@ def action_digest(action: Action, identity: Identity, run_id: str = "") -> str:
 def action_binding(action: Action, identity: Identity, run_id: str = "") -> bytes:
     """The canonical JSON that is digested. PermitError ``action_invalid``."""
     try:
-        said = encode(Request(action, identity, Run(run_id)), "")
+        said = request_to_proto(Request(action, identity, Run(run_id)), "")
         return rfc8785.dumps(
             {"action": _action(said.action), "identity": _identity(said.identity), "run_id": said.run.run_id}
         )

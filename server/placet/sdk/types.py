@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from placet.sdk.typed import require, require_each
+from placet.sdk._type_checks import require, require_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
-from placet.sdk.connecting import connection_trouble
+from placet.sdk._transport.connection_errors import connection_trouble
 from placet.sdk.failures import Failure, FieldViolation
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _classes() -> dict[str, type[Message]]:
 _CLASSES: Final = _classes()
 
 
-def failure_of(error: grpc.RpcError) -> Failure:
+def failure_from_rpc_error(error: grpc.RpcError) -> Failure:
     """The failure that a non-OK status stands for."""
     retry_after: float | None = None
     violations: tuple[FieldViolation, ...] = ()

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.sdk.channel import AUTHORIZE, AUTHORIZE_BATCH, OnFailure
+from placet.sdk._wire.decode import decode_authorize, decode_authorize_batch
+from placet.sdk._wire.encode import request_to_proto, trace_metadata
+from placet.sdk._wire.methods import AUTHORIZE, AUTHORIZE_BATCH
 from placet.sdk.decision import Decision, denied
-from placet.sdk.decode import decode_batch, decode_one
-from placet.sdk.encode import encode, metadata_of
-from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError, error_of
+from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError, error_from_failure
 from placet.sdk.failures import Failure
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
-    from placet.sdk.model import Request
+    from placet.sdk.defaults import OnFailure
+    from placet.sdk.types import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PreparedCall:
     """`raw` goes to `method`; one answer is due for each of `keys`, all of them for one `tenant`.
 
     With a `failure` there is nothing to send.
@@ -38,28 +39,28 @@ class Asked:
         if isinstance(answer, Failure):
             decisions = [denied(answer, key) for key in self.keys]
         elif self.method == AUTHORIZE:
-            decisions = [decode_one(answer, self.keys[0])]
+            decisions = [decode_authorize(answer, self.keys[0])]
         else:
-            decisions = decode_batch(answer, self.keys)
+            decisions = decode_authorize_batch(answer, self.keys)
         failed = next((each.failure for each in decisions if each.failure is not None), None)
         if failed is not None and on_failure == "raise":
-            raise error_of(failed)
+            raise error_from_failure(failed)
         return [replace(each, tenant=self.tenant) for each in decisions]
 
 
-def ask_one(request: Request, traceparent: str | None) -> Asked:
+def prepare_authorize(request: Request, traceparent: str | None) -> PreparedCall:
     """The question about one action. WrongTypeError or InvalidParamsError for what no program should give."""
     key = _key(request)
     try:
-        raw = encode(request, key).SerializeToString()
-        return Asked(AUTHORIZE, (key,), raw, metadata_of(traceparent), tenant=request.identity.tenant)
+        raw = request_to_proto(request, key).SerializeToString()
+        return PreparedCall(AUTHORIZE, (key,), raw, trace_metadata(traceparent), tenant=request.identity.tenant)
     except (WrongTypeError, InvalidParamsError):
         raise
     except InvalidRequestError as error:
-        return Asked(AUTHORIZE, (key,), failure=error.failure)
+        return PreparedCall(AUTHORIZE, (key,), failure=error.failure)
 
 
-def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
+def prepare_authorize_batch(requests: Sequence[Request], traceparent: str | None) -> PreparedCall:
     """The question about a plan. ValueError when it is empty, TypeError when it is no list: nothing could be denied.
 
     WrongTypeError or InvalidParamsError for what no program should give.
@@ -72,15 +73,15 @@ def ask_batch(requests: Sequence[Request], traceparent: str | None) -> Asked:
     keys = tuple(_key(request) for request in requests)
     try:
         messages = [
-            encode(request, key, f"requests[{index}].")
+            request_to_proto(request, key, f"requests[{index}].")
             for index, (request, key) in enumerate(zip(requests, keys, strict=True))
         ]
         raw = authorization_pb2.AuthorizeBatchRequest(requests=messages).SerializeToString()
-        return Asked(AUTHORIZE_BATCH, keys, raw, metadata_of(traceparent), tenant=requests[0].identity.tenant)
+        return PreparedCall(AUTHORIZE_BATCH, keys, raw, trace_metadata(traceparent), tenant=requests[0].identity.tenant)
     except (WrongTypeError, InvalidParamsError):
         raise
     except InvalidRequestError as error:
-        return Asked(AUTHORIZE_BATCH, keys, failure=error.failure)
+        return PreparedCall(AUTHORIZE_BATCH, keys, failure=error.failure)
 
 
 def _key(request: Request) -> str:

@@ -26,23 +26,23 @@ _WANTED: Final = {
 }
 
 
-def refused(*violations: tuple[str, str]) -> InvalidRequestError:
+def invalid(*violations: tuple[str, str]) -> InvalidRequestError:
     """The error for fields that are wrong."""
     named = tuple(FieldViolation(field, description) for field, description in violations)
     return InvalidRequestError(Failure(failures.INVALID_ARGUMENT, violations=named))
 
 
-def mistyped(field: str, description: str) -> WrongTypeError:
+def wrong_type(field: str, description: str) -> WrongTypeError:
     """The error for a field that is of another type."""
     return WrongTypeError(Failure(failures.INVALID_ARGUMENT, violations=(FieldViolation(field, description),)))
 
 
-def unsayable(field: str, description: str) -> InvalidParamsError:
+def invalid_params(field: str, description: str) -> InvalidParamsError:
     """The error for params that hold a value that JSON cannot hold exactly."""
     return InvalidParamsError(Failure(failures.INVALID_ARGUMENT, violations=(FieldViolation(field, description),)))
 
 
-def filled(message: _Message, path: str, **values: Any) -> _Message:  # noqa: ANN401 - what callers gave, of any type
+def set_fields(message: _Message, path: str, **values: Any) -> _Message:  # noqa: ANN401 - what callers gave, of any type
     """The message with these plain fields set; None leaves one unset. InvalidRequestError names ``path + field``."""
     for name, value in values.items():
         if value is None:
@@ -50,36 +50,36 @@ def filled(message: _Message, path: str, **values: Any) -> _Message:  # noqa: AN
         try:
             setattr(message, name, value)
         except TypeError:
-            raise mistyped(path + name, f"must be {_wanted(message, name)}, not {type(value).__name__}") from None
+            raise wrong_type(path + name, f"must be {_wanted(message, name)}, not {type(value).__name__}") from None
         except ValueError as error:
-            raise refused((path + name, f"must be {_wanted(message, name)}: {error}")) from None
+            raise invalid((path + name, f"must be {_wanted(message, name)}: {error}")) from None
     return message
 
 
-def kind_of(kind: type[_Kind], field: str, value: object) -> _Kind:
+def require_type(kind: type[_Kind], field: str, value: object) -> _Kind:
     """The value, when it is of that kind."""
     if not isinstance(value, kind):
-        raise mistyped(field, f"must be {_article(kind.__name__)}, not {type(value).__name__}")
+        raise wrong_type(field, f"must be {_article(kind.__name__)}, not {type(value).__name__}")
     return value
 
 
-def listed(kind: type[_Kind], field: str, values: object) -> list[_Kind]:
+def require_list(kind: type[_Kind], field: str, values: object) -> list[_Kind]:
     """The values as a list, each of that kind. A text is a sequence of letters too: nobody means that."""
     if isinstance(values, str):
-        raise mistyped(field, "must be a list, not one text")
+        raise wrong_type(field, "must be a list, not one text")
     if not isinstance(values, Iterable):
-        raise mistyped(field, f"must be a list, not {type(values).__name__}")
-    return [kind_of(kind, f"{field}[{index}]", each) for index, each in enumerate(values)]
+        raise wrong_type(field, f"must be a list, not {type(values).__name__}")
+    return [require_type(kind, f"{field}[{index}]", each) for index, each in enumerate(values)]
 
 
-def texts(field: str, values: object) -> list[str]:
+def require_strings(field: str, values: object) -> list[str]:
     """The values as a list of texts that can be sent."""
-    given = listed(str, field, values)
+    given = require_list(str, field, values)
     for index, each in enumerate(given):
         try:
             each.encode()
         except UnicodeEncodeError as error:
-            raise refused((f"{field}[{index}]", f"must be text: {error}")) from None
+            raise invalid((f"{field}[{index}]", f"must be text: {error}")) from None
     return given
 
 

@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from placet.sdk import failures
-from placet.sdk.approval import DecisionState
-from placet.sdk.errors import error_of
+from placet.sdk.approvals import DecisionChange, DecisionState
+from placet.sdk.errors import error_from_failure
 from placet.sdk.failures import Failure
-
-if TYPE_CHECKING:
-    from placet.sdk.approval import DecisionChange
 
 BACKOFF_SECONDS: Final = 0.1
 """Before the stream is opened again; doubled for each time that it gave nothing."""
 BACKOFF_SECONDS_MAX: Final = 5.0
-WAITS: Final = frozenset({DecisionState.PENDING})
+PENDING_STATES: Final = frozenset({DecisionState.PENDING})
 """States of a decision that somebody still has to decide about."""
 
 
-class Place:
+class StreamPosition:
     """How far a stream was read, and how it goes on. `seconds` None: for as long as it takes."""
 
     def __init__(self, cursor: str, seconds: float | None) -> None:
@@ -45,9 +42,9 @@ class Place:
         """Seconds to wait before the stream is opened again. CallFailedError when it cannot go on."""
         left = self._deadline - time.monotonic()
         if not failure.retryable:
-            raise error_of(failure)
+            raise error_from_failure(failure)
         if left <= 0:
-            raise error_of(Failure(failures.TIMEOUT, str(failure)))
+            raise error_from_failure(Failure(failures.TIMEOUT, str(failure)))
         backoff = min(BACKOFF_SECONDS * 2.0 ** min(self._failed, 10), BACKOFF_SECONDS_MAX)
         self._failed += 1
         return min(max(backoff * (0.5 + random.random() / 2), failure.retry_after_seconds or 0.0), left)  # noqa: S311 - jitter
@@ -58,6 +55,6 @@ def is_timeout(failure: Failure) -> bool:
     return failure.rule_id == failures.TIMEOUT
 
 
-def settled(change: DecisionChange) -> bool:
+def is_final(change: DecisionChange) -> bool:
     """Whether nobody has to decide any longer."""
-    return change.state not in WAITS
+    return change.state not in PENDING_STATES

@@ -116,7 +116,7 @@ class BudgetCounter:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetStatus:
+class Budget:
     """A budget with its largest counters. Not `current`: no policy has it any longer.
 
     `currency` is that of amounts and cost, "" for what is no money.
@@ -141,3 +141,48 @@ class BudgetAdjusted:
     counter: BudgetCounter
     waiting: ControlRequest | None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """Which policy is served, by which engine, and why a newer one was refused.
+
+    `serving` is what gRPC health says, `not_serving_reasons` why not. `refused_since` is since when something is wrong
+    with the newest policy, `unseen_since` since when its source cannot be seen; only then the served one grows old, and
+    `decides_until` says when every call will be denied with ``pdp.policy_stale``. `stale` says that it is so.
+    `held_revision` waits for `confirm_policy`, for the `held_reasons`.
+    """
+
+    ready: bool
+    policy_revision: str
+    loaded_at: datetime | None
+    confirmed_at: datetime | None
+    engine_mode: str
+    engine_version: str
+    engine_restarts: int
+    tenants: tuple[str, ...]
+    reloads_accepted: int
+    reloads_refused: int
+    last_error: str
+    last_error_at: datetime | None
+    serving: bool
+    not_serving_reasons: tuple[str, ...]
+    refused_since: datetime | None
+    unseen_since: datetime | None
+    decides_until: datetime | None
+    stale: bool
+    git_commit: str
+    store_error: str
+    data_dir_free_bytes: int
+    held_revision: str
+    held_since: datetime | None
+    held_reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfirmed:
+    """What became of a policy that was confirmed: whether it decides, which one does, and why it does not."""
+
+    activated: bool
+    policy_revision: str
+    last_error: str

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from placet.sdk.failures import Failure
 
+
 BACKOFF_SECONDS: Final = 0.05
 """Before the second try; doubled for each one after it."""
 BACKOFF_SECONDS_MAX: Final = 0.5

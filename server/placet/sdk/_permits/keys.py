@@ -6,9 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from placet.sdk.errors import PermitError, PlacetSdkError
-from placet.sdk.extra import extra_named
-from placet.sdk.permit import PermitReason
+from placet.sdk._permits.optional import require_extra
+from placet.sdk.errors import PermitError, PermitReason, PlacetSdkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,9 +32,9 @@ class PermitKeySet:
     """Keys that were given once, as the JSON text of a JWK set. ValueError when it is none."""
 
     def __init__(self, jwks_json: str) -> None:
-        with extra_named():
-            from placet.sdk.permit_token import keys_of  # noqa: PLC0415 - only who verifies needs the extra
-        self._keys: Mapping[str, Ed25519PublicKey] = keys_of(jwks_json)
+        with require_extra():
+            from placet.sdk._permits.token import parse_jwks  # noqa: PLC0415 - only who verifies needs the extra
+        self._keys: Mapping[str, Ed25519PublicKey] = parse_jwks(jwks_json)
 
     def find(self, key_id: str) -> Ed25519PublicKey | None:
         """The key of that id."""

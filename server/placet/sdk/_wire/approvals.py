@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from placet.sdk.approval import (
+from placet.sdk._wire.decode import EFFECTS, struct_from_proto, time_from_proto
+from placet.sdk._wire.fields import invalid, require_strings, require_type, set_fields
+from placet.sdk.approvals import (
+    Approval,
     ApprovalChange,
     ApprovalPage,
     ApprovalState,
     DecisionChange,
     DecisionState,
     Person,
-    RequestedApproval,
     VoidedVotes,
     Vote,
 )
-from placet.sdk.decision import Budget, Decision, Effect, Finding
-from placet.sdk.decode import EFFECTS, struct_of, time_of
-from placet.sdk.fields import filled, kind_of, refused, texts
+from placet.sdk.decision import BudgetState, Decision, Effect, Finding
 from placet.v1 import approval_pb2, authorization_pb2, person_pb2
 
 STATES: Final = {
@@ -42,30 +42,30 @@ _DECISION_STATES: Final = {
 }
 
 
-def person_message(field: str, person: Person) -> person_pb2.Person:
+def person_to_proto(field: str, person: Person) -> person_pb2.Person:
     """Who votes, on the wire. InvalidRequestError when it is no Person."""
-    given = kind_of(Person, field, person)
-    roles = texts(f"{field}.roles", given.roles)
-    return filled(person_pb2.Person(roles=roles), f"{field}.", id=given.id)
+    given = require_type(Person, field, person)
+    roles = require_strings(f"{field}.roles", given.roles)
+    return set_fields(person_pb2.Person(roles=roles), f"{field}.", id=given.id)
 
 
-def watched(decision: Decision | str, tenant: str | None) -> authorization_pb2.WatchDecisionRequest:
+def prepare_watch_decision(decision: Decision | str, tenant: str | None) -> authorization_pb2.WatchDecisionRequest:
     """What is to be watched. InvalidRequestError when there is no such decision."""
     decision_id = decision.decision_id if isinstance(decision, Decision) else decision
     tenant = tenant if tenant is not None else decision.tenant if isinstance(decision, Decision) else ""
     if not decision_id:
-        raise refused(("decision_id", "is empty: the server recorded no such decision"))
-    return filled(authorization_pb2.WatchDecisionRequest(), "", tenant=tenant, decision_id=decision_id)
+        raise invalid(("decision_id", "is empty: the server recorded no such decision"))
+    return set_fields(authorization_pb2.WatchDecisionRequest(), "", tenant=tenant, decision_id=decision_id)
 
 
-def page_of(message: approval_pb2.ListApprovalsResponse) -> ApprovalPage:
+def approval_page_from_proto(message: approval_pb2.ListApprovalsResponse) -> ApprovalPage:
     """A page."""
-    return ApprovalPage(tuple(approval_of(each) for each in message.approvals), message.next_page_token)
+    return ApprovalPage(tuple(approval_from_proto(each) for each in message.approvals), message.next_page_token)
 
 
-def voided_of(message: approval_pb2.VoidVotesResponse) -> VoidedVotes:
+def voided_votes_from_proto(message: approval_pb2.VoidVotesResponse) -> VoidedVotes:
     """What became of a person's votes."""
-    voided, used = (tuple(map(approval_of, each)) for each in (message.voided, message.used))
+    voided, used = (tuple(map(approval_from_proto, each)) for each in (message.voided, message.used))
     return VoidedVotes(
         voided,
         used,
@@ -78,24 +78,24 @@ def voided_of(message: approval_pb2.VoidVotesResponse) -> VoidedVotes:
     )
 
 
-def approval_change_of(message: approval_pb2.WatchApprovalsResponse) -> ApprovalChange | None:
+def approval_change_from_proto(message: approval_pb2.WatchApprovalsResponse) -> ApprovalChange | None:
     """A change; None when the message only moves the cursor."""
     if not message.HasField("approval"):
         return None
-    return ApprovalChange(message.cursor, approval_of(message.approval))
+    return ApprovalChange(message.cursor, approval_from_proto(message.approval))
 
 
-def decision_change_of(message: authorization_pb2.WatchDecisionResponse) -> DecisionChange:
+def decision_change_from_proto(message: authorization_pb2.WatchDecisionResponse) -> DecisionChange:
     """A change."""
     state = _DECISION_STATES.get(message.state, DecisionState.ENDED)
-    return DecisionChange(message.cursor, state, message.approval_id, message.reason, time_of(message.at))
+    return DecisionChange(message.cursor, state, message.approval_id, message.reason, time_from_proto(message.at))
 
 
-def approval_of(message: approval_pb2.Approval) -> RequestedApproval:
+def approval_from_proto(message: approval_pb2.Approval) -> Approval:
     """The request for approval."""
     action, identity = message.action, message.identity
     money = action.amount
-    return RequestedApproval(
+    return Approval(
         id=message.id,
         tenant=message.tenant,
         decision_id=message.decision_id,
@@ -118,7 +118,7 @@ def approval_of(message: approval_pb2.Approval) -> RequestedApproval:
         rule_id=message.rule_id,
         reason=message.reason,
         findings=tuple(
-            Finding(EFFECTS.get(each.effect, Effect.DENY), each.rule_id, each.reason, struct_of(each.details))
+            Finding(EFFECTS.get(each.effect, Effect.DENY), each.rule_id, each.reason, struct_from_proto(each.details))
             for each in message.findings
         ),
         policy_revision=message.policy_revision,
@@ -127,17 +127,19 @@ def approval_of(message: approval_pb2.Approval) -> RequestedApproval:
         approver_roles=tuple(message.approver_roles),
         distinct_roles=message.distinct_roles,
         votes=tuple(_vote(each) for each in message.votes),
-        created_at=time_of(message.created_at),
-        expires_at=time_of(message.expires_at),
-        decided_at=time_of(message.decided_at),
+        created_at=time_from_proto(message.created_at),
+        expires_at=time_from_proto(message.expires_at),
+        decided_at=time_from_proto(message.decided_at),
         used_by_decision_id=message.used_by_decision_id,
-        budgets=tuple(Budget(each.id, each.remaining, time_of(each.resets_at), each.unit) for each in message.budgets),
+        budgets=tuple(
+            BudgetState(each.id, each.remaining, time_from_proto(each.resets_at), each.unit) for each in message.budgets
+        ),
         similar=_similar(message.similar) if message.HasField("similar") else None,
     )
 
 
 def _vote(message: approval_pb2.Vote) -> Vote:
-    at = time_of(message.at)
+    at = time_from_proto(message.at)
     return Vote(message.person, message.role, message.approve, message.reason, at, message.void_reason)
 
 

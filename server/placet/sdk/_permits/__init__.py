@@ -1,0 +1,1 @@
+"""Verifies permits: tokens, keys, action digests, uses."""

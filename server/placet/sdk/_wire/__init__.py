@@ -1,0 +1,1 @@
+"""Values of the SDK into protobuf messages, and back."""

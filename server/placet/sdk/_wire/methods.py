@@ -1,0 +1,32 @@
+"""The gRPC methods that the SDK calls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AUTHORIZE: Final = "/placet.v1.AuthorizationService/Authorize"
+AUTHORIZE_BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
+WATCH_DECISION: Final = "/placet.v1.AuthorizationService/WatchDecision"
+LIST_APPROVALS: Final = "/placet.v1.ApprovalService/ListApprovals"
+GET_APPROVAL: Final = "/placet.v1.ApprovalService/GetApproval"
+APPROVE_ACTION: Final = "/placet.v1.ApprovalService/ApproveAction"
+REJECT_ACTION: Final = "/placet.v1.ApprovalService/RejectAction"
+VOID_VOTES: Final = "/placet.v1.ApprovalService/VoidVotes"
+CANCEL_APPROVAL: Final = "/placet.v1.ApprovalService/CancelApproval"
+WATCH_APPROVALS: Final = "/placet.v1.ApprovalService/WatchApprovals"
+REPORT_OUTCOME: Final = "/placet.v1.AuthorizationService/ReportOutcome"
+QUERY_DECISIONS: Final = "/placet.v1.AuditService/QueryDecisions"
+GET_DECISION: Final = "/placet.v1.AuditService/GetDecision"
+VERIFY_AUDIT: Final = "/placet.v1.AuditService/VerifyAudit"
+GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
+GET_PERMIT_KEYS: Final = "/placet.v1.ControlService/GetPermitKeys"
+CONFIRM_POLICY: Final = "/placet.v1.ControlService/ConfirmPolicy"
+SET_KILL_SWITCH: Final = "/placet.v1.ControlService/SetKillSwitch"
+CLEAR_KILL_SWITCH: Final = "/placet.v1.ControlService/ClearKillSwitch"
+LIST_KILL_SWITCHES: Final = "/placet.v1.ControlService/ListKillSwitches"
+SET_AUTONOMY: Final = "/placet.v1.ControlService/SetAutonomy"
+LIST_AUTONOMY: Final = "/placet.v1.ControlService/ListAutonomy"
+GET_BUDGETS: Final = "/placet.v1.ControlService/GetBudgets"
+ADJUST_BUDGET: Final = "/placet.v1.ControlService/AdjustBudget"
+LIST_OUTCOME_EXCESSES: Final = "/placet.v1.ControlService/ListOutcomeExcesses"
+DECIDE_OUTCOME_EXCESS: Final = "/placet.v1.ControlService/DecideOutcomeExcess"
