@@ -25,6 +25,8 @@ def main() -> int:
     if not PYTHONS[0] <= sys.version_info < PYTHONS[1]:
         print(f"setup: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
+    if VENV.is_symlink():  # the environment of another checkout: only that one may change it
+        return 0
     interpreter = f"{sys.version} {sys.base_prefix} {ROOT}".encode()
     locked = digest(interpreter, LOCK.read_bytes())
     described = digest(locked.encode(), (ROOT / "pyproject.toml").read_bytes())
