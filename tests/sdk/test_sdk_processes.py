@@ -144,6 +144,13 @@ def test_after_a_fork(allowing: ScriptedServer, code: str, said: str) -> None:
     assert forked(allowing.address, code) == said
 
 
+def test_forks_just_after_clients_were_dropped(allowing: ScriptedServer) -> None:
+    """gRPC must not be shutting down at the fork: the child would wait for ever for a lock that its parent holds."""
+    assert (
+        forked(allowing.address, "[(say(blocking), child(blocking)) for _ in range(25)]") == "allowed " * 49 + "allowed"
+    )
+
+
 def test_a_fork_while_a_call_is_under_way(server: ScriptedServer) -> None:
     arrived, over = threading.Event(), threading.Event()
 

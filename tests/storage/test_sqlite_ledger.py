@@ -15,7 +15,10 @@ import pytest
 from placet.audit.records import DecisionPage, DecisionQuery, Stored, VerifyReport
 from placet.kernel.errors import LedgerUnavailableError, SetupError
 from placet.signing.keys import generate_signing_key
+from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_lock import WriterLock
+from placet.storage.connections.sqlite import create
+from placet.storage.migrate import prepare
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.writer import SqliteWriter
 from tests.storage.ledger_contract import LedgerContract, listed
@@ -187,6 +190,16 @@ async def test_closing_stops_what_is_being_read(ledger: SqliteLedger, faults: li
     assert {type(each) for each in ended} <= {DecisionPage, VerifyReport, LedgerUnavailableError}
     assert list(await commit) == [Stored()] * 50
     assert all(isinstance(fault, sqlite3.OperationalError | LedgerUnavailableError) for fault in faults)
+
+
+def test_emptying_the_log_on_closing_is_not_taken_for_a_loss(database: Path, signing_key: SigningKey) -> None:
+    writer = SqliteWriter(database, "w1", signing_key, TickingClock())
+    create(database)
+    prepare(sqlite_url(database))
+    writer.open()
+    writer.commit(commitments(50))
+    writer.finish()
+    assert (writer.lost, writer.connected) == ("", False)
 
 
 async def test_nothing_is_left_behind(open_ledger: Callable[[], SqliteLedger]) -> None:

@@ -10,6 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
+import grpc
+
 from placet.sdk import failures
 from placet.sdk.failures import Failure
 
@@ -34,6 +36,8 @@ class _Process:
         self.used = False
         self.polling = False
         self.under_way: set[object] = set()
+        self.grpc_in_use: object = None
+        """Keeps gRPC initialised, see `note_channel`."""
 
     def begin_child(self) -> None:
         """In the child: judge by what the parent was doing."""
@@ -59,8 +63,14 @@ def is_lost() -> bool:
 
 
 def note_channel(*, polling: bool) -> None:
-    """A channel is made; with `polling`, a thread of gRPC's asyncio part waits for it from now on."""
+    """A channel is made; with `polling`, a thread of gRPC's asyncio part waits for it from now on.
+
+    Keeps gRPC initialised for the rest of the process. Otherwise gRPC shuts down in a thread when its last channel is
+    dropped, and a process that is forked during that shutdown waits for ever for the lock that the thread holds.
+    """
     _process.used = True
+    if _process.grpc_in_use is None:
+        _process.grpc_in_use = grpc.local_server_credentials()  # the cheapest object that counts as a use
     _process.polling = _process.polling or polling
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -100,7 +101,7 @@ class SqliteLedger(ThreadedLedger):
         """
         if self._files.lost:
             raise FilesLostError(self._files.lost)
-        connection = self._idle_readers.pop() if self._idle_readers else self._new_reader(connect_reader)
+        connection = self._idle_reader() or self._new_reader(connect_reader)
         try:
             result = work(Reader(connection, SQL))
         except sqlite3.Error:
@@ -119,6 +120,13 @@ class SqliteLedger(ThreadedLedger):
         finally:
             self._forget(connection)
 
+    def _idle_reader(self) -> SqliteConnection | None:
+        """Take an open connection that no thread uses, None when there is none."""
+        try:
+            return self._idle_readers.pop()  # without a look before it: another thread may take the last one between
+        except IndexError:
+            return None
+
     def _new_reader(self, connect: Callable[[Path], SqliteConnection]) -> SqliteConnection:
         connection = connect(self._path)
         self._open_readers.add(connection)
@@ -132,7 +140,8 @@ class SqliteLedger(ThreadedLedger):
 
     def _end_reading(self) -> None:
         for connection in list(self._open_readers):
-            connection.interrupt()
+            with contextlib.suppress(sqlite3.ProgrammingError):  # its thread has closed it
+                connection.interrupt()
 
     def _release(self) -> None:
         for connection in self._open_readers:

@@ -60,8 +60,12 @@ class SqliteWriter(ChainWriter):
     def finish(self) -> None:
         """Move the log into the file, so that a copy of that file alone is whole, and close."""
         if self._connection is not None and not self.lost:
+            with contextlib.suppress(FilesLostError, DatabaseAwayError):  # readers report it
+                self._files.require(after_write=True)
             with contextlib.suppress(sqlite3.Error):  # the log stays beside the file, and nothing is lost
                 empty_log(self._connection)
+            if not self.lost:
+                self._files.committed()  # the log is shorter now because it was emptied here
         self.close()
 
     def checkpoint(self) -> None:
