@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from placet.cli import trail as trail_module
-from placet.cli.commands import audit_remote
+from placet.cli.commands.audit import decision_pages, decisions
 from placet.cli.rendering import exit_codes
 from placet.v1 import audit_pb2, decision_pb2
 from tests.sdk.scripted_server import GET_DECISION, QUERY_DECISIONS, ScriptedServer, decision, plain_status
@@ -86,7 +85,7 @@ def test_query_as_json_has_the_event(placet: Placet, server: ScriptedServer) -> 
 def test_query_as_table(placet: Placet, server: ScriptedServer) -> None:
     server.script(QUERY_DECISIONS, Trail(1))
     head, row = placet("audit", "decisions", "--tenant", "acme").out.splitlines()
-    assert head.split() == list(audit_remote.COLUMNS)
+    assert head.split() == list(decisions.COLUMNS)
     assert row.split() == [
         "2026-04-24T18:33:01.000001Z", "allow", "allowlist.read_tool", "jira.search", "triage-agent", "u_4812",
         "run_1", "dec_1",
@@ -179,7 +178,7 @@ def test_tail_follows(placet: Placet, server: ScriptedServer, monkeypatch: pytes
             raise KeyboardInterrupt
         steps.pop(0)()
 
-    monkeypatch.setattr("placet.cli.commands.audit_remote.pause", step)
+    monkeypatch.setattr("placet.cli.commands.audit.decisions.pause", step)
     ran = placet("audit", "tail", "--tenant", "acme", "--follow", "--interval", "0.5", "-n", "2", "-o", "json")
     assert ran.code == exit_codes.INTERRUPTED
     old = [f"dec_{n}" for n in range(1, before + 1)][-2:]
@@ -187,7 +186,7 @@ def test_tail_follows(placet: Placet, server: ScriptedServer, monkeypatch: pytes
 
 
 def test_tail_remembers_only_so_many(monkeypatch: pytest.MonkeyPatch, placet: Placet, server: ScriptedServer) -> None:
-    monkeypatch.setattr(trail_module, "SEEN_MAX", 150)
+    monkeypatch.setattr(decision_pages, "SEEN_MAX", 150)
     trail = Trail(*range(100))
     server.script(QUERY_DECISIONS, trail)
     left = 20
@@ -199,7 +198,7 @@ def test_tail_remembers_only_so_many(monkeypatch: pytest.MonkeyPatch, placet: Pl
             raise KeyboardInterrupt
         trail.numbers.extend(range(trail.numbers[-1] + 1, trail.numbers[-1] + 31))
 
-    monkeypatch.setattr("placet.cli.commands.audit_remote.pause", step)
+    monkeypatch.setattr("placet.cli.commands.audit.decisions.pause", step)
     ran = placet("audit", "tail", "--tenant", "acme", "--follow", "-n", "1", "-o", "json")
     assert ids(ran.out.splitlines()) == [f"dec_{n}" for n in range(99, 100 + 19 * 30)]
 
@@ -213,7 +212,7 @@ def test_tail_as_table_has_one_head(placet: Placet, server: ScriptedServer, monk
             raise KeyboardInterrupt
         trail.numbers.append(trail.numbers[-1] + 1)
 
-    monkeypatch.setattr("placet.cli.commands.audit_remote.pause", step)
+    monkeypatch.setattr("placet.cli.commands.audit.decisions.pause", step)
     lines = placet("audit", "tail", "--tenant", "acme", "-f").out.splitlines()
     assert [line.split()[-1] for line in lines] == ["decision_id", "dec_1", "dec_2", "dec_3"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from placet.cli.commands.demo import DEFAULT_SCRIPTS
+from placet.cli.commands.server.demo import DEFAULT_SCRIPTS
 from placet.cli.scenarios.player import Row
 from placet.cli.scenarios.script import Script, load_script
 from placet.cli.scenarios.table import WHOLE_WIDTH_MIN, table_of

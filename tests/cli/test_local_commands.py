@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.audit import chain
-from placet.cli import checks
+from placet.cli.doctor import installation
+from placet.cli.doctor.running_server import failed
 from placet.cli.rendering import exit_codes
-from placet.cli.server_checks import failed
 from placet.kernel.errors import SetupError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.toolchain.binary import find_opa
@@ -423,7 +423,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def healthy(empty_folder: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All that doctor looks for: policies here, and an OPA on PATH."""
     shutil.copytree(REGO_DIR, empty_folder / "rego")
-    monkeypatch.setattr(checks, "build_bundle", lambda rego_dir, opa, _: build_bundle(rego_dir, opa, built))
+    monkeypatch.setattr(installation, "build_bundle", lambda rego_dir, opa, _: build_bundle(rego_dir, opa, built))
     monkeypatch.setenv("PLACET_LISTEN", "127.0.0.1:0")
     return empty_folder
 
@@ -517,7 +517,7 @@ def test_doctor_without_policies(placet: Placet, healthy: Path) -> None:
 def test_doctor_and_rules_that_cannot_be_served(
     placet: Placet, healthy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "build_bundle", build_bundle)
+    monkeypatch.setattr(installation, "build_bundle", build_bundle)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -535,7 +535,7 @@ def test_doctor_without_opa(placet: Placet, healthy: Path, monkeypatch: pytest.M
     def missing(_: str) -> Opa:
         raise SetupError("opa: not found; run `make setup`")
 
-    monkeypatch.setattr(checks, "find_opa", missing)
+    monkeypatch.setattr(installation, "find_opa", missing)
     assert "make setup" in only_failure(placet, "opa")["detail"]
 
 
@@ -627,7 +627,7 @@ def test_doctor_and_the_schema(
 ) -> None:
     (healthy / ".placet").mkdir()
     (healthy / ".placet" / "placet.db").touch()
-    monkeypatch.setattr(checks, "db_status", lambda _: SchemaStatus(state, "0000", "0001"))
+    monkeypatch.setattr(installation, "db_status", lambda _: SchemaStatus(state, "0000", "0001"))
     assert remedy in only_failure(placet, "database")["remedy"]
 
 
@@ -745,7 +745,7 @@ def test_doctor_calls_nothing_well_that_a_failure_makes_untrue(
     assert diagnose(placet)[1]["trail"]["detail"] == "begins at the first start"
     full = failed("disk space", "full")
     with monkeypatch.context() as patched:
-        patched.setattr(checks, "disk_check", lambda _: full)
+        patched.setattr(installation, "disk_check", lambda _: full)
         because = "not checked, because this fails: "
         assert not_checked(placet) == {
             "signing key": f"{because}disk space",
@@ -785,7 +785,7 @@ def test_doctor_and_wrong_settings(placet: Placet, healthy: Path) -> None:
 
 def test_doctor_and_python(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del healthy
-    monkeypatch.setattr(checks, "PYTHON_MIN", (3, 99))
+    monkeypatch.setattr(installation, "PYTHON_MIN", (3, 99))
     assert "3.11 to 3.13" in only_failure(placet, "python")["remedy"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.cli.commands import tools
+from placet.cli.commands.server import tools
 from placet.cli.rendering import exit_codes
 from placet.policy.toolchain.tool_sources import UnreachableError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from placet.cli.commands.demo import DEFAULT_SCRIPTS
+from placet.cli.commands.server.demo import DEFAULT_SCRIPTS
 from placet.cli.scenarios.script import load_script
 from placet.v1 import approval_pb2, audit_pb2, authorization_pb2, control_pb2
 from tests.docs.blocks import ROOT, blocks

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from placet.cli.commands.demo import DEFAULT_SCRIPTS
+from placet.cli.commands.server.demo import DEFAULT_SCRIPTS
 from placet.cli.scenarios.script import load_script
 from placet.cli.scenarios.steps import Call
 

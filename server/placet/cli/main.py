@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import types
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 import typer.core
@@ -19,23 +19,39 @@ from placet.cli.rendering import exit_codes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+
+class CommandEntry(NamedTuple):
+    """A command in the help, and the package of its module."""
+
+    package: str
+    help: str
+
+
 COMMANDS: Final = {
-    "serve": "Decide actions, until stopped.",
-    "authorize": "Ask for one decision.",
-    "approvals": "Show what waits for people; approve, reject or withdraw it.",
-    "outcomes": "Report what allowed calls did.",
-    "kill-switches": "Set, clear and list kill switches.",
-    "autonomy": "Set, unset and list levels of autonomy.",
-    "budgets": "Show what is used and held of budgets; correct a counter.",
-    "audit": "Read and verify the audit trail.",
-    "policy": "Check the policy, run its tests, list its rules; show the one that is served.",
-    "keys": "Show and rotate the keys that sign permits.",
-    "db": "Show and upgrade the database's schema.",
-    "tools": "Install the programs that Placet runs.",
-    "demo": "Start a server and replay an agent's day.",
-    "doctor": "Check that everything Placet needs is there.",
+    "authorize": CommandEntry("decisions", "Ask for one decision."),
+    "outcomes": CommandEntry("decisions", "Report what allowed calls did."),
+    "approvals": CommandEntry("decisions", "List approval requests and vote on them."),
+    "kill-switches": CommandEntry("controls", "Set, clear and list kill switches."),
+    "autonomy": CommandEntry("controls", "Set, unset and list levels of autonomy."),
+    "budgets": CommandEntry("controls", "List budgets and adjust their counters."),
+    "policy": CommandEntry("policy", "Check, test and bundle policy; show the served one."),
+    "audit": CommandEntry("audit", "Read and verify the audit trail."),
+    "serve": CommandEntry("server", "Run the server."),
+    "demo": CommandEntry("server", "Run a server and replay example calls."),
+    "doctor": CommandEntry("server", "Check the installation and the server."),
+    "db": CommandEntry("server", "Show, upgrade and recover the database."),
+    "keys": CommandEntry("server", "List, rotate and publish the permit keys."),
+    "tools": CommandEntry("server", "Install OPA and Regal."),
 }
-"""Command -> its line in the help, in the order of the help."""
+"""The commands in the order of the help. The help groups them by package."""
+_PANELS: Final = {
+    "decisions": "Decisions and approvals",
+    "controls": "Controls",
+    "policy": "Policy and audit",
+    "audit": "Policy and audit",
+    "server": "Server",
+}
+"""Package -> title of its group in the help."""
 HELP: Final = (
     "Placet decides what AI agents may do: allow, deny or require approval, audited before the answer.\n\n"
     "Example: placet serve\n\n"
@@ -54,8 +70,9 @@ class LazyGroup(AliasGroup):
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own attributes
         super().__init__(**attributes)
-        for name, line in COMMANDS.items():
-            self.commands[name] = typer.core.TyperCommand(name=name, help=line, callback=None)
+        for name, entry in COMMANDS.items():
+            panel = _PANELS[entry.package]
+            self.commands[name] = typer.core.TyperCommand(name, callback=None, help=entry.help, rich_help_panel=panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - typer's own types
         """Return the command that the first argument names, imported."""
@@ -65,7 +82,7 @@ class LazyGroup(AliasGroup):
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - typer exports no name for the type
     """Import the module of a command and return the command."""
-    module = importlib.import_module(f"placet.cli.commands.{name.replace('-', '_')}")
+    module = importlib.import_module(f"placet.cli.commands.{COMMANDS[name].package}.{name.replace('-', '_')}")
     command = typer.main.get_command(module.app)
     command.params = [parameter for parameter in command.params if parameter.name not in _COMPLETION]
     return command

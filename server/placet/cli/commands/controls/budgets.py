@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.commands.excesses import accept_excess, drop_excess, excesses
+from placet.cli.commands.controls.excesses import accept_excess, drop_excess, excesses
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering.amounts import counted, parse_change
 from placet.cli.rendering.documents import time_text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from placet.cli.local import naming_data_dir
+from placet.cli.offline import naming_data_dir
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.settings_flags import with_settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
-from placet.cli.local import existing, naming_data_dir, open_settings
+from placet.cli.offline import existing, naming_data_dir, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from placet.cli.local import open_settings
+from placet.cli.offline import open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.clock import rfc3339

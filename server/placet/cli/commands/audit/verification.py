@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.local import existing, open_settings
+from placet.cli.offline import existing, open_settings
 from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, OutputOption, finite
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table

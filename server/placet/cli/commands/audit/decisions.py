@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
+from placet.cli.commands.audit.decision_pages import Tail, newest
 from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite, parse_time
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import doubt_tenant
-from placet.cli.trail import Tail, newest
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
 from placet.sdk.defaults import DEFAULT_ADDRESS, READ_TIMEOUT_SECONDS
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from placet.cli.commands.policy_served import confirm_command, status_command
+from placet.cli.commands.policy.served import confirm_command, status_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table

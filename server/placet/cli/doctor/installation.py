@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import sdk
-from placet.cli.server_checks import (
+from placet.cli.doctor.running_server import (
     Check,
     disk_check,
     external_opa_check,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet.audit.records import RecordKind
-from placet.cli.commands.audit_local import DatabaseFile, database_of
-from placet.cli.local import existing, open_settings
+from placet.cli.commands.audit.verification import DatabaseFile, database_of
+from placet.cli.offline import existing, open_settings
 from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_json, print_table

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from placet.cli.checks import run_checks
+from placet.cli.doctor.installation import run_checks
+from placet.cli.doctor.running_server import Check, failed, passed
 from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, visible
-from placet.cli.server_checks import Check, failed, passed
 from placet.cli.settings_flags import with_settings
 from placet.kernel.errors import SetupError
 from placet.server.settings import Settings

@@ -1,0 +1,1 @@
+"""Commands that ask for decisions, vote on approvals and report outcomes."""

@@ -1,0 +1,1 @@
+"""Commands that check policy and show the served one."""
