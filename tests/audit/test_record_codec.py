@@ -44,6 +44,15 @@ def test_a_decision_comes_back(effect: Effect) -> None:
     assert made.index == Index(effect, f"baseline.{effect}", "jira.search", "run_1", "u_1", "support-agent")
 
 
+def test_the_bytes_of_a_decision_without_obligations_never_change() -> None:
+    made = commitment(7, effect=Effect.DENY)
+    assert made.parts["decision"] == (
+        b'{"reason":"Because the rule says so","findings":[{"effect":"deny","rule_id":"baseline.deny",'
+        b'"reason":"Because the rule says so","details":{"limit":7}}],'
+        b'"approval":null,"obligations":[],"budgets":[],"autonomy":"","shadow_effect":null}'
+    )
+
+
 def test_the_body_holds_nothing_personal() -> None:
     (record,) = link(Head(), "w1", [commitment(7)], [NO_STATE_CHANGES], bytes(32))
     assert b"u_1" not in record.body

@@ -254,6 +254,17 @@ def test_show_the_details_of_findings(placet: Placet, server: ScriptedServer) ->
     assert json.loads(line[line.index("{") :]) == {"limit": 500, "why": "é"}
 
 
+def test_show_obligations(placet: Placet, server: ScriptedServer) -> None:
+    found = recorded(1)
+    found.decision.obligations.add(id="redact_output").details.update({"fields": ["email"]})
+    server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=found))
+    rows = [line.split() for line in placet("audit", "show", "dec_1", "--tenant", "acme").out.splitlines()]
+    place = rows.index(["obligation", "parameters"])
+    assert rows[place + 1] == ["redact_output", '{"fields":["email"]}']
+    document = placet("audit", "show", "dec_1", "--tenant", "acme", "-o", "json").document
+    assert document["obligations"] == [{"id": "redact_output", "details": {"fields": ["email"]}}]
+
+
 def test_show_what_is_not_there(placet: Placet, server: ScriptedServer) -> None:
     server.script(GET_DECISION, plain_status(grpc.StatusCode.NOT_FOUND))
     ran = placet("audit", "show", "dec_1", "--tenant", "acme")

@@ -77,6 +77,23 @@ def test_table(placet: Placet, server: ScriptedServer) -> None:
     assert "\x1b" not in ran.out
 
 
+def test_obligations(placet: Placet, server: ScriptedServer) -> None:
+    answer = allow()
+    answer.decision.obligations.add(id="log_read")
+    answer.decision.obligations.add(id="redact_output").details.update({"fields": ["email"]})
+    server.script(AUTHORIZE, answer)
+    lines = placet(*ASK).out.splitlines()
+    assert [line.split() for line in lines[-3:]] == [
+        ["obligation", "parameters"],
+        ["log_read"],
+        ["redact_output", '{"fields":["email"]}'],
+    ]
+    assert placet(*ASK, "-o", "json").document["obligations"] == [
+        {"id": "log_read", "details": {}},
+        {"id": "redact_output", "details": {"fields": ["email"]}},
+    ]
+
+
 def test_everything_that_is_said_is_sent(placet: Placet, server: ScriptedServer) -> None:
     server.script(AUTHORIZE, allow())
     ran = placet(

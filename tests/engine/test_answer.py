@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from placet.decision.combining import deny_overrides
 from placet.engine.answer import AnswerError, read_answer
 from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX
-from placet.kernel.model import Effect, Indeterminate, Verdict
+from placet.kernel.model import Effect, Indeterminate, Obligation, Verdict
 from placet.policy.checks.rule_places import RulePlaces
 
 if TYPE_CHECKING:
@@ -177,6 +177,46 @@ def test_many_members_with_long_names_stay_within_the_limit() -> None:
     details = kept(orjson.dumps(names).decode())
     assert 1 <= len(details["truncated"]) <= 16
     assert max(len(name) for name in details["truncated"]) == 64
+
+
+def obliging(obligations: Any, **details: Any) -> list[Verdict | Indeterminate]:
+    finding = {**FINDING, "details": {"obligations": obligations, **details}}
+    return read_answer(200, body({**ALLOW, "findings": [finding]}), 1, REVISION, PLACES)
+
+
+def test_obligations_are_read_from_the_details_and_stay_there() -> None:
+    [verdict] = obliging([{"id": "redact_output", "fields": ["email"]}])
+    assert isinstance(verdict, Verdict)
+    assert verdict.obligations == {Effect.ALLOW: (Obligation("redact_output", {"fields": ["email"]}),)}
+    assert verdict.findings[0].details == {"obligations": [{"id": "redact_output", "fields": ["email"]}]}
+
+
+def test_obligations_outlive_details_that_are_too_large() -> None:
+    large = {"id": "redact_output", "fields": ["x" * 5_000]}
+    [verdict] = obliging([large], note="y" * 4_000)
+    assert isinstance(verdict, Verdict)
+    assert verdict.findings[0].details == {"note": "y" * 4_000, "truncated": ["obligations"]}
+    assert verdict.obligations == {Effect.ALLOW: (Obligation("redact_output", {"fields": ["x" * 5_000]}),)}
+
+
+@pytest.mark.parametrize(
+    ("obligations", "why"),
+    [
+        (None, "details.obligations must be a list of objects with an id"),
+        ([{"id": "Card 4111"}], "details.obligations.0.id must be a name"),
+        ([{"id": f"o{number}"} for number in range(17)], "a decision can have 16 obligations"),
+        ([{"id": "a", "x": "y" * 8_192}], "details.obligations can have 8192 bytes"),
+    ],
+)
+def test_obligations_of_the_wrong_shape_make_the_verdict_invalid(obligations: Any, why: str) -> None:
+    [verdict] = obliging(obligations)
+    assert isinstance(verdict, Indeterminate)
+    assert verdict.rule_id == "pdp.answer_invalid"
+    assert why in verdict.cause
+    assert verdict.details["why"].startswith(why)
+    assert verdict.details["rules"] == ["a.b"]
+    assert verdict.details["where"] == {"a.b": "policy/a/a.rego:6"}
+    assert "4111" not in str(verdict)
 
 
 @given(st.dictionaries(st.text(max_size=300), st.text(max_size=3_000) | st.integers(0, 9), max_size=30))

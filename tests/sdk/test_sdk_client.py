@@ -32,6 +32,7 @@ from placet.sdk import (
     InvalidParamsError,
     InvalidRequestError,
     Model,
+    Obligation,
     Request,
     Run,
 )
@@ -181,6 +182,17 @@ def test_require_approval(both: Both, server: ScriptedServer) -> None:
     assert (got.approval.quorum, got.approval.approver_roles) == (2, ("support_lead",))
     assert got.findings[0].details == {"quorum": 2, "approver_roles": ["support_lead"], "ratio": 0.5}
     assert type(got.findings[0].details["quorum"]) is int
+
+
+def test_obligations(both: Both, server: ScriptedServer) -> None:
+    answer = allow()
+    answer.decision.obligations.add(id="log_read")
+    answer.decision.obligations.add(id="redact_output").details.update({"fields": ["email"], "chars": 4})
+    server.script(AUTHORIZE, answer)
+    got = both.authorize()
+    assert got.allowed
+    assert got.obligations == (Obligation("log_read"), Obligation("redact_output", {"fields": ["email"], "chars": 4}))
+    assert type(got.obligations[1].details["chars"]) is int
 
 
 def test_deny_is_no_failure(both: Both, server: ScriptedServer) -> None:

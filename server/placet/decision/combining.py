@@ -6,7 +6,7 @@ the verdict cannot be trusted and the effect is deny.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.kernel import rule_ids
@@ -15,6 +15,8 @@ from placet.kernel.model import ApprovalRequirement, Effect, Finding, Indetermin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from placet.kernel.model import Obligation
 
 PRECEDENCE: Final = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 _RANK: Final = {effect: rank for rank, effect in enumerate(PRECEDENCE)}
@@ -36,7 +38,8 @@ class NoApprovalError(Exception):
 class Resolution:
     """What findings resolve to, before it becomes a decision. Findings are sorted by precedence, then rule_id.
 
-    `invalid_verdict_detail` says, for the log, why a verdict of policy was not believed.
+    `invalid_verdict_detail` says, for the log, why a verdict of policy was not believed. `obligations` are those of the
+    verdict by effect; the decision has those of its own effect.
     """
 
     effect: Effect
@@ -45,6 +48,7 @@ class Resolution:
     findings: tuple[Finding, ...] = ()
     approval: ApprovalRequirement | None = None
     invalid_verdict_detail: str = ""
+    obligations: Mapping[Effect, tuple[Obligation, ...]] = field(default_factory=dict)
 
 
 def denied_by_pdp(
@@ -81,12 +85,12 @@ def deny_overrides(verdict: Verdict | Indeterminate) -> Resolution:
         return denied_by_pdp(rule_ids.NO_RULE_MATCHED)
     winner = findings[0]
     if winner.effect is not Effect.REQUIRE_APPROVAL:
-        return Resolution(winner.effect, winner.rule_id, winner.reason, findings)
+        return Resolution(winner.effect, winner.rule_id, winner.reason, findings, obligations=verdict.obligations)
     try:
         approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
         return unbelievable_approval(findings, error)
-    return Resolution(winner.effect, winner.rule_id, winner.reason, findings, approval)
+    return Resolution(winner.effect, winner.rule_id, winner.reason, findings, approval, obligations=verdict.obligations)
 
 
 def denied_by(*findings: Finding) -> Resolution:
@@ -100,7 +104,7 @@ def merged(resolution: Resolution, *found: Finding) -> Resolution:
         return resolution
     findings = by_precedence((*resolution.findings, *found))
     winner = findings[0]
-    return Resolution(winner.effect, winner.rule_id, winner.reason, findings)
+    return Resolution(winner.effect, winner.rule_id, winner.reason, findings, obligations=resolution.obligations)
 
 
 def by_precedence(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -250,7 +250,8 @@ def _granted(held: Resolution, approval: Approval, agreed: Sequence[str]) -> Res
     rule_id = rule_ids.APPROVAL_GRANTED
     details = {"approval_id": approval.approval_id, "approvers": agreed}
     granted = Finding(Effect.ALLOW, rule_id, rule_ids.CORE_REASONS[rule_id], details)
-    return Resolution(Effect.ALLOW, rule_id, granted.reason, (*held.findings, granted))
+    findings = (*held.findings, granted)
+    return Resolution(Effect.ALLOW, rule_id, granted.reason, findings, obligations=held.obligations)
 
 
 def _with_deadline(required: ApprovalRequirement, context: EvaluationContext) -> ApprovalRequirement:

@@ -87,6 +87,7 @@ class Recorder:
             received_at_us=context.attempt.request.received_at_us,
             decided_at_us=decided_at_us,
             approval=asked,
+            obligations=resolution.obligations.get(resolution.effect, ()),
             budgets=tuple(_states(context, resolution.effect)),
             autonomy=context.autonomy.level.value if context.autonomy is not None else "",
             shadow_effect=evaluated.guarded.shadow_effect,

@@ -24,9 +24,9 @@ from placet.privacy.redaction import (
 from placet.privacy.secret_names import STEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from placet.kernel.model import Decision, Finding, Proposal
+    from placet.kernel.model import Decision, Finding, Obligation, Proposal
     from placet.kernel.steps import Steps
     from placet.tenants.agent_policy import AgentPolicy
 
@@ -93,7 +93,11 @@ _OMITTED: Final = orjson.dumps({"omitted": UNSCREENED})
 
 
 def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[Decision]:
-    """The decision as it is stored: a rule may have put what it saw into its finding's reason and details."""
+    """The decision as it is stored, without sensitive values.
+
+    A rule may have copied them into a reason, into details, or into the parameters of an obligation. Rule ids and the
+    ids of obligations are names that policy gives: they stay.
+    """
     if agent_policy is not None and not agent_policy.redact:
         return decision
     pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
@@ -101,12 +105,26 @@ def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: Agen
     findings: list[Finding] = []
     for each in decision.findings:
         reason = redact_text(secrets.hidden(each.reason))
-        redacted = yield from redacting(secrets.hidden(dict(each.details)))
-        details = redacted.value if not redacted.why_whole else {"omitted": UNSCREENED}
+        details = yield from _redacted_details(each.details, secrets)
         findings.append(replace(each, reason=reason, details=details))
         if not len(findings) % TOGETHER:
             yield
-    return replace(decision, reason=redact_text(secrets.hidden(decision.reason)), findings=tuple(findings))
+    obligations: list[Obligation] = []
+    for obligation in decision.obligations:
+        details = yield from _redacted_details(obligation.details, secrets)
+        obligations.append(replace(obligation, details=details))
+    return replace(
+        decision,
+        reason=redact_text(secrets.hidden(decision.reason)),
+        findings=tuple(findings),
+        obligations=tuple(obligations),
+    )
+
+
+def _redacted_details(details: Mapping[str, Any], secrets: _Secrets) -> Steps[Mapping[str, Any]]:
+    """The details as they are stored; a note in their place when they are too much to screen."""
+    redacted = yield from redacting(secrets.hidden(dict(details)))
+    return redacted.value if not redacted.why_whole else {"omitted": UNSCREENED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from placet.decision.finding_bounds import bounded_details
+from placet.decision.obligations import OBLIGATIONS, InvalidObligationsError, obligations_by_effect
 from placet.kernel import rule_ids
 from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.kernel.model import Effect, Finding, Indeterminate, Verdict
 from placet.policy.checks.rule_places import RulePlaces
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -145,11 +146,34 @@ def _verdict(result: dict[str, Any], index: str, revision: str, places: RulePlac
             return Indeterminate(
                 rule_ids.ANSWER_INVALID, f"decision {index}: {why}", {"why": why, "rules": [finding.rule_id]}
             )
+    try:
+        obligations = obligations_by_effect(_unbounded(said.findings))
+    except InvalidObligationsError as error:
+        return Indeterminate(
+            rule_ids.ANSWER_INVALID,
+            f"decision {index}: {error}",
+            {"why": error.why, "rules": list(error.rules), **_where(error.rules, places)},
+        )
     findings = tuple(
         Finding(_EFFECTS[each.effect], each.rule_id, each.reason, bounded_details(each.details))
         for each in said.findings
     )
-    return Verdict(_EFFECTS[said.effect], said.rule_id, findings, revision)
+    return Verdict(_EFFECTS[said.effect], said.rule_id, findings, revision, obligations)
+
+
+def _unbounded(findings: Sequence[_FindingShape]) -> list[Finding]:
+    """The findings that name obligations, with all their details: `bounded_details` may leave obligations out."""
+    return [
+        Finding(_EFFECTS[each.effect], each.rule_id, each.reason, each.details)
+        for each in findings
+        if OBLIGATIONS in each.details
+    ]
+
+
+def _where(rules: Sequence[str], places: RulePlaces) -> dict[str, Any]:
+    """The place of each rule as ``{"where": {rule_id: place}}``; empty when none is known."""
+    found = {rule: places.of(rule) for rule in rules if places.of(rule)}
+    return {"where": found} if found else {}
 
 
 def _shape_details(decision: object, error: ErrorDetails, places: RulePlaces) -> dict[str, Any]:

@@ -130,6 +130,11 @@ FINDINGS_MAX: Final = 256
 """Findings of one evaluation."""
 FINDING_DETAILS_BYTES_MAX: Final = 8_192
 """Details of one finding as JSON."""
+OBLIGATIONS_MAX: Final = 16
+"""Obligations of one decision; callers implement each of them, so more are a mistake of a rule."""
+OBLIGATIONS_BYTES_MAX: Final = 8_192
+"""Obligations of one decision as JSON."""
+OBLIGATION_ID_CHARS_MAX: Final = 64
 REASON_CHARS_MAX: Final = 1_024
 RULE_ID_CHARS_MAX: Final = 128
 PAGE_SIZE_DEFAULT: Final = 50

@@ -143,6 +143,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Obligation:
+    """Something the caller must do when it acts on the decision."""
+
+    id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All findings of one evaluation, with the effect and rule_id that the policy itself named, and its revision."""
 
@@ -150,6 +158,8 @@ class Verdict:
     rule_id: str
     findings: tuple[Finding, ...]
     policy_revision: str
+    obligations: Mapping[Effect, tuple[Obligation, ...]] = field(default_factory=dict)
+    """Obligations by the effect of the findings that name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +188,6 @@ class ApprovalRequirement:
     expires_at_us: int = 0
     distinct_roles: bool = False
     expires_after_seconds: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Obligation:
-    """Something the caller must do when it acts on the decision."""
-
-    id: str
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

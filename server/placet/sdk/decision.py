@@ -56,7 +56,10 @@ class ApprovalRequirement:
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """Something that the caller must do when it acts on the decision."""
+    """Something that the caller must do when it acts on the decision.
+
+    `id` names it, `details` are its parameters. A caller that cannot do it must not act.
+    """
 
     id: str
     details: Mapping[str, Any] = field(default_factory=dict)

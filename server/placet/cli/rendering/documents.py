@@ -9,11 +9,12 @@ from placet import sdk
 from placet.sdk import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
 FINDING_COLUMNS: Final = ("finding", "rule_id", "reason", "details")
+OBLIGATION_COLUMNS: Final = ("obligation", "parameters")
 
 
 def finding_rows(findings: Sequence[sdk.Finding]) -> list[tuple[str, ...]]:
@@ -23,12 +24,21 @@ def finding_rows(findings: Sequence[sdk.Finding]) -> list[tuple[str, ...]]:
             each.effect.value,
             each.rule_id,
             each.reason,
-            json.dumps(dict(each.details), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-            if each.details
-            else "",
+            _one_line(each.details),
         )
         for each in findings
     ]
+
+
+def obligation_rows(obligations: Sequence[sdk.Obligation]) -> list[tuple[str, ...]]:
+    """A row for each obligation; its parameters as JSON on one line, empty when there are none."""
+    return [(each.id, _one_line(each.details)) for each in obligations]
+
+
+def _one_line(details: Mapping[str, Any]) -> str:
+    if not details:
+        return ""
+    return json.dumps(dict(details), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def decision_document(decision: sdk.Decision) -> dict[str, Any]:

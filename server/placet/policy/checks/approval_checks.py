@@ -20,8 +20,9 @@ from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approva
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import Problem, SetupError
 from placet.kernel.model import Effect, Finding
-from placet.policy.checks.detail_checks import details_of
 from placet.policy.checks.rule_reading import Reading
+from placet.policy.checks.syntax import constant_of
+from placet.policy.checks.written_details import written_details
 from placet.policy.files.staging import staged, tenants_document
 from placet.policy.toolchain.command import run
 from placet.policy.toolchain.compiling import first_line
@@ -129,39 +130,17 @@ def _remedy(approval: AskedApproval, tenant: str) -> str:
 
 def _written_out(modules: Sequence[Module]) -> Iterator[tuple[Module, Rule, Mapping[str, Node]]]:
     """Each require_approval whose details are an object written out with constant keys, and the terms by key."""
-    for module in modules:
-        for rule in module.rules:
-            if not module.pack or rule.name != Effect.REQUIRE_APPROVAL.value or not rule.is_partial_set:
-                continue
-            details = details_of(module, rule)
-            if details is not None and details["type"] == "var":
-                details = Reading(module, modules).assigned(rule, details["value"])
-            if details is not None and details["type"] == "object":
-                pairs = details["value"]
-                if all(key["type"] == "string" for key, _ in pairs):
-                    yield module, rule, {key["value"]: term for key, term in pairs}
+    return written_details(modules, {Effect.REQUIRE_APPROVAL.value})
 
 
 def _constants(approval: AskedApproval) -> dict[str, Any]:
     """Values that are written as constants."""
     found = {}
     for key, term in approval.terms.items():
-        value = _constant(term)
+        value = constant_of(term)
         if value is not None:
             found[key] = value[0]
     return found
-
-
-def _constant(term: Node) -> tuple[Any] | None:
-    """The value of a constant term, in a tuple of one; None for any other."""
-    if term["type"] in {"string", "number", "boolean"}:
-        return (term["value"],)
-    if term["type"] == "null":
-        return (None,)
-    if term["type"] == "array":
-        items = [_constant(each) for each in term["value"]]
-        return None if any(item is None for item in items) else ([item[0] for item in items if item is not None],)
-    return None
 
 
 def _computed(

@@ -25,6 +25,7 @@ from placet.policy.checks.approval_checks import reach_problems, shape_problems
 from placet.policy.checks.detail_checks import detail_problems, served_problems
 from placet.policy.checks.hardening import hardened
 from placet.policy.checks.modules import parse_modules
+from placet.policy.checks.obligation_checks import obligation_problems
 from placet.policy.checks.rule_checks import rule_problems
 from placet.policy.checks.tenant_values import value_problems
 from placet.policy.files.staging import staged
@@ -131,7 +132,11 @@ def _rules(tree: PolicyTree, stage: Path, opa: Path, modules: list[Module]) -> t
     try:
         modules += parse_modules(tree, stage, opa)
         problems = tuple(rule_problems(tree, modules))
-        problems = problems or (*detail_problems(tree, modules), *shape_problems(tree, modules))
+        problems = problems or (
+            *detail_problems(tree, modules),
+            *shape_problems(tree, modules),
+            *obligation_problems(tree, modules),
+        )
         return problems or tuple(served_problems(tree, modules, _served(tree, modules, opa)))
     except PolicyInvalidError as error:
         return error.problems

@@ -127,3 +127,18 @@ def bare(node: Node) -> Node:
     if isinstance(node, Mapping):
         return {key: bare(value) for key, value in node.items() if key != "location"}
     return [bare(value) for value in node] if isinstance(node, list) else node
+
+
+def constant_of(term: Node) -> tuple[Any] | None:
+    """The value of a constant term without sets, in a tuple of one; None for any other term."""
+    kind, value = term["type"], term.get("value")
+    if kind in _SCALARS:
+        return (value,)
+    if kind == "array":
+        items = [constant_of(item) for item in value]
+        return None if None in items else ([item[0] for item in items if item is not None],)
+    if kind == "object":
+        pairs = [(constant_of(key), constant_of(item)) for key, item in value]
+        found = {key[0]: item[0] for key, item in pairs if key is not None and item is not None}
+        return (found,) if len(found) == len(pairs) and all(isinstance(key, str) for key in found) else None
+    return None

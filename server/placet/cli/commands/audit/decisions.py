@@ -11,7 +11,14 @@ from placet import sdk
 from placet.cli.commands.audit.decision_pages import Tail, newest
 from placet.cli.options import Address, OutputOption, Tenant, Timeout, finite, parse_time
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.documents import FINDING_COLUMNS, finding_rows, recorded_document, time_text
+from placet.cli.rendering.documents import (
+    FINDING_COLUMNS,
+    OBLIGATION_COLUMNS,
+    finding_rows,
+    obligation_rows,
+    recorded_document,
+    time_text,
+)
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.cli.steering import doubt_tenant
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
@@ -129,6 +136,9 @@ def show(
     if found.decision.findings:
         typer.echo()
         print_table(FINDING_COLUMNS, finding_rows(found.decision.findings))
+    if found.decision.obligations:
+        typer.echo()
+        print_table(OBLIGATION_COLUMNS, obligation_rows(found.decision.obligations))
     typer.echo("\nWhat policy saw:")
     print_json(document["input"])
 

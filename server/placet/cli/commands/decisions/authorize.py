@@ -13,7 +13,13 @@ from placet.actions.canonical_json import NotCanonicalError, canonical, parse_ob
 from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.amounts import parse_amount
-from placet.cli.rendering.documents import FINDING_COLUMNS, decision_document, finding_rows
+from placet.cli.rendering.documents import (
+    FINDING_COLUMNS,
+    OBLIGATION_COLUMNS,
+    decision_document,
+    finding_rows,
+    obligation_rows,
+)
 from placet.cli.rendering.failures import STORE_DOWN, code_without_decision, line_of
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.errors import SetupError
@@ -175,3 +181,6 @@ def _show(decision: sdk.Decision, output: Output) -> None:
         if len(decision.findings) > 1 or any(each.details for each in decision.findings):
             typer.echo()
             print_table(FINDING_COLUMNS, finding_rows(decision.findings))
+        if decision.obligations:
+            typer.echo()
+            print_table(OBLIGATION_COLUMNS, obligation_rows(decision.obligations))

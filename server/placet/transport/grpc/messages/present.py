@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from placet.controls.autonomy.model import Level
 from placet.kernel.model import Effect
+from placet.kernel.nesting import nests_at_most
 from placet.revisions.status import EngineMode
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from placet.audit.records import RecordedDecision, VerifyReport
     from placet.kernel.model import ApprovalRequirement, BudgetState, Decision, Finding
     from placet.revisions.status import PolicyStatus, ServerHealth
@@ -172,17 +174,8 @@ def present_finding(finding: Finding) -> decision_pb2.Finding:
 
 def _struct(value: Mapping[str, Any]) -> Struct:
     struct = Struct()
-    struct.update(value if _shallow(value, DETAILS_DEPTH_MAX) else TOO_DEEP)
+    struct.update(value if nests_at_most(value, DETAILS_DEPTH_MAX) else TOO_DEEP)
     return struct
-
-
-def _shallow(value: object, levels: int) -> bool:
-    """Whether a JSON value has at most so many levels of arrays and objects."""
-    if isinstance(value, Mapping):
-        return levels > 0 and all(_shallow(item, levels - 1) for item in value.values())
-    if isinstance(value, list):
-        return levels > 0 and all(_shallow(item, levels - 1) for item in value)
-    return True
 
 
 def timestamp(time_us: int) -> Timestamp:

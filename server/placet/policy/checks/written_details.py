@@ -1,0 +1,31 @@
+"""Details of findings that a rule writes out as an object with constant keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.policy.checks.detail_checks import details_of
+from placet.policy.checks.rule_reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping, Sequence
+
+    from placet.policy.checks.modules import Module, Rule
+    from placet.policy.checks.syntax import Node
+
+
+def written_details(
+    modules: Sequence[Module], effects: Container[str]
+) -> Iterator[tuple[Module, Rule, Mapping[str, Node]]]:
+    """Yield each rule of packs that adds findings of these effects with details written out, and their terms by key."""
+    for module in modules:
+        for rule in module.rules:
+            if not module.pack or rule.name not in effects or not rule.is_partial_set:
+                continue
+            details = details_of(module, rule)
+            if details is not None and details["type"] == "var":
+                details = Reading(module, modules).assigned(rule, details["value"])
+            if details is not None and details["type"] == "object":
+                pairs = details["value"]
+                if all(key["type"] == "string" for key, _ in pairs):
+                    yield module, rule, {key["value"]: term for key, term in pairs}
