@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo dist docs soak sidecar lock clean \
+.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo dist docs docs-site pictures soak sidecar lock clean \
 	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -70,8 +70,16 @@ rego: setup ## Check and test the policies
 bench: setup tool-ghz ## Measure, as ratios within one run
 	@$(RUN) tests.bench
 
-docs: setup ## Test that the documents say what is true
+docs: setup ## Test the documents against the code
 	@$(RUN) pytest tests/docs
+
+docs-site: setup ## Build the documentation as a site in .cache/site
+	@deploy/tools/mermaid.sh
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file deploy/docs/mkdocs.yml
+	@echo "docs-site: .cache/site/index.html"
+
+pictures: setup ## Write the terminal pictures of the documentation
+	@$(BIN)/python deploy/tools/pictures.py
 
 sidecar: setup ## Build the container image of OPA with the policies in rego
 	@$(BIN)/python deploy/tools/sidecar.py .tools/sidecar

@@ -31,7 +31,8 @@ def blocks(file: Path) -> list[Block]:
 
 
 def documents() -> list[Path]:
-    return [*ROOT.glob("README.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+    """README, the pages, and what contributors read."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
 
 
 def working_copy(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""README is followed to the letter in a copy of the repository; data in any document must at least be well-formed.
+"""README and the page "first decision" are followed to the letter in a copy of the repository; data is well-formed.
 
 `sh` lines run in order beside a running server: `make` words must exist (a test cannot run itself), a line that ends
 otherwise than with 0 says so in a comment, `# exit code 3`; with `within seconds` it is typed again until it does. A
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-README = ROOT / "README.md"
+FOLLOWED = (ROOT / "README.md", ROOT / "docs/start/first-decision.md")
 DEFAULT_ADDRESS = "127.0.0.1:7070"
 READY_WITHIN_SECONDS = 30
 STEP_TIMEOUT_SECONDS = 100
 WITHIN = "within seconds"
-"""Said of what follows a change of policy: the server checks a new revision before it takes over."""
+"""The remark on commands after a change of policy: the server checks a new revision before it takes over."""
 DATA = [each for file in documents() for each in blocks(file) if each.language in {"json", "yaml", "toml"}]
 
 
 class Reader:
-    """One who does what README says: in the folder of a fresh clone, beside a server that was started there."""
+    """Does what a page says, in the folder of a fresh clone, beside a server that was started there."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder = folder
@@ -116,11 +116,12 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         process.wait(READY_WITHIN_SECONDS)
 
 
-def test_what_the_readme_says_works(reader: Reader) -> None:
-    told = blocks(README)
-    assert {"sh", "python", "rego"} <= {each.language for each in told}
-    for each in told:
-        reader.follow(each)
+@pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: page.stem)
+def test_following_the_page_works(reader: Reader, page: Path) -> None:
+    followed = blocks(page)
+    assert {"sh", "python"} <= {block.language for block in followed}
+    for block in followed:
+        reader.follow(block)
 
 
 @pytest.mark.parametrize("block", DATA, ids=str)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"`((?:server|rego|proto|tests|deploy|docs)/[\w./-]+)`")
-README_LINES_MAX = 150
+README_LINES_MAX = 120
 
 
 def anchors(file: Path) -> set[str]:

@@ -1,0 +1,62 @@
+"""Hooks of the site: files of the project become pages, and diagrams are drawn by a local copy of Mermaid.
+
+Without the copy (`make tool-mermaid`) diagrams are shown as their text, so that the site loads nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mkdocs.structure.files import File, Files
+from pymdownx.superfences import fence_code_format
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+DOCS: Final = ROOT / "docs"
+MERMAID: Final = ROOT / ".tools/mermaid/mermaid.min.js"
+MERMAID_URI: Final = "assets/mermaid.min.js"
+PAGES: Final = {
+    "project/changelog.md": ROOT / "CHANGELOG.md",
+    "project/contributing.md": ROOT / ".github/CONTRIBUTING.md",
+    "project/security.md": ROOT / ".github/SECURITY.md",
+}
+"""Page of the site -> the file outside of docs that it shows."""
+SOURCES: Final = {file: page for page, file in PAGES.items()}
+LINK: Final = re.compile(r"(\]\()(?!https?:|#)([^)\s#]+)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Draw diagrams when there is a local copy of Mermaid."""
+    if MERMAID.is_file():
+        fence = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
+        config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [fence]}
+        config.extra_javascript.append(MERMAID_URI)
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files of the project, and Mermaid."""
+    for page, file in PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(file)))
+    if MERMAID.is_file():
+        files.append(File.generated(config, MERMAID_URI, abs_src_path=str(MERMAID)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs' own names
+    """Lead links between docs and the files of the project to their pages."""
+    here = page.file.src_uri
+    source = PAGES.get(here, DOCS / here)
+
+    def lead(match: re.Match[str]) -> str:
+        target = Path(os.path.normpath(source.parent / match[2]))
+        uri = SOURCES.get(target) or os.path.relpath(target, DOCS)
+        return match[1] + os.path.relpath(uri, Path(here).parent)
+
+    return LINK.sub(lead, markdown)
