@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
-from placet.server.build import Running, running
+from placet.server.build import RunningServer, open_server
 from placet.server.settings import Settings
 from tests.watchdog import watching
 
@@ -33,7 +33,7 @@ ENGINE_TIMEOUT_MS = 20_000
 class Server:
     """What tests see of it: its address, its parts, and a way into its event loop."""
 
-    def __init__(self, running: Running, loop: asyncio.AbstractEventLoop, data_dir: Path) -> None:
+    def __init__(self, running: RunningServer, loop: asyncio.AbstractEventLoop, data_dir: Path) -> None:
         self.address = running.address
         self.running = running
         self.data_dir = data_dir
@@ -102,7 +102,7 @@ def serving(chosen: Settings) -> Iterator[Server]:
     state: dict[str, Any] = {}
 
     async def serve() -> None:
-        async with running(chosen) as server:
+        async with open_server(chosen) as server:
             stop = asyncio.Event()
             state["stop"] = stop.set
             state["server"] = Server(server, asyncio.get_running_loop(), chosen.data_dir)

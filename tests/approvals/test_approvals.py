@@ -13,10 +13,16 @@ from placet.audit.records import RecordKind
 from placet.commands.transitions import change
 from placet.kernel import reasons as refusals
 from placet.kernel import rule_ids
-from placet.kernel.errors import ContentionError, InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import (
+    AbortedError,
+    FailedPreconditionError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from placet.kernel.limits import COMMIT_TRIES_MAX
 from placet.kernel.model import Caller, Decision, Effect, Finding
-from placet.kernel.state import Kept, RowQuery
+from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
 from tests.support.approving import AGENT, DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, REQUESTER, Desk, word
 from tests.support.fakes import DENIED, FullLedger, asked, verdict
@@ -24,24 +30,24 @@ from tests.support.fakes import DENIED, FullLedger, asked, verdict
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from placet.approvals.service import Word
+    from placet.approvals.service import VoteCommand
     from placet.audit.records import Commitment, CommitResult
 
 PAY = {"action__params_json": '{"to":"DE02120300000000202051"}'}
 
 
-async def refused(desk: Desk, of: Word, method: str = "approve") -> str:
+async def refused(desk: Desk, of: VoteCommand, method: str = "approve") -> str:
     """Why a word does not count; it is recorded, and the approval is as it was."""
-    before = [row for key, row in desk.ledger._rows.items() if key.table is Kept.APPROVALS]
-    with pytest.raises((NotFoundError, NotPermittedError, NotNowError, InvalidRequestError)) as told:
+    before = [row for key, row in desk.ledger._rows.items() if key.table is StateTable.APPROVALS]
+    with pytest.raises((NotFoundError, PermissionDeniedError, FailedPreconditionError, InvalidRequestError)) as told:
         await getattr(desk.approvals, method)(of)
-    assert [row for key, row in desk.ledger._rows.items() if key.table is Kept.APPROVALS] == before
+    assert [row for key, row in desk.ledger._rows.items() if key.table is StateTable.APPROVALS] == before
     record = desk.ledger._records[-1].commitment
     assert record.kind is RecordKind.APPROVAL_REFUSED
     said = json.loads(record.parts["refusal"])
     assert said["person"] == of.person.id
     reason: str = record.fields["refusal"]
-    if isinstance(told.value, NotPermittedError | NotNowError):
+    if isinstance(told.value, PermissionDeniedError | FailedPreconditionError):
         assert told.value.reason == reason
         assert str(told.value) in said["text"] or told.value.reason == refusals.APPROVAL_ENDED
     return reason
@@ -179,13 +185,13 @@ async def test_an_id_that_the_tenant_does_not_have_is_not_found_whoever_asks() -
         assert desk.ledger._records[-1].commitment.tenant == "open"
     with pytest.raises(NotFoundError):
         await desk.approvals.get("open", approval.approval_id, LEAD)
-    assert (await desk.approvals.listed(RowQuery(Kept.APPROVALS, "open"))).approvals == ()
+    assert (await desk.approvals.listed(RowQuery(StateTable.APPROVALS, "open"))).approvals == ()
 
 
 async def test_the_action_digest_that_the_person_saw_must_be_the_one() -> None:
     desk = Desk(ONE_LEAD)
     approval = await desk.asked()
-    with pytest.raises(NotNowError) as told:
+    with pytest.raises(FailedPreconditionError) as told:
         await desk.approvals.approve(word(approval), "0" * 64)
     assert told.value.reason == refusals.APPROVAL_DIFFERS
     assert (await desk.approvals.approve(word(approval), approval.action_digest)).state is ApprovalState.APPROVED
@@ -283,9 +289,9 @@ async def test_webhooks_are_told_in_the_same_commit_where_there_are_any() -> Non
     desk = Desk(notify=True)
     approval = await desk.asked()
     await desk.approvals.approve(word(approval))
-    assert not [key for key in desk.ledger._rows if key.table is Kept.WEBHOOK_OUTBOX]
+    assert not [key for key in desk.ledger._rows if key.table is StateTable.WEBHOOK_OUTBOX]
     await desk.approvals.approve(word(approval, OTHER_LEAD))
-    [told] = [key.id for key in desk.ledger._rows if key.table is Kept.WEBHOOK_OUTBOX]
+    [told] = [key.id for key in desk.ledger._rows if key.table is StateTable.WEBHOOK_OUTBOX]
     assert told == f"{approval.approval_id}_approved"
 
 
@@ -322,6 +328,6 @@ async def test_a_change_that_loses_every_race_is_given_up() -> None:
         after = approved(approval, {}, OTHER_LEAD, "", desk.clock.wall_us())
         return voted_commitment(after, Caller(), desk.clock.wall_us(), notify=False), None
 
-    with pytest.raises(ContentionError):
+    with pytest.raises(AbortedError):
         await change(desk.ledger, from_what_was)
     assert tries == COMMIT_TRIES_MAX

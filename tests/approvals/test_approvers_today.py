@@ -13,11 +13,11 @@ from placet.approvals.vote_voiding import Voiding, VoteVoiding
 from placet.audit.records import RecordKind
 from placet.kernel import reasons as refusals
 from placet.kernel import rule_ids
-from placet.kernel.errors import LedgerUnavailableError, NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, LedgerUnavailableError, NotFoundError, PermissionDeniedError
 from placet.kernel.model import Caller, Effect, Finding
-from placet.kernel.state import Kept, RowQuery
+from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
-from placet.watch.feeds import Following
+from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from tests.support.deciding import Desk, policies, told
 from tests.support.fakes import ALLOWED, ASKED, asked, verdict
@@ -63,7 +63,7 @@ async def test_who_was_taken_out_does_not_vote_and_who_came_in_does(finding: Fin
     decision = await made.ask()
     name(made, lead=["luis", "nora"])
     for vote in (made.approvals.approve, made.approvals.reject, made.approvals.cancel):
-        with pytest.raises(NotPermittedError):
+        with pytest.raises(PermissionDeniedError):
             await vote(made.word(decision, LENA))
     shown = await made.approvals.get("acme", made.word(decision).approval_id, LENA)
     assert not shown.with_params
@@ -138,7 +138,7 @@ async def test_while_nobody_can_tell_who_may_vote_nobody_does(gone: str) -> None
         made.source.policy = None
     else:
         made.policy.agent_policies = {}
-    with pytest.raises(NotNowError, match="nobody can tell") as told_so:
+    with pytest.raises(FailedPreconditionError, match="nobody can tell") as told_so:
         await made.approve(decision, LENA)
     assert told_so.value.reason == refusals.APPROVERS_UNKNOWN
     cancelled = await made.approvals.cancel(made.word(decision, Person("u_4812")))
@@ -152,7 +152,7 @@ async def test_a_request_from_before_is_read_and_goes_by_todays_approvers() -> N
     row = made.ledger._rows[key]
     body = json.loads(row.body) | {"approver_groups": {"lead": ["mallory"]}}
     made.ledger._rows[key] = type(row)(**{**_fields(row), "body": json.dumps(body).encode()})
-    with pytest.raises(NotPermittedError):
+    with pytest.raises(PermissionDeniedError):
         await made.approve(decision, Person("mallory", ("lead",)))
     await made.approve(decision, LENA)
 
@@ -174,7 +174,7 @@ async def test_a_refused_vote_says_which_roles_may_and_which_were_named(
 ) -> None:
     made = desk(**groups)
     decision = await made.ask()
-    with pytest.raises(NotPermittedError) as refused:
+    with pytest.raises(PermissionDeniedError) as refused:
         await made.approve(decision, person)
     assert str(refused.value) == f"none of your roles may decide about this approval: {said}"
 
@@ -189,12 +189,12 @@ async def test_voided_votes_send_what_is_open_back_to_wait() -> None:
     assert (shown.state, shown.void, shown.approval.decided_at_us) == (ApprovalState.PENDING, ("account stolen",), 0)
     assert told(await use(made, approval_id)) == [("deny", "approvals.pending")]
     assert await made.ask(idempotency_key="k") == decision
-    with pytest.raises(NotNowError) as refused:
+    with pytest.raises(FailedPreconditionError) as refused:
         await made.approve(decision, LENA)
     assert refused.value.reason == refusals.VOTED_ALREADY
     await made.approve(decision, LUIS)
     assert told(await made.ask(idempotency_key="k")) == [GRANTED]
-    kinds = [event.kind for event in await made.ledger.history("acme", approval_id)]
+    kinds = [event.kind for event in await made.ledger.events_of("acme", approval_id)]
     assert kinds == ["decision.made", "approval.voted", "approval.votes_voided", "approval.voted", "decision.made"]
     assert (await made.ledger.verify()).ok
 
@@ -215,7 +215,7 @@ async def test_webhooks_tell_of_each_round() -> None:
     for person in (LENA, LUIS):
         await made.approve(decision, person)
         await void(made, person.id)
-    page = await made.ledger.list_rows(RowQuery(Kept.WEBHOOK_OUTBOX, "acme", page_size=100))
+    page = await made.ledger.list_rows(RowQuery(StateTable.WEBHOOK_OUTBOX, "acme", page_size=100))
     names = sorted(row.key.id.split("_", 2)[2] for row in page.rows)
     assert names == ["approved", "approved_2", "reopened_2", "reopened_3"]
 
@@ -230,7 +230,7 @@ async def test_whoever_watches_learns_that_it_waits_again() -> None:
     await use(made, made.word(decision).approval_id)
     states = [
         each.state.value
-        async for each in Following(made.ledger, hub, made.clock).decision("acme", decision.decision_id, {})
+        async for each in ChangeFeeds(made.ledger, hub, made.clock).decision("acme", decision.decision_id, {})
     ]
     assert states == ["pending", "approved", "pending", "approved", "used"]
 
@@ -266,7 +266,7 @@ async def used_under(made: Desk, key: str) -> Decision:
 
 
 async def revoked(made: Desk, decision: Decision) -> bool:
-    events = await made.ledger.history("acme", decision.decision_id)
+    events = await made.ledger.events_of("acme", decision.decision_id)
     return any(event.kind == RecordKind.PERMIT_REVOKED for event in events)
 
 
@@ -278,7 +278,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     done = await void(made, "LENA")
     assert [(each.state, each.void) for each in done.used] == [(ApprovalState.USED, ("account stolen",))]
     assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
-    changes = Following(made.ledger, Hub(made.ledger, made.faults.append), made.clock)
+    changes = ChangeFeeds(made.ledger, Hub(made.ledger, made.faults.append), made.clock)
     seen = [each async for each in changes.decision("acme", allowed.decision_id, {})]
     assert [each.state.value for each in seen] == ["allowed", "revoked"]
     assert seen[-1].reason == "Votes that this allow rested on were voided"
@@ -286,7 +286,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     assert done.without_groups == ([] if groups else ["acme"])
     again = await void(made, "lena")
     assert (again.used_count, again.used_voided_count, again.revoked) == (1, 0, [allowed.decision_id])
-    kinds = [event.kind for event in await made.ledger.history("acme", allowed.decision_id)]
+    kinds = [event.kind for event in await made.ledger.events_of("acme", allowed.decision_id)]
     assert kinds.count("permit.revoked") == 1
     another = await made.ask(idempotency_key="another")
     assert another.effect is Effect.REQUIRE_APPROVAL
@@ -389,7 +389,7 @@ async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_p
     [shown] = (await void(made, "lena")).open
     assert (shown.state, shown.void) == (ApprovalState.PENDING, ("account stolen", ""))
     assert await made.ask(idempotency_key="k") == decision
-    with pytest.raises(NotNowError):
+    with pytest.raises(FailedPreconditionError):
         await made.approve(decision, LENA)
     await made.approve(decision, NORA)
     allowed = await made.ask(idempotency_key="k")
@@ -407,7 +407,7 @@ async def test_every_tenant_that_is_served_is_looked_at() -> None:
     assert (await void(made, "lena", "beta")).open_count == 1
     assert (await void(made, "lena", "")).open_count == 1
     made.source.policy = None
-    with pytest.raises(NotNowError):
+    with pytest.raises(FailedPreconditionError):
         await void(made, "lena", "")
     assert (await void(made, "lena", "acme")).open_count == 0
 

@@ -21,12 +21,12 @@ from placet.approvals.model import (
 )
 from placet.approvals.standing_votes import approvers, covers, document, standing_votes
 from placet.approvals.transitions import approved, cancelled, expired, may_vote, rejected, voided
-from placet.kernel.errors import InvalidRequestError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, PermissionDeniedError
 from placet.kernel.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
 from placet.matching.person import Person, same_person
 from placet.matching.role_matching import matched_roles
 
-REFUSED = (InvalidRequestError, NotNowError, NotPermittedError)
+REFUSED = (InvalidRequestError, FailedPreconditionError, PermissionDeniedError)
 ROLES = ("lead", "legal", "finance")
 PEOPLE = ("u_1", "u_2", "u_3", "u_4", "asker", "bot", "planner")
 NOBODYS = {"asker", "bot", "planner"}
@@ -239,14 +239,14 @@ def test_a_person_and_a_role_are_the_same_in_every_spelling(name: str, role: str
     groups = {"Lead": ("LENA", "luis")}
     voted = approved(approval, groups, Person(name, (role,)), "", 2)
     assert [vote.role for vote in voted.votes] == ["lead"]
-    with pytest.raises(NotNowError, match="you have voted"):
+    with pytest.raises(FailedPreconditionError, match="you have voted"):
         approved(voted, groups, Person("lena", ("lead",)), "", 3)
     assert covers(approved(voted, groups, Person("Luis", ("lead",)), "", 3), asked(approval), groups)
-    with pytest.raises(NotPermittedError):
+    with pytest.raises(PermissionDeniedError):
         approved(voted, groups, Person("lenard", ("lead",)), "", 3)
 
 
 @pytest.mark.parametrize("name", ["Asker", "\uff41sker", "\u0430sker", "as\u034fker", "BOT", "b\u043et", "Planner "])
 def test_who_asks_does_not_decide_in_any_spelling(name: str) -> None:
-    with pytest.raises(NotPermittedError):
+    with pytest.raises(PermissionDeniedError):
         approved(opened(1, ("lead",)), {}, Person(name, ("lead",)), "", 2)

@@ -11,10 +11,10 @@ from placet.audit.decision_codec import (
     RecordDamagedError,
     decision_commitment,
     index_of,
+    invalid_request_commitment,
     policy_activated_commitment,
     policy_refused_commitment,
     recorded_decision,
-    refused_commitment,
     server_started_commitment,
     server_stopped_commitment,
 )
@@ -92,7 +92,7 @@ def test_what_is_damaged_is_told() -> None:
 
 def test_a_refused_request() -> None:
     violations = [FieldViolation(f"action.x{number}", "is jane@example.org") for number in range(200)]
-    made = refused_commitment("acme", Caller("c"), "Authorize", violations, 5)
+    made = invalid_request_commitment("acme", Caller("c"), "Authorize", violations, 5)
     assert (made.kind, made.tenant, made.recorded_at_us) == ("request.refused", "acme", 5)
     assert made.fields == {"caller": "c", "method": "Authorize", "violations": 200}
     said = orjson.loads(made.parts["refusal"])["violations"]

@@ -9,11 +9,11 @@ from google.protobuf.json_format import ParseDict
 
 from placet.approvals import model as approval
 from placet.audit.decision_codec import decision_commitment
-from placet.controls.autonomy.model import Level
-from placet.decision.policy_input import bare_facts, policy_input
+from placet.controls.autonomy.model import AutonomyLevel
+from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import ApprovalRequirement, Caller, Decision, Effect, Finding, Proposal, ToolClass
-from placet.kernel.state import Put
+from placet.kernel.state import PutIfVersion
 from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys
 from placet.storage.database import choose_database
@@ -89,7 +89,9 @@ def _waiting(asked: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
         decision = replace(decision, approval=wanted)
         opened = approval.opened(decision, Caller(), proposal, _seen(proposal, now_us))
         yield replace(
-            _commitment(decision, proposal), subject=wanted.approval_id, changes=(Put(approval.to_row(opened)),)
+            _commitment(decision, proposal),
+            subject=wanted.approval_id,
+            changes=(PutIfVersion(approval.to_row(opened)),),
         )
 
 
@@ -104,7 +106,7 @@ def _decision(proposal: Proposal, finding: Finding, decided_at_us: int) -> Decis
         action_digest=proposal.action_digest,
         received_at_us=decided_at_us,
         decided_at_us=decided_at_us,
-        autonomy=Level.EXECUTE.value,
+        autonomy=AutonomyLevel.EXECUTE.value,
     )
 
 
@@ -114,4 +116,4 @@ def _commitment(decision: Decision, proposal: Proposal) -> Commitment:
 
 
 def _seen(proposal: Proposal, now_us: int) -> bytes:
-    return policy_input(proposal.document, bare_facts(ToolClass.WRITE), rfc3339(now_us))
+    return policy_input(proposal.document, base_facts(ToolClass.WRITE), rfc3339(now_us))

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from placet.actions.document import document
-from placet.decision.policy_input import bare_facts, policy_input
-from placet.engine.generation import Engine, Generation
+from placet.decision.policy_input import base_facts, policy_input
+from placet.engine.generation import Engine, ServedRevision
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Action, Amount, Identity, Model, Run, ToolClass
 from placet.policy.bundles.bundle import build_bundle
@@ -25,7 +25,7 @@ _ACTION = Action("stripe.refund", _PARAMS, Amount("USD", 4500), environment="pro
 _IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
 INPUT = policy_input(
     document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()),
-    bare_facts(ToolClass.WRITE),
+    base_facts(ToolClass.WRITE),
     rfc3339(time.time_ns() // 1_000),
 )
 
@@ -37,7 +37,7 @@ def opa_ms(folder: Path, batch: int, rounds: int) -> float:
         opa = find_opa().path
         bundle = await asyncio.to_thread(build_bundle, ROOT / "rego", opa, folder / "bundles")
         engine = Engine(opa, folder / "opa.log", 1.0, print)
-        generation = await Generation.start(bundle, engine, 0.0)
+        generation = await ServedRevision.start(bundle, engine, 0.0)
         times = []
         for _ in range(rounds):
             started = time.perf_counter()

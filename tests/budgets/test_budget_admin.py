@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from placet.audit.decision_codec import refused_commitment
+from placet.audit.decision_codec import invalid_request_commitment
 from placet.audit.records import RecordKind
 from placet.budgets.service import Adjustment
 from placet.budgets.windows import Window, window_at
-from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.model import Caller
-from placet.kernel.state import CounterKey, Settle, Wanted
+from placet.kernel.state import CounterKey, ReadSet, Settle
 from placet.tenants.agent_policy import AgentPolicy
 from tests.storage.making import commitment
 from tests.support.fakes import NOW_US, ScriptedPolicy
@@ -41,7 +41,7 @@ async def spend(
     reserved: int = 0,
 ) -> CounterKey:
     key = CounterKey(whose, budget_id, unit, window, member)
-    made = refused_commitment("", Caller(), "Authorize", [], NOW_US)
+    made = invalid_request_commitment("", Caller(), "Authorize", [], NOW_US)
     await some.ledger.commit([replace(made, changes=(Settle(key, reserved, used, resets_at_us),))])
     return key
 
@@ -129,7 +129,7 @@ async def test_two_persons_correct_more() -> None:
     first = await some.budgets.adjust(adjustment(-30_000))
     assert first.waiting is not None
     assert first.counter.usage.used == 40_000
-    with pytest.raises(NotPermittedError):
+    with pytest.raises(PermissionDeniedError):
         await some.budgets.adjust(adjustment(-30_000))
     assert (await some.budgets.adjust(adjustment(-29_999, "bob"))).waiting is not None
     second = await some.budgets.adjust(adjustment(-30_000, "bob"))
@@ -143,7 +143,7 @@ async def test_two_persons_correct_more() -> None:
 async def test_no_more_is_given_back_than_was_used() -> None:
     some = Operators(acme=tenant(REFUNDS))
     await spend(some, 100)
-    with pytest.raises(NotNowError) as refused:
+    with pytest.raises(FailedPreconditionError) as refused:
         await some.budgets.adjust(adjustment(-101))
     assert refused.value.reason == "BUDGET_BELOW_ZERO"
     assert (await some.budgets.adjust(adjustment(-100))).counter.usage.used == 0
@@ -182,12 +182,12 @@ async def test_whoever_spent_does_not_give_back(scope: str, member: str, actor: 
     some = Operators(acme={"allowed_tools": ["look"], "budgets": [budget]})
     await some.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
     key = await spend(some, 100, member, "b", "calls")
-    with pytest.raises(NotPermittedError) as refused:
+    with pytest.raises(PermissionDeniedError) as refused:
         await some.budgets.adjust(adjustment(-10, actor, budget_id="b", scope_key=member))
     assert refused.value.reason == reason
     (record,) = some.records(RecordKind.CONTROL_REFUSED)
     assert (record["refusal"], record["actor"]) == (reason, actor)
-    assert (await some.ledger.load(Wanted(counters=[key]))).usage(key).used == 100
+    assert (await some.ledger.load(ReadSet(counters=[key]))).usage(key).used == 100
     assert (await some.budgets.adjust(adjustment(10, actor, budget_id="b", scope_key=member))).counter.usage.used == 110
     assert (await some.budgets.adjust(adjustment(-10, budget_id="b", scope_key=member))).counter.usage.used == 100
 
@@ -198,7 +198,7 @@ async def test_the_user_of_a_run_does_not_give_back_to_it() -> None:
     await spend(some, 900, "run:run_1", "limits.max_tokens", "tokens", "run:run_1", 0)
     await spend(some, 50, "run:run_1:abc", "limits.max_same_action", "calls", "run:run_1", 0)
     for budget_id, member in (("limits.max_tokens", "run:run_1"), ("limits.max_same_action", "run:run_1:abc")):
-        with pytest.raises(NotPermittedError) as refused:
+        with pytest.raises(PermissionDeniedError) as refused:
             await some.budgets.adjust(adjustment(-1, "u_1", budget_id=budget_id, scope_key=member))
         assert refused.value.reason == "CONCERNED_MAY_NOT_CHANGE"
         await some.budgets.adjust(adjustment(-1, budget_id=budget_id, scope_key=member))

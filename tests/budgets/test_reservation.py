@@ -23,7 +23,7 @@ from placet.budgets.reservations import (
     to_row,
 )
 from placet.kernel.model import Caller
-from placet.kernel.state import UNUSED, CounterKey, Reserve, Usage
+from placet.kernel.state import ZERO_USAGE, CounterKey, Reserve, Usage
 from tests.support.acting import at, budget, policy, proposal
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Counters:
 
     def make(self, changes: Sequence[Reserve | Settle]) -> None:
         for change in changes:
-            usage = self.usage.get(change.counter, UNUSED)
+            usage = self.usage.get(change.counter, ZERO_USAGE)
             if isinstance(change, Reserve):
                 moved = replace(usage, reserved=usage.reserved + change.amount)
             else:
@@ -213,7 +213,7 @@ def test_counters_are_the_sum_over_reservations(steps: list[tuple[list[Hold], st
             before = dict(counters.usage)
             counters.make(settlement.changes)
             for each in holds:
-                was, now = before.get(each.counter, UNUSED), counters.usage.get(each.counter, UNUSED)
+                was, now = before.get(each.counter, ZERO_USAGE), counters.usage.get(each.counter, ZERO_USAGE)
                 beyond = now.used + now.reserved > max(each.limit, was.used + was.reserved)
                 assert (each.budget_id in settlement.overspent) == beyond
         for each in holds:

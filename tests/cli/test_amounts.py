@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placet.cli.rendering.amounts import counted, money, parse_change
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_counter_is_changed_by_whole_numbers_or_money(written: str, unit: str,
     ],
 )
 def test_what_could_be_misread_is_refused_with_the_unit(written: str, unit: str, complaint: str) -> None:
-    with pytest.raises(SetupError, match="--amount") as refused:
+    with pytest.raises(ConfigurationError, match="--amount") as refused:
         parse_change(written, unit)
     assert complaint in str(refused.value)
 

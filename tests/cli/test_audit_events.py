@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.budgets.records import budget_adjusted
-from placet.commands.four_eyes import ChangeKind, Wish
+from placet.commands.four_eyes import ChangeCommand, ChangeKind
 from placet.controls.kill_switches.model import KillScope, KillSwitch
 from placet.controls.kill_switches.records import switch_set
 from placet.kernel.model import Caller
@@ -31,7 +31,7 @@ async def record(ledger: ThreadedLedger) -> None:
     """A decision, a global switch a minute later, and a corrected counter another minute later."""
     switch = KillSwitch("ks_1", KillScope.TOOL, "", "stripe.*", "refunds run wild", "ann", START_US)
     counter = CounterKey("acme", "refunds", "amount:USD", "2026-04-24", "customer:c_1")
-    wish = Wish(ChangeKind.BUDGET_ADJUST, "acme", "refunds", "-4500", "bob", "reversed")
+    wish = ChangeCommand(ChangeKind.BUDGET_ADJUST, "acme", "refunds", "-4500", "bob", "reversed")
     await ledger.commit(
         [
             commitment(1),

@@ -11,7 +11,7 @@ import pytest
 
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.amounts import parse_amount
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.sdk import Amount
 from placet.v1 import authorization_pb2
 from tests.sdk.scripted_server import (
@@ -273,7 +273,7 @@ def test_amounts_are_exact(written: str, amount: Amount) -> None:
     ],
 )
 def test_amounts_that_are_none(placet: Placet, written: str, complaint: str) -> None:
-    with pytest.raises(SetupError, match="--amount: "):
+    with pytest.raises(ConfigurationError, match="--amount: "):
         parse_amount(written)
     ran = placet(*ASK, "--amount", written)
     assert ran.code == exit_codes.USAGE

@@ -15,7 +15,7 @@ import placet
 from placet.cli import main as command
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.failures import REMEDIES, explain
-from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import ConfigurationError, Diagnostic, LedgerUnavailableError, PolicyInvalidError
 from placet.sdk import failures
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def test_wrong_usage_is_one_line_and_2(placet: Placet, arguments: list[str], com
 
 
 def test_errors_that_are_expected_are_explained() -> None:
-    assert explain(SetupError("x: y")) == (exit_codes.USAGE, ["x: y"])
-    assert explain(PolicyInvalidError([Problem("a.rego:1", "bad", "mend")])) == (
+    assert explain(ConfigurationError("x: y")) == (exit_codes.USAGE, ["x: y"])
+    assert explain(PolicyInvalidError([Diagnostic("a.rego:1", "bad", "mend")])) == (
         exit_codes.USAGE,
         ["a.rego:1: bad (mend)"],
     )

@@ -22,7 +22,7 @@ from placet.audit import chain
 from placet.cli.doctor import installation
 from placet.cli.doctor.running_server import failed
 from placet.cli.rendering import exit_codes
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.toolchain.binary import find_opa
 from placet.server.ledger import start_recording
@@ -533,7 +533,7 @@ def test_doctor_without_opa(placet: Placet, healthy: Path, monkeypatch: pytest.M
     del healthy
 
     def missing(_: str) -> Opa:
-        raise SetupError("opa: not found; run `make setup`")
+        raise ConfigurationError("opa: not found; run `make setup`")
 
     monkeypatch.setattr(installation, "find_opa", missing)
     assert "make setup" in only_failure(placet, "opa")["detail"]

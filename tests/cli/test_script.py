@@ -11,7 +11,7 @@ import yaml
 from placet import sdk
 from placet.cli.scenarios.script import Script, load_script
 from placet.cli.scenarios.steps import Call, Verify
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def script(*steps: str, head: str = HEAD) -> str:
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, steps: list[str], said: str) -> None:
     file = tmp_path / "script.yaml"
     file.write_text(script(*steps))
-    with pytest.raises(SetupError) as told:
+    with pytest.raises(ConfigurationError) as told:
         load_script(file)
     assert str(told.value).startswith(f"{file}: ")
     assert said in str(told.value)
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, steps: list[str],
 def test_a_kill_switch_never_reaches_into_every_tenant(tmp_path: Path) -> None:
     file = tmp_path / "script.yaml"
     file.write_text(script(STOP, head="description: d\nsteps:\n"))
-    with pytest.raises(SetupError, match=r"steps\.0\.kill: the script's identity has no tenant"):
+    with pytest.raises(ConfigurationError, match=r"steps\.0\.kill: the script's identity has no tenant"):
         load_script(file)
 
 

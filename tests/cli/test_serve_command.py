@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.cli.rendering import exit_codes
-from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.server import lifecycle
 from placet.server.settings import Settings
 
@@ -98,7 +98,11 @@ def test_unknown_variables_and_keys(
 
 
 @pytest.mark.parametrize(
-    "error", [SetupError("port 7070: in use; choose another"), PolicyInvalidError([Problem("a.rego:1", "bad", "mend")])]
+    "error",
+    [
+        ConfigurationError("port 7070: in use; choose another"),
+        PolicyInvalidError([Diagnostic("a.rego:1", "bad", "mend")]),
+    ],
 )
 def test_a_server_that_cannot_start(placet: Placet, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def run(_: Settings) -> int:

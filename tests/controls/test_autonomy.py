@@ -5,39 +5,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.controls.autonomy.model import Autonomy, AutonomyRule, Level, Observe, raises, resolve, restrict
+from placet.controls.autonomy.model import (
+    Autonomy,
+    AutonomyLevel,
+    AutonomyRule,
+    ObserveMode,
+    is_higher,
+    resolve,
+    restrict,
+)
 from placet.decision.combining import PRECEDENCE
 from placet.kernel.model import ApprovalRequirement, Effect, ToolClass
 from tests.support.acting import proposal
 
 EXECUTE, WITH_APPROVAL, DRAFT, OBSERVE = (
-    Level.EXECUTE,
-    Level.EXECUTE_WITH_APPROVAL,
-    Level.DRAFT_ONLY,
-    Level.OBSERVE_ONLY,
+    AutonomyLevel.EXECUTE,
+    AutonomyLevel.EXECUTE_WITH_APPROVAL,
+    AutonomyLevel.DRAFT_ONLY,
+    AutonomyLevel.OBSERVE_ONLY,
 )
 RULES = st.builds(
     AutonomyRule,
-    st.sampled_from(Level),
+    st.sampled_from(AutonomyLevel),
     workflow=st.sampled_from(["", "refunds", "other"]),
     tool=st.sampled_from(["", "pay", "p*", "mail"]),
     agent=st.sampled_from(["", "bot", "other"]),
 )
 
 
-def rule(level: Level, **said: str) -> AutonomyRule:
+def rule(level: AutonomyLevel, **said: str) -> AutonomyRule:
     return AutonomyRule(level, **said)
 
 
-def level_of(*rules: AutonomyRule, overrides: tuple[AutonomyRule, ...] = ()) -> Level:
+def level_of(*rules: AutonomyRule, overrides: tuple[AutonomyRule, ...] = ()) -> AutonomyLevel:
     return resolve(Autonomy(rules), overrides, proposal()).level
 
 
 def test_levels_are_ordered() -> None:
-    assert sorted(Level, key=lambda level: level.rank) == [OBSERVE, DRAFT, WITH_APPROVAL, EXECUTE]
-    assert raises(DRAFT, EXECUTE)
-    assert not raises(DRAFT, DRAFT)
-    assert not raises(EXECUTE, DRAFT)
+    assert sorted(AutonomyLevel, key=lambda level: level.rank) == [OBSERVE, DRAFT, WITH_APPROVAL, EXECUTE]
+    assert is_higher(DRAFT, EXECUTE)
+    assert not is_higher(DRAFT, DRAFT)
+    assert not is_higher(EXECUTE, DRAFT)
 
 
 def test_a_tenant_that_says_nothing_executes() -> None:
@@ -63,7 +71,7 @@ def test_a_tenant_that_says_nothing_executes() -> None:
         ([rule(OBSERVE, tool="p*"), rule(EXECUTE, tool="pay"), rule(DRAFT, workflow="refunds")], DRAFT),
     ],
 )
-def test_the_most_specific_wins_and_of_equals_the_lower(rules: list[AutonomyRule], level: Level) -> None:
+def test_the_most_specific_wins_and_of_equals_the_lower(rules: list[AutonomyRule], level: AutonomyLevel) -> None:
     assert level_of(*rules) is level
     assert level_of(*reversed(rules)) is level
 
@@ -93,7 +101,7 @@ def test_the_rule_that_holds_is_one_that_is_for_the_action(
 
 
 def became(
-    level: Level,
+    level: AutonomyLevel,
     effect: Effect,
     tool_class: ToolClass = ToolClass.WRITE,
     *,
@@ -121,7 +129,7 @@ def became(
     ],
 )
 def test_what_becomes_of_a_write(
-    level: Level,
+    level: AutonomyLevel,
     effect: Effect,
     dry_run: bool,  # noqa: FBT001
     becomes: Effect | None,
@@ -130,9 +138,9 @@ def test_what_becomes_of_a_write(
     assert became(level, effect, ToolClass.UNKNOWN, dry_run=dry_run) is becomes
 
 
-@given(st.sampled_from(Level), st.sampled_from(Effect), st.sampled_from(ToolClass), st.booleans())
+@given(st.sampled_from(AutonomyLevel), st.sampled_from(Effect), st.sampled_from(ToolClass), st.booleans())
 def test_autonomy_never_widens(
-    level: Level,
+    level: AutonomyLevel,
     effect: Effect,
     tool_class: ToolClass,
     dry_run: bool,  # noqa: FBT001
@@ -158,7 +166,7 @@ def test_who_must_agree_is_the_tenants_to_say() -> None:
 
 @pytest.mark.parametrize("effect", [Effect.ALLOW, Effect.REQUIRE_APPROVAL])
 def test_a_shadow_tells_what_it_would_have_been(effect: Effect) -> None:
-    autonomy = Autonomy(observe=Observe.SHADOW)
+    autonomy = Autonomy(observe=ObserveMode.SHADOW)
     found = restrict(rule(OBSERVE), autonomy, effect, ToolClass.WRITE, dry_run=False)
     assert found is not None
     assert (found.finding.effect, found.shadow_effect) == (Effect.DENY, effect)

@@ -7,30 +7,30 @@ from typing import Any
 import pytest
 
 from placet.audit.records import RecordKind
-from placet.controls.autonomy.model import Level, resolve
+from placet.controls.autonomy.model import AutonomyLevel, resolve
 from placet.controls.autonomy.service import NewLevel
 from placet.controls.versions import version_key
-from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import AUTONOMY_RULES_MAX
-from placet.kernel.state import Expect
+from placet.kernel.state import RequireVersion
 from tests.storage.making import commitment, proposal
 from tests.support.fakes import NOW_US
 from tests.support.steering import HOUR_US, Operators
 
-OBSERVE, DRAFT, ASK, EXECUTE = Level
+OBSERVE, DRAFT, ASK, EXECUTE = AutonomyLevel
 TOOLS = {"allowed_tools": ["jira.search"], "write_tools": ["jira.create"]}
 
 
-def level(wanted: Level | None, actor: str = "ann", tenant: str = "acme", **named: str) -> NewLevel:
+def level(wanted: AutonomyLevel | None, actor: str = "ann", tenant: str = "acme", **named: str) -> NewLevel:
     said = {"workflow": "", "tool": "", "agent": "", **named}
     return NewLevel(tenant, said["workflow"], said["tool"], said["agent"], wanted, actor, "to be careful")
 
 
-def operators(default: Level = ASK, *rules: dict[str, Any]) -> Operators:
+def operators(default: AutonomyLevel = ASK, *rules: dict[str, Any]) -> Operators:
     return Operators(acme={**TOOLS, "autonomy": {"default": default.value, "rules": list(rules)}}, globex=TOOLS)
 
 
-async def applies(some: Operators) -> Level:
+async def applies(some: Operators) -> AutonomyLevel:
     policy = some.source.policy
     assert policy is not None
     overrides = (await some.state.of({"acme"}))["acme"].overrides
@@ -53,7 +53,7 @@ async def test_two_persons_raise() -> None:
     assert first.waiting is not None
     assert first.override is None
     assert await applies(some) is DRAFT
-    with pytest.raises(NotPermittedError):
+    with pytest.raises(PermissionDeniedError):
         await some.autonomy.set(level(EXECUTE, "ANN"))
     other = await some.autonomy.set(level(ASK, "bob"))
     assert other.waiting is not None, "another level is another wish"
@@ -111,7 +111,7 @@ LOWERING = [
 
 @pytest.mark.parametrize(("rules", "named", "wanted"), RAISING)
 async def test_what_names_more_cannot_lift_a_lower_level_alone(
-    rules: list[dict[str, Any]], named: dict[str, str], wanted: Level
+    rules: list[dict[str, Any]], named: dict[str, str], wanted: AutonomyLevel
 ) -> None:
     some = operators(ASK, *rules)
     assert (await some.autonomy.set(level(wanted, **named))).waiting is not None
@@ -119,7 +119,7 @@ async def test_what_names_more_cannot_lift_a_lower_level_alone(
 
 @pytest.mark.parametrize(("rules", "named", "wanted"), LOWERING)
 async def test_what_lifts_nothing_needs_one_person(
-    rules: list[dict[str, Any]], named: dict[str, str], wanted: Level
+    rules: list[dict[str, Any]], named: dict[str, str], wanted: AutonomyLevel
 ) -> None:
     some = operators(ASK, *rules)
     before = await applies(some)
@@ -139,16 +139,16 @@ async def test_every_change_moves_what_decisions_rest_on_and_a_wish_does_not() -
     some = operators(DRAFT)
     key = version_key("acme")
     await some.autonomy.set(level(EXECUTE))
-    assert Expect(key, 0) in (await some.state.of({"acme"}))["acme"].expects
+    assert RequireVersion(key, 0) in (await some.state.of({"acme"}))["acme"].expects
     await some.autonomy.set(level(EXECUTE, "bob"))
-    assert Expect(key, 1) in (await some.state.of({"acme"}))["acme"].expects
+    assert RequireVersion(key, 1) in (await some.state.of({"acme"}))["acme"].expects
 
 
 async def test_there_are_so_many_rules() -> None:
     some = operators(EXECUTE)
     for number in range(AUTONOMY_RULES_MAX):
         await some.autonomy.set(level(OBSERVE, agent=f"agent-{number}"))
-    with pytest.raises(NotNowError) as full:
+    with pytest.raises(FailedPreconditionError) as full:
         await some.autonomy.set(level(OBSERVE, agent="one-more"))
     assert full.value.reason == "AUTONOMY_RULES_FULL"
     assert (await some.autonomy.set(level(OBSERVE, agent="agent-1"))).waiting is None
@@ -169,7 +169,7 @@ async def test_no_agent_raises_what_agents_may_do(named: dict[str, str], actor: 
         if first == "ann":
             assert (await some.autonomy.set(level(EXECUTE, **named))).waiting is not None
             continue
-        with pytest.raises(NotPermittedError) as refused:
+        with pytest.raises(PermissionDeniedError) as refused:
             await some.autonomy.set(level(EXECUTE, first, **named))
         assert refused.value.reason == reason
     assert await applies(some) is DRAFT

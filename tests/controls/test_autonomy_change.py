@@ -8,15 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from placet.controls.autonomy.model import Autonomy, AutonomyRule, Level, resolve
-from placet.controls.autonomy.widening import gives_more
+from placet.controls.autonomy.model import Autonomy, AutonomyLevel, AutonomyRule, resolve
+from placet.controls.autonomy.widening import widens
 from placet.kernel.model import Action, Identity, Model, Proposal, Run
 
-OBSERVE, DRAFT, ASK, EXECUTE = Level
+OBSERVE, DRAFT, ASK, EXECUTE = AutonomyLevel
 TOOLS = ["".join(letters) for length in range(1, 5) for letters in product("ab.", repeat=length)]
 PATTERNS = st.one_of(st.just(""), st.text("ab*?", min_size=1, max_size=5))
 RULES = st.builds(
-    AutonomyRule, st.sampled_from(Level), st.sampled_from(["", "w"]), PATTERNS, st.sampled_from(["", "g"])
+    AutonomyRule, st.sampled_from(AutonomyLevel), st.sampled_from(["", "w"]), PATTERNS, st.sampled_from(["", "g"])
 )
 
 
@@ -53,7 +53,7 @@ def test_what_one_person_may_do_raises_nothing(
 ) -> None:
     autonomy = Autonomy(rules=(*([AutonomyRule(ASK)] if default else []), *file))
     after = [rule for rule in before if rule.key != changed.key] + ([] if removed else [changed])
-    if not gives_more(autonomy, before, after, changed):
+    if not widens(autonomy, before, after, changed):
         assert not raised(autonomy, before, after)
 
 
@@ -73,14 +73,16 @@ def test_what_one_person_may_do_raises_nothing(
         ([EXECUTE], [AutonomyRule(OBSERVE, workflow="w")], AutonomyRule(DRAFT, workflow="w", tool="a"), True),
     ],
 )
-def test_who_is_asked(file: list[Level], before: list[AutonomyRule], changed: AutonomyRule, *, more: bool) -> None:
+def test_who_is_asked(
+    file: list[AutonomyLevel], before: list[AutonomyRule], changed: AutonomyRule, *, more: bool
+) -> None:
     autonomy = Autonomy(rules=tuple(AutonomyRule(level) for level in file))
     after = [rule for rule in before if rule.key != changed.key] + [changed]
-    assert gives_more(autonomy, before, after, changed) is more
+    assert widens(autonomy, before, after, changed) is more
 
 
 def test_taking_a_rule_away_gives_more_where_another_is_higher() -> None:
     autonomy = Autonomy(rules=(AutonomyRule(ASK),))
     for level, more in ((OBSERVE, True), (DRAFT, True), (ASK, False), (EXECUTE, False)):
         rule = AutonomyRule(level, tool="stripe.*")
-        assert gives_more(autonomy, [rule], [], rule) is more
+        assert widens(autonomy, [rule], [], rule) is more

@@ -8,10 +8,10 @@ import pytest
 
 from placet.actions.outcome import OutcomeStatus
 from placet.controls.breakers.model import Phase
-from placet.kernel.errors import ContentionError
+from placet.kernel.errors import AbortedError
 from placet.kernel.model import Decision
-from placet.kernel.state import Kept, RowKey, Wanted
-from placet.outcomes.service import Reported
+from placet.kernel.state import ReadSet, RowKey, StateTable
+from placet.outcomes.service import OutcomeReceipt
 from tests.support.desk import BREAKER, SECOND_US, Desk, report
 from tests.support.fakes import DENIED, asked, verdict
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OK = OutcomeStatus.SUCCEEDED
 FAILED = OutcomeStatus.FAILED
-TOOL = RowKey(Kept.BREAKERS, "acme", "tool:pay")
+TOOL = RowKey(StateTable.BREAKERS, "acme", "tool:pay")
 
 
 def watched(**said: Any) -> Desk:
@@ -28,14 +28,14 @@ def watched(**said: Any) -> Desk:
 
 
 async def phase(desk: Desk, key: RowKey = TOOL) -> str:
-    row = (await desk.ledger.load(Wanted([key]))).rows.get(key)
+    row = (await desk.ledger.load(ReadSet([key]))).rows.get(key)
     return row.status if row is not None else ""
 
 
 async def failing(desk: Desk, times: int = 2, status: OutcomeStatus = FAILED, **changes: Any) -> None:
     ids = [await desk.allow("pay", **changes) for _ in range(times)]
     told = await desk.desk.take([report(each, status) for each in ids])
-    assert all(isinstance(each, Reported) for each in told), told
+    assert all(isinstance(each, OutcomeReceipt) for each in told), told
 
 
 async def rule_of(desk: Desk, tool: str = "pay", **changes: Any) -> tuple[str, str]:
@@ -162,6 +162,6 @@ async def test_a_success_is_taken_although_others_count_all_the_time_and_a_failu
     desk = watched(failures_in_a_row=9)
     await failing(desk, 1)
     first, second = await desk.allow("pay"), await desk.allow("pay")
-    assert await contended(desk, first, OK) == Reported(repeated=False, late=False, overspent=())
-    assert isinstance(await contended(desk, second, FAILED), ContentionError)
-    assert await desk.tell(second, FAILED) == Reported(repeated=False, late=False, overspent=())
+    assert await contended(desk, first, OK) == OutcomeReceipt(repeated=False, late=False, overspent=())
+    assert isinstance(await contended(desk, second, FAILED), AbortedError)
+    assert await desk.tell(second, FAILED) == OutcomeReceipt(repeated=False, late=False, overspent=())

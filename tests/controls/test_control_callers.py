@@ -6,7 +6,7 @@ import pytest
 
 from placet.audit.records import RecordKind
 from placet.budgets.service import Adjustment
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.controls.autonomy.service import NewLevel
 from placet.controls.kill_switches.model import KillScope
 from placet.kernel.errors import NotFoundError
@@ -37,7 +37,7 @@ async def test_of_a_kill_switch() -> None:
 
 async def test_of_a_level_of_autonomy() -> None:
     operators = Operators(acme={"allowed_tools": ["look"]})
-    await operators.autonomy.set(NewLevel("acme", "", "", "", Level.OBSERVE_ONLY, "ann", "careful", CONSOLE))
+    await operators.autonomy.set(NewLevel("acme", "", "", "", AutonomyLevel.OBSERVE_ONLY, "ann", "careful", CONSOLE))
     assert callers(operators, RecordKind.AUTONOMY_SET) == [("console", "ann")]
 
 

@@ -12,7 +12,7 @@ from placet.controls.snapshot import ControlState
 from placet.controls.versions import version_key
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import PAGE_SIZE_MAX
-from placet.kernel.state import Expect, Kept, RowQuery, Wanted
+from placet.kernel.state import ReadSet, RequireVersion, RowQuery, StateTable
 from placet.signing.keys import generate_signing_key
 from tests.support.fakes import FixedClock
 from tests.support.memory_ledger import MemoryLedger
@@ -21,7 +21,7 @@ from tests.support.steering import Operators, switch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from placet.kernel.state import Known, RowPage
+    from placet.kernel.state import RowPage, Snapshot
 
 
 class Watched(MemoryLedger):
@@ -32,7 +32,7 @@ class Watched(MemoryLedger):
         self.looks = 0
         self.between: Callable[[], Awaitable[object]] | None = None
 
-    async def load(self, wanted: Wanted) -> Known:
+    async def load(self, wanted: ReadSet) -> Snapshot:
         self.looks += 1
         return await super().load(wanted)
 
@@ -63,7 +63,7 @@ async def test_what_is_read_is_never_older_than_its_version() -> None:
     state = ControlState(ledger)
     ledger.between = lambda: operators.kills.set(switch(KillScope.TENANT))
     seen = (await state.of({"acme"}))["acme"]
-    assert Expect(version_key("acme"), 0) in seen.expects
+    assert RequireVersion(version_key("acme"), 0) in seen.expects
     assert len(seen.switches) == 1
     assert await fits(ledger, seen.expects) is False, "so a decision by it is made anew"
 
@@ -88,7 +88,7 @@ async def test_all_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         await operators.kills.set(switch(KillScope.TOOL, f"tool.{number}"))
     assert len((await ControlState(operators.ledger).of({"acme"}))["acme"].switches) == 50
-    page = await operators.ledger.list_rows(RowQuery(Kept.KILL_SWITCHES, "acme", "set", PAGE_SIZE_MAX))
+    page = await operators.ledger.list_rows(RowQuery(StateTable.KILL_SWITCHES, "acme", "set", PAGE_SIZE_MAX))
     assert len(page.rows) == 50
 
 
@@ -112,7 +112,7 @@ async def test_a_ledger_that_cannot_be_read_is_told() -> None:
         await ControlState(ledger).of({"acme"})
 
 
-async def fits(ledger: MemoryLedger, expects: tuple[Expect, ...]) -> bool:
-    known = await ledger.load(Wanted([each.key for each in expects]))
+async def fits(ledger: MemoryLedger, expects: tuple[RequireVersion, ...]) -> bool:
+    known = await ledger.load(ReadSet([each.key for each in expects]))
     rows = {key: row.version for key, row in known.rows.items()}
     return all(rows.get(each.key, 0) == each.version for each in expects)

@@ -10,10 +10,10 @@ import pytest
 from placet.audit.records import Conflict, RecordKind
 from placet.controls.kill_switches.model import KillScope, covering
 from placet.controls.versions import version_key
-from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import CONTROL_REQUEST_TTL_SECONDS, KILL_SWITCHES_MAX, PERMIT_TTL_SECONDS
 from placet.kernel.model import Effect
-from placet.kernel.state import Expect, Kept, RowQuery
+from placet.kernel.state import RequireVersion, RowQuery, StateTable
 from tests.storage.making import commitment, proposal
 from tests.support.fakes import NOW_US
 from tests.support.steering import HOUR_US, Operators, switch
@@ -59,7 +59,7 @@ async def test_what_a_switch_covers_is_stopped_and_its_young_permits_revoked(
     assert [(each.tenant, each.decision_id, each.tool) for each in revoked.revoked] == [
         ("acme", f"dec_{1:032x}", "jira.search")
     ]
-    (event,) = await operators.ledger.history("acme", f"dec_{1:032x}")
+    (event,) = await operators.ledger.events_of("acme", f"dec_{1:032x}")
     assert (event.kind, event.said["kill_switch_id"]) == (RecordKind.PERMIT_REVOKED, set_now.switch_id)
     (told,) = operators.records(RecordKind.KILL_SWITCH_SET)
     assert (told["actor"], told["reason"], told["value"], told["tenant"]) == ("ann", "it runs wild", value, tenant)
@@ -124,10 +124,10 @@ async def test_a_decision_that_looked_before_the_switch_was_set_is_not_committed
 async def test_a_switch_of_no_tenant_moves_what_every_decision_rests_on() -> None:
     operators = Operators(acme={})
     before = (await operators.state.of({"acme"}))["acme"].expects
-    assert set(before) == {Expect(version_key("acme"), 0), Expect(version_key(""), 0)}
+    assert set(before) == {RequireVersion(version_key("acme"), 0), RequireVersion(version_key(""), 0)}
     await operators.kills.set(switch(KillScope.GLOBAL, tenant=""))
     after = (await operators.state.of({"acme"}))["acme"].expects
-    assert set(after) == {Expect(version_key("acme"), 0), Expect(version_key(""), 1)}
+    assert set(after) == {RequireVersion(version_key("acme"), 0), RequireVersion(version_key(""), 1)}
 
 
 async def test_a_switch_ends_by_itself() -> None:
@@ -140,7 +140,7 @@ async def test_a_switch_ends_by_itself() -> None:
     with pytest.raises(NotFoundError):
         await operators.kills.clear("ks_1", "acme", "ann", "over")
     await operators.kills.set(switch(KillScope.TOOL, "x"))
-    rows = (await operators.ledger.list_rows(RowQuery(Kept.KILL_SWITCHES, "acme"))).rows
+    rows = (await operators.ledger.list_rows(RowQuery(StateTable.KILL_SWITCHES, "acme"))).rows
     assert sorted(row.status for row in rows) == ["expired", "set"]
 
 
@@ -182,7 +182,7 @@ async def test_two_persons_clear_a_global_switch() -> None:
     (listed,) = await operators.kills.list("")
     assert listed.clearing == first.waiting
     for spelling in ("ann", " Ann"):
-        with pytest.raises(NotPermittedError) as refused:
+        with pytest.raises(PermissionDeniedError) as refused:
             await operators.kills.clear(was.switch_id, "", spelling, "now, please")
         assert refused.value.reason == "SECOND_PERSON_NEEDED"
     second = await operators.kills.clear(was.switch_id, "", "bob", "so it is")
@@ -251,7 +251,7 @@ async def test_whom_a_switch_concerns_and_agents_do_not_clear_it(
     await operators.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
     was, _ = await operators.kills.set(switch(scope, value))
     for spelling in (actor, actor.upper(), f" {actor}"):
-        with pytest.raises(NotPermittedError) as refused:
+        with pytest.raises(PermissionDeniedError) as refused:
             await operators.kills.clear(was.switch_id, "acme", spelling, "let me")
         assert refused.value.reason == reason
     assert await stopped(operators)
@@ -276,7 +276,7 @@ async def test_an_agent_is_one_however_long_ago_it_was_decided_for() -> None:
     await operators.ledger.commit([replace(each, index=replace(each.index, agent="other")) for each in others])
     was, _ = await operators.kills.set(switch(KillScope.TOOL, "jira.*"))
     for actor in ("support-agent", "SUPPORT-AGENT"):
-        with pytest.raises(NotPermittedError) as refused:
+        with pytest.raises(PermissionDeniedError) as refused:
             await operators.kills.clear(was.switch_id, "acme", actor, "let me")
         assert refused.value.reason == "AGENT_MAY_NOT_CHANGE"
 
@@ -286,7 +286,7 @@ async def test_an_agent_is_no_second_person() -> None:
     await operators.ledger.commit([commitment(1, decided_at_us=NOW_US - 1)])
     was, _ = await operators.kills.set(switch(KillScope.GLOBAL, tenant=""))
     await operators.kills.clear(was.switch_id, "", "ann", "mended")
-    with pytest.raises(NotPermittedError) as refused:
+    with pytest.raises(PermissionDeniedError) as refused:
         await operators.kills.clear(was.switch_id, "", "support-agent", "mended")
     assert refused.value.reason == "AGENT_MAY_NOT_CHANGE"
     assert await stopped(operators)
@@ -333,14 +333,14 @@ async def test_many_set_switches_at_once_on_two_replicas() -> None:
     assert len(await one.kills.list("acme")) == 30
     one.state.forget({"acme"})
     expects = (await one.state.of({"acme"}))["acme"].expects
-    assert Expect(version_key("acme"), 30) in expects
+    assert RequireVersion(version_key("acme"), 30) in expects
 
 
 async def test_there_are_so_many_narrow_switches_and_always_room_for_a_wide_one() -> None:
     operators = Operators(acme={})
     for number in range(KILL_SWITCHES_MAX):
         await operators.kills.set(switch(KillScope.RUN, f"run_{number}"))
-    with pytest.raises(NotNowError) as full:
+    with pytest.raises(FailedPreconditionError) as full:
         await operators.kills.set(switch(KillScope.RUN, "one_more"))
     assert full.value.reason == "KILL_SWITCHES_FULL"
     await operators.kills.set(switch(KillScope.TENANT))

@@ -9,10 +9,10 @@ import pytest
 from placet.budgets import charges as charging
 from placet.controls.autonomy import documents as autonomy_override
 from placet.controls.autonomy import service as autonomy_admin
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.controls.kill_switches import service as kill_switches
 from placet.kernel.model import Effect
-from placet.kernel.state import CounterKey, Kept, RowKey, Wanted
+from placet.kernel.state import CounterKey, ReadSet, RowKey, StateTable
 from tests.budgets.test_budget_admin import DAY, adjustment, spend, tenant
 from tests.support.deciding import Desk, budget, told
 from tests.support.fakes import asked
@@ -42,7 +42,7 @@ def unfolded() -> Iterator[pytest.MonkeyPatch]:
 
 
 def _key_of_before(tenant: str, rule: AutonomyRule) -> RowKey:
-    return RowKey(Kept.AUTONOMY, tenant, f"aut_{'_'.join(rule.selector)}")
+    return RowKey(StateTable.AUTONOMY, tenant, f"aut_{'_'.join(rule.selector)}")
 
 
 @pytest.mark.parametrize("stored", [*SPELLINGS, *OF_BEFORE])
@@ -79,9 +79,9 @@ async def test_a_switch_that_was_kept_unfolded_is_set_again_and_cleared(unfolded
 async def test_a_level_of_a_file_and_one_that_is_set_hold_in_every_spelling(said: str) -> None:
     desk = Desk(autonomy={"rules": [{"agent": "Bad", "level": "draft_only"}]})
     assert (await desk.ask(identity__agent=said)).rule_id == "autonomy.draft_only"
-    await desk.level(Level.OBSERVE_ONLY, agent="bAD")
+    await desk.level(AutonomyLevel.OBSERVE_ONLY, agent="bAD")
     assert (await desk.ask(identity__agent=said)).rule_id == "autonomy.observe_only"
-    await desk.level(Level.OBSERVE_ONLY, workflow="Night")
+    await desk.level(AutonomyLevel.OBSERVE_ONLY, workflow="Night")
     assert (await desk.ask(run__workflow="night")).rule_id == "autonomy.observe_only"
 
 
@@ -89,14 +89,14 @@ async def test_of_two_levels_kept_unfolded_the_lower_holds_until_one_takes_the_p
     unfolded: pytest.MonkeyPatch,
 ) -> None:
     desk = Desk()
-    await desk.level(Level.DRAFT_ONLY, agent="bad")
-    await desk.level(Level.OBSERVE_ONLY, agent="Bad")
+    await desk.level(AutonomyLevel.DRAFT_ONLY, agent="bad")
+    await desk.level(AutonomyLevel.OBSERVE_ONLY, agent="Bad")
     unfolded.undo()
     assert len(await desk.autonomy.list("acme")) == 2
     assert (await desk.ask(identity__agent="BAD")).rule_id == "autonomy.observe_only"
-    assert (await desk.level(Level.EXECUTE, agent="bAd")).waiting is not None
-    await desk.level(Level.EXECUTE, "eve", agent="BAD")
-    assert [each.rule.level for each in await desk.autonomy.list("acme")] == [Level.EXECUTE]
+    assert (await desk.level(AutonomyLevel.EXECUTE, agent="bAd")).waiting is not None
+    await desk.level(AutonomyLevel.EXECUTE, "eve", agent="BAD")
+    assert [each.rule.level for each in await desk.autonomy.list("acme")] == [AutonomyLevel.EXECUTE]
     assert (await desk.ask(identity__agent="Bad")).effect is Effect.ALLOW
 
 
@@ -158,14 +158,14 @@ async def test_a_correction_finds_the_counter_of_every_spelling(counted: str, ke
     adjusted = await some.budgets.adjust(adjustment(-5, scope_key="customer:C_1"))
     assert adjusted.counter.key.scope_key == key
     kept = CounterKey("acme", "refunds", "amount:USD", DAY, key)
-    assert (await some.ledger.load(Wanted(counters=[kept]))).usage(kept).used == 95
+    assert (await some.ledger.load(ReadSet(counters=[kept]))).usage(kept).used == 95
 
 
 async def test_two_spellings_of_one_person_are_no_two_persons() -> None:
     desk = Desk()
-    assert (await desk.level(Level.DRAFT_ONLY, "ada")).waiting is None
-    assert (await desk.level(Level.EXECUTE, "ada")).waiting is not None
+    assert (await desk.level(AutonomyLevel.DRAFT_ONLY, "ada")).waiting is None
+    assert (await desk.level(AutonomyLevel.EXECUTE, "ada")).waiting is not None
     for again in ("Ada", " ADA", "\uff41da", "a\u0501a", "ad\u3164a"):
         with pytest.raises(Exception, match="you asked for this already"):
-            await desk.level(Level.EXECUTE, again)
-    assert (await desk.level(Level.EXECUTE, "eve")).waiting is None
+            await desk.level(AutonomyLevel.EXECUTE, again)
+    assert (await desk.level(AutonomyLevel.EXECUTE, "eve")).waiting is None

@@ -9,7 +9,7 @@ import pytest
 from placet.approvals.model import ApprovalState
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.kernel.model import Effect, Finding
-from placet.outcomes.expiry import sweep_keys
+from placet.outcomes.expiry import purge_idempotency_keys
 from tests.support.deciding import HOUR_US, LEAD, LEADS, SECOND_US, Desk, budget, left, told, usd
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
@@ -51,7 +51,7 @@ async def test_a_request_for_approval_is_kept_with_the_decision_that_asks() -> N
     )
     assert (kept.rule_id, kept.quorum, kept.approver_roles, kept.override) == ("pay.one", 1, ("lead",), False)
     assert kept.expires_at_us == desk.clock.wall + APPROVAL_TTL_SECONDS_DEFAULT * SECOND_US
-    [event] = await desk.ledger.history("acme", kept.approval_id)
+    [event] = await desk.ledger.events_of("acme", kept.approval_id)
     assert event.kind == "decision.made"
     assert left(await desk.ask("look")) == 5
 
@@ -65,7 +65,7 @@ async def test_an_approval_is_used_once() -> None:
     assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [("deny", "approvals.used")]
     kept = await desk.approval(decision)
     assert (kept.state, kept.used_by) == (ApprovalState.USED, allowed.decision_id)
-    events = await desk.ledger.history("acme", approval_id)
+    events = await desk.ledger.events_of("acme", approval_id)
     assert [event.kind for event in events] == ["decision.made", "approval.voted", "decision.made"]
 
 
@@ -309,8 +309,8 @@ async def test_a_key_is_swept_when_all_that_it_stood_for_is_old_though_the_clock
     allowed = await desk.ask(**ACTION, idempotency_key="k")
     assert told(allowed) == [GRANTED]
     desk.clock.wall = asked_at_us + 24 * HOUR_US
-    assert await sweep_keys(desk.ledger, desk.clock, 24) == 0
+    assert await purge_idempotency_keys(desk.ledger, desk.clock, 24) == 0
     assert await desk.ask(**ACTION, idempotency_key="k") == allowed
     desk.clock.wall += 1
-    assert await sweep_keys(desk.ledger, desk.clock, 24) == 1
+    assert await purge_idempotency_keys(desk.ledger, desk.clock, 24) == 1
     assert len(await desk.recorded()) == 2

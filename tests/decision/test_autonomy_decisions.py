@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel.model import Effect
 from tests.support.deciding import LEAD, Desk, told
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
@@ -92,7 +92,7 @@ async def test_what_a_budget_denies_is_no_shadow_of_an_allow() -> None:
 async def test_a_level_that_is_set_holds_for_the_next_decision() -> None:
     desk = Desk()
     assert told(await desk.ask()) == [ALLOW]
-    await desk.level(Level.DRAFT_ONLY, tool="pay")
+    await desk.level(AutonomyLevel.DRAFT_ONLY, tool="pay")
     assert told(await desk.ask(), await desk.ask("mail")) == [("deny", "autonomy.draft_only"), ALLOW]
     assert (await desk.level(None, tool="pay")).waiting is not None
     assert (await desk.ask()).effect is Effect.DENY
@@ -124,6 +124,6 @@ async def test_an_approval_does_not_outlast_a_level_that_was_lowered() -> None:
     desk = Desk(autonomy={"default": "execute_with_approval"})
     decision = await desk.ask()
     approval_id = await desk.approve(decision)
-    await desk.level(Level.DRAFT_ONLY)
+    await desk.level(AutonomyLevel.DRAFT_ONLY)
     assert told(await desk.ask(approval_id=approval_id)) == [("deny", "autonomy.draft_only")]
     assert (await desk.approval(decision)).state.value == "approved"

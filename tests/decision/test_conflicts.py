@@ -9,7 +9,7 @@ import pytest
 from placet.approvals.model import approval_key
 from placet.audit.records import Conflict
 from placet.budgets.model import OnExceed
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.controls.versions import version_key
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from placet.audit.records import Commitment, CommitResult
-    from placet.kernel.state import Known, RowKey, Wanted
+    from placet.kernel.state import ReadSet, RowKey, Snapshot
 
 ALLOW = ("allow", "tools.listed")
 ONE = Finding(Effect.REQUIRE_APPROVAL, "pay.one", "A person must agree", {"quorum": 1, "approver_roles": ["lead"]})
@@ -52,7 +52,7 @@ class RestlessLedger(FullLedger):
     def before(self, row: RowKey, happens: Callable[[], Awaitable[object]], times: int = 1) -> None:
         self.row, self._happens, self.times = row, happens, times
 
-    async def load(self, wanted: Wanted) -> Known:
+    async def load(self, wanted: ReadSet) -> Snapshot:
         if self.times and self.row in wanted.rows:
             times, self.times = self.times - 1, 0  # not within what happens
             await self._happens()
@@ -126,7 +126,7 @@ async def test_another_tenants_kill_switch_is_no_conflict() -> None:
 
 async def test_a_level_of_autonomy_that_is_lowered_meanwhile() -> None:
     desk, happens = moving()
-    happens.append(lambda: desk.level(Level.DRAFT_ONLY))
+    happens.append(lambda: desk.level(AutonomyLevel.DRAFT_ONLY))
     assert told(await desk.ask()) == [("deny", "autonomy.draft_only")]
     assert [seen["facts"]["autonomy"] for seen in desk.policy.seen] == ["execute", "draft_only"]
 

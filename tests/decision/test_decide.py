@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.audit.records import DecisionQuery
-from placet.decision.policy_input import bare_facts
+from placet.decision.policy_input import base_facts
 from placet.kernel import rule_ids
-from placet.kernel.errors import KeyReusedError, LedgerUnavailableError
+from placet.kernel.errors import IdempotencyConflictError, LedgerUnavailableError
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, FINDINGS_MAX
 from placet.kernel.model import ApprovalRequirement, Decision, Effect, Finding, Indeterminate, ToolClass, Verdict
 from placet.tenants.agent_policy import AgentPolicy
@@ -68,7 +68,7 @@ async def test_what_policy_saw_is_what_is_recorded() -> None:
     await bench.point.decide([asked("pay", action__params_json='{"n":5}')])
     [held] = await recorded(bench)
     assert [json.loads(held.input_json)] == bench.policy.seen
-    assert bench.policy.seen[0]["facts"] == bare_facts(ToolClass.WRITE)
+    assert bench.policy.seen[0]["facts"] == base_facts(ToolClass.WRITE)
     assert bench.policy.seen[0]["now"] == "2026-04-24T18:33:01.123456Z"
 
 
@@ -176,7 +176,7 @@ async def test_no_policy_yet() -> None:
     assert told(decision) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
     [held] = await recorded(bench)
     assert held.decision.policy_revision == ""
-    assert json.loads(held.input_json)["facts"] == bare_facts(ToolClass.UNKNOWN)
+    assert json.loads(held.input_json)["facts"] == base_facts(ToolClass.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ async def test_the_key_with_other_content_is_an_error_and_touches_nothing() -> N
     bench = Bench()
     [decision] = await bench.point.decide([asked("look", idempotency_key="k")])
     answers = await bench.point.decide([asked("pay", idempotency_key="k"), asked("pay")])
-    assert isinstance(answers[0], KeyReusedError)
+    assert isinstance(answers[0], IdempotencyConflictError)
     assert told(answers[1]) == [("allow", "tools.listed")]
     held = await recorded(bench)
     assert held[0].decision == decision

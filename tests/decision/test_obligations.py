@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.decision.obligations import InvalidObligationsError, obligations_by_effect, parsed_obligations
 from placet.kernel.limits import OBLIGATIONS_BYTES_MAX, OBLIGATIONS_MAX
 from placet.kernel.model import Effect, Finding, Obligation, Verdict
@@ -176,12 +176,12 @@ async def test_a_budget_that_denies_leaves_none() -> None:
 
 async def test_autonomy_that_asks_people_keeps_those_of_the_allow_for_later_and_one_that_denies_leaves_none() -> None:
     desk = Desk(say=saying(ALLOWED))
-    await desk.level(Level.EXECUTE_WITH_APPROVAL)
+    await desk.level(AutonomyLevel.EXECUTE_WITH_APPROVAL)
     asking = await desk.ask()
     assert (asking.effect, asking.obligations) == (Effect.REQUIRE_APPROVAL, ())
     granted = await desk.ask(approval_id=await desk.approve(asking))
     assert (granted.effect, granted.obligations) == (Effect.ALLOW, (REDACTED,))
-    await desk.level(Level.DRAFT_ONLY)
+    await desk.level(AutonomyLevel.DRAFT_ONLY)
     denied = await desk.ask()
     assert (denied.effect, denied.obligations) == (Effect.DENY, ())
 

@@ -12,8 +12,8 @@ from placet.approvals import binding as approval_binding
 from placet.approvals.model import ApprovalState
 from placet.decision.attempt import Request
 from placet.kernel.model import Caller, Effect, Finding
-from placet.kernel.state import Kept, RowQuery
-from placet.watch.feeds import Following
+from placet.kernel.state import RowQuery, StateTable
+from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from tests.support.deciding import HOUR_US, LEAD, LEADS, Desk, budget, policies, told, usd
 from tests.support.fakes import ALLOWED, ASKED, asked, verdict
@@ -43,7 +43,7 @@ def named(decision: Decision) -> str:
 
 async def kept(desk: Desk) -> list[Approval]:
     """All requests for approval of the tenant, oldest first."""
-    page = await desk.approvals.listed(RowQuery(Kept.APPROVALS, "acme", page_size=500))
+    page = await desk.approvals.listed(RowQuery(StateTable.APPROVALS, "acme", page_size=500))
     return [shown.approval for shown in reversed(page.approvals)]
 
 
@@ -299,7 +299,7 @@ async def test_asking_again_is_no_news_to_those_who_decide() -> None:
     await desk.ask(**ACTION)
     await desk.approve(first)
     hub = Hub(desk.ledger, desk.faults.append)
-    async with aclosing(Following(desk.ledger, hub, desk.clock).approvals("acme", {})) as changes:
+    async with aclosing(ChangeFeeds(desk.ledger, hub, desk.clock).approvals("acme", {})) as changes:
         seen = [await anext(changes) for _ in range(2)]
     assert {each.approval.approval_id for each in seen if each.approval is not None} == {named(first)}
     assert [max(each.cursor.values()) for each in seen] == [1, 3]
@@ -311,5 +311,5 @@ async def test_each_decision_is_followed_to_the_use_of_what_it_waits_for() -> No
     second = await desk.ask(**ACTION)
     await desk.ask(**ACTION, approval_id=await desk.approve(second))
     hub = Hub(desk.ledger, desk.faults.append)
-    following = Following(desk.ledger, hub, desk.clock).decision("acme", second.decision_id, {})
+    following = ChangeFeeds(desk.ledger, hub, desk.clock).decision("acme", second.decision_id, {})
     assert [each.state.value async for each in following] == ["pending", "approved", "used"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Decision, Effect, Finding, Indeterminate
@@ -135,7 +135,7 @@ async def test_what_narrows_the_answer_of_policy(above: int) -> None:
         assert (await desk.ask()).effect is Effect.ALLOW
     desk.policy.say = lambda _: verdict(ALLOWED, *(finding for rule_id, finding in found.items() if rule_id in holds))
     if "autonomy.observe_only" in holds:
-        await desk.level(Level.OBSERVE_ONLY)
+        await desk.level(AutonomyLevel.OBSERVE_ONLY)
     decision = await desk.ask()
     assert decision.rule_id == holds[0]
     assert (decision.effect is Effect.REQUIRE_APPROVAL) == (holds == AFTER_POLICY[-1:])

@@ -22,7 +22,7 @@ from tests.support.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolic
 if TYPE_CHECKING:
     from placet.audit.records import RecordedDecision
     from placet.decision.replies import Answer
-    from placet.kernel.state import Known, RowKey, Wanted
+    from placet.kernel.state import ReadSet, RowKey, Snapshot
 
 FAULT = ("deny", rule_ids.INTERNAL_ERROR)
 ALLOW = ("allow", "tools.listed")
@@ -142,7 +142,7 @@ async def test_what_cannot_be_redacted_is_denied_and_kept_without_what_was_said(
 
 async def test_a_store_that_cannot_be_read_is_no_fault_of_placets() -> None:
     class Unreadable(FullLedger):
-        async def load(self, wanted: Wanted) -> Known:
+        async def load(self, wanted: ReadSet) -> Snapshot:
             raise LedgerUnavailableError(f"no such disk for {wanted}")
 
     made = Bench(ledger=Unreadable)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel import rule_ids
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Effect, Finding
@@ -96,7 +96,7 @@ async def test_the_record_names_what_is_not_given_again() -> None:
 async def test_a_level_that_people_lowered_holds_for_what_was_allowed_before() -> None:
     desk = Desk()
     first = await desk.ask(idempotency_key="k")
-    await desk.level(Level.DRAFT_ONLY)
+    await desk.level(AutonomyLevel.DRAFT_ONLY)
     assert told(await desk.ask(idempotency_key="k")) == [("deny", "autonomy.draft_only")]
     assert told(await desk.ask("look", idempotency_key="l"), first) == [ALLOW, ALLOW]
 
@@ -209,7 +209,7 @@ async def test_a_revoked_permit_stays_revoked_whoever_clears_the_switch() -> Non
     desk = Desk(budget(limit=2))
     first = await desk.ask(idempotency_key="k")
     switch = await desk.kill("tool", "pay")
-    assert [event.kind for event in await desk.ledger.history("acme", first.decision_id)] == ["permit.revoked"]
+    assert [event.kind for event in await desk.ledger.events_of("acme", first.decision_id)] == ["permit.revoked"]
     await desk.kill_switches.clear(switch, "acme", "ada", "it is over")
     for later_us in (0, HOUR_US):
         desk.clock.wall += later_us

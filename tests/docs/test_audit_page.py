@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report, Taken
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus, RecordedOutcome
 from placet.audit import decision_codec as record_codec
 from placet.audit.chain import SALT_BYTES
 from placet.audit.control_record import trail_restarted
@@ -21,7 +21,7 @@ from placet.audit.verify_chain import PROBLEMS
 from placet.budgets.excess import decided, held_of
 from placet.budgets.records import budget_adjusted
 from placet.budgets.reservations import Excess, Reservation, ReservationState
-from placet.commands.four_eyes import ChangeKind, ControlRequest, Wish
+from placet.commands.four_eyes import ChangeCommand, ChangeKind, ControlRequest
 from placet.commands.records import control_refused, control_requested
 from placet.controls.autonomy.records import autonomy_set
 from placet.controls.kill_switches.model import KillScope, KillSwitch
@@ -30,7 +30,7 @@ from placet.kernel.errors import FieldViolation
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
 from placet.kernel.model import Caller
 from placet.kernel.state import CounterKey
-from placet.outcomes.records import excess_decided, expired_commitment, outcome_commitment
+from placet.outcomes.records import excess_decided, outcome_commitment, reservation_expired_commitment
 from placet.permits.revocations import permit_revoked
 from placet.privacy.detectors import DETECTORS
 from placet.privacy.redaction import SENSITIVE, UNSCREENED
@@ -58,7 +58,7 @@ def by_hand(language: str) -> Block:
 
 def control_records_of_each() -> list[Commitment]:
     switch = KillSwitch("ks_1", KillScope.TENANT, "acme", "", "mended", "ann", NOW_US)
-    wish = Wish(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
+    wish = ChangeCommand(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
     excess = held_of(held, (Excess(counter, 5, NOW_US),), NOW_US)
@@ -78,19 +78,23 @@ def control_records_of_each() -> list[Commitment]:
 
 
 def outcome_records_of_each() -> list[Commitment]:
-    report = Report("acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32))
-    taken = Taken(report.outcome, report.outcome.content_digest(), late=True, overspent=("b",), taken_at_us=NOW_US)
+    report = OutcomeReport(
+        "acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32)
+    )
+    taken = RecordedOutcome(
+        report.outcome, report.outcome.content_digest(), late=True, overspent=("b",), taken_at_us=NOW_US
+    )
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
     excess = (Excess(counter, 5, NOW_US),)
-    return [outcome_commitment(report, taken, (), (), excess), expired_commitment(held, (), (), NOW_US)]
+    return [outcome_commitment(report, taken, (), (), excess), reservation_expired_commitment(held, (), (), NOW_US)]
 
 
 def one_of_each() -> list[Commitment]:
     violations = [FieldViolation("action.tool", "is required")]
     return [
         commitment(1),
-        record_codec.refused_commitment("acme", Caller(), "Authorize", violations, NOW_US),
+        record_codec.invalid_request_commitment("acme", Caller(), "Authorize", violations, NOW_US),
         record_codec.policy_activated_commitment("r1", "1.2.3", 2, NOW_US),
         record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
@@ -108,7 +112,7 @@ async def data_dir(tmp_path: Path) -> Path:
     key = load_or_create_signing_key(tmp_path / "keys")
     faults: list[BaseException] = []
     ledger = SqliteLedger.open(
-        tmp_path / "placet.db", writer="placet", signing_key=key, clock=TickingClock(), on_fault=faults.append
+        tmp_path / "placet.db", writer="placet", signing_key=key, clock=TickingClock(), on_error=faults.append
     )
     try:
         await ledger.commit(one_of_each()[4:5])

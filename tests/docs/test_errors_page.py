@@ -9,7 +9,13 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2
 
 from placet.kernel import limits
-from placet.kernel.errors import InvalidRequestError, NotNowError, NotPermittedError, OverloadedError, PlacetError
+from placet.kernel.errors import (
+    FailedPreconditionError,
+    InvalidRequestError,
+    OverloadedError,
+    PermissionDeniedError,
+    PlacetError,
+)
 from placet.kernel.reasons import REFUSALS
 from placet.revisions.status import PolicyEventKind
 from placet.sdk._transport import status as sdk_status
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 PAGE = DOCS / "reference/errors.md"
 LOGGED = re.compile(r"\blog\.(info|warning|error)(?:\(|, )\s*\"([^\"]+)\"")
 NOT_LIMITS = {"TYPE_CHECKING"}
-WITH_REASONS: set[type[PlacetError]] = {NotNowError, NotPermittedError}
+WITH_REASONS: set[type[PlacetError]] = {FailedPreconditionError, PermissionDeniedError}
 """Errors whose reason says more than their kind."""
 
 

@@ -7,22 +7,22 @@ from typing import Final
 import pytest
 
 from placet.commands.four_eyes import ChangeKind
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from tests.docs.tables import DOCS, rows
 
 PAGE = DOCS / "reference/glossary.md"
 WORDS = [row[0].strip("*") for row in rows(PAGE, "Glossary")]
 CALLED: Final = {
-    Kept.APPROVALS: "approval",
-    Kept.APPROVAL_INDEX: "approval index",
-    Kept.RESERVATIONS: "reservation",
-    Kept.OUTCOMES: "outcome",
-    Kept.KILL_SWITCHES: "kill switch",
-    Kept.AUTONOMY: "override",
-    Kept.BREAKERS: "breaker",
-    Kept.CONTROL_REQUESTS: "control request",
-    Kept.CONTROL_VERSIONS: "control version",
-    Kept.WEBHOOK_OUTBOX: "outbox",
+    StateTable.APPROVALS: "approval",
+    StateTable.APPROVAL_INDEX: "approval index",
+    StateTable.RESERVATIONS: "reservation",
+    StateTable.OUTCOMES: "outcome",
+    StateTable.KILL_SWITCHES: "kill switch",
+    StateTable.AUTONOMY: "override",
+    StateTable.BREAKERS: "breaker",
+    StateTable.CONTROL_REQUESTS: "control request",
+    StateTable.CONTROL_VERSIONS: "control version",
+    StateTable.WEBHOOK_OUTBOX: "outbox",
 }
 """What is kept -> its word."""
 
@@ -31,8 +31,8 @@ def test_words_are_in_order_and_each_has_one_row() -> None:
     assert sorted(set(WORDS), key=str.lower) == WORDS
 
 
-@pytest.mark.parametrize("kept", list(Kept))
-def test_everything_that_is_kept_has_its_word(kept: Kept) -> None:
+@pytest.mark.parametrize("kept", list(StateTable))
+def test_everything_that_is_kept_has_its_word(kept: StateTable) -> None:
     assert CALLED[kept] in WORDS
 
 

@@ -15,7 +15,7 @@ from placet.budgets.model import Measure, OnExceed, Scope, Unreported
 from placet.budgets.windows import Window
 from placet.cli import main as cli
 from placet.cli.rendering import exit_codes
-from placet.controls.autonomy.model import Level, Observe
+from placet.controls.autonomy.model import AutonomyLevel, ObserveMode
 from placet.controls.breakers.model import BreakerEffect, BreakerScope
 from placet.policy.checks.check import STEPS
 from placet.policy.files.strict_yaml import read_yaml
@@ -59,7 +59,7 @@ def enforced() -> set[str]:
 
 
 def later() -> set[tuple[str, ...]]:
-    return {(*path, name) for path, section in SECTIONS.items() for name in section.LATER}
+    return {(*path, name) for path, section in SECTIONS.items() for name in section.NOT_YET_ENFORCED}
 
 
 def test_every_key_has_its_row_and_no_other() -> None:
@@ -124,11 +124,11 @@ def test_every_word_that_a_key_takes_is_told() -> None:
         "budgets[].unreported": Unreported,
         "limits.breaker.effect": BreakerEffect,
         "limits.breaker.scopes": BreakerScope,
-        "autonomy.observe": Observe,
+        "autonomy.observe": ObserveMode,
     }
     for key, kind in words.items():
         assert re.findall(r"[a-z_]+", documented[key]) == [word.value for word in kind]
-    assert [row[0] for row in rows(PAGE, "Autonomy")] == [level.value for level in Level]
+    assert [row[0] for row in rows(PAGE, "Autonomy")] == [level.value for level in AutonomyLevel]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from placet.cli import main as cli
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.controls.kill_switches.model import KillScope, KillSwitch
 from placet.kernel import rule_ids
 from placet.sdk import failures
@@ -34,7 +34,7 @@ def test_ids_from_state() -> None:
     documented = by_name(PAGE, "Ids from state")
     assert {rule_id: row[0] for rule_id, row in documented.items()} == rule_ids.CORE_REASONS
     scopes = {KillSwitch("", scope, "", "", "", "", 0).rule_id for scope in KillScope}
-    levels = {f"autonomy.{level}" for level in Level if level is not Level.EXECUTE}
+    levels = {f"autonomy.{level}" for level in AutonomyLevel if level is not AutonomyLevel.EXECUTE}
     assert scopes | levels <= documented.keys()
     for prefix in rule_ids.OWN_PREFIXES:
         assert f"`{prefix}`" in sections(PAGE)["Ids from state"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.actions.document import document
-from placet.decision.policy_input import bare_facts, policy_input
-from placet.engine.generation import Engine, Generation
+from placet.decision.policy_input import base_facts, policy_input
+from placet.engine.generation import Engine, ServedRevision
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Action, Identity, Indeterminate, Model, Run, ToolClass
 from placet.policy.bundles.bundle import build_bundle
@@ -59,10 +59,10 @@ async def test_where_it_failed(
     (rego_dir / "policy/extra/extra.rego").write_text(PACK)
     told: list[str] = []
     engine = Engine(opa, tmp_path / "opa.log", 20.0, lambda _rule_id, cause: told.append(cause))
-    generation = await Generation.start(build_bundle(rego_dir, opa, tmp_path / "bundles"), engine, 0.0)
+    generation = await ServedRevision.start(build_bundle(rego_dir, opa, tmp_path / "bundles"), engine, 0.0)
     try:
         said = document(Action("kb.search", params), Identity("bot", "acme"), Run(), Model(), ())
-        asked = policy_input(said, bare_facts(ToolClass.READ), rfc3339(0))
+        asked = policy_input(said, base_facts(ToolClass.READ), rfc3339(0))
         [verdict] = await generation.evaluate([asked])
         assert generation.where("extra.size") == "policy/extra/extra.rego:18"
     finally:

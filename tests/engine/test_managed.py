@@ -18,12 +18,12 @@ import psutil
 import pytest
 
 from placet.engine import managed, source
-from placet.engine.generation import Engine, Generation
+from placet.engine.generation import Engine, ServedRevision
 from placet.engine.managed import ManagedPolicies
 from placet.engine.pinned import PinnedProgram
 from placet.engine.process import FOLDER, OpaProcess
 from placet.engine.source import QUIET_SECONDS, Source
-from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError, PolicyInvalidError
 from placet.kernel.model import Effect, Indeterminate, Verdict
 from placet.policy.bundles.removal_question import RemovalQuestion
 from placet.policy.files import tree
@@ -112,7 +112,7 @@ class Supervised:
         return [event.kind for event in self.events]
 
     @property
-    def generation(self) -> Generation:
+    def generation(self) -> ServedRevision:
         generation = self.policies.current()
         assert generation is not None
         return generation
@@ -300,7 +300,7 @@ async def test_what_only_the_machine_lacks_does_not_make_it_grow_old(
     supervised: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> Bundle:
-        raise SetupError("no room for the cache")
+        raise ConfigurationError("no room for the cache")
 
     monkeypatch.setattr(source, "build_bundle", fails)
     supervised.change()
@@ -411,11 +411,11 @@ async def test_what_keeps_it_from_coming_back_is_told_until_it_is_mended(
 
 @pytest.mark.usefixtures("nothing_left")
 async def test_cancelled_while_it_starts(tmp_path: Path, opa: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(_: Generation) -> str:
+    async def never(_: ServedRevision) -> str:
         await asyncio.Event().wait()
         return ""
 
-    monkeypatch.setattr(Generation, "await_canary", never)
+    monkeypatch.setattr(ServedRevision, "await_canary", never)
     it = Supervised(tmp_path, opa)
     before = len(folders())
     starting = asyncio.create_task(it.policies.start())
@@ -434,12 +434,12 @@ async def test_cancelled_while_another_revision_starts(
     await it.policies.start()
     reached = asyncio.Event()
 
-    async def never(_: Generation) -> str:
+    async def never(_: ServedRevision) -> str:
         reached.set()
         await asyncio.Event().wait()
         return ""
 
-    monkeypatch.setattr(Generation, "await_canary", never)
+    monkeypatch.setattr(ServedRevision, "await_canary", never)
     running = asyncio.create_task(it.policies.run())
     it.change()
     await asyncio.wait_for(reached.wait(), WITHIN_SECONDS)
@@ -506,7 +506,7 @@ async def test_a_first_policy_that_cannot_be_served(tmp_path: Path, opa: Path) -
 
 @pytest.mark.usefixtures("nothing_left")
 async def test_no_place_for_its_log(tmp_path: Path, opa: Path, tiny_bundle: Bundle) -> None:
-    with pytest.raises(SetupError, match="cannot start OPA"):
+    with pytest.raises(ConfigurationError, match="cannot start OPA"):
         OpaProcess.start(opa, tiny_bundle.content, tmp_path / "no-folder" / "opa.log")
 
 
@@ -515,7 +515,7 @@ async def test_no_place_for_its_socket(
     tmp_path: Path, opa: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-folder"))
-    with pytest.raises(SetupError, match="cannot make a folder"):
+    with pytest.raises(ConfigurationError, match="cannot make a folder"):
         OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
 
 
@@ -527,7 +527,7 @@ async def test_no_descriptor_to_watch_it_by(
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(os, "pidfd_open", out_of_descriptors)
-    with pytest.raises(SetupError, match="Too many open files"):
+    with pytest.raises(ConfigurationError, match="Too many open files"):
         OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
 
 
@@ -535,7 +535,7 @@ async def test_a_file_of_the_cache_is_not_what_opa_comes_back_with(
     tmp_path: Path, opa: Path, tiny_bundle: Bundle
 ) -> None:
     engine = Engine(opa, tmp_path / "opa.log", TIMEOUT_SECONDS, lambda _rule_id, _cause: None)
-    generation = await Generation.start(tiny_bundle, engine, 0.0)
+    generation = await ServedRevision.start(tiny_bundle, engine, 0.0)
     tiny_bundle.path.write_bytes(b"another policy")
     assert await generation.restart() == ""
     [verdict] = await generation.evaluate([b"{}"])

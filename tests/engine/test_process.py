@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from placet.engine.generation import Engine, Generation
+from placet.engine.generation import Engine, ServedRevision
 from placet.engine.process import FOLDER, OpaProcess
-from placet.kernel.errors import PolicyInvalidError, SetupError
+from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.kernel.model import Indeterminate, Verdict
 from tests.freezing import freeze
 
@@ -48,8 +48,8 @@ def engine_of(opa: Path, log: Path) -> Engine:
     return Engine(opa, log, 0.25, lambda _rule_id, _cause: None)
 
 
-async def started(opa: Path, bundle: Bundle, tmp_path: Path) -> Generation:
-    return await Generation.start(bundle, engine_of(opa, tmp_path / "opa.log"), 0.0)
+async def started(opa: Path, bundle: Bundle, tmp_path: Path) -> ServedRevision:
+    return await ServedRevision.start(bundle, engine_of(opa, tmp_path / "opa.log"), 0.0)
 
 
 async def test_it_answers_and_leaves_nothing_behind(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_no_python_to_start_it_with(
     tiny_bundle: Bundle, opa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    with pytest.raises(SetupError, match="cannot start OPA"):
+    with pytest.raises(ConfigurationError, match="cannot start OPA"):
         OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
 
 

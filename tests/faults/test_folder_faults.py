@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 import pytest
 
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.sdk import Client, failures
 from placet.server.ledger import restart_trail
 from placet.server.system import SystemClock
@@ -104,7 +104,7 @@ def test_a_fault_between_two_runs(
             decided = [*images.decided, *decide(server.address)]
         require_whole(given, decided)
         return
-    with pytest.raises((SetupError, OSError)) as refused, serving(given):
+    with pytest.raises((ConfigurationError, OSError)) as refused, serving(given):
         pass
     for part in said:
         assert part in str(refused.value)
@@ -140,7 +140,7 @@ def test_another_file_removed_under_a_running_server(tmp_path: Path, name: str) 
             path.unlink()
         decided += decide(server.address)
     if name.endswith("audit_ed25519.pem"):
-        with pytest.raises(SetupError, match="is gone"), serving(given):
+        with pytest.raises(ConfigurationError, match="is gone"), serving(given):
             pass
         return
     with serving(given) as server:
@@ -162,7 +162,10 @@ def test_a_folder_lost_between_two_runs(images: Images, tmp_path: Path, folder: 
     shutil.rmtree(data_dir / folder)
     given = settings(data_dir)
     if folder == "keys":
-        with pytest.raises(SetupError, match=r"is gone, and the checkpoints of .* restore that key"), serving(given):
+        with (
+            pytest.raises(ConfigurationError, match=r"is gone, and the checkpoints of .* restore that key"),
+            serving(given),
+        ):
             pass
         return
     with serving(given) as server:
@@ -194,7 +197,7 @@ def test_an_emptied_postgres_database(tmp_path: Path, postgres_url: str, stateme
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(statement.encode())
     for given in (first, second):
-        with pytest.raises(SetupError) as refused, serving(given):
+        with pytest.raises(ConfigurationError) as refused, serving(given):
             pass
         assert f"holds no record of {given.replica}" in str(refused.value)
         assert NEW_TRAIL in str(refused.value)
@@ -217,7 +220,7 @@ def test_an_older_copy_of_a_postgres_database(tmp_path: Path, postgres_url: str)
         for table, content in saved.items():
             with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)".encode()) as copying:
                 copying.write(content)
-    with pytest.raises(SetupError, match="an older copy was restored"), serving(given):
+    with pytest.raises(ConfigurationError, match="an older copy was restored"), serving(given):
         pass
 
 
@@ -225,7 +228,10 @@ def test_keys_of_a_replica_that_are_lost(tmp_path: Path, postgres_url: str) -> N
     given = replica(tmp_path, postgres_url, "a")
     decide_once(given)
     shutil.rmtree(given.keys_dir)
-    with pytest.raises(SetupError, match=r"is gone, and the checkpoints of .* restore that key"), serving(given):
+    with (
+        pytest.raises(ConfigurationError, match=r"is gone, and the checkpoints of .* restore that key"),
+        serving(given),
+    ):
         pass
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tests.postgres import Postgres
     from tests.serving import Server
 
-    Fault = Callable[[Path, Path], None]
+    DocumentDiagnostic = Callable[[Path, Path], None]
     Said = str | tuple[str, ...]
-    ToldOf = Callable[["Run", str, Fault], str]
+    ToldOf = Callable[["Run", str, DocumentDiagnostic], str]
 
 NOT_AS_BUILT: Final = "is not the bundle of its name, so it was not used"
 EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
@@ -121,13 +121,15 @@ def run_of(folder: Path, url: str) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize(("name", "fault", "said"), CASES)
-def test_a_fault_while_running(sqlite_run: Run, told_of: ToldOf, name: str, fault: Fault, said: Said) -> None:
+def test_a_fault_while_running(
+    sqlite_run: Run, told_of: ToldOf, name: str, fault: DocumentDiagnostic, said: Said
+) -> None:
     require_told(told_of(sqlite_run, name, fault), said)
 
 
 @pytest.mark.parametrize(("name", "fault", "said"), ON_POSTGRES)
 def test_a_fault_while_running_on_postgres(
-    postgres_run: Run, told_of: ToldOf, name: str, fault: Fault, said: Said
+    postgres_run: Run, told_of: ToldOf, name: str, fault: DocumentDiagnostic, said: Said
 ) -> None:
     require_told(told_of(postgres_run, name, fault), said)
 
@@ -137,7 +139,9 @@ def told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> ToldOf:
     return partial(told_while_running, tmp_path, capsys)
 
 
-def told_while_running(kept: Path, capsys: pytest.CaptureFixture[str], run: Run, name: str, fault: Fault) -> str:
+def told_while_running(
+    kept: Path, capsys: pytest.CaptureFixture[str], run: Run, name: str, fault: DocumentDiagnostic
+) -> str:
     """What the log says of the fault, while the server goes on; then the files are as before."""
     data_dir = run.given.data_dir
     paths = list(data_dir.glob(name))

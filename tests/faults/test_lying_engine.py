@@ -14,7 +14,7 @@ import pytest
 from placet.engine.canary import CANARY_RULE_ID, CANARY_TOOL
 from placet.kernel.limits import OPA_ANSWER_BYTES_MAX
 from placet.sdk import Action, AsyncClient, Identity, Run
-from placet.server.build import Running, running
+from placet.server.build import RunningServer, open_server
 from tests.engine.lying_opa import LyingOpa, decisions, http
 from tests.serving import settings
 
@@ -56,13 +56,13 @@ def always(answer: bytes) -> Callable[[bytes], Awaitable[bytes]]:
 
 
 @contextlib.asynccontextmanager
-async def serving(opa: LyingOpa, data_dir: Path, **changes: Any) -> AsyncIterator[tuple[Running, AsyncClient]]:
+async def serving(opa: LyingOpa, data_dir: Path, **changes: Any) -> AsyncIterator[tuple[RunningServer, AsyncClient]]:
     chosen = settings(data_dir, **{"opa_address": opa.url, "opa_timeout_ms": TIMEOUT_MS, **changes})
-    async with running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
+    async with open_server(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         yield server, client
 
 
-async def stored(server: Running, decision: Decision) -> tuple[str, str]:
+async def stored(server: RunningServer, decision: Decision) -> tuple[str, str]:
     found = await server.ledger.get_decision("acme", decision.decision_id)
     assert found is not None
     return found.decision.effect.value, found.decision.rule_id

@@ -12,7 +12,7 @@ from placet.kernel import limits
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.outcomes import expiry
-from placet.outcomes.expiry import expire_due, sweep_keys
+from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from tests.support.desk import CALLS, MONEY, SECOND_US, Desk
 from tests.support.fakes import asked
 
@@ -97,10 +97,10 @@ async def test_keys_are_forgotten_after_their_time_in_portions(monkeypatch: pyte
     first = await desk.point.decide(old)
     desk.clock.wall += 24 * HOUR_US
     await desk.point.decide([asked()])
-    assert await sweep_keys(desk.ledger, desk.clock, 24) == 0
+    assert await purge_idempotency_keys(desk.ledger, desk.clock, 24) == 0
     assert await desk.point.decide(old) == first
     desk.clock.wall += 1
-    assert await sweep_keys(desk.ledger, desk.clock, 24) == 5
+    assert await purge_idempotency_keys(desk.ledger, desk.clock, 24) == 5
     assert desk.ledger.keys_count() == 1
     [again] = await desk.point.decide(old[:1])
     assert isinstance(again, Decision)

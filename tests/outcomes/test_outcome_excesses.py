@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.audit.verify_trail import verify_trail
 from placet.budgets.reservations import from_row, reservation_key, to_row
-from placet.commands.execute import ControlChanges
-from placet.kernel.errors import InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
+from placet.commands.execute import ControlCommands
+from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.kernel.model import Caller
-from placet.kernel.state import Put, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet
 from placet.outcomes.excess_service import ExcessWord, OutcomeExcesses
 from placet.outcomes.expiry import expire_due
-from placet.outcomes.service import OutcomeDesk, Reported
+from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
 from tests.storage.state_making import change
 from tests.support.deciding import Desk, budget, left, told, usd
 
@@ -35,7 +35,7 @@ class Held(Desk):
 
     def __init__(self, *budgets: dict[str, Any], factor: int | None = None, **said: Any) -> None:
         super().__init__(*budgets, **said)
-        self.excesses = OutcomeExcesses(ControlChanges(self.ledger, self.clock, self.controls))
+        self.excesses = OutcomeExcesses(ControlCommands(self.ledger, self.clock, self.controls))
         if factor is not None:
             self.outcomes = OutcomeDesk(self.ledger, self.source, self.clock, factor)
 
@@ -56,7 +56,7 @@ async def test_one_wrong_report_does_not_use_up_a_day() -> None:
     desk = Held(MONEY)
     first = await desk.ask(action__amount=usd(1), identity__agent="pay-bot")
     reported = await desk.report(first, amount_minor_units=SAFE_INTEGER_MAX)
-    assert reported == Reported(repeated=False, late=False, overspent=(), held=("b",))
+    assert reported == OutcomeReceipt(repeated=False, late=False, overspent=(), held=("b",))
     second = await desk.ask(action__amount=usd(9_000))
     assert (told(second), left(second)) == ([ALLOW], 990)
     [excess] = await desk.waiting()
@@ -139,7 +139,7 @@ async def test_what_is_dropped_never_counts() -> None:
     await desk.say(first, accept=False)
     assert left(await desk.ask(action__amount=usd(1))) == 10_000 - 10 - 1
     for accept in (True, False):
-        with pytest.raises(NotNowError, match="accepted or dropped already"):
+        with pytest.raises(FailedPreconditionError, match="accepted or dropped already"):
             await desk.say(first, accept=accept)
     assert desk.proven()
 
@@ -151,7 +151,7 @@ async def test_those_concerned_may_not(actor: str, accept: bool) -> None:  # noq
     await desk.ask(identity__agent="other-bot", action__amount=usd(1))
     first = await desk.ask(action__amount=usd(1), identity__agent="pay-bot", identity__user="u_7")
     await desk.report(first, amount_minor_units=10_000)
-    with pytest.raises(NotPermittedError):
+    with pytest.raises(PermissionDeniedError):
         await desk.say(first, accept=accept, actor=actor)
     assert len(await desk.waiting()) == 1
 
@@ -162,7 +162,7 @@ async def test_who_reported_may_not_under_any_name() -> None:
     outcome = Outcome(OutcomeStatus.SUCCEEDED, amount_minor_units=10_000)
     [excess] = await reported_by("worker-7", desk, first, outcome)
     for actor, caller in [("ann", "worker-7"), ("worker-7", "console"), ("WORKER-7", "")]:
-        with pytest.raises(NotPermittedError):
+        with pytest.raises(PermissionDeniedError):
             await desk.say(first, accept=False, actor=actor, caller=caller)
     assert (await desk.say(first, accept=False, caller="console")).decision_id == excess.decision_id
 
@@ -170,10 +170,10 @@ async def test_who_reported_may_not_under_any_name() -> None:
 async def reported_by(caller: str, desk: Held, decision: Decision, outcome: Outcome) -> list[OutcomeExcess]:
     """What is held after that caller reported on its own decision."""
     key = reservation_key("acme", decision.decision_id)
-    row = (await desk.ledger.load(Wanted([key]))).rows[key]
-    await desk.ledger.commit([change(Put(to_row(replace(from_row(row), caller=caller))))])
-    [answer] = await desk.outcomes.take([Report("acme", decision.decision_id, caller, outcome)])
-    assert isinstance(answer, Reported)
+    row = (await desk.ledger.load(ReadSet([key]))).rows[key]
+    await desk.ledger.commit([change(PutIfVersion(to_row(replace(from_row(row), caller=caller))))])
+    [answer] = await desk.outcomes.take([OutcomeReport("acme", decision.decision_id, caller, outcome)])
+    assert isinstance(answer, OutcomeReceipt)
     return await desk.waiting()
 
 

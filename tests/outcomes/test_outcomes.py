@@ -11,23 +11,23 @@ from placet.actions.outcome import OutcomeStatus, from_row, outcome_key
 from placet.audit.records import RecordKind
 from placet.audit.tool_call_event import tool_call_event
 from placet.kernel.errors import (
-    ContentionError,
+    AbortedError,
+    FailedPreconditionError,
     LedgerUnavailableError,
     NotFoundError,
-    NotNowError,
-    OutcomeDiffersError,
+    OutcomeConflictError,
 )
 from placet.kernel.model import Decision
 from placet.kernel.reasons import NOTHING_WAS_ALLOWED
-from placet.kernel.state import Kept, RowQuery, Wanted
+from placet.kernel.state import ReadSet, RowQuery, StateTable
 from placet.outcomes.expiry import expire_due
-from placet.outcomes.service import Reported
+from placet.outcomes.service import OutcomeReceipt
 from tests.support.desk import CALLS, MONEY, SECOND_US, Desk, report
 from tests.support.fakes import ASKED, DENIED, verdict
 
 OK = OutcomeStatus.SUCCEEDED
 FAILED = OutcomeStatus.FAILED
-NEW = Reported(repeated=False, late=False, overspent=())
+NEW = OutcomeReceipt(repeated=False, late=False, overspent=())
 
 
 async def sound(desk: Desk) -> bool:
@@ -58,7 +58,7 @@ async def test_an_amount_that_did_not_move_is_free_again(status: OutcomeStatus) 
 async def test_more_used_than_reserved_is_told_recorded_and_stops_the_next_call() -> None:
     desk = Desk(budgets=[MONEY])
     told = await desk.tell(await desk.pay(90), OK, amount_minor_units=130)
-    assert told == Reported(repeated=False, late=False, overspent=("money",))
+    assert told == OutcomeReceipt(repeated=False, late=False, overspent=("money",))
     assert await desk.usage("money") == (130, 0)
     assert desk.bodies(RecordKind.OUTCOME_REPORTED)[0]["overspent"] == ["money"]
     denied = await desk.ask("pay", action__amount={"currency_code": "USD", "minor_units": 1})
@@ -70,7 +70,7 @@ async def test_two_reports_of_one_batch_see_each_others_overspend() -> None:
     desk = Desk(budgets=[MONEY])
     ids = [await desk.pay(40), await desk.pay(40)]
     told = await desk.desk.take([report(each, OK, amount_minor_units=60) for each in ids])
-    assert [each.overspent for each in told if isinstance(each, Reported)] == [(), ("money",)]
+    assert [each.overspent for each in told if isinstance(each, OutcomeReceipt)] == [(), ("money",)]
 
 
 async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -> None:
@@ -78,13 +78,13 @@ async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -
     decision_id = await desk.pay(90)
     await desk.tell(decision_id, OK, amount_minor_units=130)
     records = len(list(desk.ledger.records("w")))
-    again = Reported(repeated=True, late=False, overspent=("money",))
+    again = OutcomeReceipt(repeated=True, late=False, overspent=("money",))
     assert await desk.tell(decision_id, OK, amount_minor_units=130) == again
     other = await desk.tell(decision_id, OK, amount_minor_units=131)
-    assert isinstance(other, OutcomeDiffersError)
+    assert isinstance(other, OutcomeConflictError)
     assert str(other) == "the first report of this decision stands; this one changes nothing"
-    assert isinstance(await desk.tell(decision_id, FAILED, amount_minor_units=130), OutcomeDiffersError)
-    assert isinstance(await desk.tell(decision_id, OK), OutcomeDiffersError)
+    assert isinstance(await desk.tell(decision_id, FAILED, amount_minor_units=130), OutcomeConflictError)
+    assert isinstance(await desk.tell(decision_id, OK), OutcomeConflictError)
     assert await desk.usage("money") == (130, 0)
     assert len(list(desk.ledger.records("w"))) == records
 
@@ -94,8 +94,8 @@ async def test_a_hundred_reports_of_one_decision_in_one_batch_are_one() -> None:
     decision_id = await desk.pay(40)
     told = await desk.desk.take([report(decision_id, OK)] * 99 + [report(decision_id, FAILED)])
     assert told[0] == NEW
-    assert set(told[1:99]) == {Reported(repeated=True, late=False, overspent=())}
-    assert isinstance(told[99], OutcomeDiffersError)
+    assert set(told[1:99]) == {OutcomeReceipt(repeated=True, late=False, overspent=())}
+    assert isinstance(told[99], OutcomeConflictError)
     assert await desk.usage("money") == (40, 0)
 
 
@@ -121,7 +121,7 @@ async def test_what_allowed_nothing_has_no_outcome(finding: Any) -> None:
     decision = await desk.ask("pay")
     assert isinstance(decision, Decision)
     refused = await desk.tell(decision.decision_id, OK)
-    assert isinstance(refused, NotNowError)
+    assert isinstance(refused, FailedPreconditionError)
     assert refused.reason == NOTHING_WAS_ALLOWED
     assert desk.bodies(RecordKind.OUTCOME_REPORTED) == []
 
@@ -130,7 +130,7 @@ async def test_an_allow_without_budgets_is_reported_as_well() -> None:
     desk = Desk()
     decision_id = await desk.allow()
     assert await desk.tell(decision_id, OK) == NEW
-    assert (await desk.tell(decision_id, OK)) == Reported(repeated=True, late=False, overspent=())
+    assert (await desk.tell(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, overspent=())
     assert desk.bodies(RecordKind.OUTCOME_REPORTED)[0]["settled"] == []
 
 
@@ -138,7 +138,7 @@ async def test_a_refused_report_has_no_part_in_its_neighbours() -> None:
     desk = Desk(budgets=[MONEY])
     decision_id = await desk.pay(40)
     told = await desk.desk.take([report("dec_none", OK), report(decision_id, OK), report("dec_none", OK)])
-    assert [type(each) for each in told] == [NotFoundError, Reported, NotFoundError]
+    assert [type(each) for each in told] == [NotFoundError, OutcomeReceipt, NotFoundError]
 
 
 async def test_a_late_report_puts_right_what_expiry_did_and_is_called_late() -> None:
@@ -148,7 +148,7 @@ async def test_a_late_report_puts_right_what_expiry_did_and_is_called_late() -> 
     assert await expire_due(desk.ledger, desk.clock) == 1
     assert (await desk.usage("money"), await desk.usage("calls")) == ((40, 0), (0, 0))
     told = await desk.tell(decision_id, OK, amount_minor_units=30)
-    assert told == Reported(repeated=False, late=True, overspent=())
+    assert told == OutcomeReceipt(repeated=False, late=True, overspent=())
     assert (await desk.usage("money"), await desk.usage("calls")) == ((30, 0), (1, 0))
     assert desk.bodies(RecordKind.OUTCOME_REPORTED)[0]["late"] is True
     assert await expire_due(desk.ledger, desk.clock) == 0
@@ -159,7 +159,7 @@ async def test_a_report_that_meets_expiry_is_settled_once() -> None:
     decision_id = await desk.pay(40)
     desk.clock.wall += 900 * SECOND_US
     desk.raced.after_look = partial(expire_due, desk.ledger, desk.clock)
-    assert await desk.tell(decision_id, OK) == Reported(repeated=False, late=True, overspent=())
+    assert await desk.tell(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, overspent=())
     assert (await desk.usage("money"), await desk.usage("calls")) == ((40, 0), (1, 0))
 
 
@@ -167,7 +167,7 @@ async def test_two_reports_that_race_are_settled_once() -> None:
     desk = Desk(budgets=[MONEY])
     decision_id = await desk.pay(40)
     desk.raced.after_look = partial(desk.tell, decision_id, OK)
-    assert await desk.tell(decision_id, OK) == Reported(repeated=True, late=False, overspent=())
+    assert await desk.tell(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, overspent=())
     assert await desk.usage("money") == (40, 0)
     assert len(desk.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
@@ -175,14 +175,14 @@ async def test_two_reports_that_race_are_settled_once() -> None:
 async def test_a_report_that_loses_every_race_is_an_error_and_changes_nothing() -> None:
     desk = Desk(budgets=[MONEY])
     decision_id = await desk.pay(40)
-    [row] = (await desk.ledger.list_rows(RowQuery(Kept.RESERVATIONS, "acme"))).rows
+    [row] = (await desk.ledger.list_rows(RowQuery(StateTable.RESERVATIONS, "acme"))).rows
 
     async def touch() -> None:
         await desk.touch(row.key)
         desk.raced.after_look = touch
 
     desk.raced.after_look = touch
-    assert isinstance(await desk.tell(decision_id, OK), ContentionError)
+    assert isinstance(await desk.tell(decision_id, OK), AbortedError)
     desk.raced.after_look = None
     assert await desk.usage("money") == (0, 40)
     assert await desk.tell(decision_id, OK) == NEW
@@ -205,7 +205,7 @@ async def test_what_a_caller_writes_in_words_is_kept_apart_and_without_personal_
     assert told == NEW
     assert await desk.tell(decision_id, FAILED, error_class="No mail to jo@example.com") != told
     key = outcome_key("acme", decision_id)
-    row = (await desk.ledger.load(Wanted([key]))).rows[key]
+    row = (await desk.ledger.load(ReadSet([key]))).rows[key]
     assert from_row(row).outcome.error_class == "No mail to [redacted:email]"
     assert "error_class" not in desk.bodies(RecordKind.OUTCOME_REPORTED)[0]
     assert not any(b"jo@" in content for each in desk.ledger.records("w") for _, content in each.parts.values())
@@ -223,5 +223,5 @@ async def test_the_tool_call_event_says_how_the_call_went(status: OutcomeStatus,
     assert recorded is not None
     assert tool_call_event(recorded)["result"] is None
     key = outcome_key("acme", decision_id)
-    taken = from_row((await desk.ledger.load(Wanted([key]))).rows[key])
+    taken = from_row((await desk.ledger.load(ReadSet([key]))).rows[key])
     assert tool_call_event(recorded, taken.outcome)["result"] == {"status": word, "latency_ms": 942}

@@ -27,7 +27,7 @@ from placet.sdk import verify_permit
 from placet.sdk import Action, Identity, PermitKeys
 verify_permit("x", Action("t"), PermitKeys("{}"), identity=Identity("a", "acme"))
 """
-ALONE = """
+SOLO_QUOTA = """
 import sys
 import placet.sdk
 print(placet.sdk.__file__)
@@ -65,7 +65,7 @@ def ready_address(process: subprocess.Popen[bytes], ready: Path, log: Path) -> s
 
 def test_the_sdk_needs_grpcio_and_protobuf_alone(bare: Environment) -> None:
     assert bare.run("python", "-c", LISTED).split() == ["grpcio", "placet-sdk", "protobuf", "typing-extensions"]
-    where, heavy = bare.run("python", "-c", ALONE).split("\n")[:2]
+    where, heavy = bare.run("python", "-c", SOLO_QUOTA).split("\n")[:2]
     assert str(bare.bin.parent) in where
     assert heavy == ""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import placet.policy.toolchain
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.policy.toolchain import binary, command
 from placet.policy.toolchain.binary import find_opa, find_regal, opa_version, version_of
 from placet.policy.toolchain.command import run
@@ -67,7 +67,7 @@ def test_nothing_in_the_working_folder_is_run(nowhere: Path, monkeypatch: pytest
     for planted in ("opa", "bin/opa", ".tools/bin/opa", "regal", "bin/regal", ".tools/bin/regal"):
         right(nowhere / planted)
     monkeypatch.setenv("PATH", path)
-    with pytest.raises(SetupError, match="not found"):
+    with pytest.raises(ConfigurationError, match="not found"):
         find_opa()
     assert find_regal() is None
 
@@ -84,13 +84,13 @@ def test_the_digest_of_the_program_is_known(nowhere: Path) -> None:
 
 
 def test_no_opa_at_all(nowhere: Path) -> None:
-    with pytest.raises(SetupError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         find_opa()
     assert str(raised.value) == f"opa: not found in {nowhere}/installed nor on PATH; {remedy()}"
 
 
 def test_a_setting_that_names_no_program(nowhere: Path) -> None:
-    with pytest.raises(SetupError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         find_opa(nowhere / "opa")
     assert str(raised.value) == f"{nowhere}/opa: no such program; {remedy()}"
 
@@ -105,7 +105,7 @@ def test_a_setting_that_names_no_program(nowhere: Path) -> None:
 )
 def test_another_version_is_refused_in_one_line(nowhere: Path, script: str, found: str) -> None:
     path = program(nowhere / "installed/opa", script)
-    with pytest.raises(SetupError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         find_opa()
     assert str(raised.value) == f"{path}: is {found}, not {opa_version()}; {remedy()}"
 
@@ -115,13 +115,13 @@ def test_regal_is_found_or_absent(nowhere: Path) -> None:
     regal = program(nowhere / "installed/regal", "true")
     assert find_regal() == regal
     assert find_regal(str(regal)) == regal
-    with pytest.raises(SetupError, match="no such program; run `placet tools install`"):
+    with pytest.raises(ConfigurationError, match="no such program; run `placet tools install`"):
         find_regal("elsewhere/regal")
 
 
 def test_a_program_that_does_not_end(tmp_path: Path) -> None:
     path = program(tmp_path / "opa", "exec sleep 60")
-    with pytest.raises(SetupError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         run(path, ["check"], timeout_seconds=0.1)
     assert str(raised.value) == f"{path}: `opa check` did not end within 0.1 s; is the machine busy?"
 
@@ -129,7 +129,7 @@ def test_a_program_that_does_not_end(tmp_path: Path) -> None:
 def test_a_program_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "opa"
     path.write_text("no program")
-    with pytest.raises(SetupError, match="cannot be run: Permission denied; run `placet tools install`"):
+    with pytest.raises(ConfigurationError, match="cannot be run: Permission denied; run `placet tools install`"):
         run(path, ["check"])
 
 

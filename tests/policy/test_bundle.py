@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from placet.kernel.errors import PolicyInvalidError, SetupError
+from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.kernel.model import ToolClass
 from placet.policy.bundles import bundle as bundle_module
 from placet.policy.bundles.bundle import Bundle, build_bundle
@@ -281,7 +281,7 @@ def test_a_build_that_opa_refuses(rego_dir: Path, cache: Path, opa: Path, monkey
 
 def test_a_cache_that_cannot_be_written(rego_dir: Path, opa: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SetupError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         build_bundle(rego_dir, opa, tmp_path / "file" / "bundles")
     assert str(raised.value) == f"{tmp_path}/file/bundles: cannot be written: Not a directory; mend it or set data_dir"
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.rule_ids import REASONS
 from placet.policy.checks.catalogue import Entry, catalogue
 from placet.policy.checks.check import STEPS, Step, check, run_policy_tests
@@ -226,7 +226,7 @@ def test_an_opa_that_breaks_at_each_command(rego_dir: Path, opa: Path, tmp_path:
     broken = opa_that_fails_at(tmp_path / "opa", opa, "fmt", "echo no room >&2; exit 2")
     assert said(rego_dir, steps_of(rego_dir, broken)["format"]) == [f"{rego_dir}: opa fmt: no room"]
     broken = opa_that_fails_at(tmp_path / "opa", opa, "eval", "exit 2")
-    with pytest.raises(SetupError, match="cannot judge the tenants' schemas: no message"):
+    with pytest.raises(ConfigurationError, match="cannot judge the tenants' schemas: no message"):
         check(rego_dir, broken, None)
     broken = opa_that_fails_at(tmp_path / "opa", opa, "check", 'echo \'{"errors": [{"message": "odd"}]}\' >&2; exit 2')
     assert said(rego_dir, steps_of(rego_dir, broken)["compile"]) == [f"{rego_dir}: odd"]

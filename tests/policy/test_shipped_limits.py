@@ -10,7 +10,7 @@ import pytest
 from placet.budgets.charges import charges
 from placet.budgets.model import exceeded
 from placet.budgets.run_limits import run_charges
-from placet.controls.autonomy.model import Level, resolve
+from placet.controls.autonomy.model import AutonomyLevel, resolve
 from placet.kernel.state import Usage
 from placet.policy.files.tenant_files import load_agent_policies
 from tests.support.acting import at, proposal
@@ -69,14 +69,14 @@ def test_a_run_makes_20_tool_calls_and_one_of_triage_40() -> None:
 @pytest.mark.parametrize(
     ("tool", "agent", "workflow", "level"),
     [
-        ("stripe.refund", "bot", "refunds", Level.EXECUTE),
-        ("crm.update_contact", "bot", "refunds", Level.DRAFT_ONLY),
-        ("crm.update_contact", "crm-agent", "refunds", Level.EXECUTE_WITH_APPROVAL),
-        ("stripe.refund", "bot", "shadow", Level.OBSERVE_ONLY),
-        ("crm.update_contact", "bot", "shadow", Level.OBSERVE_ONLY),
+        ("stripe.refund", "bot", "refunds", AutonomyLevel.EXECUTE),
+        ("crm.update_contact", "bot", "refunds", AutonomyLevel.DRAFT_ONLY),
+        ("crm.update_contact", "crm-agent", "refunds", AutonomyLevel.EXECUTE_WITH_APPROVAL),
+        ("stripe.refund", "bot", "shadow", AutonomyLevel.OBSERVE_ONLY),
+        ("crm.update_contact", "bot", "shadow", AutonomyLevel.OBSERVE_ONLY),
     ],
 )
-def test_how_far_agents_go(tool: str, agent: str, workflow: str, level: Level) -> None:
+def test_how_far_agents_go(tool: str, agent: str, workflow: str, level: AutonomyLevel) -> None:
     asked = proposal(tool, agent=agent, workflow=workflow, tenant="initech")
     assert resolve(INITECH.autonomy_levels, (), asked).level is level
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
-from placet.approvals.service import Approvals, Word
+from placet.approvals.service import Approvals, VoteCommand
 from placet.approvals.vote_voiding import Voiding, VoteVoiding
 from placet.audit.verify_trail import verify_trail
-from placet.commands.execute import ControlChanges
+from placet.commands.execute import ControlCommands
 from placet.controls.autonomy.service import AutonomyAdmin, NewLevel
 from placet.controls.kill_switches.documents import switch_id
 from placet.controls.kill_switches.model import KillScope
@@ -24,7 +24,7 @@ from placet.decision.recorder import Recorder
 from placet.kernel.errors import NotFoundError
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Effect, Finding
-from placet.kernel.state import CounterKey, Wanted
+from placet.kernel.state import CounterKey, ReadSet
 from placet.matching.person import Person
 from placet.outcomes.excess_service import OutcomeExcesses
 from placet.outcomes.service import OutcomeDesk
@@ -247,7 +247,7 @@ class Driver:
     async def usages(self, counters: list[Counter]) -> dict[Counter, tuple[int, int]]:
         """Counter -> used and reserved, as they are stored."""
         keys = {CounterKey(*counter): counter for counter in counters}
-        known = await self.replicas[0].ledger.load(Wanted(counters=list(keys)))
+        known = await self.replicas[0].ledger.load(ReadSet(counters=list(keys)))
         return {counter: (known.usage(key).used, known.usage(key).reserved) for key, counter in keys.items()}
 
     async def kill(self, number: int, switch: tuple[str, str, str], seconds: int) -> None:
@@ -272,13 +272,13 @@ class Driver:
     def level(self, tenant: str, tool: str, level: Any, actor: str) -> NewLevel:
         return NewLevel(tenant, "", tool, "", level, actor, "because")
 
-    def word(self, tenant: str, approval_id: str, person: str) -> Word:
-        return Word(tenant, approval_id, Person(person, PEOPLE[person]), "because", Caller("console"))
+    def word(self, tenant: str, approval_id: str, person: str) -> VoteCommand:
+        return VoteCommand(tenant, approval_id, Person(person, PEOPLE[person]), "because", Caller("console"))
 
     def _replica(self, number: int) -> Replica:
         ledger: Ledger = self.store.open(number, self.clock)
         controls = ControlState(ledger)
-        changes = ControlChanges(ledger, self.clock, controls)
+        changes = ControlCommands(ledger, self.clock, controls)
         approvals = Approvals(ledger, self.source, self.clock)
         distrusted: Callable[[str, str], None] = lambda rule_id, why: self.faults.append(AssertionError(rule_id, why))  # noqa: E731
         return Replica(

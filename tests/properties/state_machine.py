@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.audit.records import DecisionQuery
-from placet.controls.autonomy.model import Level
-from placet.kernel.errors import KeyReusedError, NotFoundError, NotNowError, OutcomeDiffersError, PlacetError
+from placet.controls.autonomy.model import AutonomyLevel
+from placet.kernel.errors import (
+    FailedPreconditionError,
+    IdempotencyConflictError,
+    NotFoundError,
+    OutcomeConflictError,
+    PlacetError,
+)
 from placet.kernel.model import Decision, Effect
 from placet.outcomes.excess_service import ExcessWord
-from placet.outcomes.expiry import expire_due, sweep_keys
+from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from tests.properties.state_changes import Reference, Said
 from tests.properties.state_driver import APPROVERS, Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask
@@ -125,7 +131,7 @@ class StateMachine(RuleBasedStateMachine):
         if stranger:
             assert isinstance(told, NotFoundError)
         elif hold.report is not None and hold.report != said:
-            assert isinstance(told, OutcomeDiffersError)
+            assert isinstance(told, OutcomeConflictError)
         elif hold.report is not None:
             assert told.repeated
         else:
@@ -151,10 +157,10 @@ class StateMachine(RuleBasedStateMachine):
         tenant, decision = denied[-1]
         outcome = Outcome(OutcomeStatus(said.status))
         taken = (
-            self.run(self._take(number, Report(tenant, decision.decision_id, caller, outcome)))
+            self.run(self._take(number, OutcomeReport(tenant, decision.decision_id, caller, outcome)))
             for caller in ("c1", "c2")
         )
-        assert {type(each) for each in taken} == {NotNowError, NotFoundError}
+        assert {type(each) for each in taken} == {FailedPreconditionError, NotFoundError}
 
     # What people do
 
@@ -240,7 +246,7 @@ class StateMachine(RuleBasedStateMachine):
         level=st.sampled_from(LEVELS),
     )
     def set_autonomy(self, number: int, tenant: str, tool: str, level: str) -> None:
-        self.run(self._level(number, tenant, tool, Level(level)))
+        self.run(self._level(number, tenant, tool, AutonomyLevel(level)))
         self.reference.levels[tenant, tool] = level
 
     @rule(mood=st.sampled_from(sorted(POLICY)))
@@ -325,7 +331,7 @@ class StateMachine(RuleBasedStateMachine):
         """One request, sent once or by two at once: one decision, or for each a deny in its place."""
         asked, decision_id, told = self.reference.earlier(ask, self.now)
         if told is not None and told.effect == "error":
-            assert all(isinstance(answer, KeyReusedError) for answer in answers)
+            assert all(isinstance(answer, IdempotencyConflictError) for answer in answers)
             return
         decided = [answer for answer in answers if isinstance(answer, Decision)]
         assert len(decided) == len(answers)
@@ -406,13 +412,13 @@ class StateMachine(RuleBasedStateMachine):
 
     async def _report(self, number: int, hold: Hold, decision_id: str, said: Said, caller: str) -> Any:
         outcome = Outcome(OutcomeStatus(said.status), cost_micros=said.micros, amount_minor_units=said.cents)
-        return await self._take(number, Report(hold.ask.tenant, decision_id, caller, outcome))
+        return await self._take(number, OutcomeReport(hold.ask.tenant, decision_id, caller, outcome))
 
-    async def _take(self, number: int, report: Report) -> Any:
+    async def _take(self, number: int, report: OutcomeReport) -> Any:
         [told] = await self.driver.replicas[number].outcomes.take([report])
         return told
 
-    async def _level(self, number: int, tenant: str, tool: str, level: Level) -> None:
+    async def _level(self, number: int, tenant: str, tool: str, level: AutonomyLevel) -> None:
         autonomy = self.driver.replicas[number].autonomy
         first = await autonomy.set(self.driver.level(tenant, tool, level, "ada"))
         if first.waiting is not None:
@@ -422,7 +428,7 @@ class StateMachine(RuleBasedStateMachine):
         replica = self.driver.replicas[number]
         await replica.approvals.expire_due()
         await expire_due(replica.ledger, self.driver.clock)
-        await sweep_keys(replica.ledger, self.driver.clock, 24)
+        await purge_idempotency_keys(replica.ledger, self.driver.clock, 24)
 
     async def _allowed(self) -> list[Decision]:
         found: list[Decision] = []

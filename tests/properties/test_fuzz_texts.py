@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.audit.decision_codec import refused_commitment
+from placet.audit.decision_codec import invalid_request_commitment
 from placet.budgets.customers import customer_of
 from placet.decision.attempt import Request
 from placet.kernel.errors import FieldViolation, InvalidRequestError
@@ -117,7 +117,7 @@ async def whole_path(raw: bytes) -> None:
         proposal = await in_slices(parsing(message, message.idempotency_key))
     except InvalidRequestError as error:
         status_of(error)
-        refused_commitment("acme", UNAUTHENTICATED, "Authorize", error.violations, NOW_US)
+        invalid_request_commitment("acme", UNAUTHENTICATED, "Authorize", error.violations, NOW_US)
         return
     bench = Bench()
     await bench.point.decide([Request(proposal, Caller(peer="p"), NOW_US - 1)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from placet.audit.records import DecisionQuery, RecordedDecision
 from placet.audit.tool_call_event import tool_call_event
 from placet.decision.attempt import Request
-from placet.kernel.errors import KeyReusedError
+from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.model import Caller, Decision, Effect, Indeterminate, Verdict
 from placet.kernel.rule_ids import REASONS
 from placet.sdk._wire.decode import decision_from_proto
@@ -170,7 +170,7 @@ def test_the_first_content_of_a_key_is_its_only_one(calls: list[tuple[str, str]]
     told: dict[str, str] = {}
     for (key, tool), answer in zip(calls, asked.answers, strict=True):
         if first.setdefault(key, tool) != tool:
-            assert isinstance(answer, KeyReusedError)
+            assert isinstance(answer, IdempotencyConflictError)
         else:
             assert isinstance(answer, Decision)
             assert told.setdefault(key, answer.decision_id) == answer.decision_id

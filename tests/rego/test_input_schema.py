@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.actions.document import document
-from placet.decision.policy_input import bare_facts, policy_input
+from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run, ToolClass
@@ -63,7 +63,7 @@ COUNTED = {
 
 
 def built(parts: Any, tool_class: ToolClass, now_us: int) -> dict[str, Any]:
-    facts = bare_facts(tool_class)
+    facts = base_facts(tool_class)
     if parts is FULL:
         watched = {**facts["tool"], "breaker": "closed", "error_rate": 0.25}
         facts = {**facts, **COUNTED, "tool": watched}

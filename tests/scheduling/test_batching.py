@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.kernel.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
+from placet.kernel.errors import DeadlinePassedError, OverloadedError, UnavailableError
 from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
 from placet.scheduling.batching import Batcher, Shed
 from placet.scheduling.fair_queue import Flow
@@ -113,7 +113,7 @@ async def test_close_finishes_what_waits_and_takes_nothing_new() -> None:
     tasks = await start(batcher, [1], [2])
     closing = asyncio.create_task(batcher.close())
     await asyncio.sleep(0)
-    with pytest.raises(ShuttingDownError):
+    with pytest.raises(UnavailableError):
         await batcher.submit([3])
     work.gate.set()
     await closing

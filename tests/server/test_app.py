@@ -18,14 +18,14 @@ import grpc
 import psutil
 import pytest
 
-from placet.engine.generation import Generation
+from placet.engine.generation import ServedRevision
 from placet.engine.managed import ManagedPolicies
 from placet.engine.process import FOLDER
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.sdk import Action, AsyncClient, Identity
 from placet.server import build as assembly
 from placet.server import lifecycle as lifetime
-from placet.server.build import Running, running
+from placet.server.build import RunningServer, open_server
 from placet.server.lifecycle import serve
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sqlite.backend import SqliteLedger
@@ -85,7 +85,7 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
 
 
 async def test_it_decides_and_ends(tmp_path: Path) -> None:
-    async with running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+    async with open_server(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         assert (await client.authorize(READ, AGENT)).rule_id == "tools.listed_read"
     assert kinds(tmp_path) == ["server.started", "policy.activated", "server.stopped"]
 
@@ -93,8 +93,8 @@ async def test_it_decides_and_ends(tmp_path: Path) -> None:
 async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
-            async with running(settings(tmp_path, listen=f"127.0.0.1:{port}")):
+        with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            async with open_server(settings(tmp_path, listen=f"127.0.0.1:{port}")):
                 pytest.fail("it started")
     assert not (tmp_path / "placet.db").exists()
 
@@ -102,32 +102,32 @@ async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> N
 async def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(SetupError, match="is a file, not a directory; name a directory with --data-dir"):
-        async with running(settings(tmp_path).model_copy(update={"data_dir": file})):
+    with pytest.raises(ConfigurationError, match="is a file, not a directory; name a directory with --data-dir"):
+        async with open_server(settings(tmp_path).model_copy(update={"data_dir": file})):
             pytest.fail("it started")
 
 
 async def fail(*_: object, **__: object) -> NoReturn:
-    raise SetupError("cannot be had")
+    raise ConfigurationError("cannot be had")
 
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (assembly, "_announce")],
+    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (assembly, "_write_address_file")],
 )
 async def test_the_start_fails_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
 ) -> None:
     def fail_at_once(*_: object) -> NoReturn:
-        raise SetupError("cannot be had")
+        raise ConfigurationError("cannot be had")
 
     with monkeypatch.context() as patched:
-        patched.setattr(place, name, fail_at_once if name == "_announce" else fail)
-        with pytest.raises(SetupError, match="cannot be had"):
-            async with running(settings(tmp_path)):
+        patched.setattr(place, name, fail_at_once if name == "_write_address_file" else fail)
+        with pytest.raises(ConfigurationError, match="cannot be had"):
+            async with open_server(settings(tmp_path)):
                 pytest.fail("it started")
     assert kinds(tmp_path)[-1] == "server.stopped"
-    async with running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+    async with open_server(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         assert (await client.authorize(READ, AGENT)).rule_id == "tools.listed_read"
 
 
@@ -140,7 +140,7 @@ async def test_a_stop_of_which_a_part_fails_is_a_stop(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(RpcServer, "stop", stop_badly)
     with pytest.raises(RuntimeError, match="cannot stop"):
-        async with running(settings(tmp_path)):
+        async with open_server(settings(tmp_path)):
             pass
     assert kinds(tmp_path)[-1] == "server.stopped"
 
@@ -150,7 +150,7 @@ async def test_the_ledger_fails_at_the_stop(tmp_path: Path, monkeypatch: pytest.
         raise LedgerUnavailableError("disk full")
 
     with pytest.raises(LedgerUnavailableError, match="could not be signed to its end"):
-        async with running(settings(tmp_path)):
+        async with open_server(settings(tmp_path)):
             monkeypatch.setattr(SqliteLedger, "commit", full)
     assert kinds(tmp_path) == ["server.started", "policy.activated"]
 
@@ -171,7 +171,7 @@ async def test_whoever_watches_over_opa_fails(
 async def test_a_signal_stops_it_in_order_and_is_told(tmp_path: Path) -> None:
     told: list[str] = []
 
-    async def ready(server: Running) -> bool:
+    async def ready(server: RunningServer) -> bool:
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
         told.append(server.address)
         return True
@@ -222,7 +222,7 @@ async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     ids = []
     chosen = settings(tmp_path, max_policy_age_seconds=30, checkpoint_interval_seconds=1, clock_skew_max_seconds=0)
-    async with running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
+    async with open_server(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         for number in range(20):
             decision = await client.authorize(READ, AGENT, idempotency_key=f"key-{number}")
             assert decision.rule_id == "tools.listed_read"
@@ -242,7 +242,7 @@ async def test_a_clock_far_behind_the_ledger_denies_on_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
-    async with running(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
+    async with open_server(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         decision = await client.authorize(READ, AGENT)
         assert decision.rule_id == "pdp.clock_skew"
         found = await server.ledger.get_decision("acme", decision.decision_id)
@@ -255,9 +255,9 @@ async def test_opas_deadline_holds_when_wall_time_goes_backwards(
 ) -> None:
     monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
     chosen = settings(tmp_path, opa_timeout_ms=300, clock_skew_max_seconds=0)
-    async with running(chosen) as server, AsyncClient(server.address, timeout=10) as client:
+    async with open_server(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         generation = server.policies.current()
-        assert isinstance(generation, Generation)
+        assert isinstance(generation, ServedRevision)
         freeze(generation.process.pid)
         began = time.monotonic()
         assert (await client.authorize(READ, AGENT)).rule_id == "pdp.engine_timeout"
@@ -271,7 +271,7 @@ async def test_a_malformed_request_that_cannot_be_recorded(tmp_path: Path, monke
         raise LedgerUnavailableError("disk full")
 
     async with (
-        running(settings(tmp_path)) as server,
+        open_server(settings(tmp_path)) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         call = channel.unary_unary("/placet.v1.AuthorizationService/Authorize", None, None)

@@ -6,7 +6,7 @@ import structlog
 
 from placet.scheduling.batching import Batcher
 from placet.server.approvals import approving
-from placet.server.observer import Reporter
+from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
 from placet.transport.grpc.refused_requests import RefusalLog
 from tests.support.approving import ONE_LEAD, Desk, word
@@ -15,7 +15,7 @@ from tests.support.approving import ONE_LEAD, Desk, word
 async def test_open_approvals_and_watchers_are_shown() -> None:
     desk = Desk(ONE_LEAD)
     metrics = Metrics()
-    reporter = Reporter(structlog.stdlib.get_logger(), metrics, desk.clock)
+    reporter = ServerObserver(structlog.stdlib.get_logger(), metrics, desk.clock)
     refusals = RefusalLog(Batcher(desk.ledger.commit, depth_max=1), desk.clock)
     asked = approving(desk.ledger, desk.source, desk.clock, refusals, reporter, notify=False)
 

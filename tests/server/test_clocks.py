@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jwt
 import pytest
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_TTL_SECONDS
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
@@ -189,7 +189,7 @@ def test_a_clock_that_is_set_while_the_replica_runs_is_noticed_at_once(shared: C
 def test_a_clock_that_is_off_is_not_accepted_by_a_word(shared: Clocks) -> None:
     with shared.serving() as server:
         given = settings(server.data_dir, database_url=shared.url, replica="a")
-    with pytest.raises(SetupError, match=r"\+172,800 s off that of the database's server"):
+    with pytest.raises(ConfigurationError, match=r"\+172,800 s off that of the database's server"):
         asyncio.run(accept_clock(given, MovedClock(2 * DAY), "ann", "test", lambda _: None))
 
 
@@ -204,7 +204,7 @@ def test_keys_are_not_swept_while_the_clock_is_skewed(
         swept.append(clock.wall_us())
         return 0
 
-    monkeypatch.setattr(assembly, "sweep_keys", sweep)
+    monkeypatch.setattr(assembly, "purge_idempotency_keys", sweep)
     monkeypatch.setattr(assembly, "SWEEP_SECONDS", SWEEP_SECONDS)
     clocks.move_database(ahead_seconds)
     with clocks.serving(ahead_seconds) as server:

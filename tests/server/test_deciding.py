@@ -16,7 +16,7 @@ from placet.kernel.model import Decision
 from placet.scheduling.fair_queue import Flow
 from placet.server.decisions import deciding
 from placet.server.ledger_clock import LedgerClock
-from placet.server.observer import Reporter
+from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
 from tests.serving import settings
 from tests.support.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, asked
@@ -71,7 +71,7 @@ def path_of(folder: Path) -> tuple[Batcher[Request, Answer], WatchedPolicy, Watc
     policy = WatchedPolicy(agent_policies=POLICIES)
     bench = Bench(policy, ledger=WatchedLedger)
     assert isinstance(bench.ledger, WatchedLedger)
-    reporter = Reporter(structlog.stdlib.get_logger(), Metrics(), bench.clock)
+    reporter = ServerObserver(structlog.stdlib.get_logger(), Metrics(), bench.clock)
     made = deciding(settings(folder), LedgerClock(bench.clock, 0), bench.source, bench.ledger, reporter)
     return made.decisions, policy, bench.ledger
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.audit.records import RecordKind
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
 from placet.server.ledger import accept_clock, restart_trail, start_recording
 from placet.server.ledger_clock import LedgerClock
@@ -54,7 +54,7 @@ async def record(given: Settings, first: int = 1, count: int = 3) -> None:
 
 async def refusal(given: Settings) -> str:
     before = files(given.data_dir)
-    with pytest.raises(SetupError) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         async with recording(given):
             pytest.fail("it started")
     assert files(given.data_dir) == before
@@ -72,7 +72,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.name.startswith("placet.db-")}
 
 
-def heads(data_dir: Path) -> list[tuple[str, int]]:
+def chain_heads(data_dir: Path) -> list[tuple[str, int]]:
     with contextlib.closing(sqlite3.connect(f"file:{data_dir}/placet.db?mode=ro", uri=True)) as database:
         return database.execute("SELECT writer, head_sequence FROM audit_writers").fetchall()
 
@@ -157,7 +157,7 @@ async def test_an_older_copy(given: Settings, tmp_path: Path) -> None:
     assert "tells of record 8: an older copy was restored, or its -wal file is gone" in said
     assert await new_trail(given) == ["older"]
     await record(given, first=20)
-    with pytest.raises(SetupError, match="nothing that was signed is missing"):
+    with pytest.raises(ConfigurationError, match="nothing that was signed is missing"):
         await new_trail(given)
 
 
@@ -208,7 +208,7 @@ async def crashed(given: Settings, tmp_path: Path) -> Settings:
 
 async def test_a_crash_loses_nothing(crashed: Settings) -> None:
     await record(crashed, first=20)
-    assert heads(crashed.data_dir) == [("placet", 14)]
+    assert chain_heads(crashed.data_dir) == [("placet", 14)]
 
 
 @pytest.mark.parametrize("left", [None, 0, 32, -100])
@@ -261,9 +261,9 @@ async def test_what_the_record_of_a_break_says(given: Settings) -> None:
 
 async def test_nothing_is_wrong(given: Settings) -> None:
     await record(given)
-    with pytest.raises(SetupError, match="nothing that was signed is missing"):
+    with pytest.raises(ConfigurationError, match="nothing that was signed is missing"):
         await new_trail(given)
-    assert heads(given.data_dir) == [("placet", 4)]
+    assert chain_heads(given.data_dir) == [("placet", 4)]
 
 
 async def test_a_chain_of_a_former_name_that_is_gone(given: Settings) -> None:
@@ -306,7 +306,7 @@ async def test_the_key_is_gone_and_the_database_too(given: Settings) -> None:
     remove(given.data_dir / "placet.db")
     (given.keys_dir / PRIVATE_NAME).unlink()
     assert "is gone, and" in await refusal(given)
-    with pytest.raises(SetupError, match="is gone, and"):
+    with pytest.raises(ConfigurationError, match="is gone, and"):
         await new_trail(given)
     assert not (given.keys_dir / PRIVATE_NAME).exists()
 
@@ -394,7 +394,7 @@ async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Pa
     corrected = FixedClock(ahead - 86_400_000_000)
     faults: list[BaseException] = []
     for actor, reason, told in (("ann", " ", "--reason"), ("ann", "x" * 1_025, "--reason"), ("a\u200bnn", "x", "--as")):
-        with pytest.raises(SetupError, match=told):
+        with pytest.raises(ConfigurationError, match=told):
             await accept_clock(given, corrected, actor, reason, faults.append)
     assert await accept_clock(given, corrected, "ann", "NTP was off by a day", faults.append) == 86_400_000_000
     async with contextlib.AsyncExitStack() as stack:
@@ -403,7 +403,7 @@ async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Pa
         assert (clock.wall_us(), clock.skewed()) == (corrected.wall_us(), False)
     [accepted] = given.database.log(LogQuery(10, "", (RecordKind.CLOCK_ACCEPTED,)))
     assert "NTP was off by a day" in str(accepted)
-    with pytest.raises(SetupError, match="the clock is not behind the newest record"):
+    with pytest.raises(ConfigurationError, match="the clock is not behind the newest record"):
         await accept_clock(given, corrected, "ann", "again", faults.append)
     assert not faults
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.sdk import Action, AuditClient, Client, Identity, Query
 from placet.signing.keys import PUBLIC_NAME
 from tests.serving import serving, settings
@@ -47,7 +47,7 @@ def test_a_replica_whose_key_is_gone(postgres_url: str, tmp_path: Path) -> None:
     with serving(chosen):
         pass
     shutil.rmtree(tmp_path / "a" / "keys")
-    with pytest.raises(SetupError, match="restore that key"), serving(chosen):
+    with pytest.raises(ConfigurationError, match="restore that key"), serving(chosen):
         pass
     with serving(settings(tmp_path / "b", database_url=postgres_url, replica="b")):
         pass

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 from placet.matching.addresses import is_loopback, split_address
 from placet.server.settings import FOUND_FILE_SETTINGS, Settings, shipped_dir
@@ -24,7 +24,7 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems(flags: dict[str, object] | None = None, config_file: Path | None = None) -> list[str]:
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         Settings.load(flags or {}, config_file)
     return str(caught.value).splitlines()
 
@@ -78,7 +78,7 @@ def test_named_file(tmp_path: Path) -> None:
 def test_no_example_stands_in_for_a_policy_folder(empty_directory: Path) -> None:
     settings = Settings()
     assert settings.rego_dir == Path("rego")
-    with pytest.raises(SetupError, match="rego: no such policy folder; name yours with --rego-dir") as raised:
+    with pytest.raises(ConfigurationError, match="rego: no such policy folder; name yours with --rego-dir") as raised:
         settings.require_rego_dir()
     example = str(raised.value).partition("the example in ")[2].partition(",")[0]
     assert (Path(example) / "config").is_dir()
@@ -116,7 +116,7 @@ def test_what_weakens_the_server_is_not_taken_from_a_file_that_was_only_found(
     assert name not in FOUND_FILE_SETTINGS
     found = empty_directory / "placet.toml"
     found.write_text(f"{name} = {text}\n")
-    with pytest.raises(SetupError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         Settings.load({})
     assert str(raised.value) == (
         f"placet.toml: {name}: is not taken from a file that was only found in the working folder; name the file with "
@@ -270,7 +270,7 @@ class WithSecret(Settings):
 def test_secrets_are_masked_when_shown_and_when_wrong() -> None:
     settings, sources = WithSecret.load({"token": "hunter2hunter2"})
     assert "hunter2" not in str(settings.describe(sources))
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         WithSecret.load({"token": "hunter2"})
     assert str(caught.value).startswith("token (--token): ")
     assert "hunter2" not in str(caught.value)

@@ -52,7 +52,7 @@ async def open_ledger(
 
     def open_it() -> SqliteLedger:
         ledger = SqliteLedger.open(
-            database, writer="w1", signing_key=signing_key, clock=TickingClock(), on_fault=faults.append
+            database, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append
         )
         opened.append(ledger)
         return ledger

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from placet.audit.records import RecordKind
 from placet.kernel.model import Effect
-from placet.kernel.state import Expect
+from placet.kernel.state import RequireVersion
 from tests.storage.making import START_US, commitment
 from tests.storage.state_making import change, key
 
@@ -39,24 +39,24 @@ class EventsContract:
 
     async def test_heads_are_where_watching_begins(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([change(subject="before"), change()])
-        heads = await ledger.heads()
+        heads = await ledger.chain_heads()
         assert heads == {"w1": 2}
         assert list(await ledger.events(heads, 9)) == []
         await ledger.commit([change(subject="after")])
         assert [event.subject for event in await ledger.events(heads, 9)] == ["after"]
 
     async def test_a_conflict_is_no_event(self, ledger: CheckpointingLedger) -> None:
-        await ledger.commit([change(Expect(key(), 1), subject="lost")])
+        await ledger.commit([change(RequireVersion(key(), 1), subject="lost")])
         assert list(await ledger.events({}, 9)) == []
 
     async def test_the_history_of_one_subject_by_time(self, ledger: CheckpointingLedger) -> None:
         for at_us in (3, 1, 2, 2):
             await ledger.commit([change(subject="apr_1", at_us=START_US + at_us), change(subject="apr_2")])
         await ledger.commit([change(subject="apr_1", tenant="other")])
-        found = await ledger.history("acme", "apr_1")
+        found = await ledger.events_of("acme", "apr_1")
         assert [event.said["recorded_at_us"] for event in found] == [START_US + at_us for at_us in (1, 2, 2, 3)]
         assert [event.sequence for event in found] == [3, 5, 7, 1]
-        assert list(await ledger.history("acme", "apr_3")) == []
+        assert list(await ledger.events_of("acme", "apr_3")) == []
 
     async def test_effects_are_counted_among_the_newest(self, ledger: CheckpointingLedger) -> None:
         effects = [Effect.DENY, Effect.ALLOW, Effect.ALLOW, Effect.REQUIRE_APPROVAL, Effect.DENY]
@@ -76,14 +76,14 @@ class EventsContract:
 
     async def test_who_watches_is_woken(self, ledger: CheckpointingLedger) -> None:
         woken = asyncio.Event()
-        ledger.on_event(woken.set)
+        ledger.subscribe(woken.set)
         await ledger.commit([change(subject="apr_1")])
         await asyncio.wait_for(woken.wait(), 5)
         assert [event.subject for event in await ledger.events({}, 9)] == ["apr_1"]
 
     async def test_a_caller_that_gives_up_leaves_nobody_asleep(self, ledger: CheckpointingLedger) -> None:
         woken = asyncio.Event()
-        ledger.on_event(woken.set)
+        ledger.subscribe(woken.set)
         giving_up = asyncio.ensure_future(_commit_watched(ledger))
         await asyncio.sleep(0)
         giving_up.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placet.audit.records import Idempotency, KeyReused, Repeated, Stored
+from placet.audit.records import Committed, Idempotency, IdempotencyMismatch, IdempotentReplay
 from placet.audit.verify_chain import ProblemKind
 from tests.storage.making import START_US, commitment, commitments
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from placet.audit.records import Commitment
     from tests.storage.ledger_contract import CheckpointingLedger
 
-STORED = Stored()
+STORED = Committed()
 STEP_US = 10
 """Between the decisions of `commitments`."""
 
@@ -43,8 +43,8 @@ class ReplacedKeysContract:
         assert list(await ledger.commit([commitment(1)])) == [STORED]
         assert list(await ledger.commit([later])) == [STORED]
         assert later.decision is not None
-        assert list(await ledger.commit([commitment(1)])) == [Repeated(later.decision)]
-        assert list(await ledger.commit([replacing(3, 1)])) == [Repeated(later.decision)]
+        assert list(await ledger.commit([commitment(1)])) == [IdempotentReplay(later.decision)]
+        assert list(await ledger.commit([replacing(3, 1)])) == [IdempotentReplay(later.decision)]
         report = await ledger.verify()
         assert (report.records, report.problems) == (2, ())
 
@@ -53,7 +53,7 @@ class ReplacedKeysContract:
         batch = [replacing(number, 1) for number in (2, 3, 4)]
         first = batch[0].decision
         assert first is not None
-        assert list(await ledger.commit(batch)) == [STORED, Repeated(first), Repeated(first)]
+        assert list(await ledger.commit(batch)) == [STORED, IdempotentReplay(first), IdempotentReplay(first)]
         assert (await ledger.verify()).ok
 
     async def test_a_key_can_be_taken_over_again(self, ledger: CheckpointingLedger) -> None:
@@ -65,12 +65,12 @@ class ReplacedKeysContract:
 
     async def test_another_request_cannot_take_a_key_over(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([commitment(1)])
-        assert list(await ledger.commit([replacing(2, 1, digest="f" * 64)])) == [KeyReused()]
+        assert list(await ledger.commit([replacing(2, 1, digest="f" * 64)])) == [IdempotencyMismatch()]
         assert (await ledger.verify()).ok
 
     async def test_a_key_that_is_gone_can_be_taken_over(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([commitment(1)])
-        assert await ledger.sweep_keys(made_before(2), 9) == 1
+        assert await ledger.purge_idempotency_keys(made_before(2), 9) == 1
         assert list(await ledger.commit([replacing(5, 1)])) == [STORED]
         assert (await ledger.verify()).problems == ()
 
@@ -79,20 +79,20 @@ class SweptKeysContract:
     async def test_keys_are_swept_by_portions_the_oldest_first(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit(commitments(3, 4))
         await ledger.commit(commitments(3, 1))
-        assert [await ledger.sweep_keys(made_before(6), 2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [await ledger.purge_idempotency_keys(made_before(6), 2) for _ in range(4)] == [2, 2, 1, 0]
         report = await ledger.verify()
         assert (report.records, report.problems) == (9, ())
 
     async def test_a_portion_forgets_no_more_than_it_says(self, ledger: CheckpointingLedger) -> None:
         made = commitments(5)
         await ledger.commit(made)
-        assert await ledger.sweep_keys(made_before(6), 3) == 3
+        assert await ledger.purge_idempotency_keys(made_before(6), 3) == 3
         results = await ledger.commit([replace(each, decision=None) for each in made[3:]])
-        assert [type(result) for result in results] == [Repeated, Repeated]
+        assert [type(result) for result in results] == [IdempotentReplay, IdempotentReplay]
 
     async def test_a_swept_key_is_decided_anew(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit(commitments(3))
-        await ledger.sweep_keys(made_before(3), 9)
+        await ledger.purge_idempotency_keys(made_before(3), 9)
         same = commitment(1).idempotency
         assert same is not None
         again = commitment(7)
@@ -100,26 +100,26 @@ class SweptKeysContract:
         other = commitment(8, key="key-2")
         assert list(await ledger.commit([again, other])) == [STORED, STORED]
         assert again.decision is not None
-        assert list(await ledger.commit([commitment(1)])) == [Repeated(again.decision)]
+        assert list(await ledger.commit([commitment(1)])) == [IdempotentReplay(again.decision)]
         report = await ledger.verify()
         assert (report.records, report.problems) == (6, ())
 
     async def test_replaced_keys_are_swept_too(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([commitment(1)])
         await ledger.commit([replacing(2, 1)])
-        assert await ledger.sweep_keys(made_before(2), 9) == 0
-        assert await ledger.sweep_keys(made_before(3), 9) == 1
+        assert await ledger.purge_idempotency_keys(made_before(2), 9) == 0
+        assert await ledger.purge_idempotency_keys(made_before(3), 9) == 1
         assert (await ledger.verify()).problems == ()
 
     async def test_nothing_to_sweep_is_not_recorded(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit(commitments(1))
-        assert await ledger.sweep_keys(made_before(1), 9) == 0
+        assert await ledger.purge_idempotency_keys(made_before(1), 9) == 0
         assert (await ledger.verify()).records == 1
 
     async def test_a_sweep_of_the_future_is_recorded_up_to_the_last_key(self, ledger: CheckpointingLedger) -> None:
         """So that keys of decisions that are made later are missed when they are gone."""
         await ledger.commit(commitments(2))
-        await ledger.sweep_keys(made_before(10**9), 9)
+        await ledger.purge_idempotency_keys(made_before(10**9), 9)
         unrecorded = commitment(3)
         await ledger.commit([replace(unrecorded, idempotency=None)])
         report = await ledger.verify()

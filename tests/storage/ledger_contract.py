@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 import pytest
 
-from placet.audit.decision_codec import refused_commitment, server_started_commitment
+from placet.audit.decision_codec import invalid_request_commitment, server_started_commitment
 from placet.audit.ports import Ledger
-from placet.audit.records import DecisionQuery, KeyReused, Repeated, Stored
+from placet.audit.records import Committed, DecisionQuery, IdempotencyMismatch, IdempotentReplay
 from placet.kernel.errors import InvalidRequestError, LedgerUnavailableError
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX, PAGE_SIZE_MAX
 from placet.kernel.model import Caller, Effect
@@ -47,7 +47,7 @@ async def listed(ledger: Ledger, query: DecisionQuery) -> Sequence[RecordedDecis
 class LedgerContract:
     async def test_a_decision_comes_back_as_it_was_made(self, ledger: CheckpointingLedger) -> None:
         made = [commitment(number, effect=effect) for number, effect in enumerate(Effect, 1)]
-        assert list(await ledger.commit(made)) == [Stored()] * 3
+        assert list(await ledger.commit(made)) == [Committed()] * 3
         for sequence, each in enumerate(made, 1):
             assert each.decision is not None
             found = await ledger.get_decision("acme", each.decision.decision_id)
@@ -73,13 +73,13 @@ class LedgerContract:
         await ledger.commit([first])
         again = replace(commitment(2), idempotency=first.idempotency)
         assert first.decision is not None
-        assert list(await ledger.commit([again])) == [Repeated(first.decision)]
+        assert list(await ledger.commit([again])) == [IdempotentReplay(first.decision)]
         assert await ledger.get_decision("acme", f"dec_{2:032x}") is None
         assert (await ledger.verify()).records == 1
 
     async def test_a_key_with_another_digest_is_refused(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([commitment(1, key="k")])
-        assert list(await ledger.commit([commitment(2, key="k")])) == [KeyReused()]
+        assert list(await ledger.commit([commitment(2, key="k")])) == [IdempotencyMismatch()]
         assert (await ledger.verify()).records == 1
 
     async def test_keys_are_looked_up_among_the_batch_itself(self, ledger: CheckpointingLedger) -> None:
@@ -87,8 +87,8 @@ class LedgerContract:
         assert first.decision is not None
         again = replace(commitment(2), idempotency=first.idempotency)
         batch = [first, again, commitment(3, key="k"), commitment(4), again]
-        same = Repeated(first.decision)
-        assert list(await ledger.commit(batch)) == [Stored(), same, KeyReused(), Stored(), same]
+        same = IdempotentReplay(first.decision)
+        assert list(await ledger.commit(batch)) == [Committed(), same, IdempotencyMismatch(), Committed(), same]
         report = await ledger.verify()
         assert (report.records, report.problems) == (2, ())
 
@@ -98,7 +98,7 @@ class LedgerContract:
             commitment(2, key="k", tenant="other"),
             commitment(3, key="k", caller="runtime-7"),
         ]
-        assert list(await ledger.commit(batch)) == [Stored()] * 3
+        assert list(await ledger.commit(batch)) == [Committed()] * 3
         assert (await ledger.verify()).ok
 
     async def test_newest_first_by_pages(self, ledger: CheckpointingLedger) -> None:
@@ -153,7 +153,7 @@ class LedgerContract:
 
     async def test_other_records_stand_in_the_chain_and_are_no_decisions(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([server_started_commitment("0.1.0", "k", START_US)])
-        await ledger.commit([refused_commitment("acme", Caller(), "Authorize", [], START_US), commitment(1)])
+        await ledger.commit([invalid_request_commitment("acme", Caller(), "Authorize", [], START_US), commitment(1)])
         assert [each.sequence for each in await listed(ledger, DecisionQuery("acme"))] == [3]
         report = await ledger.verify()
         assert (report.records, report.chains, report.problems) == (3, 1, ())
@@ -180,7 +180,7 @@ class LedgerContract:
 
     async def test_commits_at_the_same_time(self, ledger: CheckpointingLedger) -> None:
         results = await asyncio.gather(*(ledger.commit(commitments(4, start)) for start in range(1, 81, 4)))
-        assert [list(each) for each in results] == [[Stored()] * 4] * 20
+        assert [list(each) for each in results] == [[Committed()] * 4] * 20
         report = await ledger.verify()
         assert (report.records, report.problems) == (80, ())
 
@@ -188,8 +188,8 @@ class LedgerContract:
         first = commitment(1)
         rivals = [replace(commitment(number), idempotency=first.idempotency) for number in range(1, 21)]
         results = [result for [result] in await asyncio.gather(*(ledger.commit([each]) for each in rivals))]
-        assert results.count(Stored()) == 1
-        assert len({each.decision.decision_id for each in results if isinstance(each, Repeated)}) == 1
+        assert results.count(Committed()) == 1
+        assert len({each.decision.decision_id for each in results if isinstance(each, IdempotentReplay)}) == 1
 
     async def test_a_cancelled_caller_breaks_nothing(self, ledger: CheckpointingLedger) -> None:
         tasks = [asyncio.create_task(_commit(ledger, start)) for start in range(1, 41, 2)]

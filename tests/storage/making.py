@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from placet.actions.canonical_json import digest
 from placet.actions.document import document
-from placet.audit.decision_codec import decision_commitment, refused_commitment
-from placet.decision.policy_input import bare_facts, policy_input
+from placet.audit.decision_codec import decision_commitment, invalid_request_commitment
+from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import (
     Action,
@@ -94,7 +94,7 @@ def commitment(
 ) -> Commitment:
     proposed = proposal(number, tenant=tenant, tool=tool, run_id=run_id, key=key)
     made = decision(number, effect, decided_at_us)
-    seen = policy_input(proposed.document, bare_facts(ToolClass.READ), rfc3339(made.decided_at_us))
+    seen = policy_input(proposed.document, base_facts(ToolClass.READ), rfc3339(made.decided_at_us))
     return decision_commitment(made, proposed, Caller(caller), seen, True, "")  # noqa: FBT003 - it is handed on
 
 
@@ -107,7 +107,7 @@ async def fill(path: Path, signing_key: SigningKey, start: int = 1) -> None:
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
     await ledger.commit(commitments(3, start))
     await ledger.checkpoint()
-    await ledger.commit([refused_commitment("", Caller(), "Authorize", [], START_US)])
+    await ledger.commit([invalid_request_commitment("", Caller(), "Authorize", [], START_US)])
     await ledger.commit([commitment(start + 3, tenant="other"), commitment(start + 4)])
     await ledger.checkpoint()
     await ledger.commit(commitments(3, start + 5))

@@ -41,7 +41,7 @@ class Replicas:
             signing_key=key or self.signing_key,
             keys=keys,
             clock=TickingClock(),
-            on_fault=self.faults.append,
+            on_error=self.faults.append,
         )
         self.opened.append(ledger)
         return ledger

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report
-from placet.controls.autonomy.model import Level
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel.model import Decision
-from placet.kernel.state import Kept, Put, Row, RowKey
+from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 from placet.outcomes.expiry import expire_due
 from tests.properties.state_driver import Driver
 from tests.properties.state_reference import HOUR, Ask
@@ -26,8 +26,8 @@ async def fill_state(store: Store) -> None:
         await _steer(driver)
         driver.clock.wall += 2 * HOUR
         await expire_due(driver.replicas[1].ledger, driver.clock)
-        breaker = Row(RowKey(Kept.BREAKERS, "acme", "tool pay"), "closed", driver.clock.wall, b'{"failures":[]}')
-        await driver.replicas[0].ledger.commit([change(Put(breaker))])
+        breaker = Row(RowKey(StateTable.BREAKERS, "acme", "tool pay"), "closed", driver.clock.wall, b'{"failures":[]}')
+        await driver.replicas[0].ledger.commit([change(PutIfVersion(breaker))])
         await driver.decide(0, [_ask("k90", user="u9")])  # held until the end
     finally:
         await driver.close()
@@ -45,7 +45,7 @@ async def _decide_and_report(driver: Driver) -> None:
     allowed = [each.decision_id for each in answers if isinstance(each, Decision) and each.effect.value == "allow"]
     for number, decision_id in enumerate(allowed[:2]):
         outcome = Outcome(OutcomeStatus.SUCCEEDED, cost_micros=9, amount_minor_units=101)
-        await driver.replicas[number].outcomes.take([Report("acme", decision_id, "c1", outcome)])
+        await driver.replicas[number].outcomes.take([OutcomeReport("acme", decision_id, "c1", outcome)])
 
 
 async def _agree(driver: Driver) -> None:
@@ -73,5 +73,5 @@ async def _steer(driver: Driver) -> None:
     await driver.kill(1, ("tool", "acme", "mail"), 3_600)
     await driver.clear(0, ("agent", "acme", "bot7"))
     await driver.kill(1, ("agent", "acme", "bot8"), 0)
-    for tool, level in (("pay", Level.EXECUTE_WITH_APPROVAL), ("pay", Level.EXECUTE)):
+    for tool, level in (("pay", AutonomyLevel.EXECUTE_WITH_APPROVAL), ("pay", AutonomyLevel.EXECUTE)):
         await driver.replicas[0].autonomy.set(driver.level("beta", tool, level, "ada"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placet.audit.records import Commitment, RecordKind
-from placet.kernel.state import CounterKey, Kept, Put, Reserve, Row, RowKey, RowQuery, Settle, Wanted
+from placet.kernel.state import CounterKey, PutIfVersion, ReadSet, Reserve, Row, RowKey, RowQuery, Settle, StateTable
 from tests.storage.making import START_US
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def change(*changes: Change, subject: str = "", tenant: str = "acme", at_us: int
 
 def row(name: str = "a", version: int = 0, **given: object) -> Row:
     """An approval; `given` are other members of it."""
-    made = Row(RowKey(Kept.APPROVALS, "acme", name), "pending", START_US, b'{"a":1}', version=version)
+    made = Row(RowKey(StateTable.APPROVALS, "acme", name), "pending", START_US, b'{"a":1}', version=version)
     return replace(made, **given)  # type: ignore[arg-type]
 
 
-def key(name: str = "a", tenant: str = "acme", table: Kept = Kept.APPROVALS) -> RowKey:
+def key(name: str = "a", tenant: str = "acme", table: StateTable = StateTable.APPROVALS) -> RowKey:
     return RowKey(table, tenant, name)
 
 
@@ -46,12 +46,12 @@ def settle(reserved: int, used: int, of: CounterKey = COUNTER) -> Settle:
 
 
 async def stored_row(ledger: Ledger, name: str = "a") -> Row | None:
-    return (await ledger.load(Wanted(rows=[key(name)]))).rows.get(key(name))
+    return (await ledger.load(ReadSet(rows=[key(name)]))).rows.get(key(name))
 
 
 async def usage(ledger: Ledger, of: CounterKey = COUNTER) -> tuple[int, int]:
     """Used and reserved."""
-    found = (await ledger.load(Wanted(counters=[of]))).usage(of)
+    found = (await ledger.load(ReadSet(counters=[of]))).usage(of)
     return (found.used, found.reserved)
 
 
@@ -67,7 +67,7 @@ async def pages(ledger: Ledger, query: RowQuery) -> list[list[str]]:
 
 
 def put_all(rows: Sequence[Row]) -> list[Commitment]:
-    return [change(Put(each)) for each in rows]
+    return [change(PutIfVersion(each)) for each in rows]
 
 
 def numbered(count: int) -> Iterator[str]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from placet.audit.records import Conflict, Stored
-from placet.controls.versions import moved, version_key
-from placet.kernel.state import Expect
+from placet.audit.records import Committed, Conflict
+from placet.controls.versions import bump, version_key
+from placet.kernel.state import RequireVersion
 from placet.storage.connections.postgres import SQL
 from tests.storage.making import START_US
 from tests.storage.state_making import change, reserve, usage
@@ -17,9 +17,9 @@ from tests.storage.state_making import change, reserve, usage
 if TYPE_CHECKING:
     from tests.storage.replicas import Replicas
 
-MOVED = moved(None, "acme", START_US)
+MOVED = bump(None, "acme", START_US)
 """The first of the tenant: there is no row yet that could be locked."""
-EXPECTED = Expect(version_key("acme"), 0)
+EXPECTED = RequireVersion(version_key("acme"), 0)
 STORE = "INSERT INTO control_versions VALUES ('acme', 'version', 1, 'current', 0, NULL, '{}')"
 
 
@@ -31,7 +31,7 @@ async def test_who_sets_a_switch_waits_for_decisions_under_way(replicas: Replica
         setting = asyncio.ensure_future(ledger.commit([change(MOVED)]))
         await replicas.waiting()
         assert not setting.done()
-    assert list(await setting) == [Stored()]
+    assert list(await setting) == [Committed()]
 
 
 async def test_a_decision_waits_for_who_is_setting_a_switch(replicas: Replicas) -> None:
@@ -49,4 +49,4 @@ async def test_decisions_do_not_wait_for_each_other(replicas: Replicas) -> None:
     ledger = replicas.open()
     with psycopg.connect(replicas.url) as deciding:
         deciding.execute(SQL.state.rest_on_controls.encode())
-        assert list(await ledger.commit([change(EXPECTED, reserve(1))])) == [Stored()]
+        assert list(await ledger.commit([change(EXPECTED, reserve(1))])) == [Committed()]

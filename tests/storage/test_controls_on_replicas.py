@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.budgets.service import Adjustment
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.controls.autonomy.service import NewLevel
 from placet.controls.kill_switches.model import KillScope, covering
-from placet.kernel.errors import NotFoundError, NotPermittedError
+from placet.kernel.errors import NotFoundError, PermissionDeniedError
 from tests.storage.making import commitment, proposal
 from tests.support.steering import Operators, switch
 
@@ -61,7 +61,7 @@ async def test_one_replica_commits_no_allow_that_the_other_has_stopped(operators
                     return
                 allow = replace(commitment(number), changes=controls.expects)
                 (result,) = await two.ledger.commit([allow])
-                if not isinstance(result, Stored):
+                if not isinstance(result, Committed):
                     two.state.forget({"acme"})
                 elif after_the_answer:
                     late.append(number)
@@ -91,11 +91,11 @@ async def test_of_two_who_agree_at_once_one_clears(operators: list[Operators]) -
 
 async def test_one_person_on_two_replicas_is_one_person(operators: list[Operators]) -> None:
     one, two = operators
-    raised = NewLevel("acme", "", "", "", Level.EXECUTE, "ann", "r")
-    await one.autonomy.set(replace(raised, level=Level.DRAFT_ONLY))
+    raised = NewLevel("acme", "", "", "", AutonomyLevel.EXECUTE, "ann", "r")
+    await one.autonomy.set(replace(raised, level=AutonomyLevel.DRAFT_ONLY))
     asked = await asyncio.gather(one.autonomy.set(raised), two.autonomy.set(raised), return_exceptions=True)
-    assert sorted(type(each).__name__ for each in asked) == ["LevelSet", NotPermittedError.__name__]
-    assert [each.rule.level for each in await two.autonomy.list("acme")] == [Level.DRAFT_ONLY]
+    assert sorted(type(each).__name__ for each in asked) == ["LevelSet", PermissionDeniedError.__name__]
+    assert [each.rule.level for each in await two.autonomy.list("acme")] == [AutonomyLevel.DRAFT_ONLY]
 
 
 async def test_what_one_person_corrects_alone_counts_on_both(operators: list[Operators]) -> None:
@@ -105,6 +105,6 @@ async def test_what_one_person_corrects_alone_counts_on_both(operators: list[Ope
     )
     (listed,) = await operators[0].budgets.list("acme", "calls", 10)
     assert [each.usage.used for each in listed.counters] == [10]
-    refused = [each for each in done if isinstance(each, NotPermittedError)]
+    refused = [each for each in done if isinstance(each, PermissionDeniedError)]
     waiting = [each for each in done if not isinstance(each, BaseException) and each.waiting is not None]
     assert (len(refused), len(waiting)) == (3, 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.audit.records import DecisionQuery, Idempotency, Repeated
+from placet.audit.records import DecisionQuery, Idempotency, IdempotentReplay
 from placet.signing.keys import load_public_keys
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
@@ -54,7 +54,7 @@ async def test_its_idempotency_keys_answer_as_before(database: Path, signing_key
         for tenant, caller, key, request_digest, decision_id in keys:
             idempotency = Idempotency(caller, key, request_digest)
             [result] = await ledger.commit([replace(commitment(1, tenant=tenant), idempotency=idempotency)])
-            assert isinstance(result, Repeated)
+            assert isinstance(result, IdempotentReplay)
             assert result.decision.decision_id == decision_id
     finally:
         await ledger.close()

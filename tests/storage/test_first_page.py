@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.state import Kept, RowQuery
+from placet.kernel.state import RowQuery, StateTable
 from placet.storage.connections.sqlite import connect_writer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ POSTGRES: Final = f"INSERT INTO approvals SELECT {ROW}, decode(repeat('00', 1800
 
 async def check(ledger: ThreadedLedger) -> None:
     for status in ("", "pending", "used"):
-        query, times = RowQuery(Kept.APPROVALS, "acme", status), []
+        query, times = RowQuery(StateTable.APPROVALS, "acme", status), []
         for _ in range(LOOKS):
             begun = time.perf_counter()
             page = await ledger.list_rows(query)

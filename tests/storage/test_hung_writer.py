@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.kernel.errors import LedgerUnavailableError
 from placet.storage.connections import postgres as postgres_connect
 from placet.storage.connections import postgres_locks
@@ -65,7 +65,7 @@ async def test_what_it_locked_is_taken_from_it(
 ) -> None:
     await ledger.commit([change(reserve(1))])
     with hanging(replicas.url, writer=True, sync=sync) as hung:
-        assert list(await ledger.commit([change(reserve(1))])) == [Stored()]
+        assert list(await ledger.commit([change(reserve(1))])) == [Committed()]
         assert hung.pgconn.socket
     assert await usage(ledger) == (0, 2)
     assert (await ledger.verify()).problems == ()

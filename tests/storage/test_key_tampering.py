@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.audit.verify_chain import ProblemKind as K
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
@@ -41,9 +41,9 @@ async def fill(path: Path, key: SigningKey) -> None:
     assert first is not None
     made[2] = replace(made[2], idempotency=first, fields={**made[2].fields, **key_fields(first)})
     await ledger.commit(made)
-    assert await ledger.sweep_keys(made_before(4), 9) == 2
+    assert await ledger.purge_idempotency_keys(made_before(4), 9) == 2
     results = [await ledger.commit([each]) for each in (replacing(10, 4), replacing(11, 10), again(12, 2))]
-    assert [list(result) for result in results] == [[Stored()]] * 3
+    assert [list(result) for result in results] == [[Committed()]] * 3
     await ledger.checkpoint()
     await ledger.close()
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.signing import keys
 from placet.signing.keys import (
     PRIVATE_NAME,
@@ -57,7 +57,7 @@ def test_the_private_key_is_not_shown(folder: Path) -> None:
 def test_a_key_that_others_can_read(folder: Path, mode: int) -> None:
     load_or_create_signing_key(folder)
     (folder / PRIVATE_NAME).chmod(mode)
-    with pytest.raises(SetupError, match="chmod 600"):
+    with pytest.raises(ConfigurationError, match="chmod 600"):
         load_or_create_signing_key(folder)
 
 
@@ -72,7 +72,7 @@ def test_two_that_start_at_once_have_one_key(folder: Path, monkeypatch: pytest.M
 
     (folder / PRIVATE_NAME).unlink()
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(SetupError, match="No space left on device"):
+    with pytest.raises(ConfigurationError, match="No space left on device"):
         load_or_create_signing_key(folder)
     assert [path.name for path in folder.iterdir()] == [PUBLIC_NAME], "nothing half made is left"
 
@@ -88,17 +88,17 @@ def test_files_that_are_no_keys(folder: Path) -> None:
     private, public = other_key()
     for content in (b"", b"no key", private):
         (folder / PRIVATE_NAME).write_bytes(content)
-        with pytest.raises(SetupError, match="restore it from a backup"):
+        with pytest.raises(ConfigurationError, match="restore it from a backup"):
             load_or_create_signing_key(folder)
     for content in (b"", b"no key", public):
         (folder / PUBLIC_NAME).write_bytes(content)
-        with pytest.raises(SetupError, match=PUBLIC_NAME):
+        with pytest.raises(ConfigurationError, match=PUBLIC_NAME):
             load_public_key(folder / PUBLIC_NAME)
-    with pytest.raises(SetupError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         load_public_key(folder / "nothing.pem")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(SetupError, match="let Placet's user own"):
+    with pytest.raises(ConfigurationError, match="let Placet's user own"):
         load_or_create_signing_key(tmp_path / "data" / "keys")

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PublicKeys
 from placet.storage.connections.engines import connected, sqlite_url
 from placet.storage.connections.file_lock import WriterLock
@@ -127,7 +127,7 @@ def test_a_newer_schema_is_left_alone(url: str) -> None:
     db_upgrade(url)
     set_revision(url, "0004")
     for use in (db_upgrade, prepare):
-        with pytest.raises(SetupError, match="a newer Placet"):
+        with pytest.raises(ConfigurationError, match="a newer Placet"):
             use(url)
     assert db_status(url).state is SchemaState.NEWER
 
@@ -135,7 +135,7 @@ def test_a_newer_schema_is_left_alone(url: str) -> None:
 def test_an_older_schema_waits_for_its_owner(url: str) -> None:
     db_upgrade(url)
     set_revision(url, "0000")
-    with pytest.raises(SetupError, match="placet db upgrade"):
+    with pytest.raises(ConfigurationError, match="placet db upgrade"):
         prepare(url)
 
 
@@ -144,13 +144,13 @@ def test_a_table_that_is_gone(url: str) -> None:
     run(url, "DROP TABLE audit_parts")
     assert db_status(url).missing == ("audit_parts",)
     for use in (db_upgrade, prepare):
-        with pytest.raises(SetupError, match="is damaged, it has no table audit_parts"):
+        with pytest.raises(ConfigurationError, match="is damaged, it has no table audit_parts"):
             use(url)
 
 
 def test_a_server_is_not_upgraded_under_its_feet(file_url: str, database: Path) -> None:
     lock = WriterLock.take(database)
-    with pytest.raises(SetupError, match="in use by process"):
+    with pytest.raises(ConfigurationError, match="in use by process"):
         db_upgrade(file_url)
     lock.release()
     assert db_upgrade(file_url).state is SchemaState.CURRENT
@@ -158,7 +158,7 @@ def test_a_server_is_not_upgraded_under_its_feet(file_url: str, database: Path) 
 
 async def test_no_replica_is_upgraded_under_its_feet(replicas: Replicas) -> None:
     ledger = replicas.open()
-    with pytest.raises(SetupError, match="is in use by a server; stop all replicas first"):
+    with pytest.raises(ConfigurationError, match="is in use by a server; stop all replicas first"):
         db_upgrade(replicas.url)
     await ledger.close()
     assert db_upgrade(replicas.url).state is SchemaState.CURRENT
@@ -166,14 +166,14 @@ async def test_no_replica_is_upgraded_under_its_feet(replicas: Replicas) -> None
 
 def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
     run(url, "CREATE TABLE audit_checkpoints (in_the_way INTEGER)")
-    with pytest.raises(SetupError, match="cannot be upgraded"):
+    with pytest.raises(ConfigurationError, match="cannot be upgraded"):
         db_upgrade(url)
     assert db_status(url).state is SchemaState.EMPTY
 
 
 def test_a_file_that_is_no_database(file_url: str, database: Path) -> None:
     database.write_bytes(b"something else, long enough" * 100)
-    with pytest.raises(SetupError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         db_status(file_url)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.storage.sqlite.offline import verify_database
 from tests.storage.making import TABLES
 
@@ -121,7 +121,7 @@ def check_that_it_is_found(original: Path, path: Path, key: PublicKey, data: st.
         connection.close()
     try:
         found = not verify_database(path, key).ok
-    except SetupError as error:
+    except ConfigurationError as error:
         found = "schema" in str(error)
     assert found
 

@@ -13,18 +13,18 @@ from placet.decision.gathering import NO_MAX_AGE, Gatherer
 from placet.decision.pipeline import decision_point
 from placet.decision.recorder import Recorder
 from placet.kernel.model import Decision
-from placet.kernel.state import CounterKey, Wanted
+from placet.kernel.state import CounterKey, ReadSet
 from placet.outcomes.expiry import expire_due
-from placet.outcomes.service import OutcomeDesk, Reported
+from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
 from placet.scheduling.batching import Batcher
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.desk import report
 from tests.support.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
 
 if TYPE_CHECKING:
-    from placet.actions.outcome import Report
+    from placet.actions.outcome import OutcomeReport
     from placet.audit.ports import Ledger
-    from placet.outcomes.service import Told
+    from placet.outcomes.service import OutcomeReply
     from tests.storage.replicas import Replicas
 
 CALLS = 200
@@ -56,7 +56,7 @@ class Replica:
         self.faults: list[BaseException] = []
         agent_policy = AgentPolicy.model_validate(SAID)
         self.source = ScriptedSource(ScriptedPolicy(agent_policies={"acme": agent_policy}))
-        self.reports: Batcher[Report, Told] = Batcher(
+        self.reports: Batcher[OutcomeReport, OutcomeReply] = Batcher(
             OutcomeDesk(ledger, self.source, self.clock).take, depth_max=10_000
         )
 
@@ -74,7 +74,7 @@ class Replica:
         assert not self.faults
         return [each.decision_id for each in made if isinstance(each, Decision) and each.effect == "allow"]
 
-    async def tell(self, decision_id: str, **said: Any) -> Told:
+    async def tell(self, decision_id: str, **said: Any) -> OutcomeReply:
         return (await self.reports.submit([report(decision_id, OutcomeStatus.SUCCEEDED, **said)]))[0]
 
 
@@ -83,9 +83,9 @@ async def test_both_take_reports_of_the_same_calls(replicas: Replicas) -> None:
     ids = await one.allow(CALLS)
     assert len(ids) == CALLS
     told = await asyncio.gather(*(replica.tell(each) for each in ids for replica in (one, two)))
-    said = Counter(each.repeated if isinstance(each, Reported) else type(each).__name__ for each in told)
+    said = Counter(each.repeated if isinstance(each, OutcomeReceipt) else type(each).__name__ for each in told)
     assert said == {False: CALLS, True: CALLS}
-    known = await one.ledger.load(Wanted(counters=[MONEY]))
+    known = await one.ledger.load(ReadSet(counters=[MONEY]))
     assert (known.usage(MONEY).used, known.usage(MONEY).reserved) == (CALLS * 10, 0)
     assert (await one.ledger.verify()).ok
 
@@ -94,13 +94,13 @@ async def test_successes_of_one_tool_are_never_lost_to_the_breaker_that_both_cou
     one, two = Replica(replicas.open("w1")), Replica(replicas.open("w2"))
     ids = await one.allow(CALLS)
 
-    async def work(replica: Replica, mine: list[str]) -> list[Told]:
+    async def work(replica: Replica, mine: list[str]) -> list[OutcomeReply]:
         return [await replica.tell(each) for each in mine]
 
     lanes = await asyncio.gather(*(work((one, two)[lane % 2], ids[lane::LANES]) for lane in range(LANES)))
     told = [each for lane in lanes for each in lane]
-    assert told == [Reported(repeated=False, late=False, overspent=())] * CALLS
-    known = await one.ledger.load(Wanted(counters=[MONEY]))
+    assert told == [OutcomeReceipt(repeated=False, late=False, overspent=())] * CALLS
+    known = await one.ledger.load(ReadSet(counters=[MONEY]))
     assert (known.usage(MONEY).used, known.usage(MONEY).reserved) == (CALLS * 10, 0)
 
 
@@ -114,8 +114,8 @@ async def test_expiry_and_late_reports_at_both(replicas: Replicas) -> None:
     told = (await asyncio.gather(*reports, *expiries))[: len(reports)]
     expired = sum([await expire_due(each.ledger, each.clock) for each in (one, two)])
     assert expired == 0
-    said = Counter(each.repeated if isinstance(each, Reported) else type(each).__name__ for each in told)
+    said = Counter(each.repeated if isinstance(each, OutcomeReceipt) else type(each).__name__ for each in told)
     assert said == {False: CALLS // 2, True: CALLS // 2}
-    known = await one.ledger.load(Wanted(counters=[MONEY]))
+    known = await one.ledger.load(ReadSet(counters=[MONEY]))
     assert (known.usage(MONEY).used, known.usage(MONEY).reserved) == (CALLS // 2 * 17, 0)
     assert (await one.ledger.verify()).ok

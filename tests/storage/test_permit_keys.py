@@ -10,7 +10,7 @@ import jwt
 import pytest
 from jwt import PyJWKSet
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_KEYS_LOOK_SECONDS
 from placet.permits.claims import PERMIT_TYPE, jwk_set
 from placet.signing.permit_keys import PermitKeyFolder, load_permit_keys, rotate_permit_key
@@ -157,7 +157,7 @@ def test_a_new_key_that_others_can_read_is_told_of_and_not_used(server: Server) 
     assert (server.kid(), server.kids()) == (old, [old])
     [fault] = server.faults
     assert "chmod 600" in str(fault)
-    with pytest.raises(SetupError, match="chmod 600"):
+    with pytest.raises(ConfigurationError, match="chmod 600"):
         Server(server.folder)
 
 
@@ -186,13 +186,13 @@ def test_other_files_are_left_alone(server: Server) -> None:
 def test_a_file_that_is_no_key_stops_the_start(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "1777055581.pem").touch(mode=0o600)
-    with pytest.raises(SetupError, match="is no private key"):
+    with pytest.raises(ConfigurationError, match="is no private key"):
         Server(folder)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("a file")
-    with pytest.raises(SetupError, match="let Placet's user own"):
+    with pytest.raises(ConfigurationError, match="let Placet's user own"):
         Server(tmp_path / "keys/permits")
 
 

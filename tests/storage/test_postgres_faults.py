@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.audit.records import DecisionQuery, Repeated, Stored
+from placet.audit.records import Committed, DecisionQuery, IdempotentReplay
 from placet.kernel.errors import LedgerUnavailableError
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.causes import DISK_FULL, READ_ONLY
@@ -137,7 +137,7 @@ async def test_a_server_that_is_killed_under_load(own: Replicas) -> None:
         while not killing.done():
             mine = next(number)
             try:
-                if list(await ledger.commit([commitment(mine)])) == [Stored()]:
+                if list(await ledger.commit([commitment(mine)])) == [Committed()]:
                     told.append(mine)
             except LedgerUnavailableError:
                 await asyncio.sleep(0)
@@ -172,9 +172,9 @@ async def test_a_connection_that_is_cut_in_a_commit(
 ) -> None:
     """Wherever: the commit is there once, as it was told."""
     cutting.cut_at(said, after=after)
-    assert list(await proxied.commit(commitments(3))) == [Stored()] * 3
+    assert list(await proxied.commit(commitments(3))) == [Committed()] * 3
     assert cutting.cuts == 1
-    assert list(await proxied.commit(commitments(3, 4))) == [Stored()] * 3
+    assert list(await proxied.commit(commitments(3, 4))) == [Committed()] * 3
     await whole(proxied, 6)
     assert replicas.faults == []
 
@@ -192,7 +192,7 @@ async def test_a_commit_in_doubt_and_nobody_to_ask(
     await refused(proxied, 1)
     cutting.refusing = False
     (result,) = await proxied.commit([same_request(1, 2)])
-    assert isinstance(result, Repeated) is after
+    assert isinstance(result, IdempotentReplay) is after
     await whole(proxied, 1)
     assert len(replicas.faults) == 1
 
@@ -233,7 +233,7 @@ async def test_a_key_that_another_replica_took_meanwhile(replicas: Replicas) -> 
     holder.close()
     first = commitment(1).decision
     assert first is not None
-    assert list(await committing) == [Repeated(first), Stored()]
+    assert list(await committing) == [IdempotentReplay(first), Committed()]
     await whole(ledger, 2)
     assert replicas.faults == []
 
@@ -245,7 +245,7 @@ async def test_a_key_that_another_replica_gave_up(replicas: Replicas) -> None:
     await replicas.waiting()
     holder.rollback()
     holder.close()
-    assert list(await committing) == [Stored()]
+    assert list(await committing) == [Committed()]
 
 
 async def test_a_deadlock_is_nothing_to_callers(replicas: Replicas) -> None:
@@ -256,7 +256,7 @@ async def test_a_deadlock_is_nothing_to_callers(replicas: Replicas) -> None:
     await asyncio.to_thread(holder.execute, KEY_OF.format("key-1").encode())
     holder.commit()
     holder.close()
-    assert [type(each) for each in await committing] == [Repeated, Repeated]
+    assert [type(each) for each in await committing] == [IdempotentReplay, IdempotentReplay]
     await whole(ledger, 2)
     assert replicas.faults == []
 
@@ -268,7 +268,7 @@ async def test_a_replica_that_hangs_loses_what_it_locked(replicas: Replicas, mon
     hung = connect(replicas.url, "hung", writes=True)
     hung.execute("BEGIN")
     hung.execute(KEY_OF.format("key-1"))
-    assert list(await ledger.commit([same_request(1, 2)])) == [Stored()]
+    assert list(await ledger.commit([same_request(1, 2)])) == [Committed()]
     with pytest.raises(psycopg.Error):
         hung.execute("COMMIT")
     hung.close()
@@ -406,7 +406,7 @@ async def test_somebody_wrote_to_the_chain(replicas: Replicas) -> None:
         replicas.database,
     )
     await refused(ledger, 3)
-    assert list(await ledger.commit([commitment(3)])) == [Stored()]
+    assert list(await ledger.commit([commitment(3)])) == [Committed()]
     assert (await ledger.verify()).problems != ()
     assert [type(fault).__name__ for fault in replicas.faults] == ["UniqueViolation"]
 

@@ -10,10 +10,10 @@ import psutil
 import psycopg
 import pytest
 
-from placet.audit.records import DecisionQuery, KeyReused, Repeated, Stored
+from placet.audit.records import Committed, DecisionQuery, IdempotencyMismatch, IdempotentReplay
 from placet.audit.verify_chain import ProblemKind
-from placet.kernel.errors import SetupError
-from placet.signing.checkpoint_files import read_kept
+from placet.kernel.errors import ConfigurationError
+from placet.signing.checkpoint_files import load_pinned_checkpoints
 from placet.signing.keys import PublicKeys, generate_signing_key
 from placet.storage.connections import postgres as postgres_connect
 from placet.storage.postgres.offline import export_url_checkpoints, url_key_ids, verify_url
@@ -80,13 +80,13 @@ async def test_replicas_with_keys_of_their_own(replicas: Replicas, signing_key: 
 
 
 async def test_checkpoints_of_all_replicas_are_kept_elsewhere(replicas: Replicas, signing_key: SigningKey) -> None:
-    with pytest.raises(SetupError, match="no checkpoint was signed yet"):
+    with pytest.raises(ConfigurationError, match="no checkpoint was signed yet"):
         export_url_checkpoints(replicas.url)
     for start, writer in enumerate("ab", 1):
         ledger = replicas.open(writer)
         await ledger.commit([commitment(start)])
         await ledger.checkpoint()
-    kept = read_kept(export_url_checkpoints(replicas.url))
+    kept = load_pinned_checkpoints(export_url_checkpoints(replicas.url))
     assert sorted(checkpoint.writer for checkpoint, _ in kept) == ["a", "b"]
     assert verify_url(replicas.url, signing_key.public, kept).ok
     replicas.server.run("DELETE FROM audit_checkpoints WHERE writer = 'a'", replicas.database)
@@ -112,8 +112,8 @@ async def test_one_key_at_two_replicas_is_decided_once(replicas: Replicas) -> No
         rivals = [same_request(number, number + more) for more in range(4)]
         calls = [ledger.commit([rival]) for ledger, rival in zip((one, two, one, two), rivals, strict=True)]
         results = [result for [result] in await asyncio.gather(*calls)]
-        assert results.count(Stored()) == 1
-        assert len({each.decision.decision_id for each in results if isinstance(each, Repeated)}) == 1
+        assert results.count(Committed()) == 1
+        assert len({each.decision.decision_id for each in results if isinstance(each, IdempotentReplay)}) == 1
     report = await one.verify()
     assert (report.records, report.chains, report.problems) == (50, 2, ())
     assert replicas.faults == []
@@ -122,7 +122,9 @@ async def test_one_key_at_two_replicas_is_decided_once(replicas: Replicas) -> No
 @pytest.mark.usefixtures("impatient")
 async def test_a_name_in_use_is_refused(replicas: Replicas) -> None:
     ledger = replicas.open("a")
-    with pytest.raises(SetupError, match="another process writes as replica 'a'; stop that one, or give this one"):
+    with pytest.raises(
+        ConfigurationError, match="another process writes as replica 'a'; stop that one, or give this one"
+    ):
         replicas.open("a")
     await ledger.close()
     replicas.open("a")
@@ -133,7 +135,7 @@ async def test_another_key_is_refused(replicas: Replicas) -> None:
     await ledger.commit(commitments(1))
     await ledger.checkpoint()
     await ledger.close()
-    with pytest.raises(SetupError, match="restore that key"):
+    with pytest.raises(ConfigurationError, match="restore that key"):
         replicas.open(key=generate_signing_key())
     replicas.open()  # and the name was given back
 
@@ -148,30 +150,32 @@ async def test_replicas_that_start_at_once_on_an_empty_database(replicas: Replic
 @pytest.mark.parametrize("value", ["off", "local", "remote_write"])
 def test_commits_that_could_be_lost_are_refused(replicas: Replicas, value: str) -> None:
     replicas.server.run(f"ALTER DATABASE {replicas.database} SET synchronous_commit = {value}")
-    with pytest.raises(SetupError, match=f"synchronous_commit is {value}, .*SET synchronous_commit = on"):
+    with pytest.raises(ConfigurationError, match=f"synchronous_commit is {value}, .*SET synchronous_commit = on"):
         replicas.open()
 
 
 def test_text_that_could_not_be_kept_is_refused(postgres_server: Postgres, replicas: Replicas) -> None:
     name = f"{replicas.database}_latin"
     postgres_server.run(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    with pytest.raises(SetupError, match="its encoding is LATIN1; make the database with `createdb --encoding=UTF8"):
+    with pytest.raises(
+        ConfigurationError, match="its encoding is LATIN1; make the database with `createdb --encoding=UTF8"
+    ):
         replicas.open(url=postgres_server.url(name))
 
 
 def test_an_old_server_is_refused(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_connect, "VERSION_MIN", 990_000)
-    with pytest.raises(SetupError, match=r"is PostgreSQL .*, Placet needs 15 or newer; upgrade it"):
+    with pytest.raises(ConfigurationError, match=r"is PostgreSQL .*, Placet needs 15 or newer; upgrade it"):
         replicas.open()
 
 
 @pytest.mark.parametrize("url", ["postgresql://placet@127.0.0.1:1/x", "postgresql://placet:hunter2@/x?host=/nowhere"])
 def test_a_server_that_is_not_there(replicas: Replicas, url: str) -> None:
-    with pytest.raises(SetupError, match=r"^postgresql://placet@") as caught:
+    with pytest.raises(ConfigurationError, match=r"^postgresql://placet@") as caught:
         replicas.open(url=url)
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
-    with pytest.raises(SetupError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         url_key_ids(url)
 
 
@@ -191,14 +195,14 @@ async def test_a_changed_end_is_not_built_upon(replicas: Replicas, damage: str) 
     await ledger.commit(commitments(1, 3))
     await ledger.close()
     replicas.server.run(damage, replicas.database)
-    with pytest.raises(SetupError, match="changed by other hands"):
+    with pytest.raises(ConfigurationError, match="changed by other hands"):
         replicas.open()
 
 
 async def test_who_watches_is_woken_by_another_replica(replicas: Replicas) -> None:
     one, two = replicas.open("a"), replicas.open("b")
     woken = asyncio.Event()
-    one.on_event(woken.set)
+    one.subscribe(woken.set)
     for number in (1, 2):
         woken.clear()
         await two.commit([replace(commitment(number), subject=f"dec_{number}")])
@@ -217,9 +221,9 @@ async def test_keys_in_a_different_order_at_two_replicas(replicas: Replicas) -> 
         backward = [commitment(start + 10 + number, key=key) for number, key in enumerate(reversed(keys))]
         results = [*await asyncio.gather(one.commit(forward), two.commit(backward))]
         assert sorted(map(str, {type(each) for batch in results for each in batch})) == sorted(
-            map(str, (Stored, KeyReused))
+            map(str, (Committed, IdempotencyMismatch))
         )
-        assert sum(batch.count(Stored()) for batch in map(list, results)) == 10
+        assert sum(batch.count(Committed()) for batch in map(list, results)) == 10
     assert replicas.faults == []
 
 
@@ -231,7 +235,7 @@ async def test_nothing_is_left_behind(replicas: Replicas) -> None:
     threads, files = threading.active_count(), process.num_fds()
     for number in range(2, 6):
         ledger = replicas.open()
-        ledger.on_event(lambda: None)
+        ledger.subscribe(lambda: None)
         await ledger.commit([commitment(number)])
         await ledger.query_decisions(DecisionQuery("acme"))
         await ledger.verify()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from placet.storage.connections.postgres import SQL, connect
 from placet.storage.migrate import prepare
 from placet.storage.sql.schema import BROWSED, CONDITIONS
@@ -34,7 +34,7 @@ RECORD = (
     " CASE mod(i, 4) WHEN 0 THEN 's' || i / 20 END, 'x', 'x', 'x'"
 )
 FILL = (
-    *(f"INSERT INTO {kept} SELECT {ROW} {NUMBERS}" for kept in Kept),
+    *(f"INSERT INTO {kept} SELECT {ROW} {NUMBERS}" for kept in StateTable),
     f"INSERT INTO counters SELECT 't' || mod(i, 3), 'b', 'u', 'w' || mod(i, 97), 's' || i, i, i, i, i, i {NUMBERS}",
     f"INSERT INTO idempotency_keys SELECT 't' || mod(i, 3), 'c', 'k' || i, 'd', 'dec' || i, 'w1', i, '', i {NUMBERS}",
     f"INSERT INTO audit_records ({RECORDS}) SELECT {RECORD} {NUMBERS}",
@@ -119,26 +119,28 @@ def test_counters(filled: PostgresConnection, name: str, given: tuple[object, ..
 
 
 def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> None:
-    explained = filled.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {SQL.state.counted_budgets}", ("t1", "t1", 9)).fetchall()
+    explained = filled.execute(
+        f"EXPLAIN (ANALYZE, COSTS OFF) {SQL.state.budget_ids_with_usage}", ("t1", "t1", 9)
+    ).fetchall()
     found = "\n".join(line for (line,) in explained)  # without ANALYZE the inner look is left out
     require(found, "pk_counters")
     assert found.count("Index Only Scan using pk_counters") == 2, found
 
 
-@pytest.mark.parametrize("kept", list(Kept))
-def test_rows(filled: PostgresConnection, kept: Kept) -> None:
+@pytest.mark.parametrize("kept", list(StateTable))
+def test_rows(filled: PostgresConnection, kept: StateTable) -> None:
     for locked in (False, True):
         require(plan(filled, SQL.state.row(kept, locked=locked), ("t1", "id1")), f"pk_{kept}")
     moved = (2, "s", 1, 1, b"", "t1", "id1", 1)
     require(plan(filled, SQL.state.update_row(kept), moved), f"pk_{kept}")
     require(plan(filled, SQL.state.due(kept), (ROWS // 2, 50)), f"ix_{kept}_due")
-    require(plan(filled, SQL.state.count_open(kept), ()), f"ix_{kept}_due")
+    require(plan(filled, SQL.state.count_due(kept), ()), f"ix_{kept}_due")
 
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("status", [True, False])
 @pytest.mark.parametrize("kept", sorted(BROWSED))
-def test_pages_of_rows(filled: PostgresConnection, kept: Kept, status: bool, before: bool) -> None:  # noqa: FBT001
+def test_pages_of_rows(filled: PostgresConnection, kept: StateTable, status: bool, before: bool) -> None:  # noqa: FBT001
     sql = SQL.state.page(kept, status=status, before=before)
     place = (ROWS // 2, "id1") if before else ()
     found = plan(filled, sql, ("t1", *(("s",) if status else ()), *place, 51))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.kernel.errors import LedgerUnavailableError
 from placet.storage.sql.schema import metadata
 from tests.storage.making import commitment, commitments
@@ -42,7 +42,7 @@ async def test_what_was_acknowledged_is_gone(
 ) -> None:
     ledger = replicas.open()
     for number in (1, 2, 3):
-        assert list(await ledger.commit([commitment(number)])) == [Stored()]
+        assert list(await ledger.commit([commitment(number)])) == [Committed()]
     lose(replicas)
     if sessions == "ended":
         replicas.terminate()
@@ -60,5 +60,5 @@ async def test_another_replica_goes_on_with_its_own_chain(replicas: Replicas) ->
     await one.commit(commitments(2))
     await other.commit(commitments(2, 3))
     replicas.terminate()
-    assert list(await one.commit([commitment(5)])) == [Stored()]
-    assert list(await other.commit([commitment(6)])) == [Stored()]
+    assert list(await one.commit([commitment(5)])) == [Committed()]
+    assert list(await other.commit([commitment(6)])) == [Committed()]

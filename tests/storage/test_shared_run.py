@@ -11,7 +11,7 @@ import pytest
 
 from placet.audit.records import VerifyReport
 from placet.kernel.errors import LedgerUnavailableError, OverloadedError
-from placet.kernel.state import Wanted
+from placet.kernel.state import ReadSet
 from placet.storage import pace, shared_run
 from placet.storage.pace import Pace
 from placet.storage.shared_run import SharedRun
@@ -173,7 +173,7 @@ class TestLedger:
                 await settled()
                 asking.cancel()
             async with asyncio.timeout(SECONDS_MAX / 3):
-                await asyncio.gather(*(ledger.load(Wanted(counters=[counter()])) for _ in range(8)))
+                await asyncio.gather(*(ledger.load(ReadSet(counters=[counter()])) for _ in range(8)))
                 await ledger.commit([commitment(1)])
         finally:
             held.set()

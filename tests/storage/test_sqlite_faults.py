@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.audit.records import DecisionQuery, Stored
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.audit.records import Committed, DecisionQuery
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.storage.causes import DISK_FULL
 from placet.storage.connections import sqlite as sqlite_files
 from placet.storage.ledger import log_fault
@@ -113,7 +113,7 @@ async def test_locked_by_another_process(
         await ledger.checkpoint()
     assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 2
     holder.communicate(timeout=10)
-    assert list(await ledger.commit([commitment(3)])) == [Stored()]
+    assert list(await ledger.commit([commitment(3)])) == [Committed()]
     await whole(ledger, 3)
     assert [type(fault) for fault in faults] == [sqlite3.OperationalError] * 2
 
@@ -130,7 +130,7 @@ async def test_a_short_wait_for_another_process_is_no_failure(
     assert holder.stdin is not None
     holder.stdin.close()  # it ends while the commit waits
     holder.stdin = None
-    assert list(await ledger.commit([commitment(1)])) == [Stored()]
+    assert list(await ledger.commit([commitment(1)])) == [Committed()]
 
 
 async def fill_until_refused(ledger: SqliteLedger) -> int:
@@ -141,7 +141,7 @@ async def fill_until_refused(ledger: SqliteLedger) -> int:
             results = await ledger.commit(commitments(10, start))
         except LedgerUnavailableError:
             return stored
-        stored += results.count(Stored())
+        stored += results.count(Committed())
     raise AssertionError("never full")
 
 
@@ -149,13 +149,13 @@ async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, faults: li
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(100_000))
     ledger = SqliteLedger.open(
-        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_fault=faults.append
+        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append
     )
     stored = await fill_until_refused(ledger)
     assert stored > 20
     await refused(ledger, 100_000)
     ballast.unlink()
-    assert list(await ledger.commit([commitment(100_000)])) == [Stored()]
+    assert list(await ledger.commit([commitment(100_000)])) == [Committed()]
     await whole(ledger, stored + 1)
     await ledger.close()
     assert {type(fault) for fault in faults} == {sqlite3.OperationalError}
@@ -198,7 +198,7 @@ async def test_a_file_that_may_not_grow(
     stored = await fill_until_refused(ledger)
     for pages in range(60, 90):
         try:
-            stored += list(await ledger.commit(commitments(3, 10_000 + 10 * pages))).count(Stored())
+            stored += list(await ledger.commit(commitments(3, 10_000 + 10 * pages))).count(Committed())
         except LedgerUnavailableError:
             continue
     pages = 100_000
@@ -211,14 +211,14 @@ async def test_a_file_system_that_became_read_only(
     small_disk: Path, signing_key: SigningKey, faults: list[BaseException]
 ) -> None:
     ledger = SqliteLedger.open(
-        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_fault=faults.append
+        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append
     )
     await ledger.commit(commitments(2))
     await ledger._run(ledger._writing, ledger._writer.close)  # a file open for writing would forbid the remount
     ledger._lock.release()
     mount("-o", "remount,ro", small_disk)
     await refused(ledger, 3)
-    with pytest.raises(SetupError, match="cannot be written"):
+    with pytest.raises(ConfigurationError, match="cannot be written"):
         SqliteLedger.open(small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock())
     mount("-o", "remount,rw", small_disk)
     ledger._lock = type(ledger._lock).take(small_disk / "placet.db")
@@ -434,14 +434,14 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
     ledger = open_ledger()
     stored = refusals = 0
     for step in range(1, 12):  # BEGIN, two look-ups, the head, three inserts, COMMIT
-        stored += list(await ledger.commit([commitment(step)])).count(Stored())
+        stored += list(await ledger.commit([commitment(step)])).count(Committed())
         FailingConnection.left = step
         try:
             results = await ledger.commit(commitments(2, step * 100))
         except LedgerUnavailableError:
             refusals += 1
         else:
-            stored += results.count(Stored())
+            stored += results.count(Committed())
         FailingConnection.left = 10**9
         await whole(ledger, stored)
     assert refusals == 8, "one for each statement"
@@ -476,7 +476,7 @@ async def test_a_disk_that_is_full_from_the_start(small_disk: Path, signing_key:
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(950_000))
     path = small_disk / "placet.db"
-    with pytest.raises(SetupError, match=str(path)):
+    with pytest.raises(ConfigurationError, match=str(path)):
         SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
     ballast.unlink()
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
@@ -486,7 +486,7 @@ async def test_a_disk_that_is_full_from_the_start(small_disk: Path, signing_key:
 
 @pytest.mark.usefixtures("not_writing")
 def test_the_chain_cannot_be_begun(database: Path, signing_key: SigningKey) -> None:
-    with pytest.raises(SetupError, match="cannot be opened for writing"):
+    with pytest.raises(ConfigurationError, match="cannot be opened for writing"):
         SqliteLedger.open(database, writer="w1", signing_key=signing_key, clock=TickingClock())
 
 

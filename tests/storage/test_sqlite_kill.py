@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.kernel.state import Kept, Put, Row, RowKey
+from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
@@ -53,8 +53,8 @@ def amount(number: int) -> int:
 
 def spending(number: int) -> Commitment:
     """A decision with what it reserves and the row of its reservation."""
-    held = Row(RowKey(Kept.RESERVATIONS, "acme", str(number)), "held", START_US, b"{}", due_at_us=START_US)
-    return replace(commitment(number), changes=(reserve(amount(number), None), Put(held)))
+    held = Row(RowKey(StateTable.RESERVATIONS, "acme", str(number)), "held", START_US, b"{}", due_at_us=START_US)
+    return replace(commitment(number), changes=(reserve(amount(number), None), PutIfVersion(held)))
 
 
 def write_until_killed(folder: Path, start: int, chance: random.Random) -> int:

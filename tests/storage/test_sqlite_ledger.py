@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from placet.audit.records import DecisionPage, DecisionQuery, Stored, VerifyReport
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.audit.records import Committed, DecisionPage, DecisionQuery, VerifyReport
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.signing.keys import generate_signing_key
 from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_lock import WriterLock
@@ -93,10 +93,10 @@ def test_a_second_process_is_refused(database: Path, ledger: SqliteLedger) -> No
     assert ledger.records_since_checkpoint == 0
     script = (
         "import sys; from pathlib import Path\n"
-        "from placet.kernel.errors import SetupError\n"
+        "from placet.kernel.errors import ConfigurationError\n"
         "from placet.storage.connections.file_lock import WriterLock\n"
         "try: WriterLock.take(Path(sys.argv[1]))\n"
-        "except SetupError as error: print(error)\n"
+        "except ConfigurationError as error: print(error)\n"
     )
     other = subprocess.run([sys.executable, "-c", script, database], capture_output=True, text=True, check=True)
     assert f"is in use by process {os.getpid()}; stop that one" in other.stdout
@@ -113,7 +113,7 @@ async def test_a_second_process_is_refused_although_the_lock_file_was_removed(
     if recreated:
         lock.touch()
     said = "process unknown" if recreated else f"another process, whose lock file {lock.name} was removed"
-    with pytest.raises(SetupError, match=f"is in use by {said}; stop that one"):
+    with pytest.raises(ConfigurationError, match=f"is in use by {said}; stop that one"):
         WriterLock.take(database)
     assert lock.exists() == recreated
     await ledger.commit(commitments(1))
@@ -126,7 +126,7 @@ async def test_another_key_is_refused(database: Path, open_ledger: Callable[[], 
     await ledger.commit(commitments(1))
     await ledger.checkpoint()
     await ledger.close()
-    with pytest.raises(SetupError, match="restore that key"):
+    with pytest.raises(ConfigurationError, match="restore that key"):
         SqliteLedger.open(database, writer="w1", signing_key=generate_signing_key(), clock=TickingClock())
     open_ledger()  # and the lock was given back
 
@@ -151,7 +151,7 @@ async def test_a_changed_end_is_not_built_upon(
     with sqlite3.connect(database) as other:
         other.execute(damage)
     other.close()
-    with pytest.raises(SetupError, match="changed by other hands"):
+    with pytest.raises(ConfigurationError, match="changed by other hands"):
         open_ledger()
 
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_opened(database: Path, open_ledger: Callable[[], SqliteL
             database.write_bytes(b"no database at all" * 1_000)
         case _:
             database.parent.rmdir()
-    with pytest.raises(SetupError, match=str(database)) as caught:
+    with pytest.raises(ConfigurationError, match=str(database)) as caught:
         open_ledger()
     assert "\n" not in str(caught.value)
 
@@ -174,7 +174,7 @@ def test_a_file_system_without_locks(open_ledger: Callable[[], SqliteLedger], mo
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("placet.storage.connections.file_lock.fcntl.flock", fail)
-    with pytest.raises(SetupError, match="use a local file system"):
+    with pytest.raises(ConfigurationError, match="use a local file system"):
         open_ledger()
 
 
@@ -188,7 +188,7 @@ async def test_closing_stops_what_is_being_read(ledger: SqliteLedger, faults: li
     await ledger.close()
     ended = await asyncio.gather(*reads, checks, return_exceptions=True)
     assert {type(each) for each in ended} <= {DecisionPage, VerifyReport, LedgerUnavailableError}
-    assert list(await commit) == [Stored()] * 50
+    assert list(await commit) == [Committed()] * 50
     assert all(isinstance(fault, sqlite3.OperationalError | LedgerUnavailableError) for fault in faults)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from placet.storage.connections.sqlite import SQL, connect_reader
 from placet.storage.sql.schema import BROWSED, CONDITIONS, SELECTIVE
 
@@ -86,7 +86,7 @@ def test_counters(original: Path, name: str, columns: str) -> None:
 
 
 def test_from_one_budget_to_the_next_is_one_look(original: Path) -> None:
-    steps = plan(original, SQL.state.counted_budgets)
+    steps = plan(original, SQL.state.budget_ids_with_usage)
     index = "SEARCH counters USING COVERING INDEX sqlite_autoindex_counters_1"
     looks = [step for step in steps if "counters" in step]
     assert looks == [f"{index} (tenant=?)", f"{index} (tenant=? AND budget_id>?)"]
@@ -99,21 +99,21 @@ def test_the_largest_counters_are_sorted_within_their_window(original: Path) -> 
     assert sort == "USE TEMP B-TREE FOR ORDER BY"
 
 
-@pytest.mark.parametrize("kept", list(Kept))
-def test_rows(original: Path, kept: Kept) -> None:
+@pytest.mark.parametrize("kept", list(StateTable))
+def test_rows(original: Path, kept: StateTable) -> None:
     for sql in (SQL.state.row(kept, locked=False), SQL.state.row(kept, locked=True), SQL.state.update_row(kept)):
         (step,) = plan(original, sql)
         assert step == f"SEARCH {kept} USING INDEX sqlite_autoindex_{kept}_1 (tenant=? AND id=?)"
     (due,) = plan(original, SQL.state.due(kept))
     assert due.startswith(f"SEARCH {kept} USING INDEX ix_{kept}_due (due_at_us>")
-    (count,) = plan(original, SQL.state.count_open(kept))
+    (count,) = plan(original, SQL.state.count_due(kept))
     assert f"{kept} USING COVERING INDEX ix_{kept}_due" in count
 
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("status", [True, False])
 @pytest.mark.parametrize("kept", sorted(BROWSED))
-def test_pages_of_rows(original: Path, kept: Kept, status: bool, before: bool) -> None:  # noqa: FBT001
+def test_pages_of_rows(original: Path, kept: StateTable, status: bool, before: bool) -> None:  # noqa: FBT001
     (step,) = plan(original, SQL.state.page(kept, status=status, before=before))
     index = f"ix_{kept}_listed (tenant=? AND status=?" if status else f"ix_{kept}_newest (tenant=?"
     place = " AND (created_at_us,id)<(?,?)" if before else ""

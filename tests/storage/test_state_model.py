@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from placet.audit.records import Conflict, Stored
+from placet.audit.records import Committed, Conflict
 from placet.audit.verify_trail import verify_trail
-from placet.kernel.state import Expect, Put, Reserve, Settle, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, RequireVersion, Reserve, Settle
 from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.backend import SqliteLedger
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.records import CommitResult, VerifyReport
-    from placet.kernel.state import Change, CounterKey, Known, RowKey
+    from placet.kernel.state import Change, CounterKey, RowKey, Snapshot
     from placet.signing.keys import SigningKey
     from tests.storage.ledger_contract import CheckpointingLedger
 
@@ -37,10 +37,10 @@ EXAMPLES: Final = 150
 versions = st.integers(0, 3)
 changes = st.one_of(
     st.builds(
-        lambda name, version, status: Put(row(name, version, status=status)),
+        lambda name, version, status: PutIfVersion(row(name, version, status=status)),
         *map(st.sampled_from, ("ab", range(4), "xy")),
     ),
-    st.builds(Expect, st.sampled_from(ROWS), versions),
+    st.builds(RequireVersion, st.sampled_from(ROWS), versions),
     st.builds(Reserve, st.sampled_from(COUNTERS), st.integers(0, 6), st.sampled_from([None, 5, 10])),
     st.builds(Settle, st.sampled_from(COUNTERS), st.integers(-6, 6), st.integers(-2, 6)),
 )
@@ -64,15 +64,15 @@ class Model:
             if not self.make(each):
                 self.versions, self.used, self.reserved = before
                 return Conflict(each)
-        return Stored()
+        return Committed()
 
     def make(self, each: Change) -> bool:
         match each:
-            case Put(made):
+            case PutIfVersion(made):
                 holds = self.versions.get(made.key, (0, ""))[0] == made.version
                 if holds:
                     self.versions[made.key] = (made.version + 1, made.status)
-            case Expect(row_key, version):
+            case RequireVersion(row_key, version):
                 holds = self.versions.get(row_key, (0, ""))[0] == version
             case Reserve(counted, amount, limit):
                 total = self.used.get(counted, 0) + self.reserved.get(counted, 0) + amount
@@ -85,7 +85,7 @@ class Model:
                 self.used[counted] = self.used.get(counted, 0) + used
         return holds
 
-    def check(self, known: Known, wanted: Wanted) -> None:
+    def check(self, known: Snapshot, wanted: ReadSet) -> None:
         assert {each.key: (each.version, each.status) for each in known.rows.values()} == self.versions
         for counted in wanted.counters:
             usage = known.usage(counted)
@@ -95,10 +95,10 @@ class Model:
 def moved(each: Change, tenant: str) -> Change:
     """The same change of a tenant's own."""
     match each:
-        case Put(made):
-            return Put(replace(made, key=replace(made.key, tenant=tenant)))
-        case Expect(row_key, version):
-            return Expect(replace(row_key, tenant=tenant), version)
+        case PutIfVersion(made):
+            return PutIfVersion(replace(made, key=replace(made.key, tenant=tenant)))
+        case RequireVersion(row_key, version):
+            return RequireVersion(replace(row_key, tenant=tenant), version)
         case Reserve(counted, amount, limit):
             return Reserve(counted._replace(tenant=tenant), amount, limit)
         case Settle(counted, reserved, used):
@@ -108,14 +108,14 @@ def moved(each: Change, tenant: str) -> Change:
 async def play(ledger: CheckpointingLedger, history: History, tenant: str) -> int:
     """How many commitments were stored."""
     model, stored = Model(), 0
-    wanted = Wanted(
+    wanted = ReadSet(
         [replace(each, tenant=tenant) for each in ROWS], [each._replace(tenant=tenant) for each in COUNTERS]
     )
     for said in history:
         batch = [[moved(each, tenant) for each in changes] for changes in said]
         results = list(await ledger.commit([change(*changes, tenant=tenant) for changes in batch]))
         assert results == [model.commit(changes) for changes in batch]
-        stored += results.count(Stored())
+        stored += results.count(Committed())
         model.check(await ledger.load(wanted), wanted)
     return stored
 

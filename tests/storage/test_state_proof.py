@@ -21,7 +21,7 @@ from placet.audit.state_record import NO_STATE_CHANGES, PROVEN
 from placet.audit.verify_chain import ProblemKind
 from placet.controls.kill_switches.documents import switch_id
 from placet.controls.kill_switches.model import KillScope
-from placet.kernel.state import Kept, Put, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, StateTable
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
@@ -167,11 +167,11 @@ async def test_a_change_that_was_overtaken_is_still_found(tmp_path: Path, signin
     """Somebody approves in the database, and Placet uses it; somebody lends from a counter, and gives it back."""
     path = tmp_path / "placet.db"
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
-    await ledger.commit([change(Put(row()), settle(0, 5), reserve(1)), change(Put(row("b")))])
+    await ledger.commit([change(PutIfVersion(row()), settle(0, 5), reserve(1)), change(PutIfVersion(row("b")))])
     run(path, "UPDATE approvals SET status = 'approved' WHERE id = 'a'", "UPDATE counters SET used = 0")
     found = await stored_row(ledger)
     assert found is not None
-    await ledger.commit([change(Put(replace(found, status="used")), settle(-1, 1))])
+    await ledger.commit([change(PutIfVersion(replace(found, status="used")), settle(-1, 1))])
     run(path, "UPDATE counters SET used = 6")
     await ledger.close()
     report = check(path, signing_key)
@@ -184,9 +184,9 @@ async def test_a_change_that_was_overtaken_is_still_found(tmp_path: Path, signin
 async def test_a_version_without_a_record_is_found(tmp_path: Path, signing_key: SigningKey) -> None:
     path = tmp_path / "placet.db"
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
-    await ledger.commit([change(Put(row()))])
-    await ledger.put_rows([row(version=1, status="approved")])
-    await ledger.commit([change(Put(row(version=2, status="used")))])
+    await ledger.commit([change(PutIfVersion(row()))])
+    await ledger.put_unaudited([row(version=1, status="approved")])
+    await ledger.commit([change(PutIfVersion(row(version=2, status="used")))])
     await ledger.close()
     assert named(check(path, signing_key)) == {(K.STATE_UNRECORDED, "approvals", "acme")}
 
@@ -194,9 +194,9 @@ async def test_a_version_without_a_record_is_found(tmp_path: Path, signing_key: 
 async def test_webhooks_are_not_part_of_it(tmp_path: Path, signing_key: SigningKey) -> None:
     path = tmp_path / "placet.db"
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
-    told = replace(row(), key=key(table=Kept.WEBHOOK_OUTBOX))
-    await ledger.commit([change(Put(told))])
-    await ledger.put_rows([replace(told, version=1, status="delivered")])
+    told = replace(row(), key=key(table=StateTable.WEBHOOK_OUTBOX))
+    await ledger.commit([change(PutIfVersion(told))])
+    await ledger.put_unaudited([replace(told, version=1, status="delivered")])
     await ledger.close()
     report = check(path, signing_key)
     assert (report.problems, report.records) == ((), 1)
@@ -214,14 +214,16 @@ class TestTrailsOfBefore:
             patched.setattr("placet.storage.sql.unit_of_work.state_changes", lambda *_: NO_STATE_CHANGES)
             patched.setattr(chain, "_body", lambda *given: body(*given).replace(b'"state_changes":0,', b""))
             at_us = clock.now_us
-            await ledger.commit([change(Put(row(created_at_us=at_us)), reserve(2), at_us=clock.now_us + 5_000_000)])
-            await ledger.commit([change(Put(row("b", created_at_us=at_us)), at_us=clock.now_us + 5_000_000)])
+            await ledger.commit(
+                [change(PutIfVersion(row(created_at_us=at_us)), reserve(2), at_us=clock.now_us + 5_000_000)]
+            )
+            await ledger.commit([change(PutIfVersion(row("b", created_at_us=at_us)), at_us=clock.now_us + 5_000_000)])
         clock.now_us += 60_000_000
         new_us = clock.now_us
         await ledger.commit(
             [
-                change(Put(row("b", 1, status="approved", created_at_us=at_us)), settle(-2, 2), at_us=new_us),
-                change(Put(row("c", created_at_us=new_us)), reserve(1, of=counter("new")), at_us=new_us),
+                change(PutIfVersion(row("b", 1, status="approved", created_at_us=at_us)), settle(-2, 2), at_us=new_us),
+                change(PutIfVersion(row("c", created_at_us=new_us)), reserve(1, of=counter("new")), at_us=new_us),
             ]
         )
         await ledger.close()
@@ -304,7 +306,7 @@ class TestPostgres:
         ledger = PostgresStore(url, key=signing_key).open(0, FixedClock())
         refused = reserve(9, limit=1, of=counter("nobody"))
         await ledger.commit([change(refused), change(reserve(1))])
-        assert (await ledger.load(Wanted(counters=[refused.counter]))).usage(refused.counter).created_at_us > 0
+        assert (await ledger.load(ReadSet(counters=[refused.counter]))).usage(refused.counter).created_at_us > 0
         await ledger.close()
         assert verify_url(url, signing_key.public, state=True).problems == ()
 

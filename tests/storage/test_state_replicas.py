@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from placet.audit.records import Conflict, Repeated, Stored
+from placet.audit.records import Committed, Conflict, IdempotentReplay
 from placet.kernel.model import Effect
-from placet.kernel.state import Expect, Put
+from placet.kernel.state import PutIfVersion, RequireVersion
 from placet.storage.sqlite.backend import SqliteLedger
 from tests.storage.keys_contract import made_before, replacing
 from tests.storage.making import TickingClock, commitment, commitments
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from placet.storage.postgres.backend import PostgresLedger
     from tests.storage.replicas import Replicas
 
-STORED = Stored()
+STORED = Committed()
 UNITS = 1_000
 
 
-class Watcher:
+class Subscription:
     """Reads on from where it was, a little at a time."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def pair(replicas: Replicas) -> list[PostgresLedger]:
 
 
 async def test_a_cursor_goes_on_over_writers_of_one_file(database: Path, signing_key: SigningKey) -> None:
-    watcher = Watcher()
+    watcher = Subscription()
     said: list[str] = []
     for writer in ("a", "b", "a", "c"):
         ledger = SqliteLedger.open(database, writer=writer, signing_key=signing_key, clock=TickingClock())
@@ -62,7 +62,7 @@ async def test_a_cursor_goes_on_over_writers_of_one_file(database: Path, signing
         said += subjects
         await ledger.commit([change(subject=subject) for subject in subjects])
         await watcher.look(ledger)
-        heads = await ledger.heads()
+        heads = await ledger.chain_heads()
         await watcher.read_on(ledger)
         await ledger.close()
     assert heads == {"a": 10, "b": 5, "c": 5}
@@ -71,7 +71,7 @@ async def test_a_cursor_goes_on_over_writers_of_one_file(database: Path, signing
 
 
 async def test_a_cursor_goes_on_while_replicas_write(pair: list[PostgresLedger]) -> None:
-    watcher = Watcher()
+    watcher = Subscription()
 
     async def write(ledger: PostgresLedger, name: str) -> None:
         for number in numbered(40):
@@ -89,10 +89,10 @@ async def test_a_cursor_goes_on_while_replicas_write(pair: list[PostgresLedger])
 
 async def test_an_event_of_one_replica_wakes_those_who_watch_the_other(pair: list[PostgresLedger]) -> None:
     woken = asyncio.Event()
-    pair[1].on_event(woken.set)
+    pair[1].subscribe(woken.set)
     await pair[0].commit([change(subject="apr_1")])
     await asyncio.wait_for(woken.wait(), 5)
-    assert [event.subject for event in await pair[1].history("acme", "apr_1")] == ["apr_1"]
+    assert [event.subject for event in await pair[1].events_of("acme", "apr_1")] == ["apr_1"]
 
 
 async def test_a_thousand_units_on_two_replicas(pair: list[PostgresLedger]) -> None:
@@ -112,10 +112,10 @@ async def test_a_thousand_units_on_two_replicas(pair: list[PostgresLedger]) -> N
 
 async def test_one_of_two_replicas_changes_a_row(pair: list[PostgresLedger]) -> None:
     for version in range(20):
-        puts = [Put(row(version=version, status=name)) for name in "ab"]
+        puts = [PutIfVersion(row(version=version, status=name)) for name in "ab"]
         commits = (ledger.commit([change(put)]) for ledger, put in zip(pair, puts, strict=True))
         results = [result for [result] in await asyncio.gather(*commits)]
-        assert sorted(map(type, results), key=str) == [Conflict, Stored]
+        assert sorted(map(type, results), key=str) == [Committed, Conflict]
         found = await stored_row(pair[0])
         assert found is not None
         assert (found.version, found.status) == (version + 1, "ab"[results.index(STORED)])
@@ -126,14 +126,14 @@ async def test_one_of_two_replicas_takes_a_key_over(pair: list[PostgresLedger]) 
     rivals = [[replacing(2, 1)], [replacing(3, 1)]]
     pairs = zip(pair, rivals, strict=True)
     results = [result for [result] in await asyncio.gather(*(ledger.commit(rival) for ledger, rival in pairs))]
-    assert sorted(map(type, results), key=str) == [Repeated, Stored]
+    assert sorted(map(type, results), key=str) == [Committed, IdempotentReplay]
     report = await pair[0].verify()
     assert (report.records, report.problems) == (2, ())
 
 
 async def test_replicas_sweep_different_keys(pair: list[PostgresLedger]) -> None:
     await pair[0].commit(commitments(60))
-    swept = await asyncio.gather(*(pair[number % 2].sweep_keys(made_before(61), 10) for number in range(8)))
+    swept = await asyncio.gather(*(pair[number % 2].purge_idempotency_keys(made_before(61), 10) for number in range(8)))
     assert sum(swept) == 60
     assert list(await pair[1].commit([commitment(70, key="key-1", effect=Effect.DENY)])) == [STORED]
     assert (await pair[1].verify()).problems == ()
@@ -143,13 +143,13 @@ async def test_what_is_expected_is_looked_at_when_all_locks_are_held(
     replicas: Replicas, pair: list[PostgresLedger]
 ) -> None:
     """A decision that waits for a busy counter while a kill switch is set does not come through."""
-    await pair[0].commit([change(Put(row("kill"))), change(reserve(1))])
-    expected = Expect(key("kill"), 1)
+    await pair[0].commit([change(PutIfVersion(row("kill"))), change(reserve(1))])
+    expected = RequireVersion(key("kill"), 1)
     with psycopg.connect(replicas.url) as busy:
         busy.execute("SELECT 1 FROM counters FOR UPDATE")
         decided = asyncio.ensure_future(pair[1].commit([change(expected, reserve(1))]))
         await replicas.waiting()
-        assert list(await pair[0].commit([change(Put(row("kill", 1)))])) == [STORED]
+        assert list(await pair[0].commit([change(PutIfVersion(row("kill", 1)))])) == [STORED]
         busy.rollback()
     assert list(await decided) == [Conflict(expected)]
     assert await usage(pair[0]) == (0, 1)

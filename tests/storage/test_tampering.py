@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from placet.audit.verify_chain import PROBLEMS, ProblemKind
-from placet.kernel.errors import LedgerUnavailableError, SetupError
-from placet.signing.checkpoint_files import read_kept
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
+from placet.signing.checkpoint_files import load_pinned_checkpoints
 from placet.signing.keys import generate_signing_key
 from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.sqlite import connect_evidence
@@ -121,7 +121,7 @@ def test_an_inserted_record_behind_the_last(copy: Path, signing_key: SigningKey)
 def test_the_last_record_removed_with_all_traces_but_a_kept_checkpoint(
     copy: Path, original: Path, signing_key: SigningKey
 ) -> None:
-    kept = read_kept(export_checkpoints(original))
+    kept = load_pinned_checkpoints(export_checkpoints(original))
     change(
         copy,
         *(f"DELETE FROM {table} WHERE sequence > 6" for table in TABLES[:3] + TABLES[4:5]),  # noqa: S608 - constants
@@ -133,7 +133,7 @@ def test_the_last_record_removed_with_all_traces_but_a_kept_checkpoint(
 
 
 async def test_a_replaced_chain(tmp_path: Path, original: Path, signing_key: SigningKey) -> None:
-    kept = read_kept(export_checkpoints(original))
+    kept = load_pinned_checkpoints(export_checkpoints(original))
     assert verify_database(original, signing_key.public, kept).ok
     await fill(tmp_path / "forged.db", signing_key, start=100)
     report = verify_database(tmp_path / "forged.db", signing_key.public, kept)
@@ -148,7 +148,7 @@ async def test_a_replaced_chain(tmp_path: Path, original: Path, signing_key: Sig
 
 
 async def test_a_chain_that_is_gone(tmp_path: Path, original: Path, signing_key: SigningKey) -> None:
-    kept = read_kept(export_checkpoints(original))
+    kept = load_pinned_checkpoints(export_checkpoints(original))
     ledger = SqliteLedger.open(tmp_path / "new.db", writer="w2", signing_key=signing_key, clock=TickingClock())
     await ledger.close()
     report = verify_database(tmp_path / "new.db", signing_key.public, kept)
@@ -168,7 +168,7 @@ def test_a_truncated_file(copy: Path, signing_key: SigningKey, left: float) -> N
 def test_a_file_of_something_else(copy: Path, signing_key: SigningKey) -> None:
     copy.write_bytes(b"something else, long enough" * 1_000)
     assert kinds(verify_database(copy, signing_key.public)) == {K.DATABASE_DAMAGED}
-    with pytest.raises(SetupError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         export_checkpoints(copy)
 
 
@@ -186,9 +186,9 @@ def test_an_index_that_hides_a_record(copy: Path, signing_key: SigningKey) -> No
 @pytest.mark.parametrize("revision", ["0000", "0004"])
 def test_another_schema_is_told(copy: Path, signing_key: SigningKey, revision: str) -> None:
     change(copy, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - the test's own words
-    with pytest.raises(SetupError, match=r"schema"):
+    with pytest.raises(ConfigurationError, match=r"schema"):
         verify_database(copy, signing_key.public)
-    with pytest.raises(SetupError, match=r"schema"):
+    with pytest.raises(ConfigurationError, match=r"schema"):
         export_checkpoints(copy)
 
 
@@ -203,7 +203,7 @@ def test_a_log_where_nothing_may_be_written(
         shutil.copy(f"{live}{suffix}", small_disk / f"copied.db{suffix}")
     connection.close()
     mount("-o", "remount,ro", small_disk)
-    with pytest.raises(SetupError, match="with its -wal file to where you may write"):
+    with pytest.raises(ConfigurationError, match="with its -wal file to where you may write"):
         verify_database(small_disk / "copied.db", signing_key.public)
 
 
@@ -218,7 +218,7 @@ def test_an_error_that_is_no_damage_is_no_verdict(original: Path, signing_key: S
 def test_no_schema(copy: Path, signing_key: SigningKey) -> None:
     change(copy, "DELETE FROM alembic_version")
     assert kinds(verify_database(copy, signing_key.public)) == {K.DATABASE_DAMAGED}
-    with pytest.raises(SetupError, match="no checkpoint"):
+    with pytest.raises(ConfigurationError, match="no checkpoint"):
         export_checkpoints(copy)
 
 
@@ -243,30 +243,30 @@ def test_an_unfinished_log_is_not_left_out(tmp_path: Path, original: Path, signi
     "text", [b"", b"{}", b"[]", b'{"checkpoints": [{}]}', b'{"checkpoints": [{"checkpoint": {}}]}']
 )
 def test_kept_checkpoints_that_are_none(text: bytes) -> None:
-    with pytest.raises(SetupError, match="unchanged"):
-        read_kept(text)
+    with pytest.raises(ConfigurationError, match="unchanged"):
+        load_pinned_checkpoints(text)
 
 
 def test_a_changed_kept_checkpoint(original: Path, signing_key: SigningKey) -> None:
     said = orjson.loads(export_checkpoints(original))
     said["checkpoints"][0]["checkpoint"]["sequence"] = 8
-    report = verify_database(original, signing_key.public, read_kept(orjson.dumps(said)))
+    report = verify_database(original, signing_key.public, load_pinned_checkpoints(orjson.dumps(said)))
     assert kinds(report) == {K.KEPT_CHECKPOINT_SIGNATURE, K.KEPT_CHECKPOINT_MISMATCH}
 
 
 async def test_no_checkpoint_to_export(tmp_path: Path, signing_key: SigningKey) -> None:
     path = tmp_path / "placet.db"
-    with pytest.raises(SetupError, match="no such database"):
+    with pytest.raises(ConfigurationError, match="no such database"):
         export_checkpoints(path)
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
     await ledger.close()
-    with pytest.raises(SetupError, match="no checkpoint was signed yet"):
+    with pytest.raises(ConfigurationError, match="no checkpoint was signed yet"):
         export_checkpoints(path)
 
 
 async def test_the_server_finds_it_too_and_gives_no_damaged_decision(copy: Path, signing_key: SigningKey) -> None:
     faults: list[BaseException] = []
-    ledger = SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock(), on_fault=faults.append)
+    ledger = SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append)
     change(copy, "UPDATE audit_parts SET content = '{}' WHERE sequence = 5 AND name = 'decision'")
     report = await ledger.verify()
     with pytest.raises(LedgerUnavailableError, match="placet audit verify"):
@@ -300,9 +300,9 @@ async def test_a_table_that_is_gone(copy: Path, signing_key: SigningKey, table: 
     assert table in report.problems[0].detail or "no trail" in report.problems[0].detail
     status = db_status(sqlite_url(copy))
     assert (status.state, status.missing) == (SchemaState.DAMAGED, (table,))
-    with pytest.raises(SetupError, match=f"is damaged, it has no table {table}; run `placet audit verify`"):
+    with pytest.raises(ConfigurationError, match=f"is damaged, it has no table {table}; run `placet audit verify`"):
         SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock())
-    with pytest.raises(SetupError, match=f"is damaged, it has no table {table}"):
+    with pytest.raises(ConfigurationError, match=f"is damaged, it has no table {table}"):
         db_upgrade(sqlite_url(copy))
 
 
@@ -332,12 +332,12 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
         return connection
 
     monkeypatch.setattr("placet.storage.sqlite.offline.connect_evidence", interrupted)
-    with pytest.raises(SetupError, match=r"cannot be read .interrupted.; try again"):
+    with pytest.raises(ConfigurationError, match=r"cannot be read .interrupted.; try again"):
         verify_database(copy, signing_key.public)
 
 
 def test_a_trail_that_was_emptied(copy: Path, signing_key: SigningKey) -> None:
-    kept = read_kept(export_checkpoints(copy))
+    kept = load_pinned_checkpoints(export_checkpoints(copy))
     change(copy, *(str(table.delete()) for table in metadata.tables.values()))
     report = verify_database(copy, signing_key.public)
     assert (report.ok, report.records, kinds(report)) == (False, 0, {K.NO_RECORDS})

@@ -7,7 +7,7 @@ import contextlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from placet.watch.feeds import Following
+from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from placet.watch.state import DecisionState
 from tests.support.approving import ONE_LEAD, Desk, word
@@ -30,7 +30,7 @@ class Replica(Desk):
         assert isinstance(ids, CountedIds)
         ids.given = number * 1_000
         self.hub = Hub(self.ledger, self.faults.append)
-        self.following = Following(self.ledger, self.hub, self.clock)
+        self.following = ChangeFeeds(self.ledger, self.hub, self.clock)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

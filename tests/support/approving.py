@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from placet.approvals.service import Approvals, Word
+from placet.approvals.service import Approvals, VoteCommand
 from placet.kernel.model import Caller, Effect, Finding
 from placet.matching.person import Person
 from placet.tenants.agent_policy import AgentPolicy
@@ -61,5 +61,5 @@ class Desk(Bench):
         return [record.commitment.kind.value for record in self.ledger._records]
 
 
-def word(approval: Approval, person: Person = LEAD, reason: str = "", tenant: str = "acme") -> Word:
-    return Word(tenant, approval.approval_id, person, reason, Caller())
+def word(approval: Approval, person: Person = LEAD, reason: str = "", tenant: str = "acme") -> VoteCommand:
+    return VoteCommand(tenant, approval.approval_id, person, reason, Caller())

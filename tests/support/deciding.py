@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report
-from placet.approvals.service import Approvals, Word
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
+from placet.approvals.service import Approvals, VoteCommand
 from placet.audit.records import DecisionQuery
-from placet.commands.execute import ControlChanges
+from placet.commands.execute import ControlCommands
 from placet.controls.autonomy.service import AutonomyAdmin, NewLevel
 from placet.controls.kill_switches.model import KillScope
 from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches, NewSwitch
 from placet.kernel.model import Caller, Decision
 from placet.matching.person import Person
-from placet.outcomes.service import OutcomeDesk, Reported
+from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import ALLOWED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from placet.approvals.model import Approval
     from placet.audit.records import RecordedDecision
-    from placet.controls.autonomy.model import Level
+    from placet.controls.autonomy.model import AutonomyLevel
     from placet.controls.autonomy.service import LevelSet
     from placet.decision.attempt import Request
     from placet.decision.replies import Answer
@@ -65,7 +65,7 @@ class Desk(Bench):
         super().__init__(ScriptedPolicy(say, agent_policies=policies(**kept, **said)), ledger=ledger)
         self.approvals = Approvals(self.ledger, self.source, self.clock)
         self.outcomes = OutcomeDesk(self.ledger, self.source, self.clock)
-        changes = ControlChanges(self.ledger, self.clock, self.controls)
+        changes = ControlCommands(self.ledger, self.clock, self.controls)
         self.kill_switches = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.controls))
         self.autonomy = AutonomyAdmin(changes, self.source)
 
@@ -84,17 +84,17 @@ class Desk(Bench):
         """The effects alone."""
         return [decision.effect.value for decision in await self.decide(*requests)]
 
-    async def report(self, decision: Decision, status: str = "succeeded", **said: Any) -> Reported:
+    async def report(self, decision: Decision, status: str = "succeeded", **said: Any) -> OutcomeReceipt:
         """What an outcome came to."""
         outcome = Outcome(OutcomeStatus(status), **said)
-        [told] = await self.outcomes.take([Report("acme", decision.decision_id, Caller().name, outcome)])
-        assert isinstance(told, Reported)
+        [told] = await self.outcomes.take([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
+        assert isinstance(told, OutcomeReceipt)
         return told
 
-    def word(self, decision: Decision, person: Person = LEAD, reason: str = "it is right") -> Word:
+    def word(self, decision: Decision, person: Person = LEAD, reason: str = "it is right") -> VoteCommand:
         """What a person says of the approval that a decision asked for."""
         assert decision.approval is not None
-        return Word("acme", decision.approval.approval_id, person, reason, Caller())
+        return VoteCommand("acme", decision.approval.approval_id, person, reason, Caller())
 
     async def approve(self, decision: Decision, *people: Person) -> str:
         """Votes for it by people, one lead unless said; the approval's id."""
@@ -112,7 +112,7 @@ class Desk(Bench):
         switch, _ = await self.kill_switches.set(wanted)
         return switch.switch_id
 
-    async def level(self, level: Level | None, actor: str = "ada", **selector: str) -> LevelSet:
+    async def level(self, level: AutonomyLevel | None, actor: str = "ada", **selector: str) -> LevelSet:
         """Set a level of autonomy, for all of the tenant unless said."""
         chosen = {"workflow": "", "tool": "", "agent": "", **selector}
         named = (chosen["workflow"], chosen["tool"], chosen["agent"])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.audit.records import Commitment, RecordKind
 from placet.kernel.model import Decision, Effect
-from placet.kernel.state import CounterKey, Put, Wanted
+from placet.kernel.state import CounterKey, PutIfVersion, ReadSet
 from placet.outcomes.service import OutcomeDesk
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, asked
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from placet.decision.replies import Answer
-    from placet.kernel.state import Kept, Known, Row, RowKey
-    from placet.outcomes.service import Told
+    from placet.kernel.state import Row, RowKey, Snapshot, StateTable
+    from placet.outcomes.service import OutcomeReply
 
 ME = "unauthenticated"
 SECOND_US = 1_000_000
@@ -42,12 +42,12 @@ class RacedLedger(FullLedger):
 
     after_look: Callable[[], Awaitable[object]] | None = None
 
-    async def load(self, wanted: Wanted) -> Known:
+    async def load(self, wanted: ReadSet) -> Snapshot:
         known = await super().load(wanted)
         await self._looked()
         return known
 
-    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+    async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         rows = await super().due_rows(table, now_us, limit)
         await self._looked()
         return rows
@@ -86,7 +86,7 @@ class Desk(Bench):
         money = {"currency_code": "USD", "minor_units": minor_units}
         return await self.allow("pay", action__amount=money, **changes)
 
-    async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> Told:
+    async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> OutcomeReply:
         """What a report is told."""
         return (await self.desk.take([report(decision_id, status, **said)]))[0]
 
@@ -95,20 +95,24 @@ class Desk(Bench):
         scope = "tenant" if budget_id == "money" else "user:u_4812"
         unit = "amount:USD" if budget_id == "money" else "calls"
         key = CounterKey("acme", budget_id, unit, "2026-04-24", scope)
-        usage = (await self.ledger.load(Wanted(counters=[key]))).usage(key)
+        usage = (await self.ledger.load(ReadSet(counters=[key]))).usage(key)
         return usage.used, usage.reserved
 
     async def touch(self, key: RowKey) -> None:
         """Somebody else writes the row, as it is."""
-        row = (await MemoryLedger.load(self.ledger, Wanted([key]))).rows[key]
+        row = (await MemoryLedger.load(self.ledger, ReadSet([key]))).rows[key]
         now_us = self.clock.wall_us()
-        await self.ledger.commit([Commitment(RecordKind.BUDGET_ADJUSTED, "acme", now_us, {}, changes=(Put(row),))])
+        await self.ledger.commit(
+            [Commitment(RecordKind.BUDGET_ADJUSTED, "acme", now_us, {}, changes=(PutIfVersion(row),))]
+        )
 
     def bodies(self, kind: RecordKind) -> list[dict[str, Any]]:
         """The records of a kind, oldest first."""
         return [orjson.loads(each.body) for each in self.ledger.records("w") if each.columns["kind"] == kind.value]
 
 
-def report(decision_id: str, status: OutcomeStatus, *, caller: str = ME, tenant: str = "acme", **said: Any) -> Report:
+def report(
+    decision_id: str, status: OutcomeStatus, *, caller: str = ME, tenant: str = "acme", **said: Any
+) -> OutcomeReport:
     """A report."""
-    return Report(tenant, decision_id, caller, Outcome(status, **said))
+    return OutcomeReport(tenant, decision_id, caller, Outcome(status, **said))

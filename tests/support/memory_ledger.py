@@ -9,12 +9,12 @@ import orjson
 
 from placet.audit.chain import checkpoint_body, signed_bytes
 from placet.audit.decision_codec import keys_swept_commitment, recorded_decision
-from placet.audit.records import DecisionPage, KeyReused, RecordKind, Repeated
+from placet.audit.records import DecisionPage, IdempotencyMismatch, IdempotentReplay, RecordKind
 from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
 from placet.audit.verify_trail import verify_trail
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import PAGE_SIZE_MAX
-from placet.kernel.state import CounterRow, Event, Known, Put, RowPage, Usage, WindowTotal
+from placet.kernel.state import CounterRow, Event, PutIfVersion, RowPage, Snapshot, Usage, WindowTotal
 from placet.storage.sql import decision_reader as reading
 from placet.storage.sql.commit_plan import (
     ChainState,
@@ -27,8 +27,8 @@ from placet.storage.sql.commit_plan import (
 )
 from placet.storage.sql.paging import next_token, place_before, write_token
 from placet.storage.sql.schema import CONDITIONS
-from placet.storage.sql.statements import FOUND_BY
-from placet.storage.sql.unit_of_work import Working
+from placet.storage.sql.statements import INDEX_COLUMNS
+from placet.storage.sql.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from placet.audit.chain import LinkedRecord
     from placet.audit.records import Commitment, CommitResult, DecisionQuery, RecordedDecision, VerifyReport
     from placet.kernel.clock import Clock
-    from placet.kernel.state import CounterKey, Cursor, Kept, Row, RowKey, RowQuery, Wanted
+    from placet.kernel.state import CounterKey, Cursor, ReadSet, Row, RowKey, RowQuery, StateTable
     from placet.signing.keys import SigningKey
 
 
@@ -66,7 +66,7 @@ class MemoryLedger:
         """As `SqliteLedger.commit`, but for the disk."""
         self._require_open()
         now_us = self._clock.wall_us()
-        working = Working(self._rows, self._counters, now_us)
+        working = UnitOfWork(self._rows, self._counters, now_us)
         screening = screen(commitments, self._known, working)
         linked = link_fresh(self._state, screening)
         for record in linked:
@@ -116,10 +116,10 @@ class MemoryLedger:
         self._require_open()
         return verify_trail(self, self._signing_key.public.check, state=state)
 
-    async def load(self, wanted: Wanted) -> Known:
+    async def load(self, wanted: ReadSet) -> Snapshot:
         """The state asked for."""
         self._require_open()
-        return Known(
+        return Snapshot(
             {key: self._rows[key] for key in wanted.rows if key in self._rows},
             {key: self._counters[key] for key in wanted.counters if key in self._counters},
         )
@@ -142,18 +142,18 @@ class MemoryLedger:
         shown = found[: min(query.page_size, PAGE_SIZE_MAX)]
         return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
 
-    async def tenants_with(self, table: Kept, status: str) -> Sequence[str]:
+    async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
         """Tenants that have a row with the status."""
         self._require_open()
         return sorted({key.tenant for key, row in self._rows.items() if (key.table, row.status) == (table, status)})
 
-    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+    async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         """Rows that are due, the earliest first."""
         self._require_open()
         due = [row for key, row in self._rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
-    async def count_open(self, table: Kept) -> int:
+    async def count_due(self, table: StateTable) -> int:
         """How many rows are due at any time."""
         self._require_open()
         return sum(key.table is table and row.due_at_us > 0 for key, row in self._rows.items())
@@ -170,7 +170,7 @@ class MemoryLedger:
         ]
         return sorted(found, key=lambda row: (-row.usage.used - row.usage.reserved, row.key.scope_key))[:limit]
 
-    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+    async def window_totals(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
         """Totals of a budget by unit and window."""
         self._require_open()
         windows: dict[tuple[str, str], list[CounterKey]] = {}
@@ -189,7 +189,7 @@ class MemoryLedger:
         ]
         return totals[:limit]
 
-    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+    async def budget_ids_with_usage(self, tenant: str, limit: int) -> Sequence[str]:
         """Ids of the budgets that anything was counted for."""
         self._require_open()
         return sorted({key.budget_id for key in self._counters if key.tenant == tenant})[:limit]
@@ -201,14 +201,14 @@ class MemoryLedger:
         found = [record for record in self._records if record.commitment.subject and record.sequence > read]
         return [self._event(record) for record in found[:limit]]
 
-    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+    async def events_of(self, tenant: str, subject: str) -> Sequence[Event]:
         """All records about one subject, by time."""
         self._require_open()
         about = (tenant, subject)
         found = [each for each in self._records if (each.commitment.tenant, each.commitment.subject) == about]
         return [self._event(record) for record in sorted(found, key=self._place)]
 
-    async def heads(self) -> Cursor:
+    async def chain_heads(self) -> Cursor:
         """Where the chain ends."""
         self._require_open()
         return {self._state.writer: self._state.head.sequence}
@@ -229,15 +229,15 @@ class MemoryLedger:
         ]
         return Counter(index.effect for index in decided[-newest:] if index.tool == tool)
 
-    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write rows without a record; which of them were still at their version."""
         self._require_open()
-        working = Working(self._rows, self._counters, self._clock.wall_us())
-        held = [working.apply((Put(row),)) is None for row in rows]
+        working = UnitOfWork(self._rows, self._counters, self._clock.wall_us())
+        held = [working.apply((PutIfVersion(row),)) is None for row in rows]
         self._rows.update(working.rows)
         return held
 
-    async def sweep_keys(self, before_us: int, limit: int) -> int:
+    async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys, and record it."""
         self._require_open()
         since = self._kept_since
@@ -249,7 +249,7 @@ class MemoryLedger:
             await self.commit([keys_swept_commitment(swept_us, len(old), self._clock.wall_us())])
         return len(old)
 
-    def on_event(self, wake: Callable[[], None]) -> None:
+    def subscribe(self, wake: Callable[[], None]) -> None:
         """Call `wake` when a record with a subject was stored."""
         self._wakes.append(wake)
 
@@ -279,7 +279,7 @@ class MemoryLedger:
                     "kind": given.kind.value,
                     "recorded_at_us": given.recorded_at_us,
                 },
-                found_by=dict(zip(FOUND_BY, index_row(given), strict=True)),
+                index_columns=dict(zip(INDEX_COLUMNS, index_row(given), strict=True)),
                 body=record.body,
                 previous_hash=record.previous_hash,
                 hash=record.hash,
@@ -313,7 +313,7 @@ class MemoryLedger:
         """How many idempotency keys are kept."""
         return len(self._keys)
 
-    def rows(self, table: Kept) -> Iterator[tuple[Any, ...]]:
+    def rows(self, table: StateTable) -> Iterator[tuple[Any, ...]]:
         """All rows of a table."""
         for key, row in self._rows.items():
             if key.table is table:
@@ -336,10 +336,10 @@ class MemoryLedger:
             return None
         earlier = record.commitment.idempotency
         if earlier is None or earlier.request_digest != given.request_digest:
-            return KeyReused()
+            return IdempotencyMismatch()
         if index_row(record.commitment)[0] == given.replaces:
             return None
-        return Repeated(_decision(record).decision)
+        return IdempotentReplay(_decision(record).decision)
 
     def _sign(self) -> None:
         checkpoint = new_checkpoint(self._state, self._signing_key.key_id, self._clock.wall_us())

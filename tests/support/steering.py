@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from placet.budgets.service import BudgetAdmin
-from placet.commands.execute import ControlChanges
+from placet.commands.execute import ControlCommands
 from placet.controls.autonomy.service import AutonomyAdmin
 from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches, NewSwitch
@@ -34,7 +34,7 @@ class Operators:
         self.state = ControlState(self.ledger)
         policies = {tenant: AgentPolicy.model_validate(said) for tenant, said in tenants.items()}
         self.source = ScriptedSource(ScriptedPolicy(agent_policies=policies))
-        changes = ControlChanges(self.ledger, self.clock, self.state)
+        changes = ControlCommands(self.ledger, self.clock, self.state)
         self.kills = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.state))
         self.autonomy = AutonomyAdmin(changes, self.source)
         self.budgets = BudgetAdmin(changes, self.source)

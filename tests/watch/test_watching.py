@@ -13,13 +13,13 @@ from placet.kernel.errors import (
     LedgerUnavailableError,
     NotFoundError,
     OverloadedError,
-    ShuttingDownError,
+    UnavailableError,
     WatcherTooSlowError,
 )
 from placet.kernel.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX, WATCHERS_TOLD_TOGETHER
 from placet.kernel.model import Effect, Finding
-from placet.watch.feeds import Following
-from placet.watch.hub import Hub, happenings
+from placet.watch.feeds import ChangeFeeds
+from placet.watch.hub import Hub, subject_events
 from placet.watch.state import DecisionState
 from tests.support.approving import DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, Desk, word
 from tests.support.fakes import FullLedger
@@ -54,7 +54,7 @@ class Watched(Desk):
         super().__init__(finding, ledger=CountingLedger)
         self.faulted = asyncio.Event()
         self.hub = Hub(self.ledger, lambda _: self.faulted.set())
-        self.following = Following(self.ledger, self.hub, self.clock)
+        self.following = ChangeFeeds(self.ledger, self.hub, self.clock)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,7 +113,7 @@ async def test_a_use_that_is_seen_before_the_vote_is_told_after_it() -> None:
         await asyncio.sleep(0)
         await desk.approvals.approve(word(await desk.approvals.read("acme", approval_id)))
         await desk.ask(approval_id=approval_id)
-        (*_, use) = await happenings(desk.ledger, await desk.ledger.history("acme", approval_id))
+        (*_, use) = await subject_events(desk.ledger, await desk.ledger.events_of("acme", approval_id))
         [watcher] = desk.hub._watchers["acme", approval_id]
         watcher.give([use])
         told = [await waiting, *[change async for change in changes]]
@@ -297,9 +297,9 @@ async def test_streams_end_when_the_server_stops() -> None:
     waiting = asyncio.ensure_future(watcher.next())
     await asyncio.sleep(0)
     desk.hub.close()
-    with pytest.raises(ShuttingDownError):
+    with pytest.raises(UnavailableError):
         await waiting
-    with pytest.raises(ShuttingDownError):
+    with pytest.raises(UnavailableError):
         await desk.hub.watch([("acme", "")])
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Sequence
 
-    from placet.kernel.state import Kept, Row, RowKey
+    from placet.kernel.state import Row, RowKey, StateTable
 
 NOW_US: Final = 1_777_055_581_000_000
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the one of the specification's tests
@@ -57,13 +57,13 @@ class MemoryRows:
     def statuses(self) -> list[str]:
         return [row.status for row in self.rows.values()]
 
-    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+    async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         if self.fault is not None:
             raise self.fault
         due = [row for key, row in self.rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
-    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         if self.fault is not None:
             raise self.fault
         if self.meanwhile is not None:

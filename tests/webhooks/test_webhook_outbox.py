@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.audit.records import Commitment, Conflict, RecordKind
-from placet.kernel.state import Expect, Kept, Put, RowKey, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, RequireVersion, RowKey, StateTable
 from placet.notifications.delivery import new_delivery
 from placet.signing.keys import generate_signing_key
 from placet.storage.sqlite.backend import SqliteLedger
@@ -35,14 +35,14 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         made = MemoryLedger(writer="w", signing_key=key, clock=clock)
     else:
         path = tmp_path / "placet.db"
-        made = SqliteLedger.open(path, writer="w", signing_key=key, clock=clock, on_fault=faults.append)
+        made = SqliteLedger.open(path, writer="w", signing_key=key, clock=clock, on_error=faults.append)
     yield made
     await made.close()
     assert not faults
 
 
 def change(told: WebhookEvent, *guards: Change) -> Commitment:
-    changes = (*guards, Put(new_delivery(told)))
+    changes = (*guards, PutIfVersion(new_delivery(told)))
     return Commitment(RecordKind.APPROVAL_CANCELLED, "acme", NOW_US, {}, subject=told.approval_id, changes=changes)
 
 
@@ -52,11 +52,11 @@ def no_fault(fault: BaseException) -> None:
 
 async def row_of(ledger: MemoryLedger | SqliteLedger, told: WebhookEvent) -> Row | None:
     key = new_delivery(told).key
-    return (await ledger.load(Wanted((key,)))).rows.get(key)
+    return (await ledger.load(ReadSet((key,)))).rows.get(key)
 
 
 async def test_a_change_that_does_not_hold_leaves_no_event(ledger: MemoryLedger | SqliteLedger) -> None:
-    guard = Expect(RowKey(Kept.APPROVALS, "acme", event().approval_id), 7)
+    guard = RequireVersion(RowKey(StateTable.APPROVALS, "acme", event().approval_id), 7)
     [result] = await ledger.commit([change(event(), guard)])
     assert isinstance(result, Conflict)
     assert await row_of(ledger, event()) is None

@@ -8,7 +8,7 @@ from enum import StrEnum
 import orjson
 
 from placet.actions.canonical_json import canonical, digest
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 
 
 class OutcomeStatus(StrEnum):
@@ -42,7 +42,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OutcomeReport:
     """An outcome on its way in: of which decision, and who reports it."""
 
     tenant: str
@@ -52,7 +52,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RecordedOutcome:
     """An outcome as it was taken, by the digest of what was reported.
 
     `late`: the reservation had expired. `overspent`: budgets that were beyond their limits with it, sorted. `held`:
@@ -69,10 +69,10 @@ class Taken:
 
 def outcome_key(tenant: str, decision_id: str) -> RowKey:
     """Where a decision's outcome stands."""
-    return RowKey(Kept.OUTCOMES, tenant, decision_id)
+    return RowKey(StateTable.OUTCOMES, tenant, decision_id)
 
 
-def to_row(key: RowKey, taken: Taken) -> Row:
+def to_row(key: RowKey, taken: RecordedOutcome) -> Row:
     """The row to put: the first and only version."""
     said = {
         **asdict(taken.outcome),
@@ -84,10 +84,10 @@ def to_row(key: RowKey, taken: Taken) -> Row:
     return Row(key, taken.outcome.status.value, taken.taken_at_us, orjson.dumps(said))
 
 
-def from_row(row: Row) -> Taken:
+def from_row(row: Row) -> RecordedOutcome:
     """What `to_row` wrote."""
     said = orjson.loads(row.body)
     about = {name: said.pop(name) for name in ("content_digest", "late")}
     overspent, held = tuple(said.pop("overspent")), tuple(said.pop("held", ()))
     outcome = Outcome(**{**said, "status": OutcomeStatus(said["status"])})
-    return Taken(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, held=held, **about)
+    return RecordedOutcome(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, held=held, **about)

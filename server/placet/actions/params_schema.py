@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
-from placet.kernel.diagnostics import Fault, Place, did_you_mean
+from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
 from placet.kernel.limits import PARAMS_DEPTH_MAX
 
-Check = Callable[[object, Place, int], Iterator[Fault]]
+Check = Callable[[object, Place, int], Iterator[DocumentDiagnostic]]
 
 TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 FORMATS: Final = frozenset(
@@ -26,100 +26,100 @@ FORMATS: Final = frozenset(
 """Formats that OPA checks; it takes any value for another."""
 
 
-def schema_faults(schema: object, path: Place) -> Iterator[Fault]:
+def schema_faults(schema: object, path: Place) -> Iterator[DocumentDiagnostic]:
     """What is wrong with the JSON Schema of a tool's params, which are always an object."""
     if isinstance(schema, Mapping) and schema.get("type", "object") != "object":
-        yield Fault((*path, "type"), 'params are always an object, so the outermost type is "object"')
+        yield DocumentDiagnostic((*path, "type"), 'params are always an object, so the outermost type is "object"')
         return
     yield from _subschema(schema, path, 0)
 
 
-def _subschema(schema: object, path: Place, depth: int) -> Iterator[Fault]:
+def _subschema(schema: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(schema, Mapping):
-        yield Fault(path, "must be a JSON Schema, which is a mapping")
+        yield DocumentDiagnostic(path, "must be a JSON Schema, which is a mapping")
         return
     if depth > PARAMS_DEPTH_MAX:
-        yield Fault(path, f"is nested deeper than params may be ({PARAMS_DEPTH_MAX} levels)")
+        yield DocumentDiagnostic(path, f"is nested deeper than params may be ({PARAMS_DEPTH_MAX} levels)")
         return
     for keyword, value in schema.items():
         place = (*path, keyword)
         if keyword in _CHECKS:
             yield from _CHECKS[keyword](value, place, depth + 1)
         elif keyword in {"$ref", "$defs", "definitions"}:
-            yield Fault(place, f"{keyword} is not taken", "write the schema out in its place")
+            yield DocumentDiagnostic(place, f"{keyword} is not taken", "write the schema out in its place")
         else:
-            yield Fault(place, "is not a keyword that OPA enforces", did_you_mean(str(keyword), _CHECKS))
+            yield DocumentDiagnostic(place, "is not a keyword that OPA enforces", did_you_mean(str(keyword), _CHECKS))
 
 
-def _schema_or_bool(value: object, path: Place, depth: int) -> Iterator[Fault]:
+def _schema_or_bool(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, bool):
         yield from _subschema(value, path, depth)
 
 
-def _schemas(value: object, path: Place, depth: int) -> Iterator[Fault]:
+def _schemas(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not value:
-        yield Fault(path, "must be a list of at least one schema")
+        yield DocumentDiagnostic(path, "must be a list of at least one schema")
         return
     for index, schema in enumerate(value):
         yield from _subschema(schema, (*path, index), depth)
 
 
-def _schema_map(value: object, path: Place, depth: int) -> Iterator[Fault]:
+def _schema_map(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, Mapping):
-        yield Fault(path, "must be a mapping of schemas")
+        yield DocumentDiagnostic(path, "must be a mapping of schemas")
         return
     for name, schema in value.items():
         yield from _subschema(schema, (*path, name), depth)
 
 
-def _type(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _type(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     names = value if isinstance(value, list) and value else [value]
     for name in names:
         if not isinstance(name, str) or name not in TYPES:
-            yield Fault(path, f"{name!r} is not a JSON type", did_you_mean(str(name), TYPES))
+            yield DocumentDiagnostic(path, f"{name!r} is not a JSON type", did_you_mean(str(name), TYPES))
 
 
-def _number(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _number(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        yield Fault(path, "must be a number")
+        yield DocumentDiagnostic(path, "must be a number")
 
 
-def _positive(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _positive(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or value <= 0:
-        yield Fault(path, "must be a number above 0")
+        yield DocumentDiagnostic(path, "must be a number above 0")
 
 
-def _count(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _count(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        yield Fault(path, "must be a whole number, 0 or more")
+        yield DocumentDiagnostic(path, "must be a whole number, 0 or more")
 
 
-def _bool(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _bool(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, bool):
-        yield Fault(path, "must be true or false")
+        yield DocumentDiagnostic(path, "must be true or false")
 
 
-def _text(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _text(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, str):
-        yield Fault(path, "must be text")
+        yield DocumentDiagnostic(path, "must be text")
 
 
-def _names(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _names(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        yield Fault(path, "must be a list of names")
+        yield DocumentDiagnostic(path, "must be a list of names")
 
 
-def _values(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _values(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not value:
-        yield Fault(path, "must be a list of at least one value")
+        yield DocumentDiagnostic(path, "must be a list of at least one value")
 
 
-def _format(value: object, path: Place, _depth: int) -> Iterator[Fault]:
+def _format(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, str) or value not in FORMATS:
-        yield Fault(path, f"{value!r} is not a format that OPA checks", did_you_mean(str(value), FORMATS))
+        yield DocumentDiagnostic(path, f"{value!r} is not a format that OPA checks", did_you_mean(str(value), FORMATS))
 
 
-def _anything(_value: object, _path: Place, _depth: int) -> Iterator[Fault]:
+def _anything(_value: object, _path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
     return iter(())
 
 

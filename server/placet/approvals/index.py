@@ -14,7 +14,7 @@ from placet.actions.canonical_json import digest
 from placet.approvals.binding import folded_digest, is_bound_to
 from placet.approvals.model import ApprovalState, knew, state_at
 from placet.approvals.standing_votes import covers
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,4 +86,4 @@ def still_open(
 
 def _key(proposal: Proposal, action_digest: str, caller: Caller) -> RowKey:
     name = digest(f"{action_digest} {caller.name}".encode())
-    return RowKey(Kept.APPROVAL_INDEX, proposal.identity.tenant, name)
+    return RowKey(StateTable.APPROVAL_INDEX, proposal.identity.tenant, name)

@@ -22,7 +22,7 @@ import orjson
 from placet.approvals.binding import binding_parts, differing, is_bound_to
 from placet.kernel import rule_ids
 from placet.kernel.model import ApprovalRequirement, BudgetState, Effect, Finding
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -130,7 +130,7 @@ def is_approval_id(subject: str) -> bool:
 
 def approval_key(tenant: str, approval_id: str) -> RowKey:
     """Where an approval stands."""
-    return RowKey(Kept.APPROVALS, tenant, approval_id)
+    return RowKey(StateTable.APPROVALS, tenant, approval_id)
 
 
 def opened(decision: Decision, caller: Caller, proposal: Proposal, stored_input: bytes) -> Approval:

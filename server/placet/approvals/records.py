@@ -9,7 +9,7 @@ import orjson
 
 from placet.approvals.model import to_row
 from placet.audit.records import Commitment, RecordKind
-from placet.kernel.state import Put
+from placet.kernel.state import PutIfVersion
 from placet.notifications.delivery import new_delivery
 from placet.notifications.payload import WebhookEvent, WebhookType
 from placet.privacy.redaction import redact_text
@@ -66,13 +66,13 @@ def votes_voided_commitment(
     return replace(made, changes=(*made.changes, *told))
 
 
-def expired_commitment(after: Approval, now_us: int, *, notify: bool) -> Commitment:
+def approval_expired_commitment(after: Approval, now_us: int, *, notify: bool) -> Commitment:
     """Nobody decided, or used it, in time."""
     fields = {**_about(after, None), "expires_at_us": after.expires_at_us}
     return _commitment(RecordKind.APPROVAL_EXPIRED, after, now_us, fields, {}, notify=notify)
 
 
-def refused_commitment(
+def vote_rejected_commitment(
     tenant: str, approval_id: str, method: str, person: Person, caller: Caller, refusal: str, text: str, now_us: int
 ) -> Commitment:
     """A vote or withdrawal was refused and changed nothing. `refusal` is the stable id of why.
@@ -84,7 +84,7 @@ def refused_commitment(
     return Commitment(RecordKind.APPROVAL_REFUSED, tenant, now_us, fields, {REFUSAL: orjson.dumps(part)})
 
 
-def notice(approval: Approval, happened: WebhookType, now_us: int) -> Put:
+def notice(approval: Approval, happened: WebhookType, now_us: int) -> PutIfVersion:
     """The change that has webhooks told what happened to the approval."""
     event = WebhookEvent(
         type=happened,
@@ -101,7 +101,7 @@ def notice(approval: Approval, happened: WebhookType, now_us: int) -> Put:
         rule_id=approval.rule_id,
         reopened=approval.reopened,
     )
-    return Put(new_delivery(event))
+    return PutIfVersion(new_delivery(event))
 
 
 def _commitment(
@@ -114,7 +114,7 @@ def _commitment(
     notify: bool,
 ) -> Commitment:
     """The record, with the approval as it is now; webhooks are told of any state but pending."""
-    changes = [Put(to_row(after))]
+    changes = [PutIfVersion(to_row(after))]
     happened = f"approval.{after.state}"
     if notify and happened in set(WebhookType):
         changes.append(notice(after, WebhookType(happened), now_us))

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from placet.approvals.model import approval_key, from_row, state_at
 from placet.approvals.records import (
+    approval_expired_commitment,
     cancelled_commitment,
-    expired_commitment,
-    refused_commitment,
+    vote_rejected_commitment,
     voted_commitment,
 )
 from placet.approvals.standing_votes import why_void
 from placet.approvals.transitions import approved, cancelled, expired, may_vote, rejected
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.commands.transitions import change
-from placet.kernel.errors import InvalidRequestError, NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import EXPIRY_ROWS_MAX, SIMILAR_DECISIONS_MAX
 from placet.kernel.policy_files import files_of
 from placet.kernel.reasons import APPROVERS_UNKNOWN, REFUSALS
-from placet.kernel.state import Kept, RowQuery, Wanted
+from placet.kernel.state import ReadSet, RowQuery, StateTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ _REFUSALS: Final = {NotFoundError: "NOT_FOUND", InvalidRequestError: "INVALID_RE
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class VoteCommand:
     """What a person says about one approval, sent by `caller`."""
 
     tenant: str
@@ -52,7 +52,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ApprovalView:
     """An approval for one viewer. `state` is where it stands now, `with_params` whether the exact parameters are shown.
 
     `void` is for each vote why it does not count today, "" for one that does. `similar` is how often each effect was
@@ -70,7 +70,7 @@ class Shown:
 class ApprovalPage:
     """A page, newest first; `next_page_token` is empty on the last."""
 
-    approvals: tuple[Shown, ...]
+    approvals: tuple[ApprovalView, ...]
     next_page_token: str
 
 
@@ -92,7 +92,7 @@ class Approvals:
         page = await self.ledger.list_rows(query)
         return ApprovalPage(tuple(self.shown(from_row(row)) for row in page.rows), page.next_page_token)
 
-    async def get(self, tenant: str, approval_id: str, viewer: Person | None) -> Shown:
+    async def get(self, tenant: str, approval_id: str, viewer: Person | None) -> ApprovalView:
         """One approval with all that a person needs to decide. NotFoundError.
 
         Exact parameters are shown to those who may vote, while it is open.
@@ -103,8 +103,11 @@ class Approvals:
         votes = viewer is not None and groups is not None and may_vote(approval, groups, viewer)
         return replace(shown, with_params=votes and shown.state is approval.state, similar=similar)
 
-    async def approve(self, word: Word, seen_digest: str = "") -> Shown:
-        """Vote for it. NotFoundError, NotPermittedError, NotNowError, InvalidRequestError; each is recorded."""
+    async def approve(self, word: VoteCommand, seen_digest: str = "") -> ApprovalView:
+        """Vote for it.
+
+        NotFoundError, PermissionDeniedError, FailedPreconditionError, InvalidRequestError; each is recorded.
+        """
 
         def vote(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
             groups = self._known_groups(word.tenant)
@@ -113,7 +116,7 @@ class Approvals:
 
         return await self._said(APPROVE, word, vote)
 
-    async def reject(self, word: Word) -> Shown:
+    async def reject(self, word: VoteCommand) -> ApprovalView:
         """Vote against it, which ends it. Errors as of `approve`."""
 
         def vote(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
@@ -122,7 +125,7 @@ class Approvals:
 
         return await self._said(REJECT, word, vote)
 
-    async def cancel(self, word: Word) -> Shown:
+    async def cancel(self, word: VoteCommand) -> ApprovalView:
         """Withdraw it. Errors as of `approve`."""
 
         def withdraw(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
@@ -139,10 +142,12 @@ class Approvals:
         ended = 0
         while True:
             now_us = self.clock.wall_us()
-            rows = await self.ledger.due_rows(Kept.APPROVALS, now_us, EXPIRY_ROWS_MAX)
-            ends = [expired_commitment(expired(from_row(row), now_us), now_us, notify=self.notify) for row in rows]
+            rows = await self.ledger.due_rows(StateTable.APPROVALS, now_us, EXPIRY_ROWS_MAX)
+            ends = [
+                approval_expired_commitment(expired(from_row(row), now_us), now_us, notify=self.notify) for row in rows
+            ]
             results = await self.ledger.commit(ends) if ends else ()
-            stored = sum(isinstance(result, Stored) for result in results)
+            stored = sum(isinstance(result, Committed) for result in results)
             if not stored:
                 return ended
             ended += stored
@@ -150,16 +155,16 @@ class Approvals:
     async def read(self, tenant: str, approval_id: str) -> Approval:
         """One approval of the tenant as it is stored. NotFoundError."""
         key = approval_key(tenant, approval_id)
-        row = (await self.ledger.load(Wanted([key]))).rows.get(key)
+        row = (await self.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
             raise NotFoundError("the tenant has no approval of that id; see `placet approvals list`")
         return from_row(row)
 
-    def shown(self, approval: Approval, *, with_params: bool = False) -> Shown:
+    def shown(self, approval: Approval, *, with_params: bool = False) -> ApprovalView:
         """The approval as it stands now."""
         groups = self.groups(approval.tenant) or {}
         void = tuple(why_void(vote, groups) if vote.approve else "" for vote in approval.votes)
-        return Shown(approval, state_at(approval, self.clock.wall_us()), void, with_params)
+        return ApprovalView(approval, state_at(approval, self.clock.wall_us()), void, with_params)
 
     def groups(self, tenant: str) -> Mapping[str, Sequence[str]] | None:
         """The approver_groups of the tenant's file as it is served now; None when none is."""
@@ -169,12 +174,12 @@ class Approvals:
     def _known_groups(self, tenant: str) -> Mapping[str, Sequence[str]]:
         groups = self.groups(tenant)
         if groups is None:
-            raise NotNowError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
+            raise FailedPreconditionError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
         return groups
 
     async def _said(
-        self, method: str, word: Word, transition: Callable[[Approval, int], tuple[Approval, Commitment]]
-    ) -> Shown:
+        self, method: str, word: VoteCommand, transition: Callable[[Approval, int], tuple[Approval, Commitment]]
+    ) -> ApprovalView:
         """Make the transition; what refuses it is recorded and raised."""
         known = ""
 
@@ -187,10 +192,14 @@ class Approvals:
 
         try:
             after = await change(self.ledger, attempt)
-        except (NotFoundError, NotPermittedError, NotNowError, InvalidRequestError) as error:
-            refusal = error.reason if isinstance(error, NotPermittedError | NotNowError) else _REFUSALS[type(error)]
+        except (NotFoundError, PermissionDeniedError, FailedPreconditionError, InvalidRequestError) as error:
+            refusal = (
+                error.reason
+                if isinstance(error, PermissionDeniedError | FailedPreconditionError)
+                else _REFUSALS[type(error)]
+            )
             now_us = self.clock.wall_us()
-            refused = refused_commitment(
+            refused = vote_rejected_commitment(
                 word.tenant, known, method, word.person, word.caller, refusal, str(error), now_us
             )
             await self.ledger.commit([refused])

@@ -1,6 +1,7 @@
 """What people do to an approval: vote for it, vote against it, withdraw it. And what time does.
 
-Each gives the approval as it is then, or raises why that cannot be: NotPermittedError for this person, NotNowError as
+Each gives the approval as it is then, or raises why that cannot be: PermissionDeniedError for this person,
+FailedPreconditionError as
 things stand, InvalidRequestError for a reason that is missing. `groups` are the approver_groups of the tenant's file as
 it is served now, empty where it names none.
 """
@@ -14,7 +15,7 @@ from placet.approvals.eligibility import eligible, may_act_as
 from placet.approvals.model import OPEN, ApprovalState, Vote, ended, requirement, state_at
 from placet.approvals.standing_votes import covers, standing_votes
 from placet.kernel import reasons as refusals
-from placet.kernel.errors import FieldViolation, InvalidRequestError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, FieldViolation, InvalidRequestError, PermissionDeniedError
 from placet.kernel.model import Caller
 from placet.kernel.reasons import REFUSALS
 from placet.matching.names import folded, same_name
@@ -118,13 +119,13 @@ def may_vote(approval: Approval, groups: Groups, person: Person) -> bool:
     """Whether the person is one of those who decide, whatever was voted so far."""
     try:
         _voting_roles(approval, groups, person)
-    except NotPermittedError:
+    except PermissionDeniedError:
         return False
     return True
 
 
 def _voting_roles(approval: Approval, groups: Groups, person: Person) -> tuple[str, ...]:
-    """The roles that the person can vote as. NotPermittedError when it may not vote at all."""
+    """The roles that the person can vote as. PermissionDeniedError when it may not vote at all."""
     identity = approval.identity
     agents = (identity["agent"], *identity["delegation"])
     if any(same_person(person.id, agent) for agent in agents):
@@ -137,7 +138,7 @@ def _voting_roles(approval: Approval, groups: Groups, person: Person) -> tuple[s
     roles = tuple(role for role in wanted if any(same_name(role, each) for each in claimed)) if wanted else claimed
     by_role = bool(wanted) or approval.distinct_roles
     if not (roles if by_role else not groups or folded(person.id) in eligible(groups, ())):
-        raise NotPermittedError(refusals.ROLE_MAY_NOT_APPROVE, _who_may(approval, groups, person))
+        raise PermissionDeniedError(refusals.ROLE_MAY_NOT_APPROVE, _who_may(approval, groups, person))
     return roles
 
 
@@ -153,7 +154,7 @@ def _require_pending(approval: Approval, now_us: int, person: Person) -> None:
     state = state_at(approval, now_us)
     if state is ApprovalState.APPROVED:
         yours = "you have voted on it, and " if _has_voted(approval, person) else ""
-        raise NotNowError(refusals.APPROVAL_DECIDED, f"{yours}{REFUSALS[refusals.APPROVAL_DECIDED]}")
+        raise FailedPreconditionError(refusals.APPROVAL_DECIDED, f"{yours}{REFUSALS[refusals.APPROVAL_DECIDED]}")
     if state is not ApprovalState.PENDING:
         raise _ended(state)
 
@@ -167,16 +168,16 @@ def _has_voted(approval: Approval, person: Person) -> bool:
     return any(same_person(person.id, vote.person) for vote in approval.votes)
 
 
-def _ended(state: ApprovalState) -> NotNowError:
-    return NotNowError(refusals.APPROVAL_ENDED, f"{REFUSALS[refusals.APPROVAL_ENDED]}; it is {state}")
+def _ended(state: ApprovalState) -> FailedPreconditionError:
+    return FailedPreconditionError(refusals.APPROVAL_ENDED, f"{REFUSALS[refusals.APPROVAL_ENDED]}; it is {state}")
 
 
-def _not_now(reason: str) -> NotNowError:
-    return NotNowError(reason, REFUSALS[reason])
+def _not_now(reason: str) -> FailedPreconditionError:
+    return FailedPreconditionError(reason, REFUSALS[reason])
 
 
-def _not_permitted(reason: str) -> NotPermittedError:
-    return NotPermittedError(reason, REFUSALS[reason])
+def _not_permitted(reason: str) -> PermissionDeniedError:
+    return PermissionDeniedError(reason, REFUSALS[reason])
 
 
 def _reason_missing(what: str) -> InvalidRequestError:

@@ -13,10 +13,10 @@ from placet.approvals.transitions import voided
 from placet.commands.row_pages import rows_of
 from placet.commands.transitions import change
 from placet.kernel import rule_ids
-from placet.kernel.errors import NotFoundError, NotNowError
+from placet.kernel.errors import FailedPreconditionError, NotFoundError
 from placet.kernel.limits import VOIDED_LISTED_MAX
 from placet.kernel.reasons import APPROVERS_UNKNOWN, REFUSALS
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from placet.matching.person import same_person
 from placet.permits.revocations import is_revoked, permit_revoked, valid_since_us
 from placet.privacy.redaction import redact_text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from placet.approvals.model import Approval
-    from placet.approvals.service import Approvals, Shown
+    from placet.approvals.service import Approvals, ApprovalView
     from placet.audit.records import Commitment
     from placet.kernel.model import Caller
     from placet.matching.person import Person
@@ -53,8 +53,8 @@ class Voided:
     that is listed, and whose permit is revoked. `without_groups` are tenants in which the person may vote anew.
     """
 
-    open: list[Shown] = field(default_factory=list)
-    used: list[Shown] = field(default_factory=list)
+    open: list[ApprovalView] = field(default_factory=list)
+    used: list[ApprovalView] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     without_groups: list[str] = field(default_factory=list)
     open_count: int = 0
@@ -62,12 +62,12 @@ class Voided:
     used_voided_count: int = 0
     revoked_count: int = 0
 
-    def add_open(self, shown: Shown) -> None:
+    def add_open(self, shown: ApprovalView) -> None:
         """One that is open lost a vote."""
         _list(self.open, shown)
         self.open_count += 1
 
-    def add_used(self, shown: Shown, *, voided: bool, revoked: bool) -> None:
+    def add_used(self, shown: ApprovalView, *, voided: bool, revoked: bool) -> None:
         """One was used; whether it lost a vote now, and whether the permit of what used it is revoked."""
         if revoked and len(self.used) < VOIDED_LISTED_MAX:
             self.revoked.append(shown.approval.used_by)
@@ -87,8 +87,9 @@ class VoteVoiding:
         """Void the person's votes for whatever is open or was used, each recorded.
 
         The permit of an allow that used one is revoked while it may be valid, when the votes left are too few.
-        NotFoundError when no file is of the tenant; NotNowError when all tenants are meant and nobody can tell which
-        there are; ContentionError; LedgerUnavailableError. What was voided before stays so.
+        NotFoundError when no file is of the tenant; FailedPreconditionError when all tenants are meant and nobody can
+        tell which
+        there are; AbortedError; LedgerUnavailableError. What was voided before stays so.
         """
         done = Voided()
         for tenant in self._tenants(wish.tenant):
@@ -116,7 +117,7 @@ class VoteVoiding:
         if policy is None:
             if tenant:
                 return [tenant]
-            raise NotNowError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
+            raise FailedPreconditionError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
         known = sorted(policy.agent_policies)
         if tenant and tenant not in known:
             raise NotFoundError(f"no agent_policy is of {tenant!r}; there are {', '.join(known)}")
@@ -125,7 +126,7 @@ class VoteVoiding:
     async def _theirs(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
         """Approvals with a vote of the person for it that counts; of those that were used also one that was voided."""
         looked = 0
-        async for row in rows_of(self.approvals.ledger, Kept.APPROVALS, tenant, state):
+        async for row in rows_of(self.approvals.ledger, StateTable.APPROVALS, tenant, state):
             approval = from_row(row)
             votes = [vote for vote in approval.approvals if not vote.void_reason or state is ApprovalState.USED]
             if any(same_person(vote.person, person) for vote in votes):
@@ -165,7 +166,7 @@ class VoteVoiding:
         """
         approvals = self.approvals
         tenant, decision_id, now_us = approval.tenant, approval.used_by, approvals.clock.wall_us()
-        if is_revoked(await approvals.ledger.history(tenant, decision_id)):
+        if is_revoked(await approvals.ledger.events_of(tenant, decision_id)):
             return True
         if covers(approval, requirement(approval), approvals.groups(tenant) or {}):
             return False
@@ -178,6 +179,6 @@ class VoteVoiding:
         return True
 
 
-def _list(listed: list[Shown], shown: Shown) -> None:
+def _list(listed: list[ApprovalView], shown: ApprovalView) -> None:
     if len(listed) < VOIDED_LISTED_MAX:
         listed.append(shown)

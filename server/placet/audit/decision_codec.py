@@ -88,7 +88,7 @@ def decision_commitment(
     )
 
 
-def refused_commitment(
+def invalid_request_commitment(
     tenant: str, caller: Caller, method: str, violations: Sequence[FieldViolation], recorded_at_us: int
 ) -> Commitment:
     """A malformed request was refused. `tenant` is "" when it could not be read; `method` is the RPC's name."""

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         CounterRow,
         Cursor,
         Event,
-        Kept,
-        Known,
+        ReadSet,
         Row,
         RowPage,
         RowQuery,
-        Wanted,
+        Snapshot,
+        StateTable,
         WindowTotal,
     )
 
@@ -42,7 +42,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def load(self, wanted: Wanted) -> Known:
+    async def load(self, wanted: ReadSet) -> Snapshot:
         """The state asked for, as it was last committed."""
         ...
 
@@ -50,18 +50,18 @@ class Ledger(Protocol):
         """A page of rows, newest first. Raises InvalidRequestError for a wrong page_token."""
         ...
 
-    async def tenants_with(self, table: Kept, status: str) -> Sequence[str]:
+    async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
         """Tenants that have a row with the status, in their order; "" is among them when a row belongs to none.
 
         Reads an index of the whole table: for people, not for decisions.
         """
         ...
 
-    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+    async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         """Rows of all tenants that are due, the earliest first."""
         ...
 
-    async def count_open(self, table: Kept) -> int:
+    async def count_due(self, table: StateTable) -> int:
         """How many rows of all tenants are due at any time: what has ended is not."""
         ...
 
@@ -71,11 +71,11 @@ class Ledger(Protocol):
         """Counters of a budget in one window, the largest of what is used and reserved first."""
         ...
 
-    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+    async def window_totals(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
         """What was counted for a budget, however it was defined then, by unit, the last windows first."""
         ...
 
-    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+    async def budget_ids_with_usage(self, tenant: str, limit: int) -> Sequence[str]:
         """Ids of the budgets that anything was ever counted for, in their order, at most so many."""
         ...
 
@@ -83,11 +83,11 @@ class Ledger(Protocol):
         """Records with a subject beyond the cursor, in the order of each writer."""
         ...
 
-    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+    async def events_of(self, tenant: str, subject: str) -> Sequence[Event]:
         """All records about one subject, by time."""
         ...
 
-    async def heads(self) -> Cursor:
+    async def chain_heads(self) -> Cursor:
         """Where every chain ends now."""
         ...
 
@@ -102,21 +102,21 @@ class Ledger(Protocol):
         """How often each effect was decided for the tool, among so many of its tenant's newest decisions."""
         ...
 
-    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write each row as its next version, without a record; whether `row.version` was still the stored one.
 
         For what is no part of who did what: deliveries.
         """
         ...
 
-    async def sweep_keys(self, before_us: int, limit: int) -> int:
+    async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
         """Forget at most so many idempotency keys of decisions made before then; how many there were.
 
         Records with a KEYS_SWEPT record that it did.
         """
         ...
 
-    def on_event(self, wake: Callable[[], None]) -> None:
+    def subscribe(self, wake: Callable[[], None]) -> None:
         """Have `wake` called, in the event loop, soon after a record with a subject was stored by any replica."""
         ...
 

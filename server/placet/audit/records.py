@@ -99,19 +99,19 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class Committed:
     """The commitment is durable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class IdempotentReplay:
     """The idempotency key is known with the same digest: `decision` is the one given then. Nothing was written."""
 
     decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
-class KeyReused:
+class IdempotencyMismatch:
     """The idempotency key is known with another digest. Nothing was written."""
 
 
@@ -122,7 +122,7 @@ class Conflict:
     what: Change
 
 
-CommitResult = Stored | Repeated | KeyReused | Conflict
+CommitResult = Committed | IdempotentReplay | IdempotencyMismatch | Conflict
 
 
 @dataclass(frozen=True, slots=True)

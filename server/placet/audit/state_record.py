@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from placet.kernel.state import CounterKey, Kept, RowKey
+from placet.kernel.state import CounterKey, RowKey, StateTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STATE: Final = "state"
 """Part of every record that changed state."""
-PROVEN: Final = tuple(kept for kept in Kept if kept is not Kept.WEBHOOK_OUTBOX)
+PROVEN: Final = tuple(kept for kept in StateTable if kept is not StateTable.WEBHOOK_OUTBOX)
 """Tables whose every change has a record. What webhooks are still to be told is not among them: it is no part of who
 did what, and moves without a record."""
 
@@ -98,7 +98,7 @@ def read_state(content: bytes) -> tuple[list[RowChange], list[CounterChange]]:
     try:
         said = orjson.loads(content)
         rows = [
-            RowChange(RowKey(Kept(table), tenant, row_id), version, status, digest, before)
+            RowChange(RowKey(StateTable(table), tenant, row_id), version, status, digest, before)
             for table, tenant, row_id, version, status, digest, before in said["rows"]
         ]
         counters = [CounterChange(CounterKey(*each[:5]), *each[5:]) for each in said["counters"]]

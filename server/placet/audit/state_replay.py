@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import AuditProblem
     from placet.audit.state_record import CounterChange, RowChange
-    from placet.kernel.state import Kept
+    from placet.kernel.state import StateTable
 
 COUNTERS: Final = "counters"
 """The table of counters, as differences name it."""
@@ -107,7 +107,7 @@ class StateReplay:
 
     def __init__(self, report: Callable[[AuditProblem], None]) -> None:
         self._report = report
-        self._rows: dict[Kept, dict[tuple[Any, Any], _Row]] = {kept: {} for kept in PROVEN}
+        self._rows: dict[StateTable, dict[tuple[Any, Any], _Row]] = {kept: {} for kept in PROVEN}
         self._counters: dict[Any, _Counter] = {}
         self._unsaid_us = 0
         self._since: dict[str, int] = {}
@@ -137,7 +137,7 @@ class StateReplay:
             self._counters.setdefault(tuple(counter.counter), _Counter()).take(counter, said_by)
 
     def compare(
-        self, rows: Callable[[Kept], Iterable[tuple[Any, ...]]], counters: Callable[[], Iterable[tuple[Any, ...]]]
+        self, rows: Callable[[StateTable], Iterable[tuple[Any, ...]]], counters: Callable[[], Iterable[tuple[Any, ...]]]
     ) -> StateReport:
         """Compare with the tables. `rows` gives those of one, `counters` all of them, by the columns of the schema."""
         rows_count = counters_count = 0
@@ -152,7 +152,7 @@ class StateReplay:
         self._missing(COUNTERS, self._counters.items(), lambda each: _counted(each.reserved, each.used))
         return StateReport(rows_count, counters_count, self._unproven, tuple(sorted(self._since.items())))
 
-    def _row(self, table: Kept, stored: tuple[Any, ...]) -> None:
+    def _row(self, table: StateTable, stored: tuple[Any, ...]) -> None:
         tenant, row_id, *columns = stored
         version, status, created_at_us, *_ = columns
         place = (tenant, row_id)

@@ -99,12 +99,13 @@ PROBLEMS: Final = {
 class StoredRecord:
     """A record as it is stored. After tampering any value may be of any type.
 
-    `columns` are those copied from the body: writer, sequence, kind, tenant, recorded_at_us; `found_by` are decision_id
+    `columns` are those copied from the body: writer, sequence, kind, tenant, recorded_at_us; `index_columns` are
+    decision_id
     and the members of `Index`, None where empty; `parts` are name -> (salt, content).
     """
 
     columns: Mapping[str, Any]
-    found_by: Mapping[str, Any]
+    index_columns: Mapping[str, Any]
     body: Any
     previous_hash: Any
     hash: Any
@@ -221,8 +222,8 @@ class ChainCheck:
         if index is None:
             self._problem(ProblemKind.RECORD_UNREADABLE, self._sequence, "what it is found by is not in its parts")
             return
-        for name, value in found_by(said, index).items():
-            if record.found_by[name] != value:
+        for name, value in index_columns(said, index).items():
+            if record.index_columns[name] != value:
                 self._problem(ProblemKind.COLUMN_MISMATCH, self._sequence, f"{name} is not that of the record")
 
     def _check_parts(self, record: StoredRecord, digests: dict[str, Any]) -> None:
@@ -293,7 +294,7 @@ def named_key(checkpoint: Checkpoint, signed: bool | None) -> str:  # noqa: FBT0
     return f"it names the key {checkpoint.key_id!a}{unknown}"
 
 
-def found_by(said: Mapping[str, Any], index: Index) -> dict[str, str | None]:
+def index_columns(said: Mapping[str, Any], index: Index) -> dict[str, str | None]:
     """The columns that a record is found by, None where there is nothing to be found by."""
     columns: dict[str, str | None] = {
         "decision_id": said["decision_id"] if said["kind"] == RecordKind.DECISION_MADE else None

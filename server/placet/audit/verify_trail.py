@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from placet.audit.chain import Checkpoint
     from placet.audit.verify_chain import SignatureCheck, StoredCheckpoint, StoredHead, StoredRecord
-    from placet.kernel.state import Kept
+    from placet.kernel.state import StateTable
 
 PROBLEMS_MAX: Final = 1_000
 """Problems of one report; the first ones tell what happened."""
@@ -24,7 +24,7 @@ _REPEATED: Final = {
     ProblemKind.KEY_MISSING: "a repetition would decide again",
     ProblemKind.KEY_MISMATCH: "a repetition would be told wrong",
 }
-KeptCheckpoint = tuple["Checkpoint", bytes]
+PinnedCheckpoint = tuple["Checkpoint", bytes]
 """A checkpoint that was kept elsewhere, with its signature."""
 
 
@@ -66,7 +66,7 @@ class Trail(Protocol):
         """How many idempotency keys are stored."""
         ...
 
-    def rows(self, table: Kept) -> Iterable[tuple[Any, ...]]:
+    def rows(self, table: StateTable) -> Iterable[tuple[Any, ...]]:
         """All rows of a table: tenant, id, version, status, created_at_us, due_at_us, body."""
         ...
 
@@ -170,7 +170,7 @@ class _Check:
 def verify_trail(
     trail: Trail,
     verify_signature: SignatureCheck,
-    kept: Sequence[KeptCheckpoint] = (),
+    kept: Sequence[PinnedCheckpoint] = (),
     *,
     state: bool = False,
     pace: Callable[[], None] | None = None,

@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet.kernel.limits import BUDGET_ADJUST_ALONE_PERCENT
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 
 if TYPE_CHECKING:
     from placet.kernel.state import CounterKey
 
-ALONE: Final = "alone"
+SOLO_QUOTA: Final = "alone"
 _PERCENT: Final = 100
 _ID_CHARS: Final = 32
 
 
-def alone_key(counter: CounterKey) -> RowKey:
+def solo_quota_key(counter: CounterKey) -> RowKey:
     """Where it is kept how much of the counter was corrected by one person alone."""
     named = [counter.budget_id, counter.unit, counter.window_key, counter.scope_key]
     digest = hashlib.sha256(orjson.dumps(named)).hexdigest()
-    return RowKey(Kept.CONTROL_REQUESTS, counter.tenant, f"adj_{digest[:_ID_CHARS]}")
+    return RowKey(StateTable.CONTROL_REQUESTS, counter.tenant, f"adj_{digest[:_ID_CHARS]}")
 
 
-def may_alone(row: Row | None, amount: int, limit: int | None) -> bool:
+def within_solo_quota(row: Row | None, amount: int, limit: int | None) -> bool:
     """Whether one person may correct by so much; `limit` None: nobody knows how much the counter may hold."""
     return limit is not None and (_corrected(row) + abs(amount)) * _PERCENT <= limit * BUDGET_ADJUST_ALONE_PERCENT
 
 
-def alone_row(row: Row | None, counter: CounterKey, amount: int, now_us: int) -> Row:
+def solo_quota_row(row: Row | None, counter: CounterKey, amount: int, now_us: int) -> Row:
     """The row to put with every correction; `amount` is what one person corrects alone, 0 when two do."""
-    before = row or Row(alone_key(counter), ALONE, now_us, b"")
+    before = row or Row(solo_quota_key(counter), SOLO_QUOTA, now_us, b"")
     return replace(before, body=orjson.dumps({"corrected": _corrected(row) + abs(amount)}))
 
 

@@ -9,7 +9,7 @@ from placet.budgets.model import Charge, Measure, Scope, charge_fault
 from placet.budgets.windows import Window, window_at
 from placet.kernel import rule_ids
 from placet.kernel.model import ToolClass
-from placet.kernel.state import UNUSED, CounterKey, Usage
+from placet.kernel.state import ZERO_USAGE, CounterKey, Usage
 from placet.matching.names import folded
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def carried_over(
     together = dict(counters)
     found = []
     for charge in charges:
-        before = counters.get(charge.earlier, UNUSED) if charge.earlier is not None else UNUSED
-        usage = together.get(charge.counter, UNUSED)
+        before = counters.get(charge.earlier, ZERO_USAGE) if charge.earlier is not None else ZERO_USAGE
+        usage = together.get(charge.counter, ZERO_USAGE)
         began = min(filter(None, (before.created_at_us, usage.created_at_us)), default=0)
         together[charge.counter] = Usage(usage.used + before.used, usage.reserved + before.reserved, began)
         found.append(charge._replace(carried=before.used + before.reserved))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from placet.budgets.reservations import Excess
-from placet.kernel.state import CounterKey, Kept, Row, RowKey, Settle
+from placet.kernel.state import CounterKey, Row, RowKey, Settle, StateTable
 
 if TYPE_CHECKING:
     from placet.budgets.reservations import Reservation
@@ -76,7 +76,7 @@ def held_of(reservation: Reservation, parts: tuple[Excess, ...], now_us: int) ->
 
 def excess_key(tenant: str, decision_id: str) -> RowKey:
     """Where it is kept: among what waits for people."""
-    return RowKey(Kept.CONTROL_REQUESTS, tenant, f"excess_{decision_id}")
+    return RowKey(StateTable.CONTROL_REQUESTS, tenant, f"excess_{decision_id}")
 
 
 def decided(excess: OutcomeExcess, *, accept: bool) -> OutcomeExcess:

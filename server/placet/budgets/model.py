@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from placet.kernel import rule_ids
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Effect, Finding
-from placet.kernel.state import RATIO_PARTS, UNUSED, CounterKey, Reserve, Usage
+from placet.kernel.state import RATIO_PARTS, ZERO_USAGE, CounterKey, Reserve, Usage
 from placet.matching.globs import glob_matches
 from placet.matching.names import same_name
 
@@ -206,7 +206,7 @@ def reason_of(budget: Budget) -> str:
 
 def facts(found: Iterable[Charge], counters: Mapping[CounterKey, Usage]) -> dict[str, dict[str, Any]]:
     """What policy sees at ``input.facts.budgets``: budget id -> its state before this action."""
-    return {charge.budget.id: _fact(charge, counters.get(charge.counter, UNUSED)) for charge in found}
+    return {charge.budget.id: _fact(charge, counters.get(charge.counter, ZERO_USAGE)) for charge in found}
 
 
 def _fact(charge: Charge, usage: Usage) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from placet.commands.records import actor_part, request_fields
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment
-    from placet.commands.four_eyes import ControlRequest, Wish
+    from placet.commands.four_eyes import ChangeCommand, ControlRequest
     from placet.kernel.state import Change, CounterKey
 
 
 def budget_adjusted(
     counter: CounterKey,
     amount: int,
-    wish: Wish,
+    wish: ChangeCommand,
     first: ControlRequest | None,
     now_us: int,
     changes: tuple[Change, ...],

@@ -21,7 +21,7 @@ import orjson
 from placet.actions.outcome import OutcomeStatus
 from placet.budgets.model import Measure, Unreported
 from placet.kernel.limits import OUTCOME_UNHELD_PERCENT
-from placet.kernel.state import UNUSED, CounterKey, Kept, Row, RowKey, Settle
+from placet.kernel.state import ZERO_USAGE, CounterKey, Row, RowKey, Settle, StateTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -132,7 +132,7 @@ def opened(
 
 def reservation_key(tenant: str, decision_id: str) -> RowKey:
     """Where a decision's reservation stands."""
-    return RowKey(Kept.RESERVATIONS, tenant, decision_id)
+    return RowKey(StateTable.RESERVATIONS, tenant, decision_id)
 
 
 def to_row(reservation: Reservation) -> Row:
@@ -207,7 +207,7 @@ def settle(
         reserved, counted = (0, _unreported(hold)) if late else (hold.amount, 0)
         if reserved or used != counted:
             changes.append(Settle(hold.counter, -reserved, used - counted, hold.resets_at_us))
-        grown, usage = used - reserved - counted, counters.get(hold.counter, UNUSED)
+        grown, usage = used - reserved - counted, counters.get(hold.counter, ZERO_USAGE)
         if grown > 0 and usage.used + usage.reserved + grown > hold.limit:
             overspent.add(hold.budget_id)
     nothing = not any(_used(hold, outcome) for hold in reservation.holds)

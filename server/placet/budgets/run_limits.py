@@ -15,7 +15,7 @@ from placet.budgets.windows import Window
 from placet.kernel import rule_ids
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.kernel.model import Effect, Finding
-from placet.kernel.state import UNUSED, CounterKey
+from placet.kernel.state import ZERO_USAGE, CounterKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,7 +65,7 @@ def started_at_us(charges: Iterable[Charge], counters: Mapping[CounterKey, Usage
     """When the run of these charges began, by the counter kept for it; 0 when it begins now, or nothing limits it."""
     for charge in charges:
         if charge.budget.id == rule_ids.LIMIT_DURATION:
-            return counters.get(charge.counter, UNUSED).created_at_us
+            return counters.get(charge.counter, ZERO_USAGE).created_at_us
     return 0
 
 
@@ -81,7 +81,7 @@ def run_facts(charges: Iterable[Charge], counters: Mapping[CounterKey, Usage]) -
     for charge in charges:
         name = _FACTS.get(charge.budget.id)
         if name:
-            usage = counters.get(charge.counter, UNUSED)
+            usage = counters.get(charge.counter, ZERO_USAGE)
             seen[name] = usage.used + usage.reserved
     return seen
 

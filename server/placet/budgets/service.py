@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.audit.recent_names import is_agent, recent_names
-from placet.budgets.adjustments import alone_key, alone_row, may_alone
+from placet.budgets.adjustments import solo_quota_key, solo_quota_row, within_solo_quota
 from placet.budgets.listing import (
     CounterState,
     folded_scope_key,
@@ -22,14 +22,20 @@ from placet.budgets.model import Scope
 from placet.budgets.records import budget_adjusted
 from placet.commands.concerned import require_unconcerned
 from placet.commands.execute import Step
-from placet.commands.four_eyes import Asked, ChangeKind, ControlRequest, Wish, ask
+from placet.commands.four_eyes import (
+    AwaitingSecondPerson,
+    ChangeCommand,
+    ChangeKind,
+    ControlRequest,
+    request_or_confirm,
+)
 from placet.commands.records import control_requested
 from placet.kernel.diagnostics import closest, did_you_mean
-from placet.kernel.errors import FieldViolation, InvalidRequestError, NotFoundError, NotNowError
+from placet.kernel.errors import FailedPreconditionError, FieldViolation, InvalidRequestError, NotFoundError
 from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.kernel.policy_files import files_of
 from placet.kernel.reasons import BUDGET_BELOW_ZERO, REFUSALS
-from placet.kernel.state import CounterKey, Put, Settle, Wanted
+from placet.kernel.state import CounterKey, PutIfVersion, ReadSet, Settle
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 
     from placet.budgets.model import Budget
     from placet.budgets.ports import BudgetCatalogue
-    from placet.commands.execute import ControlChanges
+    from placet.commands.execute import ControlCommands
     from placet.kernel.policy_files import CurrentFiles
     from placet.kernel.state import Usage, WindowTotal
 
@@ -92,7 +98,7 @@ class _Place:
 class BudgetAdmin:
     """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlChanges
+    changes: ControlCommands
     policies: CurrentFiles[BudgetCatalogue]
 
     async def list(self, tenant: str, budget_id: str, top: int) -> Sequence[Listed]:
@@ -102,12 +108,12 @@ class BudgetAdmin:
         longer. NotFoundError for a budget that nothing was ever counted for.
         """
         budgets = self._budgets(tenant)
-        counted = () if budget_id else await self.changes.ledger.counted_budgets(tenant, COUNTED_MAX)
+        counted = () if budget_id else await self.changes.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
         wanted = [budget_id] if budget_id else sorted({*budgets, *counted})
         found = [await self._listed(tenant, each, budgets.get(each), top) for each in wanted]
         listed = [each for each in found if each.budget is not None or each.counters]
         if budget_id and not listed:
-            known = {*budgets, *await self.changes.ledger.counted_budgets(tenant, COUNTED_MAX)}
+            known = {*budgets, *await self.changes.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)}
             near = closest(budget_id, known)
             remedy = f"did you mean {near}?" if near else "see `placet budgets list`"
             raise NotFoundError(f"the tenant has no budget {budget_id}; {remedy}")
@@ -116,14 +122,16 @@ class BudgetAdmin:
     async def adjust(self, wanted: Adjustment) -> Adjusted:
         """Correct a counter. Much waits for a second person.
 
-        NotFoundError when there is no such counter, and no budget that it would belong to; NotNowError when more would
-        be given back than was used; NotPermittedError when a member of the counter or an agent gives back, or when the
-        same person asks twice; ContentionError.
+        NotFoundError when there is no such counter, and no budget that it would belong to; FailedPreconditionError
+        when more would
+        be given back than was used; PermissionDeniedError when a member of the counter or an agent gives back, or when
+        the
+        same person asks twice; AbortedError.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         target = f"{wanted.budget_id} {wanted.scope_key}"
         kind, value = ChangeKind.BUDGET_ADJUST, str(wanted.amount)
-        wish = Wish(kind, wanted.tenant, target, value, wanted.actor, wanted.reason, wanted.caller)
+        wish = ChangeCommand(kind, wanted.tenant, target, value, wanted.actor, wanted.reason, wanted.caller)
         return await self.changes.make(wish, lambda now_us: self._adjust(wanted, wish, now_us))
 
     async def _warning(self, key: CounterKey, usage: Usage) -> str:
@@ -136,15 +144,15 @@ class BudgetAdmin:
         remedy = did_you_mean(key.scope_key, [row.key.scope_key for row in counted]) if counted else "nothing was, yet"
         return f"{key.scope_key!r}: nothing was counted for it in this window; {remedy}"
 
-    async def _adjust(self, wanted: Adjustment, wish: Wish, now_us: int) -> Step[Adjusted]:
+    async def _adjust(self, wanted: Adjustment, wish: ChangeCommand, now_us: int) -> Step[Adjusted]:
         place = await self._place(wanted, now_us)
         target = f"{wanted.budget_id} {place.key.scope_key} {place.key.window_key} {place.key.unit}"
         wish = replace(wish, target=target)
-        key = alone_key(place.key)
-        known = await self.changes.ledger.load(Wanted([key, wish.key], [place.key]))
+        key = solo_quota_key(place.key)
+        known = await self.changes.ledger.load(ReadSet([key, wish.key], [place.key]))
         usage, corrected = known.usage(place.key), known.rows.get(key)
         if usage.used + wanted.amount < min(0, usage.used):
-            raise NotNowError(BUDGET_BELOW_ZERO, _below_zero(place.key, usage, wanted.amount))
+            raise FailedPreconditionError(BUDGET_BELOW_ZERO, _below_zero(place.key, usage, wanted.amount))
         if wanted.amount < 0:
             await self._require_unconcerned(wanted, place.key)
         warning = await self._warning(place.key, usage)
@@ -152,14 +160,14 @@ class BudgetAdmin:
             raise InvalidRequestError([FieldViolation("scope_key", warning)])
         settle = Settle(place.key, 0, wanted.amount, place.resets_at_us)
         after = Adjusted(_state(place, replace(usage, used=usage.used + wanted.amount)), None, warning)
-        if may_alone(corrected, wanted.amount, place.budget.limit if place.budget is not None else None):
-            put = Put(alone_row(corrected, place.key, wanted.amount, now_us))
+        if within_solo_quota(corrected, wanted.amount, place.budget.limit if place.budget is not None else None):
+            put = PutIfVersion(solo_quota_row(corrected, place.key, wanted.amount, now_us))
             return Step(budget_adjusted(place.key, wanted.amount, wish, None, now_us, (put, settle)), after)
-        asked = ask(known.rows.get(wish.key), wish, now_us)
-        if isinstance(asked, Asked):
+        asked = request_or_confirm(known.rows.get(wish.key), wish, now_us)
+        if isinstance(asked, AwaitingSecondPerson):
             waiting = Adjusted(_state(place, usage), asked.request, warning)
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), waiting)
-        changes = (Put(alone_row(corrected, place.key, 0, now_us)), asked.put, settle)
+        changes = (PutIfVersion(solo_quota_row(corrected, place.key, 0, now_us)), asked.put, settle)
         return Step(budget_adjusted(place.key, wanted.amount, wish, asked.request, now_us, changes), after)
 
     async def _require_unconcerned(self, wanted: Adjustment, counter: CounterKey) -> None:
@@ -181,7 +189,7 @@ class BudgetAdmin:
                 place = await self._place_of(wanted, now_us)
             except NotFoundError:
                 return await self._place_of(folded, now_us)
-            known = await self.changes.ledger.load(Wanted(counters=[place.key]))
+            known = await self.changes.ledger.load(ReadSet(counters=[place.key]))
             if known.usage(place.key).created_at_us:
                 return place
         return await self._place_of(folded, now_us)
@@ -195,7 +203,7 @@ class BudgetAdmin:
                 return _Place(key, resets_at_us, budget)
         for total in await self._windows(wanted.tenant, wanted.budget_id, now_us):
             key = CounterKey(wanted.tenant, wanted.budget_id, total.unit, total.window_key, wanted.scope_key)
-            if (await self.changes.ledger.load(Wanted(counters=[key]))).usage(key).created_at_us:
+            if (await self.changes.ledger.load(ReadSet(counters=[key]))).usage(key).created_at_us:
                 current = budget if budget is not None and is_current(budget, total, now_us) else None
                 return _Place(key, total.resets_at_us, current)
         form = f"; {scope_key_form(budget)}" if budget is not None else "; see `placet budgets list`"
@@ -223,7 +231,7 @@ class BudgetAdmin:
         return sorted(found, key=lambda each: each.usage.used + each.usage.reserved, reverse=True)[:top]
 
     async def _windows(self, tenant: str, budget_id: str, now_us: int) -> Sequence[WindowTotal]:
-        totals = await self.changes.ledger.counters_of(tenant, budget_id, WINDOWS_MAX)
+        totals = await self.changes.ledger.window_totals(tenant, budget_id, WINDOWS_MAX)
         return list(open_windows(totals, now_us))
 
     def _budgets(self, tenant: str) -> dict[str, Budget]:

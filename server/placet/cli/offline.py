@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 def open_settings(data_dir: Path | None, config: Path | None, database_url: str | None = None) -> Settings:
-    """The settings, with what the command line says of the data directory and the database. SetupError."""
+    """The settings, with what the command line says of the data directory and the database. ConfigurationError."""
     settings = Settings.load({"data_dir": data_dir, "database_url": database_url}, config)[0]
     settings.require_data_dir()
     return settings
 
 
 def existing(database: Database) -> Database:
-    """The database itself. SetupError when there is none."""
+    """The database itself. ConfigurationError when there is none."""
     database.require_existing()
     return database
 
 
 @contextlib.contextmanager
 def naming_data_dir(settings: Settings) -> Iterator[None]:
-    """Until the end of the block, the commands in a SetupError name the data directory."""
+    """Until the end of the block, the commands in a ConfigurationError name the data directory."""
     try:
         yield
-    except SetupError as error:
-        raise SetupError(settings.name_data_dir(str(error))) from error
+    except ConfigurationError as error:
+        raise ConfigurationError(settings.name_data_dir(str(error))) from error

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from placet.cli.rendering.output import Output
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.matching.addresses import PORT_MAX, split_address
 from placet.sdk.defaults import CALL_SECONDS_MAX
 
@@ -38,13 +38,13 @@ def reachable(address: str | None) -> str | None:
 
 
 def parse_time(option: str, written: str) -> datetime | None:
-    """A time in ISO 8601, in UTC unless it says; None for "". SetupError for what is none."""
+    """A time in ISO 8601, in UTC unless it says; None for "". ConfigurationError for what is none."""
     if not written:
         return None
     try:
         time_given = datetime.fromisoformat(written)
     except ValueError as error:
-        raise SetupError(f"{option}: {written!r} is no time; write e.g. 2026-04-24T18:33:01Z") from error
+        raise ConfigurationError(f"{option}: {written!r} is no time; write e.g. 2026-04-24T18:33:01Z") from error
     return time_given if time_given.tzinfo is not None else time_given.replace(tzinfo=UTC)
 
 

@@ -11,7 +11,7 @@ import typer
 from placet import sdk
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import time_text
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ def _login_name(given: str) -> str:
         return given
     with contextlib.suppress(OSError, KeyError, ImportError):  # a container's user may have no name
         return getpass.getuser()
-    raise SetupError("--as: this machine does not know your name; say who you are, e.g. --as ann")
+    raise ConfigurationError("--as: this machine does not know your name; say who you are, e.g. --as ann")
 
 
 Actor = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from placet.commands.records import control_refused
 from placet.commands.transitions import change
-from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import CONTROL_TRIES_MAX
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment
-    from placet.commands.four_eyes import Wish
+    from placet.commands.four_eyes import ChangeCommand
     from placet.kernel.clock import Clock
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class CachedControls(Protocol):
         ...
 
 
-class ControlChanges:
+class ControlCommands:
     """Makes changes one after another, so that those of this server do not race each other."""
 
     def __init__(self, ledger: Ledger, clock: Clock, state: CachedControls) -> None:
@@ -48,11 +48,12 @@ class ControlChanges:
         self.state = state
         self._turn = asyncio.Lock()
 
-    async def make(self, wish: Wish, attempt: Callable[[int], Awaitable[Step[T]]]) -> T:
+    async def make(self, wish: ChangeCommand, attempt: Callable[[int], Awaitable[Step[T]]]) -> T:
         """Commit what `attempt` finds is to be done at the time that it is given, and give its answer.
 
-        Raises what `attempt` raises: a refusal (NotFoundError, NotPermittedError, NotNowError) is recorded before that.
-        ContentionError when others were quicker each time; LedgerUnavailableError when nothing could be committed.
+        Raises what `attempt` raises: a refusal (NotFoundError, PermissionDeniedError, FailedPreconditionError) is
+        recorded before that.
+        AbortedError when others were quicker each time; LedgerUnavailableError when nothing could be committed.
         """
         async with self._turn:
             try:
@@ -60,14 +61,14 @@ class ControlChanges:
             finally:
                 self.state.forget({wish.tenant})
 
-    async def _attempt(self, wish: Wish, attempt: Callable[[int], Awaitable[Step[T]]]) -> tuple[Commitment, T]:
+    async def _attempt(self, wish: ChangeCommand, attempt: Callable[[int], Awaitable[Step[T]]]) -> tuple[Commitment, T]:
         now_us = self.clock.wall_us()
         try:
             step = await attempt(now_us)
         except NotFoundError:
             await self.ledger.commit([control_refused(wish, NOT_FOUND, now_us)])
             raise
-        except (NotPermittedError, NotNowError) as refused:
+        except (PermissionDeniedError, FailedPreconditionError) as refused:
             await self.ledger.commit([control_refused(wish, refused.reason, now_us)])
             raise
         return step.commitment, step.answer

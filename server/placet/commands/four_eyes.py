@@ -9,11 +9,11 @@ from typing import Final
 
 import orjson
 
-from placet.kernel.errors import NotPermittedError
+from placet.kernel.errors import PermissionDeniedError
 from placet.kernel.limits import CONTROL_REQUEST_TTL_SECONDS
 from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.kernel.reasons import REFUSALS, SECOND_PERSON_NEEDED
-from placet.kernel.state import Kept, Put, Row, RowKey
+from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 from placet.matching.person import same_person
 
 WAITING: Final = "waiting"
@@ -35,7 +35,7 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ChangeCommand:
     """What somebody wants changed. `target` and `value` say what to what; `reason`, `actor` and `caller` do not count.
 
     Two persons want the same when kind, tenant, target and value are the same.
@@ -58,7 +58,7 @@ class Wish:
     @property
     def key(self) -> RowKey:
         """Where it waits."""
-        return RowKey(Kept.CONTROL_REQUESTS, self.tenant, self.request_id)
+        return RowKey(StateTable.CONTROL_REQUESTS, self.tenant, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +72,38 @@ class ControlRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AwaitingSecondPerson:
     """The first person asked: `put` keeps it."""
 
     request: ControlRequest
-    put: Put
+    put: PutIfVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class Confirmed:
     """A second person asked for the same: `put`, together with the change, closes it."""
 
     request: ControlRequest
-    put: Put
+    put: PutIfVersion
 
 
-def ask(row: Row | None, wish: Wish, now_us: int) -> Asked | Agreed:
+def request_or_confirm(row: Row | None, wish: ChangeCommand, now_us: int) -> AwaitingSecondPerson | Confirmed:
     """What the wish comes to; `row` is what stands at its key, None when nothing does.
 
-    Raises NotPermittedError when the same person asked before and it still waits.
+    Raises PermissionDeniedError when the same person asked before and it still waits.
     """
     waiting = waiting_request(row, now_us)
     if row is not None and waiting is not None:
         if same_person(waiting.requested_by, wish.actor):
-            raise NotPermittedError(SECOND_PERSON_NEEDED, REFUSALS[SECOND_PERSON_NEEDED])
-        return Agreed(waiting, Put(replace(row, status=DONE, due_at_us=0)))
+            raise PermissionDeniedError(SECOND_PERSON_NEEDED, REFUSALS[SECOND_PERSON_NEEDED])
+        return Confirmed(waiting, PutIfVersion(replace(row, status=DONE, due_at_us=0)))
     expires_at_us = now_us + CONTROL_REQUEST_TTL_SECONDS * _SECOND_US
     request = ControlRequest(wish.request_id, wish.actor, wish.reason, expires_at_us)
     before = row or Row(wish.key, WAITING, now_us, b"")
     body = orjson.dumps(asdict(request))
-    return Asked(request, Put(replace(before, status=WAITING, body=body, due_at_us=expires_at_us)))
+    return AwaitingSecondPerson(
+        request, PutIfVersion(replace(before, status=WAITING, body=body, due_at_us=expires_at_us))
+    )
 
 
 def waiting_request(row: Row | None, now_us: int) -> ControlRequest | None:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from placet.audit.ports import Ledger
-    from placet.kernel.state import Kept, Row
+    from placet.kernel.state import Row, StateTable
 
 
-async def rows_of(ledger: Ledger, table: Kept, tenant: str, status: str) -> AsyncIterator[Row]:
+async def rows_of(ledger: Ledger, table: StateTable, tenant: str, status: str) -> AsyncIterator[Row]:
     """Every row of the tenant ("": those of none) with the status. LedgerUnavailableError when they cannot be read."""
     token = ""
     while True:

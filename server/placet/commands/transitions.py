@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.audit.records import Conflict
-from placet.kernel.errors import ContentionError
+from placet.kernel.errors import AbortedError
 from placet.kernel.limits import COMMIT_TRIES_MAX
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ async def change(
 ) -> Result:
     """Commit what `attempt` found from the state as it is, None for nothing, and give its result.
 
-    Raises what `attempt` raises, ContentionError when others were first so often, and LedgerUnavailableError.
+    Raises what `attempt` raises, AbortedError when others were first so often, and LedgerUnavailableError.
     """
     for _ in range(tries_max):
         commitment, result = await attempt()
@@ -33,4 +33,4 @@ async def change(
         [done] = await ledger.commit([commitment])
         if not isinstance(done, Conflict):
             return result
-    raise ContentionError("others changed the same thing at the same time, again and again; try once more")
+    raise AbortedError("others changed the same thing at the same time, again and again; try once more")

@@ -16,7 +16,7 @@ from placet.controls.kill_switches.documents import SET as SWITCH_SET
 from placet.controls.kill_switches.documents import read_switch
 from placet.controls.versions import NO_TENANT, version_key
 from placet.kernel.limits import CONTROL_TENANTS_HELD_MAX
-from placet.kernel.state import Expect, Kept, Wanted
+from placet.kernel.state import ReadSet, RequireVersion, StateTable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +35,7 @@ class Controls:
 
     switches: tuple[KillSwitch, ...]
     overrides: tuple[AutonomyRule, ...]
-    expects: tuple[Expect, ...]
+    expects: tuple[RequireVersion, ...]
 
 
 NO_CONTROLS: Final = Controls((), (), ())
@@ -77,7 +77,7 @@ class ControlState:
         """Versions first, then what they are of: so what is read is never older than its version."""
         if not tenants:
             return {}
-        known = await self._ledger.load(Wanted(rows=[version_key(tenant) for tenant in sorted(tenants)]))
+        known = await self._ledger.load(ReadSet(rows=[version_key(tenant) for tenant in sorted(tenants)]))
         versions = {tenant: known.rows.get(version_key(tenant)) for tenant in tenants}
         return {
             tenant: await self._read_one(tenant, row.version if row is not None else 0)
@@ -85,13 +85,15 @@ class ControlState:
         }
 
     async def _read_one(self, tenant: str, version: int) -> Controls:
-        switches = [read_switch(row) async for row in rows_of(self._ledger, Kept.KILL_SWITCHES, tenant, SWITCH_SET)]
+        switches = [
+            read_switch(row) async for row in rows_of(self._ledger, StateTable.KILL_SWITCHES, tenant, SWITCH_SET)
+        ]
         overrides = (
-            [read_override(row).rule async for row in rows_of(self._ledger, Kept.AUTONOMY, tenant, OVERRIDE_SET)]
+            [read_override(row).rule async for row in rows_of(self._ledger, StateTable.AUTONOMY, tenant, OVERRIDE_SET)]
             if tenant
             else []
         )
-        return Controls(tuple(switches), tuple(overrides), (Expect(version_key(tenant), version),))
+        return Controls(tuple(switches), tuple(overrides), (RequireVersion(version_key(tenant), version),))
 
     def _see(self, tenants: Collection[str]) -> None:
         for tenant in filter(None, tenants):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from placet.kernel.state import Kept, Put, Row, RowKey
+from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 
 VERSION_ID: Final = "version"
 CURRENT: Final = "current"
@@ -19,11 +19,11 @@ NO_TENANT: Final = ""
 
 def version_key(tenant: str) -> RowKey:
     """Where the version of the tenant's controls stands; "" for those that belong to no tenant."""
-    return RowKey(Kept.CONTROL_VERSIONS, tenant, VERSION_ID)
+    return RowKey(StateTable.CONTROL_VERSIONS, tenant, VERSION_ID)
 
 
-def moved(row: Row | None, tenant: str, now_us: int) -> Put:
+def bump(row: Row | None, tenant: str, now_us: int) -> PutIfVersion:
     """The change that moves it; `row` is it as read, None when there is none yet."""
     if row is None:
         row = Row(version_key(tenant), CURRENT, now_us, b"{}")
-    return Put(row)
+    return PutIfVersion(row)

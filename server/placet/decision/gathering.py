@@ -14,14 +14,14 @@ from placet.budgets.reservations import from_row as reservation_of
 from placet.budgets.reservations import reservation_key, without
 from placet.budgets.run_limits import run_charges, run_facts
 from placet.controls.autonomy.model import resolve
-from placet.controls.breakers.rules import admitted, breaker_facts, breaker_keys
+from placet.controls.breakers.rules import breaker_facts, breaker_keys, check_breakers
 from placet.controls.snapshot import NO_CONTROLS
 from placet.decision.context import BatchContext, EvaluationContext
-from placet.decision.policy_input import bare_facts, policy_input
+from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.errors import PlacetError
 from placet.kernel.model import ToolClass
-from placet.kernel.state import NOTHING_KNOWN, Wanted
+from placet.kernel.state import EMPTY_SNAPSHOT, ReadSet
 from placet.kernel.steps import mapped
 from placet.permits.revocations import is_revoked
 from placet.scheduling.slices import in_slices
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from placet.decision.attempt import Attempt
     from placet.decision.ports import PolicySource
     from placet.kernel.clock import Clock
-    from placet.kernel.state import Known, RowKey
+    from placet.kernel.state import RowKey, Snapshot
     from placet.tenants.agent_policy import AgentPolicy
 
 NO_MAX_AGE: Final = 0.0
@@ -58,7 +58,7 @@ class _Reads:
 class _Snapshot:
     """What the ledger holds: state, and the ids of stored allows whose permits were revoked."""
 
-    known: Known
+    known: Snapshot
     revoked: frozenset[str]
 
 
@@ -133,7 +133,7 @@ class Gatherer:
             return replace(bare, agent_policy=agent_policies.get(attempt.tenant), error=error)
         return context
 
-    async def _known(self, attempts: Sequence[Attempt], reads: Sequence[_Reads]) -> Known:
+    async def _known(self, attempts: Sequence[Attempt], reads: Sequence[_Reads]) -> Snapshot:
         rows = []
         counters = []
         for attempt, wanted in zip(attempts, reads, strict=True):
@@ -145,13 +145,13 @@ class Gatherer:
             counters += [charge.counter for charge in (*wanted.charges, *wanted.run_charges)]
             counters += [charge.earlier for charge in wanted.charges if charge.earlier is not None]
         if not rows and not counters:
-            return NOTHING_KNOWN
-        return await self.ledger.load(Wanted(rows, counters))
+            return EMPTY_SNAPSHOT
+        return await self.ledger.load(ReadSet(rows, counters))
 
     async def _revoked(self, attempts: Sequence[Attempt]) -> frozenset[str]:
         """The ids of stored allows whose permits were revoked."""
         stored = [(attempt.tenant, attempt.stored_allow_id) for attempt in attempts if attempt.stored_allow_id]
-        histories = await asyncio.gather(*(self.ledger.history(*key) for key in stored))
+        histories = await asyncio.gather(*(self.ledger.events_of(*key) for key in stored))
         return frozenset(
             decision_id for (_, decision_id), events in zip(stored, histories, strict=True) if is_revoked(events)
         )
@@ -180,12 +180,14 @@ def _context(
         return replace(_bare_context(attempt, controls, now_us), permit_revoked=revoked)
     approval, approval_error = _presented(attempt, known, now_us)
     breakers = {key: known.rows.get(key) for key in reads.breakers}
-    passage = admitted(agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored)
+    passage = check_breakers(
+        agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored
+    )
     held = known.rows.get(reservation_key(attempt.tenant, stored)) if stored else None
     usages = without(known.counters, reservation_of(held) if held is not None else None)
     taken, usages = carried_over((*reads.charges, *reads.run_charges), usages)
     autonomy = resolve(agent_policy.autonomy_levels, controls.overrides, proposal)
-    seen = bare_facts(agent_policy.tool_class(proposal.action.tool), autonomy.level)
+    seen = base_facts(agent_policy.tool_class(proposal.action.tool), autonomy.level)
     seen["tool"].update(breaker_facts(breakers) if breakers else {})
     if reads.charges:
         seen["budgets"] = facts(reads.charges, usages)
@@ -213,14 +215,14 @@ def _context(
 
 def _bare_context(attempt: Attempt, controls: Controls, now_us: int) -> EvaluationContext:
     """What is known of an attempt without the tenant's file."""
-    return EvaluationContext(attempt, controls, now_us, _policy_input(attempt, bare_facts(ToolClass.UNKNOWN), now_us))
+    return EvaluationContext(attempt, controls, now_us, _policy_input(attempt, base_facts(ToolClass.UNKNOWN), now_us))
 
 
 def _policy_input(attempt: Attempt, facts_seen: Mapping[str, Any], now_us: int) -> bytes:
     return policy_input(attempt.proposal.document, facts_seen, rfc3339(now_us))
 
 
-def _presented(attempt: Attempt, known: Known, now_us: int) -> tuple[Approval | None, tuple[str, str] | None]:
+def _presented(attempt: Attempt, known: Snapshot, now_us: int) -> tuple[Approval | None, tuple[str, str] | None]:
     """The presented approval, or why it cannot be used. A stored allow may use the approval that it used."""
     if not attempt.approval_id:
         return None, None

@@ -34,7 +34,7 @@ from placet.decision.combining import (
 )
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect, Finding, ToolClass
-from placet.kernel.state import UNUSED
+from placet.kernel.state import ZERO_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -183,7 +183,7 @@ def budgets(context: EvaluationContext) -> Iterator[Finding]:
         return
     dry_run = context.proposal.action.dry_run
     for charge in context.charges:
-        usage = context.usages.get(charge.counter, UNUSED)
+        usage = context.usages.get(charge.counter, ZERO_USAGE)
         if exceeded(charge, usage) and not waived(charge, dry_run=dry_run, approved=False):
             yield finding(charge, usage)
 

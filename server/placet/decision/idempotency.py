@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from placet.approvals.model import approval_key, from_row, refusal
 from placet.kernel.model import Effect
-from placet.kernel.state import Expect, Wanted
+from placet.kernel.state import ReadSet, RequireVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +43,8 @@ class Replays:
     async def unchanged(self, contexts: Sequence[EvaluationContext]) -> Sequence[bool]:
         """For each context whether its controls and its approval are still those in the ledger."""
         wanted = [_expects(context) for context in contexts]
-        expects = frozenset[Expect]().union(*wanted)
-        rows = (await self.ledger.load(Wanted(sorted(expect.key for expect in expects)))).rows
+        expects = frozenset[RequireVersion]().union(*wanted)
+        rows = (await self.ledger.load(ReadSet(sorted(expect.key for expect in expects)))).rows
         held = {each for each in expects if each.version == (rows[each.key].version if each.key in rows else 0)}
         return [bool(context.controls.expects) and held >= each for context, each in zip(contexts, wanted, strict=True)]
 
@@ -52,7 +52,7 @@ class Replays:
         if not approval_id or attempt.superseded_decision_id:
             return None
         key = approval_key(attempt.tenant, approval_id)
-        row = (await self.ledger.load(Wanted([key]))).rows.get(key)
+        row = (await self.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
             return None
         approval = from_row(row)
@@ -70,10 +70,10 @@ class Replays:
         return user is not None and (user.caller, user.idempotency_key) == mine
 
 
-def _expects(context: EvaluationContext) -> frozenset[Expect]:
+def _expects(context: EvaluationContext) -> frozenset[RequireVersion]:
     """The versions that a stored allow depends on: controls, and the approval that it used (votes may be voided)."""
     approval = context.approval
     if approval is None:
         return frozenset(context.controls.expects)
-    used = Expect(approval_key(approval.tenant, approval.approval_id), approval.version)
+    used = RequireVersion(approval_key(approval.tenant, approval.approval_id), approval.version)
     return frozenset((*context.controls.expects, used))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from placet.approvals.index import Indexed, index_key, index_key_of_before, named_in
 from placet.approvals.model import approval_key, from_row
-from placet.kernel.state import Wanted
+from placet.kernel.state import ReadSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ class OpenRequests:
             return ()
         keys = [_keys(each) for each in attempts]
         either = list(dict.fromkeys(key for pair in keys for key in pair))
-        rows = (await self.ledger.load(Wanted(either))).rows
+        rows = (await self.ledger.load(ReadSet(either))).rows
         named = {key: approval_key(key.tenant, named_in(row)) for key, row in rows.items()}
-        approvals = (await self.ledger.load(Wanted(list(named.values())))).rows if named else {}
+        approvals = (await self.ledger.load(ReadSet(list(named.values())))).rows if named else {}
         found = {key: from_row(approvals[name]) for key, name in named.items() if name in approvals}
         return [Indexed(key, rows.get(key), _newest(found, key, of_before)) for key, of_before in keys]
 

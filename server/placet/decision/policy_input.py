@@ -18,6 +18,6 @@ def policy_input(said: bytes, facts: Mapping[str, Any], now: str) -> bytes:
     return b'{"facts":%b,"now":"%b",%b' % (known, now.encode(), said[1:])
 
 
-def bare_facts(tool_class: ToolClass, autonomy: str = "execute") -> dict[str, Any]:
+def base_facts(tool_class: ToolClass, autonomy: str = "execute") -> dict[str, Any]:
     """The facts that there always are, where nothing is counted."""
     return {"autonomy": autonomy, "budgets": {}, "tool": {"class": tool_class.value}}

@@ -16,7 +16,7 @@ from placet.decision.redaction import redacted_decision, redacted_input, withhel
 from placet.kernel import rule_ids
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import BudgetState, Decision, Effect
-from placet.kernel.state import UNUSED, Expect, Put
+from placet.kernel.state import ZERO_USAGE, PutIfVersion, RequireVersion
 from placet.notifications.payload import WebhookType
 
 if TYPE_CHECKING:
@@ -105,10 +105,10 @@ class Recorder:
         """What must still be so, and what becomes so, when people are asked, or were before and still are."""
         yield from context.controls.expects
         if waits_for is not None:
-            yield Expect(approval.approval_key(waits_for.tenant, waits_for.approval_id), waits_for.version)
+            yield RequireVersion(approval.approval_key(waits_for.tenant, waits_for.approval_id), waits_for.version)
             return
         asked = approval.opened(redacted, context.attempt.request.caller, context.proposal, stored_input)
-        yield Put(index_row(indexed, asked.approval_id, redacted.decided_at_us))
+        yield PutIfVersion(index_row(indexed, asked.approval_id, redacted.decided_at_us))
         yield from self._kept(asked, WebhookType.CREATED, redacted)
 
     def _changes(self, context: EvaluationContext, decision: Decision) -> Iterator[Change]:
@@ -127,7 +127,7 @@ class Recorder:
             held = reservation.opened(
                 decision.decision_id, proposal, caller, context.charges, decision.decided_at_us, ttl
             )
-            yield Put(reservation.to_row(held))
+            yield PutIfVersion(reservation.to_row(held))
         if context.approval is not None:
             used = approval.used(context.approval, decision.decision_id, decision.decided_at_us)
             yield from self._kept(used, WebhookType.USED, decision)
@@ -135,7 +135,7 @@ class Recorder:
 
     def _kept(self, after: approval.Approval, happened: WebhookType, decision: Decision) -> Iterator[Change]:
         """The approval as it is from now on, and whom to tell."""
-        yield Put(approval.to_row(after))
+        yield PutIfVersion(approval.to_row(after))
         if self.notify:
             yield notice(after, happened, decision.decided_at_us)
 
@@ -179,5 +179,5 @@ def _states(context: EvaluationContext, effect: Effect) -> Iterator[BudgetState]
         if budget.id == rule_ids.LIMIT_DURATION:
             continue  # its counter only tells when the run began
         reserved = amount if allowed else 0
-        left = max(0, remaining(budget.limit, context.usages.get(counter, UNUSED)) - reserved)
+        left = max(0, remaining(budget.limit, context.usages.get(counter, ZERO_USAGE)) - reserved)
         yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, resets_at_us)

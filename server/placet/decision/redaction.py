@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.actions.document import document
-from placet.decision.policy_input import bare_facts, policy_input
+from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.limits import STEP_BYTES
 from placet.kernel.model import Action, Model, ToolClass
 from placet.kernel.steps import TOGETHER
@@ -77,7 +77,7 @@ def withheld_input(proposal: Proposal, now: str) -> StoredInput:
     """Who asked for what tool in which run, when redacting the rest failed: the least that a record must say."""
     action = Action(proposal.action.tool, b"{}", dry_run=proposal.action.dry_run)
     said = document(action, proposal.identity, proposal.run, Model(), ())
-    return StoredInput(policy_input(said, bare_facts(ToolClass.UNKNOWN), now), WITHHELD)
+    return StoredInput(policy_input(said, base_facts(ToolClass.UNKNOWN), now), WITHHELD)
 
 
 def _withheld(proposal: Proposal) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from placet.audit.records import Conflict, KeyReused, Repeated
-from placet.kernel.errors import KeyReusedError, PlacetError
+from placet.audit.records import Conflict, IdempotencyMismatch, IdempotentReplay
+from placet.kernel.errors import IdempotencyConflictError, PlacetError
 from placet.kernel.model import Decision
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from placet.decision.context import EvaluationContext
     from placet.decision.idempotency import Replays
 
-Answer: TypeAlias = Decision | KeyReusedError
+Answer: TypeAlias = Decision | IdempotencyConflictError
 """What the caller of one request gets."""
 
 
@@ -44,10 +44,10 @@ class Replies:
             match result:
                 case Conflict():
                     again.append(attempt.retried())
-                case Repeated(decision):
+                case IdempotentReplay(decision):
                     stored.append((attempt, decision))
-                case KeyReused():
-                    answers[attempt.index] = KeyReusedError("use a fresh idempotency_key for another request")
+                case IdempotencyMismatch():
+                    answers[attempt.index] = IdempotencyConflictError("use a fresh idempotency_key for another request")
                 case _:
                     answers[attempt.index] = _decision_of(commitment)
         if again:

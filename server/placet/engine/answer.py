@@ -141,7 +141,7 @@ def _verdict(result: dict[str, Any], index: str, revision: str, places: RulePlac
         cause = f"decision {index}: {first['loc']}: {first['msg']}"
         return Indeterminate(rule_ids.ANSWER_INVALID, cause, _shape_details(result[index], first, places))
     for finding in said.findings:
-        if rule_ids.is_placets_own(finding.rule_id):
+        if rule_ids.is_reserved(finding.rule_id):
             why = "a rule names an id of Placet's own"
             return Indeterminate(
                 rule_ids.ANSWER_INVALID, f"decision {index}: {why}", {"why": why, "rules": [finding.rule_id]}

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from placet.actions.document import document
-from placet.decision.policy_input import bare_facts, policy_input
+from placet.decision.policy_input import base_facts, policy_input
 from placet.engine.client import OpaClient
 from placet.kernel import rule_ids
 from placet.kernel.clock import rfc3339
@@ -24,7 +24,7 @@ UNLISTED_RULE_ID: Final = "allowlist.unlisted_tool"
 """What the baseline finds where the tenant's file, as OPA has it, lists the tool nowhere."""
 _ACTION: Final = Action(tool=CANARY_TOOL, params=b"{}")
 _SAID: Final = document(_ACTION, Identity(agent="placet", tenant="placet"), Run(), Model(), ())
-_INPUT: Final = policy_input(_SAID, bare_facts(ToolClass.UNKNOWN), rfc3339(0))
+_INPUT: Final = policy_input(_SAID, base_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
 async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revision: str) -> Verdict | Indeterminate:
@@ -74,7 +74,7 @@ def _listed(policy: AgentPolicy) -> tuple[str, ...]:
 
 def _probing(tenant: str, tool: str) -> bytes:
     said = document(Action(tool=tool, params=b"{}"), Identity(agent="placet", tenant=tenant), Run(), Model(), ())
-    return policy_input(said, bare_facts(ToolClass.UNKNOWN), rfc3339(0))
+    return policy_input(said, base_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
 async def canary_fault(client: OpaClient, timeout_seconds: float, expected_revision: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from placet.engine.canary import canary_fault
 from placet.engine.client import OpaClient
 from placet.engine.process import OpaProcess
-from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.policy.checks.rule_places import RulePlaces
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class Engine:
     program: PinnedProgram | None = None
 
     def require_program(self) -> None:
-        """SetupError when another file stands where OPA was found. Reads it when it may have changed."""
+        """ConfigurationError when another file stands where OPA was found. Reads it when it may have changed."""
         if self.program is not None:
             self.program.require_unchanged()
 
 
-class Generation:
+class ServedRevision:
     """A revision that passed check and canary. OPA may be replaced under it; the revision never changes."""
 
     def __init__(self, bundle: Bundle, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
@@ -61,7 +61,7 @@ class Generation:
         self._client = self._new_client()
 
     @classmethod
-    async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> Generation:
+    async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> ServedRevision:
         """Start OPA with the bundle and wait for the canary. PolicyInvalidError when it does not answer rightly."""
         await asyncio.to_thread(engine.require_program)
         process = OpaProcess.start(engine.opa, bundle.content, engine.log)
@@ -74,7 +74,7 @@ class Generation:
         if fault:
             await generation.stop()
             remedy = "see opa.log in the data directory"
-            raise PolicyInvalidError([Problem(str(bundle.path), f"OPA does not serve the bundle: {fault}", remedy)])
+            raise PolicyInvalidError([Diagnostic(str(bundle.path), f"OPA does not serve the bundle: {fault}", remedy)])
         return generation
 
     @property
@@ -127,7 +127,7 @@ class Generation:
             if self._retired:
                 return "another revision took over"
             self.process = OpaProcess.start(self._engine.opa, self.bundle.content, self._engine.log)
-        except (SetupError, OSError) as error:
+        except (ConfigurationError, OSError) as error:
             return str(error)
         self._client = self._new_client()
         return await self.await_canary()

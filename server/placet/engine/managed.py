@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from watchfiles import awatch
 
-from placet.engine.generation import Engine, Generation
+from placet.engine.generation import Engine, ServedRevision
 from placet.engine.source import PolicyFolder, Source
-from placet.kernel.errors import PolicyInvalidError, PolicyUnreadableError, SetupError
+from placet.kernel.errors import ConfigurationError, PolicyInvalidError, PolicyUnreadableError
 from placet.policy.bundles.bundle import bundle_of
 from placet.policy.files.checkout import git_commit
 from placet.revisions.status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
@@ -40,7 +40,7 @@ NOT_AS_BUILT: Final = "is not the bundle of its name, so it was not used; see wh
 class ManagedPolicies:
     """A `PolicySource` with an OPA of its own.
 
-    `listener` is told what happens, in order; `on_fault` of what went wrong in Placet itself. With a `question`, a
+    `listener` is told what happens, in order; `on_error` of what went wrong in Placet itself. With a `question`, a
     policy that lost restrictions against the served one waits until somebody confirms it.
     """
 
@@ -50,7 +50,7 @@ class ManagedPolicies:
         engine: Engine,
         clock: Clock,
         listener: Callable[[PolicyEvent], Awaitable[None]],
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
         engine_version: str,
         question: RemovalQuestion | None = None,
     ) -> None:
@@ -58,17 +58,17 @@ class ManagedPolicies:
         self._engine = engine
         self._clock = clock
         self._listener = listener
-        self._on_fault = on_fault
+        self._on_error = on_error
         self._folder = PolicyFolder(source, engine, self._cache_refused)
         self._question = question
         self._loading = asyncio.Lock()
-        self._generation: Generation | None = None
+        self._generation: ServedRevision | None = None
         self._begun = asyncio.Event()
         self._restarts = 0
         self._restarted_at = clock.monotonic()
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED, engine_version=engine_version)
 
-    def current(self) -> Generation | None:
+    def current(self) -> ServedRevision | None:
         """The policy that decides now."""
         return self._generation
 
@@ -80,7 +80,7 @@ class ManagedPolicies:
         return self._status.aged(age, self._source.age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
-        """Load the first policy, or hold it. PolicyInvalidError or SetupError when there is none to serve."""
+        """Load the first policy, or hold it. PolicyInvalidError or ConfigurationError when there is none to serve."""
         await self._load()
 
     async def run(self) -> None:
@@ -145,13 +145,13 @@ class ManagedPolicies:
             before = await asyncio.to_thread(bundle_of, tree, self._engine.opa, self._source.cache_dir)
             await self._activate(before, "")
         except PolicyInvalidError as error:  # a newer Placet takes it no longer
-            self._on_fault(error)
+            self._on_error(error)
 
     async def _activate(self, bundle: Bundle, commit: str) -> None:
         """Start it beside the old one and let it take over; the old one ends when its last query is over."""
         old = self._generation
         source = await self._question.keep(bundle) if self._question is not None else None
-        self._generation = await Generation.start(bundle, self._engine, self._clock.monotonic())
+        self._generation = await ServedRevision.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
             self._status.sound(),
@@ -188,11 +188,11 @@ class ManagedPolicies:
             await self._refused(str(error), seen=False)
         except PolicyInvalidError as error:
             await self._refused(str(error))
-        except SetupError as error:
+        except ConfigurationError as error:
             self._folder.forget()
             await self._refused(str(error))
         except Exception as fault:  # noqa: BLE001 - whatever a policy breaks, the one that is served stays
-            self._on_fault(fault)
+            self._on_error(fault)
             await self._refused(f"internal error while loading: {type(fault).__name__}: {fault}")
         else:
             self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + accepted)
@@ -228,7 +228,7 @@ class ManagedPolicies:
             except (OSError, RuntimeError, ExceptionGroup) as fault:
                 if told != str(fault):
                     told = str(fault)
-                    self._on_fault(fault)
+                    self._on_error(fault)
             await asyncio.sleep(seconds)
             await self._look()
 
@@ -268,7 +268,7 @@ class ManagedPolicies:
                 await self._restart(generation)
             misses = 0
 
-    async def _restart(self, generation: Generation) -> None:
+    async def _restart(self, generation: ServedRevision) -> None:
         """Restart OPA, ever more slowly, until the canary is answered or another generation took over."""
         if self._clock.monotonic() - self._restarted_at > STEADY_SECONDS:
             self._restarts = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +19,10 @@ class PinnedProgram:
         self.digest = _digest(path)
 
     def require_unchanged(self) -> None:
-        """Read the file again (40 ms for OPA). SetupError when it is another one, or gone."""
+        """Read the file again (40 ms for OPA). ConfigurationError when it is another one, or gone."""
         found = _digest(self._path)
         if found != self.digest:
-            raise SetupError(
+            raise ConfigurationError(
                 f"{self._path}: was replaced while Placet ran (its SHA-256 was {self.digest}, now it is {found}); "
                 "put the old file back, or restart Placet to take the new one"
             )
@@ -33,4 +33,4 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SetupError(f"{path}: cannot be read: {error.strerror}; put the program back") from error
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}; put the program back") from error

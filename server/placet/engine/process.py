@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from placet.engine.http import Address
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,12 +64,14 @@ class OpaProcess:
     def start(cls, opa: Path, bundle: bytes, log: Path) -> OpaProcess:
         """Start OPA on a new private socket, with these very bytes as its bundle: no file can be changed under it.
 
-        SetupError when that cannot be done, and then nothing is left of it.
+        ConfigurationError when that cannot be done, and then nothing is left of it.
         """
         try:
             folder = _private_folder()
         except OSError as error:
-            raise SetupError(f"cannot make a folder for OPA's socket: {error}; see that it can be written") from error
+            raise ConfigurationError(
+                f"cannot make a folder for OPA's socket: {error}; see that it can be written"
+            ) from error
         arguments = [
             "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
             "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet",
@@ -81,7 +83,7 @@ class OpaProcess:
         except OSError as error:
             folder.rmdir()
             remedy = remedy_for(error, f"is {log} writable? Else run `placet tools install`")
-            raise SetupError(f"cannot start OPA: {error}; {remedy}") from error
+            raise ConfigurationError(f"cannot start OPA: {error}; {remedy}") from error
         return cls(child, pidfd, folder, log, log_from)
 
     @property

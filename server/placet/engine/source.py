@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - a field of a dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.errors import PolicyUnreadableError, SetupError
+from placet.kernel.errors import ConfigurationError, PolicyUnreadableError
 from placet.policy.bundles.bundle import build_bundle, source_digest
 from placet.policy.files.tree import content_digest, newest_change
 
@@ -68,7 +68,7 @@ class PolicyFolder:
 
         The first time without a pause when nobody changed them lately, so that a server starts at once.
 
-        Raises PolicyInvalidError, PolicyUnreadableError and SetupError.
+        Raises PolicyInvalidError, PolicyUnreadableError and ConfigurationError.
         """
         rego_dir = self._source.rego_dir
         self.forget()  # until they were read, also when they never will be
@@ -84,7 +84,7 @@ class PolicyFolder:
             if built.tree is None or built.tree.digest == before:
                 self._read_before = True
                 return built
-        raise SetupError(
+        raise ConfigurationError(
             f"{rego_dir}: changes all the time, never resting for {QUIET_SECONDS} s, so it is not read; copy the files "
             "elsewhere, and rename the folder when it is whole"
         )

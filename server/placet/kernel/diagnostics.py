@@ -21,7 +21,7 @@ COMPARED_WORDS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DocumentDiagnostic:
     """One thing wrong in a nested document. `path` leads to it by keys and list indexes."""
 
     path: Place

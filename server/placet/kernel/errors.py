@@ -1,21 +1,21 @@
 """Every error that Placet raises on purpose.
 
 PlacetError
-├── InvalidRequestError      the caller broke the contract; names the fields
-├── KeyReusedError           an idempotency key came again with another request
-├── OutcomeDiffersError      another outcome was reported for the decision
-├── NotFoundError            there is no such thing, or it belongs to somebody else
-├── NotPermittedError        this person may not do that
-├── NotNowError              it cannot be done as things stand
-├── ContentionError          others changed the same thing at the same time, again and again
-├── WatcherTooSlowError      more happened than a stream was read for
-├── OverloadedError          the queue is full; try again after a while
-├── DeadlinePassedError      the caller's time was over before its turn came
-├── LedgerUnavailableError   the decision could not be recorded
-├── ShuttingDownError        the server is draining
-├── PolicyInvalidError       policy or its configuration cannot be served; says where and how to mend it
-│   └── PolicyUnreadableError  it could not even be looked at: no such folder, no permission, a disk that fails
-└── SetupError               a setting, file or program is missing or wrong; says how to mend it
+├── InvalidRequestError          the caller broke the contract; names the fields
+├── IdempotencyConflictError     an idempotency key came again with another request
+├── OutcomeConflictError         another outcome was reported for the decision
+├── NotFoundError                there is no such thing, or it belongs to somebody else
+├── PermissionDeniedError        this person may not do that
+├── FailedPreconditionError      it cannot be done as things stand
+├── AbortedError                 others changed the same thing at the same time, again and again
+├── WatcherTooSlowError          more happened than a stream was read for
+├── OverloadedError              the queue is full; try again after a while
+├── DeadlinePassedError          the caller's time was over before its turn came
+├── LedgerUnavailableError       the decision could not be recorded
+├── UnavailableError             the server is draining
+├── PolicyInvalidError           policy or its configuration cannot be served; says where and how to mend it
+│   └── PolicyUnreadableError    it could not even be looked at: no such folder, no permission, a disk that fails
+└── ConfigurationError           a setting, file or program is missing or wrong; says how to mend it
 
 A "no" is never an error: it is a `Decision` with effect deny. An error means "could not decide" or "may not ask".
 """
@@ -53,11 +53,11 @@ class InvalidRequestError(PlacetError):
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
 
 
-class KeyReusedError(PlacetError):
+class IdempotencyConflictError(PlacetError):
     """An idempotency key came again with another request."""
 
 
-class OutcomeDiffersError(PlacetError):
+class OutcomeConflictError(PlacetError):
     """Another outcome was reported for the decision."""
 
 
@@ -65,7 +65,7 @@ class NotFoundError(PlacetError):
     """There is no such thing, or it belongs to another tenant or caller: nobody is told which."""
 
 
-class NotPermittedError(PlacetError):
+class PermissionDeniedError(PlacetError):
     """This person may not do that. `reason` is a stable id in capitals, such as ``REQUESTER_MAY_NOT_APPROVE``."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -73,7 +73,7 @@ class NotPermittedError(PlacetError):
         super().__init__(text)
 
 
-class NotNowError(PlacetError):
+class FailedPreconditionError(PlacetError):
     """It cannot be done as things stand. `reason` is a stable id in capitals, such as ``APPROVAL_ENDED``."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -81,7 +81,7 @@ class NotNowError(PlacetError):
         super().__init__(text)
 
 
-class ContentionError(PlacetError):
+class AbortedError(PlacetError):
     """Others changed the same thing at the same time, as often as it was tried."""
 
 
@@ -112,12 +112,12 @@ class LedgerUnavailableError(PlacetError):
         super().__init__(text)
 
 
-class ShuttingDownError(PlacetError):
+class UnavailableError(PlacetError):
     """The server is draining and takes no new requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Diagnostic:
     """One thing wrong in a file: `where` is ``path[:line[:column]]``, `remedy` says how to mend it."""
 
     where: str
@@ -131,7 +131,7 @@ class Problem:
 class PolicyInvalidError(PlacetError):
     """Policy or its configuration cannot be served."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Diagnostic]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
@@ -140,5 +140,5 @@ class PolicyUnreadableError(PolicyInvalidError):
     """Policy could not even be looked at, so nobody knows what stands there."""
 
 
-class SetupError(PlacetError):
+class ConfigurationError(PlacetError):
     """A setting, file or program is missing or wrong. One line: what, where, and how to mend it."""

@@ -152,6 +152,6 @@ RETIRED: Final[frozenset[str]] = frozenset()
 """Ids that were given once and are never to be given again."""
 
 
-def is_placets_own(rule_id: str) -> bool:
+def is_reserved(rule_id: str) -> bool:
     """Whether Placet alone may give the id, so that no policy may name it."""
     return rule_id.startswith(OWN_PREFIXES) or rule_id in CORE_REASONS

@@ -23,7 +23,7 @@ RATIO_PARTS: Final = 10_000
 """Ratios in facts (`remaining_ratio`, `error_rate`) have four decimals, rounded down."""
 
 
-class Kept(StrEnum):
+class StateTable(StrEnum):
     """What rows there are. Each is a table of that name."""
 
     APPROVALS = "approvals"
@@ -42,7 +42,7 @@ class Kept(StrEnum):
 class RowKey:
     """Where a row stands."""
 
-    table: Kept
+    table: StateTable
     tenant: str
     id: str
 
@@ -86,20 +86,20 @@ class Usage:
     created_at_us: int = 0
 
 
-UNUSED = Usage()
+ZERO_USAGE = Usage()
 COUNTER_MAX: Final = SAFE_INTEGER_MAX
 """The most that a counter holds, in either direction, so that no outcome can break what is added up later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class PutIfVersion:
     """Write the row as its next version. Holds when `row.version` is still the stored one."""
 
     row: Row
 
 
 @dataclass(frozen=True, slots=True)
-class Expect:
+class RequireVersion:
     """Write nothing. Holds when the row is still at the version, 0 when there must be none."""
 
     key: RowKey
@@ -125,11 +125,11 @@ class Settle:
     resets_at_us: int = 0
 
 
-Change = Put | Expect | Reserve | Settle
+Change = PutIfVersion | RequireVersion | Reserve | Settle
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReadSet:
     """What to read, by key."""
 
     rows: Sequence[RowKey] = ()
@@ -137,18 +137,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What was read. A row that is not there is missing; a counter that is not there is `UNUSED`."""
+class Snapshot:
+    """What was read. A row that is not there is missing; a counter that is not there is `ZERO_USAGE`."""
 
     rows: Mapping[RowKey, Row]
     counters: Mapping[CounterKey, Usage]
 
     def usage(self, counter: CounterKey) -> Usage:
         """The counter's state."""
-        return self.counters.get(counter, UNUSED)
+        return self.counters.get(counter, ZERO_USAGE)
 
 
-NOTHING_KNOWN = Known({}, {})
+EMPTY_SNAPSHOT = Snapshot({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class RowQuery:
     look through: approvals, kill switches, autonomy and control requests.
     """
 
-    table: Kept
+    table: StateTable
     tenant: str
     status: str = ""
     page_size: int = 50

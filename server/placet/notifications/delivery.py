@@ -27,7 +27,7 @@ from placet.kernel.limits import (
     WEBHOOK_WAIT_SECONDS_MAX,
     WEBHOOK_WAIT_SECONDS_MIN,
 )
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 from placet.notifications.payload import WebhookEvent, webhook_payload
 
 ERROR_CHARS_MAX: Final = 256
@@ -81,7 +81,11 @@ class Delivery:
 def new_delivery(event: WebhookEvent) -> Row:
     """The row that has the event delivered. It goes into the commitment that changes the approval."""
     row = Row(
-        RowKey(Kept.WEBHOOK_OUTBOX, event.tenant, event.id), DeliveryStatus.PENDING, event.time_us, b"", event.time_us
+        RowKey(StateTable.WEBHOOK_OUTBOX, event.tenant, event.id),
+        DeliveryStatus.PENDING,
+        event.time_us,
+        b"",
+        event.time_us,
     )
     return _written(Delivery(row, webhook_payload(event)))
 

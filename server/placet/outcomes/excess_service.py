@@ -9,16 +9,16 @@ from placet.audit.recent_names import is_agent
 from placet.budgets.excess import ExcessState, OutcomeExcess, decided, excess_key, from_row, to_row
 from placet.commands.concerned import require_unconcerned
 from placet.commands.execute import Step
-from placet.commands.four_eyes import ChangeKind, Wish
-from placet.kernel.errors import NotFoundError, NotNowError, NotPermittedError
+from placet.commands.four_eyes import ChangeCommand, ChangeKind
+from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.kernel.reasons import CONCERNED_MAY_NOT_CHANGE, EXCESS_DECIDED, REFUSALS
-from placet.kernel.state import Kept, Put, RowQuery, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, RowQuery, StateTable
 from placet.outcomes.records import excess_decided
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
-    from placet.commands.execute import ControlChanges
+    from placet.commands.execute import ControlCommands
     from placet.kernel.state import Change
 
 
@@ -46,43 +46,43 @@ class ExcessWord:
 class OutcomeExcesses:
     """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlChanges
+    changes: ControlCommands
 
     async def list(self, tenant: str, page_size: int, page_token: str) -> ExcessPage:
         """What waits for a person. InvalidRequestError for a wrong page_token."""
-        query = RowQuery(Kept.CONTROL_REQUESTS, tenant, ExcessState.HELD, page_size, page_token)
+        query = RowQuery(StateTable.CONTROL_REQUESTS, tenant, ExcessState.HELD, page_size, page_token)
         page = await self.changes.ledger.list_rows(query)
         return ExcessPage(tuple(map(from_row, page.rows)), page.next_page_token)
 
     async def decide(self, word: ExcessWord) -> OutcomeExcess:
-        """Count it, or drop it. NotFoundError; NotNowError when somebody did; ContentionError.
+        """Count it, or drop it. NotFoundError; FailedPreconditionError when somebody did; AbortedError.
 
-        NotPermittedError for who reported it, the agent and the user of the call, and any agent.
+        PermissionDeniedError for who reported it, the agent and the user of the call, and any agent.
         """
         word = replace(word, reason=redact_text(word.reason))
         kind = ChangeKind.EXCESS_ACCEPT if word.accept else ChangeKind.EXCESS_DROP
-        wish = Wish(kind, word.tenant, word.decision_id, "", word.actor, word.reason, word.caller)
+        wish = ChangeCommand(kind, word.tenant, word.decision_id, "", word.actor, word.reason, word.caller)
         return await self.changes.make(wish, lambda now_us: self._decide(word, wish, now_us))
 
-    async def _decide(self, word: ExcessWord, wish: Wish, now_us: int) -> Step[OutcomeExcess]:
+    async def _decide(self, word: ExcessWord, wish: ChangeCommand, now_us: int) -> Step[OutcomeExcess]:
         key = excess_key(word.tenant, word.decision_id)
-        row = (await self.changes.ledger.load(Wanted([key]))).rows.get(key)
+        row = (await self.changes.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
             what = f"nothing is held of an outcome of {word.decision_id[:64]!r}"
             raise NotFoundError(f"{what}; see `placet budgets excesses`")
         excess = from_row(row)
         await self._require_unconcerned(word, excess)
         if excess.state is not ExcessState.HELD:
-            raise NotNowError(EXCESS_DECIDED, REFUSALS[EXCESS_DECIDED])
+            raise FailedPreconditionError(EXCESS_DECIDED, REFUSALS[EXCESS_DECIDED])
         after = decided(excess, accept=word.accept)
         counted = excess.settles() if word.accept else ()
-        changes: tuple[Change, ...] = (Put(to_row(after)), *counted)
+        changes: tuple[Change, ...] = (PutIfVersion(to_row(after)), *counted)
         return Step(excess_decided(after, wish, now_us, changes), after)
 
     async def _require_unconcerned(self, word: ExcessWord, excess: OutcomeExcess) -> None:
         """Neither rule can be got round by the other: not as the caller that reported, not under another name."""
         reporter = "" if excess.caller == UNAUTHENTICATED.name else excess.caller
         if reporter and word.caller.name == reporter:
-            raise NotPermittedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
+            raise PermissionDeniedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
         agent = await is_agent(self.changes.ledger, [word.tenant], word.actor)
         require_unconcerned(word.actor, (reporter, excess.agent, excess.user), is_agent=agent)

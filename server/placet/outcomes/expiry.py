@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.budgets.reservations import expire, from_row, to_row
 from placet.kernel.limits import EXPIRY_ROWS_MAX, SWEEP_KEYS_MAX
-from placet.kernel.state import Kept, Put
-from placet.outcomes.records import expired_commitment
+from placet.kernel.state import PutIfVersion, StateTable
+from placet.outcomes.records import reservation_expired_commitment
 
 if TYPE_CHECKING:
     from placet.audit.ports import Ledger
@@ -27,25 +27,25 @@ async def expire_due(ledger: Ledger, clock: Clock) -> int:
     expired = 0
     while True:
         now_us = clock.wall_us()
-        due = await ledger.due_rows(Kept.RESERVATIONS, now_us, EXPIRY_ROWS_MAX)
+        due = await ledger.due_rows(StateTable.RESERVATIONS, now_us, EXPIRY_ROWS_MAX)
         if not due:
             return expired
         results = await ledger.commit([_expired(row, now_us) for row in due])
-        stored = sum(isinstance(result, Stored) for result in results)
+        stored = sum(isinstance(result, Committed) for result in results)
         if not stored:
             return expired
         expired += stored
 
 
-async def sweep_keys(ledger: Ledger, clock: Clock, retention_hours: int) -> int:
+async def purge_idempotency_keys(ledger: Ledger, clock: Clock, retention_hours: int) -> int:
     """Forget idempotency keys that are older, a portion in each commit; how many there were. LedgerUnavailableError."""
     before_us = clock.wall_us() - retention_hours * _HOUR_US
     swept = 0
-    while portion := await ledger.sweep_keys(before_us, SWEEP_KEYS_MAX):
+    while portion := await ledger.purge_idempotency_keys(before_us, SWEEP_KEYS_MAX):
         swept += portion
     return swept
 
 
 def _expired(row: Row, now_us: int) -> Commitment:
     after, settled = expire(from_row(row))
-    return expired_commitment(after, settled, [Put(to_row(after))], now_us)
+    return reservation_expired_commitment(after, settled, [PutIfVersion(to_row(after))], now_us)

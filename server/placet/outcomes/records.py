@@ -14,10 +14,10 @@ from placet.commands.records import actor_part
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from placet.actions.outcome import Report, Taken
+    from placet.actions.outcome import OutcomeReport, RecordedOutcome
     from placet.budgets.excess import OutcomeExcess
     from placet.budgets.reservations import Excess, Reservation
-    from placet.commands.four_eyes import Wish
+    from placet.commands.four_eyes import ChangeCommand
     from placet.kernel.state import Change, Settle
 
 OUTCOME: Final = "outcome"
@@ -25,8 +25,8 @@ OUTCOME: Final = "outcome"
 
 
 def outcome_commitment(
-    report: Report,
-    taken: Taken,
+    report: OutcomeReport,
+    taken: RecordedOutcome,
     settled: Sequence[Settle],
     changes: Iterable[Change],
     excess: Sequence[Excess] = (),
@@ -63,7 +63,7 @@ def outcome_commitment(
     )
 
 
-def expired_commitment(
+def reservation_expired_commitment(
     reservation: Reservation, settled: Sequence[Settle], changes: Iterable[Change], recorded_at_us: int
 ) -> Commitment:
     """Nobody reported on a call in time."""
@@ -98,7 +98,7 @@ def _settled(changes: Sequence[Settle]) -> list[dict[str, Any]]:
     ]
 
 
-def excess_decided(excess: OutcomeExcess, wish: Wish, now_us: int, changes: tuple[Change, ...]) -> Commitment:
+def excess_decided(excess: OutcomeExcess, wish: ChangeCommand, now_us: int, changes: tuple[Change, ...]) -> Commitment:
     """What was held of an outcome was accepted, and counts; or dropped."""
     accepted = excess.state is ExcessState.ACCEPTED
     fields = {

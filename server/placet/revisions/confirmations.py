@@ -12,10 +12,10 @@ from placet.audit.decision_codec import SYSTEM_TENANT
 from placet.audit.recent_names import is_agent
 from placet.commands.concerned import require_unconcerned
 from placet.commands.execute import Step
-from placet.commands.four_eyes import ChangeKind, Wish
+from placet.commands.four_eyes import ChangeCommand, ChangeKind
 from placet.kernel.errors import NotFoundError
 from placet.kernel.model import UNAUTHENTICATED, Caller
-from placet.kernel.state import Put, Row, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, Row
 from placet.privacy.redaction import redact_text
 from placet.revisions.memory import CONFIRMED, confirmed_key
 from placet.revisions.records import policy_confirmed
@@ -23,7 +23,7 @@ from placet.revisions.records import policy_confirmed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from placet.commands.execute import ControlChanges
+    from placet.commands.execute import ControlCommands
     from placet.revisions.ports import StatusSource
     from placet.revisions.status import PolicyStatus
 
@@ -35,7 +35,7 @@ REVISION_PREFIX_CHARS_MIN: Final = 8
 class PolicyConfirmations:
     """The use case. `look_again` makes the source look at what stands there now."""
 
-    changes: ControlChanges
+    changes: ControlCommands
     policies: StatusSource
     look_again: Callable[[], Awaitable[None]]
 
@@ -43,11 +43,12 @@ class PolicyConfirmations:
         """Confirm the revision that waits, and let it take over; how the policy stands then.
 
         REVISION_PREFIX_CHARS_MIN of its first characters name it. It is confirmed for all replicas, and for good.
-        NotFoundError when this server holds no such revision; NotPermittedError for an agent; LedgerUnavailableError;
-        ContentionError.
+        NotFoundError when this server holds no such revision; PermissionDeniedError for an agent;
+        LedgerUnavailableError;
+        AbortedError.
         """
         revision = self._in_full(revision)
-        wish = Wish(ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller)
+        wish = ChangeCommand(ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller)
         await self.changes.make(wish, lambda now_us: self._confirm(wish, now_us))
         looking = asyncio.ensure_future(self.look_again())
         await asyncio.shield(looking)  # to its end, though the caller may be gone
@@ -59,16 +60,16 @@ class PolicyConfirmations:
         named = len(revision) >= REVISION_PREFIX_CHARS_MIN and held.startswith(revision)
         return held if named else revision
 
-    async def _confirm(self, wish: Wish, now_us: int) -> Step[None]:
+    async def _confirm(self, wish: ChangeCommand, now_us: int) -> Step[None]:
         status = self.policies.status()
         if status.held_revision != wish.target:
             raise NotFoundError(f"{_not_waiting(wish.target, status.held_revision)}: see `placet policy status`")
         ledger = self.changes.ledger
         require_unconcerned(wish.actor, (), is_agent=await is_agent(ledger, status.tenants, wish.actor))
         key = confirmed_key(wish.target)
-        row = (await ledger.load(Wanted([key]))).rows.get(key)
+        row = (await ledger.load(ReadSet([key]))).rows.get(key)
         body = orjson.dumps({"actor": wish.actor, "reason": wish.reason})
-        put = Put(row or Row(key, CONFIRMED, now_us, body))
+        put = PutIfVersion(row or Row(key, CONFIRMED, now_us, body))
         return Step(policy_confirmed(wish, status.revision, status.held_reasons, now_us, (put,)), None)
 
 

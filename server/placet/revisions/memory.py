@@ -10,7 +10,7 @@ import orjson
 
 from placet.audit.decision_codec import SYSTEM_TENANT, policy_activated_commitment
 from placet.commands.transitions import change
-from placet.kernel.state import Kept, Put, Row, RowKey, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, Row, RowKey, StateTable
 from placet.revisions.status import ServedSource
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ SERVED: Final = "served"
 CONFIRMED: Final = "confirmed"
 SOURCE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Archives up to here are kept in the ledger: a policy is some ten KB. Of a larger one only the digest is."""
-SERVED_LAST: Final = RowKey(Kept.CONTROL_REQUESTS, SYSTEM_TENANT, "policy.served_last")
+SERVED_LAST: Final = RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, "policy.served_last")
 """Where the files are that any replica served last: one row, so it does not grow with replicas that come and go."""
 
 
 def served_key(replica: str) -> RowKey:
     """Where it is remembered what the replica served last."""
-    return RowKey(Kept.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.served:{replica}")
+    return RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.served:{replica}")
 
 
 def confirmed_key(revision: str) -> RowKey:
     """Where it is remembered that somebody confirmed the revision."""
-    return RowKey(Kept.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.confirmed:{revision}")
+    return RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.confirmed:{revision}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class LedgerMemory:
     async def served(self) -> tuple[ServedSource, ...]:
         """What this replica served last, and what any did; those that are known, in this order."""
         keys = [served_key(self.replica), SERVED_LAST]
-        rows = (await self.ledger().load(Wanted(keys))).rows
+        rows = (await self.ledger().load(ReadSet(keys))).rows
         found = [_source(rows[key]) for key in keys if key in rows]
         whole = {each.digest: each for each in found if each.content}
         return tuple(whole.get(each.digest, each) for each in found)
@@ -72,9 +72,9 @@ class LedgerMemory:
             served_key(self.replica): {"digest": digest},
             SERVED_LAST: {"digest": digest, "files": kept},
         }
-        rows = (await self.ledger().load(Wanted(list(bodies)))).rows
+        rows = (await self.ledger().load(ReadSet(list(bodies)))).rows
         puts = [
-            Put(replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
+            PutIfVersion(replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
             for key, body in bodies.items()
         ]
         return replace(recorded, changes=tuple(puts)), None
@@ -82,7 +82,7 @@ class LedgerMemory:
     async def confirmed(self, revision: str) -> bool:
         """Whether somebody confirmed that the revision may take restrictions away."""
         key = confirmed_key(revision)
-        return key in (await self.ledger().load(Wanted([key]))).rows
+        return key in (await self.ledger().load(ReadSet([key]))).rows
 
 
 def _source(row: Row) -> ServedSource:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from placet.audit.records import Commitment
-    from placet.commands.four_eyes import Wish
+    from placet.commands.four_eyes import ChangeCommand
     from placet.kernel.state import Change
 
 
 def policy_confirmed(
-    wish: Wish, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
+    wish: ChangeCommand, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
     """Somebody confirmed that a revision may decide although it lost restrictions, for these reasons."""
     fields = {"policy_revision": wish.target, "served_revision": served_revision, "caller": wish.caller.name}

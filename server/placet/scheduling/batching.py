@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
-from placet.kernel.errors import DeadlinePassedError, OverloadedError, ShuttingDownError
+from placet.kernel.errors import DeadlinePassedError, OverloadedError, UnavailableError
 from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_BYTES, RETRY_AFTER_MS
 from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
@@ -83,7 +83,7 @@ class Batcher(Generic[Item, Result]):
     async def submit(
         self, items: Sequence[Item], flow: Flow = NOBODY, seconds: float | None = None
     ) -> Sequence[Result]:
-        """Have the items worked on, together and in order. OverloadedError or ShuttingDownError when not admitted.
+        """Have the items worked on, together and in order. OverloadedError or UnavailableError when not admitted.
 
         When the caller is cancelled the items are worked on all the same, unless its `seconds` were over before work
         (or the next piece of it) began: then nobody is told any more, and it is not done (DeadlinePassedError). More
@@ -91,7 +91,7 @@ class Batcher(Generic[Item, Result]):
         OverloadedError comes later when others, who wait for less, need the room.
         """
         if self._closing:
-            raise ShuttingDownError("the server is shutting down")
+            raise UnavailableError("the server is shutting down")
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         waiting = _Waiting[Item, Result](items, future, None if seconds is None else self._monotonic() + seconds)
         group = Group(flow, len(items), waiting, sum(map(self._bytes_of, items)))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from placet.approvals.service import Approvals
 from placet.approvals.vote_voiding import VoteVoiding
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from placet.transport.grpc.services.approvals import ApprovalService
 from placet.transport.grpc.services.watch import Watching
-from placet.watch.feeds import Following
+from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from placet.audit.ports import Ledger
     from placet.decision.ports import PolicySource
     from placet.kernel.clock import Clock
-    from placet.server.observer import Reporter
+    from placet.server.observer import ServerObserver
     from placet.transport.grpc.refused_requests import RefusalLog
 
 COUNT_SECONDS: Final = 15.0
@@ -45,18 +45,18 @@ def approving(
     policies: PolicySource,
     clock: Clock,
     refusals: RefusalLog,
-    reporter: Reporter,
+    reporter: ServerObserver,
     *,
     notify: bool,
 ) -> Approving:
     """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
     approvals = Approvals(ledger, policies, clock, notify)
     hub = Hub(ledger, reporter.fault)
-    watching = Watching(Following(ledger, hub, clock), refusals)
+    watching = Watching(ChangeFeeds(ledger, hub, clock), refusals)
     reporter.metrics.watch_watchers(lambda: hub.watchers)
 
     async def count() -> None:
-        reporter.metrics.open_approvals.set(await ledger.count_open(Kept.APPROVALS))
+        reporter.metrics.open_approvals.set(await ledger.count_due(StateTable.APPROVALS))
 
     service = ApprovalService(approvals, VoteVoiding(approvals), watching, refusals)
     return Approving(approvals, hub, service, watching, count)

@@ -21,9 +21,9 @@ from placet.engine.managed import ManagedPolicies
 from placet.engine.pinned import PinnedProgram
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
-from placet.outcomes.expiry import expire_due, sweep_keys
+from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from placet.permits.claims import jwk_set
 from placet.policy.bundles.removal_question import RemovalQuestion
 from placet.policy.files.tenant_files import load_agent_policies
@@ -34,10 +34,10 @@ from placet.server.controls import steering
 from placet.server.decisions import deciding
 from placet.server.ledger import start_recording
 from placet.server.ledger_clock import FOLLOW_SECONDS, LedgerClock
-from placet.server.observer import Reporter
+from placet.server.observer import ServerObserver
 from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS, settling
 from placet.server.system import SystemClock
-from placet.server.tasks import background, every, follow_the_ledger, probe_the_store, unless_skewed, watch_the_loop
+from placet.server.tasks import background, follow_the_ledger, periodic, probe_the_store, unless_skewed, watch_the_loop
 from placet.server.webhooks import webhook_sender
 from placet.signing.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
@@ -68,7 +68,7 @@ RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningServer:
     """A server that listens."""
 
     address: str
@@ -79,7 +79,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
+async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
     """A server that listens, until the end of the block: then it drains, commits, signs a checkpoint and stops OPA.
 
     Whatever was begun is ended, in the reverse order, also when the start fails half-way or one of the ends fails.
@@ -90,14 +90,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     clock = LedgerClock(SystemClock(), settings.clock_skew_max_seconds)
     log = configure(settings.log_level, settings.log_format)
     data_dir = settings.data_dir
-    reporter = Reporter(log, Metrics(), clock, data_dir)
+    reporter = ServerObserver(log, Metrics(), clock, data_dir)
     async with contextlib.AsyncExitStack() as stack:
         policies = _policies(settings, clock, reporter)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # not before what a start may end at without it
         ledger = await _recording(stack, settings, clock, reporter)
         permit_keys = PermitKeyFolder(settings.permit_keys_dir, clock, reporter.fault)
         stack.push_async_callback(policies.close)
-        _tell_when_stopped(stack, ledger, clock)
+        _record_shutdown(stack, ledger, clock)
         await policies.start()
         if settings.metrics_listen:
             exporter, _ = reporter.metrics.serve(settings.metrics_listen)
@@ -123,18 +123,20 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             policies.run,
             asked.hub.run,
             *((sender.run,) if sender is not None else ()),
-            every(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
+            periodic(settings.checkpoint_interval_seconds, ledger.checkpoint, reporter),
             probe_the_store(ledger, reporter),
-            every(FOLLOW_SECONDS, lambda: follow_the_ledger(ledger, clock, reporter), reporter),
-            every(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
-            every(EXPIRY_SECONDS, unless_skewed(clock, lambda: expire_due(ledger, clock)), reporter),
-            every(EXPIRY_SECONDS, unless_skewed(clock, asked.approvals.expire_due), reporter),
+            periodic(FOLLOW_SECONDS, lambda: follow_the_ledger(ledger, clock, reporter), reporter),
+            periodic(POLICY_STATUS_SECONDS, lambda: reporter.policy_status(policies.status()), reporter),
+            periodic(EXPIRY_SECONDS, unless_skewed(clock, lambda: expire_due(ledger, clock)), reporter),
+            periodic(EXPIRY_SECONDS, unless_skewed(clock, asked.approvals.expire_due), reporter),
             *(
-                (every(COUNT_SECONDS, asked.count, reporter), watch_the_loop(reporter.metrics.loop_lag.observe))
+                (periodic(COUNT_SECONDS, asked.count, reporter), watch_the_loop(reporter.metrics.loop_lag.observe))
                 if settings.metrics_listen
                 else ()
             ),
-            every(SWEEP_SECONDS, unless_skewed(clock, lambda: sweep_keys(ledger, clock, kept_hours)), reporter),
+            periodic(
+                SWEEP_SECONDS, unless_skewed(clock, lambda: purge_idempotency_keys(ledger, clock, kept_hours)), reporter
+            ),
         )
         beside = asyncio.create_task(background(watched, reporter.fault))
         stack.push_async_callback(_end, beside)
@@ -146,15 +148,15 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         address = await rpc.start(settings.listen)
         reporter.rpc = rpc
         await reporter.show_health()
-        _announce(stack, data_dir / "serve.json", address, reporter)
+        _write_address_file(stack, data_dir / "serve.json", address, reporter)
         log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
         stack.callback(log.info, "stopping")
-        yield Running(address, policies, ledger, reporter.metrics, beside)
+        yield RunningServer(address, policies, ledger, reporter.metrics, beside)
     log.info("stopped")
 
 
 async def _recording(
-    stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, reporter: Reporter
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, reporter: ServerObserver
 ) -> ThreadedLedger:
     """The ledger, open, with the record of this start; the log says how much of it was verified."""
     opened = await start_recording(stack, settings, clock, reporter.fault)
@@ -171,7 +173,7 @@ def _published(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:
     return jwks
 
 
-def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: ThreadedLedger, clock: Clock) -> None:
+def _record_shutdown(stack: contextlib.AsyncExitStack, ledger: ThreadedLedger, clock: Clock) -> None:
     """At the end, record why, and sign all of the chain."""
 
     async def tell(_type: object, fault: BaseException | None, _traceback: object) -> None:
@@ -187,19 +189,19 @@ def _tell_when_stopped(stack: contextlib.AsyncExitStack, ledger: ThreadedLedger,
     stack.push_async_exit(tell)
 
 
-def _announce(stack: contextlib.AsyncExitStack, path: Path, address: str, reporter: Reporter) -> None:
-    """Say in a file where the server listens, whole or not at all, for as long as it does. SetupError."""
+def _write_address_file(stack: contextlib.AsyncExitStack, path: Path, address: str, reporter: ServerObserver) -> None:
+    """Say in a file where the server listens, whole or not at all, for as long as it does. ConfigurationError."""
     draft = path.with_suffix(".new")
     try:
         draft.write_bytes(orjson.dumps({"address": address, "pid": os.getpid()}))
         draft.replace(path)
     except OSError as error:
         remedy = remedy_for(error, "remove what is there, and let Placet's user own its folder")
-        raise SetupError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
     stack.callback(_withdraw, path, reporter)
 
 
-def _withdraw(path: Path, reporter: Reporter) -> None:
+def _withdraw(path: Path, reporter: ServerObserver) -> None:
     """Remove the file. One that cannot be removed is told, and is no failure of a stop."""
     try:
         path.unlink(missing_ok=True)
@@ -212,7 +214,7 @@ async def _end(background: asyncio.Task[None]) -> None:
     await asyncio.wait({background})
 
 
-def _policies(settings: Settings, clock: Clock, reporter: Reporter) -> ManagedPolicies | ExternalPolicies:
+def _policies(settings: Settings, clock: Clock, reporter: ServerObserver) -> ManagedPolicies | ExternalPolicies:
     timeout_seconds = settings.opa_timeout_ms / 1_000
     memory = LedgerMemory(reporter.opened_ledger, clock, settings.replica)
     reporter.on_activated = memory.activated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.budgets.service import BudgetAdmin
-from placet.commands.execute import ControlChanges
+from placet.commands.execute import ControlCommands
 from placet.controls.autonomy.service import AutonomyAdmin
 from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches
@@ -36,7 +36,7 @@ def steering(
     refusals: RefusalLog,
 ) -> Steering:
     """The calls that change how decisions are made; `controls` is what decisions see of it."""
-    changes = ControlChanges(ledger, clock, controls)
+    changes = ControlCommands(ledger, clock, controls)
     known = KnownNames(ledger, policies)
     return Steering(
         KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls)), known, refusals),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from placet.decision.ports import PolicySource
     from placet.decision.replies import Answer
     from placet.server.ledger_clock import LedgerClock
-    from placet.server.observer import Reporter
+    from placet.server.observer import ServerObserver
     from placet.server.settings import Settings
 
 
@@ -39,7 +39,7 @@ class Deciding:
 
 
 def deciding(
-    settings: Settings, clock: LedgerClock, policies: PolicySource, ledger: Ledger, reporter: Reporter
+    settings: Settings, clock: LedgerClock, policies: PolicySource, ledger: Ledger, reporter: ServerObserver
 ) -> Deciding:
     """The decision path over these."""
     controls = ControlState(ledger)
@@ -72,7 +72,7 @@ class _Told:
 
     point: DecisionPoint
     clock: LedgerClock
-    reporter: Reporter
+    reporter: ServerObserver
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """As the point does."""

@@ -10,7 +10,7 @@ from placet import __version__
 from placet.audit.control_record import clock_accepted, trail_restarted
 from placet.audit.decision_codec import server_started_commitment
 from placet.audit.trail_break import NEW_TRAIL
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.kernel.limits import CONTROL_REASON_BYTES_MAX
 from placet.matching.names import name_fault
 from placet.server.ledger_clock import LedgerClock
@@ -42,17 +42,18 @@ class Opened:
 
 
 async def start_recording(
-    stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, on_fault: Callable[[BaseException], None]
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, on_error: Callable[[BaseException], None]
 ) -> Opened:
     """The ledger, open and checked, with the record of this start, signed.
 
-    SetupError when it cannot be written, when its key is gone, or when it is not the trail that its keys go on with.
+    ConfigurationError when it cannot be written, when its key is gone, or when it is not the trail that its keys go on
+    with.
     """
     require_its_key(settings.database, settings.replica, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     pinned.prepare()
     require_its_trail(settings.database, settings.replica, pinned)
-    opened = await _open(stack, settings, clock, on_fault)
+    opened = await _open(stack, settings, clock, on_error)
     await look_at_clocks(opened.ledger, clock)
     opened.ledger.on_recorded(clock.recorded)
     await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
@@ -60,11 +61,12 @@ async def start_recording(
 
 
 async def restart_trail(
-    settings: Settings, clock: Clock, actor: str, reason: str, on_fault: Callable[[BaseException], None]
+    settings: Settings, clock: Clock, actor: str, reason: str, on_error: Callable[[BaseException], None]
 ) -> Sequence[TrailBreak]:
     """Record that what was signed before is gone, and why; then a server starts. What was found.
 
-    SetupError when nothing is wrong, when there is no trail at all, when a server runs, or when the database cannot be
+    ConfigurationError when nothing is wrong, when there is no trail at all, when a server runs, or when the database
+    cannot be
     gone on with.
     """
     _require_who_and_why(actor, reason, "the trail goes on without records")
@@ -73,12 +75,12 @@ async def restart_trail(
     broken = look_for_breaks(settings.database, settings.replica, pinned)
     if not broken:
         require_a_trail(settings.database)
-        raise SetupError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
+        raise ConfigurationError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
     pinned.prepare()  # refuses when the key is gone
     lost = {each.writer for each in broken}
     aside = [each for each in pinned.read() if each[0].writer in lost]
     async with contextlib.AsyncExitStack() as stack:
-        opened = await _open(stack, settings, clock, on_fault)
+        opened = await _open(stack, settings, clock, on_error)
         for each in aside:
             pinned.keep_lost(each)
         now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
@@ -91,12 +93,13 @@ async def restart_trail(
 
 
 async def accept_clock(
-    settings: Settings, clock: Clock, actor: str, reason: str, on_fault: Callable[[BaseException], None]
+    settings: Settings, clock: Clock, actor: str, reason: str, on_error: Callable[[BaseException], None]
 ) -> int:
     """Record, with the machine's time, that its clock is right.
 
     Gives how far it is behind the newest record, in microseconds. From then on the newest record of this replica has
-    the true time. SetupError when the clock is not behind it, when there is no trail, when a server runs, or when the
+    the true time. ConfigurationError when the clock is not behind it, when there is no trail, when a server runs, or
+    when the
     database cannot be gone on with.
     """
     _require_who_and_why(actor, reason, "the clock is right")
@@ -105,11 +108,11 @@ async def accept_clock(
     require_its_trail(settings.database, settings.replica, pinned)
     require_a_trail(settings.database)
     async with contextlib.AsyncExitStack() as stack:
-        opened = await _open(stack, settings, clock, on_fault)
+        opened = await _open(stack, settings, clock, on_error)
         now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
         newest_us = (await opened.ledger.newest_times()).get(settings.replica, 0)
         if newest_us <= now_us:
-            raise SetupError(
+            raise ConfigurationError(
                 f"{settings.database.name}: the clock is not behind the newest record of {settings.replica}; run "
                 "`placet serve`, and when it denies pdp.clock_skew run this for the replica whose clock ran ahead"
             )
@@ -118,12 +121,15 @@ async def accept_clock(
 
 
 async def _shared_clock(ledger: ThreadedLedger, settings: Settings, machine: Clock) -> LedgerClock:
-    """The clock that a record of a person's word is made by: without a floor. SetupError when two clocks disagree."""
+    """The clock that a record of a person's word is made by: without a floor.
+
+    ConfigurationError when two clocks disagree.
+    """
     clock = LedgerClock(machine, settings.clock_skew_max_seconds)
     if (told := await ledger.server_time()) is not None:
         clock.measure(told)
     if clock.skewed():
-        raise SetupError(
+        raise ConfigurationError(
             f"this machine's clock is {clock.ahead_of_server_seconds():+,.0f} s off that of the database's server, "
             f"more than the {settings.clock_skew_max_seconds} of clock_skew_max_seconds; set the wrong one right first"
         )
@@ -131,35 +137,35 @@ async def _shared_clock(ledger: ThreadedLedger, settings: Settings, machine: Clo
 
 
 def _require_who_and_why(actor: str, reason: str, what: str) -> None:
-    """SetupError when the record of what a person did could not say who did it and why."""
+    """ConfigurationError when the record of what a person did could not say who did it and why."""
     if not reason.strip() or len(reason.encode()) > CONTROL_REASON_BYTES_MAX:
-        raise SetupError(f"--reason: say why {what}, in 1 to {CONTROL_REASON_BYTES_MAX} bytes")
+        raise ConfigurationError(f"--reason: say why {what}, in 1 to {CONTROL_REASON_BYTES_MAX} bytes")
     if fault := name_fault(actor):
-        raise SetupError(f"--as: {fault}")
+        raise ConfigurationError(f"--as: {fault}")
 
 
 async def _open(
-    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, on_fault: Callable[[BaseException], None]
+    stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, on_error: Callable[[BaseException], None]
 ) -> Opened:
-    """The ledger, whose newest records were checked. SetupError when they are not as they were written."""
+    """The ledger, whose newest records were checked. ConfigurationError when they are not as they were written."""
     database = settings.database
     signing_key = load_or_create_signing_key(settings.keys_dir)
     keys = load_public_keys(settings.keys_dir).with_key(signing_key.public)
     note = NewestRecord(settings.keys_dir, settings.replica)
     stack.callback(note.close)
-    ledger = database.open(settings.replica, signing_key, keys, clock, on_fault)
+    ledger = database.open(settings.replica, signing_key, keys, clock, on_error)
     stack.push_async_callback(ledger.close)
     try:
         checked = await ledger.check_newest(keys)
     except LedgerUnavailableError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{database.name}: cannot be read and written ({error.__cause__}); see that it is writable and has room, "
             "and run `placet audit verify`"
         ) from error
     if checked.problems:
         first = checked.problems[0]
         where = f"record {first.sequence}" if first.sequence else "the chain"
-        raise SetupError(
+        raise ConfigurationError(
             f"{database.name}: {where} of {first.writer} is not as it was written: {first.detail}; run `placet audit "
             "verify`, keep the database as evidence, and restore a backup; to go on without one, move the database "
             f"aside and run {NEW_TRAIL}"
@@ -178,10 +184,10 @@ async def _commit(
         pinned.end_preparing()
     except LedgerUnavailableError as error:
         where = settings.database.name
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: cannot be written ({error.__cause__}); see that it is writable and has room"
         ) from error
     except OSError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{error.filename}: cannot be removed ({error.strerror}); let Placet's user own {settings.keys_dir}"
         ) from error

@@ -13,7 +13,7 @@ import uvloop
 
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.privacy import plain_text
-from placet.server.build import Running, running
+from placet.server.build import RunningServer, open_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ GC_THRESHOLDS: Final = (20_000, 20, 50)
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal; the exit code. SetupError or PolicyInvalidError when it cannot start.
+    """Serve until a signal; the exit code. ConfigurationError or PolicyInvalidError when it cannot start.
 
     However the stop goes, the process ends SHUTDOWN_SECONDS_MAX after the first signal: what was answered is durable.
     """
@@ -41,7 +41,7 @@ def run(settings: Settings) -> int:
 
 async def serve(
     settings: Settings,
-    when_ready: Callable[[Running], Awaitable[bool]] | None = None,
+    when_ready: Callable[[RunningServer], Awaitable[bool]] | None = None,
     when_stopping: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve until a signal, or no longer than `when_ready` when that says False; the exit code.
@@ -63,9 +63,9 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # HUP: the terminal was closed
         loop.add_signal_handler(number, on_signal)
     try:
-        async with running(settings) as server:
+        async with open_server(settings) as server:
             starting = None
-            _spare_the_collector()
+            _tune_gc()
             if when_ready is None or await when_ready(server):
                 stopped = asyncio.create_task(stop.wait())
                 try:
@@ -79,7 +79,7 @@ async def serve(
     return 0
 
 
-def _spare_the_collector() -> None:
+def _tune_gc() -> None:
     """What the start made stays until the end: the collector need not walk over it again and again."""
     plain_text.prepare()
     gc.collect()

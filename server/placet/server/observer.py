@@ -49,7 +49,7 @@ CLOCK_BEHIND_TOLD_SECONDS: Final = 1.0
 """From here on the log tells it: replicas' clocks always differ a little."""
 
 
-class Reporter:
+class ServerObserver:
     """Tells log, metrics, health and the trail what happens."""
 
     def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock, data_dir: Path = Path()) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import (
     CHECKPOINT_INTERVAL_SECONDS,
     IDEMPOTENCY_RETENTION_HOURS,
@@ -247,15 +247,15 @@ class Settings(BaseSettings):
         return choose_database(self.database_url.get_secret_value(), self.data_dir / "placet.db")
 
     def require_data_dir(self) -> None:
-        """Raise SetupError when something else than a directory stands where the data directory should be."""
+        """Raise ConfigurationError when something else than a directory stands where the data directory should be."""
         if self.data_dir.exists() and not self.data_dir.is_dir():
-            raise SetupError(f"{self.data_dir}: is a file, not a directory; name a directory with --data-dir")
+            raise ConfigurationError(f"{self.data_dir}: is a file, not a directory; name a directory with --data-dir")
 
     def require_rego_dir(self) -> None:
-        """Raise SetupError when there is no policy folder. No example is served in its place."""
+        """Raise ConfigurationError when there is no policy folder. No example is served in its place."""
         if not self.rego_dir.is_dir():
             example = shipped_dir("_rego", "rego")
-            raise SetupError(
+            raise ConfigurationError(
                 f"{self.rego_dir}: no such policy folder; name yours with --rego-dir, begin with a copy of the example "
                 f"in {example}, or run `placet demo` to see that example decide"
             )
@@ -362,7 +362,7 @@ class Settings(BaseSettings):
         """Read all sources; gives the settings, and for each field the source of its value.
 
         `flags` are values by field name; None means not given. `config_file` must exist when it is named. Raises
-        SetupError with one line for each problem: the field, where its value came from, and the remedy.
+        ConfigurationError with one line for each problem: the field, where its value came from, and the remedy.
         """
         path, from_file = _read_file(config_file)
         layers = {
@@ -374,7 +374,7 @@ class Settings(BaseSettings):
         if config_file is None:
             problems += _not_from_a_found_file(cls, path, from_file)
         if problems:
-            raise SetupError("\n".join(problems))
+            raise ConfigurationError("\n".join(problems))
         values = {name: value for layer in layers.values() for name, value in layer.items()}
         sources = dict.fromkeys(cls.model_fields, "default")
         for origin, layer in layers.items():
@@ -382,7 +382,7 @@ class Settings(BaseSettings):
         try:
             return cls(**values), sources
         except ValidationError as error:
-            raise SetupError("\n".join(_problem(cls, each, sources) for each in error.errors())) from None
+            raise ConfigurationError("\n".join(_problem(cls, each, sources) for each in error.errors())) from None
 
     def describe(self, sources: Mapping[str, str]) -> list[tuple[str, str, str]]:
         """(name, value as text, source) of each setting, in order; secrets masked."""
@@ -412,13 +412,13 @@ def _read_file(named: Path | None) -> tuple[Path, dict[str, Any]]:
     except FileNotFoundError:
         if named is None:
             return path, {}
-        raise SetupError(
+        raise ConfigurationError(
             f"{path}: there is no such file; name an existing one with --config, or leave it out"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SetupError(f'{path}: is not TOML: {error}; write lines like: listen = "127.0.0.1:7070"') from None
+        raise ConfigurationError(f'{path}: is not TOML: {error}; write lines like: listen = "127.0.0.1:7070"') from None
     except OSError as error:
-        raise SetupError(f"{path}: cannot be read: {error.strerror}; make it a readable file") from None
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}; make it a readable file") from None
 
 
 def _host_of(address: str, examples: list[str] | None) -> str:

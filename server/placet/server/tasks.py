@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from placet.server.ledger_clock import LedgerClock
-    from placet.server.observer import Reporter
+    from placet.server.observer import ServerObserver
     from placet.storage.ledger import ThreadedLedger
 
 STORE_PROBE_SECONDS: Final = 2.0
@@ -24,7 +24,7 @@ LAG_PROBE_SECONDS: Final = 0.1
 
 
 async def background(
-    loops: Sequence[Callable[[], Coroutine[object, object, None]]], on_fault: Callable[[BaseException], None]
+    loops: Sequence[Callable[[], Coroutine[object, object, None]]], on_error: Callable[[BaseException], None]
 ) -> None:
     """Run them all. Ends when one of them fails: nobody watches over it any longer, and `serve` stops the server."""
     try:
@@ -32,15 +32,15 @@ async def background(
             for each in loops:
                 tasks.create_task(each())
     except Exception as fault:  # noqa: BLE001 - told here, and the end of this tells `serve`
-        on_fault(fault)
+        on_error(fault)
 
 
-def every(
-    seconds: float, work: Callable[[], Awaitable[object]], reporter: Reporter
+def periodic(
+    seconds: float, work: Callable[[], Awaitable[object]], reporter: ServerObserver
 ) -> Callable[[], Coroutine[object, object, None]]:
     """Do the work at intervals. What fails is tried again at the next; log and metric tell it."""
 
-    async def again_and_again() -> None:
+    async def loop() -> None:
         while True:
             try:
                 await work()
@@ -50,10 +50,10 @@ def every(
                 reporter.fault(fault)
             await asyncio.sleep(seconds)
 
-    return again_and_again
+    return loop
 
 
-async def follow_the_ledger(ledger: ThreadedLedger, clock: LedgerClock, reporter: Reporter) -> None:
+async def follow_the_ledger(ledger: ThreadedLedger, clock: LedgerClock, reporter: ServerObserver) -> None:
     """Keep time from going behind the newest record, of other replicas too, and with the database server's clock."""
     await look_at_clocks(ledger, clock)
     await reporter.clocks(clock)
@@ -88,7 +88,7 @@ def watch_the_loop(observe: Callable[[float], None]) -> Callable[[], Coroutine[o
     return watch
 
 
-def probe_the_store(ledger: ThreadedLedger, reporter: Reporter) -> Callable[[], Coroutine[object, object, None]]:
+def probe_the_store(ledger: ThreadedLedger, reporter: ServerObserver) -> Callable[[], Coroutine[object, object, None]]:
     """Nobody sends requests to a server that is NOT_SERVING, so the store is tried without one."""
 
     async def probe() -> None:

@@ -12,11 +12,11 @@ from placet.webhooks.target import Target
 if TYPE_CHECKING:
     from placet.audit.ports import Ledger
     from placet.kernel.clock import Clock
-    from placet.server.observer import Reporter
+    from placet.server.observer import ServerObserver
     from placet.server.settings import Settings
 
 
-def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: Reporter) -> WebhookSender | None:
+def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: ServerObserver) -> WebhookSender | None:
     """Who tells the settings' URL of approvals, woken by what is stored; None when there is no URL."""
     if not settings.webhook_url:
         return None
@@ -26,5 +26,5 @@ def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: R
         settings.webhook_timeout_ms / 1_000,
     )
     sender = WebhookSender(Outbox(ledger, reporter.fault), receiver, clock, reporter.webhook, reporter.fault)
-    ledger.on_event(sender.wake)
+    ledger.subscribe(sender.wake)
     return sender

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from placet.audit.chain import Checkpoint, parse_checkpoint
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.audit.verify_trail import PinnedCheckpoint
 
 
-def write_kept(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes:
-    """Rows of audit_checkpoints as JSON, for `read_kept`. SetupError when there is none yet."""
+def dump_pinned_checkpoints(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes:
+    """Rows of audit_checkpoints as JSON, for `load_pinned_checkpoints`. ConfigurationError when there is none yet."""
     if not newest:
-        raise SetupError(f"{where}: no checkpoint was signed yet; the server signs one each minute and when it stops")
+        raise ConfigurationError(
+            f"{where}: no checkpoint was signed yet; the server signs one each minute and when it stops"
+        )
     said = [
         {"checkpoint": orjson.Fragment(body), "signature": base64.b64encode(signature).decode()}
         for _, _, body, signature in newest
@@ -27,12 +29,14 @@ def write_kept(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes
     return orjson.dumps({"checkpoints": said}, option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def read_kept(text: bytes) -> list[KeptCheckpoint]:
-    """Checkpoints from what `write_kept` gave. SetupError when they cannot be read."""
+def load_pinned_checkpoints(text: bytes) -> list[PinnedCheckpoint]:
+    """Checkpoints from what `dump_pinned_checkpoints` gave. ConfigurationError when they cannot be read."""
     try:
         return [_kept(entry) for entry in orjson.loads(text)["checkpoints"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise SetupError("the kept checkpoints cannot be read; give the file that was exported, unchanged") from error
+        raise ConfigurationError(
+            "the kept checkpoints cannot be read; give the file that was exported, unchanged"
+        ) from error
 
 
 def _kept(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:

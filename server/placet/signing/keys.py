@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def generate_signing_key() -> SigningKey:
 def load_or_create_signing_key(folder: Path) -> SigningKey:
     """The key in the folder, made when there is none; the public key stands beside it as PEM.
 
-    SetupError when the key can be read by others, or is not an Ed25519 key.
+    ConfigurationError when the key can be read by others, or is not an Ed25519 key.
     """
     path = folder / PRIVATE_NAME
     try:
@@ -129,29 +129,31 @@ def load_or_create_signing_key(folder: Path) -> SigningKey:
             _write_whole(public, signing_key.public.pem())
     except OSError as error:
         remedy = remedy_for(error, f"let Placet's user own {folder}")
-        raise SetupError(f"{path}: cannot be read or made ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(f"{path}: cannot be read or made ({error.strerror}); {remedy}") from error
     return signing_key
 
 
 def load_public_key(path: Path) -> PublicKey:
-    """The public key in a PEM file. SetupError when it is none."""
+    """The public key in a PEM file. ConfigurationError when it is none."""
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{path}: cannot be read ({error.strerror}); it is the file {PUBLIC_NAME} of the server"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise SetupError(f"{path}: is no public key in PEM; it is the file {PUBLIC_NAME} of the server") from error
+        raise ConfigurationError(
+            f"{path}: is no public key in PEM; it is the file {PUBLIC_NAME} of the server"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise SetupError(f"{path}: is no Ed25519 key; it is the file {PUBLIC_NAME} of the server")
+        raise ConfigurationError(f"{path}: is no Ed25519 key; it is the file {PUBLIC_NAME} of the server")
     return _public_key(key)
 
 
 def load_public_keys(folder: Path) -> PublicKeys:
     """The keys in the folder that checkpoints may be signed with: its own, and those that people put there.
 
-    SetupError when a file holds none.
+    ConfigurationError when a file holds none.
     """
     return PublicKeys.of(*(load_public_key(path) for path in sorted(folder.glob(PUBLIC_PATTERN))))
 
@@ -183,20 +185,20 @@ def load_signing_key(path: Path) -> SigningKey:
 def load_private_key(path: Path) -> Ed25519PrivateKey:
     """The key in a file, to be kept inside whatever signs with it.
 
-    SetupError when it can be read by others, or is not an Ed25519 key; OSError when it cannot be read.
+    ConfigurationError when it can be read by others, or is not an Ed25519 key; OSError when it cannot be read.
     """
     mode = path.stat().st_mode
     if mode & _OTHERS:
-        raise SetupError(
+        raise ConfigurationError(
             f"{path}: others can read or write the signing key (mode {stat.S_IMODE(mode):04o}); "
             f"run `chmod 600 {path}`, and make a new key if somebody may have read it"
         )
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SetupError(f"{path}: is no private key in PEM; restore it from a backup") from error
+        raise ConfigurationError(f"{path}: is no private key in PEM; restore it from a backup") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SetupError(f"{path}: is no Ed25519 key; restore it from a backup")
+        raise ConfigurationError(f"{path}: is no Ed25519 key; restore it from a backup")
     return key
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from placet.audit.trail_break import NotedRecord
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,10 @@ class NewestRecords:
     folder: Path
 
     def read(self) -> list[NotedRecord]:
-        """Those that say something: one that is empty or cut off does not. SetupError when one cannot be read."""
+        """Those that say something: one that is empty or cut off does not.
+
+        ConfigurationError when one cannot be read.
+        """
         return [each for path in sorted(self.folder.glob(f"{PREFIX}*{_ENDING}")) if (each := _read(path)) is not None]
 
     def forget(self, writer: str) -> None:
@@ -101,7 +104,7 @@ def _read(path: Path) -> NotedRecord | None:
         said = orjson.loads(path.read_bytes().strip(b"\0 \n"))
         return NotedRecord(str(said["writer"]), int(said["sequence"]), str(said["hash"]))
     except OSError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{path}: cannot be read ({error.strerror}); let Placet's user own it, or remove it: it is written anew"
         ) from error
     except (KeyError, TypeError, ValueError):

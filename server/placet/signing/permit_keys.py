@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWS
 
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
 from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey
 from placet.signing.keys import create_private_key, key_id_of, load_private_key
@@ -51,14 +51,14 @@ class SigningPermitKey:
 class PermitKeyFolder:
     """Signs permits with the keys of a folder. Belongs to one event loop.
 
-    `on_fault` is told why a newer key cannot be used; the ones at hand are used on.
+    `on_error` is told why a newer key cannot be used; the ones at hand are used on.
     """
 
-    def __init__(self, folder: Path, clock: Clock, on_fault: Callable[[BaseException], None]) -> None:
-        """Makes the first key when there is none. SetupError when a key cannot be made, read or trusted."""
+    def __init__(self, folder: Path, clock: Clock, on_error: Callable[[BaseException], None]) -> None:
+        """Makes the first key when there is none. ConfigurationError when a key cannot be made, read or trusted."""
         self._folder = folder
         self._clock = clock
-        self._on_fault = on_fault
+        self._on_error = on_error
         self._keys = open_permit_keys(folder, clock.wall_us() // _SECOND_US)
         self._looked_at = clock.monotonic()
 
@@ -76,14 +76,17 @@ class PermitKeyFolder:
             self._looked_at = moment
             try:
                 self._keys = load_permit_keys(self._folder) or self._keys
-            except SetupError as fault:
-                self._on_fault(fault)
+            except ConfigurationError as fault:
+                self._on_error(fault)
         now = self._clock.wall_us() // _SECOND_US
         return [key for key in self._keys if verifies_at(key.public, now)]
 
 
 def open_permit_keys(folder: Path, now: int) -> Sequence[SigningPermitKey]:
-    """The keys of the folder, the first one made when there is none. SetupError. `now` in seconds since the epoch."""
+    """The keys of the folder, the first one made when there is none.
+
+    ConfigurationError. `now` in seconds since the epoch.
+    """
     keys = load_permit_keys(folder)
     if keys:
         return keys
@@ -92,18 +95,23 @@ def open_permit_keys(folder: Path, now: int) -> Sequence[SigningPermitKey]:
 
 
 def load_permit_keys(folder: Path) -> Sequence[SigningPermitKey]:
-    """The keys of the folder by `signs_from`, old ones too; none when there is no folder. SetupError."""
+    """The keys of the folder by `signs_from`, old ones too; none when there is no folder. ConfigurationError."""
     try:
         entries = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
         found = [(int(path.stem), load_private_key(path)) for path in sorted(entries, key=lambda path: int(path.stem))]
     except OSError as error:
-        raise SetupError(f"{folder}: cannot be read ({error.strerror}); let Placet's user own its files") from error
+        raise ConfigurationError(
+            f"{folder}: cannot be read ({error.strerror}); let Placet's user own its files"
+        ) from error
     following = [*(signs_from for signs_from, _ in found[1:]), 0]
     return [_signing(*each, until) for each, until in zip(found, following, strict=False)]
 
 
 def rotate_permit_key(folder: Path, now: int, after_seconds: int) -> PermitKey:
-    """Make a key that signs so many seconds after `now`, and remove those that verify nothing now. SetupError."""
+    """Make a key that signs so many seconds after `now`, and remove those that verify nothing now.
+
+    ConfigurationError.
+    """
     before = load_permit_keys(folder)
     taken = {key.public.signs_from for key in before}
     made = _make(folder, next(second for second in itertools.count(now + after_seconds) if second not in taken))
@@ -125,7 +133,7 @@ def _make(folder: Path, signs_from: int) -> int:
         create_private_key(path)
     except OSError as error:
         remedy = remedy_for(error, f"let Placet's user own {folder}")
-        raise SetupError(f"{path}: cannot be made ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(f"{path}: cannot be made ({error.strerror}); {remedy}") from error
     return signs_from
 
 

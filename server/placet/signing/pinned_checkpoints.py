@@ -13,8 +13,8 @@ from placet.audit.chain import parse_checkpoint
 from placet.audit.trail_break import BreakKind, TrailBreak
 from placet.audit.verify_chain import ProblemKind, problem
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import SetupError
-from placet.signing.checkpoint_files import read_kept, write_kept
+from placet.kernel.errors import ConfigurationError
+from placet.signing.checkpoint_files import dump_pinned_checkpoints, load_pinned_checkpoints
 from placet.signing.keys import PRIVATE_NAME, sync_folder
 from placet.signing.newest_record import unwritable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.records import AuditProblem, VerifyReport
-    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.audit.verify_trail import PinnedCheckpoint
 
 MARKER_NAME: Final = "trail-not-begun"
 """An empty file, there from before the key is made until the first record is durable: a crash between is no loss."""
@@ -45,13 +45,16 @@ class PinnedCheckpoints:
         return (self.folder / PRIVATE_NAME).exists() and not (self.folder / MARKER_NAME).exists()
 
     def prepare(self) -> None:
-        """Before a key is made: note that no trail was begun with it. SetupError when one was, and the key is gone."""
+        """Before a key is made: note that no trail was begun with it.
+
+        ConfigurationError when one was, and the key is gone.
+        """
         private = self.folder / PRIVATE_NAME
         if private.exists():
             return
         if pinned := self.read():
             path = self.path(pinned[0][0].writer)
-            raise SetupError(
+            raise ConfigurationError(
                 f"{private}: is gone, and {path} was signed with the key {pinned[0][0].key_id}; restore that key, "
                 f"or move {self.folder} and the database aside to begin a new trail"
             )
@@ -60,7 +63,7 @@ class PinnedCheckpoints:
             _write(self.folder / MARKER_NAME, b"")
         except OSError as error:
             remedy = remedy_for(error, f"let Placet's user own {self.folder}")
-            raise SetupError(f"{private}: cannot be made ({error.strerror}); {remedy}") from error
+            raise ConfigurationError(f"{private}: cannot be made ({error.strerror}); {remedy}") from error
 
     def end_preparing(self) -> None:
         """The first record is durable: whoever loses it from now on is told. OSError."""
@@ -72,8 +75,8 @@ class PinnedCheckpoints:
         """The file of one chain."""
         return self.folder / f"{PINNED_PREFIX}{writer}{_ENDING}"
 
-    def read(self) -> list[KeptCheckpoint]:
-        """Those of all chains that were written with these keys. SetupError when one cannot be read."""
+    def read(self) -> list[PinnedCheckpoint]:
+        """Those of all chains that were written with these keys. ConfigurationError when one cannot be read."""
         return [each for path in sorted(self.folder.glob(f"{PINNED_PREFIX}*{_ENDING}")) for each in _read(path)]
 
     def write(self, body: bytes, signature: bytes) -> None:
@@ -82,17 +85,17 @@ class PinnedCheckpoints:
         row = (checkpoint.writer, checkpoint.sequence, body, signature)
         path = self.path(checkpoint.writer)
         try:
-            _write(path, write_kept([row], str(self.folder)))
+            _write(path, dump_pinned_checkpoints([row], str(self.folder)))
         except OSError as error:
             raise unwritable(path, error) from error
 
-    def keep_lost(self, pinned: KeptCheckpoint) -> None:
+    def keep_lost(self, pinned: PinnedCheckpoint) -> None:
         """Copy one that the database does not hold: evidence, under another name. OSError."""
         checkpoint = pinned[0]
         name = f"{LOST_PREFIX}{checkpoint.writer}.{checkpoint.sequence}{_ENDING}"
         _write(self.folder / name, self.path(checkpoint.writer).read_bytes())
 
-    def forget(self, pinned: KeptCheckpoint) -> None:
+    def forget(self, pinned: PinnedCheckpoint) -> None:
         """Remove one that the database no longer has to hold, unless a newer one was pinned in its place. OSError."""
         path = self.path(pinned[0].writer)
         if pinned in _read(path):
@@ -100,7 +103,7 @@ class PinnedCheckpoints:
             sync_folder(self.folder)
 
 
-def name_pinned(report: VerifyReport, pinned: Sequence[KeptCheckpoint]) -> VerifyReport:
+def name_pinned(report: VerifyReport, pinned: Sequence[PinnedCheckpoint]) -> VerifyReport:
     """The report, in which a pinned checkpoint that the chain does not hold is told as such."""
     places = {(checkpoint.writer, checkpoint.sequence) for checkpoint, _ in pinned}
     return replace(report, problems=tuple(_named(each, places) for each in report.problems))
@@ -121,12 +124,12 @@ def missing_end(broken: TrailBreak) -> AuditProblem:
     return problem(ProblemKind.NEWEST_CHECKPOINT_MISSING, broken.writer, broken.expected_sequence, detail)
 
 
-def _read(path: Path) -> list[KeptCheckpoint]:
+def _read(path: Path) -> list[PinnedCheckpoint]:
     try:
-        return read_kept(path.read_bytes())
-    except (OSError, SetupError) as error:
+        return load_pinned_checkpoints(path.read_bytes())
+    except (OSError, ConfigurationError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is damaged"
-        raise SetupError(
+        raise ConfigurationError(
             f"{path}: cannot be read ({why}); restore it from a backup. Without one, run `placet audit verify "
             "--checkpoint FILE` with a checkpoint kept elsewhere, then remove it: the next start writes it anew"
         ) from error

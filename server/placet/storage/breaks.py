@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.audit.trail_break import NEW_TRAIL, BreakKind, find_breaks
 from placet.audit.verify_chain import ProblemKind
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME
 from placet.signing.newest_record import NewestRecords, note_path
 from placet.signing.pinned_checkpoints import missing_end
@@ -25,23 +25,23 @@ _GONE: Final = (
 
 
 def require_its_trail(database: Database, writer: str, pinned: PinnedCheckpoints) -> None:
-    """SetupError where the database is not the one that the keys signed, or not all of it."""
+    """ConfigurationError where the database is not the one that the keys signed, or not all of it."""
     if broken := look_for_breaks(database, writer, pinned):
-        raise SetupError(_told(database, pinned, broken[0]))
+        raise ConfigurationError(_told(database, pinned, broken[0]))
 
 
 def require_a_trail(database: Database) -> None:
-    """SetupError where there is no database, or not one record in it: nothing to go on with."""
+    """ConfigurationError where there is no database, or not one record in it: nothing to go on with."""
     database.require_existing()
     if database.find_trail((), ()).empty:
-        raise SetupError(
+        raise ConfigurationError(
             f"{database.name}: holds no record yet. Name the server's data directory with --data-dir, or its "
             "database with --database-url; the first `placet serve` begins the trail"
         )
 
 
 def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) -> list[TrailBreak]:
-    """What was signed with the keys and is not in the database. SetupError when that cannot be told."""
+    """What was signed with the keys and is not in the database. ConfigurationError when that cannot be told."""
     signed = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
     noted = NewestRecords(pinned.folder).read()
     found = database.find_trail(
@@ -51,7 +51,7 @@ def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) 
 
 
 def add_breaks(report: VerifyReport, database: Database, pinned: PinnedCheckpoints) -> VerifyReport:
-    """The report, with the chains that end before what was noted when a server answered last. SetupError."""
+    """The report, with the chains that end before what was noted when a server answered last. ConfigurationError."""
     told = {each.writer for each in report.problems if each.kind == ProblemKind.NEWEST_CHECKPOINT_MISSING}
     if any(each.kind == ProblemKind.DATABASE_DAMAGED for each in report.problems):
         return report  # it cannot be looked into

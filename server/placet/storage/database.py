@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME
 from placet.storage.connections.engines import sqlite_url
-from placet.storage.signed_by import found_in_file, newest_key_ids
+from placet.storage.signed_by import found_in_file, latest_signing_key_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import VerifyReport
     from placet.audit.trail_break import FoundTrail, Place
-    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.audit.verify_trail import PinnedCheckpoint
     from placet.kernel.clock import Clock
     from placet.signing.keys import PublicKeys, SigningKey, Verifier
     from placet.storage.ledger import ThreadedLedger
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Database(Protocol):
-    """What can be done with either. Each method raises SetupError when it cannot be done."""
+    """What can be done with either. Each method raises ConfigurationError when it cannot be done."""
 
     @property
     def name(self) -> str:
@@ -37,11 +37,11 @@ class Database(Protocol):
         ...
 
     def require_existing(self) -> None:
-        """SetupError when there is none yet."""
+        """ConfigurationError when there is none yet."""
         ...
 
     def require_fit(self) -> None:
-        """SetupError when the server of the database would not do."""
+        """ConfigurationError when the server of the database would not do."""
         ...
 
     def open(
@@ -50,12 +50,12 @@ class Database(Protocol):
         signing_key: SigningKey,
         keys: PublicKeys,
         clock: Clock,
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> ThreadedLedger:
         """The ledger; `writer` names its chain, `keys` are those of other replicas."""
         ...
 
-    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+    def verify(self, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
         """Check the trail, served at this moment or not; and state against it."""
         ...
 
@@ -93,9 +93,9 @@ class SqliteDatabase:
         return sqlite_url(self.path)
 
     def require_existing(self) -> None:
-        """SetupError when there is no such file."""
+        """ConfigurationError when there is no such file."""
         if not self.path.is_file():
-            raise SetupError(
+            raise ConfigurationError(
                 f"{self.path}: there is no database in {self.path.absolute().parent}. Run this on the server's machine "
                 "and name the server's data directory with --data-dir. If the database was there before, restore it; "
                 "the first `placet serve` makes it"
@@ -110,16 +110,16 @@ class SqliteDatabase:
         signing_key: SigningKey,
         keys: PublicKeys,
         clock: Clock,
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> ThreadedLedger:
         """The ledger in the file."""
         from placet.storage.sqlite.backend import SqliteLedger  # noqa: PLC0415 - not for a look at the schema
 
         return SqliteLedger.open(
-            self.path, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_fault=on_fault
+            self.path, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_error=on_error
         )
 
-    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+    def verify(self, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
         """Check the file."""
         from placet.storage.sqlite.offline import verify_database  # noqa: PLC0415 - likewise
 
@@ -140,7 +140,7 @@ class SqliteDatabase:
     def key_ids(self, writer: str) -> Mapping[str, str]:
         """Of all writers: they were one server after another."""
         del writer
-        return newest_key_ids(self.path)
+        return latest_signing_key_ids(self.path)
 
     def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
         """What the file holds; nothing when there is none."""
@@ -164,7 +164,7 @@ class PostgresDatabase:
         """It is there, or the next step says that it is not."""
 
     def require_fit(self) -> None:
-        """SetupError when it is too old, or would lose what was committed."""
+        """ConfigurationError when it is too old, or would lose what was committed."""
         from placet.storage.postgres.offline import require_fit  # noqa: PLC0415 - the driver, where it is needed
 
         require_fit(self.url)
@@ -175,16 +175,16 @@ class PostgresDatabase:
         signing_key: SigningKey,
         keys: PublicKeys,
         clock: Clock,
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> ThreadedLedger:
         """The ledger of this replica."""
         from placet.storage.postgres.backend import PostgresLedger  # noqa: PLC0415 - likewise
 
         return PostgresLedger.open(
-            self.url, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_fault=on_fault
+            self.url, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_error=on_error
         )
 
-    def verify(self, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+    def verify(self, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
         """Check it in one snapshot."""
         from placet.storage.postgres.offline import verify_url  # noqa: PLC0415 - likewise
 
@@ -221,13 +221,13 @@ def choose_database(database_url: str, path: Path) -> Database:
 
 
 def require_its_key(database: Database, writer: str, keys_dir: Path) -> None:
-    """SetupError where the database was signed and the signing key is gone: a new one could not go on with it."""
+    """Raise ConfigurationError when the database is signed, but the signing key is gone: no new key continues it."""
     private = keys_dir / PRIVATE_NAME
     if private.exists():
         return
     if key_ids := database.key_ids(writer):
         signed = ", ".join(sorted(set(key_ids.values())))
-        raise SetupError(
+        raise ConfigurationError(
             f"{private}: is gone, and the checkpoints of {database.name} are signed with the key {signed}; "
             "restore that key; or, without it, move the database and the keys aside to begin a new trail"
         )

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
         CounterRow,
         Cursor,
         Event,
-        Kept,
-        Known,
+        ReadSet,
         Row,
         RowPage,
         RowQuery,
-        Wanted,
+        Snapshot,
+        StateTable,
         WindowTotal,
     )
     from placet.signing.keys import Verifier
@@ -56,9 +56,9 @@ def log_fault(fault: BaseException) -> None:
 class ThreadedLedger(ABC):
     """A `placet.audit.ports.Ledger` over an engine that blocks. Belongs to one event loop; `close` it."""
 
-    def __init__(self, writer: ChainWriter, read_threads: int, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, writer: ChainWriter, read_threads: int, on_error: Callable[[BaseException], None]) -> None:
         self._writer = writer
-        self._on_fault = on_fault
+        self._on_error = on_error
         self._writing = ThreadPoolExecutor(1, "placet-ledger-write")
         self._reading = ThreadPoolExecutor(read_threads, "placet-ledger-read")
         self._verifying = ThreadPoolExecutor(1, "placet-ledger-verify")
@@ -100,7 +100,7 @@ class ThreadedLedger(ABC):
         watched = any(commitment.subject for commitment in commitments)
         return await self._run(self._writing, lambda: self._writer.commit(commitments), self._wake if watched else None)
 
-    def on_event(self, wake: Callable[[], None]) -> None:
+    def subscribe(self, wake: Callable[[], None]) -> None:
         """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
         self._wakes.append(wake)
 
@@ -121,7 +121,7 @@ class ThreadedLedger(ABC):
             try:
                 pin(*given, **named)
             except OSError as fault:
-                self._on_fault(fault)
+                self._on_error(fault)
 
         return pin_or_tell
 
@@ -129,15 +129,15 @@ class ThreadedLedger(ABC):
         """Check the newest records and checkpoint of the chain that is written. LedgerUnavailableError."""
         return await self._run(self._writing, lambda: self._writer.check_newest(keys))
 
-    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write rows without a record; which of them were still at their version. LedgerUnavailableError."""
-        return await self._run(self._writing, lambda: self._writer.put_rows(rows))
+        return await self._run(self._writing, lambda: self._writer.put_unaudited(rows))
 
-    async def sweep_keys(self, before_us: int, limit: int) -> int:
+    async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys, at most so many in one transaction; how many. LedgerUnavailableError."""
-        return await self._run(self._writing, lambda: self._writer.sweep_keys(before_us, limit))
+        return await self._run(self._writing, lambda: self._writer.purge_idempotency_keys(before_us, limit))
 
-    async def load(self, wanted: Wanted) -> Known:
+    async def load(self, wanted: ReadSet) -> Snapshot:
         """The state asked for. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.read(wanted))
 
@@ -145,17 +145,17 @@ class ThreadedLedger(ABC):
         """A page of rows, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.page(query))
 
-    async def tenants_with(self, table: Kept, status: str) -> Sequence[str]:
+    async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
         """Tenants that have a row with the status. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.tenants_with(table, status))
 
-    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+    async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         """Rows that are due. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.due(table, now_us, limit))
 
-    async def count_open(self, table: Kept) -> int:
+    async def count_due(self, table: StateTable) -> int:
         """How many rows are due at any time. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.count_open(table))
+        return await self._look(lambda reader: reader.state.count_due(table))
 
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
@@ -163,29 +163,29 @@ class ThreadedLedger(ABC):
         """The largest counters of a budget in one window. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.top_counters((tenant, budget_id, unit, window_key), limit))
 
-    async def counters_of(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
+    async def window_totals(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
         """Totals of a budget by unit and window. LedgerUnavailableError."""
         return await self._look(lambda reader: reader.state.totals(tenant, budget_id, limit))
 
-    async def counted_budgets(self, tenant: str, limit: int) -> Sequence[str]:
+    async def budget_ids_with_usage(self, tenant: str, limit: int) -> Sequence[str]:
         """Ids of the budgets that anything was counted for. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.counted_budgets(tenant, limit))
+        return await self._look(lambda reader: reader.state.budget_ids_with_usage(tenant, limit))
 
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Records with a subject beyond the cursor. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.events(after, limit))
+        return await self._look(lambda reader: reader.event_reader.events(after, limit))
 
-    async def history(self, tenant: str, subject: str) -> Sequence[Event]:
+    async def events_of(self, tenant: str, subject: str) -> Sequence[Event]:
         """All records about one subject. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.history(tenant, subject))
+        return await self._look(lambda reader: reader.event_reader.events_of(tenant, subject))
 
-    async def heads(self) -> Cursor:
+    async def chain_heads(self) -> Cursor:
         """Where every chain ends. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.heads())
+        return await self._look(lambda reader: reader.event_reader.chain_heads())
 
     async def newest_times(self) -> Mapping[str, int]:
         """When the newest record of every chain was made: writer -> microseconds. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.newest_times())
+        return await self._look(lambda reader: reader.event_reader.newest_times())
 
     async def server_time(self) -> ServerTime | None:
         """What the clock of the database's server says; None when that is this machine's. LedgerUnavailableError."""
@@ -193,11 +193,11 @@ class ThreadedLedger(ABC):
 
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
         """Agents that were ever decided for. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.agents(tenant, limit))
+        return await self._look(lambda reader: reader.event_reader.agents(tenant, limit))
 
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
         """Effects decided for the tool. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.happened.count_effects(tenant, tool, newest))
+        return await self._look(lambda reader: reader.event_reader.count_effects(tenant, tool, newest))
 
     async def checkpoint(self) -> None:
         """Sign a checkpoint over what none covers yet. LedgerUnavailableError."""
@@ -261,14 +261,14 @@ class ThreadedLedger(ABC):
             raise LedgerUnavailableError("the ledger is closed")
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
-        """Whatever fails is told to `on_fault`; the caller learns what `known_cause` makes of it."""
+        """Whatever fails is told to `on_error`; the caller learns what `known_cause` makes of it."""
         try:
             return work()
         except InvalidRequestError:
             raise
         except RecordDamagedError as fault:
-            self._on_fault(fault)
+            self._on_error(fault)
             raise LedgerUnavailableError(RECORD_DAMAGED, RECORD_DAMAGED) from fault
         except Exception as fault:
-            self._on_fault(fault)
+            self._on_error(fault)
             raise LedgerUnavailableError(_UNAVAILABLE, known_cause(fault)) from fault

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import column as sql_column
 from sqlalchemy import inspect, select, table
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.storage.connections.engines import connected, hold_schema, sqlite_file
 from placet.storage.connections.file_lock import WriterLock
 from placet.storage.sql.schema import HEAD_REVISION, metadata
@@ -52,7 +52,7 @@ class SchemaStatus:
 
 
 def db_status(url: str) -> SchemaStatus:
-    """The schema of the database at a URL. Writes nothing. SetupError when it cannot be read."""
+    """The schema of the database at a URL. Writes nothing. ConfigurationError when it cannot be read."""
     file = sqlite_file(url)
     if file is not None and not file.exists():
         return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
@@ -63,7 +63,7 @@ def db_status(url: str) -> SchemaStatus:
 def db_upgrade(url: str) -> SchemaStatus:
     """Bring the schema to the one that this version works with, in one transaction; nothing to do is no error.
 
-    SetupError when the schema is newer, cannot be written, or a server is writing to the database.
+    ConfigurationError when the schema is newer, cannot be written, or a server is writing to the database.
     """
     file = sqlite_file(url)
     lock = WriterLock.take(file) if file is not None else None
@@ -78,7 +78,7 @@ def db_upgrade(url: str) -> SchemaStatus:
 
 
 def prepare(url: str) -> None:
-    """Make the schema where there is none. SetupError when there is another than this version works with.
+    """Make the schema where there is none. ConfigurationError when there is another than this version works with.
 
     The caller holds the lock of an SQLite file. On PostgreSQL the first of several replicas makes it.
     """
@@ -111,19 +111,19 @@ def missing_tables(tables: Collection[str]) -> tuple[str, ...]:
 
 
 def require_current(status: SchemaStatus, where: str) -> None:
-    """SetupError unless the schema is the one that this version works with."""
+    """ConfigurationError unless the schema is the one that this version works with."""
     if status.state is SchemaState.DAMAGED:
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: is damaged, it has no table {', '.join(status.missing)}; run `placet audit verify`, keep it as "
             "evidence, and restore a backup; or move it aside and run `placet db new-trail`"
         )
     if status.state is SchemaState.NEWER:
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: was written by a newer Placet (schema {status.revision}, this one knows {status.wanted}); "
             "run that version or a newer one"
         )
     if status.state is not SchemaState.CURRENT:
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: its schema is {status.revision or 'empty'}, {status.wanted} is needed; "
             "stop Placet, keep a copy, and run `placet db upgrade`"
         )
@@ -132,7 +132,7 @@ def require_current(status: SchemaStatus, where: str) -> None:
 def upgrade(connection: Connection) -> None:
     """Bring the schema of the connected database up to date, within its transaction.
 
-    SetupError when it is newer or damaged.
+    ConfigurationError when it is newer or damaged.
     """
     status = schema_status(connection)
     if status.state in {SchemaState.NEWER, SchemaState.DAMAGED}:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from placet.audit.chain import parse_checkpoint
 from placet.audit.trail_break import FoundTrail
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.storage.connections.sqlite import SQL, connect_untouched
 from placet.storage.sql.schema import audit_checkpoints, audit_writers
 
@@ -24,10 +24,10 @@ _TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _WRITERS = "SELECT DISTINCT writer FROM audit_checkpoints"
 
 
-def newest_key_ids(database: Path) -> dict[str, str]:
+def latest_signing_key_ids(database: Path) -> dict[str, str]:
     """Writer -> id of the key that signed its newest checkpoint; empty where nothing was signed yet.
 
-    SetupError when that cannot be read.
+    ConfigurationError when that cannot be read.
     """
     if not database.is_file():
         return {}
@@ -39,11 +39,13 @@ def newest_key_ids(database: Path) -> dict[str, str]:
             newest = [connection.execute(SQL.newest_checkpoint, (writer,)).fetchone() for writer in writers]
         return {str(writer): parse_checkpoint(row[2]).key_id for writer, row in zip(writers, newest, strict=True)}
     except (sqlite3.Error, ValueError) as error:
-        raise SetupError(f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`") from error
+        raise ConfigurationError(
+            f"{database}: its checkpoints cannot be read ({error}); run `placet audit verify`"
+        ) from error
 
 
 def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-    """Where each chain in the file ends, and what stands at the places: checkpoints, records. SetupError."""
+    """Where each chain in the file ends, and what stands at the places: checkpoints, records. ConfigurationError."""
     if not database.is_file():
         return FoundTrail({}, {}, {})
     try:
@@ -52,7 +54,7 @@ def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place
                 return FoundTrail({}, {}, {})
             return find_trail(connection, SQL, signed, noted)
     except sqlite3.Error as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{database}: cannot be read ({error}); run `placet audit verify`, and restore a backup if it is damaged"
         ) from error
 

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 from placet.audit.chain import parse_checkpoint
-from placet.audit.records import Stored
+from placet.audit.records import Committed
 from placet.audit.trail_break import NEW_TRAIL
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.storage.newest import check_newest
 from placet.storage.sql.commit_plan import ChainState
 from placet.storage.sql.decision_reader import StoredTrail
@@ -86,12 +86,12 @@ class ChainWriter(ABC):
         return stored
 
     def open(self) -> None:
-        """Connect, and find the end of the chain. SetupError when another key signed it."""
+        """Connect, and find the end of the chain. ConfigurationError when another key signed it."""
         self._transact(lambda _, state: (None, state))
         newest = self._transact(lambda transaction, state: (transaction.newest_key_id(self._writer), state))
         if newest and newest != self._signing_key.key_id:
             self.close()
-            raise SetupError(
+            raise ConfigurationError(
                 f"{self.where}: its checkpoints are signed with the key {newest}, this server has "
                 f"{self._signing_key.key_id}; restore that key, or move the database aside and run "
                 f"{NEW_TRAIL}"
@@ -101,18 +101,22 @@ class ChainWriter(ABC):
         """All in one transaction, durable when it returns."""
         results = self._telling(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
         pairs = zip(commitments, results, strict=True)
-        if made_us := [each.recorded_at_us for each, result in pairs if isinstance(result, Stored)]:
+        if made_us := [each.recorded_at_us for each, result in pairs if isinstance(result, Committed)]:
             self.on_recorded(max(made_us))
         return results
 
-    def put_rows(self, rows: Sequence[Row]) -> list[bool]:
+    def put_unaudited(self, rows: Sequence[Row]) -> list[bool]:
         """Write rows without a record; which of them were still at their version."""
-        return self._transact(lambda transaction, state: (transaction.put_rows(rows, self._clock.wall_us()), state))
+        return self._transact(
+            lambda transaction, state: (transaction.put_unaudited(rows, self._clock.wall_us()), state)
+        )
 
-    def sweep_keys(self, before_us: int, limit: int) -> int:
+    def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
         """Forget old idempotency keys; how many."""
         return self._telling(
-            lambda transaction, state: transaction.sweep_keys(state, before_us, limit, self._clock.wall_us())
+            lambda transaction, state: transaction.purge_idempotency_keys(
+                state, before_us, limit, self._clock.wall_us()
+            )
         )
 
     def checkpoint(self) -> None:

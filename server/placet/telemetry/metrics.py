@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,11 +110,11 @@ class Metrics:
         Gauge("placet_watchers", "Watch streams that are open", registry=self.registry).set_function(watchers)
 
     def serve(self, listen: str) -> tuple[WSGIServer, Thread]:
-        """Serve ``/metrics`` on ``host:port``; SetupError when the address cannot be had."""
+        """Serve ``/metrics`` on ``host:port``; ConfigurationError when the address cannot be had."""
         host, _, port = listen.rpartition(":")
         try:
             return start_http_server(int(port), host, self.registry)
         except OSError as error:
-            raise SetupError(
+            raise ConfigurationError(
                 f"cannot serve metrics on {listen}: {error}; choose another with --metrics-listen"
             ) from error

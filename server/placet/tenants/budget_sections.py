@@ -12,7 +12,7 @@ from pydantic import AfterValidator, StrictStr, model_validator
 from placet.budgets.model import Budget, Match, Measure, OnExceed, Scope, Unreported
 from placet.budgets.windows import ENDLESS, Window
 from placet.kernel import rule_ids
-from placet.kernel.diagnostics import Fault, closest
+from placet.kernel.diagnostics import DocumentDiagnostic, closest
 from placet.kernel.limits import BUDGET_ID_CHARS_MAX
 from placet.kernel.money import EXPONENTS, scaled
 from placet.tenants.fields import (
@@ -20,7 +20,7 @@ from placet.tenants.fields import (
     PER_MILLE_PLACES,
     Cost,
     Currency,
-    Environs,
+    EnvironmentNames,
     Pointer,
     Positive,
     Section,
@@ -90,7 +90,7 @@ class BudgetMatch(Section):
 
     tools: ToolGlobs | None = None
     workflows: Workflows | None = None
-    environments: Environs | None = None
+    environments: EnvironmentNames | None = None
 
     def match(self) -> Match:
         """The same as a value."""
@@ -175,37 +175,45 @@ def _places(entry: BudgetEntry) -> int:
     return EXPONENTS[entry.currency or ""] if entry.measure is Measure.AMOUNT else 0
 
 
-def _key_faults(entry: BudgetEntry) -> Iterator[Fault]:
+def _key_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
     """Keys that must stand together, and keys that nothing would read."""
     if entry.scope is Scope.CUSTOMER and entry.customer is None:
-        yield Fault(("customer",), "is missing", "say where in params the customer stands, such as /customer_id")
+        yield DocumentDiagnostic(
+            ("customer",), "is missing", "say where in params the customer stands, such as /customer_id"
+        )
     if entry.scope is not Scope.CUSTOMER and entry.customer is not None:
-        yield Fault(("customer",), f"is not read with the scope {entry.scope}", "write scope: customer, or remove it")
+        yield DocumentDiagnostic(
+            ("customer",), f"is not read with the scope {entry.scope}", "write scope: customer, or remove it"
+        )
     if entry.measure is Measure.AMOUNT and entry.currency is None:
-        yield Fault(("currency",), "is missing", "amounts are counted in one currency, such as USD")
+        yield DocumentDiagnostic(("currency",), "is missing", "amounts are counted in one currency, such as USD")
     if entry.measure in {Measure.CALLS, Measure.TOKENS} and entry.currency is not None:
-        yield Fault(("currency",), f"is not read: {entry.measure} have no currency", "remove it")
+        yield DocumentDiagnostic(("currency",), f"is not read: {entry.measure} have no currency", "remove it")
     if entry.on_exceed is not OnExceed.REQUIRE_APPROVAL and entry.approval is not None:
         what = f"is not read with on_exceed {entry.on_exceed}"
-        yield Fault(("approval",), what, "write on_exceed: require_approval, or remove it")
+        yield DocumentDiagnostic(("approval",), what, "write on_exceed: require_approval, or remove it")
 
 
-def _window_faults(entry: BudgetEntry) -> Iterator[Fault]:
+def _window_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
     if entry.scope is Scope.RUN and entry.window not in _OF_A_RUN:
-        yield Fault(("window",), f"a run has no {entry.window} of its own", "write window: run, minute or hour")
+        yield DocumentDiagnostic(
+            ("window",), f"a run has no {entry.window} of its own", "write window: run, minute or hour"
+        )
     if entry.window is Window.RUN and entry.scope not in _IN_A_RUN:
         what = f"the window run does not go with the scope {entry.scope}"
-        yield Fault(("window",), what, "count within a run by scope: run, tool or customer")
+        yield DocumentDiagnostic(("window",), what, "count within a run by scope: run, tool or customer")
     if entry.window in ENDLESS and entry.timezone != "UTC":
-        yield Fault(("timezone",), f"is not read with the window {entry.window}, which no clock ends", "remove it")
+        yield DocumentDiagnostic(
+            ("timezone",), f"is not read with the window {entry.window}, which no clock ends", "remove it"
+        )
 
 
-def _number_faults(entry: BudgetEntry) -> Iterator[Fault]:
+def _number_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
     if entry.measure is Measure.AMOUNT and entry.currency is None:
         return
     try:
         scaled(entry.limit, _places(entry))
     except ValueError as error:
-        yield Fault(("limit",), str(error))
+        yield DocumentDiagnostic(("limit",), str(error))
     if entry.warn_at == 1:
-        yield Fault(("warn_at",), "should be below 1", "write a share of the limit, such as 0.8")
+        yield DocumentDiagnostic(("warn_at",), "should be below 1", "write a share of the limit, such as 0.8")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from placet.actions.params_schema import schema_faults
 from placet.budgets.model import Measure
-from placet.kernel.diagnostics import Fault, did_you_mean
+from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
 from placet.matching.globs import glob_matches
 from placet.tenants.budget_sections import SPEND_CURRENCY
 from placet.tenants.quorums import quorum_faults
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from placet.tenants.sections import ToolSpec
 
 
-def policy_faults(policy: TenantDocument) -> Iterator[Fault]:
+def policy_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     """Everything that does not fit together."""
     yield from _tool_faults(policy)
     yield from _glob_faults(policy)
@@ -34,12 +34,12 @@ def policy_faults(policy: TenantDocument) -> Iterator[Fault]:
             yield from _bind_faults(tool, spec)
 
 
-def _tool_faults(policy: TenantDocument) -> Iterator[Fault]:
+def _tool_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     known = {*policy.allowed_tools, *policy.write_tools}
     for index, tool in enumerate(policy.write_tools):
         if tool in policy.allowed_tools:
             what = f"{tool} is in allowed_tools (read) as well as in write_tools"
-            yield Fault(("write_tools", index), what, "keep it in one of the two")
+            yield DocumentDiagnostic(("write_tools", index), what, "keep it in one of the two")
     named: Mapping[tuple[str, ...], Iterable[str]] = {
         ("approvals",): policy.approvals,
         ("tools",): policy.tools,
@@ -52,18 +52,22 @@ def _tool_faults(policy: TenantDocument) -> Iterator[Fault]:
         for index, tool in enumerate(tools):
             if tool not in known:
                 what = f"{tool} is in neither allowed_tools nor write_tools"
-                yield Fault((*path, index if path[0] == "dry_run" else tool), what, did_you_mean(tool, known))
+                yield DocumentDiagnostic(
+                    (*path, index if path[0] == "dry_run" else tool), what, did_you_mean(tool, known)
+                )
 
 
-def _bind_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
+def _bind_faults(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
     """Pointers to members that the tool's own schema refuses: no call would ever agree with what it declares."""
     for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
         if pointer.startswith("/") and not _takes(spec.params_schema, pointer):
             what = f"{pointer} is no member that the tool's params_schema takes, so every call would be denied"
-            yield Fault(("tools", tool, "bind", name), what, "add it under properties, or correct the pointer")
+            yield DocumentDiagnostic(
+                ("tools", tool, "bind", name), what, "add it under properties, or correct the pointer"
+            )
 
 
-def _index_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
+def _index_faults(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
     """Pointers to one item of a list: the others would run without being compared with what is declared."""
     for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
         if pointer.startswith("/") and _binds_an_item(spec.params_schema, pointer):
@@ -71,7 +75,7 @@ def _index_faults(tool: str, spec: ToolSpec) -> Iterator[Fault]:
             remedy = (
                 "bind a member that holds the whole, or let the params_schema take one item (type: array, maxItems: 1)"
             )
-            yield Fault(("tools", tool, "bind", name), what, remedy)
+            yield DocumentDiagnostic(("tools", tool, "bind", name), what, remedy)
 
 
 def _binds_an_item(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
@@ -126,7 +130,7 @@ def _takes(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a J
     return True
 
 
-def _glob_faults(policy: TenantDocument) -> Iterator[Fault]:
+def _glob_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     """Patterns that stand for no tool of the tenant: a budget or a level that would never be asked."""
     known = {*policy.allowed_tools, *policy.write_tools}
     patterns: list[tuple[Place, str]] = [
@@ -142,28 +146,30 @@ def _glob_faults(policy: TenantDocument) -> Iterator[Fault]:
     for path, pattern in patterns:
         if not any(glob_matches(pattern, tool) for tool in known):
             what = f"{pattern} is no tool of allowed_tools or write_tools"
-            yield Fault(path, what, did_you_mean(pattern, known))
+            yield DocumentDiagnostic(path, what, did_you_mean(pattern, known))
 
 
-def _currency_faults(policy: TenantDocument) -> Iterator[Fault]:
+def _currency_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     if policy.spend_limits is not None and policy.currency != SPEND_CURRENCY:
         what = f"are in {SPEND_CURRENCY}, and the tenant's currency is {policy.currency}"
-        yield Fault(("spend_limits",), what, "write them as budgets with measure: cost")
+        yield DocumentDiagnostic(("spend_limits",), what, "write them as budgets with measure: cost")
     for index, entry in enumerate(policy.budgets):
         if entry.measure is Measure.COST and entry.currency not in {None, policy.currency}:
             what = f"{entry.currency} is not the tenant's currency, {policy.currency}, in which all cost is counted"
-            yield Fault(("budgets", index, "currency"), what, f"write {policy.currency}, or leave it out")
+            yield DocumentDiagnostic(("budgets", index, "currency"), what, f"write {policy.currency}, or leave it out")
 
 
-def _budget_id_faults(policy: TenantDocument) -> Iterator[Fault]:
+def _budget_id_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     seen: set[str] = set()
     for index, entry in enumerate(policy.budgets):
         if entry.id in seen:
-            yield Fault(("budgets", index, "id"), f"{entry.id} stands there twice", "give each budget an id of its own")
+            yield DocumentDiagnostic(
+                ("budgets", index, "id"), f"{entry.id} stands there twice", "give each budget an id of its own"
+            )
         seen.add(entry.id)
 
 
-def _approver_faults(policy: TenantDocument) -> Iterator[Fault]:
+def _approver_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     groups = policy.approver_groups
     for tool, approval in policy.approvals.items():
         if approval is not None:

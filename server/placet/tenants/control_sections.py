@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StrictInt, model_validator
 
 from placet.budgets.run_limits import RunLimits
-from placet.controls.autonomy.model import Autonomy, AutonomyRule, Level, Observe
+from placet.controls.autonomy.model import Autonomy, AutonomyLevel, AutonomyRule, ObserveMode
 from placet.controls.breakers.model import BreakerEffect, BreakerScope, BreakerSpec
-from placet.kernel.diagnostics import Fault
+from placet.kernel.diagnostics import DocumentDiagnostic
 from placet.kernel.limits import AUTONOMY_RULES_MAX, RUN_SECONDS_MAX
 from placet.kernel.money import scaled
 from placet.tenants.fields import (
@@ -52,7 +52,7 @@ class BreakerSection(Section):
     @model_validator(mode="after")
     def _opens(self) -> BreakerSection:
         if self.failures_in_a_row is None and self.error_rate is None:
-            refuse([Fault((), "would never open", "name failures_in_a_row, error_rate, or both")])
+            refuse([DocumentDiagnostic((), "would never open", "name failures_in_a_row, error_rate, or both")])
         return self
 
     def spec(self) -> BreakerSpec:
@@ -92,12 +92,14 @@ class RuleSection(Section):
     workflow: Label | None = None
     tool: ToolGlob | None = None
     agent: Principal | None = None
-    level: Level
+    level: AutonomyLevel
 
     @model_validator(mode="after")
     def _names_something(self) -> RuleSection:
         if self.workflow is None and self.tool is None and self.agent is None:
-            refuse([Fault((), "names no workflow, tool or agent", "name one, or write the level as default")])
+            refuse(
+                [DocumentDiagnostic((), "names no workflow, tool or agent", "name one, or write the level as default")]
+            )
         return self
 
     def rule(self) -> AutonomyRule:
@@ -108,10 +110,10 @@ class RuleSection(Section):
 class AutonomySection(Section):
     """How far agents go on their own."""
 
-    default: Level = Level.EXECUTE
+    default: AutonomyLevel = AutonomyLevel.EXECUTE
     rules: Annotated[tuple[RuleSection, ...], Field(max_length=AUTONOMY_RULES_MAX)] = ()
     approval: Quorum = Quorum()
-    observe: Observe = Observe.DENY
+    observe: ObserveMode = ObserveMode.DENY
 
     @model_validator(mode="after")
     def _one_rule_each(self) -> AutonomySection:
@@ -124,12 +126,12 @@ class AutonomySection(Section):
         return Autonomy(rules, self.approval.requirement(), self.observe)
 
 
-def _twice(rules: tuple[RuleSection, ...]) -> Iterator[Fault]:
+def _twice(rules: tuple[RuleSection, ...]) -> Iterator[DocumentDiagnostic]:
     seen: set[tuple[str, str, str]] = set()
     for index, section in enumerate(rules):
         rule = section.rule()
         if rule.key in seen:
-            yield Fault(("rules", index), f"{rule.selector_id} has a level already", "keep one of the two")
+            yield DocumentDiagnostic(("rules", index), f"{rule.selector_id} has a level already", "keep one of the two")
         seen.add(rule.key)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from placet.kernel.diagnostics import Fault, Place, did_you_mean
+from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
 from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.budget_sections import BudgetEntry, BudgetMatch, SpendLimits
 from placet.tenants.control_sections import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
@@ -20,7 +20,7 @@ from placet.tenants.sections import (
     DryRun,
     Environments,
     EvidenceRule,
-    Pii,
+    PiiSection,
     Quorum,
     ToolSpec,
 )
@@ -47,7 +47,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("limits",): LimitsSection,
     ("limits", "breaker"): BreakerSection,
     ("limits", "workflows", ANY): WorkflowLimits,
-    ("pii",): Pii,
+    ("pii",): PiiSection,
     ("spend_limits",): SpendLimits,
     ("tools", ANY): ToolSpec,
     ("tools", ANY, "bind"): BindSection,
@@ -68,22 +68,22 @@ _SHOULD: Final = {
 }
 
 
-def agent_policy_faults(error: ValidationError) -> tuple[Fault, ...]:
+def agent_policy_faults(error: ValidationError) -> tuple[DocumentDiagnostic, ...]:
     """List what is wrong, each with its path inside the agent_policy and how to mend it."""
-    faults: list[Fault] = []
+    faults: list[DocumentDiagnostic] = []
     for detail in error.errors(include_url=False):
         if detail["type"] == FAULTS_ERROR:
             outside = detail["loc"]
-            faults.extend(Fault((*outside, *f.path), f.what, f.remedy) for f in detail["ctx"]["faults"])
+            faults.extend(DocumentDiagnostic((*outside, *f.path), f.what, f.remedy) for f in detail["ctx"]["faults"])
         else:
             faults.append(_fault(detail))
     return tuple(faults)
 
 
-def faults_beside(said: Mapping[str, Any], faults: Sequence[Fault]) -> tuple[Fault, ...]:
+def faults_beside(said: Mapping[str, Any], faults: Sequence[DocumentDiagnostic]) -> tuple[DocumentDiagnostic, ...]:
     """What does not fit together in the rest, where `faults` are of single values, which hide it: looked at alone."""
     keys = {str(fault.path[0]) if fault.path else "" for fault in faults}
-    if keys & REFERRED_TO or not keys <= said.keys() & (AgentPolicy.model_fields.keys() | AgentPolicy.LATER):
+    if keys & REFERRED_TO or not keys <= said.keys() & (AgentPolicy.model_fields.keys() | AgentPolicy.NOT_YET_ENFORCED):
         return ()
     rest = dict(said)
     for fault in faults:
@@ -103,26 +103,28 @@ def _leave_out(rest: dict[str, Any], path: Place) -> None:
         rest[str(key)] = {name: value for name, value in section.items() if name != below[0]}
 
 
-def _fault(detail: ErrorDetails) -> Fault:
+def _fault(detail: ErrorDetails) -> DocumentDiagnostic:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return _unknown_key(detail["loc"])
     path = tuple(part for part in detail["loc"] if part != "[key]")
     if kind in {"enum", "literal_error"}:
         expected = _WORDS.findall(detail["ctx"]["expected"])
-        return Fault(path, f"{_shown(detail['input'])} is not known", did_you_mean(str(detail["input"]), expected))
+        return DocumentDiagnostic(
+            path, f"{_shown(detail['input'])} is not known", did_you_mean(str(detail["input"]), expected)
+        )
     if kind == "value_error":
-        return Fault(path, str(detail["ctx"]["error"]))
+        return DocumentDiagnostic(path, str(detail["ctx"]["error"]))
     should = _SHOULD.get(kind) or detail["msg"].removeprefix("Input ").lower()
-    return Fault(path, should if kind == "missing" else f"{should}, not {_shown(detail['input'])}")
+    return DocumentDiagnostic(path, should if kind == "missing" else f"{should}, not {_shown(detail['input'])}")
 
 
-def _unknown_key(path: Place) -> Fault:
+def _unknown_key(path: Place) -> DocumentDiagnostic:
     *parents, key = path
     section = _section(tuple(parents))
-    if key in section.LATER:
-        return Fault(path, NOT_ENFORCED_YET, "remove it: Placet takes no key that it does not enforce")
-    return Fault(path, "unknown key", did_you_mean(str(key), section.model_fields))
+    if key in section.NOT_YET_ENFORCED:
+        return DocumentDiagnostic(path, NOT_ENFORCED_YET, "remove it: Placet takes no key that it does not enforce")
+    return DocumentDiagnostic(path, "unknown key", did_you_mean(str(key), section.model_fields))
 
 
 def _section(path: Place) -> type[Section]:

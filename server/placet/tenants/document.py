@@ -14,8 +14,8 @@ from pydantic import BeforeValidator, Field, StrictStr
 from placet.kernel.limits import BUDGETS_MAX
 from placet.tenants.budget_sections import SPEND_CURRENCY, BudgetEntry, SpendLimits
 from placet.tenants.control_sections import AutonomySection, LimitsSection
-from placet.tenants.fields import Currency, Data, Globs, Label, Persons, Section, ToolName, Tools
-from placet.tenants.sections import Approval, DryRun, Environments, EvidenceRule, Pii, ToolSpec, approval_words
+from placet.tenants.fields import Currency, DestinationGlobs, JsonValue, Label, Persons, Section, ToolName, Tools
+from placet.tenants.sections import Approval, DryRun, Environments, EvidenceRule, PiiSection, ToolSpec, approval_words
 
 
 class TenantDocument(Section):
@@ -32,11 +32,11 @@ class TenantDocument(Section):
     budgets: Annotated[tuple[BudgetEntry, ...], Field(max_length=BUDGETS_MAX)] = ()
     currency: Currency = SPEND_CURRENCY
     limits: LimitsSection = LimitsSection()
-    pii: Pii = Field(default_factory=Pii)
+    pii: PiiSection = Field(default_factory=PiiSection)
     spend_limits: SpendLimits | None = None
     tools: Mapping[ToolName, ToolSpec] = Field(default_factory=dict)
-    destinations: Mapping[ToolName, Globs] = Field(default_factory=dict)
+    destinations: Mapping[ToolName, DestinationGlobs] = Field(default_factory=dict)
     evidence: Mapping[ToolName, EvidenceRule] = Field(default_factory=dict)
     environments: Environments | None = None
     dry_run: DryRun = Field(default_factory=DryRun)
-    packs: Mapping[StrictStr, Mapping[StrictStr, Data]] = Field(default_factory=dict)
+    packs: Mapping[StrictStr, Mapping[StrictStr, JsonValue]] = Field(default_factory=dict)

@@ -27,7 +27,7 @@ from placet.matching.separated_globs import wildcards
 from placet.privacy.redaction import ANY_MEMBER
 
 if TYPE_CHECKING:
-    from placet.kernel.diagnostics import Fault
+    from placet.kernel.diagnostics import DocumentDiagnostic
 
 RESERVED_TOOL_PREFIX: Final = "placet."
 """Tools of Placet itself, the canary for one; no tenant has them."""
@@ -173,18 +173,18 @@ Label = Annotated[StrictStr, _text_of(LABEL_BYTES_MAX), AfterValidator(_name)]
 Principal = Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX), AfterValidator(_name)]
 """A person or agent."""
 Roles = Annotated[tuple[Label, ...], AfterValidator(_distinct), AfterValidator(_distinct_names)]
-Environs = Annotated[
+EnvironmentNames = Annotated[
     tuple[Annotated[StrictStr, _text_of(SHORT_LABEL_BYTES_MAX)], ...],
     AfterValidator(_distinct),
     AfterValidator(_not_empty),
 ]
-Globs = Annotated[
+DestinationGlobs = Annotated[
     tuple[Annotated[StrictStr, _text_of(DESTINATION_BYTES_MAX), AfterValidator(_destination)], ...],
     AfterValidator(_distinct),
     AfterValidator(_not_empty),
 ]
 Pointers = Annotated[tuple[Annotated[StrictStr, AfterValidator(_pointer)], ...], AfterValidator(_distinct)]
-Data = Annotated[Any, AfterValidator(_exact)]
+JsonValue = Annotated[Any, AfterValidator(_exact)]
 Schema = Annotated[Any, AfterValidator(_schema)]
 
 
@@ -215,13 +215,13 @@ Count = Annotated[StrictInt, Field(ge=1, le=SAFE_INTEGER_MAX)]
 
 
 class Section(BaseModel):
-    """A part of the file. `LATER` names keys that are known but not enforced yet."""
+    """A part of the file. `NOT_YET_ENFORCED` names keys that are known but not enforced yet."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-    LATER: ClassVar[frozenset[str]] = frozenset()
+    NOT_YET_ENFORCED: ClassVar[frozenset[str]] = frozenset()
 
 
-def refuse(faults: Iterable[Fault]) -> None:
+def refuse(faults: Iterable[DocumentDiagnostic]) -> None:
     """Raise what is wrong within a section, for a model validator. The paths begin at the section."""
     found = tuple(faults)
     if found:

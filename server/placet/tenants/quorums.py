@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.approvals.eligibility import eligible, members_of
-from placet.kernel.diagnostics import Fault, did_you_mean
+from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
 from placet.matching.names import same_name
 from placet.matching.role_matching import matched_roles
 from placet.tenants.sections import Approval
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
     from placet.tenants.sections import Quorum
 
 
-def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Place) -> Iterator[Fault]:
+def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Place) -> Iterator[DocumentDiagnostic]:
     """Roles that nobody has, and a quorum that cannot be reached. Nothing where the file names no groups."""
     if not groups:
         return
     for index, role in enumerate(wanted.approver_roles):
         if not any(same_name(role, each) for each in groups):
-            yield Fault((*path, "approver_roles", index), f"{role} is no approver group", did_you_mean(role, groups))
+            yield DocumentDiagnostic(
+                (*path, "approver_roles", index), f"{role} is no approver group", did_you_mean(role, groups)
+            )
     persons = len(eligible(groups, wanted.approver_roles))
     if wanted.quorum > persons:
         what = f"{wanted.quorum} people must agree, and {persons} may"
-        yield Fault((*path, "quorum"), what, "lower it, or name more people under approver_groups")
+        yield DocumentDiagnostic((*path, "quorum"), what, "lower it, or name more people under approver_groups")
     elif isinstance(wanted, Approval) and wanted.distinct_roles and _pairs(groups, wanted) < wanted.quorum:
         what = f"{wanted.quorum} people of different roles must agree, and {_pairs(groups, wanted)} could"
-        yield Fault((*path, "quorum"), what, "lower it, or name more people under approver_groups")
+        yield DocumentDiagnostic((*path, "quorum"), what, "lower it, or name more people under approver_groups")
 
 
 def _pairs(groups: Mapping[str, Sequence[str]], wanted: Quorum) -> int:

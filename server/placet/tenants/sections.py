@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from placet.actions.bindings import MAJOR, MINOR, Binding
-from placet.kernel.diagnostics import Fault, did_you_mean
+from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, APPROVAL_TTL_SECONDS_MAX, EVIDENCE_MAX, QUORUM_MAX
 from placet.kernel.model import ApprovalRequirement
 from placet.kernel.money import scaled
@@ -16,7 +16,7 @@ from placet.tenants.fields import (
     MICROS_PLACES,
     Cost,
     CurrencyOrPointer,
-    Environs,
+    EnvironmentNames,
     Pointer,
     Pointers,
     Roles,
@@ -59,14 +59,14 @@ class Approval(Quorum):
     def _enough_roles(self) -> Approval:
         if self.distinct_roles and self.quorum > len(self.approver_roles):
             what = f"{self.quorum} people of different roles must agree, of {len(self.approver_roles)} approver_roles"
-            refuse([Fault(("quorum",), what, "name as many roles, or lower the quorum")])
+            refuse([DocumentDiagnostic(("quorum",), what, "name as many roles, or lower the quorum")])
         return self
 
 
-class Pii(Section):
+class PiiSection(Section):
     """Personal data. `redact`: values at sensitive paths and those that detectors find never reach record or log."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"log_retention_days"})
+    NOT_YET_ENFORCED: ClassVar[frozenset[str]] = frozenset({"log_retention_days"})
     redact: StrictBool = True
 
 
@@ -88,7 +88,7 @@ class BindSection(Section):
     @model_validator(mode="after")
     def _whole_amount(self) -> BindSection:
         if not self.model_fields_set:
-            refuse([Fault((), "binds nothing", "name at least one field, or leave bind out")])
+            refuse([DocumentDiagnostic((), "binds nothing", "name at least one field, or leave bind out")])
         money = {"amount": self.amount, "currency": self.currency, "unit": self.unit}
         if any(money.values()):
             remedies = {
@@ -96,13 +96,15 @@ class BindSection(Section):
                 "currency": "write a code such as USD, or the JSON pointer to it, such as /currency",
                 "unit": f"write {MAJOR} when the params say 45.00, {MINOR} when they say 4500",
             }
-            refuse(Fault((key,), "is missing", remedies[key]) for key, value in money.items() if value is None)
+            refuse(
+                DocumentDiagnostic((key,), "is missing", remedies[key]) for key, value in money.items() if value is None
+            )
         return self
 
     @model_validator(mode="after")
     def _places_apart(self) -> BindSection:
         """No value is an amount and a currency at once, so that no call could ever agree."""
-        faults: list[Fault] = []
+        faults: list[DocumentDiagnostic] = []
         before: dict[str, str] = {}
         for name, pointer in self.as_data().items():
             if pointer.startswith("/"):
@@ -111,7 +113,7 @@ class BindSection(Section):
                     what = (
                         f"{pointer} is the place of {other}, or holds it or stands in it, so every call would be denied"
                     )
-                    faults.append(Fault((name,), what, "bind each field to the place of its own value"))
+                    faults.append(DocumentDiagnostic((name,), what, "bind each field to the place of its own value"))
                 before[name] = pointer
         refuse(faults)
         return self
@@ -131,7 +133,7 @@ class ToolSpec(Section):
     `bind` says where its params repeat what an action declares.
     """
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"class", "timeout_ms"})
+    NOT_YET_ENFORCED: ClassVar[frozenset[str]] = frozenset({"class", "timeout_ms"})
     bind: BindSection | None = None
     params_schema: Schema = None
     sensitive: Pointers = ()
@@ -152,7 +154,7 @@ class EvidenceRule(Section):
 class Environments(Section):
     """Where write tools may run."""
 
-    write: Environs
+    write: EnvironmentNames
 
 
 class DryRun(Section):

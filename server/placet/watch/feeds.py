@@ -15,8 +15,8 @@ from placet.audit.records import RecordKind
 from placet.commands.row_pages import rows_of
 from placet.kernel.errors import NotFoundError
 from placet.kernel.limits import PERMIT_TTL_SECONDS, WATCH_EVENTS_MAX
-from placet.kernel.state import Kept
-from placet.watch.hub import happenings
+from placet.kernel.state import StateTable
+from placet.watch.hub import subject_events
 from placet.watch.state import ENDS, DecisionState, reason_of, state_after, state_of
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from placet.audit.records import RecordedDecision
     from placet.kernel.clock import Clock
     from placet.kernel.state import Cursor, Event
-    from placet.watch.hub import Happening, Hub, Topic, Watcher
+    from placet.watch.hub import Hub, SubjectEvent, Subscription, Topic
 
-UNTOLD: Final = ""
+SNAPSHOT_INCOMPLETE: Final = ""
 """In a cursor, where no writer is called so: not all that is pending was told, so that begins anew."""
 _SECOND_US = 1_000_000
 
@@ -56,7 +56,7 @@ class ApprovalChange:
     approval: Approval | None
 
 
-class _Place:
+class _Position:
     """How far one watcher was told: no event twice, none left out."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -76,8 +76,8 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
-    """Follows. Raises LedgerUnavailableError, and what `Hub.watch` and `Watcher.next` raise."""
+class ChangeFeeds:
+    """Follows. Raises LedgerUnavailableError, and what `Hub.watch` and `Subscription.next` raise."""
 
     ledger: Ledger
     hub: Hub
@@ -90,7 +90,7 @@ class Following:
             raise NotFoundError("the tenant has no decision of that id; see `placet audit decisions`")
         made = recorded.decision
         approval_id = made.approval.approval_id if made.approval is not None else ""
-        place, state, ends_at_us = _Place(cursor), state_of(made), _ends_at_us(recorded)
+        place, state, ends_at_us = _Position(cursor), state_of(made), _ends_at_us(recorded)
         subjects = [each for each in (decision_id, approval_id) if each]
         async with self._watching([(tenant, each) for each in subjects]) as watcher:
             if place.passes(recorded.writer, recorded.sequence):
@@ -117,13 +117,15 @@ class Following:
         Who was cut off before all that are pending were told is told them again, and what changed since the first time.
         It never ends by itself.
         """
-        if cursor is None or UNTOLD in cursor:
-            heads = await self.ledger.heads() if cursor is None else {each: cursor[each] for each in cursor if each}
-            async for row in rows_of(self.ledger, Kept.APPROVALS, tenant, ApprovalState.PENDING):
-                yield ApprovalChange({**heads, UNTOLD: 0}, from_row(row))
+        if cursor is None or SNAPSHOT_INCOMPLETE in cursor:
+            heads = (
+                await self.ledger.chain_heads() if cursor is None else {each: cursor[each] for each in cursor if each}
+            )
+            async for row in rows_of(self.ledger, StateTable.APPROVALS, tenant, ApprovalState.PENDING):
+                yield ApprovalChange({**heads, SNAPSHOT_INCOMPLETE: 0}, from_row(row))
             yield ApprovalChange(heads, None)
             cursor = heads
-        place = _Place(cursor)
+        place = _Position(cursor)
         async for change in self._since(tenant, place):
             yield change
         async with self._watching([(tenant, "")]) as watcher:
@@ -131,27 +133,27 @@ class Following:
                 yield change
             while True:
                 for each in await watcher.next():
-                    if _news(each, place):
+                    if _is_new(each, place):
                         yield ApprovalChange(place.cursor, each.approval)
 
-    async def _past(self, tenant: str, subjects: Sequence[str]) -> Sequence[Happening]:
+    async def _past(self, tenant: str, subjects: Sequence[str]) -> Sequence[SubjectEvent]:
         """All that happened to them. One subject is read at one moment: what led to something comes with it."""
-        past = [event for each in subjects for event in await self.ledger.history(tenant, each)]
-        return await happenings(self.ledger, past)
+        past = [event for each in subjects for event in await self.ledger.events_of(tenant, each)]
+        return await subject_events(self.ledger, past)
 
-    async def _since(self, tenant: str, place: _Place) -> AsyncIterator[ApprovalChange]:
+    async def _since(self, tenant: str, place: _Position) -> AsyncIterator[ApprovalChange]:
         """What happened beyond the place until now."""
         while events := await self.ledger.events(place.cursor, WATCH_EVENTS_MAX):
             about = [each for each in events if each.tenant == tenant]
-            told = {(each.event.writer, each.event.sequence): each for each in await happenings(self.ledger, about)}
+            told = {(each.event.writer, each.event.sequence): each for each in await subject_events(self.ledger, about)}
             for event in events:
                 happening = told.get((event.writer, event.sequence))
                 if happening is None:
                     place.passes(event.writer, event.sequence)
-                elif _news(happening, place):
+                elif _is_new(happening, place):
                     yield ApprovalChange(place.cursor, happening.approval)
 
-    async def _next(self, watcher: Watcher, ends_at_us: int) -> Sequence[Happening]:
+    async def _next(self, watcher: Subscription, ends_at_us: int) -> Sequence[SubjectEvent]:
         """What happens next; nothing when it is over before that. `ends_at_us` 0 is never."""
         while ends_at_us:
             left_us = ends_at_us - self.clock.wall_us()
@@ -162,7 +164,7 @@ class Following:
         return await watcher.next()
 
     @contextlib.asynccontextmanager
-    async def _watching(self, topics: Sequence[Topic]) -> AsyncIterator[Watcher]:
+    async def _watching(self, topics: Sequence[Topic]) -> AsyncIterator[Subscription]:
         watcher = await self.hub.watch(topics)
         try:
             yield watcher
@@ -170,7 +172,7 @@ class Following:
             self.hub.leave(watcher)
 
 
-def _by_progress(happening: Happening) -> tuple[int, str, int]:
+def _by_progress(happening: SubjectEvent) -> tuple[int, str, int]:
     """What leads to the end comes before it, whatever the clocks of several writers say."""
     event = happening.event
     state = state_after(event)
@@ -178,7 +180,7 @@ def _by_progress(happening: Happening) -> tuple[int, str, int]:
     return rank, event.writer, event.sequence
 
 
-def _news(happening: Happening, place: _Place) -> bool:
+def _is_new(happening: SubjectEvent, place: _Position) -> bool:
     event, approval = happening.event, happening.approval
     fresh = place.passes(event.writer, event.sequence)
     if not fresh or not is_approval_id(event.subject) or approval is None:

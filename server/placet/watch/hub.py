@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.approvals.model import approval_key, from_row, is_approval_id
-from placet.kernel.errors import OverloadedError, ShuttingDownError, WatcherTooSlowError
+from placet.kernel.errors import OverloadedError, UnavailableError, WatcherTooSlowError
 from placet.kernel.limits import (
     RETRY_AFTER_MS,
     WATCH_EVENTS_MAX,
@@ -26,7 +26,7 @@ from placet.kernel.limits import (
     WATCHERS_MAX,
     WATCHERS_TOLD_TOGETHER,
 )
-from placet.kernel.state import Wanted
+from placet.kernel.state import ReadSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,34 +41,34 @@ Topic = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class SubjectEvent:
     """Something that happened, and the approval that it is about as it stands now; None when it is about none."""
 
     event: Event
     approval: Approval | None
 
 
-async def happenings(ledger: Ledger, events: Sequence[Event]) -> list[Happening]:
+async def subject_events(ledger: Ledger, events: Sequence[Event]) -> list[SubjectEvent]:
     """The events with the approvals that they are about, in one look. LedgerUnavailableError."""
     keys = {approval_key(each.tenant, each.subject) for each in events if is_approval_id(each.subject)}
-    rows = (await ledger.load(Wanted(sorted(keys)))).rows if keys else {}
+    rows = (await ledger.load(ReadSet(sorted(keys)))).rows if keys else {}
     approvals = {(key.tenant, key.id): from_row(row) for key, row in rows.items()}
-    return [Happening(each, approvals.get((each.tenant, each.subject))) for each in events]
+    return [SubjectEvent(each, approvals.get((each.tenant, each.subject))) for each in events]
 
 
-class Watcher:
+class Subscription:
     """What one watcher was not told yet."""
 
     def __init__(self, topics: Sequence[Topic]) -> None:
         self.topics = topics
-        self._waiting: list[Happening] = []
+        self._waiting: list[SubjectEvent] = []
         self._moved = asyncio.Event()
         self._end: PlacetError | None = None
 
-    async def next(self, seconds: float | None = None) -> list[Happening]:
+    async def next(self, seconds: float | None = None) -> list[SubjectEvent]:
         """All that happened since it was asked last, at least one thing; nothing when nothing did for so long.
 
-        WatcherTooSlowError, ShuttingDownError: it is told nothing more, and goes on elsewhere with its cursor.
+        WatcherTooSlowError, UnavailableError: it is told nothing more, and goes on elsewhere with its cursor.
         """
         while not self._waiting and self._end is None:
             self._moved.clear()
@@ -82,7 +82,7 @@ class Watcher:
         happened, self._waiting = self._waiting, []
         return happened
 
-    def give(self, happened: Sequence[Happening]) -> None:
+    def give(self, happened: Sequence[SubjectEvent]) -> None:
         """Tell it, as soon as it asks."""
         if self._end is not None:
             return
@@ -100,44 +100,44 @@ class Watcher:
 
 
 class Hub:
-    """Hands what happens to those who watch for it. `on_fault` is told when it could not look."""
+    """Hands what happens to those who watch for it. `on_error` is told when it could not look."""
 
-    def __init__(self, ledger: Ledger, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, ledger: Ledger, on_error: Callable[[BaseException], None]) -> None:
         self._ledger = ledger
-        self._on_fault = on_fault
-        self._watchers: dict[Topic, set[Watcher]] = {}
+        self._on_error = on_error
+        self._watchers: dict[Topic, set[Subscription]] = {}
         self._count = 0
         self._cursor: dict[str, int] | None = None
         self._woken = asyncio.Event()
         self._closed = False
-        ledger.on_event(self._woken.set)
+        ledger.subscribe(self._woken.set)
 
     @property
     def watchers(self) -> int:
         """How many watch."""
         return self._count
 
-    async def watch(self, topics: Sequence[Topic]) -> Watcher:
+    async def watch(self, topics: Sequence[Topic]) -> Subscription:
         """A watcher of these topics, until `leave`. It is told of all that is committed from now on.
 
-        ShuttingDownError, OverloadedError when there are WATCHERS_MAX, LedgerUnavailableError.
+        UnavailableError, OverloadedError when there are WATCHERS_MAX, LedgerUnavailableError.
         """
         if self._closed:
-            raise ShuttingDownError("the server is stopping; go on with the last cursor")
+            raise UnavailableError("the server is stopping; go on with the last cursor")
         if self._count >= WATCHERS_MAX:
             raise OverloadedError(RETRY_AFTER_MS)
         if self._cursor is None:
-            heads = dict(await self._ledger.heads())
+            heads = dict(await self._ledger.chain_heads())
             if not self._count:  # else somebody else set it meanwhile, and is told from there on
                 self._cursor = heads
-        watcher = Watcher(topics)
+        watcher = Subscription(topics)
         self._count += 1
         for topic in topics:
             self._watchers.setdefault(topic, set()).add(watcher)
         self._woken.set()
         return watcher
 
-    def leave(self, watcher: Watcher) -> None:
+    def leave(self, watcher: Subscription) -> None:
         """Tell the watcher nothing more."""
         self._count -= 1
         for topic in watcher.topics:
@@ -158,7 +158,7 @@ class Hub:
             try:
                 await self._look()
             except Exception as fault:  # noqa: BLE001 - looked again after a while, from the same cursor
-                self._on_fault(fault)
+                self._on_error(fault)
                 await asyncio.sleep(WATCH_POLL_SECONDS)
                 self._woken.set()
             await asyncio.sleep(WATCH_READ_GAP_MS / 1_000)
@@ -167,7 +167,7 @@ class Hub:
         """Send all watchers away, and take no more."""
         self._closed = True
         for watcher in {each for of_topic in self._watchers.values() for each in of_topic}:
-            watcher.end(ShuttingDownError("the server is stopping; go on with the last cursor"))
+            watcher.end(UnavailableError("the server is stopping; go on with the last cursor"))
 
     async def _look(self) -> None:
         """Hand out all that happened since the last look."""
@@ -176,20 +176,20 @@ class Hub:
             if not events:
                 return
             asked = [each for each in events if self._is_watched(each)]
-            await self._tell(await happenings(self._ledger, asked))
+            await self._tell(await subject_events(self._ledger, asked))
             self._cursor = {**cursor, **{each.writer: each.sequence for each in events}} if self._count else None
 
     def _is_watched(self, event: Event) -> bool:
         return (event.tenant, "") in self._watchers or (event.tenant, event.subject) in self._watchers
 
-    async def _tell(self, happened: Sequence[Happening]) -> None:
+    async def _tell(self, happened: Sequence[SubjectEvent]) -> None:
         """Hand it out: first to those who watch one subject, each event in turn; then to those who watch a tenant.
 
         The latter are told of approvals alone, all of them at once, in parts that a watcher who keeps up has room for.
         """
         for each in happened:
             await self._give((each.event.tenant, each.event.subject), [each])
-        of_tenants: dict[str, list[Happening]] = {}
+        of_tenants: dict[str, list[SubjectEvent]] = {}
         for each in happened:
             if each.approval is not None:
                 of_tenants.setdefault(each.event.tenant, []).append(each)
@@ -199,7 +199,7 @@ class Hub:
                     await asyncio.sleep(WATCH_TELL_GAP_MS / 1_000)
                 await self._give((tenant, ""), about[start : start + WATCH_QUEUE_MAX // 2])
 
-    async def _give(self, topic: Topic, happened: Sequence[Happening]) -> None:
+    async def _give(self, topic: Topic, happened: Sequence[SubjectEvent]) -> None:
         """Give it to all who watch the topic, a few at a time."""
         watchers = list(self._watchers.get(topic, ()))
         for start in range(0, len(watchers), WATCHERS_TOLD_TOGETHER):

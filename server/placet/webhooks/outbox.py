@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from placet.notifications.delivery import (
     Delivery,
     DeliveryUnreadableError,
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 class Rows(Protocol):
     """What the outbox needs of the ledger. Raises LedgerUnavailableError."""
 
-    async def due_rows(self, table: Kept, now_us: int, limit: int) -> Sequence[Row]:
+    async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         """Rows of all tenants that are due, the earliest first."""
         ...
 
-    async def put_rows(self, rows: Sequence[Row]) -> Sequence[bool]:
+    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write each as its next version, without a record; whether `row.version` was still the stored one."""
         ...
 
@@ -37,18 +37,18 @@ class Rows(Protocol):
 class Outbox:
     """The deliveries of all tenants. What another replica changed meanwhile is left as that one wants it.
 
-    `on_fault` is told of rows that cannot be read; they are tried no more.
+    `on_error` is told of rows that cannot be read; they are tried no more.
     """
 
-    def __init__(self, rows: Rows, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, rows: Rows, on_error: Callable[[BaseException], None]) -> None:
         self._rows = rows
-        self._on_fault = on_fault
+        self._on_error = on_error
 
     async def due(self, now_us: int, until_us: int, limit: int) -> Sequence[Delivery]:
         """Claim at most `limit` deliveries that are due, for this caller alone until `until_us`."""
-        found = await self._rows.due_rows(Kept.WEBHOOK_OUTBOX, now_us, limit)
+        found = await self._rows.due_rows(StateTable.WEBHOOK_OUTBOX, now_us, limit)
         moved = [self._claimed(row, now_us, until_us) for row in found]
-        won = await self._rows.put_rows(moved) if moved else ()
+        won = await self._rows.put_unaudited(moved) if moved else ()
         mine = [replace(row, version=row.version + 1) for row, mine in zip(moved, won, strict=True) if mine]
         return [Delivery.read(row) for row in mine if row.due_at_us]
 
@@ -66,12 +66,12 @@ class Outbox:
 
     async def _put(self, row: Row) -> bool:
         """Whether it was still this caller's."""
-        [mine] = await self._rows.put_rows([row])
+        [mine] = await self._rows.put_unaudited([row])
         return mine
 
     def _claimed(self, row: Row, now_us: int, until_us: int) -> Row:
         try:
             return claimed(Delivery.read(row), now_us, until_us)
         except DeliveryUnreadableError as fault:
-            self._on_fault(fault)
+            self._on_error(fault)
             return unreadable(row)

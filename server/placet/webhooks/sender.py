@@ -68,7 +68,7 @@ class Receiver:
 class WebhookSender:
     """Takes deliveries from the outbox and sends each, at least once, in no certain order. One a server.
 
-    `tell` is told of each try, `on_fault` of Placet's own defects; neither may raise.
+    `tell` is told of each try, `on_error` of Placet's own defects; neither may raise.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class WebhookSender:
         receiver: Receiver,
         clock: Clock,
         tell: Callable[[Tried], None],
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
         chance: Callable[[], float] = _CHANCE,
     ) -> None:
         self._outbox = outbox
         self._receiver = receiver
         self._clock = clock
         self._tell = tell
-        self._on_fault = on_fault
+        self._on_error = on_error
         self._chance = chance
         self._woken = asyncio.Event()
 
@@ -102,7 +102,7 @@ class WebhookSender:
             except LedgerUnavailableError:
                 pass  # told by whoever watches the ledger; it is tried again
             except Exception as fault:  # noqa: BLE001 - the next delivery may do; log and metric tell it
-                self._on_fault(fault)
+                self._on_error(fault)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WEBHOOK_POLL_SECONDS):
                     await self._woken.wait()
@@ -144,7 +144,7 @@ class WebhookSender:
         except TimeoutError:
             return Answer(error=f"no answer in {to.timeout_seconds:g} s")
         except Exception as fault:  # noqa: BLE001 - a defect; the delivery is tried again as after any failure
-            self._on_fault(fault)
+            self._on_error(fault)
             return Answer(error=f"fault: {type(fault).__name__}")
         finally:
             attempt.abort()

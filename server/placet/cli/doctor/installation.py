@@ -23,7 +23,7 @@ from placet.cli.doctor.running_server import (
     passed,
     server_checks,
 )
-from placet.kernel.errors import PolicyInvalidError, SetupError
+from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.matching.addresses import split_address
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.files.tenant_files import load_agent_policies
@@ -80,7 +80,7 @@ def _made_if(check: Check, *others: Check) -> Check:
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except (SetupError, PolicyInvalidError, OSError) as error:
+    except (ConfigurationError, PolicyInvalidError, OSError) as error:
         return failed(name, "; ".join(str(error).splitlines()))
 
 
@@ -111,7 +111,7 @@ def _policies(settings: Settings) -> Check:
         return passed("policies", f"{rego_dir}: tenants {tenants}; the rules are those of the external OPA")
     try:
         opa = find_opa(settings.opa_path)
-    except SetupError:
+    except ConfigurationError:
         return passed("policies", f"{rego_dir}: tenants {tenants}; without OPA the rules are not checked")
     with tempfile.TemporaryDirectory(prefix="placet-doctor-") as folder:
         revision = build_bundle(rego_dir, opa.path, Path(folder)).revision

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from placet.kernel.diagnostics import closest
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.money import EXPONENTS
 from placet.sdk import Amount
 
@@ -23,33 +23,35 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,12}\.[0-9]{1,6}\Z")
 
 
 def parse_amount(written: str) -> Amount:
-    """``45.00 USD`` in exact minor units. SetupError when it is no amount, or finer than the currency."""
+    """``45.00 USD`` in exact minor units. ConfigurationError when it is no amount, or finer than the currency."""
     match = _WRITTEN.match(written)
     if match is None:
-        raise SetupError(f"--amount: {written!r} is not an amount; write e.g. --amount '45.00 USD'")
+        raise ConfigurationError(f"--amount: {written!r} is not an amount; write e.g. --amount '45.00 USD'")
     code, part = match["code"], match["part"] or ""
     exponent = EXPONENTS.get(code)
     if exponent is None:
         near = closest(code.upper(), list(EXPONENTS))
-        raise SetupError(f"--amount: {code!r} is not an ISO 4217 code; write e.g. {near or 'USD'}")
+        raise ConfigurationError(f"--amount: {code!r} is not an ISO 4217 code; write e.g. {near or 'USD'}")
     if len(part) > exponent:
-        raise SetupError(f"--amount: {written!r} has {len(part)} decimal places; {code} has {exponent}")
+        raise ConfigurationError(f"--amount: {written!r} has {len(part)} decimal places; {code} has {exponent}")
     return Amount(code, int(match["whole"] + part.ljust(exponent, "0")), exponent)
 
 
 def parse_change(written: str, unit: str) -> int:
     """What a counter in `unit` is changed by: a whole number, or for amounts money with its code; may be negative.
 
-    SetupError for anything else, a decimal without a code among it: nobody could tell its unit.
+    ConfigurationError for anything else, a decimal without a code among it: nobody could tell its unit.
     """
     if _WHOLE.match(written):
         return int(written)
     currency = unit.removeprefix(_OF_AMOUNTS) if unit.startswith(_OF_AMOUNTS) else ""
     if not currency or not _WRITTEN.match(written.removeprefix("-")):
-        raise SetupError(f"--amount: {written!r} is no whole number of {_what_is_counted(unit, currency, written)}")
+        raise ConfigurationError(
+            f"--amount: {written!r} is no whole number of {_what_is_counted(unit, currency, written)}"
+        )
     amount = parse_amount(written.removeprefix("-"))
     if amount.currency_code != currency:
-        raise SetupError(f"--amount: {written!r} is not in {currency}, which the budget is counted in")
+        raise ConfigurationError(f"--amount: {written!r} is not in {currency}, which the budget is counted in")
     return -amount.minor_units if written.startswith("-") else amount.minor_units
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from placet import sdk
 from placet.cli.rendering import exit_codes
-from placet.kernel.errors import PlacetError, PolicyInvalidError, SetupError
+from placet.kernel.errors import ConfigurationError, PlacetError, PolicyInvalidError
 from placet.kernel.reasons import APPROVERS_UNKNOWN
 from placet.sdk import failures
 
@@ -37,7 +37,7 @@ REMEDIES: Final = {
 def explain(error: Exception) -> tuple[int, list[str]] | None:
     """The exit code and the lines; None for an error that nobody expected."""
     match error:
-        case SetupError() | PolicyInvalidError():
+        case ConfigurationError() | PolicyInvalidError():
             return exit_codes.USAGE, [str(error)]
         case PlacetError():
             return exit_codes.NO_DECISION, [f"{error}; see the server's log"]

@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from placet import sdk
 from placet.cli.scenarios.steps import KINDS, Action, Call, Identity, Kill, Model, Run, Step, Strict, Verify
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,15 +113,15 @@ class Script(Strict):
 
 
 def load_script(path: Path) -> Script:
-    """Read a script. SetupError says what is wrong in which file."""
+    """Read a script. ConfigurationError says what is wrong in which file."""
     try:
         return Script.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise SetupError(f"{path}: cannot be read: {error.strerror}; name another with --script") from error
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}; name another with --script") from error
     except yaml.YAMLError as error:
-        raise SetupError(f"{path}: is not YAML: {error}") from error
+        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
     except ValidationError as error:
-        raise SetupError(f"{path}: {_told(error.errors()[0])}") from error
+        raise ConfigurationError(f"{path}: {_told(error.errors()[0])}") from error
 
 
 def _told(error: ErrorDetails) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from placet import sdk
 from placet.cli.rendering.amounts import parse_amount
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 REFUSED: Final = "refused"
 """What is expected of a step that is not taken: its request breaks the contract, or the person may not do that."""
@@ -66,7 +66,7 @@ def _read_amount(written: Any) -> Any:  # noqa: ANN401 - whatever YAML gives
         return written
     try:
         amount = parse_amount(written)
-    except SetupError as error:
+    except ConfigurationError as error:
         raise ValueError(str(error)) from error
     return {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
 

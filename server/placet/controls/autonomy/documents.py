@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from placet.controls.autonomy.model import AutonomyRule
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 
 SET: Final = "set"
 REMOVED: Final = "removed"
@@ -29,7 +29,7 @@ class AutonomyOverride:
 def override_key(tenant: str, rule: AutonomyRule) -> RowKey:
     """Where the override for the rule's workflow, tool and agent stands, however they are spelled."""
     digest = hashlib.sha256(orjson.dumps(rule.key)).hexdigest()
-    return RowKey(Kept.AUTONOMY, tenant, f"aut_{digest[:_ID_CHARS]}")
+    return RowKey(StateTable.AUTONOMY, tenant, f"aut_{digest[:_ID_CHARS]}")
 
 
 def override_row(before: Row | None, tenant: str, override: AutonomyOverride, status: str) -> Row:

@@ -25,7 +25,7 @@ _PLAIN: Final = "*?/:@"
 """Characters that a selector's id shows as they are, beside letters, digits and ``_.-~``."""
 
 
-class Level(StrEnum):
+class AutonomyLevel(StrEnum):
     """What an agent may do with a write, the lowest first. `rank` orders them."""
 
     OBSERVE_ONLY = "observe_only"
@@ -39,10 +39,10 @@ class Level(StrEnum):
         return _RANK[self]
 
 
-_RANK: Final = {level: rank for rank, level in enumerate(Level)}
+_RANK: Final = {level: rank for rank, level in enumerate(AutonomyLevel)}
 
 
-class Observe(StrEnum):
+class ObserveMode(StrEnum):
     """How observe_only answers a write: a deny, or a deny that says what it would have been (`shadow_effect`)."""
 
     DENY = "deny"
@@ -57,7 +57,7 @@ class AutonomyRule:
     the same for every spelling of workflow and agent; an override takes the place of the file's rule with the same.
     """
 
-    level: Level
+    level: AutonomyLevel
     workflow: str = ""
     tool: str = ""
     agent: str = ""
@@ -87,16 +87,16 @@ class AutonomyRule:
     @staticmethod
     def from_json(said: Mapping[str, Any], source: str = "override") -> AutonomyRule:
         """The rule that `to_json` wrote."""
-        return AutonomyRule(Level(said["level"]), said["workflow"], said["tool"], said["agent"], source)
+        return AutonomyRule(AutonomyLevel(said["level"]), said["workflow"], said["tool"], said["agent"], source)
 
 
 @dataclass(frozen=True, slots=True)
 class Autonomy:
     """A tenant's autonomy by its file. `rules` hold the default as the one that is for all."""
 
-    rules: tuple[AutonomyRule, ...] = (AutonomyRule(Level.EXECUTE),)
+    rules: tuple[AutonomyRule, ...] = (AutonomyRule(AutonomyLevel.EXECUTE),)
     approval: ApprovalRequirement | None = None
-    observe: Observe = Observe.DENY
+    observe: ObserveMode = ObserveMode.DENY
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,14 @@ def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Pro
     if len(found) == 1:
         return found[0]
     if not found:
-        return AutonomyRule(Level.OBSERVE_ONLY)
+        return AutonomyRule(AutonomyLevel.OBSERVE_ONLY)
     most = max(sum(named(rule)) for rule in found)
     closest = {fields: max(closeness(rule) for rule in found if named(rule) == fields) for fields in map(named, found)}
     best = [rule for rule in found if sum(named(rule)) == most and closeness(rule) == closest[named(rule)]]
     return min(best, key=lambda rule: (rule.level.rank, rule.selector))
 
 
-def raises(before: Level, after: Level) -> bool:
+def is_higher(before: AutonomyLevel, after: AutonomyLevel) -> bool:
     """Whether the change gives agents more: it then needs a second person."""
     return after.rank > before.rank
 
@@ -140,13 +140,13 @@ def restrict(
 
     Reads pass at every level, dry runs from draft_only on.
     """
-    if effect is Effect.DENY or tool_class is ToolClass.READ or rule.level is Level.EXECUTE:
+    if effect is Effect.DENY or tool_class is ToolClass.READ or rule.level is AutonomyLevel.EXECUTE:
         return None
-    if rule.level is Level.OBSERVE_ONLY:
-        return Restriction(_finding(rule, Effect.DENY), effect if autonomy.observe is Observe.SHADOW else None)
+    if rule.level is AutonomyLevel.OBSERVE_ONLY:
+        return Restriction(_finding(rule, Effect.DENY), effect if autonomy.observe is ObserveMode.SHADOW else None)
     if dry_run:
         return None
-    if rule.level is Level.DRAFT_ONLY:
+    if rule.level is AutonomyLevel.DRAFT_ONLY:
         return Restriction(_finding(rule, Effect.DENY))
     if effect is Effect.REQUIRE_APPROVAL:
         return None

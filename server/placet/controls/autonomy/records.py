@@ -10,14 +10,14 @@ from placet.commands.records import actor_part, request_fields
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment
-    from placet.commands.four_eyes import ControlRequest, Wish
+    from placet.commands.four_eyes import ChangeCommand, ControlRequest
     from placet.controls.autonomy.documents import AutonomyOverride
     from placet.kernel.state import Change
 
 
 def autonomy_set(
     override: AutonomyOverride | None,
-    wish: Wish,
+    wish: ChangeCommand,
     first: ControlRequest | None,
     now_us: int,
     changes: tuple[Change, ...],

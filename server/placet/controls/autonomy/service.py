@@ -8,26 +8,32 @@ from typing import TYPE_CHECKING
 from placet.audit.recent_names import is_agent
 from placet.commands.concerned import require_unconcerned
 from placet.commands.execute import Step
-from placet.commands.four_eyes import Asked, ChangeKind, ControlRequest, Wish, ask
+from placet.commands.four_eyes import (
+    AwaitingSecondPerson,
+    ChangeCommand,
+    ChangeKind,
+    ControlRequest,
+    request_or_confirm,
+)
 from placet.commands.records import control_requested
 from placet.commands.row_pages import rows_of
 from placet.controls.autonomy.documents import REMOVED, SET, AutonomyOverride, override_key, override_row, read_override
-from placet.controls.autonomy.model import Autonomy, AutonomyRule, Level
+from placet.controls.autonomy.model import Autonomy, AutonomyLevel, AutonomyRule
 from placet.controls.autonomy.records import autonomy_set
-from placet.controls.autonomy.widening import gives_more
-from placet.controls.versions import moved, version_key
-from placet.kernel.errors import NotFoundError, NotNowError
+from placet.controls.autonomy.widening import widens
+from placet.controls.versions import bump, version_key
+from placet.kernel.errors import FailedPreconditionError, NotFoundError
 from placet.kernel.limits import AUTONOMY_RULES_MAX
 from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.kernel.policy_files import files_of
 from placet.kernel.reasons import AUTONOMY_RULES_FULL, REFUSALS
-from placet.kernel.state import Kept, Put, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, StateTable
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.commands.execute import ControlChanges
+    from placet.commands.execute import ControlCommands
     from placet.controls.autonomy.ports import AutonomyDefaults
     from placet.kernel.policy_files import CurrentFiles
     from placet.kernel.state import Change, Row
@@ -44,12 +50,12 @@ class NewLevel:
     workflow: str
     tool: str
     agent: str
-    level: Level | None
+    level: AutonomyLevel | None
     actor: str
     reason: str
     caller: Caller = UNAUTHENTICATED
 
-    def rule(self, level: Level) -> AutonomyRule:
+    def rule(self, level: AutonomyLevel) -> AutonomyRule:
         """As a rule, with this level."""
         return AutonomyRule(level, self.workflow, self.tool, self.agent, "override")
 
@@ -66,20 +72,21 @@ class LevelSet:
 class AutonomyAdmin:
     """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlChanges
+    changes: ControlCommands
     policies: CurrentFiles[AutonomyDefaults]
 
     async def set(self, wanted: NewLevel) -> LevelSet:
         """Set a level, or take one away. Where that lets any action do more, it waits for a second person.
 
-        NotFoundError when there is none to take away; NotPermittedError when an agent raises a level, or when the same
-        person asks twice; NotNowError when there are too many; ContentionError.
+        NotFoundError when there is none to take away; PermissionDeniedError when an agent raises a level, or when the
+        same
+        person asks twice; FailedPreconditionError when there are too many; AbortedError.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
-        key = override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
+        key = override_key(wanted.tenant, wanted.rule(AutonomyLevel.OBSERVE_ONLY))
         value = wanted.level or REMOVED
         kind = ChangeKind.AUTONOMY_SET
-        wish = Wish(kind, wanted.tenant, key.id, value, wanted.actor, wanted.reason, wanted.caller)
+        wish = ChangeCommand(kind, wanted.tenant, key.id, value, wanted.actor, wanted.reason, wanted.caller)
         return await self.changes.make(wish, lambda now_us: self._set(wanted, wish, now_us))
 
     async def list(self, tenant: str) -> Sequence[AutonomyOverride]:
@@ -87,38 +94,38 @@ class AutonomyAdmin:
         found = [override for _, override in await self._overrides(tenant)]
         return sorted(found, key=lambda each: (each.set_at_us, each.rule.selector), reverse=True)
 
-    async def _set(self, wanted: NewLevel, wish: Wish, now_us: int) -> Step[LevelSet]:
-        version, key = version_key(wanted.tenant), override_key(wanted.tenant, wanted.rule(Level.OBSERVE_ONLY))
-        known = await self.changes.ledger.load(Wanted([version, key, wish.key]))
+    async def _set(self, wanted: NewLevel, wish: ChangeCommand, now_us: int) -> Step[LevelSet]:
+        version, key = version_key(wanted.tenant), override_key(wanted.tenant, wanted.rule(AutonomyLevel.OBSERVE_ONLY))
+        known = await self.changes.ledger.load(ReadSet([version, key, wish.key]))
         overrides = await self._overrides(wanted.tenant)
         same = _same(wanted, overrides)
         row, before = same[0] if same else (known.rows.get(key), None)
         after = _new(wanted, before, len(overrides), now_us)
         changes: tuple[Change, ...] = (
-            Put(_row(row, wanted.tenant, before, after)),
-            *(Put(override_row(each, wanted.tenant, override, REMOVED)) for each, override in same[1:]),
-            moved(known.rows.get(version), wanted.tenant, now_us),
+            PutIfVersion(_row(row, wanted.tenant, before, after)),
+            *(PutIfVersion(override_row(each, wanted.tenant, override, REMOVED)) for each, override in same[1:]),
+            bump(known.rows.get(version), wanted.tenant, now_us),
         )
         if not self._gives_more(wanted, [override.rule for _, override in overrides], after):
             return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
         agent = await is_agent(self.changes.ledger, [wanted.tenant], wanted.actor)
         require_unconcerned(wanted.actor, [wanted.agent], is_agent=agent)
-        asked = ask(known.rows.get(wish.key), wish, now_us)
-        if isinstance(asked, Asked):
+        asked = request_or_confirm(known.rows.get(wish.key), wish, now_us)
+        if isinstance(asked, AwaitingSecondPerson):
             return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))
         return Step(autonomy_set(after, wish, asked.request, now_us, (*changes, asked.put)), LevelSet(after))
 
     def _gives_more(self, wanted: NewLevel, now: Sequence[AutonomyRule], after: AutonomyOverride | None) -> bool:
-        changed = wanted.rule(wanted.level or Level.EXECUTE)
+        changed = wanted.rule(wanted.level or AutonomyLevel.EXECUTE)
         then = [rule for rule in now if rule.key != changed.key]
         if after is not None:
             then.append(after.rule)
         file = files_of(self.policies).get(wanted.tenant)
         autonomy = file.autonomy_levels if file is not None else NO_FILE
-        return gives_more(autonomy, now, then, changed)
+        return widens(autonomy, now, then, changed)
 
     async def _overrides(self, tenant: str) -> Sequence[tuple[Row, AutonomyOverride]]:
-        rows = rows_of(self.changes.ledger, Kept.AUTONOMY, tenant, SET)
+        rows = rows_of(self.changes.ledger, StateTable.AUTONOMY, tenant, SET)
         return [(row, read_override(row)) async for row in rows]
 
 
@@ -126,7 +133,7 @@ def _same(
     wanted: NewLevel, overrides: Sequence[tuple[Row, AutonomyOverride]]
 ) -> Sequence[tuple[Row, AutonomyOverride]]:
     """Those for the same, the lowest level first. Two spellings of a name may have had one each."""
-    key = wanted.rule(Level.OBSERVE_ONLY).key
+    key = wanted.rule(AutonomyLevel.OBSERVE_ONLY).key
     return sorted((each for each in overrides if each[1].rule.key == key), key=lambda each: each[1].rule.level.rank)
 
 
@@ -140,7 +147,7 @@ def _new(wanted: NewLevel, before: AutonomyOverride | None, count: int, now_us: 
             )
         return None
     if before is None and count >= AUTONOMY_RULES_MAX:
-        raise NotNowError(AUTONOMY_RULES_FULL, REFUSALS[AUTONOMY_RULES_FULL])
+        raise FailedPreconditionError(AUTONOMY_RULES_FULL, REFUSALS[AUTONOMY_RULES_FULL])
     return AutonomyOverride(wanted.rule(wanted.level), wanted.actor, wanted.reason, now_us)
 
 

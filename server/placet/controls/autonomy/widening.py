@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.controls.autonomy.model import AutonomyRule, Level, closeness, named, raises
+from placet.controls.autonomy.model import AutonomyLevel, AutonomyRule, closeness, is_higher, named
 from placet.matching.globs import glob_matches, is_glob
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str, str]
 _FOR_ALL: Final = ("", "", "")
-_NO_RULE: Final = AutonomyRule(Level.OBSERVE_ONLY)
+_NO_RULE: Final = AutonomyRule(AutonomyLevel.OBSERVE_ONLY)
 """What holds where no rule does."""
 
 
-def gives_more(
+def widens(
     autonomy: Autonomy, before: Sequence[AutonomyRule], after: Sequence[AutonomyRule], changed: AutonomyRule
 ) -> bool:
     """Whether an action that the changed rule is for may be held to a higher level after than before.
@@ -32,11 +32,11 @@ def gives_more(
     rules_before, rules_after = _effective(autonomy, before), _effective(autonomy, after)
     was, will = rules_before.get(changed.key), rules_after.get(changed.key)
     if was is not None and will is not None:
-        return raises(was.level, will.level)
+        return is_higher(was.level, will.level)
     others = [rule for key, rule in rules_before.items() if key != changed.key and _overlap(rule, changed)]
     if will is not None:
-        return any(raises(rule.level, will.level) for rule in others if _wins(will, rule))
-    return was is not None and any(raises(was.level, rule.level) for rule in others if not _wins(rule, was))
+        return any(is_higher(rule.level, will.level) for rule in others if _wins(will, rule))
+    return was is not None and any(is_higher(was.level, rule.level) for rule in others if not _wins(rule, was))
 
 
 def _effective(autonomy: Autonomy, overrides: Sequence[AutonomyRule]) -> Mapping[Key, AutonomyRule]:

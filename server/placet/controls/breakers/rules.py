@@ -23,7 +23,7 @@ from placet.controls.breakers.model import (
 )
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect, Finding
-from placet.kernel.state import RATIO_PARTS, Kept, Put, Row, RowKey
+from placet.kernel.state import RATIO_PARTS, PutIfVersion, Row, RowKey, StateTable
 
 if TYPE_CHECKING:
     from placet.actions.outcome import Outcome
@@ -46,14 +46,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class BreakerCheck:
     """What the breakers say of an action: a finding that stops it, or those that it must claim as their probe."""
 
     finding: Finding | None = None
     probes: tuple[Probe, ...] = ()
 
 
-FREE: Final = Passage()
+CLEAR: Final = BreakerCheck()
 
 
 def breaker_keys(spec: BreakerSpec | None, proposal: Proposal) -> tuple[RowKey, ...]:
@@ -65,34 +65,39 @@ def breaker_keys(spec: BreakerSpec | None, proposal: Proposal) -> tuple[RowKey, 
 
 def keys_of(spec: BreakerSpec, tenant: str, tool: str, run_id: str) -> tuple[RowKey, ...]:
     """Where the tenant's breakers stand that watch a call."""
-    return tuple(RowKey(Kept.BREAKERS, tenant, each) for each in breaker_ids(spec, tool, run_id))
+    return tuple(RowKey(StateTable.BREAKERS, tenant, each) for each in breaker_ids(spec, tool, run_id))
 
 
-def admitted(spec: BreakerSpec | None, rows: Rows, *, dry_run: bool, now_us: int, repeats: str = "") -> Passage:
+def check_breakers(
+    spec: BreakerSpec | None, rows: Rows, *, dry_run: bool, now_us: int, repeats: str = ""
+) -> BreakerCheck:
     """Whether the breakers let the action pass. A dry run passes those whose effect is draft_only, and probes none.
 
     `repeats` is the decision that would be given again, "" for a new one: it passes those whose probe it is, and
     becomes the probe of no other.
     """
     if spec is None or (dry_run and spec.effect is BreakerEffect.DRAFT_ONLY):
-        return FREE
+        return CLEAR
     states = {key: _state(row) for key, row in rows.items()}
     said = {key: admit(each, now_us, spec) for key, each in states.items() if not (repeats and each.probe == repeats)}
     stops = {Admission.REFUSED, Admission.PROBE} if repeats else {Admission.REFUSED}
     refused = sorted(key.id for key, admission in said.items() if admission in stops)
     if refused:
-        return Passage(finding=_finding(refused, spec))
-    return Passage(probes=tuple(Probe(key, rows[key]) for key, each in said.items() if each is Admission.PROBE))
+        return BreakerCheck(finding=_finding(refused, spec))
+    return BreakerCheck(probes=tuple(Probe(key, rows[key]) for key, each in said.items() if each is Admission.PROBE))
 
 
-def claims(probes: tuple[Probe, ...], decision_id: str, now_us: int) -> tuple[Put, ...]:
+def claims(probes: tuple[Probe, ...], decision_id: str, now_us: int) -> tuple[PutIfVersion, ...]:
     """The changes with which a decision that allows becomes the probe. Of two at once, one has a Conflict."""
     return tuple(
-        Put(_row(each.key, each.row, probing(_state(each.row), decision_id, now_us), now_us)) for each in probes
+        PutIfVersion(_row(each.key, each.row, probing(_state(each.row), decision_id, now_us), now_us))
+        for each in probes
     )
 
 
-def fed(spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_us: int, *, spare: bool) -> list[Put]:
+def fed(
+    spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_us: int, *, spare: bool
+) -> list[PutIfVersion]:
     """What the outcome changes in the breakers that watch the call.
 
     `spare` leaves out a success that a closed breaker would only count: that makes it no less careful, and others who
@@ -107,7 +112,7 @@ def fed(spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_u
         after = on_outcome(before, ok=ok, now_us=now_us, spec=spec, decision_id=decision_id)
         only_counted = ok and before.phase is Phase.CLOSED
         if after != before and not (spare and only_counted):
-            changes.append(Put(_row(key, row, after, now_us)))
+            changes.append(PutIfVersion(_row(key, row, after, now_us)))
     return changes
 
 

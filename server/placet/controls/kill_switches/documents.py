@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet.controls.kill_switches.model import KillSwitch
-from placet.kernel.state import Kept, Row, RowKey
+from placet.kernel.state import Row, RowKey, StateTable
 
 if TYPE_CHECKING:
     from placet.controls.kill_switches.model import KillScope
@@ -29,7 +29,7 @@ def switch_id(scope: KillScope, tenant: str, value: str) -> str:
 
 def switch_key(tenant: str, kill_switch_id: str) -> RowKey:
     """Where a switch stands; `tenant` "" for one that belongs to none."""
-    return RowKey(Kept.KILL_SWITCHES, tenant, kill_switch_id)
+    return RowKey(StateTable.KILL_SWITCHES, tenant, kill_switch_id)
 
 
 def switch_row(before: Row | None, switch: KillSwitch, status: str) -> Row:

@@ -10,7 +10,7 @@ from placet.commands.records import actor_part, request_fields
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment
-    from placet.commands.four_eyes import ControlRequest, Wish
+    from placet.commands.four_eyes import ChangeCommand, ControlRequest
     from placet.controls.kill_switches.model import KillSwitch
     from placet.kernel.model import Caller
     from placet.kernel.state import Change
@@ -29,7 +29,7 @@ def switch_set(switch: KillSwitch, caller: Caller, now_us: int, changes: tuple[C
 
 
 def switch_cleared(
-    switch: KillSwitch, wish: Wish, first: ControlRequest | None, now_us: int, changes: tuple[Change, ...]
+    switch: KillSwitch, wish: ChangeCommand, first: ControlRequest | None, now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
     """A kill switch was cleared; `first` is who asked for it before, where two persons had to."""
     fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, **request_fields(wish, first)}

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final
 from placet.audit.recent_names import is_agent, recent_names
 from placet.commands.concerned import require_unconcerned
 from placet.commands.execute import Step
-from placet.commands.four_eyes import Asked, ChangeKind, ControlRequest, Wish, ask, waiting_request
+from placet.commands.four_eyes import (
+    AwaitingSecondPerson,
+    ChangeCommand,
+    ChangeKind,
+    ControlRequest,
+    request_or_confirm,
+    waiting_request,
+)
 from placet.commands.records import control_requested
 from placet.commands.row_pages import rows_of
 from placet.controls.kill_switches.documents import (
@@ -23,20 +30,20 @@ from placet.controls.kill_switches.documents import (
 )
 from placet.controls.kill_switches.model import KillScope, KillSwitch, expired, stops_everything
 from placet.controls.kill_switches.records import switch_cleared, switch_set
-from placet.controls.versions import NO_TENANT, moved, version_key
-from placet.kernel.errors import LedgerUnavailableError, NotFoundError, NotNowError
+from placet.controls.versions import NO_TENANT, bump, version_key
+from placet.kernel.errors import FailedPreconditionError, LedgerUnavailableError, NotFoundError
 from placet.kernel.limits import KILL_SWITCHES_MAX
 from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.kernel.policy_files import files_of
 from placet.kernel.reasons import KILL_SWITCHES_FULL, REFUSALS
-from placet.kernel.state import Expect, Kept, Put, Wanted
+from placet.kernel.state import PutIfVersion, ReadSet, RequireVersion, StateTable
 from placet.matching.names import folded
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from placet.commands.execute import ControlChanges
+    from placet.commands.execute import ControlCommands
     from placet.controls.kill_switches.revocation import Revocation, Revoker
     from placet.kernel.state import Row
 
@@ -79,20 +86,21 @@ class Listed:
 class KillSwitches:
     """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlChanges
+    changes: ControlCommands
     revoker: Revoker
 
     async def set(self, wanted: NewSwitch) -> tuple[KillSwitch, Revocation]:
         """Set a switch, then revoke what it covers. One that is set already is never shortened by setting it again.
 
         No decision whose commit begins after the switch is set allows what it covers. A failure to revoke is part of
-        the result, since the switch stops new calls all the same. NotNowError when there are too many switches;
-        ContentionError; LedgerUnavailableError when the ledger does not show that the switch is set.
+        the result, since the switch stops new calls all the same. FailedPreconditionError when there are too many
+        switches;
+        AbortedError; LedgerUnavailableError when the ledger does not show that the switch is set.
         """
         wanted = replace(wanted, reason=redact_text(wanted.reason))
         name = switch_id(wanted.scope, wanted.tenant, _folded(wanted.scope, wanted.value))
         kind = ChangeKind.KILL_SWITCH_SET
-        wish = Wish(kind, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason, wanted.caller)
+        wish = ChangeCommand(kind, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason, wanted.caller)
         begun_us = self.changes.clock.wall_us()
         try:
             switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
@@ -106,10 +114,13 @@ class KillSwitches:
     ) -> Cleared:
         """Clear a switch; one that stops everything when a second person asks for the same.
 
-        NotFoundError when no such switch is set; NotPermittedError when the switch concerns the actor, when the actor
-        is an agent, or when the same person asks twice; ContentionError.
+        NotFoundError when no such switch is set; PermissionDeniedError when the switch concerns the actor, when the
+        actor
+        is an agent, or when the same person asks twice; AbortedError.
         """
-        wish = Wish(ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason), caller)
+        wish = ChangeCommand(
+            ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason), caller
+        )
         return await self.changes.make(wish, lambda now_us: self._clear(wish, now_us))
 
     async def list(self, tenant: str) -> Sequence[Listed]:
@@ -118,7 +129,7 @@ class KillSwitches:
 
     async def list_all(self) -> Sequence[Listed]:
         """The switches of every tenant, also of one without a file, and those that belong to none; newest first."""
-        return await self._listed(await self.changes.ledger.tenants_with(Kept.KILL_SWITCHES, SET))
+        return await self._listed(await self.changes.ledger.tenants_with(StateTable.KILL_SWITCHES, SET))
 
     async def _listed(self, tenants: Iterable[str]) -> Sequence[Listed]:
         now_us = self.changes.clock.wall_us()
@@ -126,7 +137,7 @@ class KillSwitches:
         for each in tenants:
             found += [(row, switch) for row, switch in await self._set_rows(each) if not expired(switch, now_us)]
         wishes = {row.key: _clearing(switch, row) for row, switch in found if self._stops_everything(switch)}
-        known = await self.changes.ledger.load(Wanted([wish.key for wish in wishes.values()]))
+        known = await self.changes.ledger.load(ReadSet([wish.key for wish in wishes.values()]))
         clearing = {key: waiting_request(known.rows.get(wish.key), now_us) for key, wish in wishes.items()}
         listed = [Listed(switch, clearing.get(row.key)) for row, switch in found]
         return sorted(listed, key=lambda each: (each.switch.set_at_us, each.switch.switch_id), reverse=True)
@@ -135,13 +146,13 @@ class KillSwitches:
         rows = await self._set_rows(wanted.tenant)
         name = _same_as(wanted, rows) or name
         version, key = version_key(wanted.tenant), switch_key(wanted.tenant, name)
-        known = await self.changes.ledger.load(Wanted([version, key]))
+        known = await self.changes.ledger.load(ReadSet([version, key]))
         before = known.rows.get(key)
         others = [pair for pair in rows if pair[0].key != key]
         over = [pair for pair in others if expired(pair[1], now_us)]
         narrow = sum(switch.scope not in WIDE and not expired(switch, now_us) for _, switch in others)
         if wanted.scope not in WIDE and narrow >= KILL_SWITCHES_MAX:
-            raise NotNowError(KILL_SWITCHES_FULL, REFUSALS[KILL_SWITCHES_FULL])
+            raise FailedPreconditionError(KILL_SWITCHES_FULL, REFUSALS[KILL_SWITCHES_FULL])
         switch = KillSwitch(
             name,
             wanted.scope,
@@ -153,27 +164,29 @@ class KillSwitches:
             _expires_at_us(before, wanted.expires_after_seconds, now_us),
         )
         changes = (
-            Put(switch_row(before, switch, SET)),
-            moved(known.rows.get(version), wanted.tenant, now_us),
-            *(Put(switch_row(row, each, EXPIRED)) for row, each in over[:EXPIRED_TOGETHER]),
+            PutIfVersion(switch_row(before, switch, SET)),
+            bump(known.rows.get(version), wanted.tenant, now_us),
+            *(PutIfVersion(switch_row(row, each, EXPIRED)) for row, each in over[:EXPIRED_TOGETHER]),
         )
         return Step(switch_set(switch, wanted.caller, now_us, changes), switch)
 
-    async def _clear(self, wish: Wish, now_us: int) -> Step[Cleared]:
+    async def _clear(self, wish: ChangeCommand, now_us: int) -> Step[Cleared]:
         version, key = version_key(wish.tenant), switch_key(wish.tenant, wish.target)
-        known = await self.changes.ledger.load(Wanted([version, key]))
+        known = await self.changes.ledger.load(ReadSet([version, key]))
         row = known.rows.get(key)
         switch = _standing(row, now_us)
         if row is None or switch is None:
             raise NotFoundError(_not_set(wish))
         await self._require_unconcerned(wish.actor, switch)
-        changes = (Put(switch_row(row, switch, CLEARED)), moved(known.rows.get(version), wish.tenant, now_us))
+        changes = (PutIfVersion(switch_row(row, switch, CLEARED)), bump(known.rows.get(version), wish.tenant, now_us))
         if not self._stops_everything(switch):
             return Step(switch_cleared(switch, wish, None, now_us, changes), Cleared())
         wanted = replace(wish, value=_clearing(switch, row).value)
-        asked = ask((await self.changes.ledger.load(Wanted([wanted.key]))).rows.get(wanted.key), wanted, now_us)
-        if isinstance(asked, Asked):
-            still_set = Expect(key, row.version)
+        asked = request_or_confirm(
+            (await self.changes.ledger.load(ReadSet([wanted.key]))).rows.get(wanted.key), wanted, now_us
+        )
+        if isinstance(asked, AwaitingSecondPerson):
+            still_set = RequireVersion(key, row.version)
             waits = control_requested(wanted, asked.request, now_us, (still_set, asked.put))
             return Step(waits, Cleared(asked.request))
         return Step(switch_cleared(switch, wanted, asked.request, now_us, (*changes, asked.put)), Cleared())
@@ -187,7 +200,7 @@ class KillSwitches:
     async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int, failed: LedgerUnavailableError) -> KillSwitch:
         """Read the switch that a commit, which failed so, may have set. That error when it is not set as wanted."""
         key = switch_key(wanted.tenant, _same_as(wanted, await self._set_rows(wanted.tenant)) or name)
-        row = (await self.changes.ledger.load(Wanted([key]))).rows.get(key)
+        row = (await self.changes.ledger.load(ReadSet([key]))).rows.get(key)
         switch = _standing(row, self.changes.clock.wall_us())
         ends_at_us = _expires_at_us(None, wanted.expires_after_seconds, begun_us)
         if switch is None or (switch.expires_at_us and not 0 < ends_at_us <= switch.expires_at_us):
@@ -202,11 +215,11 @@ class KillSwitches:
         require_unconcerned(actor, concerned, is_agent=await is_agent(ledger, tenants, actor))
 
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
-        rows = rows_of(self.changes.ledger, Kept.KILL_SWITCHES, tenant, SET)
+        rows = rows_of(self.changes.ledger, StateTable.KILL_SWITCHES, tenant, SET)
         return [(row, read_switch(row)) async for row in rows]
 
 
-def _not_set(wish: Wish) -> str:
+def _not_set(wish: ChangeCommand) -> str:
     """Say that no switch of the id is set, where it was looked for, and how to find the id."""
     where, option = (f"in tenant {wish.tenant}", f" --tenant {wish.tenant}") if wish.tenant else ("for no tenant", "")
     return f"no kill switch {wish.target} is set {where}; `placet kill-switches list{option}` shows the ids, ks_..."
@@ -224,10 +237,10 @@ def _folded(scope: KillScope, value: str) -> str:
     return folded(value) if scope in {KillScope.AGENT, KillScope.WORKFLOW} else value
 
 
-def _clearing(switch: KillSwitch, row: Row) -> Wish:
+def _clearing(switch: KillSwitch, row: Row) -> ChangeCommand:
     """The wish to clear the switch as it is set now: a wish to clear it as it was before is another one."""
     value = f"version {row.version}"
-    return Wish(ChangeKind.KILL_SWITCH_CLEAR, switch.tenant, switch.switch_id, value, "", "")
+    return ChangeCommand(ChangeKind.KILL_SWITCH_CLEAR, switch.tenant, switch.switch_id, value, "", "")
 
 
 def _standing(row: Row | None, now_us: int) -> KillSwitch | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import PolicyInvalidError, Problem, SetupError
+from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.policy.bundles.bundle_cache import BundleCache
 from placet.policy.checks.check import serving_problems
 from placet.policy.checks.hardening import hardened
@@ -69,7 +69,8 @@ def build_bundle(
     """Make the bundle of a policy folder; it is not checked again when the cache holds the same.
 
     `on_refused` is told of a file of the cache that is not the bundle of its name; revisions that are `needed` stay in
-    the cache however old. Raises PolicyInvalidError with every problem found (file and line), SetupError when OPA
+    the cache however old. Raises PolicyInvalidError with every problem found (file and line), ConfigurationError when
+    OPA
     cannot be run or the cache cannot be written. Blocks for the time of some `opa` runs; call it in a thread.
     """
     return bundle_of(read_tree(rego_dir), opa, cache_dir, on_refused, needed)
@@ -100,7 +101,7 @@ def bundle_of(
             cache.prune({revision, *needed})
         except OSError as error:
             remedy = remedy_for(error, "mend it or set data_dir")
-            raise SetupError(f"{cache_dir}: cannot be written: {error.strerror}; {remedy}") from error
+            raise ConfigurationError(f"{cache_dir}: cannot be written: {error.strerror}; {remedy}") from error
     return Bundle(cache.path(revision), revision, policies, content, tree)
 
 
@@ -135,10 +136,10 @@ def _try(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
             reason = first_line(ended.stderr or ended.stdout)
             if _NO_ROOM in reason:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise PolicyInvalidError([Problem(str(tree.root), f"opa build failed: {reason}")])
+            raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: {reason}")])
         missing = sorted(tree.modules.keys() - _names(tree, given.absolute(), built))
         if missing:
-            raise PolicyInvalidError([Problem(tree.where(name), "opa build left it out") for name in missing])
+            raise PolicyInvalidError([Diagnostic(tree.where(name), "opa build left it out") for name in missing])
 
 
 def _names(tree: PolicyTree, given: Path, built: Path) -> set[str]:
@@ -146,4 +147,4 @@ def _names(tree: PolicyTree, given: Path, built: Path) -> set[str]:
     try:
         return {name.removeprefix(str(given)).lstrip("/") for name in unpacked(built.read_bytes())}
     except ArchiveError as error:
-        raise PolicyInvalidError([Problem(str(tree.root), f"opa build failed: what it made {error}")]) from error
+        raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: what it made {error}")]) from error

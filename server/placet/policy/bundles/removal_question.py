@@ -58,16 +58,16 @@ class Earlier:
 class RemovalQuestion:
     """Asks, for one replica; with `asks` False never, but it keeps what is needed for asking later.
 
-    `on_fault` is told of what went wrong in Placet itself.
+    `on_error` is told of what went wrong in Placet itself.
     """
 
     def __init__(
-        self, memory: PolicyMemory, folder: Path, on_fault: Callable[[BaseException], None], *, asks: bool = True
+        self, memory: PolicyMemory, folder: Path, on_error: Callable[[BaseException], None], *, asks: bool = True
     ) -> None:
         self._memory = memory
         self._asks = asks
         self._folder = folder
-        self._on_fault = on_fault
+        self._on_error = on_error
         self._tenants: dict[str, bytes] = {}
 
     async def earlier(self, rego_dir: Path) -> Earlier:
@@ -113,7 +113,7 @@ class RemovalQuestion:
         try:
             await asyncio.to_thread(self._keep, source)
         except OSError as fault:
-            self._on_fault(fault)
+            self._on_error(fault)
         return source
 
     def _keep(self, source: ServedSource) -> None:

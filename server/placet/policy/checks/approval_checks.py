@@ -18,7 +18,7 @@ import orjson
 
 from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approval_for
 from placet.kernel.diagnostics import closest
-from placet.kernel.errors import Problem, SetupError
+from placet.kernel.errors import ConfigurationError, Diagnostic
 from placet.kernel.model import Effect, Finding
 from placet.policy.checks.rule_reading import Reading
 from placet.policy.checks.syntax import constant_of
@@ -59,7 +59,7 @@ class AskedApproval:
         return str(self.rule.rule_id)
 
 
-def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
+def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
     """Approvals without quorum or roles, and keys that are probably misspelt."""
     for module, rule, keys in _written_out(modules):
         where = tree.where(module.file, rule.line)
@@ -68,18 +68,18 @@ def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Prob
             if name not in keys:
                 what = f"{rule.rule_id} asks for an approval without {name}, which would be a deny"
                 near = closest(name, others)
-                yield Problem(
+                yield Diagnostic(
                     where, what, f"did you mean {name}, not {near}?" if near else f"add {name} to its details"
                 )
         for key in others:
             near = closest(key, [name for name in APPROVAL_DETAILS if name not in keys], _MISSPELT_MIN)
             if near and near not in _REQUIRED:
-                yield Problem(where, f"{rule.rule_id} says {key}, which nothing reads", f"did you mean {near}?")
+                yield Diagnostic(where, f"{rule.rule_id} says {key}, which nothing reads", f"did you mean {near}?")
 
 
 def reach_problems(
     tree: PolicyTree, policies: Mapping[str, AgentPolicy], modules: Sequence[Module], opa: Path
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Approvals that no decision could ask for, and those that no people of a tenant could give."""
     asked = [
         AskedApproval(module, rule, {key: term for key, term in keys.items() if key in APPROVAL_DETAILS})
@@ -105,7 +105,7 @@ def reach_problems(
 
 def _tenant_problems(
     where: str, approval: AskedApproval, known: Mapping[str, Any], tenant: str, policy: AgentPolicy
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """What is wrong with an approval for one tenant; `known` are those of its values that are known."""
     details: dict[str, Any] = {"quorum": 1, "approver_roles": [], **known}
     if "approver_roles" not in known and details.get("distinct_roles") is True:
@@ -114,14 +114,14 @@ def _tenant_problems(
         wanted = approval_for([Finding(Effect.REQUIRE_APPROVAL, approval.rule_id, "", details)])
     except NoApprovalError as error:
         constant = known.keys() <= _constants(approval).keys()
-        yield Problem(where, f"{error}" + ("" if constant else f" (tenant {tenant})"), _remedy(approval, tenant))
+        yield Diagnostic(where, f"{error}" + ("" if constant else f" (tenant {tenant})"), _remedy(approval, tenant))
         return
     form = Approval.model_construct(
         quorum=wanted.quorum, approver_roles=wanted.approver_roles, distinct_roles=wanted.distinct_roles
     )
     for fault in quorum_faults(policy.approver_groups, form, ()):
         what = f"{approval.rule_id} asks tenant {tenant} for an approval that cannot be given: {fault.what}"
-        yield Problem(where, what, fault.remedy or _remedy(approval, tenant))
+        yield Diagnostic(where, what, fault.remedy or _remedy(approval, tenant))
 
 
 def _remedy(approval: AskedApproval, tenant: str) -> str:
@@ -189,6 +189,8 @@ def _evaluated(
     with staged(copy, tests=False, tenants=tenants_document(policies)) as stage:
         ended = run(opa, ["eval", "--bundle", ".", "--format", "raw", f"{{{', '.join(queries)}}}"], cwd=stage)
     if ended.code != 0:
-        raise SetupError(f"{opa}: cannot compute what rules ask for: {first_line(ended.stderr or ended.stdout)}")
+        raise ConfigurationError(
+            f"{opa}: cannot compute what rules ask for: {first_line(ended.stderr or ended.stdout)}"
+        )
     values: dict[str, dict[str, Any]] = orjson.loads(ended.stdout)
     return values

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.errors import PolicyInvalidError, Problem
+from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.checks.approval_checks import reach_problems, shape_problems
 from placet.policy.checks.detail_checks import detail_problems, served_problems
 from placet.policy.checks.hardening import hardened
@@ -53,7 +53,7 @@ class Step:
     """One step: what it found, or why it could not be taken (`skipped`). `detail` says what was seen."""
 
     name: str
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     skipped: str = ""
     detail: str = ""
 
@@ -68,7 +68,7 @@ def check(
 ) -> tuple[Step, ...]:
     """Take every step that can be taken; policy is good when no step has problems.
 
-    Raises SetupError when OPA or Regal cannot be run at all.
+    Raises ConfigurationError when OPA or Regal cannot be run at all.
     """
     try:
         tree = read_tree(rego_dir)
@@ -108,7 +108,7 @@ def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float =
 
 def serving_problems(
     tree: PolicyTree, policies: Mapping[str, AgentPolicy], stage: Path, opa: Path
-) -> tuple[Problem, ...]:
+) -> tuple[Diagnostic, ...]:
     """What forbids serving the staged tree, whose files and tenants are read already."""
     modules: list[Module] = []
     return (
@@ -127,7 +127,7 @@ def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
     return Step("tenants", detail=f"{_OPEN_AMOUNTS}: {warned}" if warned else ""), policies
 
 
-def _rules(tree: PolicyTree, stage: Path, opa: Path, modules: list[Module]) -> tuple[Problem, ...]:
+def _rules(tree: PolicyTree, stage: Path, opa: Path, modules: list[Module]) -> tuple[Diagnostic, ...]:
     """What is wrong with the rules; their modules are put into `modules`."""
     try:
         modules += parse_modules(tree, stage, opa)
@@ -161,12 +161,12 @@ def _lint(tree: PolicyTree, regal: Path | None, *, skip_lint: bool) -> Step:
         return Step("lint", skipped="--skip-lint")
     if regal is None:
         return Step(
-            "lint", (Problem("regal", "is not installed", "run `placet tools install regal`, or pass --skip-lint"),)
+            "lint", (Diagnostic("regal", "is not installed", "run `placet tools install regal`, or pass --skip-lint"),)
         )
     return _step("lint", lint_problems(tree, regal))
 
 
-def _step(name: str, problems: Iterable[Problem]) -> Step:
+def _step(name: str, problems: Iterable[Diagnostic]) -> Step:
     return Step(name, tuple(problems))
 
 

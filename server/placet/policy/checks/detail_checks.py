@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.kernel.errors import Problem
+from placet.kernel.errors import Diagnostic
 from placet.policy.checks.detail_conditions import needed, predicates
 from placet.policy.checks.detail_lines import risky_lines
 from placet.policy.checks.hardening import HARDENED_SETS
@@ -39,7 +39,7 @@ _INSTEAD: Final = "write its value in the second argument of finding; put a cond
 _IDIOM: Final = "write {} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }}"
 
 
-def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
+def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
     """Everything in the written modules that could take a deny or require_approval away with its details."""
     yield from _library_problems(tree, modules)
     functions = predicates(modules)
@@ -47,17 +47,17 @@ def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Pro
         where = tree.where(module.file, rule.line)
         details = details_of(module, rule)
         if details is None:
-            yield Problem(where, f"this {rule.name} is not found by the idiom", _IDIOM.format(rule.name))
+            yield Diagnostic(where, f"this {rule.name} is not found by the idiom", _IDIOM.format(rule.name))
             continue
         bound = bound_by(rule.syntax["body"], names)
         iterated = _iterated(details, bound, names)
         if iterated:
             what = f"the details of this {rule.name} iterate over {iterated}, so that it vanishes when there is none"
-            yield Problem(where, what, "bind it in the body: some x in ..., and tell x")
+            yield Diagnostic(where, what, "bind it in the body: some x in ..., and tell x")
         yield from _body_problems(tree, module, rule, details, names, functions)
 
 
-def _library_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
+def _library_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
     """Whether `data.placet.lib.finding` is defined once, and for whatever details it is given."""
     defined = [
         (module, rule)
@@ -70,7 +70,7 @@ def _library_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[P
         if number or not _always_finds(rule):
             what = "finding is not as it ships, so a finding could vanish or say something else"
             remedy = "copy placet/lib/lib.rego from the policy that ships with Placet"
-            yield Problem(tree.where(module.file, rule.line), what, remedy)
+            yield Diagnostic(tree.where(module.file, rule.line), what, remedy)
 
 
 def _always_finds(rule: Rule) -> bool:
@@ -90,7 +90,7 @@ def _always_finds(rule: Rule) -> bool:
     }
 
 
-def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequence[Module]) -> Iterator[Problem]:
+def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequence[Module]) -> Iterator[Diagnostic]:
     """Whether the modules as they are served are safe and say the same as those that were written.
 
     `served` are OPA's own parse of what `placet.policy.checks.hardening` made of `written`.
@@ -98,7 +98,7 @@ def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequenc
     for before, after in zip(written, served, strict=True):
         same = _unguarded(bare(before.syntax)) == _unguarded(bare(after.syntax))
         if before.file != after.file or not same:
-            yield Problem(
+            yield Diagnostic(
                 tree.where(before.file), "cannot be guarded without changing it", "write findings by the idiom"
             )
     for module, rule, names in _guarded_rules(served):
@@ -106,7 +106,7 @@ def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequenc
         if details is None or not is_total(details, bound_by(rule.syntax["body"], names)):
             what = f"the details of this {rule.name} may be undefined, which would undo it"
             remedy = "write them as an object in the second argument of finding"
-            yield Problem(tree.where(module.file, rule.line), what, remedy)
+            yield Diagnostic(tree.where(module.file, rule.line), what, remedy)
 
 
 def details_of(module: Module, rule: Rule) -> Node | None:
@@ -160,13 +160,13 @@ def _iterated(details: Node, bound: frozenset[str], names: frozenset[str]) -> st
 
 def _body_problems(
     tree: PolicyTree, module: Module, rule: Rule, details: Node, names: frozenset[str], functions: Arities
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Lines of the body that serve the details and may be undefined, though nothing else of the rule needs them."""
     body = [line for line in rule.syntax["body"] if line is not _making(rule) and not is_declaration(line)]
     for line, name in risky_lines(body, details, names, needed(module, body, names, functions)):
         where = tree.where(module.file, line["location"]["row"])
         what = f"{name} serves only the details of this {rule.name}, which vanishes when the line is undefined"
-        yield Problem(where, what, _INSTEAD)
+        yield Diagnostic(where, what, _INSTEAD)
 
 
 def _unguarded(node: Node) -> Node:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.kernel.errors import PolicyInvalidError, Problem
+from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.checks.syntax import path_of, walk
 from placet.policy.toolchain.command import run
 from placet.policy.toolchain.compiling import first_line
@@ -88,15 +88,15 @@ class Module:
 def parse_modules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Module, ...]:
     """Parse every module (tests left out) of the staged tree. Raises PolicyInvalidError for what OPA cannot parse."""
 
-    def parse(name: str) -> Module | Problem:
+    def parse(name: str) -> Module | Diagnostic:
         ended = run(opa, ["parse", "--format", "json", "--json-include", "locations,-comments", name], cwd=stage)
         if ended.code != 0:
-            return Problem(tree.where(name), f"does not parse: {first_line(ended.stderr)}")
+            return Diagnostic(tree.where(name), f"does not parse: {first_line(ended.stderr)}")
         return _module(name, orjson.loads(ended.stdout))
 
     with ThreadPoolExecutor(_PARSERS) as pool:
         parsed = list(pool.map(parse, sorted(tree.modules)))
-    problems = [item for item in parsed if isinstance(item, Problem)]
+    problems = [item for item in parsed if isinstance(item, Diagnostic)]
     if problems:
         raise PolicyInvalidError(problems)
     return tuple(item for item in parsed if isinstance(item, Module))

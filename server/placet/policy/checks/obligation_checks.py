@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.decision.obligations import OBLIGATION_ID, OBLIGATIONS, distinct_obligations, parsed_obligations
 from placet.kernel.diagnostics import closest
-from placet.kernel.errors import Problem
+from placet.kernel.errors import Diagnostic
 from placet.kernel.model import Effect
 from placet.policy.checks.syntax import constant_of
 from placet.policy.checks.written_details import written_details
@@ -37,7 +37,7 @@ _COMPUTED_ITEMS: Final = frozenset({"ref", "var", "call", "objectcomprehension"}
 _REMEDY: Final = 'write a list of objects such as {"id": "redact_output", "fields": ["email"]}'
 
 
-def obligation_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Problem]:
+def obligation_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
     """Yield obligations that no decision could deliver, and keys of details that are probably misspelt."""
     for module, rule, details in written_details(modules, _EFFECTS):
         where = tree.where(module.file, rule.line)
@@ -46,9 +46,9 @@ def obligation_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator
             for key in details:
                 if closest(key, [OBLIGATIONS], _MISSPELT_MIN):
                     what = f"{rule.rule_id} says {key}, which nothing reads"
-                    yield Problem(where, what, f"did you mean {OBLIGATIONS}?")
+                    yield Diagnostic(where, what, f"did you mean {OBLIGATIONS}?")
         elif (fault := _fault(term)) is not None:
-            yield Problem(where, f"{rule.rule_id}: {fault}", _REMEDY)
+            yield Diagnostic(where, f"{rule.rule_id}: {fault}", _REMEDY)
 
 
 def _fault(term: Node) -> str | None:

@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.kernel.diagnostics import closest
-from placet.kernel.errors import Problem
+from placet.kernel.errors import Diagnostic
 from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.kernel.model import Effect
-from placet.kernel.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_placets_own
+from placet.kernel.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_reserved
 from placet.policy.checks.modules import PACK_ROOTS, Module, Rule
 from placet.policy.files.staging import TENANTS
 
@@ -24,12 +24,12 @@ _OTHERWISE: Final = f"name it otherwise: {', '.join(OWN_PREFIXES)} and some of a
 _IDIOM: Final = "{} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }}"
 
 
-def rule_problems(tree: PolicyTree, modules: Iterable[Module]) -> Iterator[Problem]:
+def rule_problems(tree: PolicyTree, modules: Iterable[Module]) -> Iterator[Diagnostic]:
     """Everything wrong with packages, rules, their METADATA, and data that stands where rules should."""
     modules = tuple(modules)
     yield from _data_problems(tree)
     if not any(module.package == MAIN_PACKAGE for module in modules):
-        yield Problem(str(tree.root), "has no package placet.main", "copy it from the policy that ships with Placet")
+        yield Diagnostic(str(tree.root), "has no package placet.main", "copy it from the policy that ships with Placet")
     first: dict[str, str] = {}
     for module in modules:
         yield from _package_problems(tree, module)
@@ -39,83 +39,85 @@ def rule_problems(tree: PolicyTree, modules: Iterable[Module]) -> Iterator[Probl
             if isinstance(rule.rule_id, str):
                 if rule.rule_id in first:
                     what = f"the rule_id {rule.rule_id} is taken already by {first[rule.rule_id]}"
-                    yield Problem(where, what, "give each rule an id of its own")
+                    yield Diagnostic(where, what, "give each rule an id of its own")
                 first.setdefault(rule.rule_id, where)
 
 
-def _package_problems(tree: PolicyTree, module: Module) -> Iterator[Problem]:
+def _package_problems(tree: PolicyTree, module: Module) -> Iterator[Diagnostic]:
     where = tree.where(module.file, module.package_line)
     folder = PurePosixPath(module.file).parent.parts
     package = ".".join(module.package)
     if module.package != folder:
         remedy = f"write `package {'.'.join(folder)}`" if folder else "move it into a folder"
-        yield Problem(where, f"the package {package} does not match its folder {'/'.join(folder) or '.'}", remedy)
+        yield Diagnostic(where, f"the package {package} does not match its folder {'/'.join(folder) or '.'}", remedy)
         return
     if module.package[0] == TENANTS:
-        yield Problem(where, f"the package {package} stands where the tenants' agent_policy goes", "rename it")
+        yield Diagnostic(where, f"the package {package} stands where the tenants' agent_policy goes", "rename it")
     for root in PACK_ROOTS:
         if module.package[: len(root)] == root and len(module.package) != len(root) + 1:
             what = f"the package {package} is no pack, so its rules would not be collected"
-            yield Problem(where, what, f"a pack is one folder: {'/'.join(root)}/<pack>")
+            yield Diagnostic(where, what, f"a pack is one folder: {'/'.join(root)}/<pack>")
 
 
-def _in_pack(where: str, rule: Rule) -> Iterator[Problem]:
+def _in_pack(where: str, rule: Rule) -> Iterator[Diagnostic]:
     if rule.base in EFFECT_SETS:
         if rule.is_default or not rule.is_partial_set or rule.name != rule.base:
             form = f"default {rule.base}" if rule.is_default else f"{rule.name} is no set, so it"
-            yield Problem(where, f"{form} is not collected as a finding", f"write {_IDIOM.format(rule.base)}")
+            yield Diagnostic(where, f"{form} is not collected as a finding", f"write {_IDIOM.format(rule.base)}")
         else:
             yield from _metadata_problems(where, rule)
         return
     near = closest(rule.name, EFFECT_SETS)
     if rule.rule_id is not None:
         meant = f"did you mean {near}?" if near else f"findings go into {', '.join(EFFECT_SETS)}"
-        yield Problem(where, f"{rule.name} has a rule_id but is not collected", meant)
+        yield Diagnostic(where, f"{rule.name} has a rule_id but is not collected", meant)
     elif rule.is_partial_set and near and not rule.name.startswith("_"):
         remedy = f"did you mean {near}? A helper's name may begin with an underscore: _{rule.name}"
-        yield Problem(where, f"the set {rule.name} is not collected", remedy)
+        yield Diagnostic(where, f"the set {rule.name} is not collected", remedy)
 
 
-def _outside_pack(where: str, rule: Rule, module: Module) -> Iterator[Problem]:
+def _outside_pack(where: str, rule: Rule, module: Module) -> Iterator[Diagnostic]:
     roots = " or ".join("/".join(root) + "/<pack>" for root in PACK_ROOTS)
     if rule.rule_id is not None:
-        yield Problem(where, f"{rule.name} has a rule_id but stands in no pack", f"move it to {roots}")
+        yield Diagnostic(where, f"{rule.name} has a rule_id but stands in no pack", f"move it to {roots}")
     whole = (*module.package, *rule.name.split("."))
     if any(whole[: len(root)] == root for root in PACK_ROOTS):
         what = f"the name {rule.name} reaches into the packs, where no check would see it as a finding"
-        yield Problem(where, what, f"move it to {roots}")
+        yield Diagnostic(where, what, f"move it to {roots}")
 
 
-def _metadata_problems(where: str, rule: Rule) -> Iterator[Problem]:
+def _metadata_problems(where: str, rule: Rule) -> Iterator[Diagnostic]:
     if len(rule.annotations) > 1:
-        yield Problem(where, "has more than one METADATA block", "keep one")
+        yield Diagnostic(where, "has more than one METADATA block", "keep one")
     if not rule.annotations:
         remedy = "write above it: # METADATA, # title: <reason>, # custom:, #   rule_id: <pack>.<name>"
-        yield Problem(where, f"this {rule.name} rule has no METADATA of its own", remedy)
+        yield Diagnostic(where, f"this {rule.name} rule has no METADATA of its own", remedy)
         return
     title, rule_id = rule.title, rule.rule_id
     if not isinstance(title, str) or not title.strip() or len(title) > REASON_CHARS_MAX:
         what = f"its METADATA has no title of 1 to {REASON_CHARS_MAX} characters"
-        yield Problem(where, what, "the title is the reason that people read")
+        yield Diagnostic(where, what, "the title is the reason that people read")
     if not isinstance(rule_id, str):
-        yield Problem(
+        yield Diagnostic(
             where, "its METADATA has no custom.rule_id", "write # custom: and below it #   rule_id: <pack>.<name>"
         )
     elif not RULE_ID_PATTERN.fullmatch(rule_id) or len(rule_id) > RULE_ID_CHARS_MAX:
         remedy = f"letters, digits, _ in parts joined by dots, a letter first, at most {RULE_ID_CHARS_MAX}"
-        yield Problem(where, f"{rule_id!r} is no rule_id", remedy)
-    elif is_placets_own(rule_id) or rule_id in RETIRED:
-        yield Problem(where, f"the rule_id {rule_id} is Placet's own", _OTHERWISE)
+        yield Diagnostic(where, f"{rule_id!r} is no rule_id", remedy)
+    elif is_reserved(rule_id) or rule_id in RETIRED:
+        yield Diagnostic(where, f"the rule_id {rule_id} is Placet's own", _OTHERWISE)
     if not rule.reads_metadata:
         what = "its finding does not come from rego.metadata.rule(), so it could carry another rule_id"
-        yield Problem(where, what, f"write {_IDIOM.format(rule.name)}")
+        yield Diagnostic(where, what, f"write {_IDIOM.format(rule.name)}")
 
 
-def _data_problems(tree: PolicyTree) -> Iterator[Problem]:
+def _data_problems(tree: PolicyTree) -> Iterator[Diagnostic]:
     """Data that policy would take for rules, or that stands where Placet puts the tenants."""
     data = tree.nested_data()
     if TENANTS in data:
-        yield Problem(str(tree.root), f"a data file defines {TENANTS}", "tenants are config/<tenant>.yaml; remove it")
+        yield Diagnostic(
+            str(tree.root), f"a data file defines {TENANTS}", "tenants are config/<tenant>.yaml; remove it"
+        )
     for root in PACK_ROOTS:
         packs: Any = data
         for part in root:
@@ -125,4 +127,4 @@ def _data_problems(tree: PolicyTree) -> Iterator[Problem]:
                 if isinstance(document, Mapping) and name in document:
                     place = ".".join((*root, pack, name))
                     what = f"a data file defines {place}, which would count as findings of a rule"
-                    yield Problem(tree.where("/".join((*root, pack))), what, "rename the key")
+                    yield Diagnostic(tree.where("/".join((*root, pack))), what, "rename the key")

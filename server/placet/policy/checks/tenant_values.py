@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.kernel.diagnostics import Fault
-from placet.kernel.errors import SetupError
+from placet.kernel.diagnostics import DocumentDiagnostic
+from placet.kernel.errors import ConfigurationError
 from placet.matching.separated_globs import separated_glob_regex
 from placet.policy.files.staging import exact_json
 from placet.policy.files.strict_yaml import read_yaml
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from placet.kernel.errors import Problem
+    from placet.kernel.errors import Diagnostic
     from placet.policy.files.tree import PolicyTree
     from placet.tenants.agent_policy import AgentPolicy
 
@@ -31,7 +31,7 @@ _QUERY: Final = """{
 """A glob that is none becomes an expression that is none, so it is missing in the answer."""
 
 
-def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: Path) -> Iterator[Problem]:
+def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: Path) -> Iterator[Diagnostic]:
     """Ask OPA whether every params_schema and every destination pattern is one that it can use."""
     schemas = {
         f"{tenant} {tool}": (tenant, tool, spec.params_schema)
@@ -56,16 +56,18 @@ def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: P
         valid, message = answer["schemas"].get(name, (False, "OPA cannot read it"))
         if not valid:
             what = str(message).removeprefix("jsonschema: ")
-            fault = Fault(("tools", tool, "params_schema"), what, "OPA must be able to check params by it")
+            fault = DocumentDiagnostic(("tools", tool, "params_schema"), what, "OPA must be able to check params by it")
             yield _problem(tree, tenant, fault)
     for pattern, (tenant, tool) in globs.items():
         if pattern not in answer["globs"]:
             what = f'"{pattern}" is no glob pattern'
-            fault = Fault(("destinations", tool), what, "known: * ** ? [a-z] {a,b}, and \\ before a character")
+            fault = DocumentDiagnostic(
+                ("destinations", tool), what, "known: * ** ? [a-z] {a,b}, and \\ before a character"
+            )
             yield _problem(tree, tenant, fault)
 
 
-def _problem(tree: PolicyTree, tenant: str, fault: Fault) -> Problem:
+def _problem(tree: PolicyTree, tenant: str, fault: DocumentDiagnostic) -> Diagnostic:
     name = f"{CONFIG}/{tenant}.yaml"
     document = read_yaml(tree.tenants[name], tree.where(name))
     return located(document, below(TOP_KEY, fault))
@@ -74,7 +76,9 @@ def _problem(tree: PolicyTree, tenant: str, fault: Fault) -> Problem:
 def _ask(opa: Path, document: object) -> dict[str, dict[str, tuple[bool, object]]]:
     ended = run(opa, ["eval", "--format", "json", "--stdin-input", _QUERY], stdin=exact_json(document))
     if ended.code != 0:
-        raise SetupError(f"{opa}: cannot judge the tenants' schemas: {first_line(ended.stderr or ended.stdout)}")
+        raise ConfigurationError(
+            f"{opa}: cannot judge the tenants' schemas: {first_line(ended.stderr or ended.stdout)}"
+        )
     answer: dict[str, dict[str, tuple[bool, object]]] = orjson.loads(ended.stdout)["result"][0]["expressions"][0][
         "value"
     ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from placet.kernel.errors import PolicyInvalidError, Problem
+from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.kernel.limits import SAFE_INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -204,4 +204,4 @@ class _Reader:
 
 
 def _wrong(name: str, line: int, what: str, remedy: str = "") -> PolicyInvalidError:
-    return PolicyInvalidError([Problem(f"{name}:{line}", what, remedy)])
+    return PolicyInvalidError([Diagnostic(f"{name}:{line}", what, remedy)])

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from placet.kernel.diagnostics import Fault, Place, closest, did_you_mean
-from placet.kernel.errors import PolicyInvalidError, Problem
+from placet.kernel.diagnostics import DocumentDiagnostic, Place, closest, did_you_mean
+from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.files.strict_yaml import Document, read_yaml
 from placet.policy.files.tree import CONFIG, DATA_NAMES, PolicyTree, read_tree
 from placet.tenants.agent_policy import TENANT_PATTERN, AgentPolicy
@@ -31,7 +31,7 @@ def load_agent_policies(rego_dir: Path) -> Mapping[str, AgentPolicy]:
 
 def parse_tenants(tree: PolicyTree) -> Mapping[str, AgentPolicy]:
     """Validate the tenants' files of a tree. Raises PolicyInvalidError with all that is wrong in any of them."""
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     policies: dict[str, AgentPolicy] = {}
     defaults = pack_defaults(tree)
     for name, content in tree.tenants.items():
@@ -41,7 +41,7 @@ def parse_tenants(tree: PolicyTree) -> Mapping[str, AgentPolicy]:
             problems.extend(error.problems)
     if not tree.tenants:
         remedy = f"add {CONFIG}/<tenant>.yaml with the key {TOP_KEY}"
-        problems.append(Problem(str(tree.root / CONFIG), "no tenant has a file", remedy))
+        problems.append(Diagnostic(str(tree.root / CONFIG), "no tenant has a file", remedy))
     if problems:
         raise PolicyInvalidError(problems)
     return policies
@@ -67,14 +67,18 @@ def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping
     tenant = PurePosixPath(name).stem
     if not TENANT_PATTERN.fullmatch(tenant):
         what = f"{tenant!r} is no tenant id"
-        raise PolicyInvalidError([Problem(where, what, "1 to 64 of a-z 0-9 _ -, a letter or digit first")])
+        raise PolicyInvalidError([Diagnostic(where, what, "1 to 64 of a-z 0-9 _ -, a letter or digit first")])
     document = read_yaml(content, where)
     value = document.value
     if not isinstance(value, dict) or TOP_KEY not in value:
         keys = list(value) if isinstance(value, dict) else []
         hint = f"; found {', '.join(keys)}" if keys else ""
-        raise PolicyInvalidError([Problem(f"{where}:1", f"has no {TOP_KEY}{hint}", f"begin the file with {TOP_KEY}:")])
-    faults = [Fault((key,), "unknown key", f"the only key here is {TOP_KEY}") for key in value if key != TOP_KEY]
+        raise PolicyInvalidError(
+            [Diagnostic(f"{where}:1", f"has no {TOP_KEY}{hint}", f"begin the file with {TOP_KEY}:")]
+        )
+    faults = [
+        DocumentDiagnostic((key,), "unknown key", f"the only key here is {TOP_KEY}") for key in value if key != TOP_KEY
+    ]
     try:
         policy = AgentPolicy.model_validate(value[TOP_KEY])
     except ValidationError as error:
@@ -88,35 +92,37 @@ def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping
     raise PolicyInvalidError([located(document, fault) for fault in faults])
 
 
-def below(key: str, fault: Fault) -> Fault:
+def below(key: str, fault: DocumentDiagnostic) -> DocumentDiagnostic:
     """The same fault, seen from one level further out."""
-    return Fault((key, *fault.path), fault.what, fault.remedy)
+    return DocumentDiagnostic((key, *fault.path), fault.what, fault.remedy)
 
 
-def located(document: Document, fault: Fault) -> Problem:
+def located(document: Document, fault: DocumentDiagnostic) -> Diagnostic:
     """The fault with the line of the file where it stands."""
-    return Problem(document.where(fault.path), f"{fault.place}: {fault.what}", fault.remedy)
+    return Diagnostic(document.where(fault.path), f"{fault.place}: {fault.what}", fault.remedy)
 
 
-def _pack_faults(policy: AgentPolicy, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+def _pack_faults(policy: AgentPolicy, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[DocumentDiagnostic]:
     for pack, values in policy.packs.items():
         if pack not in defaults:
-            yield Fault((pack,), "no such pack", did_you_mean(pack, defaults))
+            yield DocumentDiagnostic((pack,), "no such pack", did_you_mean(pack, defaults))
             continue
         for key, value in values.items():
             if key not in defaults[pack]:
-                yield Fault((pack, key), f"the pack {pack} has no such setting", did_you_mean(key, defaults[pack]))
+                yield DocumentDiagnostic(
+                    (pack, key), f"the pack {pack} has no such setting", did_you_mean(key, defaults[pack])
+                )
             else:
                 yield from _shape_faults(defaults[pack][key], value, (pack, key))
 
 
-def _shape_faults(default: object, value: object, path: Place) -> Iterator[Fault]:
+def _shape_faults(default: object, value: object, path: Place) -> Iterator[DocumentDiagnostic]:
     """Whether a value has the form of the pack's default. A default of null takes anything."""
     expected, found = _kind(default), _kind(value)
     if default is None or (expected == "a decimal number" and found == "a whole number"):
         return
     if expected != found:
-        yield Fault(path, f"should be {expected} as in the pack's defaults, not {found}")
+        yield DocumentDiagnostic(path, f"should be {expected} as in the pack's defaults, not {found}")
     elif isinstance(default, list) and isinstance(value, list):
         for index, item in enumerate(value if default else ()):
             yield from _shape_faults(default[0], item, (*path, index))
@@ -124,14 +130,14 @@ def _shape_faults(default: object, value: object, path: Place) -> Iterator[Fault
         yield from _mapping_faults(default, value, path)
 
 
-def _mapping_faults(default: Mapping[str, Any], value: Mapping[str, Any], path: Place) -> Iterator[Fault]:
+def _mapping_faults(default: Mapping[str, Any], value: Mapping[str, Any], path: Place) -> Iterator[DocumentDiagnostic]:
     """Keys of the default are known; others are entries of its kind (one more currency), unless near to a known one."""
     kinds = {_kind(item) for item in default.values()}
     for key, item in value.items():
         if key in default:
             yield from _shape_faults(default[key], item, (*path, key))
         elif len(kinds) > 1 or closest(key, [known for known in default if known not in value], MISSPELT_MIN):
-            yield Fault((*path, key), "unknown key", did_you_mean(key, default))
+            yield DocumentDiagnostic((*path, key), "unknown key", did_you_mean(key, default))
         elif default:
             yield from _shape_faults(next(iter(default.values())), item, (*path, key))
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.kernel.diagnostics import did_you_mean
-from placet.kernel.errors import PolicyInvalidError, PolicyUnreadableError, Problem
+from placet.kernel.errors import Diagnostic, PolicyInvalidError, PolicyUnreadableError
 from placet.policy.files.strict_yaml import Document, read_json, read_yaml
 
 if TYPE_CHECKING:
@@ -104,11 +104,11 @@ def digest_of(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def _read_files(rego_dir: Path) -> tuple[dict[str, bytes], list[Problem]]:
+def _read_files(rego_dir: Path) -> tuple[dict[str, bytes], list[Diagnostic]]:
     """All files that count, and what is wrong with those that are none."""
     _require_folder(rego_dir)
-    problems: list[Problem] = []
-    unreadable: list[Problem] = []
+    problems: list[Diagnostic] = []
+    unreadable: list[Diagnostic] = []
     files: dict[str, bytes] = {}
     for relative, path in _walk(rego_dir):
         try:
@@ -122,7 +122,7 @@ def _read_files(rego_dir: Path) -> tuple[dict[str, bytes], list[Problem]]:
     return files, problems
 
 
-def tree_of(root: Path, files: Mapping[str, bytes], problems: Sequence[Problem] = ()) -> PolicyTree:
+def tree_of(root: Path, files: Mapping[str, bytes], problems: Sequence[Diagnostic] = ()) -> PolicyTree:
     """The tree of files by their path below `root`. PolicyInvalidError with these problems and all that is found."""
     found = list(problems)
     sorter = _Sorter(root, found)
@@ -170,14 +170,14 @@ def _changed_at(path: Path) -> float:
         return 0.0
 
 
-def _unread(path: Path, reason: str) -> Problem:
-    return Problem(str(path), f"cannot be read: {reason}", "mend or remove the file")
+def _unread(path: Path, reason: str) -> Diagnostic:
+    return Diagnostic(str(path), f"cannot be read: {reason}", "mend or remove the file")
 
 
 def _require_folder(rego_dir: Path) -> None:
     if not rego_dir.is_dir():
         raise PolicyUnreadableError(
-            [Problem(str(rego_dir), "no such folder", "name the policy folder with --rego-dir")]
+            [Diagnostic(str(rego_dir), "no such folder", "name the policy folder with --rego-dir")]
         )
 
 
@@ -189,7 +189,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
-        problem = Problem(str(error.filename), f"cannot be listed: {error.strerror}", "mend or remove the folder")
+        problem = Diagnostic(str(error.filename), f"cannot be listed: {error.strerror}", "mend or remove the folder")
         raise PolicyUnreadableError([problem]) from error
 
     for folder, folders, names in os.walk(root, followlinks=True, onerror=refuse):
@@ -215,20 +215,20 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _missing(root: Path, files: Mapping[str, bytes]) -> Iterator[Problem]:
+def _missing(root: Path, files: Mapping[str, bytes]) -> Iterator[Diagnostic]:
     copy = "copy it from the policy that ships with Placet"
     if CAPABILITIES not in files:
-        yield Problem(str(root / CAPABILITIES), "is missing, so nothing bounds what policy may call", copy)
+        yield Diagnostic(str(root / CAPABILITIES), "is missing, so nothing bounds what policy may call", copy)
     if INPUT_SCHEMA not in files:
-        yield Problem(str(root / INPUT_SCHEMA), "is missing, so misspelt input fields would go unnoticed", copy)
+        yield Diagnostic(str(root / INPUT_SCHEMA), "is missing, so misspelt input fields would go unnoticed", copy)
     if not any(name.endswith(".rego") for name in files):
-        yield Problem(str(root), "holds no policy (*.rego)", copy.replace(" it ", " one "))
+        yield Diagnostic(str(root), "holds no policy (*.rego)", copy.replace(" it ", " one "))
 
 
 class _Sorter:
     """Puts each file where it belongs; notes what belongs nowhere."""
 
-    def __init__(self, root: Path, problems: list[Problem]) -> None:
+    def __init__(self, root: Path, problems: list[Diagnostic]) -> None:
         self._root = root
         self._problems = problems
         self._modules: dict[str, bytes] = {}
@@ -289,4 +289,4 @@ class _Sorter:
         return did_you_mean(path.name, known)
 
     def _problem(self, path: PurePosixPath, what: str, remedy: str) -> None:
-        self._problems.append(Problem(str(self._root / path), what, remedy))
+        self._problems.append(Diagnostic(str(self._root / path), what, remedy))

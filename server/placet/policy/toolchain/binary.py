@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.policy.toolchain.command import is_executable, run
 from placet.policy.toolchain.tool_sources import OPA, OPA_VERSION
 
@@ -43,27 +43,31 @@ def opa_version() -> str:
 def find_opa(setting: str | Path = "") -> Opa:
     """Find OPA: the setting if there is one, else that of the installation, else the one on PATH.
 
-    Nothing in the working folder is run: relative entries of PATH are passed over. Raises SetupError, in one line with
+    Nothing in the working folder is run: relative entries of PATH are passed over. Raises ConfigurationError, in one
+    line with
     the remedy, when there is none or it is of another version.
     """
     path = _find("opa", setting)
     wanted = opa_version()
     remedy = f"{INSTALL_REMEDY}, or `go install {OPA.module}@v{wanted}`"
     if path is None:
-        raise SetupError(f"opa: not found in {installation_dir()} nor on PATH; {remedy}")
+        raise ConfigurationError(f"opa: not found in {installation_dir()} nor on PATH; {remedy}")
     if not is_executable(path):
-        raise SetupError(f"{path}: no such program; {remedy}")
+        raise ConfigurationError(f"{path}: no such program; {remedy}")
     found = version_of(path)
     if found != wanted:
-        raise SetupError(f"{path}: is OPA {found or 'of no readable version'}, not {wanted}; {remedy}")
+        raise ConfigurationError(f"{path}: is OPA {found or 'of no readable version'}, not {wanted}; {remedy}")
     return Opa(path, found)
 
 
 def find_regal(setting: str | Path = "") -> Path | None:
-    """Find Regal likewise; None when it is not installed. Raises SetupError when the setting names no program."""
+    """Find Regal likewise; None when it is not installed.
+
+    Raises ConfigurationError when the setting names no program.
+    """
     path = _find("regal", setting)
     if setting and (path is None or not is_executable(path)):
-        raise SetupError(f"{setting}: no such program; {INSTALL_REMEDY}")
+        raise ConfigurationError(f"{setting}: no such program; {INSTALL_REMEDY}")
     return path
 
 

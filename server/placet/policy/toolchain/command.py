@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def run(
     stdin: bytes = b"",
     timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
 ) -> Ended:
-    """Run `program` and wait for it. Raises SetupError when it cannot be started or does not end in time."""
+    """Run `program` and wait for it. Raises ConfigurationError when it cannot be started or does not end in time."""
     command = [str(program), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 # an argument list of our own; the program is the configured one
@@ -50,11 +50,11 @@ def run(
         )
     except subprocess.TimeoutExpired as error:
         what = f"{program.name} {arguments[0]}"
-        raise SetupError(
+        raise ConfigurationError(
             f"{program}: `{what}` did not end within {timeout_seconds:g} s; is the machine busy?"
         ) from error
     except OSError as error:
-        raise SetupError(f"{program}: cannot be run: {error.strerror}; run `placet tools install`") from error
+        raise ConfigurationError(f"{program}: cannot be run: {error.strerror}; run `placet tools install`") from error
     return Ended(done.returncode, _text(done.stdout), _text(done.stderr))
 
 

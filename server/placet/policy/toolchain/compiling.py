@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.kernel.diagnostics import did_you_mean
-from placet.kernel.errors import Problem
+from placet.kernel.errors import Diagnostic
 from placet.policy.files.tree import CAPABILITIES, INPUT_SCHEMA
 from placet.policy.toolchain.command import run
 
@@ -37,7 +37,7 @@ _UNDEFINED_FUNCTION: Final = re.compile(r"undefined function (\S+)")
 _UNDEFINED_REF: Final = re.compile(r"undefined ref: (\S+)")
 
 
-def compile_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Problem]:
+def compile_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Diagnostic]:
     """Whether capabilities.json is sound, and if so run ``opa check --strict`` with it and the input schema."""
     unsound = list(_capabilities_problems(tree))
     if unsound:
@@ -51,22 +51,22 @@ def compile_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Probl
     for error in errors:
         yield _problem(tree, error)
     if not errors:
-        yield Problem(str(tree.root), f"opa check failed: {first_line(ended.stderr or ended.stdout)}")
+        yield Diagnostic(str(tree.root), f"opa check failed: {first_line(ended.stderr or ended.stdout)}")
 
 
-def _capabilities_problems(tree: PolicyTree) -> Iterator[Problem]:
+def _capabilities_problems(tree: PolicyTree) -> Iterator[Diagnostic]:
     """Whether capabilities.json keeps out what it must."""
     where = tree.where(CAPABILITIES)
     try:
         capabilities = json.loads(tree.capabilities)
         names = {builtin["name"] for builtin in capabilities["builtins"]}
     except (ValueError, TypeError, KeyError):
-        yield Problem(where, "is no capabilities file of OPA", "copy it from the policy that ships with Placet")
+        yield Diagnostic(where, "is no capabilities file of OPA", "copy it from the policy that ships with Placet")
         return
     for name in sorted(names & FORBIDDEN_BUILTINS):
-        yield Problem(where, f"allows the builtin {name}, which answers differently to the same input", "remove it")
+        yield Diagnostic(where, f"allows the builtin {name}, which answers differently to the same input", "remove it")
     if capabilities.get("allow_net") != []:
-        yield Problem(where, "does not forbid the network to policy", 'write "allow_net": []')
+        yield Diagnostic(where, "does not forbid the network to policy", 'write "allow_net": []')
 
 
 def first_line(text: str) -> str:
@@ -82,7 +82,7 @@ def _errors(output: str) -> list[Mapping[str, Any]]:
     return [error for error in found if isinstance(error, dict)]
 
 
-def _problem(tree: PolicyTree, error: Mapping[str, Any]) -> Problem:
+def _problem(tree: PolicyTree, error: Mapping[str, Any]) -> Diagnostic:
     location = error.get("location") or {}
     where = tree.where(location["file"], location["row"]) if location.get("file") else str(tree.root)
     message = first_line(str(error.get("message", "")))
@@ -94,13 +94,13 @@ def _problem(tree: PolicyTree, error: Mapping[str, Any]) -> Problem:
         known = (error.get("details") or {}).get("oneOf") or []
         wrong = reference.group(1).rpartition(".")[2]
         what = f"{reference.group(1)}: no such field in {INPUT_SCHEMA}"
-        return Problem(where, what, did_you_mean(wrong, [str(name) for name in known]))
-    return Problem(where, message)
+        return Diagnostic(where, what, did_you_mean(wrong, [str(name) for name in known]))
+    return Diagnostic(where, message)
 
 
-def _undefined_function(where: str, name: str) -> Problem:
+def _undefined_function(where: str, name: str) -> Diagnostic:
     if name in FORBIDDEN_BUILTINS:
         what = f"the builtin {name} is forbidden: it answers differently to the same input"
-        return Problem(where, what, _INSTEAD.get(name, "take the value from input or data"))
+        return Diagnostic(where, what, _INSTEAD.get(name, "take the value from input or data"))
     what = f"{name}: no such function, and no builtin that {CAPABILITIES} allows"
-    return Problem(where, what, _INSTEAD.get(name, ""))
+    return Diagnostic(where, what, _INSTEAD.get(name, ""))

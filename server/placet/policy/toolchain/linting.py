@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from placet.kernel.errors import Problem
+from placet.kernel.errors import Diagnostic
 from placet.policy.toolchain.command import run
 from placet.policy.toolchain.compiling import first_line
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
 
 
-def format_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Problem]:
+def format_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Diagnostic]:
     """Which files ``opa fmt`` would change."""
     ended = run(opa, ["fmt", "--list", "--fail", "."], cwd=stage)
     names = [line.strip() for line in ended.stdout.splitlines() if line.strip()]
     for name in names:
-        yield Problem(tree.where(name), "is not formatted", f"opa fmt --write {tree.where(name)}")
+        yield Diagnostic(tree.where(name), "is not formatted", f"opa fmt --write {tree.where(name)}")
     if ended.code != 0 and not names:
-        yield Problem(str(tree.root), f"opa fmt: {first_line(ended.stderr)}")
+        yield Diagnostic(str(tree.root), f"opa fmt: {first_line(ended.stderr)}")
 
 
-def lint_problems(tree: PolicyTree, regal: Path) -> Iterator[Problem]:
+def lint_problems(tree: PolicyTree, regal: Path) -> Iterator[Diagnostic]:
     """What Regal finds, by the configuration that it finds above the policy folder (``.regal/config.yaml``)."""
     ended = run(regal, ["lint", "--format", "json", "."], cwd=tree.root)
     try:
         violations = orjson.loads(ended.stdout)["violations"] or []
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        yield Problem(
+        yield Diagnostic(
             str(tree.root), f"regal lint: {first_line(ended.stderr or ended.stdout)}", "see .regal/config.yaml"
         )
         return
@@ -41,4 +41,4 @@ def lint_problems(tree: PolicyTree, regal: Path) -> Iterator[Problem]:
         location = violation["location"]
         where = tree.where(location["file"], location.get("row", 0))
         references = violation.get("related_resources") or [{}]
-        yield Problem(where, f"{violation['title']}: {violation['description']}", references[0].get("ref", ""))
+        yield Diagnostic(where, f"{violation['title']}: {violation['description']}", references[0].get("ref", ""))

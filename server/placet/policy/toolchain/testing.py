@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.kernel.errors import Problem
+from placet.kernel.errors import Diagnostic
 from placet.policy.files.tree import CAPABILITIES
 from placet.policy.toolchain.command import run
 from placet.policy.toolchain.compiling import first_line
@@ -46,7 +46,7 @@ class TestReport:
     __test__ = False
 
     passed: int
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     coverage: tuple[Coverage, ...]
 
     @property
@@ -72,16 +72,16 @@ def run_tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: fl
     results = _json(ended.stdout)
     if not isinstance(results, list) or not results:
         reason = first_line(ended.stderr or ended.stdout)
-        return TestReport(0, (Problem(str(tree.root), f"opa test: {reason}", "add <name>_test.rego files"),), ())
+        return TestReport(0, (Diagnostic(str(tree.root), f"opa test: {reason}", "add <name>_test.rego files"),), ())
     problems = tuple(_result_problems(tree, results))
     if problems or ended.code != 0:
-        problems = problems or (Problem(str(tree.root), f"opa test: {first_line(ended.stderr)}"),)
+        problems = problems or (Diagnostic(str(tree.root), f"opa test: {first_line(ended.stderr)}"),)
         return TestReport(sum(map(_passed, results)), problems, ())
     ended = run(opa, [*arguments, "--coverage", "."], cwd=stage, timeout_seconds=TESTS_TIMEOUT_SECONDS)
     report = _json(ended.stdout)
     if not isinstance(report, dict):
         return TestReport(
-            len(results), (Problem(str(tree.root), f"opa test --coverage: {first_line(ended.stderr)}"),), ()
+            len(results), (Diagnostic(str(tree.root), f"opa test --coverage: {first_line(ended.stderr)}"),), ()
         )
     files = report["files"]
     coverage = tuple(_coverage(name, files.get(name, {})) for name in sorted(tree.modules))
@@ -100,15 +100,15 @@ def _passed(result: Mapping[str, Any]) -> bool:
     return not any(result.get(key) for key in ("fail", "error", "skip"))
 
 
-def _result_problems(tree: PolicyTree, results: list[Mapping[str, Any]]) -> Iterator[Problem]:
+def _result_problems(tree: PolicyTree, results: list[Mapping[str, Any]]) -> Iterator[Diagnostic]:
     for result in results:
         where = tree.where(result["location"]["file"], result["location"]["row"])
         if result.get("error"):
-            yield Problem(where, f"{result['name']}: {_message(result['error'])}")
+            yield Diagnostic(where, f"{result['name']}: {_message(result['error'])}")
         elif result.get("fail"):
-            yield Problem(where, f"{result['name']} failed")
+            yield Diagnostic(where, f"{result['name']} failed")
         elif result.get("skip"):
-            yield Problem(where, f"{result['name']} is skipped, so it shows nothing", "write it, or remove it")
+            yield Diagnostic(where, f"{result['name']} is skipped, so it shows nothing", "write it, or remove it")
 
 
 def _message(error: object) -> str:
@@ -121,9 +121,9 @@ def _coverage(name: str, found: Mapping[str, Any]) -> Coverage:
     return Coverage(name, covered, covered + int(found.get("not_covered_lines", 0)), tuple(missed))
 
 
-def _coverage_problem(tree: PolicyTree, module: Coverage) -> Problem:
+def _coverage_problem(tree: PolicyTree, module: Coverage) -> Diagnostic:
     lines = ", ".join(str(line) for line in module.missed)
     where = tree.where(module.file, module.missed[0] if module.missed else 0)
-    return Problem(
+    return Diagnostic(
         where, f"tests reach {module.percent:.1f} % of its lines, not {lines}", "add a test in which the rule fires"
     )

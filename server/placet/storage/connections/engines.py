@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, create_engine, event, make_url, pool
 from sqlalchemy.exc import DBAPIError
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,10 @@ def sqlite_file(url: str) -> Path | None:
 
 @contextlib.contextmanager
 def connected(url: str, what_failed: str) -> Iterator[Connection]:
-    """A connection in a transaction of its own, committed at the end. SetupError when the engine refuses something."""
+    """A connection in a transaction of its own, committed at the end.
+
+    ConfigurationError when the engine refuses something.
+    """
     engine = _engine(url)
     try:
         with engine.begin() as connection:
@@ -40,7 +43,7 @@ def connected(url: str, what_failed: str) -> Iterator[Connection]:
     except DBAPIError as error:
         remedy = "see that it may be read and written, and that there is room"
         said = "; ".join(str(error.orig).splitlines())
-        raise SetupError(f"{engine.url.database}: {what_failed} ({said}); {remedy}") from error
+        raise ConfigurationError(f"{engine.url.database}: {what_failed} ({said}); {remedy}") from error
     finally:
         engine.dispose()
 
@@ -48,7 +51,7 @@ def connected(url: str, what_failed: str) -> Iterator[Connection]:
 def hold_schema(connection: Connection, *, while_serving: bool) -> None:
     """Be the only one that makes or changes the schema, until the end of the transaction.
 
-    On SQLite the lock beside the file does this. SetupError when a server runs and `while_serving` is False.
+    On SQLite the lock beside the file does this. ConfigurationError when a server runs and `while_serving` is False.
     """
     if connection.dialect.name != "postgresql":
         return

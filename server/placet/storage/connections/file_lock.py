@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from placet.kernel.disk_faults import remedy_for
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,10 @@ class WriterLock:
 
     @classmethod
     def take(cls, database: Path) -> Self:
-        """Lock the database for writing. SetupError when another process holds it, or the file cannot be written."""
+        """Lock the database for writing.
+
+        ConfigurationError when another process holds it, or the file cannot be written.
+        """
         path = lock_file(database)
         try:
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -62,7 +65,7 @@ def _locked_file(path: Path, database: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         remedy = remedy_for(error, "see that it can be written")
-        raise SetupError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
     except BaseException:
         os.close(descriptor)
         raise
@@ -73,11 +76,11 @@ def _lock(descriptor: int, path: Path, database: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{database}: is in use by {_holder(path)}; stop that one, or give this one a data_dir of its own"
         ) from error
     except OSError as error:
-        raise SetupError(f"{path}: cannot be locked ({error.strerror}); use a local file system") from error
+        raise ConfigurationError(f"{path}: cannot be locked ({error.strerror}); use a local file system") from error
 
 
 def _holder(path: Path) -> str:
@@ -92,6 +95,6 @@ def _holder(path: Path) -> str:
     return f"process {process or 'unknown'}"
 
 
-def _unwritable(path: Path, error: OSError) -> SetupError:
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
     remedy = remedy_for(error, "let Placet's user own its folder")
-    return SetupError(f"{path}: cannot be written ({error.strerror}); {remedy}")
+    return ConfigurationError(f"{path}: cannot be written ({error.strerror}); {remedy}")

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.dialects import postgresql
 
 from placet.kernel.clock import ServerTime
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import (
     STORE_CONNECT_SECONDS_MAX,
     STORE_IDLE_MS_MAX,
@@ -149,17 +149,17 @@ def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
 
 
 def require_durable(connection: PostgresConnection, where: str) -> None:
-    """SetupError unless what this server commits stays committed, and it is one that Placet knows."""
+    """ConfigurationError unless what this server commits stays committed, and it is one that Placet knows."""
     number, version, synchronous_commit, encoding = connection.execute(_SERVER).fetchone()
     if number < VERSION_MIN:
-        raise SetupError(f"{where}: is PostgreSQL {version}, Placet needs 15 or newer; upgrade it")
+        raise ConfigurationError(f"{where}: is PostgreSQL {version}, Placet needs 15 or newer; upgrade it")
     if encoding != "UTF8":
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: its encoding is {encoding}; make the database with `createdb --encoding=UTF8 "
             "--template=template0`"
         )
     if synchronous_commit not in DURABLE:
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: synchronous_commit is {synchronous_commit}, a decision could be lost after it was answered; "
             "set it for Placet's role: ALTER ROLE ... SET synchronous_commit = on"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import errors
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import STORE_IDLE_MS_MAX
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ _END_HUNG: Final = (
 def hold_writer(connection: Connection, writer: str, where: str) -> None:
     """Be the only process that writes the chain, for as long as the session lasts; be seen by `forbid_serving`.
 
-    SetupError when another process still is after a moment; it may be one that just died.
+    ConfigurationError when another process still is after a moment; it may be one that just died.
     """
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (_number(f"placet.writer {writer}"),))
     except errors.LockNotAvailable as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: another process writes as replica {writer!a}; stop that one, or give this one a name of its "
             "own with --replica"
         ) from error
@@ -52,10 +52,10 @@ def hold_schema(connection: Connection) -> None:
 
 
 def forbid_serving(connection: Connection, where: str) -> None:
-    """Keep servers from starting until the end of the transaction. SetupError when one runs."""
+    """Keep servers from starting until the end of the transaction. ConfigurationError when one runs."""
     (free,) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_number(_SERVING),)).fetchone()
     if not free:
-        raise SetupError(f"{where}: is in use by a server; stop all replicas first")
+        raise ConfigurationError(f"{where}: is in use by a server; stop all replicas first")
 
 
 def end_hung(connection: Connection) -> bool:

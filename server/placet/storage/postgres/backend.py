@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import psycopg
 
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.signing.keys import PublicKeys
 from placet.storage.connections.postgres import SQL, ask_time, connect, masked
 from placet.storage.ledger import ThreadedLedger, log_fault
@@ -36,9 +36,9 @@ class PostgresLedger(ThreadedLedger):
     """A `placet.audit.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
 
     def __init__(
-        self, url: str, writer: PostgresWriter, name: str, keys: PublicKeys, on_fault: Callable[[BaseException], None]
+        self, url: str, writer: PostgresWriter, name: str, keys: PublicKeys, on_error: Callable[[BaseException], None]
     ) -> None:
-        super().__init__(writer, READ_THREADS, on_fault)
+        super().__init__(writer, READ_THREADS, on_error)
         self._url = url
         self._monotonic = writer.monotonic
         self._name = name
@@ -57,12 +57,13 @@ class PostgresLedger(ThreadedLedger):
         signing_key: SigningKey,
         clock: Clock,
         keys: PublicKeys | None = None,
-        on_fault: Callable[[BaseException], None] = log_fault,
+        on_error: Callable[[BaseException], None] = log_fault,
     ) -> Self:
         """Open the database at a ``postgresql://`` URL; its schema is made when it is empty.
 
         `writer` names this server's chain, `keys` are those of other replicas.
-        SetupError when another process writes the chain, when the schema is not this version's, when another key
+        ConfigurationError when another process writes the chain, when the schema is not this version's, when another
+        key
         signed the chain's checkpoints, when it cannot be written, or when its commits would not be durable.
         """
         where = masked(url)
@@ -72,19 +73,19 @@ class PostgresLedger(ThreadedLedger):
             chain.open()
         except psycopg.Error as error:
             said = "; ".join(str(error).splitlines())
-            raise SetupError(
+            raise ConfigurationError(
                 f"{where}: cannot be used ({said}); see that PostgreSQL runs there, and that database_url is right"
             ) from error
         except (ChainMovedError, ValueError) as error:
-            raise SetupError(
+            raise ConfigurationError(
                 f"{where}: was changed by other hands ({error}); run `placet audit verify`, keep it as "
                 "evidence, and restore a backup; or name another database and run `placet db new-trail`"
             ) from error
-        return cls(url, chain, writer, (keys or PublicKeys.of()).with_key(signing_key.public), on_fault)
+        return cls(url, chain, writer, (keys or PublicKeys.of()).with_key(signing_key.public), on_error)
 
-    def on_event(self, wake: Callable[[], None]) -> None:
+    def subscribe(self, wake: Callable[[], None]) -> None:
         """Call `wake`, in the event loop, soon after a record with a subject was stored by any replica."""
-        super().on_event(wake)
+        super().subscribe(wake)
         if self._listener is None:
             loop = asyncio.get_running_loop()
             self._listener = Listener(self._url, self._name, lambda: loop.call_soon_threadsafe(self._wake))

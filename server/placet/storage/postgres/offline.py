@@ -12,8 +12,8 @@ from placet.audit.records import VerifyReport
 from placet.audit.trail_break import FoundTrail
 from placet.audit.verify_chain import ProblemKind, problem
 from placet.audit.verify_trail import require_records, verify_trail
-from placet.kernel.errors import SetupError
-from placet.signing.checkpoint_files import write_kept
+from placet.kernel.errors import ConfigurationError
+from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
 from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
 from placet.storage.signed_by import find_trail
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from placet.audit.trail_break import Place
-    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.audit.verify_trail import PinnedCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.connections.postgres import PostgresConnection
     from placet.storage.sql.audit_log_reader import LoggedRecord, LogQuery
@@ -46,8 +46,11 @@ def evidence(url: str, name: str = "audit") -> PostgresConnection:
     return connection
 
 
-def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False) -> VerifyReport:
-    """Check the trail in a database, served at this moment or not; and `state`. SetupError when it cannot be read."""
+def verify_url(url: str, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+    """Check the trail in a database, served at this moment or not; and `state`.
+
+    ConfigurationError when it cannot be read.
+    """
     with _reading(url) as connection:
         return require_records(verify_connection(connection, keys, kept, state=state))
 
@@ -55,12 +58,12 @@ def verify_url(url: str, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *,
 def verify_connection(
     connection: PostgresConnection,
     keys: Verifier,
-    kept: Sequence[KeptCheckpoint] = (),
+    kept: Sequence[PinnedCheckpoint] = (),
     *,
     state: bool = False,
     pace: Callable[[], None] | None = None,
 ) -> VerifyReport:
-    """Check the trail on a connection of `evidence`, in one snapshot. SetupError when its schema is another."""
+    """Check the trail on a connection of `evidence`, in one snapshot. ConfigurationError when its schema is another."""
     connection.execute(_SNAPSHOT)
     try:
         if not _has_trail(connection):
@@ -76,38 +79,38 @@ def verify_connection(
 
 
 def export_url_checkpoints(url: str) -> bytes:
-    """The newest checkpoint of every chain as JSON. SetupError when there is none yet, or it cannot be read."""
+    """The newest checkpoint of every chain as JSON. ConfigurationError when there is none yet, or it cannot be read."""
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
-    return write_kept(newest, masked(url))
+    return dump_pinned_checkpoints(newest, masked(url))
 
 
 def log_of_url(url: str, query: LogQuery) -> list[LoggedRecord]:
-    """Records of any kind and all replicas, newest first. SetupError when they cannot be read."""
+    """Records of any kind and all replicas, newest first. ConfigurationError when they cannot be read."""
     with _reading(url) as connection:
         return read_log(connection, SQL, query) if _has_trail(connection) else []
 
 
 def require_fit(url: str) -> None:
-    """SetupError unless a server could keep its ledger there."""
+    """ConfigurationError unless a server could keep its ledger there."""
     with _reading(url) as connection:
         require_durable(connection, masked(url))
 
 
 def url_key_ids(url: str) -> dict[str, str]:
-    """Writer -> id of the key that signed its newest checkpoint. SetupError when that cannot be read."""
+    """Writer -> id of the key that signed its newest checkpoint. ConfigurationError when that cannot be read."""
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if audit_checkpoints.name in _tables(connection) else []
     try:
         return {str(row[0]): parse_checkpoint(row[2]).key_id for row in newest}
     except ValueError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{masked(url)}: its checkpoints cannot be read ({error}); run `placet audit verify`"
         ) from error
 
 
 def found_at_url(url: str, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-    """Where each chain ends, and what stands at the places: checkpoints, records. SetupError."""
+    """Where each chain ends, and what stands at the places: checkpoints, records. ConfigurationError."""
     with _reading(url) as connection:
         if not {audit_checkpoints.name, audit_writers.name} <= _tables(connection):
             return FoundTrail({}, {}, {})
@@ -123,7 +126,7 @@ def _reading(url: str) -> Iterator[PostgresConnection]:
     except psycopg.Error as error:
         said = "; ".join(str(error).splitlines())
         remedy = "see that PostgreSQL runs there, and that the URL is right"
-        raise SetupError(f"{masked(url)}: cannot be read ({said}); {remedy}") from error
+        raise ConfigurationError(f"{masked(url)}: cannot be read ({said}); {remedy}") from error
     finally:
         if connection is not None:
             connection.close()

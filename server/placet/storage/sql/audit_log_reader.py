@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from placet.audit.records import RecordKind
@@ -34,7 +34,7 @@ class LoggedRecord:
 
 
 def read_log(connection: Connection, sql: Statements, query: LogQuery) -> list[LoggedRecord]:
-    """The newest of them. Reads without a check: that is `verify`. SetupError when a record is no JSON."""
+    """The newest of them. Reads without a check: that is `verify`. ConfigurationError when a record is no JSON."""
     statement = sql.log(tenant=bool(query.tenant), kinds=len(query.kinds), from_us=bool(query.from_us))
     given = [*([query.tenant] if query.tenant else []), *map(str, query.kinds)]
     given_times = [query.from_us] if query.from_us else []
@@ -46,4 +46,4 @@ def read_log(connection: Connection, sql: Statements, query: LogQuery) -> list[L
             for row, parts in zip(rows, found, strict=True)
         ]
     except orjson.JSONDecodeError as error:
-        raise SetupError("a record cannot be read; run `placet audit verify`") from error
+        raise ConfigurationError("a record cannot be read; run `placet audit verify`") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from placet.audit.chain import Checkpoint, Head, LinkedRecord, link, merkle_root, salt_bytes
-from placet.audit.records import Conflict, KeyReused, Repeated, Stored
+from placet.audit.records import Committed, Conflict, IdempotencyMismatch, IdempotentReplay
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from placet.audit.records import Commitment, CommitResult
     from placet.audit.state_record import StateChanges
-    from placet.storage.sql.unit_of_work import Working
+    from placet.storage.sql.unit_of_work import UnitOfWork
 
-STORED: Final = Stored()
+STORED: Final = Committed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ChainState:
 
 
 @dataclass(slots=True)
-class Screening:
+class CommitPlan:
     """What becomes of commitments before anything is written: a result for each, and those that are new.
 
     `states` is what each new one changes of state.
@@ -49,13 +49,13 @@ class Screening:
 def screen(
     commitments: Sequence[Commitment],
     known: Callable[[Commitment], CommitResult | None],
-    working: Working,
-) -> Screening:
+    working: UnitOfWork,
+) -> CommitPlan:
     """Look each idempotency key up: among those before it in the sequence, then by `known`, None for a new one.
 
     Then make the changes of a new one in `working`, if they hold.
     """
-    screening = Screening()
+    screening = CommitPlan()
     seen: dict[tuple[str, str, str], Commitment] = {}
     for commitment in commitments:
         result: CommitResult | None = None
@@ -74,7 +74,7 @@ def screen(
     return screening
 
 
-def link_fresh(state: ChainState, screening: Screening) -> list[LinkedRecord]:
+def link_fresh(state: ChainState, screening: CommitPlan) -> list[LinkedRecord]:
     """The new commitments in their places at the end of the chain."""
     fresh, states = screening.fresh, screening.states
     return link(state.head, state.writer, fresh, states, os.urandom(salt_bytes(fresh, states)))
@@ -111,7 +111,7 @@ def index_row(commitment: Commitment) -> tuple[str | None, ...]:
     """The columns that a record is found by, None where empty."""
     index = commitment.index
     decision_id = commitment.decision.decision_id if commitment.decision is not None else None
-    found_by = (
+    index_columns = (
         index.effect,
         index.rule_id,
         index.tool,
@@ -120,10 +120,10 @@ def index_row(commitment: Commitment) -> tuple[str | None, ...]:
         index.agent,
         commitment.subject,
     )
-    return (decision_id, *(value or None for value in found_by))
+    return (decision_id, *(value or None for value in index_columns))
 
 
 def _repetition(earlier: Commitment, request_digest: str) -> CommitResult:
     if earlier.idempotency is None or earlier.idempotency.request_digest != request_digest or earlier.decision is None:
-        return KeyReused()
-    return Repeated(earlier.decision)
+        return IdempotencyMismatch()
+    return IdempotentReplay(earlier.decision)

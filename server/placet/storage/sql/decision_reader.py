@@ -12,13 +12,13 @@ from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.storage.sql.paging import read_token, write_token
 from placet.storage.sql.schema import CONDITIONS
-from placet.storage.sql.statements import FOUND_BY, RECORD_COLUMNS
+from placet.storage.sql.statements import INDEX_COLUMNS, RECORD_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from placet.audit.records import DecisionQuery, RecordedDecision
-    from placet.kernel.state import Kept
+    from placet.kernel.state import StateTable
     from placet.storage.sql.driver import Connection
     from placet.storage.sql.statements import Statements
 
@@ -146,7 +146,7 @@ class StoredTrail:
         """How many idempotency keys are stored."""
         return int(self.connection.execute(self.sql.keys_count).fetchone()[0])
 
-    def rows(self, table: Kept) -> Iterator[tuple[Any, ...]]:
+    def rows(self, table: StateTable) -> Iterator[tuple[Any, ...]]:
         """All rows of a table."""
         return self.connection.stream(self.sql.state.all_rows(table), ())
 
@@ -162,11 +162,11 @@ def newest_checkpoints(connection: Connection, sql: Statements) -> list[Any]:
 
 
 def _stored_record(row: Any, parts: Iterable[Any]) -> StoredRecord:  # noqa: ANN401 - as stored
-    place, found_by = row[:_SPLIT], row[_SPLIT:-3]
+    place, index_columns = row[:_SPLIT], row[_SPLIT:-3]
     body, previous_hash, record_hash = row[-3:]
     return StoredRecord(
         columns=dict(zip(RECORD_COLUMNS, place, strict=True)),
-        found_by=dict(zip(FOUND_BY, found_by, strict=True)),
+        index_columns=dict(zip(INDEX_COLUMNS, index_columns, strict=True)),
         body=body,
         previous_hash=previous_hash,
         hash=record_hash,

@@ -26,15 +26,15 @@ class EventReader:
 
     def events(self, after: Cursor, limit: int) -> list[Event]:
         """Records with a subject beyond the cursor, at most so many of each writer, in the writer's order."""
-        wanted = [(writer, after.get(writer, 0), limit) for writer in self.heads()]
+        wanted = [(writer, after.get(writer, 0), limit) for writer in self.chain_heads()]
         found = self.connection.fetch_lists(self.sql.watched, wanted)
         return _events(row for rows in found for row in rows)
 
-    def history(self, tenant: str, subject: str) -> list[Event]:
+    def events_of(self, tenant: str, subject: str) -> list[Event]:
         """All records about one subject, by time."""
         return _events(self.connection.execute(self.sql.history, (tenant, subject)).fetchall())
 
-    def heads(self) -> dict[str, int]:
+    def chain_heads(self) -> dict[str, int]:
         """Where every chain ends."""
         return dict(self.connection.execute(self.sql.heads).fetchall())
 

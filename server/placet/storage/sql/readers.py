@@ -27,7 +27,7 @@ class Reader:
         return DecisionReader(self.connection, self.sql)
 
     @property
-    def happened(self) -> EventReader:
+    def event_reader(self) -> EventReader:
         """Records with a subject, and what was counted."""
         return EventReader(self.connection, self.sql)
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
 )
 
-from placet.kernel.state import Kept
+from placet.kernel.state import StateTable
 from placet.storage.sql.columns import TEXT
 
 HEAD_REVISION: Final = "0003"
@@ -119,12 +119,12 @@ counters: Final = Table(
 )
 
 
-BROWSED: Final = (Kept.APPROVALS, Kept.KILL_SWITCHES, Kept.AUTONOMY, Kept.CONTROL_REQUESTS)
+BROWSED: Final = (StateTable.APPROVALS, StateTable.KILL_SWITCHES, StateTable.AUTONOMY, StateTable.CONTROL_REQUESTS)
 """Rows that people look through, by status or all of them. No decision that is allowed makes one, so indexes for it
 cost it nothing."""
 
 
-def _rows(kept: Kept) -> Table:
+def _rows(kept: StateTable) -> Table:
     """A table of documents with versions (see `placet.kernel.state`)."""
     table = Table(
         kept.value,
@@ -147,7 +147,7 @@ def _rows(kept: Kept) -> Table:
     return table
 
 
-rows: Final = {kept: _rows(kept) for kept in Kept}
+rows: Final = {kept: _rows(kept) for kept in StateTable}
 """The table of each kind of row."""
 
 

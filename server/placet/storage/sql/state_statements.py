@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql import ClauseElement
 
-    from placet.kernel.state import Kept
+    from placet.kernel.state import StateTable
 
 ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
 COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")
@@ -80,29 +80,29 @@ class StateStatements:
         ids = next_id.cte("ids", recursive=True)
         after = next_id.where(counters.c.budget_id > ids.c.id).correlate(ids).scalar_subquery()
         ids = ids.union_all(select(after).where(ids.c.id.is_not(None)))
-        self.counted_budgets = self._sql(
+        self.budget_ids_with_usage = self._sql(
             select(ids.c.id).where(ids.c.id.is_not(None)).limit(bindparam("count")).offset(_NONE)
         )
 
     @lru_cache(maxsize=64)  # noqa: B019 - there is one such object for each database
-    def row(self, kept: Kept, *, locked: bool) -> str:
+    def row(self, kept: StateTable, *, locked: bool) -> str:
         """ROW_COLUMNS of one row. tenant, id."""
         table = rows[kept]
         found = select(*(table.c[name] for name in ROW_COLUMNS)).where(*_given(table.c.tenant, table.c.id))
         return self._sql(found.with_for_update() if locked else found)
 
-    def all_rows(self, kept: Kept) -> str:
+    def all_rows(self, kept: StateTable) -> str:
         """Every row: tenant, id, ROW_COLUMNS. Nothing to give."""
         table = rows[kept]
         return self._sql(select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS)))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def insert_row(self, kept: Kept) -> str:
+    def insert_row(self, kept: StateTable) -> str:
         """A new row. All columns in the order of the table."""
         return self._sql(insert(rows[kept]))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def update_row(self, kept: Kept) -> str:
+    def update_row(self, kept: StateTable) -> str:
         """The next version. version, status, created_at_us, due_at_us, body; tenant, id, the version before."""
         table = rows[kept]
         names = ("version", "status", "created_at_us", "due_at_us", "body")
@@ -110,7 +110,7 @@ class StateStatements:
         return self._sql(update(table).values(changed).where(*_given(table.c.tenant, table.c.id, table.c.version)))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def page(self, kept: Kept, *, status: bool, before: bool) -> str:
+    def page(self, kept: StateTable, *, status: bool, before: bool) -> str:
         """Rows newest first. tenant, [status], [created_at_us, id of the one before], how many."""
         table = rows[kept]
         place = (table.c.created_at_us, table.c.id)
@@ -121,13 +121,13 @@ class StateStatements:
         return self._sql(found.order_by(*(column.desc() for column in place)).limit(bindparam("count")).offset(_NONE))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def tenants_with(self, kept: Kept) -> str:
+    def tenants_with(self, kept: StateTable) -> str:
         """Each tenant that has a row with the status. status."""
         table = rows[kept]
         return self._sql(select(table.c.tenant).where(*_given(table.c.status)).distinct())
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def due(self, kept: Kept) -> str:
+    def due(self, kept: StateTable) -> str:
         """What is due, the earliest first. until when, how many."""
         table = rows[kept]
         found = select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS))
@@ -136,7 +136,7 @@ class StateStatements:
         return self._sql(found.where(*wanted).order_by(due).limit(bindparam("count")).offset(_NONE))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def count_open(self, kept: Kept) -> str:
+    def count_due(self, kept: StateTable) -> str:
         """How many rows are due at any time. Nothing to give."""
         return self._sql(select(func.count()).select_from(rows[kept]).where(rows[kept].c.due_at_us.is_not(None)))
 

@@ -7,17 +7,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from placet.kernel.limits import PAGE_SIZE_MAX
-from placet.kernel.state import CounterKey, CounterRow, Kept, Known, Row, RowKey, RowPage, Usage, WindowTotal
+from placet.kernel.state import CounterKey, CounterRow, Row, RowKey, RowPage, Snapshot, StateTable, Usage, WindowTotal
 from placet.storage.sql.paging import next_token, place_before
-from placet.storage.sql.unit_of_work import Working
+from placet.storage.sql.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from placet.kernel.state import RowQuery, Wanted
+    from placet.kernel.state import ReadSet, RowQuery
     from placet.storage.sql.driver import Connection
     from placet.storage.sql.state_statements import StateStatements
-    from placet.storage.sql.unit_of_work import Touched
+    from placet.storage.sql.unit_of_work import WriteSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class StateTables:
     connection: Connection
     sql: StateStatements
 
-    def load(self, what: Touched, now_us: int) -> Working:
+    def load(self, what: WriteSet, now_us: int) -> UnitOfWork:
         """What commitments touch. What is to be written is locked, in order, until the transaction ends."""
         if self.sql.locks and what.counters:
             zero = (0, 0, now_us, now_us, 0)
@@ -37,14 +37,14 @@ class StateTables:
         if self.sql.locks:
             self._hold_controls(what)
         rows.update(self._rows(what.compared, locked=False))  # when no lock is waited for any longer
-        return Working(rows, counters, now_us)
+        return UnitOfWork(rows, counters, now_us)
 
-    def read(self, wanted: Wanted) -> Known:
+    def read(self, wanted: ReadSet) -> Snapshot:
         """What is asked for, as it was last committed."""
         rows = self._rows(sorted(set(wanted.rows)), locked=False)
-        return Known(dict(rows), dict(self._counters(sorted(set(wanted.counters)), self.sql.counter)))
+        return Snapshot(dict(rows), dict(self._counters(sorted(set(wanted.counters)), self.sql.counter)))
 
-    def save(self, working: Working, now_us: int) -> None:
+    def save(self, working: UnitOfWork, now_us: int) -> None:
         """Write what was changed."""
         for table, some in groupby(sorted(working.rows.items()), key=lambda item: item[0].table):
             self._put(table, [(row, working.read_version(key)) for key, row in some])
@@ -69,19 +69,19 @@ class StateTables:
         shown = found[:size]
         return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
 
-    def tenants_with(self, table: Kept, status: str) -> list[str]:
+    def tenants_with(self, table: StateTable, status: str) -> list[str]:
         """Tenants that have a row with the status, in their order."""
         found = self.connection.execute(self.sql.tenants_with(table), (status,)).fetchall()
         return sorted(tenant for (tenant,) in found)
 
-    def due(self, table: Kept, until_us: int, count: int) -> list[Row]:
+    def due(self, table: StateTable, until_us: int, count: int) -> list[Row]:
         """Rows that are due, the earliest first."""
         found = self.connection.execute(self.sql.due(table), (until_us, count)).fetchall()
         return [_row(RowKey(table, tenant, row_id), said) for tenant, row_id, *said in found]
 
-    def count_open(self, table: Kept) -> int:
+    def count_due(self, table: StateTable) -> int:
         """How many rows are due at any time."""
-        return int(self.connection.execute(self.sql.count_open(table)).fetchone()[0])
+        return int(self.connection.execute(self.sql.count_due(table)).fetchone()[0])
 
     def top_counters(self, window: tuple[str, str, str, str], count: int) -> list[CounterRow]:
         """The largest counters in a window: tenant, budget_id, unit, window_key."""
@@ -96,19 +96,19 @@ class StateTables:
         found = self.connection.execute(self.sql.totals, (tenant, budget_id, count)).fetchall()
         return [WindowTotal(unit, window_key, *map(int, sums)) for unit, window_key, *sums in found]
 
-    def counted_budgets(self, tenant: str, count: int) -> list[str]:
+    def budget_ids_with_usage(self, tenant: str, count: int) -> list[str]:
         """Ids of the tenant's budgets that have counters, in their order."""
-        found = self.connection.execute(self.sql.counted_budgets, (tenant, tenant, count)).fetchall()
+        found = self.connection.execute(self.sql.budget_ids_with_usage, (tenant, tenant, count)).fetchall()
         return [budget_id for (budget_id,) in found]
 
-    def _hold_controls(self, what: Touched) -> None:
+    def _hold_controls(self, what: WriteSet) -> None:
         """Until the transaction ends nobody changes what its decisions rest on; or nobody decides while it is changed.
 
         So whoever has set a kill switch sees each allow that came before it. The last lock that everybody takes.
         """
-        if any(key.table is Kept.CONTROL_VERSIONS for key in what.written):
+        if any(key.table is StateTable.CONTROL_VERSIONS for key in what.written):
             self.connection.execute(self.sql.change_controls)
-        elif any(key.table is Kept.CONTROL_VERSIONS for key in what.compared):
+        elif any(key.table is StateTable.CONTROL_VERSIONS for key in what.compared):
             self.connection.execute(self.sql.rest_on_controls)
 
     def _rows(self, keys: Sequence[RowKey], *, locked: bool) -> Iterator[tuple[RowKey, Row]]:
@@ -127,7 +127,7 @@ class StateTables:
             if said is not None:
                 yield key, Usage(*said)
 
-    def _put(self, table: Kept, written: Sequence[tuple[Row, int]]) -> None:
+    def _put(self, table: StateTable, written: Sequence[tuple[Row, int]]) -> None:
         """Write rows that were read at the versions beside them."""
         made, moved = [], []
         for row, read_version in written:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql import ClauseElement
 
-FOUND_BY: Final = ("decision_id", *CONDITIONS, "subject")
+INDEX_COLUMNS: Final = ("decision_id", *CONDITIONS, "subject")
 RECORD_COLUMNS: Final = ("tenant", "writer", "sequence", "kind", "recorded_at_us")
 _records, _parts, _keys = audit_records.c, audit_parts.c, idempotency_keys.c
 _writers, _checkpoints = audit_writers.c, audit_checkpoints.c
@@ -232,7 +232,7 @@ class Statements:
 
 
 def _whole_records() -> Select[Any]:
-    columns = (audit_records.c[name] for name in (*RECORD_COLUMNS, *FOUND_BY))
+    columns = (audit_records.c[name] for name in (*RECORD_COLUMNS, *INDEX_COLUMNS))
     return select(*columns, _records.body, _records.previous_hash, _records.hash).where(*_given(_records.writer))
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from placet.audit.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
 from placet.audit.decision_codec import keys_swept_commitment
-from placet.audit.records import KeyReused, Repeated
-from placet.kernel.state import Put
+from placet.audit.records import IdempotencyMismatch, IdempotentReplay
+from placet.kernel.state import PutIfVersion
 from placet.storage.sql.commit_plan import (
     ChainState,
     advance,
@@ -24,7 +24,7 @@ from placet.storage.sql.commit_plan import (
 )
 from placet.storage.sql.decision_reader import load_decision
 from placet.storage.sql.state_tables import StateTables
-from placet.storage.sql.unit_of_work import Touched, touched
+from placet.storage.sql.unit_of_work import WriteSet, write_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +76,7 @@ class Transaction:
     ) -> tuple[list[CommitResult], ChainState]:
         """Write what is new. The results, and the chain as it is when the transaction is committed."""
         moved_at_us = now_us()
-        working = self.state.load(touched(commitments), moved_at_us)
+        working = self.state.load(write_set(commitments), moved_at_us)
         keys = self._keys(commitments)
         screening = screen(commitments, lambda commitment: self._known(commitment, keys), working)
         if not screening.fresh:
@@ -92,14 +92,16 @@ class Transaction:
         _require_moved(moved, state)
         return screening.results, advanced
 
-    def put_rows(self, rows: Sequence[Row], now_us: int) -> list[bool]:
+    def put_unaudited(self, rows: Sequence[Row], now_us: int) -> list[bool]:
         """Write each that is still at its version; which of them were. No record tells of it."""
-        working = self.state.load(Touched(sorted({row.key for row in rows}), (), ()), now_us)
-        held = [working.apply((Put(row),)) is None for row in rows]
+        working = self.state.load(WriteSet(sorted({row.key for row in rows}), (), ()), now_us)
+        held = [working.apply((PutIfVersion(row),)) is None for row in rows]
         self.state.save(working, now_us)
         return held
 
-    def sweep_keys(self, state: ChainState, before_us: int, limit: int, now_us: int) -> tuple[int, ChainState]:
+    def purge_idempotency_keys(
+        self, state: ChainState, before_us: int, limit: int, now_us: int
+    ) -> tuple[int, ChainState]:
         """Forget keys of decisions made before then, and record that it was done."""
         old = self.connection.execute(self.sql.old_keys, (before_us, limit)).fetchall()
         if not old:
@@ -142,11 +144,11 @@ class Transaction:
             return None
         digest, decision_id, writer, sequence, *_ = row
         if digest != given.request_digest:
-            return KeyReused()
+            return IdempotencyMismatch()
         if decision_id == given.replaces:
             return None
         stored = (commitment.tenant, writer, sequence)
-        return Repeated(load_decision(self.connection, self.sql, stored).decision)
+        return IdempotentReplay(load_decision(self.connection, self.sql, stored).decision)
 
     def _insert(self, writer: str, linked: Sequence[LinkedRecord], known: Mapping[KeyPlace, Any]) -> None:
         records, parts, keys, replaced = [], [], [], []
@@ -155,8 +157,8 @@ class Transaction:
             tenant, sequence = commitment.tenant, record.sequence
             place = (tenant, writer, sequence)
             end = (record.body, record.previous_hash, record.hash)
-            found_by = index_row(commitment)
-            records.append((*place, commitment.kind.value, commitment.recorded_at_us, *found_by, *end))
+            index_columns = index_row(commitment)
+            records.append((*place, commitment.kind.value, commitment.recorded_at_us, *index_columns, *end))
             parts += [(*place, *part) for part in record.parts]
             if (given := commitment.idempotency) is not None:
                 key = (tenant, given.caller, given.key)
@@ -164,7 +166,7 @@ class Transaction:
                 since_us = commitment.recorded_at_us
                 if given.replaces and key in known:  # kept as long as any that it stood for, though clocks differ
                     since_us = max(since_us, known[key][-1])
-                made = (given.request_digest, found_by[0], writer, sequence, given.replaces, since_us)
+                made = (given.request_digest, index_columns[0], writer, sequence, given.replaces, since_us)
                 keys.append((*key, *made))
         self.connection.executemany(self.sql.insert_record, records)
         self.connection.executemany(self.sql.insert_part, parts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from placet.audit.state_record import CounterChange, state_changes
-from placet.kernel.state import COUNTER_MAX, UNUSED, Expect, Put, Reserve, Settle
+from placet.kernel.state import COUNTER_MAX, ZERO_USAGE, PutIfVersion, RequireVersion, Reserve, Settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ _COUNTED: Final = (Reserve, Settle)
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class WriteSet:
     """What the changes of commitments are about, each once and sorted: locks are taken in one order everywhere."""
 
     written: Sequence[RowKey]
@@ -33,7 +33,7 @@ class Touched:
     counters: Sequence[CounterKey]
 
 
-def touched(commitments: Iterable[Commitment]) -> Touched:
+def write_set(commitments: Iterable[Commitment]) -> WriteSet:
     """What has to be read before the commitments can be checked."""
     written: set[RowKey] = set()
     compared: set[RowKey] = set()
@@ -42,14 +42,14 @@ def touched(commitments: Iterable[Commitment]) -> Touched:
         for change in commitment.changes:
             if isinstance(change, _COUNTED):
                 counted.add(change.counter)
-            elif isinstance(change, Put):
+            elif isinstance(change, PutIfVersion):
                 written.add(change.row.key)
             else:
                 compared.add(change.key)
-    return Touched(sorted(written), sorted(compared - written), sorted(counted))
+    return WriteSet(sorted(written), sorted(compared - written), sorted(counted))
 
 
-class Working:
+class UnitOfWork:
     """Checks changes and makes them, commitment by commitment. What was changed is in `rows` and `counters`."""
 
     def __init__(self, rows: Mapping[RowKey, Row], counters: Mapping[CounterKey, Usage], now_us: int) -> None:
@@ -64,11 +64,11 @@ class Working:
     def apply(self, changes: Sequence[Change]) -> Change | None:
         """Make all the changes and give None; or none of them, and give the first that does not hold."""
         self._puts, self._moves = [], []
-        before = _Before([], [])
+        before = _UndoLog([], [])
         for change in changes:
             if not self._make(change, before):
-                _take_back(self.rows, before.rows)
-                _take_back(self.counters, before.counters)
+                _rollback(self.rows, before.rows)
+                _rollback(self.counters, before.counters)
                 return change
         return None
 
@@ -81,7 +81,7 @@ class Working:
         row = self._read_rows.get(key)
         return row.version if row is not None else 0
 
-    def _make(self, change: Change, before: _Before) -> bool:
+    def _make(self, change: Change, before: _UndoLog) -> bool:
         """Make the change if it holds, and note what was there."""
         if isinstance(change, Reserve):
             return self._reserve(change, before)
@@ -96,19 +96,19 @@ class Working:
                 self._moves.append(
                     CounterChange(counter, *moved_by, new_reserved, new_used, created_at_us, resets_at_us)
                 )
-            case Put(row):
+            case PutIfVersion(row):
                 was_row = self._row(row.key)
                 if (was_row.version if was_row is not None else 0) != row.version:
                     return False
                 before.rows.append((row.key, self.rows.get(row.key)))
                 written = self.rows[row.key] = replace(row, version=row.version + 1)
                 self._puts.append((written, was_row))
-            case Expect(key, version):
+            case RequireVersion(key, version):
                 compared = self._row(key)
                 return (compared.version if compared is not None else 0) == version
         return True
 
-    def _reserve(self, change: Reserve, before: _Before) -> bool:
+    def _reserve(self, change: Reserve, before: _UndoLog) -> bool:
         """Apart, and first: most changes are this one."""
         counter, amount, limit, resets_at_us = change
         was = self.counters.get(counter)
@@ -125,19 +125,19 @@ class Working:
         return self.rows.get(key) or self._read_rows.get(key)
 
     def _read(self, counter: CounterKey) -> Moved:
-        usage = self._read_counters.get(counter, UNUSED)
+        usage = self._read_counters.get(counter, ZERO_USAGE)
         return (usage.used, usage.reserved, usage.created_at_us or self._now_us, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Before:
+class _UndoLog:
     """What one commitment found where it changed something, None for nothing: to be put back when not all holds."""
 
     rows: list[tuple[RowKey, Row | None]]
     counters: list[tuple[CounterKey, Moved | None]]
 
 
-def _take_back(changed: dict[Key, Value], before: list[tuple[Key, Value | None]]) -> None:
+def _rollback(changed: dict[Key, Value], before: list[tuple[Key, Value | None]]) -> None:
     for key, was in reversed(before):
         if was is None:
             changed.pop(key, None)

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from placet.kernel.errors import LedgerUnavailableError, SetupError
+from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.signing.keys import PublicKeys
 from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_guard import FilesLostError
@@ -42,9 +42,9 @@ class SqliteLedger(ThreadedLedger):
         lock: WriterLock,
         writer: SqliteWriter,
         keys: PublicKeys,
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
-        super().__init__(writer, READ_THREADS, on_fault)
+        super().__init__(writer, READ_THREADS, on_error)
         self._path = path
         self._files = writer
         self._lock = lock
@@ -61,14 +61,15 @@ class SqliteLedger(ThreadedLedger):
         signing_key: SigningKey,
         clock: Clock,
         keys: PublicKeys | None = None,
-        on_fault: Callable[[BaseException], None] = log_fault,
+        on_error: Callable[[BaseException], None] = log_fault,
     ) -> Self:
         """Open the database for writing, made when there is none.
 
         `writer` names this server's chain; `keys` are others that checkpoints in it may be signed with.
 
-        SetupError when another process writes to it, when its schema is not this version's, when another key signed
-        its checkpoints, or when it cannot be written. `on_fault` is told, in any thread, of every later failure.
+        ConfigurationError when another process writes to it, when its schema is not this version's, when another key
+        signed
+        its checkpoints, or when it cannot be written. `on_error` is told, in any thread, of every later failure.
         """
         path = path.absolute()
         lock = WriterLock.take(path)
@@ -79,20 +80,20 @@ class SqliteLedger(ThreadedLedger):
             chain.open()
         except (sqlite3.Error, OSError) as error:
             lock.release()
-            raise SetupError(
+            raise ConfigurationError(
                 f"{path}: cannot be opened for writing ({error}); see that its folder is writable and "
                 "has room, and run `placet audit verify` if it may be damaged"
             ) from error
         except (ChainMovedError, ValueError) as error:
             lock.release()
-            raise SetupError(
+            raise ConfigurationError(
                 f"{path}: was changed by other hands ({error}); run `placet audit verify`, keep it as "
                 "evidence, and restore a backup; or move it aside and run `placet db new-trail`"
             ) from error
         except BaseException:
             lock.release()
             raise
-        return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_fault)
+        return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_error)
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
         """With a connection that is open already, if there is one. One that failed is not used again.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from placet.audit.records import VerifyReport
 from placet.audit.verify_chain import ProblemKind, problem
 from placet.audit.verify_trail import require_records, verify_trail
-from placet.kernel.errors import SetupError
-from placet.signing.checkpoint_files import write_kept
+from placet.kernel.errors import ConfigurationError
+from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.sqlite import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
 from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
 from placet.storage.sql.audit_log_reader import read_log
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.records import AuditProblem
-    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.audit.verify_trail import PinnedCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.connections.sqlite import SqliteConnection
     from placet.storage.sql.audit_log_reader import LoggedRecord, LogQuery
@@ -32,17 +32,18 @@ UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
 
 
 def verify_database(
-    path: Path, keys: Verifier, kept: Sequence[KeptCheckpoint] = (), *, state: bool = False
+    path: Path, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False
 ) -> VerifyReport:
     """Check the trail in a database file, served at this moment or not; and `state`. Needs no write access.
 
-    `kept` are checkpoints from `read_kept`. SetupError when the file cannot be opened at all, or is of another schema.
+    `kept` are checkpoints from `load_pinned_checkpoints`. ConfigurationError when the file cannot be opened at all, or
+    is of another schema.
     """
     connection = _evidence(path)
     try:
         report = verify_connection(connection, keys, kept, state=state)
     except sqlite3.Error as error:
-        raise SetupError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
+        raise ConfigurationError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
         connection.close()
     return require_records(report)
@@ -51,7 +52,7 @@ def verify_database(
 def verify_connection(
     connection: SqliteConnection,
     keys: Verifier,
-    kept: Sequence[KeptCheckpoint] = (),
+    kept: Sequence[PinnedCheckpoint] = (),
     *,
     state: bool = False,
     pace: Callable[[], None] | None = None,
@@ -78,42 +79,42 @@ def verify_connection(
 def export_checkpoints(path: Path) -> bytes:
     """The newest checkpoint of every chain as JSON, to be kept where the writer of the database cannot write.
 
-    SetupError when there is none yet.
+    ConfigurationError when there is none yet.
     """
     connection = _evidence(path)
     try:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
     except sqlite3.Error as error:
-        raise SetupError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
+        raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
     finally:
         connection.close()
-    return write_kept(newest, str(path))
+    return dump_pinned_checkpoints(newest, str(path))
 
 
 def log_of(path: Path, query: LogQuery) -> list[LoggedRecord]:
-    """Records of any kind, newest first, served at this moment or not. SetupError when it cannot be read."""
+    """Records of any kind, newest first, served at this moment or not. ConfigurationError when it cannot be read."""
     connection = _evidence(path)
     try:
         return read_log(connection, SQL, query) if _has_trail(connection) else []
     except sqlite3.Error as error:
-        raise SetupError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
+        raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
     finally:
         connection.close()
 
 
 def _evidence(path: Path) -> SqliteConnection:
     if not path.is_file():
-        raise SetupError(f"{path}: there is no such database; its name is placet.db in the data_dir")
+        raise ConfigurationError(f"{path}: there is no such database; its name is placet.db in the data_dir")
     try:
         return connect_evidence(path)
     except sqlite3.Error as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"{path}: cannot be opened ({error}); copy it with its -wal file to where you may write"
         ) from error
 
 
 def _has_trail(connection: sqlite3.Connection) -> bool:
-    """Whether there is a schema. SetupError when it is another than this version's."""
+    """Whether there is a schema. ConfigurationError when it is another than this version's."""
     if VERSION_TABLE not in _tables(connection):
         return False
     revision = ", ".join(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))

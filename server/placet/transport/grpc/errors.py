@@ -9,19 +9,19 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from placet.kernel.errors import (
-    ContentionError,
+    AbortedError,
     DeadlinePassedError,
+    FailedPreconditionError,
     FieldViolation,
+    IdempotencyConflictError,
     InvalidRequestError,
-    KeyReusedError,
     LedgerUnavailableError,
     NotFoundError,
-    NotNowError,
-    NotPermittedError,
-    OutcomeDiffersError,
+    OutcomeConflictError,
     OverloadedError,
+    PermissionDeniedError,
     PlacetError,
-    ShuttingDownError,
+    UnavailableError,
     WatcherTooSlowError,
 )
 from placet.kernel.limits import RETRY_AFTER_MS
@@ -48,16 +48,16 @@ _READING: Final = ("Get", "List", "Query", "Verify", "Watch")
 """How the names of requests begin that ask for a decision, or that change nothing."""
 _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     InvalidRequestError: (code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST", ""),
-    KeyReusedError: (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", ""),
-    OutcomeDiffersError: (code_pb2.ALREADY_EXISTS, "OUTCOME_DIFFERS", ""),
+    IdempotencyConflictError: (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", ""),
+    OutcomeConflictError: (code_pb2.ALREADY_EXISTS, "OUTCOME_DIFFERS", ""),
     NotFoundError: (code_pb2.NOT_FOUND, "NOT_FOUND", ""),
-    NotPermittedError: (code_pb2.PERMISSION_DENIED, "", ""),
-    NotNowError: (code_pb2.FAILED_PRECONDITION, "", ""),
-    ContentionError: (code_pb2.ABORTED, "CONTENTION", ""),
+    PermissionDeniedError: (code_pb2.PERMISSION_DENIED, "", ""),
+    FailedPreconditionError: (code_pb2.FAILED_PRECONDITION, "", ""),
+    AbortedError: (code_pb2.ABORTED, "CONTENTION", ""),
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
     DeadlinePassedError: (code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""),
     WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
-    ShuttingDownError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
+    UnavailableError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
     LedgerUnavailableError: (code_pb2.UNAVAILABLE, "LEDGER_UNAVAILABLE", _NOT_DECIDED),
 }
 """Error -> gRPC code, ErrorInfo.reason (stable), and the text that is sent ("" takes the error's own)."""
@@ -108,7 +108,7 @@ def status_of(error: PlacetError, asked: str = _DECIDING) -> status_pb2.Status:
         text = _NOT_READ if asked.startswith(_READING) else _NOT_CHANGED
     if isinstance(error, LedgerUnavailableError) and error.known:
         text = f"{error.known}; {text}"
-    if isinstance(error, NotPermittedError | NotNowError):
+    if isinstance(error, PermissionDeniedError | FailedPreconditionError):
         reason = error.reason
     details: list[Message] = [_info(reason)]
     if isinstance(error, InvalidRequestError):

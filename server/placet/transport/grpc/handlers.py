@@ -28,7 +28,7 @@ MALFORMED = InvalidRequestError(
 def unary(
     method: Callable[[Any, Context], Awaitable[Message]],
     asked: type[Message],
-    on_fault: Callable[[BaseException], None],
+    on_error: Callable[[BaseException], None],
     on_malformed: Callable[[Context], Awaitable[None]] | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A handler that turns what `method` raises into a status; `on_malformed` records what could not be read."""
@@ -47,7 +47,7 @@ def unary(
         except grpc.aio.AbortError:
             raise
         except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
-            on_fault(fault)
+            on_error(fault)
             await failed(context)
 
     return grpc.unary_unary_rpc_method_handler(handle, None, lambda reply: reply.SerializeToString())
@@ -56,7 +56,7 @@ def unary(
 def streaming(
     method: Callable[[Any, Context], AsyncGenerator[Message]],
     asked: type[Message],
-    on_fault: Callable[[BaseException], None],
+    on_error: Callable[[BaseException], None],
     on_malformed: Callable[[Context], Awaitable[None]],
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """As `unary`, of a call that is answered by many messages. However it ends, `method` is closed."""
@@ -76,7 +76,7 @@ def streaming(
         except grpc.aio.AbortError:
             raise
         except Exception as fault:  # noqa: BLE001 - told to the log in full, to the caller without inner text
-            on_fault(fault)
+            on_error(fault)
             await failed(context)
 
     return grpc.unary_stream_rpc_method_handler(handle, None, lambda reply: reply.SerializeToString())

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from placet.audit.decision_codec import refused_commitment
+from placet.audit.decision_codec import invalid_request_commitment
 from placet.kernel.errors import InvalidRequestError
 from placet.kernel.model import Caller
 from placet.scheduling.fair_queue import Flow
@@ -40,7 +40,7 @@ class RefusalLog:
     async def refused(self, method: str, tenant: str, error: InvalidRequestError, context: Context) -> None:
         """Record that a request was refused; `method` and `tenant` are "" when they could not be read."""
         caller = caller_of(context)
-        commitment = refused_commitment(
+        commitment = invalid_request_commitment(
             tenant_or_nothing(tenant), caller, method, error.violations, self.clock.wall_us()
         )
         await self.refusals.submit([commitment], Flow(caller=caller.peer))
@@ -49,7 +49,7 @@ class RefusalLog:
         self,
         method: Callable[[Any, Context], Awaitable[Message]],
         asked: type[Message],
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """As `handlers.unary`, and whatever is wrong with a request is recorded."""
 
@@ -60,13 +60,13 @@ class RefusalLog:
                 await self._record(message, error, context)
                 raise
 
-        return unary(call, asked, on_fault, self.malformed)
+        return unary(call, asked, on_error, self.malformed)
 
     def streaming(
         self,
         method: Callable[[Any, Context], AsyncGenerator[Message]],
         asked: type[Message],
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """As `handlers.streaming`, and whatever is wrong with a request is recorded."""
 
@@ -79,7 +79,7 @@ class RefusalLog:
                 await self._record(message, error, context)
                 raise
 
-        return streaming(call, asked, on_fault, self.malformed)
+        return streaming(call, asked, on_error, self.malformed)
 
     async def _record(self, message: Message, error: InvalidRequestError, context: Context) -> None:
         named = message.scope if isinstance(message, SetKillSwitchRequest) else message

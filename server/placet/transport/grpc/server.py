@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import MESSAGE_BYTES_MAX
 from placet.transport.grpc.health import Health
 from placet.transport.grpc.intake import FLOW_CONTROL, Intake
@@ -63,7 +63,7 @@ class RpcServer:
     def __init__(
         self,
         services: Services,
-        on_fault: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
         on_shed: Callable[[str, int], None],
         *,
         reflect: bool,
@@ -80,7 +80,7 @@ class RpcServer:
             (control.SERVICE, services.control),
         )
         self._server.add_generic_rpc_handlers(
-            tuple(grpc.method_handlers_generic_handler(name, each.handlers(on_fault)) for name, each in named)
+            tuple(grpc.method_handlers_generic_handler(name, each.handlers(on_error)) for name, each in named)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
@@ -88,7 +88,10 @@ class RpcServer:
             reflection.enable_server_reflection(names, self._server)
 
     async def start(self, listen: str) -> str:
-        """Listen on ``host:port`` (port 0 takes a free one); the address taken. SetupError when it cannot be had."""
+        """Listen on ``host:port`` (port 0 takes a free one); the address taken.
+
+        ConfigurationError when it cannot be had.
+        """
         await self.set_serving(serving=False)
         host = listen.rpartition(":")[0]
         require_free(listen)
@@ -96,7 +99,7 @@ class RpcServer:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
             what = f"cannot listen on {listen}: in use, or not an address of this machine"
-            raise SetupError(f"{what}; choose another with --listen") from error
+            raise ConfigurationError(f"{what}; choose another with --listen") from error
         await self._server.start()
         return f"{host}:{port}"
 
@@ -114,7 +117,7 @@ class RpcServer:
 
 
 def require_free(listen: str) -> None:
-    """SetupError when the address cannot be had.
+    """ConfigurationError when the address cannot be had.
 
     Tried before gRPC does, which would write lines of its own to stderr and not say what is wrong.
     """
@@ -125,4 +128,6 @@ def require_free(listen: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise SetupError(f"cannot listen on {listen}: {error.strerror}; choose another with --listen") from error
+        raise ConfigurationError(
+            f"cannot listen on {listen}: {error.strerror}; choose another with --listen"
+        ) from error

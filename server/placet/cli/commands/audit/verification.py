@@ -15,12 +15,12 @@ from placet.cli.offline import existing, open_settings
 from placet.cli.options import Address, ConfigFile, DatabaseUrl, DataDir, OutputOption, finite
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.sdk.defaults import DEFAULT_ADDRESS, VERIFY_TIMEOUT_SECONDS, WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     from placet.audit.records import AuditProblem, StateReport, VerifyReport
-    from placet.audit.verify_trail import KeptCheckpoint
+    from placet.audit.verify_trail import PinnedCheckpoint
     from placet.server.settings import Settings
     from placet.storage.database import Database
 
@@ -90,7 +90,9 @@ def verify(  # noqa: PLR0913 - one option for each source
     if server:
         given = [name for name, value in files.items() if value]
         if given:
-            raise SetupError(f"--server checks by the server's own key and database; leave out {', '.join(given)}")
+            raise ConfigurationError(
+                f"--server checks by the server's own key and database; leave out {', '.join(given)}"
+            )
         with sdk.AuditClient(address) as client:
             report = client.verify(timeout)
     else:
@@ -155,24 +157,26 @@ def _verify(
     keys = PublicKeys.of(*map(load_public_key, public_keys)) if public_keys else load_public_keys(folder)
     if not keys.by_id:
         wanted = folder / PUBLIC_NAME
-        raise SetupError(f"{wanted}: is not there; name a key that `placet audit public-key` printed with --public-key")
+        raise ConfigurationError(
+            f"{wanted}: is not there; name a key that `placet audit public-key` printed with --public-key"
+        )
     believed = [each for each in PinnedCheckpoints(folder).read() if not public_keys or each[0].key_id in keys.by_id]
     given = _read_kept(kept) if kept else []
     report = name_pinned(database.verify(keys, [*given, *believed], state=state), believed)
     return report if public_keys else add_breaks(report, database, PinnedCheckpoints(folder))
 
 
-def _read_kept(path: Path) -> list[KeptCheckpoint]:
-    """The checkpoints of a file. SetupError names the file when it cannot be read."""
-    from placet.signing.checkpoint_files import read_kept  # noqa: PLC0415 - only with a database
+def _read_kept(path: Path) -> list[PinnedCheckpoint]:
+    """The checkpoints of a file. ConfigurationError names the file when it cannot be read."""
+    from placet.signing.checkpoint_files import load_pinned_checkpoints  # noqa: PLC0415 - only with a database
 
     try:
-        return read_kept(path.read_bytes())
+        return load_pinned_checkpoints(path.read_bytes())
     except OSError as error:
         remedy = "name a file that `placet audit checkpoint` printed, with --checkpoint"
-        raise SetupError(f"{path}: {error.strerror}; {remedy}") from error
-    except SetupError as error:
-        raise SetupError(f"{path}: {error}") from error
+        raise ConfigurationError(f"{path}: {error.strerror}; {remedy}") from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:

@@ -36,7 +36,7 @@ def _require_level(level: str) -> str:
     return level
 
 
-Level = Annotated[
+AutonomyLevel = Annotated[
     str, typer.Argument(help=f"One of {', '.join(LevelChoice)}.", metavar="LEVEL", callback=_require_level)
 ]
 Workflow = Annotated[str, typer.Option(help="Only in this workflow.", show_default=False)]
@@ -46,7 +46,7 @@ Agent = Annotated[str, typer.Option(help="Only for this agent.", show_default=Fa
 
 @app.command("set")
 def set_command(  # noqa: PLR0913 - one option for each field
-    level: Level,
+    level: AutonomyLevel,
     *,
     tenant: Tenant,
     reason: Reason,

@@ -22,7 +22,7 @@ from placet.cli.rendering.documents import (
 )
 from placet.cli.rendering.failures import STORE_DOWN, code_without_decision, line_of
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PARAMS_BYTES_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
@@ -108,16 +108,16 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
 
 
 def _checked_params(text: str) -> str:
-    """The JSON text, which the server would take too. SetupError before anything is asked."""
+    """The JSON text, which the server would take too. ConfigurationError before anything is asked."""
     try:
         canonical(parse_object(text))
     except NotCanonicalError as error:
-        raise SetupError(f'--params: {error}; give a JSON object, such as \'{{"amount": "45.00"}}\'') from error
+        raise ConfigurationError(f'--params: {error}; give a JSON object, such as \'{{"amount": "45.00"}}\'') from error
     return text
 
 
 def _read_params(written: str) -> str:
-    """The text. SetupError when a file cannot be read."""
+    """The text. ConfigurationError when a file cannot be read."""
     if written == "-":
         return _read_stdin()
     if not written.startswith("@"):
@@ -127,20 +127,24 @@ def _read_params(written: str) -> str:
         with path.open(encoding="utf-8") as file:
             return file.read(PARAMS_BYTES_MAX + 1)
     except OSError as error:
-        raise SetupError(f"--params: {path}: {error.strerror}; name a file with a JSON object") from error
+        raise ConfigurationError(f"--params: {path}: {error.strerror}; name a file with a JSON object") from error
     except UnicodeDecodeError as error:
-        raise SetupError(f"--params: {path}: is not UTF-8; write the JSON object as UTF-8") from error
+        raise ConfigurationError(f"--params: {path}: is not UTF-8; write the JSON object as UTF-8") from error
 
 
 def _read_stdin() -> str:
     if sys.stdin is None:  # closed by whoever started this
-        raise SetupError("--params: - reads stdin, which is closed; pipe the JSON object in, or name a file with @FILE")
+        raise ConfigurationError(
+            "--params: - reads stdin, which is closed; pipe the JSON object in, or name a file with @FILE"
+        )
     try:
         return sys.stdin.read(PARAMS_BYTES_MAX + 1)
     except OSError as error:
-        raise SetupError(f"--params: stdin cannot be read: {error.strerror}; pipe the JSON object in") from error
+        raise ConfigurationError(
+            f"--params: stdin cannot be read: {error.strerror}; pipe the JSON object in"
+        ) from error
     except UnicodeDecodeError as error:
-        raise SetupError("--params: stdin is not UTF-8; write the JSON object as UTF-8") from error
+        raise ConfigurationError("--params: stdin is not UTF-8; write the JSON object as UTF-8") from error
 
 
 def _read_evidence(written: str) -> sdk.Evidence:

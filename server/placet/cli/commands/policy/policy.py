@@ -17,7 +17,7 @@ from placet.cli.commands.policy.served import confirm_command, status_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks import check as checking
 from placet.policy.checks.catalogue import catalogue as list_rules
@@ -28,7 +28,7 @@ from placet.server.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from placet.kernel.errors import Problem
+    from placet.kernel.errors import Diagnostic
     from placet.policy.checks.catalogue import Entry
 
 app = typer.Typer(
@@ -153,7 +153,7 @@ def bundle_command(
     try:
         file.write_bytes(bundle.content)
     except OSError as error:
-        raise SetupError(f"{file}: cannot be written: {error.strerror}; name another file") from error
+        raise ConfigurationError(f"{file}: cannot be written: {error.strerror}; name another file") from error
     typer.echo(bundle.revision)
 
 
@@ -170,7 +170,7 @@ def _state(step: checking.Step) -> str:
     return f"{len(step.problems)} wrong" if step.problems else "ok"
 
 
-def _print_problems(problems: Iterable[Problem]) -> None:
+def _print_problems(problems: Iterable[Diagnostic]) -> None:
     for problem in problems:
         typer.echo(str(problem), err=True)
 

@@ -25,7 +25,7 @@ from placet.server.lifecycle import serve as serve_until_stopped
 from placet.server.settings import Settings, shipped_dir
 
 if TYPE_CHECKING:
-    from placet.server.build import Running
+    from placet.server.build import RunningServer
 
 app = typer.Typer()
 
@@ -69,13 +69,13 @@ def demo(
 def run_demo(settings: Settings, script_files: Sequence[Path], *, stay: bool) -> int:
     """Start a server, replay the scripts, verify the trail; stay up until a signal if wanted.
 
-    0 when all was as the scripts expect and the trail verifies, else 1. SetupError when the server cannot start.
+    0 when all was as the scripts expect and the trail verifies, else 1. ConfigurationError when it cannot start.
     """
     scripts = [load_script(file) for file in script_files]
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     replayed: list[bool] = []
 
-    async def replay(server: Running) -> bool:
+    async def replay(server: RunningServer) -> bool:
         replayed.append(await _show(console, scripts, server))
         if stay:
             _invite(console, scripts[0], server)
@@ -85,7 +85,7 @@ def run_demo(settings: Settings, script_files: Sequence[Path], *, stay: bool) ->
     return code or (0 if all(replayed) else 1)
 
 
-async def _show(console: Console, scripts: Sequence[Script], server: Running) -> bool:
+async def _show(console: Console, scripts: Sequence[Script], server: RunningServer) -> bool:
     status = server.policies.status()
     console.print(f"Placet serves {server.address}; OPA {status.engine_version}, policy {status.revision}")
     rows: list[Row] = []
@@ -109,7 +109,7 @@ def _verify(address: str) -> sdk.VerifyReport:
         return audit.verify()
 
 
-def _invite(console: Console, script: Script, server: Running) -> None:
+def _invite(console: Console, script: Script, server: RunningServer) -> None:
     """Three commands to try next."""
     placet = _command()
     at = f" --address {server.address}"

@@ -15,7 +15,7 @@ from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, visible
 from placet.cli.settings_flags import with_settings
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _print(check: Check) -> None:
 def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> list[Check]:
     try:
         settings, _ = Settings.load(flags, config)
-    except SetupError as error:
+    except ConfigurationError as error:
         return [failed("settings", "; ".join(str(error).splitlines()))]
     return [passed("settings", "valid"), *(_named(each, settings) for each in run_checks(settings, address))]
 

@@ -11,7 +11,7 @@ from placet.cli.offline import open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.clock import rfc3339
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
 from placet.permits.claims import jwk_set
 
@@ -82,7 +82,9 @@ def _keys(folder: Path) -> list[PermitKey]:
 
     keys = [each.public for each in load_permit_keys(folder)]
     if not keys:
-        raise SetupError(f"{folder}: there are no permit keys; `placet serve` makes the first, or name --data-dir")
+        raise ConfigurationError(
+            f"{folder}: there are no permit keys; `placet serve` makes the first, or name --data-dir"
+        )
     return keys
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from placet.kernel.errors import SetupError
+from placet.kernel.errors import ConfigurationError
 from placet.policy.toolchain.binary import installation_dir
 from placet.policy.toolchain.tool_sources import (
     OPA,
@@ -66,10 +66,10 @@ def install_command(
     for name in dict.fromkeys(names or ToolName):
         try:
             typer.echo(f"{name} {_TOOLS[name].version}: {_install(_TOOLS[name], where)}")
-        except SetupError as error:  # the next one is tried all the same
+        except ConfigurationError as error:  # the next one is tried all the same
             failed.append(str(error))
     if failed:
-        raise SetupError("\n".join(dict.fromkeys(failed)))
+        raise ConfigurationError("\n".join(dict.fromkeys(failed)))
 
 
 def _install(tool: Tool, where: Path) -> str:
@@ -82,7 +82,7 @@ def _install(tool: Tool, where: Path) -> str:
             new.replace(where / tool.name)
     except OSError as error:
         remedy = "name a folder that you may write to with --dir, and put it on PATH"
-        raise SetupError(f"{where}: cannot be written ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(f"{where}: cannot be written ({error.strerror}); {remedy}") from error
     return f"{how}, installed as {where / tool.name}"
 
 
@@ -94,7 +94,7 @@ def _obtain(tool: Tool, new: Path) -> str:
             return _build(tool, new, f"the official release could not be downloaded ({unreachable})")
     except FetchError as error:
         releases = f"{RELEASES}/{tool.module.removeprefix('github.com/')}/releases/tag/v{tool.version}"
-        raise SetupError(
+        raise ConfigurationError(
             f"{tool.name} {tool.version}: {error}. Give this machine a way to {RELEASES} (HTTPS_PROXY names "
             f"a proxy) or install Go 1.26 or newer, and run this again; or put the program from {releases} on PATH"
         ) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from placet.controls.autonomy.model import Level
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel.model import Effect
 from placet.kernel.nesting import nests_at_most
 from placet.revisions.status import EngineMode
@@ -27,10 +27,10 @@ EFFECTS: Final = {
     Effect.REQUIRE_APPROVAL: decision_pb2.EFFECT_REQUIRE_APPROVAL,
 }
 AUTONOMY: Final = {
-    Level.OBSERVE_ONLY: decision_pb2.AUTONOMY_OBSERVE_ONLY,
-    Level.DRAFT_ONLY: decision_pb2.AUTONOMY_DRAFT_ONLY,
-    Level.EXECUTE_WITH_APPROVAL: decision_pb2.AUTONOMY_EXECUTE_WITH_APPROVAL,
-    Level.EXECUTE: decision_pb2.AUTONOMY_EXECUTE,
+    AutonomyLevel.OBSERVE_ONLY: decision_pb2.AUTONOMY_OBSERVE_ONLY,
+    AutonomyLevel.DRAFT_ONLY: decision_pb2.AUTONOMY_DRAFT_ONLY,
+    AutonomyLevel.EXECUTE_WITH_APPROVAL: decision_pb2.AUTONOMY_EXECUTE_WITH_APPROVAL,
+    AutonomyLevel.EXECUTE: decision_pb2.AUTONOMY_EXECUTE,
 }
 _MODES: Final = {
     EngineMode.MANAGED: control_pb2.ENGINE_MODE_MANAGED,
@@ -62,7 +62,7 @@ def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decis
         approval=_approval(decision.approval) if decision.approval is not None else None,
         permit=permit,
         budgets=[budget_fields(state) for state in decision.budgets],
-        autonomy=AUTONOMY[Level(decision.autonomy)] if decision.autonomy else decision_pb2.AUTONOMY_UNSPECIFIED,
+        autonomy=AUTONOMY[AutonomyLevel(decision.autonomy)] if decision.autonomy else decision_pb2.AUTONOMY_UNSPECIFIED,
         used_approval_id=decision.used_approval_id,
     )
     if decision.shadow_effect is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from placet.approvals.model import Vote
-    from placet.approvals.service import Shown
+    from placet.approvals.service import ApprovalView
 
 STATES: Final = {
     ApprovalState.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
@@ -27,14 +27,14 @@ STATES: Final = {
 }
 
 
-def present_listed(shown: Shown) -> approval_pb2.Approval:
+def present_listed(shown: ApprovalView) -> approval_pb2.Approval:
     """The approval as it stands in lists: without parameters."""
     message = _approval(shown)
     message.params_redacted = True
     return message
 
 
-def present_approval(shown: Shown) -> approval_pb2.Approval:
+def present_approval(shown: ApprovalView) -> approval_pb2.Approval:
     """The approval with its parameters: the exact ones, or as the trail holds them."""
     message = _approval(shown)
     approval = shown.approval
@@ -53,7 +53,7 @@ def present_approval(shown: Shown) -> approval_pb2.Approval:
     return message
 
 
-def _approval(shown: Shown) -> approval_pb2.Approval:
+def _approval(shown: ApprovalView) -> approval_pb2.Approval:
     approval = shown.approval
     return approval_pb2.Approval(
         id=approval.approval_id,
@@ -88,7 +88,7 @@ def _action(said: Mapping[str, Any]) -> action_pb2.Action:
     return action_pb2.Action(**plain, amount=action_pb2.Money(**money) if money is not None else None)
 
 
-def _void(shown: Shown) -> Sequence[str]:
+def _void(shown: ApprovalView) -> Sequence[str]:
     """For each vote why it does not count."""
     return shown.void or [vote.void_reason for vote in shown.approval.votes]
 

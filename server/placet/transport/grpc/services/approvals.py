@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.approvals.service import Word
+from placet.approvals.service import VoteCommand
 from placet.approvals.vote_voiding import Voiding
 from placet.kernel.errors import InvalidRequestError
 from placet.kernel.limits import (
@@ -17,7 +17,7 @@ from placet.kernel.limits import (
     ROLES_MAX,
     SHORT_LABEL_BYTES_MAX,
 )
-from placet.kernel.state import Kept, RowQuery
+from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
 from placet.transport.grpc.messages.fields import Fields
 from placet.transport.grpc.messages.present_approval import STATES, present_approval, present_listed
@@ -52,17 +52,17 @@ class ApprovalService:
     watching: Watching
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "ListApprovals": self.refusals.unary(self.list_approvals, approval_pb2.ListApprovalsRequest, on_fault),
-            "GetApproval": self.refusals.unary(self.get_approval, approval_pb2.GetApprovalRequest, on_fault),
-            "ApproveAction": self.refusals.unary(self.approve_action, approval_pb2.ApproveActionRequest, on_fault),
-            "RejectAction": self.refusals.unary(self.reject_action, approval_pb2.RejectActionRequest, on_fault),
-            "CancelApproval": self.refusals.unary(self.cancel_approval, approval_pb2.CancelApprovalRequest, on_fault),
-            "VoidVotes": self.refusals.unary(self.void_votes, approval_pb2.VoidVotesRequest, on_fault),
+            "ListApprovals": self.refusals.unary(self.list_approvals, approval_pb2.ListApprovalsRequest, on_error),
+            "GetApproval": self.refusals.unary(self.get_approval, approval_pb2.GetApprovalRequest, on_error),
+            "ApproveAction": self.refusals.unary(self.approve_action, approval_pb2.ApproveActionRequest, on_error),
+            "RejectAction": self.refusals.unary(self.reject_action, approval_pb2.RejectActionRequest, on_error),
+            "CancelApproval": self.refusals.unary(self.cancel_approval, approval_pb2.CancelApprovalRequest, on_error),
+            "VoidVotes": self.refusals.unary(self.void_votes, approval_pb2.VoidVotesRequest, on_error),
             "WatchApprovals": self.refusals.streaming(
-                self.watching.watch_approvals, approval_pb2.WatchApprovalsRequest, on_fault
+                self.watching.watch_approvals, approval_pb2.WatchApprovalsRequest, on_error
             ),
         }
 
@@ -76,7 +76,7 @@ class ApprovalService:
         if message.state not in _STATES:
             fields.wrong("state", f"{message.state} is no state that this server knows")
         _require(fields)
-        query = RowQuery(Kept.APPROVALS, tenant, _STATES[message.state], size, message.page_token)
+        query = RowQuery(StateTable.APPROVALS, tenant, _STATES[message.state], size, message.page_token)
         page = await self.approvals.listed(query)
         return approval_pb2.ListApprovalsResponse(
             approvals=[present_listed(shown) for shown in page.approvals], next_page_token=page.next_page_token
@@ -154,12 +154,12 @@ def _word(
     who: str,
     named: person_pb2.Person,
     context: Context,
-) -> Word:
+) -> VoteCommand:
     tenant, approval_id = _which(fields, message)
     person = _person(fields, who, named)
     reason = fields.text("reason", message.reason, CONTROL_REASON_BYTES_MAX).strip()
     _require(fields)
-    return Word(tenant, approval_id, person, reason, caller_of(context))
+    return VoteCommand(tenant, approval_id, person, reason, caller_of(context))
 
 
 def _which(fields: Fields, message: _Said) -> tuple[str, str]:

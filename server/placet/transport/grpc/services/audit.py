@@ -13,7 +13,7 @@ from placet.audit.tool_call_event import tool_call_event
 from placet.kernel.errors import InvalidRequestError
 from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, STEP_BYTES
 from placet.kernel.model import Effect
-from placet.kernel.state import Wanted
+from placet.kernel.state import ReadSet
 from placet.kernel.steps import mapped
 from placet.privacy.redaction import redact_text
 from placet.scheduling.slices import in_slices
@@ -50,12 +50,12 @@ class AuditService:
 
     ledger: Ledger
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "QueryDecisions": unary(self.query_decisions, audit_pb2.QueryDecisionsRequest, on_fault),
-            "GetDecision": unary(self.get_decision, audit_pb2.GetDecisionRequest, on_fault),
-            "VerifyAudit": unary(self.verify_audit, audit_pb2.VerifyAuditRequest, on_fault),
+            "QueryDecisions": unary(self.query_decisions, audit_pb2.QueryDecisionsRequest, on_error),
+            "GetDecision": unary(self.get_decision, audit_pb2.GetDecisionRequest, on_error),
+            "VerifyAudit": unary(self.verify_audit, audit_pb2.VerifyAuditRequest, on_error),
         }
 
     async def query_decisions(
@@ -93,7 +93,7 @@ class AuditService:
         """The decisions, those that allowed with what became of it: one look for all of them."""
         keys = [outcome_key(each.tenant, each.decision.decision_id) for each in found]
         allowed = [key for key, each in zip(keys, found, strict=True) if each.decision.effect is Effect.ALLOW]
-        rows = (await self.ledger.load(Wanted(allowed))).rows if allowed else {}
+        rows = (await self.ledger.load(ReadSet(allowed))).rows if allowed else {}
         pairs = list(zip(found, (rows.get(key) for key in keys), strict=True))
         return await in_slices(
             mapped(lambda pair: _present(*pair), pairs, lambda pair: len(pair[0].input_json) > STEP_BYTES)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from placet.decision.attempt import Request
-from placet.kernel.errors import InvalidRequestError, KeyReusedError
+from placet.kernel.errors import IdempotencyConflictError, InvalidRequestError
 from placet.kernel.steps import TOGETHER
 from placet.permits.claims import permit_of
 from placet.scheduling.slices import Turns
@@ -46,12 +46,12 @@ class AuthorizationService:
     flows: Flows
     turns: Turns = field(default_factory=Turns)
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "Authorize": unary(self.authorize, authorization_pb2.AuthorizeRequest, on_fault, self.refusals.malformed),
+            "Authorize": unary(self.authorize, authorization_pb2.AuthorizeRequest, on_error, self.refusals.malformed),
             "AuthorizeBatch": unary(
-                self.authorize_batch, authorization_pb2.AuthorizeBatchRequest, on_fault, self.refusals.malformed
+                self.authorize_batch, authorization_pb2.AuthorizeBatchRequest, on_error, self.refusals.malformed
             ),
         }
 
@@ -104,7 +104,7 @@ class AuthorizationService:
         answers = await self.decisions.submit(requests, flow, context.time_remaining())
         decisions: list[Decision] = []
         for answer in answers:
-            if isinstance(answer, KeyReusedError):
+            if isinstance(answer, IdempotencyConflictError):
                 raise answer
             decisions.append(answer)
         return decisions

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import grpc
 
     from placet.controls.autonomy.documents import AutonomyOverride
-    from placet.controls.autonomy.model import Level
+    from placet.controls.autonomy.model import AutonomyLevel
     from placet.controls.autonomy.service import AutonomyAdmin
     from placet.kernel.model import Caller
     from placet.tenants.known_names import KnownNames
@@ -36,12 +36,12 @@ class AutonomyCalls:
     known: KnownNames
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "SetAutonomy": self.refusals.unary(self.set, control_pb2.SetAutonomyRequest, on_fault),
-            "ListAutonomyRules": self.refusals.unary(self.list_rules, control_pb2.ListAutonomyRulesRequest, on_fault),
-            "ListAutonomy": self.refusals.unary(self.list, control_pb2.ListAutonomyRequest, on_fault),
+            "SetAutonomy": self.refusals.unary(self.set, control_pb2.SetAutonomyRequest, on_error),
+            "ListAutonomyRules": self.refusals.unary(self.list_rules, control_pb2.ListAutonomyRulesRequest, on_error),
+            "ListAutonomy": self.refusals.unary(self.list, control_pb2.ListAutonomyRequest, on_error),
         }
 
     async def set(self, message: control_pb2.SetAutonomyRequest, context: Context) -> control_pb2.SetAutonomyResponse:
@@ -93,7 +93,7 @@ def _parse(message: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:
     return NewLevel(tenant, workflow, tool, agent, level, actor, reason, caller)
 
 
-def _level(fields: Fields, wire: int) -> Level | None:
+def _level(fields: Fields, wire: int) -> AutonomyLevel | None:
     if wire == decision_pb2.AUTONOMY_UNSPECIFIED:
         return None
     level = next((level for level, value in AUTONOMY.items() if value == wire), None)

@@ -48,12 +48,12 @@ class BudgetCalls:
     admin: BudgetAdmin
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "ListBudgets": self.refusals.unary(self.list, control_pb2.ListBudgetsRequest, on_fault),
-            "GetBudgets": self.refusals.unary(self.get, control_pb2.GetBudgetsRequest, on_fault),
-            "AdjustBudget": self.refusals.unary(self.adjust, control_pb2.AdjustBudgetRequest, on_fault),
+            "ListBudgets": self.refusals.unary(self.list, control_pb2.ListBudgetsRequest, on_error),
+            "GetBudgets": self.refusals.unary(self.get, control_pb2.GetBudgetsRequest, on_error),
+            "AdjustBudget": self.refusals.unary(self.adjust, control_pb2.AdjustBudgetRequest, on_error),
         }
 
     async def list(self, message: control_pb2.ListBudgetsRequest, _context: Context) -> control_pb2.ListBudgetsResponse:

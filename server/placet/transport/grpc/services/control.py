@@ -36,10 +36,10 @@ class Steering:
     policy: PolicyCalls
     excesses: ExcessCalls
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         calls = (self.kill, self.autonomy, self.budgets, self.policy, self.excesses)
-        return {name: handler for each in calls for name, handler in each.handlers(on_fault).items()}
+        return {name: handler for each in calls for name, handler in each.handlers(on_error).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class ControlService:
     steering: Steering
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
             "GetPolicyStatus": self.refusals.unary(
-                self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_fault
+                self.get_policy_status, control_pb2.GetPolicyStatusRequest, on_error
             ),
-            "GetPermitKeys": self.refusals.unary(self.get_permit_keys, control_pb2.GetPermitKeysRequest, on_fault),
-            **self.steering.handlers(on_fault),
+            "GetPermitKeys": self.refusals.unary(self.get_permit_keys, control_pb2.GetPermitKeysRequest, on_error),
+            **self.steering.handlers(on_error),
         }
 
     async def get_policy_status(

@@ -34,11 +34,11 @@ class ExcessCalls:
     excesses: OutcomeExcesses
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "ListOutcomeExcesses": self.refusals.unary(self.list, control_pb2.ListOutcomeExcessesRequest, on_fault),
-            "DecideOutcomeExcess": self.refusals.unary(self.decide, control_pb2.DecideOutcomeExcessRequest, on_fault),
+            "ListOutcomeExcesses": self.refusals.unary(self.list, control_pb2.ListOutcomeExcessesRequest, on_error),
+            "DecideOutcomeExcess": self.refusals.unary(self.decide, control_pb2.DecideOutcomeExcessRequest, on_error),
         }
 
     async def list(

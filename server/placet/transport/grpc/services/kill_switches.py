@@ -57,12 +57,12 @@ class KillCalls:
     known: KnownNames
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         return {
-            "SetKillSwitch": self.refusals.unary(self.set, control_pb2.SetKillSwitchRequest, on_fault),
-            "ClearKillSwitch": self.refusals.unary(self.clear, control_pb2.ClearKillSwitchRequest, on_fault),
-            "ListKillSwitches": self.refusals.unary(self.list, control_pb2.ListKillSwitchesRequest, on_fault),
+            "SetKillSwitch": self.refusals.unary(self.set, control_pb2.SetKillSwitchRequest, on_error),
+            "ClearKillSwitch": self.refusals.unary(self.clear, control_pb2.ClearKillSwitchRequest, on_error),
+            "ListKillSwitches": self.refusals.unary(self.list, control_pb2.ListKillSwitchesRequest, on_error),
         }
 
     async def set(

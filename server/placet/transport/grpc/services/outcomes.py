@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.actions.outcome import Outcome, OutcomeStatus, Report
+from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.kernel.errors import InvalidRequestError, PlacetError
 from placet.kernel.limits import LABEL_BYTES_MAX
 from placet.transport.grpc.handlers import unary
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from placet.outcomes.service import Told
+    from placet.outcomes.service import OutcomeReply
     from placet.scheduling.batching import Batcher
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.flows import Flows
@@ -37,14 +37,14 @@ _NUMBERS: Final = ("tokens", "cost_micros", "amount_minor_units")
 class OutcomeReports:
     """Parses reports, has them taken, answers."""
 
-    outcomes: Batcher[Report, Told]
+    outcomes: Batcher[OutcomeReport, OutcomeReply]
     refusals: RefusalLog
     flows: Flows
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
         asked = authorization_pb2.ReportOutcomeRequest
-        return {"ReportOutcome": unary(self.report_outcome, asked, on_fault, self.refusals.malformed)}
+        return {"ReportOutcome": unary(self.report_outcome, asked, on_error, self.refusals.malformed)}
 
     async def report_outcome(
         self, message: authorization_pb2.ReportOutcomeRequest, context: Context
@@ -68,7 +68,7 @@ class OutcomeReports:
         )
 
 
-def parse_report(message: authorization_pb2.ReportOutcomeRequest, caller: str) -> Report:
+def parse_report(message: authorization_pb2.ReportOutcomeRequest, caller: str) -> OutcomeReport:
     """The report. InvalidRequestError names every field that is wrong."""
     fields = Fields()
     fields.tenant("tenant", message.tenant)
@@ -86,4 +86,4 @@ def parse_report(message: authorization_pb2.ReportOutcomeRequest, caller: str) -
     if status is None or fields.violations:
         raise InvalidRequestError(fields.violations)
     outcome = Outcome(status, latency_ms, **numbers, error_class=error_class, result_digest=result_digest)
-    return Report(message.tenant, message.decision_id, caller, outcome)
+    return OutcomeReport(message.tenant, message.decision_id, caller, outcome)

@@ -28,9 +28,9 @@ class PolicyCalls:
     confirmations: PolicyConfirmations
     refusals: RefusalLog
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler."""
-        return {"ConfirmPolicy": self.refusals.unary(self.confirm, control_pb2.ConfirmPolicyRequest, on_fault)}
+        return {"ConfirmPolicy": self.refusals.unary(self.confirm, control_pb2.ConfirmPolicyRequest, on_error)}
 
     async def confirm(
         self, message: control_pb2.ConfirmPolicyRequest, context: Context

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from placet.approvals.service import Shown
+from placet.approvals.service import ApprovalView
 from placet.kernel.errors import InvalidRequestError
 from placet.kernel.limits import SHORT_LABEL_BYTES_MAX
 from placet.transport.grpc.messages.cursor import cursor_text, read_cursor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from placet.approvals.model import Approval
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.refused_requests import RefusalLog
-    from placet.watch.feeds import Following
+    from placet.watch.feeds import ChangeFeeds
 
 LISTED_MAX: Final = 64
 """Approvals whose messages are kept: those that are being told."""
@@ -53,7 +53,7 @@ class Listed:
         kept = self._made.get(id(approval))
         if kept is not None and kept[0] is approval:
             return kept[1]
-        made = present_listed(Shown(approval, approval.state))
+        made = present_listed(ApprovalView(approval, approval.state))
         self._made[id(approval)] = (approval, made)
         if len(self._made) > LISTED_MAX:
             self._made.popitem(last=False)
@@ -64,15 +64,15 @@ class Listed:
 class Watching:
     """Streams changes until the caller goes, the server stops, or nothing more can happen."""
 
-    following: Following
+    following: ChangeFeeds
     refusals: RefusalLog
     listed: Listed = field(default_factory=Listed)
 
-    def handlers(self, on_fault: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
+    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
         """Method name -> handler: what belongs to the authorization service."""
         return {
             "WatchDecision": self.refusals.streaming(
-                self.watch_decision, authorization_pb2.WatchDecisionRequest, on_fault
+                self.watch_decision, authorization_pb2.WatchDecisionRequest, on_error
             )
         }
 
