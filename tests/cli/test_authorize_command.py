@@ -75,6 +75,9 @@ def test_table(placet: Placet, server: ScriptedServer) -> None:
     assert ["allow", "allowlist.write_tool", "It", "may"] in lines
     assert '{"approver_roles":["support_lead"],"quorum":2,"ratio":0.5}' in ran.out
     assert "\x1b" not in ran.out
+    assert "approval_url" not in ran.out
+    answer.decision.approval.url = "https://a.example/apr_1"
+    assert ["approval_url", "https://a.example/apr_1"] in [line.split() for line in placet(*ASK).out.splitlines()]
 
 
 def test_obligations(placet: Placet, server: ScriptedServer) -> None:

@@ -327,6 +327,18 @@ def test_wrong_settings_of_webhooks(flags: dict[str, object], line: str) -> None
     assert "hunter2" not in found[0]
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("approvals.example.com/{approval_id}", "must be an http or https URL such as https://host/path/{approval_id}"),
+        ("https://approvals.example.com/", "must contain {approval_id}, as in https://host/path/{approval_id}"),
+        ("https://a.example/{approval_id}/{user}", "can contain {approval_id} and {tenant} and no other braces"),
+    ],
+)
+def test_wrong_approval_urls(url: str, why: str) -> None:
+    assert problems({"approval_url": url}) == [f"approval_url (--approval-url): '{url}' {why}"]
+
+
 def test_settings_of_webhooks() -> None:
     secrets = f"{WEBHOOK_SECRET} {WEBHOOK_SECRET}"
     settings, sources = Settings.load({"webhook_url": WEBHOOK_URL, "webhook_secret": secrets})

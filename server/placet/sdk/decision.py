@@ -45,7 +45,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequirement:
-    """What approval is asked for. Empty roles: any person who may approve in the tenant."""
+    """What approval is asked for. Empty roles: any person who may approve in the tenant.
+
+    `url` is the page on which people approve, "" when the server has none.
+    """
 
     quorum: int
     approver_roles: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import __version__
+from placet.approvals.page import ApprovalPage
 from placet.audit.decision_codec import server_stopped_commitment
 from placet.engine.client import OpaClient
 from placet.engine.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
@@ -109,8 +110,9 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         outcomes = settling(settings, clock, policies, ledger, reporter)
         asked = approving(ledger, policies, clock, refusals, reporter, notify=bool(settings.webhook_url))
         steered = steering(clock, policies, ledger, path.controls, refusals)
+        approval_page = ApprovalPage.parse(settings.approval_url)
         services = Services(
-            AuthorizationService(path.decisions, refusals, permit_keys, clock, flows),
+            AuthorizationService(path.decisions, refusals, permit_keys, clock, flows, approval_page),
             OutcomeReports(outcomes, refusals, flows),
             asked.watching,
             asked.service,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from placet.approvals.page import ApprovalPage
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import (
     CHECKPOINT_INTERVAL_SECONDS,
@@ -200,6 +201,12 @@ class Settings(BaseSettings):
         description="How long an idempotency key is kept, in hours; later the same key is a new request.",
         examples=["24"],
     )
+    approval_url: str = Field(
+        default="",
+        description="URL of the page on which people approve, http or https, with {approval_id} and optionally "
+        "{tenant}. Answers that require an approval name it. Empty: they name none.",
+        examples=["https://approvals.example.com/{tenant}/{approval_id}"],
+    )
     webhook_allow_private: bool = Field(
         default=False,
         description="Allow webhook_url to lead to a private or loopback address, and to one of those by http.",
@@ -326,6 +333,12 @@ class Settings(BaseSettings):
             raise ValueError("is for a managed OPA, but opa_address names an external one; leave one of them out")
         if value and info.field_name == "opa_expected_revision" and not external:
             raise ValueError("is for an external OPA; set opa_address as well, or leave it out")
+        return value
+
+    @field_validator("approval_url")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        ApprovalPage.parse(value)
         return value
 
     @field_validator("webhook_secret")

@@ -178,6 +178,7 @@ def _show(decision: sdk.Decision, output: Output) -> None:
                     f"{approval.quorum} of {', '.join(approval.approver_roles) or 'any'}" if approval else "",
                 ),
                 ("approval_id", approval.id if approval else ""),
+                ("approval_url", approval.url if approval else ""),
                 ("decision_id", decision.decision_id),
                 ("policy", decision.policy_revision),
             ]

@@ -44,8 +44,11 @@ PROBLEMS_MAX: Final = 100
 """Problems of one answer; the first ones tell what happened."""
 
 
-def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decision:
-    """The decision as it is told to the caller. `permit` is the signed proof of an allow."""
+def present_decision(decision: Decision, permit: str = "", approval_url: str = "") -> decision_pb2.Decision:
+    """Return the decision as the caller gets it.
+
+    `permit` is the signed proof of an allow, `approval_url` the page on which people approve what it asks for.
+    """
     message = decision_pb2.Decision(
         decision_id=decision.decision_id,
         effect=EFFECTS[decision.effect],
@@ -59,7 +62,7 @@ def present_decision(decision: Decision, permit: str = "") -> decision_pb2.Decis
             decision_pb2.Obligation(id=obligation.id, details=_struct(obligation.details))
             for obligation in decision.obligations
         ],
-        approval=_approval(decision.approval) if decision.approval is not None else None,
+        approval=_approval(decision.approval, approval_url) if decision.approval is not None else None,
         permit=permit,
         budgets=[budget_fields(state) for state in decision.budgets],
         autonomy=AUTONOMY[AutonomyLevel(decision.autonomy)] if decision.autonomy else decision_pb2.AUTONOMY_UNSPECIFIED,
@@ -88,13 +91,14 @@ def _resets_at(time_us: int) -> Timestamp | None:
     return time_or_nothing(time_us)
 
 
-def _approval(asked: ApprovalRequirement) -> decision_pb2.ApprovalRequirement:
+def _approval(asked: ApprovalRequirement, url: str) -> decision_pb2.ApprovalRequirement:
     return decision_pb2.ApprovalRequirement(
         id=asked.approval_id,
         expires_at=time_or_nothing(asked.expires_at_us),
         quorum=asked.quorum,
         approver_roles=asked.approver_roles,
         distinct_roles=asked.distinct_roles,
+        url=url,
     )
 
 

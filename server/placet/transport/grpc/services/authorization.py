@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from placet.approvals.page import NO_PAGE
 from placet.decision.attempt import Request
 from placet.kernel.errors import IdempotencyConflictError, InvalidRequestError
 from placet.kernel.steps import TOGETHER
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.approvals.page import ApprovalPage
     from placet.decision.replies import Answer
     from placet.kernel.clock import Clock
     from placet.kernel.model import Decision, Proposal
@@ -44,6 +46,7 @@ class AuthorizationService:
     permit_keys: PermitKeys
     clock: Clock
     flows: Flows
+    approval_page: ApprovalPage = NO_PAGE
     turns: Turns = field(default_factory=Turns)
 
     def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
@@ -95,7 +98,9 @@ class AuthorizationService:
 
     def _told(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
         """The decision with its permit, which is signed anew: the same decision has the same one."""
-        return present_decision(decision, permit_of(decision, proposal, self.permit_keys))
+        approval_id = decision.approval.approval_id if decision.approval is not None else ""
+        url = self.approval_page.url(proposal.identity.tenant, approval_id)
+        return present_decision(decision, permit_of(decision, proposal, self.permit_keys), url)
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
         caller = caller_of(context)
