@@ -18,7 +18,7 @@ from placet.decision.context import BatchContext, EvaluationContext
 from placet.decision.guards import deny_before_policy
 from placet.kernel.model import Action, Amount, Caller, Effect
 from placet.kernel.money import EXPONENTS
-from tests.support.acting import policy, proposal
+from tests.support.builders import policy, proposal
 from tests.support.fakes import ScriptedPolicy
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
-from tests.support.deciding import Desk, policies, told
+from tests.support.deciding import DecisionEnv, policies, told
 from tests.support.fakes import ALLOWED, ASKED, asked, verdict
 
 if TYPE_CHECKING:
@@ -34,32 +34,32 @@ LENA, LUIS, NORA = (Person(name, ("lead",)) for name in ("lena", "luis", "nora")
 ADA = Person("ada")
 
 
-def desk(*finding: Finding, **groups: list[str]) -> Desk:
-    made = Desk(say=lambda _: verdict(ALLOWED, *(finding or (ONE,))), approver_groups=groups)
+def env(*finding: Finding, **groups: list[str]) -> DecisionEnv:
+    made = DecisionEnv(say=lambda _: verdict(ALLOWED, *(finding or (ONE,))), approver_groups=groups)
     made.approvals = type(made.approvals)(made.ledger, made.source, made.clock, notify=True)
     return made
 
 
-def name(made: Desk, **groups: list[str]) -> None:
+def name(made: DecisionEnv, **groups: list[str]) -> None:
     """From now on the tenant's file says so."""
     made.policy.agent_policies = policies(approver_groups=groups)
 
 
-async def void(made: Desk, person: str, tenant: str = "acme") -> Voided:
+async def void(made: DecisionEnv, person: str, tenant: str = "acme") -> Voided:
     return await VoteVoiding(made.approvals).void(Voiding(tenant, person, ADA, "account stolen", Caller()))
 
 
-async def kept(made: Desk, approval_id: str) -> Approval:
+async def kept(made: DecisionEnv, approval_id: str) -> Approval:
     return await made.approvals.read("acme", approval_id)
 
 
-async def use(made: Desk, approval_id: str) -> Decision:
+async def use(made: DecisionEnv, approval_id: str) -> Decision:
     return await made.ask(approval_id=approval_id)
 
 
 @pytest.mark.parametrize("finding", [ONE, ANYBODY])
 async def test_who_was_taken_out_does_not_vote_and_who_came_in_does(finding: Finding) -> None:
-    made = desk(finding, lead=["lena", "luis"])
+    made = env(finding, lead=["lena", "luis"])
     decision = await made.ask()
     name(made, lead=["luis", "nora"])
     for vote in (made.approvals.approve, made.approvals.reject, made.approvals.cancel):
@@ -72,7 +72,7 @@ async def test_who_was_taken_out_does_not_vote_and_who_came_in_does(finding: Fin
 
 @pytest.mark.parametrize("finding", [ONE, ANYBODY])
 async def test_a_vote_of_who_was_taken_out_since_allows_nothing(finding: Finding) -> None:
-    made = desk(finding, lead=["lena", "luis"])
+    made = env(finding, lead=["lena", "luis"])
     approval_id = await made.approve(await made.ask(), LENA)
     name(made, lead=["luis"])
     again = await use(made, approval_id)
@@ -84,7 +84,7 @@ async def test_a_vote_of_who_was_taken_out_since_allows_nothing(finding: Finding
 
 
 async def test_policy_sees_those_who_are_approvers_today() -> None:
-    made = desk(ASKED, lead=["lena", "luis"])
+    made = env(ASKED, lead=["lena", "luis"])
     approval_id = await made.approve(await made.ask(), LENA, LUIS)
     await use(made, approval_id)
     name(made, lead=["luis"])
@@ -94,7 +94,7 @@ async def test_policy_sees_those_who_are_approvers_today() -> None:
 
 
 async def test_a_key_that_stands_for_what_they_allowed_is_judged_by_todays_approvers() -> None:
-    made = desk(lead=["lena", "luis"])
+    made = env(lead=["lena", "luis"])
     await made.approve(await made.ask(idempotency_key="k"), LENA)
     allowed = await made.ask(idempotency_key="k")
     assert told(allowed) == [GRANTED]
@@ -103,7 +103,7 @@ async def test_a_key_that_stands_for_what_they_allowed_is_judged_by_todays_appro
 
 
 async def test_votes_before_a_removal_do_not_make_up_a_quorum() -> None:
-    made = desk(ASKED, lead=["lena", "luis", "nora"])
+    made = env(ASKED, lead=["lena", "luis", "nora"])
     decision = await made.ask()
     await made.approve(decision, LENA)
     name(made, lead=["luis", "nora"])
@@ -117,14 +117,14 @@ async def test_votes_before_a_removal_do_not_make_up_a_quorum() -> None:
 
 
 async def test_one_who_has_another_role_today_counts_as_that_no_longer() -> None:
-    made = desk(lead=["lena"], staff=["luis"])
+    made = env(lead=["lena"], staff=["luis"])
     approval_id = await made.approve(await made.ask(), LENA)
     name(made, lead=["luis"], staff=["lena"])
     assert (await use(made, approval_id)).effect is Effect.REQUIRE_APPROVAL
 
 
 async def test_where_the_file_begins_to_name_people_claims_no_longer_count() -> None:
-    made = desk()
+    made = env()
     approval_id = await made.approve(await made.ask(), LENA)
     name(made, lead=["luis"])
     assert (await use(made, approval_id)).effect is Effect.REQUIRE_APPROVAL
@@ -132,7 +132,7 @@ async def test_where_the_file_begins_to_name_people_claims_no_longer_count() -> 
 
 @pytest.mark.parametrize("gone", ["policy", "tenant"])
 async def test_while_nobody_can_tell_who_may_vote_nobody_does(gone: str) -> None:
-    made = desk(lead=["lena"])
+    made = env(lead=["lena"])
     decision = await made.ask()
     if gone == "policy":
         made.source.policy = None
@@ -146,7 +146,7 @@ async def test_while_nobody_can_tell_who_may_vote_nobody_does(gone: str) -> None
 
 
 async def test_a_request_from_before_is_read_and_goes_by_todays_approvers() -> None:
-    made = desk(lead=["lena"])
+    made = env(lead=["lena"])
     decision = await made.ask()
     key = approval_key("acme", made.word(decision).approval_id)
     row = made.ledger._rows[key]
@@ -172,7 +172,7 @@ def _fields(row: Any) -> dict[str, Any]:
 async def test_a_refused_vote_says_which_roles_may_and_which_were_named(
     groups: dict[str, list[str]], person: Person, said: str
 ) -> None:
-    made = desk(**groups)
+    made = env(**groups)
     decision = await made.ask()
     with pytest.raises(PermissionDeniedError) as refused:
         await made.approve(decision, person)
@@ -180,7 +180,7 @@ async def test_a_refused_vote_says_which_roles_may_and_which_were_named(
 
 
 async def test_voided_votes_send_what_is_open_back_to_wait() -> None:
-    made = desk(lead=["lena", "luis", "nora"])
+    made = env(lead=["lena", "luis", "nora"])
     decision = await made.ask(idempotency_key="k")
     approval_id = await made.approve(decision, LENA)
     done = await void(made, "LENA ")
@@ -200,7 +200,7 @@ async def test_voided_votes_send_what_is_open_back_to_wait() -> None:
 
 
 async def test_voided_votes_are_recorded_with_who_said_so() -> None:
-    made = desk(lead=["lena"])
+    made = env(lead=["lena"])
     await made.approve(await made.ask(), LENA)
     await void(made, "lena")
     commitment = made.ledger._records[-1].commitment
@@ -210,7 +210,7 @@ async def test_voided_votes_are_recorded_with_who_said_so() -> None:
 
 
 async def test_webhooks_tell_of_each_round() -> None:
-    made = desk(lead=["lena", "luis"])
+    made = env(lead=["lena", "luis"])
     decision = await made.ask()
     for person in (LENA, LUIS):
         await made.approve(decision, person)
@@ -221,7 +221,7 @@ async def test_webhooks_tell_of_each_round() -> None:
 
 
 async def test_whoever_watches_learns_that_it_waits_again() -> None:
-    made = desk(lead=["lena", "luis"])
+    made = env(lead=["lena", "luis"])
     decision = await made.ask()
     hub = Hub(made.ledger, made.faults.append)
     await made.approve(decision, LENA)
@@ -237,7 +237,7 @@ async def test_whoever_watches_learns_that_it_waits_again() -> None:
 
 async def test_a_vote_that_was_not_needed_sends_nothing_back() -> None:
     """Of a request that waits for two a vote goes; what is decided and used stays as it is and is listed."""
-    made = desk(ASKED, lead=["lena", "luis", "nora"])
+    made = env(ASKED, lead=["lena", "luis", "nora"])
     waiting = await made.ask(run__run_id="r1")
     await made.approve(waiting, LENA)
     spent = await made.ask(run__run_id="r2")
@@ -257,7 +257,7 @@ async def test_a_vote_that_was_not_needed_sends_nothing_back() -> None:
     assert (again.open_count, again.used_count) == (0, 1)
 
 
-async def used_under(made: Desk, key: str) -> Decision:
+async def used_under(made: DecisionEnv, key: str) -> Decision:
     """The allow that used what lena approved."""
     await made.approve(await made.ask(idempotency_key=key), LENA)
     allowed = await made.ask(idempotency_key=key)
@@ -265,7 +265,7 @@ async def used_under(made: Desk, key: str) -> Decision:
     return allowed
 
 
-async def revoked(made: Desk, decision: Decision) -> bool:
+async def revoked(made: DecisionEnv, decision: Decision) -> bool:
     events = await made.ledger.events_of("acme", decision.decision_id)
     return any(event.kind == RecordKind.PERMIT_REVOKED for event in events)
 
@@ -273,7 +273,7 @@ async def revoked(made: Desk, decision: Decision) -> bool:
 @pytest.mark.parametrize("groups", [{}, {"lead": ["lena", "luis"]}])
 async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[str, list[str]]) -> None:
     """Its permit is revoked while it may be valid; its key stays denied whoever votes again, a fresh one is asked."""
-    made = desk(**groups)
+    made = env(**groups)
     allowed = await used_under(made, "k")
     done = await void(made, "LENA")
     assert [(each.state, each.void) for each in done.used] == [(ApprovalState.USED, ("account stolen",))]
@@ -297,12 +297,12 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
 
 async def test_a_tenant_without_a_file_is_refused_and_those_with_one_are_named() -> None:
     with pytest.raises(NotFoundError, match=r"no agent_policy is of 'acmee'; there are .*acme"):
-        await void(desk(), "lena", "acmee")
+        await void(env(), "lena", "acmee")
 
 
 @pytest.mark.parametrize(("seconds", "rule_id"), [(65, "pdp.permit_revoked"), (66, "pdp.repeat_needs_approval")])
 async def test_a_permit_that_ran_out_is_not_revoked_and_its_allow_not_given_again(seconds: int, rule_id: str) -> None:
-    made = desk()
+    made = env()
     allowed = await used_under(made, "k")
     made.clock.wall += seconds * 1_000_000
     await void(made, "lena")
@@ -312,7 +312,7 @@ async def test_a_permit_that_ran_out_is_not_revoked_and_its_allow_not_given_agai
 
 async def test_the_votes_left_must_be_as_many_as_people_were_asked_for() -> None:
     """Two were, and one would do by now: one that is left is too few. Votes of others change nothing."""
-    made = desk(ASKED)
+    made = env(ASKED)
     decision = await made.ask(idempotency_key="k")
     await made.approve(decision, LENA, LUIS)
     allowed = await made.ask(idempotency_key="k")
@@ -326,7 +326,7 @@ async def test_the_votes_left_must_be_as_many_as_people_were_asked_for() -> None
 
 async def test_what_policy_allows_by_itself_is_judged_without_the_voided_votes() -> None:
     """Long after, nothing is revoked; policy no longer sees who was voided, and allows it all the same."""
-    made = desk()
+    made = env()
     allowed = await used_under(made, "k")
     made.clock.wall += 3_600_000_000
     await void(made, "lena")
@@ -337,7 +337,7 @@ async def test_what_policy_allows_by_itself_is_judged_without_the_voided_votes()
 
 async def test_votes_voided_while_an_allow_is_about_to_be_given_again() -> None:
     """No allow is told after VoidVotes has answered. The allow of a key is judged on the second try."""
-    made = desk()
+    made = env()
     await used_under(made, "k")
     evaluate, before = made.policy.evaluate, len(made.policy.seen)
 
@@ -352,7 +352,7 @@ async def test_votes_voided_while_an_allow_is_about_to_be_given_again() -> None:
 
 
 async def test_a_revocation_that_failed_is_made_when_votes_are_voided_again() -> None:
-    made = desk()
+    made = env()
     allowed = await used_under(made, "k")
     commit = made.ledger.commit
 
@@ -373,7 +373,7 @@ async def test_a_revocation_that_failed_is_made_when_votes_are_voided_again() ->
 
 async def test_who_was_taken_out_after_the_use_denies_the_key_and_revokes_nothing() -> None:
     """Being named again, the same allow is told again: nobody said that the votes were not theirs."""
-    made = desk(lead=["lena", "luis"])
+    made = env(lead=["lena", "luis"])
     allowed = await used_under(made, "k")
     name(made, lead=["luis"])
     assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
@@ -383,7 +383,7 @@ async def test_who_was_taken_out_after_the_use_denies_the_key_and_revokes_nothin
 
 
 async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_person_completes_it() -> None:
-    made = desk(ASKED, lead=["lena", "luis", "nora"])
+    made = env(ASKED, lead=["lena", "luis", "nora"])
     decision = await made.ask(idempotency_key="k")
     await made.approve(decision, LENA, LUIS)
     [shown] = (await void(made, "lena")).open
@@ -397,7 +397,7 @@ async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_p
 
 
 async def test_every_tenant_that_is_served_is_looked_at() -> None:
-    made = desk(lead=["lena"])
+    made = env(lead=["lena"])
     made.policy.agent_policies = dict.fromkeys(("acme", "beta"), made.policy.agent_policies["acme"])
     for tenant in ("acme", "beta"):
         [decision] = await made.decide(asked("pay", identity__tenant=tenant))
@@ -414,7 +414,7 @@ async def test_every_tenant_that_is_served_is_looked_at() -> None:
 
 async def test_an_old_row_has_no_trace_of_what_never_happened() -> None:
     """Servers of before read it."""
-    made = desk(lead=["lena"])
+    made = env(lead=["lena"])
     decision = await made.ask()
     await made.approve(decision, LENA)
     row = made.ledger._rows[approval_key("acme", made.word(decision).approval_id)]

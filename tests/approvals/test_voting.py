@@ -123,7 +123,9 @@ class Life(RuleBasedStateMachine):
         before = self.approval
         after = voided(before, self.groups, person.upper(), "stolen", self.now_us)
         theirs = [vote for vote in before.approvals if vote.person == person and not vote.void_reason]
-        assert (after is None) == (not theirs or state_at(before, self.now_us) is not before.state or not before.open)
+        lapsed = state_at(before, self.now_us) is not before.state
+        voidable = before.open or before.state is ApprovalState.USED
+        assert (after is None) == (not theirs or lapsed or not voidable)
         if after is None:
             return
         self.approval = after

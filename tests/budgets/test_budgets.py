@@ -24,7 +24,7 @@ from placet.budgets.model import (
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect, Proposal
 from placet.kernel.state import CounterKey, Reserve, Usage
-from tests.support.acting import at, budget, policy, proposal
+from tests.support.builders import at, budget, policy, proposal
 
 if TYPE_CHECKING:
     from placet.kernel.model import Proposal

@@ -24,7 +24,7 @@ from placet.budgets.reservations import (
 )
 from placet.kernel.model import Caller
 from placet.kernel.state import ZERO_USAGE, CounterKey, Reserve, Usage
-from tests.support.acting import at, budget, policy, proposal
+from tests.support.builders import at, budget, policy, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

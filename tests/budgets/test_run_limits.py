@@ -14,7 +14,7 @@ from placet.budgets.run_limits import (
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.kernel.model import Effect
 from placet.kernel.state import CounterKey, Usage
-from tests.support.acting import policy, proposal
+from tests.support.builders import policy, proposal
 
 ALL = RunLimits(max_tool_calls=20, max_tokens=1_000, max_duration_seconds=60, max_same_action=3)
 

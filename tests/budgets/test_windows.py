@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.budgets.windows import ENDLESS, Window, window_at
-from tests.support.acting import at
+from tests.support.builders import at
 
 ZONES = [
     "UTC",

@@ -16,7 +16,7 @@ from placet.controls.autonomy.model import (
 )
 from placet.decision.combining import PRECEDENCE
 from placet.kernel.model import ApprovalRequirement, Effect, ToolClass
-from tests.support.acting import proposal
+from tests.support.builders import proposal
 
 EXECUTE, WITH_APPROVAL, DRAFT, OBSERVE = (
     AutonomyLevel.EXECUTE,

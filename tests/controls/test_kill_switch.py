@@ -5,7 +5,7 @@ import pytest
 
 from placet.controls.kill_switches.model import KillScope, KillSwitch, covering, covers, expired, kill_finding
 from placet.kernel.model import Effect, Proposal
-from tests.support.acting import proposal
+from tests.support.builders import proposal
 
 NOW = 1_000
 

@@ -14,7 +14,7 @@ from placet.controls.kill_switches import service as kill_switches
 from placet.kernel.model import Effect
 from placet.kernel.state import CounterKey, ReadSet, RowKey, StateTable
 from tests.budgets.test_budget_admin import DAY, adjustment, spend, tenant
-from tests.support.deciding import Desk, budget, told
+from tests.support.deciding import DecisionEnv, budget, told
 from tests.support.fakes import asked
 from tests.support.steering import Operators
 
@@ -48,105 +48,107 @@ def _key_of_before(tenant: str, rule: AutonomyRule) -> RowKey:
 @pytest.mark.parametrize("stored", [*SPELLINGS, *OF_BEFORE])
 @pytest.mark.parametrize("said", SPELLINGS)
 async def test_a_switch_stops_an_agent_and_a_workflow_in_every_spelling(stored: str, said: str) -> None:
-    desk = Desk()
-    await desk.kill("agent", stored)
-    assert (await desk.ask(identity__agent=said)).rule_id == "kill_switch.agent"
-    assert (await desk.ask(identity__delegation=[said])).rule_id == "kill_switch.agent"
-    await desk.kill("workflow", stored, tenant="")
-    assert (await desk.ask(run__workflow=said)).rule_id == "kill_switch.workflow"
-    assert (await desk.ask(identity__agent="good", run__workflow="good")).effect is Effect.ALLOW
+    env = DecisionEnv()
+    await env.kill("agent", stored)
+    assert (await env.ask(identity__agent=said)).rule_id == "kill_switch.agent"
+    assert (await env.ask(identity__delegation=[said])).rule_id == "kill_switch.agent"
+    await env.kill("workflow", stored, tenant="")
+    assert (await env.ask(run__workflow=said)).rule_id == "kill_switch.workflow"
+    assert (await env.ask(identity__agent="good", run__workflow="good")).effect is Effect.ALLOW
 
 
 async def test_a_switch_set_in_another_spelling_is_the_same_switch() -> None:
-    desk = Desk()
-    first = await desk.kill("agent", "Bad")
-    assert await desk.kill("agent", "bad ") == first
-    assert len(await desk.kill_switches.list("acme")) == 1
-    assert await desk.kill("tool", "Pay") != await desk.kill("tool", "pay")
+    env = DecisionEnv()
+    first = await env.kill("agent", "Bad")
+    assert await env.kill("agent", "bad ") == first
+    assert len(await env.kill_switches.list("acme")) == 1
+    assert await env.kill("tool", "Pay") != await env.kill("tool", "pay")
 
 
 async def test_a_switch_that_was_kept_unfolded_is_set_again_and_cleared(unfolded: pytest.MonkeyPatch) -> None:
-    desk = Desk()
-    of_before = await desk.kill("agent", "Bad")
+    env = DecisionEnv()
+    of_before = await env.kill("agent", "Bad")
     unfolded.undo()
-    assert (await desk.ask(identity__agent="bad")).rule_id == "kill_switch.agent"
-    assert await desk.kill("agent", "bad") == of_before
-    await desk.kill_switches.clear(of_before, "acme", "eve", "it is over")
-    assert (await desk.ask(identity__agent="Bad")).effect is Effect.ALLOW
+    assert (await env.ask(identity__agent="bad")).rule_id == "kill_switch.agent"
+    assert await env.kill("agent", "bad") == of_before
+    await env.kill_switches.clear(of_before, "acme", "eve", "it is over")
+    assert (await env.ask(identity__agent="Bad")).effect is Effect.ALLOW
 
 
 @pytest.mark.parametrize("said", SPELLINGS)
 async def test_a_level_of_a_file_and_one_that_is_set_hold_in_every_spelling(said: str) -> None:
-    desk = Desk(autonomy={"rules": [{"agent": "Bad", "level": "draft_only"}]})
-    assert (await desk.ask(identity__agent=said)).rule_id == "autonomy.draft_only"
-    await desk.level(AutonomyLevel.OBSERVE_ONLY, agent="bAD")
-    assert (await desk.ask(identity__agent=said)).rule_id == "autonomy.observe_only"
-    await desk.level(AutonomyLevel.OBSERVE_ONLY, workflow="Night")
-    assert (await desk.ask(run__workflow="night")).rule_id == "autonomy.observe_only"
+    env = DecisionEnv(autonomy={"rules": [{"agent": "Bad", "level": "draft_only"}]})
+    assert (await env.ask(identity__agent=said)).rule_id == "autonomy.draft_only"
+    await env.level(AutonomyLevel.OBSERVE_ONLY, agent="bAD")
+    assert (await env.ask(identity__agent=said)).rule_id == "autonomy.observe_only"
+    await env.level(AutonomyLevel.OBSERVE_ONLY, workflow="Night")
+    assert (await env.ask(run__workflow="night")).rule_id == "autonomy.observe_only"
 
 
 async def test_of_two_levels_kept_unfolded_the_lower_holds_until_one_takes_the_place_of_both(
     unfolded: pytest.MonkeyPatch,
 ) -> None:
-    desk = Desk()
-    await desk.level(AutonomyLevel.DRAFT_ONLY, agent="bad")
-    await desk.level(AutonomyLevel.OBSERVE_ONLY, agent="Bad")
+    env = DecisionEnv()
+    await env.level(AutonomyLevel.DRAFT_ONLY, agent="bad")
+    await env.level(AutonomyLevel.OBSERVE_ONLY, agent="Bad")
     unfolded.undo()
-    assert len(await desk.autonomy.list("acme")) == 2
-    assert (await desk.ask(identity__agent="BAD")).rule_id == "autonomy.observe_only"
-    assert (await desk.level(AutonomyLevel.EXECUTE, agent="bAd")).waiting is not None
-    await desk.level(AutonomyLevel.EXECUTE, "eve", agent="BAD")
-    assert [each.rule.level for each in await desk.autonomy.list("acme")] == [AutonomyLevel.EXECUTE]
-    assert (await desk.ask(identity__agent="Bad")).effect is Effect.ALLOW
+    assert len(await env.autonomy.list("acme")) == 2
+    assert (await env.ask(identity__agent="BAD")).rule_id == "autonomy.observe_only"
+    assert (await env.level(AutonomyLevel.EXECUTE, agent="bAd")).waiting is not None
+    await env.level(AutonomyLevel.EXECUTE, "eve", agent="BAD")
+    assert [each.rule.level for each in await env.autonomy.list("acme")] == [AutonomyLevel.EXECUTE]
+    assert (await env.ask(identity__agent="Bad")).effect is Effect.ALLOW
 
 
 @pytest.mark.parametrize(
     ("scope", "field"), [("user", "identity__user"), ("agent", "identity__agent"), ("workflow", "run__workflow")]
 )
 async def test_every_spelling_counts_in_one_counter_and_is_recorded_as_said(scope: str, field: str) -> None:
-    desk = Desk(budget(scope=scope, limit=3))
-    decisions = [await desk.ask(**{field: said}) for said in SPELLINGS]
+    env = DecisionEnv(budget(scope=scope, limit=3))
+    decisions = [await env.ask(**{field: said}) for said in SPELLINGS]
     assert told(*decisions) == [ALLOW, ALLOW, ALLOW, ("deny", "budgets.b")]
     part, name = field.split("__")
-    assert [document[part][name] for document in desk.policy.seen] == SPELLINGS
+    assert [document[part][name] for document in env.policy.seen] == SPELLINGS
 
 
 async def test_every_spelling_is_of_one_customer_and_a_hidden_one_of_none() -> None:
-    desk = Desk(budget(scope="customer", customer="/to", limit=3))
-    decisions = [await desk.ask(action__params_json=f'{{"to": "{said}"}}') for said in (*SPELLINGS, *OF_BEFORE)]
+    env = DecisionEnv(budget(scope="customer", customer="/to", limit=3))
+    decisions = [await env.ask(action__params_json=f'{{"to": "{said}"}}') for said in (*SPELLINGS, *OF_BEFORE)]
     invalid = ("deny", "budgets.customer_invalid")
     assert told(*decisions) == [ALLOW, ALLOW, ALLOW, ("deny", "budgets.b"), invalid, invalid]
 
 
 async def test_limits_and_budgets_of_a_workflow_hold_in_every_spelling() -> None:
-    desk = Desk(budget(match={"workflows": ["Night"]}, limit=2), limits={"workflows": {"Day": {"max_tool_calls": 1}}})
-    decisions = [await desk.ask(run__workflow=said) for said in ("night", "NIGHT", "nIght")]
+    env = DecisionEnv(
+        budget(match={"workflows": ["Night"]}, limit=2), limits={"workflows": {"Day": {"max_tool_calls": 1}}}
+    )
+    decisions = [await env.ask(run__workflow=said) for said in ("night", "NIGHT", "nIght")]
     assert told(*decisions) == [ALLOW, ALLOW, ("deny", "budgets.b")]
-    decisions = [await desk.ask(run__workflow=said, run__run_id="r") for said in ("day", "DAY")]
+    decisions = [await env.ask(run__workflow=said, run__run_id="r") for said in ("day", "DAY")]
     assert told(*decisions) == [ALLOW, ("deny", "limits.max_tool_calls")]
 
 
 async def test_what_was_counted_unfolded_still_counts(unfolded: pytest.MonkeyPatch) -> None:
-    desk = Desk(budget(scope="user", limit=3))
-    first = await desk.ask(identity__user="Bad")
-    await desk.ask(identity__user="Bad")
+    env = DecisionEnv(budget(scope="user", limit=3))
+    first = await env.ask(identity__user="Bad")
+    await env.ask(identity__user="Bad")
     unfolded.undo()
-    decision = await desk.ask(identity__user="Bad")
+    decision = await env.ask(identity__user="Bad")
     assert (decision.effect, [each.remaining for each in decision.budgets]) == (Effect.ALLOW, [0])
-    assert desk.policy.seen[-1]["facts"]["budgets"]["b"]["reserved"] == 2
-    assert (await desk.ask(identity__user="Bad")).rule_id == "budgets.b"
-    await desk.report(first, "not_executed")
-    assert (await desk.ask(identity__user="Bad")).effect is Effect.ALLOW
-    assert (await desk.ask(identity__user="Bad")).rule_id == "budgets.b"
+    assert env.policy.seen[-1]["facts"]["budgets"]["b"]["reserved"] == 2
+    assert (await env.ask(identity__user="Bad")).rule_id == "budgets.b"
+    await env.report(first, "not_executed")
+    assert (await env.ask(identity__user="Bad")).effect is Effect.ALLOW
+    assert (await env.ask(identity__user="Bad")).rule_id == "budgets.b"
 
 
 async def test_a_batch_gets_no_more_than_what_was_counted_unfolded_leaves(unfolded: pytest.MonkeyPatch) -> None:
-    desk = Desk(budget(scope="user", limit=5))
+    env = DecisionEnv(budget(scope="user", limit=5))
     for _ in range(3):
-        await desk.ask(identity__user="Bad")
+        await env.ask(identity__user="Bad")
     unfolded.undo()
     plan = [asked("pay", identity__user=said) for said in ("Bad", "Bad", "Bad", "Bad")]
-    assert await desk.effects(plan) == ["allow", "allow", "deny", "deny"]
+    assert await env.effects(plan) == ["allow", "allow", "deny", "deny"]
 
 
 @pytest.mark.parametrize(("counted", "key"), [("customer:C_1", "customer:C_1"), ("customer:c_1", "customer:c_1")])
@@ -162,10 +164,10 @@ async def test_a_correction_finds_the_counter_of_every_spelling(counted: str, ke
 
 
 async def test_two_spellings_of_one_person_are_no_two_persons() -> None:
-    desk = Desk()
-    assert (await desk.level(AutonomyLevel.DRAFT_ONLY, "ada")).waiting is None
-    assert (await desk.level(AutonomyLevel.EXECUTE, "ada")).waiting is not None
+    env = DecisionEnv()
+    assert (await env.level(AutonomyLevel.DRAFT_ONLY, "ada")).waiting is None
+    assert (await env.level(AutonomyLevel.EXECUTE, "ada")).waiting is not None
     for again in ("Ada", " ADA", "\uff41da", "a\u0501a", "ad\u3164a"):
         with pytest.raises(Exception, match="you asked for this already"):
-            await desk.level(AutonomyLevel.EXECUTE, again)
-    assert (await desk.level(AutonomyLevel.EXECUTE, "eve")).waiting is None
+            await env.level(AutonomyLevel.EXECUTE, again)
+    assert (await env.level(AutonomyLevel.EXECUTE, "eve")).waiting is None

@@ -10,7 +10,7 @@ from placet.approvals.model import ApprovalState
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import purge_idempotency_keys
-from tests.support.deciding import HOUR_US, LEAD, LEADS, SECOND_US, Desk, budget, left, told, usd
+from tests.support.deciding import HOUR_US, LEAD, LEADS, SECOND_US, DecisionEnv, budget, left, told, usd
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
@@ -28,78 +28,78 @@ ACTION: dict[str, Any] = {
 }
 
 
-def asking(*budgets: dict[str, Any], **said: Any) -> Desk:
-    """A desk whose policy always wants one person."""
-    return Desk(*budgets, say=lambda _: verdict(ALLOWED, ONE), **said)
+def asking(*budgets: dict[str, Any], **said: Any) -> DecisionEnv:
+    """Approvals whose policy always wants one person."""
+    return DecisionEnv(*budgets, say=lambda _: verdict(ALLOWED, ONE), **said)
 
 
-async def approved(desk: Desk, **changes: Any) -> tuple[Decision, str]:
+async def approved(env: DecisionEnv, **changes: Any) -> tuple[Decision, str]:
     """A decision that asked, and the approval that was given."""
-    decision = await desk.ask(**changes)
-    return decision, await desk.approve(decision)
+    decision = await env.ask(**changes)
+    return decision, await env.approve(decision)
 
 
 async def test_a_request_for_approval_is_kept_with_the_decision_that_asks() -> None:
-    desk = asking(budget(limit=5))
-    decision = await desk.ask(**ACTION)
+    env = asking(budget(limit=5))
+    decision = await env.ask(**ACTION)
     assert told(decision) == [("require_approval", "pay.one")]
-    kept = await desk.approval(decision)
+    kept = await env.approval(decision)
     assert (kept.state, kept.decision_id, kept.action_digest) == (
         ApprovalState.PENDING,
         decision.decision_id,
         decision.action_digest,
     )
     assert (kept.rule_id, kept.quorum, kept.approver_roles, kept.override) == ("pay.one", 1, ("lead",), False)
-    assert kept.expires_at_us == desk.clock.wall + APPROVAL_TTL_SECONDS_DEFAULT * SECOND_US
-    [event] = await desk.ledger.events_of("acme", kept.approval_id)
+    assert kept.expires_at_us == env.clock.wall + APPROVAL_TTL_SECONDS_DEFAULT * SECOND_US
+    [event] = await env.ledger.events_of("acme", kept.approval_id)
     assert event.kind == "decision.made"
-    assert left(await desk.ask("look")) == 5
+    assert left(await env.ask("look")) == 5
 
 
 async def test_an_approval_is_used_once() -> None:
-    desk = asking()
-    decision, approval_id = await approved(desk, **ACTION)
-    allowed = await desk.ask(**ACTION, approval_id=approval_id)
+    env = asking()
+    decision, approval_id = await approved(env, **ACTION)
+    allowed = await env.ask(**ACTION, approval_id=approval_id)
     assert told(allowed) == [GRANTED]
     assert allowed.used_approval_id == approval_id
-    assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [("deny", "approvals.used")]
-    kept = await desk.approval(decision)
+    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "approvals.used")]
+    kept = await env.approval(decision)
     assert (kept.state, kept.used_by) == (ApprovalState.USED, allowed.decision_id)
-    events = await desk.ledger.events_of("acme", approval_id)
+    events = await env.ledger.events_of("acme", approval_id)
     assert [event.kind for event in events] == ["decision.made", "approval.voted", "decision.made"]
 
 
 async def test_one_batch_that_presents_an_approval_100_times_gets_one_allow() -> None:
-    desk = asking()
-    _, approval_id = await approved(desk, **ACTION)
-    decisions = await desk.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(100)])
+    env = asking()
+    _, approval_id = await approved(env, **ACTION)
+    decisions = await env.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(100)])
     assert told(*decisions) == [GRANTED, *[("deny", "approvals.used")] * 99]
 
 
 async def test_the_same_key_asks_until_people_agree_and_is_then_allowed_once() -> None:
-    desk = asking()
-    first = await desk.ask(**ACTION, idempotency_key="k")
-    assert await desk.ask(**ACTION, idempotency_key="k") == first
-    await desk.approve(first)
-    allowed = await desk.ask(**ACTION, idempotency_key="k")
+    env = asking()
+    first = await env.ask(**ACTION, idempotency_key="k")
+    assert await env.ask(**ACTION, idempotency_key="k") == first
+    await env.approve(first)
+    allowed = await env.ask(**ACTION, idempotency_key="k")
     assert told(allowed) == [GRANTED]
-    assert await desk.ask(**ACTION, idempotency_key="k") == allowed
-    assert len(await desk.recorded()) == 2
+    assert await env.ask(**ACTION, idempotency_key="k") == allowed
+    assert len(await env.recorded()) == 2
 
 
 async def test_the_same_key_many_times_in_a_batch_is_allowed_once() -> None:
-    desk = asking()
-    await desk.approve(await desk.ask(**ACTION, idempotency_key="k"))
-    decisions = await desk.decide(*[asked("pay", **ACTION, idempotency_key="k") for _ in range(20)])
+    env = asking()
+    await env.approve(await env.ask(**ACTION, idempotency_key="k"))
+    decisions = await env.decide(*[asked("pay", **ACTION, idempotency_key="k") for _ in range(20)])
     assert {decision.decision_id for decision in decisions} == {decisions[0].decision_id}
     assert told(decisions[0]) == [GRANTED]
 
 
 async def test_the_same_key_and_the_approval_by_name_are_one_use() -> None:
-    desk = asking()
-    first = await desk.ask(**ACTION, idempotency_key="k")
-    approval_id = await desk.approve(first)
-    same, other = await desk.decide(
+    env = asking()
+    first = await env.ask(**ACTION, idempotency_key="k")
+    approval_id = await env.approve(first)
+    same, other = await env.decide(
         asked("pay", **ACTION, idempotency_key="k"), asked("pay", **ACTION, approval_id=approval_id)
     )
     assert sorted([same.rule_id, other.rule_id]) != ["approvals.granted"] * 2
@@ -120,171 +120,171 @@ async def test_the_same_key_and_the_approval_by_name_are_one_use() -> None:
     ],
 )
 async def test_another_action_is_denied_and_the_part_that_differs_is_named(changed: dict[str, Any], part: str) -> None:
-    desk = asking()
-    decision, approval_id = await approved(desk, **ACTION)
-    denied = await desk.ask(**{**ACTION, **changed}, approval_id=approval_id)
+    env = asking()
+    decision, approval_id = await approved(env, **ACTION)
+    denied = await env.ask(**{**ACTION, **changed}, approval_id=approval_id)
     assert told(denied) == [("deny", "approvals.digest_mismatch")]
     assert denied.reason.endswith(f": {part} differs")
-    assert (await desk.approval(decision)).state is ApprovalState.APPROVED
-    assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [GRANTED]
+    assert (await env.approval(decision)).state is ApprovalState.APPROVED
+    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [GRANTED]
 
 
 async def test_another_tool_is_another_action() -> None:
-    desk = asking()
-    _, approval_id = await approved(desk, **ACTION)
-    denied = await desk.ask("mail", **ACTION, approval_id=approval_id)
+    env = asking()
+    _, approval_id = await approved(env, **ACTION)
+    denied = await env.ask("mail", **ACTION, approval_id=approval_id)
     assert denied.rule_id == "approvals.digest_mismatch"
     assert "tool" in denied.reason
 
 
 async def test_another_tenants_approval_is_unknown() -> None:
-    desk = asking()
-    desk.policy.agent_policies = dict.fromkeys(("acme", "other"), desk.policy.agent_policies["acme"])
-    _, approval_id = await approved(desk)
-    assert (await desk.ask(identity__tenant="other", approval_id=approval_id)).rule_id == "approvals.unknown"
+    env = asking()
+    env.policy.agent_policies = dict.fromkeys(("acme", "other"), env.policy.agent_policies["acme"])
+    _, approval_id = await approved(env)
+    assert (await env.ask(identity__tenant="other", approval_id=approval_id)).rule_id == "approvals.unknown"
 
 
 async def test_an_approval_that_is_none_allows_nothing() -> None:
-    desk = asking()
-    assert (await desk.ask(approval_id="apr_nothing")).rule_id == "approvals.unknown"
-    pending = await desk.ask(**ACTION)
-    pending_id = desk.word(pending).approval_id
-    assert (await desk.ask(**ACTION, approval_id=pending_id)).rule_id == "approvals.pending"
-    await desk.approvals.reject(desk.word(pending, reason="another charge"))
-    refused = await desk.ask(**ACTION, approval_id=pending_id)
+    env = asking()
+    assert (await env.ask(approval_id="apr_nothing")).rule_id == "approvals.unknown"
+    pending = await env.ask(**ACTION)
+    pending_id = env.word(pending).approval_id
+    assert (await env.ask(**ACTION, approval_id=pending_id)).rule_id == "approvals.pending"
+    await env.approvals.reject(env.word(pending, reason="another charge"))
+    refused = await env.ask(**ACTION, approval_id=pending_id)
     assert (refused.rule_id, refused.reason) == ("approvals.rejected", "A person said no: another charge")
-    another = await desk.ask(**{**ACTION, "action__params_json": '{"to":"y"}'}, approval_id=pending_id)
+    another = await env.ask(**{**ACTION, "action__params_json": '{"to":"y"}'}, approval_id=pending_id)
     assert another.reason == "The approval is for another action than this one"
-    withdrawn, withdrawn_id = await approved(desk, **ACTION)
-    await desk.approvals.cancel(desk.word(withdrawn))
-    assert (await desk.ask(**ACTION, approval_id=withdrawn_id)).rule_id == "approvals.cancelled"
+    withdrawn, withdrawn_id = await approved(env, **ACTION)
+    await env.approvals.cancel(env.word(withdrawn))
+    assert (await env.ask(**ACTION, approval_id=withdrawn_id)).rule_id == "approvals.cancelled"
 
 
 @pytest.mark.parametrize("written_down", [True, False])
 async def test_an_approval_ends_at_its_time(written_down: bool) -> None:  # noqa: FBT001 - it is a case
-    desk = asking()
-    decision, approval_id = await approved(desk, **ACTION)
-    desk.clock.wall = (await desk.approval(decision)).expires_at_us
+    env = asking()
+    decision, approval_id = await approved(env, **ACTION)
+    env.clock.wall = (await env.approval(decision)).expires_at_us
     if written_down:
-        await desk.approvals.expire_due()
-    assert (await desk.ask(**ACTION, approval_id=approval_id)).rule_id == "approvals.expired"
-    desk.clock.wall -= 1
-    rule_id = (await desk.ask(**ACTION, approval_id=approval_id)).rule_id
+        await env.approvals.expire_due()
+    assert (await env.ask(**ACTION, approval_id=approval_id)).rule_id == "approvals.expired"
+    env.clock.wall -= 1
+    rule_id = (await env.ask(**ACTION, approval_id=approval_id)).rule_id
     assert rule_id == ("approvals.expired" if written_down else "approvals.granted")
 
 
 async def test_what_policy_denies_by_now_stays_denied() -> None:
-    desk = asking()
-    decision, approval_id = await approved(desk, **ACTION)
-    desk.policy.say = lambda _: verdict(ALLOWED, ONE, DENIED)
-    assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [("deny", "pay.never")]
-    assert (await desk.approval(decision)).state is ApprovalState.APPROVED
+    env = asking()
+    decision, approval_id = await approved(env, **ACTION)
+    env.policy.say = lambda _: verdict(ALLOWED, ONE, DENIED)
+    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "pay.never")]
+    assert (await env.approval(decision)).state is ApprovalState.APPROVED
 
 
 async def test_what_policy_allows_by_now_is_an_allow() -> None:
-    desk = asking()
-    _, approval_id = await approved(desk, **ACTION)
-    desk.policy.say = lambda _: verdict(ALLOWED)
-    assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [ALLOW]
+    env = asking()
+    _, approval_id = await approved(env, **ACTION)
+    env.policy.say = lambda _: verdict(ALLOWED)
+    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [ALLOW]
 
 
 async def test_an_approval_that_policy_looks_at_is_used_by_its_allow() -> None:
     looks = lambda seen: verdict(ALLOWED) if "approval" in seen["facts"] else verdict(ALLOWED, ONE)  # noqa: E731
-    desk = Desk(say=looks)
-    decision, approval_id = await approved(desk, **ACTION)
-    decisions = await desk.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(10)])
+    env = DecisionEnv(say=looks)
+    decision, approval_id = await approved(env, **ACTION)
+    decisions = await env.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(10)])
     assert told(*decisions) == [ALLOW, *[("deny", "approvals.used")] * 9]
-    assert (await desk.approval(decision)).used_by == decisions[0].decision_id
+    assert (await env.approval(decision)).used_by == decisions[0].decision_id
 
 
 async def test_where_more_people_must_agree_by_now_they_are_asked_anew() -> None:
-    desk = asking()
-    first, approval_id = await approved(desk, **ACTION)
-    desk.policy.say = lambda _: verdict(ALLOWED, ASKED)
-    again = await desk.ask(**ACTION, approval_id=approval_id)
+    env = asking()
+    first, approval_id = await approved(env, **ACTION)
+    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    again = await env.ask(**ACTION, approval_id=approval_id)
     assert told(again) == [("require_approval", "pay.large")]
     assert again.approval is not None
     assert again.approval.quorum == 2
-    assert desk.word(again).approval_id != approval_id
-    assert (await desk.approval(first)).state is ApprovalState.APPROVED
-    other_id = await desk.approve(again, *LEADS)
-    assert told(await desk.ask(**ACTION, approval_id=other_id)) == [GRANTED]
+    assert env.word(again).approval_id != approval_id
+    assert (await env.approval(first)).state is ApprovalState.APPROVED
+    other_id = await env.approve(again, *LEADS)
+    assert told(await env.ask(**ACTION, approval_id=other_id)) == [GRANTED]
 
 
 async def test_where_others_must_agree_by_now_they_are_asked_anew() -> None:
-    desk = asking()
-    _, approval_id = await approved(desk, **ACTION)
+    env = asking()
+    _, approval_id = await approved(env, **ACTION)
     boss = Finding(Effect.REQUIRE_APPROVAL, "pay.boss", "", {"quorum": 1, "approver_roles": ["boss"]})
-    desk.policy.say = lambda _: verdict(ALLOWED, boss)
-    assert (await desk.ask(**ACTION, approval_id=approval_id)).effect is Effect.REQUIRE_APPROVAL
+    env.policy.say = lambda _: verdict(ALLOWED, boss)
+    assert (await env.ask(**ACTION, approval_id=approval_id)).effect is Effect.REQUIRE_APPROVAL
 
 
 async def test_a_key_whose_quorum_rose_stands_for_the_new_request() -> None:
-    desk = asking()
-    first = await desk.ask(**ACTION, idempotency_key="k")
-    await desk.approve(first)
-    desk.policy.say = lambda _: verdict(ALLOWED, ASKED)
-    second = await desk.ask(**ACTION, idempotency_key="k")
+    env = asking()
+    first = await env.ask(**ACTION, idempotency_key="k")
+    await env.approve(first)
+    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    second = await env.ask(**ACTION, idempotency_key="k")
     assert second.effect is Effect.REQUIRE_APPROVAL
-    assert await desk.ask(**ACTION, idempotency_key="k") == second
-    await desk.approve(second, *LEADS)
-    assert told(await desk.ask(**ACTION, idempotency_key="k")) == [GRANTED]
+    assert await env.ask(**ACTION, idempotency_key="k") == second
+    await env.approve(second, *LEADS)
+    assert told(await env.ask(**ACTION, idempotency_key="k")) == [GRANTED]
 
 
 async def test_an_approved_action_takes_its_budget_like_any_other() -> None:
-    desk = asking(budget(limit=2))
-    _, approval_id = await approved(desk, **ACTION)
-    assert left(await desk.ask(**ACTION, approval_id=approval_id)) == 1
+    env = asking(budget(limit=2))
+    _, approval_id = await approved(env, **ACTION)
+    assert left(await env.ask(**ACTION, approval_id=approval_id)) == 1
 
 
 async def test_an_approval_does_not_fill_an_exhausted_budget() -> None:
-    desk = asking(budget(limit=1))
-    decision, approval_id = await approved(desk, **ACTION)
-    desk.policy.say = lambda _: verdict(ALLOWED)
-    await desk.ask()
-    desk.policy.say = lambda _: verdict(ALLOWED, ONE)
-    assert told(await desk.ask(**ACTION, approval_id=approval_id)) == [("deny", "budgets.b")]
-    assert (await desk.approval(decision)).state is ApprovalState.APPROVED
+    env = asking(budget(limit=1))
+    decision, approval_id = await approved(env, **ACTION)
+    env.policy.say = lambda _: verdict(ALLOWED)
+    await env.ask()
+    env.policy.say = lambda _: verdict(ALLOWED, ONE)
+    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "budgets.b")]
+    assert (await env.approval(decision)).state is ApprovalState.APPROVED
 
 
 async def test_people_may_let_one_action_pass_an_exhausted_budget() -> None:
     asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
-    desk = Desk(budget(limit=1, **asks))
-    await desk.ask()
-    _, approval_id = await approved(desk, **ACTION)
-    allowed = await desk.ask(**ACTION, approval_id=approval_id)
+    env = DecisionEnv(budget(limit=1, **asks))
+    await env.ask()
+    _, approval_id = await approved(env, **ACTION)
+    allowed = await env.ask(**ACTION, approval_id=approval_id)
     assert told(allowed) == [GRANTED]
     assert (left(allowed), allowed.budgets[0].reserved) == (0, 1)
-    assert told(await desk.ask()) == [("require_approval", "budgets.b")]
+    assert told(await env.ask()) == [("require_approval", "budgets.b")]
 
 
 async def test_who_agreed_before_the_budget_was_exhausted_did_not_agree_to_that() -> None:
     asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
-    desk = asking(budget(limit=1, **asks))
-    _, approval_id = await approved(desk, **ACTION)
-    desk.policy.say = lambda _: verdict(ALLOWED)
-    await desk.ask()
-    desk.policy.say = lambda _: verdict(ALLOWED, ONE)
-    again = await desk.ask(**ACTION, approval_id=approval_id)
+    env = asking(budget(limit=1, **asks))
+    _, approval_id = await approved(env, **ACTION)
+    env.policy.say = lambda _: verdict(ALLOWED)
+    await env.ask()
+    env.policy.say = lambda _: verdict(ALLOWED, ONE)
+    again = await env.ask(**ACTION, approval_id=approval_id)
     assert told(again) == [("require_approval", "budgets.b")]
-    assert (await desk.approval(again)).override
+    assert (await env.approval(again)).override
 
 
 async def test_one_batch_of_approved_actions_does_not_pass_a_budget_that_nobody_agreed_to_pass() -> None:
     asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
-    desk = asking(budget(limit=1, **asks))
+    env = asking(budget(limit=1, **asks))
     actions = [{**ACTION, "run__run_id": each} for each in ("r1", "r2")]
-    ids = [await desk.approve(each) for each in await desk.decide(*[asked("pay", **each) for each in actions])]
+    ids = [await env.approve(each) for each in await env.decide(*[asked("pay", **each) for each in actions])]
     presented = zip(actions, ids, strict=True)
-    decisions = await desk.decide(*[asked("pay", **action, approval_id=each) for action, each in presented])
+    decisions = await env.decide(*[asked("pay", **action, approval_id=each) for action, each in presented])
     assert told(*decisions) == [GRANTED, ("require_approval", "budgets.b")]
 
 
 async def test_policy_sees_the_approval_that_is_presented() -> None:
-    desk = asking()
-    _, approval_id = await approved(desk, **ACTION)
-    await desk.ask(**ACTION, approval_id=approval_id)
-    before, after = desk.policy.seen
+    env = asking()
+    _, approval_id = await approved(env, **ACTION)
+    await env.ask(**ACTION, approval_id=approval_id)
+    before, after = env.policy.seen
     assert "approval" not in before["facts"]
     assert after["facts"]["approval"] == {
         "id": approval_id,
@@ -295,22 +295,22 @@ async def test_policy_sees_the_approval_that_is_presented() -> None:
 
 
 async def test_an_approval_lets_nothing_pass_that_the_files_do_not_know() -> None:
-    desk = asking()
-    _, approval_id = await approved(desk, **ACTION)
-    desk.policy.agent_policies = {}
-    assert (await desk.ask(**ACTION, approval_id=approval_id)).rule_id == "pdp.unknown_tenant"
+    env = asking()
+    _, approval_id = await approved(env, **ACTION)
+    env.policy.agent_policies = {}
+    assert (await env.ask(**ACTION, approval_id=approval_id)).rule_id == "pdp.unknown_tenant"
 
 
 async def test_a_key_is_swept_when_all_that_it_stood_for_is_old_though_the_clock_went_back() -> None:
-    desk = asking()
-    asked_at_us = desk.clock.wall
-    await desk.approve(await desk.ask(**ACTION, idempotency_key="k"))
-    desk.clock.wall = asked_at_us - HOUR_US
-    allowed = await desk.ask(**ACTION, idempotency_key="k")
+    env = asking()
+    asked_at_us = env.clock.wall
+    await env.approve(await env.ask(**ACTION, idempotency_key="k"))
+    env.clock.wall = asked_at_us - HOUR_US
+    allowed = await env.ask(**ACTION, idempotency_key="k")
     assert told(allowed) == [GRANTED]
-    desk.clock.wall = asked_at_us + 24 * HOUR_US
-    assert await purge_idempotency_keys(desk.ledger, desk.clock, 24) == 0
-    assert await desk.ask(**ACTION, idempotency_key="k") == allowed
-    desk.clock.wall += 1
-    assert await purge_idempotency_keys(desk.ledger, desk.clock, 24) == 1
-    assert len(await desk.recorded()) == 2
+    env.clock.wall = asked_at_us + 24 * HOUR_US
+    assert await purge_idempotency_keys(env.ledger, env.clock, 24) == 0
+    assert await env.ask(**ACTION, idempotency_key="k") == allowed
+    env.clock.wall += 1
+    assert await purge_idempotency_keys(env.ledger, env.clock, 24) == 1
+    assert len(await env.recorded()) == 2

@@ -14,7 +14,7 @@ from placet.controls.versions import version_key
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Effect, Finding
-from tests.support.deciding import Desk, budget, policies, told
+from tests.support.deciding import DecisionEnv, budget, policies, told
 from tests.support.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -73,140 +73,140 @@ class LostLedger(FullLedger):
         return [Conflict(each.changes[0]) for each in commitments]
 
 
-def moving(*budgets: dict[str, Any], **said: Any) -> tuple[Desk, list[Callable[[], Awaitable[object]]]]:
-    """A desk, and what will happen before its next commits."""
-    desk = Desk(*budgets, ledger=MovingLedger, **said)
-    assert isinstance(desk.ledger, MovingLedger)
-    return desk, desk.ledger.happens
+def moving(*budgets: dict[str, Any], **said: Any) -> tuple[DecisionEnv, list[Callable[[], Awaitable[object]]]]:
+    """An env, and what will happen before its next commits."""
+    env = DecisionEnv(*budgets, ledger=MovingLedger, **said)
+    assert isinstance(env.ledger, MovingLedger)
+    return env, env.ledger.happens
 
 
 async def test_a_budget_that_others_use_up_meanwhile() -> None:
-    desk, happens = moving(budget(limit=1))
-    happens.append(lambda: desk.ask("look"))
-    assert told(await desk.ask()) == [("deny", "budgets.b")]
-    used = [seen["facts"]["budgets"]["b"]["reserved"] for seen in desk.policy.seen]
+    env, happens = moving(budget(limit=1))
+    happens.append(lambda: env.ask("look"))
+    assert told(await env.ask()) == [("deny", "budgets.b")]
+    used = [seen["facts"]["budgets"]["b"]["reserved"] for seen in env.policy.seen]
     assert used == [0, 0, 1]
-    assert len(await desk.recorded()) == 2
+    assert len(await env.recorded()) == 2
 
 
 async def test_a_budget_that_others_touch_but_leave_room_is_no_conflict() -> None:
-    desk, happens = moving(budget(limit=2))
-    happens.append(lambda: desk.ask("look"))
-    assert told(await desk.ask()) == [ALLOW]
-    assert len(desk.policy.seen) == 2
+    env, happens = moving(budget(limit=2))
+    happens.append(lambda: env.ask("look"))
+    assert told(await env.ask()) == [ALLOW]
+    assert len(env.policy.seen) == 2
 
 
 async def test_a_kill_switch_that_is_set_meanwhile() -> None:
-    desk, happens = moving(budget(limit=5))
-    happens.append(lambda: desk.kill("tool", "pay"))
-    decisions = await desk.decide(asked("pay"), asked("look"))
+    env, happens = moving(budget(limit=5))
+    happens.append(lambda: env.kill("tool", "pay"))
+    decisions = await env.decide(asked("pay"), asked("look"))
     assert told(*decisions) == [("deny", "kill_switch.tool"), ALLOW]
-    assert desk.policy.batches == [2, 1]
+    assert env.policy.batches == [2, 1]
 
 
 async def test_a_kill_switch_for_every_tenant_that_is_set_meanwhile() -> None:
-    desk, happens = moving()
-    happens.append(lambda: desk.kill("global", tenant=""))
-    assert told(await desk.ask()) == [("deny", "kill_switch.global")]
+    env, happens = moving()
+    happens.append(lambda: env.kill("global", tenant=""))
+    assert told(await env.ask()) == [("deny", "kill_switch.global")]
 
 
 async def test_a_kill_switch_that_is_cleared_meanwhile() -> None:
-    desk, happens = moving()
-    switch = await desk.kill("tool", "pay")
-    happens.append(lambda: desk.kill_switches.clear(switch, "acme", "ada", "it is over"))
-    assert told(await desk.ask()) == [ALLOW]
+    env, happens = moving()
+    switch = await env.kill("tool", "pay")
+    happens.append(lambda: env.kill_switches.clear(switch, "acme", "ada", "it is over"))
+    assert told(await env.ask()) == [ALLOW]
 
 
 async def test_another_tenants_kill_switch_is_no_conflict() -> None:
-    desk, happens = moving()
-    happens.append(lambda: desk.kill("tool", "pay", "other"))
-    assert told(await desk.ask()) == [ALLOW]
-    assert desk.policy.batches == [1]
+    env, happens = moving()
+    happens.append(lambda: env.kill("tool", "pay", "other"))
+    assert told(await env.ask()) == [ALLOW]
+    assert env.policy.batches == [1]
 
 
 async def test_a_level_of_autonomy_that_is_lowered_meanwhile() -> None:
-    desk, happens = moving()
-    happens.append(lambda: desk.level(AutonomyLevel.DRAFT_ONLY))
-    assert told(await desk.ask()) == [("deny", "autonomy.draft_only")]
-    assert [seen["facts"]["autonomy"] for seen in desk.policy.seen] == ["execute", "draft_only"]
+    env, happens = moving()
+    happens.append(lambda: env.level(AutonomyLevel.DRAFT_ONLY))
+    assert told(await env.ask()) == [("deny", "autonomy.draft_only")]
+    assert [seen["facts"]["autonomy"] for seen in env.policy.seen] == ["execute", "draft_only"]
 
 
 async def test_an_approval_that_another_uses_meanwhile() -> None:
-    desk, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
-    approval_id = await desk.approve(await desk.ask())
-    happens.append(lambda: desk.ask(approval_id=approval_id))
-    assert told(await desk.ask(approval_id=approval_id)) == [("deny", "approvals.used")]
-    assert [each.decision.effect for each in await desk.recorded()].count(Effect.ALLOW) == 1
+    env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
+    approval_id = await env.approve(await env.ask())
+    happens.append(lambda: env.ask(approval_id=approval_id))
+    assert told(await env.ask(approval_id=approval_id)) == [("deny", "approvals.used")]
+    assert [each.decision.effect for each in await env.recorded()].count(Effect.ALLOW) == 1
 
 
 async def test_an_approval_that_is_withdrawn_meanwhile() -> None:
-    desk, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
-    decision = await desk.ask()
-    approval_id = await desk.approve(decision)
-    happens.append(lambda: desk.approvals.cancel(desk.word(decision)))
-    assert told(await desk.ask(approval_id=approval_id)) == [("deny", "approvals.cancelled")]
+    env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
+    decision = await env.ask()
+    approval_id = await env.approve(decision)
+    happens.append(lambda: env.approvals.cancel(env.word(decision)))
+    assert told(await env.ask(approval_id=approval_id)) == [("deny", "approvals.cancelled")]
 
 
 async def test_an_approval_that_is_given_meanwhile_is_for_the_next_time() -> None:
-    desk, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
-    decision = await desk.ask(idempotency_key="k")
-    happens.append(lambda: desk.approve(decision))
-    assert told(await desk.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
+    env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
+    decision = await env.ask(idempotency_key="k")
+    happens.append(lambda: env.approve(decision))
+    assert told(await env.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
 
 
 async def test_the_same_key_that_another_has_decided_meanwhile() -> None:
-    desk, happens = moving(budget(limit=5))
-    happens.append(lambda: desk.ask(idempotency_key="k"))
-    decision = await desk.ask(idempotency_key="k")
-    [held] = await desk.recorded()
+    env, happens = moving(budget(limit=5))
+    happens.append(lambda: env.ask(idempotency_key="k"))
+    decision = await env.ask(idempotency_key="k")
+    [held] = await env.recorded()
     assert held.decision == decision
 
 
 async def test_the_same_approved_key_that_another_has_used_meanwhile() -> None:
-    desk, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
-    await desk.approve(await desk.ask(idempotency_key="k"))
+    env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
+    await env.approve(await env.ask(idempotency_key="k"))
 
     async def nothing() -> None:
         """The commit that finds the key."""
 
-    happens += [nothing, lambda: desk.ask(idempotency_key="k")]
-    decision = await desk.ask(idempotency_key="k")
+    happens += [nothing, lambda: env.ask(idempotency_key="k")]
+    decision = await env.ask(idempotency_key="k")
     assert told(decision) == [("allow", "approvals.granted")]
-    recorded = [each.decision for each in await desk.recorded()]
+    recorded = [each.decision for each in await env.recorded()]
     assert recorded[-1] == decision
     assert len(recorded) == 2
 
 
 async def test_the_same_approved_key_that_another_uses_between_two_looks() -> None:
     """The key still stood for the request for approval; the approval is used when it is looked at."""
-    desk = Desk(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
-    approval_id = await desk.approve(await desk.ask(idempotency_key="k"))
-    assert isinstance(desk.ledger, RestlessLedger)
-    desk.ledger.before(approval_key("acme", approval_id), lambda: desk.ask(idempotency_key="k"))
-    decision = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
+    approval_id = await env.approve(await env.ask(idempotency_key="k"))
+    assert isinstance(env.ledger, RestlessLedger)
+    env.ledger.before(approval_key("acme", approval_id), lambda: env.ask(idempotency_key="k"))
+    decision = await env.ask(idempotency_key="k")
     assert told(decision) == [("allow", "approvals.granted")]
-    assert [each.decision for each in await desk.recorded()][1:] == [decision]
+    assert [each.decision for each in await env.recorded()][1:] == [decision]
 
 
 async def test_the_approval_of_a_key_that_another_key_uses_between_two_looks() -> None:
-    desk = Desk(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
-    first = await desk.ask(idempotency_key="k")
-    approval_id = await desk.approve(first)
-    assert isinstance(desk.ledger, RestlessLedger)
-    desk.ledger.before(approval_key("acme", approval_id), lambda: desk.ask(approval_id=approval_id))
-    assert await desk.ask(idempotency_key="k") == first
+    env = DecisionEnv(say=lambda _: verdict(ALLOWED, ONE), ledger=RestlessLedger)
+    first = await env.ask(idempotency_key="k")
+    approval_id = await env.approve(first)
+    assert isinstance(env.ledger, RestlessLedger)
+    env.ledger.before(approval_key("acme", approval_id), lambda: env.ask(approval_id=approval_id))
+    assert await env.ask(idempotency_key="k") == first
 
 
 async def test_a_revoked_allow_whose_switch_is_cleared_while_it_is_denied_stays_revoked() -> None:
-    desk, happens = moving(budget(limit=5))
-    await desk.ask(idempotency_key="k")
-    switch = await desk.kill("tool", "pay")
+    env, happens = moving(budget(limit=5))
+    await env.ask(idempotency_key="k")
+    switch = await env.kill("tool", "pay")
 
     async def nothing() -> None:
         """The commit that finds the key."""
 
-    happens += [nothing, lambda: desk.kill_switches.clear(switch, "acme", "ada", "it is over")]
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    happens += [nothing, lambda: env.kill_switches.clear(switch, "acme", "ada", "it is over")]
+    assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
 
 
 @pytest.mark.parametrize("times", [1, COMMIT_TRIES_MAX, 2 * COMMIT_TRIES_MAX - 1])
@@ -215,152 +215,150 @@ async def test_controls_that_move_while_an_allow_is_judged_again(times: int) -> 
 
     They move before the look that confirms them, and before that with which the next try begins.
     """
-    desk = Desk(budget(limit=5), ledger=RestlessLedger)
-    assert isinstance(desk.ledger, RestlessLedger)
-    first = await desk.ask(idempotency_key="k")
-    desk.ledger.before(version_key("acme"), lambda: desk.kill("tool", "other"), times)
-    again = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(budget(limit=5), ledger=RestlessLedger)
+    assert isinstance(env.ledger, RestlessLedger)
+    first = await env.ask(idempotency_key="k")
+    env.ledger.before(version_key("acme"), lambda: env.kill("tool", "other"), times)
+    again = await env.ask(idempotency_key="k")
     lost = times > COMMIT_TRIES_MAX
     assert told(again) == [("deny", rule_ids.CONTENTION)] if lost else [ALLOW]
-    assert len(await desk.recorded()) == 1 + lost
-    assert await desk.ask(idempotency_key="k") == first
+    assert len(await env.recorded()) == 1 + lost
+    assert await env.ask(idempotency_key="k") == first
 
 
 async def test_a_switch_that_is_set_while_an_allow_is_judged_again() -> None:
-    desk = Desk(budget(limit=5), ledger=RestlessLedger)
-    assert isinstance(desk.ledger, RestlessLedger)
-    await desk.ask(idempotency_key="k")
-    desk.ledger.before(version_key("acme"), lambda: desk.kill("tool", "pay"))
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
+    env = DecisionEnv(budget(limit=5), ledger=RestlessLedger)
+    assert isinstance(env.ledger, RestlessLedger)
+    await env.ask(idempotency_key="k")
+    env.ledger.before(version_key("acme"), lambda: env.kill("tool", "pay"))
+    assert told(await env.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
 
 
 async def test_a_breaker_whose_probe_another_became_meanwhile() -> None:
     breaker = {"failures_in_a_row": 1, "open_seconds": 30, "scopes": ["tool"]}
-    desk, happens = moving(limits={"breaker": breaker})
-    await desk.report(await desk.ask(), "failed")
-    desk.clock.wall += 30_000_000
-    happens.append(desk.ask)
-    assert told(await desk.ask()) == [("deny", "limits.breaker_open")]
+    env, happens = moving(limits={"breaker": breaker})
+    await env.report(await env.ask(), "failed")
+    env.clock.wall += 30_000_000
+    happens.append(env.ask)
+    assert told(await env.ask()) == [("deny", "limits.breaker_open")]
 
 
 async def test_only_who_rests_on_what_changed_is_decided_again() -> None:
-    desk, happens = moving(budget(id="calls", scope="tool", limit=1))
-    happens.append(lambda: desk.ask("mail"))
-    decisions = await desk.decide(asked("pay"), asked("mail"), asked("look"))
+    env, happens = moving(budget(id="calls", scope="tool", limit=1))
+    happens.append(lambda: env.ask("mail"))
+    decisions = await env.decide(asked("pay"), asked("mail"), asked("look"))
     assert told(*decisions) == [ALLOW, ("deny", "budgets.calls"), ALLOW]
-    assert desk.policy.batches == [3, 1, 1]
+    assert env.policy.batches == [3, 1, 1]
 
 
 @pytest.mark.parametrize("count", [1, 3])
 async def test_who_loses_every_race_is_denied_and_that_is_recorded(count: int) -> None:
-    desk = Desk(budget(), ledger=LostLedger)
-    decisions = await desk.decide(*[asked("pay") for _ in range(count)])
+    env = DecisionEnv(budget(), ledger=LostLedger)
+    decisions = await env.decide(*[asked("pay") for _ in range(count)])
     assert told(*decisions) == [("deny", rule_ids.CONTENTION)] * count
-    assert isinstance(desk.ledger, LostLedger)
-    assert desk.ledger.tries == COMMIT_TRIES_MAX
-    assert desk.policy.batches == [count] * COMMIT_TRIES_MAX
-    assert [each.decision for each in await desk.recorded()] == decisions
+    assert isinstance(env.ledger, LostLedger)
+    assert env.ledger.tries == COMMIT_TRIES_MAX
+    assert env.policy.batches == [count] * COMMIT_TRIES_MAX
+    assert [each.decision for each in await env.recorded()] == decisions
 
 
 async def test_who_loses_every_race_for_an_approved_key_may_try_again_with_it() -> None:
-    desk, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
-    await desk.approve(await desk.ask(idempotency_key="k"))
+    env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
+    await env.approve(await env.ask(idempotency_key="k"))
 
     async def nothing() -> None:
         """The commit that finds the key."""
 
-    happens += [nothing, *[lambda: desk.kill("tool", "other")] * COMMIT_TRIES_MAX]
-    decision = await desk.ask(idempotency_key="k")
+    happens += [nothing, *[lambda: env.kill("tool", "other")] * COMMIT_TRIES_MAX]
+    decision = await env.ask(idempotency_key="k")
     assert told(decision) == [("deny", rule_ids.CONTENTION)]
-    assert told(await desk.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
+    assert told(await env.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
 
 
 async def test_a_policy_that_is_replaced_before_the_commit_decides_nothing() -> None:
-    desk = Desk(budget(limit=5))
-    newer = ScriptedPolicy(
-        lambda _: verdict(DENIED, revision="rev2"), "rev2", agent_policies=desk.policy.agent_policies
-    )
+    env = DecisionEnv(budget(limit=5))
+    newer = ScriptedPolicy(lambda _: verdict(DENIED, revision="rev2"), "rev2", agent_policies=env.policy.agent_policies)
 
     def replaced(_: dict[str, Any]) -> Any:
-        desk.source.policy = newer
+        env.source.policy = newer
         return verdict(ALLOWED)
 
-    desk.policy.say = replaced
-    decision = await desk.ask()
+    env.policy.say = replaced
+    decision = await env.ask()
     assert told(decision) == [("deny", "pay.never")]
     assert decision.policy_revision == "rev2"
-    assert [each.decision for each in await desk.recorded()] == [decision]
+    assert [each.decision for each in await env.recorded()] == [decision]
 
 
 @pytest.mark.parametrize("times", [COMMIT_TRIES_MAX, POLICY_RELOADS_MAX - 1, POLICY_RELOADS_MAX, 100])
 async def test_a_policy_that_is_replaced_again_and_again(times: int) -> None:
     """The revision that is there in the end decides. One that never rests is no reason to allow."""
-    desk = Desk()
+    env = DecisionEnv()
     revisions = iter(range(1, times + 1))
 
     def restless(_: dict[str, Any]) -> Any:
         if (number := next(revisions, None)) is not None:
-            desk.source.policy = ScriptedPolicy(restless, f"r{number}", agent_policies=desk.policy.agent_policies)
-        return verdict(ALLOWED, revision=desk.source.policy.revision if desk.source.policy is not None else "")
+            env.source.policy = ScriptedPolicy(restless, f"r{number}", agent_policies=env.policy.agent_policies)
+        return verdict(ALLOWED, revision=env.source.policy.revision if env.source.policy is not None else "")
 
-    desk.policy.say = restless
-    decision = await desk.ask()
+    env.policy.say = restless
+    decision = await env.ask()
     settles = times < POLICY_RELOADS_MAX
     assert told(decision) == [ALLOW if settles else ("deny", rule_ids.POLICY_CHANGING)]
     assert decision.policy_revision == f"r{min(times, POLICY_RELOADS_MAX)}"
-    assert len(await desk.recorded()) == 1
+    assert len(await env.recorded()) == 1
 
 
 async def test_reloads_do_not_count_as_lost_races() -> None:
-    desk, happens = moving(budget(limit=5))
+    env, happens = moving(budget(limit=5))
     revisions = iter(range(1, COMMIT_TRIES_MAX))
 
     def restless(_: dict[str, Any]) -> Any:
         if (number := next(revisions, None)) is not None:
-            desk.source.policy = ScriptedPolicy(restless, f"r{number}", agent_policies=desk.policy.agent_policies)
+            env.source.policy = ScriptedPolicy(restless, f"r{number}", agent_policies=env.policy.agent_policies)
         return verdict(ALLOWED)
 
-    desk.policy.say = restless
-    happens += [lambda: desk.kill("tool", "other")] * (COMMIT_TRIES_MAX - 1)
-    assert told(await desk.ask()) == [ALLOW]
+    env.policy.say = restless
+    happens += [lambda: env.kill("tool", "other")] * (COMMIT_TRIES_MAX - 1)
+    assert told(await env.ask()) == [ALLOW]
 
 
 async def test_a_policy_that_is_taken_away_meanwhile_denies() -> None:
-    desk = Desk()
+    env = DecisionEnv()
 
     def taken(_: dict[str, Any]) -> Any:
-        desk.source.policy = None
+        env.source.policy = None
         return verdict(ALLOWED)
 
-    desk.policy.say = taken
-    assert told(await desk.ask()) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
+    env.policy.say = taken
+    assert told(await env.ask()) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
 
 
 async def test_an_approval_that_was_not_needed_lets_no_budget_be_exceeded_meanwhile() -> None:
     """The budget that people let it exceed has room again; it is allowed by policy, and another takes the room."""
     asks = {"on_exceed": OnExceed.REQUIRE_APPROVAL.value, "approval": {"quorum": 1, "approver_roles": ["lead"]}}
-    desk, happens = moving(budget(limit=1, **asks), approver_groups={"lead": ["lena", "luis"]})
-    spent = await desk.ask("look")
-    approval_id = await desk.approve(await desk.ask())
-    await desk.report(spent, "not_executed")
-    desk.policy.agent_policies = policies(budgets=[budget(limit=1, **asks)], approver_groups={"lead": ["luis"]})
-    happens.append(lambda: desk.ask("mail"))
-    again = await desk.ask(approval_id=approval_id)
+    env, happens = moving(budget(limit=1, **asks), approver_groups={"lead": ["lena", "luis"]})
+    spent = await env.ask("look")
+    approval_id = await env.approve(await env.ask())
+    await env.report(spent, "not_executed")
+    env.policy.agent_policies = policies(budgets=[budget(limit=1, **asks)], approver_groups={"lead": ["luis"]})
+    happens.append(lambda: env.ask("mail"))
+    again = await env.ask(approval_id=approval_id)
     assert told(again) == [("require_approval", "budgets.b")]
 
 
 async def test_people_who_agreed_to_one_budget_did_not_agree_to_another_that_ran_out_meanwhile() -> None:
     asks = {"on_exceed": OnExceed.REQUIRE_APPROVAL.value, "approval": {"quorum": 1, "approver_roles": ["lead"]}}
-    desk, happens = moving(budget(id="a", scope="tool", limit=1, **asks), budget(id="z", scope="user", limit=2, **asks))
-    await desk.ask(identity__user="u1")
-    asking = await desk.ask(identity__user="u2")
+    env, happens = moving(budget(id="a", scope="tool", limit=1, **asks), budget(id="z", scope="user", limit=2, **asks))
+    await env.ask(identity__user="u1")
+    asking = await env.ask(identity__user="u2")
     assert told(asking) == [("require_approval", "budgets.a")]
-    approval_id = await desk.approve(asking)
-    await desk.ask("look", identity__user="u2")
-    happens.append(lambda: desk.ask("mail", identity__user="u2"))
-    again = await desk.ask(identity__user="u2", approval_id=approval_id)
+    approval_id = await env.approve(asking)
+    await env.ask("look", identity__user="u2")
+    happens.append(lambda: env.ask("mail", identity__user="u2"))
+    again = await env.ask(identity__user="u2", approval_id=approval_id)
     assert again.effect is Effect.REQUIRE_APPROVAL
     assert {each.rule_id for each in again.findings} >= {"budgets.a", "budgets.z"}
-    await desk.approve(again)
-    presented = await desk.ask(identity__user="u2", approval_id=desk.word(again).approval_id)
+    await env.approve(again)
+    presented = await env.ask(identity__user="u2", approval_id=env.word(again).approval_id)
     assert told(presented) == [("allow", "approvals.granted")]

@@ -14,7 +14,7 @@ from placet.controls.autonomy.model import AutonomyLevel
 from placet.decision.obligations import InvalidObligationsError, obligations_by_effect, parsed_obligations
 from placet.kernel.limits import OBLIGATIONS_BYTES_MAX, OBLIGATIONS_MAX
 from placet.kernel.model import Effect, Finding, Obligation, Verdict
-from tests.support.deciding import LEADS, Desk, budget, told
+from tests.support.deciding import LEADS, DecisionEnv, budget, told
 from tests.support.fakes import DENIED, verdict
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def test_any_value_is_parsed_or_refused(value: Any) -> None:
 
 
 async def test_an_allow_has_the_obligations_of_its_allow_findings() -> None:
-    desk = Desk(say=saying(ALLOWED, finding(Effect.ALLOW, "pay.small", REDACT, NOTIFY)))
-    decision = await desk.ask()
+    env = DecisionEnv(say=saying(ALLOWED, finding(Effect.ALLOW, "pay.small", REDACT, NOTIFY)))
+    decision = await env.ask()
     assert told(decision) == [("allow", "pay.small")]
     assert decision.obligations == (NOTIFIED, REDACTED)
-    [held] = await desk.recorded()
+    [held] = await env.recorded()
     assert held.decision == decision
 
 
@@ -146,66 +146,66 @@ async def test_an_allow_has_the_obligations_of_its_allow_findings() -> None:
     ],
 )
 async def test_findings_of_other_effects_add_none(findings: list[Finding], obligations: tuple[Obligation, ...]) -> None:
-    decision = await Desk(say=saying(*findings)).ask()
+    decision = await DecisionEnv(say=saying(*findings)).ask()
     assert decision.obligations == obligations
 
 
 async def test_after_an_approval_those_of_the_allow_findings_hold() -> None:
-    desk = Desk(say=saying(ALLOWED, ASKED))
-    asking = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(say=saying(ALLOWED, ASKED))
+    asking = await env.ask(idempotency_key="k")
     assert asking.obligations == (NOTIFIED,)
-    approval_id = await desk.approve(asking, *LEADS)
-    granted = await desk.ask(approval_id=approval_id)
+    approval_id = await env.approve(asking, *LEADS)
+    granted = await env.ask(approval_id=approval_id)
     assert told(granted) == [("allow", "approvals.granted")]
     assert granted.obligations == (REDACTED,)
 
 
 async def test_a_request_that_waits_for_an_open_approval_has_the_same() -> None:
-    desk = Desk(say=saying(ALLOWED, ASKED))
-    first, again = await desk.ask(), await desk.ask()
+    env = DecisionEnv(say=saying(ALLOWED, ASKED))
+    first, again = await env.ask(), await env.ask()
     assert first.approval == again.approval
     assert first.obligations == again.obligations == (NOTIFIED,)
 
 
 async def test_a_budget_that_denies_leaves_none() -> None:
-    desk = Desk(budget(limit=1), say=saying(ALLOWED))
-    first, second = await desk.ask(), await desk.ask()
+    env = DecisionEnv(budget(limit=1), say=saying(ALLOWED))
+    first, second = await env.ask(), await env.ask()
     assert (first.obligations, second.obligations) == ((REDACTED,), ())
     assert told(second) == [("deny", "budgets.b")]
 
 
 async def test_autonomy_that_asks_people_keeps_those_of_the_allow_for_later_and_one_that_denies_leaves_none() -> None:
-    desk = Desk(say=saying(ALLOWED))
-    await desk.level(AutonomyLevel.EXECUTE_WITH_APPROVAL)
-    asking = await desk.ask()
+    env = DecisionEnv(say=saying(ALLOWED))
+    await env.level(AutonomyLevel.EXECUTE_WITH_APPROVAL)
+    asking = await env.ask()
     assert (asking.effect, asking.obligations) == (Effect.REQUIRE_APPROVAL, ())
-    granted = await desk.ask(approval_id=await desk.approve(asking))
+    granted = await env.ask(approval_id=await env.approve(asking))
     assert (granted.effect, granted.obligations) == (Effect.ALLOW, (REDACTED,))
-    await desk.level(AutonomyLevel.DRAFT_ONLY)
-    denied = await desk.ask()
+    await env.level(AutonomyLevel.DRAFT_ONLY)
+    denied = await env.ask()
     assert (denied.effect, denied.obligations) == (Effect.DENY, ())
 
 
 async def test_a_kill_switch_leaves_none() -> None:
-    desk = Desk(say=saying(ALLOWED, finding(Effect.DENY, "a.b", NOTIFY)))
-    await desk.kill("tool", "pay")
-    assert (await desk.ask()).obligations == ()
+    env = DecisionEnv(say=saying(ALLOWED, finding(Effect.DENY, "a.b", NOTIFY)))
+    await env.kill("tool", "pay")
+    assert (await env.ask()).obligations == ()
 
 
 async def test_a_verdict_that_is_not_believed_has_none() -> None:
     denying = finding(Effect.DENY, "a.b", NOTIFY)
     honest = saying(denying)
-    desk = Desk(say=lambda document: replace(honest(document), effect=Effect.ALLOW))
-    decision = await desk.ask()
+    env = DecisionEnv(say=lambda document: replace(honest(document), effect=Effect.ALLOW))
+    decision = await env.ask()
     assert told(decision) == [("deny", "pdp.answer_invalid")]
     assert decision.obligations == ()
 
 
 async def test_the_idempotency_key_gives_the_same_ones_again() -> None:
-    desk = Desk(say=saying(ALLOWED))
-    first = await desk.ask(idempotency_key="k")
-    desk.policy.say = saying(finding(Effect.ALLOW, "tools.listed", NOTIFY))
-    again = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(say=saying(ALLOWED))
+    first = await env.ask(idempotency_key="k")
+    env.policy.say = saying(finding(Effect.ALLOW, "tools.listed", NOTIFY))
+    again = await env.ask(idempotency_key="k")
     assert again == first
     assert again.obligations == (REDACTED,)
 
@@ -213,18 +213,18 @@ async def test_the_idempotency_key_gives_the_same_ones_again() -> None:
 async def test_what_details_lose_when_stored_obligations_lose_too() -> None:
     params = '{"password":"hunter2-long","to":"ada@example.com"}'
     obligation = {"id": "mask", "values": ["hunter2-long", "ada@example.com", "city"]}
-    desk = Desk(say=saying(finding(Effect.ALLOW, "tools.listed", obligation)))
-    decision = await desk.ask(action__params_json=params)
+    env = DecisionEnv(say=saying(finding(Effect.ALLOW, "tools.listed", obligation)))
+    decision = await env.ask(action__params_json=params)
     assert decision.obligations == (Obligation("mask", {"values": obligation["values"]}),)
-    [held] = await desk.recorded()
+    [held] = await env.recorded()
     [kept] = held.decision.obligations
     assert kept == Obligation("mask", {"values": ["[redacted:sensitive]", "[redacted:email]", "city"]})
     assert held.decision.findings[0].details["obligations"] == [{"id": "mask", **kept.details}]
 
 
 async def test_a_tenant_may_keep_real_values_of_them() -> None:
-    desk = Desk(say=saying(finding(Effect.ALLOW, "tools.listed", {"id": "mask", "to": "a@b.example"})),
+    env = DecisionEnv(say=saying(finding(Effect.ALLOW, "tools.listed", {"id": "mask", "to": "a@b.example"})),
                 pii={"redact": False})  # fmt: skip
-    decision = await desk.ask()
-    [held] = await desk.recorded()
+    decision = await env.ask()
+    [held] = await env.recorded()
     assert held.decision.obligations == decision.obligations == (Obligation("mask", {"to": "a@b.example"}),)

@@ -15,7 +15,7 @@ from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Decision, Effect, Finding, Indeterminate
-from tests.support.deciding import Desk, budget, usd
+from tests.support.deciding import DecisionEnv, budget, usd
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
@@ -87,18 +87,18 @@ class Troubled:
 async def decided(holds: frozenset[str]) -> str:
     """The rule_id of the deny of one action for which all that holds is a reason; it is on record."""
     timeout = rule_ids.ENGINE_TIMEOUT in holds
-    desk = Desk(
+    env = DecisionEnv(
         say=lambda _: Indeterminate(rule_ids.ENGINE_TIMEOUT, "no answer") if timeout else verdict(DENIED),
         tools={"pay": {"bind": {"amount": "/amount", "currency": "USD", "unit": "minor"}}},
     )
     if "kill_switch.tenant" in holds:
-        await desk.kill("tenant")
+        await env.kill("tenant")
     if rule_ids.UNKNOWN_TENANT in holds:
-        desk.policy.agent_policies = {}
+        env.policy.agent_policies = {}
     if rule_ids.ENGINE_UNAVAILABLE in holds:
-        desk.source.policy = None
-    gatherer = cast("Gatherer", Troubled(desk.point.gatherer, holds))
-    point = replace(desk.point, gatherer=gatherer)
+        env.source.policy = None
+    gatherer = cast("Gatherer", Troubled(env.point.gatherer, holds))
+    point = replace(env.point, gatherer=gatherer)
     said = {
         "action__amount": usd(500),
         "action__params_json": '{"amount":1}' if rule_ids.BINDING_AMOUNT_MISMATCH in holds else '{"amount":500}',
@@ -108,7 +108,7 @@ async def decided(holds: frozenset[str]) -> str:
     [decision] = await point.decide([asked("no.such" if rule_ids.UNKNOWN_TOOL in holds else "pay", **said)])
     assert isinstance(decision, Decision)
     assert decision.effect is Effect.DENY
-    assert await desk.ledger.get_decision("acme", decision.decision_id)
+    assert await env.ledger.get_decision("acme", decision.decision_id)
     return decision.rule_id
 
 
@@ -130,12 +130,12 @@ async def test_policy_is_asked_when_none_of_them_holds() -> None:
 async def test_what_narrows_the_answer_of_policy(above: int) -> None:
     holds = AFTER_POLICY[above:]
     found = {"pay.never": DENIED, rule_ids.ANSWER_INVALID: UNBELIEVABLE, "pay.large": ASKED}
-    desk = Desk(budget(limit=1))
+    env = DecisionEnv(budget(limit=1))
     if "budgets.b" in holds:
-        assert (await desk.ask()).effect is Effect.ALLOW
-    desk.policy.say = lambda _: verdict(ALLOWED, *(finding for rule_id, finding in found.items() if rule_id in holds))
+        assert (await env.ask()).effect is Effect.ALLOW
+    env.policy.say = lambda _: verdict(ALLOWED, *(finding for rule_id, finding in found.items() if rule_id in holds))
     if "autonomy.observe_only" in holds:
-        await desk.level(AutonomyLevel.OBSERVE_ONLY)
-    decision = await desk.ask()
+        await env.level(AutonomyLevel.OBSERVE_ONLY)
+    decision = await env.ask()
     assert decision.rule_id == holds[0]
     assert (decision.effect is Effect.REQUIRE_APPROVAL) == (holds == AFTER_POLICY[-1:])

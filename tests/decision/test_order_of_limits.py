@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.docs.tables import DOCS
-from tests.support.deciding import Desk, budget, told
+from tests.support.deciding import DecisionEnv, budget, told
 from tests.support.fakes import ALLOWED, ASKED, DENIED, verdict
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def found(decision: Decision) -> list[tuple[str, str]]:
 
 async def exceeding(*budgets: dict[str, Any], **said: Any) -> Decision:
     """The second of two same actions in one run, where each limit has room for one."""
-    desk = Desk(*budgets, **said)
-    assert told(await desk.ask(**RUN, **COST)) == [("allow", "tools.listed")]
-    return await desk.ask(**RUN, **COST)
+    env = DecisionEnv(*budgets, **said)
+    assert told(await env.ask(**RUN, **COST)) == [("allow", "tools.listed")]
+    return await env.ask(**RUN, **COST)
 
 
 @pytest.mark.parametrize("budgets", list(permutations([SOFT, *HARD])))
@@ -64,17 +64,17 @@ async def test_taking_the_named_one_away_shows_the_next() -> None:
 
 @pytest.mark.parametrize("said", [(ALLOWED, ASKED), (ALLOWED,)])
 async def test_what_policy_asks_for_does_not_come_before_a_limit(said: tuple[Any, ...]) -> None:
-    desk = Desk(*HARD)
-    await desk.ask(**RUN)
-    desk.source.policy = Desk(*HARD, say=lambda _: verdict(*said)).source.policy
-    assert told(await desk.ask(**RUN)) == GOLDEN[:1]
+    env = DecisionEnv(*HARD)
+    await env.ask(**RUN)
+    env.source.policy = DecisionEnv(*HARD, say=lambda _: verdict(*said)).source.policy
+    assert told(await env.ask(**RUN)) == GOLDEN[:1]
 
 
 async def test_a_deny_of_policy_leaves_limits_out() -> None:
-    desk = Desk(*HARD)
-    await desk.ask(**RUN)
-    desk.source.policy = Desk(*HARD, say=lambda _: verdict(ALLOWED, DENIED)).source.policy
-    denied = await desk.ask(**RUN)
+    env = DecisionEnv(*HARD)
+    await env.ask(**RUN)
+    env.source.policy = DecisionEnv(*HARD, say=lambda _: verdict(ALLOWED, DENIED)).source.policy
+    denied = await env.ask(**RUN)
     assert found(denied) == [("deny", "pay.never"), ("allow", "tools.listed")]
 
 

@@ -16,7 +16,7 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.kernel.state import Row
 from placet.tenants.agent_policy import AgentPolicy
-from tests.support.deciding import Desk as Deciding
+from tests.support.deciding import DecisionEnv as Deciding
 from tests.support.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:

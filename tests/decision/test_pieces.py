@@ -10,7 +10,7 @@ from placet.audit.records import Conflict
 from placet.kernel.limits import QUEUE_TURN_ACTIONS
 from placet.kernel.model import Decision
 from placet.kernel.portions import portions
-from tests.support.deciding import Desk, budget, policies, told
+from tests.support.deciding import DecisionEnv, budget, policies, told
 from tests.support.fakes import ALLOWED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ ACTIONS = 3 * QUEUE_TURN_ACTIONS
 ALLOW = ("allow", "tools.listed")
 
 
-async def decided(desk: Desk, between: Callable[[], Awaitable[object]]) -> list[Decision]:
+async def decided(env: DecisionEnv, between: Callable[[], Awaitable[object]]) -> list[Decision]:
     """The decisions of a batch in pieces, between the first two of which something happens."""
-    pieces = desk.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
+    pieces = env.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
     assert await anext(pieces) is None
-    assert not await desk.recorded()
+    assert not await env.recorded()
     await between()
     [*others, answers] = [each async for each in pieces]
     assert others == [None] * len(others)
-    assert not desk.faults
+    assert not env.faults
     assert answers is not None
     return [answer for answer in answers if isinstance(answer, Decision)]
 
@@ -41,30 +41,30 @@ async def nothing() -> None:
 
 
 async def test_pieces_are_decided_as_the_whole_is() -> None:
-    desk = Desk(budget(limit=ACTIONS - 5))
-    decisions = await decided(desk, nothing)
-    assert desk.policy.batches[:3] == [QUEUE_TURN_ACTIONS] * 3
+    env = DecisionEnv(budget(limit=ACTIONS - 5))
+    decisions = await decided(env, nothing)
+    assert env.policy.batches[:3] == [QUEUE_TURN_ACTIONS] * 3
     effects = [each for each, _ in told(*decisions)]
     assert effects == ["allow"] * (ACTIONS - 5) + ["deny"] * 5, "each sees what those before it used up"
-    assert len(await desk.recorded()) == ACTIONS
+    assert len(await env.recorded()) == ACTIONS
 
 
 async def test_a_kill_switch_set_between_two_pieces_stops_all_of_them() -> None:
-    desk = Desk()
-    decisions = await decided(desk, lambda: desk.kill("tenant"))
+    env = DecisionEnv()
+    decisions = await decided(env, lambda: env.kill("tenant"))
     assert told(*decisions) == [("deny", "kill_switch.tenant")] * ACTIONS
 
 
 async def test_a_policy_loaded_between_two_pieces_decides_all_of_them() -> None:
-    desk = Desk()
+    env = DecisionEnv()
 
     async def load() -> None:
         def say(_: object) -> Verdict:
             return verdict(ALLOWED, revision="rev2")
 
-        desk.source.policy = ScriptedPolicy(say, revision="rev2", agent_policies=policies())
+        env.source.policy = ScriptedPolicy(say, revision="rev2", agent_policies=policies())
 
-    decisions = await decided(desk, load)
+    decisions = await decided(env, load)
     assert {each.policy_revision for each in decisions} == {"rev2"}
     assert told(*decisions) == [ALLOW] * ACTIONS
 
@@ -90,8 +90,8 @@ class Contended(FullLedger):
 
 
 async def test_once_something_is_recorded_the_rest_is_decided_without_a_pause() -> None:
-    desk = Desk(budget(limit=ACTIONS), ledger=Contended)
-    pieces = desk.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
-    recorded = [len(await desk.recorded()) async for answers in pieces if answers is None]
+    env = DecisionEnv(budget(limit=ACTIONS), ledger=Contended)
+    pieces = env.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
+    recorded = [len(await env.recorded()) async for answers in pieces if answers is None]
     assert recorded == [0, 0]
-    assert len(await desk.recorded()) == ACTIONS
+    assert len(await env.recorded()) == ACTIONS

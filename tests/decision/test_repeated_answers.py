@@ -11,7 +11,7 @@ from placet.kernel import rule_ids
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import expire_due
-from tests.support.deciding import HOUR_US, SECOND_US, Desk, budget, left, policies, told
+from tests.support.deciding import HOUR_US, SECOND_US, DecisionEnv, budget, left, policies, told
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
@@ -21,39 +21,39 @@ ALLOW = ("allow", "tools.listed")
 ONE = Finding(Effect.REQUIRE_APPROVAL, "pay.one", "A person must agree", {"quorum": 1, "approver_roles": ["lead"]})
 
 
-def drop_the_tool(desk: Desk) -> None:
-    desk.policy.agent_policies = policies(write_tools=["mail"])
+def drop_the_tool(env: DecisionEnv) -> None:
+    env.policy.agent_policies = policies(write_tools=["mail"])
 
 
-def drop_the_tenant(desk: Desk) -> None:
-    desk.policy.agent_policies = {}
+def drop_the_tenant(env: DecisionEnv) -> None:
+    env.policy.agent_policies = {}
 
 
-def lose_the_engine(desk: Desk) -> None:
-    desk.source.policy = None
+def lose_the_engine(env: DecisionEnv) -> None:
+    env.source.policy = None
 
 
-def deny(desk: Desk) -> None:
-    desk.policy.say = lambda _: verdict(ALLOWED, DENIED)
+def deny(env: DecisionEnv) -> None:
+    env.policy.say = lambda _: verdict(ALLOWED, DENIED)
 
 
-def say_nothing(desk: Desk) -> None:
-    desk.policy.say = lambda _: verdict()
+def say_nothing(env: DecisionEnv) -> None:
+    env.policy.say = lambda _: verdict()
 
 
-def ask_people(desk: Desk) -> None:
-    desk.policy.say = lambda _: verdict(ALLOWED, ASKED)
+def ask_people(env: DecisionEnv) -> None:
+    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
 
 
-def want_what_is_not_said(desk: Desk) -> None:
-    desk.policy.agent_policies = policies(limits={"max_tool_calls": 5})
+def want_what_is_not_said(env: DecisionEnv) -> None:
+    env.policy.agent_policies = policies(limits={"max_tool_calls": 5})
 
 
-def lower_autonomy(desk: Desk) -> None:
-    desk.policy.agent_policies = policies(autonomy={"default": "observe_only"})
+def lower_autonomy(env: DecisionEnv) -> None:
+    env.policy.agent_policies = policies(autonomy={"default": "observe_only"})
 
 
-CHANGES: list[tuple[Callable[[Desk], None], str]] = [
+CHANGES: list[tuple[Callable[[DecisionEnv], None], str]] = [
     (drop_the_tool, "pdp.unknown_tool"),
     (drop_the_tenant, "pdp.unknown_tenant"),
     (lose_the_engine, "pdp.engine_unavailable"),
@@ -67,152 +67,152 @@ CHANGES: list[tuple[Callable[[Desk], None], str]] = [
 
 @pytest.mark.parametrize(("change", "rule_id"), CHANGES)
 async def test_what_would_be_no_allow_now_is_denied_and_recorded_in_place(
-    change: Callable[[Desk], None], rule_id: str
+    change: Callable[[DecisionEnv], None], rule_id: str
 ) -> None:
-    desk = Desk(budget(limit=3))
-    first = await desk.ask(idempotency_key="k")
-    before = desk.policy.say, desk.policy.agent_policies
-    change(desk)
-    denied = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(budget(limit=3))
+    first = await env.ask(idempotency_key="k")
+    before = env.policy.say, env.policy.agent_policies
+    change(env)
+    denied = await env.ask(idempotency_key="k")
     assert told(denied) == [("deny", rule_id)]
-    desk.policy.say, desk.policy.agent_policies = before
-    desk.source.policy = desk.policy
-    assert await desk.ask(idempotency_key="k") == first
-    made, instead = await desk.recorded()
+    env.policy.say, env.policy.agent_policies = before
+    env.source.policy = env.policy
+    assert await env.ask(idempotency_key="k") == first
+    made, instead = await env.recorded()
     assert (made.decision, made.idempotency_key) == (first, "k")
     assert (instead.decision, instead.idempotency_key) == (denied, "")
-    assert left(await desk.ask()) == 1
+    assert left(await env.ask()) == 1
 
 
 async def test_the_record_names_what_is_not_given_again() -> None:
-    desk = Desk()
-    first = await desk.ask(idempotency_key="k")
-    deny(desk)
-    await desk.ask(idempotency_key="k")
-    body = list(desk.ledger.records("w"))[-1].body
+    env = DecisionEnv()
+    first = await env.ask(idempotency_key="k")
+    deny(env)
+    await env.ask(idempotency_key="k")
+    body = list(env.ledger.records("w"))[-1].body
     assert f'"repeats":"{first.decision_id}"'.encode() in body
 
 
 async def test_a_level_that_people_lowered_holds_for_what_was_allowed_before() -> None:
-    desk = Desk()
-    first = await desk.ask(idempotency_key="k")
-    await desk.level(AutonomyLevel.DRAFT_ONLY)
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", "autonomy.draft_only")]
-    assert told(await desk.ask("look", idempotency_key="l"), first) == [ALLOW, ALLOW]
+    env = DecisionEnv()
+    first = await env.ask(idempotency_key="k")
+    await env.level(AutonomyLevel.DRAFT_ONLY)
+    assert told(await env.ask(idempotency_key="k")) == [("deny", "autonomy.draft_only")]
+    assert told(await env.ask("look", idempotency_key="l"), first) == [ALLOW, ALLOW]
 
 
 async def test_a_stale_policy_gives_no_allow_again() -> None:
-    desk = Desk()
-    await desk.ask(idempotency_key="k")
-    object.__setattr__(desk.point.gatherer, "max_policy_age_seconds", 60.0)
-    desk.clock.seconds += 61
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", "pdp.policy_stale")]
+    env = DecisionEnv()
+    await env.ask(idempotency_key="k")
+    object.__setattr__(env.point.gatherer, "max_policy_age_seconds", 60.0)
+    env.clock.seconds += 61
+    assert told(await env.ask(idempotency_key="k")) == [("deny", "pdp.policy_stale")]
 
 
 async def test_the_last_unit_of_a_budget_is_there_for_the_allow_that_has_it() -> None:
     """Its own reservation is neither in its way nor taken twice, and policy sees the budget without it."""
-    desk = Desk(budget(limit=1), limits={"max_tool_calls": 1, "max_same_action": 1})
+    env = DecisionEnv(budget(limit=1), limits={"max_tool_calls": 1, "max_same_action": 1})
     ask: dict[str, Any] = {"idempotency_key": "k", "run__run_id": "r1"}
-    first = await desk.ask(**ask)
+    first = await env.ask(**ask)
     for _ in range(3):
-        assert await desk.ask(**ask) == first
-    facts = [seen["facts"] for seen in desk.policy.seen]
+        assert await env.ask(**ask) == first
+    facts = [seen["facts"] for seen in env.policy.seen]
     assert {each["budgets"]["b"]["reserved"] for each in facts[::2]} == {0}
     assert {each["run"]["calls"] for each in facts[::2]} == {0}
-    assert told(await desk.ask(run__run_id="r2")) == [("deny", "budgets.b")]
+    assert told(await env.ask(run__run_id="r2")) == [("deny", "budgets.b")]
 
 
 @pytest.mark.parametrize("status", ["succeeded", "not_executed"])
 async def test_an_allow_whose_outcome_is_known_takes_nothing_again(status: str) -> None:
-    desk = Desk(budget(limit=1))
-    first = await desk.ask(idempotency_key="k")
-    await desk.report(first, status)
-    assert await desk.ask(idempotency_key="k") == first
-    assert len(await desk.recorded()) == 1
+    env = DecisionEnv(budget(limit=1))
+    first = await env.ask(idempotency_key="k")
+    await env.report(first, status)
+    assert await env.ask(idempotency_key="k") == first
+    assert len(await env.recorded()) == 1
 
 
 async def test_an_allow_whose_reservation_expired_takes_nothing_again() -> None:
-    desk = Desk(budget(limit=1))
-    first = await desk.ask(idempotency_key="k")
-    desk.clock.wall += (RESERVATION_TTL_SECONDS + 1) * SECOND_US
-    await expire_due(desk.ledger, desk.clock)
-    assert await desk.ask(idempotency_key="k") == first
+    env = DecisionEnv(budget(limit=1))
+    first = await env.ask(idempotency_key="k")
+    env.clock.wall += (RESERVATION_TTL_SECONDS + 1) * SECOND_US
+    await expire_due(env.ledger, env.clock)
+    assert await env.ask(idempotency_key="k") == first
 
 
 async def test_an_allow_that_used_an_approval_is_given_again_with_it() -> None:
-    desk = Desk(say=lambda _: verdict(ALLOWED, ONE))
-    approval_id = await desk.approve(await desk.ask(idempotency_key="k"))
-    allowed = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(say=lambda _: verdict(ALLOWED, ONE))
+    approval_id = await env.approve(await env.ask(idempotency_key="k"))
+    allowed = await env.ask(idempotency_key="k")
     assert told(allowed) == [("allow", "approvals.granted")]
-    assert await desk.ask(idempotency_key="k") == allowed
-    assert await desk.ask(idempotency_key="k", approval_id=approval_id) == allowed
-    desk.policy.say = lambda _: verdict(ALLOWED, ASKED)
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert await env.ask(idempotency_key="k") == allowed
+    assert await env.ask(idempotency_key="k", approval_id=approval_id) == allowed
+    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
 
 
 async def test_another_approval_does_not_make_an_allow_of_a_repetition() -> None:
     """It stays unused: people agreed to one more action, not to this one twice."""
-    desk = Desk()
-    await desk.ask(idempotency_key="k")
-    desk.policy.say = lambda _: verdict(ALLOWED, ONE)
-    asking = await desk.ask()
-    approval_id = await desk.approve(asking)
-    again = await desk.ask(idempotency_key="k", approval_id=approval_id)
+    env = DecisionEnv()
+    await env.ask(idempotency_key="k")
+    env.policy.say = lambda _: verdict(ALLOWED, ONE)
+    asking = await env.ask()
+    approval_id = await env.approve(asking)
+    again = await env.ask(idempotency_key="k", approval_id=approval_id)
     assert told(again) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
-    assert (await desk.approval(asking)).state.value == "approved"
-    assert told(await desk.ask(approval_id=approval_id)) == [("allow", "approvals.granted")]
+    assert (await env.approval(asking)).state.value == "approved"
+    assert told(await env.ask(approval_id=approval_id)) == [("allow", "approvals.granted")]
 
 
 async def test_a_probe_that_asks_again_is_still_the_probe() -> None:
     breaker = {"failures_in_a_row": 1, "open_seconds": 30, "scopes": ["tool"]}
-    desk = Desk(limits={"breaker": breaker})
-    await desk.report(await desk.ask(), "failed")
-    desk.clock.wall += 30 * SECOND_US
-    probe = await desk.ask(idempotency_key="k")
+    env = DecisionEnv(limits={"breaker": breaker})
+    await env.report(await env.ask(), "failed")
+    env.clock.wall += 30 * SECOND_US
+    probe = await env.ask(idempotency_key="k")
     assert told(probe) == [ALLOW]
-    assert await desk.ask(idempotency_key="k") == probe
-    assert told(await desk.ask()) == [("deny", "limits.breaker_open")]
+    assert await env.ask(idempotency_key="k") == probe
+    assert told(await env.ask()) == [("deny", "limits.breaker_open")]
 
 
 @pytest.mark.parametrize("waited", [0, 31])
 async def test_an_open_breaker_lets_no_earlier_allow_through(waited: int) -> None:
     breaker = {"failures_in_a_row": 1, "open_seconds": 30, "scopes": ["tool"]}
-    desk = Desk(limits={"breaker": breaker})
-    await desk.ask(idempotency_key="k")
-    await desk.report(await desk.ask(), "failed")
-    desk.clock.wall += waited * SECOND_US
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", "limits.breaker_open")]
+    env = DecisionEnv(limits={"breaker": breaker})
+    await env.ask(idempotency_key="k")
+    await env.report(await env.ask(), "failed")
+    env.clock.wall += waited * SECOND_US
+    assert told(await env.ask(idempotency_key="k")) == [("deny", "limits.breaker_open")]
 
 
 async def test_a_run_that_is_over_gives_no_allow_again() -> None:
-    desk = Desk(limits={"max_duration_seconds": 60})
+    env = DecisionEnv(limits={"max_duration_seconds": 60})
     ask: dict[str, Any] = {"idempotency_key": "k", "run__run_id": "r1"}
-    first = await desk.ask(**ask)
-    assert await desk.ask(**ask) == first
-    desk.clock.wall += 61 * SECOND_US
-    assert told(await desk.ask(**ask)) == [("deny", "limits.max_duration")]
+    first = await env.ask(**ask)
+    assert await env.ask(**ask) == first
+    env.clock.wall += 61 * SECOND_US
+    assert told(await env.ask(**ask)) == [("deny", "limits.max_duration")]
 
 
 async def test_a_batch_gives_some_again_and_decides_the_others() -> None:
-    desk = Desk(budget(limit=3))
-    first = await desk.ask(idempotency_key="k")
-    desk.policy.say = lambda seen: verdict(ALLOWED, DENIED) if seen["action"]["tool"] == "mail" else verdict(ALLOWED)
-    again, denied, fresh = await desk.decide(
+    env = DecisionEnv(budget(limit=3))
+    first = await env.ask(idempotency_key="k")
+    env.policy.say = lambda seen: verdict(ALLOWED, DENIED) if seen["action"]["tool"] == "mail" else verdict(ALLOWED)
+    again, denied, fresh = await env.decide(
         asked("pay", idempotency_key="k"), asked("mail", idempotency_key="l"), asked("pay", idempotency_key="m")
     )
     assert again == first
     assert told(denied, fresh) == [("deny", "pay.never"), ALLOW]
-    assert left(await desk.ask()) == 0
+    assert left(await env.ask()) == 0
 
 
 async def test_a_revoked_permit_stays_revoked_whoever_clears_the_switch() -> None:
-    desk = Desk(budget(limit=2))
-    first = await desk.ask(idempotency_key="k")
-    switch = await desk.kill("tool", "pay")
-    assert [event.kind for event in await desk.ledger.events_of("acme", first.decision_id)] == ["permit.revoked"]
-    await desk.kill_switches.clear(switch, "acme", "ada", "it is over")
+    env = DecisionEnv(budget(limit=2))
+    first = await env.ask(idempotency_key="k")
+    switch = await env.kill("tool", "pay")
+    assert [event.kind for event in await env.ledger.events_of("acme", first.decision_id)] == ["permit.revoked"]
+    await env.kill_switches.clear(switch, "acme", "ada", "it is over")
     for later_us in (0, HOUR_US):
-        desk.clock.wall += later_us
-        assert told(await desk.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
-    lose_the_engine(desk)
-    assert told(await desk.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+        env.clock.wall += later_us
+        assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    lose_the_engine(env)
+    assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]

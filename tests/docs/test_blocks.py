@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ import yaml
 from tests.docs.blocks import ROOT, Block, blocks, documents, working_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FOLLOWED = (ROOT / "README.md", ROOT / "docs/start/first-decision.md")
@@ -33,7 +33,12 @@ READY_WITHIN_SECONDS = 30
 STEP_TIMEOUT_SECONDS = 100
 WITHIN = "within seconds"
 """The remark on commands after a change of policy: the server checks a new revision before it takes over."""
-DATA = [each for file in documents() for each in blocks(file) if each.language in {"json", "yaml", "toml"}]
+READERS: Final[dict[str, Callable[[str], object]]] = {
+    "json": json.loads,
+    "yaml": yaml.safe_load,
+    "toml": tomllib.loads,
+}
+DATA = [each for file in documents() for each in blocks(file) if each.language in READERS]
 
 
 class Reader:
@@ -126,10 +131,4 @@ def test_following_the_page_works(reader: Reader, page: Path) -> None:
 
 @pytest.mark.parametrize("block", DATA, ids=str)
 def test_data_in_documents_is_well_formed(block: Block) -> None:
-    match block.language:
-        case "json":
-            json.loads(block.text)
-        case "yaml":
-            yaml.safe_load(block.text)
-        case "toml":
-            tomllib.loads(block.text)
+    assert READERS[block.language](block.text)

@@ -353,6 +353,7 @@ async def test_where_changes_are_not_reported_they_are_found(
     supervised.rego_dir.with_name("away").rename(supervised.rego_dir)
     supervised.change()
     await until(lambda: supervised.revision != revision)
+    assert supervised.policies.status().last_error == ""
 
 
 async def test_the_old_opa_lives_until_its_last_query_is_over(supervised: Supervised) -> None:
@@ -440,11 +441,14 @@ async def test_cancelled_while_another_revision_starts(
         return ""
 
     monkeypatch.setattr(ServedRevision, "await_canary", never)
+    revision = it.revision
     running = asyncio.create_task(it.policies.run())
     it.change()
     await asyncio.wait_for(reached.wait(), WITHIN_SECONDS)
     running.cancel()
     await asyncio.wait({running})
+    assert running.cancelled()
+    assert it.revision == revision
     await it.policies.close()
 
 
@@ -463,6 +467,7 @@ async def test_cancelled_between_two_revisions(tmp_path: Path, opa: Path) -> Non
     await asked
     await it.policies.close()
     await asyncio.wait_for(old.process.wait(), WITHIN_SECONDS)  # it was told to end at once
+    assert not old.process.running
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -492,6 +497,7 @@ async def test_cancelled_while_the_old_opa_ends(tmp_path: Path, opa: Path) -> No
     running.cancel()
     await asyncio.wait({running})
     await asyncio.wait_for(old.process.wait(), 1)
+    assert not old.process.running
     await it.policies.close()
 
 
@@ -741,9 +747,12 @@ async def test_a_ledger_that_is_away_confirms_nothing_and_stops_nothing(tmp_path
         await until(lambda: it.revision != first)
         cut(it)
         await until(lambda: it.policies.status().held_revision)
-        memory.revisions.add(it.policies.status().held_revision)
+        held = it.policies.status().held_revision
+        assert it.revision != held
+        memory.revisions.add(held)
         memory.broken = False
         await until(lambda: not it.policies.status().held_revision)
+        assert it.revision == held
 
 
 async def test_a_wrong_policy_in_place_of_one_that_waits_is_refused(tmp_path: Path, opa: Path) -> None:

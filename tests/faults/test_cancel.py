@@ -80,7 +80,7 @@ def in_trail(server: Server) -> Counter[tuple[str, str]]:
     return Counter((body["idempotency_key"], body["decision_id"]) for body in bodies)
 
 
-def give_up_on(server: Server, channel: grpc.Channel, count: int) -> None:
+def check_callers_that_give_up(server: Server, channel: grpc.Channel, count: int) -> None:
     process = psutil.Process()
     decide_again(channel, [(READ, "warm")])
     tasks_before, files_before = server.run(tasks()), process.num_fds()
@@ -99,7 +99,7 @@ def give_up_on(server: Server, channel: grpc.Channel, count: int) -> None:
 
 
 def test_nothing_of_them_stays(server: Server, channel: grpc.Channel) -> None:
-    give_up_on(server, channel, 50)
+    check_callers_that_give_up(server, channel, 50)
 
 
 @pytest.mark.soak
@@ -115,7 +115,7 @@ def test_memory_is_flat(channel: grpc.Channel) -> None:
 
 @pytest.mark.soak
 def test_a_thousand_of_them(server: Server, channel: grpc.Channel) -> None:
-    give_up_on(server, channel, 1_000)
+    check_callers_that_give_up(server, channel, 1_000)
 
 
 def test_whole_connections_that_break(server: Server) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.faults.traffic import Told
 
 
-def crash(serve: Callable[..., Server], times: int) -> None:
+def check_crashes(serve: Callable[..., Server], times: int) -> None:
     told: list[Told] = []
     for _ in range(times):
         server = serve()
@@ -38,12 +38,12 @@ def crash(serve: Callable[..., Server], times: int) -> None:
 
 
 def test_killed_under_load(serve: Callable[..., Server]) -> None:
-    crash(serve, 3)
+    check_crashes(serve, 3)
 
 
 @pytest.mark.soak
 def test_killed_under_load_many_times(serve: Callable[..., Server]) -> None:
-    crash(serve, 50)
+    check_crashes(serve, 50)
 
 
 def test_a_cut_index_of_the_log_kills_the_server_and_loses_nothing(serve: Callable[..., Server]) -> None:

@@ -177,9 +177,9 @@ def replica(tmp_path: Path, url: str, name: str) -> Settings:
     return settings(tmp_path / name, database_url=url, replica=name)
 
 
-def decide_once(given: Settings) -> None:
+def decide_once(given: Settings) -> list[str]:
     with serving(given) as server:
-        decide(server.address)
+        return decide(server.address)
 
 
 TABLES: Final = "audit_records, audit_parts, audit_writers, audit_checkpoints, idempotency_keys, counters"
@@ -240,4 +240,4 @@ def test_a_new_replica_with_a_shared_key_joins(tmp_path: Path, postgres_url: str
     decide_once(first)
     second.keys_dir.mkdir(mode=0o700)
     shutil.copy2(first.keys_dir / PRIVATE_NAME, second.keys_dir)
-    decide_once(second)
+    assert decide_once(second)

@@ -124,14 +124,14 @@ def run_of(folder: Path, url: str) -> Iterator[Run]:
 def test_a_fault_while_running(
     sqlite_run: Run, told_of: ToldOf, name: str, fault: DocumentDiagnostic, said: Said
 ) -> None:
-    require_told(told_of(sqlite_run, name, fault), said)
+    check_told(told_of(sqlite_run, name, fault), said)
 
 
 @pytest.mark.parametrize(("name", "fault", "said"), ON_POSTGRES)
 def test_a_fault_while_running_on_postgres(
     postgres_run: Run, told_of: ToldOf, name: str, fault: DocumentDiagnostic, said: Said
 ) -> None:
-    require_told(told_of(postgres_run, name, fault), said)
+    check_told(told_of(postgres_run, name, fault), said)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def told_while_running(
     return told
 
 
-def require_told(told: str, said: Said) -> None:
+def check_told(told: str, said: Said) -> None:
     if said == HARMLESS:
         assert told == ""
     for part in said:

@@ -180,7 +180,7 @@ def fuzzed(asked: int, chance: random.Random) -> bytes:
     return answer
 
 
-async def fuzz(opa: LyingOpa, data_dir: Path, count: int) -> None:
+async def check_fuzzed_answers(opa: LyingOpa, data_dir: Path, count: int) -> None:
     chance = random.Random(count)
     sent: dict[str, list[bytes]] = {}
 
@@ -211,9 +211,9 @@ async def fuzz(opa: LyingOpa, data_dir: Path, count: int) -> None:
 
 
 async def test_fuzzed_answers_through_the_whole_server(lying_opa: LyingOpa, tmp_path: Path) -> None:
-    await fuzz(lying_opa, tmp_path, 100)
+    await check_fuzzed_answers(lying_opa, tmp_path, 100)
 
 
 @pytest.mark.soak
 async def test_many_fuzzed_answers_through_the_whole_server(lying_opa: LyingOpa, tmp_path: Path) -> None:
-    await fuzz(lying_opa, tmp_path, 20_000)
+    await check_fuzzed_answers(lying_opa, tmp_path, 20_000)

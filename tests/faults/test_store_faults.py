@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
-def refuses(server: Server, fault: AbstractContextManager[None]) -> None:
+def check_refusal_during(server: Server, fault: AbstractContextManager[None]) -> None:
     """While the fault lasts, nothing is decided; then all goes on. Every answer is recorded, before and after."""
     with traffic(server) as asked:
         asked.more(20)
@@ -44,7 +44,7 @@ def refuses(server: Server, fault: AbstractContextManager[None]) -> None:
 
 def test_the_disk_is_full_and_so_is_the_logs(small_disk: Path, rego_dir: Path) -> None:
     with serving(small_disk, rego_dir) as server:
-        refuses(server, full(small_disk))
+        check_refusal_during(server, full(small_disk))
         assert server.stop() == 0
 
 
@@ -87,18 +87,18 @@ def test_health_follows_the_store_and_comes_back_without_a_request(server: Serve
 
 
 def test_a_quota_is_reached(server: Server) -> None:
-    refuses(server, limited(server))
+    check_refusal_during(server, limited(server))
     assert server.stop() == 0
     assert server.events("log lines lost")
 
 
 def test_another_process_holds_the_database(server: Server) -> None:
-    refuses(server, locked(server.data_dir / "placet.db"))
+    check_refusal_during(server, locked(server.data_dir / "placet.db"))
 
 
 def test_the_files_become_immutable(server: Server) -> None:
     assert ask_rightly(server)
-    refuses(server, immutable(server.data_dir / "placet.db", server.data_dir / "placet.db-wal"))
+    check_refusal_during(server, immutable(server.data_dir / "placet.db", server.data_dir / "placet.db-wal"))
 
 
 def test_a_backup_that_is_quick_is_waited_for(server: Server) -> None:

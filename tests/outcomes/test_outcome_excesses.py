@@ -19,7 +19,7 @@ from placet.outcomes.excess_service import ExcessWord, OutcomeExcesses
 from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
 from tests.storage.state_making import change
-from tests.support.deciding import Desk, budget, left, told, usd
+from tests.support.deciding import DecisionEnv, budget, left, told, usd
 
 if TYPE_CHECKING:
     from placet.budgets.excess import OutcomeExcess
@@ -30,8 +30,8 @@ MONEY = budget(measure="amount", currency="USD", limit=100)
 ANN = "ann"
 
 
-class Held(Desk):
-    """A desk at which excesses are decided, too."""
+class Held(DecisionEnv):
+    """An env at which excesses are decided, too."""
 
     def __init__(self, *budgets: dict[str, Any], factor: int | None = None, **said: Any) -> None:
         super().__init__(*budgets, **said)
@@ -53,35 +53,35 @@ class Held(Desk):
 
 async def test_one_wrong_report_does_not_use_up_a_day() -> None:
     """One minor unit reserved, the largest number there is reported."""
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(1), identity__agent="pay-bot")
-    reported = await desk.report(first, amount_minor_units=SAFE_INTEGER_MAX)
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(1), identity__agent="pay-bot")
+    reported = await env.report(first, amount_minor_units=SAFE_INTEGER_MAX)
     assert reported == OutcomeReceipt(repeated=False, late=False, overspent=(), held=("b",))
-    second = await desk.ask(action__amount=usd(9_000))
+    second = await env.ask(action__amount=usd(9_000))
     assert (told(second), left(second)) == ([ALLOW], 990)
-    [excess] = await desk.waiting()
+    [excess] = await env.waiting()
     assert [(each.counter.budget_id, each.amount) for each in excess.parts] == [("b", SAFE_INTEGER_MAX - 10)]
     assert (excess.decision_id, excess.agent, excess.tool) == (first.decision_id, "pay-bot", "pay")
-    assert desk.proven()
+    assert env.proven()
 
 
 @pytest.mark.parametrize(
     ("reported", "counted", "held"), [(1_000, 1_000, 0), (1_001, 1_000, 1), (999, 999, 0), (100, 100, 0), (0, 0, 0)]
 )
 async def test_what_is_within_the_factor_settles_at_once(reported: int, counted: int, held: int) -> None:
-    desk = Held(budget(measure="amount", currency="USD", limit=1_000))
-    first = await desk.ask(action__amount=usd(100))
-    answer = await desk.report(first, amount_minor_units=reported)
+    env = Held(budget(measure="amount", currency="USD", limit=1_000))
+    first = await env.ask(action__amount=usd(100))
+    answer = await env.report(first, amount_minor_units=reported)
     assert answer.held == (("b",) if held else ())
-    assert left(await desk.ask(action__amount=usd(1))) == 100_000 - counted - 1
-    assert [part.amount for each in await desk.waiting() for part in each.parts] == ([held] if held else [])
+    assert left(await env.ask(action__amount=usd(1))) == 100_000 - counted - 1
+    assert [part.amount for each in await env.waiting() for part in each.parts] == ([held] if held else [])
 
 
 @pytest.mark.parametrize(("factor", "held"), [(0, False), (1, True), (2, True), (3, False)])
 async def test_the_factor_is_a_setting(factor: int, held: bool) -> None:  # noqa: FBT001 - a parameter
-    desk = Held(MONEY, factor=factor)
-    assert bool((await desk.report(await desk.ask(action__amount=usd(100)), amount_minor_units=300)).held) is held
-    assert bool(await desk.waiting()) is held
+    env = Held(MONEY, factor=factor)
+    assert bool((await env.report(await env.ask(action__amount=usd(100)), amount_minor_units=300)).held) is held
+    assert bool(await env.waiting()) is held
 
 
 @pytest.mark.parametrize(
@@ -98,101 +98,101 @@ async def test_the_factor_is_a_setting(factor: int, held: bool) -> None:  # noqa
 async def test_estimates_are_held_above_half_of_the_limit(
     measure: str, said: dict[str, Any], reported: dict[str, Any], counted: int
 ) -> None:
-    desk = Held(budget(measure=measure, limit=1 if measure == "cost" else 1_000_000))
-    await desk.report(await desk.ask(**said), **reported)
-    assert left(await desk.ask()) == 1_000_000 - counted - 1
+    env = Held(budget(measure=measure, limit=1 if measure == "cost" else 1_000_000))
+    await env.report(await env.ask(**said), **reported)
+    assert left(await env.ask()) == 1_000_000 - counted - 1
 
 
 async def test_the_same_report_again_says_the_same_and_holds_nothing_more() -> None:
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(1))
-    before = await desk.report(first, amount_minor_units=5_000)
-    again = await desk.report(first, amount_minor_units=5_000)
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(1))
+    before = await env.report(first, amount_minor_units=5_000)
+    again = await env.report(first, amount_minor_units=5_000)
     assert (again.repeated, again.held, before.held) == (True, ("b",), ("b",))
-    assert len(await desk.waiting()) == 1
+    assert len(await env.waiting()) == 1
 
 
 async def test_each_budget_holds_its_own_part() -> None:
-    desk = Held(MONEY, budget(id="u", scope="user", measure="amount", currency="USD", limit=100), budget(id="calls"))
-    first = await desk.ask(action__amount=usd(2))
-    assert (await desk.report(first, amount_minor_units=9_000)).held == ("b", "u")
-    [excess] = await desk.waiting()
+    env = Held(MONEY, budget(id="u", scope="user", measure="amount", currency="USD", limit=100), budget(id="calls"))
+    first = await env.ask(action__amount=usd(2))
+    assert (await env.report(first, amount_minor_units=9_000)).held == ("b", "u")
+    [excess] = await env.waiting()
     assert sorted((each.counter.budget_id, each.amount) for each in excess.parts) == [("b", 8_980), ("u", 8_980)]
 
 
 async def test_what_is_accepted_counts() -> None:
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(1))
-    await desk.report(first, amount_minor_units=10_000)
-    assert told(await desk.ask(action__amount=usd(1_000))) == [ALLOW]
-    assert (await desk.say(first, accept=True)).budgets == ("b",)
-    denied = await desk.ask(action__amount=usd(1))
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(1))
+    await env.report(first, amount_minor_units=10_000)
+    assert told(await env.ask(action__amount=usd(1_000))) == [ALLOW]
+    assert (await env.say(first, accept=True)).budgets == ("b",)
+    denied = await env.ask(action__amount=usd(1))
     assert told(denied) == [("deny", "budgets.b")]
-    assert await desk.waiting() == []
-    assert desk.proven()
+    assert await env.waiting() == []
+    assert env.proven()
 
 
 async def test_what_is_dropped_never_counts() -> None:
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(1))
-    await desk.report(first, amount_minor_units=10_000)
-    await desk.say(first, accept=False)
-    assert left(await desk.ask(action__amount=usd(1))) == 10_000 - 10 - 1
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(1))
+    await env.report(first, amount_minor_units=10_000)
+    await env.say(first, accept=False)
+    assert left(await env.ask(action__amount=usd(1))) == 10_000 - 10 - 1
     for accept in (True, False):
         with pytest.raises(FailedPreconditionError, match="accepted or dropped already"):
-            await desk.say(first, accept=accept)
-    assert desk.proven()
+            await env.say(first, accept=accept)
+    assert env.proven()
 
 
 @pytest.mark.parametrize("accept", [True, False])
 @pytest.mark.parametrize("actor", ["pay-bot", "Pay-Bot", "u_7", "other-bot"])
 async def test_those_concerned_may_not(actor: str, accept: bool) -> None:  # noqa: FBT001 - a parameter
-    desk = Held(MONEY)
-    await desk.ask(identity__agent="other-bot", action__amount=usd(1))
-    first = await desk.ask(action__amount=usd(1), identity__agent="pay-bot", identity__user="u_7")
-    await desk.report(first, amount_minor_units=10_000)
+    env = Held(MONEY)
+    await env.ask(identity__agent="other-bot", action__amount=usd(1))
+    first = await env.ask(action__amount=usd(1), identity__agent="pay-bot", identity__user="u_7")
+    await env.report(first, amount_minor_units=10_000)
     with pytest.raises(PermissionDeniedError):
-        await desk.say(first, accept=accept, actor=actor)
-    assert len(await desk.waiting()) == 1
+        await env.say(first, accept=accept, actor=actor)
+    assert len(await env.waiting()) == 1
 
 
 async def test_who_reported_may_not_under_any_name() -> None:
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(1))
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(1))
     outcome = Outcome(OutcomeStatus.SUCCEEDED, amount_minor_units=10_000)
-    [excess] = await reported_by("worker-7", desk, first, outcome)
+    [excess] = await reported_by("worker-7", env, first, outcome)
     for actor, caller in [("ann", "worker-7"), ("worker-7", "console"), ("WORKER-7", "")]:
         with pytest.raises(PermissionDeniedError):
-            await desk.say(first, accept=False, actor=actor, caller=caller)
-    assert (await desk.say(first, accept=False, caller="console")).decision_id == excess.decision_id
+            await env.say(first, accept=False, actor=actor, caller=caller)
+    assert (await env.say(first, accept=False, caller="console")).decision_id == excess.decision_id
 
 
-async def reported_by(caller: str, desk: Held, decision: Decision, outcome: Outcome) -> list[OutcomeExcess]:
+async def reported_by(caller: str, env: Held, decision: Decision, outcome: Outcome) -> list[OutcomeExcess]:
     """What is held after that caller reported on its own decision."""
     key = reservation_key("acme", decision.decision_id)
-    row = (await desk.ledger.load(ReadSet([key]))).rows[key]
-    await desk.ledger.commit([change(PutIfVersion(to_row(replace(from_row(row), caller=caller))))])
-    [answer] = await desk.outcomes.take([OutcomeReport("acme", decision.decision_id, caller, outcome)])
+    row = (await env.ledger.load(ReadSet([key]))).rows[key]
+    await env.ledger.commit([change(PutIfVersion(to_row(replace(from_row(row), caller=caller))))])
+    [answer] = await env.outcomes.take([OutcomeReport("acme", decision.decision_id, caller, outcome)])
     assert isinstance(answer, OutcomeReceipt)
-    return await desk.waiting()
+    return await env.waiting()
 
 
 async def test_what_is_not_held_cannot_be_decided() -> None:
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(100))
-    await desk.report(first, amount_minor_units=100)
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(100))
+    await env.report(first, amount_minor_units=100)
     with pytest.raises(NotFoundError):
-        await desk.say(first, accept=True)
+        await env.say(first, accept=True)
     with pytest.raises(InvalidRequestError):
-        await desk.excesses.list("acme", 50, "nonsense")
+        await env.excesses.list("acme", 50, "nonsense")
 
 
 async def test_a_late_report_is_held_as_well() -> None:
-    desk = Held(MONEY)
-    first = await desk.ask(action__amount=usd(10))
-    desk.clock.wall += 16 * 60 * 1_000_000
-    await expire_due(desk.ledger, desk.clock)
-    reported = await desk.report(first, amount_minor_units=5_000)
+    env = Held(MONEY)
+    first = await env.ask(action__amount=usd(10))
+    env.clock.wall += 16 * 60 * 1_000_000
+    await expire_due(env.ledger, env.clock)
+    reported = await env.report(first, amount_minor_units=5_000)
     assert (reported.late, reported.held) == (True, ("b",))
-    assert left(await desk.ask(action__amount=usd(1))) == 10_000 - 100 - 1
-    assert desk.proven()
+    assert left(await env.ask(action__amount=usd(1))) == 10_000 - 100 - 1
+    assert env.proven()

@@ -22,193 +22,193 @@ from placet.kernel.reasons import NOTHING_WAS_ALLOWED
 from placet.kernel.state import ReadSet, RowQuery, StateTable
 from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt
-from tests.support.desk import CALLS, MONEY, SECOND_US, Desk, report
 from tests.support.fakes import ASKED, DENIED, verdict
+from tests.support.outcome_env import CALLS, MONEY, SECOND_US, OutcomeEnv, report
 
 OK = OutcomeStatus.SUCCEEDED
 FAILED = OutcomeStatus.FAILED
 NEW = OutcomeReceipt(repeated=False, late=False, overspent=())
 
 
-async def sound(desk: Desk) -> bool:
-    return (await desk.ledger.verify()).ok
+async def sound(env: OutcomeEnv) -> bool:
+    return (await env.ledger.verify()).ok
 
 
 async def test_what_was_reserved_is_used_when_the_call_succeeded() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(40)
-    assert await desk.usage("money") == (0, 40)
-    assert await desk.tell(decision_id, OK, latency_ms=942) == NEW
-    assert await desk.usage("money") == (40, 0)
-    [said] = desk.bodies(RecordKind.OUTCOME_REPORTED)
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    assert await env.usage("money") == (0, 40)
+    assert await env.tell(decision_id, OK, latency_ms=942) == NEW
+    assert await env.usage("money") == (40, 0)
+    [said] = env.bodies(RecordKind.OUTCOME_REPORTED)
     assert (said["decision_id"], said["status"], said["latency_ms"]) == (decision_id, "succeeded", 942)
     assert said["settled"] == [{"budget_id": "money", "unit": "amount:USD", "reserved": -40, "used": 40}]
     assert "subject" not in said
-    assert await sound(desk)
+    assert await sound(env)
 
 
 @pytest.mark.parametrize("status", [OutcomeStatus.NOT_EXECUTED, FAILED])
 async def test_an_amount_that_did_not_move_is_free_again(status: OutcomeStatus) -> None:
-    desk = Desk(budgets=[MONEY])
-    await desk.tell(await desk.pay(100), status)
-    assert await desk.usage("money") == (0, 0)
-    await desk.pay(100)
+    env = OutcomeEnv(budgets=[MONEY])
+    await env.tell(await env.pay(100), status)
+    assert await env.usage("money") == (0, 0)
+    await env.pay(100)
 
 
 async def test_more_used_than_reserved_is_told_recorded_and_stops_the_next_call() -> None:
-    desk = Desk(budgets=[MONEY])
-    told = await desk.tell(await desk.pay(90), OK, amount_minor_units=130)
+    env = OutcomeEnv(budgets=[MONEY])
+    told = await env.tell(await env.pay(90), OK, amount_minor_units=130)
     assert told == OutcomeReceipt(repeated=False, late=False, overspent=("money",))
-    assert await desk.usage("money") == (130, 0)
-    assert desk.bodies(RecordKind.OUTCOME_REPORTED)[0]["overspent"] == ["money"]
-    denied = await desk.ask("pay", action__amount={"currency_code": "USD", "minor_units": 1})
+    assert await env.usage("money") == (130, 0)
+    assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["overspent"] == ["money"]
+    denied = await env.ask("pay", action__amount={"currency_code": "USD", "minor_units": 1})
     assert isinstance(denied, Decision)
     assert (denied.effect.value, denied.rule_id) == ("deny", "budgets.money")
 
 
 async def test_two_reports_of_one_batch_see_each_others_overspend() -> None:
-    desk = Desk(budgets=[MONEY])
-    ids = [await desk.pay(40), await desk.pay(40)]
-    told = await desk.desk.take([report(each, OK, amount_minor_units=60) for each in ids])
+    env = OutcomeEnv(budgets=[MONEY])
+    ids = [await env.pay(40), await env.pay(40)]
+    told = await env.service.take([report(each, OK, amount_minor_units=60) for each in ids])
     assert [each.overspent for each in told if isinstance(each, OutcomeReceipt)] == [(), ("money",)]
 
 
 async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(90)
-    await desk.tell(decision_id, OK, amount_minor_units=130)
-    records = len(list(desk.ledger.records("w")))
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(90)
+    await env.tell(decision_id, OK, amount_minor_units=130)
+    records = len(list(env.ledger.records("w")))
     again = OutcomeReceipt(repeated=True, late=False, overspent=("money",))
-    assert await desk.tell(decision_id, OK, amount_minor_units=130) == again
-    other = await desk.tell(decision_id, OK, amount_minor_units=131)
+    assert await env.tell(decision_id, OK, amount_minor_units=130) == again
+    other = await env.tell(decision_id, OK, amount_minor_units=131)
     assert isinstance(other, OutcomeConflictError)
     assert str(other) == "the first report of this decision stands; this one changes nothing"
-    assert isinstance(await desk.tell(decision_id, FAILED, amount_minor_units=130), OutcomeConflictError)
-    assert isinstance(await desk.tell(decision_id, OK), OutcomeConflictError)
-    assert await desk.usage("money") == (130, 0)
-    assert len(list(desk.ledger.records("w"))) == records
+    assert isinstance(await env.tell(decision_id, FAILED, amount_minor_units=130), OutcomeConflictError)
+    assert isinstance(await env.tell(decision_id, OK), OutcomeConflictError)
+    assert await env.usage("money") == (130, 0)
+    assert len(list(env.ledger.records("w"))) == records
 
 
 async def test_a_hundred_reports_of_one_decision_in_one_batch_are_one() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(40)
-    told = await desk.desk.take([report(decision_id, OK)] * 99 + [report(decision_id, FAILED)])
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    told = await env.service.take([report(decision_id, OK)] * 99 + [report(decision_id, FAILED)])
     assert told[0] == NEW
     assert set(told[1:99]) == {OutcomeReceipt(repeated=True, late=False, overspent=())}
     assert isinstance(told[99], OutcomeConflictError)
-    assert await desk.usage("money") == (40, 0)
+    assert await env.usage("money") == (40, 0)
 
 
 @pytest.mark.parametrize("budgets", [[MONEY], []])
 @pytest.mark.parametrize("changes", [{"caller": "other"}, {"tenant": "globex"}, {"tenant": "nobody"}])
 async def test_nobody_learns_of_a_decision_of_others(budgets: list[Any], changes: dict[str, str]) -> None:
-    desk = Desk(budgets=budgets)
-    decision_id = await desk.pay(40)
+    env = OutcomeEnv(budgets=budgets)
+    decision_id = await env.pay(40)
     strange, unknown = report(decision_id, OK, **changes), report("dec_none", OK, **changes)
-    told = await desk.desk.take([strange, unknown])
+    told = await env.service.take([strange, unknown])
     texts = [str(each).replace(decision_id, "dec_none") for each in told]
     assert all(isinstance(each, NotFoundError) for each in told)
     assert texts[0] == texts[1]
-    await desk.tell(decision_id, OK)
-    assert isinstance((await desk.desk.take([strange]))[0], NotFoundError)
-    assert len(desk.bodies(RecordKind.OUTCOME_REPORTED)) == 1
+    await env.tell(decision_id, OK)
+    assert isinstance((await env.service.take([strange]))[0], NotFoundError)
+    assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
 
 @pytest.mark.parametrize("finding", [DENIED, ASKED])
 async def test_what_allowed_nothing_has_no_outcome(finding: Any) -> None:
-    desk = Desk(budgets=[CALLS])
-    desk.policy.say = lambda _: verdict(finding)
-    decision = await desk.ask("pay")
+    env = OutcomeEnv(budgets=[CALLS])
+    env.policy.say = lambda _: verdict(finding)
+    decision = await env.ask("pay")
     assert isinstance(decision, Decision)
-    refused = await desk.tell(decision.decision_id, OK)
+    refused = await env.tell(decision.decision_id, OK)
     assert isinstance(refused, FailedPreconditionError)
     assert refused.reason == NOTHING_WAS_ALLOWED
-    assert desk.bodies(RecordKind.OUTCOME_REPORTED) == []
+    assert env.bodies(RecordKind.OUTCOME_REPORTED) == []
 
 
 async def test_an_allow_without_budgets_is_reported_as_well() -> None:
-    desk = Desk()
-    decision_id = await desk.allow()
-    assert await desk.tell(decision_id, OK) == NEW
-    assert (await desk.tell(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, overspent=())
-    assert desk.bodies(RecordKind.OUTCOME_REPORTED)[0]["settled"] == []
+    env = OutcomeEnv()
+    decision_id = await env.allow()
+    assert await env.tell(decision_id, OK) == NEW
+    assert (await env.tell(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, overspent=())
+    assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["settled"] == []
 
 
 async def test_a_refused_report_has_no_part_in_its_neighbours() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(40)
-    told = await desk.desk.take([report("dec_none", OK), report(decision_id, OK), report("dec_none", OK)])
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    told = await env.service.take([report("dec_none", OK), report(decision_id, OK), report("dec_none", OK)])
     assert [type(each) for each in told] == [NotFoundError, OutcomeReceipt, NotFoundError]
 
 
 async def test_a_late_report_puts_right_what_expiry_did_and_is_called_late() -> None:
-    desk = Desk(budgets=[MONEY, CALLS])
-    decision_id = await desk.pay(40)
-    desk.clock.wall += 900 * SECOND_US
-    assert await expire_due(desk.ledger, desk.clock) == 1
-    assert (await desk.usage("money"), await desk.usage("calls")) == ((40, 0), (0, 0))
-    told = await desk.tell(decision_id, OK, amount_minor_units=30)
+    env = OutcomeEnv(budgets=[MONEY, CALLS])
+    decision_id = await env.pay(40)
+    env.clock.wall += 900 * SECOND_US
+    assert await expire_due(env.ledger, env.clock) == 1
+    assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (0, 0))
+    told = await env.tell(decision_id, OK, amount_minor_units=30)
     assert told == OutcomeReceipt(repeated=False, late=True, overspent=())
-    assert (await desk.usage("money"), await desk.usage("calls")) == ((30, 0), (1, 0))
-    assert desk.bodies(RecordKind.OUTCOME_REPORTED)[0]["late"] is True
-    assert await expire_due(desk.ledger, desk.clock) == 0
+    assert (await env.usage("money"), await env.usage("calls")) == ((30, 0), (1, 0))
+    assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["late"] is True
+    assert await expire_due(env.ledger, env.clock) == 0
 
 
 async def test_a_report_that_meets_expiry_is_settled_once() -> None:
-    desk = Desk(budgets=[MONEY, CALLS])
-    decision_id = await desk.pay(40)
-    desk.clock.wall += 900 * SECOND_US
-    desk.raced.after_look = partial(expire_due, desk.ledger, desk.clock)
-    assert await desk.tell(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, overspent=())
-    assert (await desk.usage("money"), await desk.usage("calls")) == ((40, 0), (1, 0))
+    env = OutcomeEnv(budgets=[MONEY, CALLS])
+    decision_id = await env.pay(40)
+    env.clock.wall += 900 * SECOND_US
+    env.raced.after_look = partial(expire_due, env.ledger, env.clock)
+    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, overspent=())
+    assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (1, 0))
 
 
 async def test_two_reports_that_race_are_settled_once() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(40)
-    desk.raced.after_look = partial(desk.tell, decision_id, OK)
-    assert await desk.tell(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, overspent=())
-    assert await desk.usage("money") == (40, 0)
-    assert len(desk.bodies(RecordKind.OUTCOME_REPORTED)) == 1
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    env.raced.after_look = partial(env.tell, decision_id, OK)
+    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, overspent=())
+    assert await env.usage("money") == (40, 0)
+    assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
 
 async def test_a_report_that_loses_every_race_is_an_error_and_changes_nothing() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(40)
-    [row] = (await desk.ledger.list_rows(RowQuery(StateTable.RESERVATIONS, "acme"))).rows
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    [row] = (await env.ledger.list_rows(RowQuery(StateTable.RESERVATIONS, "acme"))).rows
 
     async def touch() -> None:
-        await desk.touch(row.key)
-        desk.raced.after_look = touch
+        await env.touch(row.key)
+        env.raced.after_look = touch
 
-    desk.raced.after_look = touch
-    assert isinstance(await desk.tell(decision_id, OK), AbortedError)
-    desk.raced.after_look = None
-    assert await desk.usage("money") == (0, 40)
-    assert await desk.tell(decision_id, OK) == NEW
+    env.raced.after_look = touch
+    assert isinstance(await env.tell(decision_id, OK), AbortedError)
+    env.raced.after_look = None
+    assert await env.usage("money") == (0, 40)
+    assert await env.tell(decision_id, OK) == NEW
 
 
 async def test_a_store_that_cannot_take_it_settles_nothing() -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.pay(40)
-    desk.ledger.full = True
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    env.ledger.full = True
     with pytest.raises(LedgerUnavailableError):
-        await desk.tell(decision_id, OK)
-    desk.ledger.full = False
-    assert await desk.usage("money") == (0, 40)
+        await env.tell(decision_id, OK)
+    env.ledger.full = False
+    assert await env.usage("money") == (0, 40)
 
 
 async def test_what_a_caller_writes_in_words_is_kept_apart_and_without_personal_data() -> None:
-    desk = Desk()
-    decision_id = await desk.allow()
-    told = await desk.tell(decision_id, FAILED, error_class="No mail to jo@example.com")
+    env = OutcomeEnv()
+    decision_id = await env.allow()
+    told = await env.tell(decision_id, FAILED, error_class="No mail to jo@example.com")
     assert told == NEW
-    assert await desk.tell(decision_id, FAILED, error_class="No mail to jo@example.com") != told
+    assert await env.tell(decision_id, FAILED, error_class="No mail to jo@example.com") != told
     key = outcome_key("acme", decision_id)
-    row = (await desk.ledger.load(ReadSet([key]))).rows[key]
+    row = (await env.ledger.load(ReadSet([key]))).rows[key]
     assert from_row(row).outcome.error_class == "No mail to [redacted:email]"
-    assert "error_class" not in desk.bodies(RecordKind.OUTCOME_REPORTED)[0]
-    assert not any(b"jo@" in content for each in desk.ledger.records("w") for _, content in each.parts.values())
+    assert "error_class" not in env.bodies(RecordKind.OUTCOME_REPORTED)[0]
+    assert not any(b"jo@" in content for each in env.ledger.records("w") for _, content in each.parts.values())
 
 
 @pytest.mark.parametrize(
@@ -216,12 +216,12 @@ async def test_what_a_caller_writes_in_words_is_kept_apart_and_without_personal_
     [(OK, "ok"), (FAILED, "error"), (OutcomeStatus.NOT_EXECUTED, "not_executed"), (OutcomeStatus.UNKNOWN, "unknown")],
 )
 async def test_the_tool_call_event_says_how_the_call_went(status: OutcomeStatus, word: str) -> None:
-    desk = Desk(budgets=[MONEY])
-    decision_id = await desk.allow()
-    await desk.tell(decision_id, status, latency_ms=942)
-    recorded = await desk.ledger.get_decision("acme", decision_id)
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.allow()
+    await env.tell(decision_id, status, latency_ms=942)
+    recorded = await env.ledger.get_decision("acme", decision_id)
     assert recorded is not None
     assert tool_call_event(recorded)["result"] is None
     key = outcome_key("acme", decision_id)
-    taken = from_row((await desk.ledger.load(ReadSet([key]))).rows[key])
+    taken = from_row((await env.ledger.load(ReadSet([key]))).rows[key])
     assert tool_call_event(recorded, taken.outcome)["result"] == {"status": word, "latency_ms": 942}

@@ -12,7 +12,7 @@ from placet.approvals.eligibility import may_act_as
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, SAFE_INTEGER_MAX
 from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.diagnostics import agent_policy_faults
-from tests.support.acting import budget, policy
+from tests.support.builders import budget, policy
 
 
 def faults(**said: Any) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from placet.budgets.run_limits import run_charges
 from placet.controls.autonomy.model import AutonomyLevel, resolve
 from placet.kernel.state import Usage
 from placet.policy.files.tenant_files import load_agent_policies
-from tests.support.acting import at, proposal
+from tests.support.builders import at, proposal
 
 if TYPE_CHECKING:
     from placet.kernel.model import Proposal

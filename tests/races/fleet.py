@@ -12,7 +12,7 @@ from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_public_key
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.offline import verify_database
 from tests.faults.serving import SERVING, Server, eventually, free_address
-from tests.races.books import Books, postgres_books, sqlite_books
+from tests.races.accounting import Accounts, postgres_books, sqlite_books
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ class Fleet:
             eventually(partial(_serves, server), seconds, "healthy")
             assert all(line.startswith("{") for line in server.said.splitlines()), server.said
 
-    def books(self, url: str = "") -> Books:
+    def accounts(self, url: str = "") -> Accounts:
         """What the database says, read from outside. `url` when replicas reach it by another way."""
         url = url or next(iter(self._urls.values()))
         return postgres_books(url) if url else sqlite_books(self._folder / self.names[0] / "data" / "placet.db")
@@ -103,7 +103,7 @@ def _serves(server: Server) -> bool:
         return False
 
 
-def whole(fleet: Fleet, url: str = "", chains: int | None = None) -> None:
+def check_whole(fleet: Fleet, url: str = "", chains: int | None = None) -> None:
     """Every chain verifies."""
     report = fleet.verify(url)
     assert report.ok, report.problems

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import ApprovalClient, ApprovalState, Person
-from tests.races.crowd import ALLOW, DENY, REQUIRE_APPROVAL, Caller, Crowd
-from tests.races.fleet import whole
+from tests.races.fleet import check_whole
+from tests.races.load_clients import ALLOW, DENY, REQUIRE_APPROVAL, Caller, LoadClients
 from tests.races.tenant import TENANT, WIRE, Ask, fresh
 
 if TYPE_CHECKING:
@@ -33,30 +33,30 @@ def approved(fleet: Fleet) -> Ask:
     return replace(asked.ask, approval_id=asked.approval_id)
 
 
-def presented(fleet: Fleet, presenters: int, ask: Ask, *, one_key: bool) -> Crowd:
+def presented(fleet: Fleet, presenters: int, ask: Ask, *, one_key: bool) -> LoadClients:
     """All present it at once, half of them at each replica."""
     asks = [Ask(ask.tool, run_id=ask.run_id, approval_id=ask.approval_id) for _ in range(presenters)]
     return all_at_once(fleet, [ask] * presenters if one_key else asks)
 
 
-def all_at_once(fleet: Fleet, asks: Sequence[Ask]) -> Crowd:
+def all_at_once(fleet: Fleet, asks: Sequence[Ask]) -> LoadClients:
     """One caller asks for each, half of them at each replica."""
     waiting = iter(asks)
 
-    def work(caller: Caller, crowd: Crowd) -> None:
-        crowd.told.append(caller.ask(next(waiting)))
+    def work(caller: Caller, clients: LoadClients) -> None:
+        clients.told.append(caller.ask(next(waiting)))
 
-    with Crowd(fleet.addresses, len(asks), work) as crowd:
-        crowd.join()
-    assert len(crowd.told) == len(asks)
-    return crowd
+    with LoadClients(fleet.addresses, len(asks), work) as clients:
+        clients.join()
+    assert len(clients.told) == len(asks)
+    return clients
 
 
 def one_approval(fleet: Fleet, asks: Sequence[Ask]) -> str:
     """The one approval that all of them wait for, when they ask at once; it is given."""
-    crowd = all_at_once(fleet, asks)
-    assert {each.effect for each in crowd.told} == {REQUIRE_APPROVAL}
-    [approval_id] = {each.approval_id for each in crowd.told}
+    clients = all_at_once(fleet, asks)
+    assert {each.effect for each in clients.told} == {REQUIRE_APPROVAL}
+    [approval_id] = {each.approval_id for each in clients.told}
     with ApprovalClient(fleet.addresses[0]) as people:
         people.approve(TENANT, approval_id, KEEPER)
     return approval_id
@@ -70,28 +70,28 @@ def used(fleet: Fleet, ask: Ask) -> str:
     return approval.used_by_decision_id
 
 
-def race(fleet: Fleet, times: int) -> None:
+def check_race(fleet: Fleet, times: int) -> None:
     for _ in range(times):
         ask = approved(fleet)
-        crowd = presented(fleet, PRESENTERS, ask, one_key=False)
-        told = Counter((each.effect, each.rule_id) for each in crowd.told)
+        clients = presented(fleet, PRESENTERS, ask, one_key=False)
+        told = Counter((each.effect, each.rule_id) for each in clients.told)
         assert told == {(ALLOW, "approvals.granted"): 1, (DENY, "approvals.used"): PRESENTERS - 1}
-        assert crowd.allowed[0].decision_id == used(fleet, ask)
-    fleet.books().balance()
-    whole(fleet, chains=2)
+        assert clients.allowed[0].decision_id == used(fleet, ask)
+    fleet.accounts().balance()
+    check_whole(fleet, chains=2)
 
 
 def test_a_hundred_presenters_and_one_allow(pair: Fleet) -> None:
-    race(pair, 1)
+    check_race(pair, 1)
 
 
 def test_presenters_with_one_key_are_told_the_same(pair: Fleet) -> None:
     """Who asks again with the key that first needed approval is given the one allow, however often he asks at once."""
     asked = approved(pair)
-    crowd = presented(pair, 20, replace(asked, approval_id=""), one_key=True)
-    assert {(each.effect, each.decision_id) for each in crowd.told} == {(ALLOW, used(pair, asked))}
-    pair.books().balance()
-    whole(pair, chains=2)
+    clients = presented(pair, 20, replace(asked, approval_id=""), one_key=True)
+    assert {(each.effect, each.decision_id) for each in clients.told} == {(ALLOW, used(pair, asked))}
+    pair.accounts().balance()
+    check_whole(pair, chains=2)
 
 
 def test_askers_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
@@ -99,11 +99,11 @@ def test_askers_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
     run_id = fresh("run")
     asks = [Ask(WIRE, run_id=run_id) for _ in range(20)]
     one_approval(pair, asks)
-    crowd = all_at_once(pair, asks)
-    assert len(crowd.allowed) == 1
-    assert {each.rule_id for each in crowd.told} <= {"approvals.granted", "approvals.required", "approvals.used"}
-    pair.books().balance()
-    whole(pair, chains=2)
+    clients = all_at_once(pair, asks)
+    assert len(clients.allowed) == 1
+    assert {each.rule_id for each in clients.told} <= {"approvals.granted", "approvals.required", "approvals.used"}
+    pair.accounts().balance()
+    check_whole(pair, chains=2)
 
 
 def test_spellings_of_one_agent_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
@@ -111,16 +111,20 @@ def test_spellings_of_one_agent_at_both_replicas_wait_for_one_approval(pair: Fle
     run_id = fresh("run")
     asks = [Ask(WIRE, agent=agent, run_id=run_id) for agent in ("ag", "AG", "Ag ", "\uff41g", "aG") * 4]
     approval_id = one_approval(pair, asks)
-    crowd = all_at_once(
+    clients = all_at_once(
         pair, [Ask(each.tool, agent=each.agent, run_id=run_id, approval_id=approval_id) for each in asks]
     )
-    assert len(crowd.allowed) == 1
-    assert {each.rule_id for each in crowd.told} <= {"approvals.granted", "approvals.used", "approvals.digest_mismatch"}
-    pair.books().balance()
-    whole(pair, chains=2)
+    assert len(clients.allowed) == 1
+    assert {each.rule_id for each in clients.told} <= {
+        "approvals.granted",
+        "approvals.used",
+        "approvals.digest_mismatch",
+    }
+    pair.accounts().balance()
+    check_whole(pair, chains=2)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_hundred_presenters_and_one_allow_twenty_times(pair: Fleet) -> None:
-    race(pair, 20)
+    check_race(pair, 20)

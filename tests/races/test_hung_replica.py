@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from placet.kernel.limits import STORE_IDLE_MS_MAX, STORE_LOCK_MS_MAX
-from tests.races.crowd import Caller, Crowd, Told
 from tests.races.fleet import Fleet
-from tests.races.paying import expired, more, pay, settled
+from tests.races.load_clients import Caller, LoadClients, Told
+from tests.races.payment_clients import check_expired, check_settled, more, pay
 from tests.races.tenant import PAY, Ask, races_rego
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ TRIES_MAX = 500
 
 
 @contextlib.contextmanager
-def hung(server: Server, crowd: Crowd, database: psycopg.Connection) -> Iterator[None]:
+def hung(server: Server, clients: LoadClients, database: psycopg.Connection) -> Iterator[None]:
     """The replica is stopped while its transaction holds locks, until the end of the block."""
     for _ in range(TRIES_MAX):
-        more(crowd, 1)
+        more(clients, 1)
         server.signal(signal.SIGSTOP)
         if database.execute(IN_A_TRANSACTION.encode()).fetchall() == [(1,)]:
             break
@@ -50,22 +50,22 @@ def hung(server: Server, crowd: Crowd, database: psycopg.Connection) -> Iterator
         server.signal(signal.SIGCONT)
 
 
-def hangs(fleet: Fleet, url: str, times: int, figure: Callable[[str], None]) -> None:
+def check_hung_replica(fleet: Fleet, url: str, times: int, figure: Callable[[str], None]) -> None:
     told: list[Told] = []
     caller = Caller(fleet.addresses[1:])
     with (
-        Crowd(fleet.addresses[:1], 4, pay) as crowd,
+        LoadClients(fleet.addresses[:1], 4, pay) as clients,
         psycopg.connect(url, autocommit=True) as database,
     ):
         waits = []
         for number in range(1, times + 1):
-            more(crowd, number)
-            with hung(fleet.servers["a"], crowd, database):
+            more(clients, number)
+            with hung(fleet.servers["a"], clients, database):
                 began = time.monotonic()
                 asked = [caller.ask(Ask(PAY, agent="agent_1", minor_units=1)) for _ in range(ASKED)]
                 waits.append(1_000 * (asked[0].answered_at - began))
             told += asked
-        more(crowd, 10)
+        more(clients, 10)
     caller.close()
     assert all(each.allowed and each.tries == 1 for each in told), [each for each in told if each.tries > 1][:3]
     took = sorted(1_000 * (each.answered_at - each.sent_at) for each in told)
@@ -76,9 +76,9 @@ def hangs(fleet: Fleet, url: str, times: int, figure: Callable[[str], None]) -> 
     )
     assert statistics.median(took) < P50_MS_MAX
     assert took[-1] < STORE_IDLE_MS_MAX + STORE_LOCK_MS_MAX
-    crowd.told += told
-    settled(fleet, crowd)
-    expired(fleet, crowd)
+    clients.told += told
+    check_settled(fleet, clients)
+    check_expired(fleet, clients)
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def fleet(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
 
 
 def test_a_replica_that_hangs(fleet: Fleet, postgres_url: str, figure: Callable[[str], None]) -> None:
-    hangs(fleet, postgres_url, 2, figure)
+    check_hung_replica(fleet, postgres_url, 2, figure)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_replica_that_hangs_again_and_again(fleet: Fleet, postgres_url: str, figure: Callable[[str], None]) -> None:
-    hangs(fleet, postgres_url, 15, figure)
+    check_hung_replica(fleet, postgres_url, 15, figure)

@@ -11,15 +11,15 @@ import pytest
 
 from placet.sdk import ControlClient, KillScope
 from tests.faults.serving import eventually
-from tests.races.crowd import Caller, Crowd
-from tests.races.fleet import whole
+from tests.races.fleet import check_whole
+from tests.races.load_clients import Caller, LoadClients
 from tests.races.tenant import READ, TENANT, Ask, fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.races.crowd import Told
     from tests.races.fleet import Fleet
+    from tests.races.load_clients import Told
 
 CALLERS = 16
 SECONDS_MAX = 30.0
@@ -45,9 +45,9 @@ class Load:
     def __init__(self) -> None:
         self.round: tuple[Ask, list[Told]] = (Ask(READ), [])
 
-    def work(self, caller: Caller, crowd: Crowd) -> None:
+    def work(self, caller: Caller, clients: LoadClients) -> None:
         for number in itertools.count():
-            if crowd.ended.is_set():
+            if clients.ended.is_set():
                 return
             ask, told = self.round
             said = caller.ask(Ask(ask.tool, ask.workflow, ask.run_id, ask.agent), at=number)
@@ -101,28 +101,28 @@ def stop(fleet: Fleet, load: Load, scope: KillScope, at: int) -> Stopped:
     )
 
 
-def race(fleet: Fleet, times: int, figure: Callable[[str], None]) -> None:
+def check_race(fleet: Fleet, times: int, figure: Callable[[str], None]) -> None:
     load = Load()
-    with Crowd(fleet.addresses, CALLERS, load.work) as crowd:
+    with LoadClients(fleet.addresses, CALLERS, load.work) as clients:
         stops = []
         for number in range(times):
             stops.append(stop(fleet, load, SCOPES[number % len(SCOPES)], number // len(SCOPES)))
-            crowd.check()
+            clients.raise_error()
     took = sorted(each.took_ms for each in stops)
     decided, answered = max(each.decided_ms for each in stops), max(each.answered_ms for each in stops)
     figure(
         f"{times} stops; the last allow was decided at most {decided:.1f} ms after the time of the switch and answered "
         f"{answered:.1f} ms after Set returned; Set took p50 {took[times // 2]:.0f} ms, at most {took[-1]:.0f} ms"
     )
-    fleet.books().balance()
-    whole(fleet, chains=2)
+    fleet.accounts().balance()
+    check_whole(fleet, chains=2)
 
 
 def test_no_allow_after_a_kill_switch_is_set(pair: Fleet, figure: Callable[[str], None]) -> None:
-    race(pair, len(SCOPES), figure)
+    check_race(pair, len(SCOPES), figure)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_no_allow_after_a_kill_switch_is_set_many_times(pair: Fleet, figure: Callable[[str], None]) -> None:
-    race(pair, 100, figure)
+    check_race(pair, 100, figure)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.races.fleet import Fleet, whole
-from tests.races.paying import expired, longest_silence_ms, more, payments, settled
+from tests.races.fleet import Fleet, check_whole
+from tests.races.payment_clients import check_expired, check_settled, longest_silence_ms, more, payments
 from tests.races.tenant import races_rego
 
 if TYPE_CHECKING:
@@ -23,40 +23,40 @@ SILENCE_MS_MAX = 10_000
 """A replica that starts takes the machine's time from the one that goes on."""
 
 
-def killed(fleet: Fleet, times: int, figure: Callable[[str], None]) -> None:
+def check_killed_replica(fleet: Fleet, times: int, figure: Callable[[str], None]) -> None:
     """One replica after the other; the other one goes on, if there is one."""
     chance = random.Random()
-    with payments(fleet) as crowd:
+    with payments(fleet) as clients:
         for number in range(1, times + 1):
             name = fleet.names[number % len(fleet.names)]
-            more(crowd, chance.randint(1, ANSWERS_MAX))
+            more(clients, chance.randint(1, ANSWERS_MAX))
             fleet.kill(name)
             if number % VERIFY_EACH == 0:
-                whole(fleet)
+                check_whole(fleet)
             fleet.start(name)
-        more(crowd, ANSWERS_MAX)
-    settled(fleet, crowd)
-    retried, silence = sum(each.tries > 1 for each in crowd.told), longest_silence_ms(crowd)
-    figure(f"{len(crowd.told)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
+        more(clients, ANSWERS_MAX)
+    check_settled(fleet, clients)
+    retried, silence = sum(each.tries > 1 for each in clients.told), longest_silence_ms(clients)
+    figure(f"{len(clients.told)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
     assert len(fleet.names) == 1 or silence < SILENCE_MS_MAX
-    expired(fleet, crowd, wait=times == FULL)
+    check_expired(fleet, clients, wait=times == FULL)
 
 
 def test_killed_on_sqlite(tmp_path: Path, figure: Callable[[str], None]) -> None:
     with Fleet(tmp_path, races_rego(tmp_path), {"a": ""}) as fleet:
-        killed(fleet, LIGHT, figure)
+        check_killed_replica(fleet, LIGHT, figure)
 
 
 def test_killed_on_postgres(tmp_path: Path, postgres_url: str, figure: Callable[[str], None]) -> None:
     with Fleet(tmp_path, races_rego(tmp_path), {"a": postgres_url, "b": postgres_url}) as fleet:
-        killed(fleet, LIGHT, figure)
+        check_killed_replica(fleet, LIGHT, figure)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_killed_a_hundred_times_on_sqlite(tmp_path: Path, figure: Callable[[str], None]) -> None:
     with Fleet(tmp_path, races_rego(tmp_path), {"a": ""}, reservation_ttl_seconds=TTL_SECONDS) as fleet:
-        killed(fleet, FULL, figure)
+        check_killed_replica(fleet, FULL, figure)
 
 
 @pytest.mark.soak
@@ -64,4 +64,4 @@ def test_killed_a_hundred_times_on_sqlite(tmp_path: Path, figure: Callable[[str]
 def test_killed_a_hundred_times_on_postgres(tmp_path: Path, postgres_url: str, figure: Callable[[str], None]) -> None:
     urls = {"a": postgres_url, "b": postgres_url}
     with Fleet(tmp_path, races_rego(tmp_path), urls, reservation_ttl_seconds=TTL_SECONDS) as fleet:
-        killed(fleet, FULL, figure)
+        check_killed_replica(fleet, FULL, figure)

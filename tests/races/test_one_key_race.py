@@ -15,15 +15,15 @@ import pytest
 
 from placet.sdk import ApprovalClient, ControlClient, KillScope, Person
 from tests.freezing import freeze
-from tests.races.crowd import DENY, REQUIRE_APPROVAL, Caller, Crowd
-from tests.races.fleet import Fleet, whole
+from tests.races.fleet import Fleet, check_whole
+from tests.races.load_clients import DENY, REQUIRE_APPROVAL, Caller, LoadClients
 from tests.races.tenant import PAY, READ, TENANT, WIRE, Ask, fresh, races_rego
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.races.crowd import Told
+    from tests.races.load_clients import Told
 
 CALLERS: Final = 8
 TRY_SECONDS: Final = 0.4
@@ -43,13 +43,13 @@ class Rounds:
         self._stop = stop
         self._together = threading.Barrier(CALLERS)
 
-    def work(self, caller: Caller, crowd: Crowd) -> None:
+    def work(self, caller: Caller, clients: LoadClients) -> None:
         for number, (ask, told) in enumerate(zip(self.asks, self.told, strict=True)):
             first = self._together.wait(SECONDS_MAX) == 0
             if first and number % 4 == 3:
                 self._stop(ask)
             told.append(caller.ask(ask, at=random.randrange(2)))
-            if crowd.ended.is_set():
+            if clients.ended.is_set():
                 return
 
 
@@ -118,20 +118,20 @@ def one_answer(told: list[Told]) -> None:
     assert all(each.effect == DENY for each in denied)
 
 
-def race(fleet: Fleet, rounds: int) -> None:
+def check_race(fleet: Fleet, rounds: int) -> None:
     def stop(ask: Ask) -> None:
         with ControlClient(fleet.addresses[random.randrange(2)], timeout=SECONDS_MAX) as control:
             made = control.set_kill_switch(KillScope.RUN, ask.run_id, actor="ann", reason="it runs wild", tenant=TENANT)
             control.clear_kill_switch(made.kill_switch.id, actor="ann", reason="mended", tenant=TENANT)
 
     game = Rounds([wanted(fleet, number) for number in range(rounds)], stop)
-    with starved(2), standing_still(fleet), Crowd(fleet.addresses, CALLERS, game.work, TRY_SECONDS) as crowd:
-        crowd.join()
+    with starved(2), standing_still(fleet), LoadClients(fleet.addresses, CALLERS, game.work, TRY_SECONDS) as clients:
+        clients.join()
     for told in game.told:
         assert len(told) == CALLERS
         one_answer(told)
-    fleet.books().balance()
-    whole(fleet, chains=2)
+    fleet.accounts().balance()
+    check_whole(fleet, chains=2)
 
 
 @pytest.fixture
@@ -142,10 +142,10 @@ def fleet(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
 
 @pytest.mark.timeout(180)
 def test_a_key_is_decided_once_whoever_stands_still(fleet: Fleet) -> None:
-    race(fleet, 12)
+    check_race(fleet, 12)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
 def test_a_key_is_decided_once_whoever_stands_still_many_times(fleet: Fleet) -> None:
-    race(fleet, 400)
+    check_race(fleet, 400)

@@ -1,4 +1,4 @@
-"""PostgreSQL is restarted or killed under load, or the network cut: replicas come back by themselves, books balance."""
+"""PostgreSQL is restarted or killed under load, or the network cut: replicas recover, accounts balance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.serving import eventually
 from tests.postgres import postgres
 from tests.races.fleet import Fleet
-from tests.races.paying import expired, longest_silence_ms, more, payments, settled
+from tests.races.payment_clients import check_expired, check_settled, longest_silence_ms, more, payments
 from tests.races.tenant import races_rego
 from tests.tcp_proxy import proxy
 
@@ -43,26 +43,26 @@ def own_fleet(own_server: Postgres, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
-def restarted(fleet: Fleet, server: Postgres, modes: Sequence[str], figure: Callable[[str], None]) -> None:
+def check_restarts(fleet: Fleet, server: Postgres, modes: Sequence[str], figure: Callable[[str], None]) -> None:
     chance = random.Random()
-    with payments(fleet) as crowd:
+    with payments(fleet) as clients:
         for mode in modes:
-            more(crowd, chance.randint(1, ANSWERS_MAX))
+            more(clients, chance.randint(1, ANSWERS_MAX))
             if mode == "kill":
                 server.kill()
             else:
                 server.stop(mode)
             server.start()
-            more(crowd, ANSWERS_MAX)
+            more(clients, ANSWERS_MAX)
         fleet.healthy()
-    retried, silence = sum(each.tries > 1 for each in crowd.told), longest_silence_ms(crowd)
-    figure(f"{len(crowd.told)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
-    settled(fleet, crowd)
-    expired(fleet, crowd)
+    retried, silence = sum(each.tries > 1 for each in clients.told), longest_silence_ms(clients)
+    figure(f"{len(clients.told)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
+    check_settled(fleet, clients)
+    check_expired(fleet, clients)
 
 
 def test_restarted(own_fleet: Fleet, own_server: Postgres, figure: Callable[[str], None]) -> None:
-    restarted(own_fleet, own_server, ["fast", "immediate"], figure)
+    check_restarts(own_fleet, own_server, ["fast", "immediate"], figure)
 
 
 @pytest.mark.soak
@@ -70,17 +70,17 @@ def test_restarted(own_fleet: Fleet, own_server: Postgres, figure: Callable[[str
 def test_restarted_and_killed_sixty_times(
     own_fleet: Fleet, own_server: Postgres, figure: Callable[[str], None]
 ) -> None:
-    restarted(own_fleet, own_server, ["fast", "immediate", "kill"] * FULL, figure)
+    check_restarts(own_fleet, own_server, ["fast", "immediate", "kill"] * FULL, figure)
 
 
-def cut(tmp_path: Path, server: Postgres, times: int, figure: Callable[[str], None]) -> None:
+def check_cuts(tmp_path: Path, server: Postgres, times: int, figure: Callable[[str], None]) -> None:
     """The connections of one replica are cut, at one statement or another, before or after it was done."""
     chance = random.Random()
     database = server.new_database()
     direct = server.url(database)
     with proxy(server.port) as cutting:
         urls = {"a": server.url(database, tcp=True, port=cutting.port), "b": direct}
-        with Fleet(tmp_path, races_rego(tmp_path), urls) as fleet, payments(fleet) as crowd:
+        with Fleet(tmp_path, races_rego(tmp_path), urls) as fleet, payments(fleet) as clients:
             for number in range(times):
                 before = cutting.cuts
                 cutting.cut_at(chance.choice(SAID), after=bool(number % 2))
@@ -88,14 +88,14 @@ def cut(tmp_path: Path, server: Postgres, times: int, figure: Callable[[str], No
                     eventually(partial(_cut_since, cutting, before), CUT_SECONDS_MAX)
                 except AssertionError:
                     cutting.cut()  # what is not said again by this session is said by the next
-                more(crowd, chance.randint(1, ANSWERS_MAX))
+                more(clients, chance.randint(1, ANSWERS_MAX))
             fleet.healthy()
-            crowd.ended.set()
-            crowd.join()
-            figure(f"{len(crowd.told)} payments, {cutting.cuts} cuts in the middle of {times}")
+            clients.ended.set()
+            clients.join()
+            figure(f"{len(clients.told)} payments, {cutting.cuts} cuts in the middle of {times}")
             assert cutting.cuts
-            settled(fleet, crowd, direct)
-            expired(fleet, crowd, direct)
+            check_settled(fleet, clients, direct)
+            check_expired(fleet, clients, direct)
 
 
 def _cut_since(cutting: Proxy, before: int) -> bool:
@@ -103,10 +103,10 @@ def _cut_since(cutting: Proxy, before: int) -> bool:
 
 
 def test_cut_off(tmp_path: Path, postgres_server: Postgres, figure: Callable[[str], None]) -> None:
-    cut(tmp_path, postgres_server, 4, figure)
+    check_cuts(tmp_path, postgres_server, 4, figure)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_cut_off_forty_times(tmp_path: Path, postgres_server: Postgres, figure: Callable[[str], None]) -> None:
-    cut(tmp_path, postgres_server, 40, figure)
+    check_cuts(tmp_path, postgres_server, 40, figure)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import ApprovalClient, ApprovalState, Client, DecisionState, Person
-from tests.races.crowd import ALLOW, DENY, REQUIRE_APPROVAL, Caller
-from tests.races.fleet import Fleet, whole
+from tests.races.fleet import Fleet, check_whole
+from tests.races.load_clients import ALLOW, DENY, REQUIRE_APPROVAL, Caller
 from tests.races.tenant import EMPTY, TENANT, WIRE, Ask, fresh, races_rego
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.races.crowd import Told
+    from tests.races.load_clients import Told
 
 ADA = Person("ada")
 WATCH_SECONDS_MAX = 30.0
@@ -65,7 +65,7 @@ def test_a_voided_vote_sends_the_approval_back_to_wait(fleet: Fleet, asker: Call
     assert asker.ask(waiting.ask).decision_id == waiting.decision_id
     people.approve(TENANT, waiting.approval_id, keeper())
     assert asker.ask(waiting.ask).effect == ALLOW
-    whole(fleet)
+    check_whole(fleet)
 
 
 def test_of_two_votes_one_is_voided(fleet: Fleet, asker: Caller, people: ApprovalClient) -> None:
@@ -78,7 +78,7 @@ def test_of_two_votes_one_is_voided(fleet: Fleet, asker: Caller, people: Approva
     assert asker.ask(waiting.ask).effect == REQUIRE_APPROVAL
     assert people.approve(TENANT, waiting.approval_id, third).state is ApprovalState.APPROVED
     assert asker.ask(waiting.ask).effect == ALLOW
-    whole(fleet)
+    check_whole(fleet)
 
 
 def test_an_allow_whose_vote_was_voided_is_revoked(fleet: Fleet, asker: Caller, people: ApprovalClient) -> None:
@@ -95,4 +95,4 @@ def test_an_allow_whose_vote_was_voided_is_revoked(fleet: Fleet, asker: Caller, 
     assert [each.state for each in seen] == [DecisionState.ALLOWED, DecisionState.REVOKED]
     anew = asker.ask(Ask(WIRE, run_id=waiting.ask.run_id))
     assert (anew.effect, anew.approval_id == waiting.approval_id) == (REQUIRE_APPROVAL, False)
-    whole(fleet)
+    check_whole(fleet)

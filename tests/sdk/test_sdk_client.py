@@ -411,7 +411,7 @@ def test_an_address_that_is_none(made: Callable[[str], object], address: str) ->
 
 
 @pytest.mark.parametrize("address", ["placet-1.internal:7070", "[::1]:7070", "[fe80::1%br-lan]:1", "10.0.0.1:65535"])
-async def test_an_address_that_is_one(address: str) -> None:
+async def test_a_good_address_does_not_raise(address: str) -> None:
     Client(address).close()
     await AsyncClient(address).close()
 

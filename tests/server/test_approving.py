@@ -9,15 +9,15 @@ from placet.server.approvals import approving
 from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
 from placet.transport.grpc.refused_requests import RefusalLog
-from tests.support.approving import ONE_LEAD, Desk, word
+from tests.support.approving import ONE_LEAD, ApprovalEnv, word
 
 
 async def test_open_approvals_and_watchers_are_shown() -> None:
-    desk = Desk(ONE_LEAD)
+    env = ApprovalEnv(ONE_LEAD)
     metrics = Metrics()
-    reporter = ServerObserver(structlog.stdlib.get_logger(), metrics, desk.clock)
-    refusals = RefusalLog(Batcher(desk.ledger.commit, depth_max=1), desk.clock)
-    asked = approving(desk.ledger, desk.source, desk.clock, refusals, reporter, notify=False)
+    reporter = ServerObserver(structlog.stdlib.get_logger(), metrics, env.clock)
+    refusals = RefusalLog(Batcher(env.ledger.commit, depth_max=1), env.clock)
+    asked = approving(env.ledger, env.source, env.clock, refusals, reporter, notify=False)
 
     async def shown() -> tuple[float | None, float | None]:
         await asked.count()
@@ -25,12 +25,12 @@ async def test_open_approvals_and_watchers_are_shown() -> None:
         return values("placet_open_approvals"), values("placet_watchers")
 
     assert await shown() == (0, 0)
-    first, second = await desk.asked(), await desk.asked(run={"run_id": "another"})
+    first, second = await env.asked(), await env.asked(run={"run_id": "another"})
     watcher = await asked.hub.watch([("acme", "")])
     assert await shown() == (2, 1)
     asked.hub.leave(watcher)
-    await desk.approvals.reject(word(first, reason="no"))
-    await desk.approvals.approve(word(second))
+    await env.approvals.reject(word(first, reason="no"))
+    await env.approvals.approve(word(second))
     assert await shown() == (1, 0)
-    await desk.ask(approval_id=second.approval_id, run={"run_id": "another"})
+    await env.ask(approval_id=second.approval_id, run={"run_id": "another"})
     assert await shown() == (0, 0)

@@ -26,3 +26,4 @@ def test_a_loop_that_is_held_is_seen(tmp_path: Path) -> None:
         with server.busy():
             time.sleep(HELD_SECONDS)  # what holds it
         eventually(lambda: late() - before > HELD_SECONDS / 2, 10, "seen")
+        assert late() >= before + HELD_SECONDS / 2

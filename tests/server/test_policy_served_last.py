@@ -88,7 +88,7 @@ def test_a_lost_database_is_made_up_for_by_the_cache(tmp_path: Path) -> None:
     ]
     subprocess.run(command, check=True, capture_output=True)
     with serving(chosen) as server:
-        held(server, served)
+        assert held(server, served) != served
 
 
 @pytest.mark.parametrize("asks", [True, False])

@@ -188,14 +188,14 @@ class ListedRowsContract:
         [[1, 2], ["a", "b"], [1, "a", 2], [2**63, "a"], [-(2**63), "a"], [True, "a"], [1, "\0"], {}, 7, [1, None]],
     )
     async def test_a_token_that_names_no_place(self, ledger: CheckpointingLedger, said: object) -> None:
-        await self.refuse(ledger, base64.urlsafe_b64encode(orjson.dumps(said)).decode())
+        await self.check_refused(ledger, base64.urlsafe_b64encode(orjson.dumps(said)).decode())
 
     @pytest.mark.parametrize("token", ["x", "é", "////", " ", "WzEsImEiXQ"])
     async def test_a_token_that_is_none_of_ours(self, ledger: CheckpointingLedger, token: str) -> None:
-        await self.refuse(ledger, token)
+        await self.check_refused(ledger, token)
 
     @staticmethod
-    async def refuse(ledger: CheckpointingLedger, token: str) -> None:
+    async def check_refused(ledger: CheckpointingLedger, token: str) -> None:
         with pytest.raises(InvalidRequestError) as caught:
             await ledger.list_rows(RowQuery(StateTable.APPROVALS, "acme", page_token=token))
         assert [violation.field for violation in caught.value.violations] == ["page_token"]

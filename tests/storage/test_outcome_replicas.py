@@ -18,8 +18,8 @@ from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
 from placet.scheduling.batching import Batcher
 from placet.tenants.agent_policy import AgentPolicy
-from tests.support.desk import report
 from tests.support.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
+from tests.support.outcome_env import report
 
 if TYPE_CHECKING:
     from placet.actions.outcome import OutcomeReport

@@ -86,14 +86,14 @@ def proxied(replicas: Replicas, cutting: Proxy) -> PostgresLedger:
     return replicas.open(url=replicas.server.url(replicas.database, tcp=True, port=cutting.port))
 
 
-async def refused(ledger: Ledger, number: int) -> None:
+async def check_refused(ledger: Ledger, number: int) -> None:
     with pytest.raises(LedgerUnavailableError) as caught:
         await ledger.commit([commitment(number)])
     said = str(caught.value)
     assert not any(word in said.lower() for word in ("sql", "insert", "connection", "database", "table", "/"))
 
 
-async def whole(ledger: Ledger, records: int) -> None:
+async def check_whole(ledger: Ledger, records: int) -> None:
     report = await ledger.verify()
     assert (report.records, report.problems) == (records, ())
 
@@ -103,7 +103,7 @@ async def test_a_server_that_is_restarted(own: Replicas) -> None:
     await ledger.commit(commitments(2))
     await ledger.query_decisions(DecisionQuery("acme"))
     own.server.stop()
-    await refused(ledger, 3)
+    await check_refused(ledger, 3)
     with pytest.raises(LedgerUnavailableError):
         await ledger.query_decisions(DecisionQuery("acme"))
     with pytest.raises(LedgerUnavailableError):
@@ -111,7 +111,7 @@ async def test_a_server_that_is_restarted(own: Replicas) -> None:
     own.server.start()
     await ledger.commit([commitment(3)])
     assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 3
-    await whole(ledger, 3)
+    await check_whole(ledger, 3)
 
 
 async def test_a_restart_between_two_commits_is_not_noticed(own: Replicas) -> None:
@@ -122,11 +122,11 @@ async def test_a_restart_between_two_commits_is_not_noticed(own: Replicas) -> No
     own.server.start()
     await ledger.commit([commitment(3)])
     await asyncio.gather(*(ledger.query_decisions(DecisionQuery("acme")) for _ in range(8)))
-    await whole(ledger, 3)
+    await check_whole(ledger, 3)
     assert own.faults == []
 
 
-async def test_a_server_that_is_killed_under_load(own: Replicas) -> None:
+async def check_a_server_that_is_killed_under_load(own: Replicas) -> None:
     """What was told as stored is there, and what is there fits together."""
     ledgers = [own.open("a"), own.open("b")]
     told: list[int] = []
@@ -151,13 +151,17 @@ async def test_a_server_that_is_killed_under_load(own: Replicas) -> None:
     assert (await ledgers[0].verify()).problems == ()
 
 
+async def test_a_server_that_is_killed_under_load(own: Replicas) -> None:
+    await check_a_server_that_is_killed_under_load(own)
+
+
 async def test_sessions_that_are_ended_by_an_administrator(replicas: Replicas) -> None:
     ledger = replicas.open()
     for number in range(1, 6):
         await ledger.commit([commitment(number)])
         await ledger.query_decisions(DecisionQuery("acme"))
         replicas.terminate()
-    await whole(ledger, 5)
+    await check_whole(ledger, 5)
     assert replicas.faults == []
 
 
@@ -175,7 +179,7 @@ async def test_a_connection_that_is_cut_in_a_commit(
     assert list(await proxied.commit(commitments(3))) == [Committed()] * 3
     assert cutting.cuts == 1
     assert list(await proxied.commit(commitments(3, 4))) == [Committed()] * 3
-    await whole(proxied, 6)
+    await check_whole(proxied, 6)
     assert replicas.faults == []
 
 
@@ -189,11 +193,11 @@ async def test_a_commit_in_doubt_and_nobody_to_ask(
     """The caller is told that it failed; when he asks again he gets the decision that was stored, if one was."""
     cutting.cut_at(b"COMMIT", after=after)
     cutting.refusing = True
-    await refused(proxied, 1)
+    await check_refused(proxied, 1)
     cutting.refusing = False
     (result,) = await proxied.commit([same_request(1, 2)])
     assert isinstance(result, IdempotentReplay) is after
-    await whole(proxied, 1)
+    await check_whole(proxied, 1)
     assert len(replicas.faults) == 1
 
 
@@ -234,7 +238,7 @@ async def test_a_key_that_another_replica_took_meanwhile(replicas: Replicas) -> 
     first = commitment(1).decision
     assert first is not None
     assert list(await committing) == [IdempotentReplay(first), Committed()]
-    await whole(ledger, 2)
+    await check_whole(ledger, 2)
     assert replicas.faults == []
 
 
@@ -257,7 +261,7 @@ async def test_a_deadlock_is_nothing_to_callers(replicas: Replicas) -> None:
     holder.commit()
     holder.close()
     assert [type(each) for each in await committing] == [IdempotentReplay, IdempotentReplay]
-    await whole(ledger, 2)
+    await check_whole(ledger, 2)
     assert replicas.faults == []
 
 
@@ -278,7 +282,7 @@ async def test_a_lock_that_is_not_given_back(replicas: Replicas, monkeypatch: py
     monkeypatch.setattr(postgres_connect, "STORE_LOCK_MS_MAX", 200)
     ledger = replicas.open()
     holder = await hold_key(replicas, 1)
-    await refused(ledger, 1)
+    await check_refused(ledger, 1)
     holder.rollback()
     holder.close()
     await ledger.commit([commitment(2)])
@@ -289,11 +293,11 @@ async def test_a_database_that_became_read_only(replicas: Replicas) -> None:
     await ledger.commit([commitment(1)])
     replicas.server.run(f"ALTER DATABASE {replicas.database} SET default_transaction_read_only = on")
     replicas.terminate()
-    await refused(ledger, 2)
+    await check_refused(ledger, 2)
     assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 1
     replicas.server.run(f"ALTER DATABASE {replicas.database} RESET default_transaction_read_only")
     await ledger.commit([commitment(2)])
-    await whole(ledger, 2)
+    await check_whole(ledger, 2)
 
 
 async def test_a_probe_fails_on_a_read_only_database_with_nothing_left_to_sign(replicas: Replicas) -> None:
@@ -311,7 +315,7 @@ async def test_a_probe_fails_on_a_read_only_database_with_nothing_left_to_sign(r
     replicas.server.run(f"ALTER DATABASE {replicas.database} RESET default_transaction_read_only")
     await ledger.probe()
     await ledger.commit([commitment(2)])
-    await whole(ledger, 2)
+    await check_whole(ledger, 2)
 
 
 async def test_a_probe_fails_where_the_disk_of_the_tables_is_full(
@@ -332,7 +336,7 @@ async def test_a_probe_fails_where_the_disk_of_the_tables_is_full(
         ballast.unlink()
         await ledger.probe()
         await ledger.commit([commitment(1_000_000)])
-        await whole(ledger, 1 + stored + 1)
+        await check_whole(ledger, 1 + stored + 1)
         await made.close()
 
 
@@ -392,7 +396,7 @@ async def test_a_durability_that_was_turned_off_meanwhile(replicas: Replicas) ->
     replicas.server.run(f"ALTER DATABASE {replicas.database} SET synchronous_commit = off")
     await ledger.commit([commitment(1)])
     replicas.terminate()
-    await refused(ledger, 2)
+    await check_refused(ledger, 2)
 
 
 async def test_somebody_wrote_to_the_chain(replicas: Replicas) -> None:
@@ -405,7 +409,7 @@ async def test_somebody_wrote_to_the_chain(replicas: Replicas) -> None:
         "FROM audit_records WHERE sequence = 2; UPDATE audit_writers SET head_sequence = 3",
         replicas.database,
     )
-    await refused(ledger, 3)
+    await check_refused(ledger, 3)
     assert list(await ledger.commit([commitment(3)])) == [Committed()]
     assert (await ledger.verify()).problems != ()
     assert [type(fault).__name__ for fault in replicas.faults] == ["UniqueViolation"]
@@ -420,7 +424,7 @@ def start_writing(replicas: Replicas, folder: Path, writer: str, start: int) -> 
     )
 
 
-async def kill_beside_another(replicas: Replicas, folder: Path, times: int) -> None:
+async def check_kills_beside_another(replicas: Replicas, folder: Path, times: int) -> None:
     """A replica is killed again and again; the other one goes on, and what either was told is there."""
     key = load_or_create_signing_key(folder)
     other = replicas.open("other", key=key)
@@ -443,14 +447,14 @@ async def kill_beside_another(replicas: Replicas, folder: Path, times: int) -> N
 
 
 async def test_a_killed_replica_blocks_nobody(replicas: Replicas, tmp_path: Path) -> None:
-    await kill_beside_another(replicas, tmp_path / "keys", 3)
+    await check_kills_beside_another(replicas, tmp_path / "keys", 3)
     assert replicas.faults == []
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 async def test_killed_two_hundred_times(replicas: Replicas, tmp_path: Path) -> None:
-    await kill_beside_another(replicas, tmp_path / "keys", 200)
+    await check_kills_beside_another(replicas, tmp_path / "keys", 200)
 
 
 @pytest.mark.soak
@@ -460,5 +464,5 @@ async def test_a_server_killed_under_load_twenty_times(
 ) -> None:
     for _ in range(20):
         made = Replicas(own_server, own_server.new_database(), signing_key, faults)
-        await test_a_server_that_is_killed_under_load(made)
+        await check_a_server_that_is_killed_under_load(made)
         await made.close()

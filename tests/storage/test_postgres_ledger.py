@@ -207,7 +207,7 @@ async def test_who_watches_is_woken_by_another_replica(replicas: Replicas) -> No
         woken.clear()
         await two.commit([replace(commitment(number), subject=f"dec_{number}")])
         async with asyncio.timeout(10):
-            await woken.wait()
+            assert await woken.wait()
         replicas.terminate()  # it listens again by itself
         with contextlib.suppress(psycopg.Error):
             await two.verify()

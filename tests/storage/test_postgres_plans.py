@@ -58,7 +58,7 @@ def plan(connection: PostgresConnection, sql: str, given: tuple[object, ...]) ->
     return "\n".join(line for (line,) in connection.execute(f"EXPLAIN (COSTS OFF) {sql}", given).fetchall())
 
 
-def require(found: str, index: str, *, sorts: bool = False) -> None:
+def check_plan(found: str, index: str, *, sorts: bool = False) -> None:
     assert "Seq Scan" not in found, found
     assert index in found.split(), found
     assert sorts or "Sort" not in found, found
@@ -78,7 +78,7 @@ def require(found: str, index: str, *, sorts: bool = False) -> None:
     ],
 )
 def test_look_ups(filled: PostgresConnection, name: str, index: str, given: tuple[object, ...]) -> None:
-    require(plan(filled, getattr(SQL, name), given), index)
+    check_plan(plan(filled, getattr(SQL, name), given), index)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_look_ups(filled: PostgresConnection, name: str, index: str, given: tupl
 def test_what_an_index_left_may_be_sorted(
     filled: PostgresConnection, name: str, index: str, given: tuple[object, ...]
 ) -> None:
-    require(plan(filled, getattr(SQL, name), given), index, sorts=True)
+    check_plan(plan(filled, getattr(SQL, name), given), index, sorts=True)
 
 
 @pytest.mark.parametrize(("condition", "from_us", "before"), list(product([None, *CONDITIONS], *[[False, True]] * 2)))
@@ -115,7 +115,7 @@ def test_pages(filled: PostgresConnection, condition: str | None, from_us: bool,
     ],
 )
 def test_counters(filled: PostgresConnection, name: str, given: tuple[object, ...]) -> None:
-    require(plan(filled, getattr(SQL.state, name), given), "pk_counters", sorts=name == "top_counters")
+    check_plan(plan(filled, getattr(SQL.state, name), given), "pk_counters", sorts=name == "top_counters")
 
 
 def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> None:
@@ -123,18 +123,18 @@ def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> 
         f"EXPLAIN (ANALYZE, COSTS OFF) {SQL.state.budget_ids_with_usage}", ("t1", "t1", 9)
     ).fetchall()
     found = "\n".join(line for (line,) in explained)  # without ANALYZE the inner look is left out
-    require(found, "pk_counters")
+    check_plan(found, "pk_counters")
     assert found.count("Index Only Scan using pk_counters") == 2, found
 
 
 @pytest.mark.parametrize("kept", list(StateTable))
 def test_rows(filled: PostgresConnection, kept: StateTable) -> None:
     for locked in (False, True):
-        require(plan(filled, SQL.state.row(kept, locked=locked), ("t1", "id1")), f"pk_{kept}")
+        check_plan(plan(filled, SQL.state.row(kept, locked=locked), ("t1", "id1")), f"pk_{kept}")
     moved = (2, "s", 1, 1, b"", "t1", "id1", 1)
-    require(plan(filled, SQL.state.update_row(kept), moved), f"pk_{kept}")
-    require(plan(filled, SQL.state.due(kept), (ROWS // 2, 50)), f"ix_{kept}_due")
-    require(plan(filled, SQL.state.count_due(kept), ()), f"ix_{kept}_due")
+    check_plan(plan(filled, SQL.state.update_row(kept), moved), f"pk_{kept}")
+    check_plan(plan(filled, SQL.state.due(kept), (ROWS // 2, 50)), f"ix_{kept}_due")
+    check_plan(plan(filled, SQL.state.count_due(kept), ()), f"ix_{kept}_due")
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -144,4 +144,4 @@ def test_pages_of_rows(filled: PostgresConnection, kept: StateTable, status: boo
     sql = SQL.state.page(kept, status=status, before=before)
     place = (ROWS // 2, "id1") if before else ()
     found = plan(filled, sql, ("t1", *(("s",) if status else ()), *place, 51))
-    require(found, f"ix_{kept}_{'listed' if status else 'newest'}")
+    check_plan(found, f"ix_{kept}_{'listed' if status else 'newest'}")

@@ -87,14 +87,14 @@ def replaced_by(path: Path, old: bytes) -> None:
     replaced(path, old)
 
 
-async def refused(ledger: SqliteLedger, number: int) -> None:
+async def check_refused(ledger: SqliteLedger, number: int) -> None:
     with pytest.raises(LedgerUnavailableError) as caught:
         await ledger.commit([commitment(number)])
     said = str(caught.value)
     assert not any(word in said.lower() for word in ("sql", "insert", "disk", "database", "table", "/"))
 
 
-async def whole(ledger: SqliteLedger, records: int) -> None:
+async def check_whole(ledger: SqliteLedger, records: int) -> None:
     report = await ledger.verify()
     assert (report.records, report.problems) == (records, ())
 
@@ -108,13 +108,13 @@ async def test_locked_by_another_process(
     ledger = open_ledger()
     await ledger.commit(commitments(2))
     holder = held()
-    await refused(ledger, 3)
+    await check_refused(ledger, 3)
     with pytest.raises(LedgerUnavailableError):
         await ledger.checkpoint()
     assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 2
     holder.communicate(timeout=10)
     assert list(await ledger.commit([commitment(3)])) == [Committed()]
-    await whole(ledger, 3)
+    await check_whole(ledger, 3)
     assert [type(fault) for fault in faults] == [sqlite3.OperationalError] * 2
 
 
@@ -153,10 +153,10 @@ async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, faults: li
     )
     stored = await fill_until_refused(ledger)
     assert stored > 20
-    await refused(ledger, 100_000)
+    await check_refused(ledger, 100_000)
     ballast.unlink()
     assert list(await ledger.commit([commitment(100_000)])) == [Committed()]
-    await whole(ledger, stored + 1)
+    await check_whole(ledger, stored + 1)
     await ledger.close()
     assert {type(fault) for fault in faults} == {sqlite3.OperationalError}
 
@@ -204,7 +204,7 @@ async def test_a_file_that_may_not_grow(
     pages = 100_000
     await ledger._run(ledger._writing, ledger._writer.close)
     await ledger.commit([commitment(1_000_000)])
-    await whole(ledger, stored + 1)
+    await check_whole(ledger, stored + 1)
 
 
 async def test_a_file_system_that_became_read_only(
@@ -217,13 +217,13 @@ async def test_a_file_system_that_became_read_only(
     await ledger._run(ledger._writing, ledger._writer.close)  # a file open for writing would forbid the remount
     ledger._lock.release()
     mount("-o", "remount,ro", small_disk)
-    await refused(ledger, 3)
+    await check_refused(ledger, 3)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         SqliteLedger.open(small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock())
     mount("-o", "remount,rw", small_disk)
     ledger._lock = type(ledger._lock).take(small_disk / "placet.db")
     await ledger.commit([commitment(3)])
-    await whole(ledger, 3)
+    await check_whole(ledger, 3)
     await ledger.close()
     assert len(faults) == 1
 
@@ -233,11 +233,11 @@ async def test_a_file_that_was_moved_away(database: Path, open_ledger: Callable[
     ledger = open_ledger()
     await ledger.commit(commitments(2))
     shutil.move(database, f"{database}.moved")
-    await refused(ledger, 3)
-    await refused(ledger, 3)
+    await check_refused(ledger, 3)
+    await check_refused(ledger, 3)
     shutil.move(f"{database}.moved", database)
     await ledger.commit([commitment(3)])
-    await whole(ledger, 3)
+    await check_whole(ledger, 3)
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -257,7 +257,7 @@ async def test_a_file_that_was_replaced_by_an_older_copy(
         await ledger._run(ledger._writing, ledger._writer.close)
     database.with_name("backup.db").rename(database)
     for number in (4, 5):
-        await refused(ledger, number)
+        await check_refused(ledger, number)
     assert f"{database}: was replaced while the server runs" in str(faults[0])
     with pytest.raises(LedgerUnavailableError):
         await ledger.query_decisions(DecisionQuery("acme"))
@@ -277,12 +277,12 @@ async def test_a_file_that_was_overwritten_by_an_older_copy_while_it_was_closed(
     shutil.copyfile(database, f"{database}.newest")
     shutil.copyfile(f"{database}.older", database)
     for number in (4, 5):
-        await refused(ledger, number)
+        await check_refused(ledger, number)
     assert "record 3 of w1 was acknowledged and is not in it, the chain ends at 2" in str(faults[0])
     assert "placet db new-trail --reason" in str(faults[0])
     shutil.copyfile(f"{database}.newest", database)
     await ledger.commit(commitments(1, 4))
-    await whole(ledger, 4)
+    await check_whole(ledger, 4)
 
 
 def overwrite(path: Path, content: bytes) -> None:
@@ -317,7 +317,7 @@ async def test_a_lost_file_is_noticed_before_a_commit_is_told(
     path = database.with_name(name)
     lose(path, path.read_bytes())
     for number in (21, 22):
-        await refused(ledger, number)
+        await check_refused(ledger, number)
     assert {str(fault).partition(";")[0] for fault in faults} == {f"{path}: {what} while the server runs"}
     await ledger.close()
 
@@ -341,7 +341,7 @@ async def test_a_lost_file_tells_of_the_lock_file_that_was_lost_before_it(
         other.execute("PRAGMA user_version = 7")
         other.execute("PRAGMA wal_checkpoint")
     other.close()
-    await refused(ledger, 4)
+    await check_refused(ledger, 4)
     assert f"was written to by another program while the server runs, and its lock file {lock} {what}" in str(faults[0])
     await ledger.close()
 
@@ -354,7 +354,7 @@ async def test_what_stood_in_a_lost_log_is_saved(
     ledger = open_ledger()
     await ledger.commit(commitments(20))
     database.with_name(name).unlink()
-    await refused(ledger, 21)
+    await check_refused(ledger, 21)
     copy = database.with_name("copy.db")
     shutil.copy(database, copy)
     with closing(sqlite3.connect(copy)) as connection:
@@ -369,10 +369,10 @@ async def test_a_log_that_is_moved_back_in_time_is_no_loss(
     ledger = open_ledger()
     await ledger.commit(commitments(2))
     shutil.move(database, f"{database}.away")
-    await refused(ledger, 3)
+    await check_refused(ledger, 3)
     shutil.move(f"{database}.away", database)
     await ledger.commit([commitment(3)])
-    await whole(ledger, 3)
+    await check_whole(ledger, 3)
 
 
 async def test_a_copy_of_the_database_alone_is_whole_after_a_clean_stop(
@@ -443,7 +443,7 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
         else:
             stored += results.count(Committed())
         FailingConnection.left = 10**9
-        await whole(ledger, stored)
+        await check_whole(ledger, stored)
     assert refusals == 8, "one for each statement"
     assert len(faults) == refusals
 
@@ -457,9 +457,9 @@ async def test_another_writer_of_the_same_chain(
     await one.commit(commitments(2))
     other = open_ledger()
     await other.commit(commitments(2, 3))
-    await refused(one, 5)
+    await check_refused(one, 5)
     await one.commit([commitment(5)])
-    await whole(one, 5)
+    await check_whole(one, 5)
     assert [type(fault).__name__ for fault in faults] == ["ChainMovedError"]
 
 
@@ -468,7 +468,7 @@ async def test_what_cannot_be_written_down_is_refused_alone(ledger: SqliteLedger
     with pytest.raises(LedgerUnavailableError):
         await ledger.commit([replace(commitment(2), recorded_at_us=2**63)])
     await ledger.commit([commitment(3)])
-    await whole(ledger, 2)
+    await check_whole(ledger, 2)
     assert len(faults) == 1
 
 

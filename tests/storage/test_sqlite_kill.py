@@ -73,7 +73,7 @@ def write_until_killed(folder: Path, start: int, chance: random.Random) -> int:
     return int(told[-1]) if told else start
 
 
-async def check(folder: Path, key: SigningKey, told: int) -> None:
+async def check_database(folder: Path, key: SigningKey, told: int) -> None:
     report = verify_database(folder / "placet.db", key.public)
     assert report.problems == ()
     ledger = SqliteLedger.open(folder / "placet.db", writer="w1", signing_key=key, clock=TickingClock())
@@ -86,21 +86,21 @@ async def check(folder: Path, key: SigningKey, told: int) -> None:
     await ledger.close()
 
 
-async def kill(folder: Path, times: int) -> None:
+async def check_kills(folder: Path, times: int) -> None:
     key = load_or_create_signing_key(folder / "keys")
     chance = random.Random(times)
     start = 1
     for _ in range(times):
         told = write_until_killed(folder, start, chance)
-        await check(folder, key, told)
+        await check_database(folder, key, told)
         start = told + 1_000
 
 
 async def test_killed_five_times(tmp_path: Path) -> None:
-    await kill(tmp_path, 5)
+    await check_kills(tmp_path, 5)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_killed_fifty_times(tmp_path: Path) -> None:
-    await kill(tmp_path, 50)
+    await check_kills(tmp_path, 50)

@@ -66,7 +66,7 @@ def run(path: Path, *statements: str) -> None:
     connection.close()
 
 
-def check(path: Path, signing_key: SigningKey) -> VerifyReport:
+def verify_state(path: Path, signing_key: SigningKey) -> VerifyReport:
     return verify_database(path, signing_key.public, state=True)
 
 
@@ -82,7 +82,7 @@ def named(report: VerifyReport) -> set[tuple[str, str, str]]:
 
 
 def test_untouched_state_is_proven(filled: Path, signing_key: SigningKey) -> None:
-    report = check(filled, signing_key)
+    report = verify_state(filled, signing_key)
     assert (report.problems, report.state is not None) == ((), True)
     connection = sqlite3.connect(filled)
     counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in TABLES}  # noqa: S608
@@ -122,7 +122,7 @@ def test_a_changed_row_is_named(
     copy: Path, signing_key: SigningKey, table: str, statement: str, expected: ProblemKind
 ) -> None:
     run(copy, statement.format(table=table, one=ONE.format(table=table)))
-    found = named(check(copy, signing_key))
+    found = named(verify_state(copy, signing_key))
     assert expected in {kind for kind, *_ in found}
     assert {where for _, where, _ in found} == {table}
 
@@ -144,7 +144,7 @@ def test_a_changed_row_is_named(
 )
 def test_a_changed_counter_is_named(copy: Path, signing_key: SigningKey, statement: str, expected: ProblemKind) -> None:
     run(copy, statement.format(table="counters", one=ONE.format(table="counters")))
-    found = named(check(copy, signing_key))
+    found = named(verify_state(copy, signing_key))
     assert expected in {kind for kind, *_ in found}
     assert {where for _, where, _ in found} == {"counters"}
 
@@ -152,7 +152,7 @@ def test_a_changed_counter_is_named(copy: Path, signing_key: SigningKey, stateme
 def test_a_difference_says_what_was_expected_and_found(copy: Path, signing_key: SigningKey) -> None:
     run(copy, "DELETE FROM kill_switches WHERE status = 'set' AND due_at_us IS NULL")
     run(copy, "UPDATE counters SET used = 7 WHERE budget_id = 'money'")
-    report = check(copy, signing_key)
+    report = verify_state(copy, signing_key)
     named_switch = switch_id(KillScope.AGENT, "acme", "bot8")
     [switch] = [each for each in report.problems if each.kind == K.STATE_MISSING]
     [counted] = [each for each in report.problems if each.kind == K.STATE_MISMATCH]
@@ -174,7 +174,7 @@ async def test_a_change_that_was_overtaken_is_still_found(tmp_path: Path, signin
     await ledger.commit([change(PutIfVersion(replace(found, status="used")), settle(-1, 1))])
     run(path, "UPDATE counters SET used = 6")
     await ledger.close()
-    report = check(path, signing_key)
+    report = verify_state(path, signing_key)
     assert named(report) == {
         (K.STATE_UNRECORDED, "approvals", "acme"),
         (K.STATE_UNRECORDED, "counters", "acme"),
@@ -188,7 +188,7 @@ async def test_a_version_without_a_record_is_found(tmp_path: Path, signing_key: 
     await ledger.put_unaudited([row(version=1, status="approved")])
     await ledger.commit([change(PutIfVersion(row(version=2, status="used")))])
     await ledger.close()
-    assert named(check(path, signing_key)) == {(K.STATE_UNRECORDED, "approvals", "acme")}
+    assert named(verify_state(path, signing_key)) == {(K.STATE_UNRECORDED, "approvals", "acme")}
 
 
 async def test_webhooks_are_not_part_of_it(tmp_path: Path, signing_key: SigningKey) -> None:
@@ -198,7 +198,7 @@ async def test_webhooks_are_not_part_of_it(tmp_path: Path, signing_key: SigningK
     await ledger.commit([change(PutIfVersion(told))])
     await ledger.put_unaudited([replace(told, version=1, status="delivered")])
     await ledger.close()
-    report = check(path, signing_key)
+    report = verify_state(path, signing_key)
     assert (report.problems, report.records) == ((), 1)
 
 
@@ -230,7 +230,7 @@ class TestTrailsOfBefore:
         return path
 
     async def test_no_false_alarm(self, path: Path, signing_key: SigningKey) -> None:
-        report = check(path, signing_key)
+        report = verify_state(path, signing_key)
         assert report.problems == ()
         assert report.state is not None
         assert (report.state.rows, report.state.counters) == (3, 2)
@@ -253,7 +253,7 @@ class TestTrailsOfBefore:
         self, path: Path, signing_key: SigningKey, statement: str, expected: ProblemKind
     ) -> None:
         run(path, statement)
-        assert {kind for kind, *_ in named(check(path, signing_key))} == {expected}
+        assert {kind for kind, *_ in named(verify_state(path, signing_key))} == {expected}
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +377,7 @@ def check_that_it_is_found(
         reject()  # the database itself refused the change
     finally:
         connection.close()
-    report = check(path, key)
+    report = verify_state(path, key)
     assert {each.kind for each in report.problems} & {K.STATE_MISSING, K.STATE_MISMATCH, K.STATE_UNEXPECTED}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from placet.watch.state import DecisionState
-from tests.support.approving import ONE_LEAD, Desk, word
+from tests.support.approving import ONE_LEAD, ApprovalEnv, word
 from tests.support.fakes import CountedIds
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SECONDS_MAX = 30.0
 
 
-class Replica(Desk):
+class Replica(ApprovalEnv):
     """A decision point on a database that it shares with others."""
 
     def __init__(self, replicas: Replicas, writer: str, number: int) -> None:

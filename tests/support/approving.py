@@ -22,7 +22,7 @@ ONE_LEAD = Finding(Effect.REQUIRE_APPROVAL, "pay.some", "It is something", {"quo
 DAY_US = 86_400_000_000
 
 
-class Desk(Bench):
+class ApprovalEnv(Bench):
     """A bench with the approvals of its ledger. `finding` is what policy asks for."""
 
     def __init__(

@@ -51,7 +51,7 @@ def usd(minor_units: int) -> dict[str, Any]:
     return {"currency_code": "USD", "minor_units": minor_units}
 
 
-class Desk(Bench):
+class DecisionEnv(Bench):
     """A bench whose tenant acme has the file that is said, with all the services round it."""
 
     def __init__(

@@ -54,10 +54,10 @@ class Before:
         self._decided = len(server.records("decision.made"))
         self._refused = len(server.records("request.refused"))
 
-    def nothing_decided(self) -> None:
+    def check_nothing_decided(self) -> None:
         assert len(self._server.records("decision.made")) == self._decided
 
-    def one_refused(self, method: str, tenant: str, *fields: str) -> None:
+    def check_one_refused(self, method: str, tenant: str, *fields: str) -> None:
         """One refusal more, naming these fields, without params."""
         new = self._server.records("request.refused")[self._refused :]
         assert [(each["tenant"], each["body"]["method"]) for each in new] == [(tenant, method)]
@@ -66,7 +66,7 @@ class Before:
         assert [each["field"] for each in said] == list(fields)
         assert all(each["description"] for each in said)
         assert new[0]["body"]["violations"] == len(fields)
-        self.nothing_decided()
+        self.check_nothing_decided()
 
 
 @pytest.fixture
@@ -96,14 +96,14 @@ def test_one_field_wrong(wire: Wire, before: Before, changes: dict[str, Any], fi
     assert list(violations) == [field]
     assert what in violations[field]
     tenant = "" if field == "identity.tenant" else "acme"
-    before.one_refused("Authorize", tenant, field)
+    before.check_one_refused("Authorize", tenant, field)
 
 
 def test_an_empty_request_names_all_that_is_missing(wire: Wire, before: Before) -> None:
     fields = ["idempotency_key", "action.tool", "identity.agent", "identity.tenant"]
     violations = invalid(lambda: wire.raw(AUTHORIZE, b""))
     assert list(violations) == fields
-    before.one_refused("Authorize", "", *fields)
+    before.check_one_refused("Authorize", "", *fields)
 
 
 @pytest.mark.parametrize("method", [AUTHORIZE, AUTHORIZE_BATCH])
@@ -120,7 +120,7 @@ def test_what_is_no_message(wire: Wire, before: Before, method: str, damage: str
     violations = invalid(lambda: wire.raw(method, raw))
     assert list(violations) == [""]
     assert "not a valid message" in violations[""]
-    before.one_refused("", "", "")
+    before.check_one_refused("", "", "")
 
 
 @pytest.mark.parametrize("method", [QUERY, GET])
@@ -131,14 +131,14 @@ def test_what_is_no_question(wire: Wire, method: str) -> None:
 def test_a_message_beyond_the_limit(wire: Wire, before: Before) -> None:
     large = request({"action.params_json": json.dumps({"q": "x" * MESSAGE_BYTES_MAX})})
     refused(lambda: wire.authorize(large), grpc.StatusCode.RESOURCE_EXHAUSTED)
-    before.nothing_decided()
+    before.check_nothing_decided()
     assert wire.authorize(request()).rule_id == "tools.listed_read"
 
 
 def test_a_deadline_that_is_past_at_the_caller(wire: Wire, before: Before) -> None:
     late = request().SerializeToString()
     refused(lambda: wire.raw(AUTHORIZE, late, timeout=-5.0), grpc.StatusCode.DEADLINE_EXCEEDED)
-    before.nothing_decided()
+    before.check_nothing_decided()
 
 
 def test_a_deadline_that_is_past_when_the_server_comes_to_it(wire: Wire, placet_server: Server) -> None:
@@ -156,7 +156,7 @@ def test_a_deadline_that_is_past_when_the_server_comes_to_it(wire: Wire, placet_
 def test_a_batch_of_the_wrong_size(wire: Wire, before: Before, count: int) -> None:
     violations = invalid(lambda: wire.authorize_batch([request() for _ in range(count)]))
     assert violations == {"requests": f"has {count} entries; must be 1 to 100"}
-    before.one_refused("AuthorizeBatch", "acme" if count else "", "requests")
+    before.check_one_refused("AuthorizeBatch", "acme" if count else "", "requests")
 
 
 def test_a_malformed_action_refuses_the_batch_by_its_index(wire: Wire, before: Before) -> None:
@@ -165,7 +165,7 @@ def test_a_malformed_action_refuses_the_batch_by_its_index(wire: Wire, before: B
     plan[4].identity.roles.append("")
     fields = ["requests[2].action.tool", "requests[4].identity.roles[0]"]
     assert list(invalid(lambda: wire.authorize_batch(plan))) == fields
-    before.one_refused("AuthorizeBatch", "acme", *fields)
+    before.check_one_refused("AuthorizeBatch", "acme", *fields)
 
 
 def test_a_batch_is_of_one_tenant_with_distinct_keys(wire: Wire, before: Before) -> None:
@@ -173,7 +173,7 @@ def test_a_batch_is_of_one_tenant_with_distinct_keys(wire: Wire, before: Before)
     plan = [first, request({"identity.tenant": "globex"}), first]
     fields = ["requests[1].identity.tenant", "requests[2].idempotency_key"]
     assert list(invalid(lambda: wire.authorize_batch(plan))) == fields
-    before.one_refused("AuthorizeBatch", "acme", *fields)
+    before.check_one_refused("AuthorizeBatch", "acme", *fields)
 
 
 def test_a_hundred_actions_are_decided_in_order(wire: Wire) -> None:
@@ -211,4 +211,4 @@ def test_a_decision_without_an_id_or_a_tenant(wire: Wire) -> None:
 
 def test_a_method_that_there_is_not(wire: Wire) -> None:
     unknown = "/placet.v1.AuthorizationService/Approve"
-    refused(lambda: wire.raw(unknown, b""), grpc.StatusCode.UNIMPLEMENTED)
+    assert refused(lambda: wire.raw(unknown, b""), grpc.StatusCode.UNIMPLEMENTED).text

@@ -26,7 +26,7 @@ from placet.sdk import (
 )
 from placet.v1 import authorization_pb2
 from tests.serving import serving, settings
-from tests.transport.victim import (
+from tests.transport.tenant_isolation import (
     AGENT,
     AMOUNT,
     ATTACKER,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
-    from tests.transport.victim import Belongings
+    from tests.transport.tenant_isolation import Belongings
 
 NOT_FOUND, INVALID = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT
 SUCCEEDED = authorization_pb2.OUTCOME_STATUS_SUCCEEDED

@@ -1,4 +1,4 @@
-"""An outcome desk beside a decision point, on one ledger."""
+"""An outcome service beside a decision point, on one ledger."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class RacedLedger(FullLedger):
             await happens()
 
 
-class Desk(Bench):
-    """A decision point and a desk; `said` is what the agent_policies of acme and globex say beside their tools."""
+class OutcomeEnv(Bench):
+    """A decision point and an outcome service. `said` is added to the agent_policies of acme and globex."""
 
     def __init__(self, **said: Any) -> None:
         agent_policy = AgentPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay"], **said})
@@ -68,7 +68,7 @@ class Desk(Bench):
         )
         assert isinstance(self.ledger, RacedLedger)
         self.raced = self.ledger
-        self.desk = OutcomeDesk(self.ledger, self.source, self.clock)
+        self.service = OutcomeDesk(self.ledger, self.source, self.clock)
 
     async def ask(self, tool: str = "look", **changes: Any) -> Answer:
         """What one request is told."""
@@ -88,7 +88,7 @@ class Desk(Bench):
 
     async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> OutcomeReply:
         """What a report is told."""
-        return (await self.desk.take([report(decision_id, status, **said)]))[0]
+        return (await self.service.take([report(decision_id, status, **said)]))[0]
 
     async def usage(self, budget_id: str) -> tuple[int, int]:
         """(used, reserved) of a budget's one counter today."""

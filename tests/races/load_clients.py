@@ -107,14 +107,14 @@ class Caller:
             channel.close()
 
 
-class Crowd:
+class LoadClients:
     """Callers, each on a thread and connections of its own, until the end of the block. The first fault is raised."""
 
     def __init__(
         self,
         addresses: Sequence[str],
         callers: int,
-        work: Callable[[Caller, Crowd], None],
+        work: Callable[[Caller, LoadClients], None],
         try_seconds: float = TRY_SECONDS_MAX,
     ) -> None:
         self.told: list[Told] = []
@@ -126,7 +126,7 @@ class Crowd:
             for number in range(callers)
         ]
 
-    def _run(self, caller: Caller, work: Callable[[Caller, Crowd], None]) -> None:
+    def _run(self, caller: Caller, work: Callable[[Caller, LoadClients], None]) -> None:
         try:
             self._begin.wait(ANSWER_SECONDS_MAX)
             work(caller, self)
@@ -140,7 +140,7 @@ class Crowd:
     def allowed(self) -> list[Told]:
         return [each for each in list(self.told) if each.allowed]
 
-    def check(self) -> None:
+    def raise_error(self) -> None:
         """Raise what a caller met."""
         if self._faults:
             raise self._faults[0]
@@ -149,7 +149,7 @@ class Crowd:
         """Until all callers are done by themselves."""
         for thread in self._threads:
             thread.join()
-        self.check()
+        self.raise_error()
 
     def __enter__(self) -> Self:
         for thread in self._threads:

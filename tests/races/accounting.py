@@ -57,7 +57,7 @@ class Recorded:
     repeats: str = ""
 
 
-class Books:
+class Accounts:
     """`snapshot` gives a way to read, all of it as of one moment; `change` runs one statement."""
 
     def __init__(
@@ -158,7 +158,7 @@ def _held(reservations: Iterable[Reservation]) -> Counter[tuple[Any, ...]]:
     return sums
 
 
-def sqlite_books(path: Path) -> Books:
+def sqlite_books(path: Path) -> Accounts:
     @contextlib.contextmanager
     def snapshot() -> Iterator[Read]:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
@@ -169,10 +169,10 @@ def sqlite_books(path: Path) -> Books:
         with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
             database.execute(sql)
 
-    return Books(snapshot, change)
+    return Accounts(snapshot, change)
 
 
-def postgres_books(url: str) -> Books:
+def postgres_books(url: str) -> Accounts:
     @contextlib.contextmanager
     def snapshot() -> Iterator[Read]:
         with psycopg.connect(url) as database:
@@ -183,4 +183,4 @@ def postgres_books(url: str) -> Books:
         with psycopg.connect(url) as database:
             database.execute(sql.encode())
 
-    return Books(snapshot, change)
+    return Accounts(snapshot, change)
