@@ -43,5 +43,5 @@ def test_every_level_that_it_sets_is_taken_away_at_the_end() -> None:
 
 def test_it_says_what_a_raise_takes_and_what_the_check_needs() -> None:
     _, last = PAGE.read_text().split("## 4. ")
-    assert re.search(r"takes a second person:\s+it ends with exit code 4", last)
+    assert re.search(r"Raising autonomy needs two people\. The first run exits with code 4; a second person", last)
     assert all(word in PAGE.read_text() for word in ("make setup", "--skip-lint"))
