@@ -22,7 +22,7 @@ class Empty(authorization_pb2_grpc.AuthorizationServiceServicer):
 async def main() -> None:
     """Serve until killed; print the address."""
     server = grpc.aio.server()
-    authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server(Empty(), server)  # type: ignore[no-untyped-call] # generated
+    authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server(Empty(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"127.0.0.1:{port}", flush=True)

@@ -18,7 +18,7 @@ from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys
 from placet.storage.database import choose_database
 from placet.storage.ledger import log_fault
-from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.from_proto import parse_request
 from placet.v1 import authorization_pb2
 from tests.bench.load import REQUEST
 

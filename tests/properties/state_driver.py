@@ -34,7 +34,7 @@ from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from placet.tenants.agent_policy import AgentPolicy
-from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.from_proto import parse_request
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.support.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
 from tests.support.memory_ledger import MemoryLedger

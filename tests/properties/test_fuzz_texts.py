@@ -22,11 +22,11 @@ from placet.privacy import plain_text
 from placet.privacy.redaction import redact_text
 from placet.scheduling.slices import in_slices
 from placet.storage.sql.paging import read_token
+from placet.transport.grpc.deserialization import deserialized
 from placet.transport.grpc.errors import status_of
 from placet.transport.grpc.messages.cursor import read_cursor
-from placet.transport.grpc.messages.fields import Fields
-from placet.transport.grpc.messages.parse import parsing, trace_id_of
-from placet.transport.grpc.reading import reading
+from placet.transport.grpc.messages.from_proto import parsing, trace_id_of
+from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import action_pb2, authorization_pb2
 from tests.privacy.test_redact import ADVERSARIAL
 from tests.properties.steps import measured
@@ -112,7 +112,7 @@ def _short(text: str, bytes_max: int) -> str:
 
 async def whole_path(raw: bytes) -> None:
     """As the server takes it: read, parsed, decided and recorded, or refused and recorded."""
-    message = await in_slices(reading(authorization_pb2.AuthorizeRequest, raw))
+    message = await deserialized(authorization_pb2.AuthorizeRequest, raw)
     try:
         proposal = await in_slices(parsing(message, message.idempotency_key))
     except InvalidRequestError as error:
@@ -158,11 +158,11 @@ def test_the_largest_params_are_no_more(name: str) -> None:
 
 
 def _fields(text: str) -> None:
-    fields = Fields()
-    for take in (fields.tool, fields.tenant, fields.sha256, fields.tool_glob):
-        take("f", text)
-    fields.text("f", text, 256)
-    status_of(InvalidRequestError(fields.violations or [FieldViolation("f", text[:100])]))
+    validator = RequestValidator()
+    for check_one in (validator.tool, validator.tenant, validator.sha256, validator.tool_glob):
+        check_one("f", text)
+    validator.text("f", text, 256)
+    status_of(InvalidRequestError(validator.violations or [FieldViolation("f", text[:100])]))
 
 
 ELSEWHERE: Final[dict[str, Callable[[str], object]]] = {

@@ -17,8 +17,8 @@ from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.model import Caller, Decision, Effect, Indeterminate, Verdict
 from placet.kernel.rule_ids import REASONS
 from placet.sdk._wire.decode import decision_from_proto
-from placet.transport.grpc.messages.parse import parse_request
-from placet.transport.grpc.messages.present import present_recorded
+from placet.transport.grpc.messages.from_proto import parse_request
+from placet.transport.grpc.messages.to_proto import present_recorded
 from placet.v1 import audit_pb2
 from tests.properties.messages import honest, json_objects, lying, message_of, messages, seen_by_policy
 from tests.support.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy

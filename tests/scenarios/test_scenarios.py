@@ -29,7 +29,7 @@ from placet.sdk import failures
 from placet.sdk._wire.encode import request_to_proto
 from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import generate_signing_key
-from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.from_proto import parse_request
 from tests.scenarios.scenario import ScenarioStep, at, expected_event, scenarios
 from tests.support.memory_ledger import MemoryLedger
 

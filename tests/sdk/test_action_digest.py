@@ -18,7 +18,7 @@ from placet.sdk import Action, Amount, Identity, PermitError, PermitKeySet, Requ
 from placet.sdk._permits.digest import action_binding, action_digest
 from placet.sdk._wire.encode import request_to_proto
 from placet.signing.permit_keys import PermitKeyFolder
-from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.from_proto import parse_request
 from tests.properties.messages import counts, json_objects, labels, names
 from tests.storage.making import START_US, TickingClock, decision
 

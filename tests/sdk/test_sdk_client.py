@@ -38,7 +38,7 @@ from placet.sdk import (
 )
 from placet.sdk._transport.options import ANSWER_BYTES_MAX
 from placet.sdk._wire import encode
-from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.from_proto import parse_request
 from placet.v1 import authorization_pb2, decision_pb2
 from tests.sdk.scripted_server import (
     AUTHORIZE,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import structlog
 
-from placet.scheduling.batching import Batcher
 from placet.server.approvals import approving
 from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
-from placet.transport.grpc.refused_requests import RefusalLog
 from tests.support.approving import ONE_LEAD, ApprovalEnv, word
 
 
@@ -16,8 +14,7 @@ async def test_open_approvals_and_watchers_are_shown() -> None:
     env = ApprovalEnv(ONE_LEAD)
     metrics = Metrics()
     reporter = ServerObserver(structlog.stdlib.get_logger(), metrics, env.clock)
-    refusals = RefusalLog(Batcher(env.ledger.commit, depth_max=1), env.clock)
-    asked = approving(env.ledger, env.source, env.clock, refusals, reporter, notify=False)
+    asked = approving(env.ledger, env.source, env.clock, reporter, notify=False)
 
     async def shown() -> tuple[float | None, float | None]:
         await asked.count()

@@ -17,7 +17,7 @@ from placet.kernel.model import Caller, Effect, Finding, Indeterminate, Verdict
 from placet.revisions.status import EngineMode, PolicyStatus
 from placet.signing.keys import generate_signing_key
 from placet.tenants.agent_policy import AgentPolicy
-from placet.transport.grpc.messages.parse import parse_request
+from placet.transport.grpc.messages.from_proto import parse_request
 from tests.support.memory_ledger import MemoryLedger
 from tests.transport.wire import request
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from placet.transport.grpc.services.watch import LISTED_MAX, Listed
+from placet.transport.grpc.services.watch import CACHED_MAX, ApprovalMessages
 from tests.support.approving import ApprovalEnv
 
 
 async def test_an_approval_that_many_are_told_of_becomes_a_message_once() -> None:
     approval = await ApprovalEnv().asked()
-    listed = Listed()
+    listed = ApprovalMessages()
     message = listed.of(approval)
     assert message.id == approval.approval_id
     assert listed.of(approval) is message
@@ -16,6 +16,6 @@ async def test_an_approval_that_many_are_told_of_becomes_a_message_once() -> Non
 
 async def test_another_state_of_an_approval_is_another_message() -> None:
     approval = await ApprovalEnv().asked()
-    listed = Listed()
-    messages = [listed.of(replace(approval, reason=f"reason {number}")) for number in range(3 * LISTED_MAX)]
-    assert [message.reason for message in messages] == [f"reason {number}" for number in range(3 * LISTED_MAX)]
+    listed = ApprovalMessages()
+    messages = [listed.of(replace(approval, reason=f"reason {number}")) for number in range(3 * CACHED_MAX)]
+    assert [message.reason for message in messages] == [f"reason {number}" for number in range(3 * CACHED_MAX)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from placet.kernel.errors import InvalidRequestError
 from placet.kernel.model import Amount
-from placet.transport.grpc.messages.parse import parse_batch, parse_request, trace_id_of
+from placet.transport.grpc.messages.from_proto import parse_batch, parse_request, trace_id_of
 from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeRequest
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from placet.audit.records import RecordedDecision
 from placet.kernel.model import Decision, Effect, Finding
 from placet.sdk._wire.decode import decode_authorize
-from placet.transport.grpc.messages.present import DETAILS_DEPTH_MAX, TOO_DEEP, present_decision, present_recorded
+from placet.transport.grpc.messages.to_proto import DETAILS_DEPTH_MAX, TOO_DEEP, present_decision, present_recorded
 from placet.v1 import audit_pb2, authorization_pb2
 
 

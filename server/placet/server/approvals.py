@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from placet.approvals.service import Approvals
 from placet.approvals.vote_voiding import VoteVoiding
 from placet.kernel.state import StateTable
-from placet.transport.grpc.services.approvals import ApprovalService
-from placet.transport.grpc.services.watch import Watching
+from placet.transport.grpc.services.approvals import ApprovalServicer
+from placet.transport.grpc.services.watch import ChangeStreams
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from placet.decision.ports import PolicySource
     from placet.kernel.clock import Clock
     from placet.server.observer import ServerObserver
-    from placet.transport.grpc.refused_requests import RefusalLog
 
 COUNT_SECONDS: Final = 15.0
 """How often open approvals are counted for the metrics: as often as most of those who read them."""
@@ -35,8 +34,8 @@ class Approving:
 
     approvals: Approvals
     hub: Hub
-    service: ApprovalService
-    watching: Watching
+    servicer: ApprovalServicer
+    streams: ChangeStreams
     count: Callable[[], Awaitable[None]]
 
 
@@ -44,7 +43,6 @@ def approving(
     ledger: Ledger,
     policies: PolicySource,
     clock: Clock,
-    refusals: RefusalLog,
     reporter: ServerObserver,
     *,
     notify: bool,
@@ -52,11 +50,11 @@ def approving(
     """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
     approvals = Approvals(ledger, policies, clock, notify)
     hub = Hub(ledger, reporter.fault)
-    watching = Watching(ChangeFeeds(ledger, hub, clock), refusals)
+    streams = ChangeStreams(ChangeFeeds(ledger, hub, clock))
     reporter.metrics.watch_watchers(lambda: hub.watchers)
 
     async def count() -> None:
         reporter.metrics.open_approvals.set(await ledger.count_due(StateTable.APPROVALS))
 
-    service = ApprovalService(approvals, VoteVoiding(approvals), watching, refusals)
-    return Approving(approvals, hub, service, watching, count)
+    servicer = ApprovalServicer(approvals, VoteVoiding(approvals), streams)
+    return Approving(approvals, hub, servicer, streams, count)

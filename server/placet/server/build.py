@@ -31,7 +31,7 @@ from placet.policy.files.tenant_files import load_agent_policies
 from placet.policy.toolchain.binary import find_opa
 from placet.revisions.memory import LedgerMemory
 from placet.server.approvals import COUNT_SECONDS, approving
-from placet.server.controls import steering
+from placet.server.controls import control_servicer
 from placet.server.decisions import deciding
 from placet.server.ledger import start_recording
 from placet.server.ledger_clock import FOLLOW_SECONDS, LedgerClock
@@ -44,12 +44,12 @@ from placet.signing.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 from placet.transport.grpc.flows import Flows
-from placet.transport.grpc.refused_requests import RefusalLog
-from placet.transport.grpc.server import RpcServer, Services, require_free
-from placet.transport.grpc.services.audit import AuditService
-from placet.transport.grpc.services.authorization import AuthorizationService
-from placet.transport.grpc.services.control import ControlService
-from placet.transport.grpc.services.outcomes import OutcomeReports
+from placet.transport.grpc.intake import Intake
+from placet.transport.grpc.interceptors.chain import interceptor_chain
+from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
+from placet.transport.grpc.server import RpcServer, Servicers, require_free
+from placet.transport.grpc.services.audit import AuditServicer
+from placet.transport.grpc.services.authorization import AuthorizationServicer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -105,19 +105,15 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
             stack.callback(exporter.server_close)
             stack.callback(exporter.shutdown)
         path = deciding(settings, clock, policies, ledger, reporter)
-        refusals = RefusalLog(path.refusals, clock)
-        flows = Flows(policies)
         outcomes = settling(settings, clock, policies, ledger, reporter)
-        asked = approving(ledger, policies, clock, refusals, reporter, notify=bool(settings.webhook_url))
-        steered = steering(clock, policies, ledger, path.controls, refusals)
-        approval_page = ApprovalPage.parse(settings.approval_url)
-        services = Services(
-            AuthorizationService(path.decisions, refusals, permit_keys, clock, flows, approval_page),
-            OutcomeReports(outcomes, refusals, flows),
-            asked.watching,
-            asked.service,
-            AuditService(ledger),
-            ControlService(policies, reporter.health, _published(permit_keys), steered, refusals),
+        asked = approving(ledger, policies, clock, reporter, notify=bool(settings.webhook_url))
+        page = ApprovalPage.parse(settings.approval_url)
+        servicers = Servicers(
+            AuthorizationServicer(path.decisions, outcomes, asked.streams, permit_keys, clock, Flows(policies), page),
+            asked.servicer,
+            AuditServicer(ledger),
+            control_servicer(clock, policies, ledger, path.controls, reporter.health, _published(permit_keys)),
+            asked.streams,
         )
         kept_hours = settings.idempotency_retention_hours
         sender = webhook_sender(settings, ledger, clock, reporter)
@@ -145,7 +141,9 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         stack.push_async_callback(path.refusals.close)
         stack.push_async_callback(path.decisions.close)
         stack.push_async_callback(outcomes.close)
-        rpc = RpcServer(services, reporter.fault, reporter.shed, reflect=settings.reflection)
+        recorder = InvalidRequestRecorder(path.refusals, clock)
+        interceptors = interceptor_chain(Intake(reporter.shed), recorder, reporter.fault)
+        rpc = RpcServer(servicers, interceptors, reflect=settings.reflection)
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(settings.listen)
         reporter.rpc = rpc

@@ -1,4 +1,4 @@
-"""What operators steer with, put together: kill switches, autonomy, budgets, policies that wait."""
+"""Builds the servicer of the control calls: kill switches, autonomy, budgets, held policies, outcome excesses."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from placet.controls.kill_switches.service import KillSwitches
 from placet.outcomes.excess_service import OutcomeExcesses
 from placet.revisions.confirmations import PolicyConfirmations
 from placet.tenants.known_names import KnownNames
-from placet.transport.grpc.services.autonomy import AutonomyCalls
-from placet.transport.grpc.services.budgets import BudgetCalls
-from placet.transport.grpc.services.control import Steering
-from placet.transport.grpc.services.excesses import ExcessCalls
-from placet.transport.grpc.services.kill_switches import KillCalls
-from placet.transport.grpc.services.policy import PolicyCalls
+from placet.transport.grpc.services.control import ControlServicer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from placet.audit.ports import Ledger
     from placet.controls.snapshot import ControlState
     from placet.engine.external import ExternalPolicies
     from placet.engine.managed import ManagedPolicies
     from placet.kernel.clock import Clock
-    from placet.transport.grpc.refused_requests import RefusalLog
+    from placet.revisions.status import ServerHealth
 
 
-def steering(
+def control_servicer(
     clock: Clock,
     policies: ManagedPolicies | ExternalPolicies,
     ledger: Ledger,
     controls: ControlState,
-    refusals: RefusalLog,
-) -> Steering:
-    """The calls that change how decisions are made; `controls` is what decisions see of it."""
+    health: Callable[[], ServerHealth],
+    permit_keys: Callable[[], Awaitable[str]],
+) -> ControlServicer:
+    """Return the servicer. `controls` is the state of kill switches and autonomy that decisions read."""
     changes = ControlCommands(ledger, clock, controls)
-    known = KnownNames(ledger, policies)
-    return Steering(
-        KillCalls(KillSwitches(changes, Revoker(ledger, clock, policies, controls)), known, refusals),
-        AutonomyCalls(AutonomyAdmin(changes, policies), known, refusals),
-        BudgetCalls(BudgetAdmin(changes, policies), refusals),
-        PolicyCalls(PolicyConfirmations(changes, policies, policies.look_again), refusals),
-        ExcessCalls(OutcomeExcesses(changes), refusals),
+    return ControlServicer(
+        policies,
+        health,
+        permit_keys,
+        KillSwitches(changes, Revoker(ledger, clock, policies, controls)),
+        AutonomyAdmin(changes, policies),
+        BudgetAdmin(changes, policies),
+        PolicyConfirmations(changes, policies, policies.look_again),
+        OutcomeExcesses(changes),
+        KnownNames(ledger, policies),
     )

@@ -1,1 +1,1 @@
-"""How callers reach Placet."""
+"""The protocols over which callers reach Placet."""

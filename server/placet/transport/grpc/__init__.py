@@ -1,1 +1,1 @@
-"""The gRPC server: intake, errors, refused requests, health."""
+"""The gRPC server: message intake, error statuses, health."""

@@ -1,4 +1,4 @@
-"""The call as grpc.aio gives it."""
+"""The type of a call's context in grpc.aio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose turn a call takes in a queue."""
+"""Assigns calls to the flows that share a queue fairly."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from placet.kernel.policy_files import files_of
 from placet.scheduling.fair_queue import Flow
+from placet.transport.grpc.interceptors.caller import current_caller
 
 if TYPE_CHECKING:
     from placet.decision.ports import PolicySource
-    from placet.transport.grpc.context import Context
 
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """The flows of calls. Tenants without a file share one: names that somebody makes up get no turns of their own."""
+    """The flows of calls: one for each tenant and caller.
+
+    Tenants without a policy file share one flow, so that invented tenant names get no extra turns.
+    """
 
     policies: PolicySource
 
-    def of(self, tenant: str, context: Context) -> Flow:
-        """The flow of a call for the tenant."""
-        return Flow(tenant if tenant in files_of(self.policies) else "", context.peer())
+    def of(self, tenant: str) -> Flow:
+        """Return the flow of the current call for the tenant."""
+        return Flow(tenant if tenant in files_of(self.policies) else "", current_caller().peer)

@@ -1,4 +1,4 @@
-"""grpc.health.v1, whose watchers do not hold up a stop."""
+"""The servicer of grpc.health.v1. Its Watch streams end when the server stops."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from grpc_health.v1 import health_pb2
 
 LAST_WORD_SECONDS: Final = 0.2
-"""How long a watcher has to take NOT_SERVING before its stream ends."""
+"""Time for a Watch stream to send NOT_SERVING before it ends."""
 
 
 class Health(_async.HealthServicer):  # type: ignore[misc] # published without types
-    """Check and Watch. `end_watching` comes after `enter_graceful_shutdown`."""
+    """Answers Check and Watch. Call `end_watching` after `enter_graceful_shutdown`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._ending = asyncio.Event()
 
     def end_watching(self) -> None:
-        """End all Watch streams: a stop would wait for them as for any call, as long as it waits at all."""
+        """End all Watch streams. A stop waits for every call, so an open stream would use up the grace period."""
         self._ending.set()
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802 - as gRPC has it
-        """Tell each change of health, until the caller or the server ends it."""
+        """Stream the changes of health until the caller or the server ends the stream."""
         watching = asyncio.create_task(super().Watch(request, context))
         ending = asyncio.create_task(self._ending.wait())
         try:

@@ -1,9 +1,10 @@
-"""Bounds the memory that messages of callers take, whatever they send.
+"""Bounds the memory that request messages take.
 
-gRPC reads the message of a call before it runs the handler. So each method is registered as one that reads for itself,
-and a message is read only when it has a place: at most MESSAGE_READS_MAX are read at once, in fair turns between
-connections. What was read counts until its call ends, REQUEST_BYTES_HELD_MAX over all calls; what is beyond is refused
-before it is parsed. Unread, a connection holds no more than its flow-control window.
+gRPC reads the message of a unary call before it runs the handler. So the server registers each method as one with
+streaming requests, which reads for itself, and reads a message only when it has a place: at most MESSAGE_READS_MAX
+messages are read at once, in fair turns between connections. The bytes that were read count until their call ends, and
+are bounded by REQUEST_BYTES_HELD_MAX over all calls. A call that exceeds a bound is refused before its message is
+deserialized. A call that is not read holds no more than the flow-control window of its connection.
 """
 
 from __future__ import annotations
@@ -28,23 +29,25 @@ from placet.kernel.limits import (
     RETRY_AFTER_MS,
 )
 from placet.scheduling.fair_queue import FairQueue, Flow, Group
-from placet.transport.grpc.errors import turn_away
+from placet.transport.grpc.errors import abort, status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from google.protobuf.message import Message
+
     from placet.transport.grpc.context import Context
 
 FLOW_CONTROL: Final = (
-    ("grpc.http2.bdp_probe", 0),  # else the window of what is not read yet grows with the speed of the network
+    ("grpc.http2.bdp_probe", 0),  # else the window of unread data grows with the speed of the network
     ("grpc.http2.lookahead_bytes", 65_536),
 )
-"""What gRPC may take in of a call that does not read."""
+"""Channel options that bound the data that gRPC buffers for a call that is not read."""
 _PATIENCE_SECONDS: Final = MESSAGE_PATIENCE_MS / 1_000
 
 
-class TurnedAway(StrEnum):
-    """Why a call was turned away before its message was parsed."""
+class ShedReason(StrEnum):
+    """Why a call was refused before its message was deserialized. A label of the metric of shed calls."""
 
     CALLS = "calls"
     UNREAD = "unread"
@@ -54,28 +57,34 @@ class TurnedAway(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class _Read:
-    """A message that is being read, or was."""
+    """The read of one message. `over` is True once it ended."""
 
     context: Context
     since: float
     over: bool = False
 
 
-class Message:
-    """A message that was read; `take` gives it away, so that nothing here keeps it."""
+class IncomingMessage:
+    """A message that was read.
+
+    `size` is in bytes. `is_present` is False if the caller sent none. `request` is the deserialized message, None until
+    there is one.
+    """
 
     def __init__(self, raw: bytes | None) -> None:
-        self._raw = raw
-        self.size = len(raw or b"")
+        self._raw = raw or b""
+        self.is_present = raw is not None
+        self.size = len(self._raw)
+        self.request: Message | None = None
 
-    def take(self) -> bytes | None:
-        """The message, once; None when the caller sent none."""
-        raw, self._raw = self._raw, None
+    def take(self) -> bytes:
+        """Return the bytes and release them. The next call returns no bytes."""
+        raw, self._raw = self._raw, b""
         return raw
 
 
 class Intake:
-    """Reads messages. `on_shed` is told how many calls were turned away, and why. Belongs to one event loop."""
+    """Reads messages. `on_shed` receives the reason and the number of refused calls. Belongs to one event loop."""
 
     def __init__(self, on_shed: Callable[[str, int], None], patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self._on_shed = on_shed
@@ -86,20 +95,20 @@ class Intake:
         self._unread: FairQueue[asyncio.Future[None]] = FairQueue(CALLS_UNREAD_MAX)
         self._held = 0
         self._held_by: Counter[str] = Counter()
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._ends: set[asyncio.Task[None]] = set()  # held here: the loop itself keeps only weak references
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the messages whose calls are under way."""
+        """Return the bytes of all messages whose calls have not ended."""
         return self._held
 
     @contextlib.asynccontextmanager
-    async def message(self, context: Context) -> AsyncIterator[Message]:
-        """The call's message. It counts until the end of the block. OverloadedError when it is turned away."""
+    async def message(self, context: Context) -> AsyncIterator[IncomingMessage]:
+        """Yield the message of the call, which counts until the end of the block. OverloadedError if it is refused."""
         peer = context.peer()
         if self._calls >= CALLS_MAX:
-            raise self._turned_away(TurnedAway.CALLS)
+            raise self._shed(ShedReason.CALLS)
         self._calls += 1
         try:
             message = await self._read(context, peer)
@@ -107,11 +116,11 @@ class Intake:
             try:
                 yield message
             finally:
-                self._let_go(peer, message.size)
+                self._release(peer, message.size)
         finally:
             self._calls -= 1
 
-    async def _read(self, context: Context, peer: str) -> Message:
+    async def _read(self, context: Context, peer: str) -> IncomingMessage:
         if self._free:
             self._free -= 1
         else:
@@ -123,71 +132,71 @@ class Intake:
         finally:
             reading.over = True
             self._reads.pop(reading, None)
-            self._pass_on()
-        return Message(raw if isinstance(raw, bytes) else None)  # grpc.aio.EOF is none
+            self._release_place()
+        return IncomingMessage(raw if isinstance(raw, bytes) else None)  # grpc.aio.EOF is not bytes
 
     async def _wait(self, peer: str) -> None:
-        """Wait for a place, which is then taken."""
+        """Wait for a place and take it."""
         loop = asyncio.get_running_loop()
         group = Group(Flow(peer), 1, loop.create_future())
-        gone = self._unread.put(group)
-        if gone is None:
-            raise self._turned_away(TurnedAway.UNREAD)
-        for each in gone:
-            each.entry.set_exception(self._turned_away(TurnedAway.UNREAD))
-        if self._look is None:
-            self._look = loop.call_later(self._patience_seconds, self._end_slow)
+        displaced = self._unread.put(group)
+        if displaced is None:
+            raise self._shed(ShedReason.UNREAD)
+        for other in displaced:
+            other.entry.set_exception(self._shed(ShedReason.UNREAD))
+        if self._timer is None:
+            self._timer = loop.call_later(self._patience_seconds, self._end_slow)
         try:
             await group.entry
         except asyncio.CancelledError:
             if not self._unread.remove(group):
-                self._pass_on()  # the place was its own already
+                self._release_place()  # it already had the place
             raise
 
-    def _pass_on(self) -> None:
-        """Give a place that is free to whoever's turn it is."""
+    def _release_place(self) -> None:
+        """Give the place to the next call that waits, if any."""
         while waiting := self._unread.take(1):
-            if not waiting[0].entry.done():  # its caller may be gone
+            if not waiting[0].entry.done():  # its caller may have cancelled
                 waiting[0].entry.set_result(None)
                 return
         self._free += 1
 
     def _end_slow(self) -> None:
-        """End the reads that take longest, as many as others wait for: their messages may never come."""
+        """End the slowest reads, one for each call that waits: their messages may never arrive."""
         loop = asyncio.get_running_loop()
-        self._look = None
-        late = [each for each in self._reads if loop.time() - each.since >= self._patience_seconds]
+        self._timer = None
+        late = [read for read in self._reads if loop.time() - read.since >= self._patience_seconds]
         for reading in late[: self._unread.depth]:
             del self._reads[reading]
-            end = loop.create_task(_end(reading, self._turned_away(TurnedAway.SLOW_MESSAGE)))
+            end = loop.create_task(_end(reading, self._shed(ShedReason.SLOW_MESSAGE)))
             self._ends.add(end)
             end.add_done_callback(self._ends.discard)
         if self._unread:
-            self._look = loop.call_later(self._patience_seconds, self._end_slow)
+            self._timer = loop.call_later(self._patience_seconds, self._end_slow)
 
-    def _hold(self, peer: str, message: Message) -> None:
-        """Count a message that was read. Small ones, and other connections, keep a part for themselves."""
+    def _hold(self, peer: str, message: IncomingMessage) -> None:
+        """Count a message. A part of the bound is reserved for small messages, and a part for other connections."""
         size = message.size
         room = REQUEST_BYTES_HELD_MAX * 3 // 4 if size > LARGE_MESSAGE_BYTES else REQUEST_BYTES_HELD_MAX
         if self._held + size > room or self._held_by[peer] + size > REQUEST_BYTES_HELD_MAX // 2:
             message.take()
-            raise self._turned_away(TurnedAway.BYTES_HELD)
+            raise self._shed(ShedReason.BYTES_HELD)
         self._held += size
         self._held_by[peer] += size
 
-    def _let_go(self, peer: str, size: int) -> None:
+    def _release(self, peer: str, size: int) -> None:
         self._held -= size
         self._held_by[peer] -= size
         if not self._held_by[peer]:
             del self._held_by[peer]
 
-    def _turned_away(self, why: TurnedAway) -> OverloadedError:
-        self._on_shed(why, 1)
+    def _shed(self, reason: ShedReason) -> OverloadedError:
+        self._on_shed(reason, 1)
         return OverloadedError(RETRY_AFTER_MS)
 
 
 async def _end(reading: _Read, error: OverloadedError) -> None:
-    """End a call whose handler waits for its message: gRPC then gives the handler the end of the stream."""
+    """End a call that waits for its message. gRPC then ends the stream that its handler reads."""
     if not reading.over:
-        with contextlib.suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # what abort raises; that it was over
-            await turn_away(reading.context, error)
+        with contextlib.suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # raised by abort; the call had ended
+            await abort(reading.context, status_of(error))

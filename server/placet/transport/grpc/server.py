@@ -1,4 +1,4 @@
-"""The gRPC server: services, health, reflection."""
+"""The gRPC server: servicers, health, reflection."""
 
 from __future__ import annotations
 
@@ -13,18 +13,31 @@ from grpc_reflection.v1alpha import reflection
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import MESSAGE_BYTES_MAX
 from placet.transport.grpc.health import Health
-from placet.transport.grpc.intake import FLOW_CONTROL, Intake
-from placet.transport.grpc.receiving import ReceivingInterceptor
-from placet.transport.grpc.services import approvals as approval
-from placet.transport.grpc.services import audit, authorization, control, outcomes, watch
+from placet.transport.grpc.intake import FLOW_CONTROL
+from placet.v1 import (
+    approval_pb2,
+    approval_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
+    authorization_pb2,
+    authorization_pb2_grpc,
+    control_pb2,
+    control_pb2_grpc,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
+
+    from placet.transport.grpc.services.approvals import ApprovalServicer
+    from placet.transport.grpc.services.audit import AuditServicer
+    from placet.transport.grpc.services.authorization import AuthorizationServicer
+    from placet.transport.grpc.services.control import ControlServicer
+    from placet.transport.grpc.services.watch import ChangeStreams
 
 PING_INTERVAL_MS_MIN: Final = 5_000
-"""How often clients may ping, also without calls: most that do choose 10 s or more, and clocks differ."""
+"""Minimum interval of client pings, also without calls. Most clients ping every 10 s or less often; clocks differ."""
 KEEPALIVE_MS: Final = 30_000
-"""How often a connection is tried that says nothing: watchers whose machine is gone leave after 40 s."""
+"""Interval of server pings on a silent connection, so that watchers whose machine is gone leave after 40 s."""
 KEEPALIVE_TIMEOUT_MS: Final = 10_000
 OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
@@ -36,61 +49,60 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     *FLOW_CONTROL,
-    ("grpc.so_reuseport", 0),  # two servers on one port would split the callers without a word
+    ("grpc.so_reuseport", 0),  # two servers on one port would silently split the callers
 )
 _STATES: Final = {
     True: health_pb2.HealthCheckResponse.SERVING,
     False: health_pb2.HealthCheckResponse.NOT_SERVING,
 }
-SERVICES: Final = (authorization.SERVICE, approval.SERVICE, audit.SERVICE, control.SERVICE)
+SERVICES: Final = tuple(
+    service.full_name
+    for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """What the server offers."""
+class Servicers:
+    """The servicers of the server, and the streams that a stop ends."""
 
-    authorization: authorization.AuthorizationService
-    outcomes: outcomes.OutcomeReports
-    watching: watch.Watching
-    approvals: approval.ApprovalService
-    audit: audit.AuditService
-    control: control.ControlService
+    authorization: AuthorizationServicer
+    approvals: ApprovalServicer
+    audit: AuditServicer
+    control: ControlServicer
+    streams: ChangeStreams
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add each servicer to the server."""
+        authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server(self.authorization, server)
+        approval_pb2_grpc.add_ApprovalServiceServicer_to_server(self.approvals, server)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(self.audit, server)
+        control_pb2_grpc.add_ControlServiceServicer_to_server(self.control, server)
 
 
 class RpcServer:
-    """Listens once started. Health is NOT_SERVING until `set_serving(True)`."""
+    """Listens after `start`. Health is NOT_SERVING until `set_serving(True)`."""
 
     def __init__(
         self,
-        services: Services,
-        on_error: Callable[[BaseException], None],
-        on_shed: Callable[[str, int], None],
+        servicers: Servicers,
+        interceptors: Sequence[grpc.aio.ServerInterceptor],  # type: ignore[type-arg] # no generic when it runs
         *,
         reflect: bool,
     ) -> None:
-        self._server = grpc.aio.server(interceptors=[ReceivingInterceptor(Intake(on_shed))], options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
         self._health = Health()
-        self._watching = services.watching
-        named = (
-            (authorization.SERVICE, services.authorization),
-            (authorization.SERVICE, services.outcomes),
-            (authorization.SERVICE, services.watching),
-            (approval.SERVICE, services.approvals),
-            (audit.SERVICE, services.audit),
-            (control.SERVICE, services.control),
-        )
-        self._server.add_generic_rpc_handlers(
-            tuple(grpc.method_handlers_generic_handler(name, each.handlers(on_error)) for name, each in named)
-        )
+        self._streams = servicers.streams
+        servicers.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
     async def start(self, listen: str) -> str:
-        """Listen on ``host:port`` (port 0 takes a free one); the address taken.
+        """Listen on ``host:port``, with port 0 on a free port.
 
-        ConfigurationError when it cannot be had.
+        Return the address. ConfigurationError if it is in use.
         """
         await self.set_serving(serving=False)
         host = listen.rpartition(":")[0]
@@ -104,22 +116,22 @@ class RpcServer:
         return f"{host}:{port}"
 
     async def set_serving(self, *, serving: bool, parts: Mapping[str, bool] | None = None) -> None:
-        """Tell health watchers whether to send requests here, and of each part, by name, whether it is well."""
-        for name, well in {**dict.fromkeys(("", *SERVICES), serving), **(parts or {})}.items():
-            await self._health.set(name, _STATES[well])
+        """Set the health of the server, and the health of its parts by name."""
+        for name, healthy in {**dict.fromkeys(("", *SERVICES), serving), **(parts or {})}.items():
+            await self._health.set(name, _STATES[healthy])
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuse new calls, give those under way so long, then cancel them."""
+        """Refuse new calls, wait up to `grace_seconds` for the others, then cancel them."""
         await self._health.enter_graceful_shutdown()
         self._health.end_watching()
-        self._watching.end()
+        self._streams.end()
         await self._server.stop(grace_seconds)
 
 
 def require_free(listen: str) -> None:
-    """ConfigurationError when the address cannot be had.
+    """Raise ConfigurationError if nothing can listen on the address.
 
-    Tried before gRPC does, which would write lines of its own to stderr and not say what is wrong.
+    Checked before gRPC listens, because gRPC writes to stderr and does not return the cause.
     """
     host, _, port = listen.rpartition(":")
     try:

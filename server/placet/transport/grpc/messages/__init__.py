@@ -1,1 +1,1 @@
-"""Protobuf messages to values, and back."""
+"""Converts protobuf messages to values and back, and validates requests."""

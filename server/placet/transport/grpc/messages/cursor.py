@@ -1,4 +1,4 @@
-"""Cursors of watch streams on the wire: URL-safe base64 of JSON, writer -> sequence."""
+"""Encodes cursors of watch streams: URL-safe base64 of a JSON object, writer -> sequence."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ if TYPE_CHECKING:
 
 
 def cursor_text(cursor: Cursor) -> str:
-    """The cursor as it is sent."""
+    """Return the cursor as text."""
     return base64.urlsafe_b64encode(orjson.dumps(dict(cursor), option=orjson.OPT_SORT_KEYS)).decode()
 
 
 def read_cursor(text: str) -> Cursor | None:
-    """The cursor that was sent; None for none. InvalidRequestError when it is none of ours."""
+    """Return the cursor that a text encodes; None for an empty text. InvalidRequestError if the text is invalid."""
     if not text:
         return None
     try:
-        said = orjson.loads(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+        cursor = orjson.loads(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
     except ValueError:
-        said = None
-    if not isinstance(said, dict) or not all(
-        type(sequence) is int and 0 <= sequence <= SAFE_INTEGER_MAX for sequence in said.values()
+        cursor = None
+    if not isinstance(cursor, dict) or not all(
+        type(sequence) is int and 0 <= sequence <= SAFE_INTEGER_MAX for sequence in cursor.values()
     ):
-        raise InvalidRequestError([FieldViolation("cursor", "is not the cursor of an earlier message")])
-    return said
+        raise InvalidRequestError(
+            [
+                FieldViolation(
+                    "cursor",
+                    "is not a cursor; send the cursor of an earlier message of the stream, or none",
+                )
+            ]
+        )
+    return cursor

@@ -1,4 +1,4 @@
-"""Parameters of an action: JSON text or a Struct in, canonical JSON out. In steps where they are large."""
+"""Parses the parameters of an action, JSON text or a Struct, into canonical JSON. In steps if they are large."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from placet.v1 import action_pb2
 
 _STEP_VALUES: Final = 4_096
-"""Values of a Struct that are read in one step: about 5 ms."""
+"""Values of a Struct that are read in one step, which takes about 5 ms."""
 
 
 def params_of(message: action_pb2.Action) -> Steps[bytes]:
-    """The canonical parameters. NotCanonicalError when they are no JSON object as Placet takes it, or too large."""
+    """Return the canonical parameters. NotCanonicalError if they are not a strict JSON object, or too large."""
     form = message.WhichOneof("params")
     if form is None:
         return b"{}"
@@ -44,13 +44,13 @@ _NESTED: Final = frozenset({"struct_value", "list_value"})
 
 
 class _Reader:
-    """Reads a Struct as ProtoJSON has it."""
+    """Converts a Struct to JSON values, as ProtoJSON defines."""
 
     def __init__(self) -> None:
         self._values = 0
 
     def struct(self, message: struct_pb2.Struct) -> Steps[dict[str, Any]]:
-        """The object; numbers are floats."""
+        """Return the object. Every number is a float."""
         members: dict[str, Any] = {}
         for key, value in message.fields.items():
             if self._is_step():
@@ -63,17 +63,17 @@ class _Reader:
         if value.HasField("struct_value"):
             return (yield from self.struct(value.struct_value))
         items: list[Any] = []
-        for each in value.list_value.values:
+        for item in value.list_value.values:
             if self._is_step():
                 yield
-            kind = each.WhichOneof("kind")
-            items.append((yield from self._nested(each)) if kind in _NESTED else _scalar(each, kind))
+            kind = item.WhichOneof("kind")
+            items.append((yield from self._nested(item)) if kind in _NESTED else _scalar(item, kind))
         return items
 
     def _is_step(self) -> bool:
-        """Count a value; whether it is time to pause."""
+        """Count a value. Return whether a step ends with it."""
         self._values += 1
-        if self._values > PARAMS_BYTES_MAX // 2:  # each is a character at least, and a comma
+        if self._values > PARAMS_BYTES_MAX // 2:  # a value is at least a character and a comma
             raise NotCanonicalError("", f"is more than {PARAMS_BYTES_MAX} bytes as JSON; at most that are accepted")
         return not self._values % _STEP_VALUES
 

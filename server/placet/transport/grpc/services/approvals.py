@@ -1,13 +1,12 @@
-"""placet.v1.ApprovalService."""
+"""The servicer of placet.v1.ApprovalService."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, TypeAlias
 
 from placet.approvals.service import VoteCommand
 from placet.approvals.vote_voiding import Voiding
-from placet.kernel.errors import InvalidRequestError
 from placet.kernel.limits import (
     CONTROL_REASON_BYTES_MAX,
     LABEL_BYTES_MAX,
@@ -19,160 +18,136 @@ from placet.kernel.limits import (
 )
 from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
-from placet.transport.grpc.messages.fields import Fields
-from placet.transport.grpc.messages.present_approval import STATES, present_approval, present_listed
-from placet.transport.grpc.refused_requests import caller_of
-from placet.v1 import approval_pb2
+from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.messages.approval_to_proto import STATES, present_approval, present_listed
+from placet.transport.grpc.messages.validation import RequestValidator
+from placet.v1 import approval_pb2, approval_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import grpc
+    from collections.abc import AsyncGenerator
 
     from placet.approvals.service import Approvals
     from placet.approvals.vote_voiding import VoteVoiding
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.refused_requests import RefusalLog
-    from placet.transport.grpc.services.watch import Watching
+    from placet.transport.grpc.services.watch import ChangeStreams
     from placet.v1 import person_pb2
 
-SERVICE = "placet.v1.ApprovalService"
-_STATES: Final[dict[int, str]] = {
-    approval_pb2.APPROVAL_STATE_UNSPECIFIED: "",
-    **{number: state.value for state, number in STATES.items()},
-}
+_Vote: TypeAlias = (
+    approval_pb2.ApproveActionRequest | approval_pb2.RejectActionRequest | approval_pb2.CancelApprovalRequest
+)
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalService:
-    """Parses, has it done, answers. `refusals` records what could not be parsed."""
+@dataclass(frozen=True)
+class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
+    """Lists approvals, takes votes, and streams changes."""
 
     approvals: Approvals
     voiding: VoteVoiding
-    watching: Watching
-    refusals: RefusalLog
+    streams: ChangeStreams
 
-    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
-        """Method name -> handler."""
-        return {
-            "ListApprovals": self.refusals.unary(self.list_approvals, approval_pb2.ListApprovalsRequest, on_error),
-            "GetApproval": self.refusals.unary(self.get_approval, approval_pb2.GetApprovalRequest, on_error),
-            "ApproveAction": self.refusals.unary(self.approve_action, approval_pb2.ApproveActionRequest, on_error),
-            "RejectAction": self.refusals.unary(self.reject_action, approval_pb2.RejectActionRequest, on_error),
-            "CancelApproval": self.refusals.unary(self.cancel_approval, approval_pb2.CancelApprovalRequest, on_error),
-            "VoidVotes": self.refusals.unary(self.void_votes, approval_pb2.VoidVotesRequest, on_error),
-            "WatchApprovals": self.refusals.streaming(
-                self.watching.watch_approvals, approval_pb2.WatchApprovalsRequest, on_error
-            ),
-        }
-
-    async def list_approvals(
-        self, message: approval_pb2.ListApprovalsRequest, _context: Context
+    async def ListApprovals(
+        self, request: approval_pb2.ListApprovalsRequest, _context: Context
     ) -> approval_pb2.ListApprovalsResponse:
-        """A page, newest first."""
-        fields = Fields()
-        tenant = fields.tenant("tenant", message.tenant)
-        size = fields.count("page_size", message.page_size, PAGE_SIZE_MAX) or PAGE_SIZE_DEFAULT
-        if message.state not in _STATES:
-            fields.wrong("state", f"{message.state} is no state that this server knows")
-        _require(fields)
-        query = RowQuery(StateTable.APPROVALS, tenant, _STATES[message.state], size, message.page_token)
+        """Return a page of approvals, newest first."""
+        validator = RequestValidator()
+        tenant = validator.tenant("tenant", request.tenant)
+        size = validator.count("page_size", request.page_size, PAGE_SIZE_MAX) or PAGE_SIZE_DEFAULT
+        state = STATES.from_wire.get(request.state)
+        if state is None and request.state:
+            validator.violation("state", f"{request.state} is not a known state; use a value of ApprovalState")
+        validator.require_valid()
+        query = RowQuery(
+            StateTable.APPROVALS, tenant, state.value if state is not None else "", size, request.page_token
+        )
         page = await self.approvals.listed(query)
         return approval_pb2.ListApprovalsResponse(
             approvals=[present_listed(shown) for shown in page.approvals], next_page_token=page.next_page_token
         )
 
-    async def get_approval(
-        self, message: approval_pb2.GetApprovalRequest, _context: Context
+    async def GetApproval(
+        self, request: approval_pb2.GetApprovalRequest, _context: Context
     ) -> approval_pb2.GetApprovalResponse:
-        """One, with everything that a person needs to decide."""
-        fields = Fields()
-        tenant, approval_id = _which(fields, message)
-        viewer = _person(fields, "viewer", message.viewer) if message.HasField("viewer") else None
-        _require(fields)
+        """Return one approval with everything that a person needs to vote."""
+        validator = RequestValidator()
+        tenant, approval_id = _approval_of(validator, request)
+        viewer = _person(validator, "viewer", request.viewer) if request.HasField("viewer") else None
+        validator.require_valid()
         shown = await self.approvals.get(tenant, approval_id, viewer)
         return approval_pb2.GetApprovalResponse(approval=present_approval(shown))
 
-    async def approve_action(
-        self, message: approval_pb2.ApproveActionRequest, context: Context
+    async def ApproveAction(
+        self, request: approval_pb2.ApproveActionRequest, _context: Context
     ) -> approval_pb2.ApproveActionResponse:
-        """A vote for it."""
-        fields = Fields()
-        seen_digest = fields.sha256("action_digest", message.action_digest)
-        word = _word(fields, message, "approver", message.approver, context)
-        shown = await self.approvals.approve(word, seen_digest)
+        """Vote for an approval."""
+        validator = RequestValidator()
+        seen_digest = validator.sha256("action_digest", request.action_digest)
+        vote = _parse_vote(validator, request, "approver", request.approver)
+        shown = await self.approvals.approve(vote, seen_digest)
         return approval_pb2.ApproveActionResponse(approval=present_approval(shown))
 
-    async def reject_action(
-        self, message: approval_pb2.RejectActionRequest, context: Context
+    async def RejectAction(
+        self, request: approval_pb2.RejectActionRequest, _context: Context
     ) -> approval_pb2.RejectActionResponse:
-        """A vote against it."""
-        shown = await self.approvals.reject(_word(Fields(), message, "approver", message.approver, context))
-        return approval_pb2.RejectActionResponse(approval=present_approval(shown))
+        """Vote against an approval."""
+        vote = _parse_vote(RequestValidator(), request, "approver", request.approver)
+        return approval_pb2.RejectActionResponse(approval=present_approval(await self.approvals.reject(vote)))
 
-    async def cancel_approval(
-        self, message: approval_pb2.CancelApprovalRequest, context: Context
+    async def CancelApproval(
+        self, request: approval_pb2.CancelApprovalRequest, _context: Context
     ) -> approval_pb2.CancelApprovalResponse:
-        """Withdraw it."""
-        shown = await self.approvals.cancel(_word(Fields(), message, "actor", message.actor, context))
-        return approval_pb2.CancelApprovalResponse(approval=present_approval(shown))
+        """Cancel an approval."""
+        vote = _parse_vote(RequestValidator(), request, "actor", request.actor)
+        return approval_pb2.CancelApprovalResponse(approval=present_approval(await self.approvals.cancel(vote)))
 
-    async def void_votes(
-        self, message: approval_pb2.VoidVotesRequest, context: Context
+    async def VoidVotes(
+        self, request: approval_pb2.VoidVotesRequest, _context: Context
     ) -> approval_pb2.VoidVotesResponse:
-        """Void what a person voted for."""
-        fields = Fields()
-        tenant = fields.tenant("tenant", message.tenant) if message.tenant else ""
-        person = fields.name("person", message.person.strip(), PRINCIPAL_BYTES_MAX, required=True)
-        actor = _person(fields, "actor", message.actor)
-        reason = fields.text("reason", message.reason.strip(), CONTROL_REASON_BYTES_MAX, required=True)
-        _require(fields)
-        done = await self.voiding.void(Voiding(tenant, person, actor, reason, caller_of(context)))
+        """Void the votes of a person."""
+        result = await self.voiding.void(_parse_voiding(request))
         return approval_pb2.VoidVotesResponse(
-            voided=[present_listed(shown) for shown in done.open],
-            used=[present_listed(shown) for shown in done.used],
-            voided_count=done.open_count,
-            used_count=done.used_count,
-            used_voided_count=done.used_voided_count,
-            revoked_decision_ids=done.revoked,
-            revoked_count=done.revoked_count,
-            tenants_without_groups=done.without_groups,
+            voided=[present_listed(shown) for shown in result.open],
+            used=[present_listed(shown) for shown in result.used],
+            voided_count=result.open_count,
+            used_count=result.used_count,
+            used_voided_count=result.used_voided_count,
+            revoked_decision_ids=result.revoked,
+            revoked_count=result.revoked_count,
+            tenants_without_groups=result.without_groups,
         )
 
-
-_Said = (
-    approval_pb2.ApproveActionRequest
-    | approval_pb2.RejectActionRequest
-    | approval_pb2.CancelApprovalRequest
-    | approval_pb2.GetApprovalRequest
-)
+    def WatchApprovals(
+        self, request: approval_pb2.WatchApprovalsRequest, _context: Context
+    ) -> AsyncGenerator[approval_pb2.WatchApprovalsResponse]:
+        """Stream the changes of a tenant's approvals."""
+        return self.streams.of_approvals(request)
 
 
-def _word(
-    fields: Fields,
-    message: approval_pb2.ApproveActionRequest | approval_pb2.RejectActionRequest | approval_pb2.CancelApprovalRequest,
-    who: str,
-    named: person_pb2.Person,
-    context: Context,
-) -> VoteCommand:
-    tenant, approval_id = _which(fields, message)
-    person = _person(fields, who, named)
-    reason = fields.text("reason", message.reason, CONTROL_REASON_BYTES_MAX).strip()
-    _require(fields)
-    return VoteCommand(tenant, approval_id, person, reason, caller_of(context))
+def _parse_vote(validator: RequestValidator, request: _Vote, field: str, voter: person_pb2.Person) -> VoteCommand:
+    """Return the vote. `field` is the name of the field that holds the voter."""
+    tenant, approval_id = _approval_of(validator, request)
+    person = _person(validator, field, voter)
+    reason = validator.text("reason", request.reason, CONTROL_REASON_BYTES_MAX).strip()
+    validator.require_valid()
+    return VoteCommand(tenant, approval_id, person, reason, current_caller())
 
 
-def _which(fields: Fields, message: _Said) -> tuple[str, str]:
-    tenant = fields.tenant("tenant", message.tenant)
-    return tenant, fields.text("approval_id", message.approval_id, SHORT_LABEL_BYTES_MAX, required=True)
+def _parse_voiding(request: approval_pb2.VoidVotesRequest) -> Voiding:
+    validator = RequestValidator()
+    tenant = validator.optional_tenant("tenant", request.tenant)
+    person = validator.name("person", request.person.strip(), PRINCIPAL_BYTES_MAX, required=True)
+    actor = _person(validator, "actor", request.actor)
+    reason = validator.text("reason", request.reason.strip(), CONTROL_REASON_BYTES_MAX, required=True)
+    validator.require_valid()
+    return Voiding(tenant, person, actor, reason, current_caller())
 
 
-def _person(fields: Fields, who: str, named: person_pb2.Person) -> Person:
-    name = fields.name(f"{who}.id", named.id.strip(), PRINCIPAL_BYTES_MAX, required=True)
-    roles = fields.names(f"{who}.roles", named.roles, ROLES_MAX, LABEL_BYTES_MAX)
+def _approval_of(validator: RequestValidator, request: _Vote | approval_pb2.GetApprovalRequest) -> tuple[str, str]:
+    """Return the tenant and id of the approval."""
+    tenant = validator.tenant("tenant", request.tenant)
+    return tenant, validator.text("approval_id", request.approval_id, SHORT_LABEL_BYTES_MAX, required=True)
+
+
+def _person(validator: RequestValidator, field: str, message: person_pb2.Person) -> Person:
+    name = validator.name(f"{field}.id", message.id.strip(), PRINCIPAL_BYTES_MAX, required=True)
+    roles = validator.names(f"{field}.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
     return Person(name, tuple(sorted(set(roles))))
-
-
-def _require(fields: Fields) -> None:
-    if fields.violations:
-        raise InvalidRequestError(fields.violations)

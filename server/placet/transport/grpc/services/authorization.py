@@ -1,4 +1,4 @@
-"""placet.v1.AuthorizationService."""
+"""The servicer of placet.v1.AuthorizationService."""
 
 from __future__ import annotations
 
@@ -7,105 +7,92 @@ from typing import TYPE_CHECKING
 
 from placet.approvals.page import NO_PAGE
 from placet.decision.attempt import Request
-from placet.kernel.errors import IdempotencyConflictError, InvalidRequestError
+from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.steps import TOGETHER
 from placet.permits.claims import permit_of
 from placet.scheduling.slices import Turns
-from placet.transport.grpc.handlers import unary
-from placet.transport.grpc.messages.parse import parsing, parsing_batch
-from placet.transport.grpc.messages.present import present_decision
-from placet.transport.grpc.refused_requests import caller_of
+from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.messages.from_proto import parsing, parsing_batch
+from placet.transport.grpc.messages.to_proto import present_decision
+from placet.transport.grpc.services.outcomes import OutcomeMethods
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    import grpc
-
+    from placet.actions.outcome import OutcomeReport
     from placet.approvals.page import ApprovalPage
     from placet.decision.replies import Answer
     from placet.kernel.clock import Clock
     from placet.kernel.model import Decision, Proposal
     from placet.kernel.steps import Steps
+    from placet.outcomes.service import OutcomeReply
     from placet.permits.claims import PermitKeys
     from placet.scheduling.batching import Batcher
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.flows import Flows
-    from placet.transport.grpc.refused_requests import RefusalLog
+    from placet.transport.grpc.services.watch import ChangeStreams
     from placet.v1 import decision_pb2
 
-SERVICE = "placet.v1.AuthorizationService"
 
-
-@dataclass(frozen=True, slots=True)
-class AuthorizationService:
-    """Parses, has it decided, answers. `refusals` records what could not be parsed."""
+@dataclass(frozen=True)
+class AuthorizationServicer(OutcomeMethods):
+    """Decides proposed actions, records their outcomes, and streams their changes."""
 
     decisions: Batcher[Request, Answer]
-    refusals: RefusalLog
+    outcomes: Batcher[OutcomeReport, OutcomeReply]
+    streams: ChangeStreams
     permit_keys: PermitKeys
     clock: Clock
     flows: Flows
     approval_page: ApprovalPage = NO_PAGE
     turns: Turns = field(default_factory=Turns)
 
-    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
-        """Method name -> handler."""
-        return {
-            "Authorize": unary(self.authorize, authorization_pb2.AuthorizeRequest, on_error, self.refusals.malformed),
-            "AuthorizeBatch": unary(
-                self.authorize_batch, authorization_pb2.AuthorizeBatchRequest, on_error, self.refusals.malformed
-            ),
-        }
-
-    async def authorize(
-        self, message: authorization_pb2.AuthorizeRequest, context: Context
+    async def Authorize(
+        self, request: authorization_pb2.AuthorizeRequest, context: Context
     ) -> authorization_pb2.AuthorizeResponse:
         """Decide one action."""
         received_at_us = self.clock.wall_us()
-        try:
-            proposal = await self.turns.take(parsing(message, _traceparent(context)))
-        except InvalidRequestError as error:
-            await self.refusals.refused("Authorize", message.identity.tenant, error, context)
-            raise
+        proposal = await self.turns.take(parsing(request, _traceparent(context)))
         [decision] = await self._decide([proposal], received_at_us, context)
-        return authorization_pb2.AuthorizeResponse(decision=self._told(proposal, decision))
+        return authorization_pb2.AuthorizeResponse(decision=self._present(proposal, decision))
 
-    async def authorize_batch(
-        self, message: authorization_pb2.AuthorizeBatchRequest, context: Context
+    async def AuthorizeBatch(
+        self, request: authorization_pb2.AuthorizeBatchRequest, context: Context
     ) -> authorization_pb2.AuthorizeBatchResponse:
         """Decide a plan, in order, in one commit."""
         received_at_us = self.clock.wall_us()
-        try:
-            proposals = await self.turns.take(parsing_batch(message, _traceparent(context)))
-        except InvalidRequestError as error:
-            tenant = message.requests[0].identity.tenant if message.requests else ""
-            await self.refusals.refused("AuthorizeBatch", tenant, error, context)
-            raise
+        proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
         decisions = await self._decide(proposals, received_at_us, context)
-        told = await self.turns.take(self._telling(proposals, decisions))
-        return authorization_pb2.AuthorizeBatchResponse(decisions=told)
+        messages = await self.turns.take(self._presenting(proposals, decisions))
+        return authorization_pb2.AuthorizeBatchResponse(decisions=messages)
 
-    def _telling(
+    def WatchDecision(
+        self, request: authorization_pb2.WatchDecisionRequest, _context: Context
+    ) -> AsyncGenerator[authorization_pb2.WatchDecisionResponse]:
+        """Stream the changes of one decision."""
+        return self.streams.of_decision(request)
+
+    def _presenting(
         self, proposals: Sequence[Proposal], decisions: Sequence[Decision]
     ) -> Steps[list[decision_pb2.Decision]]:
-        told: list[decision_pb2.Decision] = []
+        messages: list[decision_pb2.Decision] = []
         for proposal, decision in zip(proposals, decisions, strict=True):
-            told.append(self._told(proposal, decision))
-            if not len(told) % TOGETHER or any(each.details for each in decision.findings):
+            messages.append(self._present(proposal, decision))
+            if not len(messages) % TOGETHER or any(finding.details for finding in decision.findings):
                 yield
-        return told
+        return messages
 
-    def _told(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
-        """The decision with its permit, which is signed anew: the same decision has the same one."""
+    def _present(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
+        """Return the message of the decision. Signs its permit each time: the same decision has the same permit."""
         approval_id = decision.approval.approval_id if decision.approval is not None else ""
         url = self.approval_page.url(proposal.identity.tenant, approval_id)
         return present_decision(decision, permit_of(decision, proposal, self.permit_keys), url)
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
-        caller = caller_of(context)
-        requests = [Request(each, caller, received_at_us) for each in proposals]
-        flow = self.flows.of(proposals[0].identity.tenant, context)
+        caller = current_caller()
+        requests = [Request(proposal, caller, received_at_us) for proposal in proposals]
+        flow = self.flows.of(proposals[0].identity.tenant)
         answers = await self.decisions.submit(requests, flow, context.time_remaining())
         decisions: list[Decision] = []
         for answer in answers:

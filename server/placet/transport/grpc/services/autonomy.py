@@ -1,23 +1,20 @@
-"""SetAutonomy, ListAutonomyRules, and the deprecated ListAutonomy."""
+"""The part of ControlServicer about autonomy: SetAutonomy, ListAutonomyRules, and the deprecated ListAutonomy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.controls.autonomy.service import NewLevel
 from placet.kernel.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
 from placet.tenants.known_names import Named
-from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of, require
-from placet.transport.grpc.messages.fields import Fields
-from placet.transport.grpc.messages.present import AUTONOMY, timestamp
-from placet.transport.grpc.refused_requests import caller_of
-from placet.v1 import control_pb2, decision_pb2
+from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of
+from placet.transport.grpc.messages.to_proto import AUTONOMY, timestamp
+from placet.transport.grpc.messages.validation import RequestValidator
+from placet.v1 import control_pb2, control_pb2_grpc, decision_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import grpc
+    from collections.abc import Sequence
 
     from placet.controls.autonomy.documents import AutonomyOverride
     from placet.controls.autonomy.model import AutonomyLevel
@@ -25,80 +22,70 @@ if TYPE_CHECKING:
     from placet.kernel.model import Caller
     from placet.tenants.known_names import KnownNames
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.refused_requests import RefusalLog
 
 
-@dataclass(frozen=True, slots=True)
-class AutonomyCalls:
-    """The calls about autonomy."""
+class AutonomyMethods(control_pb2_grpc.ControlServiceServicer):
+    """Sets and lists autonomy rules."""
 
-    admin: AutonomyAdmin
-    known: KnownNames
-    refusals: RefusalLog
+    autonomy: AutonomyAdmin
+    known_names: KnownNames
 
-    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
-        """Method name -> handler."""
-        return {
-            "SetAutonomy": self.refusals.unary(self.set, control_pb2.SetAutonomyRequest, on_error),
-            "ListAutonomyRules": self.refusals.unary(self.list_rules, control_pb2.ListAutonomyRulesRequest, on_error),
-            "ListAutonomy": self.refusals.unary(self.list, control_pb2.ListAutonomyRequest, on_error),
-        }
-
-    async def set(self, message: control_pb2.SetAutonomyRequest, context: Context) -> control_pb2.SetAutonomyResponse:
-        """Set a level, or take one away."""
-        wanted = _parse(message, caller_of(context))
-        named = Named(wanted.tenant, wanted.tool, wanted.agent, wanted.workflow)
-        if message.strict:
-            await self.known.require(named)
-        done = await self.admin.set(wanted)
-        pending = present_request(done.waiting)
+    async def SetAutonomy(
+        self, request: control_pb2.SetAutonomyRequest, _context: Context
+    ) -> control_pb2.SetAutonomyResponse:
+        """Set or remove a rule, or request it of a second person."""
+        new = _parse(request, current_caller())
+        named = Named(new.tenant, new.tool, new.agent, new.workflow)
+        if request.strict:
+            await self.known_names.require(named)
+        result = await self.autonomy.set(new)
+        pending = present_request(result.waiting)
         return control_pb2.SetAutonomyResponse(
             applied=pending is None,
-            rule=_present(done.override) if done.override is not None else None,
+            rule=_present(result.override) if result.override is not None else None,
             pending_request=pending,
             waiting=pending,  # deprecated: pending_request
-            warnings=await self.known.warnings(named),
+            warnings=await self.known_names.warnings(named),
         )
 
-    async def list_rules(
-        self, message: control_pb2.ListAutonomyRulesRequest, _context: Context
+    async def ListAutonomyRules(
+        self, request: control_pb2.ListAutonomyRulesRequest, _context: Context
     ) -> control_pb2.ListAutonomyRulesResponse:
         """List the rules that SetAutonomy set."""
-        return control_pb2.ListAutonomyRulesResponse(rules=await self._rules(message))
+        return control_pb2.ListAutonomyRulesResponse(rules=await self._rules(request))
 
-    async def list(
-        self, message: control_pb2.ListAutonomyRequest, _context: Context
+    async def ListAutonomy(
+        self, request: control_pb2.ListAutonomyRequest, _context: Context
     ) -> control_pb2.ListAutonomyResponse:
-        """Answer as `list_rules` under the deprecated name."""
-        return control_pb2.ListAutonomyResponse(rules=await self._rules(message))
+        """Answer as ListAutonomyRules, under the deprecated name."""
+        return control_pb2.ListAutonomyResponse(rules=await self._rules(request))
 
     async def _rules(
-        self, message: control_pb2.ListAutonomyRulesRequest | control_pb2.ListAutonomyRequest
+        self, request: control_pb2.ListAutonomyRulesRequest | control_pb2.ListAutonomyRequest
     ) -> Sequence[control_pb2.AutonomyRule]:
-        fields = Fields()
-        tenant = fields.tenant("tenant", message.tenant)
-        require(fields)
-        return [_present(override) for override in await self.admin.list(tenant)]
+        validator = RequestValidator()
+        tenant = validator.tenant("tenant", request.tenant)
+        validator.require_valid()
+        return [_present(override) for override in await self.autonomy.list(tenant)]
 
 
-def _parse(message: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:
-    fields = Fields()
-    tenant = fields.tenant("tenant", message.tenant)
-    workflow = fields.name("workflow", message.workflow, LABEL_BYTES_MAX)
-    tool = fields.tool_glob("tool", message.tool) if message.tool else ""
-    agent = fields.name("agent", message.agent, PRINCIPAL_BYTES_MAX)
-    level = _level(fields, message.level)
-    actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
-    require(fields)
+def _parse(request: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:
+    validator = RequestValidator()
+    tenant = validator.tenant("tenant", request.tenant)
+    workflow = validator.name("workflow", request.workflow, LABEL_BYTES_MAX)
+    tool = validator.tool_glob("tool", request.tool) if request.tool else ""
+    agent = validator.name("agent", request.agent, PRINCIPAL_BYTES_MAX)
+    level = _level(validator, request.level)
+    actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
+    validator.require_valid()
     return NewLevel(tenant, workflow, tool, agent, level, actor, reason, caller)
 
 
-def _level(fields: Fields, wire: int) -> AutonomyLevel | None:
-    if wire == decision_pb2.AUTONOMY_UNSPECIFIED:
-        return None
-    level = next((level for level, value in AUTONOMY.items() if value == wire), None)
-    if level is None:
-        fields.wrong("level", f"is {wire}; must be a level of Autonomy, or UNSPECIFIED to take the rule away")
+def _level(validator: RequestValidator, number: int) -> AutonomyLevel | None:
+    """Return the level; None to remove the rule."""
+    level = AUTONOMY.from_wire.get(number)
+    if level is None and number != decision_pb2.AUTONOMY_UNSPECIFIED:
+        validator.violation("level", f"is {number}; must be a level of Autonomy, or UNSPECIFIED to remove the rule")
     return level
 
 
@@ -107,7 +94,7 @@ def _present(override: AutonomyOverride) -> control_pb2.AutonomyRule:
         workflow=override.rule.workflow,
         tool=override.rule.tool,
         agent=override.rule.agent,
-        level=AUTONOMY[override.rule.level],
+        level=AUTONOMY.to_wire[override.rule.level],
         actor=override.actor,
         reason=override.reason,
         set_at=timestamp(override.set_at_us),

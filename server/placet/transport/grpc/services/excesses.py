@@ -1,78 +1,62 @@
-"""ListOutcomeExcesses, DecideOutcomeExcess."""
+"""The part of ControlServicer about outcome excesses: ListOutcomeExcesses, DecideOutcomeExcess."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.limits import LABEL_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.outcomes.excess_service import ExcessWord
-from placet.transport.grpc.messages.controls import actor_of, reason_of, require
-from placet.transport.grpc.messages.fields import Fields
-from placet.transport.grpc.messages.present import timestamp
-from placet.transport.grpc.refused_requests import caller_of
-from placet.v1 import control_pb2
+from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.messages.controls import actor_of, reason_of
+from placet.transport.grpc.messages.to_proto import timestamp
+from placet.transport.grpc.messages.validation import RequestValidator
+from placet.v1 import control_pb2, control_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import grpc
-
     from placet.budgets.excess import OutcomeExcess
     from placet.kernel.model import Caller
     from placet.outcomes.excess_service import OutcomeExcesses
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.refused_requests import RefusalLog
 
 _ACCEPTS: Final = {control_pb2.EXCESS_VERDICT_ACCEPT: True, control_pb2.EXCESS_VERDICT_DROP: False}
 
 
-@dataclass(frozen=True, slots=True)
-class ExcessCalls:
-    """The calls about what outcomes named far above what was reserved."""
+class ExcessMethods(control_pb2_grpc.ControlServiceServicer):
+    """Lists and decides outcome excesses: reported amounts far above what was reserved."""
 
     excesses: OutcomeExcesses
-    refusals: RefusalLog
 
-    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
-        """Method name -> handler."""
-        return {
-            "ListOutcomeExcesses": self.refusals.unary(self.list, control_pb2.ListOutcomeExcessesRequest, on_error),
-            "DecideOutcomeExcess": self.refusals.unary(self.decide, control_pb2.DecideOutcomeExcessRequest, on_error),
-        }
-
-    async def list(
-        self, message: control_pb2.ListOutcomeExcessesRequest, _context: Context
+    async def ListOutcomeExcesses(
+        self, request: control_pb2.ListOutcomeExcessesRequest, _context: Context
     ) -> control_pb2.ListOutcomeExcessesResponse:
-        """A page of what waits, newest first."""
-        fields = Fields()
-        tenant = fields.tenant("tenant", message.tenant)
-        size = fields.count("page_size", message.page_size, PAGE_SIZE_MAX) or PAGE_SIZE_DEFAULT
-        require(fields)
-        page = await self.excesses.list(tenant, size, message.page_token)
+        """Return a page of the undecided excesses, newest first."""
+        validator = RequestValidator()
+        tenant = validator.tenant("tenant", request.tenant)
+        size = validator.count("page_size", request.page_size, PAGE_SIZE_MAX) or PAGE_SIZE_DEFAULT
+        validator.require_valid()
+        page = await self.excesses.list(tenant, size, request.page_token)
         return control_pb2.ListOutcomeExcessesResponse(
-            excesses=[_present(each) for each in page.excesses], next_page_token=page.next_page_token
+            excesses=[_present(excess) for excess in page.excesses], next_page_token=page.next_page_token
         )
 
-    async def decide(
-        self, message: control_pb2.DecideOutcomeExcessRequest, context: Context
+    async def DecideOutcomeExcess(
+        self, request: control_pb2.DecideOutcomeExcessRequest, _context: Context
     ) -> control_pb2.DecideOutcomeExcessResponse:
-        """Count one, or drop it."""
-        excess = await self.excesses.decide(_parse(message, caller_of(context)))
+        """Accept or drop an excess."""
+        excess = await self.excesses.decide(_parse(request, current_caller()))
         return control_pb2.DecideOutcomeExcessResponse(excess=_present(excess))
 
 
-def _parse(message: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> ExcessWord:
-    fields = Fields()
-    tenant = fields.tenant("tenant", message.tenant)
-    decision_id = fields.text("decision_id", message.decision_id, LABEL_BYTES_MAX, required=True)
-    accept = _ACCEPTS.get(message.verdict)
-    if accept is None:
-        given = f"{message.verdict} is none" if message.verdict else "is required"
-        fields.wrong("verdict", f"{given}: EXCESS_VERDICT_ACCEPT or EXCESS_VERDICT_DROP")
-    actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
-    require(fields)
-    return ExcessWord(tenant, decision_id, bool(accept), actor, reason, caller)
+def _parse(request: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> ExcessWord:
+    validator = RequestValidator()
+    tenant = validator.tenant("tenant", request.tenant)
+    decision_id = validator.text("decision_id", request.decision_id, LABEL_BYTES_MAX, required=True)
+    if request.verdict not in _ACCEPTS:
+        found = f"{request.verdict} is not a verdict" if request.verdict else "is required"
+        validator.violation("verdict", f"{found}; use EXCESS_VERDICT_ACCEPT or EXCESS_VERDICT_DROP")
+    actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
+    validator.require_valid()
+    return ExcessWord(tenant, decision_id, _ACCEPTS[request.verdict], actor, reason, caller)
 
 
 def _present(excess: OutcomeExcess) -> control_pb2.OutcomeExcess:
@@ -87,12 +71,12 @@ def _present(excess: OutcomeExcess) -> control_pb2.OutcomeExcess:
         reported_at=timestamp(excess.reported_at_us),
         parts=[
             control_pb2.OutcomeExcessPart(
-                budget_id=each.counter.budget_id,
-                unit=each.counter.unit,
-                window_key=each.counter.window_key,
-                scope_key=each.counter.scope_key,
-                amount=each.amount,
+                budget_id=part.counter.budget_id,
+                unit=part.counter.unit,
+                window_key=part.counter.window_key,
+                scope_key=part.counter.scope_key,
+                amount=part.amount,
             )
-            for each in excess.parts
+            for part in excess.parts
         ],
     )

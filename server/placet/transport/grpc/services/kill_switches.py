@@ -1,8 +1,7 @@
-"""SetKillSwitch, ClearKillSwitch, ListKillSwitches."""
+"""The part of ControlServicer about kill switches: SetKillSwitch, ClearKillSwitch, ListKillSwitches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.controls.kill_switches.model import KillScope
@@ -14,17 +13,13 @@ from placet.kernel.limits import (
     SHORT_LABEL_BYTES_MAX,
 )
 from placet.tenants.known_names import Named
-from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of, require
-from placet.transport.grpc.messages.fields import Fields
-from placet.transport.grpc.messages.present import time_or_nothing, timestamp
-from placet.transport.grpc.refused_requests import caller_of
-from placet.v1 import control_pb2
+from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of
+from placet.transport.grpc.messages.to_proto import time_or_nothing, timestamp
+from placet.transport.grpc.messages.validation import RequestValidator
+from placet.v1 import control_pb2, control_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import grpc
-
     from placet.commands.four_eyes import ControlRequest
     from placet.controls.kill_switches.model import KillSwitch
     from placet.controls.kill_switches.revocation import Revoked
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
     from placet.kernel.model import Caller
     from placet.tenants.known_names import KnownNames
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.refused_requests import RefusalLog
 
 _FIELDS: Final = {
     KillScope.GLOBAL: "global",
@@ -42,110 +36,99 @@ _FIELDS: Final = {
     KillScope.WORKFLOW: "workflow",
     KillScope.RUN: "run_id",
 }
-"""Scope -> its field of KillScope."""
+"""Scope -> field of the message KillScope."""
 _SCOPES: Final = {field: scope for scope, field in _FIELDS.items()}
 _NAMES: Final = {scope: field for scope, field in _FIELDS.items() if scope not in {KillScope.GLOBAL, KillScope.TENANT}}
-"""Scope -> the field of `Named` that has its value."""
+"""Scope -> field of `Named` for its value."""
 _OF_A_TENANT: Final = frozenset({KillScope.TENANT, KillScope.RUN})
 
 
-@dataclass(frozen=True, slots=True)
-class KillCalls:
-    """The calls about kill switches."""
+class KillSwitchMethods(control_pb2_grpc.ControlServiceServicer):
+    """Sets, clears and lists kill switches."""
 
-    switches: KillSwitches
-    known: KnownNames
-    refusals: RefusalLog
+    kill_switches: KillSwitches
+    known_names: KnownNames
 
-    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
-        """Method name -> handler."""
-        return {
-            "SetKillSwitch": self.refusals.unary(self.set, control_pb2.SetKillSwitchRequest, on_error),
-            "ClearKillSwitch": self.refusals.unary(self.clear, control_pb2.ClearKillSwitchRequest, on_error),
-            "ListKillSwitches": self.refusals.unary(self.list, control_pb2.ListKillSwitchesRequest, on_error),
-        }
-
-    async def set(
-        self, message: control_pb2.SetKillSwitchRequest, context: Context
+    async def SetKillSwitch(
+        self, request: control_pb2.SetKillSwitchRequest, _context: Context
     ) -> control_pb2.SetKillSwitchResponse:
-        """Set a switch. Unless strict, names are checked after it is set: stopping comes first."""
-        wanted = _parse_set(message, caller_of(context))
-        named = Named(wanted.tenant, **{_NAMES[wanted.scope]: wanted.value} if wanted.scope in _NAMES else {})
-        if message.strict:
-            await self.known.require(named, "scope.")
-        switch, revocation = await self.switches.set(wanted)
+        """Set a switch. Unless strict, check names after it is set, so that nothing delays the stop."""
+        new = _parse_set(request, current_caller())
+        named = Named(new.tenant, **{_NAMES[new.scope]: new.value} if new.scope in _NAMES else {})
+        if request.strict:
+            await self.known_names.require(named, "scope.")
+        switch, revocation = await self.kill_switches.set(new)
         return control_pb2.SetKillSwitchResponse(
             kill_switch=_present(switch, None),
-            revoked=[_present_revoked(each) for each in revocation.revoked],
-            not_revoked=[_present_revoked(each) for each in revocation.failed],
+            revoked=[_present_revoked(permit) for permit in revocation.revoked],
+            not_revoked=[_present_revoked(permit) for permit in revocation.failed],
             revocation_incomplete=not revocation.complete,
-            warnings=await self.known.warnings(named),
+            warnings=await self.known_names.warnings(named),
         )
 
-    async def clear(
-        self, message: control_pb2.ClearKillSwitchRequest, context: Context
+    async def ClearKillSwitch(
+        self, request: control_pb2.ClearKillSwitchRequest, _context: Context
     ) -> control_pb2.ClearKillSwitchResponse:
-        """Clear a switch."""
-        fields = Fields()
-        name = fields.text("kill_switch_id", message.kill_switch_id, SHORT_LABEL_BYTES_MAX, required=True)
-        tenant = _tenant(fields, "tenant", message.tenant)
-        actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
-        require(fields)
-        cleared = await self.switches.clear(name, tenant, actor, reason, caller_of(context))
+        """Clear a switch, or request it of a second person."""
+        validator = RequestValidator()
+        switch_id = validator.text("kill_switch_id", request.kill_switch_id, SHORT_LABEL_BYTES_MAX, required=True)
+        tenant = validator.optional_tenant("tenant", request.tenant)
+        actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
+        validator.require_valid()
+        cleared = await self.kill_switches.clear(switch_id, tenant, actor, reason, current_caller())
         pending = present_request(cleared.waiting)
-        return control_pb2.ClearKillSwitchResponse(cleared=pending is None, pending_request=pending, waiting=pending)
+        return control_pb2.ClearKillSwitchResponse(
+            cleared=pending is None,
+            pending_request=pending,
+            waiting=pending,  # deprecated: pending_request
+        )
 
-    async def list(
-        self, message: control_pb2.ListKillSwitchesRequest, _context: Context
+    async def ListKillSwitches(
+        self, request: control_pb2.ListKillSwitchesRequest, _context: Context
     ) -> control_pb2.ListKillSwitchesResponse:
         """List the switches that are set."""
-        fields = Fields()
-        tenant = _tenant(fields, "tenant", message.tenant)
-        if message.every_tenant and tenant:
-            fields.wrong("tenant", "must be empty with every_tenant; leave out one of the two")
-        require(fields)
-        listed = await (self.switches.list_all() if message.every_tenant else self.switches.list(tenant))
+        validator = RequestValidator()
+        tenant = validator.optional_tenant("tenant", request.tenant)
+        if request.every_tenant and tenant:
+            validator.violation("tenant", "must be empty with every_tenant; leave out one of the two")
+        validator.require_valid()
+        listed = await (self.kill_switches.list_all() if request.every_tenant else self.kill_switches.list(tenant))
         return control_pb2.ListKillSwitchesResponse(
-            kill_switches=[_present(each.switch, each.clearing) for each in listed]
+            kill_switches=[_present(item.switch, item.clearing) for item in listed]
         )
 
 
-def _parse_set(message: control_pb2.SetKillSwitchRequest, caller: Caller) -> NewSwitch:
-    fields = Fields()
-    scope, value = _scope(fields, message.scope)
-    tenant = message.scope.tenant
+def _parse_set(request: control_pb2.SetKillSwitchRequest, caller: Caller) -> NewSwitch:
+    validator = RequestValidator()
+    scope, value = _scope(validator, request.scope)
+    tenant = request.scope.tenant
     if scope is KillScope.GLOBAL and tenant:
-        fields.wrong("scope.tenant", "must be empty with global; leave it out, or use whole_tenant")
+        validator.violation("scope.tenant", "must be empty with global; leave it out, or use whole_tenant")
     elif scope in _OF_A_TENANT:
-        fields.tenant("scope.tenant", tenant)
+        validator.tenant("scope.tenant", tenant)
     else:
-        _tenant(fields, "scope.tenant", tenant)
-    actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
-    after = fields.count("expires_after_seconds", message.expires_after_seconds, KILL_SWITCH_TTL_SECONDS_MAX)
-    require(fields)
+        validator.optional_tenant("scope.tenant", tenant)
+    actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
+    after = validator.count("expires_after_seconds", request.expires_after_seconds, KILL_SWITCH_TTL_SECONDS_MAX)
+    validator.require_valid()
     return NewSwitch(scope, tenant, value, actor, reason, after, caller)
 
 
-def _scope(fields: Fields, message: control_pb2.KillScope) -> tuple[KillScope, str]:
-    """The scope and its value."""
-    named = message.WhichOneof("scope")
-    if named is None:
-        fields.wrong("scope", "is required: one of global, whole_tenant, tool, agent, workflow, run_id")
+def _scope(validator: RequestValidator, message: control_pb2.KillScope) -> tuple[KillScope, str]:
+    """Return the scope and its value."""
+    field = message.WhichOneof("scope")
+    if field is None:
+        validator.violation("scope", "is required; set one of global, whole_tenant, tool, agent, workflow, run_id")
         return KillScope.GLOBAL, ""
-    scope, value = _SCOPES[named], getattr(message, named)
+    scope, value = _SCOPES[field], getattr(message, field)
     if isinstance(value, bool):
         if not value:
-            fields.wrong(f"scope.{named}", "must be true when it is given")
+            validator.violation(f"scope.{field}", "must be true when it is given")
         return scope, ""
     if scope is KillScope.TOOL:
-        return scope, fields.tool_glob(f"scope.{named}", value)
+        return scope, validator.tool_glob(f"scope.{field}", value)
     bytes_max = PRINCIPAL_BYTES_MAX if scope is KillScope.AGENT else LABEL_BYTES_MAX
-    return scope, fields.name(f"scope.{named}", value, bytes_max, required=True)
-
-
-def _tenant(fields: Fields, field: str, value: str) -> str:
-    """A tenant, or none."""
-    return fields.tenant(field, value) if value else ""
+    return scope, validator.name(f"scope.{field}", value, bytes_max, required=True)
 
 
 def _present(switch: KillSwitch, clearing: ControlRequest | None) -> control_pb2.KillSwitch:

@@ -1,46 +1,34 @@
-"""ConfirmPolicy."""
+"""The part of ControlServicer about policies: ConfirmPolicy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.kernel.limits import SHORT_LABEL_BYTES_MAX
-from placet.transport.grpc.messages.controls import actor_of, reason_of, require
-from placet.transport.grpc.messages.fields import Fields
-from placet.transport.grpc.refused_requests import caller_of
-from placet.v1 import control_pb2
+from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.messages.controls import actor_of, reason_of
+from placet.transport.grpc.messages.validation import RequestValidator
+from placet.v1 import control_pb2, control_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import grpc
-
     from placet.revisions.confirmations import PolicyConfirmations
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.refused_requests import RefusalLog
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyCalls:
-    """The calls about policies that wait."""
+class PolicyMethods(control_pb2_grpc.ControlServiceServicer):
+    """Confirms policies that are held."""
 
     confirmations: PolicyConfirmations
-    refusals: RefusalLog
 
-    def handlers(self, on_error: Callable[[BaseException], None]) -> dict[str, grpc.RpcMethodHandler[object, object]]:
-        """Method name -> handler."""
-        return {"ConfirmPolicy": self.refusals.unary(self.confirm, control_pb2.ConfirmPolicyRequest, on_error)}
-
-    async def confirm(
-        self, message: control_pb2.ConfirmPolicyRequest, context: Context
+    async def ConfirmPolicy(
+        self, request: control_pb2.ConfirmPolicyRequest, _context: Context
     ) -> control_pb2.ConfirmPolicyResponse:
-        """Confirm a policy that waits."""
-        fields = Fields()
-        revision = fields.text("policy_revision", message.policy_revision, SHORT_LABEL_BYTES_MAX, required=True)
-        actor, reason = actor_of(fields, message.actor), reason_of(fields, message.reason)
-        require(fields)
-        status = await self.confirmations.confirm(revision, actor, reason, caller_of(context))
+        """Confirm a policy that is held."""
+        validator = RequestValidator()
+        revision = validator.text("policy_revision", request.policy_revision, SHORT_LABEL_BYTES_MAX, required=True)
+        actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
+        validator.require_valid()
+        status = await self.confirmations.confirm(revision, actor, reason, current_caller())
         return control_pb2.ConfirmPolicyResponse(
             activated=status.revision.startswith(revision),
             policy_revision=status.revision,

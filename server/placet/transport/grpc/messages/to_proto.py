@@ -1,4 +1,4 @@
-"""Messages out: values become wire messages."""
+"""Builds response messages from values."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel.model import Effect
 from placet.kernel.nesting import nests_at_most
 from placet.revisions.status import EngineMode
+from placet.transport.grpc.messages.enums import enum_codec
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 
 if TYPE_CHECKING:
@@ -21,37 +22,26 @@ if TYPE_CHECKING:
     from placet.kernel.model import ApprovalRequirement, BudgetState, Decision, Finding
     from placet.revisions.status import PolicyStatus, ServerHealth
 
-EFFECTS: Final = {
-    Effect.ALLOW: decision_pb2.EFFECT_ALLOW,
-    Effect.DENY: decision_pb2.EFFECT_DENY,
-    Effect.REQUIRE_APPROVAL: decision_pb2.EFFECT_REQUIRE_APPROVAL,
-}
-AUTONOMY: Final = {
-    AutonomyLevel.OBSERVE_ONLY: decision_pb2.AUTONOMY_OBSERVE_ONLY,
-    AutonomyLevel.DRAFT_ONLY: decision_pb2.AUTONOMY_DRAFT_ONLY,
-    AutonomyLevel.EXECUTE_WITH_APPROVAL: decision_pb2.AUTONOMY_EXECUTE_WITH_APPROVAL,
-    AutonomyLevel.EXECUTE: decision_pb2.AUTONOMY_EXECUTE,
-}
-_MODES: Final = {
-    EngineMode.MANAGED: control_pb2.ENGINE_MODE_MANAGED,
-    EngineMode.EXTERNAL: control_pb2.ENGINE_MODE_EXTERNAL,
-}
+EFFECTS: Final = enum_codec(Effect, decision_pb2.Effect)
+AUTONOMY: Final = enum_codec(AutonomyLevel, decision_pb2.Autonomy)
+ENGINE_MODES: Final = enum_codec(EngineMode, control_pb2.EngineMode)
 DETAILS_DEPTH_MAX: Final = 32
-"""Levels of a finding's details, as many as params may have. A level is three messages deep on the wire, and readers of
-protobuf take no more than 100: what is deeper would make the answer, or a whole page of the trail, unreadable."""
+"""Maximum levels of a finding's details, the same as of params. A level is three nested messages on the wire. Protobuf
+parsers accept 100 of them, so deeper details would make the response, or a whole page of decisions, unreadable."""
 TOO_DEEP: Final = {"omitted": "nested too deeply to be sent; the record holds it"}
+"""Details that replace those that are too deep."""
 PROBLEMS_MAX: Final = 100
-"""Problems of one answer; the first ones tell what happened."""
+"""Maximum problems in a response. The first ones explain the others."""
 
 
 def present_decision(decision: Decision, permit: str = "", approval_url: str = "") -> decision_pb2.Decision:
-    """Return the decision as the caller gets it.
+    """Return the message of a decision.
 
-    `permit` is the signed proof of an allow, `approval_url` the page on which people approve what it asks for.
+    `permit` is the signed proof of an allow. `approval_url` is the page on which people approve the action.
     """
     message = decision_pb2.Decision(
         decision_id=decision.decision_id,
-        effect=EFFECTS[decision.effect],
+        effect=EFFECTS.to_wire[decision.effect],
         rule_id=decision.rule_id,
         reason=decision.reason,
         findings=[present_finding(finding) for finding in decision.findings],
@@ -65,16 +55,18 @@ def present_decision(decision: Decision, permit: str = "", approval_url: str = "
         approval=_approval(decision.approval, approval_url) if decision.approval is not None else None,
         permit=permit,
         budgets=[budget_fields(state) for state in decision.budgets],
-        autonomy=AUTONOMY[AutonomyLevel(decision.autonomy)] if decision.autonomy else decision_pb2.AUTONOMY_UNSPECIFIED,
+        autonomy=AUTONOMY.to_wire[AutonomyLevel(decision.autonomy)]
+        if decision.autonomy
+        else decision_pb2.AUTONOMY_UNSPECIFIED,
         used_approval_id=decision.used_approval_id,
     )
     if decision.shadow_effect is not None:
-        message.shadow_effect = EFFECTS[decision.shadow_effect]
+        message.shadow_effect = EFFECTS.to_wire[decision.shadow_effect]
     return message
 
 
 def budget_fields(state: BudgetState) -> dict[str, Any]:
-    """What is left of a budget, as the fields of its message: a message of its own would be copied into the answer."""
+    """Return the fields of a BudgetState. The decision is built from them; protobuf would copy a message."""
     return {
         "id": state.id,
         "unit": state.unit,
@@ -87,23 +79,23 @@ def budget_fields(state: BudgetState) -> dict[str, Any]:
 
 @lru_cache(maxsize=1_024)
 def _resets_at(time_us: int) -> Timestamp | None:
-    """The same few times in every answer. A message that is put into another is copied."""
+    """Return a cached timestamp: budgets share few windows. Protobuf copies a message that is put into another."""
     return time_or_nothing(time_us)
 
 
-def _approval(asked: ApprovalRequirement, url: str) -> decision_pb2.ApprovalRequirement:
+def _approval(requirement: ApprovalRequirement, url: str) -> decision_pb2.ApprovalRequirement:
     return decision_pb2.ApprovalRequirement(
-        id=asked.approval_id,
-        expires_at=time_or_nothing(asked.expires_at_us),
-        quorum=asked.quorum,
-        approver_roles=asked.approver_roles,
-        distinct_roles=asked.distinct_roles,
+        id=requirement.approval_id,
+        expires_at=time_or_nothing(requirement.expires_at_us),
+        quorum=requirement.quorum,
+        approver_roles=requirement.approver_roles,
+        distinct_roles=requirement.distinct_roles,
         url=url,
     )
 
 
 def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.RecordedDecision:
-    """A decision as it stands in the trail."""
+    """Return the message of a decision in the audit trail."""
     return audit_pb2.RecordedDecision(
         decision=present_decision(recorded.decision),
         tenant=recorded.tenant,
@@ -121,7 +113,7 @@ def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.R
 
 
 def present_report(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
-    """What a check of the trail found."""
+    """Return the message of the result of a verification."""
     return audit_pb2.VerifyAuditResponse(
         ok=report.ok,
         records=report.records,
@@ -137,13 +129,13 @@ def present_report(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
 
 
 def present_policy_status(status: PolicyStatus, health: ServerHealth) -> control_pb2.GetPolicyStatusResponse:
-    """The policy status, and what health says."""
+    """Return the message of the policy status and the server's health."""
     return control_pb2.GetPolicyStatusResponse(
         ready=status.ready,
         policy_revision=status.revision,
         loaded_at=time_or_nothing(status.loaded_at_us),
         confirmed_at=time_or_nothing(status.confirmed_at_us),
-        engine_mode=_MODES[status.engine_mode],
+        engine_mode=ENGINE_MODES.to_wire[status.engine_mode],
         engine_version=status.engine_version,
         engine_restarts=status.engine_restarts,
         tenants=status.tenants,
@@ -167,9 +159,9 @@ def present_policy_status(status: PolicyStatus, health: ServerHealth) -> control
 
 
 def present_finding(finding: Finding) -> decision_pb2.Finding:
-    """One rule that fired."""
+    """Return the message of a finding."""
     return decision_pb2.Finding(
-        effect=EFFECTS[finding.effect],
+        effect=EFFECTS.to_wire[finding.effect],
         rule_id=finding.rule_id,
         reason=finding.reason,
         details=_struct(finding.details) if finding.details else None,
@@ -183,10 +175,10 @@ def _struct(value: Mapping[str, Any]) -> Struct:
 
 
 def timestamp(time_us: int) -> Timestamp:
-    """A time on the wire."""
+    """Return the message of a time in microseconds."""
     return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1_000)
 
 
 def time_or_nothing(time_us: int) -> Timestamp | None:
-    """A time on the wire; absent for 0."""
+    """Return the message of a time in microseconds; None for 0."""
     return timestamp(time_us) if time_us else None

@@ -1,7 +1,7 @@
-"""Bytes in, message out: in pieces that Protobuf parses in some milliseconds each, whatever they hold.
+"""Deserializes requests in slices of some milliseconds, whatever the bytes hold.
 
-Eight megabytes can be four million empty parts, which take Protobuf 0.4 s, all of it with the interpreter's lock. So a
-batch is read action by action, and nothing else may be larger than one action.
+A message of eight megabytes can hold four million empty parts. Protobuf needs 0.4 s for it and holds the interpreter's
+lock for all of that time. So a batch is deserialized action by action, and nothing else may be larger than one action.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import ACTION_BYTES_MAX, STEP_BYTES
+from placet.scheduling.slices import in_slices
 from placet.v1.authorization_pb2 import AuthorizeBatchRequest
 
 if TYPE_CHECKING:
@@ -19,22 +20,25 @@ if TYPE_CHECKING:
 
     from placet.kernel.steps import Steps
 
-Asked = TypeVar("Asked", bound=Message)
+Request = TypeVar("Request", bound=Message)
 _REQUESTS: Final = AuthorizeBatchRequest.DESCRIPTOR.fields_by_name["requests"].number
 _FIELDS_MAX: Final = 1_024
-"""Outermost fields of a batch: its actions, some too many to be told how many, unknown ones of a newer client."""
+"""Outermost fields of a batch: more than its actions, for unknown fields and for a useful error about their number."""
 _VARINT_BYTES_MAX: Final = 10
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
-def reading(asked: type[Asked], raw: bytes) -> Steps[Asked]:
-    """The message, in steps. DecodeError for what is none, InvalidRequestError for what is too large."""
-    message = asked()
+async def deserialized(request_type: type[Request], raw: bytes) -> Request:
+    """Return the message. DecodeError if the bytes are invalid, InvalidRequestError if they are too large."""
     if len(raw) <= STEP_BYTES:
-        message.ParseFromString(raw)
-        return message
+        return request_type.FromString(raw)
+    return await in_slices(_deserializing(request_type, raw))
+
+
+def _deserializing(request_type: type[Request], raw: bytes) -> Steps[Request]:
+    message = request_type()
     if isinstance(message, AuthorizeBatchRequest):
-        yield from _read_batch(message, raw)
+        yield from _deserialize_batch(message, raw)
         return message
     _require_size("", len(raw))
     message.ParseFromString(raw)
@@ -42,7 +46,7 @@ def reading(asked: type[Asked], raw: bytes) -> Steps[Asked]:
     return message
 
 
-def _read_batch(message: AuthorizeBatchRequest, raw: bytes) -> Steps[None]:
+def _deserialize_batch(message: AuthorizeBatchRequest, raw: bytes) -> Steps[None]:
     view = memoryview(raw)
     actions = [(start, end) for number, start, end in _fields(raw) if number == _REQUESTS]
     for index, (start, end) in enumerate(actions):
@@ -59,7 +63,7 @@ def _require_size(field: str, size: int) -> None:
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, int, int]]:
-    """Number, and start and end of the content, of each outermost field. DecodeError."""
+    """Yield number, start and end of the content of each outermost field. DecodeError if the bytes are invalid."""
     position = 0
     for count in range(_FIELDS_MAX + 1):
         if position >= len(raw):
@@ -92,6 +96,6 @@ def _varint(raw: bytes, position: int) -> tuple[int, int]:
         byte = raw[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
             return value, position
     raise DecodeError("a varint is cut off, or too long")

@@ -1,11 +1,11 @@
-"""Checks of single wire fields. Each notes what is wrong and goes on, so that a caller sees it all at once."""
+"""Checks single fields of a request. A check that fails notes a violation and goes on, so that a caller sees all."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.errors import FieldViolation
+from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
 from placet.matching.globs import glob_fault
 from placet.matching.names import name_fault
@@ -19,120 +19,134 @@ _TOOL_GLOB: Final = re.compile(r"[A-Za-z0-9._:/*?-]*\Z")
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 RESERVED_TOOLS: Final = "placet."
-"""Tool names that begin so are Placet's own, e.g. the canary."""
+"""Prefix of the tool names that Placet uses itself, such as the one of the canary."""
 
 
-class Fields:
-    """Collects violations; `prefix` is put before each field's name, e.g. ``requests[3].``."""
+class RequestValidator:
+    """Collects the violations of a request. Every check returns the value that it was given.
+
+    `prefix` precedes the name of each field, such as ``requests[3].``.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self.violations: list[FieldViolation] = []
 
-    def wrong(self, field: str, description: str) -> None:
-        """Note a violation."""
+    def violation(self, field: str, description: str) -> None:
+        """Note a violation. `description` says what is wrong and what is accepted."""
         self.violations.append(FieldViolation(self._prefix + field, description))
 
+    def require_valid(self) -> None:
+        """Raise InvalidRequestError with all violations, if there are any."""
+        if self.violations:
+            raise InvalidRequestError(self.violations)
+
     def text(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
-        """A printable text of at most so many bytes of UTF-8."""
+        """Check a printable text of at most `bytes_max` bytes of UTF-8."""
         if not value:
             if required:
-                self.wrong(field, "is required")
+                self.violation(field, "is required")
             return value
         size = len(value) if value.isascii() else len(value.encode())
         if size > bytes_max:
-            self.wrong(field, f"is {size} bytes; at most {bytes_max} are accepted")
+            self.violation(field, f"is {size} bytes; at most {bytes_max} are accepted")
         elif not value.isprintable():
-            self.wrong(field, "holds control or invisible characters; use printable text")
+            self.violation(field, "holds control or invisible characters; use printable text")
         return value
 
     def identifier(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
-        """A text that is compared and stored as it is, so that it may hold no secret."""
-        wrong = len(self.violations)
+        """Check a text that is compared and stored as it is, so it must not contain a secret."""
+        count = len(self.violations)
         self.text(field, value, bytes_max, required=required)
-        if len(self.violations) == wrong:
+        if len(self.violations) == count:
             self._no_secret(field, value)
         return value
 
     def _no_secret(self, field: str, value: str) -> None:
         if value and (kind := secret_in_id(value)):
-            self.wrong(field, f"holds {kind}, and ids are stored as they are; send an id without it")
+            self.violation(field, f"holds {kind}, and ids are stored as they are; send an id without it")
 
     def name(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
-        """The name of somebody or something that is compared and counted by its name, as it was spelled."""
-        wrong = len(self.violations)
+        """Check a name of a person or thing: an identifier without characters that make it look like another name."""
+        count = len(self.violations)
         self.identifier(field, value, bytes_max, required=required)
-        fault = name_fault(value) if len(self.violations) == wrong else ""
+        fault = name_fault(value) if len(self.violations) == count else ""
         if fault:
-            self.wrong(field, fault)
+            self.violation(field, fault)
         return value
 
     def names(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
-        """So many names, none of them empty."""
+        """Check a list of at most `count_max` names, none of them empty."""
         if len(values) > count_max:
-            self.wrong(field, f"has {len(values)} entries; at most {count_max} are accepted")
+            self.violation(field, f"has {len(values)} entries; at most {count_max} are accepted")
             return ()
         return tuple(
             self.name(f"{field}[{index}]", value, bytes_max, required=True) for index, value in enumerate(values)
         )
 
     def identifiers(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
-        """So many texts that may hold no secret, none of them empty."""
+        """Check a list of at most `count_max` identifiers, none of them empty."""
         if len(values) > count_max:
-            self.wrong(field, f"has {len(values)} entries; at most {count_max} are accepted")
+            self.violation(field, f"has {len(values)} entries; at most {count_max} are accepted")
             return ()
         return tuple(
             self.identifier(f"{field}[{index}]", value, bytes_max, required=True) for index, value in enumerate(values)
         )
 
     def tool(self, field: str, value: str) -> str:
-        """The name of a tool."""
+        """Check the name of a tool."""
         if not value:
-            self.wrong(field, "is required")
+            self.violation(field, "is required")
         elif len(value) > TOOL_CHARS_MAX or not _TOOL.match(value):
-            self.wrong(field, f"must be 1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-], a letter or digit first")
+            self.violation(
+                field, f"must be 1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-], a letter or digit first"
+            )
         elif value.startswith(RESERVED_TOOLS):
-            self.wrong(field, f"names beginning with {RESERVED_TOOLS!r} are reserved")
+            self.violation(field, f"names beginning with {RESERVED_TOOLS!r} are reserved")
         else:
             self._no_secret(field, value)
         return value
 
     def tool_glob(self, field: str, value: str) -> str:
-        """The name of a tool, or a pattern of such names."""
+        """Check the name of a tool, or a pattern of such names."""
         if not value:
-            self.wrong(field, "is required")
+            self.violation(field, "is required")
         elif len(value) > TOOL_CHARS_MAX or not _TOOL_GLOB.match(value):
             allowed = f"1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-]"
-            self.wrong(field, f"must be {allowed}, with * for any text and ? for one character")
+            self.violation(field, f"must be {allowed}, with * for any text and ? for one character")
         elif fault := glob_fault(value):
-            self.wrong(field, fault)
+            self.violation(field, fault)
         else:
             self._no_secret(field, value)
         return value
 
     def tenant(self, field: str, value: str) -> str:
-        """The id of a tenant."""
+        """Check the id of a tenant."""
         if not value:
-            self.wrong(field, "is required")
+            self.violation(field, "is required")
         elif len(value) > TENANT_CHARS_MAX or not _TENANT.match(value):
-            self.wrong(field, f"must be 1 to {TENANT_CHARS_MAX} characters of [a-z0-9_-], a letter or digit first")
+            self.violation(field, f"must be 1 to {TENANT_CHARS_MAX} characters of [a-z0-9_-], a letter or digit first")
         else:
             self._no_secret(field, value)
         return value
 
+    def optional_tenant(self, field: str, value: str) -> str:
+        """Check the id of a tenant, which may be empty."""
+        return self.tenant(field, value) if value else ""
+
     def count(self, field: str, value: int, maximum: int = SAFE_INTEGER_MAX) -> int:
-        """An integer from 0."""
+        """Check an integer from 0 to `maximum`."""
         if not 0 <= value <= maximum:
-            self.wrong(field, f"is {value}; must be 0 to {maximum}")
+            self.violation(field, f"is {value}; must be 0 to {maximum}")
         return value
 
     def sha256(self, field: str, value: str) -> str:
-        """A digest, or nothing."""
+        """Check a SHA-256 digest, which may be empty."""
         if value and not _SHA256.match(value):
-            self.wrong(field, "must be 64 lower-case hex digits")
+            self.violation(field, "must be 64 lower-case hex digits")
         return value
 
 
 def tenant_or_nothing(value: str) -> str:
-    """The tenant when it is well-formed, else "": for the record of a refused request."""
+    """Return the tenant if it is well-formed, else "". For the record of an invalid request."""
     return value if len(value) <= TENANT_CHARS_MAX and _TENANT.match(value) and not secret_in_id(value) else ""

@@ -1,4 +1,4 @@
-"""Approvals as messages."""
+"""Builds messages of approvals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import orjson
 
 from placet.approvals.model import ApprovalState
 from placet.kernel.model import Effect
-from placet.transport.grpc.messages.present import budget_fields, present_finding, time_or_nothing, timestamp
+from placet.transport.grpc.messages.enums import enum_codec
+from placet.transport.grpc.messages.to_proto import budget_fields, present_finding, time_or_nothing, timestamp
 from placet.v1 import action_pb2, approval_pb2
 
 if TYPE_CHECKING:
@@ -17,25 +18,18 @@ if TYPE_CHECKING:
     from placet.approvals.model import Vote
     from placet.approvals.service import ApprovalView
 
-STATES: Final = {
-    ApprovalState.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
-    ApprovalState.APPROVED: approval_pb2.APPROVAL_STATE_APPROVED,
-    ApprovalState.REJECTED: approval_pb2.APPROVAL_STATE_REJECTED,
-    ApprovalState.EXPIRED: approval_pb2.APPROVAL_STATE_EXPIRED,
-    ApprovalState.CANCELLED: approval_pb2.APPROVAL_STATE_CANCELLED,
-    ApprovalState.USED: approval_pb2.APPROVAL_STATE_USED,
-}
+STATES: Final = enum_codec(ApprovalState, approval_pb2.ApprovalState)
 
 
 def present_listed(shown: ApprovalView) -> approval_pb2.Approval:
-    """The approval as it stands in lists: without parameters."""
+    """Return the message of an approval in a list: without parameters."""
     message = _approval(shown)
     message.params_redacted = True
     return message
 
 
 def present_approval(shown: ApprovalView) -> approval_pb2.Approval:
-    """The approval with its parameters: the exact ones, or as the trail holds them."""
+    """Return the message of an approval with its parameters, redacted unless the viewer may see them."""
     message = _approval(shown)
     approval = shown.approval
     exact = approval.params if shown.with_params else None
@@ -59,7 +53,7 @@ def _approval(shown: ApprovalView) -> approval_pb2.Approval:
         id=approval.approval_id,
         tenant=approval.tenant,
         decision_id=approval.decision_id,
-        state=STATES[shown.state],
+        state=STATES.to_wire[shown.state],
         action=_action(approval.action),
         identity=action_pb2.Identity(**approval.identity),
         run=action_pb2.Run(**approval.run),
@@ -81,15 +75,15 @@ def _approval(shown: ApprovalView) -> approval_pb2.Approval:
     )
 
 
-def _action(said: Mapping[str, Any]) -> action_pb2.Action:
-    """The action without its parameters."""
-    plain = {name: value for name, value in said.items() if name not in {"params", "amount"}}
-    money = said.get("amount")
+def _action(content: Mapping[str, Any]) -> action_pb2.Action:
+    """Return the message of the action without its parameters."""
+    plain = {name: value for name, value in content.items() if name not in {"params", "amount"}}
+    money = content.get("amount")
     return action_pb2.Action(**plain, amount=action_pb2.Money(**money) if money is not None else None)
 
 
 def _void(shown: ApprovalView) -> Sequence[str]:
-    """For each vote why it does not count."""
+    """Return for each vote why it does not count, "" if it does."""
     return shown.void or [vote.void_reason for vote in shown.approval.votes]
 
 

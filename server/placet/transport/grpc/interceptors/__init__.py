@@ -1,0 +1,1 @@
+"""Interceptors: what every call goes through before and after its servicer."""

@@ -1,0 +1,42 @@
+"""The interceptors of the server, in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.transport.grpc.interceptors.caller import CallerInterceptor
+from placet.transport.grpc.interceptors.deserialization import DeserializationInterceptor
+from placet.transport.grpc.interceptors.errors import ErrorInterceptor
+from placet.transport.grpc.interceptors.intake import IntakeInterceptor
+from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestInterceptor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from placet.transport.grpc.intake import Intake
+    from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
+
+
+def interceptor_chain(
+    intake: Intake, recorder: InvalidRequestRecorder, on_error: Callable[[BaseException], None]
+) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg] # no generic when it runs
+    """Return the interceptors, outermost first. `on_error` receives unexpected exceptions.
+
+    A request passes them from top to bottom, its response or error from bottom to top.
+    """
+    return [
+        # Waits for a place to read, reads the bytes, holds them against the memory bound. Caches the handlers below.
+        IntakeInterceptor(intake),
+        # Tracing goes here: a span around everything that the call does, with the status that the caller receives.
+        # Turns exceptions into statuses with google.rpc error details.
+        ErrorInterceptor(on_error),
+        # Sets the caller, for `current_caller()`.
+        CallerInterceptor(),
+        # Authentication goes here: it replaces the caller by an authenticated one, or raises an error.
+        # Records a request that breaks the contract, whether its bytes or its fields are wrong.
+        InvalidRequestInterceptor(recorder),
+        # Turns the bytes into the request message. Writes the responses of a stream.
+        DeserializationInterceptor(),
+    ]

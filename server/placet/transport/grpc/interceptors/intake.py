@@ -1,0 +1,108 @@
+"""Reads the messages of every method through the intake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+
+from placet.kernel.errors import OverloadedError
+from placet.transport.grpc.errors import NO_MESSAGE, abort, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from placet.transport.grpc.context import Context
+    from placet.transport.grpc.intake import IncomingMessage, Intake
+    from placet.transport.grpc.interceptors.base import Handler
+
+
+class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # no generic when it runs
+    """Makes each method read its messages through the intake. Must be the outermost interceptor.
+
+    gRPC calls `intercept_service` for each call. This interceptor caches the handler of each method, so the other
+    interceptors wrap a method once.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._handlers: dict[str, Handler] = {}
+
+    async def intercept_service(  # type: ignore[override] # gRPC takes None for an unknown method
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Return the handler of the method; None if there is no such method."""
+        path = handler_call_details.method
+        if path not in self._handlers:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            self._handlers[path] = _IntakeHandler(self._intake, handler).as_handler()
+        return self._handlers[path]
+
+
+class _IntakeHandler:
+    """One method, as a method with streaming requests: only those read their messages themselves."""
+
+    def __init__(self, intake: Intake, handler: Any) -> None:  # noqa: ANN401 - published without types
+        self._intake = intake
+        self._handler = handler
+        self._deserialize = handler.request_deserializer
+
+    def as_handler(self) -> Handler:
+        """Return the handler for gRPC."""
+        serialize = self._handler.response_serializer
+        if self._handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._stream_stream, None, serialize)
+        if self._handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._unary_stream, None, serialize)
+        return grpc.stream_unary_rpc_method_handler(self._unary_unary, None, serialize)
+
+    async def _unary_unary(self, _: object, context: Context) -> Any:  # noqa: ANN401 - a response of any method
+        try:
+            async with self._intake.message(context) as message:
+                return await self._handler.unary_unary(await self._request(message, context), context)
+        except (OverloadedError, grpc.aio.AbortError) as error:
+            await _end(context, error)
+
+    async def _unary_stream(self, _: object, context: Context) -> None:
+        try:
+            async with self._intake.message(context) as message:
+                await self._handler.unary_stream(await self._request(message, context), context)
+        except (OverloadedError, grpc.aio.AbortError) as error:
+            await _end(context, error)
+
+    async def _stream_stream(self, _: object, context: Context) -> None:
+        try:
+            async for response in self._handler.stream_stream(self._requests(context), context):
+                await context.write(response)
+        except (OverloadedError, grpc.aio.AbortError) as error:
+            await _end(context, error)
+
+    async def _requests(self, context: Context) -> AsyncIterator[Any]:
+        while True:
+            async with self._intake.message(context) as message:
+                if not message.is_present:
+                    return
+                yield self._deserialize(message.take())
+
+    async def _request(self, message: IncomingMessage, context: Context) -> Any:  # noqa: ANN401 - as the handler takes it
+        """Return what the handler takes: the message as it was read if the handler has no deserializer."""
+        if not message.is_present:
+            await abort(context, NO_MESSAGE)
+        return message if self._deserialize is None else self._deserialize(message.take())
+
+
+async def _end(context: Context, error: OverloadedError | grpc.aio.AbortError) -> NoReturn:
+    """End the call, and release its frames: gRPC keeps the error, and a traceback would keep frames and message.
+
+    The frames are not cleared: those of a batcher or of another call may be among them, and clearing a suspended frame
+    ends it.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link.__context__, link = None, link.__context__
+    if isinstance(error, OverloadedError):
+        await abort(context, status_of(error))
+    raise error

@@ -1,0 +1,253 @@
+"""What every call goes through: the order of the interceptors, and what each of them does to a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from placet.kernel.errors import FieldViolation, InvalidRequestError, LedgerUnavailableError
+from placet.kernel.limits import ACTION_BYTES_MAX
+from placet.scheduling.batching import Batcher
+from placet.transport.grpc.intake import Intake
+from placet.transport.grpc.interceptors.caller import CallerInterceptor, current_caller
+from placet.transport.grpc.interceptors.chain import interceptor_chain
+from placet.transport.grpc.interceptors.deserialization import DeserializationInterceptor
+from placet.transport.grpc.interceptors.errors import ErrorInterceptor
+from placet.transport.grpc.interceptors.intake import IntakeInterceptor
+from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestInterceptor, InvalidRequestRecorder
+from placet.v1 import audit_pb2, authorization_pb2
+from tests.support.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from placet.audit.records import Commitment
+
+AUTHORIZE = "/placet.v1.AuthorizationService/Authorize"
+WATCH = "/placet.v1.AuthorizationService/WatchDecision"
+QUERY = "/placet.v1.AuditService/QueryDecisions"
+ANSWER = authorization_pb2.AuthorizeResponse()
+
+
+class Call:
+    """A call whose request has arrived, and what it is answered."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self.written: list[Any] = []
+        self.code: grpc.StatusCode | None = None
+        self.text = ""
+
+    def peer(self) -> str:
+        return "ipv4:192.0.2.1:5000"
+
+    async def read(self) -> bytes:
+        return self._raw
+
+    async def write(self, message: object) -> None:
+        self.written.append(message)
+
+    async def abort(self, code: grpc.StatusCode, text: str, _metadata: object) -> None:
+        self.code, self.text = code, text
+        raise grpc.aio.AbortError("Locally aborted.")
+
+
+class Details:
+    invocation_metadata = ()
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+
+class Border:
+    """The chain around a servicer that the test chooses; what it records and reports."""
+
+    def __init__(self, ledger_error: Exception | None = None) -> None:
+        self.records: list[Commitment] = []
+        self.errors: list[BaseException] = []
+        self.found = 0
+        self._ledger_error = ledger_error
+
+    async def _commit(self, commitments: Sequence[Commitment]) -> list[Any]:
+        if self._ledger_error is not None:
+            raise self._ledger_error
+        self.records += commitments
+        return [None] * len(commitments)
+
+    async def call(
+        self,
+        raw: bytes,
+        behavior: Callable[..., Any],
+        path: str = AUTHORIZE,
+        request_type: Any = authorization_pb2.AuthorizeRequest,
+        times: int = 1,
+    ) -> tuple[Call, Any]:
+        """The last call and its response."""
+        make = grpc.unary_stream_rpc_method_handler if path == WATCH else grpc.unary_unary_rpc_method_handler
+        handler = make(behavior, request_type.FromString, None)
+
+        async def find(_details: object) -> Any:
+            self.found += 1
+            return handler
+
+        recorder = InvalidRequestRecorder(Batcher(self._commit, depth_max=10), FixedClock())
+        chain = interceptor_chain(Intake(lambda _why, _count: None), recorder, self.errors.append)
+        continuation: Any = find
+        for interceptor in reversed(chain[1:]):
+            continuation = _next(interceptor, continuation)
+        for _ in range(times):
+            wrapped: Any = await chain[0].intercept_service(continuation, Details(path))  # type: ignore[arg-type]
+            call, response = Call(raw), None
+            try:
+                response = await (wrapped.stream_unary or wrapped.stream_stream)(None, call)
+            except grpc.aio.AbortError:
+                assert call.code is not None
+        return call, response
+
+
+def _next(interceptor: Any, continuation: Any) -> Any:
+    async def run(details: Any) -> Any:
+        return await interceptor.intercept_service(continuation, details)
+
+    return run
+
+
+async def answered(_request: object, _context: object) -> authorization_pb2.AuthorizeResponse:
+    return ANSWER
+
+
+def violating(field: str) -> Callable[..., Any]:
+    async def refuse(_request: object, _context: object) -> None:
+        raise InvalidRequestError([FieldViolation(field, "is wrong")])
+
+    return refuse
+
+
+def recorded(border: Border) -> list[tuple[str, str, str, int]]:
+    return [
+        (record.kind.value, record.tenant, str(record.fields["method"]), int(record.fields["violations"]))
+        for record in border.records
+    ]
+
+
+def request(tenant: str = "acme") -> bytes:
+    message = authorization_pb2.AuthorizeRequest()
+    message.identity.tenant = tenant
+    return message.SerializeToString()
+
+
+def test_the_order() -> None:
+    recorder: Any = None
+    chain = interceptor_chain(Intake(lambda _why, _count: None), recorder, print)
+    assert [type(interceptor) for interceptor in chain] == [
+        IntakeInterceptor,
+        ErrorInterceptor,
+        CallerInterceptor,
+        InvalidRequestInterceptor,
+        DeserializationInterceptor,
+    ]
+
+
+async def test_a_servicer_gets_the_message_and_the_caller() -> None:
+    async def look(message: Any, _context: object) -> authorization_pb2.AuthorizeResponse:
+        assert message.identity.tenant == "acme"
+        assert current_caller().peer == "ipv4:192.0.2.1:5000"
+        return ANSWER
+
+    border = Border()
+    call, response = await border.call(request(), look)
+    assert (call.code, response, border.records, border.errors) == (None, ANSWER, [], [])
+
+
+async def test_methods_are_wrapped_once_and_not_for_each_call() -> None:
+    border = Border()
+    await border.call(request(), answered, times=5)
+    assert border.found == 1
+
+
+async def test_there_is_no_caller_outside_a_call() -> None:
+    with pytest.raises(LookupError):
+        current_caller()
+
+
+async def test_bytes_that_are_no_message_are_recorded_without_method_and_tenant() -> None:
+    border = Border()
+    call, _ = await border.call(b"\xff" * 40, answered)
+    assert call.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert recorded(border) == [("request.refused", "", "", 1)]
+
+
+async def test_of_a_message_that_is_too_large_its_size_is_answered_and_recorded() -> None:
+    border = Border()
+    call, _ = await border.call(b"\x32\x00" * ACTION_BYTES_MAX, answered)
+    assert f"at most {ACTION_BYTES_MAX} are accepted" in call.text
+    assert f"at most {ACTION_BYTES_MAX} are accepted" in border.records[0].parts["refusal"].decode()
+    assert recorded(border) == [("request.refused", "", "", 1)]
+
+
+async def test_fields_that_are_wrong_are_recorded_under_method_and_tenant() -> None:
+    border = Border()
+    call, _ = await border.call(request(), violating("action.tool"))
+    assert (call.code, call.text) == (grpc.StatusCode.INVALID_ARGUMENT, "action.tool: is wrong")
+    assert recorded(border) == [("request.refused", "acme", "Authorize", 1)]
+
+
+async def test_a_tenant_that_is_not_well_formed_is_not_recorded() -> None:
+    border = Border()
+    await border.call(request("No Tenant"), violating("identity.tenant"))
+    assert recorded(border) == [("request.refused", "", "Authorize", 1)]
+
+
+@pytest.mark.parametrize("raw", [b"\xff" * 40, audit_pb2.QueryDecisionsRequest(tenant="acme").SerializeToString()])
+async def test_of_questions_about_the_trail_nothing_is_recorded(raw: bytes) -> None:
+    border = Border()
+    call, _ = await border.call(raw, violating("tenant"), QUERY, audit_pb2.QueryDecisionsRequest)
+    assert (call.code, border.records) == (grpc.StatusCode.INVALID_ARGUMENT, [])
+
+
+async def test_what_cannot_be_recorded_is_unavailable() -> None:
+    border = Border(LedgerUnavailableError("disk"))
+    call, _ = await border.call(b"\xff" * 40, answered)
+    assert call.code is grpc.StatusCode.UNAVAILABLE
+    assert "disk" not in call.text
+
+
+async def test_an_unexpected_error_is_reported_and_its_text_is_not_sent() -> None:
+    async def fail(_request: object, _context: object) -> None:
+        raise RuntimeError("secret")
+
+    border = Border()
+    call, _ = await border.call(request(), fail)
+    assert (call.code, call.text) == (grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+    assert [str(error) for error in border.errors] == ["secret"]
+    assert border.records == []
+
+
+async def test_a_stream_is_written_and_closed() -> None:
+    closed = []
+
+    async def stream(_request: object, _context: object) -> AsyncGenerator[str]:
+        try:
+            yield "one"
+            yield "two"
+            raise InvalidRequestError([FieldViolation("cursor", "is wrong")])
+        finally:
+            closed.append(True)
+
+    border = Border()
+    call, _ = await border.call(b"", stream, WATCH, authorization_pb2.WatchDecisionRequest)
+    assert (call.written, call.code, closed) == (["one", "two"], grpc.StatusCode.INVALID_ARGUMENT, [True])
+    assert recorded(border) == [("request.refused", "", "WatchDecision", 1)]
+
+
+async def test_methods_of_other_services_are_not_wrapped() -> None:
+    border = Border()
+    with pytest.raises(RuntimeError, match="as it is"):
+        await border.call(b"", _failing, "/grpc.health.v1.Health/Check", audit_pb2.VerifyAuditRequest)
+    assert (border.records, border.errors) == ([], [])
+
+
+async def _failing(_request: object, _context: object) -> None:
+    raise RuntimeError("as it is")
