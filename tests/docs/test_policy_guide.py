@@ -1,4 +1,4 @@
-"""docs/how-to/policy-guide.md: each key of a tenant's file, those not enforced yet, the steps of the check."""
+"""The pages policy guide and tenant file: each key, those not enforced yet, the steps of the check, the snippets."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = DOCS / "how-to/policy-guide.md"
+TENANT_FILE = DOCS / "reference/tenant-file.md"
 TRAPS = sections(PAGE)["Traps"]
 PACK = "package policy.guide\n\nimport data.placet.lib.finding\n"
 
@@ -63,11 +64,11 @@ def later() -> set[tuple[str, ...]]:
 
 
 def test_every_key_has_its_row_and_no_other() -> None:
-    assert by_name(PAGE, "agent_policy").keys() == enforced()
+    assert by_name(TENANT_FILE, "agent_policy").keys() == enforced()
 
 
 def test_every_key_that_is_not_enforced_yet_is_listed_and_no_other() -> None:
-    assert {row[0] for row in rows(PAGE, "Not enforced yet")} == {dotted(key) for key in later()}
+    assert {row[0] for row in rows(TENANT_FILE, "Not enforced yet")} == {dotted(key) for key in later()}
 
 
 @pytest.mark.parametrize("key", sorted(later()), ids=dotted)
@@ -82,14 +83,16 @@ def test_what_is_listed_so_is_refused_so(key: tuple[str, ...]) -> None:
 
 
 def test_the_example_is_accepted_and_says_every_key() -> None:
-    [example] = [block.text for block in blocks(PAGE) if block.language == "yaml" and "default_mode" in block.text]
-    said = read_yaml(example.encode(), PAGE.name).value["agent_policy"]
+    [example] = [
+        block.text for block in blocks(TENANT_FILE) if block.language == "yaml" and "default_mode" in block.text
+    ]
+    said = read_yaml(example.encode(), TENANT_FILE.name).value["agent_policy"]
     AgentPolicy.model_validate(said)
     assert said.keys() == AgentPolicy.model_fields.keys()
 
 
 def test_every_field_that_is_bound_has_its_row() -> None:
-    fields = {row[0] for row in rows(PAGE, "Bind params to what is declared")}
+    fields = {row[0] for row in rows(TENANT_FILE, "Bind params to what is declared")}
     assert fields == BindSection.model_fields.keys() - {"unit"}
 
 
@@ -98,7 +101,7 @@ def test_every_step_of_the_check_has_its_row_in_order() -> None:
 
 
 def test_defaults_are_those_of_the_code() -> None:
-    documented = {key: row[1] for key, row in by_name(PAGE, "agent_policy").items()}
+    documented = {key: row[1] for key, row in by_name(TENANT_FILE, "agent_policy").items()}
     empty = AgentPolicy()
     assert documented["default_mode"] == empty.default_mode
     assert documented["pii.redact"] == str(empty.pii.redact).lower()
@@ -115,7 +118,7 @@ def test_defaults_are_those_of_the_code() -> None:
 
 
 def test_every_word_that_a_key_takes_is_told() -> None:
-    documented = {key: row[0] for key, row in by_name(PAGE, "agent_policy").items()}
+    documented = {key: row[0] for key, row in by_name(TENANT_FILE, "agent_policy").items()}
     words: dict[str, type[StrEnum]] = {
         "budgets[].scope": Scope,
         "budgets[].measure": Measure,
@@ -128,7 +131,7 @@ def test_every_word_that_a_key_takes_is_told() -> None:
     }
     for key, kind in words.items():
         assert re.findall(r"[a-z_]+", documented[key]) == [word.value for word in kind]
-    assert [row[0] for row in rows(PAGE, "Autonomy")] == [level.value for level in AutonomyLevel]
+    assert [row[0] for row in rows(TENANT_FILE, "Autonomy")] == [level.value for level in AutonomyLevel]
 
 
 @pytest.fixture

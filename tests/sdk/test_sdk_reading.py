@@ -34,7 +34,7 @@ from tests.sdk.scripted_server import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-POLICY_GUIDE = Path(__file__).parents[2] / "docs/how-to/policy-guide.md"
+DEPLOY_POLICY = Path(__file__).parents[2] / "docs/how-to/deploy-policy.md"
 THIS: dict[str, Any] = {"page_token": "token"}
 NEXT: dict[str, Any] = {"next_page_token": "next"}
 T0 = datetime(2026, 4, 24, 18, 33, 1, 123456, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_what_the_policy_guide_says_of_a_change_works(
 ) -> None:
     refused = control_pb2.GetPolicyStatusResponse(policy_revision="rev1", reloads_refused=1, last_error="caps.rego:8")
     server.script(GET_POLICY_STATUS, refused)
-    [example] = re.findall(r"```python\n(.*?)```", POLICY_GUIDE.read_text(), re.DOTALL)
+    [example] = re.findall(r"```python\n(.*?)```", DEPLOY_POLICY.read_text(), re.DOTALL)
     exec(example.replace("127.0.0.1:7070", server.address), {})  # noqa: S102 - the document's own example
     assert capsys.readouterr().out == "rev1 None 1 caps.rego:8\n"
 
