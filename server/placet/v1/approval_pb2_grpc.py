@@ -26,10 +26,11 @@ if _version_not_supported:
 
 
 class ApprovalServiceStub:
-    """Keeps requests for approval.
+    """Lists approvals and records votes.
 
-    A vote that cannot count is FAILED_PRECONDITION (it ended, a second vote of one person), PERMISSION_DENIED (the
-    requester, an agent, the wrong role) or NOT_FOUND; each is recorded and changes nothing.
+    A vote that does not count is an error: FAILED_PRECONDITION (such as an approval that ended, or a second vote of one
+    person), PERMISSION_DENIED (such as a vote of the requester, of an agent or with the wrong role) or NOT_FOUND. Placet
+    records the vote, and it changes nothing.
     """
 
     def __init__(self, channel):
@@ -76,57 +77,58 @@ class ApprovalServiceStub:
 
 
 class ApprovalServiceServicer:
-    """Keeps requests for approval.
+    """Lists approvals and records votes.
 
-    A vote that cannot count is FAILED_PRECONDITION (it ended, a second vote of one person), PERMISSION_DENIED (the
-    requester, an agent, the wrong role) or NOT_FOUND; each is recorded and changes nothing.
+    A vote that does not count is an error: FAILED_PRECONDITION (such as an approval that ended, or a second vote of one
+    person), PERMISSION_DENIED (such as a vote of the requester, of an agent or with the wrong role) or NOT_FOUND. Placet
+    records the vote, and it changes nothing.
     """
 
     def ListApprovals(self, request, context):
-        """Lists requests for approval, newest first, without parameters.
+        """Lists approvals, newest first, without parameters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetApproval(self, request, context):
-        """Gives one with everything that a person needs to decide.
+        """Returns one approval with everything that a person needs to vote.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveAction(self, request, context):
-        """Votes for it. It is approved when the quorum is reached.
+        """Votes for an approval. It becomes APPROVED when the quorum is reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RejectAction(self, request, context):
-        """Votes against it, which ends it.
+        """Votes against an approval, which becomes REJECTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelApproval(self, request, context):
-        """Withdraws it: nobody has to decide any longer.
+        """Cancels an approval that is not used yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VoidVotes(self, request, context):
-        """Voids what a person voted for, in case somebody else voted in that name. Open requests that have too few votes then
-        wait again. What was used already is listed; where too few votes are left, its permit is revoked.
+        """Voids the votes of a person, in case another person voted in that name. Open approvals with too few votes become
+        PENDING again. Used approvals are listed. If too few of their votes are left, their permits are revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchApprovals(self, request, context):
-        """Follows a tenant's requests for approval. Ask again with the last cursor after a lost connection.
+        """Streams the changes of a tenant's approvals. After a lost connection, call again with the last cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,10 +181,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ApprovalService:
-    """Keeps requests for approval.
+    """Lists approvals and records votes.
 
-    A vote that cannot count is FAILED_PRECONDITION (it ended, a second vote of one person), PERMISSION_DENIED (the
-    requester, an agent, the wrong role) or NOT_FOUND; each is recorded and changes nothing.
+    A vote that does not count is an error: FAILED_PRECONDITION (such as an approval that ended, or a second vote of one
+    person), PERMISSION_DENIED (such as a vote of the requester, of an agent or with the wrong role) or NOT_FOUND. Placet
+    records the vote, and it changes nothing.
     """
 
     @staticmethod

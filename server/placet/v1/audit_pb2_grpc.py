@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Reads the audit trail.
+    """Reads and verifies the audit trail.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """Reads the audit trail.
+    """Reads and verifies the audit trail.
     """
 
     def QueryDecisions(self, request, context):
@@ -64,14 +64,15 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDecision(self, request, context):
-        """Gives one recorded decision with all that is kept of it. NOT_FOUND when there is none.
+        """Returns one recorded decision with everything that is stored about it. NOT_FOUND if the tenant has no such
+        decision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Checks every chain and checkpoint of the store that this server writes to.
+        """Verifies every chain and checkpoint of the store that this server writes to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +105,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Reads the audit trail.
+    """Reads and verifies the audit trail.
     """
 
     @staticmethod

@@ -28,9 +28,13 @@ if _version_not_supported:
 class AuthorizationServiceStub:
     """Decides proposed actions.
 
-    A deny is an OK response. Any other status is a broken contract or a server that cannot decide, and the caller must
-    treat it as a deny: INVALID_ARGUMENT (google.rpc.BadRequest names each field), ALREADY_EXISTS (an idempotency key used
-    again for another request), RESOURCE_EXHAUSTED (with RetryInfo), UNAVAILABLE (the decision could not be recorded).
+    A deny has the status OK. Any other status means that the request is invalid or that the server cannot decide, and
+    the caller must treat it as a deny:
+
+    - INVALID_ARGUMENT: the request is invalid. google.rpc.BadRequest names every invalid field.
+    - ALREADY_EXISTS: the idempotency key was used for a different request.
+    - RESOURCE_EXHAUSTED: the server is overloaded. google.rpc.RetryInfo says when to try again.
+    - UNAVAILABLE: the decision could not be recorded. Try again with the same idempotency key.
     """
 
     def __init__(self, channel):
@@ -64,38 +68,43 @@ class AuthorizationServiceStub:
 class AuthorizationServiceServicer:
     """Decides proposed actions.
 
-    A deny is an OK response. Any other status is a broken contract or a server that cannot decide, and the caller must
-    treat it as a deny: INVALID_ARGUMENT (google.rpc.BadRequest names each field), ALREADY_EXISTS (an idempotency key used
-    again for another request), RESOURCE_EXHAUSTED (with RetryInfo), UNAVAILABLE (the decision could not be recorded).
+    A deny has the status OK. Any other status means that the request is invalid or that the server cannot decide, and
+    the caller must treat it as a deny:
+
+    - INVALID_ARGUMENT: the request is invalid. google.rpc.BadRequest names every invalid field.
+    - ALREADY_EXISTS: the idempotency key was used for a different request.
+    - RESOURCE_EXHAUSTED: the server is overloaded. google.rpc.RetryInfo says when to try again.
+    - UNAVAILABLE: the decision could not be recorded. Try again with the same idempotency key.
     """
 
     def Authorize(self, request, context):
-        """Decides one action. The answer is sent only after the decision is durably in the audit trail.
+        """Decides one action. Responds only after the decision is durably recorded in the audit trail.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AuthorizeBatch(self, request, context):
-        """Decides a whole plan: 1 to 100 actions, in order, recorded in one commit. One malformed action refuses the batch,
-        naming its index; nothing of it is decided then.
+        """Decides a plan of 1 to 100 actions, in order, and records the decisions in one commit. If one action is invalid,
+        the error names its index, and nothing is decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportOutcome(self, request, context):
-        """Tells what an allowed call did. Settles what was reserved for it, and feeds breakers. The same report again changes
-        nothing; another one for the same decision is ALREADY_EXISTS. NOT_FOUND for a decision of another tenant or caller,
-        FAILED_PRECONDITION for one that allowed nothing.
+        """Records the outcome of an allowed call. Settles the budgets that the decision reserved and updates circuit
+        breakers. The same report again changes nothing. A different report for the same decision is ALREADY_EXISTS.
+        Returns NOT_FOUND for a decision of another tenant or caller, and FAILED_PRECONDITION for a decision that is not an
+        ALLOW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchDecision(self, request, context):
-        """Follows one decision: what becomes of its approval, and whether its permit is revoked. Ends when nothing more can
-        happen. Ask again with the last cursor after a lost connection: nothing is missed.
+        """Streams the changes of one decision: of its approval, and of its permit. The stream ends when no further change is
+        possible. After a lost connection, call again with the last cursor to receive every change that you missed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,9 +144,13 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
 class AuthorizationService:
     """Decides proposed actions.
 
-    A deny is an OK response. Any other status is a broken contract or a server that cannot decide, and the caller must
-    treat it as a deny: INVALID_ARGUMENT (google.rpc.BadRequest names each field), ALREADY_EXISTS (an idempotency key used
-    again for another request), RESOURCE_EXHAUSTED (with RetryInfo), UNAVAILABLE (the decision could not be recorded).
+    A deny has the status OK. Any other status means that the request is invalid or that the server cannot decide, and
+    the caller must treat it as a deny:
+
+    - INVALID_ARGUMENT: the request is invalid. google.rpc.BadRequest names every invalid field.
+    - ALREADY_EXISTS: the idempotency key was used for a different request.
+    - RESOURCE_EXHAUSTED: the server is overloaded. google.rpc.RetryInfo says when to try again.
+    - UNAVAILABLE: the decision could not be recorded. Try again with the same idempotency key.
     """
 
     @staticmethod

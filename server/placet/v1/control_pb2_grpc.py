@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class ControlServiceStub:
-    """Shows and steers the server.
+    """Shows what the server does and changes how it decides.
+
+    Some changes need a second person: the first call returns a `pending_request`, and the change is made when a second
+    person makes the same call.
     """
 
     def __init__(self, channel):
@@ -108,39 +111,43 @@ class ControlServiceStub:
 
 
 class ControlServiceServicer:
-    """Shows and steers the server.
+    """Shows what the server does and changes how it decides.
+
+    Some changes need a second person: the first call returns a `pending_request`, and the change is made when a second
+    person makes the same call.
     """
 
     def GetPolicyStatus(self, request, context):
-        """Says which policy is served and whether a newer one was refused.
+        """Returns which policy is served, and whether a newer one was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetKillSwitch(self, request, context):
-        """Stops what the switch covers: no decision whose commit begins after the answer allows it, on any replica.
+        """Sets a kill switch, which denies every action in its scope. No replica allows such an action in a decision whose
+        commit begins after the response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearKillSwitch(self, request, context):
-        """Clears a switch. A global one needs a second person, who asks for the same.
+        """Clears a kill switch. To clear a global one needs a second person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKillSwitches(self, request, context):
-        """Lists the switches that are set.
+        """Lists the kill switches that are set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetAutonomy(self, request, context):
-        """Sets how far agents may go by themselves. Raising needs a second person, who asks for the same; lowering does not.
+        """Sets or removes an autonomy rule. To raise a level needs a second person. To lower it does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,35 +182,37 @@ class ControlServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AdjustBudget(self, request, context):
-        """Adds to what a budget counts as used, or takes away from it. Much needs a second person, who asks for the same.
+        """Adds an amount to what a counter of a budget counts as used, or subtracts it. A large amount needs a second person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmPolicy(self, request, context):
-        """Confirms a policy that waits because it lost restrictions, so that it decides; on all replicas, for good.
+        """Confirms a policy that is held because it removes restrictions. The policy then decides on all replicas,
+        permanently.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOutcomeExcesses(self, request, context):
-        """Lists what outcomes named far above what was reserved: it is not counted until a person accepts it.
+        """Lists outcome excesses: reported amounts far above what was reserved. They do not count until a person accepts
+        them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideOutcomeExcess(self, request, context):
-        """Counts such an excess, or drops it. Not by who reported it, nor by the agent or user of the call.
+        """Accepts or drops an outcome excess. The reporter, the agent and the user of the call cannot decide it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPermitKeys(self, request, context):
-        """Gives the public keys that permits are verified with.
+        """Returns the public keys that verify permits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,7 +300,10 @@ def add_ControlServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ControlService:
-    """Shows and steers the server.
+    """Shows what the server does and changes how it decides.
+
+    Some changes need a second person: the first call returns a `pending_request`, and the change is made when a second
+    person makes the same call.
     """
 
     @staticmethod
