@@ -132,7 +132,7 @@ def test_approvals_that_nobody_can_give_are_a_deny() -> None:
 def test_distinct_roles_fewer_than_the_quorum_could_never_agree() -> None:
     details = {"quorum": 2, "approver_roles": ["maker"], "distinct_roles": True}
     finding = Finding(Effect.REQUIRE_APPROVAL, "pay.large", "It is much", details)
-    with pytest.raises(NoApprovalError, match="2 distinct roles are wanted, 1 may approve"):
+    with pytest.raises(NoApprovalError, match="the quorum needs 2 distinct roles, but only 1 may approve"):
         approval_for([finding])
     both = replace(finding, details={**details, "approver_roles": ["checker", "maker"]})
     assert approval_for([both]) == ApprovalRequirement(2, ("checker", "maker"), distinct_roles=True)

@@ -113,7 +113,7 @@ def test_details_without_what_an_approval_needs(tree: Path, opa: Path, details: 
 
 
 QUORUM = "details.quorum must be an integer of 1 to 16"
-ROLES = "details.approver_roles must be a list of texts, [] for anybody"
+ROLES = "details.approver_roles must be a list of non-empty strings; [] means any role"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ ROLES = "details.approver_roles must be a list of texts, [] for anybody"
         ),
         (
             '{"quorum": 2, "approver_roles": ["support_lead"], "distinct_roles": true}',
-            "2 distinct roles are wanted, 1 may approve for all of them",
+            "the quorum needs 2 distinct roles, but only 1 may approve for all of them",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def index_key(proposal: Proposal, caller: Caller) -> RowKey:
     return _key(proposal, folded_digest(proposal), caller)
 
 
-def index_key_of_before(proposal: Proposal, caller: Caller) -> RowKey:
+def legacy_index_key(proposal: Proposal, caller: Caller) -> RowKey:
     """Where it stood before names were folded: there may be an open request of then."""
     return _key(proposal, proposal.action_digest, caller)
 

@@ -1,1 +1,1 @@
-"""The decision: from a parsed request to a recorded answer."""
+"""The decision: from a parsed request to a recorded answer. Start with `pipeline`."""

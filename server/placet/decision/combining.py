@@ -23,63 +23,71 @@ _RANK: Final = {effect: rank for rank, effect in enumerate(PRECEDENCE)}
 
 
 APPROVAL_DETAILS: Final = ("quorum", "approver_roles", "distinct_roles", "expires_after_seconds")
-"""What Placet reads of the details of a require_approval."""
+"""The keys that Placet reads from the details of a require_approval finding."""
 
 
 class NoApprovalError(Exception):
-    """What the findings ask for is no approval that people could give. `rules` are those that ask for it."""
+    """The findings require an approval that people cannot give."""
 
     def __init__(self, rules: Sequence[str], why: str) -> None:
+        """`rules` are the ids of the findings that require it."""
         self.rules = tuple(rules)
         super().__init__(f"{', '.join(rules)}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What findings resolve to, before it becomes a decision. Findings are sorted by precedence, then rule_id.
-
-    `invalid_verdict_detail` says, for the log, why a verdict of policy was not believed. `obligations` are those of the
-    verdict by effect; the decision has those of its own effect.
-    """
+    """The combined result of findings, before it becomes a decision."""
 
     effect: Effect
     rule_id: str
+    """The rule that wins."""
     reason: str
     findings: tuple[Finding, ...] = ()
+    """Sorted by precedence, then by rule_id."""
     approval: ApprovalRequirement | None = None
+    """Set for a require_approval."""
     invalid_verdict_detail: str = ""
+    """Why a verdict of policy failed validation, for the log; "" when it did not."""
     obligations: Mapping[Effect, tuple[Obligation, ...]] = field(default_factory=dict)
+    """The obligations of the verdict by effect. A decision has those of its own effect."""
 
 
 def denied_by_pdp(
     rule_id: str, findings: tuple[Finding, ...] = (), details: Mapping[str, Any] | None = None
 ) -> Resolution:
-    """Deny for a reason of Placet's own; `details` of why make it a finding of its own, so that they are recorded."""
+    """Return a deny by one of Placet's own `pdp.*` rules.
+
+    With `details` the deny becomes a finding, so that the details are recorded.
+    """
     reason = rule_ids.REASONS[rule_id]
     own = (Finding(Effect.DENY, rule_id, reason, details),) if details else ()
     return Resolution(Effect.DENY, rule_id, reason, (*own, *findings))
 
 
 def invalid_verdict(findings: tuple[Finding, ...], why: str, rules: Sequence[str] = ()) -> Resolution:
-    """Deny what policy said because it cannot be believed; the record says why, and of which rules."""
+    """Return a deny for a verdict that failed validation. The record holds `why`, and the `rules` at fault."""
     details = {"why": why, **({"rules": list(rules)} if rules else {})}
     return replace(denied_by_pdp(rule_ids.ANSWER_INVALID, findings, details), invalid_verdict_detail=why)
 
 
-def unbelievable_approval(findings: tuple[Finding, ...], error: NoApprovalError) -> Resolution:
-    """Deny what asks for an approval that nobody could give."""
+def unsatisfiable_approval(findings: tuple[Finding, ...], error: NoApprovalError) -> Resolution:
+    """Return a deny for findings that require an approval which people cannot give."""
     return invalid_verdict(findings, str(error), error.rules)
 
 
 def deny_overrides(verdict: Verdict | Indeterminate) -> Resolution:
-    """Deny wins over require_approval, which wins over allow; an allow needs an allow finding."""
+    """Combine the findings of a verdict: deny wins over require_approval, which wins over allow.
+
+    A verdict without findings is a deny. So is one whose effect or rule_id differs from those of its findings.
+    """
     if isinstance(verdict, Indeterminate):
         return denied_by_pdp(verdict.rule_id, details=verdict.details)
     findings = by_precedence(verdict.findings)
-    said = (verdict.effect, verdict.rule_id)
-    found = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
-    if said != found:
-        why = f"policy says {' '.join(said)}, its findings give {' '.join(found)}"
+    stated = (verdict.effect, verdict.rule_id)
+    derived = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
+    if stated != derived:
+        why = f"policy says {' '.join(stated)}, its findings give {' '.join(derived)}"
         return invalid_verdict(findings, why)
     if not findings:
         return denied_by_pdp(rule_ids.NO_RULE_MATCHED)
@@ -87,77 +95,83 @@ def deny_overrides(verdict: Verdict | Indeterminate) -> Resolution:
     if winner.effect is not Effect.REQUIRE_APPROVAL:
         return Resolution(winner.effect, winner.rule_id, winner.reason, findings, obligations=verdict.obligations)
     try:
-        approval = approval_for([f for f in findings if f.effect is Effect.REQUIRE_APPROVAL])
+        approval = approval_for([finding for finding in findings if finding.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
-        return unbelievable_approval(findings, error)
+        return unsatisfiable_approval(findings, error)
     return Resolution(winner.effect, winner.rule_id, winner.reason, findings, approval, obligations=verdict.obligations)
 
 
 def denied_by(*findings: Finding) -> Resolution:
-    """Deny by these findings, the first of which wins."""
+    """Return a deny by these findings, the first of which wins."""
     return Resolution(Effect.DENY, findings[0].rule_id, findings[0].reason, findings)
 
 
-def merged(resolution: Resolution, *found: Finding) -> Resolution:
-    """The resolution with more findings: the precedence applied again over all of them."""
-    if not found:
+def merged(resolution: Resolution, *added: Finding) -> Resolution:
+    """Return the resolution with more findings, after the precedence was applied to all of them."""
+    if not added:
         return resolution
-    findings = by_precedence((*resolution.findings, *found))
+    findings = by_precedence((*resolution.findings, *added))
     winner = findings[0]
     return Resolution(winner.effect, winner.rule_id, winner.reason, findings, obligations=resolution.obligations)
 
 
 def by_precedence(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sorted by effect, the one that wins first, then by rule_id."""
+    """Return the findings sorted by effect, the winning one first, then by rule_id."""
     return tuple(sorted(findings, key=lambda finding: (_RANK[finding.effect], finding.rule_id)))
 
 
 def approval_for(findings: Sequence[Finding]) -> ApprovalRequirement:
-    """The approval that satisfies every finding: the largest quorum, by people who may approve for each of them.
+    """Return the approval that satisfies every finding: the largest quorum, from roles that all of them accept.
 
-    Each finding's details must say both, so that a misspelt `quorum` does not become a quorum of one. They may say
-    `distinct_roles` (each vote by another role) and `expires_after_seconds`; the strictest of them holds.
+    The details of each finding must have `quorum` and `approver_roles`, so that a misspelt `quorum` does not become a
+    quorum of one. They may have `distinct_roles` (each vote comes from another role) and `expires_after_seconds`; the
+    strictest value wins.
+
+    Raises NoApprovalError for a wrong value, and when too few roles may approve for all findings.
     """
     quorum = 1
     seconds = 0
     distinct = False
     roles: set[str] | None = None
     for finding in findings:
-        wanted, named = finding.details.get("quorum"), finding.details.get("approver_roles")
-        if type(wanted) is not int or not 1 <= wanted <= QUORUM_MAX:
+        finding_quorum, finding_roles = finding.details.get("quorum"), finding.details.get("approver_roles")
+        if type(finding_quorum) is not int or not 1 <= finding_quorum <= QUORUM_MAX:
             raise NoApprovalError([finding.rule_id], f"details.quorum must be an integer of 1 to {QUORUM_MAX}")
-        if not isinstance(named, list) or not all(isinstance(role, str) and role for role in named):
-            raise NoApprovalError([finding.rule_id], "details.approver_roles must be a list of texts, [] for anybody")
-        quorum = max(quorum, wanted)
+        if not isinstance(finding_roles, list) or not all(isinstance(role, str) and role for role in finding_roles):
+            raise NoApprovalError(
+                [finding.rule_id], "details.approver_roles must be a list of non-empty strings; [] means any role"
+            )
+        quorum = max(quorum, finding_quorum)
         seconds = _shorter(seconds, finding)
         distinct = distinct or _distinct(finding)
-        if named:
-            roles = set(named) if roles is None else roles & set(named)
+        if finding_roles:
+            roles = set(finding_roles) if roles is None else roles & set(finding_roles)
     if roles is not None and not roles:
         raise NoApprovalError(_rules(findings), "no role may approve for all of them")
     if distinct and roles is not None and len(roles) < quorum:
-        what = f"{quorum} distinct roles are wanted, {len(roles)} may approve for all of them"
-        raise NoApprovalError(_rules(findings), what)
+        why = f"the quorum needs {quorum} distinct roles, but only {len(roles)} may approve for all of them"
+        raise NoApprovalError(_rules(findings), why)
     return ApprovalRequirement(
         quorum, tuple(sorted(roles or ())), distinct_roles=distinct, expires_after_seconds=seconds
     )
 
 
 def _shorter(seconds: int, finding: Finding) -> int:
-    said = finding.details.get("expires_after_seconds")
-    if said is None:
+    """Return the smaller of `seconds` (0: not set) and the finding's `expires_after_seconds`."""
+    value = finding.details.get("expires_after_seconds")
+    if value is None:
         return seconds
-    if type(said) is not int or not 1 <= said <= APPROVAL_TTL_SECONDS_MAX:
-        what = f"details.expires_after_seconds must be an integer of 1 to {APPROVAL_TTL_SECONDS_MAX}"
-        raise NoApprovalError([finding.rule_id], what)
-    return min(seconds, said) if seconds else said
+    if type(value) is not int or not 1 <= value <= APPROVAL_TTL_SECONDS_MAX:
+        why = f"details.expires_after_seconds must be an integer of 1 to {APPROVAL_TTL_SECONDS_MAX}"
+        raise NoApprovalError([finding.rule_id], why)
+    return min(seconds, value) if seconds else value
 
 
 def _distinct(finding: Finding) -> bool:
-    said = finding.details.get("distinct_roles", False)
-    if type(said) is not bool:
+    value = finding.details.get("distinct_roles", False)
+    if type(value) is not bool:
         raise NoApprovalError([finding.rule_id], "details.distinct_roles must be true or false")
-    return said
+    return value
 
 
 def _rules(findings: Sequence[Finding]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Step 4 of a decision, its end: what to commit for each evaluated request."""
+"""End of step 4 of a decision: build the commitment of each evaluated request."""
 
 from __future__ import annotations
 
@@ -26,50 +26,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentBuilder:
-    """Builds commitments; a request for which that fails is denied, and the deny is recorded."""
+    """Builds commitments. A request whose commitment cannot be built gets a recorded deny."""
 
     recorder: Recorder
     open_requests: OpenRequests
     on_error: Callable[[BaseException], None]
+    """Receives internal errors."""
 
     async def build(self, evaluated: Sequence[Evaluated]) -> list[tuple[EvaluationContext, Commitment]]:
-        """The commitment of each. LedgerUnavailableError."""
+        """Return each context with its commitment, in order. Raises LedgerUnavailableError."""
         return await in_slices(self._commitments(evaluated, await self._indexed(evaluated)))
 
     async def _indexed(self, evaluated: Sequence[Evaluated]) -> Mapping[int, Indexed]:
-        """Attempt.index -> what is known of requests for approval of the action, for those that ask people."""
-        asking = [one.context.attempt for one in evaluated if one.asks_people]
-        found: dict[int, Indexed] = {}
-        for some in (asking, *([attempt] for attempt in asking)):  # one by one when together fails
-            if found.keys() >= {attempt.index for attempt in some}:
+        """Return the index entry of the action by Attempt.index, for each decision that requires an approval."""
+        attempts = [item.context.attempt for item in evaluated if item.asks_people]
+        entries: dict[int, Indexed] = {}
+        for group in (attempts, *([attempt] for attempt in attempts)):  # one by one if all together fails
+            if entries.keys() >= {attempt.index for attempt in group}:
                 continue
             try:
-                indexed = await self.open_requests.of(some)
+                indexed = await self.open_requests.of(group)
             except PlacetError:
                 raise
             except Exception as error:  # noqa: BLE001 - an attempt whose request cannot be looked up is denied
                 self.on_error(error)
             else:
-                found |= {attempt.index: entry for attempt, entry in zip(some, indexed, strict=True)}
-        return found
+                entries |= {attempt.index: entry for attempt, entry in zip(group, indexed, strict=True)}
+        return entries
 
     def _commitments(
         self, evaluated: Sequence[Evaluated], indexed: Mapping[int, Indexed]
     ) -> Steps[list[tuple[EvaluationContext, Commitment]]]:
-        """Built in steps: other work gets its turn on the event loop."""
+        """Build the commitments in steps, so that the event loop can do other work between them."""
         built: list[tuple[EvaluationContext, Commitment]] = []
-        for one in evaluated:
-            commitment = yield from self._commitment(one, indexed.get(one.context.attempt.index))
-            built.append((one.context, commitment))
-            if one.context.proposal.is_large or not len(built) % TOGETHER:
+        for item in evaluated:
+            commitment = yield from self._commitment(item, indexed.get(item.context.attempt.index))
+            built.append((item.context, commitment))
+            if item.context.proposal.is_large or not len(built) % TOGETHER:
                 yield
         return built
 
-    def _commitment(self, one: Evaluated, indexed: Indexed | None) -> Steps[Commitment]:
-        guarded = not one.context.attempt.given_up
+    def _commitment(self, evaluated: Evaluated, indexed: Indexed | None) -> Steps[Commitment]:
+        guarded = not evaluated.context.attempt.given_up
         try:
-            return (yield from self.recorder.commitment(one, indexed, guarded=guarded))
-        except Exception as error:  # noqa: BLE001 - what cannot be recorded as it is denies, and that is recorded
+            return (yield from self.recorder.commitment(evaluated, indexed, guarded=guarded))
+        except Exception as error:  # noqa: BLE001 - a decision that cannot be recorded becomes a recorded deny
             self.on_error(error)
-            denied = GuardedDecision(denied_by_pdp(rule_ids.INTERNAL_ERROR))
-            return self.recorder.withheld(replace(one, guarded=denied))
+            denial = GuardedDecision(denied_by_pdp(rule_ids.INTERNAL_ERROR))
+            return self.recorder.withheld(replace(evaluated, guarded=denial))

@@ -1,4 +1,7 @@
-"""What Placet knows when it evaluates: one `EvaluationContext` a request, one `BatchContext` a batch."""
+"""The inputs of a decision: one `EvaluationContext` for each request, one `BatchContext` for each batch.
+
+`Gatherer` builds them in step 2. Guards and policy read nothing else.
+"""
 
 from __future__ import annotations
 
@@ -24,33 +27,36 @@ if TYPE_CHECKING:
 class EvaluationContext:
     """An attempt with everything that guards and policy look at.
 
-    `autonomy` and what follows it is known only for a tenant with a file, and when nothing failed.
+    `autonomy` and the fields after it are empty for a tenant without a file, and when `error` is set.
     """
 
     attempt: Attempt
     controls: Controls
+    """Kill switches and autonomy overrides of the tenant, with the version that the commit requires."""
     now_us: int
+    """The time of the decision, in microseconds since the epoch. The same for the whole batch."""
     policy_input: bytes
     """The JSON document that policy sees as `input`."""
     agent_policy: AgentPolicy | None = None
     """The tenant's file; None when the tenant has none."""
     error: Exception | None = None
-    """What went wrong inside Placet while the context was gathered."""
+    """The internal error that stopped the gathering."""
     permit_revoked: bool = False
     """Whether the permit of the stored allow was revoked."""
     autonomy: AutonomyRule | None = None
+    """The autonomy rule that applies to the action."""
     charges: tuple[Charge, ...] = ()
-    """What the action takes of budgets and of the limits of its run."""
+    """The amounts that the action takes from budgets and from the limits of its run."""
     uncountable: tuple[ChargeFault, ...] = ()
     """Budgets and limits that cover the action but cannot be counted."""
     usages: Mapping[CounterKey, Usage] = field(default_factory=dict)
-    """Usage of each counter, without what the stored allow took."""
+    """Usage of each counter, without the share that the stored allow still reserves."""
     breaker_finding: Finding | None = None
-    """What an open circuit breaker says of the action."""
+    """The deny of an open circuit breaker."""
     probes: tuple[Probe, ...] = ()
-    """Half-open circuit breakers whose probe the action becomes when it is allowed."""
+    """Half-open circuit breakers for which this action becomes the probe, if it is allowed."""
     approval: Approval | None = None
-    """The approval that the request presents, when it can be used."""
+    """The presented approval, when it can be used."""
     approval_error: tuple[str, str] | None = None
     """Why the presented approval cannot be used: rule_id and reason."""
 
@@ -61,19 +67,20 @@ class EvaluationContext:
 
     @property
     def reevaluates(self) -> bool:
-        """Whether the action was allowed before under its idempotency key: it takes nothing more of any budget."""
+        """Whether a stored allow is checked again. Such an attempt takes nothing more from any budget."""
         return self.attempt.stored_allow is not None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
-    """What all requests of a batch share, and the context of each.
-
-    `revision` is the policy's as the batch begins: what an external engine serves may change meanwhile.
-    """
+    """The contexts of a batch, and the inputs that they share."""
 
     policy: LoadedPolicy | None
+    """The policy that evaluates the batch; None before the first one is loaded."""
     revision: str
+    """The policy's revision when the batch started. An external engine may serve another one before it ends."""
     stale: bool
+    """Whether the policy was not confirmed as current within `max_policy_age_seconds`."""
     contexts: Sequence[EvaluationContext]
     clock_skewed: bool = False
+    """Whether the clock is too far off to decide by."""

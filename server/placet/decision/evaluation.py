@@ -1,4 +1,7 @@
-"""Steps 3 and 4 of a decision: guards before policy, one query to the policy engine, guards after policy."""
+"""Steps 3 and 4 of a decision: guards before policy, one query to the policy engine, guards after policy.
+
+`DecisionPoint` calls `Evaluator.evaluate` with the contexts of a batch, or of a piece of it.
+"""
 
 from __future__ import annotations
 
@@ -24,36 +27,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A context with what the guards left of the verdict, and the revision of the policy that gave it."""
+    """A context with its decision."""
 
     context: EvaluationContext
     guarded: GuardedDecision
+    """The decision after all guards."""
     revision: str
+    """The revision of the policy that gave the verdict."""
 
     @property
     def confirms_stored_allow(self) -> bool:
-        """Whether the stored allow of the idempotency key would be allowed now: there is nothing new to record."""
+        """Whether the stored allow of the idempotency key would be allowed now. Then nothing new is recorded."""
         return self.context.reevaluates and self.guarded.resolution.effect is Effect.ALLOW
 
     @property
     def asks_people(self) -> bool:
-        """Whether it requires an approval."""
+        """Whether the decision requires an approval."""
         return self.guarded.resolution.approval is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Evaluates contexts.
-
-    Calls `on_error(exc)` for internal errors and `on_invalid_verdict(rule_id, detail)` when a verdict of the policy
-    engine is not believed.
-    """
+    """Evaluates contexts."""
 
     on_error: Callable[[BaseException], None]
+    """Receives internal errors."""
     on_invalid_verdict: Callable[[str, str], None]
+    """Receives (rule_id, detail) when a verdict of the policy engine fails validation."""
 
     async def evaluate(self, contexts: Sequence[EvaluationContext], batch: BatchContext) -> Sequence[Evaluated]:
-        """One result for each context, in order. An internal error denies all of them."""
+        """Return one result for each context, in order. An internal error denies all of them."""
         for context in contexts:
             if context.error is not None:
                 self.on_error(context.error)
@@ -61,24 +64,28 @@ class Evaluator:
             return await self._evaluate(contexts, batch)
         except Exception as error:  # noqa: BLE001 - every path that cannot decide ends in a recorded deny
             self.on_error(error)
-            denied = GuardedDecision(denied_by_pdp(rule_ids.INTERNAL_ERROR))
-            return [Evaluated(context, denied, batch.revision) for context in contexts]
+            denial = GuardedDecision(denied_by_pdp(rule_ids.INTERNAL_ERROR))
+            return [Evaluated(context, denial, batch.revision) for context in contexts]
 
     async def _evaluate(self, contexts: Sequence[EvaluationContext], batch: BatchContext) -> Sequence[Evaluated]:
         denials = await in_slices(
-            mapped(lambda context: deny_before_policy(context, batch), contexts, lambda one: one.proposal.is_large)
+            mapped(
+                lambda context: deny_before_policy(context, batch),
+                contexts,
+                lambda context: context.proposal.is_large,
+            )
         )
-        inputs = [one.policy_input for one, denied in zip(contexts, denials, strict=True) if denied is None]
+        inputs = [context.policy_input for context, denial in zip(contexts, denials, strict=True) if denial is None]
         verdicts = iter(await _ask_policy(inputs, batch.policy))
         return [
             self._guarded(context, next(verdicts), batch)
-            if denied is None
-            else Evaluated(context, GuardedDecision(denied), batch.revision)
-            for context, denied in zip(contexts, denials, strict=True)
+            if denial is None
+            else Evaluated(context, GuardedDecision(denial), batch.revision)
+            for context, denial in zip(contexts, denials, strict=True)
         ]
 
     def _guarded(self, context: EvaluationContext, verdict: Verdict | Indeterminate, batch: BatchContext) -> Evaluated:
-        """The verdict after all guards, at the revision that the engine named."""
+        """Return the verdict after all guards, with the revision that the engine named."""
         revision = batch.revision if isinstance(verdict, Indeterminate) else verdict.policy_revision
         guarded = apply_guards(deny_overrides(verdict), context)
         resolution = guarded.resolution
@@ -92,7 +99,7 @@ async def _ask_policy(inputs: Sequence[bytes], policy: LoadedPolicy | None) -> S
         return ()
     verdicts = await policy.evaluate(inputs)
     if len(verdicts) != len(inputs):
-        raise AssertionError("a policy engine gives one verdict for each input")
+        raise AssertionError("a policy engine returns one verdict for each input")
     return verdicts
 
 

@@ -1,4 +1,4 @@
-"""Findings that are too large or too many to be kept: cut and marked, so that the rule's id and the effect stay."""
+"""Cuts findings that are too large or too many to be recorded. The rule_id and the effect always stay."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from placet.kernel.model import Finding
 
 TRUNCATED: Final = "truncated"
-"""In details: the names of members that were left out."""
+"""The key of details that lists the members that were left out."""
 FINDINGS_LEFT_OUT: Final = "findings_left_out"
-"""In the details of the first finding: how many others are not kept."""
+"""The key of the first finding's details that says how many findings were left out."""
 _NAMES_MAX: Final = 16
 _NAME_CHARS_MAX: Final = 64
 _MARK_BYTES_MAX: Final = 1_024
-"""The mark as JSON: names of members may be the caller's, and are as long as it likes."""
+"""The largest TRUNCATED list as JSON. The names may come from the caller, who can make them as long as it likes."""
 
 
 def bounded_details(details: dict[str, Any]) -> dict[str, Any]:
     """Return details of at most FINDING_DETAILS_BYTES_MAX bytes as JSON.
 
-    Members are left out as a whole: half a value could be half a secret, which redaction would not know again. What an
-    approval needs is kept first, then what is small.
+    Members are left out as a whole: half a value could be half a secret, which redaction would not recognise. Members
+    that an approval needs are kept first, then the smallest.
     """
     if not details or _size(details) <= FINDING_DETAILS_BYTES_MAX:
         return details
@@ -48,7 +48,10 @@ def bounded_details(details: dict[str, Any]) -> dict[str, Any]:
 
 
 def recordable(resolution: Resolution, where: Callable[[str], str] | None = None) -> Resolution:
-    """Return the resolution as it is kept: findings bounded, and for what was not believed the places of its rules."""
+    """Return the resolution as it is recorded: with bounded findings.
+
+    For an invalid verdict the details also say `where` the rules at fault are, as ``file:line``.
+    """
     findings = resolution.findings
     rules = (
         findings[0].details.get("rules")
@@ -59,12 +62,12 @@ def recordable(resolution: Resolution, where: Callable[[str], str] | None = None
         places = {rule: where(rule) for rule in rules[:_NAMES_MAX]}
         details = {**findings[0].details, "where": {rule: place for rule, place in places.items() if place}}
         findings = (replace(findings[0], details=details), *findings[1:])
-    kept = bounded_findings(findings)
-    return resolution if kept is resolution.findings else replace(resolution, findings=kept)
+    bounded = bounded_findings(findings)
+    return resolution if bounded is resolution.findings else replace(resolution, findings=bounded)
 
 
 def bounded_findings(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Return at most FINDINGS_MAX findings, those that win first; the first says how many are left out."""
+    """Return at most FINDINGS_MAX findings, the winning ones first. The first says how many are left out."""
     if len(findings) <= FINDINGS_MAX:
         return findings
     first, *others = by_precedence(findings)[:FINDINGS_MAX]
@@ -73,7 +76,7 @@ def bounded_findings(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 
 
 def _size(value: dict[str, Any]) -> int:
-    """Bytes as JSON; more than are taken when it is nested deeper than can be written."""
+    """Return the bytes of the value as JSON; more than the limit when it is nested too deeply to be written."""
     try:
         return len(orjson.dumps(value))
     except orjson.JSONEncodeError:

@@ -1,4 +1,4 @@
-"""Step 2 of a decision: gather what Placet knows, for a whole batch at once."""
+"""Step 2 of a decision: gather the inputs of a whole batch with one read of the ledger."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from placet.tenants.agent_policy import AgentPolicy
 
 NO_MAX_AGE: Final = 0.0
-"""`max_policy_age_seconds` of a policy that never goes stale."""
+"""The `max_policy_age_seconds` with which a policy never becomes stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
-    """What to read from the ledger for one attempt: its counters and its circuit breakers."""
+    """The charges and circuit breakers of one attempt: they say which rows and counters to read."""
 
     agent_policy: AgentPolicy | None
     charges: tuple[Charge, ...] = ()
@@ -55,32 +55,31 @@ class _Reads:
 
 
 @dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """What the ledger holds: state, and the ids of stored allows whose permits were revoked."""
+class _LedgerState:
+    """The rows and counters that were read, and the ids of stored allows whose permits were revoked."""
 
-    known: Snapshot
+    snapshot: Snapshot
     revoked: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
-    """Gathers the context of a batch.
-
-    `max_policy_age_seconds` 0 means no limit. `clock_skewed` says whether the clock is too far off to decide by.
-    """
+    """Gathers the context of a batch."""
 
     policies: PolicySource
     ledger: Ledger
     controls: ControlState
     clock: Clock
     max_policy_age_seconds: float
+    """After this many seconds without confirmation a policy is stale. 0: no limit."""
     clock_skewed: Callable[[], bool] = lambda: False
+    """Returns whether the clock is too far off to decide by."""
 
     async def gather(self, attempts: Sequence[Attempt]) -> BatchContext:
-        """One policy, one `now` and one read of the ledger for all attempts. LedgerUnavailableError.
+        """Gather one policy, one `now` and one read of the ledger for all attempts.
 
-        When the read fails for another reason the attempts are gathered one by one, so that the one which causes it
-        denies none of its neighbours.
+        Raises LedgerUnavailableError. If the read fails for another reason, gathers the attempts one by one, so that
+        the attempt that causes the failure does not deny the others.
         """
         policy = self.policies.current()
         stale = (
@@ -94,7 +93,7 @@ class Gatherer:
             contexts = await self._contexts(attempts, agent_policies, now_us)
         except PlacetError:
             raise
-        except Exception:  # noqa: BLE001 - the attempt that meets it again is denied
+        except Exception:  # noqa: BLE001 - the attempt that causes the error again is denied
             contexts = [await self._context_or_error(attempt, agent_policies, now_us) for attempt in attempts]
         return BatchContext(policy, policy.revision if policy else "", stale, contexts, self.clock_skewed())
 
@@ -102,14 +101,18 @@ class Gatherer:
         self, attempts: Sequence[Attempt], agent_policies: Mapping[str, AgentPolicy], now_us: int
     ) -> Sequence[EvaluationContext]:
         reads = await in_slices(
-            mapped(lambda one: _reads(one, agent_policies, now_us), attempts, lambda one: one.proposal.is_large)
+            mapped(
+                lambda attempt: _reads(attempt, agent_policies, now_us),
+                attempts,
+                lambda attempt: attempt.proposal.is_large,
+            )
         )
         controls = await self.controls.of({attempt.tenant for attempt in attempts})
-        snapshot = _Snapshot(await self._known(attempts, reads), await self._revoked(attempts))
+        state = _LedgerState(await self._load(attempts, reads), await self._revoked(attempts))
         pairs = list(zip(attempts, reads, strict=True))
         return await in_slices(
             mapped(
-                lambda pair: _context(*pair, controls[pair[0].tenant], snapshot, now_us),
+                lambda pair: _context(*pair, controls[pair[0].tenant], state, now_us),
                 pairs,
                 lambda pair: pair[0].proposal.is_large,
             )
@@ -118,9 +121,9 @@ class Gatherer:
     async def _context_or_error(
         self, attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int
     ) -> EvaluationContext:
-        """The context, or one that holds the error; kill switches are known all the same, where they can be read.
+        """Return the context, or a bare one that holds the error and the kill switches, if these can be read.
 
-        The request is redacted as for a tenant without a file: all of it is screened.
+        The request of a bare context is redacted as for a tenant without a file: all of it is screened.
         """
         controls = NO_CONTROLS
         try:
@@ -128,32 +131,32 @@ class Gatherer:
             [context] = await self._contexts([attempt], agent_policies, now_us)
         except PlacetError:
             raise
-        except Exception as error:  # noqa: BLE001 - a recorded deny, whatever it is
+        except Exception as error:  # noqa: BLE001 - any error becomes a recorded deny
             bare = _bare_context(attempt, controls, now_us)
             return replace(bare, agent_policy=agent_policies.get(attempt.tenant), error=error)
         return context
 
-    async def _known(self, attempts: Sequence[Attempt], reads: Sequence[_Reads]) -> Snapshot:
+    async def _load(self, attempts: Sequence[Attempt], reads: Sequence[_Reads]) -> Snapshot:
         rows = []
         counters = []
-        for attempt, wanted in zip(attempts, reads, strict=True):
+        for attempt, read in zip(attempts, reads, strict=True):
             if attempt.approval_id:
                 rows.append(approval_key(attempt.tenant, attempt.approval_id))
             if attempt.stored_allow is not None:
                 rows.append(reservation_key(attempt.tenant, attempt.stored_allow_id))
-            rows += wanted.breakers
-            counters += [charge.counter for charge in (*wanted.charges, *wanted.run_charges)]
-            counters += [charge.earlier for charge in wanted.charges if charge.earlier is not None]
+            rows += read.breakers
+            counters += [charge.counter for charge in (*read.charges, *read.run_charges)]
+            counters += [charge.earlier for charge in read.charges if charge.earlier is not None]
         if not rows and not counters:
             return EMPTY_SNAPSHOT
         return await self.ledger.load(ReadSet(rows, counters))
 
     async def _revoked(self, attempts: Sequence[Attempt]) -> frozenset[str]:
-        """The ids of stored allows whose permits were revoked."""
-        stored = [(attempt.tenant, attempt.stored_allow_id) for attempt in attempts if attempt.stored_allow_id]
-        histories = await asyncio.gather(*(self.ledger.events_of(*key) for key in stored))
+        """Return the ids of stored allows whose permits were revoked."""
+        keys = [(attempt.tenant, attempt.stored_allow_id) for attempt in attempts if attempt.stored_allow_id]
+        histories = await asyncio.gather(*(self.ledger.events_of(*key) for key in keys))
         return frozenset(
-            decision_id for (_, decision_id), events in zip(stored, histories, strict=True) if is_revoked(events)
+            decision_id for (_, decision_id), events in zip(keys, histories, strict=True) if is_revoked(events)
         )
 
 
@@ -165,68 +168,74 @@ def _reads(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: 
     breakers = breaker_keys(agent_policy.breaker, proposal)
     if agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
         return _Reads(agent_policy, breakers=breakers)
-    taken, uncountable = charges(agent_policy, proposal, now_us)
+    budget_charges, uncountable = charges(agent_policy, proposal, now_us)
     of_run, uncountable_of_run = run_charges(agent_policy.run_limits(proposal.run.workflow), proposal)
-    return _Reads(agent_policy, taken, of_run, (*uncountable, *uncountable_of_run), breakers)
+    return _Reads(agent_policy, budget_charges, of_run, (*uncountable, *uncountable_of_run), breakers)
 
 
 def _context(
-    attempt: Attempt, reads: _Reads, controls: Controls, snapshot: _Snapshot, now_us: int
+    attempt: Attempt, reads: _Reads, controls: Controls, state: _LedgerState, now_us: int
 ) -> EvaluationContext:
-    proposal, agent_policy, known = attempt.proposal, reads.agent_policy, snapshot.known
-    stored = attempt.stored_allow_id
-    revoked = stored in snapshot.revoked
+    proposal, agent_policy, snapshot = attempt.proposal, reads.agent_policy, state.snapshot
+    stored_id = attempt.stored_allow_id
+    revoked = stored_id in state.revoked
     if agent_policy is None:
         return replace(_bare_context(attempt, controls, now_us), permit_revoked=revoked)
-    approval, approval_error = _presented(attempt, known, now_us)
-    breakers = {key: known.rows.get(key) for key in reads.breakers}
-    passage = check_breakers(
-        agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored
+    approval, approval_error = _presented_approval(attempt, snapshot, now_us)
+    breakers = {key: snapshot.rows.get(key) for key in reads.breakers}
+    breaker_check = check_breakers(
+        agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored_id
     )
-    held = known.rows.get(reservation_key(attempt.tenant, stored)) if stored else None
-    usages = without(known.counters, reservation_of(held) if held is not None else None)
-    taken, usages = carried_over((*reads.charges, *reads.run_charges), usages)
+    reservation_row = snapshot.rows.get(reservation_key(attempt.tenant, stored_id)) if stored_id else None
+    reservation = reservation_of(reservation_row) if reservation_row is not None else None
+    usages = without(snapshot.counters, reservation)
+    all_charges, usages = carried_over((*reads.charges, *reads.run_charges), usages)
     autonomy = resolve(agent_policy.autonomy_levels, controls.overrides, proposal)
-    seen = base_facts(agent_policy.tool_class(proposal.action.tool), autonomy.level)
-    seen["tool"].update(breaker_facts(breakers) if breakers else {})
+    policy_facts = base_facts(agent_policy.tool_class(proposal.action.tool), autonomy.level)
+    policy_facts["tool"].update(breaker_facts(breakers) if breakers else {})
     if reads.charges:
-        seen["budgets"] = facts(reads.charges, usages)
+        policy_facts["budgets"] = facts(reads.charges, usages)
     if reads.run_charges:
-        seen["run"] = run_facts(reads.run_charges, usages)
+        policy_facts["run"] = run_facts(reads.run_charges, usages)
     if approval is not None:
-        seen["approval"] = document(approval, agent_policy.approver_groups)
+        policy_facts["approval"] = document(approval, agent_policy.approver_groups)
     return EvaluationContext(
         attempt=attempt,
         controls=controls,
         now_us=now_us,
-        policy_input=_policy_input(attempt, seen, now_us),
+        policy_input=_policy_input(attempt, policy_facts, now_us),
         agent_policy=agent_policy,
         permit_revoked=revoked,
         autonomy=autonomy,
-        charges=taken,
+        charges=all_charges,
         uncountable=reads.uncountable,
         usages=usages,
-        breaker_finding=passage.finding,
-        probes=passage.probes,
+        breaker_finding=breaker_check.finding,
+        probes=breaker_check.probes,
         approval=approval,
         approval_error=approval_error,
     )
 
 
 def _bare_context(attempt: Attempt, controls: Controls, now_us: int) -> EvaluationContext:
-    """What is known of an attempt without the tenant's file."""
+    """Return the context of an attempt whose tenant's file is missing or could not be used."""
     return EvaluationContext(attempt, controls, now_us, _policy_input(attempt, base_facts(ToolClass.UNKNOWN), now_us))
 
 
-def _policy_input(attempt: Attempt, facts_seen: Mapping[str, Any], now_us: int) -> bytes:
-    return policy_input(attempt.proposal.document, facts_seen, rfc3339(now_us))
+def _policy_input(attempt: Attempt, policy_facts: Mapping[str, Any], now_us: int) -> bytes:
+    return policy_input(attempt.proposal.document, policy_facts, rfc3339(now_us))
 
 
-def _presented(attempt: Attempt, known: Snapshot, now_us: int) -> tuple[Approval | None, tuple[str, str] | None]:
-    """The presented approval, or why it cannot be used. A stored allow may use the approval that it used."""
+def _presented_approval(
+    attempt: Attempt, snapshot: Snapshot, now_us: int
+) -> tuple[Approval | None, tuple[str, str] | None]:
+    """Return the presented approval, or the rule_id and reason why it cannot be used.
+
+    A stored allow may use its own approval again, although that is `used`.
+    """
     if not attempt.approval_id:
         return None, None
-    row = known.rows.get(approval_key(attempt.tenant, attempt.approval_id))
+    row = snapshot.rows.get(approval_key(attempt.tenant, attempt.approval_id))
     approval = from_row(row) if row is not None else None
     if approval is not None and attempt.stored_allow_id and approval.used_by == attempt.stored_allow_id:
         return approval, None

@@ -1,9 +1,11 @@
-"""The ordered list of denials: what Placet enforces itself, before and after policy.
+"""The ordered list of denials that Placet enforces itself, before and after policy.
 
-Before policy the first guard of `BEFORE_POLICY` that denies wins, and policy is not asked. After policy, `LIMITS` add
-findings to those of policy, and deny > require_approval > allow is applied again over all of them; then autonomy
-narrows what is left. So these guards only narrow. One thing widens: people who approved exactly this action turn the
-require_approval that they were asked about into an allow. A deny stays a deny.
+1. Before policy: the first guard of `BEFORE_POLICY` that denies wins, and policy is not asked.
+2. After policy: `LIMITS` add findings to those of policy. Deny > require_approval > allow is applied to all of them.
+3. Autonomy narrows the result.
+4. An approval may turn a require_approval into an allow, if people approved exactly this action.
+
+Only step 4 widens a decision, and it never changes a deny.
 
 The order is part of the contract: docs/concepts/decision-flow.md lists it and tests/decision/test_order_of_denials.py
 checks it.
@@ -30,7 +32,7 @@ from placet.decision.combining import (
     denied_by,
     denied_by_pdp,
     merged,
-    unbelievable_approval,
+    unsatisfiable_approval,
 )
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect, Finding, ToolClass
@@ -46,17 +48,17 @@ if TYPE_CHECKING:
 
 _SECOND_US: Final = 1_000_000
 
-# --- before policy: each returns the deny, or None
+# --- before policy: each guard returns a deny, or None
 
 
 def kill_switches(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
-    """`kill_switch.*`: a kill switch covers the action. First, whatever else is broken."""
+    """`kill_switch.*`: a kill switch covers the action. Comes first, so that it works whatever else is broken."""
     switch = covering(context.controls.switches, context.proposal, context.now_us)
     return denied_by(kill_finding(switch)) if switch is not None else None
 
 
 def clock_skew(_context: EvaluationContext, batch: BatchContext) -> Resolution | None:
-    """`pdp.clock_skew`: the clock is behind the newest record, or off the database server's."""
+    """`pdp.clock_skew`: the clock is behind the newest record, or differs from the database server's."""
     return denied_by_pdp(rule_ids.CLOCK_SKEW) if batch.clock_skewed else None
 
 
@@ -71,12 +73,12 @@ def permit_revoked(context: EvaluationContext, _batch: BatchContext) -> Resoluti
 
 
 def contention(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
-    """`pdp.contention`: the inputs changed before the commit, on every try."""
+    """`pdp.contention`: the inputs changed before the commit on all COMMIT_TRIES_MAX tries."""
     return denied_by_pdp(rule_ids.CONTENTION) if context.attempt.out_of_tries else None
 
 
 def policy_changing(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
-    """`pdp.policy_changing`: the policy was replaced on every try."""
+    """`pdp.policy_changing`: the policy was replaced on all POLICY_RELOADS_MAX tries."""
     return denied_by_pdp(rule_ids.POLICY_CHANGING) if context.attempt.out_of_reloads else None
 
 
@@ -96,9 +98,9 @@ def unknown_tenant(context: EvaluationContext, _batch: BatchContext) -> Resoluti
 
 
 def unknown_tool(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
-    """`pdp.unknown_tool`: the tenant's file lists the tool nowhere."""
-    known = _file(context).tool_class(context.proposal.action.tool) is not ToolClass.UNKNOWN
-    return None if known else denied_by_pdp(rule_ids.UNKNOWN_TOOL)
+    """`pdp.unknown_tool`: the tenant's file does not list the tool."""
+    tool_class = _file(context).tool_class(context.proposal.action.tool)
+    return denied_by_pdp(rule_ids.UNKNOWN_TOOL) if tool_class is ToolClass.UNKNOWN else None
 
 
 def unusable_approval(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
@@ -110,22 +112,22 @@ def unusable_approval(context: EvaluationContext, _batch: BatchContext) -> Resol
 
 
 def ambiguous_destination(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
-    """`destinations.ambiguous`: readers of the destination may disagree on what it names."""
+    """`destinations.ambiguous`: policy and the tool could read the destination differently."""
     destination = context.proposal.action.destination
-    fault = destination_fault(destination)
-    if not fault:
+    problem = destination_fault(destination)
+    if not problem:
         return None
     rule_id = rule_ids.DESTINATION_AMBIGUOUS
-    details = {"destination": destination, "problem": fault}
+    details = {"destination": destination, "problem": problem}
     return denied_by(Finding(Effect.DENY, rule_id, rule_ids.CORE_REASONS[rule_id], details))
 
 
 def bindings(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
-    """`bindings.*`: the params differ from what the action declares."""
+    """`bindings.*`: the params differ from the fields that the action declares."""
     action = context.proposal.action
     binding = _file(context).binding(action.tool)
-    differing = by_precedence(binding_findings(binding, action)) if binding is not None else ()
-    return denied_by(*differing) if differing else None
+    findings = by_precedence(binding_findings(binding, action)) if binding is not None else ()
+    return denied_by(*findings) if findings else None
 
 
 BEFORE_POLICY: Final[Sequence[Callable[[EvaluationContext, BatchContext], Resolution | None]]] = (
@@ -143,28 +145,28 @@ BEFORE_POLICY: Final[Sequence[Callable[[EvaluationContext, BatchContext], Resolu
     ambiguous_destination,
     bindings,
 )
-"""The first that denies wins."""
+"""The guards before policy, in order: the first that denies wins."""
 
 
 def deny_before_policy(context: EvaluationContext, batch: BatchContext) -> Resolution | None:
-    """The deny of the first guard that denies; None when policy is to be asked."""
+    """Return the deny of the first guard that denies, or None when policy must be asked."""
     for guard in BEFORE_POLICY:
-        denied = guard(context, batch)
-        if denied is not None:
-            return denied
+        denial = guard(context, batch)
+        if denial is not None:
+            return denial
     return None
 
 
-# --- after policy: each yields findings, which are combined with those of policy
+# --- after policy: each guard yields findings, which are combined with those of policy
 
 
 def uncountable_budgets(context: EvaluationContext) -> Iterator[Finding]:
     """`budgets.*` and `limits.*` that cover the action but cannot be counted."""
-    yield from (fault.finding() for fault in context.uncountable)
+    yield from (charge.finding() for charge in context.uncountable)
 
 
 def run_duration(context: EvaluationContext) -> Iterator[Finding]:
-    """`limits.max_duration`: the run has gone on for too long."""
+    """`limits.max_duration`: the run has lasted longer than its limit."""
     limits = _file(context).run_limits(context.proposal.run.workflow)
     started = started_at_us(context.charges, context.usages)
     if over_duration(limits, started, context.now_us):
@@ -178,8 +180,8 @@ def circuit_breakers(context: EvaluationContext) -> Iterator[Finding]:
 
 
 def budgets(context: EvaluationContext) -> Iterator[Finding]:
-    """`budgets.*` and `limits.*` without room for the action. A stored allow has taken its share already."""
-    if context.reevaluates:
+    """`budgets.*` and `limits.*` that have no room for the action."""
+    if context.reevaluates:  # the stored allow has reserved its share already
         return
     dry_run = context.proposal.action.dry_run
     for charge in context.charges:
@@ -198,24 +200,25 @@ LIMITS: Final[Sequence[Callable[[EvaluationContext], Iterator[Finding]]]] = (
 
 @dataclass(frozen=True, slots=True)
 class GuardedDecision:
-    """The resolution after all guards. `shadow_effect` is what the effect would be without autonomy."""
+    """The resolution after all guards."""
 
     resolution: Resolution
     shadow_effect: Effect | None = None
+    """The effect that the action would have had without autonomy. None when autonomy changed nothing."""
 
 
 def apply_guards(resolution: Resolution, context: EvaluationContext) -> GuardedDecision:
-    """What policy decided, narrowed by limits and autonomy; an approval turns require_approval into an allow."""
+    """Return the resolution of policy after limits, autonomy and the approval (steps 2 to 4 above)."""
     if resolution.effect is Effect.DENY:
         return GuardedDecision(resolution)
-    held = merged(resolution, *(found for guard in LIMITS for found in guard(context)))
-    held, shadow_effect = _limit_autonomy(held, context)
-    if held.effect is Effect.REQUIRE_APPROVAL:
-        held = _use_approval(held, context)
-    return GuardedDecision(held, shadow_effect)
+    resolution = merged(resolution, *(finding for guard in LIMITS for finding in guard(context)))
+    resolution, shadow_effect = _limit_autonomy(resolution, context)
+    if resolution.effect is Effect.REQUIRE_APPROVAL:
+        resolution = _use_approval(resolution, context)
+    return GuardedDecision(resolution, shadow_effect)
 
 
-def _limit_autonomy(held: Resolution, context: EvaluationContext) -> tuple[Resolution, Effect | None]:
+def _limit_autonomy(resolution: Resolution, context: EvaluationContext) -> tuple[Resolution, Effect | None]:
     """`autonomy.*`: what the agent's level of autonomy leaves; the effect that it would have without."""
     if context.autonomy is None:
         raise AssertionError("policy is asked only for tenants with a file")
@@ -223,46 +226,47 @@ def _limit_autonomy(held: Resolution, context: EvaluationContext) -> tuple[Resol
     restriction = restrict(
         context.autonomy,
         agent_policy.autonomy_levels,
-        held.effect,
+        resolution.effect,
         agent_policy.tool_class(action.tool),
         dry_run=action.dry_run,
     )
     if restriction is None:
-        return held, None
-    return merged(held, restriction.finding), restriction.shadow_effect
+        return resolution, None
+    return merged(resolution, restriction.finding), restriction.shadow_effect
 
 
-def _use_approval(held: Resolution, context: EvaluationContext) -> Resolution:
-    """`approvals.granted` when people approved what is asked for now; else the require_approval that asks them."""
+def _use_approval(resolution: Resolution, context: EvaluationContext) -> Resolution:
+    """Return `approvals.granted` when the presented approval satisfies the findings; else the require_approval."""
+    findings = resolution.findings
     try:
-        required = approval_for([found for found in held.findings if found.effect is Effect.REQUIRE_APPROVAL])
+        required = approval_for([finding for finding in findings if finding.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
-        return unbelievable_approval(held.findings, error)
+        return unsatisfiable_approval(findings, error)
     groups, approval = _file(context).approver_groups, context.approval
-    if approval is not None and covers(approval, required, groups) and knew(approval, held.findings):
-        return _granted(held, approval, approvers(approval, groups))
+    if approval is not None and covers(approval, required, groups) and knew(approval, findings):
+        return _granted(resolution, approval, approvers(approval, groups))
     if context.reevaluates:
-        return denied_by_pdp(rule_ids.REPEAT_NEEDS_APPROVAL, held.findings)
-    return replace(held, approval=_with_deadline(required, context))
+        return denied_by_pdp(rule_ids.REPEAT_NEEDS_APPROVAL, findings)
+    return replace(resolution, approval=_with_deadline(required, context))
 
 
-def _granted(held: Resolution, approval: Approval, agreed: Sequence[str]) -> Resolution:
+def _granted(resolution: Resolution, approval: Approval, approver_names: Sequence[str]) -> Resolution:
     rule_id = rule_ids.APPROVAL_GRANTED
-    details = {"approval_id": approval.approval_id, "approvers": agreed}
+    details = {"approval_id": approval.approval_id, "approvers": approver_names}
     granted = Finding(Effect.ALLOW, rule_id, rule_ids.CORE_REASONS[rule_id], details)
-    findings = (*held.findings, granted)
-    return Resolution(Effect.ALLOW, rule_id, granted.reason, findings, obligations=held.obligations)
+    findings = (*resolution.findings, granted)
+    return Resolution(Effect.ALLOW, rule_id, granted.reason, findings, obligations=resolution.obligations)
 
 
 def _with_deadline(required: ApprovalRequirement, context: EvaluationContext) -> ApprovalRequirement:
-    """The requirement with the tenant's time limit, or the shorter one that a rule names."""
+    """Return the requirement with the tenant's time limit, or with the shorter one that a rule names."""
     seconds = _file(context).approval_seconds(context.proposal.action.tool)
     seconds = min(seconds, required.expires_after_seconds or seconds)
     return replace(required, expires_at_us=context.now_us + seconds * _SECOND_US)
 
 
 def _file(context: EvaluationContext) -> AgentPolicy:
-    """The tenant's file. `unknown_tenant` denies before any guard that needs it."""
+    """Return the tenant's file. The guard `unknown_tenant` runs before any guard that needs it."""
     if context.agent_policy is None:
         raise AssertionError("the guard unknown_tenant denies a tenant without a file")
     return context.agent_policy

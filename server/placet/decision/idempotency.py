@@ -1,8 +1,10 @@
 """Checks whether a stored decision may still be returned for its idempotency key.
 
-The same request gets the same decision, with two exceptions. A stored allow is returned only if the action would be
-allowed now and its permit was not revoked; otherwise the answer is a recorded deny, and the key keeps the allow. A
-stored require_approval that people have approved since is decided anew.
+The same request gets the same decision, with two exceptions:
+
+- A stored allow is returned only if the action would be allowed now and its permit was not revoked. Otherwise the
+  answer is a recorded deny, and the key keeps the allow.
+- A stored require_approval that people have approved since is decided anew.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class Replays:
     clock: Clock
 
     async def superseded(self, attempt: Attempt, decision: Decision) -> Attempt | None:
-        """The attempt to make instead of returning the stored decision; None when it may be returned."""
+        """Return the attempt to make instead of returning the stored decision, or None when it may be returned.
+
+        Raises LedgerUnavailableError.
+        """
         if decision.effect is Effect.ALLOW:
             return attempt.reevaluating(decision)
         if decision.effect is Effect.REQUIRE_APPROVAL and decision.approval is not None:
@@ -41,12 +46,22 @@ class Replays:
         return None
 
     async def unchanged(self, contexts: Sequence[EvaluationContext]) -> Sequence[bool]:
-        """For each context whether its controls and its approval are still those in the ledger."""
-        wanted = [_expects(context) for context in contexts]
-        expects = frozenset[RequireVersion]().union(*wanted)
-        rows = (await self.ledger.load(ReadSet(sorted(expect.key for expect in expects)))).rows
-        held = {each for each in expects if each.version == (rows[each.key].version if each.key in rows else 0)}
-        return [bool(context.controls.expects) and held >= each for context, each in zip(contexts, wanted, strict=True)]
+        """Return for each context whether its controls and its approval are still those in the ledger.
+
+        Raises LedgerUnavailableError.
+        """
+        required = [_required_versions(context) for context in contexts]
+        distinct = frozenset[RequireVersion]().union(*required)
+        rows = (await self.ledger.load(ReadSet(sorted(require.key for require in distinct)))).rows
+        current = {
+            require
+            for require in distinct
+            if require.version == (rows[require.key].version if require.key in rows else 0)
+        }
+        return [
+            bool(context.controls.expects) and current >= versions
+            for context, versions in zip(contexts, required, strict=True)
+        ]
 
     async def _approved(self, attempt: Attempt, decision: Decision, approval_id: str) -> Attempt | None:
         if not approval_id or attempt.superseded_decision_id:
@@ -58,20 +73,27 @@ class Replays:
         approval = from_row(row)
         if refusal(approval, attempt.proposal, self.clock.wall_us()) is None:
             return attempt.resumed_with(approval_id, decision.decision_id)
-        return attempt if await self._used_by_the_key(attempt, approval) else None
+        return attempt if await self._used_by_same_key(attempt, approval) else None
 
-    async def _used_by_the_key(self, attempt: Attempt, approval: Approval) -> bool:
-        """Whether the key was decided anew since it was looked up: it stands for the allow that used the approval."""
+    async def _used_by_same_key(self, attempt: Attempt, approval: Approval) -> bool:
+        """Return whether the allow that used the approval has the attempt's caller and idempotency key.
+
+        Then another request with this key was decided after the stored decision was read: the next attempt finds its
+        allow.
+        """
         if not approval.used_by:
             return False
-        user = await self.ledger.get_decision(attempt.tenant, approval.used_by)
+        allow = await self.ledger.get_decision(attempt.tenant, approval.used_by)
         request = attempt.request
-        mine = (request.caller.name, request.proposal.idempotency_key)
-        return user is not None and (user.caller, user.idempotency_key) == mine
+        key = (request.caller.name, request.proposal.idempotency_key)
+        return allow is not None and (allow.caller, allow.idempotency_key) == key
 
 
-def _expects(context: EvaluationContext) -> frozenset[RequireVersion]:
-    """The versions that a stored allow depends on: controls, and the approval that it used (votes may be voided)."""
+def _required_versions(context: EvaluationContext) -> frozenset[RequireVersion]:
+    """Return the versions that a stored allow depends on: of its controls, and of its approval.
+
+    The approval changes when its votes are voided.
+    """
     approval = context.approval
     if approval is None:
         return frozenset(context.controls.expects)

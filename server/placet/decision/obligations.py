@@ -59,7 +59,7 @@ def parsed_obligations(value: object) -> tuple[Obligation, ...]:
 
 def distinct_obligations(obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
     """Return each obligation once, sorted by id. Raises ValueError when they are more than a decision can hold."""
-    distinct = dict(sorted({(each.id, _json(each)): each for each in obligations}.items()))
+    distinct = dict(sorted({(obligation.id, _json(obligation)): obligation for obligation in obligations}.items()))
     if len(distinct) > OBLIGATIONS_MAX:
         raise ValueError(f"a decision can have {OBLIGATIONS_MAX} obligations, details.obligations list {len(distinct)}")
     size = sum(len(text) + 1 for _, text in distinct) + 1

@@ -1,11 +1,11 @@
-"""Step 4 of a decision: the request for approval that is open for an action already."""
+"""Step 4 of a decision: look up the request for approval that is already open for an action."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.approvals.index import Indexed, index_key, index_key_of_before, named_in
+from placet.approvals.index import Indexed, index_key, legacy_index_key, named_in
 from placet.approvals.model import approval_key, from_row
 from placet.kernel.state import ReadSet
 
@@ -20,30 +20,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenRequests:
-    """Looks requests for approval up by their actions."""
+    """Looks up requests for approval by their actions."""
 
     ledger: Ledger
 
     async def of(self, attempts: Sequence[Attempt]) -> Sequence[Indexed]:
-        """What the index says of each action. LedgerUnavailableError."""
+        """Return the index entry of each action, in order. Raises LedgerUnavailableError."""
         if not attempts:
             return ()
-        keys = [_keys(each) for each in attempts]
-        either = list(dict.fromkeys(key for pair in keys for key in pair))
-        rows = (await self.ledger.load(ReadSet(either))).rows
-        named = {key: approval_key(key.tenant, named_in(row)) for key, row in rows.items()}
-        approvals = (await self.ledger.load(ReadSet(list(named.values())))).rows if named else {}
-        found = {key: from_row(approvals[name]) for key, name in named.items() if name in approvals}
-        return [Indexed(key, rows.get(key), _newest(found, key, of_before)) for key, of_before in keys]
+        key_pairs = [_keys(attempt) for attempt in attempts]
+        index_keys = list(dict.fromkeys(key for pair in key_pairs for key in pair))
+        rows = (await self.ledger.load(ReadSet(index_keys))).rows
+        approval_keys = {key: approval_key(key.tenant, named_in(row)) for key, row in rows.items()}
+        approval_rows = (await self.ledger.load(ReadSet(list(approval_keys.values())))).rows if approval_keys else {}
+        approvals = {
+            index_key: from_row(approval_rows[row_key])
+            for index_key, row_key in approval_keys.items()
+            if row_key in approval_rows
+        }
+        return [Indexed(key, rows.get(key), _newest(approvals, key, legacy_key)) for key, legacy_key in key_pairs]
 
 
 def _keys(attempt: Attempt) -> tuple[RowKey, RowKey]:
-    """Where its request for approval stands, and where it stood before names were folded: mostly the same."""
+    """Return the key of the action's index row, and the legacy key from before names were folded.
+
+    The two are mostly the same.
+    """
     proposal, caller = attempt.proposal, attempt.request.caller
-    return index_key(proposal, caller), index_key_of_before(proposal, caller)
+    return index_key(proposal, caller), legacy_index_key(proposal, caller)
 
 
-def _newest(found: Mapping[RowKey, Approval], key: RowKey, of_before: RowKey) -> Approval | None:
-    """The request that is looked up under the key; one of before where that one has ended, or there is none."""
-    approval = found.get(key)
-    return approval if approval is not None and approval.open else found.get(of_before, approval)
+def _newest(approvals: Mapping[RowKey, Approval], key: RowKey, legacy_key: RowKey) -> Approval | None:
+    """Return the approval of the key. When there is none, or it has ended, return that of the legacy key, if any."""
+    approval = approvals.get(key)
+    return approval if approval is not None and approval.open else approvals.get(legacy_key, approval)

@@ -1,7 +1,7 @@
 """The decision path on one page.
 
-`DecisionPoint.decide` takes a batch of parsed requests through these steps. Steps 0 (authenticate the caller) and 1
-(parse) are done by the transport. `in_pieces` takes steps 3 and 4 with a part of a large batch at a time.
+`DecisionPoint.decide` takes a batch of parsed requests through these steps. The transport does steps 0 (authenticate
+the caller) and 1 (parse). `in_pieces` does steps 3 and 4 for one part of a large batch at a time.
 
 2. Gather the context: one policy, one `now` and one read of the ledger for the whole batch (`gathering`).
 3. Apply the guards before policy, then ask the policy engine about the requests that no guard denied (`evaluation`).
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecisionPoint:
-    """Decides batches."""
+    """Decides batches of requests."""
 
     gatherer: Gatherer
     evaluator: Evaluator
@@ -51,52 +51,59 @@ class DecisionPoint:
     replies: Replies
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
-        """One answer for each request, in order. LedgerUnavailableError when they could not be recorded."""
+        """Return one answer for each request, in order.
+
+        Raises LedgerUnavailableError when the decisions could not be recorded.
+        """
         decided: Sequence[Answer] = ()
         async for answers in self._decide(requests, lambda contexts: [contexts]):
             decided = answers or decided
         return decided
 
     def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
-        """As `decide`, with a None after each piece: other batches may be decided then. The last piece records all.
+        """Decide like `decide`, but yield None between pieces so that other batches can be decided.
 
-        A piece is at most one turn in the queue. The context is that of the beginning for all pieces: what changes
-        later is found in the commit.
+        The last item holds the answers; one commit records all pieces. A piece is at most one turn in the queue. All
+        pieces share the context gathered at the start: the commit detects inputs that change later.
         """
         return self._decide(requests, _pieces)
 
     async def _decide(
         self,
         requests: Sequence[Request],
-        cut: Callable[[Sequence[EvaluationContext]], Iterable[Sequence[EvaluationContext]]],
+        split: Callable[[Sequence[EvaluationContext]], Iterable[Sequence[EvaluationContext]]],
     ) -> AsyncGenerator[Sequence[Answer] | None, None]:
         answers: dict[int, Answer] = {}
-        waiting = [Attempt(i, request, approval_id=request.proposal.approval_id) for i, request in enumerate(requests)]
-        begun = committed = False
-        while waiting:
-            batch = await self.gatherer.gather(waiting)  # 2
+        attempts = [Attempt(i, request, approval_id=request.proposal.approval_id) for i, request in enumerate(requests)]
+        started = committed = False
+        while attempts:
+            batch = await self.gatherer.gather(attempts)  # 2
             confirmed: list[EvaluationContext] = []
-            fresh: list[tuple[EvaluationContext, Commitment]] = []
-            for contexts in cut(batch.contexts):
-                if begun and not committed:  # once a part is recorded the batch is answered, however late
+            to_commit: list[tuple[EvaluationContext, Commitment]] = []
+            for piece in split(batch.contexts):
+                if (
+                    started and not committed
+                ):  # after the first commit the rest of the batch is answered without a pause
                     yield None
-                begun = True
-                evaluated = await self.evaluator.evaluate(contexts, batch)  # 3, 4
+                started = True
+                evaluated = await self.evaluator.evaluate(piece, batch)  # 3, 4
                 if self._policy_replaced(batch):
-                    waiting = [attempt.reloaded() for attempt in waiting]
+                    attempts = [attempt.reloaded() for attempt in attempts]
                     break
-                confirmed += [one.context for one in evaluated if one.confirms_stored_allow]
-                fresh += await self.commitments.build([one for one in evaluated if not one.confirms_stored_allow])  # 4
+                confirmed += [item.context for item in evaluated if item.confirms_stored_allow]
+                to_commit += await self.commitments.build(
+                    [item for item in evaluated if not item.confirms_stored_allow]
+                )
             else:
-                results = await self.ledger.commit([commitment for _, commitment in fresh])  # 5
+                results = await self.ledger.commit([commitment for _, commitment in to_commit])  # 5
                 committed = True
-                again = await self.replies.of_results(fresh, results, answers)  # 6
-                again += await self.replies.of_stored_allows(confirmed, answers)
-                waiting = sorted(again, key=lambda attempt: attempt.index)
+                retries = await self.replies.of_results(to_commit, results, answers)  # 6
+                retries += await self.replies.of_stored_allows(confirmed, answers)
+                attempts = sorted(retries, key=lambda attempt: attempt.index)
         yield [answers[index] for index in range(len(requests))]
 
     def _policy_replaced(self, batch: BatchContext) -> bool:
-        """Whether another revision is served than the one the batch was evaluated by."""
+        """Return whether the served revision differs from the one that evaluated the batch."""
         if all(context.attempt.given_up for context in batch.contexts):
             return False
         policy = self.gatherer.policies.current()
@@ -109,7 +116,7 @@ def decision_point(
     on_error: Callable[[BaseException], None],
     on_invalid_verdict: Callable[[str, str], None],
 ) -> DecisionPoint:
-    """Put a DecisionPoint together; ledger, clock and controls are the gatherer's."""
+    """Build a DecisionPoint that uses the gatherer's ledger, clock and controls."""
     ledger, controls = gatherer.ledger, gatherer.controls
     return DecisionPoint(
         gatherer,
@@ -122,5 +129,5 @@ def decision_point(
 
 def _pieces(contexts: Sequence[EvaluationContext]) -> Iterable[Sequence[EvaluationContext]]:
     return portions(
-        contexts, lambda one: len(one.policy_input), count_max=QUEUE_TURN_ACTIONS, bytes_max=QUEUE_TURN_BYTES
+        contexts, lambda context: len(context.policy_input), count_max=QUEUE_TURN_ACTIONS, bytes_max=QUEUE_TURN_BYTES
     )

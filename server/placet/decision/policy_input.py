@@ -1,4 +1,4 @@
-"""The `input` that policy sees: the caller's document, Placet's facts, and the time."""
+"""Builds the `input` that policy sees: the caller's document, Placet's facts, and the time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from placet.kernel.model import ToolClass
 
 
-def policy_input(said: bytes, facts: Mapping[str, Any], now: str) -> bytes:
-    """What policy sees: the caller's `document` with `facts` and `now` (see `rfc3339`) beside its keys."""
-    known = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
-    return b'{"facts":%b,"now":"%b",%b' % (known, now.encode(), said[1:])
+def policy_input(document: bytes, facts: Mapping[str, Any], now: str) -> bytes:
+    """Return the caller's JSON `document` with the keys `facts` and `now` (as `rfc3339` writes it) added."""
+    facts_json = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
+    return b'{"facts":%b,"now":"%b",%b' % (facts_json, now.encode(), document[1:])
 
 
 def base_facts(tool_class: ToolClass, autonomy: str = "execute") -> dict[str, Any]:
-    """The facts that there always are, where nothing is counted."""
+    """Return the facts that every input has, with no budget counted."""
     return {"autonomy": autonomy, "budgets": {}, "tool": {"class": tool_class.value}}

@@ -1,4 +1,4 @@
-"""What the decision path needs of policy. `placet.engine` implements it."""
+"""Protocols for the policy that decisions are made by. `placet.engine` implements them."""
 
 from __future__ import annotations
 
@@ -13,39 +13,42 @@ if TYPE_CHECKING:
 
 
 class LoadedPolicy(Protocol):
-    """One revision of policy, with the engine that evaluates it and the tenants' files that belong to it."""
+    """One revision of policy, the engine that evaluates it, and its tenants' files."""
 
     @property
     def revision(self) -> str:
-        """Digest of the policy's content."""
+        """The digest of the policy's content."""
         ...
 
     @property
     def agent_policies(self) -> Mapping[str, AgentPolicy]:
-        """Tenant -> its agent_policy."""
+        """The tenants' files, by tenant."""
         ...
 
     @property
     def confirmed_at(self) -> float:
-        """Monotonic seconds when this revision was last known to be the newest."""
+        """The time when this revision was last known to be the newest, in monotonic seconds."""
         ...
 
     def where(self, rule_id: str) -> str:
-        """``file:line`` of the rule with this id; "" when it is not known."""
+        """Return the ``file:line`` of the rule with this id; "" when it is not known."""
         ...
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """Evaluate each input (a JSON object); one answer for each, in order. Never raises for what the engine does."""
+        """Evaluate each input (a JSON object) and return one result for each, in order.
+
+        Never raises for an engine failure: the result is then an Indeterminate.
+        """
         ...
 
 
 class PolicySource(Protocol):
-    """Where the policy that decides now comes from."""
+    """Provides the served policy."""
 
     def current(self) -> LoadedPolicy | None:
-        """The policy that decides now; None before the first was loaded."""
+        """Return the served policy; None before the first one is loaded."""
         ...
 
     def status(self) -> PolicyStatus:
-        """What is served, and whether something newer was refused."""
+        """Return which policy is served, and whether a newer one was refused."""
         ...

@@ -1,4 +1,4 @@
-"""Step 4 of a decision: from a guarded decision to the commitment that must be durable before the answer leaves."""
+"""Step 4 of a decision: turn a guarded decision into the commitment that must be durable before the answer is sent."""
 
 from __future__ import annotations
 
@@ -34,48 +34,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Makes a decision of what the guards left, and the commitment of it. `notify`: webhooks follow approvals."""
+    """Builds decisions and their commitments."""
 
     clock: Clock
     ids: Ids
     reservation_ttl_seconds: int
     notify: bool = False
+    """Whether a change of an approval queues a webhook."""
 
     def commitment(self, evaluated: Evaluated, indexed: Indexed | None, *, guarded: bool) -> Steps[Commitment]:
-        """What to commit, made in steps. When not `guarded` it is a deny that holds whatever has changed meanwhile.
+        """Build the commitment of an evaluated request, in steps.
 
-        `indexed` is what is known of requests for approval of the action, where people are to be asked.
+        `indexed` is the index entry of the action when the decision requires an approval. With `guarded` False the
+        commitment is a deny without changes or required versions: it never conflicts.
         """
         context = evaluated.context
-        waits_for = _open_request(evaluated, indexed)
-        decision = self._decision(evaluated, waits_for)
+        open_request = _open_request(evaluated, indexed)
+        decision = self._decision(evaluated, open_request)
         proposal = context.proposal
         stored = yield from redacted_input(context.policy_input, proposal, context.agent_policy)
         redacted = yield from redacted_decision(decision, proposal, context.agent_policy)
-        made = _made(context, redacted, stored, guarded=guarded)
+        commitment = _commitment(context, redacted, stored, guarded=guarded)
         changes: tuple[Change, ...] = ()
         if guarded and indexed is not None and decision.approval is not None:
-            changes = tuple(self._asking(context, redacted, stored.document, indexed, waits_for))
+            changes = tuple(self._approval_changes(context, redacted, stored.document, indexed, open_request))
         elif guarded:
             changes = tuple(self._changes(context, decision))
         subject = decision.approval.approval_id if decision.approval is not None else decision.used_approval_id
-        return replace(made, decision=decision, subject=subject, changes=changes)
+        return replace(commitment, decision=decision, subject=subject, changes=changes)
 
     def withheld(self, evaluated: Evaluated) -> Commitment:
-        """A deny that holds whatever has changed, and keeps who asked for what tool in which run: nothing else."""
+        """Build a deny that never conflicts and records only identity, tool and run."""
         context = evaluated.context
         decision = self._decision(evaluated, None)
-        return _made(context, decision, withheld_input(context.proposal, rfc3339(context.now_us)), guarded=False)
+        return _commitment(context, decision, withheld_input(context.proposal, rfc3339(context.now_us)), guarded=False)
 
-    def _decision(self, evaluated: Evaluated, waits_for: approval.Approval | None) -> Decision:
+    def _decision(self, evaluated: Evaluated, open_request: approval.Approval | None) -> Decision:
         decided_at_us = self.clock.wall_us()
         decision_id = self.ids.decision_id(decided_at_us)
         context, resolution = evaluated.context, evaluated.guarded.resolution
-        asked = resolution.approval
-        if waits_for is not None:
-            asked = approval.requirement(waits_for)
-        elif asked is not None:
-            asked = replace(asked, approval_id=approval.approval_id_of(decision_id))
+        requirement = resolution.approval
+        if open_request is not None:
+            requirement = approval.requirement(open_request)
+        elif requirement is not None:
+            requirement = replace(requirement, approval_id=approval.approval_id_of(decision_id))
         return Decision(
             decision_id=decision_id,
             effect=resolution.effect,
@@ -86,39 +88,40 @@ class Recorder:
             action_digest=context.proposal.action_digest,
             received_at_us=context.attempt.request.received_at_us,
             decided_at_us=decided_at_us,
-            approval=asked,
+            approval=requirement,
             obligations=resolution.obligations.get(resolution.effect, ()),
-            budgets=tuple(_states(context, resolution.effect)),
+            budgets=tuple(_budget_states(context, resolution.effect)),
             autonomy=context.autonomy.level.value if context.autonomy is not None else "",
             shadow_effect=evaluated.guarded.shadow_effect,
-            used_approval_id=_used(context) if resolution.effect is Effect.ALLOW else "",
+            used_approval_id=_used_approval_id(context) if resolution.effect is Effect.ALLOW else "",
         )
 
-    def _asking(
+    def _approval_changes(
         self,
         context: EvaluationContext,
         redacted: Decision,
         stored_input: bytes,
         indexed: Indexed,
-        waits_for: approval.Approval | None,
+        open_request: approval.Approval | None,
     ) -> Iterator[Change]:
-        """What must still be so, and what becomes so, when people are asked, or were before and still are."""
+        """Yield the changes of a require_approval: require the open request's version, or open a new request."""
         yield from context.controls.expects
-        if waits_for is not None:
-            yield RequireVersion(approval.approval_key(waits_for.tenant, waits_for.approval_id), waits_for.version)
+        if open_request is not None:
+            key = approval.approval_key(open_request.tenant, open_request.approval_id)
+            yield RequireVersion(key, open_request.version)
             return
-        asked = approval.opened(redacted, context.attempt.request.caller, context.proposal, stored_input)
-        yield PutIfVersion(index_row(indexed, asked.approval_id, redacted.decided_at_us))
-        yield from self._kept(asked, WebhookType.CREATED, redacted)
+        request = approval.opened(redacted, context.attempt.request.caller, context.proposal, stored_input)
+        yield PutIfVersion(index_row(indexed, request.approval_id, redacted.decided_at_us))
+        yield from self._put_approval(request, WebhookType.CREATED, redacted)
 
     def _changes(self, context: EvaluationContext, decision: Decision) -> Iterator[Change]:
-        """What must still be so, and what becomes so."""
+        """Yield the changes of an allow or a deny: required versions, reservations, the used approval, probes."""
         yield from context.controls.expects
         if decision.effect is Effect.DENY:
             return
         proposal = context.proposal
         granted = context.approval if decision.rule_id == rule_ids.APPROVAL_GRANTED else None
-        overridden = approval.overridden(granted)  # what policy allows by itself exceeds nothing
+        overridden = approval.overridden(granted)  # only a granted approval may exceed a budget, not policy
         dry_run = proposal.action.dry_run
         for charge in context.charges:
             yield reserve(charge, dry_run=dry_run, approved=charge.budget.rule_id in overridden)
@@ -130,33 +133,36 @@ class Recorder:
             yield PutIfVersion(reservation.to_row(held))
         if context.approval is not None:
             used = approval.used(context.approval, decision.decision_id, decision.decided_at_us)
-            yield from self._kept(used, WebhookType.USED, decision)
+            yield from self._put_approval(used, WebhookType.USED, decision)
         yield from claims(context.probes, decision.decision_id, decision.decided_at_us)
 
-    def _kept(self, after: approval.Approval, happened: WebhookType, decision: Decision) -> Iterator[Change]:
-        """The approval as it is from now on, and whom to tell."""
+    def _put_approval(self, after: approval.Approval, event_type: WebhookType, decision: Decision) -> Iterator[Change]:
+        """Yield the changes that store the approval and queue its webhook."""
         yield PutIfVersion(approval.to_row(after))
         if self.notify:
-            yield notice(after, happened, decision.decided_at_us)
+            yield notice(after, event_type, decision.decided_at_us)
 
 
 def _open_request(evaluated: Evaluated, indexed: Indexed | None) -> approval.Approval | None:
-    """The request for approval that the action waits for already; None when it asks for none, or for a new one."""
+    """Return the open request that the decision waits for.
+
+    None when the decision requires no approval, or when it needs a new request.
+    """
     context, resolution = evaluated.context, evaluated.guarded.resolution
-    wanted, agent_policy = resolution.approval, context.agent_policy
-    if wanted is None:
+    requirement, agent_policy = resolution.approval, context.agent_policy
+    if requirement is None:
         return None
     if indexed is None or agent_policy is None:
-        raise AssertionError("a require_approval is of a tenant with a file, and was looked up")
+        raise AssertionError("a require_approval has a tenant's file and an index entry")
     groups = agent_policy.approver_groups
-    return still_open(indexed, context.proposal, wanted, resolution.findings, groups, context.now_us)
+    return still_open(indexed, context.proposal, requirement, resolution.findings, groups, context.now_us)
 
 
-def _made(context: EvaluationContext, redacted: Decision, stored: StoredInput, *, guarded: bool) -> Commitment:
-    """The record of a decision, and what its key stands for from now on.
+def _commitment(context: EvaluationContext, redacted: Decision, stored: StoredInput, *, guarded: bool) -> Commitment:
+    """Return the record of a decision.
 
-    What denies in place of an allow that the key stands for leaves the key to that; so does a deny for a lost race in
-    place of what people approved.
+    The record also says which decision the idempotency key returns from now on. A deny instead of a stored allow leaves
+    the allow under the key. So does a deny for a lost race (`guarded` False) with a decision that people approved.
     """
     attempt = context.attempt
     replaces = attempt.superseded_decision_id if guarded else ""
@@ -167,17 +173,21 @@ def _made(context: EvaluationContext, redacted: Decision, stored: StoredInput, *
     )
 
 
-def _used(context: EvaluationContext) -> str:
-    """The approval that an allow uses up: policy saw it, so the allow may rest on it, whatever it is called."""
+def _used_approval_id(context: EvaluationContext) -> str:
+    """Return the id of the approval that an allow uses up; "" for none.
+
+    A presented approval is used up by any allow, not only by `approvals.granted`: policy saw it, so the allow may
+    depend on it.
+    """
     return context.approval.approval_id if context.approval is not None else ""
 
 
-def _states(context: EvaluationContext, effect: Effect) -> Iterator[BudgetState]:
-    """Each budget that the action counts against, as it is after the decision."""
+def _budget_states(context: EvaluationContext, effect: Effect) -> Iterator[BudgetState]:
+    """Yield the state after the decision of each budget that the action counts against."""
     allowed = effect is Effect.ALLOW
     for budget, counter, amount, resets_at_us, *_ in context.charges:
         if budget.id == rule_ids.LIMIT_DURATION:
-            continue  # its counter only tells when the run began
+            continue  # its counter only says when the run started
         reserved = amount if allowed else 0
         left = max(0, remaining(budget.limit, context.usages.get(counter, ZERO_USAGE)) - reserved)
         yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, resets_at_us)

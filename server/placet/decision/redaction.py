@@ -1,4 +1,7 @@
-"""What is kept of the policy input: sensitive values replaced where the tenant wants it. Policy saw the real ones."""
+"""Redacts the policy input and the decision before they are recorded.
+
+Policy always sees the real values. The recorder replaces sensitive values unless the tenant's file turns that off.
+"""
 
 from __future__ import annotations
 
@@ -33,80 +36,84 @@ if TYPE_CHECKING:
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
 WITHHELD: Final = "withheld: Placet failed while redacting, so the stored input has no parameters"
 NOT_SCREENED: Final = frozenset({"identity", "run", "facts", "now"})
-"""Who did what in which run must be known: the trail is worth nothing with these replaced."""
+"""Members of the input that are never screened: the audit trail must name the identity and the run."""
 
 SENSITIVE_VALUES_MAX: Final = 256
-"""Sensitive values that are looked for in what rules say; with more, nothing of that is kept."""
+"""Sensitive values that are searched for in reasons and details. With more, the reasons and details are omitted."""
 NUMBER_MIN: Final = 100
-"""A smaller number under a secret name is not looked for elsewhere: a 2 is a quorum, too."""
+"""Smaller numbers under a secret name are not searched for elsewhere: a 2 may also be a quorum."""
 WITHIN_CHARS_MIN: Final = 4
-"""A sensitive text of fewer characters is not looked for within others: an "a" stands everywhere."""
+"""Sensitive texts with fewer characters are not searched for within longer texts: an "a" is everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredInput:
-    """The document to store; `why_not` says why it cannot be evaluated again, empty when it can."""
+    """The policy input as it is stored."""
 
     document: bytes
     why_not: str = ""
+    """Why the document cannot be evaluated again; "" when it can."""
 
     @property
     def replayable(self) -> bool:
-        """Whether the document is what policy saw."""
+        """Whether the document equals the input that policy saw."""
         return not self.why_not
 
 
 def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[StoredInput]:
-    """The policy input as it is stored. A tenant without a file is screened too: nothing says that it may be kept."""
+    """Return the policy input as it is stored. `seen` is the input that policy saw.
+
+    The input of a tenant without a file is screened too, because no setting allows to store it as it is.
+    """
     if agent_policy is not None and not agent_policy.redact:
         return StoredInput(seen)
     pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
     if not pointers and not candidates(proposal.document):  # most inputs: 5 us instead of 50
         return StoredInput(seen)
-    said = orjson.loads(seen)
-    screened = {key: value for key, value in said.items() if key not in NOT_SCREENED}
+    members = orjson.loads(seen)
+    screened = {key: value for key, value in members.items() if key not in NOT_SCREENED}
     redacted = yield from redacting(screened, tuple("/action/params" + pointer for pointer in pointers))
     if not redacted.changed:
         return StoredInput(seen)
-    kept = redacted.value if not redacted.why_whole else _withheld(proposal)
+    stored = redacted.value if not redacted.why_whole else _withheld(proposal)
     why_not = REDACTED + (f"; it holds {redacted.why_whole}" if redacted.why_whole else "")
-    return StoredInput(orjson.dumps({**said, **kept}, option=orjson.OPT_SORT_KEYS), why_not)
+    return StoredInput(orjson.dumps({**members, **stored}, option=orjson.OPT_SORT_KEYS), why_not)
 
 
 def withheld_input(proposal: Proposal, now: str) -> StoredInput:
-    """Who asked for what tool in which run, when redacting the rest failed: the least that a record must say."""
+    """Return an input with only identity, tool and run: the least that a record must say when redaction failed."""
     action = Action(proposal.action.tool, b"{}", dry_run=proposal.action.dry_run)
-    said = document(action, proposal.identity, proposal.run, Model(), ())
-    return StoredInput(policy_input(said, base_facts(ToolClass.UNKNOWN), now), WITHHELD)
+    least = document(action, proposal.identity, proposal.run, Model(), ())
+    return StoredInput(policy_input(least, base_facts(ToolClass.UNKNOWN), now), WITHHELD)
 
 
 def _withheld(proposal: Proposal) -> dict[str, Any]:
-    """The input without anything that a caller writes freely."""
-    asked = proposal.action
-    action = Action(asked.tool, _OMITTED, asked.amount, dry_run=asked.dry_run)
+    """Return the input without the fields that a caller fills with free text."""
+    proposed = proposal.action
+    action = Action(proposed.tool, _OMITTED, proposed.amount, dry_run=proposed.dry_run)
     model = replace(proposal.model, name="", prompt_version="")
-    kept: dict[str, Any] = orjson.loads(document(action, proposal.identity, proposal.run, model, ()))
-    return kept
+    members: dict[str, Any] = orjson.loads(document(action, proposal.identity, proposal.run, model, ()))
+    return members
 
 
 _OMITTED: Final = orjson.dumps({"omitted": UNSCREENED})
 
 
 def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[Decision]:
-    """The decision as it is stored, without sensitive values.
+    """Return the decision as it is stored, without sensitive values.
 
-    A rule may have copied them into a reason, into details, or into the parameters of an obligation. Rule ids and the
-    ids of obligations are names that policy gives: they stay.
+    A rule may have copied such values into a reason, into details, or into the parameters of an obligation. Rule ids
+    and the ids of obligations are names from policy: they stay.
     """
     if agent_policy is not None and not agent_policy.redact:
         return decision
     pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
-    secrets = yield from _sensitive_texts(proposal.action.params, pointers)
+    secrets = yield from _sensitive_values(proposal.action.params, pointers)
     findings: list[Finding] = []
-    for each in decision.findings:
-        reason = redact_text(secrets.hidden(each.reason))
-        details = yield from _redacted_details(each.details, secrets)
-        findings.append(replace(each, reason=reason, details=details))
+    for finding in decision.findings:
+        reason = redact_text(secrets.hidden(finding.reason))
+        details = yield from _redacted_details(finding.details, secrets)
+        findings.append(replace(finding, reason=reason, details=details))
         if not len(findings) % TOGETHER:
             yield
     obligations: list[Obligation] = []
@@ -122,20 +129,24 @@ def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: Agen
 
 
 def _redacted_details(details: Mapping[str, Any], secrets: _Secrets) -> Steps[Mapping[str, Any]]:
-    """The details as they are stored; a note in their place when they are too much to screen."""
+    """Return the details as they are stored, or a note when they are too large to screen."""
     redacted = yield from redacting(secrets.hidden(dict(details)))
     return redacted.value if not redacted.why_whole else {"omitted": UNSCREENED}
 
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """Values at sensitive pointers and under secret names, which must not come back in what a rule says."""
+    """Values at sensitive pointers and under secret names, which a rule may have copied."""
 
     values: frozenset[str | float]
     too_many: bool = False
+    """Whether there are more than SENSITIVE_VALUES_MAX, so that a text or an object is omitted as a whole."""
 
     def hidden(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-        """The value without them; a short one is hidden where it is the whole text alone."""
+        """Return the JSON value with the secrets replaced.
+
+        Secrets of fewer than WITHIN_CHARS_MIN characters are replaced only where they are the whole text.
+        """
         if not self.values or isinstance(value, bool):
             return value
         if self.too_many:
@@ -143,34 +154,34 @@ class _Secrets:
         return _hidden(value, self.values)
 
 
-def _sensitive_texts(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets]:
-    """Texts and numbers at and below the pointers, and under secret names."""
+def _sensitive_values(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets]:
+    """Return the texts and numbers at and below the pointers, and under secret names."""
     by_name = not params.isascii() or any(map(params.lower().__contains__, _STEMS))
     if not pointers and not by_name:
         return _Secrets(frozenset())
-    found: set[str | float] = set()
-    said = orjson.loads(params)
+    values: set[str | float] = set()
+    parsed = orjson.loads(params)
     for pointer in pointers:
         tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-        for value in _at(said, tokens):
-            found.update(_leaves(value))
+        for value in _at(parsed, tokens):
+            values.update(_leaves(value))
         if len(params) > STEP_BYTES:
             yield
     try:
-        for value in values_under_secret_names(said):
-            found.update(leaf for leaf in _leaves(value) if isinstance(leaf, str) or abs(leaf) >= NUMBER_MIN)
+        for value in values_under_secret_names(parsed):
+            values.update(leaf for leaf in _leaves(value) if isinstance(leaf, str) or abs(leaf) >= NUMBER_MIN)
     except TooMuchToScreenError:
         return _Secrets(frozenset({UNSCREENED}), too_many=True)
     if len(params) > STEP_BYTES:
         yield
-    return _Secrets(frozenset(found), too_many=len(found) > SENSITIVE_VALUES_MAX)
+    return _Secrets(frozenset(values), too_many=len(values) > SENSITIVE_VALUES_MAX)
 
 
 _STEMS: Final = tuple(stem.encode() for stem in STEMS)
 
 
 def _at(value: Any, tokens: Sequence[str]) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
-    """What stands at a pointer in which ``*`` is any member or index."""
+    """Yield the values at a pointer in which ``*`` matches any member or index."""
     if not tokens:
         yield value
     for name, item in _members(value):

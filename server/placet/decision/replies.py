@@ -1,4 +1,4 @@
-"""Step 6 of a decision: hand out what was committed, or the stored decision of the idempotency key."""
+"""Step 6 of a decision: return the committed decision, or the stored one of the idempotency key."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from placet.decision.idempotency import Replays
 
 Answer: TypeAlias = Decision | IdempotencyConflictError
-"""What the caller of one request gets."""
+"""The result of one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """Fills in answers by Attempt.index, and returns the attempts to make once more."""
+    """Fills in answers by Attempt.index, and returns the attempts that must be made again."""
 
     replays: Replays
     controls: ControlState
     on_error: Callable[[BaseException], None]
+    """Receives internal errors."""
 
     async def of_results(
         self,
@@ -36,53 +37,60 @@ class Replies:
         results: Sequence[CommitResult],
         answers: dict[int, Answer],
     ) -> list[Attempt]:
-        """Answer by the results of a commit. Conflicts, and stored decisions that were superseded, are tried again."""
-        again: list[Attempt] = []
+        """Fill in the answers from the results of a commit.
+
+        Returns the next attempts after conflicts, and for stored decisions that were superseded. Raises
+        LedgerUnavailableError.
+        """
+        retries: list[Attempt] = []
         stored: list[tuple[Attempt, Decision]] = []
         for (context, commitment), result in zip(committed, results, strict=True):
             attempt = context.attempt
             match result:
                 case Conflict():
-                    again.append(attempt.retried())
+                    retries.append(attempt.retried())
                 case IdempotentReplay(decision):
                     stored.append((attempt, decision))
                 case IdempotencyMismatch():
                     answers[attempt.index] = IdempotencyConflictError("use a fresh idempotency_key for another request")
                 case _:
                     answers[attempt.index] = _decision_of(commitment)
-        if again:
-            self.controls.forget({attempt.tenant for attempt in again})
+        if retries:
+            self.controls.forget({attempt.tenant for attempt in retries})
         for attempt, decision in stored:
             next_attempt = await self._superseded(attempt, decision)
             if next_attempt is None:
                 answers[attempt.index] = decision
             else:
-                again.append(next_attempt)
-        return again
+                retries.append(next_attempt)
+        return retries
 
     async def of_stored_allows(
         self, contexts: Sequence[EvaluationContext], answers: dict[int, Answer]
     ) -> list[Attempt]:
-        """Return stored allows that would be allowed now, unless their controls have changed since."""
+        """Answer with the stored allows whose controls and approvals have not changed since they were read.
+
+        Returns the next attempts for the others. Raises LedgerUnavailableError.
+        """
         if not contexts:
             return []
-        again = []
+        retries = []
         for context, unchanged in zip(contexts, await self.replays.unchanged(contexts), strict=True):
             attempt = context.attempt
             if unchanged and attempt.stored_allow is not None:
                 answers[attempt.index] = attempt.stored_allow
             else:
-                again.append(attempt.retried())
-        self.controls.forget({attempt.tenant for attempt in again})
-        return again
+                retries.append(attempt.retried())
+        self.controls.forget({attempt.tenant for attempt in retries})
+        return retries
 
     async def _superseded(self, attempt: Attempt, decision: Decision) -> Attempt | None:
-        """The attempt to make instead of returning the stored decision; None when it may be returned."""
+        """Return the attempt to make instead of returning the stored decision, or None when it may be returned."""
         try:
             return await self.replays.superseded(attempt, decision)
         except PlacetError:
             raise
-        except Exception as error:  # noqa: BLE001 - a require_approval stays one; an allow is not looked up here
+        except Exception as error:  # noqa: BLE001 - only a require_approval is looked up here, and may be returned
             self.on_error(error)
             return None
 
