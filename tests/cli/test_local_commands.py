@@ -28,6 +28,7 @@ from placet.policy.toolchain.binary import find_opa
 from placet.server.ledger import start_recording
 from placet.server.ledger_clock import LedgerClock
 from placet.server.settings import Settings
+from placet.server.settings_sources import load_settings
 from placet.signing.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
 from placet.signing.pinned_checkpoints import MARKER_NAME
 from placet.storage.migrate import SchemaState, SchemaStatus
@@ -246,7 +247,7 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
         (["--checkpoint", "bad"], "bad: the kept checkpoints cannot be read"),
         (["--database", "none.db"], "none.db: there is no database"),
         (["--data-dir", "elsewhere"], "elsewhere/placet.db: there is no database"),
-        (["--config", "none.toml"], "none.toml: there is no such file"),
+        (["--config", "none.toml"], "none.toml: no such file"),
         (["--server", "--state"], "--server checks by the server's own key and database; leave out --state"),
         (["--server", "--checkpoint", "bad"], "--server checks by the server's own key and database; leave out --chec"),
     ],
@@ -561,8 +562,8 @@ def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, nobody: str)
     with served(REGO_DIR, path) as revision:
         there = ("--opa-address", f"unix://{path}")
         assert f"canary at revision {revision}" in diagnose(placet, *there)[1]["opa"]["detail"]
-        assert diagnose(placet, *there, "--opa-expected-revision", revision)[0] == 0
-        found = only_failure(placet, "opa", *there, "--opa-expected-revision", "another")
+        assert diagnose(placet, *there, "--opa-required-revision", revision)[0] == 0
+        found = only_failure(placet, "opa", *there, "--opa-required-revision", "another")
         assert "another" in found["detail"]
         tenant = healthy / "rego" / "config" / "hooli.yaml"
         tenant.write_text("agent_policy: {allowed_tools: [hooli.search]}")
@@ -618,7 +619,7 @@ def test_doctor_and_the_key_of_another_trail(placet: Placet, healthy: Path) -> N
     found = only_failure(placet, "signing key")
     assert f"signed with the key {signed}" in found["detail"]
     assert "restore that key" in found["remedy"]
-    assert diagnose(placet, "--replica", "another")[0] == 0
+    assert diagnose(placet, "--replica-id", "another")[0] == 0
 
 
 @pytest.mark.parametrize(("state", "remedy"), [(SchemaState.OLDER, "db upgrade"), (SchemaState.NEWER, "newer Placet")])
@@ -778,7 +779,7 @@ def test_doctor_and_a_server_that_must_run(placet: Placet, healthy: Path, server
 
 def test_doctor_and_wrong_settings(placet: Placet, healthy: Path) -> None:
     del healthy
-    found = only_failure(placet, "settings", "--listen", "0.0.0.0:1", "--replica", "a b")
+    found = only_failure(placet, "settings", "--listen", "0.0.0.0:1", "--replica-id", "a b")
     assert "listen" in found["detail"]
     assert "replica" in found["detail"]
 
@@ -790,4 +791,4 @@ def test_doctor_and_python(placet: Placet, healthy: Path, monkeypatch: pytest.Mo
 
 
 def test_the_data_directory_of_the_command_line_is_the_settings_own() -> None:
-    assert Settings.load({"data_dir": "x"})[0].database.name == "x/placet.db"
+    assert load_settings({"data_dir": "x"})[0].database.name == "x/placet.db"

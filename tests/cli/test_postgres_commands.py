@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from placet.cli.rendering import exit_codes
-from placet.server.settings import Settings
+from placet.server.settings_sources import load_settings
 from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
 from placet.storage.postgres.backend import PostgresLedger
 from tests.storage.making import TickingClock, commitment
@@ -95,11 +95,15 @@ def test_a_server_that_is_not_there(placet: Placet) -> None:
 
 
 def test_doctor(placet: Placet, postgres_url: str, recorded: Path) -> None:
-    ran = placet("doctor", "--database-url", postgres_url, "--data-dir", recorded / "a", "--replica", "a", "-o", "json")
+    ran = placet(
+        "doctor", "--database-url", postgres_url, "--data-dir", recorded / "a", "--replica-id", "a", "-o", "json"
+    )
     found = {each["check"]: each for each in ran.document["checks"]}
     assert found["database"]["ok"], found["database"]
     assert found["signing key"]["ok"], found["signing key"]
-    ran = placet("doctor", "--database-url", postgres_url, "--data-dir", recorded / "a", "--replica", "b", "-o", "json")
+    ran = placet(
+        "doctor", "--database-url", postgres_url, "--data-dir", recorded / "a", "--replica-id", "b", "-o", "json"
+    )
     found = {each["check"]: each for each in ran.document["checks"]}
     assert "are signed with the key" in found["signing key"]["detail"]
 
@@ -107,7 +111,7 @@ def test_doctor(placet: Placet, postgres_url: str, recorded: Path) -> None:
 def test_doctor_looks_whether_commits_last(
     placet: Placet, postgres_server: Postgres, postgres_url: str, tmp_path: Path
 ) -> None:
-    database = Settings.load({"database_url": postgres_url})[0].database.name.rpartition("/")[2]
+    database = load_settings({"database_url": postgres_url})[0].database.name.rpartition("/")[2]
     postgres_server.run(f"ALTER DATABASE {database} SET synchronous_commit = off")
     ran = placet("doctor", "--database-url", postgres_url, "--data-dir", tmp_path / "new", "-o", "json")
     found = {each["check"]: each for each in ran.document["checks"]}

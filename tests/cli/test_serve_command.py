@@ -33,7 +33,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None:
     together = {
         "opa_path": {"opa_address": ""},
-        "opa_expected_revision": {"opa_address": "unix:///s"},
+        "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (Settings.model_fields["webhook_secret"].examples or [""])[0]},
     }
     for name, field in Settings.model_fields.items():
@@ -58,30 +58,30 @@ def test_the_exit_code_is_the_servers(placet: Placet, monkeypatch: pytest.Monkey
 
 
 def test_print_settings(placet: Placet, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLACET_REPLICA", "r1")
+    monkeypatch.setenv("PLACET_REPLICA_ID", "r1")
     ran = placet("serve", "--print-settings", "--listen", "127.0.0.1:0", "-o", "json")
     assert (ran.code, ran.err, served) == (0, "", [])
     rows = {row["name"]: (row["value"], row["source"]) for row in ran.document["settings"]}
     assert set(rows) == set(Settings.model_fields)
     assert rows["listen"] == ("127.0.0.1:0", "--listen")
-    assert rows["replica"] == ("r1", "PLACET_REPLICA")
+    assert rows["replica_id"] == ("r1", "PLACET_REPLICA_ID")
     assert rows["log_level"] == ("info", "default")
     table = placet("serve", "--print-settings").out
-    assert ["replica", "r1", "PLACET_REPLICA"] in [line.split() for line in table.splitlines()]
+    assert ["replica_id", "r1", "PLACET_REPLICA_ID"] in [line.split() for line in table.splitlines()]
 
 
 def test_the_file_that_is_named(placet: Placet, served: list[Settings], tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text('replica = "from-file"\n')
     assert placet("serve", "--config", path).code == 0
-    assert served[0].replica == "from-file"
+    assert served[0].replica_id == "from-file"
 
 
 def test_wrong_settings_are_one_line_each(placet: Placet, served: list[Settings]) -> None:
-    ran = placet("serve", "--listen", "0.0.0.0:7070", "--replica", "a b")
+    ran = placet("serve", "--listen", "0.0.0.0:7070", "--replica-id", "a b")
     assert (ran.code, ran.out, served) == (exit_codes.USAGE, "", [])
     lines = ran.err.splitlines()
-    assert [line.split(" ")[1] for line in lines] == ["listen", "replica"]
+    assert [line.split(" ")[1] for line in lines] == ["listen", "replica_id"]
     assert "--unsafe-no-auth" in lines[0]
 
 

@@ -76,7 +76,7 @@ def test_the_container_runs_without_root_and_without_a_shell(sidecar: Sidecar) -
 
 @pytest.fixture(scope="session")
 def sidecar_server(sidecar: Sidecar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    external = {"opa_address": sidecar.address, "opa_expected_revision": sidecar.revision}
+    external = {"opa_address": sidecar.address, "opa_required_revision": sidecar.revision}
     with serving(settings(tmp_path_factory.mktemp("external"), **external)) as server:
         yield server
 
@@ -104,7 +104,7 @@ def test_managed_and_sidecar_serve_the_same_policy(placet_server: Server, sideca
 
 
 def test_an_answer_of_another_revision_than_expected_is_denied(sidecar: Sidecar, tmp_path: Path) -> None:
-    external = {"opa_address": sidecar.address, "opa_expected_revision": "0" * 32}
+    external = {"opa_address": sidecar.address, "opa_required_revision": "0" * 32}
     with serving(settings(tmp_path, **external)) as server:
         decision = ask(server.address, Action("jira.search"))
     assert (decision.effect.value, decision.rule_id) == ("deny", "pdp.answer_invalid")

@@ -60,7 +60,7 @@ def require_whole(given: Settings, decided: list[str]) -> None:
     """All that was told is in the trail, which verifies to the end that its keys know of."""
     report = given.database.verify(load_public_keys(given.keys_dir), PinnedCheckpoints(given.keys_dir).read())
     assert report.ok, report.problems
-    assert not look_for_breaks(given.database, given.replica, PinnedCheckpoints(given.keys_dir))
+    assert not look_for_breaks(given.database, given.replica_id, PinnedCheckpoints(given.keys_dir))
     if given.database_url:
         return
     with closing(connect_reader(given.data_dir / "placet.db")) as database:

@@ -266,7 +266,7 @@ def test_no_secret_comes_out(serve: Callable[..., Server], request: pytest.Fixtu
             metrics_listen=metrics,
             webhook_url=hook.url,
             webhook_secret=SECRET,
-            webhook_allow_private=True,
+            webhook_allow_private_networks=True,
             checkpoint_interval_seconds=1,
             **({"database_url": url} if url else {}),
         )

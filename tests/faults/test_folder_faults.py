@@ -174,7 +174,7 @@ def test_a_folder_lost_between_two_runs(images: Images, tmp_path: Path, folder: 
 
 
 def replica(tmp_path: Path, url: str, name: str) -> Settings:
-    return settings(tmp_path / name, database_url=url, replica=name)
+    return settings(tmp_path / name, database_url=url, replica_id=name)
 
 
 def decide_once(given: Settings) -> list[str]:
@@ -199,7 +199,7 @@ def test_an_emptied_postgres_database(tmp_path: Path, postgres_url: str, stateme
     for given in (first, second):
         with pytest.raises(ConfigurationError) as refused, serving(given):
             pass
-        assert f"holds no record of {given.replica}" in str(refused.value)
+        assert f"holds no record of {given.replica_id}" in str(refused.value)
         assert NEW_TRAIL in str(refused.value)
         found = asyncio.run(restart_trail(given, SystemClock(), "ann", "the cluster was lost", lambda _: None))
         assert [each.kind.value for each in found] == ["lost"]

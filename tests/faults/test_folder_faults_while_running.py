@@ -105,7 +105,7 @@ def postgres_run(tmp_path_factory: pytest.TempPathFactory, postgres_server: Post
 
 def run_of(folder: Path, url: str) -> Iterator[Run]:
     """One server for all cases, and at the end that its trail is whole and another one starts."""
-    given = settings(folder / "data", database_url=url, replica="a", log_level="warning")
+    given = settings(folder / "data", database_url=url, replica_id="a", log_level="warning")
     with serving(given) as server:
         first = Run(server, given, folder / "older", [])
         first.use(reload=True)

@@ -132,7 +132,7 @@ async def test_each_decision_names_the_revision_that_made_it(lying_opa: LyingOpa
 
 async def test_the_wrong_revision_denies(lying_opa: LyingOpa, tmp_path: Path) -> None:
     honest_to_the_canary(lying_opa, always(http(decisions(1, "r2"))))
-    async with serving(lying_opa, tmp_path, opa_expected_revision="r1") as (_, client):
+    async with serving(lying_opa, tmp_path, opa_required_revision="r1") as (_, client):
         assert (await client.authorize(READ, AGENT)).rule_id == "pdp.answer_invalid"
 
 

@@ -51,7 +51,7 @@ class Fleet:
                 self._folder / name,
                 self._rego_dir,
                 listen=self._listens[name],
-                replica=name,
+                replica_id=name,
                 database_url=self._urls[name],
                 **self._flags,
             )

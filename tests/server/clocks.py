@@ -92,6 +92,6 @@ class Clocks:
         """A server whose machine's clock is so far ahead."""
         self.machine = machine = MovedClock(ahead_seconds)
         self._monkeypatch.setattr(assembly, "SystemClock", lambda: machine)
-        chosen = {"rego_dir": self._rego_dir, "database_url": self.url, "replica": replica, **changes}
+        chosen = {"rego_dir": self._rego_dir, "database_url": self.url, "replica_id": replica, **changes}
         with serving(settings(self._folder / replica, **chosen)) as server:
             yield server

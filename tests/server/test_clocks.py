@@ -188,7 +188,7 @@ def test_a_clock_that_is_set_while_the_replica_runs_is_noticed_at_once(shared: C
 
 def test_a_clock_that_is_off_is_not_accepted_by_a_word(shared: Clocks) -> None:
     with shared.serving() as server:
-        given = settings(server.data_dir, database_url=shared.url, replica="a")
+        given = settings(server.data_dir, database_url=shared.url, replica_id="a")
     with pytest.raises(ConfigurationError, match=r"\+172,800 s off that of the database's server"):
         asyncio.run(accept_clock(given, MovedClock(2 * DAY), "ann", "test", lambda _: None))
 

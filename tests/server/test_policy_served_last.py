@@ -40,7 +40,7 @@ def held(server: Server, served: str) -> str:
 
 def test_a_replica_with_an_empty_disk_asks_against_what_another_served(postgres_url: str, tmp_path: Path) -> None:
     one, two, three = (
-        settings(tmp_path / name, database_url=postgres_url, replica=name) for name in ("one", "two", "three")
+        settings(tmp_path / name, database_url=postgres_url, replica_id=name) for name in ("one", "two", "three")
     )
     with serving(one) as server:
         served = server.running.policies.status().revision

@@ -268,7 +268,7 @@ async def test_nothing_is_wrong(given: Settings) -> None:
 
 async def test_a_chain_of_a_former_name_that_is_gone(given: Settings) -> None:
     await record(given)
-    renamed = given.model_copy(update={"replica": "b"})
+    renamed = given.model_copy(update={"replica_id": "b"})
     await record(renamed, first=10)
     assert {each.writer for each, _ in PinnedCheckpoints(given.keys_dir).read()} == {"placet", "b"}
     remove(given.data_dir / "placet.db")
@@ -381,7 +381,7 @@ async def test_a_start_with_the_clock_set_back_goes_on_at_the_newest_record(tmp_
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(FixedClock(times[-1] - 3_600_000_000), 60)
         opened = await start_recording(stack, given, clock, faults.append)
-        assert await opened.ledger.newest_times() == {given.replica: times[-1]}
+        assert await opened.ledger.newest_times() == {given.replica_id: times[-1]}
         assert (clock.wall_us(), clock.skewed()) == (times[-1], True)
     assert recorded_times(given.data_dir) == [*times, times[-1]]
     assert not faults

@@ -21,7 +21,7 @@ AGENT = Identity(agent="triage-agent", tenant="acme")
 
 
 def test_two_replicas_decide_as_one(postgres_url: str, tmp_path: Path) -> None:
-    chosen = [settings(tmp_path / name, database_url=postgres_url, replica=name) for name in "ab"]
+    chosen = [settings(tmp_path / name, database_url=postgres_url, replica_id=name) for name in "ab"]
     with serving(chosen[0]) as one, serving(chosen[1]) as two:
         addresses = [one.address, two.address]
 
@@ -43,11 +43,11 @@ def test_two_replicas_decide_as_one(postgres_url: str, tmp_path: Path) -> None:
 
 
 def test_a_replica_whose_key_is_gone(postgres_url: str, tmp_path: Path) -> None:
-    chosen = settings(tmp_path / "a", database_url=postgres_url, replica="a")
+    chosen = settings(tmp_path / "a", database_url=postgres_url, replica_id="a")
     with serving(chosen):
         pass
     shutil.rmtree(tmp_path / "a" / "keys")
     with pytest.raises(ConfigurationError, match="restore that key"), serving(chosen):
         pass
-    with serving(settings(tmp_path / "b", database_url=postgres_url, replica="b")):
+    with serving(settings(tmp_path / "b", database_url=postgres_url, replica_id="b")):
         pass

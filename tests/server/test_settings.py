@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr
 
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 from placet.matching.addresses import is_loopback, split_address
-from placet.server.settings import FOUND_FILE_SETTINGS, Settings, shipped_dir
+from placet.server.settings import Settings, shipped_dir
+from placet.server.settings_sources import FOUND_FILE_SETTINGS, RENAMED, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +25,12 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def problems(flags: dict[str, object] | None = None, config_file: Path | None = None) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
-        Settings.load(flags or {}, config_file)
+        load_settings(flags or {}, config_file)
     return str(caught.value).splitlines()
 
 
 def test_defaults() -> None:
-    settings, sources = Settings.load({})
+    settings, sources = load_settings({})
     assert settings.listen == "127.0.0.1:7070"
     assert settings.database.name == ".placet/placet.db"
     assert settings.keys_dir == Path(".placet/keys")
@@ -47,12 +47,12 @@ def test_flag_beats_environment_beats_file_beats_default(
     empty_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (empty_directory / "placet.toml").write_text(
-        'replica = "file"\nlog_level = "error"\nqueue_depth_max = 7\nreflection = false\n'
+        'replica_id = "file"\nlog_level = "error"\nqueue_depth_max = 7\nreflection = false\n'
     )
-    monkeypatch.setenv("PLACET_REPLICA", "env")
+    monkeypatch.setenv("PLACET_REPLICA_ID", "env")
     monkeypatch.setenv("PLACET_LOG_LEVEL", "debug")
-    settings, sources = Settings.load({"replica": "flag", "log_format": None})
-    assert (settings.replica, sources["replica"]) == ("flag", "--replica")
+    settings, sources = load_settings({"replica_id": "flag", "log_format": None})
+    assert (settings.replica_id, sources["replica_id"]) == ("flag", "--replica-id")
     assert (settings.log_level, sources["log_level"]) == ("debug", "PLACET_LOG_LEVEL")
     assert (settings.queue_depth_max, sources["queue_depth_max"]) == (7, "placet.toml")
     assert (settings.reflection, sources["reflection"]) == (False, "placet.toml")
@@ -62,17 +62,17 @@ def test_flag_beats_environment_beats_file_beats_default(
 def test_construction_reads_neither_environment_nor_file(
     empty_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (empty_directory / "placet.toml").write_text('replica = "file"\n')
+    (empty_directory / "placet.toml").write_text('replica_id = "file"\n')
     monkeypatch.setenv("PLACET_LOG_LEVEL", "debug")
     settings = Settings(listen="127.0.0.1:0")
-    assert (settings.listen, settings.replica, settings.log_level) == ("127.0.0.1:0", "placet", "info")
+    assert (settings.listen, settings.replica_id, settings.log_level) == ("127.0.0.1:0", "placet", "info")
 
 
 def test_named_file(tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
-    path.write_text('replica = "file"\n')
-    settings, sources = Settings.load({}, path)
-    assert (settings.replica, sources["replica"]) == ("file", str(path))
+    path.write_text('replica_id = "file"\n')
+    settings, sources = load_settings({}, path)
+    assert (settings.replica_id, sources["replica_id"]) == ("file", str(path))
 
 
 def test_no_example_stands_in_for_a_policy_folder(empty_directory: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_shipped_folder(tmp_path: Path) -> None:
     ("name", "value", "text"),
     [
         ("unsafe_no_auth", True, "true"),
-        ("webhook_allow_private", True, "true"),
+        ("webhook_allow_private_networks", True, "true"),
         ("opa_path", "/srv/opa", '"/srv/opa"'),
         ("opa_address", "http://127.0.0.1:8181", '"http://127.0.0.1:8181"'),
         ("rego_dir", Path("elsewhere"), '"elsewhere"'),
@@ -117,15 +117,15 @@ def test_what_weakens_the_server_is_not_taken_from_a_file_that_was_only_found(
     found = empty_directory / "placet.toml"
     found.write_text(f"{name} = {text}\n")
     with pytest.raises(ConfigurationError) as raised:
-        Settings.load({})
+        load_settings({})
     assert str(raised.value) == (
-        f"placet.toml: {name}: is not taken from a file that was only found in the working folder; name the file with "
-        f"--config placet.toml, or use --{name.replace('_', '-')} or PLACET_{name.upper()}"
+        f"placet.toml: {name}: cannot be set by a file that was only found in the working directory; name the file "
+        f"with --config placet.toml, or use --{name.replace('_', '-')} or PLACET_{name.upper()}"
     )
-    assert getattr(Settings.load({}, found)[0], name) == value
+    assert getattr(load_settings({}, found)[0], name) == value
     found.unlink()
     monkeypatch.setenv(f"PLACET_{name.upper()}", str(value).lower() if isinstance(value, bool) else str(value))
-    assert getattr(Settings.load({})[0], name) == value
+    assert getattr(load_settings({})[0], name) == value
 
 
 @pytest.mark.parametrize(("name", "example"), [("listen", "127.0.0.1:7070"), ("metrics_listen", "127.0.0.1:9090")])
@@ -149,8 +149,8 @@ def test_a_wrong_address_to_listen_on_is_told_with_an_example(name: str, example
         ({"listen": "127.0.0.1:65536"}, "listen (--listen): '127.0.0.1:65536' must be host:port"),
         ({"listen": "::1:7070"}, "listen (--listen): '::1:7070' must be host:port; write an IPv6 address in brackets"),
         ({"listen": "[127.0.0.1]:1"}, "listen (--listen): '[127.0.0.1]:1'"),
-        ({"replica": "a b"}, "replica (--replica): 'a b' must be 1 to 64 characters"),
-        ({"replica": "r" * 65}, "replica (--replica):"),
+        ({"replica_id": "a b"}, "replica_id (--replica-id): 'a b' must be 1 to 64 characters"),
+        ({"replica_id": "r" * 65}, "replica_id (--replica-id):"),
         ({"opa_address": "opa:8181"}, "opa_address (--opa-address): 'opa:8181' must be http://host:port"),
         ({"opa_address": "https://opa:8181"}, "opa_address (--opa-address):"),
         ({"opa_address": "http://u:p@opa:8181"}, "opa_address (--opa-address):"),
@@ -158,7 +158,7 @@ def test_a_wrong_address_to_listen_on_is_told_with_an_example(name: str, example
         ({"opa_address": "unix://x/y"}, "opa_address (--opa-address):"),
         ({"opa_address": "http://opa:8181/v1"}, "opa_address (--opa-address):"),
         ({"opa_address": "unix:///s", "opa_path": "/opa"}, "opa_path (--opa-path): '/opa' is for a managed OPA"),
-        ({"opa_expected_revision": "r"}, "opa_expected_revision (--opa-expected-revision): 'r' is for an external OPA"),
+        ({"opa_required_revision": "r"}, "opa_required_revision (--opa-required-revision): 'r' is for an external OPA"),
         (
             {"opa_timeout_ms": 0},
             "opa_timeout_ms (--opa-timeout-ms): '0' should be greater than or equal to 1; write e.",
@@ -182,23 +182,23 @@ def test_wrong_values_name_field_source_and_remedy(flags: dict[str, object], lin
 
 
 def test_a_wrong_opa_address_is_not_reported_twice() -> None:
-    assert len(problems({"opa_address": "x", "opa_expected_revision": "r"})) == 1
+    assert len(problems({"opa_address": "x", "opa_required_revision": "r"})) == 1
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.8.9.1:7070", "localhost:1", "[::1]:7070"])
 def test_loopback_needs_no_consent(listen: str) -> None:
-    assert Settings.load({"listen": listen})[0].listen == listen
+    assert load_settings({"listen": listen})[0].listen == listen
 
 
 def test_beyond_loopback_with_consent() -> None:
-    settings, _ = Settings.load({"listen": "0.0.0.0:7070", "metrics_listen": "[::]:9090", "unsafe_no_auth": True})
+    settings, _ = load_settings({"listen": "0.0.0.0:7070", "metrics_listen": "[::]:9090", "unsafe_no_auth": True})
     assert settings.listen == "0.0.0.0:7070"
 
 
 def test_external_opa() -> None:
-    settings, _ = Settings.load({"opa_address": "unix:///run/opa.sock", "opa_expected_revision": "abc"})
-    assert settings.opa_expected_revision == "abc"
-    assert Settings.load({"opa_address": "http://[::1]:8181"})[0].opa_address == "http://[::1]:8181"
+    settings, _ = load_settings({"opa_address": "unix:///run/opa.sock", "opa_required_revision": "abc"})
+    assert settings.opa_required_revision == "abc"
+    assert load_settings({"opa_address": "http://[::1]:8181"})[0].opa_address == "http://[::1]:8181"
 
 
 def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_clients_variable_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLACET_ADDRESS", "127.0.0.1:1")
-    assert Settings.load({})[0].listen == "127.0.0.1:7070"
+    assert load_settings({})[0].listen == "127.0.0.1:7070"
 
 
 def test_wrong_variable_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_unknown_keys_of_the_file_are_refused(empty_directory: Path) -> None:
 def test_every_problem_is_reported(empty_directory: Path) -> None:
     (empty_directory / "placet.toml").write_text('listen = 5\nreplica = ""\nlog_level = "x"\n')
     found = problems()
-    assert [line.split(" ")[0] for line in found] == ["listen", "replica", "log_level"]
+    assert [line.split(" ")[0] for line in found] == ["listen", "replica_id", "log_level"]
     assert all("(placet.toml)" in line for line in found)
 
 
@@ -248,7 +248,7 @@ def test_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
 
 def test_named_file_must_exist(tmp_path: Path) -> None:
     path = tmp_path / "none.toml"
-    assert problems({}, path) == [f"{path}: there is no such file; name an existing one with --config, or leave it out"]
+    assert problems({}, path) == [f"{path}: no such file; name an existing file with --config, or leave the flag out"]
 
 
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
@@ -256,36 +256,61 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 
 def test_describe_gives_every_setting_once() -> None:
-    settings, sources = Settings.load({"reflection": False})
+    settings, sources = load_settings({"reflection": False})
     rows = settings.describe(sources)
     assert [name for name, _, _ in rows] == list(Settings.model_fields)
     assert ("reflection", "false", "--reflection") in rows
     assert ("listen", "127.0.0.1:7070", "default") in rows
 
 
-class WithSecret(Settings):
-    token: SecretStr = Field(default=SecretStr(""), min_length=8)
-
-
 def test_secrets_are_masked_when_shown_and_when_wrong() -> None:
-    settings, sources = WithSecret.load({"token": "hunter2hunter2"})
-    assert "hunter2" not in str(settings.describe(sources))
+    secret = "whsec_" + "QUJD" * 8
+    settings, sources = load_settings({"webhook_secret": secret})
+    assert "QUJD" not in str(settings.describe(sources))
     with pytest.raises(ConfigurationError) as caught:
-        WithSecret.load({"token": "hunter2"})
-    assert str(caught.value).startswith("token (--token): ")
+        load_settings({"webhook_secret": "whsec_hunter2"})
+    assert str(caught.value).startswith("webhook_secret (--webhook-secret): ")
     assert "hunter2" not in str(caught.value)
+
+
+OLD_NAMES = {"replica": "b", "webhook_allow_private": "true", "opa_expected_revision": "r1"}
+
+
+@pytest.mark.parametrize("old", OLD_NAMES)
+@pytest.mark.parametrize("source", ["flag", "variable", "file"])
+def test_a_renamed_setting_is_read_by_its_old_name_with_a_message(
+    old: str, source: str, empty_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value, config = OLD_NAMES[old], empty_directory / "own.toml"
+    opa = 'opa_address = "unix:///s"\n' if old.startswith("opa") else ""
+    if source == "variable":
+        monkeypatch.setenv(f"PLACET_{old.upper()}", value)
+    config.write_text(opa + (f'{old} = "{value}"\n' if source == "file" else ""))
+    settings, sources = load_settings({old: value} if source == "flag" else {}, config)
+    name = RENAMED[old]
+    assert str(getattr(settings, name)).lower() == value
+    label = {"flag": f"--{old.replace('_', '-')}", "variable": f"PLACET_{old.upper()}", "file": str(config)}[source]
+    assert sources[name] == label
+    message = f"placet: {label}: {old} is now {name}; the old name will go in a later version\n"
+    assert capsys.readouterr().err == message
+
+
+def test_the_old_and_the_new_name_of_a_setting_exclude_each_other() -> None:
+    assert problems({"replica": "a", "replica_id": "b"}) == [
+        "--replica: deprecated name of replica_id, which is also set; remove it"
+    ]
 
 
 def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
     secret = Settings.model_fields["webhook_secret"].examples
     together = {
-        "opa_expected_revision": {"opa_address": "unix:///s"},
+        "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (secret or [""])[0]},
     }
     for name, field in Settings.model_fields.items():
         assert field.description
         assert field.examples
-        Settings.load({**together.get(name, {}), name: field.examples[0]})
+        load_settings({**together.get(name, {}), name: field.examples[0]})
 
 
 def test_settings_do_not_change() -> None:
@@ -341,8 +366,8 @@ def test_wrong_approval_urls(url: str, why: str) -> None:
 
 def test_settings_of_webhooks() -> None:
     secrets = f"{WEBHOOK_SECRET} {WEBHOOK_SECRET}"
-    settings, sources = Settings.load({"webhook_url": WEBHOOK_URL, "webhook_secret": secrets})
+    settings, sources = load_settings({"webhook_url": WEBHOOK_URL, "webhook_secret": secrets})
     assert settings.webhook_secret.get_secret_value() == secrets
     assert WEBHOOK_SECRET not in str(settings.describe(sources))
-    private = {"webhook_url": "http://10.0.0.1/", "webhook_secret": secrets, "webhook_allow_private": True}
-    assert Settings.load(private)[0].webhook_url == "http://10.0.0.1/"
+    private = {"webhook_url": "http://10.0.0.1/", "webhook_secret": secrets, "webhook_allow_private_networks": True}
+    assert load_settings(private)[0].webhook_url == "http://10.0.0.1/"

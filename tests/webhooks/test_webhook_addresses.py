@@ -73,7 +73,7 @@ def test_public_addresses_are_reached_by_https_alone(address: str) -> None:
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_need_the_setting(address: str) -> None:
     for encrypted in (False, True):
-        assert "webhook_allow_private" in refusal(address, allow_private=False, encrypted=encrypted)
+        assert "webhook_allow_private_networks" in refusal(address, allow_private=False, encrypted=encrypted)
         assert refusal(address, allow_private=True, encrypted=encrypted) == ""
 
 

@@ -6,18 +6,19 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from placet.kernel.errors import ConfigurationError
-from placet.server.settings import Settings
+from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from placet.server.settings import Settings
     from placet.storage.database import Database
 
 
 def open_settings(data_dir: Path | None, config: Path | None, database_url: str | None = None) -> Settings:
     """The settings, with what the command line says of the data directory and the database. ConfigurationError."""
-    settings = Settings.load({"data_dir": data_dir, "database_url": database_url}, config)[0]
+    settings = load_settings({"data_dir": data_dir, "database_url": database_url}, config)[0]
     settings.require_data_dir()
     return settings
 

@@ -9,6 +9,7 @@ import typer
 from pydantic import SecretStr
 
 from placet.server.settings import ENV_PREFIX, Settings
+from placet.server.settings_sources import RENAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +24,11 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     own = [each for each in _parameters(command) if each.name != "flags"]
 
     def with_flags(**given: Any) -> None:  # noqa: ANN401 - what typer read
-        flags = {name: given.pop(name) for name in Settings.model_fields}
+        flags = {name: given.pop(name) for name in (*Settings.model_fields, *RENAMED)}
         command(flags=flags, **given)
 
     settings = [_parameter(name, field) for name, field in Settings.model_fields.items()]
+    settings += [_parameter(old, Settings.model_fields[name], hidden=True) for old, name in RENAMED.items()]
     with_flags.__doc__ = command.__doc__
     with_flags.__signature__ = inspect.Signature([*settings, *own])  # type: ignore[attr-defined] # what inspect reads
     with_flags.__annotations__ = {}
@@ -37,7 +39,7 @@ def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
     return list(inspect.signature(command, eval_str=True).parameters.values())
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, *, hidden: bool = False) -> inspect.Parameter:
     """The values are texts here: `Settings` judges them all, from wherever they come."""
     flag = "--" + name.replace("_", "-")
     kind: Any = str | None
@@ -50,6 +52,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         metavar=None if field.annotation is bool else _metavar(field),
         rich_help_panel=PANEL,
         show_default=False,
+        hidden=hidden,
     )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 

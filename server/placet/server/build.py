@@ -149,7 +149,7 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         reporter.rpc = rpc
         await reporter.show_health()
         _write_address_file(stack, data_dir / "serve.json", address, reporter)
-        log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica)
+        log.info("serving", address=address, policy_revision=policies.status().revision, replica=settings.replica_id)
         stack.callback(log.info, "stopping")
         yield RunningServer(address, policies, ledger, reporter.metrics, beside)
     log.info("stopped")
@@ -162,7 +162,7 @@ async def _recording(
     opened = await start_recording(stack, settings, clock, reporter.fault)
     reporter.ledger = opened.ledger
     counted = {"records": opened.checked.records, "checkpoints": opened.checked.checkpoints}
-    reporter.log.info("trail verified", writer=settings.replica, **counted)
+    reporter.log.info("trail verified", writer=settings.replica_id, **counted)
     return opened.ledger
 
 
@@ -216,14 +216,14 @@ async def _end(background: asyncio.Task[None]) -> None:
 
 def _policies(settings: Settings, clock: Clock, reporter: ServerObserver) -> ManagedPolicies | ExternalPolicies:
     timeout_seconds = settings.opa_timeout_ms / 1_000
-    memory = LedgerMemory(reporter.opened_ledger, clock, settings.replica)
+    memory = LedgerMemory(reporter.opened_ledger, clock, settings.replica_id)
     reporter.on_activated = memory.activated
     age_max = settings.max_policy_age_seconds or math.inf
     if settings.opa_address:
         client = OpaClient(
             Address.parse(settings.opa_address),
             timeout_seconds=timeout_seconds,
-            expected_revision=settings.opa_expected_revision,
+            expected_revision=settings.opa_required_revision,
             on_failure=reporter.engine_failure,
         )
         agent_policies = load_agent_policies(settings.rego_dir)

@@ -49,10 +49,10 @@ async def start_recording(
     ConfigurationError when it cannot be written, when its key is gone, or when it is not the trail that its keys go on
     with.
     """
-    require_its_key(settings.database, settings.replica, settings.keys_dir)
+    require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     pinned.prepare()
-    require_its_trail(settings.database, settings.replica, pinned)
+    require_its_trail(settings.database, settings.replica_id, pinned)
     opened = await _open(stack, settings, clock, on_error)
     await look_at_clocks(opened.ledger, clock)
     opened.ledger.on_recorded(clock.recorded)
@@ -70,9 +70,9 @@ async def restart_trail(
     gone on with.
     """
     _require_who_and_why(actor, reason, "the trail goes on without records")
-    require_its_key(settings.database, settings.replica, settings.keys_dir)
+    require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
-    broken = look_for_breaks(settings.database, settings.replica, pinned)
+    broken = look_for_breaks(settings.database, settings.replica_id, pinned)
     if not broken:
         require_a_trail(settings.database)
         raise ConfigurationError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
@@ -87,7 +87,7 @@ async def restart_trail(
         await _commit(opened, settings, pinned, [trail_restarted(each, actor, reason, now_us) for each in broken])
         for each in aside:
             pinned.forget(each)
-        for writer in lost - {settings.replica}:
+        for writer in lost - {settings.replica_id}:
             NewestRecords(settings.keys_dir).forget(writer)
     return broken
 
@@ -103,17 +103,17 @@ async def accept_clock(
     database cannot be gone on with.
     """
     _require_who_and_why(actor, reason, "the clock is right")
-    require_its_key(settings.database, settings.replica, settings.keys_dir)
+    require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
-    require_its_trail(settings.database, settings.replica, pinned)
+    require_its_trail(settings.database, settings.replica_id, pinned)
     require_a_trail(settings.database)
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock, on_error)
         now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
-        newest_us = (await opened.ledger.newest_times()).get(settings.replica, 0)
+        newest_us = (await opened.ledger.newest_times()).get(settings.replica_id, 0)
         if newest_us <= now_us:
             raise ConfigurationError(
-                f"{settings.database.name}: the clock is not behind the newest record of {settings.replica}; run "
+                f"{settings.database.name}: the clock is not behind the newest record of {settings.replica_id}; run "
                 "`placet serve`, and when it denies pdp.clock_skew run this for the replica whose clock ran ahead"
             )
         await _commit(opened, settings, pinned, [clock_accepted(newest_us, actor, reason, now_us)])
@@ -151,9 +151,9 @@ async def _open(
     database = settings.database
     signing_key = load_or_create_signing_key(settings.keys_dir)
     keys = load_public_keys(settings.keys_dir).with_key(signing_key.public)
-    note = NewestRecord(settings.keys_dir, settings.replica)
+    note = NewestRecord(settings.keys_dir, settings.replica_id)
     stack.callback(note.close)
-    ledger = database.open(settings.replica, signing_key, keys, clock, on_error)
+    ledger = database.open(settings.replica_id, signing_key, keys, clock, on_error)
     stack.push_async_callback(ledger.close)
     try:
         checked = await ledger.check_newest(keys)

@@ -21,7 +21,7 @@ def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: S
     if not settings.webhook_url:
         return None
     receiver = Receiver(
-        Target.parse(settings.webhook_url, allow_private=settings.webhook_allow_private),
+        Target.parse(settings.webhook_url, allow_private=settings.webhook_allow_private_networks),
         read_secrets(settings.webhook_secret.get_secret_value()),
         settings.webhook_timeout_ms / 1_000,
     )

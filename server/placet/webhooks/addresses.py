@@ -34,7 +34,7 @@ def refusal(address: str, *, allow_private: bool, encrypted: bool) -> str:
     """
     meant = _meant(address)
     if any(meant in network for network in _PRIVATE):
-        return "" if allow_private else f"{address} is a private address; webhook_allow_private allows it"
+        return "" if allow_private else f"{address} is a private address; webhook_allow_private_networks allows it"
     if not _is_public(meant):
         return f"{address} is no address that a webhook can be sent to"
     return "" if encrypted else f"{address} is public; webhooks go there by https alone"

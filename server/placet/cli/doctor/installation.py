@@ -131,7 +131,7 @@ def _signing_key(settings: Settings) -> Check:
     """As the start reads it: the key that signed what is in the database, and nobody else's to read."""
     private, public = settings.keys_dir / PRIVATE_NAME, settings.keys_dir / PUBLIC_NAME
     if not private.exists():
-        require_its_key(settings.database, settings.replica, settings.keys_dir)
+        require_its_key(settings.database, settings.replica_id, settings.keys_dir)
         return passed("signing key", _MADE)
     mode = stat.S_IMODE(private.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -141,7 +141,7 @@ def _signing_key(settings: Settings) -> Check:
     key_id = load_signing_key(private).key_id
     if public.exists() and (other := load_public_key(public).key_id) != key_id:
         return failed("signing key", f"{public}: is of another key, {other}", f"restore it, or remove {public}")
-    signed = settings.database.key_ids(settings.replica).get(settings.replica, key_id)
+    signed = settings.database.key_ids(settings.replica_id).get(settings.replica_id, key_id)
     if signed != key_id:
         remedy = "restore that key, or move the database aside and run `placet db new-trail`"
         detail = f"key {key_id}, but the checkpoints of {settings.database.name} are signed with the key {signed}"
@@ -152,12 +152,12 @@ def _signing_key(settings: Settings) -> Check:
 def _trail(settings: Settings) -> Check:
     """As the start looks: what was signed must be there."""
     pinned = PinnedCheckpoints(settings.keys_dir)
-    require_its_trail(settings.database, settings.replica, pinned)
+    require_its_trail(settings.database, settings.replica_id, pinned)
     newest = {checkpoint.writer: checkpoint.sequence for checkpoint, _ in pinned.read()}
-    if settings.replica not in newest:
+    if settings.replica_id not in newest:
         none = settings.database.find_trail((), ()).empty
         return passed("trail", "begins at the first start" if none else "no checkpoint is pinned yet")
-    return passed("trail", f"the database holds the newest checkpoint, at record {newest[settings.replica]}")
+    return passed("trail", f"the database holds the newest checkpoint, at record {newest[settings.replica_id]}")
 
 
 def _database(settings: Settings) -> Check:
@@ -166,7 +166,7 @@ def _database(settings: Settings) -> Check:
     chosen.require_fit()
     status = db_status(chosen.url)
     if status.state is SchemaState.EMPTY:
-        if look_for_breaks(chosen, settings.replica, PinnedCheckpoints(settings.keys_dir)):
+        if look_for_breaks(chosen, settings.replica_id, PinnedCheckpoints(settings.keys_dir)):
             detail = f"{database}: is missing or empty, and {settings.keys_dir} was used with a database"
             return failed("database", detail, "see the trail")
         return passed("database", f"{database}: {_MADE}")

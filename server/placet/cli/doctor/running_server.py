@@ -80,12 +80,12 @@ def external_opa_check(settings: Settings, agent_policies: Mapping[str, AgentPol
     client = OpaClient(
         Address.parse(settings.opa_address),
         timeout_seconds=CANARY_TIMEOUT_SECONDS,
-        expected_revision=settings.opa_expected_revision,
+        expected_revision=settings.opa_required_revision,
         on_failure=lambda _rule_id, _cause: None,
     )
 
     async def ask() -> tuple[str, str]:
-        verdict = await ask_canary(client, CANARY_TIMEOUT_SECONDS, settings.opa_expected_revision)
+        verdict = await ask_canary(client, CANARY_TIMEOUT_SECONDS, settings.opa_required_revision)
         if isinstance(verdict, Indeterminate):
             return "", f"{verdict.rule_id}: {verdict.cause}"
         revision = verdict.policy_revision
@@ -93,7 +93,7 @@ def external_opa_check(settings: Settings, agent_policies: Mapping[str, AgentPol
 
     revision, fault = asyncio.run(ask())
     if fault:
-        remedy = "start OPA there with the policy of rego_dir, or correct opa_address or opa_expected_revision"
+        remedy = "start OPA there with the policy of rego_dir, or correct opa_address or opa_required_revision"
         return failed("opa", f"external, at {settings.opa_address}: {fault}", remedy)
     return passed("opa", f"external, at {settings.opa_address}: answers the canary at revision {revision}")
 

@@ -40,7 +40,7 @@ def hold_writer(connection: Connection, writer: str, where: str) -> None:
     except errors.LockNotAvailable as error:
         raise ConfigurationError(
             f"{where}: another process writes as replica {writer!a}; stop that one, or give this one a name of its "
-            "own with --replica"
+            "own with --replica-id"
         ) from error
     connection.execute("SELECT pg_advisory_lock_shared(%s)", (_number(_SERVING),))
 

@@ -23,7 +23,7 @@ from placet.policy.checks import check as checking
 from placet.policy.checks.catalogue import catalogue as list_rules
 from placet.policy.toolchain.binary import find_opa, find_regal
 from placet.policy.toolchain.testing import COVERAGE_PERCENT
-from placet.server.settings import Settings
+from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -159,7 +159,7 @@ def bundle_command(
 
 def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tuple[Path, Path]:
     """The policy folder and the OPA to use: the options, else the settings."""
-    settings, _ = Settings.load({"rego_dir": rego_dir}, config)
+    settings, _ = load_settings({"rego_dir": rego_dir}, config)
     settings.require_rego_dir()
     return settings.rego_dir, find_opa(opa or settings.opa_path).path
 

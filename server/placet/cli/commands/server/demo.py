@@ -23,6 +23,7 @@ from placet.cli.scenarios.table import table_of
 from placet.cli.settings_flags import with_settings
 from placet.server.lifecycle import serve as serve_until_stopped
 from placet.server.settings import Settings, shipped_dir
+from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
     from placet.server.build import RunningServer
@@ -60,9 +61,9 @@ def demo(
     Example: placet demo --exit
     """
     flags = {**flags, "log_level": flags.get("log_level") or "warning"}
-    settings, sources = Settings.load(flags, config)
+    settings, sources = load_settings(flags, config)
     if sources["rego_dir"] == "default" and not settings.rego_dir.is_dir():
-        settings, _ = Settings.load({**flags, "rego_dir": shipped_dir("_rego", "rego")}, config)
+        settings, _ = load_settings({**flags, "rego_dir": shipped_dir("_rego", "rego")}, config)
     raise typer.Exit(run_demo(settings, script, stay=not exit_))
 
 

@@ -16,10 +16,12 @@ from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, visible
 from placet.cli.settings_flags import with_settings
 from placet.kernel.errors import ConfigurationError
-from placet.server.settings import Settings
+from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from placet.server.settings import Settings
 
 app = typer.Typer()
 _COLUMNS: Final = 100
@@ -73,7 +75,7 @@ def _print(check: Check) -> None:
 
 def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> list[Check]:
     try:
-        settings, _ = Settings.load(flags, config)
+        settings, _ = load_settings(flags, config)
     except ConfigurationError as error:
         return [failed("settings", "; ".join(str(error).splitlines()))]
     return [passed("settings", "valid"), *(_named(each, settings) for each in run_checks(settings, address))]

@@ -11,7 +11,7 @@ from placet.cli.offline import naming_data_dir
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.settings_flags import with_settings
-from placet.server.settings import Settings
+from placet.server.settings_sources import load_settings
 
 app = typer.Typer()
 
@@ -34,7 +34,7 @@ def serve(
 
     Example: placet serve --listen 127.0.0.1:7070 --rego-dir ./rego
     """
-    settings, sources = Settings.load(flags, config)
+    settings, sources = load_settings(flags, config)
     if not print_settings:
         from placet.server.lifecycle import run  # noqa: PLC0415 - the whole server
 
