@@ -138,7 +138,7 @@ async def test_while_nobody_can_tell_who_may_vote_nobody_does(gone: str) -> None
         made.source.policy = None
     else:
         made.policy.agent_policies = {}
-    with pytest.raises(FailedPreconditionError, match="nobody can tell") as told_so:
+    with pytest.raises(FailedPreconditionError, match="approvers are unknown") as told_so:
         await made.approve(decision, LENA)
     assert told_so.value.reason == refusals.APPROVERS_UNKNOWN
     cancelled = await made.approvals.cancel(made.word(decision, Person("u_4812")))
@@ -176,7 +176,7 @@ async def test_a_refused_vote_says_which_roles_may_and_which_were_named(
     decision = await made.ask()
     with pytest.raises(PermissionDeniedError) as refused:
         await made.approve(decision, person)
-    assert str(refused.value) == f"none of your roles may decide about this approval: {said}"
+    assert str(refused.value) == f"none of your roles may vote on this approval: {said}"
 
 
 async def test_voided_votes_send_what_is_open_back_to_wait() -> None:

@@ -241,7 +241,7 @@ def test_a_person_and_a_role_are_the_same_in_every_spelling(name: str, role: str
     groups = {"Lead": ("LENA", "luis")}
     voted = approved(approval, groups, Person(name, (role,)), "", 2)
     assert [vote.role for vote in voted.votes] == ["lead"]
-    with pytest.raises(FailedPreconditionError, match="you have voted"):
+    with pytest.raises(FailedPreconditionError, match="you have already voted"):
         approved(voted, groups, Person("lena", ("lead",)), "", 3)
     assert covers(approved(voted, groups, Person("Luis", ("lead",)), "", 3), asked(approval), groups)
     with pytest.raises(PermissionDeniedError):

@@ -81,11 +81,11 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     approval_id = asked(placet)
     own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
     assert own.code == 1
-    sentence = "nobody decides about what was asked for on their own behalf; you may withdraw it"
+    sentence = "you cannot vote on an action requested on your own behalf; you can cancel the approval"
     assert own.complaint == f"{sentence} (REQUESTER_MAY_NOT_APPROVE)"
     assert placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "").code == 2
     other = placet("approvals", "approve", approval_id, *TENANT, *LEAD, "--digest", "0" * 64)
-    assert "look again" in other.complaint
+    assert "read the approval again" in other.complaint
     assert placet("approvals", "show", "apr_none", *TENANT).code == 1
     assert placet("approvals", "list", *TENANT, "--state", "unknown").code == 2
     misspelt = placet("approvals", "list", *TENANT, "--state", "pendng").complaint
@@ -102,10 +102,10 @@ def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
     other = ("--as", "u_9", "--role", "support_lead")
     assert placet("approvals", "approve", approval_id, *TENANT, *other).code == 0
     twice = placet("approvals", "approve", approval_id, *TENANT, *other)
-    assert (twice.code, twice.complaint.endswith("to stop it, withdraw it (APPROVAL_DECIDED)")) == (1, True)
-    assert twice.complaint.startswith("you have voted on it, and as many people as are needed have approved it")
+    assert (twice.code, twice.complaint.endswith("To stop it, cancel the approval (APPROVAL_DECIDED)")) == (1, True)
+    assert twice.complaint.startswith("you have voted, and it is already approved: the quorum is reached")
     third = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_8", "--role", "support_lead")
-    assert third.complaint.startswith("as many people as are needed")
+    assert third.complaint.startswith("already approved: the quorum is reached")
     assert authorize(placet, "--approval-id", approval_id).code == 0
     void = ("approvals", "void-votes", "--person", "u_9", "--reason", "account stolen", "--as", "ada")
     said = placet(*void, "-o", "json")

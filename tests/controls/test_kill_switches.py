@@ -60,7 +60,7 @@ async def test_what_a_switch_covers_is_stopped_and_its_young_permits_revoked(
         ("acme", f"dec_{1:032x}", "jira.search")
     ]
     (event,) = await operators.ledger.events_of("acme", f"dec_{1:032x}")
-    assert (event.kind, event.said["kill_switch_id"]) == (RecordKind.PERMIT_REVOKED, set_now.switch_id)
+    assert (event.kind, event.body["kill_switch_id"]) == (RecordKind.PERMIT_REVOKED, set_now.switch_id)
     (told,) = operators.records(RecordKind.KILL_SWITCH_SET)
     assert (told["actor"], told["reason"], told["value"], told["tenant"]) == ("ann", "it runs wild", value, tenant)
 

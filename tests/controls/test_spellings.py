@@ -168,6 +168,6 @@ async def test_two_spellings_of_one_person_are_no_two_persons() -> None:
     assert (await env.level(AutonomyLevel.DRAFT_ONLY, "ada")).waiting is None
     assert (await env.level(AutonomyLevel.EXECUTE, "ada")).waiting is not None
     for again in ("Ada", " ADA", "\uff41da", "a\u0501a", "ad\u3164a"):
-        with pytest.raises(Exception, match="you asked for this already"):
+        with pytest.raises(Exception, match="you already requested this change"):
             await env.level(AutonomyLevel.EXECUTE, again)
     assert (await env.level(AutonomyLevel.EXECUTE, "eve")).waiting is None

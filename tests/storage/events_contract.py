@@ -21,9 +21,9 @@ class EventsContract:
         await ledger.commit([change(), change(subject="apr_1"), replace(commitment(1), subject="dec_1")])
         first, second = await ledger.events({}, 9)
         assert (first.writer, first.sequence, first.tenant, first.subject) == ("w1", 2, "acme", "apr_1")
-        assert (first.kind, first.said["subject"]) == (RecordKind.BUDGET_ADJUSTED, "apr_1")
+        assert (first.kind, first.body["subject"]) == (RecordKind.BUDGET_ADJUSTED, "apr_1")
         assert (second.sequence, second.kind) == (3, RecordKind.DECISION_MADE)
-        assert second.said["decision_id"] == f"dec_{1:032x}"
+        assert second.body["decision_id"] == f"dec_{1:032x}"
 
     async def test_a_cursor_misses_nothing_and_repeats_nothing(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([change(subject=f"s{number}" if number % 3 else "") for number in range(20)])
@@ -54,7 +54,7 @@ class EventsContract:
             await ledger.commit([change(subject="apr_1", at_us=START_US + at_us), change(subject="apr_2")])
         await ledger.commit([change(subject="apr_1", tenant="other")])
         found = await ledger.events_of("acme", "apr_1")
-        assert [event.said["recorded_at_us"] for event in found] == [START_US + at_us for at_us in (1, 2, 2, 3)]
+        assert [event.body["recorded_at_us"] for event in found] == [START_US + at_us for at_us in (1, 2, 2, 3)]
         assert [event.sequence for event in found] == [3, 5, 7, 1]
         assert list(await ledger.events_of("acme", "apr_3")) == []
 

@@ -153,7 +153,7 @@ def _who_may(approval: Approval, groups: Groups, person: Person) -> str:
 def _require_pending(approval: Approval, now_us: int, person: Person) -> None:
     state = state_at(approval, now_us)
     if state is ApprovalState.APPROVED:
-        yours = "you have voted on it, and " if _has_voted(approval, person) else ""
+        yours = "you have voted, and it is " if _has_voted(approval, person) else ""
         raise FailedPreconditionError(refusals.APPROVAL_DECIDED, f"{yours}{REFUSALS[refusals.APPROVAL_DECIDED]}")
     if state is not ApprovalState.PENDING:
         raise _ended(state)

@@ -1,1 +1,1 @@
-"""The shared words: actions, decisions, state, errors, rule ids, limits. Imports nothing of Placet."""
+"""Shared values of all packages: actions, decisions, state, errors, rule ids, limits. Imports nothing of Placet."""

@@ -1,4 +1,4 @@
-"""Time and fresh ids: the ports for them, and how a time is written."""
+"""Ports for the clock and for fresh ids, and the text form of a time."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Time. Deadlines use `monotonic`; records use `wall_us`."""
+    """The clock. Use `monotonic` for deadlines and `wall_us` for what is recorded."""
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch, UTC. May jump."""
+        """Return microseconds since the Unix epoch, UTC. May jump in either direction."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards."""
+        """Return seconds that never go backwards."""
         ...
 
 
 class Ids(Protocol):
-    """Fresh identifiers."""
+    """Generates identifiers."""
 
     def decision_id(self, now_us: int) -> str:
-        """``dec_`` and 32 hex digits, sorting by time."""
+        """Return a fresh id: ``dec_`` and 32 hex digits. Ids sort by time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTime:
-    """The clock of a database's server, read between two looks at our monotonic clock, in seconds."""
+    """The time of a database server, with the times of our monotonic clock just before and after it was read."""
 
     asked_at: float
+    """Monotonic seconds when the query was sent."""
     wall_us: int
+    """The database server's time: microseconds since the Unix epoch."""
     answered_at: float
+    """Monotonic seconds when the answer arrived."""
 
 
 def rfc3339(time_us: int) -> str:
-    """RFC 3339 in UTC with six decimals, e.g. ``2026-04-24T18:33:01.123456Z``."""
+    """Return the time as RFC 3339 in UTC with six decimals, e.g. ``2026-04-24T18:33:01.123456Z``."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")

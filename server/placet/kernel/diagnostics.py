@@ -1,4 +1,4 @@
-"""What is wrong in a document, by place; and what its writer may have meant."""
+"""Diagnostics of nested documents (YAML, JSON): the place, what is wrong, and "did you mean" hints."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Place = tuple[str | int, ...]
-"""Where something stands in a nested document: keys and list indexes from the outside in."""
+"""Path to a value in a nested document: keys and list indexes from the outside in."""
 SIMILARITY_MIN: Final = 0.6
-"""Share of common letters above which a word is taken for a misspelling (difflib's own default)."""
+"""`difflib` ratio from which a word counts as a misspelling of another (difflib's own default)."""
 KNOWN_WORDS_SHOWN_MAX: Final = 12
+"""Words that a "known: ..." hint lists at most."""
 COMPARED_CHARS_MAX: Final = 64
+"""Longer words are not compared: the time of a comparison grows with the square of the length."""
 COMPARED_WORDS_MAX: Final = 64
-"""Words of so many characters that are compared with one: 10 ms at most."""
+"""Known words that are compared with one misspelt word: 10 ms at most for words of COMPARED_CHARS_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentDiagnostic:
-    """One thing wrong in a nested document. `path` leads to it by keys and list indexes."""
+    """One problem at one place of a nested document."""
 
     path: Place
     what: str
+    """What is wrong, as the rest of a sentence whose subject is the place."""
     remedy: str = ""
+    """How to fix it; empty when the problem itself says so."""
 
     @property
     def place(self) -> str:
-        """The path as people read it: ``agent_policy.approvals["jira.create_ticket"].quorum``, ``allowed_tools[2]``."""
+        """The path as text, e.g. ``agent_policy.approvals["jira.create_ticket"].quorum`` or ``allowed_tools[2]``."""
         return place_of(self.path)
 
 
 def place_of(path: Place) -> str:
-    """Write a path for people; a key that is no plain word is quoted."""
+    """Return the path as text. A key that is not an identifier is quoted in brackets."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -48,25 +52,25 @@ def place_of(path: Place) -> str:
 
 
 def closest(word: str, known: Iterable[str], similarity_min: float = SIMILARITY_MIN) -> str:
-    """Give the known word that `word` most likely means; empty when none is near. Case does not count.
+    """Return the known word that is most similar to `word`, ignoring case; empty when none is similar enough.
 
-    Names of callers may be among them, and comparing takes the square of their length: so long ones are left out, and
-    of many only those that share most letters are compared.
+    `known` may hold names that callers chose, and the time of a comparison grows with the square of the length. So
+    words over COMPARED_CHARS_MAX are skipped, and only the COMPARED_WORDS_MAX that share most letters are compared.
     """
-    wanted = word.casefold()
-    if len(wanted) > COMPARED_CHARS_MAX:
+    folded = word.casefold()
+    if len(folded) > COMPARED_CHARS_MAX:
         return ""
-    by_folded = {each.casefold(): each for each in known if len(each) <= COMPARED_CHARS_MAX}
-    letters = frozenset(wanted)
+    by_folded = {name.casefold(): name for name in known if len(name) <= COMPARED_CHARS_MAX}
+    letters = frozenset(folded)
     likely = heapq.nsmallest(
-        COMPARED_WORDS_MAX, by_folded, key=lambda each: abs(len(each) - len(wanted)) - len(letters.intersection(each))
+        COMPARED_WORDS_MAX, by_folded, key=lambda name: abs(len(name) - len(folded)) - len(letters.intersection(name))
     )
-    near = difflib.get_close_matches(wanted, likely, n=1, cutoff=similarity_min)
+    near = difflib.get_close_matches(folded, likely, n=1, cutoff=similarity_min)
     return by_folded[near[0]] if near else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Say what `word` may have meant, else which words there are: a remedy for a person."""
+    """Return a remedy for an unknown word: "did you mean X?" when one is similar, else the list of known words."""
     words = sorted(known)
     near = closest(word, words)
     if near:

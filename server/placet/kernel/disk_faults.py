@@ -1,4 +1,4 @@
-"""What to do about a file that cannot be written."""
+"""Remedies for files that cannot be written."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import errno
 from typing import Final
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Error numbers of a full disk and of an exceeded quota."""
 
 
 def remedy_for(error: OSError, otherwise: str) -> str:
-    """The remedy: make room where the disk is full or its files are used up, else `otherwise`."""
+    """Return the remedy for a failed write: make room when the disk or a quota is full, else `otherwise`."""
     return "make room on its disk" if error.errno in NO_ROOM else otherwise

@@ -1,23 +1,24 @@
-"""Every error that Placet raises on purpose.
+"""The errors that Placet raises on purpose, named after gRPC's status codes where one fits.
 
 PlacetError
-├── InvalidRequestError          the caller broke the contract; names the fields
-├── IdempotencyConflictError     an idempotency key came again with another request
-├── OutcomeConflictError         another outcome was reported for the decision
-├── NotFoundError                there is no such thing, or it belongs to somebody else
-├── PermissionDeniedError        this person may not do that
-├── FailedPreconditionError      it cannot be done as things stand
-├── AbortedError                 others changed the same thing at the same time, again and again
-├── WatcherTooSlowError          more happened than a stream was read for
-├── OverloadedError              the queue is full; try again after a while
-├── DeadlinePassedError          the caller's time was over before its turn came
+├── InvalidRequestError          the request breaks the contract; names the fields
+├── IdempotencyConflictError     the idempotency key was used before with a different request
+├── OutcomeConflictError         a different outcome is already recorded for the decision
+├── NotFoundError                the resource does not exist, or belongs to another tenant or caller
+├── PermissionDeniedError        this person may not make this change
+├── FailedPreconditionError      the current state does not allow the change
+├── AbortedError                 concurrent changes made every attempt fail
+├── WatcherTooSlowError          the reader of a stream fell too far behind
+├── OverloadedError              the queue is full; retry after the delay that it names
+├── DeadlinePassedError          the caller's deadline passed while the request was queued
 ├── LedgerUnavailableError       the decision could not be recorded
-├── UnavailableError             the server is draining
-├── PolicyInvalidError           policy or its configuration cannot be served; says where and how to mend it
-│   └── PolicyUnreadableError    it could not even be looked at: no such folder, no permission, a disk that fails
-└── ConfigurationError           a setting, file or program is missing or wrong; says how to mend it
+├── UnavailableError             the server is shutting down
+├── PolicyInvalidError           policy or its configuration cannot be served; says where and how to fix it
+│   └── PolicyUnreadableError    the policy cannot be read: no such folder, no permission, a failing disk
+└── ConfigurationError           a setting, file or program is missing or wrong; says how to fix it
 
-A "no" is never an error: it is a `Decision` with effect deny. An error means "could not decide" or "may not ask".
+A denial is not an error: it is a `Decision` with effect deny. An error means that Placet could not decide, or that the
+caller may not make the call.
 """
 
 from __future__ import annotations
@@ -30,23 +31,21 @@ if TYPE_CHECKING:
 
 
 class PlacetError(Exception):
-    """Root of all errors raised on purpose."""
+    """Root of all errors that Placet raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field of a request that breaks the contract.
-
-    `field` is the path in the wire message, e.g. ``action.params_json`` or ``requests[3].identity.tenant``;
-    `description` says what is wrong and what would be right.
-    """
+    """One field of a request that breaks the contract."""
 
     field: str
+    """Path in the wire message, e.g. ``action.params_json`` or ``requests[3].identity.tenant``."""
     description: str
+    """What is wrong and what is accepted."""
 
 
 class InvalidRequestError(PlacetError):
-    """The caller broke the contract."""
+    """The request breaks the contract. `violations` lists the wrong fields."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
@@ -54,19 +53,19 @@ class InvalidRequestError(PlacetError):
 
 
 class IdempotencyConflictError(PlacetError):
-    """An idempotency key came again with another request."""
+    """The idempotency key was used before with a different request."""
 
 
 class OutcomeConflictError(PlacetError):
-    """Another outcome was reported for the decision."""
+    """A different outcome is already recorded for the decision."""
 
 
 class NotFoundError(PlacetError):
-    """There is no such thing, or it belongs to another tenant or caller: nobody is told which."""
+    """The resource does not exist, or belongs to another tenant or caller. Callers cannot tell which."""
 
 
 class PermissionDeniedError(PlacetError):
-    """This person may not do that. `reason` is a stable id in capitals, such as ``REQUESTER_MAY_NOT_APPROVE``."""
+    """This person may not make this change. `reason` is a stable id in capitals, e.g. ``REQUESTER_MAY_NOT_APPROVE``."""
 
     def __init__(self, reason: str, text: str) -> None:
         self.reason = reason
@@ -74,7 +73,7 @@ class PermissionDeniedError(PlacetError):
 
 
 class FailedPreconditionError(PlacetError):
-    """It cannot be done as things stand. `reason` is a stable id in capitals, such as ``APPROVAL_ENDED``."""
+    """The current state does not allow the change. `reason` is a stable id in capitals, e.g. ``APPROVAL_ENDED``."""
 
     def __init__(self, reason: str, text: str) -> None:
         self.reason = reason
@@ -82,15 +81,15 @@ class FailedPreconditionError(PlacetError):
 
 
 class AbortedError(PlacetError):
-    """Others changed the same thing at the same time, as often as it was tried."""
+    """Concurrent changes to the same state made every attempt fail."""
 
 
 class WatcherTooSlowError(PlacetError):
-    """More happened than a stream was read for; whoever reads it goes on with its cursor."""
+    """The reader of a stream fell too far behind. It can resume from its last cursor."""
 
 
 class OverloadedError(PlacetError):
-    """The queue is full."""
+    """The queue is full. `retry_after_ms` is how long the caller should wait."""
 
     def __init__(self, retry_after_ms: int) -> None:
         self.retry_after_ms = retry_after_ms
@@ -98,13 +97,13 @@ class OverloadedError(PlacetError):
 
 
 class DeadlinePassedError(PlacetError):
-    """The caller's time was over before its turn came: nothing was begun."""
+    """The caller's deadline passed while the request was queued. No work was started."""
 
 
 class LedgerUnavailableError(PlacetError):
-    """It is not certain that the decision or change was recorded, so no answer is given; it may have been.
+    """It is uncertain whether the decision or change was recorded, so no answer is given. It may have been recorded.
 
-    `known` says why, as far as callers may be told: a sentence of Placet's own, "" when it is not known.
+    `known` is the cause as callers may see it, a fixed sentence of Placet's; empty when the cause is not known.
     """
 
     def __init__(self, text: str, known: str = "") -> None:
@@ -113,23 +112,25 @@ class LedgerUnavailableError(PlacetError):
 
 
 class UnavailableError(PlacetError):
-    """The server is draining and takes no new requests."""
+    """The server is shutting down and takes no new requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing wrong in a file: `where` is ``path[:line[:column]]``, `remedy` says how to mend it."""
+    """One problem in a file."""
 
     where: str
+    """``path[:line[:column]]``."""
     what: str
     remedy: str = ""
+    """How to fix it."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
 
 
 class PolicyInvalidError(PlacetError):
-    """Policy or its configuration cannot be served."""
+    """Policy or its configuration cannot be served. `problems` lists why."""
 
     def __init__(self, problems: Sequence[Diagnostic]) -> None:
         self.problems = tuple(problems)
@@ -137,8 +138,8 @@ class PolicyInvalidError(PlacetError):
 
 
 class PolicyUnreadableError(PolicyInvalidError):
-    """Policy could not even be looked at, so nobody knows what stands there."""
+    """The policy cannot be read, so its content is unknown."""
 
 
 class ConfigurationError(PlacetError):
-    """A setting, file or program is missing or wrong. One line: what, where, and how to mend it."""
+    """A setting, file or program is missing or wrong. The text is one line: what, where, and how to fix it."""

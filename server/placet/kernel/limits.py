@@ -1,137 +1,139 @@
-"""Limits: named constants, the unit last, each with its reason."""
+"""Limits and defaults: named constants, the unit last, with the reason for each value."""
 
 from __future__ import annotations
 
 from typing import Final
 
 PARAMS_BYTES_MAX: Final = 65_536
-"""A tool call's parameters; larger payloads belong in an object store, with the action naming them."""
+"""Parameters of a tool call. Larger payloads belong in an object store, with the action naming them."""
 STEP_BYTES: Final = 4_096
-"""Input of more bytes is worked on in steps, between which the event loop does other things: a millisecond's work."""
+"""Larger inputs are processed in steps, between which the event loop runs other tasks: a millisecond's work."""
 SCREEN_PLACES_MAX: Final = 4_096
-"""Places of one value that detectors look at closely, 3 us each. As many e-mail addresses fill params of 64 KiB; what
-has more is stored redacted as a whole."""
+"""Places of one value that detectors examine closely, 3 us each: as many e-mail addresses as fit into params of 64 KiB.
+A value with more places is redacted as a whole before it is stored."""
 PARAMS_DEPTH_MAX: Final = 32
-"""Levels of nesting in params; real tool schemas stay below 10, parsers break above some hundreds."""
+"""Levels of nesting in params. Real tool schemas stay below 10; parsers fail above some hundreds."""
 SAFE_INTEGER_MAX: Final = 2**53 - 1
 """Largest integer that every JSON reader holds exactly (RFC 7493)."""
 IDEMPOTENCY_KEY_BYTES_MAX: Final = 128
 TOOL_CHARS_MAX: Final = 128
 GLOB_STARS_MAX: Final = 8
-"""``*`` of one pattern. Names have a few parts, so more says nothing that fewer do not."""
+"""``*`` in one pattern. Names have a few parts, so more stars express nothing that fewer cannot."""
 TENANT_CHARS_MAX: Final = 64
 PRINCIPAL_BYTES_MAX: Final = 256
-"""Agent, user, one link of the delegation chain, scope."""
+"""An agent, a user, one link of the delegation chain, a scope."""
 LABEL_BYTES_MAX: Final = 128
-"""Role, run id, trace id, workflow, planner, model name, prompt version."""
+"""A role, run id, trace id, workflow, planner, model name or prompt version."""
 SHORT_LABEL_BYTES_MAX: Final = 64
-"""Environment, tool schema version, approval id."""
+"""An environment, tool schema version or approval id."""
 DESTINATION_BYTES_MAX: Final = 1_024
 URI_BYTES_MAX: Final = 2_048
 ROLES_MAX: Final = 64
-"""Roles of one user; every one is compared by policy."""
+"""Roles of one user. Policy compares every one."""
 DELEGATION_MAX: Final = 16
 EVIDENCE_MAX: Final = 64
 QUORUM_MAX: Final = 16
-"""People who must agree to one action; more than a team can gather is a denial in disguise."""
+"""Votes that one action may require. A quorum larger than a team can gather is a denial."""
 APPROVAL_TTL_SECONDS_DEFAULT: Final = 86_400
-"""How long people have to decide: a working day and the night before it."""
+"""How long approvers have to vote: a working day and the night before it."""
 APPROVAL_TTL_SECONDS_MAX: Final = 604_800
-"""A week; what was meant longer ago should be asked anew."""
+"""A week. An action proposed longer ago should be proposed again."""
 BUDGETS_MAX: Final = 64
-"""Budgets of one tenant; every one that covers an action is one more counter in its commit."""
+"""Budgets of one tenant. Each budget that covers an action is one more counter in its commit."""
 BUDGET_ID_CHARS_MAX: Final = 64
 SIMILAR_DECISIONS_MAX: Final = 1_000
-"""The newest decisions of a tenant among which those about the same tool are counted, for who has to decide."""
+"""The newest decisions of a tenant among which those about the same tool are counted, as a hint for approvers."""
 VOIDED_LISTED_MAX: Final = 200
-"""Approvals of each kind that one answer about voided votes lists: it stays far below what a message holds."""
+"""Approvals of each kind that the answer to voided votes lists. It stays far below the limit of a message."""
 WATCHERS_MAX: Final = 10_000
-"""Streams of one server that wait for something to happen; each holds a queue and a connection's memory."""
+"""Open watch streams of one server. Each holds a queue and a connection's memory."""
 WATCH_QUEUE_MAX: Final = 256
-"""Changes that one watcher may be behind; one that is slower is sent away, and goes on with its cursor."""
+"""Changes that one watcher may be behind. A slower one is disconnected and resumes with its cursor."""
 WATCH_EVENTS_MAX: Final = 500
-"""Changes read at once for all watchers."""
+"""Changes that one read fetches for all watchers."""
 WATCH_POLL_SECONDS: Final = 2
-"""How often a server looks for changes that nothing woke it for."""
+"""How often a server looks for changes without having been notified."""
 WATCH_READ_GAP_MS: Final = 20
-"""Between two looks for changes: under load all that happened meanwhile is read at once."""
+"""Pause between two reads of changes. Under load one read fetches everything from the pause."""
 WATCHERS_TOLD_TOGETHER: Final = 16
-"""Watchers that are told of the same thing in one go: 2 ms of the event loop, which decides as well."""
+"""Watchers that are notified of one change in one go: 2 ms of the event loop, which also makes decisions."""
 WATCH_TELL_GAP_MS: Final = 6
-"""Between two such goes: decisions hardly notice, and 1,000 watchers are told within half a second."""
+"""Pause between two such groups. Decisions hardly notice, and 1,000 watchers are notified within half a second."""
 RUN_SECONDS_MAX: Final = 604_800
 """The longest `max_duration_seconds`, and the longest window or pause of a circuit breaker: a week."""
 AUTONOMY_RULES_MAX: Final = 256
-"""Rules of autonomy of one tenant; every one is looked at for every action."""
+"""Autonomy rules of one tenant. Every action is compared with each."""
 APPROVER_GROUP_MAX: Final = 1_024
-"""Persons of one approver group."""
+"""People in one approver group."""
 KILL_SWITCHES_MAX: Final = 256
-"""Kill switches of one tenant, or of none, that stop less than all of it; every one is looked at for every action."""
+"""Kill switches that stop a part of one tenant, or a part of all tenants. Every action is compared with each."""
 KILL_SWITCH_TTL_SECONDS_MAX: Final = 31_536_000
-"""The latest end of a kill switch that ends by itself: a year. One that is to last longer has no end."""
+"""The latest expiry of a kill switch: a year. For longer, set one without an expiry."""
 CONTROL_REQUEST_TTL_SECONDS: Final = 3_600
-"""How long a change waits for its second person: an hour; what was asked for longer ago is to be thought of anew."""
+"""How long a change waits for its second person: an hour. Older requests should be reconsidered."""
 CONTROL_TRIES_MAX: Final = 20
-"""Of one change that a person asks for: setting a kill switch must not fail because others on other replicas do so."""
+"""Attempts to commit one change of a person. Changes on other replicas must not make setting a kill switch fail."""
 PERMITS_REVOKED_MAX: Final = 10_000
-"""Permits that setting one kill switch revokes by name, the newest; the others run out within PERMIT_TTL_SECONDS."""
+"""Permits that setting one kill switch revokes by name, newest first. Others expire within PERMIT_TTL_SECONDS."""
 PERMITS_REVOKED_TOGETHER: Final = 500
-"""Of those, in one commit, so that others do not wait long for theirs."""
+"""Permits that are revoked in one commit, so that other commits do not wait long."""
 CONTROL_TENANTS_HELD_MAX: Final = 10_000
-"""Tenants whose kill switches and autonomy are held in memory: some kilobytes for each."""
+"""Tenants whose kill switches and autonomy are cached in memory: some kilobytes for each."""
 CONTROL_REASON_BYTES_MAX: Final = 1_024
-"""Why somebody steers: a sentence or two."""
+"""The reason for a control change: a sentence or two."""
 BUDGET_ADJUST_ALONE_PERCENT: Final = 10
-"""Of a budget's limit: what one person may add to a counter, or take from it, in one go."""
+"""Percentage of a budget's limit that one person may add to a counter, or take from it, in one adjustment."""
 BUDGET_COUNTERS_DEFAULT: Final = 10
+"""Counters of one budget in one answer unless the request names a number."""
 BUDGET_COUNTERS_MAX: Final = 100
 """Counters of one budget in one answer, the largest first."""
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
-"""Actions of one AuthorizeBatch: they share one commit, so this bounds how long others wait for it."""
+"""Actions of one AuthorizeBatch. They share one commit, so this limits how long other commits wait for it."""
 ACTION_BYTES_MAX: Final = 640 * 1024
-"""One action's message, and any message but a batch: params of 64 KiB as a Struct, and all else at its largest, fit.
-What Protobuf parses in one go, however many small parts it has, takes 12 ms at most."""
+"""One action's message, and any message that is not a batch. Params of 64 KiB as a Struct fit, with every other field
+at its limit. Protobuf parses such a message without a pause in 12 ms at most, however many small parts it has."""
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
-"""One gRPC message: a batch of 100 actions with params of 64 KiB fits."""
+"""One gRPC message. A batch of 100 actions with params of 64 KiB fits."""
 VIOLATIONS_MAX: Final = 250
-"""Wrong fields of a batch after which no more are looked for: as many as one action can have."""
+"""Wrong fields of a batch after which validation stops: as many as one action can have."""
 LARGE_MESSAGE_BYTES: Final = 256 * 1024
 """More than one action needs. Larger messages leave a quarter of REQUEST_BYTES_HELD_MAX to smaller ones."""
 MESSAGE_READS_MAX: Final = 16
-"""Messages that are read from the network at once: together at most 128 MiB in gRPC's own buffers."""
+"""Messages that are read from the network at once: together at most 128 MiB in gRPC's buffers."""
 MESSAGE_PATIENCE_MS: Final = 250
 """How long a message may take to arrive while others wait for its place."""
 REQUEST_BYTES_HELD_MAX: Final = 64 * 1024 * 1024
-"""Messages of all calls under way; a call takes about five times the size of its message, one connection half of it."""
+"""Messages of all calls in progress. A call takes about five times the size of its message. One connection may use
+half of the limit."""
 CALLS_UNREAD_MAX: Final = 4_096
-"""Calls whose message waits to be read."""
+"""Calls whose message has not been read yet."""
 CALLS_MAX: Final = 16_384
-"""Calls under way, streams of watchers included; each is some tens of kilobytes."""
+"""Calls in progress, including watch streams. Each takes some tens of kilobytes."""
 PIPELINE_ACTIONS_MAX: Final = 128
-"""Actions that go through the pipeline together; OPA's gain from batching is spent by 64."""
+"""Actions that pass the decision pipeline together. Batching beyond 64 gains nothing more in OPA."""
 PIPELINE_BYTES_MAX: Final = 256 * 1024
-"""Bytes of those actions. Redacting 64 KiB takes some 5 to 10 ms, so who comes next waits for some 40 ms of work."""
+"""Bytes of those actions. Redacting 64 KiB takes 5 to 10 ms, so the next batch waits for about 40 ms of work."""
 QUEUE_DEPTH_MAX: Final = 1_024
-"""Actions waiting for the pipeline; more are refused at once, so that those admitted stay fast."""
+"""Actions that wait for the pipeline. More are rejected at once, so that admitted ones stay fast."""
 QUEUE_TURN_ACTIONS: Final = 16
-"""What a tenant, or a caller of it, adds to a batch in its turn; OPA gains little by batches beyond that."""
+"""Actions that a tenant, or one of its callers, adds to a batch in one turn. OPA gains little by larger batches."""
 QUEUE_TURN_BYTES: Final = 128 * 1024
-"""Bytes of those actions: two with the largest params, or sixteen of 8 KiB; beyond 8 KiB bytes are what costs time."""
+"""Bytes of those actions: two with the largest params, or sixteen of 8 KiB. Beyond 8 KiB bytes dominate the time."""
 RETRY_AFTER_MS: Final = 250
-"""What an overloaded server asks callers to wait."""
+"""How long an overloaded server asks callers to wait."""
 OPA_TIMEOUT_MS: Final = 250
-"""One query; a thousand times what a small policy costs."""
+"""One query: a thousand times what a small policy takes."""
 OPA_QUERY_BYTES_MAX: Final = 256 * 1024
-"""Inputs of one query: one of 6 MiB takes OPA longer than OPA_TIMEOUT_MS, and then all that is in it is denied."""
+"""Inputs of one query. OPA needs longer than OPA_TIMEOUT_MS for 6 MiB, which denies every action in the query."""
 OPA_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
-"""One answer of OPA; a batch's findings stay far below, so more means something is wrong."""
+"""One answer of OPA. The findings of a batch stay far below, so a larger answer is an error."""
 FINDINGS_MAX: Final = 256
 """Findings of one evaluation."""
 FINDING_DETAILS_BYTES_MAX: Final = 8_192
 """Details of one finding as JSON."""
 OBLIGATIONS_MAX: Final = 16
-"""Obligations of one decision; callers implement each of them, so more are a mistake of a rule."""
+"""Obligations of one decision. Callers implement each of them, so more indicate a mistake in a rule."""
 OBLIGATIONS_BYTES_MAX: Final = 8_192
 """Obligations of one decision as JSON."""
 OBLIGATION_ID_CHARS_MAX: Final = 64
@@ -142,62 +144,63 @@ PAGE_SIZE_MAX: Final = 500
 RESERVATION_TTL_SECONDS: Final = 900
 """How long a reservation waits for its outcome: the permit's minute to start, and a long tool call."""
 OUTCOME_EXCESS_FACTOR: Final = 10
-"""How many times what was reserved an outcome counts at once, by default: estimates are off by less, wrong units (cents
-for euros) and made-up numbers by more."""
+"""How many times the reserved value an outcome counts at once, by default. Estimates are off by less; wrong units
+(cents for euros) and made-up numbers are off by more."""
 OUTCOME_UNHELD_PERCENT: Final = 50
-"""Of a budget's limit: what one report of tokens or cost counts at once however little was estimated. Two calls whose
-callers estimate nothing use a budget up; one alone cannot."""
+"""Percentage of a budget's limit that one report of tokens or cost counts at once, however little was estimated. Two
+calls without an estimate can use up a budget; one call cannot."""
 COMMIT_TRIES_MAX: Final = 3
-"""Of one decision or change, when what it rests on was changed meanwhile: a lost race is rare, three are a fault."""
+"""Attempts to commit one decision or change whose inputs change concurrently. Losing one race is rare; losing three
+indicates a defect."""
 POLICY_RELOADS_MAX: Final = 20
-"""Of the policy, while one action is decided: a reload takes longer than a decision, so even two in a row are rare."""
+"""Policy reloads while one action is decided. A reload takes longer than a decision, so even two in a row are rare."""
 IDEMPOTENCY_RETENTION_HOURS: Final = 24
-"""How long an idempotency key is kept, by default and at least: a night's outage is slept through."""
+"""Default and minimum retention of an idempotency key: it outlasts an outage of a night."""
 EXPIRY_ROWS_MAX: Final = 200
-"""Rows that expire in one commit: it stays as short as a batch of decisions, which wait for it."""
+"""Rows that expire in one commit. It stays as short as a batch of decisions, which wait for it."""
 SWEEP_KEYS_MAX: Final = 1_000
-"""Idempotency keys forgotten in one commit; decisions wait for it."""
+"""Idempotency keys that are deleted in one commit. Decisions wait for it."""
 CHECKPOINT_RECORDS_MAX: Final = 1_000
 """A checkpoint is signed at the latest after this many records."""
 CHECKPOINT_INTERVAL_SECONDS: Final = 60
-"""A checkpoint is signed at the latest after this long, when there is something new."""
+"""A checkpoint is signed at the latest after this time, when there is a new record."""
 PERMIT_TTL_SECONDS: Final = 60
-"""How long an allow may be acted on: a call starts within seconds; what an agent forgot about asks again."""
+"""How long an allow may be acted on. A call starts within seconds; a delayed one must ask again."""
 PERMIT_KEY_OVERLAP_SECONDS: Final = 86_400
-"""A key that signs no longer stays published: far beyond a permit's life, the skew of clocks and a server's stop."""
+"""How long a retired signing key stays published: far beyond a permit's life, clock skew and a server's shutdown."""
 PERMIT_KEY_LEAD_SECONDS: Final = 60
-"""A new key is published so long before it signs, so that every replica has it and executors may fetch it."""
+"""How long a new key is published before it signs, so that every replica has it and executors can fetch it."""
 PERMIT_KEYS_LOOK_SECONDS: Final = 5
 """How often a server looks for a new permit key."""
 WEBHOOK_TIMEOUT_MS: Final = 15_000
-"""One delivery, from the look-up of the name to the answer's head: receivers are given 15 to 30 seconds in general."""
+"""One delivery, from the DNS lookup to the response's head. Receivers usually get 15 to 30 seconds."""
 WEBHOOK_BYTES_MAX: Final = 16_384
-"""One delivery's body: three times the longest that can be made."""
+"""Body of one delivery: three times the longest that can occur."""
 WEBHOOK_WAIT_SECONDS_MIN: Final = 5
-"""Before the second try; each further wait is twice as long."""
+"""Wait before the second try. Each further wait is twice as long."""
 WEBHOOK_WAIT_SECONDS_MAX: Final = 3_600
-"""The longest wait between two tries, whatever `Retry-After` says: a receiver that is up again is found in an hour."""
+"""The longest wait between two tries, whatever `Retry-After` says: a recovered receiver is reached within an hour."""
 WEBHOOK_TRIES_MAX: Final = 48
-"""Of one delivery: some more than fit into WEBHOOK_AGE_SECONDS_MAX."""
+"""Tries of one delivery: some more than fit into WEBHOOK_AGE_SECONDS_MAX."""
 WEBHOOK_AGE_SECONDS_MAX: Final = 86_400
-"""From a delivery's first try to its last: an approval has ended by then, by default."""
+"""From a delivery's first try to its last. By default an approval has ended by then."""
 WEBHOOK_AT_ONCE_MAX: Final = 8
-"""Deliveries under way at once, a thread each: one receiver that hangs holds up no more."""
+"""Deliveries in progress at once, a thread each. One receiver that hangs blocks no more than these."""
 WEBHOOK_CLAIM_SECONDS: Final = 30
-"""A delivery that a replica began is left to it for so long beyond the time-out; then another takes it for dead."""
+"""How long beyond the time-out a delivery belongs to the replica that started it; then another takes it over."""
 WEBHOOK_POLL_SECONDS: Final = 2
-"""How often a server looks for deliveries that nothing woke it for: those of other replicas, and further tries."""
+"""How often a server looks for due deliveries without having been notified: those of other replicas, and retries."""
 WEBHOOK_SECRETS_MAX: Final = 4
-"""Secrets that sign at the same time: the old and the new one, and those of a rotation that was begun twice."""
+"""Secrets that sign at the same time: the old and the new one, and those of a rotation that was started twice."""
 STORE_CONNECT_SECONDS_MAX: Final = 4
-"""To reach PostgreSQL: callers wait no longer to be told that it is not there."""
+"""Connecting to PostgreSQL. Callers learn after this time that it cannot be reached."""
 STORE_IDLE_MS_MAX: Final = 2_000
-"""A replica that hangs between two statements loses its transaction, and what it locked, after so long."""
+"""Pause between two statements of a transaction. A replica that hangs longer loses its transaction and locks."""
 STORE_LOCK_MS_MAX: Final = 3_000
-"""One wait for a lock of another replica: longer than a hung one can hold it."""
+"""One wait for a lock of another replica: longer than STORE_IDLE_MS_MAX, after which a hung replica has lost it."""
 STORE_STATEMENT_MS_MAX: Final = 8_000
-"""One statement, waits for locks included; a commit's take a millisecond."""
+"""One statement, including waits for locks. A commit's statements take a millisecond."""
 STORE_TRIES_MAX: Final = 5
-"""Of one transaction, when other replicas were quicker or the connection was lost. Each race has a winner."""
+"""Tries of one transaction after a conflict with another replica or a lost connection. Each race has a winner."""
 SHUTDOWN_SECONDS_MAX: Final = 10
 """From the first signal to exit."""

@@ -1,4 +1,4 @@
-"""The words of a decision as frozen values. Parsed once at the border, trusted inside.
+"""The values of a decision, immutable. Transport validates them once; all other packages rely on that.
 
 Times are integer microseconds since the Unix epoch, UTC (``*_us``). Digests are lower-case hex SHA-256.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Effect(StrEnum):
-    """What a finding asks for and a decision says. Precedence: deny > require_approval > allow."""
+    """The effect of a finding or a decision. Precedence: deny > require_approval > allow."""
 
     DENY = "deny"
     REQUIRE_APPROVAL = "require_approval"
@@ -24,7 +24,7 @@ class Effect(StrEnum):
 
 
 class ToolClass(StrEnum):
-    """Whether a tool changes anything, by the tenant's agent_policy."""
+    """Whether a tool changes anything, according to the tenant's agent_policy."""
 
     READ = "read"
     WRITE = "write"
@@ -41,10 +41,11 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is proposed. `params` is the RFC 8785 canonical JSON of the parameters object."""
+    """A proposed tool call."""
 
     tool: str
     params: bytes
+    """RFC 8785 canonical JSON of the parameters object."""
     amount: Amount | None = None
     scope: str = ""
     environment: str = ""
@@ -55,13 +56,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks. `roles` are sorted and distinct."""
+    """On whose behalf the action is proposed."""
 
     agent: str
     tenant: str
     user: str = ""
     roles: tuple[str, ...] = ()
+    """Roles of the user, sorted and distinct."""
     delegation: tuple[str, ...] = ()
+    """Agents that delegated the work to `agent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +80,19 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model that proposed the action. Cost in micros of the tenant's currency."""
+    """The model that proposed the action."""
 
     name: str = ""
     prompt_version: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     estimated_cost_micros: int = 0
+    """In micros of the tenant's currency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A citation or document that the action rests on."""
+    """A citation or document that supports the action."""
 
     uri: str
     sha256: str = ""
@@ -96,12 +100,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One parsed request.
-
-    `document` is the canonical JSON of what the caller said, without the idempotency key: an object with the keys
-    action, evidence, identity, model, run. Policy sees exactly these bytes. `request_digest` says whether a request
-    under the same key is the same one.
-    """
+    """One parsed and validated request."""
 
     idempotency_key: str
     action: Action
@@ -110,41 +109,48 @@ class Proposal:
     model: Model
     evidence: tuple[Evidence, ...]
     document: bytes
+    """Canonical JSON of the caller's request without the idempotency key: an object with the keys action, evidence,
+    identity, model and run. Policy sees exactly these bytes."""
     action_digest: str
+    """What an approval and a permit are bound to; see `placet.actions.document.action_binding`."""
     request_digest: str
+    """Equal for requests that are the same under one idempotency key; see `placet.actions.document.request_content`."""
     approval_id: str = ""
+    """The approval that the request presents; empty for none."""
 
     @property
     def is_large(self) -> bool:
-        """Whether work on it is to be done in steps."""
+        """Whether to process the request in steps."""
         return len(self.document) > STEP_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request, as far as it is known. `name` scopes idempotency keys."""
+    """The program that sent a request, as far as it is known."""
 
     name: str = "unauthenticated"
+    """Scopes idempotency keys."""
     peer: str = ""
 
 
 UNAUTHENTICATED: Final = Caller()
-"""Whoever it was."""
+"""The caller of a server that does not authenticate its callers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One policy rule that fired. `details` is JSON-shaped."""
+    """One policy rule that fired."""
 
     effect: Effect
     rule_id: str
     reason: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-shaped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """Something the caller must do when it acts on the decision."""
+    """Something that the caller must do when it acts on the decision."""
 
     id: str
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -152,10 +158,12 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All findings of one evaluation, with the effect and rule_id that the policy itself named, and its revision."""
+    """The result of one policy evaluation."""
 
     effect: Effect
+    """The effect that the policy itself named."""
     rule_id: str
+    """The rule id that the policy itself named."""
     findings: tuple[Finding, ...]
     policy_revision: str
     obligations: Mapping[Effect, tuple[Obligation, ...]] = field(default_factory=dict)
@@ -164,54 +172,50 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Indeterminate:
-    """The engine could not evaluate: a `pdp.*` rule id and, for the log only, why.
-
-    `details` are for the record: where in the policy it happened, and nothing that the caller sent.
-    """
+    """The engine could not evaluate the policy."""
 
     rule_id: str
+    """A `pdp.*` rule id."""
     cause: str
+    """Why, for the log only."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    """For the audit record: where in the policy it failed. Holds nothing that the caller sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequirement:
-    """What approval is asked for. Empty roles: any person who may approve in the tenant.
-
-    `distinct_roles`: each vote by another role. `expires_after_seconds` is the shortest time that a rule named, 0 for
-    none. Once a request for it is kept, `approval_id` names that, and `expires_at_us` is when it ends.
-    """
+    """The approval that a decision requires."""
 
     quorum: int
     approver_roles: tuple[str, ...]
+    """Roles that may approve; empty for any person who may approve in the tenant."""
     approval_id: str = ""
+    """The stored request for the approval; empty before there is one."""
     expires_at_us: int = 0
+    """When that request expires; 0 before there is one."""
     distinct_roles: bool = False
+    """Whether each vote must come from a different role."""
     expires_after_seconds: int = 0
+    """The shortest time that a rule named; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """What is left of a budget after a decision, and what that reserved, in the budget's `unit`.
-
-    `resets_at_us` is 0 for windows that no clock ends.
-    """
+    """A budget's state after a decision, in the budget's `unit`."""
 
     id: str
     unit: str
     limit: int
     remaining: int
     reserved: int = 0
+    """How much this decision reserved."""
     resets_at_us: int = 0
+    """When the window ends; 0 for windows that no clock ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The one effect and rule_id told to the caller, with all that led to it.
-
-    `autonomy` is the level that applied, "" where there was none to look up. `shadow_effect` is what the effect would
-    have been without it. `used_approval_id` is the approval that this allow used up.
-    """
+    """The effect and rule_id that the caller receives, with everything that led to them."""
 
     decision_id: str
     effect: Effect
@@ -226,5 +230,8 @@ class Decision:
     obligations: tuple[Obligation, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
     autonomy: str = ""
+    """The autonomy level that applied; empty when none was looked up."""
     shadow_effect: Effect | None = None
+    """What the effect would have been without the autonomy level."""
     used_approval_id: str = ""
+    """The approval that this allow consumed."""

@@ -25,13 +25,13 @@ EXPONENTS: Final[Mapping[str, int]] = {
     **dict.fromkeys(_ZERO.split(), 0),
     **dict.fromkeys(_THREE.split(), 3),
 }
-"""Alphabetic code -> decimal places of its minor unit."""
+"""Currency code -> decimal places of its minor unit."""
 
 
 def scaled(value: Decimal, places: int) -> int:
-    """The number above 0 in units of 10 to the power of minus `places`.
+    """Return a number above 0 in units of ``10 ** -places``: 45.5 with 2 places is 4550.
 
-    Raises ValueError when that is no whole number, or beyond SAFE_INTEGER_MAX.
+    Raises ValueError when the result is not a whole number, or is beyond SAFE_INTEGER_MAX.
     """
     _, digits, exponent = value.as_tuple()
     if value.adjusted() + places > len(str(SAFE_INTEGER_MAX)) or not isinstance(exponent, int):

@@ -1,4 +1,4 @@
-"""How deeply JSON values are nested."""
+"""Nesting depth of JSON values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def nests_at_most(value: object, levels: int) -> bool:
-    """Return whether a JSON value has at most so many levels of arrays and objects."""
+    """Return whether a JSON value has at most `levels` levels of arrays and objects."""
     if isinstance(value, Mapping):
         return levels > 0 and all(nests_at_most(item, levels - 1) for item in value.values())
     if isinstance(value, list):

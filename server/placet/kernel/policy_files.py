@@ -1,4 +1,8 @@
-"""The tenants' files that belong to the served policy, as a capability sees them: by the part of a file it needs."""
+"""Ports to the tenants' files of the served policy.
+
+A capability states the part of a file that it needs as a protocol and reads the files through these ports. So it does
+not import the package `tenants`.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +15,23 @@ File_co = TypeVar("File_co", covariant=True)
 
 
 class TenantFiles(Protocol[File_co]):
-    """One revision's files."""
+    """The tenants' files of one policy revision."""
 
     @property
     def agent_policies(self) -> Mapping[str, File_co]:
-        """Tenant -> its file."""
+        """The files by tenant."""
         ...
 
 
 class CurrentFiles(Protocol[File_co]):
-    """Where the files come from that belong to the served revision."""
+    """Source of the tenants' files of the served revision."""
 
     def current(self) -> TenantFiles[File_co] | None:
-        """The files; None before a policy was loaded."""
+        """Return the files, or None before a policy was loaded."""
         ...
 
 
 def files_of(source: CurrentFiles[File_co]) -> Mapping[str, File_co]:
-    """Tenant -> its file; empty before a policy was loaded."""
+    """Return the served files by tenant; empty before a policy was loaded."""
     served = source.current()
     return served.agent_policies if served is not None else {}

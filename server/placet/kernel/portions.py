@@ -1,4 +1,4 @@
-"""Cut what is large into portions that are bounded by count and by bytes."""
+"""Split sequences into portions that are limited by count and by bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Item = TypeVar("Item")
 def portions(
     items: Iterable[Item], bytes_of: Callable[[Item], int], *, count_max: int, bytes_max: int
 ) -> Iterator[list[Item]]:
-    """The items in order, at most so many and so many bytes in each portion; one that is larger has its own."""
+    """Yield the items in order, in portions of at most `count_max` items and `bytes_max` bytes.
+
+    `bytes_of` gives the size of an item. An item larger than `bytes_max` has a portion to itself.
+    """
     portion: list[Item] = []
     left = bytes_max
     for item in items:

@@ -1,8 +1,10 @@
-"""Why Placet refuses what people and callers ask of its state. Ids never change meaning and are never reused."""
+"""Reasons and texts of refused votes, changes and reports. Ids never change meaning and are never reused."""
 
 from __future__ import annotations
 
 from typing import Final
+
+from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX
 
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
 SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
@@ -36,25 +38,25 @@ VOTE_REFUSALS: Final = frozenset(
         NOT_YOURS_TO_CANCEL,
     }
 )
-"""Why a vote or withdrawal does not count."""
+"""Reasons why a vote or a cancellation does not count."""
 REFUSALS: Final = {
-    NOTHING_WAS_ALLOWED: "the decision allowed nothing, so there is no outcome to report",
-    SECOND_PERSON_NEEDED: "you asked for this already; another person has to ask for the same within the hour",
-    CONCERNED_MAY_NOT_CHANGE: "this control limits you or a run of yours; another person has to change it",
-    AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person has to change it",
-    KILL_SWITCHES_FULL: "there are as many kill switches as there may be; set one that covers more, or clear some",
-    AUTONOMY_RULES_FULL: "there are as many rules of autonomy as there may be; take some away, or set a wider one",
-    EXCESS_DECIDED: "what was held of this outcome was accepted or dropped already",
-    BUDGET_BELOW_ZERO: "more would be given back than was used; give back at most what was used",
-    APPROVAL_ENDED: "the approval has ended, so nothing counts any longer",
-    APPROVAL_DECIDED: "as many people as are needed have approved it already; to stop it, withdraw it",
-    APPROVAL_DIFFERS: "the approval is for another action than the one whose action_digest you name; look again",
-    VOTED_ALREADY: "you have voted, and a vote counts once",
-    ROLE_VOTED_ALREADY: "each vote must come by another role, and yours have voted",
-    REQUESTER_MAY_NOT_APPROVE: "nobody decides about what was asked for on their own behalf; you may withdraw it",
-    AGENT_MAY_NOT_APPROVE: "the agent that asks, or one that handed the work on, does not decide about it",
-    ROLE_MAY_NOT_APPROVE: "none of your roles may decide about this approval",
-    NOT_YOURS_TO_CANCEL: "the user on whose behalf it was asked may withdraw it, and who may vote on it",
-    APPROVERS_UNKNOWN: "no agent_policy of the tenant is served, so nobody can tell who may decide; try again later",
+    NOTHING_WAS_ALLOWED: "the decision did not allow the action, so there is no outcome to report",
+    SECOND_PERSON_NEEDED: "you already requested this change; a different person must request the same within one hour",
+    CONCERNED_MAY_NOT_CHANGE: "this control limits you or one of your runs; a different person must change it",
+    AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person must change it",
+    KILL_SWITCHES_FULL: f"limit of {KILL_SWITCHES_MAX} kill switches reached; clear unused ones, or set a wider one",
+    AUTONOMY_RULES_FULL: f"limit of {AUTONOMY_RULES_MAX} autonomy rules reached; unset unused ones, or set a wider one",
+    EXCESS_DECIDED: "the excess of this outcome was already accepted or dropped",
+    BUDGET_BELOW_ZERO: "the adjustment gives back more than was used; give back at most what was used",
+    APPROVAL_ENDED: "the approval has ended, so votes no longer count",
+    APPROVAL_DECIDED: "already approved: the quorum is reached. To stop it, cancel the approval",
+    APPROVAL_DIFFERS: "the approval is for a different action than the action_digest you sent; read the approval again",
+    VOTED_ALREADY: "you have already voted on this approval, and a vote counts once",
+    ROLE_VOTED_ALREADY: "each vote must come from a different role, and all of your roles have voted",
+    REQUESTER_MAY_NOT_APPROVE: "you cannot vote on an action requested on your own behalf; you can cancel the approval",
+    AGENT_MAY_NOT_APPROVE: "the agent that requests the action, or one that delegated work to it, cannot vote on it",
+    ROLE_MAY_NOT_APPROVE: "none of your roles may vote on this approval",
+    NOT_YOURS_TO_CANCEL: "only the user on whose behalf the action was requested, or a possible voter, can cancel it",
+    APPROVERS_UNKNOWN: "the served policy has no agent_policy of the tenant, so approvers are unknown; try again later",
 }
-"""One sentence for people to each id."""
+"""The error text of each reason."""

@@ -1,4 +1,4 @@
-"""The rule ids that Placet itself gives. Ids never change meaning and are never reused."""
+"""The rule ids that Placet itself uses, with their reasons. Ids never change meaning and are never reused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RULE_ID_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\Z"
 """Upper or lower case, dots or underscores: ``refunds.over_limit``, ``JIRA_WRITE_ALLOWED_TICKETOPS``."""
 
 PDP_PREFIX: Final = "pdp."
-"""Begins the ids of what Placet denies because it cannot ask policy, or cannot believe it."""
+"""Prefix of denials because policy could not be evaluated or its result was invalid."""
 ENGINE_UNAVAILABLE: Final = "pdp.engine_unavailable"
 ENGINE_TIMEOUT: Final = "pdp.engine_timeout"
 ENGINE_ERROR: Final = "pdp.engine_error"
@@ -43,19 +43,19 @@ REASONS: Final = {
     PERMIT_REVOKED: "The permit of the decision that this idempotency key stands for was revoked",
     REPEAT_NEEDS_APPROVAL: "The idempotency key stands for an allow that needs people's approval by now",
 }
-"""One sentence for people to each id."""
+"""The sentence that people see for each id."""
 
 BUDGETS_PREFIX: Final = "budgets."
-"""Goes before a budget's id."""
+"""Prefix of a budget's id."""
 LIMITS_PREFIX: Final = "limits."
 KILL_SWITCH_PREFIX: Final = "kill_switch."
-"""Goes before a kill switch's scope."""
+"""Prefix of a kill switch's scope."""
 AUTONOMY_PREFIX: Final = "autonomy."
-"""Goes before a level of autonomy."""
+"""Prefix of an autonomy level."""
 BINDINGS_PREFIX: Final = "bindings."
-"""Begins the ids of what the params say otherwise than the action that policy judges."""
+"""Prefix of denials because the params differ from the fields that the action declares."""
 SPEND_PREFIX: Final = "spend."
-"""Begins the ids of the budgets that `spend_limits` stands for."""
+"""Prefix of the ids of the budgets that `spend_limits` defines."""
 
 BUDGET_AMOUNT_MISSING: Final = "budgets.amount_missing"
 BUDGET_CURRENCY: Final = "budgets.currency"
@@ -137,7 +137,7 @@ CORE_REASONS: Final = {
     BINDING_ENVIRONMENT_MISMATCH: "The params name another environment than the action declares",
     BINDING_ENVIRONMENT_MISSING: "The action or its params name no environment",
 }
-"""One sentence for people to each id of what Placet itself checks: state, and params that differ from the action."""
+"""The sentence that people see for each id of Placet's own checks: state, and params that differ from the action."""
 
 OWN_PREFIXES: Final = (
     PDP_PREFIX,
@@ -147,11 +147,11 @@ OWN_PREFIXES: Final = (
     AUTONOMY_PREFIX,
     BINDINGS_PREFIX,
 )
-"""Ids that begin so are Placet's own."""
+"""Prefixes of ids that are reserved for Placet."""
 RETIRED: Final[frozenset[str]] = frozenset()
-"""Ids that were given once and are never to be given again."""
+"""Ids that were used once and must not be used again."""
 
 
 def is_reserved(rule_id: str) -> bool:
-    """Whether Placet alone may give the id, so that no policy may name it."""
+    """Return whether the id is reserved for Placet, so that no policy may use it."""
     return rule_id.startswith(OWN_PREFIXES) or rule_id in CORE_REASONS

@@ -1,10 +1,11 @@
-"""State that changes together with a record, and what must still hold for it.
+"""State that changes together with an audit record, and the conditions of such a change.
 
-The ledger keeps two kinds of state. A **row** is a document with a version: an approval, a reservation, a kill switch.
-It is changed by compare-and-set on the version that was read. A **counter** is what was used and reserved of a budget
-in one scope and window: it is added to, up to a limit, so that a budget that every call touches makes no conflicts.
+The ledger stores two kinds of state. A **row** is a document with a version: an approval, a reservation, a kill switch.
+A row changes by compare-and-set on the version that was read. A **counter** holds what was used and reserved of a
+budget in one scope and window. A counter changes by adding to it, up to a limit. So a budget that every call touches
+causes no conflicts.
 
-What the documents mean is the core's; the ledger knows versions, counters and when something is due.
+The capabilities define what the documents mean. The ledger knows only versions, counters and due times.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RATIO_PARTS: Final = 10_000
 
 
 class StateTable(StrEnum):
-    """What rows there are. Each is a table of that name."""
+    """The tables of rows. Values are the names of database tables."""
 
     APPROVALS = "approvals"
     RESERVATIONS = "reservations"
@@ -40,7 +41,7 @@ class StateTable(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowKey:
-    """Where a row stands."""
+    """The key of a row."""
 
     table: StateTable
     tenant: str
@@ -49,75 +50,80 @@ class RowKey:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A document as it is kept, or is to be.
-
-    `version` is the one that was read, 0 for a document that is not there yet. `status` is what it is listed by. At
-    `due_at_us` somebody has to look at it; 0 for never. `body` is JSON.
-    """
+    """A document as it is stored, or is to be stored."""
 
     key: RowKey
     status: str
+    """What the row is listed by."""
     created_at_us: int
     body: bytes
+    """JSON."""
     due_at_us: int = 0
+    """When a background task has to process the row; 0 for never."""
     version: int = 0
+    """The version that was read; 0 for a row that is not stored yet."""
 
 
 class CounterKey(NamedTuple):
-    """Which counter: of one tenant's budget, in a unit, for one member of its scope, in one window.
+    """The key of a counter.
 
-    `unit` is ``calls``, ``tokens``, ``cost`` (micros) or ``amount:<currency>`` (minor units). A tuple, not a dataclass,
-    for its hash: a commit looks for each of its counters five times, which took a fifth of its time (measured).
+    A tuple, not a dataclass, for its hash: a commit looks up each of its counters five times, which took a fifth of its
+    time (measured).
     """
 
     tenant: str
     budget_id: str
     unit: str
+    """``calls``, ``tokens``, ``cost`` (micros) or ``amount:<currency>`` (minor units)."""
     window_key: str
+    """The window, e.g. one day."""
     scope_key: str
+    """The member of the budget's scope, e.g. one user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A counter's state, in its unit. `created_at_us` is when it was first touched, 0 before."""
+    """The value of a counter, in its unit."""
 
     used: int = 0
     reserved: int = 0
     created_at_us: int = 0
+    """When the counter was first written; 0 before."""
 
 
 ZERO_USAGE = Usage()
 COUNTER_MAX: Final = SAFE_INTEGER_MAX
-"""The most that a counter holds, in either direction, so that no outcome can break what is added up later."""
+"""The largest absolute value of a counter, so that no outcome can make later sums overflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class PutIfVersion:
-    """Write the row as its next version. Holds when `row.version` is still the stored one."""
+    """Writes the row as its next version. Holds when `row.version` is the stored version."""
 
     row: Row
 
 
 @dataclass(frozen=True, slots=True)
 class RequireVersion:
-    """Write nothing. Holds when the row is still at the version, 0 when there must be none."""
+    """Writes nothing. Holds when the stored row has this version; 0 requires that there is no row."""
 
     key: RowKey
     version: int
 
 
 class Reserve(NamedTuple):
-    """Add to what is reserved. Holds when used + reserved + `amount` stays within `limit`; None is no limit."""
+    """Adds to what is reserved. Holds when used + reserved + `amount` stays within `limit`."""
 
     counter: CounterKey
     amount: int
     limit: int | None
+    """None for no limit."""
     resets_at_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Add to what is reserved and used; either may be negative. Always holds: past COUNTER_MAX it stays there."""
+    """Adds to what is reserved and used; either may be negative. Always holds: values are capped at COUNTER_MAX."""
 
     counter: CounterKey
     reserved: int
@@ -130,7 +136,7 @@ Change = PutIfVersion | RequireVersion | Reserve | Settle
 
 @dataclass(frozen=True, slots=True)
 class ReadSet:
-    """What to read, by key."""
+    """The keys to read."""
 
     rows: Sequence[RowKey] = ()
     counters: Sequence[CounterKey] = ()
@@ -138,13 +144,13 @@ class ReadSet:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was read. A row that is not there is missing; a counter that is not there is `ZERO_USAGE`."""
+    """The rows and counters that were read. A row that is not stored is missing; such a counter is `ZERO_USAGE`."""
 
     rows: Mapping[RowKey, Row]
     counters: Mapping[CounterKey, Usage]
 
     def usage(self, counter: CounterKey) -> Usage:
-        """The counter's state."""
+        """Return the counter's value."""
         return self.counters.get(counter, ZERO_USAGE)
 
 
@@ -153,62 +159,67 @@ EMPTY_SNAPSHOT = Snapshot({}, {})
 
 @dataclass(frozen=True, slots=True)
 class RowQuery:
-    """Rows of a table, newest first. Empty `tenant` means the rows that belong to none; `status` "" any.
+    """Selects rows of a table, newest first.
 
-    At most PAGE_SIZE_MAX rows come at once. It costs reading all rows of the tenant, but for the tables that people
-    look through: approvals, kill switches, autonomy and control requests.
+    Returns at most PAGE_SIZE_MAX rows at once. It reads all rows of the tenant, except in the tables that people list:
+    approvals, kill switches, autonomy and control requests.
     """
 
     table: StateTable
     tenant: str
+    """Empty selects the rows that belong to no tenant."""
     status: str = ""
+    """Empty selects any status."""
     page_size: int = 50
     page_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """A page; `next_page_token` is empty on the last."""
+    """A page of rows."""
 
     rows: tuple[Row, ...]
     next_page_token: str
+    """Empty on the last page."""
 
 
 @dataclass(frozen=True, slots=True)
 class CounterRow:
-    """A counter with its key. `resets_at_us` 0 for never."""
+    """A counter with its key."""
 
     key: CounterKey
     usage: Usage
     resets_at_us: int
+    """When its window ends; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowTotal:
-    """What all counters of a budget in one unit and window hold together; `counters` is how many there are.
-
-    `resets_at_us` is the latest of theirs, 0 for never.
-    """
+    """The sum of all counters of a budget in one unit and window."""
 
     unit: str
     window_key: str
     used: int
     reserved: int
     counters: int
+    """How many counters were added up."""
     resets_at_us: int
+    """The latest of the counters' ends; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A record that somebody may watch for: it has a `subject`. `said` is its body."""
+    """A record that can be watched for, because it has a subject."""
 
     writer: str
     sequence: int
     tenant: str
     kind: str
     subject: str
-    said: Mapping[str, object]
+    """Id of the approval or decision that it is about."""
+    body: Mapping[str, object]
+    """The parsed body of the record."""
 
 
 Cursor = Mapping[str, int]
-"""How far somebody has read: writer -> sequence. A writer that is not in it was not read at all."""
+"""Position of a reader in all chains: writer -> sequence. Nothing was read yet of a writer that is missing."""

@@ -1,8 +1,8 @@
-"""Work in steps, so that the event loop can do other things in between.
+"""Work in steps, so that the event loop can run other tasks in between.
 
-Python's JSON, its regular expressions and its loops hold the interpreter's lock, so a thread would not free the loop.
-Instead what may be large is a generator that yields after each bounded piece of work (some milliseconds for the largest
-legal input); small inputs are done without a yield. Who has no event loop exhausts it.
+Python's JSON, regular expressions and loops hold the interpreter's lock, so a thread would not free the loop. Work
+that may be large is therefore a generator that yields after each bounded piece (some milliseconds for the largest
+legal input). Small inputs are processed without a yield. Callers without an event loop use `exhausted`.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ Steps: TypeAlias = Generator[None, None, Result]
 
 
 def exhausted(steps: Steps[Result]) -> Result:
-    """All steps at once; what they come to."""
+    """Run all steps at once and return the result."""
     while True:
         try:
             next(steps)
-        except StopIteration as done:
-            result: Result = done.value
+        except StopIteration as end:
+            result: Result = end.value
             return result
 
 
 TOGETHER: Final = 8
-"""Small actions of a batch in one step: a millisecond at each stage of a decision."""
+"""Small actions of a batch that share one step: a millisecond at each stage of a decision."""
 
 
 def mapped(
     work: Callable[[Item], Result], items: Iterable[Item], is_large: Callable[[Item], bool]
 ) -> Steps[list[Result]]:
-    """The work done on each of the items, a step for each large one and for TOGETHER small ones."""
-    done: list[Result] = []
+    """Apply `work` to the items, with a step for each large and for each TOGETHER small items; return the results."""
+    results: list[Result] = []
     for item in items:
-        done.append(work(item))
-        if is_large(item) or not len(done) % TOGETHER:
+        results.append(work(item))
+        if is_large(item) or not len(results) % TOGETHER:
             yield
-    return done
+    return results

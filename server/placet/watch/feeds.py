@@ -185,12 +185,12 @@ def _is_new(happening: SubjectEvent, place: _Position) -> bool:
     fresh = place.passes(event.writer, event.sequence)
     if not fresh or not is_approval_id(event.subject) or approval is None:
         return False
-    asked_again = event.said.get("approval_id") == event.subject and event.kind == RecordKind.DECISION_MADE
-    return not asked_again or event.said.get("decision_id") == approval.decision_id
+    asked_again = event.body.get("approval_id") == event.subject and event.kind == RecordKind.DECISION_MADE
+    return not asked_again or event.body.get("decision_id") == approval.decision_id
 
 
 def _time_us(event: Event) -> int:
-    return int(str(event.said["recorded_at_us"]))
+    return int(str(event.body["recorded_at_us"]))
 
 
 def _ends_at_us(recorded: RecordedDecision) -> int:

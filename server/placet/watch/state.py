@@ -54,11 +54,11 @@ def state_after(event: Event) -> DecisionState | None:
         case RecordKind.PERMIT_REVOKED | RecordKind.APPROVAL_CANCELLED | RecordKind.APPROVAL_EXPIRED:
             return _ENDED_BY[RecordKind(event.kind)]
         case RecordKind.APPROVAL_VOTED:
-            state = DecisionState(str(event.said["state"]))
+            state = DecisionState(str(event.body["state"]))
             return None if state is DecisionState.PENDING else state
-        case RecordKind.APPROVAL_VOTES_VOIDED if event.said.get("reopened"):
+        case RecordKind.APPROVAL_VOTES_VOIDED if event.body.get("reopened"):
             return DecisionState.PENDING
-        case RecordKind.DECISION_MADE if event.said.get("used_approval_id") == event.subject:
+        case RecordKind.DECISION_MADE if event.body.get("used_approval_id") == event.subject:
             return DecisionState.USED
         case _:
             return None
@@ -67,6 +67,6 @@ def state_after(event: Event) -> DecisionState | None:
 def reason_of(event: Event, approval: Approval | None) -> str:
     """Why, for people: of a rejection, a withdrawal, or what revoked a permit."""
     if event.kind == RecordKind.PERMIT_REVOKED:
-        return rule_ids.CORE_REASONS.get(str(event.said.get("rule_id")), "")
+        return rule_ids.CORE_REASONS.get(str(event.body.get("rule_id")), "")
     ended = event.kind in {RecordKind.APPROVAL_CANCELLED, RecordKind.APPROVAL_VOTED}
     return approval.end_reason if ended and approval is not None else ""
