@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto proto-check rego bench demo dist docs docs-site pictures soak sidecar lock clean \
+.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench demo dist docs docs-site pictures soak sidecar lock clean \
 	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -48,6 +48,7 @@ lint: setup need-shellcheck ## Check style, imports between rooms, shell
 	@$(RUN) ruff format --check
 	@$(RUN) ruff check
 	@$(BIN)/lint-imports
+	@$(BIN)/python deploy/tools/sync_sdk.py --check
 	@shellcheck $(SHELL_FILES)
 
 types: setup ## Check types
@@ -55,6 +56,9 @@ types: setup ## Check types
 
 proto: setup ## Generate server/placet/v1 from proto
 	@deploy/tools/proto.sh generate
+
+sync-sdk: setup ## Generate the SDK's blocking clients from the asyncio ones
+	@$(BIN)/python deploy/tools/sync_sdk.py
 
 proto-check: setup ## Check the protos: style, form, compatibility, generated code
 	@$(BIN)/buf lint proto

@@ -64,7 +64,7 @@ def test_the_demonstration_is_in_the_wheel(names: set[str]) -> None:
     assert below(names, "placet/_demo") == tracked("deploy/demo")
 
 
-def test_the_sdk_wheel_holds_the_sdk_alone_and_asks_for_two_packages(sdk_wheel: Path) -> None:
+def test_the_sdk_wheel_holds_only_the_sdk_and_requires_three_packages(sdk_wheel: Path) -> None:
     with zipfile.ZipFile(sdk_wheel) as archive:
         names = set(archive.namelist())
         metadata = Parser().parsestr(archive.read("placet_sdk-0.1.0.dist-info/METADATA").decode())
@@ -72,7 +72,7 @@ def test_the_sdk_wheel_holds_the_sdk_alone_and_asks_for_two_packages(sdk_wheel: 
     wanted = {f"placet/{folder}/{name}" for folder in ("sdk", "v1") for name in tracked(f"server/placet/{folder}")}
     assert own == wanted | {"placet/__init__.py", "placet/py.typed", "placet/LICENSE"}
     needs = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert sorted(re.split(r"[<>=]", need)[0] for need in needs) == ["grpcio", "protobuf"]
+    assert sorted(re.split(r"[<>=]", need)[0] for need in needs) == ["googleapis-common-protos", "grpcio", "protobuf"]
     assert set(metadata.get_all("Provides-Extra", [])) == {"permits"}
 
 

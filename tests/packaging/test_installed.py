@@ -27,7 +27,7 @@ from placet.sdk import verify_permit
 from placet.sdk import Action, Identity, PermitKeys
 verify_permit("x", Action("t"), PermitKeys("{}"), identity=Identity("a", "acme"))
 """
-SOLO_QUOTA = """
+LOADED_MODULES = """
 import sys
 import placet.sdk
 print(placet.sdk.__file__)
@@ -63,9 +63,10 @@ def ready_address(process: subprocess.Popen[bytes], ready: Path, log: Path) -> s
     return address
 
 
-def test_the_sdk_needs_grpcio_and_protobuf_alone(bare: Environment) -> None:
-    assert bare.run("python", "-c", LISTED).split() == ["grpcio", "placet-sdk", "protobuf", "typing-extensions"]
-    where, heavy = bare.run("python", "-c", SOLO_QUOTA).split("\n")[:2]
+def test_the_sdk_needs_grpcio_protobuf_and_the_common_protos_only(bare: Environment) -> None:
+    needed = ["googleapis-common-protos", "grpcio", "placet-sdk", "protobuf", "typing-extensions"]
+    assert bare.run("python", "-c", LISTED).split() == needed
+    where, heavy = bare.run("python", "-c", LOADED_MODULES).split("\n")[:2]
     assert str(bare.bin.parent) in where
     assert heavy == ""
 

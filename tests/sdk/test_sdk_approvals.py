@@ -28,6 +28,7 @@ from placet.sdk import (
     Run,
     failures,
 )
+from tests.sdk.in_loop import connected
 from tests.serving import serving, settings
 from tests.tcp_proxy import Proxy
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.serving import Server
+from tests.serving import Server
 
 SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 5.0
@@ -50,9 +51,10 @@ def placet(placet_server: Server) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture
-def approvals(placet_server: Server) -> Iterator[ApprovalClient]:
-    with ApprovalClient(placet_server.address, timeout=SECONDS_MAX) as client:
+@pytest.fixture(params=["blocking", "asyncio"])
+def approvals(request: pytest.FixtureRequest, placet_server: Server) -> Iterator[ApprovalClient]:
+    use_asyncio = request.param == "asyncio"
+    with connected(ApprovalClient, placet_server.address, use_asyncio=use_asyncio, timeout=SECONDS_MAX) as client:
         yield client
 
 

@@ -510,15 +510,15 @@ def _circle() -> dict[str, Any]:
 
 
 UNSAYABLE: dict[str, tuple[Any, str]] = {
-    "NaN": ({"amount": math.nan}, r"is no JSON: params\.amount is nan"),
-    "an infinity within": ({"a": [{"b c": -math.inf}]}, r"is no JSON: params\.a\[0\]\['b c'\] is -inf"),
+    "NaN": ({"amount": math.nan}, r"is not JSON: params\.amount is nan"),
+    "an infinity within": ({"a": [{"b c": -math.inf}]}, r"is not JSON: params\.a\[0\]\['b c'\] is -inf"),
     "an integer that readers round": ({"a": 2**53 + 1}, "an integer beyond ±9007199254740991"),
     "one below": ({"a": [[-(2**53)]]}, "an integer beyond ±9007199254740991"),
-    "one of thousands of digits": ({"a": 10**5_000}, "is no JSON|an integer beyond"),
+    "one of thousands of digits": ({"a": 10**5_000}, "is not JSON|an integer beyond"),
     "half of a character": ({"a": ["x", "\ud800"]}, "a lone surrogate"),
     "half of one in a key": ({"a": {"\udfff": 1}}, "a lone surrogate"),
     "half of one in a text": ('{"a":"\ud800"}', "a lone surrogate"),
-    "a circle": (_circle(), "is no JSON: Circular"),
+    "a circle": (_circle(), "is not JSON: Circular"),
     "too deep": (_deep(33), "deeper than 32 levels"),
     "lists too deep": ({"a": json.loads("[" * 32 + "]" * 32)}, "deeper than 32 levels"),
     "far too deep": (_deep(900), "deeper than 32 levels"),
@@ -562,7 +562,7 @@ def _changed(value: Any) -> Identity:
 
 
 MISTYPED: dict[str, tuple[Callable[[Both], object], str]] = {
-    "an object in params": (lambda both: both.authorize(Action("t", {"a": object()})), "params_json: is no JSON"),
+    "an object in params": (lambda both: both.authorize(Action("t", {"a": object()})), "params_json: is not JSON"),
     "a key": (lambda both: both.authorize(Action("t", {"a": [{1: "x"}]})), r"action\.params_json: has the key 1"),
     "a role added later": (lambda both: both.authorize(ACTION, _changed(7)), r"roles\[0\]: must be text"),
     "no action": (lambda both: both.authorize(cast("Any", None)), r"Request\.action must be Action, not NoneType"),

@@ -100,8 +100,12 @@ def test_a_decision_knows_its_tenant(server: ScriptedServer) -> None:
 
 
 def test_what_came_back_is_told(both: Both, server: ScriptedServer) -> None:
-    server.script(REPORT, authorization_pb2.ReportOutcomeResponse(repeated=True, late=True, overspent=["money"]))
-    assert both.report(DECISION, "succeeded") == OutcomeReceipt(repeated=True, late=True, overspent=("money",))
+    server.script(
+        REPORT, authorization_pb2.ReportOutcomeResponse(duplicate=True, late=True, exceeded_budget_ids=["money"])
+    )
+    assert both.report(DECISION, "succeeded") == OutcomeReceipt(
+        duplicate=True, late=True, exceeded_budget_ids=("money",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,7 @@ def test_contention_is_tried_again_when_the_server_says_when(both: Both, server:
     server.script(
         REPORT, status(grpc.StatusCode.ABORTED, retry_after=0.01), plain_status(grpc.StatusCode.UNAVAILABLE), TAKEN
     )
-    assert both.report(DECISION, "succeeded") == OutcomeReceipt(repeated=False, late=False, overspent=())
+    assert both.report(DECISION, "succeeded") == OutcomeReceipt(duplicate=False, late=False, exceeded_budget_ids=())
     assert len(sent(server)) == 3
 
 

@@ -110,13 +110,13 @@ def with_asyncio():
     return asyncio.run(ask())
 
 """
-REFUSED = "gRPC was at work when this process was forked"
+REFUSED = "gRPC was in use when this process was forked"
 MADE = "client = Client(address, timeout=10); ask = lambda: client.authorize(ACTION, IDENTITY); "
 MADE_ASYNC = "client = AsyncClient(address); ask = lambda: asyncio.run(client.authorize(ACTION, IDENTITY)); "
 USED = MADE + "say(ask); child(ask); say(ask)"
-ZERO_USAGE = MADE + "child(ask)"
+NEVER_CALLED = MADE + "child(ask)"
 FORKS = {
-    ZERO_USAGE: "allowed",
+    NEVER_CALLED: "allowed",
     USED: "allowed allowed allowed",
     MADE + "say(ask); client.close(); child(ask)": "allowed this client is closed",
     "say(blocking); child(blocking); child(with_asyncio)": "allowed allowed allowed",
@@ -183,4 +183,4 @@ os._exit(0)
 
 def test_a_fork_with_the_support_of_grpc_switched_off(allowing: ScriptedServer) -> None:
     assert forked(allowing.address, USED, GRPC_ENABLE_FORK_SUPPORT="false") == f"allowed {REFUSED} allowed"
-    assert forked(allowing.address, ZERO_USAGE, GRPC_ENABLE_FORK_SUPPORT="false") == "allowed"
+    assert forked(allowing.address, NEVER_CALLED, GRPC_ENABLE_FORK_SUPPORT="false") == "allowed"

@@ -20,6 +20,7 @@ from placet.sdk import (
     Query,
 )
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
+from tests.sdk.in_loop import connected
 from tests.sdk.scripted_server import (
     GET_DECISION,
     GET_POLICY_STATUS,
@@ -40,16 +41,21 @@ NEXT: dict[str, Any] = {"next_page_token": "next"}
 T0 = datetime(2026, 4, 24, 18, 33, 1, 123456, tzinfo=UTC)
 
 
-@pytest.fixture
-def audit(server: ScriptedServer) -> Iterator[AuditClient]:
-    with AuditClient(server.address) as connected:
-        yield connected
+@pytest.fixture(params=["blocking", "asyncio"])
+def use_asyncio(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "asyncio")
 
 
 @pytest.fixture
-def control(server: ScriptedServer) -> Iterator[ControlClient]:
-    with ControlClient(server.address) as connected:
-        yield connected
+def audit(server: ScriptedServer, use_asyncio: bool) -> Iterator[AuditClient]:  # noqa: FBT001 - a fixture
+    with connected(AuditClient, server.address, use_asyncio=use_asyncio) as client:
+        yield client
+
+
+@pytest.fixture
+def control(server: ScriptedServer, use_asyncio: bool) -> Iterator[ControlClient]:  # noqa: FBT001 - a fixture
+    with connected(ControlClient, server.address, use_asyncio=use_asyncio) as client:
+        yield client
 
 
 def recorded(**changes: Any) -> audit_pb2.RecordedDecision:

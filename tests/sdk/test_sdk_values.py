@@ -16,9 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 import placet.sdk
 from placet.sdk import (
     ApprovalRequiredError,
-    AsyncClient,
     CallFailedError,
-    Client,
     Decision,
     DeniedError,
     Effect,
@@ -130,7 +128,9 @@ def test_a_store_is_blamed_only_by_a_server() -> None:
     assert told.reason == "Placet could not be reached, or its store failed"
 
 
-@pytest.mark.parametrize("documented", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    "documented", [getattr(placet.sdk, name) for name in placet.sdk.__all__ if name.endswith("Client")]
+)
 def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
     example = re.search(r"::\n\n((?:    .*\n|\n)+)", inspect.cleandoc(documented.__doc__ or "") + "\n")
     assert example is not None
@@ -140,7 +140,7 @@ def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
     assert all(hasattr(placet.sdk, name) for name in imported)
 
 
-def test_needs_grpcio_and_protobuf_only() -> None:
+def test_needs_grpcio_protobuf_and_the_common_protos_only() -> None:
     """Imported with everything else made impossible to import."""
     code = """
 import sys
@@ -148,7 +148,7 @@ class Refuse:
     allowed = {"placet", "grpc", "google", "typing_extensions"}
     def find_spec(self, name, path=None, target=None):
         root = name.split(".")[0]
-        if name.startswith("google.") and not name.startswith("google.protobuf"):
+        if name.startswith("google.") and not name.startswith(("google.protobuf", "google.rpc")):
             raise ImportError(name)
         if root not in self.allowed and root not in sys.stdlib_module_names and not root.startswith("_"):
             raise ImportError(name)

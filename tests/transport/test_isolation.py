@@ -248,7 +248,7 @@ def test_its_owner_may_do_all_of_it(houses: Houses, victim: Victim) -> None:
         assert people.approve(VICTIM, owned.waiting, KEEPER).state is ApprovalState.APPROVED
     with Client(houses.server.address, timeout=30) as client:
         assert next(client.watch_decision(owned.allowed, tenant=VICTIM)).state is DecisionState.ALLOWED
-        assert not client.report_outcome(owned.allowed, "succeeded", tenant=VICTIM).repeated
+        assert not client.report_outcome(owned.allowed, "succeeded", tenant=VICTIM).duplicate
     with ControlClient(houses.server.address) as control:
         assert owned.switch in {each.id for each in control.kill_switches(VICTIM)}
         assert control.clear_kill_switch(owned.switch, actor="ann", reason="r", tenant=VICTIM) is None

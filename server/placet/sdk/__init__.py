@@ -1,15 +1,20 @@
-"""The SDK: ask Placet before each tool call. Needs grpcio and protobuf only.
+"""The SDK: ask Placet for a decision before each tool call. Needs grpcio, protobuf and googleapis-common-protos only.
 
-`Client` and `AsyncClient` decide; `ApprovalClient` is for those who approve; `AuditClient` reads the trail;
-`ControlClient` steers.
-`verify_permit` is for whoever runs the calls; it needs the extra ``placet-sdk[permits]``.
-`verify_webhook` is for whoever receives webhooks.
+- `Client`: agents ask for decisions, wait for approvals and report outcomes.
+- `ApprovalClient`: people approve or reject.
+- `ControlClient`: operators set kill switches, levels of autonomy and budgets.
+- `AuditClient`: auditors read and verify the audit trail.
+- `AsyncClient`, `AsyncApprovalClient`, `AsyncControlClient`, `AsyncAuditClient`: the same for asyncio.
+- `verify_permit`: executors verify that a call was allowed. Needs the extra ``placet-sdk[permits]``.
+- `verify_webhook`: receivers verify a webhook.
+
+Import every name from ``placet.sdk``. Modules with a leading underscore are private.
 """
 
 import warnings
 from typing import TYPE_CHECKING
 
-from placet.sdk.aio import AsyncClient
+from placet.sdk.aio import AsyncApprovalClient, AsyncAuditClient, AsyncClient, AsyncControlClient
 from placet.sdk.approvals import (
     Approval,
     ApprovalChange,
@@ -33,6 +38,7 @@ from placet.sdk.controls import (
     KillScope,
     KillSwitch,
     KillSwitchSet,
+    PolicyConfirmed,
     PolicyStatus,
     RevokedPermit,
 )
@@ -75,7 +81,10 @@ __all__ = [
     "ApprovalRequiredError",
     "ApprovalRequirement",
     "ApprovalState",
+    "AsyncApprovalClient",
+    "AsyncAuditClient",
     "AsyncClient",
+    "AsyncControlClient",
     "AuditClient",
     "AuditProblem",
     "Autonomy",
@@ -119,6 +128,7 @@ __all__ = [
     "PermitReason",
     "Person",
     "PlacetSdkError",
+    "PolicyConfirmed",
     "PolicyStatus",
     "Query",
     "RecordedDecision",

@@ -1,4 +1,4 @@
-"""The clients for code that blocks."""
+"""The clients for code that blocks. They are safe to use from several threads."""
 
 from placet.sdk._sync.approvals import ApprovalClient
 from placet.sdk._sync.audit import AuditClient

@@ -1,24 +1,25 @@
-"""Defaults and limits of the clients."""
+"""Defaults and limits of the clients. Timeouts are in seconds and cover a call with all its retries."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7070"
+"""Address of a server on the same host."""
 DEFAULT_TIMEOUT_SECONDS: Final = 2.0
-"""One call with its retries: a lost packet and a restart of the engine fit, a person does not wait much longer."""
-CALL_SECONDS_MAX: Final = 300
-"""The most that one call with its retries may be given."""
-WAIT_SECONDS_MAX: Final = 604_800
-"""The most that a wait, a watch or a check of the whole trail may be given: as long as an approval can be pending."""
+"""Timeout of a call. Long enough for a lost packet or a restart of the policy engine."""
 READ_TIMEOUT_SECONDS: Final = 10.0
-"""One page of a trail, or one look at it."""
+"""Timeout of a call that reads the audit trail."""
 VERIFY_TIMEOUT_SECONDS: Final = 600.0
-"""A check of the whole trail: minutes for tens of millions of records."""
+"""Timeout of a verification of the audit trail, which takes minutes for tens of millions of records."""
 KILL_TIMEOUT_SECONDS: Final = 30.0
-"""Setting a kill switch: it stops at once what it covers, and answers when perhaps thousands of permits are revoked."""
+"""Timeout of setting a kill switch. Before it answers, the server revokes the permits, which can be thousands."""
 CONFIRM_TIMEOUT_SECONDS: Final = 30.0
-"""Confirming a policy: it is built, checked and started before the answer."""
+"""Timeout of confirming a policy. The server builds, checks and loads the policy before it answers."""
+CALL_SECONDS_MAX: Final = 300
+"""Maximum timeout of a call."""
+WAIT_SECONDS_MAX: Final = 604_800
+"""Maximum timeout of a wait, a watch or a verification: 7 days, which is also the maximum lifetime of an approval."""
 
 OnFailure = Literal["deny", "raise"]
-"""When there is no decision: answer with a deny that carries the `failure`, or raise CallFailedError."""
+"""How a client reports that it has no decision: a deny whose `failure` is set, or a CallFailedError."""

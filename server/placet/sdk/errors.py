@@ -1,15 +1,15 @@
-"""Every error that the SDK raises.
+"""Errors of the SDK.
 
 PlacetSdkError
-├── NotAllowedError            `Decision.require_allowed`: there is a decision, and it is no allow
+├── NotAllowedError             `Decision.require_allowed`: the decision is not an allow
 │   ├── DeniedError
 │   └── ApprovalRequiredError
-├── PermitError                `verify_permit`: the call must not run; its `reason` says why
-├── WebhookError               `verify_webhook`: it is not to be believed; its `reason` says why
-└── CallFailedError            there is no decision (``on_failure="raise"``), or an audit or control call failed
-    └── InvalidRequestError    the request itself is wrong; names the fields
-        ├── WrongTypeError     a mistake in the program, also a TypeError; raised whatever ``on_failure`` says
-        └── InvalidParamsError params that are no JSON as Placet takes it, also a ValueError; raised likewise
+├── PermitError                 `verify_permit`: the call must not run; `reason` says why
+├── WebhookError                `verify_webhook`: the webhook is not authentic; `reason` says why
+└── CallFailedError             a call failed; `failure` says why
+    └── InvalidRequestError     the request is invalid; `failure.violations` names the fields
+        ├── WrongTypeError      a value has the wrong type; also a TypeError
+        └── InvalidParamsError  params have a value that JSON cannot hold exactly; also a ValueError
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class PlacetSdkError(Exception):
-    """Root of all errors of the SDK."""
+    """Base class of all errors of the SDK."""
 
 
 class PermitReason(StrEnum):
-    """Why a permit is refused. A reason never changes meaning."""
+    """Why a permit does not allow a call. A reason never changes its meaning."""
 
     MALFORMED = "malformed"
     WRONG_ALGORITHM = "wrong_algorithm"
@@ -51,7 +51,7 @@ class PermitReason(StrEnum):
 
 
 class PermitError(PlacetSdkError):
-    """The permit does not allow the call that is about to run. `reason` never changes meaning; `message` may."""
+    """The permit does not allow the call that is about to run. `reason` is stable; the text of `message` can change."""
 
     def __init__(self, reason: PermitReason, message: str) -> None:
         self.reason = reason
@@ -60,7 +60,7 @@ class PermitError(PlacetSdkError):
 
 
 class WebhookReason(StrEnum):
-    """Why a webhook is refused. A reason never changes meaning."""
+    """Why a webhook is rejected. A reason never changes its meaning."""
 
     HEADER_MISSING = "header_missing"
     MALFORMED = "malformed"
@@ -70,7 +70,7 @@ class WebhookReason(StrEnum):
 
 
 class WebhookError(PlacetSdkError):
-    """The webhook is not to be believed. `reason` never changes meaning; `message` may."""
+    """The webhook is not authentic. `reason` is stable; the text of `message` can change."""
 
     def __init__(self, reason: WebhookReason, message: str) -> None:
         self.reason = reason
@@ -79,7 +79,7 @@ class WebhookError(PlacetSdkError):
 
 
 class CallFailedError(PlacetSdkError):
-    """The call gave no answer. `failure` says why."""
+    """A call to the server failed. `failure` says why."""
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
@@ -87,18 +87,18 @@ class CallFailedError(PlacetSdkError):
 
 
 class InvalidRequestError(CallFailedError):
-    """The request is not one that Placet accepts. `failure.violations` names the fields."""
+    """The request is invalid. `failure.violations` names the fields."""
 
 
 class WrongTypeError(InvalidRequestError, TypeError):
-    """A value has another type than its field. A mistake in the program, so it never becomes a deny."""
+    """A value has another type than its field. An error in the program, which never becomes a deny."""
 
 
 class InvalidParamsError(InvalidRequestError, ValueError):
-    """Params hold a value that JSON, or Placet, cannot hold exactly. It never becomes a deny either."""
+    """Params have a value that JSON cannot hold exactly. An error in the program, which never becomes a deny."""
 
 
 def error_from_failure(failure: Failure) -> CallFailedError:
-    """The error to raise for a failure."""
-    invalid = failure.rule_id == failures.INVALID_ARGUMENT
-    return InvalidRequestError(failure) if invalid else CallFailedError(failure)
+    """Return the error to raise for a failure."""
+    is_invalid = failure.rule_id == failures.INVALID_ARGUMENT
+    return InvalidRequestError(failure) if is_invalid else CallFailedError(failure)

@@ -1,7 +1,7 @@
-"""Each way in which a client gets no decision, as a value. Every one of them is a deny.
+"""Failures: the reasons for which a client has no decision. Each one is a deny.
 
-The ``pdp.client_*`` ids are given by clients alone: the server never gives or records them. They never change meaning
-and are never reused.
+Only clients use the ``pdp.client_*`` ids: the server never returns or records them. An id never changes its meaning and
+is never used again for another one.
 """
 
 from __future__ import annotations
@@ -26,52 +26,61 @@ ERROR: Final = "pdp.client_error"
 REASONS: Final = {
     UNAVAILABLE: "Placet could not be reached, or its store failed",
     TIMEOUT: "Placet did not answer before the deadline",
-    OVERLOADED: "Placet has too much to do",
-    INVALID_ARGUMENT: "The request is not one that Placet accepts",
+    OVERLOADED: "Placet is overloaded",
+    INVALID_ARGUMENT: "The request is invalid",
     KEY_REUSED: "The idempotency_key was used before for another request",
-    NOT_PERMITTED: "Placet does not let this caller or this person do that",
-    NOT_FOUND: "Placet has no such thing",
-    NOT_NOW: "That cannot be done as things stand",
-    CONTENTION: "Others changed the same thing at the same time",
-    OUTCOME_DIFFERS: "Another outcome was reported for the decision before",
-    ANSWER_INVALID: "The answer is not one that a client accepts",
-    EFFECT_UNKNOWN: "The answer has an effect that this client does not know",
+    NOT_PERMITTED: "Placet does not permit this caller or this person to do that",
+    NOT_FOUND: "The requested object does not exist",
+    NOT_NOW: "The current state does not permit that",
+    CONTENTION: "Other changes to the same object were made at the same time",
+    OUTCOME_DIFFERS: "A different outcome was already reported for the decision",
+    ANSWER_INVALID: "The response is invalid",
+    EFFECT_UNKNOWN: "The response has an effect that this client does not know",
     ERROR: "The call failed",
 }
-"""One sentence for people to each id."""
+"""One sentence for people, by id."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field of the request that is wrong: its path, and what would be right."""
+    """One invalid field of a request."""
 
     field: str
+    """Path of the field, such as ``action.amount.minor_units`` or ``requests[1].run.step``."""
     description: str
+    """Description of a valid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no decision.
-
-    `rule_id` is a ``pdp.client_*`` id; `detail` is what the server or the transport said; `retryable` that the same
-    request may be sent again, after `retry_after_seconds` when the server named a time. `error` is the server's own id
-    of what is wrong, such as ``NOTHING_WAS_ALLOWED``; empty when it named none.
-    """
+    """Why a call has no result. `str(failure)` is one sentence for people."""
 
     rule_id: str
+    """A ``pdp.client_*`` id."""
     detail: str = ""
+    """Text of the server or of the transport."""
     violations: tuple[FieldViolation, ...] = ()
+    """The invalid fields, if the request is invalid."""
     retryable: bool = False
+    """True if the same request can succeed later."""
     retry_after_seconds: float | None = None
+    """Seconds to wait before a retry. None if the server named no time."""
     error: str = ""
+    """Stable id of the error on the server, such as ``NOTHING_WAS_ALLOWED``. Empty if the server named none."""
 
     @property
     def reason(self) -> str:
-        """One sentence for people. The server itself names an `error`; without one, nothing of Placet answered."""
+        """One sentence for people, without the details."""
+        # The server always names an `error`. Without one, no Placet server answered, so its store is not the cause.
         if self.rule_id == UNAVAILABLE and not self.error:
             return "Placet cannot be reached"
         return REASONS[self.rule_id]
 
     def __str__(self) -> str:
-        said = "; ".join(f"{each.field}: {each.description}" for each in self.violations) or self.detail
-        return f"{self.reason}: {said}" if said else self.reason
+        violations = "; ".join(f"{violation.field}: {violation.description}" for violation in self.violations)
+        detail = violations or self.detail
+        return f"{self.reason}: {detail}" if detail else self.reason
+
+
+CLOSED: Final = Failure(ERROR, "this client is closed")
+"""Failure of each call of a closed client."""

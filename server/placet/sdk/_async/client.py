@@ -1,62 +1,70 @@
-"""The client for asyncio."""
+"""The client of agents, for asyncio."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Self
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
-import grpc
-from google.protobuf.message import DecodeError
-
-from placet.sdk import failures
-from placet.sdk._sync.channel import CLOSED
-from placet.sdk._transport import fork
-from placet.sdk._transport.options import OPTIONS, Defaults, validate_address, validate_wait
-from placet.sdk._transport.resume import StreamPosition, is_final, is_timeout
+from placet.sdk._async.base import AsyncBaseClient
+from placet.sdk._transport.options import validate_on_failure, validate_timeout
 from placet.sdk._transport.retry import Attempts
-from placet.sdk._transport.status import failure_from_rpc_error
+from placet.sdk._transport.stream_position import is_final, is_timeout
 from placet.sdk._wire.approvals import decision_change_from_proto, prepare_watch_decision
 from placet.sdk._wire.calls import PreparedCall, prepare_authorize, prepare_authorize_batch
 from placet.sdk._wire.methods import WATCH_DECISION
 from placet.sdk._wire.outcomes import prepare_report_outcome, receipt_from_answer
-from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OnFailure
-from placet.sdk.errors import CallFailedError, error_from_failure
-from placet.sdk.failures import Failure
-from placet.sdk.types import Action, Evidence, Identity, Model, Request, Run
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk.errors import CallFailedError
+from placet.sdk.types import Request
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    import grpc
+
     from placet.sdk.approvals import DecisionChange
     from placet.sdk.decision import Decision
+    from placet.sdk.defaults import OnFailure
     from placet.sdk.outcomes import OutcomeReceipt, OutcomeStatus
+    from placet.sdk.types import Action, Evidence, Identity, Model, Run
 
 
-class AsyncClient:
-    """Asks Placet before each tool call, from asyncio. Each event loop that uses it gets a connection of its own.
+class AsyncClient(AsyncBaseClient):
+    """Client of an agent: asks for a decision before each tool call, waits for approvals, reports outcomes.
 
     ::
 
-        import asyncio
+        from placet.sdk import Action, Amount, AsyncClient, Identity
 
-        from placet.sdk import Action, AsyncClient, Identity
+        async with AsyncClient("127.0.0.1:7070") as placet:
+            params = {"charge": "ch_1", "amount": "45.00", "currency": "USD"}
+            decision = await placet.authorize(
+                Action("stripe.refund", params, amount=Amount("USD", 4500)),
+                Identity(agent="refund-agent", tenant="acme", user="u_4812", roles=["support_refunds"]),
+            )
+            if decision.allowed:
+                ...  # run the tool call with exactly these parameters
+                await placet.report_outcome(decision, "succeeded", latency_ms=942)
 
+    Fail closed: if there is no decision, for example because the server cannot be reached, the result is a deny whose
+    `failure` is set, or a CallFailedError. It is never an allow.
 
-        async def main() -> None:
-            async with AsyncClient("127.0.0.1:7070") as placet:
-                decision = await placet.authorize(
-                    Action("jira.search", {"query": "open tickets"}),
-                    Identity(agent="triage-agent", tenant="acme"),
-                )
-                print(decision.effect, decision.rule_id, decision.reason)
+    Use one client for many calls: it keeps one connection. Safe to use from several event loops, each of which gets a
+    connection of its own. A client works in a forked process unless, at the time of the fork, a call was in progress or
+    an asyncio client had been used; then every call in that process fails with a text that explains it.
 
+    Args:
+        address: Address of the server, ``host:port``. An IPv6 address is written in brackets: ``[::1]:7070``.
+        timeout: Default timeout of a call in seconds, more than 0 and at most 300. It covers all retries: the client
+            tries a call again until then, with the same idempotency key, where the failure is temporary.
+        on_failure: What `authorize` and `authorize_batch` do if there is no decision. ``"deny"`` returns a deny whose
+            `failure` says why. ``"raise"`` raises CallFailedError, or InvalidRequestError if the request is invalid.
+        credentials: Credentials of a TLS connection. None opens a connection without TLS.
 
-        asyncio.run(main())
-
-    Everything else is as `Client` says.
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If `address`, `timeout` or `on_failure` is invalid.
     """
 
     def __init__(
@@ -67,13 +75,10 @@ class AsyncClient:
         on_failure: OnFailure = "deny",
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._defaults = Defaults(timeout, on_failure)
-        self._address = validate_address(address)
-        self._credentials = credentials
-        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
-        self._closed = False
+        super().__init__(address, timeout=timeout, credentials=credentials)
+        self._on_failure = validate_on_failure(on_failure)
 
-    async def authorize(  # noqa: PLR0913 - the one call that everybody makes is flat on purpose
+    async def authorize(  # noqa: PLR0913 - one flat call: each argument is a keyword that most callers omit
         self,
         action: Action,
         identity: Identity,
@@ -84,25 +89,66 @@ class AsyncClient:
         idempotency_key: str | None = None,
         approval_id: str = "",
         traceparent: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - seconds of the whole call, handed to gRPC
+        timeout: float | None = None,
         on_failure: OnFailure | None = None,
     ) -> Decision:
-        """The decision about one action; see `Client.authorize`."""
+        """Ask for the decision about one action.
+
+        Args:
+            action: The tool call that the agent proposes.
+            identity: The agent, the user on whose behalf it acts, and the tenant.
+            run: The task that the action belongs to. Tenants with limits of runs require it.
+            model: The model that proposed the action. Budgets of tokens and cost count it.
+            evidence: Documents that support the action, at most 64.
+            idempotency_key: Key of this request, 1 to 128 bytes. The same key with the same request returns the same
+                decision, also after a crash. None generates a new key.
+            approval_id: Id of an approval of exactly this action, which the decision then uses.
+            traceparent: W3C Trace Context header of the caller's trace.
+            timeout: Seconds, in place of the client's default.
+            on_failure: ``"deny"`` or ``"raise"``, in place of the client's default.
+
+        Returns:
+            The decision. `decision.allowed` tells whether the action may run now.
+
+        Raises:
+            WrongTypeError: If a value has another type than its field, whatever `on_failure` is.
+            InvalidParamsError: If the params have a value that JSON cannot hold exactly, whatever `on_failure` is.
+            CallFailedError: If there is no decision and `on_failure` is ``"raise"``.
+            ValueError: If `timeout` or `on_failure` is invalid.
+        """
         request = Request(action, identity, run, model, evidence, idempotency_key, approval_id)
-        return (await self._ask(prepare_authorize(request, traceparent), timeout, on_failure))[0]
+        return (await self._authorize(prepare_authorize(request, traceparent), timeout, on_failure))[0]
 
     async def authorize_batch(
         self,
         requests: Sequence[Request],
         *,
         traceparent: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - seconds of the whole call, handed to gRPC
+        timeout: float | None = None,
         on_failure: OnFailure | None = None,
     ) -> list[Decision]:
-        """One decision for each of 1 to 100 requests of one tenant, in order; see `Client.authorize_batch`."""
-        return await self._ask(prepare_authorize_batch(requests, traceparent), timeout, on_failure)
+        """Ask for the decisions about several actions of one tenant, such as the steps of a plan.
 
-    async def report_outcome(  # noqa: PLR0913 - all that a report may say, flat
+        The server records all decisions in one commit. If one request is invalid the whole batch fails, and each
+        element of the result is a deny with the same failure, which names the index of that request.
+
+        Args:
+            requests: 1 to 100 requests, all of the same tenant.
+            traceparent: W3C Trace Context header of the caller's trace.
+            timeout: Seconds, in place of the client's default.
+            on_failure: ``"deny"`` or ``"raise"``, in place of the client's default.
+
+        Returns:
+            One decision for each request, in the same order.
+
+        Raises:
+            TypeError: If `requests` is not a sequence.
+            ValueError: If `requests` is empty, or `timeout` or `on_failure` is invalid.
+            WrongTypeError, InvalidParamsError, CallFailedError: As for `authorize`.
+        """
+        return await self._authorize(prepare_authorize_batch(requests, traceparent), timeout, on_failure)
+
+    async def report_outcome(  # noqa: PLR0913 - one flat call: each argument is a keyword that most callers omit
         self,
         decision: Decision | str,
         status: OutcomeStatus | str,
@@ -114,10 +160,34 @@ class AsyncClient:
         amount_minor_units: int | None = None,
         error_class: str = "",
         result_digest: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - seconds of the whole call, handed to gRPC
+        timeout: float | None = None,
     ) -> OutcomeReceipt:
-        """Tell what an allowed call did; see `Client.report_outcome`."""
-        said = {
+        """Report what an allowed tool call did.
+
+        The report settles the amounts that the decision reserved of budgets, and circuit breakers count it. It is safe
+        to send a report again: the same report has no effect the second time.
+
+        Args:
+            decision: The decision that `authorize` returned, or its decision_id.
+            status: ``"succeeded"``, ``"failed"``, ``"not_executed"`` or ``"unknown"``.
+            tenant: The decision's tenant. Required if `decision` is an id.
+            latency_ms: Duration of the tool call in milliseconds.
+            tokens: Tokens used in addition to those of the request. None means none.
+            cost_micros: Cost in micros: 1,000,000 is 1 unit of the tenant's currency. None means the estimated cost.
+            amount_minor_units: Amount moved, in minor units of the action's currency. None means the action's amount.
+            error_class: Kind of error, such as ``TimeoutError``. At most 128 bytes.
+            result_digest: SHA-256 of the result, 64 lower-case hex digits.
+            timeout: Seconds, in place of the client's default.
+
+        Returns:
+            What the report changed.
+
+        Raises:
+            InvalidRequestError: If a field is invalid, or the decision has no id because no server recorded it.
+            CallFailedError: If the server did not record the report.
+            ValueError: If `timeout` is invalid.
+        """
+        fields = {
             "latency_ms": latency_ms,
             "tokens": tokens,
             "cost_micros": cost_micros,
@@ -125,49 +195,60 @@ class AsyncClient:
             "error_class": error_class,
             "result_digest": result_digest,
         }
-        asked = prepare_report_outcome(decision, status, tenant, said)
-        return receipt_from_answer(await self._call(asked, Attempts(self._defaults.seconds(timeout))))
+        call = prepare_report_outcome(decision, status, tenant, fields)
+        return receipt_from_answer(await self._channel.call(call.method, call.raw, self._attempts(timeout)))
 
     def watch_decision(
-        self,
-        decision: Decision | str,
-        *,
-        tenant: str | None = None,
-        cursor: str = "",
-        timeout: float | None = None,
+        self, decision: Decision | str, *, tenant: str | None = None, cursor: str = "", timeout: float | None = None
     ) -> AsyncGenerator[DecisionChange, None]:
-        """What becomes of a decision; see `Client.watch_decision`."""
-        return self._changes(prepare_watch_decision(decision, tenant), cursor, validate_wait(timeout))
+        """Watch a decision: the state of its approval, or whether its permit is revoked.
 
-    async def _changes(
-        self, request: authorization_pb2.WatchDecisionRequest, cursor: str, seconds: float | None
-    ) -> AsyncGenerator[DecisionChange, None]:
-        place = StreamPosition(cursor, seconds)
-        while True:
-            request.cursor = place.cursor
-            try:
-                stream = self._stream(WATCH_DECISION, request.SerializeToString(), place.seconds)
-                async with aclosing(stream) as messages:
-                    async for raw in messages:
-                        message = authorization_pb2.WatchDecisionResponse.FromString(raw)
-                        place.read(message.cursor)
-                        yield decision_change_from_proto(message)
-            except grpc.aio.AioRpcError as error:
-                delay = place.delay_after(failure_from_rpc_error(error))
-            except DecodeError as error:
-                raise error_from_failure(Failure(failures.ANSWER_INVALID, "it is no WatchDecisionResponse")) from error
-            else:
-                return
-            await asyncio.sleep(delay)
+        The stream starts with the current state and ends when the state can no longer change. It resumes by itself
+        after a lost connection, and misses no change.
+
+        Args:
+            decision: The decision that `authorize` returned, or its decision_id.
+            tenant: The decision's tenant. Required if `decision` is an id.
+            cursor: Cursor of the last change that an earlier watch returned. Changes after it follow.
+            timeout: Seconds until the stream ends with a CallFailedError, more than 0 and at most 604800. None means no
+                limit.
+
+        Returns:
+            An iterator of the changes. Iterating raises CallFailedError when the timeout has passed, or if the server
+            rejects the watch.
+
+        Raises:
+            InvalidRequestError: If the decision has no id.
+            ValueError: If `timeout` is invalid.
+        """
+        parse = authorization_pb2.WatchDecisionResponse.FromString
+        request = prepare_watch_decision(decision, tenant)
+        return self._channel.watch(WATCH_DECISION, request, parse, decision_change_from_proto, cursor, timeout)
 
     async def wait_for_approval(
-        self,
-        decision: Decision | str,
-        timeout: float,  # noqa: ASYNC109 - seconds of the whole watch, handed to gRPC
-        *,
-        tenant: str | None = None,
+        self, decision: Decision | str, timeout: float, *, tenant: str | None = None
     ) -> DecisionChange | None:
-        """What people decided, as soon as they did; see `Client.wait_for_approval`."""
+        """Wait until people have decided about an approval.
+
+        ::
+
+            change = await placet.wait_for_approval(decision, timeout=600)
+            if change is not None and change.state is DecisionState.APPROVED:
+                decision = await placet.authorize(action, identity, approval_id=change.approval_id)
+
+        Args:
+            decision: The decision that `authorize` returned, or its decision_id.
+            timeout: Seconds to wait, more than 0 and at most 604800.
+            tenant: The decision's tenant. Required if `decision` is an id.
+
+        Returns:
+            The change to a final state, or None if people did not decide within `timeout`.
+
+        Raises:
+            InvalidRequestError: If the decision has no id.
+            CallFailedError: If the server rejects the watch.
+            ValueError: If `timeout` is invalid.
+        """
         try:
             async with aclosing(self.watch_decision(decision, tenant=tenant, timeout=timeout)) as changes:
                 async for change in changes:
@@ -178,75 +259,13 @@ class AsyncClient:
                 raise
         return None
 
-    async def _stream(self, method: str, raw: bytes, seconds: float | None) -> AsyncGenerator[bytes, None]:
-        """The messages of one connection."""
-        call = self._connected().unary_stream(method, None, None)(raw, timeout=seconds)
-        try:
-            async for each in call:
-                yield each
-        except grpc.aio.UsageError:
-            raise error_from_failure(CLOSED) from None
-        finally:
-            call.cancel()
+    async def _authorize(
+        self, call: PreparedCall, timeout: float | None, on_failure: OnFailure | None
+    ) -> list[Decision]:
+        attempts = self._attempts(timeout)
+        on_failure = self._on_failure if on_failure is None else validate_on_failure(on_failure)
+        answer = call.failure or await self._channel.call(call.method, call.raw, attempts, call.metadata)
+        return call.decisions(answer, on_failure)
 
-    async def close(self) -> None:
-        """End the connection."""
-        self._closed = True
-        here = asyncio.get_running_loop()
-        for loop, channel in list(self._channels.items()):
-            if loop is here:
-                await channel.close(None)
-            elif not loop.is_closed():  # a channel belongs to its loop; what is gone takes its channel with it
-                asyncio.run_coroutine_threadsafe(channel.close(None), loop)
-
-    async def _ask(self, asked: PreparedCall, seconds: float | None, on_failure: OnFailure | None) -> list[Decision]:
-        attempts, failing = Attempts(self._defaults.seconds(seconds)), self._defaults.failing(on_failure)
-        answer = asked.failure or await self._call(asked, attempts)
-        return asked.decisions(answer, failing)
-
-    async def _call(self, asked: PreparedCall, attempts: Attempts) -> bytes | Failure:
-        while True:
-            answer = await self._try(asked, attempts.remaining())
-            if not isinstance(answer, Failure):
-                return answer
-            delay = attempts.delay_after(answer)
-            if delay is None:
-                return answer
-            await asyncio.sleep(delay)
-
-    async def _try(self, asked: PreparedCall, seconds: float) -> bytes | Failure:
-        if not seconds > 0:
-            return Failure(failures.TIMEOUT)
-        try:
-            ask = self._connected().unary_unary(asked.method, None, None)
-            answer: bytes = await ask(asked.raw, timeout=seconds, metadata=asked.metadata)
-        except CallFailedError as error:
-            return error.failure
-        except grpc.aio.AioRpcError as error:
-            return failure_from_rpc_error(error)
-        except grpc.aio.UsageError:
-            return CLOSED
-        return answer
-
-    def _connected(self) -> grpc.aio.Channel:
-        """The channel of the loop that runs. CallFailedError when there can be none."""
-        if self._closed:
-            raise error_from_failure(CLOSED)
-        if fork.is_lost():
-            raise error_from_failure(fork.FORKED)
-        loop = asyncio.get_running_loop()
-        if loop not in self._channels:
-            fork.note_channel(polling=True)
-            self._channels[loop] = self._made()
-        return self._channels[loop]
-
-    def _made(self) -> grpc.aio.Channel:
-        if self._credentials is None:
-            return grpc.aio.insecure_channel(self._address, options=OPTIONS)
-        return grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    def _attempts(self, timeout: float | None) -> Attempts:
+        return Attempts(self._timeout if timeout is None else validate_timeout(timeout))

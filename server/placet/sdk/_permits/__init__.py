@@ -1,1 +1,1 @@
-"""Verifies permits: tokens, keys, action digests, uses."""
+"""Verification of permits: tokens, keys, action digests and replays."""

@@ -1,107 +1,134 @@
-"""Shows requests for approval to people, and takes their word."""
+# Generated from server/placet/sdk/_async/approvals.py by deploy/tools/sync_sdk.py. Do not edit.
+"""The client of approvers, for code that blocks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.sdk._sync.channel import BlockingClient
+from placet.sdk._sync.base import BaseClient
+from placet.sdk._wire import methods
 from placet.sdk._wire.approvals import (
-    STATES,
     approval_change_from_proto,
     approval_from_proto,
     approval_page_from_proto,
+    approval_state_to_proto,
     person_to_proto,
     voided_votes_from_proto,
 )
-from placet.sdk._wire.fields import invalid, set_fields
-from placet.sdk._wire.methods import (
-    APPROVE_ACTION,
-    CANCEL_APPROVAL,
-    GET_APPROVAL,
-    LIST_APPROVALS,
-    REJECT_ACTION,
-    VOID_VOTES,
-    WATCH_APPROVALS,
-)
+from placet.sdk._wire.fields import set_fields
 from placet.v1 import approval_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from placet.sdk.approvals import Approval, ApprovalChange, ApprovalPage, ApprovalState, Person, VoidedVotes
 
 
-class ApprovalClient(BlockingClient):
-    """For those who decide. Safe to use from several threads. Whatever fails raises CallFailedError.
+class ApprovalClient(BaseClient):
+    """Client of an approver: shows requests for approval, and votes.
 
-    A vote that cannot count raises it too: `failure.error` is the stable id of why, such as ``VOTED_ALREADY``. A vote
-    is sent once; when no answer came, `get` says whether it counted.
+    ::
+
+        from placet.sdk import ApprovalClient, ApprovalState, Person
+
+        lead = Person("u_bill", roles=["support_lead"])
+        with ApprovalClient("127.0.0.1:7070") as approvals:
+            page = approvals.list("acme", ApprovalState.PENDING)
+            shown = approvals.get("acme", page.approvals[0].id, viewer=lead)
+            approvals.approve("acme", shown.id, lead, action_digest=shown.action_digest)
+
+    Safe to use from several threads.
+
+    Args:
+        address: Address of the server, ``host:port``.
+        timeout: Default timeout of a call in seconds, more than 0 and at most 300.
+        credentials: Credentials of a TLS connection. None opens a connection without TLS.
+
+    Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid. If a vote
+    cannot count, `failure.error` of the CallFailedError is the stable id of the cause, such as ``VOTED_ALREADY``. A
+    vote is sent once; if there is no response, `get` shows whether it counted.
     """
 
     def list(
         self, tenant: str, state: ApprovalState | None = None, *, page_size: int = 0, page_token: str = ""
     ) -> ApprovalPage:
-        """A page of the tenant's approvals, newest first, without parameters. `page_size` 0 is 50."""
-        if state is not None and state not in STATES:
-            raise invalid(("state", f"must be an ApprovalState, not {state!r}"))
-        number = approval_pb2.APPROVAL_STATE_UNSPECIFIED if state is None else STATES[state]
-        message = approval_pb2.ListApprovalsRequest(state=number)
+        """Return one page of the tenant's approvals, newest first, without the parameters of their actions.
+
+        `state` None means any state. `page_size` 0 means 50; the maximum is 500. `page_token` is the `next_page_token`
+        of the previous page.
+        """
+        message = approval_pb2.ListApprovalsRequest(state=approval_state_to_proto(state))
         request = set_fields(message, "", tenant=tenant, page_size=page_size, page_token=page_token)
         parse = approval_pb2.ListApprovalsResponse.FromString
-        return approval_page_from_proto(self._channel.read(LIST_APPROVALS, request, parse, self._timeout))
+        return approval_page_from_proto(self._channel.read(methods.LIST_APPROVALS, request, parse, self._timeout))
 
     def get(self, tenant: str, approval_id: str, viewer: Person | None = None) -> Approval:
-        """One approval with all that is needed to decide. Those who may vote see its exact parameters."""
-        named = person_to_proto("viewer", viewer) if viewer is not None else None
-        message = approval_pb2.GetApprovalRequest(viewer=named)
+        """Return one approval. Only a `viewer` who may vote sees sensitive values of the parameters."""
+        message = approval_pb2.GetApprovalRequest(
+            viewer=person_to_proto("viewer", viewer) if viewer is not None else None
+        )
         request = set_fields(message, "", tenant=tenant, approval_id=approval_id)
         parse = approval_pb2.GetApprovalResponse.FromString
-        return approval_from_proto(self._channel.read(GET_APPROVAL, request, parse, self._timeout).approval)
+        response = self._channel.read(methods.GET_APPROVAL, request, parse, self._timeout)
+        return approval_from_proto(response.approval)
 
     def approve(
         self, tenant: str, approval_id: str, approver: Person, *, reason: str = "", action_digest: str = ""
     ) -> Approval:
-        """Vote for it. `action_digest` is that of the action that the person was shown."""
+        """Vote for an action, and return the approval after the vote.
+
+        `action_digest` is the digest of the action that the person saw: the vote counts only for that action. `reason`
+        is required if the action exceeds a budget; at most 1,024 bytes.
+        """
         message = approval_pb2.ApproveActionRequest(approver=person_to_proto("approver", approver))
         request = set_fields(
             message, "", tenant=tenant, approval_id=approval_id, reason=reason, action_digest=action_digest
         )
         parse = approval_pb2.ApproveActionResponse.FromString
-        return approval_from_proto(self._channel.change(APPROVE_ACTION, request, parse, self._timeout).approval)
+        response = self._channel.change(methods.APPROVE_ACTION, request, parse, self._timeout)
+        return approval_from_proto(response.approval)
 
     def reject(self, tenant: str, approval_id: str, approver: Person, reason: str) -> Approval:
-        """Vote against it, which ends it."""
+        """Vote against an action, and return the approval, which is then rejected. `reason` is required."""
         message = approval_pb2.RejectActionRequest(approver=person_to_proto("approver", approver))
         request = set_fields(message, "", tenant=tenant, approval_id=approval_id, reason=reason)
         parse = approval_pb2.RejectActionResponse.FromString
-        return approval_from_proto(self._channel.change(REJECT_ACTION, request, parse, self._timeout).approval)
+        response = self._channel.change(methods.REJECT_ACTION, request, parse, self._timeout)
+        return approval_from_proto(response.approval)
 
     def cancel(self, tenant: str, approval_id: str, actor: Person, reason: str = "") -> Approval:
-        """Withdraw it: nobody has to decide any longer."""
+        """Withdraw a request for approval, and return it.
+
+        `actor` is the user on whose behalf the request was made, or a person who may vote.
+        """
         message = approval_pb2.CancelApprovalRequest(actor=person_to_proto("actor", actor))
         request = set_fields(message, "", tenant=tenant, approval_id=approval_id, reason=reason)
         parse = approval_pb2.CancelApprovalResponse.FromString
-        return approval_from_proto(self._channel.change(CANCEL_APPROVAL, request, parse, self._timeout).approval)
+        response = self._channel.change(methods.CANCEL_APPROVAL, request, parse, self._timeout)
+        return approval_from_proto(response.approval)
 
     def void_votes(self, person: str, actor: Person, reason: str, *, tenant: str = "") -> VoidedVotes:
-        """Void what the person voted for, in one tenant or in all that are served.
+        """Void the votes of a person whose account was stolen, in one tenant or, if `tenant` is empty, in all.
 
-        Open requests wait again. The permits of those that were used are revoked, where too few votes are left.
-        For an account that was stolen: take the person out of the tenant's `approver_groups` first, so that no vote
-        comes after.
+        Pending approvals lose the vote. Permits of approvals that were used are revoked if too few votes remain. Before
+        this call, remove the person from the tenant's `approver_groups`, so that the person cannot vote again.
         """
         message = approval_pb2.VoidVotesRequest(actor=person_to_proto("actor", actor))
         request = set_fields(message, "", tenant=tenant, person=person, reason=reason)
         parse = approval_pb2.VoidVotesResponse.FromString
-        return voided_votes_from_proto(self._channel.change(VOID_VOTES, request, parse, self._timeout))
+        response = self._channel.change(methods.VOID_VOTES, request, parse, self._timeout)
+        return voided_votes_from_proto(response)
 
-    def watch(self, tenant: str, cursor: str = "", timeout: float | None = None) -> Iterator[ApprovalChange]:
-        """The approvals that are pending, then each one that changes; after a `cursor`, all that changed since.
+    def watch(
+        self, tenant: str, cursor: str = "", timeout: float | None = None
+    ) -> Generator[ApprovalChange, None, None]:
+        """Watch the tenant's approvals: yields each pending one, then each one that changes.
 
-        It goes on by itself after a lost connection, and may then tell something twice. It ends with CallFailedError:
-        after `timeout` seconds, or when the server refuses it.
+        With the `cursor` of an earlier change, yields the changes after it. The stream resumes by itself after a lost
+        connection; it can then yield a change twice. It ends with CallFailedError: after `timeout` seconds (more than 0
+        and at most 604800, None means no limit), or if the server rejects the watch. Raises ValueError if `timeout` is
+        invalid.
         """
         request = set_fields(approval_pb2.WatchApprovalsRequest(), "", tenant=tenant)
         parse = approval_pb2.WatchApprovalsResponse.FromString
-        messages = self._channel.follow(WATCH_APPROVALS, request, parse, cursor, timeout)
-        return (change for change in map(approval_change_from_proto, messages) if change is not None)
+        return self._channel.watch(methods.WATCH_APPROVALS, request, parse, approval_change_from_proto, cursor, timeout)

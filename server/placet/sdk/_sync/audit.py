@@ -1,15 +1,20 @@
-"""Reads the audit trail of a running server."""
+# Generated from server/placet/sdk/_async/audit.py by deploy/tools/sync_sdk.py. Do not edit.
+"""The client of auditors, for code that blocks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from placet.sdk import failures
-from placet.sdk._sync.channel import BlockingClient
-from placet.sdk._wire.audit import query_to_proto, recorded_decision_from_proto, verify_report_from_proto
+from placet.sdk._sync.base import BaseClient
+from placet.sdk._wire.audit import (
+    page_from_proto,
+    query_to_proto,
+    recorded_decision_from_proto,
+    verify_report_from_proto,
+)
 from placet.sdk._wire.fields import set_fields
 from placet.sdk._wire.methods import GET_DECISION, QUERY_DECISIONS, VERIFY_AUDIT
-from placet.sdk.audit import Page, Query, RecordedDecision, VerifyReport
 from placet.sdk.defaults import DEFAULT_ADDRESS, READ_TIMEOUT_SECONDS, VERIFY_TIMEOUT_SECONDS, WAIT_SECONDS_MAX
 from placet.sdk.errors import CallFailedError
 from placet.v1 import audit_pb2
@@ -17,9 +22,30 @@ from placet.v1 import audit_pb2
 if TYPE_CHECKING:
     import grpc
 
+    from placet.sdk.audit import Page, Query, RecordedDecision, VerifyReport
 
-class AuditClient(BlockingClient):
-    """Reads the trail; safe to use from several threads. Whatever fails raises CallFailedError."""
+
+class AuditClient(BaseClient):
+    """Client of an auditor: reads and verifies the audit trail of a server.
+
+    ::
+
+        from placet.sdk import AuditClient, Query
+
+        with AuditClient("127.0.0.1:7070") as audit:
+            page = audit.query(Query(tenant="acme", tool="stripe.refund"))
+            for recorded in page.decisions:
+                print(recorded.decision.decided_at, recorded.decision.effect, recorded.decision.rule_id)
+
+    Safe to use from several threads.
+
+    Args:
+        address: Address of the server, ``host:port``.
+        timeout: Default timeout of a call in seconds, more than 0 and at most 300.
+        credentials: Credentials of a TLS connection. None opens a connection without TLS.
+
+    Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid.
+    """
 
     def __init__(
         self,
@@ -31,29 +57,31 @@ class AuditClient(BlockingClient):
         super().__init__(address, timeout=timeout, credentials=credentials)
 
     def query(self, query: Query) -> Page:
-        """A page of decisions, newest first."""
+        """Return one page of the decisions that match the query, newest first.
+
+        For the next page, send the query again with `page_token` set to the page's `next_page_token`.
+        """
         parse = audit_pb2.QueryDecisionsResponse.FromString
-        answer = self._channel.read(QUERY_DECISIONS, query_to_proto(query), parse, self._timeout)
-        return Page(tuple(recorded_decision_from_proto(each) for each in answer.decisions), answer.next_page_token)
+        return page_from_proto(self._channel.read(QUERY_DECISIONS, query_to_proto(query), parse, self._timeout))
 
     def get(self, tenant: str, decision_id: str) -> RecordedDecision | None:
-        """One decision with all that is kept of it; None when the tenant has none of that id."""
+        """Return one recorded decision, or None if the tenant has no decision with this id."""
         request = set_fields(audit_pb2.GetDecisionRequest(), "", tenant=tenant, decision_id=decision_id)
         parse = audit_pb2.GetDecisionResponse.FromString
         try:
-            return recorded_decision_from_proto(
-                self._channel.read(GET_DECISION, request, parse, self._timeout).decision
-            )
+            response = self._channel.read(GET_DECISION, request, parse, self._timeout)
         except CallFailedError as error:
             if error.failure.rule_id == failures.NOT_FOUND:
                 return None
             raise
+        return recorded_decision_from_proto(response.decision)
 
     def verify(self, timeout: float = VERIFY_TIMEOUT_SECONDS) -> VerifyReport:
-        """Have the server check every chain and checkpoint; whoever distrusts it checks the database himself.
+        """Make the server verify each chain and checkpoint of its audit trail, and return its report.
 
-        `timeout` is more than 0 and at most 604800 seconds, else ValueError.
+        `timeout` is in seconds, more than 0 and at most 604800, else ValueError. To verify a trail without trusting the
+        server, run ``placet audit verify`` on its database.
         """
-        parse = audit_pb2.VerifyAuditResponse.FromString
-        answer = self._channel.read(VERIFY_AUDIT, audit_pb2.VerifyAuditRequest(), parse, timeout, WAIT_SECONDS_MAX)
-        return verify_report_from_proto(answer)
+        request, parse = audit_pb2.VerifyAuditRequest(), audit_pb2.VerifyAuditResponse.FromString
+        response = self._channel.read(VERIFY_AUDIT, request, parse, timeout, WAIT_SECONDS_MAX)
+        return verify_report_from_proto(response)

@@ -1,77 +1,55 @@
-"""Calls that block: one channel, each call with its tries, within its deadline."""
+# Generated from server/placet/sdk/_async/channel.py by deploy/tools/sync_sdk.py. Do not edit.
+"""Calls of blocking clients: retries, timeouts, and streams that resume."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from placet.sdk import failures
-from placet.sdk._transport import fork
-from placet.sdk._transport.options import OPTIONS, Defaults, validate_address, validate_timeout, validate_wait
-from placet.sdk._transport.resume import StreamPosition
+from placet.sdk._transport.blocking import Connection
+from placet.sdk._transport.options import validate_timeout, validate_wait
 from placet.sdk._transport.retry import Attempts
-from placet.sdk._transport.status import failure_from_rpc_error
-from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
+from placet.sdk._transport.stream_position import StreamPosition
+from placet.sdk.defaults import CALL_SECONDS_MAX
 from placet.sdk.errors import CallFailedError, error_from_failure
 from placet.sdk.failures import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
+    import grpc
     from google.protobuf.message import Message
 
+    from placet.sdk._wire.calls import Metadata
     from placet.v1 import approval_pb2, authorization_pb2
 
-_Answer = TypeVar("_Answer")
-_Asked = TypeVar("_Asked", "authorization_pb2.WatchDecisionRequest", "approval_pb2.WatchApprovalsRequest")
-_Moved = TypeVar("_Moved", "authorization_pb2.WatchDecisionResponse", "approval_pb2.WatchApprovalsResponse")
-CLOSED = Failure(failures.ERROR, "this client is closed")
+_Response = TypeVar("_Response")
+_Change = TypeVar("_Change")
+_WatchRequest = TypeVar("_WatchRequest", "authorization_pb2.WatchDecisionRequest", "approval_pb2.WatchApprovalsRequest")
+_WatchResponse = TypeVar(
+    "_WatchResponse", "authorization_pb2.WatchDecisionResponse", "approval_pb2.WatchApprovalsResponse"
+)
 READ_RETRY_SECONDS: Final = 2.0
-"""How long a call that only reads is tried again: people wait for it, and its deadline is made for long answers."""
+"""Period in which a read is tried again. It is short because the timeout of a read allows for a slow response."""
 
 
-class BlockingChannel:
-    """A connection, made when the first call needs it. Safe to use from several threads.
-
-    ValueError when the address is not host:port.
-    """
+class Channel:
+    """Sends calls over one connection, with retries. Raises ValueError if the address is not host:port."""
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        self._address = validate_address(address)
-        self._credentials = credentials
-        self._channels: dict[int, grpc.Channel] = {}
-        self._closed = False
+        self._connection = Connection(address, credentials)
 
-    def _connected(self) -> grpc.Channel:
-        """The channel, made by the process that uses it. CallFailedError when there can be none."""
-        if self._closed:
-            raise error_from_failure(CLOSED)
-        if fork.is_lost():
-            raise error_from_failure(fork.FORKED)
-        mine = fork.generation()
-        channel = self._channels.get(mine)
-        if channel is None:
-            fork.note_channel(polling=False)
-            made = self._made()
-            channel = self._channels.setdefault(mine, made)  # another thread may have been quicker
-            if channel is not made:
-                made.close()
-        return channel
-
-    def _made(self) -> grpc.Channel:
-        if self._credentials is None:
-            return grpc.insecure_channel(self._address, options=OPTIONS)
-        return grpc.secure_channel(self._address, self._credentials, options=OPTIONS)
-
-    def call(
-        self, method: str, raw: bytes, attempts: Attempts, metadata: tuple[tuple[str, str], ...] = ()
-    ) -> bytes | Failure:
-        """The answer's bytes, or why there are none after all tries that `attempts` allows."""
+    def call(self, method: str, raw: bytes, attempts: Attempts, metadata: Metadata = ()) -> bytes | Failure:
+        """Send a request until it is answered, and return the response's bytes or the last failure."""
         while True:
-            answer = self._try(method, raw, attempts.remaining(), metadata)
+            remaining = attempts.remaining()
+            if not remaining > 0:
+                return Failure(failures.TIMEOUT)
+            answer = self._connection.unary(method, raw, remaining, metadata)
             if not isinstance(answer, Failure):
                 return answer
             delay = attempts.delay_after(answer)
@@ -79,132 +57,90 @@ class BlockingChannel:
                 return answer
             time.sleep(delay)
 
-    def _try(self, method: str, raw: bytes, timeout: float, metadata: tuple[tuple[str, str], ...]) -> bytes | Failure:
-        if not timeout > 0:
-            return Failure(failures.TIMEOUT)
-        try:
-            ask = self._connected().unary_unary(method, None, None)
-            with fork.call_under_way():
-                answer: bytes = ask(raw, timeout=timeout, metadata=metadata)
-        except CallFailedError as error:
-            return error.failure
-        except grpc.RpcError as error:
-            return failure_from_rpc_error(error)
-        except ValueError:  # what grpc says of a channel that is closed
-            return CLOSED
-        return answer
-
     def read(
         self,
         method: str,
         request: Message,
-        parse: Callable[[bytes], _Answer],
+        parse: Callable[[bytes], _Response],
         timeout: float,
-        at_most: float = CALL_SECONDS_MAX,
-    ) -> _Answer:
-        """The answer to a call that only reads. CallFailedError when there is none that can be read."""
-        attempts = Attempts(validate_timeout(timeout, at_most), retry_seconds=READ_RETRY_SECONDS)
-        return self._asked(method, request, parse, attempts)
+        maximum: float = CALL_SECONDS_MAX,
+    ) -> _Response:
+        """Call a method that only reads, and return the response. Raises CallFailedError."""
+        attempts = Attempts(validate_timeout(timeout, maximum), retry_seconds=READ_RETRY_SECONDS)
+        return self._send(method, request, parse, attempts)
 
-    def change(self, method: str, request: Message, parse: Callable[[bytes], _Answer], timeout: float) -> _Answer:
-        """The answer to a call that changes something, which is tried once: done twice it would change twice.
+    def change(
+        self,
+        method: str,
+        request: Message,
+        parse: Callable[[bytes], _Response],
+        timeout: float,
+    ) -> _Response:
+        """Call a method that changes something, and return the response. The call is never repeated.
 
-        CallFailedError when there is no answer; it may have been done all the same.
+        Raises CallFailedError if there is no response. The change may have been made all the same.
         """
-        return self._asked(method, request, parse, Attempts(validate_timeout(timeout), retry_seconds=0))
+        return self._send(method, request, parse, Attempts(validate_timeout(timeout), retry_seconds=0))
 
-    def _asked(self, method: str, request: Message, parse: Callable[[bytes], _Answer], attempts: Attempts) -> _Answer:
+    def _send(
+        self, method: str, request: Message, parse: Callable[[bytes], _Response], attempts: Attempts
+    ) -> _Response:
         answer = self.call(method, request.SerializeToString(), attempts)
         if isinstance(answer, Failure):
             raise error_from_failure(answer)
         try:
             return parse(answer)
         except DecodeError as error:
-            raise error_from_failure(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
+            raise error_from_failure(_undecodable(method)) from error
 
-    def follow(
+    def watch(
         self,
         method: str,
-        request: _Asked,
-        parse: Callable[[bytes], _Moved],
+        request: _WatchRequest,
+        parse: Callable[[bytes], _WatchResponse],
+        to_change: Callable[[_WatchResponse], _Change | None],
         cursor: str,
         timeout: float | None,
-    ) -> Iterator[_Moved]:
-        """The messages of a stream, which goes on after a lost connection; CallFailedError when it cannot.
+    ) -> Generator[_Change, None, None]:
+        """Call a method that streams, and yield the changes. The stream resumes after a lost connection.
 
-        ValueError at once when `timeout` is out of range.
+        Raises ValueError at once if `timeout` is out of range, and CallFailedError while iterating.
         """
-        return self._messages(method, request, parse, cursor, validate_wait(timeout))
+        return self._changes(method, request, parse, to_change, cursor, validate_wait(timeout))
 
-    def _messages(
+    def _changes(
         self,
         method: str,
-        request: _Asked,
-        parse: Callable[[bytes], _Moved],
+        request: _WatchRequest,
+        parse: Callable[[bytes], _WatchResponse],
+        to_change: Callable[[_WatchResponse], _Change | None],
         cursor: str,
         seconds: float | None,
-    ) -> Iterator[_Moved]:
-        place = StreamPosition(cursor, seconds)
+    ) -> Generator[_Change, None, None]:
+        position = StreamPosition(cursor, seconds)
         while True:
-            request.cursor = place.cursor
+            request.cursor = position.cursor
             try:
-                for raw in self._stream(method, request.SerializeToString(), place.seconds):
-                    message = parse(raw)
-                    place.read(message.cursor)
-                    yield message
-            except grpc.RpcError as error:
-                delay = place.delay_after(failure_from_rpc_error(error))
+                stream = self._connection.stream(method, request.SerializeToString(), position.seconds)
+                with closing(stream) as responses:
+                    for raw in responses:
+                        response = parse(raw)
+                        position.advance(response.cursor)
+                        change = to_change(response)
+                        if change is not None:
+                            yield change
+            except CallFailedError as error:
+                delay = position.delay_after(error.failure)
             except DecodeError as error:
-                raise error_from_failure(Failure(failures.ANSWER_INVALID, "it is not of this method")) from error
-            except ValueError:  # what grpc says of a channel that is closed
-                raise error_from_failure(CLOSED) from None
+                raise error_from_failure(_undecodable(method)) from error
             else:
                 return
             time.sleep(delay)
 
-    def _stream(self, method: str, raw: bytes, seconds: float | None) -> Iterator[bytes]:
-        """The messages of one connection."""
-        stream = self._connected().unary_stream(method, None, None)
-        with fork.call_under_way():
-            call = stream(raw, timeout=seconds)
-            try:
-                yield from call
-            finally:
-                call.cancel()  # type: ignore[no-untyped-call] # of grpc's own
-
     def close(self) -> None:
-        """End the connection; calls under way fail, and no more are made."""
-        self._closed = True
-        channel = self._channels.get(fork.generation())
-        if channel is not None and not fork.is_lost():
-            channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        """Close the connection. Calls in progress fail, and so does each later call."""
+        self._connection.close()
 
 
-class BlockingClient:
-    """What clients that block share: a connection, and the seconds that a call may take."""
-
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        self._timeout = Defaults(timeout, "raise").timeout
-        self._channel = BlockingChannel(address, credentials)
-
-    def close(self) -> None:
-        """End the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _undecodable(method: str) -> Failure:
+    return Failure(failures.ANSWER_INVALID, f"it is not a response of {method.rpartition('/')[2]}")

@@ -1,34 +1,38 @@
-"""The client for code that blocks."""
+# Generated from server/placet/sdk/_async/client.py by deploy/tools/sync_sdk.py. Do not edit.
+"""The client of agents, for code that blocks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-from placet.sdk._sync.channel import BlockingChannel
-from placet.sdk._transport.options import Defaults
-from placet.sdk._transport.resume import is_final, is_timeout
+from placet.sdk._sync.base import BaseClient
+from placet.sdk._transport.options import validate_on_failure, validate_timeout
 from placet.sdk._transport.retry import Attempts
+from placet.sdk._transport.stream_position import is_final, is_timeout
 from placet.sdk._wire.approvals import decision_change_from_proto, prepare_watch_decision
 from placet.sdk._wire.calls import PreparedCall, prepare_authorize, prepare_authorize_batch
 from placet.sdk._wire.methods import WATCH_DECISION
 from placet.sdk._wire.outcomes import prepare_report_outcome, receipt_from_answer
-from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OnFailure
+from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.errors import CallFailedError
-from placet.sdk.types import Action, Evidence, Identity, Model, Request, Run
+from placet.sdk.types import Request
 from placet.v1 import authorization_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     import grpc
 
     from placet.sdk.approvals import DecisionChange
     from placet.sdk.decision import Decision
+    from placet.sdk.defaults import OnFailure
     from placet.sdk.outcomes import OutcomeReceipt, OutcomeStatus
+    from placet.sdk.types import Action, Evidence, Identity, Model, Run
 
 
-class Client:
-    """Asks Placet before each tool call. Safe to use from several threads.
+class Client(BaseClient):
+    """Client of an agent: asks for a decision before each tool call, waits for approvals, reports outcomes.
 
     ::
 
@@ -41,17 +45,27 @@ class Client:
                 Identity(agent="refund-agent", tenant="acme", user="u_4812", roles=["support_refunds"]),
             )
             if decision.allowed:
-                ...  # run the call, with exactly these parameters
+                ...  # run the tool call with exactly these parameters
                 placet.report_outcome(decision, "succeeded", latency_ms=942)
 
-    `timeout` is in seconds, for a call with all its tries: where that is safe, a call is tried again until then, with
-    the same idempotency_key. When there is no decision, ``on_failure="deny"`` answers with a deny whose `failure` says
-    why, and ``on_failure="raise"`` raises CallFailedError (InvalidRequestError when the request is wrong). Never an
-    allow. ValueError or TypeError when `address`, `timeout` or `on_failure` is none, or a value is of a wrong type. A
-    `timeout` is more than 0 and at most 300 seconds; of a watch or a wait for people, at most 604800.
+    Fail closed: if there is no decision, for example because the server cannot be reached, the result is a deny whose
+    `failure` is set, or a CallFailedError. It is never an allow.
 
-    It may be used in a process that was forked, unless a call was under way at the fork or an `AsyncClient` had been
-    used before it: then no client works there, and every call fails with a text that says so.
+    Use one client for many calls: it keeps one connection. Safe to use from several
+    threads. A client works in a forked process unless, at the time of the fork, a call was in progress or
+    an asyncio client had been used; then every call in that process fails with a text that explains it.
+
+    Args:
+        address: Address of the server, ``host:port``. An IPv6 address is written in brackets: ``[::1]:7070``.
+        timeout: Default timeout of a call in seconds, more than 0 and at most 300. It covers all retries: the client
+            tries a call again until then, with the same idempotency key, where the failure is temporary.
+        on_failure: What `authorize` and `authorize_batch` do if there is no decision. ``"deny"`` returns a deny whose
+            `failure` says why. ``"raise"`` raises CallFailedError, or InvalidRequestError if the request is invalid.
+        credentials: Credentials of a TLS connection. None opens a connection without TLS.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If `address`, `timeout` or `on_failure` is invalid.
     """
 
     def __init__(
@@ -62,10 +76,10 @@ class Client:
         on_failure: OnFailure = "deny",
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._defaults = Defaults(timeout, on_failure)
-        self._channel = BlockingChannel(address, credentials)
+        super().__init__(address, timeout=timeout, credentials=credentials)
+        self._on_failure = validate_on_failure(on_failure)
 
-    def authorize(  # noqa: PLR0913 - the one call that everybody makes is flat on purpose
+    def authorize(  # noqa: PLR0913 - one flat call: each argument is a keyword that most callers omit
         self,
         action: Action,
         identity: Identity,
@@ -79,14 +93,32 @@ class Client:
         timeout: float | None = None,
         on_failure: OnFailure | None = None,
     ) -> Decision:
-        """The decision about one action.
+        """Ask for the decision about one action.
 
-        `idempotency_key` None makes a fresh one; give your own to get the same decision again after a crash.
-        `traceparent` is the W3C header of the caller's trace. `timeout` (seconds) and `on_failure` override what the
-        client was made with.
+        Args:
+            action: The tool call that the agent proposes.
+            identity: The agent, the user on whose behalf it acts, and the tenant.
+            run: The task that the action belongs to. Tenants with limits of runs require it.
+            model: The model that proposed the action. Budgets of tokens and cost count it.
+            evidence: Documents that support the action, at most 64.
+            idempotency_key: Key of this request, 1 to 128 bytes. The same key with the same request returns the same
+                decision, also after a crash. None generates a new key.
+            approval_id: Id of an approval of exactly this action, which the decision then uses.
+            traceparent: W3C Trace Context header of the caller's trace.
+            timeout: Seconds, in place of the client's default.
+            on_failure: ``"deny"`` or ``"raise"``, in place of the client's default.
+
+        Returns:
+            The decision. `decision.allowed` tells whether the action may run now.
+
+        Raises:
+            WrongTypeError: If a value has another type than its field, whatever `on_failure` is.
+            InvalidParamsError: If the params have a value that JSON cannot hold exactly, whatever `on_failure` is.
+            CallFailedError: If there is no decision and `on_failure` is ``"raise"``.
+            ValueError: If `timeout` or `on_failure` is invalid.
         """
         request = Request(action, identity, run, model, evidence, idempotency_key, approval_id)
-        return self._ask(prepare_authorize(request, traceparent), timeout, on_failure)[0]
+        return (self._authorize(prepare_authorize(request, traceparent), timeout, on_failure))[0]
 
     def authorize_batch(
         self,
@@ -96,13 +128,28 @@ class Client:
         timeout: float | None = None,
         on_failure: OnFailure | None = None,
     ) -> list[Decision]:
-        """One decision for each of 1 to 100 requests of one tenant, in order. ValueError when there are none.
+        """Ask for the decisions about several actions of one tenant, such as the steps of a plan.
 
-        One malformed request refuses the whole batch: every answer is then the same failure, naming the index.
+        The server records all decisions in one commit. If one request is invalid the whole batch fails, and each
+        element of the result is a deny with the same failure, which names the index of that request.
+
+        Args:
+            requests: 1 to 100 requests, all of the same tenant.
+            traceparent: W3C Trace Context header of the caller's trace.
+            timeout: Seconds, in place of the client's default.
+            on_failure: ``"deny"`` or ``"raise"``, in place of the client's default.
+
+        Returns:
+            One decision for each request, in the same order.
+
+        Raises:
+            TypeError: If `requests` is not a sequence.
+            ValueError: If `requests` is empty, or `timeout` or `on_failure` is invalid.
+            WrongTypeError, InvalidParamsError, CallFailedError: As for `authorize`.
         """
-        return self._ask(prepare_authorize_batch(requests, traceparent), timeout, on_failure)
+        return self._authorize(prepare_authorize_batch(requests, traceparent), timeout, on_failure)
 
-    def report_outcome(  # noqa: PLR0913 - all that a report may say, flat
+    def report_outcome(  # noqa: PLR0913 - one flat call: each argument is a keyword that most callers omit
         self,
         decision: Decision | str,
         status: OutcomeStatus | str,
@@ -116,13 +163,32 @@ class Client:
         result_digest: str = "",
         timeout: float | None = None,
     ) -> OutcomeReceipt:
-        """Tell what an allowed call did, so that what it held of budgets is settled and circuit breakers learn of it.
+        """Report what an allowed tool call did.
 
-        `decision` is the one that `authorize` gave, or its decision_id with the `tenant`. `status` is succeeded,
-        failed, not_executed or unknown. What is left out counts as it was asked for; `tokens` come on top of the
-        request's. Safe to send again: the same report changes nothing. CallFailedError when it was not taken.
+        The report settles the amounts that the decision reserved of budgets, and circuit breakers count it. It is safe
+        to send a report again: the same report has no effect the second time.
+
+        Args:
+            decision: The decision that `authorize` returned, or its decision_id.
+            status: ``"succeeded"``, ``"failed"``, ``"not_executed"`` or ``"unknown"``.
+            tenant: The decision's tenant. Required if `decision` is an id.
+            latency_ms: Duration of the tool call in milliseconds.
+            tokens: Tokens used in addition to those of the request. None means none.
+            cost_micros: Cost in micros: 1,000,000 is 1 unit of the tenant's currency. None means the estimated cost.
+            amount_minor_units: Amount moved, in minor units of the action's currency. None means the action's amount.
+            error_class: Kind of error, such as ``TimeoutError``. At most 128 bytes.
+            result_digest: SHA-256 of the result, 64 lower-case hex digits.
+            timeout: Seconds, in place of the client's default.
+
+        Returns:
+            What the report changed.
+
+        Raises:
+            InvalidRequestError: If a field is invalid, or the decision has no id because no server recorded it.
+            CallFailedError: If the server did not record the report.
+            ValueError: If `timeout` is invalid.
         """
-        said = {
+        fields = {
             "latency_ms": latency_ms,
             "tokens": tokens,
             "cost_micros": cost_micros,
@@ -130,58 +196,75 @@ class Client:
             "error_class": error_class,
             "result_digest": result_digest,
         }
-        asked = prepare_report_outcome(decision, status, tenant, said)
-        attempts = Attempts(self._defaults.seconds(timeout))
-        return receipt_from_answer(self._channel.call(asked.method, asked.raw, attempts))
+        call = prepare_report_outcome(decision, status, tenant, fields)
+        return receipt_from_answer(self._channel.call(call.method, call.raw, self._attempts(timeout)))
 
     def watch_decision(
         self, decision: Decision | str, *, tenant: str | None = None, cursor: str = "", timeout: float | None = None
-    ) -> Iterator[DecisionChange]:
-        """What becomes of a decision: of its approval, or of its permit. Ends when nothing more can happen.
+    ) -> Generator[DecisionChange, None, None]:
+        """Watch a decision: the state of its approval, or whether its permit is revoked.
 
-        `decision` is the one that `authorize` gave, or its decision_id with the `tenant`. It goes on by itself after a
-        lost connection and misses nothing; `cursor` goes on where another watch ended. CallFailedError after `timeout`
-        seconds, or when the server refuses it.
+        The stream starts with the current state and ends when the state can no longer change. It resumes by itself
+        after a lost connection, and misses no change.
+
+        Args:
+            decision: The decision that `authorize` returned, or its decision_id.
+            tenant: The decision's tenant. Required if `decision` is an id.
+            cursor: Cursor of the last change that an earlier watch returned. Changes after it follow.
+            timeout: Seconds until the stream ends with a CallFailedError, more than 0 and at most 604800. None means no
+                limit.
+
+        Returns:
+            An iterator of the changes. Iterating raises CallFailedError when the timeout has passed, or if the server
+            rejects the watch.
+
+        Raises:
+            InvalidRequestError: If the decision has no id.
+            ValueError: If `timeout` is invalid.
         """
         parse = authorization_pb2.WatchDecisionResponse.FromString
-        messages = self._channel.follow(
-            WATCH_DECISION, prepare_watch_decision(decision, tenant), parse, cursor, timeout
-        )
-        return (decision_change_from_proto(message) for message in messages)
+        request = prepare_watch_decision(decision, tenant)
+        return self._channel.watch(WATCH_DECISION, request, parse, decision_change_from_proto, cursor, timeout)
 
     def wait_for_approval(
         self, decision: Decision | str, timeout: float, *, tenant: str | None = None
     ) -> DecisionChange | None:
-        """What people decided, as soon as they did; None when they did not within `timeout` seconds.
-
-        `timeout` is more than 0 and at most 604800 seconds, else ValueError.
+        """Wait until people have decided about an approval.
 
         ::
 
-            decided = placet.wait_for_approval(decision, timeout=600)
-            if decided is not None and decided.state is DecisionState.APPROVED:
-                decision = placet.authorize(action, identity, approval_id=decided.approval_id)
+            change = placet.wait_for_approval(decision, timeout=600)
+            if change is not None and change.state is DecisionState.APPROVED:
+                decision = placet.authorize(action, identity, approval_id=change.approval_id)
+
+        Args:
+            decision: The decision that `authorize` returned, or its decision_id.
+            timeout: Seconds to wait, more than 0 and at most 604800.
+            tenant: The decision's tenant. Required if `decision` is an id.
+
+        Returns:
+            The change to a final state, or None if people did not decide within `timeout`.
+
+        Raises:
+            InvalidRequestError: If the decision has no id.
+            CallFailedError: If the server rejects the watch.
+            ValueError: If `timeout` is invalid.
         """
         try:
-            for change in self.watch_decision(decision, tenant=tenant, timeout=timeout):
-                if is_final(change):
-                    return change
+            with closing(self.watch_decision(decision, tenant=tenant, timeout=timeout)) as changes:
+                for change in changes:
+                    if is_final(change):
+                        return change
         except CallFailedError as error:
             if not is_timeout(error.failure):
                 raise
         return None
 
-    def close(self) -> None:
-        """End the connection."""
-        self._channel.close()
+    def _authorize(self, call: PreparedCall, timeout: float | None, on_failure: OnFailure | None) -> list[Decision]:
+        attempts = self._attempts(timeout)
+        on_failure = self._on_failure if on_failure is None else validate_on_failure(on_failure)
+        answer = call.failure or self._channel.call(call.method, call.raw, attempts, call.metadata)
+        return call.decisions(answer, on_failure)
 
-    def _ask(self, asked: PreparedCall, timeout: float | None, on_failure: OnFailure | None) -> list[Decision]:
-        attempts, failing = Attempts(self._defaults.seconds(timeout)), self._defaults.failing(on_failure)
-        answer = asked.failure or self._channel.call(asked.method, asked.raw, attempts, asked.metadata)
-        return asked.decisions(answer, failing)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _attempts(self, timeout: float | None) -> Attempts:
+        return Attempts(self._timeout if timeout is None else validate_timeout(timeout))

@@ -1,82 +1,97 @@
-"""Asks a running server what it is doing."""
+# Generated from server/placet/sdk/_async/controls.py by deploy/tools/sync_sdk.py. Do not edit.
+"""The client of operators, for code that blocks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from placet.sdk._sync.channel import BlockingClient
+from placet.sdk._sync.base import BaseClient
+from placet.sdk._transport.status import is_unimplemented
+from placet.sdk._wire import methods
 from placet.sdk._wire.controls import (
     actor_to_proto,
     autonomy_rule_from_proto,
     autonomy_to_proto,
     budget_counter_from_proto,
     budget_from_proto,
-    control_request_from_proto,
     kill_scope_to_proto,
     kill_switch_from_proto,
+    kill_switch_set_from_proto,
+    pending_request_from_proto,
     policy_status_from_proto,
-    revoked_permit_from_proto,
 )
 from placet.sdk._wire.fields import set_fields
-from placet.sdk._wire.methods import (
-    ADJUST_BUDGET,
-    CLEAR_KILL_SWITCH,
-    CONFIRM_POLICY,
-    DECIDE_OUTCOME_EXCESS,
-    GET_BUDGETS,
-    GET_PERMIT_KEYS,
-    GET_POLICY_STATUS,
-    LIST_AUTONOMY,
-    LIST_KILL_SWITCHES,
-    LIST_OUTCOME_EXCESSES,
-    SET_AUTONOMY,
-    SET_KILL_SWITCH,
-)
 from placet.sdk._wire.outcomes import excess_verdict_to_proto, outcome_excess_from_proto
-from placet.sdk.controls import (
-    AutonomyRule,
-    AutonomySet,
-    Budget,
-    BudgetAdjusted,
-    ControlRequest,
-    KillScope,
-    KillSwitch,
-    KillSwitchSet,
-    PolicyConfirmed,
-    PolicyStatus,
-)
+from placet.sdk.controls import AutonomySet, BudgetAdjusted, PolicyConfirmed
 from placet.sdk.defaults import CONFIRM_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS
+from placet.sdk.errors import CallFailedError
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+    from placet.sdk.controls import (
+        AutonomyRule,
+        Budget,
+        ControlRequest,
+        KillScope,
+        KillSwitch,
+        KillSwitchSet,
+        PolicyStatus,
+    )
     from placet.sdk.decision import Autonomy
     from placet.sdk.outcomes import OutcomeExcess
 
+_Response = TypeVar("_Response")
 
-class ControlClient(BlockingClient):
-    """Shows and steers the server; safe to use from several threads. Whatever fails raises CallFailedError."""
+
+class ControlClient(BaseClient):
+    """Client of an operator: kill switches, levels of autonomy, budgets, and the served policy.
+
+    ::
+
+        from placet.sdk import ControlClient, KillScope
+
+        with ControlClient("127.0.0.1:7070") as control:
+            control.set_kill_switch(KillScope.TOOL, "stripe.*", actor="u_ann", reason="incident 42")
+
+    Safe to use from several threads.
+
+    Each change takes the `actor`, the id of the person who makes it, and the `reason`, at most 1,024 bytes; the audit
+    trail records both. A change that gives agents more freedom waits until a second person requests the same: the
+    result then has a `pending_request`, and nothing is changed yet. With `strict`, the server rejects a change that
+    matches nothing known, such as a misspelt tool; without it, the change is made and the result has `warnings`.
+
+    Args:
+        address: Address of the server, ``host:port``.
+        timeout: Default timeout of a call in seconds, more than 0 and at most 300.
+        credentials: Credentials of a TLS connection. None opens a connection without TLS.
+
+    Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid. A call that
+    changes something is sent once; if there is no response, the change may have been made.
+    """
 
     def policy_status(self) -> PolicyStatus:
-        """Which policy is served."""
-        parse = control_pb2.GetPolicyStatusResponse.FromString
-        request = control_pb2.GetPolicyStatusRequest()
-        answer = self._channel.read(GET_POLICY_STATUS, request, parse, self._timeout)
-        return policy_status_from_proto(answer)
+        """Return the state of the server and of the policy that it serves."""
+        request, parse = control_pb2.GetPolicyStatusRequest(), control_pb2.GetPolicyStatusResponse.FromString
+        return policy_status_from_proto(self._read(methods.GET_POLICY_STATUS, request, parse))
 
     def confirm_policy(
         self, policy_revision: str, *, actor: str, reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
     ) -> PolicyConfirmed:
-        """Confirm the policy that waits as `held_revision`, so that it decides: on all replicas, and for good."""
+        """Confirm the policy that waits as `PolicyStatus.held_revision`: it then decides on all replicas, for good."""
         message = control_pb2.ConfirmPolicyRequest(actor=actor_to_proto(actor))
         request = set_fields(message, "", policy_revision=policy_revision, reason=reason)
         parse = control_pb2.ConfirmPolicyResponse.FromString
-        answer = self._channel.change(CONFIRM_POLICY, request, parse, timeout)
-        return PolicyConfirmed(answer.activated, answer.policy_revision, answer.last_error)
+        response = self._channel.change(methods.CONFIRM_POLICY, request, parse, timeout)
+        return PolicyConfirmed(response.activated, response.policy_revision, response.last_error)
 
     def permit_keys(self) -> str:
-        """The public keys that permits are verified with, as the JSON text of a JWK set; see `PermitKeys`."""
-        parse = control_pb2.GetPermitKeysResponse.FromString
-        return self._channel.read(GET_PERMIT_KEYS, control_pb2.GetPermitKeysRequest(), parse, self._timeout).jwks_json
+        """Return the public keys that verify permits, as the JSON text of a JWK set. See `PermitKeys`."""
+        request, parse = control_pb2.GetPermitKeysRequest(), control_pb2.GetPermitKeysResponse.FromString
+        return (self._read(methods.GET_PERMIT_KEYS, request, parse)).jwks_json
 
     def set_kill_switch(
         self,
@@ -90,44 +105,43 @@ class ControlClient(BlockingClient):
         strict: bool = False,
         timeout: float = KILL_TIMEOUT_SECONDS,
     ) -> KillSwitchSet:
-        """Stop what the switch covers: the tool (with ``*``), agent, workflow or run `value`, a tenant, or everything.
+        """Set a kill switch. When this method returns, no replica allows an action that the switch covers.
 
-        When this returns, no replica allows it any longer. `tenant` "" means every tenant; `expires_after_seconds` 0
-        never. `strict` refuses a scope that matches nothing known instead of warning.
+        `value` names the tool (``*`` matches any characters), agent, workflow or run; it is empty for the scopes GLOBAL
+        and TENANT. An empty `tenant` means every tenant. The switch ends after `expires_after_seconds`, at most
+        31,536,000; 0 means never. Setting the same switch again is safe, so this call is retried until `timeout`.
         """
         message = control_pb2.SetKillSwitchRequest(
             scope=kill_scope_to_proto(scope, value, tenant), actor=actor_to_proto(actor)
         )
         request = set_fields(message, "", reason=reason, expires_after_seconds=expires_after_seconds, strict=strict)
         parse = control_pb2.SetKillSwitchResponse.FromString
-        answer = self._channel.read(SET_KILL_SWITCH, request, parse, timeout)  # set twice it is one switch
-        return KillSwitchSet(
-            kill_switch_from_proto(answer.kill_switch),
-            revoked=tuple(revoked_permit_from_proto(each) for each in answer.revoked),
-            not_revoked=tuple(revoked_permit_from_proto(each) for each in answer.not_revoked),
-            revocation_incomplete=answer.revocation_incomplete,
-            warnings=tuple(answer.warnings),
-        )
+        response = self._channel.read(methods.SET_KILL_SWITCH, request, parse, timeout)
+        return kill_switch_set_from_proto(response)
 
     def clear_kill_switch(
         self, kill_switch_id: str, *, actor: str, reason: str, tenant: str = ""
     ) -> ControlRequest | None:
-        """Clear a switch: None when it is cleared, else what a second person has to ask for too."""
+        """Clear a kill switch, and return None, or the request that waits for a second person.
+
+        `tenant` is the tenant of the switch, empty for one of no tenant. Clearing a global switch takes two persons.
+        """
         message = control_pb2.ClearKillSwitchRequest(actor=actor_to_proto(actor))
         request = set_fields(message, "", kill_switch_id=kill_switch_id, tenant=tenant, reason=reason)
         parse = control_pb2.ClearKillSwitchResponse.FromString
-        answer = self._channel.change(CLEAR_KILL_SWITCH, request, parse, self._timeout)
-        return None if answer.cleared else control_request_from_proto(answer.waiting)
+        response = self._channel.change(methods.CLEAR_KILL_SWITCH, request, parse, self._timeout)
+        return None if response.cleared else pending_request_from_proto(response)
 
     def kill_switches(self, tenant: str = "", *, every_tenant: bool = False) -> tuple[KillSwitch, ...]:
-        """The switches that reach into the tenant; with "" those that belong to none. Newest first.
+        """Return the kill switches that apply to the tenant, newest first.
 
-        `every_tenant`: those of all tenants, also of one that has no file, and of none.
+        With an empty `tenant`, those that belong to no tenant. With `every_tenant`, all of them.
         """
-        request = set_fields(control_pb2.ListKillSwitchesRequest(), "", tenant=tenant, every_tenant=every_tenant)
+        message = control_pb2.ListKillSwitchesRequest()
+        request = set_fields(message, "", tenant=tenant, every_tenant=every_tenant)
         parse = control_pb2.ListKillSwitchesResponse.FromString
-        answer = self._channel.read(LIST_KILL_SWITCHES, request, parse, self._timeout)
-        return tuple(kill_switch_from_proto(each) for each in answer.kill_switches)
+        response = self._read(methods.LIST_KILL_SWITCHES, request, parse)
+        return tuple(map(kill_switch_from_proto, response.kill_switches))
 
     def set_autonomy(
         self,
@@ -141,33 +155,37 @@ class ControlClient(BlockingClient):
         agent: str = "",
         strict: bool = False,
     ) -> AutonomySet:
-        """Set how far agents may go; UNSPECIFIED takes the rule away. What lets them do more takes two persons.
+        """Set the level of autonomy of the actions that match `workflow`, `tool` and `agent`.
 
-        `strict` refuses a workflow, tool or agent that matches nothing known instead of warning.
+        An empty `workflow`, `tool` or `agent` matches any; in `tool`, ``*`` matches any characters. The level
+        `UNSPECIFIED` removes the rule. Raising a level takes two persons.
         """
         message = control_pb2.SetAutonomyRequest(level=autonomy_to_proto(level), actor=actor_to_proto(actor))
         request = set_fields(
             message, "", tenant=tenant, workflow=workflow, tool=tool, agent=agent, reason=reason, strict=strict
         )
         parse = control_pb2.SetAutonomyResponse.FromString
-        answer = self._channel.change(SET_AUTONOMY, request, parse, self._timeout)
-        rule = autonomy_rule_from_proto(answer.rule) if answer.HasField("rule") else None
-        waiting = None if answer.applied else control_request_from_proto(answer.waiting)
-        return AutonomySet(rule, waiting, tuple(answer.warnings))
+        response = self._channel.change(methods.SET_AUTONOMY, request, parse, self._timeout)
+        rule = autonomy_rule_from_proto(response.rule) if response.HasField("rule") else None
+        pending_request = None if response.applied else pending_request_from_proto(response)
+        return AutonomySet(rule, pending_request, tuple(response.warnings))
 
     def autonomy(self, tenant: str) -> tuple[AutonomyRule, ...]:
-        """What `set_autonomy` set, newest first."""
-        request = set_fields(control_pb2.ListAutonomyRequest(), "", tenant=tenant)
-        parse = control_pb2.ListAutonomyResponse.FromString
-        answer = self._channel.read(LIST_AUTONOMY, request, parse, self._timeout)
-        return tuple(autonomy_rule_from_proto(each) for each in answer.rules)
+        """Return the rules that `set_autonomy` set, newest first. Rules of the tenant's file are not included."""
+        request = set_fields(control_pb2.ListAutonomyRulesRequest(), "", tenant=tenant)
+        parse = control_pb2.ListAutonomyRulesResponse.FromString
+        response = self._read_renamed(methods.LIST_AUTONOMY_RULES, methods.LIST_AUTONOMY, request, parse)
+        return tuple(map(autonomy_rule_from_proto, response.rules))
 
     def budgets(self, tenant: str, budget_id: str = "", *, top: int = 0) -> tuple[Budget, ...]:
-        """The tenant's budgets, or the one named, each with its `top` largest counters; 0 means 10."""
-        request = set_fields(control_pb2.GetBudgetsRequest(), "", tenant=tenant, budget_id=budget_id, top=top)
-        parse = control_pb2.GetBudgetsResponse.FromString
-        answer = self._channel.read(GET_BUDGETS, request, parse, self._timeout)
-        return tuple(budget_from_proto(each) for each in answer.budgets)
+        """Return the tenant's budgets, or the one with this id, by id.
+
+        Each has at most `top` counters, those with the most used first. 0 means 10; the maximum is 100.
+        """
+        request = set_fields(control_pb2.ListBudgetsRequest(), "", tenant=tenant, budget_id=budget_id, top=top)
+        parse = control_pb2.ListBudgetsResponse.FromString
+        response = self._read_renamed(methods.LIST_BUDGETS, methods.GET_BUDGETS, request, parse)
+        return tuple(map(budget_from_proto, response.budgets))
 
     def adjust_budget(
         self,
@@ -180,45 +198,54 @@ class ControlClient(BlockingClient):
         reason: str,
         strict: bool = False,
     ) -> BudgetAdjusted:
-        """Add to what a counter has as used; negative gives back. Much takes two persons.
+        """Add `amount` to what a counter has used. A negative amount gives back. A large change takes two persons.
 
-        `strict` refuses a counter that nothing was counted in instead of warning.
+        `scope_key` names the counter, such as ``user:u_4812``. `amount` is in the budget's unit, and not 0.
         """
         message = control_pb2.AdjustBudgetRequest(actor=actor_to_proto(actor))
-        request = set_fields(
-            message,
-            "",
-            tenant=tenant,
-            budget_id=budget_id,
-            scope_key=scope_key,
-            amount=amount,
-            reason=reason,
-            strict=strict,
-        )
+        set_fields(message, "", tenant=tenant, budget_id=budget_id, scope_key=scope_key)
+        request = set_fields(message, "", amount=amount, reason=reason, strict=strict)
         parse = control_pb2.AdjustBudgetResponse.FromString
-        answer = self._channel.change(ADJUST_BUDGET, request, parse, self._timeout)
-        waiting = None if answer.applied else control_request_from_proto(answer.waiting)
-        return BudgetAdjusted(budget_counter_from_proto(answer.counter), waiting, tuple(answer.warnings))
+        response = self._channel.change(methods.ADJUST_BUDGET, request, parse, self._timeout)
+        pending_request = None if response.applied else pending_request_from_proto(response)
+        return BudgetAdjusted(budget_counter_from_proto(response.counter), pending_request, tuple(response.warnings))
 
     def outcome_excesses(self, tenant: str) -> tuple[OutcomeExcess, ...]:
-        """What outcomes named far above what was reserved, newest first: not counted until somebody accepts it."""
-        found: list[OutcomeExcess] = []
-        token = ""
+        """Return the reported amounts that are far above what was reserved, newest first.
+
+        They are not counted until a person accepts them with `decide_outcome_excess`.
+        """
+        excesses: list[OutcomeExcess] = []
+        page_token = ""
         while True:
-            request = set_fields(control_pb2.ListOutcomeExcessesRequest(), "", tenant=tenant, page_token=token)
+            message = control_pb2.ListOutcomeExcessesRequest()
+            request = set_fields(message, "", tenant=tenant, page_token=page_token)
             parse = control_pb2.ListOutcomeExcessesResponse.FromString
-            answer = self._channel.read(LIST_OUTCOME_EXCESSES, request, parse, self._timeout)
-            found += map(outcome_excess_from_proto, answer.excesses)
-            token = answer.next_page_token
-            if not token:
-                return tuple(found)
+            response = self._read(methods.LIST_OUTCOME_EXCESSES, request, parse)
+            excesses += map(outcome_excess_from_proto, response.excesses)
+            page_token = response.next_page_token
+            if not page_token:
+                return tuple(excesses)
 
     def decide_outcome_excess(
         self, tenant: str, decision_id: str, *, accept: bool, actor: str, reason: str
     ) -> OutcomeExcess:
-        """Count such an excess, or drop it. Not by who reported it, nor by the agent or user of the call."""
+        """Count such an amount, or drop it. The caller that reported it and the call's agent and user cannot do so."""
         request = excess_verdict_to_proto(tenant, decision_id, accept=accept, actor=actor, reason=reason)
         parse = control_pb2.DecideOutcomeExcessResponse.FromString
-        return outcome_excess_from_proto(
-            self._channel.change(DECIDE_OUTCOME_EXCESS, request, parse, self._timeout).excess
-        )
+        response = self._channel.change(methods.DECIDE_OUTCOME_EXCESS, request, parse, self._timeout)
+        return outcome_excess_from_proto(response.excess)
+
+    def _read(self, method: str, request: Message, parse: Callable[[bytes], _Response]) -> _Response:
+        return self._channel.read(method, request, parse, self._timeout)
+
+    def _read_renamed(
+        self, method: str, deprecated: str, request: Message, parse: Callable[[bytes], _Response]
+    ) -> _Response:
+        """Call a method by its current name, or by its deprecated name if the server is older and has only that."""
+        try:
+            return self._read(method, request, parse)
+        except CallFailedError as error:
+            if not is_unimplemented(error.failure):
+                raise
+        return self._read(deprecated, request, parse)

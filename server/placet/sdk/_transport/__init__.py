@@ -1,1 +1,1 @@
-"""How a client reaches a server: connections, tries, streams, errors."""
+"""Connections to a server: options, retries, streams, forks and errors."""

@@ -1,7 +1,7 @@
-"""What becomes of gRPC in a process that was forked.
+"""Tracks gRPC's state across forks of the process.
 
-gRPC stops its threads for a fork, and starts them again in the child, only when none of its work is under way.
-Otherwise its calls never end in the child, those of new clients included, and nobody can mend that: they are refused.
+On a fork, gRPC stops its threads and restarts them in the child, but only if it was idle. If it was not, every call in
+the child blocks forever, also a call of a new client, and nothing can repair it. The SDK then fails such calls at once.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ if TYPE_CHECKING:
 
 FORKED: Final = Failure(
     failures.ERROR,
-    "gRPC was at work when this process was forked, and cannot be used in it; fork before the first AsyncClient and "
-    "while no call is under way, or start processes by multiprocessing's spawn",
+    "gRPC was in use when this process was forked, and cannot work in it. Fork before an asyncio client is used and "
+    "while no call is in progress, or start processes with the spawn method of multiprocessing",
 )
 SWITCHED_OFF: Final = frozenset({"0", "false", "no", "n", "f", "off"})
-"""Values of GRPC_ENABLE_FORK_SUPPORT by which gRPC does nothing for a fork."""
+"""Values of GRPC_ENABLE_FORK_SUPPORT that disable gRPC's fork handlers."""
 
 
 class _Process:
-    """What this process did with gRPC. A child starts with a copy of its parent's."""
+    """How this process has used gRPC. A child process starts with a copy of its parent's state."""
 
     def __init__(self) -> None:
         self.generation = 0
-        self.lost = False
+        self.unusable = False
         self.used = False
         self.polling = False
-        self.under_way: set[object] = set()
+        self.calls_in_progress: set[object] = set()
         self.grpc_in_use: object = None
-        """Keeps gRPC initialised, see `note_channel`."""
+        """Keeps gRPC initialised: see `record_channel`."""
 
     def begin_child(self) -> None:
-        """In the child: judge by what the parent was doing."""
+        """Decide in the child whether gRPC is usable, from the state of the parent."""
         unsupported = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in SWITCHED_OFF
-        self.lost = self.lost or self.polling or bool(self.under_way) or (self.used and unsupported)
+        busy = self.polling or bool(self.calls_in_progress)
+        self.unusable = self.unusable or busy or (self.used and unsupported)
         self.generation += 1
-        self.under_way.clear()
+        self.calls_in_progress.clear()
 
 
 _process: Final = _Process()
@@ -53,33 +54,33 @@ if hasattr(os, "register_at_fork"):
 
 
 def generation() -> int:
-    """How many forks led to this process since the SDK was imported. A channel is good for one."""
+    """Return the number of forks between the import of the SDK and this process. A channel belongs to one of them."""
     return _process.generation
 
 
-def is_lost() -> bool:
-    """Whether gRPC cannot work in this process."""
-    return _process.lost
+def is_unusable() -> bool:
+    """Tell whether gRPC cannot work in this process."""
+    return _process.unusable
 
 
-def note_channel(*, polling: bool) -> None:
-    """A channel is made; with `polling`, a thread of gRPC's asyncio part waits for it from now on.
+def record_channel(*, polling: bool) -> None:
+    """Record that a channel is opened. `polling`: from now on a thread of gRPC's asyncio part is always busy.
 
-    Keeps gRPC initialised for the rest of the process. Otherwise gRPC shuts down in a thread when its last channel is
-    dropped, and a process that is forked during that shutdown waits for ever for the lock that the thread holds.
+    Keeps gRPC initialised for the rest of the process. Otherwise gRPC shuts down in a thread after its last channel is
+    dropped, and a child that is forked during the shutdown waits forever for a lock that the thread held.
     """
     _process.used = True
     if _process.grpc_in_use is None:
-        _process.grpc_in_use = grpc.local_server_credentials()  # the cheapest object that counts as a use
+        _process.grpc_in_use = grpc.local_server_credentials()  # the cheapest object that keeps gRPC in use
     _process.polling = _process.polling or polling
 
 
 @contextlib.contextmanager
-def call_under_way() -> Iterator[None]:
-    """A call for the time of the block."""
+def call_in_progress() -> Iterator[None]:
+    """Record a call for the duration of the block."""
     call = object()
-    _process.under_way.add(call)
+    _process.calls_in_progress.add(call)
     try:
         yield
     finally:
-        _process.under_way.discard(call)
+        _process.calls_in_progress.discard(call)

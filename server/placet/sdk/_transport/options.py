@@ -1,47 +1,50 @@
-"""How clients connect, and what each call is allowed."""
+"""Options of a gRPC channel, and the checks of what a caller passes to a client."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, WAIT_SECONDS_MAX, OnFailure
+from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, WAIT_SECONDS_MAX
+
+if TYPE_CHECKING:
+    from placet.sdk.defaults import OnFailure
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
-"""One answer: a page of 500 decisions with all that policy saw fits."""
-
+"""Maximum size of one response. A page of 500 decisions, each with its policy input, fits."""
 KEEPALIVE_MS: Final = 10_000
-"""How often a connection is tried, in use or not: below the idle time-out of every NAT, and what the server permits."""
+"""Interval of keepalive pings, in milliseconds: below the idle timeout of common NATs, and permitted by the server."""
 KEEPALIVE_TIMEOUT_MS: Final = 5_000
-"""How long the answer may take; then the connection is made anew."""
+"""Milliseconds to wait for the answer to a ping. After that, gRPC opens a new connection."""
 
 OPTIONS: Final = (
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # of pings that gRPC sends to measure the network: else 60 s
-    ("grpc.keepalive_permit_without_calls", 1),  # else the first call after a pause is the one that finds out
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # also for gRPC's bandwidth pings, whose default is 60 s
+    ("grpc.keepalive_permit_without_calls", 1),  # otherwise the first call after a pause meets the dead connection
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
-    ("grpc.enable_http_proxy", 0),  # a decision is asked of Placet, not of whatever http_proxy names
-    ("grpc.initial_reconnect_backoff_ms", 50),  # so that a retry can meet a server that came back
+    ("grpc.enable_http_proxy", 0),  # http_proxy must not be able to redirect authorization calls
+    ("grpc.initial_reconnect_backoff_ms", 50),  # short, so that a retry reaches a server that restarted
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
-
 PORT_MAX: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")
-"""The host is judged by whoever resolves it."""
+"""Any host name is accepted: the resolver decides whether it exists."""
 
 
 def validate_address(address: str) -> str:
-    """The address of a server, ``host:port``. ValueError when it has another form: nothing could answer there."""
-    given: object = address
-    if not isinstance(given, str):
-        raise TypeError(f"address must be text, host:port, not {type(given).__name__}")
-    form = _ADDRESS.fullmatch(address)
-    if form is None or not 1 <= int(form[1]) <= PORT_MAX:
+    """Return the address if it has the form ``host:port``.
+
+    Raises TypeError if it is not text, ValueError if it has another form.
+    """
+    value: object = address
+    if not isinstance(value, str):
+        raise TypeError(f"address must be text, host:port, not {type(value).__name__}")
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 1 <= int(match[1]) <= PORT_MAX:
         raise ValueError(
             f"address must be host:port with a port of 1 to {PORT_MAX}, such as {DEFAULT_ADDRESS}, "
             f"placet.internal:7070 or [::1]:7070, not {address!r}"
@@ -49,43 +52,26 @@ def validate_address(address: str) -> str:
     return address
 
 
-def validate_timeout(timeout: float, at_most: float = CALL_SECONDS_MAX) -> float:
-    """The seconds of a call. TypeError when they are no number, ValueError when they are out of range."""
-    given: object = timeout
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise TypeError(f"timeout must be a number of seconds, not {type(given).__name__}")
-    if not 0 < timeout <= at_most:  # NaN is in no range
-        raise ValueError(f"timeout must be more than 0 and at most {at_most} seconds, not {timeout!r}")
+def validate_timeout(timeout: float, maximum: float = CALL_SECONDS_MAX) -> float:
+    """Return the timeout in seconds if it is more than 0 and at most `maximum`.
+
+    Raises TypeError if it is not a number, ValueError if it is out of range.
+    """
+    value: object = timeout
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"timeout must be a number of seconds, not {type(value).__name__}")
+    if not 0 < timeout <= maximum:  # also rejects NaN
+        raise ValueError(f"timeout must be more than 0 and at most {maximum} seconds, not {timeout!r}")
     return timeout
 
 
 def validate_wait(timeout: float | None) -> float | None:
-    """The seconds of a wait or a watch; None for no end. TypeError or ValueError as for a call."""
+    """Return the timeout of a wait or a watch, in seconds. None means no limit. Raises as `validate_timeout` does."""
     return None if timeout is None else validate_timeout(timeout, WAIT_SECONDS_MAX)
 
 
 def validate_on_failure(on_failure: OnFailure) -> OnFailure:
-    """What a failure becomes. ValueError when it is no such thing."""
+    """Return `on_failure` if it is ``"deny"`` or ``"raise"``. Raises ValueError otherwise."""
     if on_failure not in {"deny", "raise"}:
         raise ValueError(f"on_failure must be 'deny' or 'raise', not {on_failure!r}")
     return on_failure
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a call gets when it does not say otherwise: seconds for all its tries, and what a failure becomes."""
-
-    timeout: float
-    on_failure: OnFailure
-
-    def __post_init__(self) -> None:
-        validate_timeout(self.timeout)
-        validate_on_failure(self.on_failure)
-
-    def seconds(self, timeout: float | None) -> float:
-        """Those of one call. TypeError when they are no number, ValueError when they are out of range."""
-        return self.timeout if timeout is None else validate_timeout(timeout)
-
-    def failing(self, on_failure: OnFailure | None) -> OnFailure:
-        """What a failure of one call becomes. ValueError when it is no such thing."""
-        return self.on_failure if on_failure is None else validate_on_failure(on_failure)

@@ -1,4 +1,8 @@
-"""When a call is tried again. Safe for every call: decisions carry the same idempotency_key, the others only read."""
+"""Decides when a call is tried again, and how long to wait before.
+
+Retries are safe: an authorization carries the same idempotency key each time, an outcome report has no effect the
+second time, and other calls that are retried only read.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,20 @@ if TYPE_CHECKING:
 
     from placet.sdk.failures import Failure
 
-
 BACKOFF_SECONDS: Final = 0.05
-"""Before the second try; doubled for each one after it."""
+"""Delay before the second try. Each further try doubles the delay."""
 BACKOFF_SECONDS_MAX: Final = 0.5
-"""So that a server that came back is found soon, and a long deadline does not become one long wait."""
+"""Short, so that a client finds a restarted server soon and does not spend a long timeout on one wait."""
 LAST_TRY_SECONDS: Final = 0.05
-"""What a wait leaves of the time, so that the try after it can be answered."""
+"""Time that a wait leaves before the deadline, so that the last try can still be answered."""
+_DOUBLINGS_MAX: Final = 10
 
 
 class Attempts:
-    """The tries of one call, within one deadline; after `retry_seconds` none begins any more."""
+    """The tries of one call until its deadline.
+
+    `timeout` is in seconds. No retry starts later than `retry_seconds` after the first try.
+    """
 
     def __init__(
         self,
@@ -33,27 +40,27 @@ class Attempts:
     ) -> None:
         self._monotonic = monotonic
         self._rand = rand
-        begun = monotonic()
-        self._deadline = begun + timeout
-        self._retry_until = begun + min(timeout, retry_seconds)
+        start = monotonic()
+        self._deadline = start + timeout
+        self._retry_until = start + min(timeout, retry_seconds)
         self._tries = 0
 
     def remaining(self) -> float:
-        """Seconds until the deadline; 0 or less when it is past."""
+        """Return the seconds until the deadline; 0 or less if it has passed."""
         return self._deadline - self._monotonic()
 
     def delay_after(self, failure: Failure) -> float | None:
-        """Seconds to wait before the next try; None when there shall be none.
+        """Return the seconds to wait before the next try, or None if there is no next try.
 
-        Never less than the server asked for; the jitter keeps many clients from coming back at once. A wait that
-        would pass the deadline is cut, so that a last try is made just before it.
+        The delay is at least what the server requested, plus jitter that spreads the retries of many clients. A delay
+        that would pass the deadline is shortened, so that one last try happens just before the deadline.
         """
         if not failure.retryable:
             return None
-        backoff = min(BACKOFF_SECONDS * 2.0 ** min(self._tries, 10), BACKOFF_SECONDS_MAX)
+        backoff = min(BACKOFF_SECONDS * 2.0 ** min(self._tries, _DOUBLINGS_MAX), BACKOFF_SECONDS_MAX)
         self._tries += 1
-        room = self._retry_until - self._monotonic() - LAST_TRY_SECONDS
-        asked = failure.retry_after_seconds
-        if room < (asked or BACKOFF_SECONDS / 2):
+        available = self._retry_until - self._monotonic() - LAST_TRY_SECONDS
+        requested = failure.retry_after_seconds
+        if available < (requested or BACKOFF_SECONDS / 2):
             return None
-        return min((asked or backoff / 2) + backoff / 2 * self._rand(), room)
+        return min((requested or backoff / 2) + backoff / 2 * self._rand(), available)

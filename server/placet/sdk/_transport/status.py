@@ -1,50 +1,27 @@
-"""Failed calls into failures, with the details that the server sent in ``grpc-status-details-bin``.
-
-The few messages of google.rpc that matter are described here, in a descriptor pool of their own, so that the SDK needs
-no more than grpcio and protobuf, and cannot clash with googleapis-common-protos where that is installed.
-"""
+"""Turns the status of a failed call, with the details of ``grpc-status-details-bin``, into a Failure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 
 from placet.sdk import failures
-from placet.sdk._transport.connection_errors import connection_trouble
+from placet.sdk._transport.connection_errors import describe_connection_error
 from placet.sdk.failures import Failure, FieldViolation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from google.protobuf.message import Message
-
 DETAILS_KEY: Final = "grpc-status-details-bin"
 DOMAIN: Final = "placet"
-"""ErrorInfo.domain of what Placet itself says."""
+"""ErrorInfo.domain of errors that Placet itself reports."""
 DETAIL_CHARS_MAX: Final = 500
-"""What is kept of a server's or transport's text."""
+"""Characters kept of a text that the server or the transport sent."""
 _TOO_LARGE: Final = "message larger than max"
-"""How gRPC says that a message is too large, on either side; the bytes follow: ``(9000000 vs. 8388608)``."""
-_FIELD: Final = descriptor_pb2.FieldDescriptorProto
-_PACKAGE: Final = "placet.sdk.status"
-_DETAILS: Final = frozenset({"RetryInfo", "BadRequest", "ErrorInfo"})
-_MESSAGES: Final[dict[str, dict[str, tuple[int, int | str, bool]]]] = {
-    "Any": {"type_url": (1, _FIELD.TYPE_STRING, False), "value": (2, _FIELD.TYPE_BYTES, False)},
-    "Status": {
-        "code": (1, _FIELD.TYPE_INT32, False),
-        "message": (2, _FIELD.TYPE_STRING, False),
-        "details": (3, "Any", True),
-    },
-    "Duration": {"seconds": (1, _FIELD.TYPE_INT64, False), "nanos": (2, _FIELD.TYPE_INT32, False)},
-    "ErrorInfo": {"reason": (1, _FIELD.TYPE_STRING, False), "domain": (2, _FIELD.TYPE_STRING, False)},
-    "RetryInfo": {"retry_delay": (1, "Duration", False)},
-    "FieldViolation": {"field": (1, _FIELD.TYPE_STRING, False), "description": (2, _FIELD.TYPE_STRING, False)},
-    "BadRequest": {"field_violations": (1, "FieldViolation", True)},
-}
-"""Message -> field -> number, type (a message by name), repeated. As in google/rpc/{status,error_details}.proto."""
+"""Text of gRPC when a message is too large, on either side. The sizes follow: ``(9000000 vs. 8388608)``."""
 
 _RULE_IDS: Final = {
     grpc.StatusCode.UNAVAILABLE: failures.UNAVAILABLE,
@@ -58,91 +35,66 @@ _RULE_IDS: Final = {
     grpc.StatusCode.FAILED_PRECONDITION: failures.NOT_NOW,
     grpc.StatusCode.ABORTED: failures.CONTENTION,
 }
-_BY_ERROR: Final = {"OUTCOME_DIFFERS": failures.OUTCOME_DIFFERS}
-"""Ids of the server that say more than their code."""
-_WHEN_ASKED: Final = frozenset({failures.OVERLOADED, failures.CONTENTION})
-"""What may be sent again when the server said when."""
-
-
-def _classes() -> dict[str, type[Message]]:
-    file = descriptor_pb2.FileDescriptorProto(name="placet/sdk/status.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind, repeated) in fields.items():
-            label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-            added = message.field.add(name=field, number=number, label=label)
-            if isinstance(kind, str):
-                added.type = _FIELD.TYPE_MESSAGE
-                added.type_name = f".{_PACKAGE}.{kind}"
-            else:
-                added.type = _FIELD.Type.ValueType(kind)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
-    }
-
-
-_CLASSES: Final = _classes()
+_RULE_IDS_BY_REASON: Final = {"OUTCOME_DIFFERS": failures.OUTCOME_DIFFERS}
+"""Reasons of the server that are more precise than the status code."""
+_RETRYABLE_WITH_DELAY: Final = frozenset({failures.OVERLOADED, failures.CONTENTION})
+"""Failures that are retryable only if the server sent a RetryInfo."""
 
 
 def failure_from_rpc_error(error: grpc.RpcError) -> Failure:
-    """The failure that a non-OK status stands for."""
-    retry_after: float | None = None
-    violations: tuple[FieldViolation, ...] = ()
-    named = ""
-    for detail in _details(error):
-        match detail.DESCRIPTOR.name:
-            case "RetryInfo":
-                retry_after = _seconds(detail)
-            case "BadRequest":
-                violations = _violations(detail)
-            case "ErrorInfo":
-                named = _named(detail)
-    code = error.code()
-    rule_id = _BY_ERROR.get(named) or _RULE_IDS.get(code, failures.ERROR)
-    if rule_id == failures.OVERLOADED and retry_after is None and _TOO_LARGE in (error.details() or ""):
-        return _too_large(error.details() or "")
-    # RESOURCE_EXHAUSTED without RetryInfo is not what Placet says of its load: sending it again may not help.
-    retryable = rule_id == failures.UNAVAILABLE or (rule_id in _WHEN_ASKED and retry_after is not None)
-    text = " ".join((error.details() or "").split())[:DETAIL_CHARS_MAX]
-    if rule_id == failures.UNAVAILABLE and not named:
-        text = connection_trouble(text)
+    """Return the failure for a status other than OK."""
+    retry_after, violations, reason = _read_details(error)
+    code, text = error.code(), error.details() or ""
+    rule_id = _RULE_IDS_BY_REASON.get(reason) or _RULE_IDS.get(code, failures.ERROR)
+    if rule_id == failures.OVERLOADED and retry_after is None and _TOO_LARGE in text:
+        return _message_too_large(text)
+    # Without a RetryInfo, RESOURCE_EXHAUSTED does not come from Placet's load control, so a retry may be useless.
+    retryable = rule_id == failures.UNAVAILABLE or (rule_id in _RETRYABLE_WITH_DELAY and retry_after is not None)
+    detail = " ".join(text.split())[:DETAIL_CHARS_MAX]
+    if rule_id == failures.UNAVAILABLE and not reason:
+        detail = describe_connection_error(detail)
     if rule_id == failures.ERROR:
-        text = f"{code.name} {text}".strip()
-    return Failure(rule_id, text, violations, retryable, retry_after, named)
+        detail = f"{code.name} {detail}".strip()
+    return Failure(rule_id, detail, violations, retryable, retry_after, reason)
 
 
-def _too_large(text: str) -> Failure:
-    """What gRPC itself refused for its size: the request, or else the answer, which this side refuses."""
+def is_unimplemented(failure: Failure) -> bool:
+    """Tell whether the server does not have the method that was called."""
+    return failure.rule_id == failures.ERROR and failure.detail.startswith(grpc.StatusCode.UNIMPLEMENTED.name)
+
+
+def _message_too_large(text: str) -> Failure:
+    """Return the failure for a message that gRPC rejected because of its size: the response, or else the request."""
     if f"CLIENT: Received {_TOO_LARGE}" in text:
         return Failure(failures.ANSWER_INVALID, "it is larger than a client takes; ask for less at once")
     sizes = text.partition(_TOO_LARGE)[2].strip()[:DETAIL_CHARS_MAX]
     return Failure(failures.INVALID_ARGUMENT, f"the request is larger than one message may be {sizes}".strip())
 
 
-def _details(error: grpc.RpcError) -> list[Any]:
-    """The details of the kinds known here; none when the trailer cannot be read."""
+def _read_details(error: grpc.RpcError) -> tuple[float | None, tuple[FieldViolation, ...], str]:
+    """Return the retry delay in seconds, the field violations and the reason. A trailer that is malformed has none."""
+    retry_after: float | None = None
+    violations: tuple[FieldViolation, ...] = ()
+    reason = ""
     trailer: Iterable[Any] = error.trailing_metadata() or ()
     raw = next((value for key, value in trailer if key == DETAILS_KEY), None)
     if not isinstance(raw, bytes):
-        return []
+        return None, (), ""
+    retry_info, bad_request, info = (
+        error_details_pb2.RetryInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.ErrorInfo(),
+    )
     try:
-        status: Any = _CLASSES["Status"].FromString(raw)
-        known = [(each.type_url.rpartition("/google.rpc.")[2], each.value) for each in status.details]
-        return [_CLASSES[name].FromString(value) for name, value in known if name in _DETAILS]
+        for detail in status_pb2.Status.FromString(raw).details:
+            if detail.Unpack(retry_info):
+                retry_after = max(0.0, retry_info.retry_delay.seconds + retry_info.retry_delay.nanos / 1e9)
+            elif detail.Unpack(bad_request):
+                violations = tuple(
+                    FieldViolation(each.field, each.description) for each in bad_request.field_violations
+                )
+            elif detail.Unpack(info):
+                reason = info.reason if info.domain == DOMAIN else ""
     except DecodeError:
-        return []
-
-
-def _named(error_info: Any) -> str:  # noqa: ANN401 - a message made at run time has no type
-    return str(error_info.reason) if error_info.domain == DOMAIN else ""
-
-
-def _seconds(retry_info: Any) -> float:  # noqa: ANN401 - a message made at run time has no type
-    delay = retry_info.retry_delay
-    return max(0.0, float(delay.seconds + delay.nanos / 1e9))
-
-
-def _violations(bad_request: Any) -> tuple[FieldViolation, ...]:  # noqa: ANN401 - likewise
-    return tuple(FieldViolation(each.field, each.description) for each in bad_request.field_violations)
+        return None, (), ""
+    return retry_after, violations, reason

@@ -1,1 +1,1 @@
-"""Values of the SDK into protobuf messages, and back."""
+"""Values of the SDK to protobuf messages, and back."""

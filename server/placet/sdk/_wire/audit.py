@@ -1,4 +1,4 @@
-"""Queries of the audit trail into messages, and answers from them."""
+"""Queries of the audit trail to protobuf messages, and recorded decisions from them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from placet.sdk._wire.decode import EFFECTS, decision_from_proto, time_from_proto
 from placet.sdk._wire.fields import invalid, require_type, set_fields
-from placet.sdk.audit import AuditProblem, Query, RecordedDecision, VerifyReport
+from placet.sdk.audit import AuditProblem, Page, Query, RecordedDecision, VerifyReport
 from placet.v1 import audit_pb2, decision_pb2
 
-_NUMBERS: Final = {value: number for number, value in EFFECTS.items()}
+_EFFECT_TO_PROTO: Final = {effect: number for number, effect in EFFECTS.items()}
 
 
 def query_to_proto(query: Query) -> audit_pb2.QueryDecisionsRequest:
+    """Return the message. Raises InvalidRequestError."""
     require_type(Query, "query", query)
-    if query.effect is not None and query.effect not in _NUMBERS:
+    if query.effect is not None and query.effect not in _EFFECT_TO_PROTO:
         raise invalid(("effect", f"must be an Effect, not {query.effect!r}"))
     message = audit_pb2.QueryDecisionsRequest(
-        effect=decision_pb2.EFFECT_UNSPECIFIED if query.effect is None else _NUMBERS[query.effect],
-        decided_from=_stamp("decided_from", query.decided_from),
-        decided_until=_stamp("decided_until", query.decided_until),
+        effect=decision_pb2.EFFECT_UNSPECIFIED if query.effect is None else _EFFECT_TO_PROTO[query.effect],
+        decided_from=_time_to_proto("decided_from", query.decided_from),
+        decided_until=_time_to_proto("decided_until", query.decided_until),
     )
     return set_fields(
         message,
@@ -39,19 +40,13 @@ def query_to_proto(query: Query) -> audit_pb2.QueryDecisionsRequest:
     )
 
 
-def _stamp(field: str, time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    if not isinstance(time, datetime):
-        raise invalid((field, f"must be a datetime, not {type(time).__name__}"))
-    if time.tzinfo is None:
-        raise invalid((field, "has no time zone; say which, e.g. datetime.now(UTC)"))
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
+def page_from_proto(message: audit_pb2.QueryDecisionsResponse) -> Page:
+    """Return the page."""
+    return Page(tuple(map(recorded_decision_from_proto, message.decisions)), message.next_page_token)
 
 
 def recorded_decision_from_proto(message: audit_pb2.RecordedDecision) -> RecordedDecision:
+    """Return the recorded decision."""
     return RecordedDecision(
         decision=replace(decision_from_proto(message.decision, message.idempotency_key), tenant=message.tenant),
         tenant=message.tenant,
@@ -68,6 +63,20 @@ def recorded_decision_from_proto(message: audit_pb2.RecordedDecision) -> Recorde
 
 
 def verify_report_from_proto(message: audit_pb2.VerifyAuditResponse) -> VerifyReport:
-    """A report."""
-    problems = tuple(AuditProblem(each.kind, each.writer, each.sequence, each.detail) for each in message.problems)
+    """Return the report. It is `ok` only if the server says so and lists no problem."""
+    problems = tuple(
+        AuditProblem(problem.kind, problem.writer, problem.sequence, problem.detail) for problem in message.problems
+    )
     return VerifyReport(message.ok and not problems, message.records, message.chains, message.checkpoints, problems)
+
+
+def _time_to_proto(field: str, time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    if not isinstance(time, datetime):
+        raise invalid((field, f"must be a datetime, not {type(time).__name__}"))
+    if time.tzinfo is None:
+        raise invalid((field, "has no time zone; add one, such as datetime.now(UTC)"))
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp

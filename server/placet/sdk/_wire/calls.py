@@ -1,4 +1,4 @@
-"""One question to the authorization service, ready to be sent, and how its answer is read. Shared by both clients."""
+"""Calls to the authorization service: requests that are ready to send, and decisions from their responses."""
 
 from __future__ import annotations
 
@@ -19,41 +19,48 @@ if TYPE_CHECKING:
     from placet.sdk.defaults import OnFailure
     from placet.sdk.types import Request
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """`raw` goes to `method`; one answer is due for each of `keys`, all of them for one `tenant`.
-
-    With a `failure` there is nothing to send.
-    """
+    """A call that is ready to send, or the failure of its preparation."""
 
     method: str
     keys: tuple[str, ...]
+    """Idempotency keys, one for each decision in the response."""
     raw: bytes = b""
-    metadata: tuple[tuple[str, str], ...] = ()
+    """The serialized request message."""
+    metadata: Metadata = ()
     failure: Failure | None = None
+    """Why the request is invalid. If it is set, there is nothing to send."""
     tenant: str = ""
+    """Tenant of all requests in the call."""
 
     def decisions(self, answer: bytes | Failure, on_failure: OnFailure) -> list[Decision]:
-        """One decision for each key. Raises CallFailedError when one failed and that was asked for."""
+        """Return one decision for each key.
+
+        Raises CallFailedError if one of them is a failure and `on_failure` is ``"raise"``.
+        """
         if isinstance(answer, Failure):
             decisions = [denied(answer, key) for key in self.keys]
         elif self.method == AUTHORIZE:
             decisions = [decode_authorize(answer, self.keys[0])]
         else:
             decisions = decode_authorize_batch(answer, self.keys)
-        failed = next((each.failure for each in decisions if each.failure is not None), None)
-        if failed is not None and on_failure == "raise":
-            raise error_from_failure(failed)
-        return [replace(each, tenant=self.tenant) for each in decisions]
+        failure = next((decision.failure for decision in decisions if decision.failure is not None), None)
+        if failure is not None and on_failure == "raise":
+            raise error_from_failure(failure)
+        return [replace(decision, tenant=self.tenant) for decision in decisions]
 
 
 def prepare_authorize(request: Request, traceparent: str | None) -> PreparedCall:
-    """The question about one action. WrongTypeError or InvalidParamsError for what no program should give."""
-    key = _key(request)
+    """Return the call for one action. Raises WrongTypeError or InvalidParamsError for an error in the program."""
+    key = _idempotency_key(request)
     try:
         raw = request_to_proto(request, key).SerializeToString()
-        return PreparedCall(AUTHORIZE, (key,), raw, trace_metadata(traceparent), tenant=request.identity.tenant)
+        metadata = trace_metadata(traceparent)
+        return PreparedCall(AUTHORIZE, (key,), raw, metadata, tenant=request.identity.tenant)
     except (WrongTypeError, InvalidParamsError):
         raise
     except InvalidRequestError as error:
@@ -61,29 +68,31 @@ def prepare_authorize(request: Request, traceparent: str | None) -> PreparedCall
 
 
 def prepare_authorize_batch(requests: Sequence[Request], traceparent: str | None) -> PreparedCall:
-    """The question about a plan. ValueError when it is empty, TypeError when it is no list: nothing could be denied.
+    """Return the call for several actions.
 
-    WrongTypeError or InvalidParamsError for what no program should give.
+    Raises ValueError if `requests` is empty, TypeError if it is no sequence, and WrongTypeError or InvalidParamsError
+    for an error in the program.
     """
-    given: object = requests
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"requests must be a sequence of Request, not {type(given).__name__}")
+    value: object = requests
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"requests must be a sequence of Request, not {type(value).__name__}")
     if not requests:
-        raise ValueError("a batch has at least one request")
-    keys = tuple(_key(request) for request in requests)
+        raise ValueError("requests must have at least one element")
+    keys = tuple(_idempotency_key(request) for request in requests)
     try:
         messages = [
             request_to_proto(request, key, f"requests[{index}].")
             for index, (request, key) in enumerate(zip(requests, keys, strict=True))
         ]
         raw = authorization_pb2.AuthorizeBatchRequest(requests=messages).SerializeToString()
-        return PreparedCall(AUTHORIZE_BATCH, keys, raw, trace_metadata(traceparent), tenant=requests[0].identity.tenant)
+        metadata = trace_metadata(traceparent)
+        return PreparedCall(AUTHORIZE_BATCH, keys, raw, metadata, tenant=requests[0].identity.tenant)
     except (WrongTypeError, InvalidParamsError):
         raise
     except InvalidRequestError as error:
         return PreparedCall(AUTHORIZE_BATCH, keys, failure=error.failure)
 
 
-def _key(request: Request) -> str:
-    key = getattr(request, "idempotency_key", None)  # `encode` refuses what is no Request
+def _idempotency_key(request: Request) -> str:
+    key = getattr(request, "idempotency_key", None)  # `request_to_proto` rejects a value that is no Request
     return uuid.uuid4().hex if key is None else key

@@ -1,4 +1,4 @@
-"""Answers into values. An answer that is not exactly what the contract promises is a failure, so a deny."""
+"""Decisions from protobuf messages. A response that breaks the API's contract is a failure, and so a deny."""
 
 from __future__ import annotations
 
@@ -42,90 +42,78 @@ AUTONOMIES: Final = {
 
 
 def decode_authorize(raw: bytes, idempotency_key: str) -> Decision:
-    """The decision of an AuthorizeResponse; a deny with its `failure` when it holds none that is acceptable."""
+    """Return the decision of an AuthorizeResponse, or a deny whose `failure` is set if it is not acceptable."""
     try:
         response = authorization_pb2.AuthorizeResponse.FromString(raw)
     except DecodeError:
-        return denied(_invalid("is no AuthorizeResponse"), idempotency_key)
-    return accept(response.decision if response.HasField("decision") else None, idempotency_key)
+        return denied(_invalid("is not a response of Authorize"), idempotency_key)
+    return _accept(response.decision if response.HasField("decision") else None, idempotency_key)
 
 
 def decode_authorize_batch(raw: bytes, idempotency_keys: Sequence[str]) -> list[Decision]:
-    """One decision for each key, in order. All are denies when their number is not that of the keys."""
+    """Return one decision for each key, in order. All of them are denies if their number is wrong."""
     try:
         decisions = list(authorization_pb2.AuthorizeBatchResponse.FromString(raw).decisions)
     except DecodeError:
-        return [denied(_invalid("is no AuthorizeBatchResponse"), key) for key in idempotency_keys]
+        return [denied(_invalid("is not a response of AuthorizeBatch"), key) for key in idempotency_keys]
     if len(decisions) != len(idempotency_keys):
         failure = _invalid(f"has {len(decisions)} decisions for {len(idempotency_keys)} requests")
         return [denied(failure, key) for key in idempotency_keys]
-    return [accept(decision, key) for decision, key in zip(decisions, idempotency_keys, strict=True)]
+    return [_accept(decision, key) for decision, key in zip(decisions, idempotency_keys, strict=True)]
 
 
-def accept(message: decision_pb2.Decision | None, idempotency_key: str) -> Decision:
-    """The decision, or the deny that stands for one that is not acceptable."""
+def _accept(message: decision_pb2.Decision | None, idempotency_key: str) -> Decision:
+    """Return the decision, or a deny if it is not acceptable."""
     if message is None:
-        return denied(_invalid("holds no decision"), idempotency_key)
+        return denied(_invalid("has no decision"), idempotency_key)
     if message.effect not in EFFECTS:
         failure = Failure(failures.EFFECT_UNKNOWN, f"effect {message.effect}")
         return denied(failure, idempotency_key, message.decision_id)
-    fault = _fault(message)
-    if fault:
-        return denied(_invalid(fault), idempotency_key, message.decision_id)
+    violation = _contract_violation(message)
+    if violation:
+        return denied(_invalid(violation), idempotency_key, message.decision_id)
     try:
         return decision_from_proto(message, idempotency_key)
     except (ValueError, RecursionError):
-        return denied(_invalid("has details that are no JSON"), idempotency_key, message.decision_id)
+        return denied(_invalid("has details that are not JSON"), idempotency_key, message.decision_id)
 
 
-def _fault(message: decision_pb2.Decision) -> str:
-    """What the contract promises and this decision lacks; empty when nothing."""
+def _contract_violation(message: decision_pb2.Decision) -> str:
+    """Return how the decision breaks the contract of the API. Empty if it does not."""
     effect = EFFECTS[message.effect]
     if not message.decision_id or not message.rule_id:
         return "has no decision_id or no rule_id"
     if effect is Effect.ALLOW and not message.policy_revision:
-        return "allows, under no policy"
+        return "allows without a policy_revision"
     if effect is Effect.ALLOW and any(
-        EFFECTS.get(each.effect, Effect.DENY) is Effect.DENY for each in message.findings
+        EFFECTS.get(finding.effect, Effect.DENY) is Effect.DENY for finding in message.findings
     ):
-        return "allows, although a rule denied"
+        return "allows although a finding denies"
     if effect is Effect.REQUIRE_APPROVAL and message.approval.quorum < 1:
-        return "requires approval, by nobody"
+        return "requires approval without a quorum"
     return ""
 
 
-def _invalid(what: str) -> Failure:
-    return Failure(failures.ANSWER_INVALID, f"it {what}")
+def _invalid(description: str) -> Failure:
+    return Failure(failures.ANSWER_INVALID, f"it {description}")
 
 
 def decision_from_proto(message: decision_pb2.Decision, idempotency_key: str) -> Decision:
-    """The decision as it was told, unchecked but for effects: one that is unknown reads as deny."""
-    approval = message.approval
+    """Return the decision without checking it, except that an unknown effect becomes deny."""
     return Decision(
         effect=EFFECTS.get(message.effect, Effect.DENY),
         rule_id=message.rule_id,
         reason=message.reason,
         decision_id=message.decision_id,
         idempotency_key=idempotency_key,
-        findings=tuple(
-            Finding(EFFECTS.get(each.effect, Effect.DENY), each.rule_id, each.reason, struct_from_proto(each.details))
-            for each in message.findings
-        ),
+        findings=tuple(map(finding_from_proto, message.findings)),
         policy_revision=message.policy_revision,
-        approval=ApprovalRequirement(
-            quorum=approval.quorum,
-            approver_roles=tuple(approval.approver_roles),
-            id=approval.id,
-            expires_at=time_from_proto(approval.expires_at),
-            url=approval.url,
-        )
-        if message.HasField("approval")
-        else None,
-        obligations=tuple(Obligation(each.id, struct_from_proto(each.details)) for each in message.obligations),
-        permit=message.permit,
-        budgets=tuple(
-            BudgetState(each.id, each.remaining, time_from_proto(each.resets_at), each.unit) for each in message.budgets
+        approval=_approval_requirement(message.approval) if message.HasField("approval") else None,
+        obligations=tuple(
+            Obligation(obligation.id, struct_from_proto(obligation.details)) for obligation in message.obligations
         ),
+        permit=message.permit,
+        budgets=tuple(map(budget_state_from_proto, message.budgets)),
         autonomy=AUTONOMIES.get(message.autonomy, Autonomy.UNSPECIFIED),
         shadow_effect=EFFECTS.get(message.shadow_effect),
         action_digest=message.action_digest,
@@ -133,25 +121,46 @@ def decision_from_proto(message: decision_pb2.Decision, idempotency_key: str) ->
     )
 
 
+def finding_from_proto(message: decision_pb2.Finding) -> Finding:
+    """Return the finding. An unknown effect becomes deny."""
+    effect = EFFECTS.get(message.effect, Effect.DENY)
+    return Finding(effect, message.rule_id, message.reason, struct_from_proto(message.details))
+
+
+def budget_state_from_proto(message: decision_pb2.BudgetState) -> BudgetState:
+    """Return the state of the budget."""
+    return BudgetState(message.id, message.remaining, time_from_proto(message.resets_at), message.unit)
+
+
+def _approval_requirement(message: decision_pb2.ApprovalRequirement) -> ApprovalRequirement:
+    return ApprovalRequirement(
+        quorum=message.quorum,
+        approver_roles=tuple(message.approver_roles),
+        id=message.id,
+        expires_at=time_from_proto(message.expires_at),
+        url=message.url,
+    )
+
+
 def struct_from_proto(struct: Struct) -> dict[str, Any]:
-    """A Struct as JSON values; whole numbers as int, as they were before they became doubles."""
-    plain: dict[str, Any] = _whole(MessageToDict(struct))
+    """Return the JSON object. Whole numbers become int, because a Struct holds every number as a double."""
+    plain: dict[str, Any] = _with_integers(MessageToDict(struct))
     return plain
 
 
-def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _with_integers(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
-        return {key: _whole(each) for key, each in value.items()}
+        return {key: _with_integers(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_whole(each) for each in value]
+        return [_with_integers(member) for member in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def time_from_proto(stamp: Timestamp) -> datetime | None:
-    """A time in UTC; None when it is not set or cannot be said."""
-    if not stamp.seconds and not stamp.nanos:
+def time_from_proto(timestamp: Timestamp) -> datetime | None:
+    """Return the time in UTC, or None if it is not set or out of range."""
+    if not timestamp.seconds and not timestamp.nanos:
         return None
     try:
-        return stamp.ToDatetime(UTC)
+        return timestamp.ToDatetime(UTC)
     except (ValueError, OverflowError):
         return None

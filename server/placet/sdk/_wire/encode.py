@@ -1,4 +1,4 @@
-"""Requests into wire messages. What cannot be said on the wire exactly as it was given is refused here."""
+"""Requests to protobuf messages. A value that a message cannot hold exactly is an error."""
 
 from __future__ import annotations
 
@@ -21,49 +21,52 @@ from placet.sdk.types import Action, Amount, Evidence, Identity, Model, Request,
 from placet.v1 import action_pb2, authorization_pb2
 
 PARAMS_DEPTH_MAX: Final = 32
-"""Levels of params: what the server takes."""
+"""Maximum nesting of params, as on the server."""
 SAFE_INTEGER_MAX: Final = 2**53 - 1
-"""Beyond it readers of JSON that have doubles alone round."""
+"""Largest integer that JSON readers which use doubles do not round."""
 _PARAMS: Final = "action.params_json"
 _TOO_DEEP: Final = f"is nested deeper than {PARAMS_DEPTH_MAX} levels"
 
 
 def request_to_proto(request: Request, idempotency_key: str, prefix: str = "") -> authorization_pb2.AuthorizeRequest:
-    """The message. InvalidRequestError names what cannot be sent, with `prefix` before the field's name."""
+    """Return the message. `prefix` precedes the field paths in errors.
+
+    Raises InvalidRequestError, WrongTypeError or InvalidParamsError.
+    """
     try:
         return _request(request, idempotency_key)
     except InvalidRequestError as error:
-        named = tuple((f"{prefix}{each.field}".rstrip("."), each.description) for each in error.failure.violations)
+        violations = tuple(
+            (f"{prefix}{violation.field}".rstrip("."), violation.description) for violation in error.failure.violations
+        )
         if isinstance(error, WrongTypeError):
-            raise wrong_type(*named[0]) from None
+            raise wrong_type(*violations[0]) from None
         if isinstance(error, InvalidParamsError):
-            raise invalid_params(*named[0]) from None
-        raise invalid(*named) from None
-
-
-def _request(request: Request, idempotency_key: str) -> authorization_pb2.AuthorizeRequest:
-    given = require_type(Request, "", request)
-    message = authorization_pb2.AuthorizeRequest(
-        action=_action(require_type(Action, "action", given.action)),
-        identity=_identity(require_type(Identity, "identity", given.identity)),
-        run=_run(require_type(Run, "run", given.run)) if given.run is not None else None,
-        model=_model(require_type(Model, "model", given.model)) if given.model is not None else None,
-        evidence=[
-            _evidence(each, f"evidence[{index}].")
-            for index, each in enumerate(require_list(Evidence, "evidence", given.evidence))
-        ],
-    )
-    return set_fields(message, "", idempotency_key=idempotency_key, approval_id=given.approval_id)
+            raise invalid_params(*violations[0]) from None
+        raise invalid(*violations) from None
 
 
 def trace_metadata(traceparent: str | None) -> tuple[tuple[str, str], ...]:
-    """The call's metadata. InvalidRequestError when a traceparent cannot be sent."""
+    """Return the metadata of the call. Raises InvalidRequestError if `traceparent` cannot be sent."""
     if not traceparent:
         return ()
     require_type(str, "traceparent", traceparent)
     if not (traceparent.isascii() and traceparent.isprintable()):
-        raise invalid(("traceparent", "must be printable ASCII, as W3C Trace Context says"))
+        raise invalid(("traceparent", "must be printable ASCII, as W3C Trace Context requires"))
     return (("traceparent", traceparent),)
+
+
+def _request(request: Request, idempotency_key: str) -> authorization_pb2.AuthorizeRequest:
+    require_type(Request, "", request)
+    evidence = require_list(Evidence, "evidence", request.evidence)
+    message = authorization_pb2.AuthorizeRequest(
+        action=_action(require_type(Action, "action", request.action)),
+        identity=_identity(require_type(Identity, "identity", request.identity)),
+        run=_run(require_type(Run, "run", request.run)) if request.run is not None else None,
+        model=_model(require_type(Model, "model", request.model)) if request.model is not None else None,
+        evidence=[_evidence(document, f"evidence[{index}].") for index, document in enumerate(evidence)],
+    )
+    return set_fields(message, "", idempotency_key=idempotency_key, approval_id=request.approval_id)
 
 
 def _action(action: Action) -> action_pb2.Action:
@@ -82,7 +85,7 @@ def _action(action: Action) -> action_pb2.Action:
 
 
 def _params(params: Mapping[str, Any] | str) -> str:
-    """JSON text; a text is passed on as it is, and the server judges it."""
+    """Return the params as JSON text. Text is returned as it is: the server checks it."""
     if isinstance(params, str):
         _check_value(params)
         return params
@@ -91,35 +94,35 @@ def _params(params: Mapping[str, Any] | str) -> str:
     try:
         text = json.dumps(dict(params), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except TypeError as error:
-        raise wrong_type(_PARAMS, f"is no JSON: {error}") from None
+        raise wrong_type(_PARAMS, f"is not JSON: {error}") from None
     except RecursionError:
         raise invalid_params(_PARAMS, _TOO_DEEP) from None
-    except ValueError as error:  # NaN, an infinity, a circle
-        raise invalid_params(_PARAMS, _not_finite(params) or f"is no JSON: {error}") from None
+    except ValueError as error:  # NaN, an infinity, or a circular reference
+        raise invalid_params(_PARAMS, _describe_non_finite(params) or f"is not JSON: {error}") from None
     _check(params)
     return text
 
 
-def _not_finite(params: Mapping[str, Any]) -> str:
-    """What is wrong with the first number that is NaN or an infinity, and its path; "" when there is none."""
+def _describe_non_finite(params: Mapping[str, Any]) -> str:
+    """Return the error for the first number that is NaN or infinite, with its path. Empty if there is none."""
     seen: set[int] = set()
-    waiting: list[tuple[str, object]] = [("params", params)]
-    while waiting:
-        path, value = waiting.pop()
+    stack: list[tuple[str, object]] = [("params", params)]
+    while stack:
+        path, value = stack.pop()
         if isinstance(value, float) and not math.isfinite(value):
-            return f"is no JSON: {path} is {value}, which JSON cannot hold"
+            return f"is not JSON: {path} is {value}, which JSON cannot hold"
         if id(value) not in seen:
             seen.add(id(value))
-            waiting += reversed(_placed(path, value))
+            stack += reversed(_members_with_paths(path, value))
     return ""
 
 
-def _placed(path: str, value: object) -> list[tuple[str, object]]:
-    """What stands in a container, each with its path."""
+def _members_with_paths(path: str, value: object) -> list[tuple[str, object]]:
+    """Return the members of a container, each with its path."""
     if isinstance(value, Mapping):
-        return [(_member_path(path, key), each) for key, each in value.items()]
+        return [(_member_path(path, key), member) for key, member in value.items()]
     if isinstance(value, list | tuple):
-        return [(f"{path}[{index}]", each) for index, each in enumerate(value)]
+        return [(f"{path}[{index}]", member) for index, member in enumerate(value)]
     return []
 
 
@@ -128,46 +131,45 @@ def _member_path(path: str, key: object) -> str:
 
 
 def _check(params: Mapping[str, Any]) -> None:
-    """Refuse what JSON would change: keys that are no text, integers that readers round, halves of characters."""
+    """Raise an error for values that JSON would change: keys that are not text, large integers, lone surrogates."""
     level: list[object] = [params]
     for _ in range(PARAMS_DEPTH_MAX):
-        below: list[object] = []
+        next_level: list[object] = []
         for value in level:
-            below += _members(value)
-        level = below
+            next_level += _checked_members(value)
+        level = next_level
         if not level:
             return
     if any(isinstance(value, Mapping | list | tuple) for value in level):
         raise invalid_params(_PARAMS, _TOO_DEEP)
 
 
-def _members(value: object) -> Iterable[object]:
-    """What stands in a container, when the value itself is fine."""
+def _checked_members(value: object) -> Iterable[object]:
+    """Return the members of a container after checking them; nothing for another value."""
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise wrong_type(_PARAMS, f"has the key {key!r}; keys must be text")
             _check_value(key)
-        inner: list[object] = list(value.values())
+        members: list[object] = list(value.values())
     elif isinstance(value, list | tuple):
-        inner = list(value)
+        members = list(value)
     else:
         return ()
-    for each in inner:
-        _check_value(each)
-    return inner
+    for member in members:
+        _check_value(member)
+    return members
 
 
 def _check_value(value: object) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and not -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX:
-        raise invalid_params(
-            _PARAMS, f"holds an integer beyond ±{SAFE_INTEGER_MAX}, which JSON readers round; send text"
-        )
+        description = f"has an integer beyond ±{SAFE_INTEGER_MAX}, which JSON readers round; send it as text"
+        raise invalid_params(_PARAMS, description)
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise invalid_params(_PARAMS, "holds a lone surrogate, which is no Unicode text") from None
+            raise invalid_params(_PARAMS, "has a lone surrogate, which is not Unicode text") from None
 
 
 def _amount(amount: Amount) -> action_pb2.Money:
@@ -183,11 +185,11 @@ def _amount(amount: Amount) -> action_pb2.Money:
 
 
 def _identity(identity: Identity) -> action_pb2.Identity:
-    lists = action_pb2.Identity(
+    message = action_pb2.Identity(
         roles=require_strings("identity.roles", identity.roles),
         delegation=require_strings("identity.delegation", identity.delegation),
     )
-    return set_fields(lists, "identity.", agent=identity.agent, user=identity.user, tenant=identity.tenant)
+    return set_fields(message, "identity.", agent=identity.agent, user=identity.user, tenant=identity.tenant)
 
 
 def _run(run: Run) -> action_pb2.Run:

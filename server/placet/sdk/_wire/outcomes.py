@@ -1,4 +1,4 @@
-"""What outcomes named far above what was reserved, as operators see it."""
+"""Outcomes to protobuf messages, and back."""
 
 from __future__ import annotations
 
@@ -21,18 +21,59 @@ from placet.v1 import authorization_pb2, control_pb2
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_STATUS_TO_PROTO: Final = {
+    OutcomeStatus.SUCCEEDED: authorization_pb2.OUTCOME_STATUS_SUCCEEDED,
+    OutcomeStatus.FAILED: authorization_pb2.OUTCOME_STATUS_FAILED,
+    OutcomeStatus.NOT_EXECUTED: authorization_pb2.OUTCOME_STATUS_NOT_EXECUTED,
+    OutcomeStatus.UNKNOWN: authorization_pb2.OUTCOME_STATUS_UNKNOWN,
+}
+
+
+def prepare_report_outcome(
+    decision: Decision | str, status: object, tenant: str | None, fields: Mapping[str, Any]
+) -> PreparedCall:
+    """Return the call that reports an outcome. Raises InvalidRequestError."""
+    if isinstance(decision, Decision):
+        decision_id, tenant = decision.decision_id, decision.tenant if tenant is None else tenant
+    else:
+        decision_id = require_type(str, "decision_id", decision)
+    if not decision_id:
+        raise invalid(("decision_id", "is empty: the server recorded no such decision, so there is nothing to report"))
+    if not isinstance(status, str) or status not in _STATUS_TO_PROTO:
+        raise invalid(("status", f"must be one of {', '.join(OutcomeStatus)}, not {status!r}"))
+    message = authorization_pb2.ReportOutcomeRequest(status=_STATUS_TO_PROTO[OutcomeStatus(status)])
+    set_fields(message, "", decision_id=decision_id, tenant=tenant, **fields)
+    return PreparedCall(REPORT_OUTCOME, (), message.SerializeToString())
+
+
+def receipt_from_answer(answer: bytes | Failure) -> OutcomeReceipt:
+    """Return the receipt. Raises CallFailedError if the server recorded no report."""
+    if isinstance(answer, Failure):
+        raise error_from_failure(answer)
+    try:
+        message = authorization_pb2.ReportOutcomeResponse.FromString(answer)
+    except DecodeError as error:
+        failure = Failure(failures.ANSWER_INVALID, "it is not a response of ReportOutcome")
+        raise error_from_failure(failure) from error
+    return OutcomeReceipt(  # an older server sets only the deprecated fields `repeated` and `overspent`
+        duplicate=message.duplicate or message.repeated,
+        late=message.late,
+        exceeded_budget_ids=tuple(message.exceeded_budget_ids or message.overspent),
+        held=tuple(message.held),
+    )
+
 
 def excess_verdict_to_proto(
     tenant: str, decision_id: str, *, accept: bool, actor: str, reason: str
 ) -> control_pb2.DecideOutcomeExcessRequest:
-    """What a person says, on the wire. InvalidRequestError names what cannot be sent."""
+    """Return the message that accepts or drops an excess. Raises InvalidRequestError."""
     verdict = control_pb2.EXCESS_VERDICT_ACCEPT if accept else control_pb2.EXCESS_VERDICT_DROP
     message = control_pb2.DecideOutcomeExcessRequest(verdict=verdict, actor=actor_to_proto(actor))
     return set_fields(message, "", tenant=tenant, decision_id=decision_id, reason=reason)
 
 
 def outcome_excess_from_proto(message: control_pb2.OutcomeExcess) -> OutcomeExcess:
-    """An excess."""
+    """Return the excess."""
     return OutcomeExcess(
         tenant=message.tenant,
         decision_id=message.decision_id,
@@ -43,43 +84,7 @@ def outcome_excess_from_proto(message: control_pb2.OutcomeExcess) -> OutcomeExce
         tool=message.tool,
         reported_at=time_from_proto(message.reported_at),
         parts=tuple(
-            ExcessPart(each.budget_id, each.unit, each.window_key, each.scope_key, each.amount)
-            for each in message.parts
+            ExcessPart(part.budget_id, part.unit, part.window_key, part.scope_key, part.amount)
+            for part in message.parts
         ),
     )
-
-
-_NUMBERS: Final = {
-    OutcomeStatus.SUCCEEDED: authorization_pb2.OUTCOME_STATUS_SUCCEEDED,
-    OutcomeStatus.FAILED: authorization_pb2.OUTCOME_STATUS_FAILED,
-    OutcomeStatus.NOT_EXECUTED: authorization_pb2.OUTCOME_STATUS_NOT_EXECUTED,
-    OutcomeStatus.UNKNOWN: authorization_pb2.OUTCOME_STATUS_UNKNOWN,
-}
-
-
-def prepare_report_outcome(
-    decision: Decision | str, status: object, tenant: str | None, said: Mapping[str, Any]
-) -> PreparedCall:
-    """The report. InvalidRequestError names what cannot be sent."""
-    if isinstance(decision, Decision):
-        decision_id, tenant = decision.decision_id, decision.tenant if tenant is None else tenant
-    else:
-        decision_id = require_type(str, "decision_id", decision)
-    if not decision_id:
-        raise invalid(("decision_id", "is empty: the server recorded no such decision, so there is nothing to report"))
-    if not isinstance(status, str) or status not in _NUMBERS:
-        raise invalid(("status", f"must be one of {', '.join(OutcomeStatus)}, not {status!r}"))
-    message = authorization_pb2.ReportOutcomeRequest(status=_NUMBERS[OutcomeStatus(status)])
-    set_fields(message, "", decision_id=decision_id, tenant=tenant, **said)
-    return PreparedCall(REPORT_OUTCOME, (), message.SerializeToString())
-
-
-def receipt_from_answer(answer: bytes | Failure) -> OutcomeReceipt:
-    """What the server said. CallFailedError when it took no report."""
-    if isinstance(answer, Failure):
-        raise error_from_failure(answer)
-    try:
-        said = authorization_pb2.ReportOutcomeResponse.FromString(answer)
-    except DecodeError as error:
-        raise error_from_failure(Failure(failures.ANSWER_INVALID, "it is no ReportOutcomeResponse")) from error
-    return OutcomeReceipt(said.repeated, said.late, tuple(said.overspent), tuple(said.held))

@@ -137,13 +137,19 @@ def _show_change(change: sdk.AutonomySet, output: Output) -> None:
     warn(change.warnings)
     rule = _document(change.rule) if change.rule is not None else None
     if output is Output.JSON:
-        print_json({"applied": change.waiting is None, "rule": rule, "waiting": waiting_document(change.waiting)})
-    elif change.waiting is None and rule is not None:
+        print_json(
+            {
+                "applied": change.pending_request is None,
+                "rule": rule,
+                "waiting": waiting_document(change.pending_request),
+            }
+        )
+    elif change.pending_request is None and rule is not None:
         print_fields(rule.items())
-    elif change.waiting is None:
+    elif change.pending_request is None:
         typer.echo("unset; the tenant's file decides")
-    if change.waiting is not None:
-        tell_waiting(change.waiting)
+    if change.pending_request is not None:
+        tell_waiting(change.pending_request)
 
 
 def _document(rule: sdk.AutonomyRule) -> dict[str, Any]:

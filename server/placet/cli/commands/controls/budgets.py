@@ -124,11 +124,17 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     warn(done.warnings)
     counter = _counter_document(done.counter)
     if output is Output.JSON:
-        print_json({"applied": done.waiting is None, "counter": counter, "waiting": waiting_document(done.waiting)})
-    elif done.waiting is None:
+        print_json(
+            {
+                "applied": done.pending_request is None,
+                "counter": counter,
+                "waiting": waiting_document(done.pending_request),
+            }
+        )
+    elif done.pending_request is None:
         print_fields({**counter, **dict(zip(_COUNTED, _counted(done.counter, found.currency), strict=True))}.items())
-    if done.waiting is not None:
-        tell_waiting(done.waiting)
+    if done.pending_request is not None:
+        tell_waiting(done.pending_request)
 
 
 def _row(budget: sdk.Budget) -> list[str]:

@@ -63,13 +63,13 @@ def report(  # noqa: PLR0913 - one option for each thing that a report may say
             result_digest=result_digest,
         )
     if output is Output.JSON:
-        budgets = {"overspent": list(receipt.overspent), "held": list(receipt.held)}
-        print_json({"repeated": receipt.repeated, "late": receipt.late, **budgets})
+        budgets = {"overspent": list(receipt.exceeded_budget_ids), "held": list(receipt.held)}
+        print_json({"repeated": receipt.duplicate, "late": receipt.late, **budgets})
         return
     said = {
-        "repeated": "yes" if receipt.repeated else "no",
+        "repeated": "yes" if receipt.duplicate else "no",
         "late": "yes" if receipt.late else "no",
-        "overspent": ", ".join(receipt.overspent),
+        "overspent": ", ".join(receipt.exceeded_budget_ids),
         "held": ", ".join(receipt.held),
     }
     print_fields(said.items())

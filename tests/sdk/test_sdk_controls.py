@@ -16,6 +16,7 @@ from placet.sdk._wire.methods import (
     SET_KILL_SWITCH,
 )
 from placet.v1 import control_pb2, decision_pb2
+from tests.sdk.in_loop import connected
 from tests.sdk.scripted_server import ScriptedServer, status
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ WHO: dict[str, Any] = {"actor": "ann", "reason": "it runs wild"}
 BUSY = status(grpc.StatusCode.UNAVAILABLE, retry_after=0.01)
 
 
-@pytest.fixture
-def control(server: ScriptedServer) -> Iterator[ControlClient]:
-    with ControlClient(server.address) as connected:
-        yield connected
+@pytest.fixture(params=["blocking", "asyncio"])
+def control(request: pytest.FixtureRequest, server: ScriptedServer) -> Iterator[ControlClient]:
+    with connected(ControlClient, server.address, use_asyncio=request.param == "asyncio") as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -89,13 +90,13 @@ def test_what_would_count_twice_is_sent_once(
 
 def test_what_waits_for_a_second_person(server: ScriptedServer, control: ControlClient) -> None:
     waiting = control_pb2.ControlRequest(id="req_1", requested_by="ann", reason="r")
-    server.script(CLEAR_KILL_SWITCH, control_pb2.ClearKillSwitchResponse(waiting=waiting))
-    server.script(SET_AUTONOMY, control_pb2.SetAutonomyResponse(waiting=waiting))
-    server.script(ADJUST_BUDGET, control_pb2.AdjustBudgetResponse(waiting=waiting))
+    server.script(CLEAR_KILL_SWITCH, control_pb2.ClearKillSwitchResponse(pending_request=waiting))
+    server.script(SET_AUTONOMY, control_pb2.SetAutonomyResponse(pending_request=waiting))
+    server.script(ADJUST_BUDGET, control_pb2.AdjustBudgetResponse(pending_request=waiting))
     told = [
         control.clear_kill_switch("ks_1", **WHO),
-        control.set_autonomy("acme", Autonomy.EXECUTE, **WHO).waiting,
-        control.adjust_budget("acme", "b", "user:u", 1, **WHO).waiting,
+        control.set_autonomy("acme", Autonomy.EXECUTE, **WHO).pending_request,
+        control.adjust_budget("acme", "b", "user:u", 1, **WHO).pending_request,
     ]
     assert [each and (each.id, each.requested_by) for each in told] == [("req_1", "ann")] * 3
     server.script(CLEAR_KILL_SWITCH, control_pb2.ClearKillSwitchResponse(cleared=True))

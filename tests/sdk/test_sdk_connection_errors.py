@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import Action, Client, Identity
-from placet.sdk._transport.connection_errors import connection_trouble
+from placet.sdk._transport.connection_errors import describe_connection_error
 
 if TYPE_CHECKING:
     from tests.sdk.scripted_server import ScriptedServer
@@ -24,18 +24,18 @@ TOLD = [
     ),
     (
         ALL + "UNKNOWN: unix:/run/placet.sock: Failed to connect to remote host: No such file or directory",
-        "there is no socket /run/placet.sock",
+        "the socket /run/placet.sock does not exist",
     ),
     (ALL + "UNAVAILABLE: ipv4:10.0.0.1:7070: Socket closed", "the connection to 10.0.0.1:7070 was closed"),
     (
         ALL
         + "INTERNAL: ipv4:10.0.0.1:80: Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame, got frame "
         "type 80) (Trying to connect an http1.x server (HTTP status 400))",
-        "what listens at 10.0.0.1:80 does not speak gRPC",
+        "the server at 10.0.0.1:80 does not speak gRPC",
     ),
     (
         "errors resolving nosuch.invalid:7070: [field:hostname lookup error: Domain name not found]",
-        "no host of the name nosuch.invalid was found",
+        "the host name nosuch.invalid cannot be resolved",
     ),
     ("the server is shutting down", "the server is shutting down"),
     (ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new", ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new"),
@@ -44,7 +44,7 @@ TOLD = [
 
 @pytest.mark.parametrize(("text", "told"), TOLD)
 def test_what_grpc_says_becomes_one_short_sentence(text: str, told: str) -> None:
-    assert connection_trouble(text) == told
+    assert describe_connection_error(text) == told
 
 
 def test_nobody_listens(nobody: str) -> None:

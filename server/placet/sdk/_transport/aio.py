@@ -1,0 +1,87 @@
+"""A connection for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import grpc
+
+from placet.sdk import failures
+from placet.sdk._transport import fork
+from placet.sdk._transport.options import OPTIONS, validate_address
+from placet.sdk._transport.status import failure_from_rpc_error
+from placet.sdk.errors import CallFailedError, error_from_failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from placet.sdk._wire.calls import Metadata
+    from placet.sdk.failures import Failure
+
+
+class AsyncConnection:
+    """A connection to one server, opened by the first call. Each event loop that uses it gets a channel of its own.
+
+    Raises ValueError if the address is not host:port.
+    """
+
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        self._address = validate_address(address)
+        self._credentials = credentials
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
+        self._closed = False
+
+    async def unary(self, method: str, raw: bytes, seconds: float, metadata: Metadata) -> bytes | Failure:
+        """Send one request, and return the bytes of the response or why there is none."""
+        try:
+            send = self._channel().unary_unary(method, None, None)
+            response: bytes = await send(raw, timeout=seconds, metadata=metadata)
+        except CallFailedError as error:
+            return error.failure
+        except grpc.aio.AioRpcError as error:
+            return failure_from_rpc_error(error)
+        except grpc.aio.UsageError:  # gRPC raises it for a channel that was closed
+            return failures.CLOSED
+        return response
+
+    async def stream(self, method: str, raw: bytes, seconds: float | None) -> AsyncGenerator[bytes, None]:
+        """Send one request, and yield the bytes of each response. Raises CallFailedError."""
+        call = self._channel().unary_stream(method, None, None)(raw, timeout=seconds)
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise error_from_failure(failure_from_rpc_error(error)) from error
+        except grpc.aio.UsageError:  # gRPC raises it for a channel that was closed
+            raise error_from_failure(failures.CLOSED) from None
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Close the connection. Calls in progress fail, and so does each later call."""
+        self._closed = True
+        current = asyncio.get_running_loop()
+        for loop, channel in list(self._channels.items()):
+            if loop is current:
+                await channel.close(None)
+            elif not loop.is_closed():  # a channel can be closed only in its own loop; a closed loop has none
+                asyncio.run_coroutine_threadsafe(channel.close(None), loop)
+
+    def _channel(self) -> grpc.aio.Channel:
+        """Return the channel of the running loop. Raises CallFailedError if there can be none."""
+        if self._closed:
+            raise error_from_failure(failures.CLOSED)
+        if fork.is_unusable():
+            raise error_from_failure(fork.FORKED)
+        loop = asyncio.get_running_loop()
+        if loop not in self._channels:
+            fork.record_channel(polling=True)
+            self._channels[loop] = self._open()
+        return self._channels[loop]
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._address, options=OPTIONS)
+        return grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS)
