@@ -8,7 +8,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from placet.actions.document import document
+from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
 from placet.engine.generation import Engine, ServedRevision
 from placet.kernel.clock import rfc3339
@@ -24,7 +24,7 @@ _PARAMS = b'{"amount":45,"charge":"ch_1042","currency":"USD"}'
 _ACTION = Action("stripe.refund", _PARAMS, Amount("USD", 4500), environment="production")
 _IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
 INPUT = policy_input(
-    document(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()),
+    canonical_request(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()),
     base_facts(ToolClass.WRITE),
     rfc3339(time.time_ns() // 1_000),
 )

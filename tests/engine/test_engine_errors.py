@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.actions.document import document
+from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
 from placet.engine.generation import Engine, ServedRevision
 from placet.kernel.clock import rfc3339
@@ -61,7 +61,7 @@ async def test_where_it_failed(
     engine = Engine(opa, tmp_path / "opa.log", 20.0, lambda _rule_id, cause: told.append(cause))
     generation = await ServedRevision.start(build_bundle(rego_dir, opa, tmp_path / "bundles"), engine, 0.0)
     try:
-        said = document(Action("kb.search", params), Identity("bot", "acme"), Run(), Model(), ())
+        said = canonical_request(Action("kb.search", params), Identity("bot", "acme"), Run(), Model(), ())
         asked = policy_input(said, base_facts(ToolClass.READ), rfc3339(0))
         [verdict] = await generation.evaluate([asked])
         assert generation.where("extra.size") == "policy/extra/extra.rego:18"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.actions.params_schema import FORMATS, KEYWORDS, schema_faults
+from placet.actions.params_schema import FORMATS, KEYWORDS, schema_diagnostics
 from placet.policy.toolchain.command import run
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ SAYS_NOTHING = {"$comment", "$schema", "default", "description", "examples", "ti
 
 
 def faults(schema: Any) -> list[tuple[str, str, str]]:
-    return [(fault.place, fault.what, fault.remedy) for fault in schema_faults(schema, ("s",))]
+    return [(fault.place, fault.what, fault.remedy) for fault in schema_diagnostics(schema, ("s",))]
 
 
 def test_every_keyword_that_is_taken_is_enforced_by_opa(opa: Path) -> None:

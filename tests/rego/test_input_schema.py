@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.actions.document import document
+from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.limits import SAFE_INTEGER_MAX
@@ -67,7 +67,7 @@ def built(parts: Any, tool_class: ToolClass, now_us: int) -> dict[str, Any]:
     if parts is FULL:
         watched = {**facts["tool"], "breaker": "closed", "error_rate": 0.25}
         facts = {**facts, **COUNTED, "tool": watched}
-    made: dict[str, Any] = json.loads(policy_input(document(*parts), facts, rfc3339(now_us)))
+    made: dict[str, Any] = json.loads(policy_input(canonical_request(*parts), facts, rfc3339(now_us)))
     return made
 
 

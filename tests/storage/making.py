@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.actions.canonical_json import digest
-from placet.actions.document import document
+from placet.actions.document import canonical_request
 from placet.audit.decision_codec import decision_commitment, invalid_request_commitment
 from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
@@ -59,7 +59,7 @@ def proposal(
     run = Run(run_id, "9f2d", number, "triage")
     model = Model("gpt-4.1", "v3", 812, 164, 4_000)
     evidence = (Evidence("https://docs.example/1"),)
-    said = document(action, identity, run, model, evidence)
+    said = canonical_request(action, identity, run, model, evidence)
     name = f"key-{number}" if key is None else key
     return Proposal(name, action, identity, run, model, evidence, said, digest(b"a" + said), digest(said))
 

@@ -1,1 +1,1 @@
-"""An action: its canonical document and digest, what its params say, what its call came to."""
+"""A proposed action: its canonical JSON and digests, checks of its params, and the outcome of its call."""

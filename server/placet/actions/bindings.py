@@ -1,9 +1,9 @@
-"""Compare what an action declares with what its params say: params are what runs, so policy must judge the same.
+"""Compares the fields that an action declares with its params. The params are what runs, so policy must judge the same.
 
-`amount`, `environment`, `destination` and `dry_run` of an action stand beside its params. A tenant's file binds them to
-places in the params (``tools.<tool>.bind``); where the two differ, the action is denied before policy is asked. This is
-Python and not a pack because amounts need exact decimals and the minor units of ISO 4217, and because no policy tree
-may leave it out.
+An action declares `amount`, `environment`, `destination` and `dry_run` beside its params. A tenant's file binds these
+fields to places in the params (``tools.<tool>.bind``). If a bound field differs, the action is denied before policy is
+evaluated. This is Python and not a rule pack because amounts need exact decimals and the minor units of ISO 4217, and
+because no policy tree may leave it out.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ MAJOR: Final = "major"
 MINOR: Final = "minor"
 """Amounts in the currency's minor unit: 4500 for 45.00 USD."""
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
-"""An amount as text. No sign, exponent, separator of thousands or space: what readers take differently is refused."""
+"""An amount as text. Readers disagree on signs, exponents, thousands separators and spaces, so these are rejected."""
 _URL: Final = re.compile(
     r"(?P<scheme>https?|wss?)://(?P<host>[a-z0-9.-]+)(?P<port>:[0-9]{1,5})?(?:[/?#][!-\[\]-~]*)?",
     re.IGNORECASE | re.ASCII,
 )
-"""A URL that every reader takes apart alike: a host of ASCII, no user, no backslash, no space. Others bind nothing."""
+"""A URL that every reader splits alike: an ASCII host, no user, no backslash, no space. Others match no destination."""
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
+"""Ports that a URL may leave out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where in a tool's params the declared fields stand, as JSON pointers; "" for a field that is not bound.
-
-    `currency` is a pointer, or a currency code that every call of the tool has. `unit` is MAJOR or MINOR.
-    """
+    """Where a tool's params hold the declared fields, as JSON pointers; empty for a field that is not bound."""
 
     amount: str = ""
     currency: str = ""
+    """A JSON pointer, or the currency code of every call of the tool."""
     unit: str = MINOR
+    """MAJOR or MINOR."""
     environment: str = ""
     destination: str = ""
     dry_run: str = ""
@@ -71,35 +71,35 @@ def _findings(binding: Binding, action: Action, params: object) -> Iterator[Find
 
 
 def _environment(pointer: str, action: Action, params: object) -> Iterator[Finding]:
-    said = resolve(params, pointer)
-    if not action.environment or _is_absent(said):
+    value = resolve(params, pointer)
+    if not action.environment or _is_absent(value):
         yield _deny(rule_ids.BINDING_ENVIRONMENT_MISSING, pointer, action.environment)
-    elif said != action.environment:
+    elif value != action.environment:
         yield _deny(rule_ids.BINDING_ENVIRONMENT_MISMATCH, pointer, action.environment)
 
 
 def _destination(pointer: str, action: Action, params: object) -> Iterator[Finding]:
-    said = resolve(params, pointer)
-    if not action.destination or _is_absent(said):
+    value = resolve(params, pointer)
+    if not action.destination or _is_absent(value):
         yield _deny(rule_ids.BINDING_DESTINATION_MISSING, pointer, action.destination)
-    elif not _leads_to(said, action.destination):
+    elif not _leads_to(value, action.destination):
         yield _deny(rule_ids.BINDING_DESTINATION_MISMATCH, pointer, action.destination)
 
 
 def _dry_run(pointer: str, action: Action, params: object) -> Iterator[Finding]:
-    """A tool that is not told to rehearse does it in earnest, so params without a word agree with no dry run."""
-    said = resolve(params, pointer)
-    if _is_absent(said):
+    """Compare the dry-run flag. Params without one agree with "no dry run", because tools then act for real."""
+    value = resolve(params, pointer)
+    if _is_absent(value):
         if action.dry_run:
             yield _deny(rule_ids.BINDING_DRY_RUN_MISSING, pointer, declared=True)
-    elif said is not action.dry_run:
+    elif value is not action.dry_run:
         yield _deny(rule_ids.BINDING_DRY_RUN_MISMATCH, pointer, action.dry_run)
 
 
 def _money(binding: Binding, amount: Amount | None, params: object) -> Iterator[Finding]:
-    said = resolve(params, binding.amount)
+    value = resolve(params, binding.amount)
     declared = None if amount is None else {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
-    if amount is None or amount.minor_units == 0 or _is_absent(said):
+    if amount is None or amount.minor_units == 0 or _is_absent(value):
         yield _deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, declared)
         return
     yield from _currency(binding, amount, params)
@@ -107,7 +107,7 @@ def _money(binding: Binding, amount: Amount | None, params: object) -> Iterator[
     if binding.unit == MAJOR and amount.currency_code not in EXPONENTS:
         yield _deny(rule_ids.BINDING_CURRENCY_UNKNOWN, binding.amount, declared)
         return
-    minor_units = _minor_units(said, exponent)
+    minor_units = _minor_units(value, exponent)
     if minor_units == 0:
         yield _deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, declared)
     elif minor_units != amount.minor_units:
@@ -115,7 +115,7 @@ def _money(binding: Binding, amount: Amount | None, params: object) -> Iterator[
 
 
 def _currency(binding: Binding, amount: Amount, params: object) -> Iterator[Finding]:
-    """Upper and lower case name the same currency: payment providers write ``usd``."""
+    """Compare the currency, ignoring case: payment providers write ``usd``."""
     code: Any = binding.currency
     if code.startswith("/"):
         code = resolve(params, binding.currency)
@@ -126,29 +126,29 @@ def _currency(binding: Binding, amount: Amount, params: object) -> Iterator[Find
         yield _deny(rule_ids.BINDING_CURRENCY_MISMATCH, binding.currency, amount.currency_code)
 
 
-def _is_absent(said: object) -> bool:
-    return said is MISSING or said is None or said == ""
+def _is_absent(value: object) -> bool:
+    return value is MISSING or value is None or value == ""
 
 
-def _minor_units(said: object, exponent: int) -> int | None:
-    """Return the amount in minor units, exactly; None for what is no amount or no whole number of minor units."""
-    if isinstance(said, str) and _DECIMAL.fullmatch(said):
-        said = Decimal(said)
-    if isinstance(said, bool) or not isinstance(said, int | Decimal) or said < 0:
+def _minor_units(value: object, exponent: int) -> int | None:
+    """Return the exact amount in minor units; None when `value` is no amount or no whole number of minor units."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = Decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
         return None
     try:
-        return scaled(Decimal(said), exponent)
+        return scaled(Decimal(value), exponent)
     except ValueError:
         return None
 
 
-def _leads_to(said: object, destination: str) -> bool:
-    """Whether the params lead to the destination: the same text, or a URL of exactly that host (and port)."""
-    if not isinstance(said, str):
+def _leads_to(value: object, destination: str) -> bool:
+    """Return whether the value names the destination: the same text, or a URL of exactly that host (and port)."""
+    if not isinstance(value, str):
         return False
-    if said == destination:
+    if value == destination:
         return True
-    url = _URL.fullmatch(said)
+    url = _URL.fullmatch(value)
     if url is None:
         return False
     host, port = url["host"].lower(), url["port"] or ""
@@ -158,5 +158,5 @@ def _leads_to(said: object, destination: str) -> bool:
 
 
 def _deny(rule_id: str, pointer: str, declared: object) -> Finding:
-    """Name the place, not the value that stands there: it may be one that must not be kept."""
+    """Return a deny that names the place in the params but not its value, which may be too sensitive to record."""
     return Finding(Effect.DENY, rule_id, rule_ids.CORE_REASONS[rule_id], {"pointer": pointer, "declared": declared})

@@ -1,4 +1,4 @@
-"""Canonical JSON (RFC 8785) of what callers say: parsed strictly once, so that what policy sees is what runs.
+"""Strict parsing and canonical JSON (RFC 8785) of callers' objects. Parsed once, so policy sees exactly what runs.
 
 Source: RFC 8785 (JCS), RFC 7493 (I-JSON).
 """
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from placet.kernel.steps import Steps
 
 _Place: TypeAlias = "tuple[_Place, str | int] | None"
-"""A place in a value: the place around it, and the key or index within that. None for the whole."""
+"""A place in a value: the enclosing place, and the key or index within it. None for the whole value."""
 _STEP_CHARS_MAX: Final = 64
-"""Of a key in an error: enough to find it, too little to carry a secret along."""
+"""Characters of a key that an error quotes: enough to find it, too few to leak a secret."""
 _BMP_END: Final = "\uffff"
-"""Up to here UTF-8 and UTF-16 sort alike."""
+"""Up to this character UTF-8 and UTF-16 sort alike."""
 _PLAIN_POWER_MAX: Final = 20
 _PLAIN_POWER_MIN: Final = -6
-"""ECMAScript writes numbers beyond these powers of ten with an exponent."""
+"""ECMAScript writes numbers beyond these two powers of ten with an exponent."""
 _TOO_LARGE: Final = f"integer beyond ±{SAFE_INTEGER_MAX}; send it as a string"
 
 
 class NotCanonicalError(ValueError):
-    """A text is not the JSON object that Placet accepts. `place` is a JSON pointer, "" for the whole."""
+    """The text is not a JSON object that Placet accepts.
+
+    `place` is a JSON pointer, empty for the whole text; `what` says what is wrong.
+    """
 
     def __init__(self, place: str, what: str) -> None:
         self.place = place
@@ -43,7 +46,7 @@ class NotCanonicalError(ValueError):
 
 
 class _Duplicated(dict[str, Any]):
-    """An object in which a key stood twice; found again by the walk, which knows the place."""
+    """An object with a duplicate key. The decoder does not know the place, so the later walk reports it."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -55,10 +58,10 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Parse the text of a JSON object strictly; NotCanonicalError names the place of what is not I-JSON.
+    """Parse the text of a JSON object strictly. `text` is at most PARAMS_BYTES_MAX bytes of UTF-8.
 
-    Numbers that are not finite are left to `canonical`, which names their place.
-    At most PARAMS_BYTES_MAX bytes of UTF-8.
+    Raises NotCanonicalError, which names the place of what is not I-JSON. Numbers that are not finite pass; `canonical`
+    rejects them with their place.
     """
     try:
         size = len(text.encode())
@@ -82,7 +85,10 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def canonical(value: dict[str, Any]) -> bytes:
-    """RFC 8785 bytes of a parsed object; NotCanonicalError names the place of what has no canonical form."""
+    """Return the RFC 8785 bytes of a parsed object.
+
+    Raises NotCanonicalError, which names the place of what has no canonical form.
+    """
     return exhausted(canonicalising(value))
 
 
@@ -98,12 +104,12 @@ def canonicalising(value: dict[str, Any]) -> Steps[bytes]:
 
 
 def digest(canonical_bytes: bytes) -> str:
-    """SHA-256 in lower-case hex."""
+    """Return the SHA-256 in lower-case hex."""
     return hashlib.sha256(canonical_bytes).hexdigest()
 
 
 def _check_object(members: dict[str, Any], place: _Place, depth: int) -> bool:
-    """Check an object; True when orjson alone does not give its canonical form (floats, keys beyond the BMP)."""
+    """Check an object. True when orjson's output is not canonical as it is: with floats, or keys beyond the BMP."""
     if depth > PARAMS_DEPTH_MAX:
         raise NotCanonicalError(_pointer(place, 8), f"is nested deeper than {PARAMS_DEPTH_MAX} levels")
     if type(members) is _Duplicated:
@@ -123,7 +129,7 @@ def _check_object(members: dict[str, Any], place: _Place, depth: int) -> bool:
 
 
 def _check_list(items: list[Any], place: _Place, depth: int) -> bool:
-    """As `_check_object`."""
+    """As `_check_object`, for an array."""
     if depth > PARAMS_DEPTH_MAX:
         raise NotCanonicalError(_pointer(place, 8), f"is nested deeper than {PARAMS_DEPTH_MAX} levels")
     exotic = False
@@ -168,11 +174,11 @@ _NESTED: Final[dict[type, Callable[[Any, _Place, int], bool]]] = {
     float: _check_float,
     str: _check_text,
 }
-"""What is looked at more closely, by its type. Calls are left out for all else: they are most of the cost."""
+"""The checks by type. Other types are skipped without a call, because calls are most of the cost."""
 
 
 def _rewritten(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value such that orjson writes it canonically: keys in the order of UTF-16, floats as ECMAScript has them."""
+    """Return the value so that orjson writes it canonically: keys in UTF-16 order, floats as ECMAScript writes them."""
     kind = type(value)
     if kind is dict:
         keys = sorted(value, key=None if all(map(str.isascii, value)) else _utf16)
@@ -190,13 +196,16 @@ def _utf16(key: str) -> bytes:
 
 
 def _number(number: float) -> float | orjson.Fragment:
-    """A float by Number::toString of ECMAScript (ECMA-262, 6.1.6.1.20), of the shortest digits that Python gives."""
+    """Return a float as ECMAScript's Number::toString writes it (ECMA-262, 6.1.6.1.20).
+
+    Python's `repr` gives the shortest digits, as ECMAScript requires.
+    """
     if number.is_integer() and -SAFE_INTEGER_MAX <= number <= SAFE_INTEGER_MAX:
         return int(number)
-    said = repr(number)
-    if "e" not in said:
-        return number if not said.endswith(".0") else orjson.Fragment(said[:-2])
-    mantissa, _, exponent = said.partition("e")
+    text = repr(number)
+    if "e" not in text:
+        return number if not text.endswith(".0") else orjson.Fragment(text[:-2])
+    mantissa, _, exponent = text.partition("e")
     power = int(exponent)
     sign, digits = ("-", mantissa[1:]) if mantissa.startswith("-") else ("", mantissa)
     digits = digits.replace(".", "")
@@ -209,12 +218,12 @@ def _number(number: float) -> float | orjson.Fragment:
 
 
 def _pointer(place: _Place, steps_max: int = PARAMS_DEPTH_MAX) -> str:
-    """JSON pointer (RFC 6901) of a place: keys that are long or hold sensitive values are not quoted."""
+    """Return the JSON pointer (RFC 6901) of a place. Long keys are cut, and sensitive values in keys are redacted."""
     steps: list[str] = []
     while place is not None:
         place, step = place
-        said = redact_text(step[:_STEP_CHARS_MAX]) if isinstance(step, str) else str(step)
-        steps.append(said.replace("~", "~0").replace("/", "~1"))
+        name = redact_text(step[:_STEP_CHARS_MAX]) if isinstance(step, str) else str(step)
+        steps.append(name.replace("~", "~0").replace("/", "~1"))
     return "".join("/" + step for step in steps[::-1][:steps_max]).encode(errors="replace").decode()
 
 

@@ -1,11 +1,11 @@
-"""Whether a destination is written in the one form in which everybody reads it alike.
+"""Checks that every reader interprets a destination alike.
 
-What is matched, recorded, approved and signed is the caller's own text. So it must not be one that Placet reads in one
-way and the tool in another: `destination_fault` says what is wrong with one that can be, and such an action is denied.
-Nothing is rewritten, because the tool would still be given what the caller wrote.
+The caller's own text is matched, recorded, approved and signed. So Placet and the tool must not read it differently:
+`destination_fault` says why a text is ambiguous, and such an action is denied. Placet does not normalise the text,
+because the tool would still receive what the caller wrote.
 
-A text with ``scheme://``, or that begins with one of the schemes that browsers know (``https:``), is a URL and is read
-by the rules of the WHATWG. Any other text is a name: of a host, queue, branch, table or file.
+A text with ``scheme://``, or that begins with a scheme that browsers know (``https:``), is a URL and is parsed by the
+WHATWG URL standard. Any other text is a name: of a host, queue, branch, table or file.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from placet.matching.names import name_fault
 
 _CACHE: Final = 4_096
 _SPECIAL: Final = frozenset({"http", "https", "ws", "wss", "ftp", "file"})
-"""Schemes of which a URL has a host that is normalised, by the URL standard."""
+"""Schemes whose host the URL standard normalises."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _SEGMENTS: Final = re.compile(r"[/\\]")
 _ENCODED: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]")
 _IDEOGRAPHIC_STOP: Final = "\u3002"
 _SEPARATORS: Final = frozenset("/\\%")
-"""Encoded, some readers take these for what they encode, and some do not."""
+"""Characters whose percent-encoded form some readers decode and some do not."""
 
 
 @lru_cache(maxsize=_CACHE)
 def destination_fault(destination: str) -> str:
-    """What makes a destination ambiguous, and how to write it; "" for nothing, and for none."""
+    """Return why a destination is ambiguous and how to write it; empty when it is not, or when there is none."""
     if not destination:
         return ""
     scheme = _SCHEME.match(destination)
@@ -42,14 +42,14 @@ def destination_fault(destination: str) -> str:
     return _name_fault(destination)
 
 
-def _url_fault(said: str, *, is_special: bool) -> str:
+def _url_fault(destination: str, *, is_special: bool) -> str:
     try:
-        url = URL(said)
+        url = URL(destination)
     except ValueError:
         return "is no URL; write scheme://host/path"
     if is_special and (url.username or url.password):
         return "holds a user or password before the host; leave them out"
-    if said not in {url.href, url.href.removesuffix("/")}:
+    if destination not in {url.href, url.href.removesuffix("/")}:
         return f"is not in its normal form, in which it is {url.href}"
     if url.hostname.endswith("."):
         return "has a host that ends in a dot; write the host without it"
@@ -58,18 +58,18 @@ def _url_fault(said: str, *, is_special: bool) -> str:
     return _path_fault(url.pathname)
 
 
-def _name_fault(said: str) -> str:
-    if "//" in said:
+def _name_fault(destination: str) -> str:
+    if "//" in destination:
         return "has an empty segment (//); write it without, or a URL with its scheme"
-    hidden = "" if said.isascii() else name_fault(said)
+    hidden = "" if destination.isascii() else name_fault(destination)
     if hidden:
         return hidden
-    if _IDEOGRAPHIC_STOP in said:
+    if _IDEOGRAPHIC_STOP in destination:
         return "holds an ideographic full stop, which is a dot in the name of a host; write a dot"
-    composed = unicodedata.normalize("NFKC", said)
-    if composed != said:
+    composed = unicodedata.normalize("NFKC", destination)
+    if composed != destination:
         return f"is not in its normal form, in which it is {composed}"
-    return _path_fault(said) or ("ends in a dot; write it without" if said.endswith(".") else "")
+    return _path_fault(destination) or ("ends in a dot; write it without" if destination.endswith(".") else "")
 
 
 def _path_fault(path: str) -> str:

@@ -1,4 +1,4 @@
-"""A request as canonical documents: what policy sees of it, what makes it the same one, what approvals bind to."""
+"""Canonical JSON of a request: what policy sees, what identifies a repeated request, what an approval is bound to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ if TYPE_CHECKING:
     from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run
 
 
-def document(action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]) -> bytes:
-    """Canonical JSON of what the caller said. Keys and numbers are such that sorted orjson is RFC 8785."""
-    said = {
-        "action": action_document(action),
+def canonical_request(
+    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
+) -> bytes:
+    """Return the canonical JSON of the caller's request, as policy sees it.
+
+    Keys and numbers are restricted so that orjson with sorted keys writes RFC 8785.
+    """
+    body = {
+        "action": action_fields(action),
         "evidence": _evidence(evidence),
-        "identity": identity_document(identity),
+        "identity": identity_fields(identity),
         "model": {
             "estimated_cost_micros": model.estimated_cost_micros,
             "input_tokens": model.input_tokens,
@@ -31,35 +36,35 @@ def document(action: Action, identity: Identity, run: Run, model: Model, evidenc
             "workflow": run.workflow,
         },
     }
-    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def request_content(
     action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
 ) -> bytes:
-    """Canonical JSON of what makes a request the same one; its digest is the request_digest.
+    """Return the canonical JSON that identifies a request; its digest is the request_digest.
 
-    Left out is what a retry measures anew: trace_id and step, and what the model used by then.
+    Excludes what a retry measures anew: trace_id, step, and the model's tokens and cost.
     """
-    said = {
-        "action": action_document(action),
+    body = {
+        "action": action_fields(action),
         "evidence": _evidence(evidence),
-        "identity": identity_document(identity),
+        "identity": identity_fields(identity),
         "model": {"name": model.name, "prompt_version": model.prompt_version},
         "run": {"planner": run.planner, "run_id": run.run_id, "workflow": run.workflow},
     }
-    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def action_binding(action: Action, identity: Identity, run: Run) -> bytes:
-    """Canonical JSON of what an approval and a permit are bound to; its digest is the action_digest."""
-    bound = {"action": action_document(action), "identity": identity_document(identity), "run_id": run.run_id}
+    """Return the canonical JSON that an approval and a permit are bound to; its digest is the action_digest."""
+    bound = {"action": action_fields(action), "identity": identity_fields(identity), "run_id": run.run_id}
     return orjson.dumps(bound, option=orjson.OPT_SORT_KEYS)
 
 
-def action_document(action: Action) -> dict[str, Any]:
-    """The action as policy sees it; `amount` is left out when there is none."""
-    said = {
+def action_fields(action: Action) -> dict[str, Any]:
+    """Return the action as policy sees it. `amount` is omitted when there is none."""
+    fields = {
         "destination": action.destination,
         "dry_run": action.dry_run,
         "environment": action.environment,
@@ -69,12 +74,12 @@ def action_document(action: Action) -> dict[str, Any]:
         "tool_schema_version": action.tool_schema_version,
     }
     if action.amount is not None:
-        said["amount"] = _amount(action.amount)
-    return said
+        fields["amount"] = _amount(action.amount)
+    return fields
 
 
-def identity_document(identity: Identity) -> dict[str, Any]:
-    """The identity as policy sees it."""
+def identity_fields(identity: Identity) -> dict[str, Any]:
+    """Return the identity as policy sees it."""
     return {
         "agent": identity.agent,
         "delegation": list(identity.delegation),

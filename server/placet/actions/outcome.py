@@ -1,4 +1,4 @@
-"""What a tool call came to, as its caller reports it."""
+"""The outcome of a tool call, as its caller reports it and as it is stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from placet.kernel.state import Row, RowKey, StateTable
 
 
 class OutcomeStatus(StrEnum):
-    """What became of an allowed call."""
+    """How an allowed call ended."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -22,28 +22,28 @@ class OutcomeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One report. None for what it does not say.
-
-    `tokens` are those beyond the request's. `cost_micros` and `amount_minor_units` are in the currencies of the tenant
-    and of the action. `result_digest` is the SHA-256 of the result, or empty.
-    """
+    """One reported outcome. None for values that the report does not give."""
 
     status: OutcomeStatus
     latency_ms: int = 0
     tokens: int | None = None
+    """Tokens beyond those that the request declared."""
     cost_micros: int | None = None
+    """In micros of the tenant's currency."""
     amount_minor_units: int | None = None
+    """In minor units of the action's currency."""
     error_class: str = ""
     result_digest: str = ""
+    """SHA-256 of the result in hex, or empty."""
 
     def content_digest(self) -> str:
-        """What two reports share that say the same."""
+        """Return a digest that is equal for reports with equal content."""
         return digest(canonical({**asdict(self), "status": self.status.value}))
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """An outcome on its way in: of which decision, and who reports it."""
+    """An outcome to be recorded, with its decision and the caller that reports it."""
 
     tenant: str
     decision_id: str
@@ -53,41 +53,41 @@ class OutcomeReport:
 
 @dataclass(frozen=True, slots=True)
 class RecordedOutcome:
-    """An outcome as it was taken, by the digest of what was reported.
-
-    `late`: the reservation had expired. `overspent`: budgets that were beyond their limits with it, sorted. `held`:
-    those of which a part of it is not counted, because it is far above what was reserved; sorted.
-    """
+    """An outcome as it was recorded."""
 
     outcome: Outcome
     content_digest: str
+    """Digest of the reported content."""
     late: bool
+    """Whether the reservation had expired before the report."""
     overspent: tuple[str, ...]
+    """Budgets that exceed their limits with this outcome, sorted."""
     taken_at_us: int
     held: tuple[str, ...] = ()
+    """Budgets of which a part of the outcome is not counted yet, because it is far above what was reserved; sorted."""
 
 
 def outcome_key(tenant: str, decision_id: str) -> RowKey:
-    """Where a decision's outcome stands."""
+    """Return the key of the row of a decision's outcome."""
     return RowKey(StateTable.OUTCOMES, tenant, decision_id)
 
 
-def to_row(key: RowKey, taken: RecordedOutcome) -> Row:
-    """The row to put: the first and only version."""
-    said = {
-        **asdict(taken.outcome),
-        "content_digest": taken.content_digest,
-        "late": taken.late,
-        "overspent": taken.overspent,
-        **({"held": taken.held} if taken.held else {}),
+def to_row(key: RowKey, recorded: RecordedOutcome) -> Row:
+    """Return the row to insert. An outcome has one version only."""
+    body = {
+        **asdict(recorded.outcome),
+        "content_digest": recorded.content_digest,
+        "late": recorded.late,
+        "overspent": recorded.overspent,
+        **({"held": recorded.held} if recorded.held else {}),
     }
-    return Row(key, taken.outcome.status.value, taken.taken_at_us, orjson.dumps(said))
+    return Row(key, recorded.outcome.status.value, recorded.taken_at_us, orjson.dumps(body))
 
 
 def from_row(row: Row) -> RecordedOutcome:
-    """What `to_row` wrote."""
-    said = orjson.loads(row.body)
-    about = {name: said.pop(name) for name in ("content_digest", "late")}
-    overspent, held = tuple(said.pop("overspent")), tuple(said.pop("held", ()))
-    outcome = Outcome(**{**said, "status": OutcomeStatus(said["status"])})
-    return RecordedOutcome(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, held=held, **about)
+    """Return the outcome that `to_row` wrote."""
+    body = orjson.loads(row.body)
+    rest = {name: body.pop(name) for name in ("content_digest", "late")}
+    overspent, held = tuple(body.pop("overspent")), tuple(body.pop("held", ()))
+    outcome = Outcome(**{**body, "status": OutcomeStatus(body["status"])})
+    return RecordedOutcome(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, held=held, **rest)

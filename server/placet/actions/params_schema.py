@@ -1,8 +1,8 @@
-"""Whether a `params_schema` is one that OPA's ``json.match_schema`` enforces as it is meant.
+"""Checks that OPA's ``json.match_schema`` enforces every keyword of a tool's `params_schema`.
 
-OPA ignores keywords that it does not know, so a misspelt one would leave a parameter unchecked; a `$ref` that leads to
-itself ends OPA's process. Hence the list of keywords is closed. What only OPA can tell (whether a pattern is valid RE2)
-is asked of OPA by ``placet policy check``.
+OPA ignores keywords that it does not know, so a misspelt one would leave a parameter unchecked. A `$ref` to itself
+crashes OPA. So only a closed list of keywords is accepted. Checks that only OPA can make (whether a pattern is valid
+RE2) run in ``placet policy check``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FORMATS: Final = frozenset(
         *("json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "uuid"),
     }
 )
-"""Formats that OPA checks; it takes any value for another."""
+"""Formats that OPA checks. For any other format OPA accepts every value."""
 
 
-def schema_faults(schema: object, path: Place) -> Iterator[DocumentDiagnostic]:
-    """What is wrong with the JSON Schema of a tool's params, which are always an object."""
+def schema_diagnostics(schema: object, path: Place) -> Iterator[DocumentDiagnostic]:
+    """Yield what is wrong with the JSON Schema of a tool's params. Params are always an object."""
     if isinstance(schema, Mapping) and schema.get("type", "object") != "object":
         yield DocumentDiagnostic((*path, "type"), 'params are always an object, so the outermost type is "object"')
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import orjson
 
 from placet.actions.canonical_json import digest
-from placet.actions.document import action_binding, action_document, identity_document
+from placet.actions.document import action_binding, action_fields, identity_fields
 from placet.matching.names import folded
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def differing(approval: Bound, proposal: Proposal) -> tuple[str, ...]:
 
 def _parts(proposal: Proposal) -> dict[str, str]:
     said = {
-        **action_document(proposal.action),
-        **identity_document(proposal.identity),
+        **action_fields(proposal.action),
+        **identity_fields(proposal.identity),
         "run_id": proposal.run.run_id,
     }
     said.setdefault("amount", None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from placet.actions.document import document
+from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.limits import STEP_BYTES
 from placet.kernel.model import Action, Model, ToolClass
@@ -83,7 +83,7 @@ def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | 
 def withheld_input(proposal: Proposal, now: str) -> StoredInput:
     """Return an input with only identity, tool and run: the least that a record must say when redaction failed."""
     action = Action(proposal.action.tool, b"{}", dry_run=proposal.action.dry_run)
-    least = document(action, proposal.identity, proposal.run, Model(), ())
+    least = canonical_request(action, proposal.identity, proposal.run, Model(), ())
     return StoredInput(policy_input(least, base_facts(ToolClass.UNKNOWN), now), WITHHELD)
 
 
@@ -92,7 +92,7 @@ def _withheld(proposal: Proposal) -> dict[str, Any]:
     proposed = proposal.action
     action = Action(proposed.tool, _OMITTED, proposed.amount, dry_run=proposed.dry_run)
     model = replace(proposal.model, name="", prompt_version="")
-    members: dict[str, Any] = orjson.loads(document(action, proposal.identity, proposal.run, model, ()))
+    members: dict[str, Any] = orjson.loads(canonical_request(action, proposal.identity, proposal.run, model, ()))
     return members
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from placet.actions.document import document
+from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
 from placet.engine.client import OpaClient
 from placet.kernel import rule_ids
@@ -23,7 +23,7 @@ CANARY_RULE_ID: Final = "canary.alive"
 UNLISTED_RULE_ID: Final = "allowlist.unlisted_tool"
 """What the baseline finds where the tenant's file, as OPA has it, lists the tool nowhere."""
 _ACTION: Final = Action(tool=CANARY_TOOL, params=b"{}")
-_SAID: Final = document(_ACTION, Identity(agent="placet", tenant="placet"), Run(), Model(), ())
+_SAID: Final = canonical_request(_ACTION, Identity(agent="placet", tenant="placet"), Run(), Model(), ())
 _INPUT: Final = policy_input(_SAID, base_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
@@ -73,7 +73,9 @@ def _listed(policy: AgentPolicy) -> tuple[str, ...]:
 
 
 def _probing(tenant: str, tool: str) -> bytes:
-    said = document(Action(tool=tool, params=b"{}"), Identity(agent="placet", tenant=tenant), Run(), Model(), ())
+    said = canonical_request(
+        Action(tool=tool, params=b"{}"), Identity(agent="placet", tenant=tenant), Run(), Model(), ()
+    )
     return policy_input(said, base_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from placet.actions.params_schema import schema_faults
+from placet.actions.params_schema import schema_diagnostics
 from placet.budgets.model import Measure
 from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
 from placet.matching.globs import glob_matches
@@ -30,7 +30,7 @@ def policy_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     for tool, spec in policy.tools.items():
         yield from _index_faults(tool, spec)
         if spec.params_schema is not None:
-            yield from schema_faults(spec.params_schema, ("tools", tool, "params_schema"))
+            yield from schema_diagnostics(spec.params_schema, ("tools", tool, "params_schema"))
             yield from _bind_faults(tool, spec)
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from placet.actions.canonical_json import NotCanonicalError, digest
-from placet.actions.document import action_binding, document, request_content
+from placet.actions.document import action_binding, canonical_request, request_content
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import (
     BATCH_ACTIONS_MAX,
@@ -56,7 +56,7 @@ def parsing(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", 
     validator.require_valid()
     if len(action.params) > STEP_BYTES:
         yield
-    content = document(action, identity, run, model, evidence)
+    content = canonical_request(action, identity, run, model, evidence)
     action_digest = digest(action_binding(action, identity, run))
     request_digest = digest(request_content(action, identity, run, model, evidence))
     return Proposal(key, action, identity, run, model, evidence, content, action_digest, request_digest, approval_id)
