@@ -2,16 +2,16 @@ package placet.lib
 
 # METADATA
 # description: |
-#   Whether a glob pattern stands for the whole text. `*` is any text without a separator, `**` any text, `?` one
-#   character that is no separator, `[a-z]` and `[!a-z]` one character of a class or none of it, `{a,b}` either, and `\`
-#   makes the next character an ordinary one. Separators are single characters.
+#   True when a glob pattern matches the whole text. `*` matches any text without a separator, `**` any text, `?` one
+#   character that is not a separator, `[a-z]` one character of a class, `[!a-z]` one character outside it, and `{a,b}`
+#   either part. `\` makes the next character a plain one. Separators are single characters.
 #
-#   Use this in place of OPA's glob.match, which capabilities.json leaves out: the time of that can grow with the power
-#   of the number of `*`, the time of this grows with the length of the text.
+#   Use this function instead of OPA's glob.match, which capabilities.json excludes. The time of glob.match can grow
+#   exponentially with the number of `*`. The time of this function grows with the length of the text.
 glob_matches(pattern, separators, text) if regex.match(glob_regex(pattern, separators), text)
 
 # METADATA
-# description: The regular expression (RE2, whose time is linear) that matches what the glob pattern stands for.
+# description: Return the regular expression that matches the same texts as the glob pattern. RE2 runs in linear time.
 glob_regex(pattern, separators) := concat("", array.flatten(["^(?s:", parts, ")$"])) if {
 	tokens := regex.find_n(`(?s)\\.|\*+|\[!?[^\]]+\]|[^\\*?\[{},]+|.`, pattern, -1)
 	one := _glob_one(separators)
@@ -22,7 +22,7 @@ _glob_one(separators) := "." if separators == []
 
 _glob_one(separators) := sprintf("[^%s]", [_class(concat("", separators))]) if separators != []
 
-# How many braces are open before the token.
+# The number of braces that are open before the token.
 _glob_depth(tokens, _) := 0 if not "{" in tokens
 
 _glob_depth(tokens, index) := count([1 | some token in before; token == "{"]) - closed if {
@@ -54,7 +54,7 @@ _glob_part(token, one, depth) := concat("", [one, "*"]) if {
 	startswith(token, `\`)
 	count(token) > 1
 } else := token if {
-	token in {"[", `\`} # no pattern: what it becomes is no expression, which is an error
+	token in {"[", `\`} # Not a valid pattern. The result is not a valid expression, so OPA reports an error.
 } else := _literal(token)
 
 _class(characters) := regex.replace(characters, `[\\^\[\]]`, `\$0`)

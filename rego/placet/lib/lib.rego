@@ -1,20 +1,19 @@
 # METADATA
-# description: What every pack uses, so that all of them say and ask the same thing in the same way.
+# description: Helpers that every pack uses, so that all packs build findings and read settings in the same way.
 package placet.lib
 
 # METADATA
-# description: A finding, with the id and the reason that the rule's METADATA give. `details` is an object.
+# description: Return a finding with the rule_id and title of a rule's METADATA. `details` is an object.
 finding(rule, details) := {"rule_id": rule.custom.rule_id, "reason": rule.title, "details": details}
 
 # METADATA
-# description: |
-#   What the input says at a path, null where it says nothing.
-said(path) := object.get(input, path, null)
+# description: Return the input's value at a path, or null when there is none.
+get_or_null(path) := object.get(input, path, null) # regal ignore:avoid-get-and-list-prefix
 
 # METADATA
 # description: |
-#   A pack's settings. Its own defaults, with what the tenant's agent_policy says under `packs` laid over. Empty, never
-#   undefined, where there are none.
+#   Return a pack's settings: the pack's `defaults`, overridden by `packs.<pack>` of the tenant's agent_policy. Always
+#   defined: an empty object when the pack has no defaults.
 pack_config(pack) := object.union(data.policy[pack].defaults, overrides) if {
 	overrides := data.tenants[input.identity.tenant].packs[pack]
 } else := defaults if {

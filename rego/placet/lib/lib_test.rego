@@ -8,13 +8,13 @@ test_finding_takes_id_and_reason_from_the_metadata if {
 	found == {"rule_id": "a.one", "reason": "Because", "details": {"x": 1}}
 }
 
-test_said if {
-	lib.said(["action", "tool"]) == "crm.read" with input as t.asked
+test_get_or_null if {
+	lib.get_or_null(["action", "tool"]) == "crm.read" with input as t.asked
 }
 
-test_said_is_null_where_nothing_is_said[note] if {
+test_get_or_null_of_a_missing_path_is_null[note] if {
 	some note, document in {"missing": {}, "not an object": {"action": 7}}
-	lib.said(["action", "tool"]) == null with input as document
+	lib.get_or_null(["action", "tool"]) == null with input as document
 }
 
 _defaults := {"limits": {"USD": 100, "EUR": 90}, "role": "support"}

@@ -1,22 +1,24 @@
 package placet.lib
 
 # METADATA
-# description: The tool is one that the tenant's agents read with.
-reads if input.action.tool in data.tenants[input.identity.tenant].allowed_tools
+# description: True when the tool is in the tenant's `allowed_tools`.
+is_read_tool if input.action.tool in data.tenants[input.identity.tenant].allowed_tools
 
 # METADATA
-# description: The tool is one that the tenant's agents write with.
-writes if input.action.tool in data.tenants[input.identity.tenant].write_tools
+# description: True when the tool is in the tenant's `write_tools`.
+is_write_tool if input.action.tool in data.tenants[input.identity.tenant].write_tools
 
 # METADATA
-# description: The tool is in one of the two lists.
+# description: True when the tool is in `allowed_tools` or in `write_tools`.
 # scope: document
-listed if reads
+is_listed if is_read_tool
 
-listed if writes
+is_listed if is_write_tool
 
 # METADATA
-# description: It is a dry run of a tool that needs nobody for one. Every rule that requires approval asks this.
+# description: |
+#   True when the action is a dry run and the tenant's `dry_run.waives_approval` lists its tool. Every rule that
+#   requires approval checks this first.
 dry_run_waives_approval if {
 	input.action.dry_run == true
 	input.action.tool in data.tenants[input.identity.tenant].dry_run.waives_approval
@@ -24,21 +26,21 @@ dry_run_waives_approval if {
 
 # METADATA
 # description: |
-#   Whether the agent_policy wants a person for this tool. Null, or what it wrongly says, when it says neither true nor
-#   false. So compare it with true or false; `not person_needed` would take "does not say" for "no".
+#   Whether the tenant's agent_policy requires approval for the tool: true, false, or another value when it does not
+#   say. Compare it with true or false. `not approval_required` would treat "does not say" as "no".
 # scope: document
-default person_needed := null
+default approval_required := null
 
-person_needed := false if dry_run_waives_approval
+approval_required := false if dry_run_waives_approval
 
 else := object.get(approval, "required", null) if {
 	approval := data.tenants[input.identity.tenant].approvals[input.action.tool]
 }
 
-else := _needed_by_mode[data.tenants[input.identity.tenant].default_mode] if writes
+else := _required_by_mode[data.tenants[input.identity.tenant].default_mode] if is_write_tool
 
-else := _needed_to_read if reads
+else := _required_to_read if is_read_tool
 
-_needed_by_mode := {"read_only": true, "read_write": false}
+_required_by_mode := {"read_only": true, "read_write": false}
 
-_needed_to_read := false
+_required_to_read := false

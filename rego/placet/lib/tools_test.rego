@@ -14,66 +14,68 @@ _tenants(agent_policy) := {"acme": object.union(
 	agent_policy,
 )}
 
-test_reads if {
-	lib.reads with input as t.asked with data.tenants as _tenants({})
-	lib.listed with input as t.asked with data.tenants as _tenants({})
-	not lib.writes with input as t.asked with data.tenants as _tenants({})
+test_is_read_tool if {
+	lib.is_read_tool with input as t.asked with data.tenants as _tenants({})
+	lib.is_listed with input as t.asked with data.tenants as _tenants({})
+	not lib.is_write_tool with input as t.asked with data.tenants as _tenants({})
 }
 
-test_writes if {
+test_is_write_tool if {
 	writing := t.acting({"tool": "crm.write"})
-	lib.writes with input as writing with data.tenants as _tenants({})
-	lib.listed with input as writing with data.tenants as _tenants({})
-	not lib.reads with input as writing with data.tenants as _tenants({})
+	lib.is_write_tool with input as writing with data.tenants as _tenants({})
+	lib.is_listed with input as writing with data.tenants as _tenants({})
+	not lib.is_read_tool with input as writing with data.tenants as _tenants({})
 }
 
 test_unlisted_tool if {
-	not lib.listed with input as t.acting({"tool": "crm.erase"}) with data.tenants as _tenants({})
+	not lib.is_listed with input as t.acting({"tool": "crm.erase"}) with data.tenants as _tenants({})
 }
 
 test_neither_without_tool_or_tenant[note] if {
 	some pointer in ["/action/tool", "/identity/tenant"]
 	some note, document in t.spoilt(t.asked, pointer, "string")
-	not lib.listed with input as document with data.tenants as _tenants({})
+	not lib.is_listed with input as document with data.tenants as _tenants({})
 }
 
 _cases := {
-	"reading is free": {"tool": "crm.read", "policy": {}, "needed": false},
-	"reading is free in read_write": {"tool": "crm.read", "policy": {"default_mode": "read_write"}, "needed": false},
-	"reading may need a person": {
+	"reading is free": {"tool": "crm.read", "policy": {}, "required": false},
+	"reading is free in read_write": {"tool": "crm.read", "policy": {"default_mode": "read_write"}, "required": false},
+	"reading may require approval": {
 		"tool": "crm.read",
 		"policy": {"approvals": {"crm.read": {"required": true}}},
-		"needed": true,
+		"required": true,
 	},
-	"writing needs one in read_only": {"tool": "crm.write", "policy": {}, "needed": true},
+	"writing requires approval in read_only": {"tool": "crm.write", "policy": {}, "required": true},
 	"unless it says not": {
 		"tool": "crm.write",
 		"policy": {"approvals": {"crm.write": {"required": false}}},
-		"needed": false,
+		"required": false,
 	},
-	"writing is free in read_write": {"tool": "crm.write", "policy": {"default_mode": "read_write"}, "needed": false},
+	"writing is free in read_write": {"tool": "crm.write", "policy": {"default_mode": "read_write"}, "required": false},
 	"unless it says so": {
 		"tool": "crm.write",
 		"policy": {"default_mode": "read_write", "approvals": {"crm.write": {"required": true}}},
-		"needed": true,
+		"required": true,
 	},
 }
 
-test_person_needed[note] if {
+test_approval_required[note] if {
 	some note, case in _cases
-	needed := lib.person_needed with input as t.acting({"tool": case.tool}) with data.tenants as _tenants(case.policy)
-	needed == case.needed
+	required := lib.approval_required with input as t.acting({"tool": case.tool})
+		with data.tenants as _tenants(case.policy)
+	required == case.required
 }
 
-test_person_needed_is_no_boolean_when_it_is_not_said[note] if {
+test_approval_required_is_no_boolean_when_the_policy_does_not_say[note] if {
 	some note, case in {
 		"unlisted tool": {"tool": "crm.erase", "policy": {}},
 		"no mode": {"tool": "crm.write", "policy": {"default_mode": "sometimes"}},
-		"an entry without a word": {"tool": "crm.read", "policy": {"approvals": {"crm.read": {}}}},
+		"an entry without a value": {"tool": "crm.read", "policy": {"approvals": {"crm.read": {}}}},
 		"an entry of a wrong type": {"tool": "crm.read", "policy": {"approvals": {"crm.read": {"required": "no"}}}},
 	}
-	needed := lib.person_needed with input as t.acting({"tool": case.tool}) with data.tenants as _tenants(case.policy)
-	not needed in [true, false]
+	required := lib.approval_required with input as t.acting({"tool": case.tool})
+		with data.tenants as _tenants(case.policy)
+	not required in [true, false]
 }
 
 _waiving := _tenants({"dry_run": {"required": [], "waives_approval": ["crm.write"]}})
@@ -81,7 +83,7 @@ _waiving := _tenants({"dry_run": {"required": [], "waives_approval": ["crm.write
 test_a_dry_run_waives_approval if {
 	trying := t.acting({"tool": "crm.write", "dry_run": true})
 	lib.dry_run_waives_approval with input as trying with data.tenants as _waiving
-	lib.person_needed == false with input as trying with data.tenants as _waiving
+	lib.approval_required == false with input as trying with data.tenants as _waiving
 }
 
 test_a_dry_run_of_another_tool_waives_nothing if {
@@ -92,10 +94,10 @@ test_a_dry_run_of_another_tool_waives_nothing if {
 test_what_is_no_dry_run_waives_nothing if {
 	doing := t.acting({"tool": "crm.write"})
 	not lib.dry_run_waives_approval with input as doing with data.tenants as _waiving
-	lib.person_needed == true with input as doing with data.tenants as _waiving
+	lib.approval_required == true with input as doing with data.tenants as _waiving
 }
 
-test_a_dry_run_that_is_not_said_waives_nothing[note] if {
+test_a_dry_run_that_is_missing_waives_nothing[note] if {
 	trying := t.acting({"tool": "crm.write", "dry_run": true})
 	some note, document in t.spoilt(trying, "/action/dry_run", "boolean")
 	not lib.dry_run_waives_approval with input as document with data.tenants as _waiving

@@ -5,7 +5,7 @@ import data.placet.testing_test as t
 
 _finding(rule_id) := {"rule_id": rule_id, "reason": rule_id, "details": {}}
 
-_said(effect, rule_id) := object.union(_finding(rule_id), {"effect": effect})
+_with_effect(effect, rule_id) := object.union(_finding(rule_id), {"effect": effect})
 
 _none := {"effect": "deny", "rule_id": "pdp.no_rule_matched", "findings": []}
 
@@ -58,35 +58,35 @@ test_every_set_of_both_roots_is_collected if {
 			"allow": {_finding("b.three")},
 		}}
 	decision.findings == [
-		_said("deny", "a.one"),
-		_said("deny", "b.one"),
-		_said("require_approval", "a.two"),
-		_said("require_approval", "b.two"),
-		_said("allow", "a.three"),
-		_said("allow", "b.three"),
+		_with_effect("deny", "a.one"),
+		_with_effect("deny", "b.one"),
+		_with_effect("require_approval", "a.two"),
+		_with_effect("require_approval", "b.two"),
+		_with_effect("allow", "a.three"),
+		_with_effect("allow", "b.three"),
 	]
 }
 
-test_every_finding_is_told_with_its_effect if {
+test_every_finding_has_its_effect if {
 	decision := main.decision with data.placet.baseline as {}
 		with data.policy as {
 			"a": {"allow": {_finding("a.one")}, "deny": {_finding("a.two")}},
 			"b": {"allow": {_finding("a.one")}, "require_approval": {_finding("b.two")}},
 		}
-	told := {finding | some finding in decision.findings}
-	told == {_said("deny", "a.two"), _said("require_approval", "b.two"), _said("allow", "a.one")}
+	found := {finding | some finding in decision.findings}
+	found == {_with_effect("deny", "a.two"), _with_effect("require_approval", "b.two"), _with_effect("allow", "a.one")}
 }
 
 test_a_pack_cannot_name_the_effect_of_its_finding if {
 	decision := main.decision with data.placet.baseline as {}
-		with data.policy as {"a": {"deny": {_said("allow", "a.one")}}}
-	decision == {"effect": "deny", "rule_id": "a.one", "findings": [_said("deny", "a.one")]}
+		with data.policy as {"a": {"deny": {_with_effect("allow", "a.one")}}}
+	decision == {"effect": "deny", "rule_id": "a.one", "findings": [_with_effect("deny", "a.one")]}
 }
 
 test_nothing_found_is_a_deny[note] if {
 	some note, packs in {
 		"no pack": {},
-		"packs without a word": {"a": {}, "b": {"deny": set(), "allow": set()}},
+		"packs without rules": {"a": {}, "b": {"deny": set(), "allow": set()}},
 		"a misspelt set": {"a": {"alow": {_finding("a.one")}}},
 		"default allow := true": {"a": {"allow": true}},
 		"an allow that is no set": {"a": {"allow": "yes"}},
@@ -95,7 +95,7 @@ test_nothing_found_is_a_deny[note] if {
 	main.decision == _none with data.policy as packs with data.placet.baseline as {}
 }
 
-# A finding that is none leaves the decision undefined, which Placet denies as pdp.undefined.
+# A malformed finding leaves the decision undefined, which Placet denies with pdp.undefined.
 test_a_deny_that_is_no_finding_never_ends_in_an_allow if {
 	not main.decision with data.placet.baseline as {}
 		with data.policy as {"a": {"allow": {_finding("a.one")}, "deny": {{"message": "no"}}}}

@@ -1,9 +1,9 @@
 # METADATA
-# description: What the tests of every pack need. Not part of the policy that is served.
+# description: Helpers for the tests of every pack. They are not part of the served policy.
 package placet.testing_test
 
 # METADATA
-# description: A whole input of the tenant acme for a tool that only reads.
+# description: A complete input of the tenant acme for a read tool.
 asked := {
 	"action": {
 		"destination": "",
@@ -23,13 +23,13 @@ asked := {
 }
 
 # METADATA
-# description: That input with an action that differs in what is given.
+# description: Return the same input with some fields of the action replaced.
 acting(action) := object.union(asked, {"action": action})
 
 # METADATA
 # description: |
-#   The documents in which the field at a JSON pointer is missing, or of a type that it should not have, each by what is
-#   wrong with it.
+#   Return malformed copies of a document, by a note of what is wrong: the field at a JSON pointer is missing, or has a
+#   type other than the right one.
 spoilt(document, pointer, right_type) := object.union(
 	{sprintf("%s missing", [pointer]): json.remove(document, [pointer])},
 	{sprintf("%s is %s", [pointer, type]): json.patch(document, [{"op": "replace", "path": pointer, "value": value}]) |
@@ -46,7 +46,7 @@ spoilt(document, pointer, right_type) := object.union(
 )
 
 # METADATA
-# description: The ids of findings.
+# description: Return the rule ids of findings.
 ids(findings) := {finding.rule_id | some finding in findings}
 
 test_spoilt_leaves_nothing_right if {

@@ -1,14 +1,14 @@
 # METADATA
 # description: |
-#   Code on its way to production: pull requests to branches that matter, releases, and the days without releases.
-#   Settings: data.yaml beside this file, `packs.deploys` of a tenant.
+#   Requires approval for pull requests to protected branches and for releases to production, and blocks releases during
+#   freezes. Settings: data.yaml beside this file, overridden by `packs.deploys` of a tenant.
 package policy.deploys
 
 import data.placet.lib
 import data.placet.lib.finding
 
 # METADATA
-# title: A pull request to a protected branch needs a code owner
+# title: A pull request to a protected branch requires approval by a code owner
 # custom:
 #   rule_id: deploys.protected_branch
 require_approval contains finding(rego.metadata.rule(), {"approver_roles": _code_owner_roles, "quorum": 1}) if {
@@ -18,7 +18,7 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _code
 }
 
 # METADATA
-# title: A release to production needs a person
+# title: A release to production requires approval
 # custom:
 #   rule_id: deploys.production
 require_approval contains finding(rego.metadata.rule(), {"approver_roles": _release_roles, "quorum": 1}) if {
@@ -28,10 +28,10 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _rele
 }
 
 # METADATA
-# title: Nothing is released to production during a freeze
+# title: Releases to production are blocked during a freeze
 # custom:
 #   rule_id: deploys.freeze
-deny contains finding(rego.metadata.rule(), {"freeze": name, "now": lib.said(["now"])}) if {
+deny contains finding(rego.metadata.rule(), {"freeze": name, "now": lib.get_or_null(["now"])}) if {
 	input.action.tool == "deploy.release"
 	not _rehearsal
 	some name, window in _config.freezes
@@ -41,13 +41,13 @@ deny contains finding(rego.metadata.rule(), {"freeze": name, "now": lib.said(["n
 
 _config := lib.pack_config("deploys")
 
-# Null where it is not set, as details tell whatever is undefined.
+# Null when it is not set, as in all details that are undefined.
 _code_owner_roles := object.get(_config, "code_owner_roles", null)
 
 _release_roles := object.get(_config, "release_roles", null)
 
-# What is not known to be harmless is production, and a branch that is not known to be open is protected: also when the
-# input does not name it.
+# Fail closed: an unknown or missing environment counts as production, and an unknown or missing branch counts as
+# protected.
 _rehearsal if input.action.environment in _config.rehearsal_environments
 
 _open_branch if {
@@ -56,11 +56,11 @@ _open_branch if {
 	lib.glob_matches(pattern, ["/"], input.action.params.base)
 }
 
-# A freeze without services is one of all services.
+# A freeze without services covers all services.
 _concerns(window) if not _elsewhere(window)
 
-# Names are compared without case and surrounding blanks, as deployment tools do. A name that is not plain, such as one
-# with a letter of another alphabet that looks like a Latin one, may be any service's.
+# Names are compared without case and surrounding blanks, as deployment tools do. Fail closed: a name with other
+# characters, such as a Cyrillic letter that looks like a Latin one, counts as a name of every service.
 _elsewhere(window) if {
 	is_array(window.services)
 	count(window.services) > 0
@@ -73,7 +73,7 @@ _elsewhere(window) if {
 
 _service_name(service) := lower(trim_space(service)) if is_string(service)
 
-# From the first instant of a freeze until, but without, its last. Whatever cannot be told is inside.
+# A freeze includes `from` and excludes `until`. Fail closed: an unreadable time is inside every freeze.
 _outside(window) if _now_ns < time.parse_rfc3339_ns(window.from)
 
 _outside(window) if _now_ns >= time.parse_rfc3339_ns(window.until)

@@ -28,7 +28,7 @@ _all(document, tenants) := found if {
 	found := t.ids(deploys.deny | deploys.require_approval) with input as document with data.tenants as tenants
 }
 
-test_an_open_branch_needs_nobody[note] if {
+test_an_open_branch_needs_no_approval[note] if {
 	some note, base in {"a feature's": "feature/x", "an agent's": "agent/7/fix"}
 	_all(_pull_request(base), {}) == set()
 }
@@ -53,7 +53,7 @@ test_a_missing_or_wrong_branch_needs_a_code_owner[note] if {
 	_all(document, {}) == {"deploys.protected_branch"}
 }
 
-test_production_needs_a_person[note] if {
+test_production_requires_approval[note] if {
 	some note, environment in {"production": "production", "unknown": "prod-eu", "other case": "Staging", "none": ""}
 	document := object.union(_release, {"action": {"environment": environment}})
 	_all(document, {}) == {"deploys.production"}
@@ -61,7 +61,7 @@ test_production_needs_a_person[note] if {
 	{finding.details | some finding in found} == {{"approver_roles": ["release_manager"], "quorum": 1}}
 }
 
-test_a_rehearsal_needs_nobody_also_in_a_freeze[note] if {
+test_a_rehearsal_needs_no_approval_also_in_a_freeze[note] if {
 	some note, environment in {"staging": "staging", "development": "development"}
 	_all(object.union(_release, {"action": {"environment": environment}}), _tenants) == set()
 }
@@ -154,7 +154,7 @@ test_a_freeze_that_cannot_be_read_is_one[note] if {
 	t.ids(deploys.deny) == {"deploys.freeze"} with input as _release with data.tenants as _freezing(window)
 }
 
-test_a_dry_run_may_need_nobody[note] if {
+test_a_dry_run_may_waive_approval[note] if {
 	tenants := {"acme": {"dry_run": {"waives_approval": ["github.open_pull_request", "deploy.release"]}}}
 	some note, document in {"a pull request": _pull_request("main"), "a release": _release}
 	trying := object.union(document, {"action": {"dry_run": true}})
@@ -177,7 +177,7 @@ test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 	_all(document, _tenants) == {"deploys.production"}
 }
 
-# A tool that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool is in no list, so the pack allowlist denies it.
 test_other_tools_deploy_nothing[note] if {
 	some note, document in t.spoilt(_release, "/action/tool", "")
 	_all(document, _tenants) == set()

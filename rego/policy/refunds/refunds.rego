@@ -1,15 +1,15 @@
 # METADATA
 # description: |
-#   Refunds: only by those who may, only in a known currency, above a limit with a person, far above it with two.
-#   Amounts are integer minor units (10000 is 100.00 USD). Settings: data.yaml beside this file, `packs.refunds` of a
-#   tenant.
+#   Refunds require a role and a currency with limits. Above one limit they require one approval, above another two.
+#   Amounts are integer minor units: 10000 is 100.00 USD. Settings: data.yaml beside this file, overridden by
+#   `packs.refunds` of a tenant.
 package policy.refunds
 
 import data.placet.lib
 import data.placet.lib.finding
 
 # METADATA
-# title: The user may not refund, the role is missing (insufficient privilege)
+# title: The user lacks the role that refunds require (insufficient privilege)
 # custom:
 #   rule_id: refunds.insufficient_privilege
 deny contains finding(rego.metadata.rule(), {"role": _role}) if {
@@ -18,25 +18,25 @@ deny contains finding(rego.metadata.rule(), {"role": _role}) if {
 }
 
 # METADATA
-# title: A refund must say how much money it moves
+# title: A refund must state an amount above zero
 # custom:
 #   rule_id: refunds.amount_missing
-deny contains finding(rego.metadata.rule(), {"amount": lib.said(["action", "amount"])}) if {
+deny contains finding(rego.metadata.rule(), {"amount": lib.get_or_null(["action", "amount"])}) if {
 	input.action.tool == "stripe.refund"
 	not _minor_units
 }
 
 # METADATA
-# title: There is no limit for refunds in this currency
+# title: No refund limit is configured for this currency
 # custom:
 #   rule_id: refunds.unknown_currency
-deny contains finding(rego.metadata.rule(), {"amount": lib.said(["action", "amount"])}) if {
+deny contains finding(rego.metadata.rule(), {"amount": lib.get_or_null(["action", "amount"])}) if {
 	input.action.tool == "stripe.refund"
 	not _limits
 }
 
 # METADATA
-# title: A refund above the automatic limit needs a person
+# title: A refund above the automatic limit requires approval
 # custom:
 #   rule_id: refunds.over_limit
 require_approval contains finding(rego.metadata.rule(), {"approver_roles": _approver_roles, "quorum": 1}) if {
@@ -46,7 +46,7 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _appr
 }
 
 # METADATA
-# title: A refund of this size needs two persons
+# title: A refund of this size requires two approvals
 # custom:
 #   rule_id: refunds.over_two_person_limit
 require_approval contains finding(rego.metadata.rule(), {"approver_roles": _approver_roles, "quorum": 2}) if {
@@ -56,7 +56,7 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _appr
 }
 
 # METADATA
-# title: A refund within the automatic limit, by a user who may refund
+# title: The refund is within the automatic limit and the user has the role for refunds
 # custom:
 #   rule_id: refunds.within_limit
 allow contains finding(rego.metadata.rule(), {}) if {
@@ -67,7 +67,7 @@ allow contains finding(rego.metadata.rule(), {}) if {
 
 _config := lib.pack_config("refunds")
 
-# Null where it is not set, as details tell whatever is undefined.
+# Null when it is not set, as in all details that are undefined.
 _role := object.get(_config, "role", null)
 
 _approver_roles := object.get(_config, "approver_roles", null)
@@ -77,8 +77,8 @@ _privileged if {
 	_config.role in input.identity.roles
 }
 
-# Each of the two is a number that can be compared, or it is undefined and a rule above denies. A comparison of mixed
-# types would not fail: "5" > 100 is true, null > 100 is false.
+# Fail closed: _minor_units and _limits are undefined unless they are numbers, and then a rule above denies. Comparing
+# mixed types would not fail: "5" > 100 is true, null > 100 is false.
 _minor_units := input.action.amount.minor_units if {
 	is_number(input.action.amount.minor_units)
 	input.action.amount.minor_units > 0

@@ -34,7 +34,7 @@ test_the_gate[note] if {
 	_all(_refund("USD", case.minor_units)) == case.found
 }
 
-test_who_must_agree[note] if {
+test_quorum_and_roles[note] if {
 	some note, case in {"one": {"minor_units": 10001, "quorums": {1}}, "two": {"minor_units": 100001, "quorums": {1, 2}}}
 	found := refunds.require_approval with input as _refund("USD", case.minor_units) with data.tenants as {}
 	{finding.details.quorum | some finding in found} == case.quorums
@@ -63,7 +63,7 @@ test_roles_that_are_no_list_of_texts_are_denied[note] if {
 	_all(document) == {"refunds.insufficient_privilege"}
 }
 
-# `in` looks into an object's values, too.
+# `in` also searches the values of an object.
 test_roles_that_are_an_object_are_denied if {
 	value := {"x": "support_refunds"}
 	document := json.patch(_small, [{"op": "replace", "path": "/identity/roles", "value": value}])
@@ -75,7 +75,7 @@ test_a_missing_or_wrong_amount_is_denied[note] if {
 	_all(document) == {"refunds.amount_missing", "refunds.unknown_currency"}
 }
 
-# "5" > 100 is true, null > 100 is false, and a missing field is neither.
+# "5" > 100 is true, null > 100 is false, and a comparison with a missing field is undefined.
 test_missing_or_wrong_minor_units_are_denied[note] if {
 	some note, document in t.spoilt(_small, "/action/amount/minor_units", "number")
 	_all(document) == {"refunds.amount_missing"}
@@ -101,7 +101,7 @@ test_the_amount_is_in_the_details if {
 	{finding.details | some finding in found} == {{"amount": {"currency_code": "XAU", "minor_units": 4500}}}
 }
 
-test_a_dry_run_may_need_nobody[note] if {
+test_a_dry_run_may_waive_approval[note] if {
 	tenants := {"acme": {"dry_run": {"waives_approval": ["stripe.refund"]}}}
 	some note, case in {"a dry run": {"dry_run": true, "asked": 0}, "no dry run": {"dry_run": false, "asked": 2}}
 	document := json.patch(_refund("USD", 100001), [{"op": "replace", "path": "/action/dry_run", "value": case.dry_run}])
@@ -151,7 +151,7 @@ test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 	_all(document) == {"refunds.over_limit"}
 }
 
-# A tool that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool is in no list, so the pack allowlist denies it.
 test_other_tools_are_no_refunds[note] if {
 	some what, document in {"small": _small, "large": _refund("USD", 100001), "wrong": _refund("XAU", 0)}
 	some roles in [[], ["support_refunds"]]

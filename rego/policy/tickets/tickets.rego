@@ -1,7 +1,7 @@
 # METADATA
 # description: |
-#   Jira tickets: which projects, and no waking of people by an agent alone. Settings: data.yaml beside this file,
-#   `packs.tickets` of a tenant.
+#   Restricts the Jira projects in which agents create tickets, and requires approval for priorities that may page
+#   people. Settings: data.yaml beside this file, overridden by `packs.tickets` of a tenant.
 package policy.tickets
 
 import data.placet.lib
@@ -11,13 +11,13 @@ import data.placet.lib.finding
 # title: Agents may not create tickets in this project
 # custom:
 #   rule_id: tickets.project_not_allowed
-deny contains finding(rego.metadata.rule(), {"project": lib.said(["action", "params", "project"])}) if {
+deny contains finding(rego.metadata.rule(), {"project": lib.get_or_null(["action", "params", "project"])}) if {
 	input.action.tool in {"jira.create_issue", "jira.create_ticket"}
 	not _project_allowed
 }
 
 # METADATA
-# title: A ticket that may wake people needs a person
+# title: A ticket whose priority may page people requires approval
 # custom:
 #   rule_id: tickets.urgent
 require_approval contains finding(rego.metadata.rule(), {"approver_roles": _approver_roles, "quorum": 1}) if {
@@ -27,7 +27,7 @@ require_approval contains finding(rego.metadata.rule(), {"approver_roles": _appr
 }
 
 # METADATA
-# title: Ticket operations may write tickets
+# title: The user has the role for ticket operations
 # custom:
 #   rule_id: JIRA_WRITE_ALLOWED_TICKETOPS
 allow contains finding(rego.metadata.rule(), {}) if {
@@ -41,13 +41,13 @@ allow contains finding(rego.metadata.rule(), {}) if {
 
 _config := lib.pack_config("tickets")
 
-# Null where it is not set, as details tell whatever is undefined.
+# Null when it is not set, as in all details that are undefined.
 _approver_roles := object.get(_config, "approver_roles", null)
 
-# No list is no restriction.
+# An empty list allows all projects.
 _project_allowed if _config.projects == []
 
 _project_allowed if input.action.params.project in _config.projects
 
-# Said and known to be harmless. Saying nothing is not.
+# Fail closed: a missing or unknown priority may page people.
 _calm if input.action.params.priority in _config.calm_priorities

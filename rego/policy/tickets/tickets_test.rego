@@ -62,7 +62,7 @@ test_no_list_of_projects_is_no_restriction if {
 	tickets.deny == set() with input as _ticket with data.tenants as {}
 }
 
-test_what_may_wake_people_needs_one[note] if {
+test_a_priority_that_may_page_people_requires_approval[note] if {
 	some note, priority in {"highest": "highest", "unknown": "asap", "other case": "Low"}
 	document := object.union(_ticket, {"action": {"params": {"priority": priority}}})
 	_all(document) == {"tickets.urgent"}
@@ -70,12 +70,12 @@ test_what_may_wake_people_needs_one[note] if {
 	{finding.details | some finding in found} == {{"approver_roles": ["support_lead"], "quorum": 1}}
 }
 
-test_a_missing_or_wrong_priority_needs_a_person[note] if {
+test_a_missing_or_wrong_priority_requires_approval[note] if {
 	some note, document in t.spoilt(_ticket, "/action/params/priority", "string")
 	_all(document) == {"tickets.urgent"}
 }
 
-test_a_dry_run_may_need_nobody if {
+test_a_dry_run_may_waive_approval if {
 	tenants := {"acme": {"dry_run": {"waives_approval": ["jira.create_issue"]}}}
 	document := object.union(_ticket, {"action": {"dry_run": true, "params": {"priority": "highest"}}})
 	tickets.require_approval == set() with input as document with data.tenants as tenants
@@ -97,7 +97,7 @@ test_a_tenant_that_cannot_be_read_has_the_defaults[note] if {
 	_all(document) == {"JIRA_WRITE_ALLOWED_TICKETOPS"}
 }
 
-# A tool that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool is in no list, so the pack allowlist denies it.
 test_other_tools_write_no_tickets[note] if {
 	some what, params in {"no params": {}, "good params": _ticket.action.params}
 	document := json.patch(_ticket, [{"op": "replace", "path": "/action/params", "value": params}])

@@ -1,40 +1,40 @@
 # METADATA
 # description: |
-#   Which tools an agent may use at all (allowed_tools, write_tools). No other baseline pack allows anything.
-#   A decision is named by the smallest rule_id of its effect. The allows are `tools.*` so that the allow of a pack such
-#   as refunds, which says more, comes first.
+#   Allows the tools that the tenant lists (allowed_tools, write_tools) and denies all others. No other baseline pack
+#   allows anything. A decision has the smallest rule_id of its effect. The ids `tools.*` sort late, so that the more
+#   specific allow of a pack such as refunds names the decision.
 package placet.baseline.allowlist
 
 import data.placet.lib
 import data.placet.lib.finding
 
 # METADATA
-# title: The tool is one that the tenant's agents may read with
+# title: The tool is in the tenant's allowed_tools and requires no approval
 # custom:
 #   rule_id: tools.listed_read
 allow contains finding(rego.metadata.rule(), {}) if {
-	lib.reads
-	lib.person_needed == false
+	lib.is_read_tool
+	lib.approval_required == false
 }
 
 # METADATA
-# title: The tool is one that the tenant's agents may write with, and nobody has to agree
+# title: The tool is in the tenant's write_tools and requires no approval
 # custom:
 #   rule_id: tools.listed_write
 allow contains finding(rego.metadata.rule(), {}) if {
-	lib.writes
-	lib.person_needed == false
+	lib.is_write_tool
+	lib.approval_required == false
 }
 
 # METADATA
-# title: The tool is in neither list of the tenant's agent_policy
+# title: The tool is in neither allowed_tools nor write_tools of the tenant's agent_policy
 # custom:
 #   rule_id: allowlist.unlisted_tool
 deny contains finding(rego.metadata.rule(), {}) if {
-	not lib.reads
-	not lib.writes
+	not lib.is_read_tool
+	not lib.is_write_tool
 	not _canary
 }
 
-# The canary belongs to no tenant; the pack `canary` answers for it.
+# The canary belongs to no tenant. The pack `canary` decides about it.
 _canary if input.action.tool == "placet.canary"

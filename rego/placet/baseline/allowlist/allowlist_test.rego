@@ -16,17 +16,17 @@ test_a_read_tool_is_allowed if {
 	allowlist.deny == set() with input as t.asked with data.tenants as _tenants
 }
 
-test_a_read_tool_that_needs_a_person_is_not if {
+test_a_read_tool_that_requires_approval_is_not if {
 	allowlist.allow == set() with input as t.acting({"tool": "crm.export"}) with data.tenants as _tenants
 }
 
-test_a_write_tool_that_needs_nobody_is_allowed if {
+test_a_write_tool_that_requires_no_approval_is_allowed if {
 	writing := t.acting({"tool": "crm.write"})
 	t.ids(allowlist.allow) == {"tools.listed_write"} with input as writing with data.tenants as _tenants
 	allowlist.deny == set() with input as writing with data.tenants as _tenants
 }
 
-test_a_write_tool_that_needs_a_person_is_not if {
+test_a_write_tool_that_requires_approval_is_not if {
 	allowlist.allow == set() with input as t.acting({"tool": "crm.merge"}) with data.tenants as _tenants
 }
 

@@ -17,24 +17,24 @@ _merging := t.acting({"tool": "crm.merge"})
 
 _writing := t.acting({"tool": "crm.write"})
 
-test_a_tool_that_needs_a_person if {
+test_a_tool_that_requires_approval if {
 	found := approvals.require_approval with input as _merging with data.tenants as _tenants
 	t.ids(found) == {"approvals.required"}
 	{finding.details | some finding in found} == {{"quorum": 2, "approver_roles": ["support_lead"]}}
 	approvals.deny == set() with input as _merging with data.tenants as _tenants
 }
 
-test_an_approval_says_all_that_the_agent_policy_asks if {
-	asked := {
+test_the_details_hold_all_keys_of_the_agent_policy if {
+	details := {
 		"approver_roles": ["finance", "support_lead"],
 		"distinct_roles": true,
 		"expires_after_seconds": 600,
 		"quorum": 2,
 	}
-	entry := object.union(asked, {"required": true})
+	entry := object.union(details, {"required": true})
 	patch := [{"op": "replace", "path": "/acme/approvals/crm.merge", "value": entry}]
 	found := approvals.require_approval with input as _merging with data.tenants as json.patch(_tenants, patch)
-	{finding.details | some finding in found} == {asked}
+	{finding.details | some finding in found} == {details}
 }
 
 test_a_write_in_read_only_mode if {
@@ -43,7 +43,7 @@ test_a_write_in_read_only_mode if {
 	{finding.details | some finding in found} == {{"quorum": 1, "approver_roles": []}}
 }
 
-test_nobody_is_needed[note] if {
+test_no_approval_is_required[note] if {
 	some note, case in {
 		"to read": {"input": t.asked, "policy": {}},
 		"to write in read_write mode": {"input": _writing, "policy": {"default_mode": "read_write"}},
@@ -55,24 +55,24 @@ test_nobody_is_needed[note] if {
 	approvals.deny == set() with input as case.input with data.tenants as tenants
 }
 
-test_a_dry_run_that_is_not_said_waives_nothing[note] if {
+test_a_dry_run_that_is_missing_waives_nothing[note] if {
 	some note, document in t.spoilt(_merging, "/action/dry_run", "boolean")
 	t.ids(approvals.require_approval) == {"approvals.required"} with input as document with data.tenants as _tenants
 }
 
-# A tool or tenant that cannot be read is in no list, which the pack allowlist denies.
-test_nothing_is_asked_for_an_unlisted_tool[note] if {
+# A missing or malformed tool or tenant has no list, so the pack allowlist denies it.
+test_an_unlisted_tool_is_left_to_the_allowlist[note] if {
 	some pointer in ["/action/tool", "/identity/tenant"]
 	some note, document in t.spoilt(_merging, pointer, "string")
 	approvals.require_approval == set() with input as document with data.tenants as _tenants
 	approvals.deny == set() with input as document with data.tenants as _tenants
 }
 
-test_what_the_agent_policy_does_not_say_is_denied[note] if {
+test_an_agent_policy_that_does_not_say_is_denied[note] if {
 	some note, policy in {
 		"no such mode": {"default_mode": "sometimes"},
 		"a mode that is no text": {"default_mode": true},
-		"an entry without a word": {"approvals": {"crm.write": {}}},
+		"an entry without a value": {"approvals": {"crm.write": {}}},
 		"an entry that is no boolean": {"approvals": {"crm.write": {"required": "no"}}},
 	}
 	tenants := {"acme": object.union(_agent_policy, policy)}
@@ -85,8 +85,8 @@ test_a_missing_mode_is_denied if {
 	t.ids(approvals.deny) == {"approvals.undetermined"} with input as _writing with data.tenants as tenants
 }
 
-# Less said, not less asked: what is left out of the details is for Placet to fill or to refuse.
-test_an_entry_without_quorum_still_needs_a_person if {
+# The finding stands without a quorum. Placet fills missing details in, or refuses them.
+test_an_entry_without_quorum_still_requires_approval if {
 	tenants := {"acme": object.union(_agent_policy, {"approvals": {"crm.write": {"required": true}}})}
 	found := approvals.require_approval with input as _writing with data.tenants as tenants
 	{finding.details | some finding in found} == {{}}

@@ -1,5 +1,5 @@
 # METADATA
-# description: The question whose answer is known. Placet asks it before it lets a policy decide.
+# description: A request with a known answer. Placet sends it before it lets a policy revision decide.
 package placet.baseline.canary
 
 import data.placet.lib.finding

@@ -1,15 +1,15 @@
 # METADATA
-# description: Where a tool may reach (destinations). Hosts, queues, branches, by glob.
+# description: Restricts the hosts, queues and branches that a tool may reach, by glob (destinations).
 package placet.baseline.destinations
 
 import data.placet.lib
 import data.placet.lib.finding
 
 # METADATA
-# title: The destination is not one that this tool may reach
+# title: The destination is not allowed for this tool
 # custom:
 #   rule_id: destinations.not_allowed
-deny contains finding(rego.metadata.rule(), {"destination": lib.said(["action", "destination"])}) if {
+deny contains finding(rego.metadata.rule(), {"destination": lib.get_or_null(["action", "destination"])}) if {
 	data.tenants[input.identity.tenant].destinations[input.action.tool]
 	not _allowed
 }
@@ -20,7 +20,7 @@ _allowed if {
 	regex.match(expression, input.action.destination)
 }
 
-# Placet translates the patterns when it loads the tenant's file; data that it did not make has the patterns alone.
+# Placet translates the patterns when it loads the tenant's file. Other data, such as that of tests, has only patterns.
 _expressions := expressions if {
 	expressions := data.tenants[input.identity.tenant].destination_expressions[input.action.tool]
 } else := {expression |
@@ -28,6 +28,6 @@ _expressions := expressions if {
 	expression := lib.glob_regex(pattern, _separators)
 }
 
-# What `*` does not cross, so that "*.example.com" takes neither "a.b.example.com" nor "evil.test/x.example.com" nor
-# "me@x.example.com" for one of its hosts. `**` crosses them all.
+# `*` does not match these characters, so that "*.example.com" matches none of "a.b.example.com",
+# "evil.test/x.example.com" and "me@x.example.com". `**` matches them.
 _separators := [".", "/", ":", "@", "?", "#", "\\"]

@@ -43,7 +43,7 @@ test_a_destination_that_is_not[note] if {
 	t.ids(destinations.deny) == {"destinations.not_allowed"} with input as t.acting(action) with data.tenants as _tenants
 }
 
-# As Placet makes the data: the patterns, and the expressions that they become.
+# The data as Placet builds it: the patterns and the expressions that Placet makes of them.
 test_the_expressions_decide_where_there_are_some[note] if {
 	some note, case in {
 		"one that matches": {"expression": "^(?s:evil\\.test)$", "denied": 0},
@@ -70,7 +70,7 @@ test_a_destination_that_is_no_text_is_denied[note] if {
 	t.ids(destinations.deny) == {"destinations.not_allowed"} with input as document with data.tenants as _tenants
 }
 
-# A tool or tenant that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool or tenant has no list, so the pack allowlist denies it.
 test_a_tool_without_destinations_is_not_restricted[note] if {
 	fetching := t.acting({"tool": "http.fetch", "destination": "evil.test"})
 	some pointer in ["/action/tool", "/identity/tenant"]

@@ -1,5 +1,5 @@
 # METADATA
-# description: Tools that may only be tried (dry_run.required). dry_run.waives_approval is asked for in placet.lib.
+# description: Denies all but dry runs of some tools (dry_run.required). placet.lib reads dry_run.waives_approval.
 package placet.baseline.dry_run
 
 import data.placet.lib.finding

@@ -16,7 +16,7 @@ test_doing_is_denied if {
 		with data.tenants as _tenants
 }
 
-test_a_dry_run_that_is_not_said_is_denied[note] if {
+test_a_dry_run_that_is_missing_is_denied[note] if {
 	some note, document in t.spoilt(_trying, "/action/dry_run", "boolean")
 	t.ids(dry_run.deny) == {"dry_run.required"} with input as document with data.tenants as _tenants
 }
@@ -25,7 +25,7 @@ test_other_tools_may_be_used if {
 	dry_run.deny == set() with input as t.asked with data.tenants as _tenants
 }
 
-# A tool or tenant that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool or tenant has no list, so the pack allowlist denies it.
 test_an_unlisted_tool_is_left_to_the_allowlist[note] if {
 	some pointer in ["/action/tool", "/identity/tenant"]
 	some note, document in t.spoilt(t.acting({"tool": "crm.delete"}), pointer, "string")

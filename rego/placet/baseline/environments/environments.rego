@@ -1,5 +1,5 @@
 # METADATA
-# description: Where agents may write (environments.write). A tenant without the key does not restrict it.
+# description: Restricts the environments in which agents may write (environments.write). Without the key all are open.
 package placet.baseline.environments
 
 import data.placet.lib
@@ -9,9 +9,9 @@ import data.placet.lib.finding
 # title: Agents may not write in this environment
 # custom:
 #   rule_id: environments.not_writable
-deny contains finding(rego.metadata.rule(), {"environment": lib.said(["action", "environment"])}) if {
+deny contains finding(rego.metadata.rule(), {"environment": lib.get_or_null(["action", "environment"])}) if {
 	data.tenants[input.identity.tenant].environments.write
-	lib.writes
+	lib.is_write_tool
 	not _writable
 }
 

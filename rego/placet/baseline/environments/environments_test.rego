@@ -39,7 +39,7 @@ test_a_tenant_without_the_key_does_not_restrict if {
 	environments.deny == set() with input as t.acting({"tool": "crm.write"}) with data.tenants as anywhere
 }
 
-# A tool or tenant that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool or tenant has no list, so the pack allowlist denies it.
 test_an_unlisted_tool_is_left_to_the_allowlist[note] if {
 	some pointer in ["/action/tool", "/identity/tenant"]
 	some note, document in t.spoilt(t.acting({"tool": "crm.write"}), pointer, "string")

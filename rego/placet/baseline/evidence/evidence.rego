@@ -1,11 +1,11 @@
 # METADATA
-# description: Tools that must rest on citations (evidence).
+# description: Requires citations for some tools (evidence).
 package placet.baseline.evidence
 
 import data.placet.lib.finding
 
 # METADATA
-# title: The action rests on fewer citations than this tool needs
+# title: The action cites fewer sources than this tool requires
 # custom:
 #   rule_id: evidence.too_few
 deny contains finding(rego.metadata.rule(), object.union({"cited": count(_cited)}, _rule)) if {
@@ -20,7 +20,7 @@ _enough if {
 
 _rule := data.tenants[input.identity.tenant].evidence[input.action.tool]
 
-# The same document twice is one citation.
+# Citing the same document twice counts as one citation.
 _cited contains item.uri if {
 	some item in input.evidence
 	is_string(item.uri)

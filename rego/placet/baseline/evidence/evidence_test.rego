@@ -44,7 +44,7 @@ test_other_tools_need_none if {
 	evidence.deny == set() with input as t.asked with data.tenants as _tenants
 }
 
-# A tool or tenant that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool or tenant has no list, so the pack allowlist denies it.
 test_an_unlisted_tool_is_left_to_the_allowlist[note] if {
 	some pointer in ["/action/tool", "/identity/tenant"]
 	some note, document in t.spoilt(_citing([]), pointer, "string")

@@ -1,5 +1,5 @@
 # METADATA
-# description: What a tool's params may look like (tools.<tool>.params_schema).
+# description: Checks params against the tool's schema (tools.<tool>.params_schema).
 package placet.baseline.schemas
 
 import data.placet.lib.finding
@@ -15,12 +15,12 @@ deny contains finding(rego.metadata.rule(), {"violations": array.slice(_violatio
 
 _schema := data.tenants[input.identity.tenant].tools[input.action.tool].params_schema
 
-# A text would be parsed as JSON and checked, but it is not what the tool would be given.
+# json.match_schema would parse a string as JSON, but the tool would get the string itself.
 _match := json.match_schema(input.action.params, _schema) if is_object(input.action.params)
 
 _valid if _match[0]
 
-# Names of members come from the caller and are as long as it likes.
+# The caller chooses the names of members, so they can be of any length.
 _violations := [{"path": substring(_path(violation.field), 0, 200), "problem": substring(violation.desc, 0, 200)} |
 	some violation in _match[1]
 ]

@@ -58,7 +58,7 @@ test_params_as_json_text_are_denied if {
 	_violations(document) == []
 }
 
-# The caller chooses names of members; the details stay within what Placet takes.
+# The caller chooses the names of members. The details stay below Placet's limit.
 test_details_are_bounded if {
 	many := {name: 1 | some number in numbers.range(1, 50); name := sprintf("%s%d", [_long, number])}
 	violations := _violations(_updating(object.union({"id": "c_1"}, many)))
@@ -72,7 +72,7 @@ test_a_tool_without_schema_takes_anything if {
 	schemas.deny == set() with input as t.acting({"params": {"x": 1}}) with data.tenants as _tenants
 }
 
-# A tool or tenant that cannot be read is in no list, which the pack allowlist denies.
+# A missing or malformed tool or tenant has no list, so the pack allowlist denies it.
 test_an_unlisted_tool_is_left_to_the_allowlist[note] if {
 	some pointer in ["/action/tool", "/identity/tenant"]
 	some note, document in t.spoilt(_updating({}), pointer, "string")
