@@ -18,7 +18,7 @@ from placet.kernel.model import Caller, Decision, Effect, Indeterminate, Verdict
 from placet.kernel.rule_ids import REASONS
 from placet.sdk._wire.decode import decision_from_proto
 from placet.transport.grpc.messages.from_proto import parse_request
-from placet.transport.grpc.messages.to_proto import present_recorded
+from placet.transport.grpc.messages.to_proto import recorded_decision_to_proto
 from placet.v1 import audit_pb2
 from tests.properties.messages import honest, json_objects, lying, message_of, messages, seen_by_policy
 from tests.support.fakes import AGENT_POLICIES, NOW_US, Bench, ScriptedPolicy
@@ -103,7 +103,7 @@ def test_what_is_recorded_reads_the_same_at_the_client(said: Said, answer: Verdi
     findings = tuple(type(each)(each.effect, each.rule_id, each.reason, details) for each in answer.findings)
     asked = Asked([said], [Verdict(answer.effect, answer.rule_id, findings, answer.policy_revision)])
     [recorded] = asked.recorded.values()
-    raw = present_recorded(recorded, "{}").SerializeToString()
+    raw = recorded_decision_to_proto(recorded, "{}").SerializeToString()
     message = audit_pb2.RecordedDecision.FromString(raw)
     read = decision_from_proto(message.decision, message.idempotency_key)
     stored = recorded.decision

@@ -42,7 +42,7 @@ _NOT_DECIDED: Final = (
     "it is not certain that the decision was recorded, so it is not given; try again with the same idempotency_key"
 )
 _NOT_CHANGED: Final = "the change may have been made or not: look first, then try again"
-_NOT_READ: Final = "that could not be read; try again"
+_NOT_READ: Final = "the data could not be read; try again"
 _DECIDING: Final = "Authorize"
 _READING: Final = ("Get", "List", "Query", "Verify", "Watch")
 """Prefixes of the methods that decide, and of those that change nothing."""
@@ -140,5 +140,7 @@ def _status(code: int, message: str, details: Sequence[Message]) -> status_pb2.S
 
 INTERNAL: Final = _status(code_pb2.INTERNAL, "internal error; the server's log has the cause", [_info("INTERNAL")])
 """The status of an unexpected exception."""
-NO_MESSAGE: Final = _status(code_pb2.INVALID_ARGUMENT, "the call has no message", [_info("INVALID_REQUEST")])
+NO_MESSAGE: Final = _status(
+    code_pb2.INVALID_ARGUMENT, "the call has no message; send one request", [_info("INVALID_REQUEST")]
+)
 """The status of a call that ends before its request message."""

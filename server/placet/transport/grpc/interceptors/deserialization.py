@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from placet.transport.grpc.interceptors.base import Behavior, Handler, Method
 
 MALFORMED: Final = (
-    FieldViolation("", "is not a valid message of this method: truncated, or a text that is not UTF-8"),
+    FieldViolation(
+        "",
+        "is not a valid message of this method: truncated, or a string that is not UTF-8; "
+        "serialize the request message of the method",
+    ),
 )
 
 

@@ -25,7 +25,7 @@ def reason_of(validator: RequestValidator, reason: str) -> str:
     return validator.text("reason", reason, CONTROL_REASON_BYTES_MAX, required=True)
 
 
-def present_request(request: ControlRequest | None) -> control_pb2.ControlRequest | None:
+def control_request_to_proto(request: ControlRequest | None) -> control_pb2.ControlRequest | None:
     """Return the message of a change that waits for a second person; None if none waits."""
     if request is None:
         return None

@@ -97,12 +97,13 @@ def _batch_violations(proposals: Sequence[Proposal]) -> list[FieldViolation]:
     for index, proposal in enumerate(proposals):
         if proposal.identity.tenant != proposals[0].identity.tenant:
             validator.violation(
-                f"requests[{index}].identity.tenant", "differs from requests[0]; a batch is of one tenant"
+                f"requests[{index}].identity.tenant", "differs from requests[0]; send a batch for each tenant"
             )
         first = keys.setdefault(proposal.idempotency_key, index)
         if first != index:
             validator.violation(
-                f"requests[{index}].idempotency_key", f"is that of requests[{first}]; keys must be distinct"
+                f"requests[{index}].idempotency_key",
+                f"is also the key of requests[{first}]; use a key for each request",
             )
     return validator.violations
 
@@ -137,13 +138,15 @@ def _amount(validator: RequestValidator, message: action_pb2.Money) -> Amount:
     code = message.currency_code
     exponent = EXPONENTS.get(code)
     if not code:
-        validator.violation("action.amount.currency_code", "is required with an amount")
+        validator.violation(
+            "action.amount.currency_code", "is required with an amount; use an ISO 4217 code such as USD"
+        )
     elif exponent is None:
         validator.violation(
-            "action.amount.currency_code", f"{code[:3]!r} is not an ISO 4217 code such as USD, in upper case"
+            "action.amount.currency_code", f"{code[:3]!r} is not an ISO 4217 code; use one in upper case, such as USD"
         )
     elif message.HasField("exponent") and message.exponent != exponent:
-        what = f"is {message.exponent}; {code} has {exponent} decimal places"
+        what = f"is {message.exponent}; {code} has {exponent} decimal places: use that number, or leave the field out"
         validator.violation("action.amount.exponent", what)
     return Amount(code, validator.count("action.amount.minor_units", message.minor_units))
 

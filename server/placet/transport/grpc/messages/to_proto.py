@@ -34,7 +34,7 @@ PROBLEMS_MAX: Final = 100
 """Maximum problems in a response. The first ones explain the others."""
 
 
-def present_decision(decision: Decision, permit: str = "", approval_url: str = "") -> decision_pb2.Decision:
+def decision_to_proto(decision: Decision, permit: str = "", approval_url: str = "") -> decision_pb2.Decision:
     """Return the message of a decision.
 
     `permit` is the signed proof of an allow. `approval_url` is the page on which people approve the action.
@@ -44,7 +44,7 @@ def present_decision(decision: Decision, permit: str = "", approval_url: str = "
         effect=EFFECTS.to_wire[decision.effect],
         rule_id=decision.rule_id,
         reason=decision.reason,
-        findings=[present_finding(finding) for finding in decision.findings],
+        findings=[finding_to_proto(finding) for finding in decision.findings],
         policy_revision=decision.policy_revision,
         action_digest=decision.action_digest,
         decided_at=timestamp(decision.decided_at_us),
@@ -80,13 +80,13 @@ def budget_fields(state: BudgetState) -> dict[str, Any]:
 @lru_cache(maxsize=1_024)
 def _resets_at(time_us: int) -> Timestamp | None:
     """Return a cached timestamp: budgets share few windows. Protobuf copies a message that is put into another."""
-    return time_or_nothing(time_us)
+    return optional_timestamp(time_us)
 
 
 def _approval(requirement: ApprovalRequirement, url: str) -> decision_pb2.ApprovalRequirement:
     return decision_pb2.ApprovalRequirement(
         id=requirement.approval_id,
-        expires_at=time_or_nothing(requirement.expires_at_us),
+        expires_at=optional_timestamp(requirement.expires_at_us),
         quorum=requirement.quorum,
         approver_roles=requirement.approver_roles,
         distinct_roles=requirement.distinct_roles,
@@ -94,10 +94,10 @@ def _approval(requirement: ApprovalRequirement, url: str) -> decision_pb2.Approv
     )
 
 
-def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.RecordedDecision:
+def recorded_decision_to_proto(recorded: RecordedDecision, event_json: str) -> audit_pb2.RecordedDecision:
     """Return the message of a decision in the audit trail."""
     return audit_pb2.RecordedDecision(
-        decision=present_decision(recorded.decision),
+        decision=decision_to_proto(recorded.decision),
         tenant=recorded.tenant,
         event_json=event_json,
         input_json=recorded.input_json.decode(),
@@ -112,7 +112,7 @@ def present_recorded(recorded: RecordedDecision, event_json: str) -> audit_pb2.R
     )
 
 
-def present_report(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
+def verify_report_to_proto(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
     """Return the message of the result of a verification."""
     return audit_pb2.VerifyAuditResponse(
         ok=report.ok,
@@ -128,13 +128,13 @@ def present_report(report: VerifyReport) -> audit_pb2.VerifyAuditResponse:
     )
 
 
-def present_policy_status(status: PolicyStatus, health: ServerHealth) -> control_pb2.GetPolicyStatusResponse:
+def policy_status_to_proto(status: PolicyStatus, health: ServerHealth) -> control_pb2.GetPolicyStatusResponse:
     """Return the message of the policy status and the server's health."""
     return control_pb2.GetPolicyStatusResponse(
         ready=status.ready,
         policy_revision=status.revision,
-        loaded_at=time_or_nothing(status.loaded_at_us),
-        confirmed_at=time_or_nothing(status.confirmed_at_us),
+        loaded_at=optional_timestamp(status.loaded_at_us),
+        confirmed_at=optional_timestamp(status.confirmed_at_us),
         engine_mode=ENGINE_MODES.to_wire[status.engine_mode],
         engine_version=status.engine_version,
         engine_restarts=status.engine_restarts,
@@ -142,23 +142,23 @@ def present_policy_status(status: PolicyStatus, health: ServerHealth) -> control
         reloads_accepted=status.reloads_accepted,
         reloads_refused=status.reloads_refused,
         last_error=status.last_error,
-        last_error_at=time_or_nothing(status.last_error_at_us),
+        last_error_at=optional_timestamp(status.last_error_at_us),
         serving=health.serving and not status.stale,
         not_serving_reasons=health.reasons,
-        refused_since=time_or_nothing(status.refused_since_us),
-        unseen_since=time_or_nothing(status.unseen_since_us),
-        decides_until=time_or_nothing(status.decides_until_us),
+        refused_since=optional_timestamp(status.refused_since_us),
+        unseen_since=optional_timestamp(status.unseen_since_us),
+        decides_until=optional_timestamp(status.decides_until_us),
         stale=status.stale,
         git_commit=status.git_commit,
         store_error=health.store_error,
         held_revision=status.held_revision,
-        held_since=time_or_nothing(status.held_since_us),
+        held_since=optional_timestamp(status.held_since_us),
         held_reasons=status.held_reasons,
         data_dir_free_bytes=health.data_dir_free_bytes,
     )
 
 
-def present_finding(finding: Finding) -> decision_pb2.Finding:
+def finding_to_proto(finding: Finding) -> decision_pb2.Finding:
     """Return the message of a finding."""
     return decision_pb2.Finding(
         effect=EFFECTS.to_wire[finding.effect],
@@ -179,6 +179,6 @@ def timestamp(time_us: int) -> Timestamp:
     return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1_000)
 
 
-def time_or_nothing(time_us: int) -> Timestamp | None:
+def optional_timestamp(time_us: int) -> Timestamp | None:
     """Return the message of a time in microseconds; None for 0."""
     return timestamp(time_us) if time_us else None

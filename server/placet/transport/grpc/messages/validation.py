@@ -102,7 +102,7 @@ class RequestValidator:
                 field, f"must be 1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-], a letter or digit first"
             )
         elif value.startswith(RESERVED_TOOLS):
-            self.violation(field, f"names beginning with {RESERVED_TOOLS!r} are reserved")
+            self.violation(field, f"begins with {RESERVED_TOOLS!r}, which is reserved; use another name")
         else:
             self._no_secret(field, value)
         return value

@@ -19,7 +19,7 @@ from placet.kernel.limits import (
 from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
 from placet.transport.grpc.interceptors.caller import current_caller
-from placet.transport.grpc.messages.approval_to_proto import STATES, present_approval, present_listed
+from placet.transport.grpc.messages.approvals import STATES, approval_to_proto, listed_approval_to_proto
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import approval_pb2, approval_pb2_grpc
 
@@ -61,7 +61,8 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         )
         page = await self.approvals.listed(query)
         return approval_pb2.ListApprovalsResponse(
-            approvals=[present_listed(shown) for shown in page.approvals], next_page_token=page.next_page_token
+            approvals=[listed_approval_to_proto(view) for view in page.approvals],
+            next_page_token=page.next_page_token,
         )
 
     async def GetApproval(
@@ -72,8 +73,8 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         tenant, approval_id = _approval_of(validator, request)
         viewer = _person(validator, "viewer", request.viewer) if request.HasField("viewer") else None
         validator.require_valid()
-        shown = await self.approvals.get(tenant, approval_id, viewer)
-        return approval_pb2.GetApprovalResponse(approval=present_approval(shown))
+        view = await self.approvals.get(tenant, approval_id, viewer)
+        return approval_pb2.GetApprovalResponse(approval=approval_to_proto(view))
 
     async def ApproveAction(
         self, request: approval_pb2.ApproveActionRequest, _context: Context
@@ -82,22 +83,22 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         validator = RequestValidator()
         seen_digest = validator.sha256("action_digest", request.action_digest)
         vote = _parse_vote(validator, request, "approver", request.approver)
-        shown = await self.approvals.approve(vote, seen_digest)
-        return approval_pb2.ApproveActionResponse(approval=present_approval(shown))
+        view = await self.approvals.approve(vote, seen_digest)
+        return approval_pb2.ApproveActionResponse(approval=approval_to_proto(view))
 
     async def RejectAction(
         self, request: approval_pb2.RejectActionRequest, _context: Context
     ) -> approval_pb2.RejectActionResponse:
         """Vote against an approval."""
         vote = _parse_vote(RequestValidator(), request, "approver", request.approver)
-        return approval_pb2.RejectActionResponse(approval=present_approval(await self.approvals.reject(vote)))
+        return approval_pb2.RejectActionResponse(approval=approval_to_proto(await self.approvals.reject(vote)))
 
     async def CancelApproval(
         self, request: approval_pb2.CancelApprovalRequest, _context: Context
     ) -> approval_pb2.CancelApprovalResponse:
         """Cancel an approval."""
         vote = _parse_vote(RequestValidator(), request, "actor", request.actor)
-        return approval_pb2.CancelApprovalResponse(approval=present_approval(await self.approvals.cancel(vote)))
+        return approval_pb2.CancelApprovalResponse(approval=approval_to_proto(await self.approvals.cancel(vote)))
 
     async def VoidVotes(
         self, request: approval_pb2.VoidVotesRequest, _context: Context
@@ -105,8 +106,8 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         """Void the votes of a person."""
         result = await self.voiding.void(_parse_voiding(request))
         return approval_pb2.VoidVotesResponse(
-            voided=[present_listed(shown) for shown in result.open],
-            used=[present_listed(shown) for shown in result.used],
+            voided=[listed_approval_to_proto(view) for view in result.open],
+            used=[listed_approval_to_proto(view) for view in result.used],
             voided_count=result.open_count,
             used_count=result.used_count,
             used_voided_count=result.used_voided_count,

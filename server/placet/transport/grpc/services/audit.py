@@ -17,7 +17,7 @@ from placet.kernel.state import ReadSet
 from placet.kernel.steps import mapped
 from placet.privacy.redaction import redact_text
 from placet.scheduling.slices import in_slices
-from placet.transport.grpc.messages.to_proto import EFFECTS, present_recorded, present_report
+from placet.transport.grpc.messages.to_proto import EFFECTS, recorded_decision_to_proto, verify_report_to_proto
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import audit_pb2, audit_pb2_grpc
 
@@ -50,7 +50,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         """Return a page of recorded decisions, newest first."""
         page = await self.ledger.query_decisions(_parse_query(request))
         return audit_pb2.QueryDecisionsResponse(
-            decisions=await self._present(page.decisions), next_page_token=page.next_page_token
+            decisions=await self._to_protos(page.decisions), next_page_token=page.next_page_token
         )
 
     async def GetDecision(
@@ -66,16 +66,16 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         if recorded is None:
             decision_id = redact_text(request.decision_id[:64])
             raise NotFoundError(f"tenant {tenant} has no decision {decision_id!r}; see `placet audit decisions`")
-        [message] = await self._present([recorded])
+        [message] = await self._to_protos([recorded])
         return audit_pb2.GetDecisionResponse(decision=message)
 
     async def VerifyAudit(
         self, _request: audit_pb2.VerifyAuditRequest, _context: Context
     ) -> audit_pb2.VerifyAuditResponse:
         """Verify the whole audit trail."""
-        return present_report(await self.ledger.verify())
+        return verify_report_to_proto(await self.ledger.verify())
 
-    async def _present(self, decisions: Sequence[RecordedDecision]) -> list[audit_pb2.RecordedDecision]:
+    async def _to_protos(self, decisions: Sequence[RecordedDecision]) -> list[audit_pb2.RecordedDecision]:
         """Return the messages of the decisions. Reads the outcomes of those that are allowed in one query."""
         keys = [outcome_key(recorded.tenant, recorded.decision.decision_id) for recorded in decisions]
         allowed = [
@@ -84,7 +84,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         rows = (await self.ledger.load(ReadSet(allowed))).rows if allowed else {}
         pairs = list(zip(decisions, (rows.get(key) for key in keys), strict=True))
         return await in_slices(
-            mapped(lambda pair: _present_one(*pair), pairs, lambda pair: len(pair[0].input_json) > STEP_BYTES)
+            mapped(lambda pair: _with_event(*pair), pairs, lambda pair: len(pair[0].input_json) > STEP_BYTES)
         )
 
 
@@ -117,10 +117,10 @@ def _parse_query(request: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
 def _micros(validator: RequestValidator, field: str, time: Timestamp) -> int:
     """Return microseconds since the epoch; 0 if no time is set. Protobuf accepts any number of seconds."""
     if not SECONDS_MIN <= time.seconds <= SECONDS_MAX or not 0 <= time.nanos < _NANOS:
-        validator.violation(field, "is not a time of the years 0001 to 9999")
+        validator.violation(field, "is not a valid time; use a time of the years 0001 to 9999")
     return time.seconds * 1_000_000 + time.nanos // 1_000
 
 
-def _present_one(recorded: RecordedDecision, outcome_row: Row | None) -> audit_pb2.RecordedDecision:
+def _with_event(recorded: RecordedDecision, outcome_row: Row | None) -> audit_pb2.RecordedDecision:
     outcome = from_row(outcome_row).outcome if outcome_row is not None else None
-    return present_recorded(recorded, orjson.dumps(tool_call_event(recorded, outcome)).decode())
+    return recorded_decision_to_proto(recorded, orjson.dumps(tool_call_event(recorded, outcome)).decode())

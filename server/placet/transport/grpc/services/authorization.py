@@ -13,7 +13,7 @@ from placet.permits.claims import permit_of
 from placet.scheduling.slices import Turns
 from placet.transport.grpc.interceptors.caller import current_caller
 from placet.transport.grpc.messages.from_proto import parsing, parsing_batch
-from placet.transport.grpc.messages.to_proto import present_decision
+from placet.transport.grpc.messages.to_proto import decision_to_proto
 from placet.transport.grpc.services.outcomes import OutcomeMethods
 from placet.v1 import authorization_pb2
 
@@ -55,7 +55,7 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         proposal = await self.turns.take(parsing(request, _traceparent(context)))
         [decision] = await self._decide([proposal], received_at_us, context)
-        return authorization_pb2.AuthorizeResponse(decision=self._present(proposal, decision))
+        return authorization_pb2.AuthorizeResponse(decision=self._to_proto(proposal, decision))
 
     async def AuthorizeBatch(
         self, request: authorization_pb2.AuthorizeBatchRequest, context: Context
@@ -64,7 +64,7 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
         decisions = await self._decide(proposals, received_at_us, context)
-        messages = await self.turns.take(self._presenting(proposals, decisions))
+        messages = await self.turns.take(self._to_protos(proposals, decisions))
         return authorization_pb2.AuthorizeBatchResponse(decisions=messages)
 
     def WatchDecision(
@@ -73,21 +73,21 @@ class AuthorizationServicer(OutcomeMethods):
         """Stream the changes of one decision."""
         return self.streams.of_decision(request)
 
-    def _presenting(
+    def _to_protos(
         self, proposals: Sequence[Proposal], decisions: Sequence[Decision]
     ) -> Steps[list[decision_pb2.Decision]]:
         messages: list[decision_pb2.Decision] = []
         for proposal, decision in zip(proposals, decisions, strict=True):
-            messages.append(self._present(proposal, decision))
+            messages.append(self._to_proto(proposal, decision))
             if not len(messages) % TOGETHER or any(finding.details for finding in decision.findings):
                 yield
         return messages
 
-    def _present(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
+    def _to_proto(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
         """Return the message of the decision. Signs its permit each time: the same decision has the same permit."""
         approval_id = decision.approval.approval_id if decision.approval is not None else ""
         url = self.approval_page.url(proposal.identity.tenant, approval_id)
-        return present_decision(decision, permit_of(decision, proposal, self.permit_keys), url)
+        return decision_to_proto(decision, permit_of(decision, proposal, self.permit_keys), url)
 
     async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
         caller = current_caller()

@@ -8,7 +8,7 @@ from placet.controls.autonomy.service import NewLevel
 from placet.kernel.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX
 from placet.tenants.known_names import Named
 from placet.transport.grpc.interceptors.caller import current_caller
-from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of
+from placet.transport.grpc.messages.controls import actor_of, control_request_to_proto, reason_of
 from placet.transport.grpc.messages.to_proto import AUTONOMY, timestamp
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import control_pb2, control_pb2_grpc, decision_pb2
@@ -39,10 +39,10 @@ class AutonomyMethods(control_pb2_grpc.ControlServiceServicer):
         if request.strict:
             await self.known_names.require(named)
         result = await self.autonomy.set(new)
-        pending = present_request(result.waiting)
+        pending = control_request_to_proto(result.waiting)
         return control_pb2.SetAutonomyResponse(
             applied=pending is None,
-            rule=_present(result.override) if result.override is not None else None,
+            rule=_rule_to_proto(result.override) if result.override is not None else None,
             pending_request=pending,
             waiting=pending,  # deprecated: pending_request
             warnings=await self.known_names.warnings(named),
@@ -66,7 +66,7 @@ class AutonomyMethods(control_pb2_grpc.ControlServiceServicer):
         validator = RequestValidator()
         tenant = validator.tenant("tenant", request.tenant)
         validator.require_valid()
-        return [_present(override) for override in await self.autonomy.list(tenant)]
+        return [_rule_to_proto(override) for override in await self.autonomy.list(tenant)]
 
 
 def _parse(request: control_pb2.SetAutonomyRequest, caller: Caller) -> NewLevel:
@@ -89,7 +89,7 @@ def _level(validator: RequestValidator, number: int) -> AutonomyLevel | None:
     return level
 
 
-def _present(override: AutonomyOverride) -> control_pb2.AutonomyRule:
+def _rule_to_proto(override: AutonomyOverride) -> control_pb2.AutonomyRule:
     return control_pb2.AutonomyRule(
         workflow=override.rule.workflow,
         tool=override.rule.tool,

@@ -15,9 +15,9 @@ from placet.kernel.limits import (
     SAFE_INTEGER_MAX,
 )
 from placet.transport.grpc.interceptors.caller import current_caller
-from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of
+from placet.transport.grpc.messages.controls import actor_of, control_request_to_proto, reason_of
 from placet.transport.grpc.messages.enums import enum_codec
-from placet.transport.grpc.messages.to_proto import time_or_nothing
+from placet.transport.grpc.messages.to_proto import optional_timestamp
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import control_pb2, control_pb2_grpc
 
@@ -59,10 +59,10 @@ class BudgetMethods(control_pb2_grpc.ControlServiceServicer):
     ) -> control_pb2.AdjustBudgetResponse:
         """Adjust a counter, or request it of a second person."""
         adjusted = await self.budgets.adjust(_parse(request, current_caller()))
-        pending = present_request(adjusted.waiting)
+        pending = control_request_to_proto(adjusted.waiting)
         return control_pb2.AdjustBudgetResponse(
             applied=pending is None,
-            counter=_present_counter(adjusted.counter),
+            counter=_counter_to_proto(adjusted.counter),
             pending_request=pending,
             waiting=pending,  # deprecated: pending_request
             warnings=[adjusted.warning] if adjusted.warning else [],
@@ -77,7 +77,7 @@ class BudgetMethods(control_pb2_grpc.ControlServiceServicer):
         top = validator.count("top", request.top, BUDGET_COUNTERS_MAX)
         validator.require_valid()
         listed = await self.budgets.list(tenant, budget_id, top or BUDGET_COUNTERS_DEFAULT)
-        return [_present(budget) for budget in listed]
+        return [_budget_to_proto(budget) for budget in listed]
 
 
 def _parse(request: control_pb2.AdjustBudgetRequest, caller: Caller) -> Adjustment:
@@ -94,9 +94,9 @@ def _parse(request: control_pb2.AdjustBudgetRequest, caller: Caller) -> Adjustme
     return Adjustment(tenant, budget_id, scope_key, amount, actor, reason, caller, request.strict)
 
 
-def _present(listed: Listed) -> control_pb2.Budget:
+def _budget_to_proto(listed: Listed) -> control_pb2.Budget:
     budget = listed.budget
-    counters = [_present_counter(counter) for counter in listed.counters]
+    counters = [_counter_to_proto(counter) for counter in listed.counters]
     if budget is None:
         return control_pb2.Budget(id=listed.budget_id, counters=counters, current=False)
     return control_pb2.Budget(
@@ -116,13 +116,13 @@ def _present(listed: Listed) -> control_pb2.Budget:
     )
 
 
-def _present_counter(state: CounterState) -> control_pb2.BudgetCounter:
+def _counter_to_proto(state: CounterState) -> control_pb2.BudgetCounter:
     return control_pb2.BudgetCounter(
         scope_key=state.key.scope_key,
         window_key=state.key.window_key,
         used=state.usage.used,
         reserved=state.usage.reserved,
         remaining=state.left,
-        resets_at=time_or_nothing(state.resets_at_us),
+        resets_at=optional_timestamp(state.resets_at_us),
         unit=state.key.unit,
     )

@@ -36,7 +36,7 @@ class ExcessMethods(control_pb2_grpc.ControlServiceServicer):
         validator.require_valid()
         page = await self.excesses.list(tenant, size, request.page_token)
         return control_pb2.ListOutcomeExcessesResponse(
-            excesses=[_present(excess) for excess in page.excesses], next_page_token=page.next_page_token
+            excesses=[_excess_to_proto(excess) for excess in page.excesses], next_page_token=page.next_page_token
         )
 
     async def DecideOutcomeExcess(
@@ -44,7 +44,7 @@ class ExcessMethods(control_pb2_grpc.ControlServiceServicer):
     ) -> control_pb2.DecideOutcomeExcessResponse:
         """Accept or drop an excess."""
         excess = await self.excesses.decide(_parse(request, current_caller()))
-        return control_pb2.DecideOutcomeExcessResponse(excess=_present(excess))
+        return control_pb2.DecideOutcomeExcessResponse(excess=_excess_to_proto(excess))
 
 
 def _parse(request: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> ExcessWord:
@@ -59,7 +59,7 @@ def _parse(request: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> E
     return ExcessWord(tenant, decision_id, _ACCEPTS[request.verdict], actor, reason, caller)
 
 
-def _present(excess: OutcomeExcess) -> control_pb2.OutcomeExcess:
+def _excess_to_proto(excess: OutcomeExcess) -> control_pb2.OutcomeExcess:
     return control_pb2.OutcomeExcess(
         tenant=excess.tenant,
         decision_id=excess.decision_id,

@@ -14,8 +14,8 @@ from placet.kernel.limits import (
 )
 from placet.tenants.known_names import Named
 from placet.transport.grpc.interceptors.caller import current_caller
-from placet.transport.grpc.messages.controls import actor_of, present_request, reason_of
-from placet.transport.grpc.messages.to_proto import time_or_nothing, timestamp
+from placet.transport.grpc.messages.controls import actor_of, control_request_to_proto, reason_of
+from placet.transport.grpc.messages.to_proto import optional_timestamp, timestamp
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import control_pb2, control_pb2_grpc
 
@@ -59,9 +59,9 @@ class KillSwitchMethods(control_pb2_grpc.ControlServiceServicer):
             await self.known_names.require(named, "scope.")
         switch, revocation = await self.kill_switches.set(new)
         return control_pb2.SetKillSwitchResponse(
-            kill_switch=_present(switch, None),
-            revoked=[_present_revoked(permit) for permit in revocation.revoked],
-            not_revoked=[_present_revoked(permit) for permit in revocation.failed],
+            kill_switch=_kill_switch_to_proto(switch, None),
+            revoked=[_revoked_permit_to_proto(permit) for permit in revocation.revoked],
+            not_revoked=[_revoked_permit_to_proto(permit) for permit in revocation.failed],
             revocation_incomplete=not revocation.complete,
             warnings=await self.known_names.warnings(named),
         )
@@ -76,7 +76,7 @@ class KillSwitchMethods(control_pb2_grpc.ControlServiceServicer):
         actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
         validator.require_valid()
         cleared = await self.kill_switches.clear(switch_id, tenant, actor, reason, current_caller())
-        pending = present_request(cleared.waiting)
+        pending = control_request_to_proto(cleared.waiting)
         return control_pb2.ClearKillSwitchResponse(
             cleared=pending is None,
             pending_request=pending,
@@ -94,7 +94,7 @@ class KillSwitchMethods(control_pb2_grpc.ControlServiceServicer):
         validator.require_valid()
         listed = await (self.kill_switches.list_all() if request.every_tenant else self.kill_switches.list(tenant))
         return control_pb2.ListKillSwitchesResponse(
-            kill_switches=[_present(item.switch, item.clearing) for item in listed]
+            kill_switches=[_kill_switch_to_proto(item.switch, item.clearing) for item in listed]
         )
 
 
@@ -123,7 +123,7 @@ def _scope(validator: RequestValidator, message: control_pb2.KillScope) -> tuple
     scope, value = _SCOPES[field], getattr(message, field)
     if isinstance(value, bool):
         if not value:
-            validator.violation(f"scope.{field}", "must be true when it is given")
+            validator.violation(f"scope.{field}", "is false; must be true, or another scope must be set")
         return scope, ""
     if scope is KillScope.TOOL:
         return scope, validator.tool_glob(f"scope.{field}", value)
@@ -131,7 +131,7 @@ def _scope(validator: RequestValidator, message: control_pb2.KillScope) -> tuple
     return scope, validator.name(f"scope.{field}", value, bytes_max, required=True)
 
 
-def _present(switch: KillSwitch, clearing: ControlRequest | None) -> control_pb2.KillSwitch:
+def _kill_switch_to_proto(switch: KillSwitch, clearing: ControlRequest | None) -> control_pb2.KillSwitch:
     scope = control_pb2.KillScope(tenant=switch.tenant)
     setattr(scope, _FIELDS[switch.scope], switch.value or True)
     return control_pb2.KillSwitch(
@@ -140,12 +140,12 @@ def _present(switch: KillSwitch, clearing: ControlRequest | None) -> control_pb2
         reason=switch.reason,
         actor=switch.actor,
         set_at=timestamp(switch.set_at_us),
-        expires_at=time_or_nothing(switch.expires_at_us),
-        clearing=present_request(clearing),
+        expires_at=optional_timestamp(switch.expires_at_us),
+        clearing=control_request_to_proto(clearing),
     )
 
 
-def _present_revoked(revoked: Revoked) -> control_pb2.RevokedPermit:
+def _revoked_permit_to_proto(revoked: Revoked) -> control_pb2.RevokedPermit:
     return control_pb2.RevokedPermit(
         tenant=revoked.tenant,
         decision_id=revoked.decision_id,

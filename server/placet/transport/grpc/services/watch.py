@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.approvals.service import ApprovalView
 from placet.kernel.limits import SHORT_LABEL_BYTES_MAX
-from placet.transport.grpc.messages.approval_to_proto import present_listed
+from placet.transport.grpc.messages.approvals import listed_approval_to_proto
 from placet.transport.grpc.messages.cursor import cursor_text, read_cursor
 from placet.transport.grpc.messages.enums import enum_codec
 from placet.transport.grpc.messages.to_proto import timestamp
@@ -39,7 +39,7 @@ class ApprovalMessages:
         entry = self._cached.get(id(approval))
         if entry is not None and entry[0] is approval:
             return entry[1]
-        message = present_listed(ApprovalView(approval, approval.state))
+        message = listed_approval_to_proto(ApprovalView(approval, approval.state))
         self._cached[id(approval)] = (approval, message)
         if len(self._cached) > CACHED_MAX:
             self._cached.popitem(last=False)

@@ -10,7 +10,12 @@ from google.protobuf.json_format import MessageToDict
 from placet.audit.records import RecordedDecision
 from placet.kernel.model import Decision, Effect, Finding
 from placet.sdk._wire.decode import decode_authorize
-from placet.transport.grpc.messages.to_proto import DETAILS_DEPTH_MAX, TOO_DEEP, present_decision, present_recorded
+from placet.transport.grpc.messages.to_proto import (
+    DETAILS_DEPTH_MAX,
+    TOO_DEEP,
+    decision_to_proto,
+    recorded_decision_to_proto,
+)
 from placet.v1 import audit_pb2, authorization_pb2
 
 
@@ -32,11 +37,11 @@ def decision(details: dict[str, Any]) -> Decision:
 def test_details_of_any_depth(levels: int, arrays: bool) -> None:  # noqa: FBT001 - a table's column
     details = nested(levels, arrays=arrays)
     expected = details if levels <= DETAILS_DEPTH_MAX else TOO_DEEP
-    answer = authorization_pb2.AuthorizeResponse(decision=present_decision(decision(details)))
+    answer = authorization_pb2.AuthorizeResponse(decision=decision_to_proto(decision(details)))
     told = decode_authorize(answer.SerializeToString(), "key")
     assert told.failure is None
     assert told.findings[0].details == expected
     recorded = RecordedDecision(decision(details), "acme", b"{}", True, "", "c", "k", "w", 1, "0" * 64)  # noqa: FBT003 - its fields in order
-    page = audit_pb2.QueryDecisionsResponse(decisions=[present_recorded(recorded, "{}")])
+    page = audit_pb2.QueryDecisionsResponse(decisions=[recorded_decision_to_proto(recorded, "{}")])
     read = audit_pb2.QueryDecisionsResponse.FromString(page.SerializeToString())
     assert MessageToDict(read.decisions[0].decision.findings[0].details) == expected

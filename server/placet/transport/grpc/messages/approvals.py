@@ -9,7 +9,7 @@ import orjson
 from placet.approvals.model import ApprovalState
 from placet.kernel.model import Effect
 from placet.transport.grpc.messages.enums import enum_codec
-from placet.transport.grpc.messages.to_proto import budget_fields, present_finding, time_or_nothing, timestamp
+from placet.transport.grpc.messages.to_proto import budget_fields, finding_to_proto, optional_timestamp, timestamp
 from placet.v1 import action_pb2, approval_pb2
 
 if TYPE_CHECKING:
@@ -21,55 +21,55 @@ if TYPE_CHECKING:
 STATES: Final = enum_codec(ApprovalState, approval_pb2.ApprovalState)
 
 
-def present_listed(shown: ApprovalView) -> approval_pb2.Approval:
+def listed_approval_to_proto(view: ApprovalView) -> approval_pb2.Approval:
     """Return the message of an approval in a list: without parameters."""
-    message = _approval(shown)
+    message = _approval(view)
     message.params_redacted = True
     return message
 
 
-def present_approval(shown: ApprovalView) -> approval_pb2.Approval:
+def approval_to_proto(view: ApprovalView) -> approval_pb2.Approval:
     """Return the message of an approval with its parameters, redacted unless the viewer may see them."""
-    message = _approval(shown)
-    approval = shown.approval
-    exact = approval.params if shown.with_params else None
+    message = _approval(view)
+    approval = view.approval
+    exact = approval.params if view.with_params else None
     params = exact if exact is not None else orjson.dumps(approval.action["params"])
     message.action.params_json = params.decode()
     message.params_redacted = exact is None and approval.redacted
-    if shown.similar is not None:
+    if view.similar is not None:
         message.similar.CopyFrom(
             approval_pb2.SimilarDecisions(
-                allowed=shown.similar.get(Effect.ALLOW, 0),
-                denied=shown.similar.get(Effect.DENY, 0),
-                approval_required=shown.similar.get(Effect.REQUIRE_APPROVAL, 0),
+                allowed=view.similar.get(Effect.ALLOW, 0),
+                denied=view.similar.get(Effect.DENY, 0),
+                approval_required=view.similar.get(Effect.REQUIRE_APPROVAL, 0),
             )
         )
     return message
 
 
-def _approval(shown: ApprovalView) -> approval_pb2.Approval:
-    approval = shown.approval
+def _approval(view: ApprovalView) -> approval_pb2.Approval:
+    approval = view.approval
     return approval_pb2.Approval(
         id=approval.approval_id,
         tenant=approval.tenant,
         decision_id=approval.decision_id,
-        state=STATES.to_wire[shown.state],
+        state=STATES.to_wire[view.state],
         action=_action(approval.action),
         identity=action_pb2.Identity(**approval.identity),
         run=action_pb2.Run(**approval.run),
         model=action_pb2.Model(**approval.model),
         rule_id=approval.rule_id,
         reason=approval.reason,
-        findings=[present_finding(finding) for finding in approval.findings],
+        findings=[finding_to_proto(finding) for finding in approval.findings],
         policy_revision=approval.policy_revision,
         action_digest=approval.action_digest,
         quorum=approval.quorum,
         approver_roles=approval.approver_roles,
         distinct_roles=approval.distinct_roles,
-        votes=[_vote(vote, why) for vote, why in zip(approval.votes, _void(shown), strict=True)],
+        votes=[_vote(vote, why) for vote, why in zip(approval.votes, _void(view), strict=True)],
         created_at=timestamp(approval.created_at_us),
         expires_at=timestamp(approval.expires_at_us),
-        decided_at=time_or_nothing(approval.decided_at_us),
+        decided_at=optional_timestamp(approval.decided_at_us),
         used_by_decision_id=approval.used_by,
         budgets=[budget_fields(state) for state in approval.budgets],
     )
@@ -82,9 +82,9 @@ def _action(content: Mapping[str, Any]) -> action_pb2.Action:
     return action_pb2.Action(**plain, amount=action_pb2.Money(**money) if money is not None else None)
 
 
-def _void(shown: ApprovalView) -> Sequence[str]:
+def _void(view: ApprovalView) -> Sequence[str]:
     """Return for each vote why it does not count, "" if it does."""
-    return shown.void or [vote.void_reason for vote in shown.approval.votes]
+    return view.void or [vote.void_reason for vote in view.approval.votes]
 
 
 def _vote(vote: Vote, void_reason: str) -> approval_pb2.Vote:
