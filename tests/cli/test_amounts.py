@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from placet.cli.rendering.amounts import counted, money, parse_change
+from placet.cli.rendering.amounts import format_count, format_money, parse_adjustment
 from placet.kernel.errors import ConfigurationError
 
 
@@ -20,7 +20,7 @@ from placet.kernel.errors import ConfigurationError
     ],
 )
 def test_a_counter_is_changed_by_whole_numbers_or_money(written: str, unit: str, change: int) -> None:
-    assert parse_change(written, unit) == change
+    assert parse_adjustment(written, unit) == change
 
 
 @pytest.mark.parametrize(
@@ -40,20 +40,20 @@ def test_a_counter_is_changed_by_whole_numbers_or_money(written: str, unit: str,
         ("4500.5", "amount:JPY", "minor units of JPY: write 4500 for 4500"),
         ("2.00", "cost", "micros of the tenant's currency: write 2000000 for 2.00"),
         ("2.00 USD", "cost", "micros of the tenant's currency"),
-        ("2.00 USD", "calls", "no whole number of calls"),
-        ("", "tokens", "no whole number of tokens"),
-        ("1.5", "", "no whole number of its unit"),
+        ("2.00 USD", "calls", "not a whole number of calls"),
+        ("", "tokens", "not a whole number of tokens"),
+        ("1.5", "", "not a whole number of its unit"),
     ],
 )
 def test_what_could_be_misread_is_refused_with_the_unit(written: str, unit: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match="--amount") as refused:
-        parse_change(written, unit)
+        parse_adjustment(written, unit)
     assert complaint in str(refused.value)
 
 
 def test_money_has_the_places_of_its_currency() -> None:
-    assert [money(4_500, code) for code in ("USD", "JPY", "BHD")] == ["45.00 USD", "4500 JPY", "4.500 BHD"]
-    assert money(-5, "USD") == "-0.05 USD"
+    assert [format_money(4_500, code) for code in ("USD", "JPY", "BHD")] == ["45.00 USD", "4500 JPY", "4.500 BHD"]
+    assert format_money(-5, "USD") == "-0.05 USD"
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_money_has_the_places_of_its_currency() -> None:
     ],
 )
 def test_counters_are_shown_as_people_write_money(value: int, unit: str, currency: str, shown: str) -> None:
-    assert counted(value, unit, currency) == shown
+    assert format_count(value, unit, currency) == shown

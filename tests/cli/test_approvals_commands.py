@@ -110,15 +110,15 @@ def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
     void = ("approvals", "void-votes", "--person", "u_9", "--reason", "account stolen", "--as", "ada")
     said = placet(*void, "-o", "json")
     assert [each["id"] for each in said.document["used"]] == [approval_id]
-    assert "1 was used already, and allowed its action; 1 permit is revoked, and every repeat of" in said.err
+    assert "1 approval was already used; 1 permit is revoked, and a repeat of the idempotency key is denied" in said.err
     assert "no approver_groups in acme" in said.err
     [used] = said.document["used"]
     assert (said.document["revoked"], said.document["used_voided_count"]) == ([used["used_by_decision_id"]], 1)
     again = placet(*void)
     assert (again.code, "revoked\n" in again.out) == (0, True)
-    assert "nothing was left to void: the votes of 'u_9' were voided before" in again.err
+    assert "nothing to void: all votes of 'u_9' were voided before" in again.err
     nothing = placet("approvals", "void-votes", "--person", "nobody", "--reason", "r", *TENANT)
-    assert (nothing.code, nothing.out, "no vote of 'nobody' counts" in nothing.err) == (0, "", True)
+    assert (nothing.code, nothing.out, "'nobody' has no valid vote" in nothing.err) == (0, "", True)
     assert "check the spelling" in nothing.err
     strict = placet("approvals", "void-votes", "--person", "nobody", "--reason", "r", *TENANT, "--strict")
     assert strict.code == 2
@@ -158,5 +158,7 @@ def test_what_changes_is_printed_line_by_line(placet: Placet) -> None:
 
 def test_permits_that_are_not_revoked_say_why() -> None:
     [text] = voided_warnings(VoidedVotes((), (), 0, 3, used_voided_count=3, revoked_count=2), "u_9")
-    assert text.startswith("3 were used already, and allowed their actions; 2 permits are revoked, and every repeat")
-    assert "; 1 not revoked (enough votes are left, or the permit had run out)" in text
+    assert text.startswith(
+        "3 approvals were already used; 2 permits are revoked, and a repeat of the idempotency key is denied"
+    )
+    assert "; 1 permit is not revoked (enough votes remain, or the permit has expired)" in text

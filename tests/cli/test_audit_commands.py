@@ -125,7 +125,7 @@ def test_query_goes_over_as_many_pages_as_it_takes(placet: Placet, server: Scrip
 def test_a_time_that_is_none(placet: Placet, server: ScriptedServer) -> None:
     ran = placet("audit", "decisions", "--tenant", "acme", "--from", "yesterday")
     assert (ran.code, server.asked) == (exit_codes.USAGE, [])
-    assert ran.complaint == "--from: 'yesterday' is no time; write e.g. 2026-04-24T18:33:01Z"
+    assert ran.complaint == "--from: 'yesterday' is not a time; write e.g. 2026-04-24T18:33:01Z"
 
 
 @pytest.mark.parametrize(
@@ -269,4 +269,4 @@ def test_show_what_is_not_there(placet: Placet, server: ScriptedServer) -> None:
     server.script(GET_DECISION, plain_status(grpc.StatusCode.NOT_FOUND))
     ran = placet("audit", "show", "dec_1", "--tenant", "acme")
     assert (ran.code, ran.out) == (exit_codes.CHECK_FAILED, "")
-    assert ran.complaint == "dec_1: tenant acme has no such decision; see `placet audit decisions`"
+    assert ran.complaint == "dec_1: tenant acme does not have this decision; see `placet audit decisions`"

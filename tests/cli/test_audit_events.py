@@ -110,8 +110,8 @@ def test_by_tenant_kind_time_and_number(placet: Placet) -> None:
 def test_wrong_usage_is_told(placet: Placet, trail: Path) -> None:
     unknown = placet("audit", "events", "--kind", "kill_swich.set")
     assert (unknown.code, unknown.out) == (2, "")
-    assert "'kill_swich.set' is no kind of record; did you mean kill_switch.set?" in unknown.complaint
-    assert "is no time" in placet("audit", "events", "--from", "yesterday").complaint
+    assert "'kill_swich.set' is not a kind of record; did you mean kill_switch.set?" in unknown.complaint
+    assert "is not a time" in placet("audit", "events", "--from", "yesterday").complaint
     assert "there is no database" in placet("audit", "events", "--data-dir", trail / "none").complaint
 
 

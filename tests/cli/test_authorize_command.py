@@ -179,7 +179,7 @@ def test_wrong_params_are_told_before_a_server_is_asked(
 def test_no_server(placet: Placet, nobody: str) -> None:
     ran = placet(*ASK, "--address", nobody, "--timeout", "0.5")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
-    remedy = "start the server with `placet serve`, or name another with --address"
+    remedy = "start the server with `placet serve`, or name another one with --address"
     assert ran.complaint == f"the connection to {nobody} was refused; {remedy} (pdp.client_unavailable)"
 
 
@@ -191,7 +191,7 @@ def test_the_key_that_was_made_is_told_when_the_decision_may_have_been_recorded(
     ran = placet(*ASK, "--timeout", "0.3")
     assert ran.code == exit_codes.NO_DECISION
     [*_, sent] = [authorization_pb2.AuthorizeRequest.FromString(raw) for raw in server.requests(AUTHORIZE)]
-    assert ran.complaint.endswith(f"; the same request is --idempotency-key {sent.idempotency_key}")
+    assert ran.complaint.endswith(f"; retry with --idempotency-key {sent.idempotency_key}")
 
 
 def test_no_server_as_json(placet: Placet, nobody: str) -> None:
@@ -206,7 +206,7 @@ def test_a_server_that_does_not_answer(placet: Placet, server: ScriptedServer) -
     server.script(AUTHORIZE, late())
     ran = placet(*ASK, "--timeout", "0.3")
     assert ran.code == exit_codes.NO_DECISION
-    assert "; the same request is --idempotency-key " in ran.complaint
+    assert "; retry with --idempotency-key " in ran.complaint
     assert "--timeout" in ran.complaint
 
 

@@ -42,7 +42,7 @@ def test_help_names_every_command(placet: Placet) -> None:
     assert ran.code == 0
     for name, entry in command.COMMANDS.items():
         assert re.search(rf"^│ {name} +{entry.help.split(maxsplit=1)[0]}", ran.out, re.MULTILINE)
-    assert "Exit codes: 0 done" in ran.out
+    assert "Exit codes: 0 success" in ran.out
 
 
 def leaf_commands() -> list[tuple[str, ...]]:
@@ -77,7 +77,7 @@ def test_no_command_shows_the_help(placet: Placet) -> None:
         (["authorize", "--timeout", "soon"], "Invalid value for '--timeout'"),
         (["audit", "decisions", "--tenant", "t", "--effect", "maybe"], "Invalid value for '--effect'"),
         (["audit", "decisions", "--tenant", "t", "--limit", "0"], "Invalid value for '--limit'"),
-        (["audit", "show", "--tenant", "t"], "Missing argument 'decision_id'"),
+        (["audit", "show", "--tenant", "t"], "Missing argument 'DECISION_ID'"),
         (["serve", "extra"], "Got unexpected extra argument"),
         (["--nonsense"], "No such option: --nonsense"),
     ],
@@ -101,7 +101,7 @@ def test_errors_that_are_expected_are_explained() -> None:
     )
     assert explain(PermissionError(13, "Permission denied", "/x")) == (
         exit_codes.USAGE,
-        ["/x: Permission denied; check the path and who may use it"],
+        ["/x: Permission denied; check the path and its permissions"],
     )
 
 
@@ -117,7 +117,10 @@ def test_errors_that_nobody_expected_are_not_hidden(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_failure_has_a_remedy() -> None:
-    assert set(REMEDIES) == set(failures.REASONS)
+    """A remedy of the CLI's own, or a sentence of the server that names one."""
+    by_server = {failures.INVALID_ARGUMENT, failures.NOT_NOW, failures.OUTCOME_DIFFERS}
+    assert set(REMEDIES) | by_server == set(failures.REASONS)
+    assert not set(REMEDIES) & by_server
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_the_jwk_set_has_what_verifies(placet: Placet, folder: Path) -> None:
 def test_a_folder_without_keys_is_left_alone(placet: Placet, empty_folder: Path, command: str) -> None:
     ran = placet("keys", command)
     assert ran.code == exit_codes.USAGE
-    assert "there are no permit keys; `placet serve` makes the first" in ran.complaint
+    assert "there are no permit keys; `placet serve` creates one" in ran.complaint
     assert not list(empty_folder.iterdir())
 
 

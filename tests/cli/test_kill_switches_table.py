@@ -21,7 +21,7 @@ def test_a_long_list_is_cut_and_the_switch_stands_below_it(placet: Placet, serve
     lines = ran.out.splitlines()
     assert ran.out.count("dec_") == 20
     assert "and 1,214 more; --output json lists all" in lines
-    assert lines[0] == "The switch revoked these permits; their calls may be running:"
+    assert lines[0] == "The switch revoked these permits. Their calls may be running:"
     fields = [line.split() for line in lines if line.startswith(("id ", "scope ", "reason "))]
     assert fields == [["id", "ks_1"], ["scope", "tool"], ["reason", "r"]]
     everything = placet("kill-switches", "set", "--tool", "stripe.*", "--reason", "r", "--as", "ann", "-o", "json")

@@ -20,7 +20,7 @@ import pytest
 
 from placet.audit import chain
 from placet.cli.doctor import installation
-from placet.cli.doctor.running_server import failed
+from placet.cli.doctor.check import failed
 from placet.cli.rendering import exit_codes
 from placet.kernel.errors import ConfigurationError
 from placet.policy.bundles.bundle import build_bundle
@@ -184,12 +184,12 @@ def test_new_trail_says_when_the_policy_decides_unasked(placet: Placet, data_dir
     bundles.mkdir()
     (bundles / "0.source.tgz").touch()
     (data_dir / "placet.db").unlink()
-    assert "nobody is asked" not in placet("db", "new-trail", "--reason", "x").out
+    assert "without a comparison" not in placet("db", "new-trail", "--reason", "x").out
     shutil.rmtree(bundles)
     (data_dir / "placet.db").unlink()
     said = placet("db", "new-trail", "--reason", "x").out
-    assert f"{Path('.placet/bundles')} holds no policy that was served before" in said
-    assert "rego decides, and nobody is asked about what it lost" in said
+    assert f"{Path('.placet/bundles')} has no policy that was served before" in said
+    assert "rego without a comparison. Check for lost restrictions" in said
 
 
 def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
@@ -200,7 +200,7 @@ def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
     assert placet("audit", "verify").code == 0
     ran = placet("audit", "verify", "--state")
     assert ran.code == exit_codes.CHECK_FAILED
-    assert ran.out.startswith("1 problems: records 5, chains 1, checkpoints 1, rows 1, counters 0\n")
+    assert ran.out.startswith("1 problem: records 5, chains 1, checkpoints 1, rows 1, counters 0\n")
     document = placet("audit", "verify", "--state", "-o", "json").document
     assert document["state"] == {"rows": 1, "counters": 0, "unproven": 0, "replayed_from": []}
     [problem] = document["problems"]
@@ -248,8 +248,11 @@ def test_verify_a_copy_with_a_key_and_a_checkpoint_kept_elsewhere(
         (["--database", "none.db"], "none.db: there is no database"),
         (["--data-dir", "elsewhere"], "elsewhere/placet.db: there is no database"),
         (["--config", "none.toml"], "none.toml: no such file"),
-        (["--server", "--state"], "--server checks by the server's own key and database; leave out --state"),
-        (["--server", "--checkpoint", "bad"], "--server checks by the server's own key and database; leave out --chec"),
+        (["--server", "--state"], "--server uses the key and the database of the server; omit --state"),
+        (
+            ["--server", "--checkpoint", "bad"],
+            "--server uses the key and the database of the server; omit --checkpoint",
+        ),
     ],
 )
 def test_verify_with_wrong_files(placet: Placet, data_dir: Path, arguments: list[str], complaint: str) -> None:
@@ -286,7 +289,7 @@ def test_verify_names_a_checkpoint_file_that_cannot_be_read(placet: Placet, data
     kept = tmp_path / "kept.json"
     ran = placet("audit", "verify", "--checkpoint", kept)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
-    assert ran.complaint.startswith(f"{kept}: No such file or directory; name a file that ")
+    assert ran.complaint.startswith(f"{kept}: No such file or directory; use --checkpoint with a file that ")
     kept.write_text("{")
     ran = placet("audit", "verify", "--checkpoint", kept)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
@@ -307,7 +310,7 @@ def test_verify_without_any_key_tells_where_to_get_one(placet: Placet, data_dir:
     shutil.rmtree(data_dir / "keys")
     ran = placet("audit", "verify")
     assert ran.code == exit_codes.USAGE
-    assert f"{PUBLIC_NAME}: is not there; " in ran.complaint
+    assert f"{PUBLIC_NAME}: there is no such file; " in ran.complaint
     assert "`placet audit public-key`" in ran.complaint
     assert "--public-key" in ran.complaint
 
@@ -469,16 +472,16 @@ def test_doctor_fits_a_terminal_with_the_remedy_below(placet: Placet, healthy: P
     data.write_text("a file")
     told = placet("doctor", "--data-dir", data).out.splitlines()
     at = next(number for number, line in enumerate(told) if line.startswith("data directory  FAILS"))
-    assert any(line.startswith(" " * 23 + "remedy: name another with --data-dir") for line in told[at + 1 : at + 4])
+    assert any(line.startswith(" " * 23 + "remedy: name another one with --data-dir") for line in told[at + 1 : at + 4])
 
 
 def test_doctor_and_a_policy_that_waits(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
     del healthy
     reasons = {
-        "config/acme.yaml:7: ends here, after 90 of the 200 bytes that it had": "mend the file that lost its end, or ",
-        "config/acme.yaml: has lost the end mark `...` that it had": "mend the file that lost its end, or ",
-        "config/acme.yaml: lost restrictions: approvals": "put back what was lost, or ",
-        "packs/x.rego: is gone, with its rules": "put back what was lost, or ",
+        "config/acme.yaml:7: ends here, after 90 of the 200 bytes that it had": "restore the truncated file, or ",
+        "config/acme.yaml: has lost the end mark `...` that it had": "restore the truncated file, or ",
+        "config/acme.yaml: lost restrictions: approvals": "restore what was removed, or ",
+        "packs/x.rego: is gone, with its rules": "restore what was removed, or ",
     }
     for reason, remedy in reasons.items():
         held = control_pb2.GetPolicyStatusResponse(
@@ -486,7 +489,7 @@ def test_doctor_and_a_policy_that_waits(placet: Placet, healthy: Path, server: S
         )
         server.script(GET_POLICY_STATUS, held)
         told = only_failure(placet, "served policy", "--address", server.address)
-        confirm = "confirm that it is meant: placet policy confirm cf21b804aa --reason TEXT"
+        confirm = "confirm the change: placet policy confirm cf21b804aa --reason TEXT"
         assert told["remedy"] == remedy + confirm
 
 
@@ -495,7 +498,7 @@ def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
     append(healthy / ".placet", 1)
     code, found = diagnose(placet)
     assert code == 0
-    assert "readable by its owner alone" in found["signing key"]["detail"]
+    assert "readable only by its owner" in found["signing key"]["detail"]
     assert "schema" in found["database"]["detail"]
 
 
@@ -579,10 +582,10 @@ def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, nobody: str)
 def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (healthy / "file").touch()
     found = only_failure(placet, "data directory", "--data-dir", "file/below")
-    assert "is no directory" in found["detail"]
+    assert "is not a directory" in found["detail"]
     access = os.access
     monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(healthy) and access(path, mode))
-    assert "let Placet's user own it" in only_failure(placet, "data directory")["remedy"]
+    assert "make it writable for Placet's user" in only_failure(placet, "data directory")["remedy"]
 
 
 def test_doctor_and_the_key(placet: Placet, healthy: Path) -> None:
@@ -599,7 +602,7 @@ def test_doctor_and_the_key(placet: Placet, healthy: Path) -> None:
     (keys / PUBLIC_NAME).write_text("no key")
     assert "is no public key" in only_failure(placet, "signing key")["detail"]
     (keys / PUBLIC_NAME).write_bytes(generate_signing_key().public.pem())
-    assert "is of another key" in only_failure(placet, "signing key")["detail"]
+    assert "belongs to another key" in only_failure(placet, "signing key")["detail"]
     (keys / PUBLIC_NAME).unlink()
     assert diagnose(placet)[0] == 0
     assert not (keys / PUBLIC_NAME).exists()
@@ -713,7 +716,7 @@ def test_doctor_and_a_store_that_fails(placet: Placet, healthy: Path, server: Sc
     server.script(GET_POLICY_STATUS, full, nearly)
     told = only_failure(placet, "server", "--address", server.address)
     assert reason in told["detail"]
-    assert "make room on the server's disk" in told["remedy"]
+    assert "free disk space on the server" in told["remedy"]
     assert "0 MiB left" in only_failure(placet, "server", "--address", server.address)["detail"]
 
 
@@ -761,7 +764,7 @@ def test_doctor_calls_nothing_well_that_a_failure_makes_untrue(
     (data_dir / "placet.db").unlink()
     _, found = diagnose(placet)
     assert not found["database"]["ok"]
-    assert f"is missing or empty, and {Path('.placet/keys')} was used with a database" in found["database"]["detail"]
+    assert f"is missing or empty, but {Path('.placet/keys')} was used with a database" in found["database"]["detail"]
     assert "holds no record of placet" in found["trail"]["detail"]
 
 

@@ -105,7 +105,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
         assert ran.code == exit_codes.CHECK_FAILED
         shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
         assert (shown["policy_revision"], shown["held_revision"]) == (before, held)
-        assert shown["this_decides"] == f"until somebody runs: placet policy confirm {held} --reason TEXT"
+        assert shown["this_decides"] == f"until you run: placet policy confirm {held} --reason TEXT"
         assert shown["held_since"].startswith("20")
         assert "acme.yaml: lost restrictions: destinations" in ran.err
         document = placet("policy", "status", "-o", "json").document

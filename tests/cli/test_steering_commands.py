@@ -107,9 +107,9 @@ def test_everything_is_stopped_by_one_and_started_by_two(placet: Placet) -> None
     assert authorize(placet, tenant="globex")["rule_id"] == "kill_switch.global"
     first = clear(placet, was_set)
     assert first.code == 4
-    assert "another person" in first.complaint
+    assert "a second person must run the same command" in first.complaint
     assert first.document["waiting"]["requested_by"] == "ann"
-    assert "asked by ann" in placet("kill-switches", "list").out
+    assert "requested by ann" in placet("kill-switches", "list").out
     alone = clear(placet, was_set)
     assert alone.code == 1
     assert "another person" in alone.complaint
@@ -137,15 +137,15 @@ def test_a_switch_works_while_the_engine_hangs(placet: Placet) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "say what to stop"),
-        (["--tool", "a", "--agent", "b"], "name one of"),
+        ([], "name what to stop"),
+        (["--tool", "a", "--agent", "b"], "use one of"),
         (["--global", "--tenant", "acme"], "--global stops every tenant"),
         (["--run", "run_7"], "--run needs --tenant"),
         (["--tool", "a b"], "scope.tool: must be"),
         (["--tool", "a", "--tenant", "A B"], "scope.tenant: must be"),
         (["--tool", "a", "--expires", "31536001"], "--expires"),
-        (["--tool", "a", "--expires", "0"], "leave it out for never"),
-        (["--tool", "a", "--expires", "-5"], "leave it out for never"),
+        (["--tool", "a", "--expires", "0"], "omit --expires for no expiry"),
+        (["--tool", "a", "--expires", "-5"], "omit --expires for no expiry"),
         (["--workflow", "w" * 129], "scope.workflow: is 129 bytes"),
     ],
 )
@@ -166,7 +166,7 @@ def test_the_login_name_is_who_one_is(placet: Placet, monkeypatch: pytest.Monkey
 def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "acmee")
     assert was_set.code == 0
-    assert "it is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
+    assert "the switch is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
     [listed] = placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
     assert (listed["id"], listed["tenant"]) == (was_set.document["kill_switch"]["id"], "acmee")
     assert clear(placet, was_set, "--tenant", "acmee").code == 4
@@ -194,7 +194,7 @@ def test_a_name_that_matches_nothing_is_set_with_a_warning_and_refused_when_stri
     assert not placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
     was_set = kill(placet, *arguments)
     assert was_set.code == 0
-    assert f"placet: warning: it is set, but {complaint}" in was_set.err
+    assert f"placet: warning: the switch is set, but {complaint}" in was_set.err
     assert len(was_set.document["warnings"]) == 1
     tenant = was_set.document["kill_switch"]["tenant"]
     where = ["--tenant", tenant] if tenant else []
@@ -227,7 +227,7 @@ def test_a_switch_of_no_tenant_is_cleared_without_one(placet: Placet) -> None:
     was_set = kill(placet, "--tool", "jira.*")
     wrong = clear(placet, was_set, "--tenant", "acme")
     assert wrong.code == 1
-    assert "it belongs to no tenant; leave --tenant out" in wrong.complaint
+    assert "it belongs to no tenant; omit --tenant" in wrong.complaint
     assert clear(placet, was_set).code == 0
     assert placet("kill-switches", "list", "--all", "--tenant", "acme").code == 2
 
@@ -241,7 +241,7 @@ def test_a_switch_that_is_not_set_says_so_first(
     monkeypatch.setattr(asking.running.ledger, "commit", full)
     ran = kill(placet, "--tool", "jira.*")
     assert ran.code == 5
-    assert ran.complaint.startswith("not known whether it is set, see `placet kill-switches list`; ")
+    assert ran.complaint.startswith("it is not known whether the switch is set, see `placet kill-switches list`; ")
     assert "idempotency_key" not in ran.complaint
     assert ran.complaint.endswith(f"see `placet kill-switches list`; {DISK_FULL} (LEDGER_UNAVAILABLE)")
     monkeypatch.undo()
@@ -300,7 +300,9 @@ def test_a_switch_whose_commit_is_durable_but_unanswered_is_set(
 def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
     lists = (["budgets", "list"], ["budgets", "excesses"], ["approvals", "list"], ["autonomy", "list"])
     for command in (*lists, ["kill-switches", "list"], ["audit", "decisions", "--tool", "none.such"]):
-        assert "no agent_policy is of 'acmee'" in placet(*command, "--tenant", "acmee").complaint
+        assert (
+            "tenant 'acmee' has no policy file; did you mean acme?" in placet(*command, "--tenant", "acmee").complaint
+        )
         assert not placet(*command, "--tenant", "acme").err
     asked = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
     assert "warning: tenant 'acmee' is the tenant of no policy file; did you mean acme?" in asked.err

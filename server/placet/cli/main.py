@@ -1,4 +1,4 @@
-"""`placet`, the one command. A command's module is imported when it runs, so that every command starts quickly."""
+"""The command `placet`. It imports only the module of the command that runs, so that every command starts quickly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from placet.cli.groups import AliasGroup
 from placet.cli.rendering import exit_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 class CommandEntry(NamedTuple):
@@ -55,11 +55,11 @@ _PANELS: Final = {
 HELP: Final = (
     "Placet decides what AI agents may do: allow, deny or require approval, audited before the answer.\n\n"
     "Example: placet serve\n\n"
-    "Exit codes: 0 done (allowed), 1 checked and found wanting, or refused, 2 wrong usage or configuration, 3 denied, "
-    "4 needs approval, 5 could not decide, record or connect."
+    "Exit codes: 0 success (allowed), 1 check failed or request refused, 2 wrong usage or configuration, 3 denied, "
+    "4 needs approval, 5 no decision: Placet could not decide, record or be reached."
 )
-_NOT_FOR_PEOPLE: Final = "Value error, "
-"""How typer begins what is wrong with a value."""
+_MESSAGE_PREFIX: Final = "Value error, "
+"""Typer begins messages about a value with it. It tells people nothing."""
 _COMPLETION: Final = frozenset({"install_completion", "show_completion"})
 
 
@@ -108,9 +108,9 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `placet` with the arguments, by default those of the process; the exit code.
+    """Run `placet` with the arguments, by default those of the process. Return the exit code.
 
-    What is expected to go wrong ends in one line for each problem on stderr, with the remedy, and never in a traceback.
+    Prints an expected error as one line for each problem on stderr, with the remedy. Other exceptions propagate.
     """
     try:
         code = app(arguments, prog_name="placet", standalone_mode=False)
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # in this mode typer and rich exit for a broken pipe alone
+    except (BrokenPipeError, SystemExit):  # typer and rich exit only for a broken pipe here
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.BROKEN_PIPE
     except Exception as error:
@@ -127,37 +127,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if explained is None:
             raise
         code, lines = explained
-        _complain(lines)
+        _print_errors(lines)
     return code if isinstance(code, int) else exit_codes.OK
 
 
 def _usage_error(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "placet"
-    message = error.format_message().replace(_NOT_FOR_PEOPLE, "")
+    message = error.format_message().replace(_MESSAGE_PREFIX, "")
     if message:
         link = " See" if message.endswith("?") else "; see"
-        _complain([f"{message.removesuffix('.')}{link} {command} --help"])
+        _print_errors([f"{message.removesuffix('.')}{link} {command} --help"])
     elif context is not None:
         typer.echo(context.get_help(), err=True)
     return exit_codes.USAGE
 
 
 def _explain(error: Exception) -> tuple[int, list[str]] | None:
-    """The exit code and the lines for an error that is expected to happen; None for any other."""
-    from placet.cli.rendering.failures import explain  # noqa: PLC0415 - only when something failed
+    """Return the exit code and the lines for an expected error, None for any other."""
+    from placet.cli.rendering.failures import explain  # noqa: PLC0415 - slow to import
 
     return explain(error)
 
 
-def _complain(lines: Sequence[str]) -> None:
-    for line in _single_lines(lines):
+def _print_errors(lines: Sequence[str]) -> None:
+    for line in (line for text in lines for line in text.splitlines()):
         typer.echo(f"placet: {line}", err=True)
-
-
-def _single_lines(lines: Sequence[str]) -> Iterator[str]:
-    for each in lines:
-        yield from each.splitlines()
 
 
 if __name__ == "__main__":

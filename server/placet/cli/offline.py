@@ -1,4 +1,4 @@
-"""What commands that work without a server need to know."""
+"""Settings and database of the commands that work without a server."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 def open_settings(data_dir: Path | None, config: Path | None, database_url: str | None = None) -> Settings:
-    """The settings, with what the command line says of the data directory and the database. ConfigurationError."""
+    """Load the settings with these options. ConfigurationError when they are wrong or the data directory is a file."""
     settings = load_settings({"data_dir": data_dir, "database_url": database_url}, config)[0]
     settings.require_data_dir()
     return settings
 
 
 def existing(database: Database) -> Database:
-    """The database itself. ConfigurationError when there is none."""
+    """Return the database. ConfigurationError when it does not exist."""
     database.require_existing()
     return database
 
 
 @contextlib.contextmanager
 def naming_data_dir(settings: Settings) -> Iterator[None]:
-    """Until the end of the block, the commands in a ConfigurationError name the data directory."""
+    """Add --data-dir to the `placet` commands in the text of a ConfigurationError that the block raises."""
     try:
         yield
     except ConfigurationError as error:

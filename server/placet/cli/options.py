@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import math
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +18,14 @@ from placet.sdk.defaults import CALL_SECONDS_MAX
 
 
 def finite(seconds: float) -> float:
-    """Seconds that end some time. BadParameter for infinity and for what is no number."""
+    """Return the number. BadParameter when it is infinite or not a number."""
     if not math.isfinite(seconds):
-        raise typer.BadParameter(f"{seconds} is no number of seconds; write e.g. 5")
+        raise typer.BadParameter(f"{seconds} is not a number of seconds; write e.g. 5")
     return seconds
 
 
 def reachable(address: str | None) -> str | None:
-    """The address of a server. BadParameter when there can be none."""
+    """Return the address of a server. BadParameter when it has no host or no usable port."""
     if address is None:
         return None
     try:
@@ -37,21 +39,33 @@ def reachable(address: str | None) -> str | None:
     return address
 
 
-def parse_time(option: str, written: str) -> datetime | None:
-    """A time in ISO 8601, in UTC unless it says; None for "". ConfigurationError for what is none."""
-    if not written:
+def parse_time(option: str, text: str) -> datetime | None:
+    """Parse ISO 8601; a time without an offset is UTC.
+
+    None for an empty text. ConfigurationError when it is not a time.
+    """
+    if not text:
         return None
     try:
-        time_given = datetime.fromisoformat(written)
+        time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigurationError(f"{option}: {written!r} is no time; write e.g. 2026-04-24T18:33:01Z") from error
-    return time_given if time_given.tzinfo is not None else time_given.replace(tzinfo=UTC)
+        raise ConfigurationError(f"{option}: {text!r} is not a time; write e.g. 2026-04-24T18:33:01Z") from error
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def _or_login_name(actor: str) -> str:
+    """Return the actor, by default the login name. ConfigurationError when this machine has no login name."""
+    if actor:
+        return actor
+    with contextlib.suppress(OSError, KeyError, ImportError):  # the user of a container may have no name
+        return getpass.getuser()
+    raise ConfigurationError("--as: this machine has no login name; write your name, e.g. --as ann")
 
 
 Address = Annotated[
     str,
     typer.Option(
-        help="The server, host:port.",
+        help="Address of the server.",
         envvar="PLACET_ADDRESS",
         metavar="HOST:PORT",
         rich_help_panel="Connection",
@@ -63,26 +77,45 @@ Timeout = Annotated[
     typer.Option(
         min=0.001,
         max=CALL_SECONDS_MAX,
-        help="Seconds for a call with all its tries.",
+        help="Seconds for the call, retries included.",
+        metavar="SECONDS",
         rich_help_panel="Connection",
         callback=finite,
     ),
 ]
 Tenant = Annotated[str, typer.Option(help="The tenant.", metavar="TENANT")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
+OptionalTenant = Annotated[str, typer.Option(help="The tenant. Default: none.", metavar="TENANT", show_default=False)]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, or JSON for programs.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Largest number of rows.", metavar="N")]
+Actor = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        help="Your name, for the record. Default: your login name.",
+        metavar="NAME",
+        show_default=False,
+        callback=_or_login_name,
+    ),
+]
+Reason = Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a name that matches nothing known, with exit code 2.")]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="Settings file instead of ./placet.toml.", metavar="FILE", show_default=False),
+    typer.Option("--config", help="Settings file. Default: ./placet.toml.", metavar="FILE", show_default=False),
 ]
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
-        help="The PostgreSQL database. Default: the setting database_url, else SQLite in the data directory.",
+        help="PostgreSQL database. Default: the setting database_url, else SQLite in the data directory.",
         metavar="URL",
         show_default=False,
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Directory of the database and the keys. Default: the setting data_dir.", show_default=False),
+    typer.Option(
+        help="Directory of the database and the keys. Default: the setting data_dir.",
+        metavar="DIR",
+        show_default=False,
+    ),
 ]

@@ -1,4 +1,4 @@
-"""The settings as flags of a command, made from their fields: one place says what there is."""
+"""Flags of a command, generated from the fields of the settings."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ PANEL: Final = "Settings"
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all settings as flags. It gets them by field name as `flags`; None where none was given."""
-    own = [each for each in _parameters(command) if each.name != "flags"]
+    """Add a flag for every setting. The command gets them as `flags` by field name, None for an unused flag."""
+    parameters = [parameter for parameter in _parameters(command) if parameter.name != "flags"]
 
-    def with_flags(**given: Any) -> None:  # noqa: ANN401 - what typer read
-        flags = {name: given.pop(name) for name in (*Settings.model_fields, *RENAMED)}
-        command(flags=flags, **given)
+    def with_flags(**values: Any) -> None:  # noqa: ANN401 - values that typer parsed
+        flags = {name: values.pop(name) for name in (*Settings.model_fields, *RENAMED)}
+        command(flags=flags, **values)
 
     settings = [_parameter(name, field) for name, field in Settings.model_fields.items()]
     settings += [_parameter(old, Settings.model_fields[name], hidden=True) for old, name in RENAMED.items()]
     with_flags.__doc__ = command.__doc__
-    with_flags.__signature__ = inspect.Signature([*settings, *own])  # type: ignore[attr-defined] # what inspect reads
+    with_flags.__signature__ = inspect.Signature([*settings, *parameters])  # type: ignore[attr-defined] # typer reads it
     with_flags.__annotations__ = {}
     return with_flags
 
@@ -40,7 +40,7 @@ def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
 
 
 def _parameter(name: str, field: FieldInfo, *, hidden: bool = False) -> inspect.Parameter:
-    """The values are texts here: `Settings` judges them all, from wherever they come."""
+    """The flag of a setting. Its value stays a text: `Settings` validates values of every source."""
     flag = "--" + name.replace("_", "-")
     kind: Any = str | None
     if field.annotation is bool:

@@ -1,4 +1,4 @@
-"""What `placet doctor` looks at. Each check says what it found and, when that will not do, the remedy."""
+"""The checks of `placet doctor`, in order."""
 
 from __future__ import annotations
 
@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet import sdk
-from placet.cli.doctor.running_server import (
-    Check,
-    disk_check,
-    external_opa_check,
-    failed,
-    not_checked,
-    passed,
-    server_checks,
-)
+from placet.cli.doctor.check import Check, failed, not_checked, passed
+from placet.cli.doctor.running_server import disk_check, external_opa_check, server_checks
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.matching.addresses import split_address
 from placet.policy.bundles.bundle import build_bundle
@@ -41,40 +34,39 @@ if TYPE_CHECKING:
 
 PYTHON_MIN: Final = (3, 11)
 PYTHON_END: Final = (3, 14)
-_MADE: Final = "made at the first start"
+_CREATED_LATER: Final = "created at the first start"
 
 
 def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
-    """Every check; `address` is that of a server that must be running.
+    """Yield every check. `address` is that of a server that must run.
 
-    What a failure elsewhere makes untrue is not told as being well.
+    A check that depends on one that fails is reported as not checked.
     """
     yield _python()
     opa = _guarded("opa", lambda: _opa(settings))
     policies = _guarded("policies", lambda: _policies(settings))
     folder = _data_dir(settings.data_dir)
-    room = _guarded("disk space", lambda: disk_check(settings.data_dir))
-    database = _made_if(_guarded("database", lambda: _database(settings)), folder, room)
+    disk = _guarded("disk space", lambda: disk_check(settings.data_dir))
+    database = _creatable(_guarded("database", lambda: _database(settings)), folder, disk)
     yield opa
-    yield _resting_on(policies, opa)
+    yield _requiring(policies, opa)
     yield folder
-    yield room
-    yield _made_if(_guarded("signing key", lambda: _signing_key(settings)), folder, room)
+    yield disk
+    yield _creatable(_guarded("signing key", lambda: _signing_key(settings)), folder, disk)
     yield database
-    yield _resting_on(_guarded("trail", lambda: _trail(settings)), database)
+    yield _requiring(_guarded("trail", lambda: _trail(settings)), database)
     yield from _server(address) if address else _listen(settings)
 
 
-def _resting_on(check: Check, other: Check) -> Check:
-    """The check; not checked where it would pass and the other one, which it needs, fails."""
-    return not_checked(check.name, other.name) if check.ok and not other.ok else check
+def _requiring(check: Check, required: Check) -> Check:
+    """Return the check, or "not checked" when it passed but the required one failed."""
+    return not_checked(check.name, required.name) if check.ok and not required.ok else check
 
 
-def _made_if(check: Check, *others: Check) -> Check:
-    """The check; not checked where something is still to be made and one of the others fails."""
-    failing = next((each for each in others if not each.ok), None)
-    still_to_make = check.ok and check.detail.endswith(_MADE)
-    return not_checked(check.name, failing.name) if failing is not None and still_to_make else check
+def _creatable(check: Check, *required: Check) -> Check:
+    """Return the check, or "not checked" for a missing thing that cannot be created because a required check failed."""
+    failing = next((other for other in required if not other.ok), None)
+    return not_checked(check.name, failing.name) if failing is not None and check.missing else check
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -97,18 +89,18 @@ def _opa(settings: Settings) -> Check:
         return passed("opa", f"{opa.version} at {opa.path}, SHA-256 {opa.sha256}")
     try:
         agent_policies = load_agent_policies(settings.rego_dir)
-    except PolicyInvalidError:  # the next check says why
+    except PolicyInvalidError:  # the next check reports it
         agent_policies = {}
     return external_opa_check(settings, agent_policies)
 
 
 def _policies(settings: Settings) -> Check:
-    """As the start reads them: with a managed OPA the bundle is built, beside nothing that is kept."""
+    """Load the policies as the server does. With a managed OPA, build the bundle in a temporary directory."""
     rego_dir = settings.rego_dir
     settings.require_rego_dir()
     tenants = ", ".join(sorted(load_agent_policies(rego_dir)))
     if settings.opa_address:
-        return passed("policies", f"{rego_dir}: tenants {tenants}; the rules are those of the external OPA")
+        return passed("policies", f"{rego_dir}: tenants {tenants}; the external OPA has the rules")
     try:
         opa = find_opa(settings.opa_path)
     except ConfigurationError:
@@ -119,96 +111,102 @@ def _policies(settings: Settings) -> Check:
 
 
 def _data_dir(data_dir: Path) -> Check:
-    existing = next(each for each in (data_dir, *data_dir.absolute().parents) if each.exists())
+    existing = next(path for path in (data_dir, *data_dir.absolute().parents) if path.exists())
     if not existing.is_dir():
-        return failed("data directory", f"{existing}: is no directory", "name another with --data-dir")
+        return failed("data directory", f"{existing}: is not a directory", "name another one with --data-dir")
     if not os.access(existing, os.W_OK | os.X_OK):
-        return failed("data directory", f"{existing}: cannot be written", "let Placet's user own it")
-    return passed("data directory", f"{data_dir}" if existing == data_dir else f"{data_dir}: {_MADE}")
+        return failed("data directory", f"{existing}: is not writable", "make it writable for Placet's user")
+    if existing != data_dir:
+        return passed("data directory", f"{data_dir}: {_CREATED_LATER}")
+    return passed("data directory", str(data_dir))
 
 
 def _signing_key(settings: Settings) -> Check:
-    """As the start reads it: the key that signed what is in the database, and nobody else's to read."""
+    """Load the key as the server does. It must be the one that signed the database, and private to its owner."""
     private, public = settings.keys_dir / PRIVATE_NAME, settings.keys_dir / PUBLIC_NAME
     if not private.exists():
         require_its_key(settings.database, settings.replica_id, settings.keys_dir)
-        return passed("signing key", _MADE)
+        return passed("signing key", _CREATED_LATER, missing=True)
     mode = stat.S_IMODE(private.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return failed("signing key", f"{private}: others can use it (mode {mode:04o})", f"chmod 600 {private}")
+        return failed(
+            "signing key", f"{private}: other users can read or write it (mode {mode:04o})", f"chmod 600 {private}"
+        )
     if not os.access(private, os.R_OK):
-        return failed("signing key", f"{private}: cannot be read", "let Placet's user own it")
+        return failed("signing key", f"{private}: is not readable", "make it readable for Placet's user")
     key_id = load_signing_key(private).key_id
     if public.exists() and (other := load_public_key(public).key_id) != key_id:
-        return failed("signing key", f"{public}: is of another key, {other}", f"restore it, or remove {public}")
+        return failed(
+            "signing key", f"{public}: belongs to another key, {other}", f"restore the file, or remove {public}"
+        )
     signed = settings.database.key_ids(settings.replica_id).get(settings.replica_id, key_id)
     if signed != key_id:
         remedy = "restore that key, or move the database aside and run `placet db new-trail`"
         detail = f"key {key_id}, but the checkpoints of {settings.database.name} are signed with the key {signed}"
         return failed("signing key", detail, remedy)
-    return passed("signing key", f"key {key_id}, readable by its owner alone")
+    return passed("signing key", f"key {key_id}, readable only by its owner")
 
 
 def _trail(settings: Settings) -> Check:
-    """As the start looks: what was signed must be there."""
+    """Check as the server does that no signed record is missing."""
     pinned = PinnedCheckpoints(settings.keys_dir)
     require_its_trail(settings.database, settings.replica_id, pinned)
     newest = {checkpoint.writer: checkpoint.sequence for checkpoint, _ in pinned.read()}
     if settings.replica_id not in newest:
-        none = settings.database.find_trail((), ()).empty
-        return passed("trail", "begins at the first start" if none else "no checkpoint is pinned yet")
-    return passed("trail", f"the database holds the newest checkpoint, at record {newest[settings.replica_id]}")
+        empty = settings.database.find_trail((), ()).empty
+        return passed("trail", "begins at the first start" if empty else "no checkpoint is pinned yet")
+    return passed("trail", f"the database has the newest checkpoint, at record {newest[settings.replica_id]}")
 
 
 def _database(settings: Settings) -> Check:
-    chosen = settings.database
-    database = chosen.name
-    chosen.require_fit()
-    status = db_status(chosen.url)
+    database = settings.database
+    name = database.name
+    database.require_fit()
+    status = db_status(database.url)
     if status.state is SchemaState.EMPTY:
-        if look_for_breaks(chosen, settings.replica_id, PinnedCheckpoints(settings.keys_dir)):
-            detail = f"{database}: is missing or empty, and {settings.keys_dir} was used with a database"
-            return failed("database", detail, "see the trail")
-        return passed("database", f"{database}: {_MADE}")
+        if look_for_breaks(database, settings.replica_id, PinnedCheckpoints(settings.keys_dir)):
+            detail = f"{name}: is missing or empty, but {settings.keys_dir} was used with a database"
+            return failed("database", detail, "see the check of the trail")
+        return passed("database", f"{name}: {_CREATED_LATER}", missing=True)
     if status.state is SchemaState.CURRENT:
-        return passed("database", f"{database}: schema {status.revision}")
+        return passed("database", f"{name}: schema {status.revision}")
     if status.state is SchemaState.DAMAGED:
         remedy = "run `placet audit verify` and restore a backup; or move it aside and run `placet db new-trail`"
-        return failed("database", f"{database}: is damaged, it has no table {', '.join(status.missing)}", remedy)
-    detail = f"{database}: schema {status.revision or 'none'} is {status.state}; {status.wanted} is needed"
+        return failed("database", f"{name}: is damaged, it has no table {', '.join(status.missing)}", remedy)
+    detail = f"{name}: schema {status.revision or 'none'} is {status.state}; this version needs {status.wanted}"
     remedy = "run a newer Placet" if status.state is SchemaState.NEWER else "stop Placet, run `placet db upgrade`"
     return failed("database", detail, remedy)
 
 
 def _listen(settings: Settings) -> Sequence[Check]:
-    """Free, or taken: by a Placet, which says how it is, or by something else."""
+    """Check that the port is free, or check the server that listens on it."""
     listen = settings.listen
     host, port = split_address(listen)
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
+            probe.bind(address)
     except OSError as error:
         try:
             return tuple(server_checks(listen))
-        except sdk.CallFailedError as silent:
+        except sdk.CallFailedError as call_error:
             if pid := _own_pid(settings.data_dir, port):
-                detail = f"{listen}: runs as process {pid} and does not answer: {silent.failure}"
+                detail = f"{listen}: runs as process {pid} and does not answer: {call_error.failure}"
                 return (failed("server", detail, "see the server's log"),)
-        remedy = "stop what listens there, or name another with --listen"
+        remedy = "stop the program that listens there, or name another address with --listen"
         return (failed("listen", f"{listen}: {error.strerror}", remedy),)
-    return (passed("listen", f"{listen}: free, no server is running"),)
+    return (passed("listen", f"{listen}: free; no server runs here"),)
 
 
 def _own_pid(data_dir: Path, port: int) -> int | None:
-    """The process that serves this data directory on the port; None when none does."""
+    """Return the process that serves this data directory on the port; None when there is none."""
     try:
-        said = orjson.loads((data_dir / "serve.json").read_bytes())
-        pid = int(said["pid"])
-        serves = split_address(said["address"])[1] == port
-        return pid if serves and Path(f"/proc/{pid}").exists() else None
-    except (OSError, ValueError, TypeError, KeyError):  # no server, or not yet
+        document = orjson.loads((data_dir / "serve.json").read_bytes())
+        pid = int(document["pid"])
+        same_port = split_address(document["address"])[1] == port
+        return pid if same_port and Path(f"/proc/{pid}").exists() else None
+    except (OSError, ValueError, TypeError, KeyError):  # no server has written the file
         return None
 
 
@@ -216,4 +214,8 @@ def _server(address: str) -> Sequence[Check]:
     try:
         return tuple(server_checks(address))
     except sdk.CallFailedError as error:
-        return (failed("server", f"{address}: {error.failure}", "start it with `placet serve`, or correct --address"),)
+        return (
+            failed(
+                "server", f"{address}: {error.failure}", "start the server with `placet serve`, or correct --address"
+            ),
+        )

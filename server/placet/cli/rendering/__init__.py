@@ -1,1 +1,1 @@
-"""What commands print: tables, documents, amounts, failures, exit codes."""
+"""The output of commands: tables, JSON documents, amounts, failures, exit codes."""

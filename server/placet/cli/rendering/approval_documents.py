@@ -1,4 +1,4 @@
-"""Requests for approval as JSON documents and as tables."""
+"""Approvals as JSON documents and as tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from placet.cli.rendering.amounts import counted, money
-from placet.cli.rendering.documents import FINDING_COLUMNS, finding_rows, json_of, time_text
+from placet.cli.rendering.amounts import format_count, format_money
+from placet.cli.rendering.documents import FINDING_COLUMNS, finding_documents, finding_rows, json_of, time_text
 from placet.cli.rendering.output import print_fields, print_table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _VOTE_COLUMNS: Final = ("vote", "person", "role", "at", "reason", "void")
 
 
 def approval_document(approval: sdk.Approval) -> dict[str, Any]:
-    """A request for approval with all its fields. `params` is null where they are not shown."""
+    """Return an approval with all its fields. `params` is None when the server does not show them."""
     amount = approval.amount
     return {
         "id": approval.id,
@@ -71,40 +71,27 @@ def approval_document(approval: sdk.Approval) -> dict[str, Any]:
         "model": approval.model,
         "rule_id": approval.rule_id,
         "reason": approval.reason,
-        "findings": [
-            {"effect": each.effect.value, "rule_id": each.rule_id, "reason": each.reason, "details": dict(each.details)}
-            for each in approval.findings
-        ],
+        "findings": finding_documents(approval.findings),
         "policy_revision": approval.policy_revision,
         "action_digest": approval.action_digest,
         "quorum": approval.quorum,
         "approver_roles": list(approval.approver_roles),
         "distinct_roles": approval.distinct_roles,
-        "votes": [
-            {
-                "person": each.person,
-                "role": each.role,
-                "approve": each.approve,
-                "reason": each.reason,
-                "at": time_text(each.at),
-                "void_reason": each.void_reason,
-            }
-            for each in approval.votes
-        ],
+        "votes": [_vote_document(vote) for vote in approval.votes],
         "created_at": time_text(approval.created_at),
         "expires_at": time_text(approval.expires_at),
         "decided_at": time_text(approval.decided_at),
         "used_by_decision_id": approval.used_by_decision_id,
         "budgets": [
-            {"id": each.id, "remaining": each.remaining, "resets_at": time_text(each.resets_at)}
-            for each in approval.budgets
+            {"id": budget.id, "remaining": budget.remaining, "resets_at": time_text(budget.resets_at)}
+            for budget in approval.budgets
         ],
         "similar": approval.similar,
     }
 
 
 def approval_row(approval: sdk.Approval) -> tuple[str, ...]:
-    """A line of the list."""
+    """Return the row of an approval in a list."""
     return (
         approval.state.value,
         approval.id,
@@ -119,67 +106,68 @@ def approval_row(approval: sdk.Approval) -> tuple[str, ...]:
     )
 
 
-def voided_document(done: sdk.VoidedVotes) -> dict[str, Any]:
-    """What became of a person's votes."""
+def voided_document(result: sdk.VoidedVotes) -> dict[str, Any]:
+    """Return the result of voiding a person's votes."""
     return {
-        "voided": [approval_document(each) for each in done.voided],
-        "used": [approval_document(each) for each in done.used],
-        "voided_count": done.voided_count,
-        "used_count": done.used_count,
-        "used_voided_count": done.used_voided_count,
-        "revoked": list(done.revoked),
-        "revoked_count": done.revoked_count,
-        "tenants_without_groups": list(done.tenants_without_groups),
+        "voided": [approval_document(approval) for approval in result.voided],
+        "used": [approval_document(approval) for approval in result.used],
+        "voided_count": result.voided_count,
+        "used_count": result.used_count,
+        "used_voided_count": result.used_voided_count,
+        "revoked": list(result.revoked),
+        "revoked_count": result.revoked_count,
+        "tenants_without_groups": list(result.tenants_without_groups),
     }
 
 
-def voided_rows(done: sdk.VoidedVotes) -> list[tuple[str, ...]]:
-    """A line for each that lost a vote or was used already."""
+def voided_rows(result: sdk.VoidedVotes) -> list[tuple[str, ...]]:
+    """Return a row for each approval that lost a vote or was already used."""
     return [
         (
-            each.state.value,
-            each.tenant,
-            each.id,
-            each.tool,
-            _amount(each),
-            each.agent,
-            each.user,
-            _votes(each),
-            each.used_by_decision_id,
-            "revoked" if each.used_by_decision_id in done.revoked else "",
+            approval.state.value,
+            approval.tenant,
+            approval.id,
+            approval.tool,
+            _amount(approval),
+            approval.agent,
+            approval.user,
+            _votes(approval),
+            approval.used_by_decision_id,
+            "revoked" if approval.used_by_decision_id in result.revoked else "",
         )
-        for each in (*done.voided, *done.used)
+        for approval in (*result.voided, *result.used)
     ]
 
 
-def voided_warnings(done: sdk.VoidedVotes, person: str) -> Iterator[str]:
-    """What whoever voids a person's votes has to know."""
-    if done.used_count:
-        yield _used_text(done)
-    if not done.voided_count and not done.used_count:
-        check = "check the spelling: `placet approvals show` lists who voted, and whose vote is void already"
-        yield f"no vote of {person!r} counts anywhere, so nothing was voided; {check}"
-    elif not done.voided_count and not done.used_voided_count:
-        yield f"nothing was left to void: the votes of {person!r} were voided before"
-    if done.tenants_without_groups:
-        where = ", ".join(done.tenants_without_groups)
-        yield f"{person!r} may vote on what is asked next, by the role that is claimed: no approver_groups in {where}"
+def voided_warnings(result: sdk.VoidedVotes, person: str) -> Iterator[str]:
+    """Yield what the operator must know after voiding a person's votes."""
+    if result.used_count:
+        yield _used_text(result)
+    if not result.voided_count and not result.used_count:
+        remedy = "check the spelling: `placet approvals show` lists the votes of an approval"
+        yield f"{person!r} has no valid vote, so nothing was voided; {remedy}"
+    elif not result.voided_count and not result.used_voided_count:
+        yield f"nothing to void: all votes of {person!r} were voided before"
+    if result.tenants_without_groups:
+        tenants = ", ".join(result.tenants_without_groups)
+        yield f"{person!r} can vote on later requests with a claimed role: no approver_groups in {tenants}"
 
 
-def _used_text(done: sdk.VoidedVotes) -> str:
-    were, actions = ("was", "its action") if done.used_count == 1 else ("were", "their actions")
-    text = f"{done.used_count} {were} used already, and allowed {actions}"
-    if done.revoked_count:
-        permits = "1 permit is" if done.revoked_count == 1 else f"{done.revoked_count} permits are"
-        text += f"; {permits} revoked, and every repeat of the idempotency key is denied"
-    if left := done.used_count - done.revoked_count:
-        why = "enough votes are left, or the permit had run out"
-        text += f"; {left} not revoked ({why}): a repeat of the key is judged by the votes that are left"
+def _used_text(result: sdk.VoidedVotes) -> str:
+    single = result.used_count == 1
+    text = "1 approval was already used" if single else f"{result.used_count} approvals were already used"
+    if result.revoked_count:
+        permits = "1 permit is" if result.revoked_count == 1 else f"{result.revoked_count} permits are"
+        text += f"; {permits} revoked, and a repeat of the idempotency key is denied"
+    if left := result.used_count - result.revoked_count:
+        permits = "1 permit is" if left == 1 else f"{left} permits are"
+        reason = "enough votes remain, or the permit has expired"
+        text += f"; {permits} not revoked ({reason}): the remaining votes decide a repeat of the idempotency key"
     return text
 
 
 def print_approval(approval: sdk.Approval) -> None:
-    """All of it on one screen."""
+    """Print an approval, its findings and its votes."""
     similar = approval.similar or {}
     print_fields(
         [
@@ -196,7 +184,7 @@ def print_approval(approval: sdk.Approval) -> None:
             ("run_id", approval.run_id),
             ("why", f"{approval.reason} ({approval.rule_id})"),
             ("needs", f"{approval.quorum} of {_approvers(approval)}"),
-            ("budgets", ", ".join(_left(each) for each in approval.budgets)),
+            ("budgets", ", ".join(_remaining(budget) for budget in approval.budgets)),
             ("similar", ", ".join(f"{effect} {count}" for effect, count in similar.items() if count)),
             ("created_at", time_text(approval.created_at)),
             ("expires_at", time_text(approval.expires_at)),
@@ -206,36 +194,44 @@ def print_approval(approval: sdk.Approval) -> None:
             ("digest", approval.action_digest),
         ]
     )
-    if len(approval.findings) > 1 or any(each.details for each in approval.findings):
+    if len(approval.findings) > 1 or any(finding.details for finding in approval.findings):
         typer.echo()
         print_table(FINDING_COLUMNS, finding_rows(approval.findings))
     if approval.votes:
         typer.echo()
-        rows = [
-            ("yes" if each.approve else "no", each.person, each.role, time_text(each.at), each.reason, each.void_reason)
-            for each in approval.votes
-        ]
-        print_table(_VOTE_COLUMNS, rows)
+        print_table(_VOTE_COLUMNS, [_vote_row(vote) for vote in approval.votes])
+
+
+def _vote_document(vote: sdk.Vote) -> dict[str, Any]:
+    return {
+        "person": vote.person,
+        "role": vote.role,
+        "approve": vote.approve,
+        "reason": vote.reason,
+        "at": time_text(vote.at),
+        "void_reason": vote.void_reason,
+    }
+
+
+def _vote_row(vote: sdk.Vote) -> tuple[str, ...]:
+    return ("yes" if vote.approve else "no", vote.person, vote.role, time_text(vote.at), vote.reason, vote.void_reason)
 
 
 def _votes(approval: sdk.Approval) -> str:
-    """Those for it that count, of how many it needs."""
+    """Write the valid approving votes and the quorum, e.g. ``1/2``."""
     return f"{sum(vote.approve and not vote.void_reason for vote in approval.votes)}/{approval.quorum}"
 
 
 def _approvers(approval: sdk.Approval) -> str:
     roles = ", ".join(approval.approver_roles) or "any"
-    return f"{roles}, each another" if approval.distinct_roles else roles
+    return f"{roles}, in distinct roles" if approval.distinct_roles else roles
 
 
-def _left(budget: sdk.BudgetState) -> str:
-    """Money has its currency behind it, everything else its unit."""
+def _remaining(budget: sdk.BudgetState) -> str:
+    """Write what is left of a budget. Money has its currency code, other values have their unit."""
     unit = "" if budget.unit.startswith("amount:") else budget.unit
-    return " ".join(filter(None, (f"{budget.id}:", counted(budget.remaining, budget.unit), unit, "left")))
+    return " ".join(filter(None, (f"{budget.id}:", format_count(budget.remaining, budget.unit), unit, "left")))
 
 
 def _amount(approval: sdk.Approval) -> str:
-    """As people write it, e.g. ``45.00 USD``."""
-    if approval.amount is None:
-        return ""
-    return money(*approval.amount)
+    return format_money(*approval.amount) if approval.amount is not None else ""

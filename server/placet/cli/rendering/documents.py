@@ -1,4 +1,4 @@
-"""Decisions as JSON documents: one stable schema."""
+"""Decisions as JSON documents and their findings as table rows."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ OBLIGATION_COLUMNS: Final = ("obligation", "parameters")
 
 
 def finding_rows(findings: Sequence[sdk.Finding]) -> list[tuple[str, ...]]:
-    """A row for each finding; its details as JSON on one line, empty when there are none."""
+    """Return a row for each finding, with its details as JSON on one line."""
     return [
-        (
-            each.effect.value,
-            each.rule_id,
-            each.reason,
-            _one_line(each.details),
-        )
-        for each in findings
+        (finding.effect.value, finding.rule_id, finding.reason, _compact_json(dict(finding.details)))
+        for finding in findings
+    ]
+
+
+def finding_documents(findings: Sequence[sdk.Finding]) -> list[dict[str, Any]]:
+    """Return the findings as JSON documents."""
+    return [
+        {
+            "effect": finding.effect.value,
+            "rule_id": finding.rule_id,
+            "reason": finding.reason,
+            "details": dict(finding.details),
+        }
+        for finding in findings
     ]
 
 
@@ -42,28 +50,20 @@ def _one_line(details: Mapping[str, Any]) -> str:
 
 
 def decision_document(decision: sdk.Decision) -> dict[str, Any]:
-    """A decision with all its fields. `failure` is null unless there was none."""
+    """Return a decision with all its fields. `failure` is None when the server decided."""
     return {
         "decision_id": decision.decision_id,
         "effect": decision.effect.value,
         "rule_id": decision.rule_id,
         "reason": decision.reason,
-        "findings": [
-            {
-                "effect": each.effect.value,
-                "rule_id": each.rule_id,
-                "reason": each.reason,
-                "details": dict(each.details),
-            }
-            for each in decision.findings
-        ],
+        "findings": finding_documents(decision.findings),
         "policy_revision": decision.policy_revision,
         "approval": _approval(decision.approval),
         "obligations": [{"id": each.id, "details": dict(each.details)} for each in decision.obligations],
         "permit": decision.permit,
         "budgets": [
-            {"id": each.id, "remaining": each.remaining, "resets_at": time_text(each.resets_at)}
-            for each in decision.budgets
+            {"id": budget.id, "remaining": budget.remaining, "resets_at": time_text(budget.resets_at)}
+            for budget in decision.budgets
         ],
         "autonomy": decision.autonomy.value,
         "shadow_effect": decision.shadow_effect.value if decision.shadow_effect else "",
@@ -75,7 +75,7 @@ def decision_document(decision: sdk.Decision) -> dict[str, Any]:
 
 
 def recorded_document(recorded: sdk.RecordedDecision, *, with_input: bool) -> dict[str, Any]:
-    """A decision as it stands in the trail, with the tool-call event under `event`."""
+    """Return a recorded decision, with the tool-call event under `event`."""
     document = decision_document(recorded.decision)
     del document["failure"]
     document |= {
@@ -95,8 +95,14 @@ def recorded_document(recorded: sdk.RecordedDecision, *, with_input: bool) -> di
 
 
 def time_text(time: datetime | None) -> str:
-    """A time as RFC 3339 in UTC with microseconds; empty when there is none."""
+    """Write a time as RFC 3339 in UTC with microseconds; empty for None."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time is not None else ""
+
+
+def _compact_json(details: dict[str, Any]) -> str:
+    if not details:
+        return ""
+    return json.dumps(details, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def _approval(approval: sdk.ApprovalRequirement | None) -> dict[str, Any] | None:
@@ -117,14 +123,16 @@ def _failure(failure: sdk.Failure | None) -> dict[str, Any] | None:
     return {
         "rule_id": failure.rule_id,
         "detail": failure.detail,
-        "violations": [{"field": each.field, "description": each.description} for each in failure.violations],
+        "violations": [
+            {"field": violation.field, "description": violation.description} for violation in failure.violations
+        ],
     }
 
 
 def json_of(field: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """The JSON value of a field; None when it is empty. CallFailedError when it is none."""
+    """Parse the JSON in a field of an answer; None when it is empty. CallFailedError when it is not JSON."""
     try:
         return json.loads(text) if text else None
     except ValueError as error:
-        failure = sdk.Failure(failures.ANSWER_INVALID, f"its {field} is no JSON")
+        failure = sdk.Failure(failures.ANSWER_INVALID, f"its {field} is not JSON")
         raise sdk.CallFailedError(failure) from error

@@ -1,4 +1,4 @@
-"""What `placet` ends with. Meanings never change."""
+"""Exit codes of `placet`. Their meanings never change."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Final
 
 OK: Final = 0
 CHECK_FAILED: Final = 1
-"""Checked, and found wanting; or Placet refuses what was asked, or has no such thing."""
+"""A check found a problem; or Placet refused the request, or does not have the id."""
 USAGE: Final = 2
 """Wrong usage or configuration."""
 DENIED: Final = 3
 NEEDS_APPROVAL: Final = 4
 NO_DECISION: Final = 5
-"""Could not decide, record or connect."""
+"""Placet could not decide, record or be reached."""
 INTERRUPTED: Final = 130
-"""Ctrl-C, as shells count it."""
+"""Ctrl-C, as shells report it."""
 BROKEN_PIPE: Final = 141
-"""Whoever read stdout had enough, as shells count SIGPIPE. Never 0: it was not told whether the action is allowed."""
+"""The reader closed stdout; the code that shells report for SIGPIPE. Not 0, which would mean an allow."""

@@ -1,4 +1,4 @@
-"""Errors that are expected to happen: the exit code, and a line for people with the remedy."""
+"""Expected errors: the exit code, and one line for people with the remedy."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from placet.kernel.reasons import APPROVERS_UNKNOWN
 from placet.sdk import failures
 
 WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})
-"""Failures that another request would mend."""
+"""The request itself is wrong: a corrected one can succeed."""
 _REFUSALS: Final = frozenset({failures.NOT_PERMITTED, failures.NOT_NOW, failures.NOT_FOUND, failures.OUTCOME_DIFFERS})
-"""Placet looked at what was asked and refuses it: trying again does not help."""
-_COULD_NOT_TELL: Final = frozenset({APPROVERS_UNKNOWN})
-"""Reasons of a refusal that says only that Placet cannot tell now."""
+"""Placet understood the request and refused it. Sending it again does not help."""
+_TEMPORARY: Final = frozenset({APPROVERS_UNKNOWN})
+"""Error reasons of refusals that another try may overcome."""
 STORE_DOWN: Final = "LEDGER_UNAVAILABLE"
 REMEDIES: Final = {
-    failures.UNAVAILABLE: "start the server with `placet serve`, or name another with --address",
-    failures.TIMEOUT: "what was asked may have been done: look, then try again, or allow more time with --timeout",
-    failures.OVERLOADED: "try again later",
-    failures.INVALID_ARGUMENT: "correct what is named",
+    failures.UNAVAILABLE: "start the server with `placet serve`, or name another one with --address",
+    failures.TIMEOUT: "the server may have done it: check before you retry, or allow more time with --timeout",
+    failures.OVERLOADED: "retry in some seconds",
     failures.KEY_REUSED: "use another --idempotency-key",
-    failures.NOT_PERMITTED: "ask another person, or whoever runs the server",
-    failures.NOT_NOW: "do what it says",
-    failures.CONTENTION: "try again",
-    failures.OUTCOME_DIFFERS: "find out which of the two is true",
+    failures.NOT_PERMITTED: "ask another person, or the operator of the server",
     failures.NOT_FOUND: "check the id and the tenant",
+    failures.CONTENTION: "retry",
     failures.ANSWER_INVALID: "run the same version of Placet on both sides",
     failures.EFFECT_UNKNOWN: "run the same version of Placet on both sides",
-    failures.ERROR: "check --address, and the server's log",
+    failures.ERROR: "check --address and the server's log",
 }
+"""Rule id of a failure -> what to do. The other failures carry a sentence of the server that says it."""
 
 
 def explain(error: Exception) -> tuple[int, list[str]] | None:
-    """The exit code and the lines; None for an error that nobody expected."""
+    """Return the exit code and the lines for an expected error, None for any other."""
     match error:
         case ConfigurationError() | PolicyInvalidError():
             return exit_codes.USAGE, [str(error)]
@@ -44,37 +42,38 @@ def explain(error: Exception) -> tuple[int, list[str]] | None:
         case sdk.CallFailedError():
             return code_of(error.failure), [line_of(error.failure)]
         case OSError() if error.filename is not None:
-            return exit_codes.USAGE, [f"{error.filename}: {error.strerror}; check the path and who may use it"]
+            return exit_codes.USAGE, [f"{error.filename}: {error.strerror}; check the path and its permissions"]
         case _:
             return None
 
 
 def code_of(failure: sdk.Failure) -> int:
-    """What a command ends with when a call failed so; the one place that says it.
+    """Return the exit code for a failed call.
 
-    A refusal counts only with a reason of Placet's own: what a proxy says is no answer.
+    A refusal counts as one only with an error reason of Placet's: a status without a reason may come from a proxy.
     """
     if failure.rule_id in WRONG_USAGE:
         return exit_codes.USAGE
-    refused = failure.rule_id in _REFUSALS and failure.error and failure.error not in _COULD_NOT_TELL
+    refused = failure.rule_id in _REFUSALS and failure.error and failure.error not in _TEMPORARY
     return exit_codes.CHECK_FAILED if refused else exit_codes.NO_DECISION
 
 
 def code_without_decision(failure: sdk.Failure) -> int:
-    """What `placet authorize` ends with: 1 is none of its codes, and whatever is no decision is 5."""
+    """Return the exit code of `placet authorize` for a failed call. It never exits with 1."""
     code = code_of(failure)
     return exit_codes.NO_DECISION if code == exit_codes.CHECK_FAILED else code
 
 
 def line_of(failure: sdk.Failure) -> str:
-    """One line for people, with the remedy and the id of what is wrong.
+    """Write a failure on one line: what is wrong, the remedy, and the id.
 
-    A refusal is the server's sentence, which says what to do, and the server's id.
+    A refusal and a failed store are the server's own sentence, which contains the remedy, and the server's id.
     """
     if failure.error == STORE_DOWN:
-        return f"{failure.detail}; `placet doctor` looks at the server ({failure.error})"
+        return f"{failure.detail}; run `placet doctor` to check the server ({failure.error})"
     if failure.rule_id in _REFUSALS and failure.detail and failure.error:
         return f"{failure.detail} ({failure.error})"
-    if failure.rule_id == failures.UNAVAILABLE and failure.detail and not failure.error:
-        return f"{failure.detail}; {REMEDIES[failure.rule_id]} ({failure.rule_id})"
-    return f"{failure}; {REMEDIES[failure.rule_id]} ({failure.rule_id})"
+    unreachable = failure.rule_id == failures.UNAVAILABLE and failure.detail and not failure.error
+    text = failure.detail if unreachable else str(failure)
+    remedy = REMEDIES.get(failure.rule_id)
+    return f"{text}; {remedy} ({failure.rule_id})" if remedy else f"{text} ({failure.rule_id})"

@@ -1,4 +1,4 @@
-"""What goes to stdout: tables for people, JSON for programs. Everything else goes to stderr."""
+"""Results on stdout: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _PLAIN_WIDTH: Final = 10_000
-"""Columns where there is no terminal: nothing is wrapped or cut."""
+"""Columns of a table that does not go to a terminal, so that no line is wrapped or cut."""
 
 
 class Output(StrEnum):
-    """How results are written."""
+    """The format of a result."""
 
     TABLE = "table"
     JSON = "json"
@@ -27,13 +27,13 @@ EFFECT_STYLES: Final = {"allow": "green", "deny": "red", "require_approval": "ye
 
 
 def print_json(document: object, *, one_line: bool = False) -> None:
-    """One JSON document; on one line for JSON Lines."""
+    """Print a JSON document; on one line for JSON Lines."""
     typer.echo(json.dumps(document, indent=None if one_line else 2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
-    """A table; an effect is coloured on a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - JSON needs none
+    """Print a table. On a terminal, effects are coloured."""
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
@@ -51,10 +51,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
-    """One line for each field that has a value."""
+    """Print one line for each field that has a value."""
     print_table(("", ""), [(name, str(value)) for name, value in fields if value not in ("", None)], header=False)
 
 
 def visible(cell: str) -> str:
-    """Text that came from callers cannot steer the terminal."""
+    """Replace control characters, so that text from callers cannot control the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cell)

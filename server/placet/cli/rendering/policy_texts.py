@@ -1,4 +1,4 @@
-"""Sentences about the policy that is served."""
+"""Sentences about the served policy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def decides_text(status: PolicyStatus) -> str:
-    """For how long the served revision decides, when the newest is not served."""
+    """Say for how long the served revision decides while a newer one is not served."""
     if status.stale:
         return "too old: every call is denied pdp.policy_stale"
     if status.decides_until is not None:
         return f"until {time_text(status.decides_until)}, then every call is denied pdp.policy_stale"
     if status.held_revision:
-        confirmed = f"until somebody runs: {how_to_confirm(status.held_revision)}"
+        confirmed = f"until you run: {how_to_confirm(status.held_revision)}"
         return confirmed if status.policy_revision else f"nothing decides, every call is denied, {confirmed}"
     return "until a newer one is accepted"

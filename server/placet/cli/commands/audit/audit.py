@@ -12,10 +12,10 @@ app = typer.Typer(
     help="Read and verify the audit trail.",
     cls=aliases(query="decisions", log="events", key="public-key"),
 )
-app.command("tail")(decisions.tail)
-app.command("decisions")(decisions.decisions)
-app.command("show")(decisions.show)
-app.command("events")(events.events)
-app.command("verify")(verification.verify)
-app.command("public-key")(verification.public_key)
-app.command("checkpoint")(verification.checkpoint)
+app.command("decisions")(decisions.decisions_command)
+app.command("tail")(decisions.tail_command)
+app.command("show")(decisions.show_command)
+app.command("events")(events.events_command)
+app.command("verify")(verification.verify_command)
+app.command("public-key")(verification.public_key_command)
+app.command("checkpoint")(verification.checkpoint_command)

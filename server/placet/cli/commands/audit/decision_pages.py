@@ -1,4 +1,4 @@
-"""Pages of the trail, put together."""
+"""Recorded decisions over several pages of a query."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ if TYPE_CHECKING:
     from placet.sdk import AuditClient, Page, Query, RecordedDecision
 
 SEEN_MAX: Final = 20_000
-"""Ids that a tail remembers; older ones are far behind the page at which it stops to look."""
+"""Ids that a tail remembers. Older ones are far behind the last page that it reads."""
 
 
 def newest(client: AuditClient, query: Query, limit: int) -> list[RecordedDecision]:
-    """The newest decisions, newest first, over as many pages as it takes."""
+    """Return the newest decisions, newest first."""
     size = min(limit, PAGE_SIZE_MAX)
-    every = (each for page in _pages(client, replace(query, page_size=size)) for each in page.decisions)
-    return list(islice(every, limit))
+    decisions = (decision for page in _pages(client, replace(query, page_size=size)) for decision in page.decisions)
+    return list(islice(decisions, limit))
 
 
 class Tail:
-    """The newest decisions, and whatever is decided after: `first`, then `more` as often as wanted; oldest first."""
+    """The newest decisions in `first`, then new ones with each call of `more`; all oldest first."""
 
     def __init__(self, client: AuditClient, query: Query, limit: int) -> None:
         size = max(limit, PAGE_SIZE_DEFAULT)
-        found = newest(client, query, size)
+        decisions = newest(client, query, size)
         self._client = client
         self._query = query
-        if len(found) == size:  # there are older ones, which are no news
-            self._query = replace(query, decided_from=_just_after(found[-1]))
-        self._seen = {each.decision.decision_id: None for each in reversed(found)}
-        self.first = found[:limit][::-1]
+        if len(decisions) == size:  # older decisions exist, which are not new
+            self._query = replace(query, decided_from=_just_after(decisions[-1]))
+        self._seen = dict.fromkeys(recorded.decision.decision_id for recorded in reversed(decisions))
+        self.first = decisions[:limit][::-1]
 
     def more(self) -> list[RecordedDecision]:
-        """What was decided since.
+        """Return the decisions since the last call.
 
-        Looks back until a page holds nothing new: a replica may record behind what another one recorded before.
+        Reads pages until one has no new decision, because a replica may record later than another one that decided
+        after it.
         """
         fresh: list[RecordedDecision] = []
         for page in _pages(self._client, self._query):
-            new = [each for each in page.decisions if each.decision.decision_id not in self._seen]
+            new = [recorded for recorded in page.decisions if recorded.decision.decision_id not in self._seen]
             fresh += new
             if not new:
                 break
         fresh.reverse()
-        self._seen.update((each.decision.decision_id, None) for each in fresh)
-        for stale in list(islice(self._seen, max(0, len(self._seen) - SEEN_MAX))):
-            del self._seen[stale]
+        self._seen.update((recorded.decision.decision_id, None) for recorded in fresh)
+        for old in list(islice(self._seen, max(0, len(self._seen) - SEEN_MAX))):
+            del self._seen[old]
         return fresh
 
 

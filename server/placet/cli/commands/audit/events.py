@@ -1,4 +1,4 @@
-"""`placet audit events`: records of any kind, read from the database itself."""
+"""`placet audit events`: records of any kind, read from the database without a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from placet.audit.records import RecordKind
 from placet.cli.commands.audit.verification import DatabaseFile, database_of
 from placet.cli.offline import existing, open_settings
-from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption, parse_time
+from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, Limit, OutputOption, parse_time
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.diagnostics import did_you_mean
@@ -20,58 +20,70 @@ if TYPE_CHECKING:
     from placet.storage.sql.audit_log_reader import LoggedRecord
 
 _COLUMNS: Final = ("recorded_at", "kind", "tenant", "who", "what", "why")
-_EVERYWHERE: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts", "caller"})
-_WHO: Final = ("actor", "person")
-_WHY: Final = ("reason", "text")
-_OF_DECISIONS: Final = frozenset({"input", "decision"})
-"""Parts that a line has no room for: `placet audit show` has them."""
+_COMMON_FIELDS: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts", "caller"})
+_ACTOR_FIELDS: Final = ("actor", "person")
+_REASON_FIELDS: Final = ("reason", "text")
+_DECISION_PARTS: Final = frozenset({"input", "decision"})
+"""Parts that are too long for a table. `placet audit show` prints them."""
 _CELL_CHARS: Final = 60
-"""Longer values are cut in the table."""
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The table cuts longer values."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def events(  # noqa: PLR0913 - one option for each condition and source
+Tenant = Annotated[
+    str, typer.Option(help="Only records of this tenant. Default: all records.", metavar="TENANT", show_default=False)
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", help="Only records of this kind, e.g. kill_switch.set. May be repeated.", metavar="KIND"),
+]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        help="Recorded at or after this time, ISO 8601. Default zone: UTC.",
+        metavar="TIME",
+        show_default=False,
+    ),
+]
+
+
+def events_command(  # noqa: PLR0913 - one option for each filter and source
     *,
-    tenant: Annotated[
-        str, typer.Option(help="Only of this tenant. Default: of all, and of none.", metavar="T", show_default=False)
-    ] = "",
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(help="Only of this kind, such as kill_switch.set. May be repeated.", metavar="KIND"),
-    ] = None,
-    since: Annotated[str, typer.Option("--from", help="Recorded at or after, ISO 8601; UTC unless it says.")] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = PAGE_SIZE_DEFAULT,
+    tenant: Tenant = "",
+    kind: Kinds = None,
+    since: From = "",
+    limit: Limit = PAGE_SIZE_DEFAULT,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     database: DatabaseFile = None,
     database_url: DatabaseUrl = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List records of any kind, newest first, with who did it and why; reads the database itself, and checks nothing.
+    """List records of any kind, newest first, with actor and reason. Reads the database and verifies nothing.
 
     Example: placet audit events --kind kill_switch.set --kind budget.adjusted
     """
     from placet.storage.sql.audit_log_reader import LogQuery  # noqa: PLC0415 - only with a database
 
-    asked_from = parse_time("--from", since)
-    from_us = (asked_from - _BEGINNING) // timedelta(microseconds=1) if asked_from is not None else 0
+    recorded_from = parse_time("--from", since)
+    from_us = (recorded_from - _EPOCH) // timedelta(microseconds=1) if recorded_from is not None else 0
+    query = LogQuery(limit, tenant, tuple(_parse_kind(text) for text in kind or ()), max(from_us, 0))
     settings = open_settings(data_dir, config, database_url)
-    found = existing(database_of(settings, database)).log(
-        LogQuery(limit, tenant, tuple(_kind(each) for each in kind or ()), max(from_us, 0))
-    )
+    records = existing(database_of(settings, database)).log(query)
     if output is Output.JSON:
-        print_json({"records": [_document(each) for each in found]})
+        print_json({"records": [_document(record) for record in records]})
     else:
-        print_table(_COLUMNS, [[_cut(cell) for cell in _row(each)] for each in found])
+        print_table(_COLUMNS, [[_cut(cell) for cell in _row(record)] for record in records])
 
 
-def _kind(written: str) -> RecordKind:
-    """The kind of that name. BadParameter for none."""
+def _parse_kind(text: str) -> RecordKind:
     try:
-        return RecordKind(written)
+        return RecordKind(text)
     except ValueError as error:
-        known = did_you_mean(written, RecordKind)
-        raise typer.BadParameter(f"--kind: {written!r} is no kind of record; {known}") from error
+        raise typer.BadParameter(
+            f"--kind: {text!r} is not a kind of record; {did_you_mean(text, RecordKind)}"
+        ) from error
 
 
 def _document(record: LoggedRecord) -> dict[str, Any]:
@@ -80,18 +92,19 @@ def _document(record: LoggedRecord) -> dict[str, Any]:
 
 def _row(record: LoggedRecord) -> tuple[str, ...]:
     body = record.body
-    parts = [part for name, part in record.parts.items() if name not in _OF_DECISIONS and isinstance(part, dict)]
-    said = {name: value for part in parts for name, value in part.items()}
-    facts = {name: value for name, value in body.items() if name not in _EVERYWHERE and not name.endswith("_digest")}
-    facts |= {name: value for name, value in said.items() if name not in {*_WHO, *_WHY}}
-    what = " ".join(f"{name}={value}" for name, value in facts.items() if value not in ("", None, [], 0))
+    parts = [part for name, part in record.parts.items() if name not in _DECISION_PARTS and isinstance(part, dict)]
+    part_fields = {name: value for part in parts for name, value in part.items()}
+    fields = {
+        name: value for name, value in body.items() if name not in _COMMON_FIELDS and not name.endswith("_digest")
+    }
+    fields |= {name: value for name, value in part_fields.items() if name not in {*_ACTOR_FIELDS, *_REASON_FIELDS}}
     return (
         _recorded_at(record),
         str(body.get("kind")),
         str(body.get("tenant")),
-        _first(said, _WHO),
-        what,
-        _first(said, _WHY),
+        _first(part_fields, _ACTOR_FIELDS),
+        " ".join(f"{name}={value}" for name, value in fields.items() if value not in ("", None, [], 0)),
+        _first(part_fields, _REASON_FIELDS),
     )
 
 
@@ -99,9 +112,9 @@ def _cut(cell: str) -> str:
     return cell if len(cell) <= _CELL_CHARS else f"{cell[: _CELL_CHARS - 1]}…"
 
 
-def _first(said: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((str(said[name]) for name in names if said.get(name)), "")
+def _first(fields: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((str(fields[name]) for name in names if fields.get(name)), "")
 
 
 def _recorded_at(record: LoggedRecord) -> str:
-    return time_text(_BEGINNING + timedelta(microseconds=record.body["recorded_at_us"]))
+    return time_text(_EPOCH + timedelta(microseconds=record.body["recorded_at_us"]))

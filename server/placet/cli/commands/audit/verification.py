@@ -1,4 +1,4 @@
-"""What can be checked and exported without trusting a server: the database itself, and the key."""
+"""`placet audit verify`, `public-key` and `checkpoint`: verify the trail without trusting a server."""
 
 from __future__ import annotations
 
@@ -24,60 +24,69 @@ if TYPE_CHECKING:
     from placet.server.settings import Settings
     from placet.storage.database import Database
 
-_SIGNED: Final = ("writer", "sequence", "head", "key_id")
+_CHECKPOINT_COLUMNS: Final = ("writer", "sequence", "head", "key_id")
 DatabaseFile = Annotated[
     Path | None,
-    typer.Option(help="An SQLite file. Default: the database of the settings.", metavar="FILE"),
+    typer.Option(help="SQLite file. Default: the database of the settings.", metavar="FILE"),
 ]
 
 
-def verify(  # noqa: PLR0913 - one option for each source
+VerificationKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--public-key",
+        help="Public key in PEM, once for each replica with its own key. "
+        "Default: the keys in the data directory, or beside the database file.",
+        metavar="FILE",
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None, typer.Option(help="Checkpoints that `placet audit checkpoint` printed.", metavar="FILE")
+]
+CheckState = Annotated[
+    bool,
+    typer.Option(
+        "--state",
+        help="Also replay kill switches, autonomy, counters, reservations, outcomes and approvals from the records, "
+        "and compare them with the tables.",
+    ),
+]
+ByServer = Annotated[bool, typer.Option("--server", help="Let a running server verify its own trail.")]
+ServerTimeout = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        max=WAIT_SECONDS_MAX,
+        help="Seconds for the server to answer.",
+        metavar="SECONDS",
+        rich_help_panel="Connection",
+        callback=finite,
+    ),
+]
+
+
+def verify_command(  # noqa: PLR0913 - one option for each source
     *,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     database: DatabaseFile = None,
     database_url: DatabaseUrl = None,
-    public_key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="A key to verify with, as PEM; once for each replica that has its own. "
-            "Default: those in the data directory, or beside the file.",
-            metavar="FILE",
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoints kept elsewhere, from `placet audit checkpoint`.", metavar="FILE")
-    ] = None,
-    state: Annotated[
-        bool,
-        typer.Option(
-            "--state",
-            help="Replay switches, autonomy, counters, reservations, outcomes and approvals from the records as well, "
-            "and compare them with the tables.",
-        ),
-    ] = False,
-    server: Annotated[bool, typer.Option("--server", help="Have a running server check its own trail.")] = False,
+    public_key: VerificationKeys = None,
+    checkpoint: CheckpointFile = None,
+    state: CheckState = False,
+    server: ByServer = False,
     address: Address = DEFAULT_ADDRESS,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            min=0.001,
-            max=WAIT_SECONDS_MAX,
-            help="Seconds that the server may take.",
-            rich_help_panel="Connection",
-            callback=finite,
-        ),
-    ] = VERIFY_TIMEOUT_SECONDS,
+    timeout: ServerTimeout = VERIFY_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check every record, chain and checkpoint, reading the database itself. Exit code 1 when something is wrong.
+    """Verify every record, chain and checkpoint of the database. Exit code 1 when there is a problem.
 
-    Whoever can write the database and the key beside it can make a new whole trail: give --public-key and --checkpoint
-    from a place where they cannot write, and that is found, too.
+    Anyone who can write both the database and the keys beside it can forge a consistent trail. To detect that, store
+    the public key and the checkpoints in a place with other permissions, and use --public-key and --checkpoint.
 
     Example: placet audit verify --public-key auditor/key.pem --checkpoint auditor/checkpoints.json
     """
-    files = {
+    local_options = {
         "--data-dir": data_dir,
         "--config": config,
         "--database": database,
@@ -88,11 +97,9 @@ def verify(  # noqa: PLR0913 - one option for each source
     }
     report: VerifyReport | sdk.VerifyReport
     if server:
-        given = [name for name, value in files.items() if value]
-        if given:
-            raise ConfigurationError(
-                f"--server checks by the server's own key and database; leave out {', '.join(given)}"
-            )
+        unused = [name for name, value in local_options.items() if value]
+        if unused:
+            raise ConfigurationError(f"--server uses the key and the database of the server; omit {', '.join(unused)}")
         with sdk.AuditClient(address) as client:
             report = client.verify(timeout)
     else:
@@ -102,22 +109,24 @@ def verify(  # noqa: PLR0913 - one option for each source
     raise typer.Exit(exit_codes.OK if report.ok else exit_codes.CHECK_FAILED)
 
 
-def public_key(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
-    """Print the public key that the trail is verified with, to be kept by whoever verifies.
+def public_key_command(
+    *, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Print the public key that verifies the trail. Store it where the auditor works.
 
     Example: placet audit public-key > auditor/key.pem
     """
     from placet.signing.keys import PUBLIC_NAME, load_public_key  # noqa: PLC0415 - only with a database
 
-    found = load_public_key(open_settings(data_dir, config).keys_dir / PUBLIC_NAME)
-    pem = found.pem().decode()
+    public_key = load_public_key(open_settings(data_dir, config).keys_dir / PUBLIC_NAME)
+    pem = public_key.pem().decode()
     if output is Output.JSON:
-        print_json({"key_id": found.key_id, "pem": pem})
+        print_json({"key_id": public_key.key_id, "pem": pem})
     else:
         typer.echo(pem, nl=False)
 
 
-def checkpoint(
+def checkpoint_command(
     *,
     data_dir: DataDir = None,
     config: ConfigFile = None,
@@ -125,7 +134,7 @@ def checkpoint(
     database_url: DatabaseUrl = None,
     output: OutputOption = Output.JSON,
 ) -> None:
-    """Print the newest signed checkpoint of each chain, to be kept where the server cannot write: keep the JSON.
+    """Print the newest signed checkpoint of each chain. Store the JSON where the server cannot write.
 
     Example: placet audit checkpoint > auditor/checkpoints.json
     """
@@ -134,19 +143,20 @@ def checkpoint(
     if output is Output.JSON:
         sys.stdout.write(exported.decode())
         return
-    signed = [each["checkpoint"] for each in json.loads(exported)["checkpoints"]]
-    print_table(_SIGNED, [[str(each[name]) for name in _SIGNED] for each in signed])
+    checkpoints = [entry["checkpoint"] for entry in json.loads(exported)["checkpoints"]]
+    rows = [[str(checkpoint[name]) for name in _CHECKPOINT_COLUMNS] for checkpoint in checkpoints]
+    print_table(_CHECKPOINT_COLUMNS, rows)
 
 
 def database_of(settings: Settings, file: Path | None) -> Database:
-    """The file that was named, or else the database of the settings."""
+    """Return the SQLite file, by default the database of the settings."""
     from placet.storage.database import SqliteDatabase  # noqa: PLC0415 - only with a database
 
     return SqliteDatabase(file) if file is not None else settings.database
 
 
 def _verify(
-    settings: Settings, file: Path | None, public_keys: list[Path], kept: Path | None, *, state: bool
+    settings: Settings, file: Path | None, public_keys: list[Path], checkpoint_file: Path | None, *, state: bool
 ) -> VerifyReport:
     from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_public_key, load_public_keys  # noqa: PLC0415 - likewise
     from placet.signing.pinned_checkpoints import PinnedCheckpoints, name_pinned  # noqa: PLC0415 - likewise
@@ -156,24 +166,22 @@ def _verify(
     folder = settings.keys_dir if file is None else file.parent / settings.keys_dir.name
     keys = PublicKeys.of(*map(load_public_key, public_keys)) if public_keys else load_public_keys(folder)
     if not keys.by_id:
-        wanted = folder / PUBLIC_NAME
-        raise ConfigurationError(
-            f"{wanted}: is not there; name a key that `placet audit public-key` printed with --public-key"
-        )
-    believed = [each for each in PinnedCheckpoints(folder).read() if not public_keys or each[0].key_id in keys.by_id]
-    given = _read_kept(kept) if kept else []
-    report = name_pinned(database.verify(keys, [*given, *believed], state=state), believed)
+        remedy = "use --public-key with a key that `placet audit public-key` printed"
+        raise ConfigurationError(f"{folder / PUBLIC_NAME}: there is no such file; {remedy}")
+    pinned = [pin for pin in PinnedCheckpoints(folder).read() if not public_keys or pin[0].key_id in keys.by_id]
+    stored = _read_checkpoints(checkpoint_file) if checkpoint_file else []
+    report = name_pinned(database.verify(keys, [*stored, *pinned], state=state), pinned)
     return report if public_keys else add_breaks(report, database, PinnedCheckpoints(folder))
 
 
-def _read_kept(path: Path) -> list[PinnedCheckpoint]:
-    """The checkpoints of a file. ConfigurationError names the file when it cannot be read."""
+def _read_checkpoints(path: Path) -> list[PinnedCheckpoint]:
+    """Read a file of checkpoints. ConfigurationError when it cannot be read."""
     from placet.signing.checkpoint_files import load_pinned_checkpoints  # noqa: PLC0415 - only with a database
 
     try:
         return load_pinned_checkpoints(path.read_bytes())
     except OSError as error:
-        remedy = "name a file that `placet audit checkpoint` printed, with --checkpoint"
+        remedy = "use --checkpoint with a file that `placet audit checkpoint` printed"
         raise ConfigurationError(f"{path}: {error.strerror}; {remedy}") from error
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
@@ -182,25 +190,31 @@ def _read_kept(path: Path) -> list[PinnedCheckpoint]:
 def _show(report: VerifyReport | sdk.VerifyReport, output: Output) -> None:
     if output is Output.JSON:
         counts = {"records": report.records, "chains": report.chains, "checkpoints": report.checkpoints}
-        problems = [_problem_document(each) for each in report.problems]
+        problems = [_problem_document(problem) for problem in report.problems]
         print_json({"ok": report.ok, **counts, **_state_document(report), "problems": problems})
         return
-    result = "ok" if report.ok else f"{len(report.problems)} problems"
-    counted = f"records {report.records}, chains {report.chains}, checkpoints {report.checkpoints}"
-    typer.echo(f"{result}: {counted}{_state_line(report)}")
+    count = len(report.problems)
+    result = "ok" if report.ok else f"{count} problem{'s' if count > 1 else ''}"
+    counts_text = f"records {report.records}, chains {report.chains}, checkpoints {report.checkpoints}"
+    typer.echo(f"{result}: {counts_text}{_state_text(report)}")
     if report.problems:
-        rows = [(each.kind, each.writer, str(each.sequence), each.detail) for each in report.problems]
+        rows = [(problem.kind, problem.writer, str(problem.sequence), problem.detail) for problem in report.problems]
         print_table(("problem", "writer", "sequence", "detail"), rows)
 
 
-def _problem_document(found: AuditProblem | sdk.AuditProblem) -> dict[str, Any]:
-    said = {"kind": str(found.kind), "writer": found.writer, "sequence": found.sequence, "detail": found.detail}
-    state = getattr(found, "state", None)
-    return {**said, **asdict(state)} if state is not None else said
+def _problem_document(problem: AuditProblem | sdk.AuditProblem) -> dict[str, Any]:
+    document = {
+        "kind": str(problem.kind),
+        "writer": problem.writer,
+        "sequence": problem.sequence,
+        "detail": problem.detail,
+    }
+    state = getattr(problem, "state", None)
+    return {**document, **asdict(state)} if state is not None else document
 
 
 def _state_of(report: VerifyReport | sdk.VerifyReport) -> StateReport | None:
-    """What was compared of state: a server compares none."""
+    """Return the comparison of state; None for a report of a server, which compares none."""
     return None if isinstance(report, sdk.VerifyReport) else report.state
 
 
@@ -208,19 +222,17 @@ def _state_document(report: VerifyReport | sdk.VerifyReport) -> dict[str, Any]:
     state = _state_of(report)
     if state is None:
         return {}
-    since = [{"writer": writer, "sequence": sequence} for writer, sequence in state.since]
-    counted = {"rows": state.rows, "counters": state.counters}
-    return {"state": {**counted, "unproven": state.unproven, "replayed_from": since}}
+    replayed_from = [{"writer": writer, "sequence": sequence} for writer, sequence in state.since]
+    counts = {"rows": state.rows, "counters": state.counters}
+    return {"state": {**counts, "unproven": state.unproven, "replayed_from": replayed_from}}
 
 
-def _state_line(report: VerifyReport | sdk.VerifyReport) -> str:
+def _state_text(report: VerifyReport | sdk.VerifyReport) -> str:
     state = _state_of(report)
     if state is None:
         return ""
     line = f", rows {state.rows}, counters {state.counters}"
     if not state.since:
         return line
-    since = ", ".join(f"{sequence} of {writer}" for writer, sequence in state.since)
-    return (
-        f"{line}\n{state.unproven} of them cannot be replayed before record {since}: older records do not tell of state"
-    )
+    first = ", ".join(f"{sequence} of {writer}" for writer, sequence in state.since)
+    return f"{line}\n{state.unproven} of them cannot be replayed before record {first}: older records have no state"

@@ -9,10 +9,18 @@ import typer
 
 from placet import sdk
 from placet.cli.groups import warn_renamed
-from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.notices import exit_pending, pending_document, warn, warn_unknown_tenant
+from placet.cli.options import (  # noqa: TC001 - typer reads them
+    Actor,
+    Address,
+    OutputOption,
+    Reason,
+    Strict,
+    Tenant,
+    Timeout,
+)
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Set, unset and list levels of autonomy.")
@@ -129,7 +137,7 @@ def list_command(
     else:
         print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
     if not rows:
-        doubt_tenant(address, tenant)
+        warn_unknown_tenant(address, tenant)
 
 
 def _show_change(change: sdk.AutonomySet, output: Output) -> None:
@@ -141,7 +149,7 @@ def _show_change(change: sdk.AutonomySet, output: Output) -> None:
             {
                 "applied": change.pending_request is None,
                 "rule": rule,
-                "waiting": waiting_document(change.pending_request),
+                "waiting": pending_document(change.pending_request),
             }
         )
     elif change.pending_request is None and rule is not None:
@@ -149,7 +157,7 @@ def _show_change(change: sdk.AutonomySet, output: Output) -> None:
     elif change.pending_request is None:
         typer.echo("unset; the tenant's file decides")
     if change.pending_request is not None:
-        tell_waiting(change.pending_request)
+        exit_pending(change.pending_request)
 
 
 def _document(rule: sdk.AutonomyRule) -> dict[str, Any]:

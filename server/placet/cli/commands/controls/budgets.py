@@ -1,4 +1,4 @@
-"""`placet budgets`: what is used and held, and correcting it."""
+"""`placet budgets`: list budgets and adjust their counters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.commands.controls.excesses import accept_excess, drop_excess, excesses
-from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.rendering.amounts import counted, parse_change
+from placet.cli.commands.controls.excesses import accept_command, drop_command, excesses_command
+from placet.cli.notices import exit_pending, pending_document, warn, warn_unknown_tenant
+from placet.cli.options import (  # noqa: TC001 - typer reads them
+    Actor,
+    Address,
+    OutputOption,
+    Reason,
+    Strict,
+    Tenant,
+    Timeout,
+)
+from placet.cli.rendering.amounts import format_count, parse_adjustment
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.kernel.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
-app = typer.Typer(no_args_is_help=True, help="Show what is used and held of budgets; correct a counter.")
+app = typer.Typer(no_args_is_help=True, help="List budgets and adjust their counters.")
 _COLUMNS: Final = (
     "budget",
     "unit",
@@ -30,8 +38,17 @@ _COLUMNS: Final = (
     "remaining",
 )
 _COUNTER_COLUMNS: Final = ("scope_key", "window_key", "unit", "used", "reserved", "remaining", "resets_at")
-_COUNTED: Final = ("used", "reserved", "remaining")
-Budget = Annotated[str, typer.Argument(help="The budget's id.", metavar="BUDGET")]
+_VALUES: Final = ("used", "reserved", "remaining")
+BudgetId = Annotated[str, typer.Argument(help="The id of the budget.", metavar="BUDGET")]
+
+ScopeKey = Annotated[str, typer.Option(help="Key of the counter, e.g. customer:cus_42 or user:u_4812.", metavar="KEY")]
+Amount = Annotated[
+    str,
+    typer.Option(
+        help="Added to `used`: '45.00 USD', or a whole number in the unit of the budget. May be negative.",
+        metavar="AMOUNT",
+    ),
+]
 
 
 @app.command("list")
@@ -42,27 +59,27 @@ def list_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the tenant's budgets, each with the largest of its counters.
+    """List the budgets of a tenant, each with its largest counter.
 
     Example: placet budgets list --tenant initech
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        found = client.budgets(tenant, top=1)
+        budgets = client.budgets(tenant, top=1)
     if output is Output.JSON:
-        print_json({"budgets": [_document(each) for each in found]})
+        print_json({"budgets": [_document(budget) for budget in budgets]})
     else:
-        print_table(_COLUMNS, [_row(each) for each in found])
-    if not found:
-        doubt_tenant(address, tenant)
+        print_table(_COLUMNS, [_row(budget) for budget in budgets])
+    if not budgets:
+        warn_unknown_tenant(address, tenant)
 
 
 @app.command("show")
 def show_command(
-    budget: Budget,
+    budget_id: BudgetId,
     *,
     tenant: Tenant,
     top: Annotated[
-        int, typer.Option(min=1, max=BUDGET_COUNTERS_MAX, help="How many counters.")
+        int, typer.Option(min=1, max=BUDGET_COUNTERS_MAX, help="Number of counters.")
     ] = BUDGET_COUNTERS_DEFAULT,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -73,36 +90,20 @@ def show_command(
     Example: placet budgets show refunds.per_customer_per_day --tenant initech
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        (found,) = client.budgets(tenant, budget, top=top)
-    document = _document(found)
+        (budget,) = client.budgets(tenant, budget_id, top=top)
     if output is Output.JSON:
-        print_json(document)
-        return
-    limit = counted(found.limit, found.unit, found.currency) if found.current else ""
-    current = "yes" if found.current else "no: the tenant's file has no such budget any longer"
-    told = {**document, "limit": limit, "current": current}
-    print_fields((name, value) for name, value in told.items() if name != "counters")
-    typer.echo()
-    rows = [
-        (each.scope_key, each.window_key, each.unit, *_counted(each, found.currency), time_text(each.resets_at))
-        for each in found.counters
-    ]
-    print_table(_COUNTER_COLUMNS, rows)
+        print_json(_document(budget))
+    else:
+        _print_budget(budget)
 
 
 @app.command("adjust")
 def adjust_command(  # noqa: PLR0913 - one option for each field
-    budget: Budget,
+    budget_id: BudgetId,
     *,
     tenant: Tenant,
-    scope_key: Annotated[str, typer.Option(help="Whose counter: customer:cus_42, user:u_4812, ...", metavar="KEY")],
-    amount: Annotated[
-        str,
-        typer.Option(
-            help="What is added to `used`: '45.00 USD', or a whole number in the budget's unit; negative gives back.",
-            metavar="AMOUNT",
-        ),
-    ],
+    scope_key: ScopeKey,
+    amount: Amount,
     reason: Reason,
     strict: Strict = False,
     actor: Actor = "",
@@ -110,49 +111,67 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Correct a counter. More than a tenth of the limit takes a second person: exit code 4 until then.
+    """Add an amount to the usage of a counter, or subtract it.
 
-    Whoever spent from the counter may not give back to it.
+    More than a tenth of the limit takes two people: the first run exits with 4, and a second person runs the same
+    command. People and agents that spent from the counter cannot lower it.
 
     Example: placet budgets adjust refunds.per_customer_per_day --tenant initech --scope-key customer:cus_42
     --amount '-45.00 USD' --reason 'refund was reversed'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        (found,) = client.budgets(tenant, budget, top=1)
-        change = parse_change(amount, _unit(found))
-        done = client.adjust_budget(tenant, budget, scope_key, change, actor=actor, reason=reason, strict=strict)
-    warn(done.warnings)
-    counter = _counter_document(done.counter)
+        (budget,) = client.budgets(tenant, budget_id, top=1)
+        change = parse_adjustment(amount, _unit(budget))
+        result = client.adjust_budget(tenant, budget_id, scope_key, change, actor=actor, reason=reason, strict=strict)
+    warn(result.warnings)
+    counter = _counter_document(result.counter)
     if output is Output.JSON:
-        print_json(
-            {
-                "applied": done.pending_request is None,
-                "counter": counter,
-                "waiting": waiting_document(done.pending_request),
-            }
+        pending = pending_document(result.pending_request)
+        print_json({"applied": result.pending_request is None, "counter": counter, "waiting": pending})
+    elif result.pending_request is None:
+        values = zip(_VALUES, _values(result.counter, budget.currency), strict=True)
+        print_fields({**counter, **dict(values)}.items())
+    if result.pending_request is not None:
+        exit_pending(result.pending_request)
+
+
+def _print_budget(budget: sdk.Budget) -> None:
+    current = "yes" if budget.current else "no: the tenant's file no longer has this budget"
+    fields = {**_document(budget), "limit": _limit(budget), "current": current}
+    print_fields((name, value) for name, value in fields.items() if name != "counters")
+    typer.echo()
+    rows = [
+        (
+            counter.scope_key,
+            counter.window_key,
+            counter.unit,
+            *_values(counter, budget.currency),
+            time_text(counter.resets_at),
         )
-    elif done.pending_request is None:
-        print_fields({**counter, **dict(zip(_COUNTED, _counted(done.counter, found.currency), strict=True))}.items())
-    if done.pending_request is not None:
-        tell_waiting(done.pending_request)
+        for counter in budget.counters
+    ]
+    print_table(_COUNTER_COLUMNS, rows)
 
 
 def _row(budget: sdk.Budget) -> list[str]:
-    shown = budget.counters[:1]
-    state = [value for each in shown for value in (each.scope_key, *_counted(each, budget.currency))]
-    limit = counted(budget.limit, budget.unit, budget.currency) if budget.current else ""
-    what = [budget.id, _unit(budget), limit, budget.scope, budget.window, budget.on_exceed]
-    return [*what, *(state or ["", "", "", ""])]
+    """Return the row of a budget in a list, with its largest counter."""
+    largest = [(counter.scope_key, *_values(counter, budget.currency)) for counter in budget.counters[:1]]
+    fields = [budget.id, _unit(budget), _limit(budget), budget.scope, budget.window, budget.on_exceed]
+    return [*fields, *(largest[0] if largest else ("", "", "", ""))]
 
 
-def _counted(counter: sdk.BudgetCounter, currency: str) -> tuple[str, ...]:
-    """used, reserved, remaining, for people."""
+def _limit(budget: sdk.Budget) -> str:
+    return format_count(budget.limit, budget.unit, budget.currency) if budget.current else ""
+
+
+def _values(counter: sdk.BudgetCounter, currency: str) -> tuple[str, ...]:
+    """Return used, reserved and remaining as people read them."""
     values = (counter.used, counter.reserved, counter.remaining)
-    return tuple(counted(value, counter.unit, currency) for value in values)
+    return tuple(format_count(value, counter.unit, currency) for value in values)
 
 
 def _unit(budget: sdk.Budget) -> str:
-    return budget.unit or next((each.unit for each in budget.counters), "")
+    return budget.unit or next((counter.unit for counter in budget.counters), "")
 
 
 def _document(budget: sdk.Budget) -> dict[str, Any]:
@@ -166,7 +185,7 @@ def _document(budget: sdk.Budget) -> dict[str, Any]:
         "on_exceed": budget.on_exceed,
         "current": budget.current,
         "currency": budget.currency,
-        "counters": [_counter_document(each) for each in budget.counters],
+        "counters": [_counter_document(counter) for counter in budget.counters],
     }
 
 
@@ -182,6 +201,6 @@ def _counter_document(counter: sdk.BudgetCounter) -> dict[str, Any]:
     }
 
 
-app.command("excesses")(excesses)
-app.command("accept-excess")(accept_excess)
-app.command("drop-excess")(drop_excess)
+app.command("excesses")(excesses_command)
+app.command("accept-excess")(accept_command)
+app.command("drop-excess")(drop_command)

@@ -1,4 +1,4 @@
-"""`placet budgets excesses|accept-excess|drop-excess`: what outcomes named far above what was reserved."""
+"""`placet budgets excesses`, `accept-excess` and `drop-excess`: reported usage far above the reservation."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
-from placet.cli.rendering.amounts import counted
+from placet.cli.notices import warn_unknown_tenant
+from placet.cli.options import Actor, Address, OutputOption, Reason, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.rendering.amounts import format_count
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_json, print_table
-from placet.cli.steering import Actor, Reason, doubt_tenant
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 _COLUMNS: Final = ("decision_id", "reported_at", "tool", "agent", "user", "budget", "scope_key", "not counted")
 DecisionId = Annotated[str, typer.Argument(help="The decision that allowed the call.", metavar="DECISION_ID")]
 
 
-def excesses(
+def excesses_command(
     *,
     tenant: Tenant,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List what outcomes named far above what was reserved. It is not counted until somebody accepts it.
+    """List the excesses: usage that outcomes reported far above the reservation. It counts only after accept-excess.
 
     Example: placet budgets excesses --tenant initech
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        found = client.outcome_excesses(tenant)
+        excesses = client.outcome_excesses(tenant)
     if output is Output.JSON:
-        print_json({"excesses": [_document(each) for each in found]})
+        print_json({"excesses": [_document(excess) for excess in excesses]})
     else:
-        print_table(_COLUMNS, [row for each in found for row in _rows(each)])
-    if not found:
-        doubt_tenant(address, tenant)
+        print_table(_COLUMNS, [row for excess in excesses for row in _rows(excess)])
+    if not excesses:
+        warn_unknown_tenant(address, tenant)
 
 
-def accept_excess(
+def accept_command(
     decision_id: DecisionId,
     *,
     tenant: Tenant,
@@ -49,16 +49,18 @@ def accept_excess(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Count what an outcome named far above what was reserved: it was spent.
+    """Count an excess: the usage was real.
 
-    Whoever reported it, the agent and the user of the call may not, nor may any other agent.
+    The caller that reported it, the user of the call and agents cannot do this.
 
     Example: placet budgets accept-excess dec_0190c3... --tenant initech --reason 'the invoice says so'
     """
-    _decide(decision_id, tenant, True, reason, actor, address, timeout, output)  # noqa: FBT003 - it is handed on
+    with sdk.ControlClient(address, timeout=timeout) as client:
+        excess = client.decide_outcome_excess(tenant, decision_id, accept=True, actor=actor, reason=reason)
+    _show(excess, output, accepted=True)
 
 
-def drop_excess(
+def drop_command(
     decision_id: DecisionId,
     *,
     tenant: Tenant,
@@ -68,42 +70,33 @@ def drop_excess(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Never count what an outcome named far above what was reserved: it was not spent.
+    """Discard an excess: the report was wrong. It never counts.
 
-    Whoever reported it, the agent and the user of the call may not, nor may any other agent.
+    The caller that reported it, the user of the call and agents cannot do this.
 
     Example: placet budgets drop-excess dec_0190c3... --tenant initech --reason 'it reported cents as euros'
     """
-    _decide(decision_id, tenant, False, reason, actor, address, timeout, output)  # noqa: FBT003 - it is handed on
-
-
-def _decide(
-    decision_id: str,
-    tenant: str,
-    accept: bool,  # noqa: FBT001 - handed on
-    reason: str,
-    actor: str,
-    address: str,
-    timeout: float,
-    output: Output,
-) -> None:
     with sdk.ControlClient(address, timeout=timeout) as client:
-        done = client.decide_outcome_excess(tenant, decision_id, accept=accept, actor=actor, reason=reason)
+        excess = client.decide_outcome_excess(tenant, decision_id, accept=False, actor=actor, reason=reason)
+    _show(excess, output, accepted=False)
+
+
+def _show(excess: sdk.OutcomeExcess, output: Output, *, accepted: bool) -> None:
     if output is Output.JSON:
-        print_json({"accepted": accept, "excess": _document(done)})
+        print_json({"accepted": accepted, "excess": _document(excess)})
     else:
-        print_table(_COLUMNS, _rows(done))
+        print_table(_COLUMNS, _rows(excess))
 
 
 def _rows(excess: sdk.OutcomeExcess) -> list[tuple[str, ...]]:
-    what = (excess.decision_id, time_text(excess.reported_at), excess.tool, excess.agent, excess.user)
-    return [(*what, each.budget_id, each.scope_key, _amount(each)) for each in excess.parts]
+    call = (excess.decision_id, time_text(excess.reported_at), excess.tool, excess.agent, excess.user)
+    return [(*call, part.budget_id, part.scope_key, _amount(part)) for part in excess.parts]
 
 
 def _amount(part: sdk.ExcessPart) -> str:
-    """Money with its code; else the number with its unit, which it has no currency to be shown in."""
-    shown = counted(part.amount, part.unit, "")
-    return shown if part.unit.startswith("amount:") else f"{shown} {part.unit}"
+    """Write the excess. Money has its currency code, other values have their unit."""
+    value = format_count(part.amount, part.unit)
+    return value if part.unit.startswith("amount:") else f"{value} {part.unit}"
 
 
 def _document(excess: sdk.OutcomeExcess) -> dict[str, Any]:
@@ -118,12 +111,12 @@ def _document(excess: sdk.OutcomeExcess) -> dict[str, Any]:
         "reported_at": time_text(excess.reported_at),
         "parts": [
             {
-                "budget": each.budget_id,
-                "unit": each.unit,
-                "window_key": each.window_key,
-                "scope_key": each.scope_key,
-                "amount": each.amount,
+                "budget": part.budget_id,
+                "unit": part.unit,
+                "window_key": part.window_key,
+                "scope_key": part.scope_key,
+                "amount": part.amount,
             }
-            for each in excess.parts
+            for part in excess.parts
         ],
     }

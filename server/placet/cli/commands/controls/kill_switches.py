@@ -1,4 +1,4 @@
-"""`placet kill-switches`: stop what agents do, at once, and let it go on."""
+"""`placet kill-switches`: set, clear and list kill switches."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from placet import sdk
-from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.notices import exit_pending, pending_document, warn, warn_unknown_tenant
+from placet.cli.options import (  # noqa: TC001 - typer reads them
+    Actor,
+    Address,
+    OptionalTenant,
+    OutputOption,
+    Reason,
+    Strict,
+    Timeout,
+)
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.failures import STORE_DOWN, code_of, line_of
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason, SomeTenant, Strict, doubt_tenant, tell_waiting, waiting_document, warn
 from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS
 from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE
@@ -20,70 +28,83 @@ from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVA
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = typer.Typer(no_args_is_help=True, help="Stop what agents do, at once; let it go on; list what is stopped.")
+app = typer.Typer(no_args_is_help=True, help="Set, clear and list kill switches.")
 _COLUMNS: Final = ("id", "stops", "tenant", "set_at", "expires_at", "actor", "reason", "clearing")
 _SET_FIELDS: Final = ("id", "scope", "value", "tenant", "reason", "actor", "set_at", "expires_at")
-"""Below the permits: people look there after a long list."""
-_SAID_OF_PERMITS: Final = {
-    "revoked": "The switch revoked these permits; their calls may be running:",
-    "not revoked": "These permits could NOT be revoked, and hold until they expire:",
+"""Printed below the permits, so that a long list does not scroll them away."""
+_PERMIT_TITLES: Final = {
+    "revoked": "The switch revoked these permits. Their calls may be running:",
+    "not revoked": "These permits could NOT be revoked. They are valid until they expire:",
 }
-_REVOKED_SHOWN: Final = 20
+_PERMITS_SHOWN: Final = 20
 _PERMIT_COLUMNS: Final = ("tenant", "tool", "agent", "run_id")
 
 
-def _some_seconds(seconds: int | None) -> int | None:
+def _positive(seconds: int | None) -> int | None:
     if seconds is not None and seconds < 1:
-        raise typer.BadParameter(f"--expires: {seconds} is no time to wait; leave it out for never")
+        raise typer.BadParameter(f"{seconds} is not a positive number of seconds; omit --expires for no expiry")
     return seconds
+
+
+Tool = Annotated[str, typer.Option(help="Stop this tool; * matches any text.", show_default=False)]
+Agent = Annotated[str, typer.Option(help="Stop this agent.", show_default=False)]
+Workflow = Annotated[str, typer.Option(help="Stop this workflow.", show_default=False)]
+Run = Annotated[str, typer.Option(help="Stop this run; needs --tenant.", show_default=False)]
+Everything = Annotated[bool, typer.Option("--global", help="Stop everything, in every tenant.")]
+Tenant = Annotated[
+    str,
+    typer.Option(
+        help="Stop calls of this tenant only. With no other scope: all its calls.", metavar="TENANT", show_default=False
+    ),
+]
+Expires = Annotated[
+    int | None,
+    typer.Option(
+        max=KILL_SWITCH_TTL_SECONDS_MAX,
+        help="Seconds until the switch ends. Default: never.",
+        metavar="SECONDS",
+        show_default=False,
+        callback=_positive,
+    ),
+]
+AllTenants = Annotated[bool, typer.Option("--all", help="List the switches of all tenants and the global ones.")]
 
 
 @app.command("set")
 def set_command(  # noqa: PLR0913 - one option for each scope
     *,
     reason: Reason,
-    tool: Annotated[str, typer.Option(help="Stop this tool; * stands for any text.", show_default=False)] = "",
-    agent: Annotated[str, typer.Option(help="Stop this agent.", show_default=False)] = "",
-    workflow: Annotated[str, typer.Option(help="Stop this workflow.", show_default=False)] = "",
-    run: Annotated[str, typer.Option(help="Stop this run; needs --tenant.", show_default=False)] = "",
-    everything: Annotated[bool, typer.Option("--global", help="Stop everything, in every tenant.")] = False,
-    tenant: Annotated[
-        str, typer.Option(help="Only in this tenant; alone: all of it.", metavar="TENANT", show_default=False)
-    ] = "",
-    expires: Annotated[
-        int | None,
-        typer.Option(
-            max=KILL_SWITCH_TTL_SECONDS_MAX,
-            help="Seconds until it ends by itself. Default: never.",
-            metavar="SECONDS",
-            show_default=False,
-            callback=_some_seconds,
-        ),
-    ] = None,
+    tool: Tool = "",
+    agent: Agent = "",
+    workflow: Workflow = "",
+    run: Run = "",
+    everything: Everything = False,
+    tenant: Tenant = "",
+    expires: Expires = None,
     strict: Strict = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = KILL_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Stop a tool, agent, workflow, run or tenant, or everything. When it returns, no replica allows it any longer.
+    """Set a kill switch on a tool, agent, workflow, run or tenant, or on everything.
 
-    A name that matches nothing known is set all the same, with a warning. Exit code 5 with "is set" on stderr: the
-    switch holds, but permits given before it could not be revoked.
+    When the command returns, no replica allows these calls. A name that matches nothing known is set with a warning.
+    Exit code 5 with "is set" on stderr: the switch is set, but earlier permits could not be revoked.
 
     Example: placet kill-switches set --tool 'stripe.*' --reason 'refunds run wild'
     """
-    named = {
+    values = {
         sdk.KillScope.TOOL: tool,
         sdk.KillScope.AGENT: agent,
         sdk.KillScope.WORKFLOW: workflow,
         sdk.KillScope.RUN: run,
         sdk.KillScope.GLOBAL: "everything" if everything else "",
     }
-    scope, value = _scope({scope: name for scope, name in named.items() if name}, tenant)
+    scope, value = _scope({scope: value for scope, value in values.items() if value}, tenant)
     with sdk.ControlClient(address) as client:
         try:
-            done = client.set_kill_switch(
+            result = client.set_kill_switch(
                 scope,
                 value,
                 tenant=tenant,
@@ -94,152 +115,159 @@ def set_command(  # noqa: PLR0913 - one option for each scope
                 timeout=timeout,
             )
         except sdk.CallFailedError as error:
-            raise _not_set(error.failure) from error
-    warn(f"it is set, but {warning}" for warning in done.warnings)
+            raise _set_failed(error.failure) from error
+    warn(f"the switch is set, but {warning}" for warning in result.warnings)
     if output is Output.JSON:
-        print_json(_set_document(done))
+        print_json(_set_document(result))
     else:
-        _print_set(done)
-    if done.not_revoked or done.revocation_incomplete:
-        raise _not_revoked(done)
+        _print_set(result)
+    if result.not_revoked or result.revocation_incomplete:
+        raise _revocation_failed(result)
 
 
 @app.command("clear")
 def clear_command(
-    kill_switch_id: Annotated[str, typer.Argument(help="The id, ks_...", metavar="ID")],
+    kill_switch_id: Annotated[str, typer.Argument(help="The kill switch, ks_...", metavar="KILL_SWITCH_ID")],
     *,
     reason: Reason,
-    tenant: SomeTenant = "",
+    tenant: OptionalTenant = "",
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Clear a switch. One that stops a tenant or more is cleared when a second person types the same: exit code 4.
+    """Clear a kill switch.
 
-    Whoever the switch names may not clear it, and no agent may clear any.
+    A switch on a tenant or on everything takes two people: the first run exits with 4, and a second person runs the
+    same command. Agents, and the subject of the switch, cannot clear it.
 
     Example: placet kill-switches clear ks_0123456789abcdef --tenant acme --reason 'mended in 4.2'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         try:
-            waiting = client.clear_kill_switch(kill_switch_id, tenant=tenant, actor=actor, reason=reason)
+            pending = client.clear_kill_switch(kill_switch_id, tenant=tenant, actor=actor, reason=reason)
         except sdk.CallFailedError as error:
-            if error.failure.rule_id == NOT_FOUND and (hint := _where_it_is(client, kill_switch_id)):
+            if error.failure.rule_id == NOT_FOUND and (hint := _tenant_hint(client, kill_switch_id)):
                 typer.echo(f"placet: {kill_switch_id}: {hint}", err=True)
                 raise typer.Exit(code_of(error.failure)) from error
             raise
     if output is Output.JSON:
-        print_json({"cleared": waiting is None, "waiting": waiting_document(waiting)})
-    elif waiting is None:
+        print_json({"cleared": pending is None, "waiting": pending_document(pending)})
+    elif pending is None:
         typer.echo(f"{kill_switch_id} is cleared")
-    if waiting is not None:
-        tell_waiting(waiting)
+    if pending is not None:
+        exit_pending(pending)
 
 
 @app.command("list")
 def list_command(
     *,
-    tenant: SomeTenant = "",
-    every: Annotated[bool, typer.Option("--all", help="Those of all tenants, and of none.")] = False,
+    tenant: OptionalTenant = "",
+    every_tenant: AllTenants = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the switches that reach into a tenant; without one, those that belong to none. Newest first.
+    """List kill switches, newest first.
+
+    With --tenant: all switches that stop calls of this tenant. Without: those that do not belong to one tenant.
 
     Example: placet kill-switches list --tenant acme
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
-        if every and tenant:
-            raise typer.BadParameter("--all lists every tenant's; leave out --all, or --tenant")
-        found = client.kill_switches(tenant, every_tenant=every)
+        if every_tenant and tenant:
+            raise typer.BadParameter("--all lists the switches of all tenants; omit --all or --tenant")
+        switches = client.kill_switches(tenant, every_tenant=every_tenant)
     if output is Output.JSON:
-        print_json({"kill_switches": [_document(each) for each in found]})
+        print_json({"kill_switches": [_document(switch) for switch in switches]})
     else:
-        print_table(_COLUMNS, _rows(found))
-    if not any(each.tenant == tenant for each in found):
-        doubt_tenant(address, tenant)
+        print_table(_COLUMNS, [_row(switch) for switch in switches])
+    if not any(switch.tenant == tenant for switch in switches):
+        warn_unknown_tenant(address, tenant)
 
 
-def _scope(named: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope, str]:
-    """What is to be stopped: the one thing that is named, or the tenant."""
-    if len(named) > 1:
-        raise typer.BadParameter("name one of --tool, --agent, --workflow, --run, --global; or set several switches")
-    if not named:
+def _scope(values: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope, str]:
+    """Return the scope of the switch and its value: the one option that is set, or the tenant."""
+    if len(values) > 1:
+        raise typer.BadParameter("use one of --tool, --agent, --workflow, --run, --global; or set several switches")
+    if not values:
         if not tenant:
-            raise typer.BadParameter("say what to stop: --tool, --agent, --workflow, --run, --tenant or --global")
+            raise typer.BadParameter("name what to stop: --tool, --agent, --workflow, --run, --tenant or --global")
         return sdk.KillScope.TENANT, ""
-    ((scope, value),) = named.items()
+    ((scope, value),) = values.items()
     if scope is sdk.KillScope.GLOBAL:
         if tenant:
-            raise typer.BadParameter("--global stops every tenant; leave out --global, or --tenant")
+            raise typer.BadParameter("--global stops every tenant; omit --global or --tenant")
         return scope, ""
     if scope is sdk.KillScope.RUN and not tenant:
-        raise typer.BadParameter("--run needs --tenant: a run belongs to one")
+        raise typer.BadParameter("--run needs --tenant: a run belongs to one tenant")
     return scope, value
 
 
-def _not_set(failure: sdk.Failure) -> typer.Exit:
-    """Say first whether it stops anything."""
-    is_set = "not known whether it is set, see `placet kill-switches list`" if _may_be_set(failure) else "NOT set"
-    why = f"{failure.detail.rpartition('; ')[0] or 'the store failed'} ({failure.error})"
-    typer.echo(f"placet: {is_set}; {why if failure.error == STORE_DOWN else line_of(failure)}", err=True)
+def _set_failed(failure: sdk.Failure) -> typer.Exit:
+    """Print a failed call. The line begins with whether the switch is set."""
+    state = "it is not known whether the switch is set, see `placet kill-switches list`"
+    cause = f"{failure.detail.rpartition('; ')[0] or 'the store failed'} ({failure.error})"
+    typer.echo(
+        f"placet: {state if _may_be_set(failure) else 'NOT set'}; "
+        f"{cause if failure.error == STORE_DOWN else line_of(failure)}",
+        err=True,
+    )
     return typer.Exit(code_of(failure))
 
 
 def _may_be_set(failure: sdk.Failure) -> bool:
-    """Whether the call failed after the server may have set the switch."""
+    """Return whether the server may have set the switch before the call failed."""
     if failure.rule_id == UNAVAILABLE:
-        return "refused" not in failure.detail.lower()  # nobody listens, so nobody set it
+        return "refused" not in failure.detail.lower()  # a refused connection reaches no server
     return failure.rule_id in {TIMEOUT, ERROR, ANSWER_INVALID}
 
 
-def _not_revoked(done: sdk.KillSwitchSet) -> typer.Exit:
-    """Say that the switch is set and that earlier permits still hold."""
-    count = f"{len(done.not_revoked):,}{' or more' if done.revocation_incomplete else ''}"
+def _revocation_failed(result: sdk.KillSwitchSet) -> typer.Exit:
+    """Print that the switch is set and that earlier permits are still valid."""
+    count = f"{len(result.not_revoked):,}{' or more' if result.revocation_incomplete else ''}"
     typer.echo(
-        f"placet: {done.kill_switch.id} is set and stops every new call, but {count} earlier permits could not be "
-        "revoked: the store failed. They expire by themselves within 65 s; type the same again to revoke them",
+        f"placet: {result.kill_switch.id} is set and stops every new call, but {count} earlier permits could not be "
+        "revoked because the store failed. They expire within 65 s. Run the same command again to revoke them",
         err=True,
     )
     return typer.Exit(exit_codes.NO_DECISION)
 
 
-def _where_it_is(client: sdk.ControlClient, kill_switch_id: str) -> str:
-    """Say to whom the switch belongs, when it is set for another tenant than was named; "" when it is not set."""
+def _tenant_hint(client: sdk.ControlClient, kill_switch_id: str) -> str:
+    """Name the tenant of a switch that another tenant has; "" when the switch does not exist."""
     for switch in client.kill_switches(every_tenant=True):
         if switch.id == kill_switch_id:
             if switch.tenant:
                 return f"it belongs to tenant {switch.tenant}; add --tenant {switch.tenant}"
-            return "it belongs to no tenant; leave --tenant out"
+            return "it belongs to no tenant; omit --tenant"
     return ""
 
 
-def _set_document(done: sdk.KillSwitchSet) -> dict[str, Any]:
+def _set_document(result: sdk.KillSwitchSet) -> dict[str, Any]:
     return {
-        "kill_switch": _document(done.kill_switch),
-        "revoked": [_revoked_document(each) for each in done.revoked],
-        "not_revoked": [_revoked_document(each) for each in done.not_revoked],
-        "revocation_incomplete": done.revocation_incomplete,
-        "warnings": list(done.warnings),
+        "kill_switch": _document(result.kill_switch),
+        "revoked": [_permit_document(permit) for permit in result.revoked],
+        "not_revoked": [_permit_document(permit) for permit in result.not_revoked],
+        "revocation_incomplete": result.revocation_incomplete,
+        "warnings": list(result.warnings),
     }
 
 
-def _print_set(done: sdk.KillSwitchSet) -> None:
-    for name, permits in (("revoked", done.revoked), ("not revoked", done.not_revoked)):
+def _print_set(result: sdk.KillSwitchSet) -> None:
+    for state, permits in (("revoked", result.revoked), ("not revoked", result.not_revoked)):
         if permits:
-            _print_permits(name, permits)
-    document = _document(done.kill_switch)
+            _print_permits(state, permits)
+    document = _document(result.kill_switch)
     print_fields((name, document[name]) for name in _SET_FIELDS)
 
 
-def _print_permits(name: str, revoked: Sequence[sdk.RevokedPermit]) -> None:
-    typer.echo(_SAID_OF_PERMITS[name])
-    shown = revoked[:_REVOKED_SHOWN]
-    rows = [(each.decision_id, each.tenant, each.tool, each.agent, each.run_id) for each in shown]
-    print_table((name, *_PERMIT_COLUMNS), rows)
-    if more := len(revoked) - len(shown):
+def _print_permits(state: str, permits: Sequence[sdk.RevokedPermit]) -> None:
+    typer.echo(_PERMIT_TITLES[state])
+    shown = permits[:_PERMITS_SHOWN]
+    rows = [(permit.decision_id, permit.tenant, permit.tool, permit.agent, permit.run_id) for permit in shown]
+    print_table((state, *_PERMIT_COLUMNS), rows)
+    if more := len(permits) - len(shown):
         typer.echo(f"and {more:,} more; --output json lists all")
     typer.echo()
 
@@ -254,31 +282,28 @@ def _document(switch: sdk.KillSwitch) -> dict[str, Any]:
         "expires_at": time_text(switch.expires_at),
         "actor": switch.actor,
         "reason": switch.reason,
-        "clearing": waiting_document(switch.clearing),
+        "clearing": pending_document(switch.clearing),
     }
 
 
-def _revoked_document(revoked: sdk.RevokedPermit) -> dict[str, str]:
+def _permit_document(permit: sdk.RevokedPermit) -> dict[str, str]:
     return {
-        "decision_id": revoked.decision_id,
-        "tenant": revoked.tenant,
-        "tool": revoked.tool,
-        "agent": revoked.agent,
-        "run_id": revoked.run_id,
+        "decision_id": permit.decision_id,
+        "tenant": permit.tenant,
+        "tool": permit.tool,
+        "agent": permit.agent,
+        "run_id": permit.run_id,
     }
 
 
-def _rows(found: Sequence[sdk.KillSwitch]) -> list[tuple[str, ...]]:
-    return [
-        (
-            each.id,
-            f"{each.scope} {each.value}".strip(),
-            each.tenant,
-            time_text(each.set_at),
-            time_text(each.expires_at),
-            each.actor,
-            each.reason,
-            f"asked by {each.clearing.requested_by}" if each.clearing is not None else "",
-        )
-        for each in found
-    ]
+def _row(switch: sdk.KillSwitch) -> tuple[str, ...]:
+    return (
+        switch.id,
+        f"{switch.scope} {switch.value}".strip(),
+        switch.tenant,
+        time_text(switch.set_at),
+        time_text(switch.expires_at),
+        switch.actor,
+        switch.reason,
+        f"requested by {switch.clearing.requested_by}" if switch.clearing is not None else "",
+    )

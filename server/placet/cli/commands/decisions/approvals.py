@@ -1,4 +1,4 @@
-"""`placet approvals`: what waits for people, and what they say to it."""
+"""`placet approvals`: list approval requests and vote on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
-from placet.cli.options import Address, OutputOption, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.notices import warn, warn_unknown_tenant
+from placet.cli.options import (  # noqa: TC001 - typer reads them
+    Actor,
+    Address,
+    Limit,
+    OptionalTenant,
+    OutputOption,
+    Reason,
+    Tenant,
+    Timeout,
+)
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.approval_documents import (
     COLUMNS,
@@ -21,7 +31,6 @@ from placet.cli.rendering.approval_documents import (
     voided_warnings,
 )
 from placet.cli.rendering.output import Output, print_json, print_table
-from placet.cli.steering import Actor, Reason, SomeTenant, doubt_tenant, warn
 from placet.kernel.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
@@ -29,17 +38,31 @@ from placet.sdk.failures import TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(no_args_is_help=True, help="Show what waits for people; approve, reject or withdraw it.")
+app = typer.Typer(no_args_is_help=True, help="List approval requests and vote on them.")
 _STATES: Final = tuple(state for state in sdk.ApprovalState if state is not sdk.ApprovalState.UNKNOWN)
 
-ApprovalId = Annotated[str, typer.Argument(help="The id, apr_...", metavar="ID")]
+ApprovalId = Annotated[str, typer.Argument(help="The approval, apr_...", metavar="APPROVAL_ID")]
 Roles = Annotated[
     list[str] | None,
-    typer.Option("--role", help="A role that you have. May be repeated.", metavar="ROLE", show_default=False),
+    typer.Option("--role", help="A role of yours. May be repeated.", metavar="ROLE", show_default=False),
 ]
 State = Annotated[sdk.ApprovalState | None, typer.Option(help="Only in this state.", show_default=False)]
-WhyNot = Annotated[str, typer.Option(help="Why not. Whoever asked is told.", metavar="TEXT")]
-Why = Annotated[str, typer.Option(help="Why. It is recorded and shown.", metavar="TEXT", show_default=False)]
+Digest = Annotated[
+    str,
+    typer.Option(
+        help="The action_digest that you saw. The vote counts for that action only.",
+        metavar="HEX",
+        show_default=False,
+    ),
+]
+Cursor = Annotated[
+    str, typer.Option(help="Continue after the line with this cursor.", metavar="CURSOR", show_default=False)
+]
+Seconds = Annotated[
+    float,
+    typer.Option(min=0.1, help="Stop after this time. Default: at Ctrl-C.", metavar="SECONDS", show_default=False),
+]
+OptionalReason = Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT", show_default=False)]
 
 
 @app.command("list")
@@ -47,25 +70,25 @@ def list_command(
     *,
     tenant: Tenant,
     state: State = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = PAGE_SIZE_DEFAULT,
+    limit: Limit = PAGE_SIZE_DEFAULT,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List requests for approval, newest first, without parameters.
+    """List approval requests, newest first. The parameters of the calls are not shown.
 
     Example: placet approvals list --tenant acme --state pending
     """
     if state is sdk.ApprovalState.UNKNOWN:
         raise typer.BadParameter(f"--state must be one of {', '.join(_STATES)}")
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        found = list(_newest(client, tenant, state, limit))
+        approvals = list(_newest(client, tenant, state, limit))
     if output is Output.JSON:
-        print_json({"approvals": [approval_document(each) for each in found]})
+        print_json({"approvals": [approval_document(approval) for approval in approvals]})
     else:
-        print_table(COLUMNS, [approval_row(each) for each in found])
-    if not found:
-        doubt_tenant(address, tenant)
+        print_table(COLUMNS, [approval_row(approval) for approval in approvals])
+    if not approvals:
+        warn_unknown_tenant(address, tenant)
 
 
 @app.command("show")
@@ -79,36 +102,34 @@ def show_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show one with everything that is needed to decide. Who may vote sees the exact parameters.
+    """Show an approval request with all that a voter needs. People who may vote see the exact parameters.
 
     Example: placet approvals show apr_0190c3... --tenant acme --as u_1 --role support_lead
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        _tell(client.get(tenant, approval_id, sdk.Person(actor, role or ())), output)
+        _show(client.get(tenant, approval_id, sdk.Person(actor, role or ())), output)
 
 
 @app.command("approve")
-def approve_command(  # noqa: PLR0913 - one option for each thing to say
+def approve_command(  # noqa: PLR0913 - one option for each field of a vote
     approval_id: ApprovalId,
     *,
     tenant: Tenant,
     actor: Actor = "",
     role: Roles = None,
-    reason: Why = "",
-    digest: Annotated[
-        str, typer.Option(help="The action_digest that you were shown.", metavar="HEX", show_default=False)
-    ] = "",
+    reason: OptionalReason = "",
+    digest: Digest = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Vote for it. It is approved when as many people as it needs have done so.
+    """Vote to approve. The request is approved when the quorum is reached.
 
     Example: placet approvals approve apr_0190c3... --tenant acme --as u_1 --role support_lead
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
         person = sdk.Person(actor, role or ())
-        _tell(client.approve(tenant, approval_id, person, reason=reason, action_digest=digest), output)
+        _show(client.approve(tenant, approval_id, person, reason=reason, action_digest=digest), output)
 
 
 @app.command("reject")
@@ -116,19 +137,19 @@ def reject_command(
     approval_id: ApprovalId,
     *,
     tenant: Tenant,
-    reason: WhyNot,
+    reason: Annotated[str, typer.Option(help="The reason, for the record and the caller.", metavar="TEXT")],
     actor: Actor = "",
     role: Roles = None,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Vote against it, which ends it.
+    """Vote to reject. One rejection closes the request.
 
     Example: placet approvals reject apr_0190c3... --tenant acme --as u_1 --role support_lead --reason 'wrong charge'
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        _tell(client.reject(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
+        _show(client.reject(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
 
 
 @app.command("cancel")
@@ -138,46 +159,48 @@ def cancel_command(
     tenant: Tenant,
     actor: Actor = "",
     role: Roles = None,
-    reason: Why = "",
+    reason: OptionalReason = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Withdraw it: nobody has to decide any longer. For the user on whose behalf it was asked, and who may vote.
+    """Cancel an approval request. The user of the request and people who may vote can do that.
 
     Example: placet approvals cancel apr_0190c3... --tenant acme --as u_4812
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        _tell(client.cancel(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
+        _show(client.cancel(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
 
 
 @app.command("void-votes")
 def void_votes_command(
     *,
-    person: Annotated[str, typer.Option(help="Whose votes: somebody else may have given them.", metavar="NAME")],
+    person: Annotated[str, typer.Option(help="The person whose votes become void.", metavar="NAME")],
     reason: Reason,
-    tenant: SomeTenant = "",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 when the person has no vote.")] = False,
+    tenant: OptionalTenant = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when the person has no vote.")] = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Void a person's votes, e.g. of a stolen account: what is open waits again, what was used already is listed.
+    """Void all votes of a person, e.g. after an account was stolen.
 
-    Without --tenant in each tenant that is served. Take the person out of approver_groups first.
+    Open requests wait for other votes again. Approvals that were already used are listed, and their permits are revoked
+    when too few votes remain. Without --tenant, this covers all tenants with a policy file. Remove the person from
+    approver_groups first.
 
     Example: placet approvals void-votes --person u_1 --reason 'account stolen' --tenant acme
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        done = client.void_votes(person, sdk.Person(actor), reason, tenant=tenant)
-    found = done.voided_count or done.used_count
+        result = client.void_votes(person, sdk.Person(actor), reason, tenant=tenant)
+    any_vote = result.voided_count or result.used_count
     if output is Output.JSON:
-        print_json(voided_document(done))
-    elif found:
-        print_table(VOIDED_COLUMNS, voided_rows(done))
-    warn(voided_warnings(done, person))
-    if strict and not found:
+        print_json(voided_document(result))
+    elif any_vote:
+        print_table(VOIDED_COLUMNS, voided_rows(result))
+    warn(voided_warnings(result, person))
+    if strict and not any_vote:
         raise typer.Exit(exit_codes.USAGE)
 
 
@@ -185,24 +208,21 @@ def void_votes_command(
 def watch_command(
     *,
     tenant: Tenant,
-    cursor: Annotated[
-        str, typer.Option(help="Go on after the line with this cursor.", metavar="CURSOR", show_default=False)
-    ] = "",
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="Stop after so long. Default: at Ctrl-C.", show_default=False)
-    ] = math.inf,
+    cursor: Cursor = "",
+    seconds: Seconds = math.inf,
     address: Address = DEFAULT_ADDRESS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Print what waits for people, then each one that changes; JSON as one document a line, with its cursor.
+    """Print the pending approval requests, then every request that changes.
 
-    It goes on by itself after a lost connection, and may then print something twice.
+    JSON is one document a line, each with its cursor. After a lost connection the command reconnects and may print a
+    change twice.
 
     Example: placet approvals watch --tenant acme --output json
     """
     header = True
     with sdk.ApprovalClient(address) as client:
-        for change in _until(client.watch(tenant, cursor, None if seconds == math.inf else seconds)):
+        for change in _until_timeout(client.watch(tenant, cursor, None if seconds == math.inf else seconds)):
             if output is Output.JSON:
                 print_json({"cursor": change.cursor, "approval": approval_document(change.approval)}, one_line=True)
             else:
@@ -223,8 +243,8 @@ def _newest(
             return
 
 
-def _until(changes: Iterator[sdk.ApprovalChange]) -> Iterator[sdk.ApprovalChange]:
-    """The changes until the time that was given is over."""
+def _until_timeout(changes: Iterator[sdk.ApprovalChange]) -> Iterator[sdk.ApprovalChange]:
+    """Yield the changes until the call times out."""
     try:
         yield from changes
     except sdk.CallFailedError as error:
@@ -232,7 +252,7 @@ def _until(changes: Iterator[sdk.ApprovalChange]) -> Iterator[sdk.ApprovalChange
             raise
 
 
-def _tell(approval: sdk.Approval, output: Output) -> None:
+def _show(approval: sdk.Approval, output: Output) -> None:
     if output is Output.JSON:
         print_json(approval_document(approval))
     else:

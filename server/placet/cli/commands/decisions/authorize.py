@@ -1,4 +1,4 @@
-"""`placet authorize`: ask for one decision, from a shell."""
+"""`placet authorize`: ask for one decision."""
 
 from __future__ import annotations
 
@@ -37,50 +37,70 @@ _DIGEST_MARK: Final = "@sha256:"
 app = typer.Typer()
 
 
+Tool = Annotated[str, typer.Option(help="The tool, e.g. stripe.refund.", metavar="TOOL")]
+Agent = Annotated[str, typer.Option(help="The agent that wants to call the tool.", metavar="AGENT")]
+Params = Annotated[str, typer.Option(help="Parameters: a JSON object, @FILE, or - for stdin.", metavar="JSON|@FILE|-")]
+Amount = Annotated[
+    str | None,
+    typer.Option(help="Money that the call moves, e.g. '45.00 USD'.", metavar="'N CODE'", show_default=False),
+]
+User = Annotated[str, typer.Option(help="The user on whose behalf the agent acts.", show_default=False)]
+Roles = Annotated[list[str] | None, typer.Option("--role", help="A role of the user. May be repeated.")]
+Delegation = Annotated[
+    list[str] | None,
+    typer.Option(help="An agent or person that delegated the work, the originator first. May be repeated."),
+]
+Scope = Annotated[str, typer.Option(help="Permission scope of the call, e.g. jira:write.", show_default=False)]
+Environment = Annotated[str, typer.Option(help="Environment of the call, e.g. production.", show_default=False)]
+Destination = Annotated[
+    str, typer.Option(help="Host, queue, branch or address that the call reaches.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="The call changes nothing.")]
+RunId = Annotated[str, typer.Option(help="Id of the run.", show_default=False)]
+TraceId = Annotated[str, typer.Option(help="W3C trace id of the run.", show_default=False)]
+Workflow = Annotated[str, typer.Option(help="Workflow of the run, e.g. support_refunds.", show_default=False)]
+Model = Annotated[str, typer.Option(help="Model that proposed the call.", show_default=False)]
+PromptVersion = Annotated[str, typer.Option(help="Version of the prompt.", show_default=False)]
+Evidence = Annotated[
+    list[str] | None,
+    typer.Option(help="A document that supports the call. May be repeated.", metavar=f"URI[{_DIGEST_MARK}HEX]"),
+]
+IdempotencyKey = Annotated[
+    str | None, typer.Option(help="A repeat with the same key returns the same decision. Default: a new key.")
+]
+ApprovalId = Annotated[str, typer.Option(help="An approval of this call, apr_...", show_default=False)]
+
+
 @app.command("authorize")
-def authorize(  # noqa: PLR0913 - one option for each thing that can be said of an action
+def authorize(  # noqa: PLR0913 - one option for each field of a request
     *,
-    tool: Annotated[str, typer.Option(help="The tool, e.g. stripe.refund.")],
-    agent: Annotated[str, typer.Option(help="The agent that would run it.")],
+    tool: Tool,
+    agent: Agent,
     tenant: Tenant,
-    params: Annotated[
-        str, typer.Option(help="Its parameters: a JSON object, @FILE, or - for stdin.", metavar="JSON|@FILE|-")
-    ] = "{}",
-    amount: Annotated[
-        str | None,
-        typer.Option(help="Money that it moves, e.g. '45.00 USD'.", metavar="'N CODE'", show_default=False),
-    ] = None,
-    user: Annotated[str, typer.Option(help="On whose behalf.", show_default=False)] = "",
-    role: Annotated[list[str] | None, typer.Option(help="A role of the user. May be repeated.")] = None,
-    delegation: Annotated[
-        list[str] | None, typer.Option(help="Who handed the work on, the originator first. May be repeated.")
-    ] = None,
-    scope: Annotated[str, typer.Option(help="Permission scope, e.g. jira:write.", show_default=False)] = "",
-    environment: Annotated[str, typer.Option(help="Where it runs, e.g. production.", show_default=False)] = "",
-    destination: Annotated[
-        str, typer.Option(help="Host, queue, branch or address that it reaches.", show_default=False)
-    ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="The call would change nothing.")] = False,
-    run_id: Annotated[str, typer.Option(help="Id of the run.", show_default=False)] = "",
-    trace_id: Annotated[str, typer.Option(help="W3C trace id of the run.", show_default=False)] = "",
-    workflow: Annotated[str, typer.Option(help="Kind of work, e.g. support_refunds.", show_default=False)] = "",
-    model: Annotated[str, typer.Option(help="Model that proposed it.", show_default=False)] = "",
-    prompt_version: Annotated[str, typer.Option(help="Version of the prompt.", show_default=False)] = "",
-    evidence: Annotated[
-        list[str] | None,
-        typer.Option(help="What it rests on. May be repeated.", metavar=f"URI[{_DIGEST_MARK}HEX]"),
-    ] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key gives the same decision again. Default: a fresh one.")
-    ] = None,
-    approval_id: Annotated[str, typer.Option(help="The approval to use, apr_...", show_default=False)] = "",
+    params: Params = "{}",
+    amount: Amount = None,
+    user: User = "",
+    role: Roles = None,
+    delegation: Delegation = None,
+    scope: Scope = "",
+    environment: Environment = "",
+    destination: Destination = "",
+    dry_run: DryRun = False,
+    run_id: RunId = "",
+    trace_id: TraceId = "",
+    workflow: Workflow = "",
+    model: Model = "",
+    prompt_version: PromptVersion = "",
+    evidence: Evidence = None,
+    idempotency_key: IdempotencyKey = None,
+    approval_id: ApprovalId = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Ask for one decision. It is recorded like any other.
+    """Ask for one decision. The server records it like every other decision.
 
-    Exit codes: 0 allowed, 3 denied, 4 needs approval, 5 could not decide or connect, 2 wrong usage.
+    Exit codes: 0 allowed, 2 wrong usage, 3 denied, 4 needs approval, 5 no decision.
 
     Example: placet authorize --tenant acme --agent me --tool stripe.refund --role support_refunds --amount '45.00 USD'
     """
@@ -99,7 +119,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
             sdk.Identity(agent, tenant, user, role or (), delegation or ()),
             run=sdk.Run(run_id=run_id, trace_id=trace_id, workflow=workflow),
             model=sdk.Model(name=model, prompt_version=prompt_version),
-            evidence=[_read_evidence(each) for each in evidence or ()],
+            evidence=[_read_evidence(text) for text in evidence or ()],
             idempotency_key=idempotency_key,
             approval_id=approval_id,
         )
@@ -108,7 +128,7 @@ def authorize(  # noqa: PLR0913 - one option for each thing that can be said of 
 
 
 def _checked_params(text: str) -> str:
-    """The JSON text, which the server would take too. ConfigurationError before anything is asked."""
+    """Return the JSON text. ConfigurationError when the server would refuse it."""
     try:
         canonical(parse_object(text))
     except NotCanonicalError as error:
@@ -116,13 +136,13 @@ def _checked_params(text: str) -> str:
     return text
 
 
-def _read_params(written: str) -> str:
-    """The text. ConfigurationError when a file cannot be read."""
-    if written == "-":
+def _read_params(value: str) -> str:
+    """Return the value of --params, or what its file or stdin holds. ConfigurationError when that cannot be read."""
+    if value == "-":
         return _read_stdin()
-    if not written.startswith("@"):
-        return written
-    path = Path(written[1:])
+    if not value.startswith("@"):
+        return value
+    path = Path(value[1:])
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(PARAMS_BYTES_MAX + 1)
@@ -133,7 +153,7 @@ def _read_params(written: str) -> str:
 
 
 def _read_stdin() -> str:
-    if sys.stdin is None:  # closed by whoever started this
+    if sys.stdin is None:  # the parent process closed it
         raise ConfigurationError(
             "--params: - reads stdin, which is closed; pipe the JSON object in, or name a file with @FILE"
         )
@@ -147,24 +167,24 @@ def _read_stdin() -> str:
         raise ConfigurationError("--params: stdin is not UTF-8; write the JSON object as UTF-8") from error
 
 
-def _read_evidence(written: str) -> sdk.Evidence:
-    uri, mark, digest = written.rpartition(_DIGEST_MARK)
-    return sdk.Evidence(uri, digest) if mark else sdk.Evidence(written)
+def _read_evidence(text: str) -> sdk.Evidence:
+    uri, mark, digest = text.rpartition(_DIGEST_MARK)
+    return sdk.Evidence(uri, digest) if mark else sdk.Evidence(text)
 
 
-def _key_to_repeat(decision: sdk.Decision) -> str:
-    """The key that gives the decision if it was recorded; "" where nothing can have been."""
+def _retry_hint(decision: sdk.Decision) -> str:
+    """Name the idempotency key when the server may have recorded a decision; "" otherwise."""
     failure = decision.failure
     if failure is None or not (failure.error == STORE_DOWN or failure.rule_id == TIMEOUT):
         return ""
-    return f"; the same request is --idempotency-key {decision.idempotency_key}"
+    return f"; retry with --idempotency-key {decision.idempotency_key}"
 
 
 def _show(decision: sdk.Decision, output: Output) -> None:
     if output is Output.JSON:
         print_json(decision_document(decision))
     if decision.failure is not None:
-        typer.echo(f"placet: {line_of(decision.failure)}{_key_to_repeat(decision)}", err=True)
+        typer.echo(f"placet: {line_of(decision.failure)}{_retry_hint(decision)}", err=True)
         return
     if output is Output.TABLE:
         approval = decision.approval
@@ -183,7 +203,7 @@ def _show(decision: sdk.Decision, output: Output) -> None:
                 ("policy", decision.policy_revision),
             ]
         )
-        if len(decision.findings) > 1 or any(each.details for each in decision.findings):
+        if len(decision.findings) > 1 or any(finding.details for finding in decision.findings):
             typer.echo()
             print_table(FINDING_COLUMNS, finding_rows(decision.findings))
         if decision.obligations:

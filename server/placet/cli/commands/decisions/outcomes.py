@@ -1,4 +1,4 @@
-"""`placet outcomes`: tell what an allowed call did."""
+"""`placet outcomes`: report what allowed calls did."""
 
 from __future__ import annotations
 
@@ -12,41 +12,61 @@ from placet.cli.rendering.output import Output, print_fields, print_json
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
-app = typer.Typer(no_args_is_help=True, help="Tell what an allowed call did.")
+app = typer.Typer(no_args_is_help=True, help="Report what allowed calls did.")
 _COUNT_MAX = SAFE_INTEGER_MAX
 
 
 @app.callback()
 def _group() -> None:
-    """A group, so that `report` is typed although there is no other yet."""
+    """Keep `report` a subcommand: typer would merge the only one into the group."""
 
 
-@app.command()
-def report(  # noqa: PLR0913 - one option for each thing that a report may say
-    decision_id: Annotated[str, typer.Argument(help="The decision that allowed it.", metavar="DECISION_ID")],
+DecisionId = Annotated[str, typer.Argument(help="The decision that allowed the call.", metavar="DECISION_ID")]
+Status = Annotated[sdk.OutcomeStatus, typer.Option(help="Result of the call.")]
+LatencyMs = Annotated[int, typer.Option(min=0, max=_COUNT_MAX, help="Duration of the call in milliseconds.")]
+Tokens = Annotated[
+    int | None,
+    typer.Option(min=0, max=_COUNT_MAX, help="Tokens used in addition to those of the request.", show_default=False),
+]
+CostMicros = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=_COUNT_MAX,
+        help="Cost in micros of the currency. Default: the estimate of the request.",
+        show_default=False,
+    ),
+]
+AmountMinorUnits = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=_COUNT_MAX,
+        help="Money moved, in minor units. Default: the amount of the action.",
+        show_default=False,
+    ),
+]
+ErrorClass = Annotated[str, typer.Option(help="Class of the error, e.g. TimeoutError.", show_default=False)]
+ResultDigest = Annotated[str, typer.Option(help="SHA-256 of the result, in hex.", show_default=False)]
+
+
+@app.command("report")
+def report_command(  # noqa: PLR0913 - one option for each field of a report
+    decision_id: DecisionId,
     *,
     tenant: Tenant,
-    status: Annotated[sdk.OutcomeStatus, typer.Option(help="What became of the call.")],
-    latency_ms: Annotated[int, typer.Option(min=0, max=_COUNT_MAX, help="How long it took, in milliseconds.")] = 0,
-    tokens: Annotated[
-        int | None,
-        typer.Option(min=0, max=_COUNT_MAX, help="Tokens used beyond those of the request.", show_default=False),
-    ] = None,
-    cost_micros: Annotated[
-        int | None,
-        typer.Option(min=0, max=_COUNT_MAX, help="What it cost. Default: what was estimated.", show_default=False),
-    ] = None,
-    amount_minor_units: Annotated[
-        int | None,
-        typer.Option(min=0, max=_COUNT_MAX, help="What it moved. Default: the action's amount.", show_default=False),
-    ] = None,
-    error_class: Annotated[str, typer.Option(help="Kind of error, e.g. TimeoutError.", show_default=False)] = "",
-    result_digest: Annotated[str, typer.Option(help="SHA-256 of the result, in hex.", show_default=False)] = "",
+    status: Status,
+    latency_ms: LatencyMs = 0,
+    tokens: Tokens = None,
+    cost_micros: CostMicros = None,
+    amount_minor_units: AmountMinorUnits = None,
+    error_class: ErrorClass = "",
+    result_digest: ResultDigest = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Report what an allowed call did: settles what the decision holds of budgets. The same again changes nothing.
+    """Report what an allowed call did, and settle its reservations of budgets. A repeat changes nothing.
 
     Example: placet outcomes report dec_0123 --tenant acme --status not_executed
     """
@@ -66,10 +86,10 @@ def report(  # noqa: PLR0913 - one option for each thing that a report may say
         budgets = {"overspent": list(receipt.exceeded_budget_ids), "held": list(receipt.held)}
         print_json({"repeated": receipt.duplicate, "late": receipt.late, **budgets})
         return
-    said = {
+    fields = {
         "repeated": "yes" if receipt.duplicate else "no",
         "late": "yes" if receipt.late else "no",
         "overspent": ", ".join(receipt.exceeded_budget_ids),
         "held": ", ".join(receipt.held),
     }
-    print_fields(said.items())
+    print_fields(fields.items())

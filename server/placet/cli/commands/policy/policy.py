@@ -1,7 +1,4 @@
-"""`placet policy`: check the policy, run its tests, list its rules, bundle it; show the one that is served.
-
-Exit codes: 0 done, 1 checked and found wanting, 2 wrong usage or configuration.
-"""
+"""`placet policy`: check, test and bundle policy; show and confirm the served policy."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Check the policy, run its tests, list its rules, bundle it; show the one that is served.",
+    help="Check, test and bundle policy; show and confirm the served policy.",
 )
 
 app.command("status")(status_command)
@@ -41,7 +38,7 @@ app.command("confirm")(confirm_command)
 
 
 class CatalogueOutput(StrEnum):
-    """How the catalogue is written."""
+    """The format of the catalogue."""
 
     TABLE = "table"
     JSON = "json"
@@ -50,18 +47,28 @@ class CatalogueOutput(StrEnum):
 
 RegoDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of the policies and tenants. Default: the setting rego_dir.", show_default=False),
+    typer.Option(
+        help="Directory of the policies and tenant files. Default: the setting rego_dir.",
+        metavar="DIR",
+        show_default=False,
+    ),
 ]
 OpaPath = Annotated[
     Path | None,
-    typer.Option("--opa", help="The opa program. Default: the installed one.", show_default=False),
+    typer.Option("--opa", help="The opa program. Default: the installed one.", metavar="FILE", show_default=False),
 ]
 RegalPath = Annotated[
     Path | None,
-    typer.Option("--regal", help="The regal program. Default: the installed one.", show_default=False),
+    typer.Option("--regal", help="The regal program. Default: the installed one.", metavar="FILE", show_default=False),
 ]
 CoverageMin = Annotated[
-    float, typer.Option(min=0.0, max=100.0, help="Percent of each module's lines that tests must reach.")
+    float,
+    typer.Option(
+        min=0.0,
+        max=100.0,
+        help="Percentage of the lines of each module that the tests must cover.",
+        metavar="PERCENT",
+    ),
 ]
 
 
@@ -72,22 +79,27 @@ def check_command(
     opa: OpaPath = None,
     config: ConfigFile = None,
     regal: RegalPath = None,
-    skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Leave out regal lint.")] = False,
+    skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not run regal lint.")] = False,
     coverage_min: CoverageMin = COVERAGE_PERCENT,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check everything: files, tenants, compilation, rules, values, approvals, tests, format, lint."""
+    """Check policy: files, tenants, compilation, rules, values, approvals, tests, format, lint.
+
+    Exit code 1 when a check fails.
+
+    Example: placet policy check --rego-dir ./rego
+    """
     folder, engine = _policy(rego_dir, opa, config)
     linter = None if skip_lint else find_regal(regal or "")
     steps = checking.check(folder, engine, linter, skip_lint=skip_lint, coverage_percent_min=coverage_min)
-    good = not any(step.problems for step in steps)
+    ok = not any(step.problems for step in steps)
     if output is Output.JSON:
-        print_json({"ok": good, "rego_dir": str(folder), "steps": [asdict(step) for step in steps]})
+        print_json({"ok": ok, "rego_dir": str(folder), "steps": [asdict(step) for step in steps]})
     else:
         rows = [(step.name, _state(step), step.skipped or step.detail) for step in steps]
         print_table(("step", "result", ""), rows)
         _print_problems(problem for step in steps for problem in step.problems)
-    raise typer.Exit(exit_codes.OK if good else exit_codes.CHECK_FAILED)
+    raise typer.Exit(exit_codes.OK if ok else exit_codes.CHECK_FAILED)
 
 
 @app.command("test")
@@ -99,18 +111,20 @@ def run_tests_command(
     coverage_min: CoverageMin = COVERAGE_PERCENT,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Run the policy's tests and show which lines they reach."""
+    """Run the policy tests and show the lines that they do not cover. Exit code 1 when a test fails.
+
+    Example: placet policy test --rego-dir ./rego
+    """
     folder, engine = _policy(rego_dir, opa, config)
     report = checking.run_policy_tests(folder, engine, coverage_percent_min=coverage_min)
     if output is Output.JSON:
-        found = {"ok": not report.problems, "percent": round(report.percent, 2), **asdict(report)}
-        print_json(found)
+        print_json({"ok": not report.problems, "percent": round(report.percent, 2), **asdict(report)})
     else:
         rows = [
             (module.file, f"{module.percent:.1f} %", ", ".join(map(str, module.missed))) for module in report.coverage
         ]
         if rows:
-            print_table(("module", "reached", "lines not reached"), rows)
+            print_table(("module", "covered", "lines not covered"), rows)
         typer.echo(report.summary)
         _print_problems(report.problems)
     raise typer.Exit(exit_codes.CHECK_FAILED if report.problems else exit_codes.OK)
@@ -123,10 +137,13 @@ def catalogue_command(
     opa: OpaPath = None,
     config: ConfigFile = None,
     output: Annotated[
-        CatalogueOutput, typer.Option("--output", "-o", help="For people, for programs, or for documents.")
+        CatalogueOutput, typer.Option("--output", "-o", help="A table for people, JSON for programs, or Markdown.")
     ] = CatalogueOutput.TABLE,
 ) -> None:
-    """List every rule_id with its title, effect, pack and place."""
+    """List every rule_id with its title, effect, pack and source.
+
+    Example: placet policy catalogue --output md
+    """
     folder, engine = _policy(rego_dir, opa, config)
     entries = list_rules(folder, engine)
     if output is CatalogueOutput.JSON:
@@ -140,13 +157,16 @@ def catalogue_command(
 
 @app.command("bundle")
 def bundle_command(
-    file: Annotated[Path, typer.Argument(help="Where the bundle is written, such as bundle.tar.gz.")],
+    file: Annotated[Path, typer.Argument(help="The bundle to write, e.g. bundle.tar.gz.", metavar="FILE")],
     *,
     rego_dir: RegoDir = None,
     opa: OpaPath = None,
     config: ConfigFile = None,
 ) -> None:
-    """Write the bundle that a server would serve, for an OPA of your own; print its revision."""
+    """Check policy and write its bundle for an external OPA. Prints the policy revision.
+
+    Example: placet policy bundle bundle.tar.gz --rego-dir ./rego
+    """
     folder, engine = _policy(rego_dir, opa, config)
     with tempfile.TemporaryDirectory(prefix="placet-bundle-") as cache:
         bundle = build_bundle(folder, engine, Path(cache))
@@ -158,7 +178,7 @@ def bundle_command(
 
 
 def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tuple[Path, Path]:
-    """The policy folder and the OPA to use: the options, else the settings."""
+    """Return the policy directory and the OPA of the options, by default of the settings."""
     settings, _ = load_settings({"rego_dir": rego_dir}, config)
     settings.require_rego_dir()
     return settings.rego_dir, find_opa(opa or settings.opa_path).path

@@ -1,4 +1,4 @@
-"""`placet policy status | confirm`: which policy a server decides by, and what keeps a newer one from it."""
+"""`placet policy status` and `confirm`: the served policy, and a newer one that is refused or held."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placet import sdk
-from placet.cli.options import Address, OutputOption, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.options import Actor, Address, OutputOption, Reason, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json
 from placet.cli.rendering.policy_texts import decides_text
-from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
 from placet.sdk.defaults import CONFIRM_TIMEOUT_SECONDS, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def status_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the policy that decides, since when, and why a newer one does not. Exit code 1 when one does not.
+    """Show the served policy, and why a newer one is not served. Exit code 1 when a newer one is not served.
 
     Example: placet policy status
     """
@@ -44,9 +43,7 @@ def status_command(
 def confirm_command(
     revision: Annotated[
         str,
-        typer.Argument(
-            help="The held_revision of `placet policy status`, or its first 8 characters.", metavar="REVISION"
-        ),
+        typer.Argument(help="The held revision, or its first 8 characters.", metavar="REVISION"),
     ],
     *,
     reason: Reason,
@@ -55,28 +52,31 @@ def confirm_command(
     timeout: Timeout = CONFIRM_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Confirm a policy that waits because it lost restrictions, so that it decides. It is recorded who and why.
+    """Confirm a held policy, so that the server serves it.
+
+    The server holds a policy that lost restrictions until a person confirms it. `placet policy status` shows the held
+    revision.
 
     Example: placet policy confirm 3f9a0c51d2e84b7a9d3e5f6071829304 --reason 'pay.out is gone from the contract'
     """
     with sdk.ControlClient(address) as client:
-        done = client.confirm_policy(revision, actor=actor, reason=reason, timeout=timeout)
-    revision = done.policy_revision if done.activated else revision
+        result = client.confirm_policy(revision, actor=actor, reason=reason, timeout=timeout)
+    revision = result.policy_revision if result.activated else revision
     if output is Output.JSON:
-        print_json({"confirmed": revision, "activated": done.activated, "policy_revision": done.policy_revision})
-    elif done.activated:
+        print_json({"confirmed": revision, "activated": result.activated, "policy_revision": result.policy_revision})
+    elif result.activated:
         typer.echo(f"{revision} is confirmed and decides")
-    if not done.activated:
-        why = done.last_error or "other files stand there by now"
-        typer.echo(f"placet: it is confirmed, but {done.policy_revision} decides: {why}", err=True)
+    if not result.activated:
+        cause = result.last_error or "the policy files have changed since"
+        typer.echo(f"placet: {revision} is confirmed, but {result.policy_revision} decides: {cause}", err=True)
         raise typer.Exit(exit_codes.CHECK_FAILED)
 
 
 def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
-    wrong = bool(status.last_error)
-    newest = "NOT served, the reasons are below" if wrong else "served"
+    refused = bool(status.last_error)
+    newest = "NOT served; the reasons are below" if refused else "served"
     if status.held_revision:
-        newest = "WAITS to be confirmed; the reasons are below"
+        newest = "HELD until confirmed; the reasons are below"
     return [
         ("serving", "yes" if status.serving else f"NO: {'; '.join(status.not_serving_reasons)}"),
         ("policy_revision", status.policy_revision),
@@ -90,7 +90,7 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
         ("held_since", time_text(status.held_since)),
         ("refused_since", time_text(status.refused_since)),
         ("unseen_since", time_text(status.unseen_since)),
-        ("this_decides", decides_text(status) if wrong or status.held_revision else ""),
+        ("this_decides", decides_text(status) if refused or status.held_revision else ""),
     ]
 
 

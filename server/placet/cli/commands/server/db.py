@@ -1,4 +1,4 @@
-"""`placet db`: show and upgrade the database's schema; go on after the database was lost."""
+"""`placet db`: show and upgrade the schema of the database; recover from a lost database or a wrong clock."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import typer
 
 from placet.cli.offline import existing, naming_data_dir, open_settings
-from placet.cli.options import ConfigFile, DatabaseUrl, DataDir, OutputOption  # noqa: TC001 - typer reads them
+from placet.cli.options import (  # noqa: TC001 - typer reads them
+    Actor,
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    OutputOption,
+    Reason,
+)
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
-from placet.cli.steering import Actor, Reason  # noqa: TC001 - likewise
 from placet.storage.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
 if TYPE_CHECKING:
@@ -21,46 +27,49 @@ if TYPE_CHECKING:
     from placet.server.settings import Settings
     from placet.storage.database import Database
 
-_BREAK: Final = ("kind", "writer", "expected_sequence", "found_sequence")
+_BREAK_COLUMNS: Final = ("kind", "writer", "expected_sequence", "found_sequence")
 _NEXT_STEPS: Final = """
-The break is recorded. What only the lost records held is gone. Next:
+The break is recorded. State that only the lost records had is gone. Next:
   1. Start the server: `placet serve`
-  2. Set what was lost again: `placet kill-switches set`, `placet autonomy set`, `placet budgets adjust`;
-     people have to give their approvals again.
+  2. Set the lost state again: `placet kill-switches set`, `placet autonomy set`, `placet budgets adjust`.
+     People must vote on their approvals again.
   3. Verify: `placet audit verify --state`"""
-_UNASKED: Final = """
-{bundles_dir} holds no policy that was served before, and the database neither: from the next start
-{rego_dir} decides, and nobody is asked about what it lost. Look at it before you start the server."""
-app = typer.Typer(no_args_is_help=True, help="Show and upgrade the database's schema, and go on after it was lost.")
+_UNCOMPARED_POLICY: Final = """
+{bundles_dir} has no policy that was served before, and neither has the database: the next start serves
+{rego_dir} without a comparison. Check for lost restrictions before you start the server."""
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Show, upgrade and recover the database.",
+)
 
 
-@app.command()
-def status(
+@app.command("status")
+def status_command(
     *,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the schema of the database. Exit code 1 when it is not the one that this version works with, or damaged.
+    """Show the schema of the database. Exit code 1 when this version needs another one, or a table is missing.
 
     Example: placet db status --data-dir /var/lib/placet
     """
     database = existing(open_settings(data_dir, config, database_url).database)
-    found = db_status(database.url)
-    _show(database, found, output)
-    raise typer.Exit(exit_codes.OK if found.state is SchemaState.CURRENT else exit_codes.CHECK_FAILED)
+    status = db_status(database.url)
+    _show(database, status, output)
+    raise typer.Exit(exit_codes.OK if status.state is SchemaState.CURRENT else exit_codes.CHECK_FAILED)
 
 
-@app.command()
-def upgrade(
+@app.command("upgrade")
+def upgrade_command(
     *,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring the schema to the one that this version works with. Stop all servers first, and keep a copy.
+    """Upgrade the schema to this version of Placet. Stop all servers and back up the database first.
 
     Example: placet db upgrade --data-dir /var/lib/placet
     """
@@ -69,7 +78,7 @@ def upgrade(
 
 
 @app.command("new-trail")
-def new_trail(
+def new_trail_command(
     *,
     reason: Reason,
     actor: Actor = "",
@@ -78,30 +87,30 @@ def new_trail(
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Go on without records that were signed and are gone: the break is recorded, with who and why.
+    """Record that signed records are lost, and start a new trail.
 
-    For a database that was lost, or replaced by an older copy, which `placet serve` refuses; while no server runs.
-    Kill switches, approvals and spending that only the lost records held stay gone: set them again.
+    For a database that was lost or replaced by an older copy, which `placet serve` refuses. Stop the server first. Kill
+    switches, approvals and spending that only the lost records had are gone: set them again.
 
     Example: placet db new-trail --data-dir /var/lib/placet --reason 'disk lost, backup of 03:00 restored'
     """
-    from placet.server.ledger import restart_trail  # noqa: PLC0415 - the whole server
-    from placet.server.system import SystemClock  # noqa: PLC0415 - the whole server
+    from placet.server.ledger import restart_trail  # noqa: PLC0415 - slow to import
+    from placet.server.system import SystemClock  # noqa: PLC0415 - slow to import
 
     settings = open_settings(data_dir, config, database_url)
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     with naming_data_dir(settings):
-        unasked = _decides_unasked(settings)
-        found = asyncio.run(restart_trail(settings, SystemClock(), actor, reason, faults.append))
-    documents = [asdict(each) for each in found]
+        uncompared = _has_no_served_policy(settings)
+        breaks = asyncio.run(restart_trail(settings, SystemClock(), actor, reason, errors.append))
+    documents = [asdict(trail_break) for trail_break in breaks]
     if output is Output.JSON:
         print_json({"database": settings.database.name, "reason": reason, "breaks": documents})
     else:
-        print_table(_BREAK, [[str(each[name]) for name in _BREAK] for each in documents])
+        print_table(_BREAK_COLUMNS, [[str(document[name]) for name in _BREAK_COLUMNS] for document in documents])
         typer.echo(settings.name_data_dir(_NEXT_STEPS))
-        if unasked:
-            typer.echo(_UNASKED.format(bundles_dir=settings.bundles_dir, rego_dir=settings.rego_dir))
-    _end(faults)
+        if uncompared:
+            typer.echo(_UNCOMPARED_POLICY.format(bundles_dir=settings.bundles_dir, rego_dir=settings.rego_dir))
+    _exit(errors)
 
 
 @app.command("accept-clock")
@@ -113,48 +122,48 @@ def accept_clock_command(
     database_url: DatabaseUrl = None,
     config: ConfigFile = None,
 ) -> None:
-    """Record that the machine's clock is right although the newest record is later: it ran ahead and was corrected.
+    """Record that the clock of this machine is right although the newest record is later.
 
-    For a server that denies pdp.clock_skew; while that server is stopped. Budget windows that were begun ahead of time
-    keep what they counted.
+    For a server that denies with pdp.clock_skew because its clock ran ahead and was corrected. Stop the server first.
+    Budget windows that began ahead of time keep their counts.
 
     Example: placet db accept-clock --data-dir /var/lib/placet --reason 'NTP was off by a day until 09:00'
     """
-    from placet.server.ledger import accept_clock  # noqa: PLC0415 - the whole server
-    from placet.server.system import SystemClock  # noqa: PLC0415 - the whole server
+    from placet.server.ledger import accept_clock  # noqa: PLC0415 - slow to import
+    from placet.server.system import SystemClock  # noqa: PLC0415 - slow to import
 
     settings = open_settings(data_dir, config, database_url)
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     with naming_data_dir(settings):
-        behind_us = asyncio.run(accept_clock(settings, SystemClock(), actor, reason, faults.append))
+        behind_us = asyncio.run(accept_clock(settings, SystemClock(), actor, reason, errors.append))
     next_step = settings.name_data_dir("start the server: `placet serve`")
     typer.echo(f"accepted: the newest record was {behind_us / 1_000_000:,.0f} s ahead; {next_step}")
-    _end(faults)
+    _exit(errors)
 
 
-def _decides_unasked(settings: Settings) -> bool:
-    """Whether nothing is left of what was served before, so that no lost restriction of the policy is noticed."""
+def _has_no_served_policy(settings: Settings) -> bool:
+    """Return whether no policy that was served before is left to compare the next one with."""
     if settings.opa_address or any(settings.bundles_dir.glob("*.tgz")):
         return False
     return settings.database.find_trail((), ()).empty
 
 
-def _end(faults: Sequence[BaseException]) -> NoReturn:
-    """Tell what failed beside the record that was made: exit code 1 when something did."""
-    for fault in faults:
-        typer.echo(f"placet: {fault}", err=True)
-    raise typer.Exit(exit_codes.CHECK_FAILED if faults else exit_codes.OK)
+def _exit(errors: Sequence[BaseException]) -> NoReturn:
+    """Exit; with CHECK_FAILED when something failed after the record was written."""
+    for error in errors:
+        typer.echo(f"placet: {error}", err=True)
+    raise typer.Exit(exit_codes.CHECK_FAILED if errors else exit_codes.OK)
 
 
-def _show(database: Database, found: SchemaStatus, output: Output) -> None:
+def _show(database: Database, status: SchemaStatus, output: Output) -> None:
     document: dict[str, object] = {
         "database": database.name,
-        "state": found.state.value,
-        "revision": found.revision,
-        "wanted": found.wanted,
-        "missing": list(found.missing),
+        "state": status.state.value,
+        "revision": status.revision,
+        "wanted": status.wanted,
+        "missing": list(status.missing),
     }
     if output is Output.JSON:
         print_json(document)
     else:
-        print_fields((document | {"missing": ", ".join(found.missing)}).items())
+        print_fields((document | {"missing": ", ".join(status.missing)}).items())

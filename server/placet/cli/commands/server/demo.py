@@ -1,4 +1,4 @@
-"""`placet demo`: a support agent's day and the limits that hold, decided by real OPA and audited, as tables."""
+"""`placet demo`: run a server, replay example calls, and print the decisions as tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence  # noqa: TC003 - read when the signature is
+from collections.abc import Mapping, Sequence  # noqa: TC003 - typer reads them
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -33,7 +33,7 @@ app = typer.Typer()
 _SCRIPTS: Final = shipped_dir("_demo", "deploy/demo")
 DEFAULT_SCRIPTS: Final = (_SCRIPTS / "support-day.yaml", _SCRIPTS / "limits-that-hold.yaml")
 _PLAIN_WIDTH: Final = 200
-"""Columns where there is no terminal."""
+"""Columns of output that does not go to a terminal."""
 
 
 @app.command("demo")
@@ -46,17 +46,17 @@ def demo(
         list[Path],
         typer.Option(
             "--script",
-            help="What to replay, as YAML; may be given several times. Default: the shipped demonstration.",
+            help="YAML script to replay. May be repeated. Default: the shipped scripts.",
+            metavar="FILE",
             show_default=False,
         ),
-    ] = [*DEFAULT_SCRIPTS],  # noqa: B006 - typer makes a copy
-    exit_: Annotated[bool, typer.Option("--exit", help="Exit when all is replayed, instead of staying up.")] = False,
+    ] = [*DEFAULT_SCRIPTS],  # noqa: B006 - typer copies it
+    exit_: Annotated[bool, typer.Option("--exit", help="Exit after the replay. Default: keep running.")] = False,
 ) -> None:
-    """Start a server, replay scripts of tool calls as tables, verify the trail, stay up.
+    """Run a server, replay scripts of tool calls, verify the trail, and keep running.
 
-    Takes all settings of `placet serve`; logs warnings alone unless told otherwise. Where there is no ./rego it serves
-    the shipped example. Exits with 1 when an answer was not the one that its script expects, or the trail does not
-    verify.
+    Takes all settings of `placet serve`; log_level is warning by default. Without ./rego it serves the shipped example
+    policy. Exit code 1 when an answer differs from its script, or the trail does not verify.
 
     Example: placet demo --exit
     """
@@ -68,9 +68,10 @@ def demo(
 
 
 def run_demo(settings: Settings, script_files: Sequence[Path], *, stay: bool) -> int:
-    """Start a server, replay the scripts, verify the trail; stay up until a signal if wanted.
+    """Run a server, replay the scripts and verify the trail. With `stay`, keep running until a signal.
 
-    0 when all was as the scripts expect and the trail verifies, else 1. ConfigurationError when it cannot start.
+    Returns 0 when every answer is as expected and the trail verifies, else 1. ConfigurationError when the server
+    cannot start.
     """
     scripts = [load_script(file) for file in script_files]
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

@@ -1,16 +1,16 @@
-"""`placet doctor`: check that everything Placet needs is there."""
+"""`placet doctor`: check the installation and the server."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - read when the signature is
+from collections.abc import Mapping  # noqa: TC003 - typer reads it
 from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from placet.cli.doctor.check import Check, failed, passed
 from placet.cli.doctor.installation import run_checks
-from placet.cli.doctor.running_server import Check, failed, passed
 from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, visible
@@ -38,7 +38,7 @@ def doctor(
     address: Annotated[
         str | None,
         typer.Option(
-            help="A server that must be running. Default: none has to be.",
+            help="Address of a server that must run. Default: no server must run.",
             envvar="PLACET_ADDRESS",
             metavar="HOST:PORT",
             callback=reachable,
@@ -46,31 +46,37 @@ def doctor(
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check what `placet serve` with the same settings would need. Changes nothing. Exit code 1 when something fails.
+    """Check what `placet serve` with the same settings needs. Changes nothing. Exit code 1 when a check fails.
 
     Example: placet doctor --data-dir /var/lib/placet
     """
-    found = _run(flags, config, address)
+    checks = _run(flags, config, address)
+    ok = all(check.ok for check in checks)
     if output is Output.JSON:
-        checks = [{"check": each.name, "ok": each.ok, "detail": each.detail, "remedy": each.remedy} for each in found]
-        print_json({"ok": all(each.ok for each in found), "checks": checks})
+        print_json({"ok": ok, "checks": [_document(check) for check in checks]})
     else:
-        for check in found:
+        for check in checks:
             _print(check)
-    raise typer.Exit(exit_codes.OK if all(each.ok for each in found) else exit_codes.CHECK_FAILED)
+    raise typer.Exit(exit_codes.OK if ok else exit_codes.CHECK_FAILED)
+
+
+def _document(check: Check) -> dict[str, Any]:
+    return {"check": check.name, "ok": check.ok, "detail": check.detail, "remedy": check.remedy}
 
 
 def _print(check: Check) -> None:
-    """What was found, wrapped, and the remedy on lines of its own; words such as paths are never cut."""
+    """Print a check, wrapped, with its remedy on separate lines. Long words such as paths are not broken."""
     state = "ok" if check.ok else "FAILS"
-    begin = f"{check.name:<{_NAME_CHARS}}{state:<{_STATE_CHARS}}"
-    told = [(begin, check.detail)] if not check.remedy else [(begin, check.detail), ("", f"remedy: {check.remedy}")]
-    indent = " " * (_NAME_CHARS + _STATE_CHARS)
-    for first, text in told:
-        lines = wrap(text, _COLUMNS - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
-        typer.echo(visible(f"{first or indent}{lines[0]}"))
-        for line in lines[1:]:
-            typer.echo(visible(f"{indent}{line}"))
+    prefix = f"{check.name:<{_NAME_CHARS}}{state:<{_STATE_CHARS}}"
+    indent = " " * len(prefix)
+    lines = _wrap(check.detail) + (_wrap(f"remedy: {check.remedy}") if check.remedy else [])
+    for number, line in enumerate(lines):
+        typer.echo(visible(f"{indent if number else prefix}{line}"))
+
+
+def _wrap(text: str) -> list[str]:
+    width = _COLUMNS - _NAME_CHARS - _STATE_CHARS
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> list[Check]:
@@ -78,9 +84,9 @@ def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> 
         settings, _ = load_settings(flags, config)
     except ConfigurationError as error:
         return [failed("settings", "; ".join(str(error).splitlines()))]
-    return [passed("settings", "valid"), *(_named(each, settings) for each in run_checks(settings, address))]
+    return [passed("settings", "valid"), *(_name_data_dir(check, settings) for check in run_checks(settings, address))]
 
 
-def _named(check: Check, settings: Settings) -> Check:
-    """The check, whose commands name the data directory."""
+def _name_data_dir(check: Check, settings: Settings) -> Check:
+    """Add --data-dir to the `placet` commands in the texts of the check."""
     return replace(check, detail=settings.name_data_dir(check.detail), remedy=settings.name_data_dir(check.remedy))

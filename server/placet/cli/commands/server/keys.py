@@ -1,9 +1,9 @@
-"""`placet keys`: the keys that sign permits."""
+"""`placet keys`: list, rotate and publish the keys that sign permits."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
     from placet.permits.claims import PermitKey
 
-app = typer.Typer(no_args_is_help=True, help="Show and rotate the keys that sign permits.")
-_COLUMNS = ("key_id", "state", "signs_from", "signs_until", "verifies_until")
+app = typer.Typer(no_args_is_help=True, help="List, rotate and publish the keys that sign permits.")
+_COLUMNS: Final = ("key_id", "state", "signs_from", "signs_until", "verifies_until")
 
 
 @app.command("list")
-def show(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
-    """List the keys of this server, oldest first: waits, signs, verifies (signs no longer), expired.
+def list_command(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """List the permit keys of this server, oldest first.
+
+    States: `waits` to sign, `signs`, `verifies` (no longer signs), `expired`.
 
     Example: placet keys list --data-dir /var/lib/placet
     """
@@ -38,53 +40,54 @@ def show(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputO
         print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
 
 
-@app.command()
-def jwks(*, data_dir: DataDir = None, config: ConfigFile = None) -> None:
-    """Print the public keys of this server as a JWK set, for executors that ask no server.
+@app.command("jwks")
+def jwks_command(*, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Print the public keys as a JWK set, for executors that verify permits offline.
 
     Example: placet keys jwks > executor/permit-keys.json
     """
-    from placet.signing.permit_keys import verifies_at  # noqa: PLC0415 - only when it is called
+    from placet.signing.permit_keys import verifies_at  # noqa: PLC0415 - slow to import
 
     now = int(time.time())
     keys = _keys(open_settings(data_dir, config).permit_keys_dir)
-    typer.echo(jwk_set(each for each in keys if verifies_at(each, now)))
+    typer.echo(jwk_set(key for key in keys if verifies_at(key, now)))
 
 
-@app.command()
-def rotate(
+@app.command("rotate")
+def rotate_command(
     *,
     after: Annotated[
-        int, typer.Option(min=0, max=PERMIT_KEY_OVERLAP_SECONDS, help="Seconds until the new key signs.")
+        int,
+        typer.Option(min=0, max=PERMIT_KEY_OVERLAP_SECONDS, help="Seconds until the new key signs."),
     ] = PERMIT_KEY_LEAD_SECONDS,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Make a new key for permits, while the server runs or not. It is published at once and signs after a minute.
+    """Create a new permit key. It is published at once and signs after a minute.
+
+    The server can run. Run the command as its user.
 
     Example: placet keys rotate --data-dir /var/lib/placet
     """
-    from placet.signing.permit_keys import rotate_permit_key  # noqa: PLC0415 - only when it is called
+    from placet.signing.permit_keys import rotate_permit_key  # noqa: PLC0415 - slow to import
 
     now = int(time.time())
     folder = open_settings(data_dir, config).permit_keys_dir
     _keys(folder)
-    made = _row(rotate_permit_key(folder, now, after), now)
+    row = _row(rotate_permit_key(folder, now, after), now)
     if output is Output.JSON:
-        print_json(made)
+        print_json(row)
     else:
-        print_fields(made.items())
+        print_fields(row.items())
 
 
 def _keys(folder: Path) -> list[PermitKey]:
-    from placet.signing.permit_keys import load_permit_keys  # noqa: PLC0415 - only when it is called
+    from placet.signing.permit_keys import load_permit_keys  # noqa: PLC0415 - slow to import
 
-    keys = [each.public for each in load_permit_keys(folder)]
+    keys = [pair.public for pair in load_permit_keys(folder)]
     if not keys:
-        raise ConfigurationError(
-            f"{folder}: there are no permit keys; `placet serve` makes the first, or name --data-dir"
-        )
+        raise ConfigurationError(f"{folder}: there are no permit keys; `placet serve` creates one, or name --data-dir")
     return keys
 
 
@@ -94,8 +97,8 @@ def _row(key: PermitKey, now: int) -> dict[str, str]:
         "signs_until": key.signs_until,
         "verifies_until": key.verifies_until,
     }
-    told = {name: rfc3339(second * 1_000_000) if second else "" for name, second in times.items()}
-    return {"key_id": key.key_id, "state": _state(key, now)} | told
+    texts = {name: rfc3339(seconds * 1_000_000) if seconds else "" for name, seconds in times.items()}
+    return {"key_id": key.key_id, "state": _state(key, now)} | texts
 
 
 def _state(key: PermitKey, now: int) -> str:

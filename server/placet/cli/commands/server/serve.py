@@ -1,8 +1,8 @@
-"""`placet serve`: decide actions, until stopped. Every setting is a flag."""
+"""`placet serve`: run the server. Every setting is a flag."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - read when the signature is
+from collections.abc import Mapping  # noqa: TC003 - typer reads it
 from typing import Annotated, Any
 
 import typer
@@ -23,20 +23,19 @@ def serve(
     flags: Mapping[str, Any],
     config: ConfigFile = None,
     print_settings: Annotated[
-        bool, typer.Option("--print-settings", help="Print each setting with its value and source, and exit.")
+        bool, typer.Option("--print-settings", help="Print each setting with its value and its source, and exit.")
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Decide actions, until stopped by SIGINT or SIGTERM; a second signal stops at once.
+    """Run the server until SIGINT or SIGTERM. A second signal stops it at once.
 
-    Settings come from flags, then PLACET_* variables, then placet.toml, then defaults. With --print-settings: print
-    each with its value and its source, and exit.
+    A setting comes from its flag, else its PLACET_* variable, else placet.toml, else its default.
 
     Example: placet serve --listen 127.0.0.1:7070 --rego-dir ./rego
     """
     settings, sources = load_settings(flags, config)
     if not print_settings:
-        from placet.server.lifecycle import run  # noqa: PLC0415 - the whole server
+        from placet.server.lifecycle import run  # noqa: PLC0415 - slow to import
 
         with naming_data_dir(settings):
             code = run(settings)

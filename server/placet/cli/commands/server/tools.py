@@ -1,4 +1,4 @@
-"""`placet tools`: the programs that Placet runs."""
+"""`placet tools`: install the programs that Placet runs."""
 
 from __future__ import annotations
 
@@ -38,41 +38,45 @@ _TOOLS: Final = {ToolName.OPA: OPA, ToolName.REGAL: REGAL}
 
 @app.callback()
 def _tools() -> None:
-    """Keep `install` a word of its own."""
+    """Keep `install` a subcommand: typer would merge the only one into the group."""
 
 
 @app.command("install")
 def install_command(
     names: Annotated[
-        list[ToolName] | None, typer.Argument(help="Which programs. Default: all.", show_default=False)
+        list[ToolName] | None, typer.Argument(help="The programs to install. Default: all.", show_default=False)
     ] = None,
     *,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--dir", help="Folder to install into; put it on PATH. Default: beside `placet`.", show_default=False
+            "--dir",
+            help="Directory to install into; put it on PATH. Default: the directory of `placet`.",
+            metavar="DIR",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Install OPA, which decides, and Regal, which lints policy, at the versions that Placet is tested with.
+    """Install OPA, which evaluates policy, and Regal, which lints it, at the versions that Placet is tested with.
 
-    Takes the official release and checks it against the published SHA-256. Where that cannot be reached, builds the
-    same version with Go, which checks each module's checksum.
+    Downloads the official release and verifies its published SHA-256. When the download fails, builds the same version
+    with Go, which verifies the checksum of each module.
 
     Example: placet tools install
     """
     where = folder.absolute() if folder is not None else installation_dir()
-    failed: list[str] = []
+    failures: list[str] = []
     for name in dict.fromkeys(names or ToolName):
         try:
             typer.echo(f"{name} {_TOOLS[name].version}: {_install(_TOOLS[name], where)}")
-        except ConfigurationError as error:  # the next one is tried all the same
-            failed.append(str(error))
-    if failed:
-        raise ConfigurationError("\n".join(dict.fromkeys(failed)))
+        except ConfigurationError as error:  # continue with the next program
+            failures.append(str(error))
+    if failures:
+        raise ConfigurationError("\n".join(dict.fromkeys(failures)))
 
 
 def _install(tool: Tool, where: Path) -> str:
+    """Install the program and say how. ConfigurationError when that fails."""
     try:
         where.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=where, prefix=f".{tool.name}-") as scratch:
@@ -81,7 +85,7 @@ def _install(tool: Tool, where: Path) -> str:
             new.chmod(_PROGRAM_MODE)
             new.replace(where / tool.name)
     except OSError as error:
-        remedy = "name a folder that you may write to with --dir, and put it on PATH"
+        remedy = "name a writable directory with --dir, and put it on PATH"
         raise ConfigurationError(f"{where}: cannot be written ({error.strerror}); {remedy}") from error
     return f"{how}, installed as {where / tool.name}"
 
@@ -95,13 +99,13 @@ def _obtain(tool: Tool, new: Path) -> str:
     except FetchError as error:
         releases = f"{RELEASES}/{tool.module.removeprefix('github.com/')}/releases/tag/v{tool.version}"
         raise ConfigurationError(
-            f"{tool.name} {tool.version}: {error}. Give this machine a way to {RELEASES} (HTTPS_PROXY names "
-            f"a proxy) or install Go 1.26 or newer, and run this again; or put the program from {releases} on PATH"
+            f"{tool.name} {tool.version}: {error}. Give this machine access to {RELEASES} (HTTPS_PROXY names a "
+            f"proxy) or install Go 1.26 or newer, and run this again; or put the program from {releases} on PATH"
         ) from error
 
 
-def _build(tool: Tool, new: Path, why: str) -> str:
+def _build(tool: Tool, new: Path, cause: str) -> str:
     try:
-        return f"{build(tool, new, new.parent)} ({why})"
+        return f"{build(tool, new, new.parent)} ({cause})"
     except FetchError as error:
-        raise FetchError(f"{why}; {error}") from error
+        raise FetchError(f"{cause}; {error}") from error

@@ -1,0 +1,54 @@
+"""Lines on stderr beside a command's result: warnings, hints, and changes that need a second person."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from placet import sdk
+from placet.cli.rendering import exit_codes
+from placet.cli.rendering.documents import time_text
+from placet.kernel.diagnostics import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print each warning on stderr."""
+    for warning in warnings:
+        typer.echo(f"placet: warning: {warning}", err=True)
+
+
+def warn_unknown_tenant(address: str, tenant: str) -> None:
+    """Warn that the tenant has no policy file. Print nothing when the server does not answer."""
+    if not tenant:
+        return
+    with contextlib.suppress(sdk.CallFailedError), sdk.ControlClient(address) as client:
+        tenants = client.policy_status().tenants
+        if tenant not in tenants:
+            warn([f"tenant {tenant!r} has no policy file; {did_you_mean(tenant, tenants)}"])
+
+
+def pending_document(request: sdk.ControlRequest | None) -> dict[str, Any] | None:
+    """A change that needs a second person, as JSON. None when the change was made."""
+    if request is None:
+        return None
+    return {
+        "id": request.id,
+        "requested_by": request.requested_by,
+        "reason": request.reason,
+        "expires_at": time_text(request.expires_at),
+    }
+
+
+def exit_pending(request: sdk.ControlRequest) -> None:
+    """Print on stderr that a second person must confirm the change, and exit with NEEDS_APPROVAL."""
+    typer.echo(
+        "placet: nothing has changed yet: a second person must run the same command with their own --as before "
+        f"{time_text(request.expires_at)} ({request.id})",
+        err=True,
+    )
+    raise typer.Exit(exit_codes.NEEDS_APPROVAL)
