@@ -1,4 +1,4 @@
-"""docs/concepts/audit.md: kinds of records and problems; and what it says about verifying by hand is done here."""
+"""The pages about the audit trail: kinds of records and problems; and the verification by hand is run."""
 
 from __future__ import annotations
 
@@ -46,13 +46,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = DOCS / "concepts/audit.md"
+FORMAT = DOCS / "reference/audit-format.md"
+VERIFY = DOCS / "how-to/verify-audit.md"
 DECISIONS = 12
 NOW_US = 1_777_055_581_000_000
 
 
 def by_hand(language: str) -> Block:
-    told = PAGE.read_text().splitlines()
-    [block] = [each for each in blocks(PAGE) if told[each.line - 1] == f"```{language} by hand"]
+    lines = VERIFY.read_text().splitlines()
+    [block] = [block for block in blocks(VERIFY) if lines[block.line - 1] == f"```{language} by hand"]
     return block
 
 
@@ -132,7 +134,7 @@ def chain_by_hand(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_marker_has_its_row() -> None:
-    documented = {name for row in rows(PAGE, "What is redacted") for name in re.findall(r"\w+", row[0])}
+    documented = {name for row in rows(PAGE, "Redaction") for name in re.findall(r"\w+", row[0])}
     markers = {marker[len("[redacted:") : -1] for marker in (SENSITIVE, UNSCREENED)}
     assert documented == {detector.name for detector in DETECTORS} | markers
 
@@ -140,7 +142,7 @@ def test_every_marker_has_its_row() -> None:
 def test_every_record_kind_has_its_row_with_what_it_holds() -> None:
     documented = {
         kind: (re.findall(r"\w+", row[1]), re.findall(r"\w+", row[2]))
-        for kind, row in by_name(PAGE, "What is recorded").items()
+        for kind, row in by_name(FORMAT, "Record kinds").items()
     }
     written = {each.kind.value: (list(each.fields), list(each.parts)) for each in one_of_each()}
     assert {kind: documented[kind] for kind in written} == written
@@ -148,12 +150,12 @@ def test_every_record_kind_has_its_row_with_what_it_holds() -> None:
 
 
 def test_every_problem_kind_has_its_row_and_no_other() -> None:
-    documented = {kind: row[0] for kind, row in by_name(PAGE, "Problem kinds").items()}
+    documented = {kind: row[0] for kind, row in by_name(FORMAT, "Problem kinds").items()}
     assert documented == {kind.value: sentence for kind, sentence in PROBLEMS.items()}
 
 
 def test_every_table_of_the_database_has_its_row() -> None:
-    documented = by_name(PAGE, "In the database")
+    documented = by_name(FORMAT, "Tables")
     assert documented.keys() == metadata.tables.keys()
     for table, row in documented.items():
         named = set(re.findall(r"`(\w+)`", row[0])) & set(metadata.tables[table].columns.keys())
