@@ -36,11 +36,11 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def test_every_reason_has_its_row_and_no_other() -> None:
-    assert by_name(PAGE, "Why a permit is refused").keys() == {each.value for each in PermitReason}
+    assert by_name(PAGE, "Reasons for refusal").keys() == {each.value for each in PermitReason}
 
 
 def test_every_claim_has_its_row_and_no_other() -> None:
-    assert by_name(PAGE, "What it says").keys() == json.loads(permit_claims(decision(1), proposal(1))).keys()
+    assert by_name(PAGE, "Claims").keys() == json.loads(permit_claims(decision(1), proposal(1))).keys()
     assert PERMIT_TYPE in PAGE.read_text()
 
 
@@ -48,7 +48,13 @@ def test_figures() -> None:
     assert (PERMIT_TTL_SECONDS, PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS) == (60, 60, 24 * 3_600)
     assert (REFRESH_SECONDS, AGE_SECONDS_MAX, LEEWAY_SECONDS) == (5, 3_600, 5)
     text = " ".join(PAGE.read_text().split())
-    for said in ("within a minute", "at most every 5 seconds", "after an hour", "differ by 5 seconds", "for 24 hours"):
+    for said in (
+        "valid for one minute",
+        "at most every 5 seconds",
+        "after an hour",
+        "differ by 5 seconds",
+        "for 24 hours",
+    ):
         assert said in text
 
 

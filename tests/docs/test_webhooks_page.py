@@ -23,12 +23,12 @@ TEXT = " ".join(PAGE.read_text().split())
 
 
 def test_every_type_has_its_row_and_no_other() -> None:
-    assert by_name(PAGE, "What is sent").keys() == {each.value for each in WebhookType}
+    assert by_name(PAGE, "Events").keys() == {each.value for each in WebhookType}
 
 
 def test_every_reason_and_header_has_its_row_and_no_other() -> None:
     sent = headers("id", b"", 0, read_secrets(SECRET))
-    documented = by_name(PAGE, "Verifying without the SDK").keys()
+    documented = by_name(PAGE, "Verify without the SDK").keys()
     assert documented == {each.value for each in WebhookReason} | set(sent)
 
 
