@@ -5,7 +5,7 @@
 | files     | the tree is complete and readable, data is exact, nothing lies unread     | yes            |
 | tenants   | every agent_policy is valid and fits the packs that it configures         | yes            |
 | compile   | capabilities forbid what they must; ``opa check --strict --schema``       | yes            |
-| rules     | package = folder, METADATA, unique rule_id, no misspelt set, findings stand | yes            |
+| rules     | package = folder, METADATA, unique rule_id, no misspelt set, findings, obligations | yes     |
 | values    | OPA can use every params_schema and destination pattern                   | yes            |
 | approvals | people of each tenant can give the approvals that rules ask for           | yes            |
 | tests     | ``opa test``: all pass, none skipped, every line of every module reached  | no             |
