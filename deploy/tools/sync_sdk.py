@@ -31,28 +31,42 @@ REPLACEMENTS: Final = (
     (r"\bfor asyncio\.", "for code that blocks."),
     (r"\bof asyncio clients\b", "of blocking clients"),
     (
-        r"Safe to use from several event loops, each of which gets a\n    connection of its own",
-        "Safe to use from several\n    threads",
+        r"Safe to use from several event loops(: each one gets a connection of its own)?\.",
+        "Safe to use from several threads.",
     ),
-    (r"Safe to use from several event loops", "Safe to use from several threads"),
 )
 """Regular expressions and what replaces a match, in this order. Each one must match somewhere."""
 
 
 def main(arguments: list[str]) -> int:
     """Write or compare the generated modules. Return the exit code."""
-    expected = {TARGET / path.name: blocking(path) for path in sorted(SOURCE.glob("*.py"))}
-    actual = {path: path.read_text() for path in sorted(TARGET.glob("*.py"))}
+    sources = sorted(SOURCE.glob("*.py"))
+    unused = unused_patterns([path.read_text() for path in sources])
+    if unused:
+        print(f"sync_sdk.py: nothing in {SOURCE.relative_to(ROOT)} matches {unused}. Remove them.", file=sys.stderr)
+        return 1
+    expected = {TARGET / path.name: blocking(path) for path in sources}
+    actual = {path: path.read_text() for path in TARGET.glob("*.py")}
     if arguments == ["--check"]:
-        wrong = [path for path in sorted({*expected, *actual}) if expected.get(path) != actual.get(path)]
-        for path in wrong:
-            print(f"{path.relative_to(ROOT)}: differs from its source. Run: make sync-sdk", file=sys.stderr)
-        return 1 if wrong else 0
+        return report_differences(expected, actual)
     for path in actual.keys() - expected.keys():
         path.unlink()
     for path, text in expected.items():
         path.write_text(text)
     return 0
+
+
+def unused_patterns(texts: list[str]) -> list[str]:
+    """Return the patterns of REPLACEMENTS that match in none of the texts."""
+    return [pattern for pattern, _ in REPLACEMENTS if not any(re.search(pattern, text) for text in texts)]
+
+
+def report_differences(expected: dict[Path, str], actual: dict[Path, str]) -> int:
+    """Print each path whose text is not the expected one. Return the exit code."""
+    different = [path for path in sorted({*expected, *actual}) if expected.get(path) != actual.get(path)]
+    for path in different:
+        print(f"{path.relative_to(ROOT)}: differs from its source. Run: make sync-sdk", file=sys.stderr)
+    return 1 if different else 0
 
 
 def blocking(source: Path) -> str:

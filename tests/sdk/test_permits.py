@@ -326,6 +326,6 @@ for attempt in (
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     verifying, parsing = done.stdout.splitlines()
-    told = f"permits are verified with {absent}, which is not installed; run: pip install 'placet-sdk[permits]'"
+    told = f"verify_permit needs {absent}, which is not installed. Run: pip install 'placet-sdk[permits]'"
     assert verifying == told
     assert parsing == ("keys need it not" if absent == "rfc8785" else told)

@@ -98,7 +98,7 @@ def test_a_key_may_leave_out_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "null", "{}", '{"keys":{}}', '{"keys":null}', "[" * 100_000])
 def test_what_is_no_jwk_set(text: str) -> None:
-    with pytest.raises(ValueError, match="is no JWK set"):
+    with pytest.raises(ValueError, match="is not a JWK set"):
         PermitKeySet(text)
 
 

@@ -67,7 +67,16 @@ from placet.sdk.errors import (
 )
 from placet.sdk.failures import Failure, FieldViolation
 from placet.sdk.outcomes import ExcessPart, OutcomeExcess, OutcomeReceipt, OutcomeStatus
-from placet.sdk.permits import Permit, PermitKeys, PermitKeySet, ReplayCache, ReservedBudget, verify_permit
+from placet.sdk.permits import (
+    KeySource,
+    Permit,
+    PermitKeys,
+    PermitKeySet,
+    Replay,
+    ReplayCache,
+    ReservedBudget,
+    verify_permit,
+)
 from placet.sdk.types import Action, Amount, Evidence, Identity, Model, Request, Run
 from placet.sdk.webhooks import WebhookEvent, verify_webhook
 
@@ -111,6 +120,7 @@ __all__ = [
     "Identity",
     "InvalidParamsError",
     "InvalidRequestError",
+    "KeySource",
     "KillScope",
     "KillSwitch",
     "KillSwitchSet",
@@ -132,6 +142,7 @@ __all__ = [
     "PolicyStatus",
     "Query",
     "RecordedDecision",
+    "Replay",
     "ReplayCache",
     "Request",
     "ReservedBudget",

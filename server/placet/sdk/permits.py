@@ -1,4 +1,4 @@
-"""Whether a permit allows exactly the call that is about to run. Works offline."""
+"""Permits: verify offline that Placet allowed exactly the tool call that is about to run."""
 
 from __future__ import annotations
 
@@ -30,29 +30,33 @@ __all__ = [
 
 PERMIT_ISSUER: Final = "placet"
 LEEWAY_SECONDS: Final = 5.0
-"""How far the clocks of server and executor may differ."""
+"""Accepted difference between the clocks of server and executor."""
 LEEWAY_SECONDS_MAX: Final = 60.0
-"""More than a permit's life would be no limit."""
+"""Lifetime of a permit. A larger leeway would make its expiry meaningless."""
 USED_HERE: Final = ReplayCache()
 """Permits that were used in this process."""
-_Kind = TypeVar("_Kind", str, int, bool, list[Any])
+_Claim = TypeVar("_Claim", str, int, bool, list[Any])
 
 
 @dataclass(frozen=True, slots=True)
 class ReservedBudget:
-    """What the decision holds of one budget, in `unit`: ``calls``, ``tokens``, ``cost`` (micros) or ``amount:USD``."""
+    """Amount of one budget that the decision reserved."""
 
     id: str
     reserved: int
+    """The amount, in `unit`."""
     unit: str
+    """``calls``, ``tokens``, ``cost`` (micros) or ``amount:USD`` (minor units)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What a permit says: this decision allowed this action, until `expires_at`."""
+    """A verified permit. Times are in UTC."""
 
     decision_id: str
+    """The decision that allowed the action."""
     action_digest: str
+    """SHA-256 of the action, the identity and the run id, in hex."""
     tool: str
     tenant: str
     agent: str
@@ -63,6 +67,7 @@ class Permit:
     issued_at: datetime
     expires_at: datetime
     key_id: str
+    """Id of the key that signed the permit."""
 
 
 def verify_permit(
@@ -76,57 +81,72 @@ def verify_permit(
     now: float | None = None,
     leeway_seconds: float = LEEWAY_SECONDS,
 ) -> Permit:
-    """The permit, when it allows exactly this action, for this identity, in this run, now, for the first time.
+    """Verify that a permit allows a tool call now, for the first time. Needs the extra ``placet-sdk[permits]``.
 
     ::
 
         permit = verify_permit(token, Action("stripe.refund", params), keys, identity=identity)
-        ...  # run the call, with exactly these parameters
+        ...  # run the tool call with exactly these parameters
 
-    `action`, `identity` and `run_id` are what is about to run, told as they were to `Client.authorize`. `replay` None
-    does not look whether the permit was used before. `now` is seconds of the epoch, by default the clock's.
-    Raises PermitError, whose `reason` says why it must not run; ImportError when the extra ``permits`` is missing;
-    ValueError when `leeway_seconds` is not 0 to 60.
+    Args:
+        permit: The token, `Decision.permit`.
+        action: The tool call that is about to run, with the same values as in the call of `Client.authorize`.
+        keys: The server's public keys: a `PermitKeySet` or `PermitKeys`.
+        identity: The identity that was passed to `Client.authorize`.
+        run_id: The run_id that was passed to `Client.authorize`.
+        replay: Remembers used permits. By default, in this process. None accepts a permit again until it expires.
+        now: Current time in seconds since the epoch. None reads the clock.
+        leeway_seconds: Accepted difference between the clocks of server and executor, 0 to 60 seconds.
+
+    Returns:
+        The permit. It was valid, and it is now recorded as used.
+
+    Raises:
+        PermitError: If the call must not run. `reason` is the stable id of the cause.
+        ImportError: If the extra ``permits`` is not installed.
+        ValueError: If `leeway_seconds` is out of range.
     """
     if not 0 <= leeway_seconds <= LEEWAY_SECONDS_MAX:
         raise ValueError(f"leeway_seconds must be 0 to {LEEWAY_SECONDS_MAX:g}, not {leeway_seconds!r}")
     with require_extra():
-        from placet.sdk._permits.digest import action_digest  # noqa: PLC0415 - only who verifies needs the extra
+        from placet.sdk._permits.digest import action_digest  # noqa: PLC0415 - needs packages of the extra
         from placet.sdk._permits.token import verify_token  # noqa: PLC0415 - likewise
-    said = _permit(*verify_token(permit, keys.find))
-    moment = time.time() if now is None else now
-    _check_time(said, moment, leeway_seconds)
+    verified = _permit_from_claims(*verify_token(permit, keys.find))
+    current_time = time.time() if now is None else now
+    _check_time(verified, current_time, leeway_seconds)
     digest = action_digest(action, identity, run_id)
-    _check_whose(said, action, identity, run_id)
-    if said.action_digest != digest:
-        raise PermitError(PermitReason.WRONG_DIGEST, "it is for other parameters, another amount, place or identity")
-    until = said.expires_at.timestamp() + leeway_seconds
-    if replay is not None and not replay.first_use(said.decision_id, until, moment):
-        raise PermitError(PermitReason.REPLAYED, f"the permit of {said.decision_id} was used before")
-    return said
+    _check_subject(verified, action, identity, run_id)
+    if verified.action_digest != digest:
+        raise PermitError(
+            PermitReason.WRONG_DIGEST, "it allows a call with other parameters, amount, destination or identity"
+        )
+    expires_at = verified.expires_at.timestamp() + leeway_seconds
+    if replay is not None and not replay.first_use(verified.decision_id, expires_at, current_time):
+        raise PermitError(PermitReason.REPLAYED, f"the permit of {verified.decision_id} was used before")
+    return verified
 
 
-def _check_time(said: Permit, now: float, leeway: float) -> None:
-    """Asked so that a time which is no number is refused."""
-    if not now < said.expires_at.timestamp() + leeway:
-        raise PermitError(PermitReason.EXPIRED, f"it was valid until {said.expires_at.isoformat()}")
-    if not said.issued_at.timestamp() <= now + leeway:
-        raise PermitError(PermitReason.NOT_YET_VALID, f"it is valid from {said.issued_at.isoformat()}")
+def _check_time(permit: Permit, now: float, leeway: float) -> None:
+    """Raise PermitError if the permit is not valid now. The comparisons are negated so that NaN is not valid."""
+    if not now < permit.expires_at.timestamp() + leeway:
+        raise PermitError(PermitReason.EXPIRED, f"it expired at {permit.expires_at.isoformat()}")
+    if not permit.issued_at.timestamp() <= now + leeway:
+        raise PermitError(PermitReason.NOT_YET_VALID, f"it is valid from {permit.issued_at.isoformat()}")
 
 
-def _check_whose(said: Permit, action: Action, identity: Identity, run_id: str) -> None:
-    for reason, theirs, ours in (
-        (PermitReason.WRONG_TENANT, said.tenant, identity.tenant),
-        (PermitReason.WRONG_TOOL, said.tool, action.tool),
-        (PermitReason.WRONG_AGENT, said.agent, identity.agent),
-        (PermitReason.WRONG_RUN, said.run_id, run_id),
+def _check_subject(permit: Permit, action: Action, identity: Identity, run_id: str) -> None:
+    for reason, permitted, actual in (
+        (PermitReason.WRONG_TENANT, permit.tenant, identity.tenant),
+        (PermitReason.WRONG_TOOL, permit.tool, action.tool),
+        (PermitReason.WRONG_AGENT, permit.agent, identity.agent),
+        (PermitReason.WRONG_RUN, permit.run_id, run_id),
     ):
-        if theirs != ours:
-            raise PermitError(reason, f"it is for {theirs!r}, not {ours!r}")
+        if permitted != actual:
+            raise PermitError(reason, f"it is for {permitted!r}, not {actual!r}")
 
 
-def _permit(key_id: str, claims: Mapping[str, Any]) -> Permit:
-    """The claims, each of its kind. PermitError."""
+def _permit_from_claims(key_id: str, claims: Mapping[str, Any]) -> Permit:
+    """Return the permit. Raises PermitError if a claim is missing or has the wrong type."""
     if _claim(claims, "iss", str) != PERMIT_ISSUER:
         raise PermitError(PermitReason.WRONG_ISSUER, f"it was issued by {claims['iss']!r}, not {PERMIT_ISSUER}")
     tenant = _claim(claims, "tenant", str)
@@ -141,29 +161,29 @@ def _permit(key_id: str, claims: Mapping[str, Any]) -> Permit:
         run_id=_claim(claims, "run_id", str),
         policy_revision=_claim(claims, "policy_revision", str),
         dry_run=_claim(claims, "dry_run", bool),
-        budgets=tuple(_budget(each) for each in _claim(claims, "budgets", list)),
+        budgets=tuple(map(_reserved_budget, _claim(claims, "budgets", list))),
         issued_at=_time(claims, "iat"),
         expires_at=_time(claims, "exp"),
         key_id=key_id,
     )
 
 
-def _budget(said: Any) -> ReservedBudget:  # noqa: ANN401 - any JSON value
-    held = said if isinstance(said, dict) else {}
-    return ReservedBudget(_claim(held, "id", str), _claim(held, "reserved", int), _claim(held, "unit", str))
+def _reserved_budget(value: Any) -> ReservedBudget:  # noqa: ANN401 - any JSON value
+    budget = value if isinstance(value, dict) else {}
+    return ReservedBudget(_claim(budget, "id", str), _claim(budget, "reserved", int), _claim(budget, "unit", str))
 
 
 def _time(claims: Mapping[str, Any], name: str) -> datetime:
     try:
         return datetime.fromtimestamp(_claim(claims, name, int), UTC)
     except (ValueError, OverflowError, OSError):
-        raise PermitError(PermitReason.MALFORMED, f"its claim {name} is no time") from None
+        raise PermitError(PermitReason.MALFORMED, f"its claim {name} is not a time") from None
 
 
-def _claim(claims: Mapping[str, Any], name: str, kind: type[_Kind]) -> _Kind:
+def _claim(claims: Mapping[str, Any], name: str, kind: type[_Claim]) -> _Claim:
     value = claims.get(name)
     if value is None:
         raise PermitError(PermitReason.MISSING_CLAIM, f"it has no claim {name}")
     if type(value) is not kind:
-        raise PermitError(PermitReason.MALFORMED, f"its claim {name} is of another kind")
+        raise PermitError(PermitReason.MALFORMED, f"its claim {name} has the wrong type")
     return value

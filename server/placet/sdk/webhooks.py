@@ -1,6 +1,6 @@
-"""What a webhook tells, for whoever receives it: verified first. Standard library only.
+"""Webhooks: verify that Placet sent one, and read it. Needs only the standard library.
 
-The signature follows the Standard Webhooks specification, so its libraries verify these webhooks as well.
+The signature follows the Standard Webhooks specification, so libraries for that specification can verify it, too.
 """
 
 from __future__ import annotations
@@ -19,35 +19,40 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOLERANCE_SECONDS: Final = 300.0
-"""How old a webhook may be, and how far the clocks of sender and receiver may differ."""
+"""Maximum age of a webhook, and accepted difference between the clocks of sender and receiver."""
 _PREFIX: Final = "whsec_"
 _SECRET_BYTES_MIN: Final = 24
-_VERSION: Final = "v1,"
-_Kind = TypeVar("_Kind", str, int)
+_SIGNATURE_PREFIX: Final = "v1,"
+_Member = TypeVar("_Member", str, int)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """An approval changed. The same `id` may come more than once: it is the same event.
-
-    `type` is ``approval.`` and ``created``, ``approved``, ``rejected``, ``expired``, ``cancelled``, ``used`` or
-    ``reopened``; there may be more one day. `state` is where the approval stood then. `decision_id` is the decision
-    that asked for it.
-    """
+    """A change of an approval. Times are in UTC."""
 
     id: str
+    """Id of the event. A webhook with the same id can arrive more than once: it is the same event."""
     type: str
+    """``approval.created``, ``.approved``, ``.rejected``, ``.expired``, ``.cancelled``, ``.used`` or ``.reopened``.
+
+    Later versions of Placet can send further types: ignore those that you do not know.
+    """
     time: datetime
+    """When the approval changed."""
     tenant: str
     approval_id: str
     decision_id: str
+    """The decision that requires the approval."""
     tool: str
     agent: str
     user: str
     state: str
+    """State of the approval after the change."""
     quorum: int
+    """Number of distinct people who must approve."""
     expires_at: datetime
     rule_id: str
+    """The rule that requires the approval."""
 
 
 def verify_webhook(
@@ -58,49 +63,56 @@ def verify_webhook(
     *,
     now: float | None = None,
 ) -> WebhookEvent:
-    """What the webhook tells, when it was sent by who has the secret, lately, and is as it was sent.
+    """Verify that a webhook is from Placet, recent and unchanged, and return its event.
 
     ::
 
         event = verify_webhook(request.headers, request.body, os.environ["WEBHOOK_SECRET"])
 
-    `body` is as it came, byte for byte, before anything parsed it. `secret` is the server's setting `webhook_secret`;
-    of several, with spaces between, one is enough. `now` is seconds of the epoch, by default the clock's.
-    Raises WebhookError, whose `reason` says why it is not to be believed; ValueError when `secret` is none, and when
-    `tolerance_seconds` is not above 0.
+    Args:
+        headers: Headers of the HTTP request. Their case does not matter.
+        body: Body of the HTTP request, byte for byte, before it is parsed.
+        secret: The server's setting `webhook_secret`. It can hold several secrets, separated by spaces; one suffices.
+        tolerance_seconds: Maximum age of the webhook in seconds, more than 0.
+        now: Current time in seconds since the epoch. None reads the clock.
+
+    Raises:
+        WebhookError: If the webhook is not authentic. `reason` is the stable id of the cause.
+        ValueError: If `secret` or `tolerance_seconds` is invalid.
     """
     if not tolerance_seconds > 0:
         raise ValueError(f"tolerance_seconds must be above 0, not {tolerance_seconds!r}")
-    keys = [_key(word) for word in secret.split()]
+    keys = [_decode_secret(word) for word in secret.split()]
     if not keys:
         raise ValueError("secret is empty")
-    said = {name.lower(): value for name, value in headers.items()}
-    event_id, sent_at, signatures = (_header(said, name) for name in ("id", "timestamp", "signature"))
-    signed = b"%b.%b.%b" % (event_id.encode(errors="replace"), sent_at.encode(errors="replace"), body)
-    if not _signed(signed, signatures, keys):
+    lower_case = {name.lower(): value for name, value in headers.items()}
+    event_id, timestamp, signatures = (_header(lower_case, name) for name in ("id", "timestamp", "signature"))
+    signed = b"%b.%b.%b" % (event_id.encode(errors="replace"), timestamp.encode(errors="replace"), body)
+    if not _is_signed(signed, signatures, keys):
         raise WebhookError(WebhookReason.BAD_SIGNATURE, "no signature is by the secret")
-    _check_time(sent_at, time.time() if now is None else now, tolerance_seconds)
-    event = _event(body)
+    _check_time(timestamp, time.time() if now is None else now, tolerance_seconds)
+    event = _parse_event(body)
     if event.id != event_id:
-        raise WebhookError(WebhookReason.MALFORMED, "its id is not the header's")
+        raise WebhookError(WebhookReason.MALFORMED, "the id in the body is not the id in the header")
     return event
 
 
-def _signed(signed: bytes, signatures: str, keys: list[bytes]) -> bool:
-    """Whether one of the signatures is by one of the keys. What is of another version is passed over."""
-    given = [
-        each.removeprefix(_VERSION).encode(errors="replace")
-        for each in signatures.split(" ")
-        if each.startswith(_VERSION)
+def _is_signed(signed: bytes, signatures: str, keys: list[bytes]) -> bool:
+    """Tell whether one of the signatures is by one of the keys. Signatures of other versions are ignored."""
+    received = [
+        signature.removeprefix(_SIGNATURE_PREFIX).encode(errors="replace")
+        for signature in signatures.split(" ")
+        if signature.startswith(_SIGNATURE_PREFIX)
     ]
-    ours = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
-    return any([hmac.compare_digest(one, other) for one in ours for other in given])  # noqa: C419 - all are compared
+    expected = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    # A list, not a generator: comparing all of them takes the same time whichever matches.
+    return any([hmac.compare_digest(one, other) for one in expected for other in received])  # noqa: C419
 
 
-def _check_time(sent_at: str, now: float, tolerance: float) -> None:
-    if not (sent_at.isascii() and sent_at.isdigit()):
-        raise WebhookError(WebhookReason.MALFORMED, "webhook-timestamp is no number of seconds")
-    age = now - float(sent_at)
+def _check_time(timestamp: str, now: float, tolerance: float) -> None:
+    if not (timestamp.isascii() and timestamp.isdigit()):
+        raise WebhookError(WebhookReason.MALFORMED, "webhook-timestamp is not a number of seconds")
+    age = now - float(timestamp)
     if not age <= tolerance:
         raise WebhookError(WebhookReason.TOO_OLD, f"it was sent {age:.0f} s ago")
     if not age >= -tolerance:
@@ -110,11 +122,11 @@ def _check_time(sent_at: str, now: float, tolerance: float) -> None:
 def _header(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(f"webhook-{name}", "")
     if not value:
-        raise WebhookError(WebhookReason.HEADER_MISSING, f"there is no header webhook-{name}")
+        raise WebhookError(WebhookReason.HEADER_MISSING, f"the header webhook-{name} is missing")
     return value
 
 
-def _key(word: str) -> bytes:
+def _decode_secret(word: str) -> bytes:
     try:
         key = base64.b64decode(word.removeprefix(_PREFIX), validate=True)
     except ValueError:
@@ -124,39 +136,39 @@ def _key(word: str) -> bytes:
     return key
 
 
-def _event(body: bytes) -> WebhookEvent:
+def _parse_event(body: bytes) -> WebhookEvent:
     try:
-        said = json.loads(body)
+        event = json.loads(body)
     except ValueError:
-        raise WebhookError(WebhookReason.MALFORMED, "its body is no JSON") from None
-    if not isinstance(said, dict):
-        raise WebhookError(WebhookReason.MALFORMED, "its body is no JSON object")
+        raise WebhookError(WebhookReason.MALFORMED, "its body is not JSON") from None
+    if not isinstance(event, dict):
+        raise WebhookError(WebhookReason.MALFORMED, "its body is not a JSON object")
     return WebhookEvent(
-        id=_member(said, "id", str),
-        type=_member(said, "type", str),
-        time=_time(said, "time"),
-        tenant=_member(said, "tenant", str),
-        approval_id=_member(said, "approval_id", str),
-        decision_id=_member(said, "decision_id", str),
-        tool=_member(said, "tool", str),
-        agent=_member(said, "agent", str),
-        user=_member(said, "user", str),
-        state=_member(said, "state", str),
-        quorum=_member(said, "quorum", int),
-        expires_at=_time(said, "expires_at"),
-        rule_id=_member(said, "rule_id", str),
+        id=_member(event, "id", str),
+        type=_member(event, "type", str),
+        time=_time(event, "time"),
+        tenant=_member(event, "tenant", str),
+        approval_id=_member(event, "approval_id", str),
+        decision_id=_member(event, "decision_id", str),
+        tool=_member(event, "tool", str),
+        agent=_member(event, "agent", str),
+        user=_member(event, "user", str),
+        state=_member(event, "state", str),
+        quorum=_member(event, "quorum", int),
+        expires_at=_time(event, "expires_at"),
+        rule_id=_member(event, "rule_id", str),
     )
 
 
-def _time(said: Mapping[str, Any], name: str) -> datetime:
+def _time(event: Mapping[str, Any], name: str) -> datetime:
     try:
-        return datetime.fromisoformat(_member(said, name, str))
+        return datetime.fromisoformat(_member(event, name, str))
     except ValueError:
-        raise WebhookError(WebhookReason.MALFORMED, f"{name} is no time") from None
+        raise WebhookError(WebhookReason.MALFORMED, f"{name} is not a time") from None
 
 
-def _member(said: Mapping[str, Any], name: str, kind: type[_Kind]) -> _Kind:
-    value = said.get(name)
+def _member(event: Mapping[str, Any], name: str, kind: type[_Member]) -> _Member:
+    value = event.get(name)
     if type(value) is not kind:
-        raise WebhookError(WebhookReason.MALFORMED, f"{name} is missing or of another kind")
+        raise WebhookError(WebhookReason.MALFORMED, f"{name} is missing or has the wrong type")
     return value

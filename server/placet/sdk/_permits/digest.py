@@ -1,7 +1,7 @@
-"""The digest of what is about to run, made as the server makes it. Needs the extra ``placet-sdk[permits]``.
+"""Digest of an action, computed as the server computes it. Needs the extra ``placet-sdk[permits]``.
 
-SHA-256 over the canonical JSON (RFC 8785) of action, identity and run_id. What is digested is what `Client.authorize`
-would send, so a value that the client refuses has no digest.
+It is the SHA-256 of the canonical JSON (RFC 8785) of the action, the identity and the run_id, as `Client.authorize`
+sends them. A value that the client rejects has no digest.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ if TYPE_CHECKING:
 
 
 def action_digest(action: Action, identity: Identity, run_id: str = "") -> str:
-    """The digest, in lower-case hex. PermitError ``action_invalid`` when no server could have decided this."""
+    """Return the digest in lower-case hex. Raises PermitError ``action_invalid`` if no server accepts the action."""
     return hashlib.sha256(action_binding(action, identity, run_id)).hexdigest()
 
 
 def action_binding(action: Action, identity: Identity, run_id: str = "") -> bytes:
-    """The canonical JSON that is digested. PermitError ``action_invalid``."""
+    """Return the canonical JSON of which the digest is computed. Raises PermitError ``action_invalid``."""
     try:
-        said = request_to_proto(Request(action, identity, Run(run_id)), "")
+        message = request_to_proto(Request(action, identity, Run(run_id)), "")
         return rfc8785.dumps(
-            {"action": _action(said.action), "identity": _identity(said.identity), "run_id": said.run.run_id}
+            {"action": _action(message.action), "identity": _identity(message.identity), "run_id": message.run.run_id}
         )
     except InvalidRequestError as error:
         raise PermitError(PermitReason.ACTION_INVALID, str(error.failure)) from None
     except (ValueError, RecursionError) as error:
-        raise PermitError(PermitReason.ACTION_INVALID, f"action.params_json: is no I-JSON: {error}") from None
+        raise PermitError(PermitReason.ACTION_INVALID, f"action.params_json: is not I-JSON: {error}") from None
 
 
-def _action(said: action_pb2.Action) -> dict[str, Any]:
-    bound: dict[str, Any] = {
-        "destination": said.destination,
-        "dry_run": said.dry_run,
-        "environment": said.environment,
-        "params": _object_of(said.params_json),
-        "scope": said.scope,
-        "tool": said.tool,
-        "tool_schema_version": said.tool_schema_version,
+def _action(action: action_pb2.Action) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "destination": action.destination,
+        "dry_run": action.dry_run,
+        "environment": action.environment,
+        "params": _parse_object(action.params_json),
+        "scope": action.scope,
+        "tool": action.tool,
+        "tool_schema_version": action.tool_schema_version,
     }
-    if said.HasField("amount"):
-        bound["amount"] = {"currency_code": said.amount.currency_code, "minor_units": said.amount.minor_units}
-    return bound
+    if action.HasField("amount"):
+        document["amount"] = {"currency_code": action.amount.currency_code, "minor_units": action.amount.minor_units}
+    return document
 
 
-def _identity(said: action_pb2.Identity) -> dict[str, Any]:
+def _identity(identity: action_pb2.Identity) -> dict[str, Any]:
     return {
-        "agent": said.agent,
-        "delegation": list(said.delegation),
-        "roles": sorted(set(said.roles)),
-        "tenant": said.tenant,
-        "user": said.user,
+        "agent": identity.agent,
+        "delegation": list(identity.delegation),
+        "roles": sorted(set(identity.roles)),
+        "tenant": identity.tenant,
+        "user": identity.user,
     }
 
 
-def _object_of(text: str) -> dict[str, Any]:
-    """The parameters, read as strictly as the server reads them: another reading could be another call."""
+def _parse_object(text: str) -> dict[str, Any]:
+    """Return the JSON object. Parses as strictly as the server, because another result would be another call."""
     value = _DECODER.decode(text)
     if not isinstance(value, dict):
-        raise ValueError("must be an object")  # noqa: TRY004 - a text that is wrong, no argument
+        raise ValueError("it must be an object")  # noqa: TRY004 - the text is wrong, not the type of the argument
     return value
 
 

@@ -1,4 +1,4 @@
-"""The public keys that permits are verified with: given once, or fetched as they are needed."""
+"""Public keys that verify permits: a fixed set, or keys that are fetched from the server."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 REFRESH_SECONDS: Final = 5.0
-"""Keys are not fetched more often than this, whatever permits name."""
+"""Minimum interval between two fetches."""
 AGE_SECONDS_MAX: Final = 3_600.0
-"""Keys are fetched anew after this, so that one that was withdrawn is forgotten."""
+"""Age at which keys are fetched again, so that a withdrawn key stops verifying permits."""
 
 
 class KeySource(Protocol):
-    """Where keys come from."""
+    """Source of the public keys that verify permits."""
 
     def find(self, key_id: str) -> Ed25519PublicKey | None:
-        """The key of that id. PermitError ``keys_unavailable`` when that cannot be told."""
+        """Return the key with this id, or None. Raises PermitError ``keys_unavailable`` if the keys cannot be read."""
         ...
 
 
 class PermitKeySet:
-    """Keys that were given once, as the JSON text of a JWK set. ValueError when it is none."""
+    """A fixed set of keys, from the JSON text of a JWK set, such as `ControlClient.permit_keys` returns.
+
+    Raises ValueError if the text is not a JWK set, ImportError if the extra ``permits`` is not installed.
+    """
 
     def __init__(self, jwks_json: str) -> None:
         with require_extra():
-            from placet.sdk._permits.token import parse_jwks  # noqa: PLC0415 - only who verifies needs the extra
+            from placet.sdk._permits.token import parse_jwks  # noqa: PLC0415 - needs packages of the extra
         self._keys: Mapping[str, Ed25519PublicKey] = parse_jwks(jwks_json)
 
     def find(self, key_id: str) -> Ed25519PublicKey | None:
-        """The key of that id."""
+        """Return the key with this id, or None."""
         return self._keys.get(key_id)
 
     def __len__(self) -> int:
-        """How many keys permits can be verified with."""
+        """Return the number of keys that can verify permits."""
         return len(self._keys)
 
 
 class PermitKeys:
-    """Keys that are fetched; safe to use from several threads.
+    """Keys that are fetched from the server when they are needed. Safe to use from several threads.
 
     ::
 
@@ -54,8 +57,14 @@ class PermitKeys:
 
         keys = PermitKeys(ControlClient("127.0.0.1:7070").permit_keys)
 
-    `fetch` gives the JSON text of a JWK set. It is asked when a permit names a key that is not known, at most every
-    `refresh_seconds`, and when the keys are older than `age_seconds_max`. When it fails, the keys at hand are used on.
+    If a fetch fails, the keys that were fetched before stay in use.
+
+    Args:
+        fetch: Returns the JSON text of a JWK set. Called when a permit names an unknown key, or the keys are too old.
+            It blocks; with asyncio, use ``PermitKeySet(await control.permit_keys())``.
+        refresh_seconds: Minimum interval between two fetches.
+        age_seconds_max: Age at which the keys are fetched again.
+        monotonic: Clock, for tests.
     """
 
     def __init__(
@@ -77,34 +86,37 @@ class PermitKeys:
         self._failure = ""
 
     def find(self, key_id: str) -> Ed25519PublicKey | None:
-        """The key of that id, fetched if need be. PermitError ``keys_unavailable`` when it could not be."""
-        key = self._known(key_id)
-        if (key is None or self._old()) and self._lock.acquire(blocking=key is None):
+        """Return the key with this id, or None. Fetches the keys if they are needed.
+
+        Raises PermitError ``keys_unavailable`` if the key is unknown and the last fetch failed.
+        """
+        key = self._find_cached(key_id)
+        if (key is None or self._is_old()) and self._lock.acquire(blocking=key is None):
             try:
                 self._refresh_for(key_id)
             finally:
                 self._lock.release()
-            key = self._known(key_id)
+            key = self._find_cached(key_id)
         if key is None and self._failure:
             raise PermitError(PermitReason.KEYS_UNAVAILABLE, self._failure)
         return key
 
     def _refresh_for(self, key_id: str) -> None:
-        """Fetch, unless somebody else just did, or tried."""
-        moment = self._monotonic()
-        tried_lately = self._tried_at is not None and moment - self._tried_at < self._refresh_seconds
-        if tried_lately or (self._known(key_id) is not None and not self._old()):
+        """Fetch the keys, unless another thread fetched them or tried to within `refresh_seconds`."""
+        now = self._monotonic()
+        tried_recently = self._tried_at is not None and now - self._tried_at < self._refresh_seconds
+        if tried_recently or (self._find_cached(key_id) is not None and not self._is_old()):
             return
-        self._tried_at = moment
+        self._tried_at = now
         try:
             self._keys = PermitKeySet(self._fetch())
         except (PlacetSdkError, OSError, ValueError) as error:
             self._failure = str(error) or type(error).__name__
         else:
-            self._fetched_at, self._failure = moment, ""
+            self._fetched_at, self._failure = now, ""
 
-    def _known(self, key_id: str) -> Ed25519PublicKey | None:
+    def _find_cached(self, key_id: str) -> Ed25519PublicKey | None:
         return None if self._keys is None else self._keys.find(key_id)
 
-    def _old(self) -> bool:
+    def _is_old(self) -> bool:
         return self._monotonic() - self._fetched_at >= self._age_seconds_max

@@ -1,4 +1,4 @@
-"""What is not installed is named with the extra that brings it."""
+"""Error for packages that are not installed, which names the extra that installs them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def require_extra() -> Iterator[None]:
-    """ImportError that names the extra, when what permits need is not installed."""
+    """Turn a ModuleNotFoundError of the block into an ImportError that names the extra ``permits``."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"permits are verified with {error.name}, which is not installed; run: pip install 'placet-sdk[permits]'"
+            f"verify_permit needs {error.name}, which is not installed. Run: pip install 'placet-sdk[permits]'"
         ) from error

@@ -51,9 +51,11 @@ class Client(BaseClient):
     Fail closed: if there is no decision, for example because the server cannot be reached, the result is a deny whose
     `failure` is set, or a CallFailedError. It is never an allow.
 
-    Use one client for many calls: it keeps one connection. Safe to use from several
-    threads. A client works in a forked process unless, at the time of the fork, a call was in progress or
-    an asyncio client had been used; then every call in that process fails with a text that explains it.
+    Use one client for many calls: it keeps one connection.
+    Safe to use from several threads.
+
+    A client works in a forked process unless, at the time of the fork, a call was in progress or an asyncio client had
+    been used. Then every call in that process fails with a text that explains it.
 
     Args:
         address: Address of the server, ``host:port``. An IPv6 address is written in brackets: ``[::1]:7070``.
@@ -102,7 +104,8 @@ class Client(BaseClient):
             model: The model that proposed the action. Budgets of tokens and cost count it.
             evidence: Documents that support the action, at most 64.
             idempotency_key: Key of this request, 1 to 128 bytes. The same key with the same request returns the same
-                decision, also after a crash. None generates a new key.
+                decision, also after a crash; an allow only while the action would still be allowed. The same key with
+                another request fails with ``pdp.client_key_reused``. None generates a new key.
             approval_id: Id of an approval of exactly this action, which the decision then uses.
             traceparent: W3C Trace Context header of the caller's trace.
             timeout: Seconds, in place of the client's default.
@@ -243,7 +246,8 @@ class Client(BaseClient):
             tenant: The decision's tenant. Required if `decision` is an id.
 
         Returns:
-            The change to a final state, or None if people did not decide within `timeout`.
+            The change after which the decision no longer waits for people, such as to the state APPROVED or REJECTED.
+            None if people did not decide within `timeout`.
 
         Raises:
             InvalidRequestError: If the decision has no id.
