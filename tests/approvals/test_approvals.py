@@ -8,7 +8,7 @@ import pytest
 
 from placet.approvals.model import ApprovalState
 from placet.approvals.records import voted_commitment
-from placet.approvals.transitions import approved
+from placet.approvals.transitions import approve
 from placet.audit.records import RecordKind
 from placet.commands.transitions import change
 from placet.kernel import reasons as refusals
@@ -325,7 +325,7 @@ async def test_a_change_that_loses_every_race_is_given_up() -> None:
     async def from_what_was() -> tuple[Commitment, None]:
         nonlocal tries
         tries += 1
-        after = approved(approval, {}, OTHER_LEAD, "", env.clock.wall_us())
+        after = approve(approval, {}, OTHER_LEAD, "", env.clock.wall_us())
         return voted_commitment(after, Caller(), env.clock.wall_us(), notify=False), None
 
     with pytest.raises(AbortedError):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from placet.approvals.counted_votes import NO_LONGER_APPROVER
 from placet.approvals.model import ApprovalState, approval_key, from_row
-from placet.approvals.standing_votes import NO_LONGER_APPROVER
 from placet.approvals.vote_voiding import Voiding, VoteVoiding
 from placet.audit.records import RecordKind
 from placet.kernel import reasons as refusals
@@ -166,7 +166,7 @@ def _fields(row: Any) -> dict[str, Any]:
     [
         ({}, Person("nora", ("staff", "temp")), "lead may; nora named staff, temp"),
         ({}, Person("nora"), "lead may; nora named no role"),
-        ({"lead": ["lena"]}, NORA, "lead may, by the persons that the tenant's approver_groups list; nora named lead"),
+        ({"lead": ["lena"]}, NORA, "lead may, if the tenant's approver_groups list the person; nora named lead"),
     ],
 )
 async def test_a_refused_vote_says_which_roles_may_and_which_were_named(
@@ -281,7 +281,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     changes = ChangeFeeds(made.ledger, Hub(made.ledger, made.faults.append), made.clock)
     seen = [each async for each in changes.decision("acme", allowed.decision_id, {})]
     assert [each.state.value for each in seen] == ["allowed", "revoked"]
-    assert seen[-1].reason == "Votes that this allow rested on were voided"
+    assert seen[-1].reason == "Votes for the approval of this allow were voided"
     assert (done.revoked, done.revoked_count, done.used_voided_count) == ([allowed.decision_id], 1, 1)
     assert done.without_groups == ([] if groups else ["acme"])
     again = await void(made, "lena")
@@ -296,7 +296,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
 
 
 async def test_a_tenant_without_a_file_is_refused_and_those_with_one_are_named() -> None:
-    with pytest.raises(NotFoundError, match=r"no agent_policy is of 'acmee'; there are .*acme"):
+    with pytest.raises(NotFoundError, match=r"tenant 'acmee' has no agent_policy; the tenants are .*acme"):
         await void(env(), "lena", "acmee")
 
 

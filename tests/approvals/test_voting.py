@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from placet.approvals.counted_votes import approvers, counted_votes, document, satisfies
 from placet.approvals.model import (
     Approval,
     ApprovalState,
     approval_id_of,
+    consume,
     from_row,
-    refusal,
     state_at,
     to_row,
-    used,
+    why_unusable,
 )
-from placet.approvals.standing_votes import approvers, covers, document, standing_votes
-from placet.approvals.transitions import approved, cancelled, expired, may_vote, rejected, voided
+from placet.approvals.transitions import approve, cancel, expire, may_vote, reject, void_votes
 from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, PermissionDeniedError
 from placet.kernel.model import Action, ApprovalRequirement, Effect, Finding, Identity, Model, Proposal, Run
 from placet.matching.person import Person, same_person
@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
     def vote(self, person: Person, reason: str, *, no: bool) -> None:
         before = self.approval
         try:
-            self.approval = (rejected if no else approved)(before, self.groups, person, reason, self.now_us)
+            self.approval = (reject if no else approve)(before, self.groups, person, reason, self.now_us)
         except REFUSED:
             return
         assert before.state is ApprovalState.PENDING
@@ -111,7 +111,7 @@ class Life(RuleBasedStateMachine):
         assert reason or not (no or before.override)
         assert may_vote(before, self.groups, person)
         assert len(self.approval.votes) == len(before.votes) + 1
-        enough = covers(self.approval, asked(self.approval), self.groups)
+        enough = satisfies(self.approval, asked(self.approval), self.groups)
         assert no or (self.approval.state is ApprovalState.APPROVED) == enough
 
     @rule(groups=files)
@@ -121,7 +121,7 @@ class Life(RuleBasedStateMachine):
     @rule(person=st.sampled_from(PEOPLE))
     def void(self, person: str) -> None:
         before = self.approval
-        after = voided(before, self.groups, person.upper(), "stolen", self.now_us)
+        after = void_votes(before, self.groups, person.upper(), "stolen", self.now_us)
         theirs = [vote for vote in before.approvals if vote.person == person and not vote.void_reason]
         lapsed = state_at(before, self.now_us) is not before.state
         voidable = before.open or before.state is ApprovalState.USED
@@ -130,7 +130,7 @@ class Life(RuleBasedStateMachine):
             return
         self.approval = after
         assert person not in approvers(after, self.groups)
-        waits = before.state is ApprovalState.APPROVED and not covers(after, asked(after), self.groups)
+        waits = before.state is ApprovalState.APPROVED and not satisfies(after, asked(after), self.groups)
         assert after.reopened == before.reopened + waits
         assert (after.state is ApprovalState.PENDING) == (waits or before.state is ApprovalState.PENDING)
 
@@ -138,7 +138,7 @@ class Life(RuleBasedStateMachine):
     def cancel(self, person: Person) -> None:
         before = self.approval
         try:
-            self.approval = cancelled(before, self.groups, person, "", self.now_us)
+            self.approval = cancel(before, self.groups, person, "", self.now_us)
         except REFUSED:
             return
         assert before.open
@@ -147,7 +147,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.approval.state is ApprovalState.APPROVED and self.now_us < ENDS_AT_US)
     def use(self) -> None:
-        self.approval = used(self.approval, "dec_1", self.now_us)
+        self.approval = consume(self.approval, "dec_1", self.now_us)
 
     @rule(seconds=st.integers(1, 60))
     def wait(self, seconds: int) -> None:
@@ -156,12 +156,12 @@ class Life(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.approval.open and self.now_us >= ENDS_AT_US)
     def expire(self) -> None:
-        self.approval = expired(self.approval, self.now_us)
+        self.approval = expire(self.approval, self.now_us)
 
     @invariant()
     def votes_that_count_are_of_distinct_people_who_have_the_right_roles_today(self) -> None:
         approval = self.approval
-        votes = standing_votes(approval, self.groups)
+        votes = counted_votes(approval, self.groups)
         assert len({vote.person for vote in approval.votes}) == len(approval.votes)
         for vote in votes:
             assert not vote.void_reason
@@ -169,10 +169,10 @@ class Life(RuleBasedStateMachine):
             lists = [self.groups.get(role, ()) for role in wanted]
             assert not self.groups or any(vote.person in persons for persons in lists)
         roles = approval.approver_roles
-        assert not covers(approval, ApprovalRequirement(len(votes) + 1, roles), self.groups)
+        assert not satisfies(approval, ApprovalRequirement(len(votes) + 1, roles), self.groups)
         counted = matched_roles([vote.roles for vote in votes], roles, distinct=approval.distinct_roles)
         enough = sum(role is not None for role in counted) >= approval.quorum
-        assert covers(approval, asked(approval), self.groups) == enough
+        assert satisfies(approval, asked(approval), self.groups) == enough
 
     @invariant()
     def what_has_ended_keeps_no_parameters_and_stays_as_it_is(self) -> None:
@@ -209,7 +209,7 @@ def best(claims: list[list[str]], free: set[str]) -> int:
 
 
 def test_what_policy_sees_of_an_approval() -> None:
-    approval = approved(opened(1, ()), {}, Person("u_2"), "", 5)
+    approval = approve(opened(1, ()), {}, Person("u_2"), "", 5)
     assert document(approval, {}) == {
         "id": approval.approval_id,
         "approvers": ["u_2"],
@@ -219,19 +219,19 @@ def test_what_policy_sees_of_an_approval() -> None:
 
 
 def test_an_approval_that_nobody_wrote_down_as_expired_is_of_no_use() -> None:
-    approval = approved(opened(1, ()), {}, Person("u_2"), "", 5)
+    approval = approve(opened(1, ()), {}, Person("u_2"), "", 5)
     proposal = Proposal("k", Action("pay", b"{}"), Identity("bot", "acme"), Run(), Model(), (), b"{}", "d" * 64, "")
-    assert refusal(approval, proposal, ENDS_AT_US - 1) is None
-    assert refusal(approval, proposal, ENDS_AT_US) == (
+    assert why_unusable(approval, proposal, ENDS_AT_US - 1) is None
+    assert why_unusable(approval, proposal, ENDS_AT_US) == (
         "approvals.expired",
-        "Nobody decided before the approval expired",
+        "The approval expired before it was decided or used",
     )
 
 
 def test_the_requirement_names_roles_that_the_votes_must_have() -> None:
-    approval = approved(opened(1, ()), {}, Person("u_2", ("lead",)), "", 5)
-    assert covers(approval, ApprovalRequirement(1, ("lead",)), {})
-    assert not covers(approval, ApprovalRequirement(1, ("legal",)), {})
+    approval = approve(opened(1, ()), {}, Person("u_2", ("lead",)), "", 5)
+    assert satisfies(approval, ApprovalRequirement(1, ("lead",)), {})
+    assert not satisfies(approval, ApprovalRequirement(1, ("legal",)), {})
 
 
 @pytest.mark.parametrize("name", ["Lena", " LENA", "\uff4cena", "l\u0435na", "le\u3164na"])
@@ -239,16 +239,16 @@ def test_the_requirement_names_roles_that_the_votes_must_have() -> None:
 def test_a_person_and_a_role_are_the_same_in_every_spelling(name: str, role: str) -> None:
     approval = opened(2, ("lead",))
     groups = {"Lead": ("LENA", "luis")}
-    voted = approved(approval, groups, Person(name, (role,)), "", 2)
+    voted = approve(approval, groups, Person(name, (role,)), "", 2)
     assert [vote.role for vote in voted.votes] == ["lead"]
     with pytest.raises(FailedPreconditionError, match="you have already voted"):
-        approved(voted, groups, Person("lena", ("lead",)), "", 3)
-    assert covers(approved(voted, groups, Person("Luis", ("lead",)), "", 3), asked(approval), groups)
+        approve(voted, groups, Person("lena", ("lead",)), "", 3)
+    assert satisfies(approve(voted, groups, Person("Luis", ("lead",)), "", 3), asked(approval), groups)
     with pytest.raises(PermissionDeniedError):
-        approved(voted, groups, Person("lenard", ("lead",)), "", 3)
+        approve(voted, groups, Person("lenard", ("lead",)), "", 3)
 
 
 @pytest.mark.parametrize("name", ["Asker", "\uff41sker", "\u0430sker", "as\u034fker", "BOT", "b\u043et", "Planner "])
 def test_who_asks_does_not_decide_in_any_spelling(name: str) -> None:
     with pytest.raises(PermissionDeniedError):
-        approved(opened(1, ("lead",)), {}, Person(name, ("lead",)), "", 2)
+        approve(opened(1, ("lead",)), {}, Person(name, ("lead",)), "", 2)

@@ -87,11 +87,11 @@ def _waiting(asked: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
             1, ("support_lead",), approval.approval_id_of(decision.decision_id), now_us + DAY_US
         )
         decision = replace(decision, approval=wanted)
-        opened = approval.opened(decision, Caller(), proposal, _seen(proposal, now_us))
+        request = approval.open_approval(decision, Caller(), proposal, _seen(proposal, now_us))
         yield replace(
             _commitment(decision, proposal),
             subject=wanted.approval_id,
-            changes=(PutIfVersion(approval.to_row(opened)),),
+            changes=(PutIfVersion(approval.to_row(request)),),
         )
 
 

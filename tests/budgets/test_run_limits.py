@@ -65,7 +65,7 @@ def test_the_third_of_two_is_denied() -> None:
     assert exceeded(charge, Usage(used=1, reserved=1))
     said = finding(charge, Usage(used=2))
     assert (said.effect, said.rule_id) == (Effect.DENY, "limits.loop")
-    assert said.reason == "The run has done this same action as often as it may"
+    assert said.reason == "The run has reached its limit of calls of the same action"
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
     approval_id = asked(placet)
     own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
     assert own.code == 1
-    sentence = "you cannot vote on an action requested on your own behalf; you can cancel the approval"
-    assert own.complaint == f"{sentence} (REQUESTER_MAY_NOT_APPROVE)"
+    sentence = "u_1 cannot vote on this request because it was made on u_1's behalf"
+    assert own.complaint == f"{sentence}; cancel it with `placet approvals cancel` (REQUESTER_MAY_NOT_APPROVE)"
     assert placet("approvals", "reject", approval_id, *TENANT, *LEAD, "--reason", "").code == 2
     other = placet("approvals", "approve", approval_id, *TENANT, *LEAD, "--digest", "0" * 64)
     assert "read the approval again" in other.complaint
@@ -124,7 +124,7 @@ def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
     assert strict.code == 2
     misspelt = placet("approvals", "void-votes", "--person", "u_9", "--reason", "r", "--tenant", "acmee")
     assert misspelt.code == 1
-    assert misspelt.complaint == "no agent_policy is of 'acmee'; there are acme, globex, initech (NOT_FOUND)"
+    assert misspelt.complaint == "tenant 'acmee' has no agent_policy; the tenants are acme, globex, initech (NOT_FOUND)"
 
 
 def test_a_vote_without_the_role_names_both(placet: Placet) -> None:

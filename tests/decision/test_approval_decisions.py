@@ -152,9 +152,9 @@ async def test_an_approval_that_is_none_allows_nothing() -> None:
     assert (await env.ask(**ACTION, approval_id=pending_id)).rule_id == "approvals.pending"
     await env.approvals.reject(env.word(pending, reason="another charge"))
     refused = await env.ask(**ACTION, approval_id=pending_id)
-    assert (refused.rule_id, refused.reason) == ("approvals.rejected", "A person said no: another charge")
+    assert (refused.rule_id, refused.reason) == ("approvals.rejected", "A person rejected the action: another charge")
     another = await env.ask(**{**ACTION, "action__params_json": '{"to":"y"}'}, approval_id=pending_id)
-    assert another.reason == "The approval is for another action than this one"
+    assert another.reason == "The approval is for another action"
     withdrawn, withdrawn_id = await approved(env, **ACTION)
     await env.approvals.cancel(env.word(withdrawn))
     assert (await env.ask(**ACTION, approval_id=withdrawn_id)).rule_id == "approvals.cancelled"

@@ -1,1 +1,1 @@
-"""People who approve one exact action: the approval's states, votes and who may cast them."""
+"""Approvals: people approve or reject one exact action. Its states, its votes, and who may vote."""

@@ -1,6 +1,7 @@
-"""What an approval is bound to: one exact action, whatever spelling the names in it have.
+"""Binds an approval to one exact action.
 
-Agent, user, delegation and roles are names, so another spelling of them is no other action. All else is exact.
+Agent, user, delegation and roles are names: another spelling of a name is still the same action. Everything else must
+match exactly.
 """
 
 from __future__ import annotations
@@ -20,32 +21,32 @@ if TYPE_CHECKING:
     from placet.kernel.model import Identity, Proposal
 
 _PART_DIGEST_CHARS: Final = 16
-"""Enough to tell two values apart; what an approval is bound to are whole digests."""
+"""Enough to tell two values apart. The binding itself compares whole digests."""
 _FOLDED: Final = "folded"
-"""Beside the parts: the whole digest of the action with all names folded. Approvals of before have none."""
+"""The key of the whole digest of the action with all names folded. Approvals of older versions lack it."""
 
 
 class Bound(Protocol):
-    """What is bound to an action: an `Approval`. `parts` are those of `binding_parts`, none once it has ended."""
+    """The part of an `Approval` that binds it to its action."""
 
     @property
     def action_digest(self) -> str:
-        """The digest of the action in the spelling that it was asked for in."""
+        """The digest of the action, with names as the request spells them."""
         ...
 
     @property
     def parts(self) -> Mapping[str, str]:
-        """Part of the action -> short digest."""
+        """The digests of `binding_parts`; empty once the approval has ended."""
         ...
 
 
 def binding_parts(proposal: Proposal) -> dict[str, str]:
-    """Part of what an approval is bound to -> short digest; and the whole one of all with the names folded."""
+    """Return a short digest for each part of the action, and the whole digest with all names folded."""
     return {**_parts(proposal), _FOLDED: folded_digest(proposal)}
 
 
 def folded_digest(proposal: Proposal) -> str:
-    """The action_digest that the action has in the one spelling that all spellings of its names have in common."""
+    """Return the action_digest of the action with all names folded. It is the same for all spellings of the names."""
     identity = _folded(proposal.identity)
     if identity == proposal.identity:
         return proposal.action_digest
@@ -53,27 +54,33 @@ def folded_digest(proposal: Proposal) -> str:
 
 
 def is_bound_to(approval: Bound, proposal: Proposal) -> bool:
-    """Whether the approval is for this action. Once it has ended, for this action in the same spelling."""
+    """Return whether the approval is for this action.
+
+    Once the approval has ended, names must be spelled as in its own request, because its parts are gone.
+    """
     if approval.action_digest == proposal.action_digest:
         return True
     return folded_digest(proposal) in {approval.action_digest, approval.parts.get(_FOLDED)}
 
 
-def differing(approval: Bound, proposal: Proposal) -> tuple[str, ...]:
-    """Names of the parts in which the action is another than the approved one; empty once the approval has ended."""
+def differing_parts(approval: Bound, proposal: Proposal) -> tuple[str, ...]:
+    """Return the names of the parts in which the action differs from the approved one.
+
+    Empty once the approval has ended.
+    """
     return tuple(name for name, part in _parts(proposal).items() if approval.parts.get(name, part) != part)
 
 
 def _parts(proposal: Proposal) -> dict[str, str]:
-    said = {
+    parts = {
         **action_fields(proposal.action),
         **identity_fields(proposal.identity),
         "run_id": proposal.run.run_id,
     }
-    said.setdefault("amount", None)
+    parts.setdefault("amount", None)
     return {
         name: digest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))[:_PART_DIGEST_CHARS]
-        for name, value in sorted(said.items())
+        for name, value in sorted(parts.items())
     }
 
 

@@ -1,4 +1,4 @@
-"""Who may approve, where the tenant's file says who they are."""
+"""Finds the people who may approve, from the approver_groups of the tenant's file (role -> people)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def eligible(groups: Mapping[str, Sequence[str]], roles: Sequence[str]) -> frozenset[str]:
-    """The persons with one of the roles, of any group when no role is named; their names folded."""
+    """Return the folded names of the people with one of the roles; of all groups when `roles` is empty."""
     return frozenset(person for role in roles or groups for person in members_of(groups, role))
 
 
 def may_act_as(groups: Mapping[str, Sequence[str]], person: str, roles: Sequence[str]) -> tuple[str, ...]:
-    """Those of the roles a person claims that count: all of them where the tenant's file names no groups."""
+    """Return the claimed roles that count for the person. All of them count if the tenant's file names no groups."""
     return tuple(role for role in roles if folded(person) in members_of(groups, role)) if groups else tuple(roles)
 
 
 def members_of(groups: Mapping[str, Sequence[str]], role: str) -> frozenset[str]:
-    """The persons of the group that the role names, however it is spelled."""
+    """Return the folded names of the people in the role's group. The role may be spelled in any way."""
     return frozenset(folded(person) for name, group in groups.items() if same_name(name, role) for person in group)

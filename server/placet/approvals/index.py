@@ -1,6 +1,7 @@
-"""Which request for approval is the newest for an action: whoever asks for the same again waits for that one.
+"""Finds the newest request for approval of an action, so that the same action does not open a second request.
 
-The row that names it moves with each new request, so that two who ask at once open one.
+An index row holds the id of that request. Every new request changes the row. So two callers that ask at the same time
+open only one request: the second commit conflicts.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import orjson
 
 from placet.actions.canonical_json import digest
 from placet.approvals.binding import folded_digest, is_bound_to
-from placet.approvals.model import ApprovalState, knew, state_at
-from placet.approvals.standing_votes import covers
+from placet.approvals.counted_votes import satisfies
+from placet.approvals.model import ApprovalState, covers_exceeded_budgets, state_at
 from placet.kernel.state import Row, RowKey, StateTable
 
 if TYPE_CHECKING:
@@ -24,62 +25,65 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Indexed:
-    """What the index says of an action: its row as it was read, and the approval that it names. None for nothing."""
+class IndexEntry:
+    """The index entry of an action, as it was read."""
 
     key: RowKey
     row: Row | None = None
+    """The index row; None when the action has none."""
     approval: Approval | None = None
+    """The newest approval of the action; None when there is none."""
 
 
 def index_key(proposal: Proposal, caller: Caller) -> RowKey:
-    """Where it stands, in whatever spelling the action names agent and user.
+    """Return the key of the action's index row. It is the same for all spellings of agent and user.
 
-    By who sent it, too, since nobody votes on a request of his own.
+    The caller is part of the key, because a caller cannot vote on its own request.
     """
     return _key(proposal, folded_digest(proposal), caller)
 
 
 def legacy_index_key(proposal: Proposal, caller: Caller) -> RowKey:
-    """Where it stood before names were folded: there may be an open request of then."""
+    """Return the key from before names were folded. An open request of an older version may be under it."""
     return _key(proposal, proposal.action_digest, caller)
 
 
-def index_row(found: Indexed, approval_id: str, now_us: int) -> Row:
-    """The row to put: the newest request for approval is this one."""
+def index_row(entry: IndexEntry, approval_id: str, now_us: int) -> Row:
+    """Return the index row to put when `approval_id` becomes the newest request."""
     body = orjson.dumps({"approval_id": approval_id})
-    return replace(found.row or Row(found.key, "", now_us, b""), body=body)
+    return replace(entry.row or Row(entry.key, "", now_us, b""), body=body)
 
 
-def named_in(row: Row) -> str:
-    """The id of the approval that a row names."""
-    said: dict[str, Any] = orjson.loads(row.body)
-    return str(said["approval_id"])
+def approval_id_in(row: Row) -> str:
+    """Return the approval_id of an index row."""
+    body: dict[str, Any] = orjson.loads(row.body)
+    return str(body["approval_id"])
 
 
 def still_open(
-    found: Indexed,
+    entry: IndexEntry,
     proposal: Proposal,
-    wanted: ApprovalRequirement,
+    required: ApprovalRequirement,
     findings: Iterable[Finding],
     groups: Mapping[str, Sequence[str]],
     now_us: int,
 ) -> Approval | None:
-    """The request for approval of the action that asks for what is wanted, or was granted that; None to open one.
+    """Return the request of the action that can be used for the requirement; None when a new one must be opened.
 
-    Its end is never later than that of a new one.
+    A pending request must ask for exactly what is required; an approved one must satisfy it. The request must not
+    expire later than a new one would.
     """
-    approval = found.approval
-    if approval is None or not is_bound_to(approval, proposal) or not knew(approval, findings):
+    approval = entry.approval
+    if approval is None or not is_bound_to(approval, proposal) or not covers_exceeded_budgets(approval, findings):
         return None
-    if approval.expires_at_us > wanted.expires_at_us:
+    if approval.expires_at_us > required.expires_at_us:
         return None
     match state_at(approval, now_us):
         case ApprovalState.PENDING:
-            asked = (approval.quorum, approval.approver_roles, approval.distinct_roles)
-            return approval if asked == (wanted.quorum, wanted.approver_roles, wanted.distinct_roles) else None
+            terms = (approval.quorum, approval.approver_roles, approval.distinct_roles)
+            return approval if terms == (required.quorum, required.approver_roles, required.distinct_roles) else None
         case ApprovalState.APPROVED:
-            return approval if covers(approval, wanted, groups) else None
+            return approval if satisfies(approval, required, groups) else None
         case _:
             return None
 

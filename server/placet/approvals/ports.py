@@ -1,4 +1,4 @@
-"""What approvals need of a tenant's file."""
+"""The part of a tenant's file that approvals need, as a protocol."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class ApproverDirectory(Protocol):
-    """Who may approve for one tenant."""
+    """The people who may approve for one tenant."""
 
     @property
     def approver_groups(self) -> Mapping[str, Sequence[str]]:
-        """Role -> the people who have it; empty when the file names none."""
+        """Role -> the people who have it; empty when the file has no groups."""
         ...

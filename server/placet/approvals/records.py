@@ -1,4 +1,4 @@
-"""What happens to approvals, as commitments. Who said what stands in a part of each."""
+"""Builds the commitments that record changes of approvals. Persons and reasons are in a part of each record."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ if TYPE_CHECKING:
     from placet.matching.person import Person
 
 VOTE: Final = "vote"
-"""Part of a vote: person, role, reason."""
+"""The part of a vote: person, role, roles, reason."""
 ACTOR: Final = "actor"
-"""Part of a withdrawal: person, reason."""
+"""The part of a cancellation: person, reason."""
 VOID: Final = "void"
-"""Part of votes that were voided: whose, by whom, reason."""
+"""The part of voided votes: the voter, the person who voided them, reason."""
 REFUSAL: Final = "refusal"
-"""Part of a vote or withdrawal that was refused: person, roles, why."""
+"""The part of a vote or cancellation that was refused: person, roles, text."""
 
 
 def voted_commitment(after: Approval, caller: Caller, now_us: int, *, notify: bool) -> Commitment:
-    """Somebody voted: the last vote of `after`. `notify`: a webhook is told when that decided it."""
+    """Record a vote: the last one of `after`. With `notify` a webhook is queued if the vote decided the approval."""
     vote = after.votes[-1]
-    fields = {**_about(after, caller), "approve": vote.approve, "votes": len(after.votes), "quorum": after.quorum}
+    fields = {
+        **_approval_fields(after, caller),
+        "approve": vote.approve,
+        "votes": len(after.votes),
+        "quorum": after.quorum,
+    }
     part = {"person": vote.person, "role": vote.role, "roles": vote.roles, "reason": vote.reason}
     return _commitment(RecordKind.APPROVAL_VOTED, after, now_us, fields, {VOTE: orjson.dumps(part)}, notify=notify)
 
 
 def cancelled_commitment(after: Approval, person: Person, caller: Caller, now_us: int, *, notify: bool) -> Commitment:
-    """Somebody withdrew it."""
+    """Record that a person cancelled the approval."""
+    fields = _approval_fields(after, caller)
     parts = {ACTOR: orjson.dumps({"person": person.id, "reason": after.end_reason})}
-    return _commitment(RecordKind.APPROVAL_CANCELLED, after, now_us, _about(after, caller), parts, notify=notify)
+    return _commitment(RecordKind.APPROVAL_CANCELLED, after, now_us, fields, parts, notify=notify)
 
 
 def votes_voided_commitment(
@@ -56,38 +62,42 @@ def votes_voided_commitment(
     reopened: bool,
     notify: bool,
 ) -> Commitment:
-    """The votes of a person count no longer. `reopened`: those that are left are too few, so that it waits again."""
-    fields = {**_about(after, caller), "reopened": reopened, "quorum": after.quorum}
+    """Record that `actor` voided the votes of `person`.
+
+    `reopened` says whether too few votes are left, so that the approval is pending again. Only then `notify` queues a
+    webhook.
+    """
+    fields = {**_approval_fields(after, caller), "reopened": reopened, "quorum": after.quorum}
     part = {"person": person, "actor": actor.id, "reason": redact_text(reason)}
-    made = _commitment(
+    commitment = _commitment(
         RecordKind.APPROVAL_VOTES_VOIDED, after, now_us, fields, {VOID: orjson.dumps(part)}, notify=False
     )
-    told = (notice(after, WebhookType.REOPENED, now_us),) if reopened and notify else ()
-    return replace(made, changes=(*made.changes, *told))
+    deliveries = (new_webhook(after, WebhookType.REOPENED, now_us),) if reopened and notify else ()
+    return replace(commitment, changes=(*commitment.changes, *deliveries))
 
 
 def approval_expired_commitment(after: Approval, now_us: int, *, notify: bool) -> Commitment:
-    """Nobody decided, or used it, in time."""
-    fields = {**_about(after, None), "expires_at_us": after.expires_at_us}
+    """Record that the approval expired before it was decided or used."""
+    fields = {**_approval_fields(after, None), "expires_at_us": after.expires_at_us}
     return _commitment(RecordKind.APPROVAL_EXPIRED, after, now_us, fields, {}, notify=notify)
 
 
 def vote_rejected_commitment(
     tenant: str, approval_id: str, method: str, person: Person, caller: Caller, refusal: str, text: str, now_us: int
 ) -> Commitment:
-    """A vote or withdrawal was refused and changed nothing. `refusal` is the stable id of why.
+    """Record a refused vote or cancellation, which changed nothing. `refusal` is the stable id of the reason.
 
-    `approval_id` is "" when the tenant has none of the id that was named.
+    `approval_id` is "" when the tenant has no approval with the requested id.
     """
     fields = {"approval_id": approval_id, "method": method, "refusal": refusal, "caller": caller.name}
     part = {"person": person.id, "roles": person.roles, "text": redact_text(text)}
     return Commitment(RecordKind.APPROVAL_REFUSED, tenant, now_us, fields, {REFUSAL: orjson.dumps(part)})
 
 
-def notice(approval: Approval, happened: WebhookType, now_us: int) -> PutIfVersion:
-    """The change that has webhooks told what happened to the approval."""
+def new_webhook(approval: Approval, event_type: WebhookType, now_us: int) -> PutIfVersion:
+    """Return the change that queues a webhook about the approval."""
     event = WebhookEvent(
-        type=happened,
+        type=event_type,
         time_us=now_us,
         tenant=approval.tenant,
         approval_id=approval.approval_id,
@@ -113,14 +123,14 @@ def _commitment(
     *,
     notify: bool,
 ) -> Commitment:
-    """The record, with the approval as it is now; webhooks are told of any state but pending."""
+    """Return the record with the change that stores the approval. With `notify` every state but pending is sent."""
     changes = [PutIfVersion(to_row(after))]
-    happened = f"approval.{after.state}"
-    if notify and happened in set(WebhookType):
-        changes.append(notice(after, WebhookType(happened), now_us))
+    event_type = f"approval.{after.state}"
+    if notify and event_type in set(WebhookType):
+        changes.append(new_webhook(after, WebhookType(event_type), now_us))
     return Commitment(kind, after.tenant, now_us, fields, parts, subject=after.approval_id, changes=tuple(changes))
 
 
-def _about(after: Approval, caller: Caller | None) -> dict[str, Any]:
-    said = {"approval_id": after.approval_id, "decision_id": after.decision_id, "state": after.state.value}
-    return said if caller is None else {**said, "caller": caller.name}
+def _approval_fields(after: Approval, caller: Caller | None) -> dict[str, Any]:
+    fields = {"approval_id": after.approval_id, "decision_id": after.decision_id, "state": after.state.value}
+    return fields if caller is None else {**fields, "caller": caller.name}

@@ -1,10 +1,14 @@
-"""Requests for approval: shown to people, voted on, withdrawn, and ended when their time is over."""
+"""The use cases of approvals: list and show them, vote on them, cancel them, and expire those that are due.
+
+The gRPC ApprovalService and the watch streams call it; the background sweeper calls `expire_due`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from placet.approvals.counted_votes import why_void
 from placet.approvals.model import approval_key, from_row, state_at
 from placet.approvals.records import (
     approval_expired_commitment,
@@ -12,8 +16,7 @@ from placet.approvals.records import (
     vote_rejected_commitment,
     voted_commitment,
 )
-from placet.approvals.standing_votes import why_void
-from placet.approvals.transitions import approved, cancelled, expired, may_vote, rejected
+from placet.approvals.transitions import approve, cancel, expire, may_vote, reject
 from placet.audit.records import Committed
 from placet.commands.transitions import change
 from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -37,12 +40,13 @@ if TYPE_CHECKING:
 APPROVE: Final = "ApproveAction"
 REJECT: Final = "RejectAction"
 CANCEL: Final = "CancelApproval"
-_REFUSALS: Final = {NotFoundError: "NOT_FOUND", InvalidRequestError: "INVALID_REQUEST"}
+_RECORDED_REASONS: Final = {NotFoundError: "NOT_FOUND", InvalidRequestError: "INVALID_REQUEST"}
+"""The recorded reasons of errors that have no reason id."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteCommand:
-    """What a person says about one approval, sent by `caller`."""
+    """A person's vote on an approval, or a cancellation. `caller` sent it."""
 
     tenant: str
     approval_id: str
@@ -53,22 +57,22 @@ class VoteCommand:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """An approval for one viewer. `state` is where it stands now, `with_params` whether the exact parameters are shown.
-
-    `void` is for each vote why it does not count today, "" for one that does. `similar` is how often each effect was
-    decided for the tool lately; None in lists.
-    """
+    """An approval as one viewer sees it."""
 
     approval: Approval
     state: ApprovalState
+    """The state now."""
     void: tuple[str, ...] = ()
+    """For each vote why it does not count now; "" for a vote that counts."""
     with_params: bool = False
+    """Whether the viewer sees the exact parameters."""
     similar: Mapping[str, int] | None = None
+    """Effect -> number of recent decisions about the same tool, of at most SIMILAR_DECISIONS_MAX. None in lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalPage:
-    """A page, newest first; `next_page_token` is empty on the last."""
+    """A page of approvals, the newest first. `next_page_token` is "" on the last page."""
 
     approvals: tuple[ApprovalView, ...]
     next_page_token: str
@@ -76,98 +80,100 @@ class ApprovalPage:
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """All that is done with approvals outside of decisions. `notify`: there are webhooks to tell.
+    """The use cases of approvals outside of decisions.
 
-    Who may vote, and which votes count, is by the tenant's file as it is served now. Every method raises
-    LedgerUnavailableError.
+    The tenant's file as it is served now says who may vote, and which votes count. Every method that reads or writes
+    the ledger raises LedgerUnavailableError.
     """
 
     ledger: Ledger
     policies: CurrentFiles[ApproverDirectory]
     clock: Clock
     notify: bool = False
+    """Whether changes queue webhooks."""
 
     async def listed(self, query: RowQuery) -> ApprovalPage:
-        """A page of the tenant's approvals. InvalidRequestError for a wrong page_token."""
+        """Return a page of the tenant's approvals. Raises InvalidRequestError for a wrong page_token."""
         page = await self.ledger.list_rows(query)
-        return ApprovalPage(tuple(self.shown(from_row(row)) for row in page.rows), page.next_page_token)
+        return ApprovalPage(tuple(self.view(from_row(row)) for row in page.rows), page.next_page_token)
 
     async def get(self, tenant: str, approval_id: str, viewer: Person | None) -> ApprovalView:
-        """One approval with all that a person needs to decide. NotFoundError.
+        """Return one approval with everything that a person needs to decide. Raises NotFoundError.
 
-        Exact parameters are shown to those who may vote, while it is open.
+        A viewer who may vote sees the exact parameters while the approval is open.
         """
         approval = await self.read(tenant, approval_id)
         similar = await self.ledger.count_effects(tenant, approval.action["tool"], SIMILAR_DECISIONS_MAX)
-        shown, groups = self.shown(approval), self.groups(tenant)
-        votes = viewer is not None and groups is not None and may_vote(approval, groups, viewer)
-        return replace(shown, with_params=votes and shown.state is approval.state, similar=similar)
+        view, groups = self.view(approval), self.groups(tenant)
+        is_voter = viewer is not None and groups is not None and may_vote(approval, groups, viewer)
+        return replace(view, with_params=is_voter and view.state is approval.state, similar=similar)
 
-    async def approve(self, word: VoteCommand, seen_digest: str = "") -> ApprovalView:
-        """Vote for it.
+    async def approve(self, command: VoteCommand, seen_digest: str = "") -> ApprovalView:
+        """Vote to approve and return the approval after the vote. `seen_digest`: see `transitions.approve`.
 
-        NotFoundError, PermissionDeniedError, FailedPreconditionError, InvalidRequestError; each is recorded.
+        Raises NotFoundError, PermissionDeniedError, FailedPreconditionError or InvalidRequestError. Each of these
+        refusals is recorded. Raises AbortedError when the approval changed on every try.
         """
 
         def vote(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
-            groups = self._known_groups(word.tenant)
-            after = approved(approval, groups, word.person, word.reason, now_us, seen_digest)
-            return after, voted_commitment(after, word.caller, now_us, notify=self.notify)
+            groups = self._known_groups(command.tenant)
+            after = approve(approval, groups, command.person, command.reason, now_us, seen_digest)
+            return after, voted_commitment(after, command.caller, now_us, notify=self.notify)
 
-        return await self._said(APPROVE, word, vote)
+        return await self._apply(APPROVE, command, vote)
 
-    async def reject(self, word: VoteCommand) -> ApprovalView:
-        """Vote against it, which ends it. Errors as of `approve`."""
+    async def reject(self, command: VoteCommand) -> ApprovalView:
+        """Vote to reject, which ends the approval. Raises the errors of `approve`."""
 
         def vote(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
-            after = rejected(approval, self._known_groups(word.tenant), word.person, word.reason, now_us)
-            return after, voted_commitment(after, word.caller, now_us, notify=self.notify)
+            after = reject(approval, self._known_groups(command.tenant), command.person, command.reason, now_us)
+            return after, voted_commitment(after, command.caller, now_us, notify=self.notify)
 
-        return await self._said(REJECT, word, vote)
+        return await self._apply(REJECT, command, vote)
 
-    async def cancel(self, word: VoteCommand) -> ApprovalView:
-        """Withdraw it. Errors as of `approve`."""
+    async def cancel(self, command: VoteCommand) -> ApprovalView:
+        """Cancel the approval. Raises the errors of `approve`."""
 
-        def withdraw(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
-            after = cancelled(approval, self.groups(word.tenant), word.person, word.reason, now_us)
-            return after, cancelled_commitment(after, word.person, word.caller, now_us, notify=self.notify)
+        def cancellation(approval: Approval, now_us: int) -> tuple[Approval, Commitment]:
+            after = cancel(approval, self.groups(command.tenant), command.person, command.reason, now_us)
+            return after, cancelled_commitment(after, command.person, command.caller, now_us, notify=self.notify)
 
-        return await self._said(CANCEL, word, withdraw)
+        return await self._apply(CANCEL, command, cancellation)
 
     async def expire_due(self) -> int:
-        """End every approval whose time is over, a portion in each commit; how many there were.
+        """Expire every approval that is due, EXPIRY_ROWS_MAX in one commit, and return how many expired.
 
-        One that somebody else changes at the same time is left for the next look.
+        An approval that changes at the same time is left for the next run.
         """
-        ended = 0
+        expired = 0
         while True:
             now_us = self.clock.wall_us()
             rows = await self.ledger.due_rows(StateTable.APPROVALS, now_us, EXPIRY_ROWS_MAX)
-            ends = [
-                approval_expired_commitment(expired(from_row(row), now_us), now_us, notify=self.notify) for row in rows
+            commitments = [
+                approval_expired_commitment(expire(from_row(row), now_us), now_us, notify=self.notify) for row in rows
             ]
-            results = await self.ledger.commit(ends) if ends else ()
-            stored = sum(isinstance(result, Committed) for result in results)
-            if not stored:
-                return ended
-            ended += stored
+            results = await self.ledger.commit(commitments) if commitments else ()
+            committed = sum(isinstance(result, Committed) for result in results)
+            if not committed:
+                return expired
+            expired += committed
 
     async def read(self, tenant: str, approval_id: str) -> Approval:
-        """One approval of the tenant as it is stored. NotFoundError."""
+        """Return one approval of the tenant as it is stored. Raises NotFoundError."""
         key = approval_key(tenant, approval_id)
         row = (await self.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
             raise NotFoundError("the tenant has no approval of that id; see `placet approvals list`")
         return from_row(row)
 
-    def shown(self, approval: Approval, *, with_params: bool = False) -> ApprovalView:
-        """The approval as it stands now."""
+    def view(self, approval: Approval, *, with_params: bool = False) -> ApprovalView:
+        """Return the approval with its state now, and with the reasons of votes that do not count now."""
         groups = self.groups(approval.tenant) or {}
         void = tuple(why_void(vote, groups) if vote.approve else "" for vote in approval.votes)
         return ApprovalView(approval, state_at(approval, self.clock.wall_us()), void, with_params)
 
     def groups(self, tenant: str) -> Mapping[str, Sequence[str]] | None:
-        """The approver_groups of the tenant's file as it is served now; None when none is."""
+        """Return the approver_groups of the tenant's file as it is served now; None when none is served."""
         file = files_of(self.policies).get(tenant)
         return file.approver_groups if file is not None else None
 
@@ -177,16 +183,16 @@ class Approvals:
             raise FailedPreconditionError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
         return groups
 
-    async def _said(
-        self, method: str, word: VoteCommand, transition: Callable[[Approval, int], tuple[Approval, Commitment]]
+    async def _apply(
+        self, method: str, command: VoteCommand, transition: Callable[[Approval, int], tuple[Approval, Commitment]]
     ) -> ApprovalView:
-        """Make the transition; what refuses it is recorded and raised."""
-        known = ""
+        """Make the transition. A refusal is recorded and raised again."""
+        stored_id = ""
 
         async def attempt() -> tuple[Commitment, Approval]:
-            nonlocal known
-            approval = await self.read(word.tenant, word.approval_id)
-            known = approval.approval_id
+            nonlocal stored_id
+            approval = await self.read(command.tenant, command.approval_id)
+            stored_id = approval.approval_id
             after, commitment = transition(approval, self.clock.wall_us())
             return commitment, after
 
@@ -196,12 +202,12 @@ class Approvals:
             refusal = (
                 error.reason
                 if isinstance(error, PermissionDeniedError | FailedPreconditionError)
-                else _REFUSALS[type(error)]
+                else _RECORDED_REASONS[type(error)]
             )
             now_us = self.clock.wall_us()
-            refused = vote_rejected_commitment(
-                word.tenant, known, method, word.person, word.caller, refusal, str(error), now_us
+            record = vote_rejected_commitment(
+                command.tenant, stored_id, method, command.person, command.caller, refusal, str(error), now_us
             )
-            await self.ledger.commit([refused])
+            await self.ledger.commit([record])
             raise
-        return self.shown(after, with_params=after.open)
+        return self.view(after, with_params=after.open)

@@ -1,4 +1,4 @@
-"""Votes that are voided: of somebody in whose name another person may have voted."""
+"""Voids all votes of a person, for example because the person's account was stolen."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from placet.approvals.counted_votes import satisfies
 from placet.approvals.model import ApprovalState, from_row, requirement
 from placet.approvals.records import votes_voided_commitment
-from placet.approvals.standing_votes import covers
-from placet.approvals.transitions import voided
+from placet.approvals.transitions import void_votes
 from placet.commands.row_pages import rows_of
 from placet.commands.transitions import change
 from placet.kernel import rule_ids
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     from placet.matching.person import Person
 
 _READ_TOGETHER: Final = 50
-"""Approvals that are looked at in one go: a millisecond or two, then others have their turn."""
+"""Approvals that are read before other work gets a turn: that takes one or two milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Voiding:
-    """Whose votes do not count any longer, who says so, and why. `tenant` "" is each that is served."""
+    """A command to void the votes of `person`, given by `actor` and sent by `caller`."""
 
     tenant: str
+    """The tenant; "" for every served one."""
     person: str
     actor: Person
     reason: str
@@ -47,31 +48,32 @@ class Voiding:
 
 @dataclass(slots=True)
 class Voided:
-    """The approvals that are open and lost a vote, and those that were used already: the first of each, how many.
-
-    `used_voided_count` of the used ones lost a vote now, the others before. `revoked` are the decisions that used one
-    that is listed, and whose permit is revoked. `without_groups` are tenants in which the person may vote anew.
-    """
+    """The result of voiding: the approvals concerned. The lists hold at most VOIDED_LISTED_MAX approvals each."""
 
     open: list[ApprovalView] = field(default_factory=list)
+    """Open approvals that lost a vote."""
     used: list[ApprovalView] = field(default_factory=list)
+    """Used approvals that lost a vote, now or earlier."""
     revoked: list[str] = field(default_factory=list)
+    """The decisions that used an approval in `used` and whose permits are revoked."""
     without_groups: list[str] = field(default_factory=list)
+    """Tenants without approver_groups: the person can vote there again."""
     open_count: int = 0
     used_count: int = 0
     used_voided_count: int = 0
+    """How many used approvals lost a vote now."""
     revoked_count: int = 0
 
-    def add_open(self, shown: ApprovalView) -> None:
-        """One that is open lost a vote."""
-        _list(self.open, shown)
+    def add_open(self, view: ApprovalView) -> None:
+        """Add an open approval that lost a vote."""
+        _list(self.open, view)
         self.open_count += 1
 
-    def add_used(self, shown: ApprovalView, *, voided: bool, revoked: bool) -> None:
-        """One was used; whether it lost a vote now, and whether the permit of what used it is revoked."""
+    def add_used(self, view: ApprovalView, *, voided: bool, revoked: bool) -> None:
+        """Add a used approval. `voided`: it lost a vote now. `revoked`: the permit of its allow is revoked."""
         if revoked and len(self.used) < VOIDED_LISTED_MAX:
-            self.revoked.append(shown.approval.used_by)
-        _list(self.used, shown)
+            self.revoked.append(view.approval.used_by)
+        _list(self.used, view)
         self.used_count += 1
         self.used_voided_count += voided
         self.revoked_count += revoked
@@ -83,34 +85,35 @@ class VoteVoiding:
 
     approvals: Approvals
 
-    async def void(self, wish: Voiding) -> Voided:
-        """Void the person's votes for whatever is open or was used, each recorded.
+    async def void(self, command: Voiding) -> Voided:
+        """Void the person's votes on all open and used approvals. One record is committed for each approval.
 
-        The permit of an allow that used one is revoked while it may be valid, when the votes left are too few.
-        NotFoundError when no file is of the tenant; FailedPreconditionError when all tenants are meant and nobody can
-        tell which
-        there are; AbortedError; LedgerUnavailableError. What was voided before stays so.
+        The permit of an allow that used an approval is revoked if it may still be valid and too few votes are left.
+
+        Raises NotFoundError when the tenant has no file. Raises FailedPreconditionError when all tenants are to be
+        searched and no policy is loaded, AbortedError when an approval changed on every try, and
+        LedgerUnavailableError. After an error the votes that were already voided stay voided.
         """
-        done = Voided()
-        for tenant in self._tenants(wish.tenant):
-            before = done.open_count + done.used_count
-            await self._void_in(tenant, wish, done)
-            concerned = wish.tenant or done.open_count + done.used_count > before
-            if concerned and self.approvals.groups(tenant) == {}:
-                done.without_groups.append(tenant)
-        return done
+        result = Voided()
+        for tenant in self._tenants(command.tenant):
+            count_before = result.open_count + result.used_count
+            await self._void_in(tenant, command, result)
+            has_votes = command.tenant or result.open_count + result.used_count > count_before
+            if has_votes and self.approvals.groups(tenant) == {}:
+                result.without_groups.append(tenant)
+        return result
 
-    async def _void_in(self, tenant: str, wish: Voiding, done: Voided) -> None:
+    async def _void_in(self, tenant: str, command: Voiding, result: Voided) -> None:
         for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
-            async for approval in self._theirs(tenant, state, wish.person):
-                after = await self._voided(approval, wish)
+            async for approval in self._voted_by(tenant, state, command.person):
+                after = await self._void_votes(approval, command)
                 if after is not None and after.open:
-                    done.add_open(self.approvals.shown(after))
-        async for approval in self._theirs(tenant, ApprovalState.USED, wish.person):
-            after = await self._voided(approval, wish)
-            now = after or approval
-            revoked = await self._revoke_permit(now, wish)
-            done.add_used(self.approvals.shown(now), voided=after is not None, revoked=revoked)
+                    result.add_open(self.approvals.view(after))
+        async for approval in self._voted_by(tenant, ApprovalState.USED, command.person):
+            after = await self._void_votes(approval, command)
+            current = after or approval
+            revoked = await self._revoke_permit(current, command)
+            result.add_used(self.approvals.view(current), voided=after is not None, revoked=revoked)
 
     def _tenants(self, tenant: str) -> Sequence[str]:
         policy = self.approvals.policies.current()
@@ -120,65 +123,71 @@ class VoteVoiding:
             raise FailedPreconditionError(APPROVERS_UNKNOWN, REFUSALS[APPROVERS_UNKNOWN])
         known = sorted(policy.agent_policies)
         if tenant and tenant not in known:
-            raise NotFoundError(f"no agent_policy is of {tenant!r}; there are {', '.join(known)}")
+            raise NotFoundError(f"tenant {tenant!r} has no agent_policy; the tenants are {', '.join(known)}")
         return [tenant] if tenant else known
 
-    async def _theirs(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
-        """Approvals with a vote of the person for it that counts; of those that were used also one that was voided."""
-        looked = 0
+    async def _voted_by(self, tenant: str, state: ApprovalState, person: str) -> AsyncIterator[Approval]:
+        """Yield the approvals in a state that have a vote of the person to approve.
+
+        A voided vote is enough for a used approval: its permit may still have to be revoked.
+        """
+        count = 0
         async for row in rows_of(self.approvals.ledger, StateTable.APPROVALS, tenant, state):
             approval = from_row(row)
             votes = [vote for vote in approval.approvals if not vote.void_reason or state is ApprovalState.USED]
             if any(same_person(vote.person, person) for vote in votes):
                 yield approval
-            looked += 1
-            if looked % _READ_TOGETHER == 0:
+            count += 1
+            if count % _READ_TOGETHER == 0:
                 await asyncio.sleep(0)
 
-    async def _voided(self, found: Approval, wish: Voiding) -> Approval | None:
-        """The approval without the person's votes; None when it ended meanwhile."""
+    async def _void_votes(self, listed: Approval, command: Voiding) -> Approval | None:
+        """Void the person's votes and return the approval; None when there is no longer a vote to void."""
         approvals = self.approvals
 
         async def attempt() -> tuple[Commitment | None, Approval | None]:
-            approval = await approvals.read(found.tenant, found.approval_id)
+            approval = await approvals.read(listed.tenant, listed.approval_id)
             now_us = approvals.clock.wall_us()
-            after = voided(approval, approvals.groups(found.tenant) or {}, wish.person, wish.reason, now_us)
+            groups = approvals.groups(listed.tenant) or {}
+            after = void_votes(approval, groups, command.person, command.reason, now_us)
             if after is None:
                 return None, None
-            made = votes_voided_commitment(
+            commitment = votes_voided_commitment(
                 after,
-                wish.person,
-                wish.actor,
-                wish.reason,
-                wish.caller,
+                command.person,
+                command.actor,
+                command.reason,
+                command.caller,
                 now_us,
                 reopened=after.reopened > approval.reopened,
                 notify=approvals.notify,
             )
-            return made, after
+            return commitment, after
 
         return await change(approvals.ledger, attempt)
 
-    async def _revoke_permit(self, approval: Approval, wish: Voiding) -> bool:
-        """Revoke the permit of the allow that used the approval; whether it is revoked, by this or before.
+    async def _revoke_permit(self, approval: Approval, command: Voiding) -> bool:
+        """Revoke the permit of the allow that used the approval. Return whether it is revoked, now or earlier.
 
-        It is not when enough votes are left, or when it has run out.
+        A permit stays valid while enough votes are left. One that has run out is not revoked.
         """
         approvals = self.approvals
         tenant, decision_id, now_us = approval.tenant, approval.used_by, approvals.clock.wall_us()
+        if satisfies(approval, requirement(approval), approvals.groups(tenant) or {}):
+            return False
         if is_revoked(await approvals.ledger.events_of(tenant, decision_id)):
             return True
-        if covers(approval, requirement(approval), approvals.groups(tenant) or {}):
+        allow = await approvals.ledger.get_decision(tenant, decision_id)
+        if allow is None or allow.decision.decided_at_us < valid_since_us(now_us):
             return False
-        used = await approvals.ledger.get_decision(tenant, decision_id)
-        if used is None or used.decision.decided_at_us < valid_since_us(now_us):
-            return False
-        reason = redact_text(wish.reason)
-        made = permit_revoked(tenant, decision_id, "", rule_ids.APPROVAL_VOTES_VOIDED, wish.actor.id, reason, now_us)
-        await approvals.ledger.commit([made])
+        reason = redact_text(command.reason)
+        record = permit_revoked(
+            tenant, decision_id, "", rule_ids.APPROVAL_VOTES_VOIDED, command.actor.id, reason, now_us
+        )
+        await approvals.ledger.commit([record])
         return True
 
 
-def _list(listed: list[ApprovalView], shown: ApprovalView) -> None:
-    if len(listed) < VOIDED_LISTED_MAX:
-        listed.append(shown)
+def _list(views: list[ApprovalView], view: ApprovalView) -> None:
+    if len(views) < VOIDED_LISTED_MAX:
+        views.append(view)

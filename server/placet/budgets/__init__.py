@@ -1,1 +1,1 @@
-"""Budgets and run limits: what an action takes, what is reserved and settled, what is left."""
+"""Budgets and run limits: the charges of an action, reservations, settlement and what is left."""

@@ -1,1 +1,1 @@
-"""Changes that people make while the server runs: read, decide, commit, with a second person where needed."""
+"""Changes that people make while the server runs: read, plan, commit, with a second person where needed."""

@@ -1,1 +1,1 @@
-"""What stops or narrows agents: kill switches, levels of autonomy, circuit breakers."""
+"""Controls that stop or narrow agents: kill switches, autonomy and circuit breakers."""

@@ -15,7 +15,7 @@ from placet.scheduling.slices import in_slices
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.approvals.index import Indexed
+    from placet.approvals.index import IndexEntry
     from placet.audit.records import Commitment
     from placet.decision.context import EvaluationContext
     from placet.decision.evaluation import Evaluated
@@ -37,10 +37,10 @@ class CommitmentBuilder:
         """Return each context with its commitment, in order. Raises LedgerUnavailableError."""
         return await in_slices(self._commitments(evaluated, await self._indexed(evaluated)))
 
-    async def _indexed(self, evaluated: Sequence[Evaluated]) -> Mapping[int, Indexed]:
+    async def _indexed(self, evaluated: Sequence[Evaluated]) -> Mapping[int, IndexEntry]:
         """Return the index entry of the action by Attempt.index, for each decision that requires an approval."""
         attempts = [item.context.attempt for item in evaluated if item.asks_people]
-        entries: dict[int, Indexed] = {}
+        entries: dict[int, IndexEntry] = {}
         for group in (attempts, *([attempt] for attempt in attempts)):  # one by one if all together fails
             if entries.keys() >= {attempt.index for attempt in group}:
                 continue
@@ -55,7 +55,7 @@ class CommitmentBuilder:
         return entries
 
     def _commitments(
-        self, evaluated: Sequence[Evaluated], indexed: Mapping[int, Indexed]
+        self, evaluated: Sequence[Evaluated], indexed: Mapping[int, IndexEntry]
     ) -> Steps[list[tuple[EvaluationContext, Commitment]]]:
         """Build the commitments in steps, so that the event loop can do other work between them."""
         built: list[tuple[EvaluationContext, Commitment]] = []
@@ -66,7 +66,7 @@ class CommitmentBuilder:
                 yield
         return built
 
-    def _commitment(self, evaluated: Evaluated, indexed: Indexed | None) -> Steps[Commitment]:
+    def _commitment(self, evaluated: Evaluated, indexed: IndexEntry | None) -> Steps[Commitment]:
         guarded = not evaluated.context.attempt.given_up
         try:
             return (yield from self.recorder.commitment(evaluated, indexed, guarded=guarded))

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.approvals.model import approval_key, from_row, refusal
-from placet.approvals.standing_votes import document
+from placet.approvals.counted_votes import document
+from placet.approvals.model import approval_key, from_row, why_unusable
 from placet.budgets.charges import carried_over, charges
 from placet.budgets.model import facts
 from placet.budgets.reservations import from_row as reservation_of
@@ -239,5 +239,5 @@ def _presented_approval(
     approval = from_row(row) if row is not None else None
     if approval is not None and attempt.stored_allow_id and approval.used_by == attempt.stored_allow_id:
         return approval, None
-    error = refusal(approval, attempt.proposal, now_us)
+    error = why_unusable(approval, attempt.proposal, now_us)
     return (approval, None) if error is None else (None, error)

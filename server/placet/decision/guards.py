@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from placet.actions.bindings import binding_findings
 from placet.actions.destinations import destination_fault
-from placet.approvals.model import knew
-from placet.approvals.standing_votes import approvers, covers
+from placet.approvals.counted_votes import approvers, satisfies
+from placet.approvals.model import covers_exceeded_budgets
 from placet.budgets.model import exceeded, finding, waived
 from placet.budgets.run_limits import duration_finding, over_duration, started_at_us
 from placet.controls.autonomy.model import restrict
@@ -243,7 +243,7 @@ def _use_approval(resolution: Resolution, context: EvaluationContext) -> Resolut
     except NoApprovalError as error:
         return unsatisfiable_approval(findings, error)
     groups, approval = _file(context).approver_groups, context.approval
-    if approval is not None and covers(approval, required, groups) and knew(approval, findings):
+    if approval is not None and satisfies(approval, required, groups) and covers_exceeded_budgets(approval, findings):
         return _granted(resolution, approval, approvers(approval, groups))
     if context.reevaluates:
         return denied_by_pdp(rule_ids.REPEAT_NEEDS_APPROVAL, findings)

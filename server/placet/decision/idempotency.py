@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.approvals.model import approval_key, from_row, refusal
+from placet.approvals.model import approval_key, from_row, why_unusable
 from placet.kernel.model import Effect
 from placet.kernel.state import ReadSet, RequireVersion
 
@@ -71,7 +71,7 @@ class Replays:
         if row is None:
             return None
         approval = from_row(row)
-        if refusal(approval, attempt.proposal, self.clock.wall_us()) is None:
+        if why_unusable(approval, attempt.proposal, self.clock.wall_us()) is None:
             return attempt.resumed_with(approval_id, decision.decision_id)
         return attempt if await self._used_by_same_key(attempt, approval) else None
 

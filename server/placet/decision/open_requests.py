@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.approvals.index import Indexed, index_key, legacy_index_key, named_in
+from placet.approvals.index import IndexEntry, approval_id_in, index_key, legacy_index_key
 from placet.approvals.model import approval_key, from_row
 from placet.kernel.state import ReadSet
 
@@ -24,21 +24,21 @@ class OpenRequests:
 
     ledger: Ledger
 
-    async def of(self, attempts: Sequence[Attempt]) -> Sequence[Indexed]:
+    async def of(self, attempts: Sequence[Attempt]) -> Sequence[IndexEntry]:
         """Return the index entry of each action, in order. Raises LedgerUnavailableError."""
         if not attempts:
             return ()
         key_pairs = [_keys(attempt) for attempt in attempts]
         index_keys = list(dict.fromkeys(key for pair in key_pairs for key in pair))
         rows = (await self.ledger.load(ReadSet(index_keys))).rows
-        approval_keys = {key: approval_key(key.tenant, named_in(row)) for key, row in rows.items()}
+        approval_keys = {key: approval_key(key.tenant, approval_id_in(row)) for key, row in rows.items()}
         approval_rows = (await self.ledger.load(ReadSet(list(approval_keys.values())))).rows if approval_keys else {}
         approvals = {
             index_key: from_row(approval_rows[row_key])
             for index_key, row_key in approval_keys.items()
             if row_key in approval_rows
         }
-        return [Indexed(key, rows.get(key), _newest(approvals, key, legacy_key)) for key, legacy_key in key_pairs]
+        return [IndexEntry(key, rows.get(key), _newest(approvals, key, legacy_key)) for key, legacy_key in key_pairs]
 
 
 def _keys(attempt: Attempt) -> tuple[RowKey, RowKey]:

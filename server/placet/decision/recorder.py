@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from placet.approvals import model as approval
 from placet.approvals.index import index_row, still_open
-from placet.approvals.records import notice
+from placet.approvals.records import new_webhook
 from placet.audit.decision_codec import decision_commitment
 from placet.budgets import reservations as reservation
 from placet.budgets.model import remaining, reserve
@@ -22,7 +22,7 @@ from placet.notifications.payload import WebhookType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from placet.approvals.index import Indexed
+    from placet.approvals.index import IndexEntry
     from placet.audit.records import Commitment
     from placet.decision.context import EvaluationContext
     from placet.decision.evaluation import Evaluated
@@ -42,7 +42,7 @@ class Recorder:
     notify: bool = False
     """Whether a change of an approval queues a webhook."""
 
-    def commitment(self, evaluated: Evaluated, indexed: Indexed | None, *, guarded: bool) -> Steps[Commitment]:
+    def commitment(self, evaluated: Evaluated, indexed: IndexEntry | None, *, guarded: bool) -> Steps[Commitment]:
         """Build the commitment of an evaluated request, in steps.
 
         `indexed` is the index entry of the action when the decision requires an approval. With `guarded` False the
@@ -101,7 +101,7 @@ class Recorder:
         context: EvaluationContext,
         redacted: Decision,
         stored_input: bytes,
-        indexed: Indexed,
+        indexed: IndexEntry,
         open_request: approval.Approval | None,
     ) -> Iterator[Change]:
         """Yield the changes of a require_approval: require the open request's version, or open a new request."""
@@ -110,7 +110,7 @@ class Recorder:
             key = approval.approval_key(open_request.tenant, open_request.approval_id)
             yield RequireVersion(key, open_request.version)
             return
-        request = approval.opened(redacted, context.attempt.request.caller, context.proposal, stored_input)
+        request = approval.open_approval(redacted, context.attempt.request.caller, context.proposal, stored_input)
         yield PutIfVersion(index_row(indexed, request.approval_id, redacted.decided_at_us))
         yield from self._put_approval(request, WebhookType.CREATED, redacted)
 
@@ -132,7 +132,7 @@ class Recorder:
             )
             yield PutIfVersion(reservation.to_row(held))
         if context.approval is not None:
-            used = approval.used(context.approval, decision.decision_id, decision.decided_at_us)
+            used = approval.consume(context.approval, decision.decision_id, decision.decided_at_us)
             yield from self._put_approval(used, WebhookType.USED, decision)
         yield from claims(context.probes, decision.decision_id, decision.decided_at_us)
 
@@ -140,10 +140,10 @@ class Recorder:
         """Yield the changes that store the approval and queue its webhook."""
         yield PutIfVersion(approval.to_row(after))
         if self.notify:
-            yield notice(after, event_type, decision.decided_at_us)
+            yield new_webhook(after, event_type, decision.decided_at_us)
 
 
-def _open_request(evaluated: Evaluated, indexed: Indexed | None) -> approval.Approval | None:
+def _open_request(evaluated: Evaluated, indexed: IndexEntry | None) -> approval.Approval | None:
     """Return the open request that the decision waits for.
 
     None when the decision requires no approval, or when it needs a new request.

@@ -1,1 +1,1 @@
-"""What webhooks are told: payload and outbox of deliveries."""
+"""Webhook events: their payload, and the outbox of deliveries."""

@@ -1,1 +1,1 @@
-"""What calls came to: settles budgets, feeds circuit breakers, expires what nobody reports."""
+"""Outcomes of calls: settles budgets, feeds circuit breakers, expires unreported reservations."""

@@ -1,1 +1,1 @@
-"""Permits: what is signed for an allow, and how it is revoked."""
+"""Permits: the signed claims of an allow, and their revocation."""

@@ -1,1 +1,1 @@
-"""Which policy revision is served, held or confirmed."""
+"""The state of policy revisions: served, held back or confirmed."""

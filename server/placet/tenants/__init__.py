@@ -1,1 +1,1 @@
-"""A tenant's file: its document, its checks, and what every decision asks of it."""
+"""A tenant's file: its document, its checks, and the compiled values that decisions read."""

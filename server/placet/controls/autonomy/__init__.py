@@ -1,1 +1,1 @@
-"""Levels of autonomy."""
+"""Autonomy: the level up to which agents act without a person."""

@@ -1,6 +1,6 @@
-"""The votes for an approval that count today: by who is an approver in the tenant's file as it is served now.
+"""Finds the votes that count now: those of people who are approvers in the tenant's file as it is served now.
 
-`groups` are the file's approver_groups, role -> persons. Where it names none, claims of roles count.
+`groups` are the file's approver_groups (role -> people). If the file has none, the roles that voters claim count.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ NO_LONGER_APPROVER: Final = "no longer an approver in the tenant's file"
 
 
 def why_void(vote: Vote, groups: Mapping[str, Sequence[str]]) -> str:
-    """Why a vote does not count today; "" when it does."""
+    """Return why a vote does not count now; "" when it counts."""
     if vote.void_reason:
         return vote.void_reason
     return NO_LONGER_APPROVER if groups and folded(vote.person) not in eligible(groups, vote.roles) else ""
 
 
-def standing_votes(approval: Approval, groups: Mapping[str, Sequence[str]]) -> tuple[Vote, ...]:
-    """The votes for it that count today, each with those of its roles that the person still has."""
+def counted_votes(approval: Approval, groups: Mapping[str, Sequence[str]]) -> tuple[Vote, ...]:
+    """Return the votes to approve that count now, with the roles that their persons still have."""
     return tuple(
         replace(vote, roles=may_act_as(groups, vote.person, vote.roles))
         for vote in approval.approvals
@@ -38,20 +38,20 @@ def standing_votes(approval: Approval, groups: Mapping[str, Sequence[str]]) -> t
     )
 
 
-def covers(approval: Approval, requirement: ApprovalRequirement, groups: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the votes that were given, and count today, are what is asked for now."""
-    roles = [vote.roles for vote in standing_votes(approval, groups)]
-    counted = matched_roles(roles, requirement.approver_roles, distinct=requirement.distinct_roles)
-    return sum(role is not None for role in counted) >= requirement.quorum
+def satisfies(approval: Approval, requirement: ApprovalRequirement, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether the votes that count now satisfy the requirement: its quorum, roles and distinct roles."""
+    claims = [vote.roles for vote in counted_votes(approval, groups)]
+    matched = matched_roles(claims, requirement.approver_roles, distinct=requirement.distinct_roles)
+    return sum(role is not None for role in matched) >= requirement.quorum
 
 
 def approvers(approval: Approval, groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Who agreed, as it counts today, sorted."""
-    return sorted(vote.person for vote in standing_votes(approval, groups))
+    """Return the sorted names of the people whose votes count now."""
+    return sorted(vote.person for vote in counted_votes(approval, groups))
 
 
 def document(approval: Approval, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What policy sees as ``input.facts.approval``: ``{id, approvers, quorum, created_at}``."""
+    """Return the value of ``input.facts.approval`` that policy sees: ``{id, approvers, quorum, created_at}``."""
     return {
         "id": approval.approval_id,
         "approvers": approvers(approval, groups),
