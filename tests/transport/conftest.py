@@ -1,4 +1,4 @@
-"""Fixtures of the tests over the wire."""
+"""Fixtures for tests over gRPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two tenants with the same policy: one that has something of everything, and one that would like to see it."""
+"""Two tenants with the same policy: a victim that owns one of every resource, and an attacker that has no access."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 VICTIM: Final = "victim"
 ATTACKER: Final = "attacker"
 INTRUDER: Final = "intruder"
-"""As the attacker, but that it stopped nothing of its own."""
+"""A second attacker, which sets no kill switch in its own tenant."""
 SECRET: Final = "5ecret"  # noqa: S105 - no password: a part of all that the attacker cannot guess
 USER, RUN, AGENT, WORKFLOW = "u_1", "run_1", "payer", "payouts"
-"""Both use the same names."""
+"""The victim and the attacker use the same names."""
 PARAMS: Final = {"to": f"account-{SECRET}"}
 KEEPER: Final = Person(f"keeper-{SECRET}", ("keeper",))
 OPERATOR: Final = f"operator-{SECRET}"
@@ -80,7 +80,7 @@ class Belongings:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """What the attacker guessed, and what it did not."""
+    """Belongings whose ids the attacker guessed, and belongings whose ids it did not."""
 
     guessed: Belongings
     hidden: Belongings
@@ -93,7 +93,7 @@ class Victim:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a call gave: messages as bytes, or a refusal."""
+    """The result of a call: response messages as bytes, or an error."""
 
     messages: tuple[bytes, ...] = ()
     code: grpc.StatusCode = grpc.StatusCode.OK
@@ -102,7 +102,7 @@ class Answered:
 
 @dataclass
 class Houses:
-    """A server with both tenants."""
+    """A server with all tenants."""
 
     server: Server
     channel: grpc.Channel = field(init=False)

@@ -1,4 +1,4 @@
-"""What the services answer: idempotency, trace ids, the trail's questions, status, health, reflection."""
+"""Responses of the services: idempotency, trace ids, audit queries, policy status, health, reflection."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def decided_under(server: Server, key: str) -> list[str]:
 
 
 def test_the_same_key_and_content_give_the_same_decision_once(wire: Wire, placet_server: Server) -> None:
-    asked = request({"action.params_json": '{"a":1,"b":[1,2]}', "identity.roles": ["x", "y"]})
-    first = wire.authorize(asked)
+    message = request({"action.params_json": '{"a":1,"b":[1,2]}', "identity.roles": ["x", "y"]})
+    first = wire.authorize(message)
     again = request(
         {
-            "idempotency_key": asked.idempotency_key,
+            "idempotency_key": message.idempotency_key,
             "action.params_json": ' { "b" : [1, 2], "a" : 1 } ',
             "identity.roles": ["y", "x", "y"],
         }
     )
     assert wire.authorize(again) == first
     assert wire.authorize_batch([again]) == [first]
-    assert decided_under(placet_server, asked.idempotency_key) == [first.decision_id]
+    assert decided_under(placet_server, message.idempotency_key) == [first.decision_id]
 
 
-def test_the_same_key_at_once_gives_one_decision(wire: Wire, placet_server: Server) -> None:
-    asked = request()
+def test_concurrent_requests_with_one_key_get_one_decision(wire: Wire, placet_server: Server) -> None:
+    message = request()
     with ThreadPoolExecutor(16) as threads:
-        decisions = list(threads.map(wire.authorize, [asked] * 32))
+        decisions = list(threads.map(wire.authorize, [message] * 32))
     assert len({each.decision_id for each in decisions}) == 1
-    assert decided_under(placet_server, asked.idempotency_key) == [decisions[0].decision_id]
+    assert decided_under(placet_server, message.idempotency_key) == [decisions[0].decision_id]
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_the_same_key_at_once_gives_one_decision(wire: Wire, placet_server: Serv
     ],
 )
 def test_the_same_key_with_other_content_is_an_error(wire: Wire, placet_server: Server, change: dict[str, Any]) -> None:
-    asked = request()
-    first = wire.authorize(asked)
+    message = request()
+    first = wire.authorize(message)
     with pytest.raises(Refusal) as caught:
-        wire.authorize(request({**change, "idempotency_key": asked.idempotency_key}))
+        wire.authorize(request({**change, "idempotency_key": message.idempotency_key}))
     assert caught.value.code is grpc.StatusCode.ALREADY_EXISTS
     assert (caught.value.reason, caught.value.domain) == ("IDEMPOTENCY_KEY_REUSED", "placet")
-    assert decided_under(placet_server, asked.idempotency_key) == [first.decision_id]
+    assert decided_under(placet_server, message.idempotency_key) == [first.decision_id]
 
 
-def test_keys_are_of_a_tenant(wire: Wire, placet_server: Server) -> None:
-    asked = request()
-    other = request({"idempotency_key": asked.idempotency_key, "identity.tenant": "globex"})
-    decisions = [wire.authorize(each) for each in (asked, other)]
-    assert decided_under(placet_server, asked.idempotency_key) == [each.decision_id for each in decisions]
+def test_keys_belong_to_one_tenant(wire: Wire, placet_server: Server) -> None:
+    message = request()
+    other = request({"idempotency_key": message.idempotency_key, "identity.tenant": "globex"})
+    decisions = [wire.authorize(each) for each in (message, other)]
+    assert decided_under(placet_server, message.idempotency_key) == [each.decision_id for each in decisions]
 
 
 @pytest.mark.parametrize(
@@ -103,29 +103,29 @@ def test_traceparent_fills_the_trace_id(wire: Wire, changes: dict[str, Any], tra
     assert json.loads(recorded.input_json)["run"]["trace_id"] == trace_id
 
 
-def test_the_answer_is_what_the_trail_holds(wire: Wire) -> None:
-    asked = request(
+def test_the_response_equals_the_recorded_decision(wire: Wire) -> None:
+    message = request(
         {
             "action": {"tool": "stripe.refund", "params_json": '{"charge":"ch_1","amount":1000.01,"currency":"USD"}'},
             "action.amount": {"currency_code": "USD", "minor_units": 100_001},
             "identity.roles": ["support_refunds"],
         }
     )
-    decision = wire.authorize(asked)
+    decision = wire.authorize(message)
     assert decision.effect == decision_pb2.EFFECT_REQUIRE_APPROVAL
     assert (decision.approval.quorum, list(decision.approval.approver_roles)) == (2, ["support_lead"])
     assert decision.approval.id == decision.decision_id.replace("dec_", "apr_")
     assert decision.approval.expires_at.ToMicroseconds() > decision.decided_at.ToMicroseconds()
     recorded = wire.get("acme", decision.decision_id)
     assert recorded.decision == decision
-    assert recorded.idempotency_key == asked.idempotency_key
+    assert recorded.idempotency_key == message.idempotency_key
     assert (recorded.caller, recorded.tenant, recorded.writer) == ("unauthenticated", "acme", "placet")
     assert recorded.received_at.ToMicroseconds() <= decision.decided_at.ToMicroseconds()
     assert recorded.replayable
     assert len(recorded.record_hash) == len(decision.action_digest) == 64
 
 
-def test_a_finding_that_is_too_large_keeps_its_rule_and_says_what_is_left_out(wire: Wire) -> None:
+def test_a_finding_that_is_too_large_keeps_its_rule_and_names_what_is_omitted(wire: Wire) -> None:
     params = json.dumps({"project": "x" * 9_000, "priority": "low"})
     common = {"identity.tenant": "globex"}
     plan = [
@@ -134,26 +134,26 @@ def test_a_finding_that_is_too_large_keeps_its_rule_and_says_what_is_left_out(wi
         request({**common, "action.tool": "zendesk.get_ticket"}),
     ]
     decisions = wire.authorize_batch(plan)
-    told = [each.rule_id for each in decisions]
-    assert told == ["tools.listed_read", "tickets.project_not_allowed", "tools.listed_read"]
+    response = [each.rule_id for each in decisions]
+    assert response == ["tools.listed_read", "tickets.project_not_allowed", "tools.listed_read"]
     assert MessageToDict(decisions[1].findings[0].details) == {"truncated": ["project"]}
 
 
 class Day:
-    """Some decisions of a run of its own, oldest first."""
+    """Decisions of one run, oldest first."""
 
     def __init__(self, wire: Wire) -> None:
         self.run_id = uuid.uuid4().hex
         self.user, self.agent = f"u_{self.run_id}", f"agent_{self.run_id}"
         common = {"run.run_id": self.run_id, "identity.user": self.user, "identity.agent": self.agent}
-        told: list[dict[str, Any]] = [
+        response: list[dict[str, Any]] = [
             {},
             {"action.tool": "no.such_tool"},
             {"action.tool": "jira.search"},
             {"action": {"tool": "jira.create_ticket", "params_json": '{"title":"t"}'}},
             {},
         ]
-        self.decisions = [wire.authorize(request({**common, **changes})) for changes in told]
+        self.decisions = [wire.authorize(request({**common, **changes})) for changes in response]
         wire.authorize(request({**common, "identity.tenant": "globex"}))
 
     def ids(self, *indexes: int) -> list[str]:
@@ -165,7 +165,7 @@ def listed(page: audit_pb2.QueryDecisionsResponse) -> list[str]:
     return [each.decision.decision_id for each in page.decisions]
 
 
-def test_questions_find_what_they_ask_for_and_no_other_tenant(wire: Wire) -> None:
+def test_queries_return_matching_decisions_of_one_tenant(wire: Wire) -> None:
     day = Day(wire)
     mine = {"tenant": "acme", "run_id": day.run_id}
     assert listed(wire.query(**mine)) == day.ids(0, 1, 2, 3, 4)
@@ -181,7 +181,7 @@ def test_questions_find_what_they_ask_for_and_no_other_tenant(wire: Wire) -> Non
     assert all(each.tenant == "acme" for each in wire.query(tenant="acme").decisions)
 
 
-def test_pages_hold_everything_once(wire: Wire) -> None:
+def test_pages_contain_every_decision_once(wire: Wire) -> None:
     day = Day(wire)
     found: list[str] = []
     token = ""
@@ -195,7 +195,7 @@ def test_pages_hold_everything_once(wire: Wire) -> None:
     assert sizes == [2, 2, 1]
 
 
-def test_a_page_token_opens_no_other_tenant(wire: Wire) -> None:
+def test_a_page_token_is_invalid_for_another_tenant(wire: Wire) -> None:
     day = Day(wire)
     token = wire.query(tenant="acme", run_id=day.run_id, page_size=1).next_page_token
     assert token
@@ -203,7 +203,7 @@ def test_a_page_token_opens_no_other_tenant(wire: Wire) -> None:
     assert {each.tenant for each in page.decisions} <= {"globex"}
 
 
-def test_questions_about_a_time(wire: Wire) -> None:
+def test_queries_by_time(wire: Wire) -> None:
     day = Day(wire)
     mine = {"tenant": "acme", "run_id": day.run_id}
     third: Timestamp = day.decisions[2].decided_at
@@ -212,7 +212,7 @@ def test_questions_about_a_time(wire: Wire) -> None:
     assert listed(wire.query(**mine, decided_from=third, decided_until=third)) == []
 
 
-def test_a_decision_that_there_is_not(wire: Wire) -> None:
+def test_an_unknown_decision_is_not_found(wire: Wire) -> None:
     theirs = wire.authorize(request({"identity.tenant": "globex"})).decision_id
     for decision_id in ("dec_0", "' OR 1=1 --", theirs):
         with pytest.raises(Refusal) as caught:
@@ -255,18 +255,18 @@ def test_health(placet_server: Server) -> None:
 
 
 def reflected(address: str) -> set[str]:
-    """The services that reflection names."""
+    """Return the services that reflection lists."""
     with grpc.insecure_channel(address) as channel:
-        asked = reflection_pb2.ServerReflectionRequest(list_services="")
-        [answer] = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]))
+        message = reflection_pb2.ServerReflectionRequest(list_services="")
+        [answer] = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([message]))
         return {each.name for each in answer.list_services_response.service}
 
 
-def test_reflection_names_the_services(placet_server: Server) -> None:
+def test_reflection_lists_the_services(placet_server: Server) -> None:
     assert {f"placet.v1.{name}" for name in SERVICES} <= reflected(placet_server.address)
 
 
-def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
+def test_reflection_can_be_disabled(tmp_path: Path) -> None:
     with serving(settings(tmp_path, reflection=False)) as server:
         with pytest.raises(grpc.RpcError) as caught:
             reflected(server.address)

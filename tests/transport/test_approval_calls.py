@@ -1,4 +1,4 @@
-"""Approvals and the streams about them, over the wire of a real server."""
+"""Approvals and their streams, over gRPC with a real server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ask(wire: Wire, method: str, message: Message) -> bytes:
 
 
 def asked(wire: Wire, **more: str) -> decision_pb2.Decision:
-    """A decision that waits for a support lead, for an approval of its own unless the run is said."""
+    """Return a decision that requires approval by a support lead; a separate approval unless the run is given."""
     decision: decision_pb2.Decision = wire.authorize(request({**REPLY, "run.run_id": uuid.uuid4().hex, **more}))
     assert decision.effect == decision_pb2.EFFECT_REQUIRE_APPROVAL
     return decision
@@ -63,7 +63,7 @@ def watching(
     return iter(stream(message.SerializeToString(), timeout=SECONDS_MAX))
 
 
-def test_from_the_question_to_the_one_allow(wire: Wire, channel: grpc.Channel) -> None:
+def test_from_the_request_to_the_single_allow(wire: Wire, channel: grpc.Channel) -> None:
     decision = asked(wire, **{"run.run_id": "replying"})
     changes = watching(channel, decision.decision_id)
     first = next(changes)
@@ -81,27 +81,27 @@ def test_from_the_question_to_the_one_allow(wire: Wire, channel: grpc.Channel) -
     assert [change.state for change in rest] == states
 
 
-def test_the_same_key_is_answered_with_the_allow_once_people_agreed(wire: Wire) -> None:
-    said = {"idempotency_key": uuid.uuid4().hex, "run.run_id": "one key"}
-    decision = asked(wire, **said)
-    assert wire.authorize(request({**REPLY, **said})).decision_id == decision.decision_id
+def test_the_same_key_gets_the_allow_after_people_approved(wire: Wire) -> None:
+    text = {"idempotency_key": uuid.uuid4().hex, "run.run_id": "one key"}
+    decision = asked(wire, **text)
+    assert wire.authorize(request({**REPLY, **text})).decision_id == decision.decision_id
     approve(wire, decision)
-    allowed = wire.authorize(request({**REPLY, **said}))
+    allowed = wire.authorize(request({**REPLY, **text}))
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, decision.approval.id)
-    assert wire.authorize(request({**REPLY, **said})).decision_id == allowed.decision_id
+    assert wire.authorize(request({**REPLY, **text})).decision_id == allowed.decision_id
 
 
-def test_another_spelling_of_the_agent_waits_for_the_same_people_and_uses_what_they_gave(wire: Wire) -> None:
+def test_another_spelling_of_the_agent_joins_and_uses_the_same_approval(wire: Wire) -> None:
     run_id = uuid.uuid4().hex
     first = asked(wire, **{"identity.agent": "spelled-agent", "run.run_id": run_id})
-    said = {"identity.agent": "SPELLED-agent ", "run.run_id": run_id, "idempotency_key": uuid.uuid4().hex}
-    assert asked(wire, **said).approval.id == first.approval.id
+    text = {"identity.agent": "SPELLED-agent ", "run.run_id": run_id, "idempotency_key": uuid.uuid4().hex}
+    assert asked(wire, **text).approval.id == first.approval.id
     approve(wire, first)
-    allowed = wire.authorize(request({**REPLY, **said}))
+    allowed = wire.authorize(request({**REPLY, **text}))
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, first.approval.id)
 
 
-def test_who_may_vote_sees_the_exact_parameters_and_nobody_else_does(wire: Wire) -> None:
+def test_only_people_who_may_vote_see_the_exact_parameters(wire: Wire) -> None:
     decision = asked(wire)
     seen = get(wire, decision, LEAD)
     assert (seen.action.params_json, seen.params_redacted) == ('{"body":"Dear Ann, 5 EUR"}', False)
@@ -118,15 +118,15 @@ def test_who_may_vote_sees_the_exact_parameters_and_nobody_else_does(wire: Wire)
     assert page.next_page_token
 
 
-def test_statuses_of_what_is_refused(wire: Wire) -> None:
+def test_statuses_of_refused_votes(wire: Wire) -> None:
     decision = asked(wire)
     message = approval_pb2.ApproveActionRequest(tenant="acme", approval_id=decision.approval.id)
 
     def refusal(person: person_pb2.Person, **more: str) -> tuple[grpc.StatusCode, str]:
-        said = approval_pb2.ApproveActionRequest(approver=person, **more)
-        said.MergeFrom(message)
+        text = approval_pb2.ApproveActionRequest(approver=person, **more)
+        text.MergeFrom(message)
         with pytest.raises(Refusal) as refused:
-            ask(wire, "ApproveAction", said)
+            ask(wire, "ApproveAction", text)
         return refused.value.code, refused.value.reason
 
     denied, not_now = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.FAILED_PRECONDITION
@@ -138,7 +138,7 @@ def test_statuses_of_what_is_refused(wire: Wire) -> None:
     assert refusal(LEAD) == (not_now, refusals.APPROVAL_DECIDED)
 
 
-def test_every_wrong_field_is_named(wire: Wire) -> None:
+def test_every_invalid_field_is_named(wire: Wire) -> None:
     with pytest.raises(Refusal) as refused:
         ask(
             wire,
@@ -160,7 +160,7 @@ def test_every_wrong_field_is_named(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("method", ["GetApproval", "ApproveAction", "RejectAction", "CancelApproval"])
-def test_another_tenant_cannot_name_it(wire: Wire, method: str) -> None:
+def test_another_tenant_cannot_use_the_id(wire: Wire, method: str) -> None:
     decision = asked(wire)
     ids = {"tenant": "globex", "approval_id": decision.approval.id}
     messages: dict[str, Message] = {
@@ -175,7 +175,7 @@ def test_another_tenant_cannot_name_it(wire: Wire, method: str) -> None:
     assert get(wire, decision).state == approval_pb2.APPROVAL_STATE_PENDING
 
 
-def test_another_tenant_cannot_watch_it(wire: Wire, channel: grpc.Channel) -> None:
+def test_another_tenant_cannot_watch_the_decision(wire: Wire, channel: grpc.Channel) -> None:
     decision = asked(wire)
     with pytest.raises(grpc.RpcError) as refused:
         next(watching(channel, decision.decision_id, tenant="globex"))
@@ -185,14 +185,14 @@ def test_another_tenant_cannot_watch_it(wire: Wire, channel: grpc.Channel) -> No
 @pytest.mark.parametrize(
     "cursor", ["!", "e30", "W10=", cursor_text({"w": 1})[:-4] + "====", "eyJhIjotMX0=", "eyJhIjoiYiJ9"]
 )
-def test_a_cursor_that_is_none_is_refused(channel: grpc.Channel, wire: Wire, cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(channel: grpc.Channel, wire: Wire, cursor: str) -> None:
     decision = asked(wire)
     with pytest.raises(grpc.RpcError) as refused:
         next(watching(channel, decision.decision_id, cursor))
     assert set(refusal_of(refused.value).violations) == {"cursor"}
 
 
-def test_a_cursor_comes_back_as_it_was() -> None:
+def test_a_cursor_survives_encoding() -> None:
     assert read_cursor(cursor_text({"a": 1, "b": 2**53 - 1})) == {"a": 1, "b": 2**53 - 1}
     assert read_cursor("") is None
 

@@ -1,4 +1,4 @@
-"""Bad input over the wire: refused by field and remedy, recorded as refused without params, never decided."""
+"""Invalid requests over gRPC: the error names field and remedy, the record has no params, nothing is decided."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 class Before:
-    """What the trail held, to be compared."""
+    """The state of the audit trail before the call."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -82,7 +82,7 @@ def refused(call: Callable[[], object], code: grpc.StatusCode = grpc.StatusCode.
 
 
 def invalid(call: Callable[[], object]) -> dict[str, str]:
-    """The violations of a call that breaks the contract; code, reason and domain are right."""
+    """Return the violations of an invalid call. Asserts code, reason and domain."""
     refusal = refused(call)
     assert (refusal.reason, refusal.domain) == ("INVALID_REQUEST", "placet")
     assert refusal.retry_after_seconds is None
@@ -91,7 +91,7 @@ def invalid(call: Callable[[], object]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("changes", "field", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_one_field_wrong(wire: Wire, before: Before, changes: dict[str, Any], field: str, what: str) -> None:
+def test_one_invalid_field(wire: Wire, before: Before, changes: dict[str, Any], field: str, what: str) -> None:
     violations = invalid(lambda: wire.authorize(request(changes)))
     assert list(violations) == [field]
     assert what in violations[field]
@@ -99,7 +99,7 @@ def test_one_field_wrong(wire: Wire, before: Before, changes: dict[str, Any], fi
     before.check_one_refused("Authorize", tenant, field)
 
 
-def test_an_empty_request_names_all_that_is_missing(wire: Wire, before: Before) -> None:
+def test_an_empty_request_names_all_required_fields(wire: Wire, before: Before) -> None:
     fields = ["idempotency_key", "action.tool", "identity.agent", "identity.tenant"]
     violations = invalid(lambda: wire.raw(AUTHORIZE, b""))
     assert list(violations) == fields
@@ -108,7 +108,7 @@ def test_an_empty_request_names_all_that_is_missing(wire: Wire, before: Before) 
 
 @pytest.mark.parametrize("method", [AUTHORIZE, AUTHORIZE_BATCH])
 @pytest.mark.parametrize("damage", ["utf-8", "truncated", "noise"])
-def test_what_is_no_message(wire: Wire, before: Before, method: str, damage: str) -> None:
+def test_invalid_bytes(wire: Wire, before: Before, method: str, damage: str) -> None:
     whole = request().SerializeToString()
     if method == AUTHORIZE_BATCH:
         whole = authorization_pb2.AuthorizeBatchRequest(requests=[request()]).SerializeToString()
@@ -124,24 +124,24 @@ def test_what_is_no_message(wire: Wire, before: Before, method: str, damage: str
 
 
 @pytest.mark.parametrize("method", [QUERY, GET])
-def test_what_is_no_question(wire: Wire, method: str) -> None:
+def test_invalid_bytes_in_audit_calls(wire: Wire, method: str) -> None:
     assert list(invalid(lambda: wire.raw(method, b"\xff" * 40))) == [""]
 
 
-def test_a_message_beyond_the_limit(wire: Wire, before: Before) -> None:
+def test_a_message_above_the_size_limit(wire: Wire, before: Before) -> None:
     large = request({"action.params_json": json.dumps({"q": "x" * MESSAGE_BYTES_MAX})})
     refused(lambda: wire.authorize(large), grpc.StatusCode.RESOURCE_EXHAUSTED)
     before.check_nothing_decided()
     assert wire.authorize(request()).rule_id == "tools.listed_read"
 
 
-def test_a_deadline_that_is_past_at_the_caller(wire: Wire, before: Before) -> None:
+def test_a_deadline_that_passed_before_the_call(wire: Wire, before: Before) -> None:
     late = request().SerializeToString()
     refused(lambda: wire.raw(AUTHORIZE, late, timeout=-5.0), grpc.StatusCode.DEADLINE_EXCEEDED)
     before.check_nothing_decided()
 
 
-def test_a_deadline_that_is_past_when_the_server_comes_to_it(wire: Wire, placet_server: Server) -> None:
+def test_a_deadline_that_passes_while_the_call_is_queued(wire: Wire, placet_server: Server) -> None:
     wire.authorize(request())
     decided = len(placet_server.records("decision.made"))
     with placet_server.busy():
@@ -153,13 +153,13 @@ def test_a_deadline_that_is_past_when_the_server_comes_to_it(wire: Wire, placet_
 
 
 @pytest.mark.parametrize("count", [0, 101])
-def test_a_batch_of_the_wrong_size(wire: Wire, before: Before, count: int) -> None:
+def test_a_batch_of_invalid_size(wire: Wire, before: Before, count: int) -> None:
     violations = invalid(lambda: wire.authorize_batch([request() for _ in range(count)]))
     assert violations == {"requests": f"has {count} entries; must be 1 to 100"}
     before.check_one_refused("AuthorizeBatch", "acme" if count else "", "requests")
 
 
-def test_a_malformed_action_refuses_the_batch_by_its_index(wire: Wire, before: Before) -> None:
+def test_an_invalid_action_refuses_the_batch_and_names_its_index(wire: Wire, before: Before) -> None:
     plan = [request() for _ in range(5)]
     plan[2].action.tool = ""
     plan[4].identity.roles.append("")
@@ -168,7 +168,7 @@ def test_a_malformed_action_refuses_the_batch_by_its_index(wire: Wire, before: B
     before.check_one_refused("AuthorizeBatch", "acme", *fields)
 
 
-def test_a_batch_is_of_one_tenant_with_distinct_keys(wire: Wire, before: Before) -> None:
+def test_a_batch_must_have_one_tenant_and_distinct_keys(wire: Wire, before: Before) -> None:
     first = request()
     plan = [first, request({"identity.tenant": "globex"}), first]
     fields = ["requests[1].identity.tenant", "requests[2].idempotency_key"]
@@ -199,16 +199,16 @@ def test_a_hundred_actions_are_decided_in_order(wire: Wire) -> None:
         ({"tenant": "acme", "decided_until": {"nanos": -1}}, "decided_until", "0001 to 9999"),
     ],
 )
-def test_a_question_that_cannot_be_asked(wire: Wire, conditions: dict[str, Any], field: str, what: str) -> None:
+def test_an_invalid_query(wire: Wire, conditions: dict[str, Any], field: str, what: str) -> None:
     violations = invalid(lambda: wire.query(**conditions))
     assert list(violations) == [field]
     assert what in violations[field]
 
 
-def test_a_decision_without_an_id_or_a_tenant(wire: Wire) -> None:
+def test_get_decision_requires_id_and_tenant(wire: Wire) -> None:
     assert list(invalid(lambda: wire.get("", ""))) == ["tenant", "decision_id"]
 
 
-def test_a_method_that_there_is_not(wire: Wire) -> None:
+def test_an_unknown_method(wire: Wire) -> None:
     unknown = "/placet.v1.AuthorizationService/Approve"
     assert refused(lambda: wire.raw(unknown, b""), grpc.StatusCode.UNIMPLEMENTED).text

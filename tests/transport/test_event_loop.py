@@ -1,4 +1,4 @@
-"""No request holds the event loop, however large and however made: others are answered meanwhile."""
+"""No request blocks the event loop, whatever its size and shape: other requests are answered in between."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tests.transport.wire import Wire
 
 BUSY_MACHINE: Final = 4
-"""How much longer the same work may take where other programs share the cores. What is quadratic takes far more."""
+"""Factor for machines whose cores other programs share. Quadratic work takes far longer than that."""
 ROOM: Final = PARAMS_BYTES_MAX - 64
 DIGITS: Final = "4111 1111 1111 1112 "
 
 
 def of(unit: str, frame: str = '{{"a":"{}"}}') -> str:
-    """Params of the largest size, of many of the same."""
+    """Return params of the largest size that repeat one unit."""
     return frame.format((unit * ROOM)[: ROOM // len(unit[:1].encode())])
 
 
@@ -61,7 +61,7 @@ PARAMS: Final = {
 
 
 def request(params: str) -> authorization_pb2.AuthorizeRequest:
-    """One action of the largest size."""
+    """Return a request with the params."""
     message = authorization_pb2.AuthorizeRequest(idempotency_key=uuid.uuid4().hex)
     message.action.tool = "kb.search"
     message.action.params_json = params
@@ -70,7 +70,7 @@ def request(params: str) -> authorization_pb2.AuthorizeRequest:
 
 
 def send(wire: Wire, method: str, raw: bytes) -> None:
-    """Send it; whether it is decided or refused does not matter here."""
+    """Send the request. It may be decided or refused."""
     with contextlib.suppress(Refusal):
         wire.raw(method, raw)
 
@@ -97,7 +97,7 @@ def test_the_largest_batch(placet_server: Server, wire: Wire, name: str) -> None
 
 
 def test_a_batch_whose_findings_repeat_it(placet_server: Server, wire: Wire) -> None:
-    """A rule that tells what it saw makes OPA's answer as large as the batch."""
+    """A rule that repeats its input in the details makes OPA's answer as large as the batch."""
     requests = [request(json.dumps({"project": DIGITS * 3_000, "priority": "low"})) for _ in range(BATCH_ACTIONS_MAX)]
     for each in requests:
         each.action.tool, each.action.environment, each.identity.tenant = "jira.create_ticket", "sandbox", "globex"
@@ -148,19 +148,19 @@ def test_a_page_of_the_largest_decisions(placet_server: Server, wire: Wire) -> N
     assert seen.longest_ms < HELD_MS_MAX * BUSY_MACHINE, "\n".join(seen.stacks)
 
 
-def test_as_many_wrong_fields_as_an_answer_holds_are_told(wire: Wire) -> None:
+def test_a_status_names_as_many_invalid_fields_as_fit(wire: Wire) -> None:
     wrong = request("{}")
     wrong.identity.roles.extend([""] * 64)
     batch = authorization_pb2.AuthorizeBatchRequest(requests=[wrong] * BATCH_ACTIONS_MAX)
-    with pytest.raises(Refusal) as told:
+    with pytest.raises(Refusal) as caught:
         wire.raw(AUTHORIZE_BATCH, batch.SerializeToString())
-    assert told.value.reason == "INVALID_REQUEST"
-    assert told.value.violations["requests[0].identity.roles[0]"] == "is required"
-    assert "more fields are wrong" in told.value.violations[""]
+    assert caught.value.reason == "INVALID_REQUEST"
+    assert caught.value.violations["requests[0].identity.roles[0]"] == "is required"
+    assert "more fields are wrong" in caught.value.violations[""]
 
 
-def test_a_batch_is_read_as_protobuf_reads_it(wire: Wire) -> None:
-    """The same bytes in another order, with fields that nobody knows between them."""
+def test_a_batch_is_deserialized_as_protobuf_does(wire: Wire) -> None:
+    """The same bytes in another order, with unknown fields between them."""
     requests = [request(json.dumps({"a": "x" * 5_000})) for _ in range(3)]
     one = authorization_pb2.AuthorizeBatchRequest(requests=requests)
     unknown = b"\xf8\x07\x01" + b"\xf9\x07" + bytes(8) + b"\xfa\x07\x03abc" + b"\xfd\x07" + bytes(4)
@@ -171,11 +171,11 @@ def test_a_batch_is_read_as_protobuf_reads_it(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("end", [b"\x0a", b"\x0a\x05ab", b"\x0a\xff", b"\x0b\x0c", b"\x00\x00", b"\x0a" + b"\xff" * 11])
-def test_a_batch_that_is_no_message(wire: Wire, end: bytes) -> None:
+def test_a_batch_of_invalid_bytes(wire: Wire, end: bytes) -> None:
     raw = authorization_pb2.AuthorizeBatchRequest(requests=[request(of("x"))]).SerializeToString()
-    with pytest.raises(Refusal, match="not a valid message") as told:
+    with pytest.raises(Refusal, match="not a valid message") as caught:
         wire.raw(AUTHORIZE_BATCH, raw + end)
-    assert told.value.reason == "INVALID_REQUEST"
+    assert caught.value.reason == "INVALID_REQUEST"
 
 
 def test_an_action_that_is_too_large(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""When the server itself cannot: the caller learns that, and nothing of the inner cause."""
+"""Failures of the server: the caller receives a status without the inner cause."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def refused(call: Callable[[], object]) -> Refusal:
 
 
 @pytest.mark.parametrize("raw", [request().SerializeToString(), b"", b"\xff" * 9], ids=["good", "empty", "noise"])
-def test_what_cannot_be_recorded_is_not_answered(
+def test_a_decision_that_cannot_be_recorded_is_unavailable(
     wire: Wire, placet_server: Server, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:
     monkeypatch.setattr(placet_server.running.ledger, "commit", fails_with(LedgerUnavailableError(INNER)))
@@ -49,7 +49,9 @@ def test_what_cannot_be_recorded_is_not_answered(
     assert refusal.retry_after_seconds > 0
 
 
-def test_it_goes_on_when_the_ledger_is_back(wire: Wire, placet_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_recovers_with_the_ledger(
+    wire: Wire, placet_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = request()
     with monkeypatch.context() as broken:
         broken.setattr(placet_server.running.ledger, "commit", fails_with(LedgerUnavailableError(INNER)))
@@ -58,7 +60,7 @@ def test_it_goes_on_when_the_ledger_is_back(wire: Wire, placet_server: Server, m
 
 
 @pytest.mark.parametrize("name", ["commit", "query_decisions", "get_decision", "verify"])
-def test_a_fault_is_told_without_its_cause(
+def test_an_unexpected_error_is_sent_without_its_cause(
     wire: Wire, placet_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     calls: dict[str, Callable[[], object]] = {
@@ -83,7 +85,7 @@ def engine_pid(server: Server) -> int:
 
 
 def first_done(calls: list[Future[Any]], count: int) -> list[Future[Any]]:
-    """The calls that were answered while the engine was stopped, at least `count`."""
+    """Return the calls that were answered while the engine was stopped, at least `count`."""
     done: set[Future[Any]] = set()
     pending = set(calls)
     while len(done) < count:
@@ -93,7 +95,7 @@ def first_done(calls: list[Future[Any]], count: int) -> list[Future[Any]]:
     return list(done)
 
 
-def test_overload_is_refused_at_once_with_a_time_to_come_back(tmp_path: Path) -> None:
+def test_overload_is_refused_immediately_with_retry_info(tmp_path: Path) -> None:
     with serving(settings(tmp_path, queue_depth_max=1)) as server, ThreadPoolExecutor(8) as threads:
         wire = Wire(server.address)
         assert wire.authorize(request()).rule_id == "tools.listed_read"

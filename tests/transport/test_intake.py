@@ -1,4 +1,4 @@
-"""Messages are read in bounded places and fair turns; what is too much is turned away before it is parsed."""
+"""Messages are read in a bounded number of places and in fair turns; excess calls are refused before parsing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SMALL = b"small"
 FOR_EVER_SECONDS = 1e6
 END = object()
-"""As grpc.aio.EOF: no bytes."""
+"""Stands for grpc.aio.EOF, which is not bytes."""
 
 
 class Call:
-    """A call of which the test says when its message arrives."""
+    """A call whose message arrives when the test says so."""
 
     def __init__(self, peer: str = "one") -> None:
         self._peer = peer
@@ -54,8 +54,8 @@ class Call:
         raise grpc.aio.AbortError("Locally aborted.")
 
 
-class Border:
-    """An intake, and calls that hold their message until the test ends them."""
+class IntakeEnv:
+    """An intake with calls that hold their messages until the test ends them."""
 
     def __init__(self, patience_seconds: float) -> None:
         self.shed: list[str] = []
@@ -66,7 +66,7 @@ class Border:
         self.tasks: list[asyncio.Task[None]] = []
 
     def call(self, peer: str = "one", raw: object = None) -> Call:
-        """A call that has begun; with `raw` its message is there at once."""
+        """Start a call. With `raw`, its message has arrived."""
         call = Call(peer)
         if raw is not None:
             call.arrives.set_result(raw)
@@ -81,183 +81,183 @@ class Border:
             await self.over.wait()
 
     async def settle(self) -> None:
-        """Until nothing moves any more by itself."""
+        """Run the event loop until it is idle."""
         for _ in range(20):
             await asyncio.sleep(0)
 
-    def turned_away(self) -> int:
+    def refused(self) -> int:
         return sum(task.done() and isinstance(task.exception(), OverloadedError) for task in self.tasks)
 
 
 @pytest.fixture
-def bordering() -> Callable[..., Awaitable[None]]:
-    async def run(test: Callable[[Border], Awaitable[None]], patience_seconds: float = FOR_EVER_SECONDS) -> None:
-        border = Border(patience_seconds)
+def with_intake() -> Callable[..., Awaitable[None]]:
+    async def run(test: Callable[[IntakeEnv], Awaitable[None]], patience_seconds: float = FOR_EVER_SECONDS) -> None:
+        env = IntakeEnv(patience_seconds)
         try:
             async with asyncio.timeout(20):
-                await test(border)
+                await test(env)
         finally:
-            border.over.set()
-            for task in border.tasks:
+            env.over.set()
+            for task in env.tasks:
                 task.cancel()
-            await asyncio.gather(*border.tasks, return_exceptions=True)
-        assert border.intake.held_bytes == 0
+            await asyncio.gather(*env.tasks, return_exceptions=True)
+        assert env.intake.held_bytes == 0
 
     return run
 
 
-Bordering = Any
+WithIntake = Any
 
 
-async def test_so_many_messages_are_read_at_once_and_no_more(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
-        calls = [border.call() for _ in range(MESSAGE_READS_MAX + 3)]
-        await border.settle()
+async def test_the_number_of_concurrent_reads_is_bounded(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
+        calls = [env.call() for _ in range(MESSAGE_READS_MAX + 3)]
+        await env.settle()
         assert [call.asked for call in calls] == [True] * MESSAGE_READS_MAX + [False] * 3
         calls[5].arrives.set_result(SMALL)
-        await border.settle()
+        await env.settle()
         assert [call.asked for call in calls[MESSAGE_READS_MAX:]] == [True, False, False]
-        assert border.got == [calls[5]]
+        assert env.got == [calls[5]]
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_another_connection_does_not_wait_behind_one_that_floods(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
-        flood = [border.call("flood") for _ in range(MESSAGE_READS_MAX + 500)]
-        quiet = border.call("quiet", SMALL)
-        await border.settle()
+async def test_a_quiet_connection_does_not_wait_behind_a_flooding_one(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
+        flood = [env.call("flood") for _ in range(MESSAGE_READS_MAX + 500)]
+        quiet = env.call("quiet", SMALL)
+        await env.settle()
         assert not quiet.asked
         for call in flood[:MESSAGE_READS_MAX]:
             call.arrives.set_result(SMALL)
-        await border.settle()
+        await env.settle()
         flood[MESSAGE_READS_MAX].arrives.set_result(SMALL)
-        await border.settle()
-        assert quiet in border.got
+        await env.settle()
+        assert quiet in env.got
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_a_message_that_does_not_come_gives_its_place_to_who_waits(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
-        silent = [border.call("silent") for _ in range(MESSAGE_READS_MAX)]
-        await border.settle()
-        border.call("quiet", SMALL)
-        await border.moved.wait()
+async def test_a_message_that_does_not_arrive_loses_its_place_to_a_waiting_call(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
+        silent = [env.call("silent") for _ in range(MESSAGE_READS_MAX)]
+        await env.settle()
+        env.call("quiet", SMALL)
+        await env.moved.wait()
         assert [call.aborted for call in silent].count(grpc.StatusCode.RESOURCE_EXHAUSTED) == 1
-        assert border.shed == ["slow_message"]
+        assert env.shed == ["slow_message"]
 
-    await bordering(test, patience_seconds=0.01)
+    await with_intake(test, patience_seconds=0.01)
 
 
-async def test_while_nobody_waits_a_message_may_take_its_time(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
-        slow = [border.call() for _ in range(MESSAGE_READS_MAX)]
-        await border.settle()
+async def test_a_slow_message_keeps_its_place_while_no_call_waits(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
+        slow = [env.call() for _ in range(MESSAGE_READS_MAX)]
+        await env.settle()
         slow[0].arrives.set_result(SMALL)
-        await border.moved.wait()
+        await env.moved.wait()
         assert [call.aborted for call in slow] == [None] * MESSAGE_READS_MAX
-        assert border.shed == []
+        assert env.shed == []
 
-    await bordering(test, patience_seconds=0)
+    await with_intake(test, patience_seconds=0)
 
 
-async def test_bytes_held_are_bounded_over_all_calls(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
+async def test_bytes_held_are_bounded_over_all_calls(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
         large = bytes(MESSAGE_BYTES_MAX)
         for number in range(20):
-            border.call(f"connection-{number}", large)
-        await border.settle()
+            env.call(f"connection-{number}", large)
+        await env.settle()
         room = REQUEST_BYTES_HELD_MAX * 3 // 4 // MESSAGE_BYTES_MAX
-        assert len(border.got) == room
-        assert border.intake.held_bytes == room * MESSAGE_BYTES_MAX
-        assert border.turned_away() == 20 - room
-        assert set(border.shed) == {"bytes_held"}
-        border.call("connection-0", bytes(LARGE_MESSAGE_BYTES))
-        border.call("another", SMALL)
-        await border.settle()
-        assert len(border.got) == room + 2, "what is small has room of its own"
-        border.over.set()
-        await border.settle()
-        assert border.intake.held_bytes == 0
+        assert len(env.got) == room
+        assert env.intake.held_bytes == room * MESSAGE_BYTES_MAX
+        assert env.refused() == 20 - room
+        assert set(env.shed) == {"bytes_held"}
+        env.call("connection-0", bytes(LARGE_MESSAGE_BYTES))
+        env.call("another", SMALL)
+        await env.settle()
+        assert len(env.got) == room + 2, "what is small has room of its own"
+        env.over.set()
+        await env.settle()
+        assert env.intake.held_bytes == 0
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_one_connection_holds_half_at_most(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
+async def test_one_connection_holds_at_most_half_of_the_bytes(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
         for _ in range(8):
-            border.call("flood", bytes(MESSAGE_BYTES_MAX))
-        border.call("quiet", bytes(MESSAGE_BYTES_MAX))
-        await border.settle()
-        assert [call.peer() for call in border.got] == ["flood"] * 4 + ["quiet"]
+            env.call("flood", bytes(MESSAGE_BYTES_MAX))
+        env.call("quiet", bytes(MESSAGE_BYTES_MAX))
+        await env.settle()
+        assert [call.peer() for call in env.got] == ["flood"] * 4 + ["quiet"]
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_calls_that_wait_to_be_read_are_bounded(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
+async def test_the_number_of_unread_calls_is_bounded(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
         for _ in range(MESSAGE_READS_MAX + CALLS_UNREAD_MAX + 2):
-            border.call()
-        await border.settle()
-        assert border.turned_away() == 2
-        border.call("quiet")
-        await border.settle()
-        assert border.turned_away() == 3, "the connection that floods gives way"
-        assert not border.tasks[-1].done()
+            env.call()
+        await env.settle()
+        assert env.refused() == 2
+        env.call("quiet")
+        await env.settle()
+        assert env.refused() == 3, "the connection that floods gives way"
+        assert not env.tasks[-1].done()
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_calls_under_way_are_bounded(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
+async def test_the_number_of_concurrent_calls_is_bounded(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
         for number in range(CALLS_MAX + 3):
-            border.call(f"connection-{number % 100}", SMALL)
-        await border.settle()
-        assert len(border.got) == CALLS_MAX
-        assert border.shed == ["calls"] * 3
+            env.call(f"connection-{number % 100}", SMALL)
+        await env.settle()
+        assert len(env.got) == CALLS_MAX
+        assert env.shed == ["calls"] * 3
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_who_goes_while_it_waits_leaves_its_place_to_others(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
-        calls = [border.call() for _ in range(MESSAGE_READS_MAX + 1)]
-        await border.settle()
-        border.tasks[-1].cancel()
-        await border.settle()
-        last = border.call("quiet", SMALL)
-        await border.settle()
+async def test_a_cancelled_call_leaves_its_place_to_others(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
+        calls = [env.call() for _ in range(MESSAGE_READS_MAX + 1)]
+        await env.settle()
+        env.tasks[-1].cancel()
+        await env.settle()
+        last = env.call("quiet", SMALL)
+        await env.settle()
         calls[0].arrives.set_result(SMALL)
-        border.tasks[1].cancel()
-        await border.settle()
-        assert last in border.got
-        others = [border.call("quiet", SMALL) for _ in range(3)]
-        await border.settle()
-        assert set(others) <= set(border.got)
+        env.tasks[1].cancel()
+        await env.settle()
+        assert last in env.got
+        others = [env.call("quiet", SMALL) for _ in range(3)]
+        await env.settle()
+        assert set(others) <= set(env.got)
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_a_place_is_not_lost_with_a_caller_who_goes_as_it_is_given(bordering: Bordering) -> None:
-    async def test(border: Border) -> None:
-        calls = [border.call() for _ in range(MESSAGE_READS_MAX + 1)]
-        await border.settle()
+async def test_a_place_is_not_lost_if_its_new_owner_is_cancelled(with_intake: WithIntake) -> None:
+    async def test(env: IntakeEnv) -> None:
+        calls = [env.call() for _ in range(MESSAGE_READS_MAX + 1)]
+        await env.settle()
         calls[0].arrives.set_result(SMALL)
         await asyncio.sleep(0)  # the place is passed on, and not yet taken
-        border.tasks[-1].cancel()
-        await border.settle()
+        env.tasks[-1].cancel()
+        await env.settle()
         for call in calls[1:MESSAGE_READS_MAX]:
             call.arrives.set_result(SMALL)
-        await border.settle()
-        again = [border.call() for _ in range(MESSAGE_READS_MAX)]
-        await border.settle()
+        await env.settle()
+        again = [env.call() for _ in range(MESSAGE_READS_MAX)]
+        await env.settle()
         assert all(call.asked for call in again)
 
-    await bordering(test)
+    await with_intake(test)
 
 
-async def test_the_end_of_a_stream_is_no_message() -> None:
+async def test_the_end_of_a_stream_is_not_a_message() -> None:
     intake = Intake(lambda _why, _count: None)
     call: Any = Call()
     call.arrives.set_result(END)

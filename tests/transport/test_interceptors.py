@@ -1,4 +1,4 @@
-"""What every call goes through: the order of the interceptors, and what each of them does to a call."""
+"""The interceptor chain: its order, and the effect of each interceptor on a call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANSWER = authorization_pb2.AuthorizeResponse()
 
 
 class Call:
-    """A call whose request has arrived, and what it is answered."""
+    """A call whose request has arrived. Keeps the responses and the status."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -61,8 +61,8 @@ class Details:
         self.method = method
 
 
-class Border:
-    """The chain around a servicer that the test chooses; what it records and reports."""
+class ChainEnv:
+    """The interceptor chain around a behavior. Keeps its records and unexpected errors."""
 
     def __init__(self, ledger_error: Exception | None = None) -> None:
         self.records: list[Commitment] = []
@@ -84,7 +84,7 @@ class Border:
         request_type: Any = authorization_pb2.AuthorizeRequest,
         times: int = 1,
     ) -> tuple[Call, Any]:
-        """The last call and its response."""
+        """Run the call `times` times. Return the last call and its response."""
         make = grpc.unary_stream_rpc_method_handler if path == WATCH else grpc.unary_unary_rpc_method_handler
         handler = make(behavior, request_type.FromString, None)
 
@@ -125,10 +125,10 @@ def violating(field: str) -> Callable[..., Any]:
     return refuse
 
 
-def recorded(border: Border) -> list[tuple[str, str, str, int]]:
+def recorded(env: ChainEnv) -> list[tuple[str, str, str, int]]:
     return [
         (record.kind.value, record.tenant, str(record.fields["method"]), int(record.fields["violations"]))
-        for record in border.records
+        for record in env.records
     ]
 
 
@@ -150,21 +150,21 @@ def test_the_order() -> None:
     ]
 
 
-async def test_a_servicer_gets_the_message_and_the_caller() -> None:
+async def test_a_servicer_receives_the_message_and_the_caller() -> None:
     async def look(message: Any, _context: object) -> authorization_pb2.AuthorizeResponse:
         assert message.identity.tenant == "acme"
         assert current_caller().peer == "ipv4:192.0.2.1:5000"
         return ANSWER
 
-    border = Border()
-    call, response = await border.call(request(), look)
-    assert (call.code, response, border.records, border.errors) == (None, ANSWER, [], [])
+    env = ChainEnv()
+    call, response = await env.call(request(), look)
+    assert (call.code, response, env.records, env.errors) == (None, ANSWER, [], [])
 
 
-async def test_methods_are_wrapped_once_and_not_for_each_call() -> None:
-    border = Border()
-    await border.call(request(), answered, times=5)
-    assert border.found == 1
+async def test_a_method_is_wrapped_once() -> None:
+    env = ChainEnv()
+    await env.call(request(), answered, times=5)
+    assert env.found == 1
 
 
 async def test_there_is_no_caller_outside_a_call() -> None:
@@ -172,57 +172,57 @@ async def test_there_is_no_caller_outside_a_call() -> None:
         current_caller()
 
 
-async def test_bytes_that_are_no_message_are_recorded_without_method_and_tenant() -> None:
-    border = Border()
-    call, _ = await border.call(b"\xff" * 40, answered)
+async def test_invalid_bytes_are_recorded_without_method_and_tenant() -> None:
+    env = ChainEnv()
+    call, _ = await env.call(b"\xff" * 40, answered)
     assert call.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert recorded(border) == [("request.refused", "", "", 1)]
+    assert recorded(env) == [("request.refused", "", "", 1)]
 
 
-async def test_of_a_message_that_is_too_large_its_size_is_answered_and_recorded() -> None:
-    border = Border()
-    call, _ = await border.call(b"\x32\x00" * ACTION_BYTES_MAX, answered)
+async def test_a_message_that_is_too_large_is_recorded_with_its_size() -> None:
+    env = ChainEnv()
+    call, _ = await env.call(b"\x32\x00" * ACTION_BYTES_MAX, answered)
     assert f"at most {ACTION_BYTES_MAX} are accepted" in call.text
-    assert f"at most {ACTION_BYTES_MAX} are accepted" in border.records[0].parts["refusal"].decode()
-    assert recorded(border) == [("request.refused", "", "", 1)]
+    assert f"at most {ACTION_BYTES_MAX} are accepted" in env.records[0].parts["refusal"].decode()
+    assert recorded(env) == [("request.refused", "", "", 1)]
 
 
-async def test_fields_that_are_wrong_are_recorded_under_method_and_tenant() -> None:
-    border = Border()
-    call, _ = await border.call(request(), violating("action.tool"))
+async def test_invalid_fields_are_recorded_with_method_and_tenant() -> None:
+    env = ChainEnv()
+    call, _ = await env.call(request(), violating("action.tool"))
     assert (call.code, call.text) == (grpc.StatusCode.INVALID_ARGUMENT, "action.tool: is wrong")
-    assert recorded(border) == [("request.refused", "acme", "Authorize", 1)]
+    assert recorded(env) == [("request.refused", "acme", "Authorize", 1)]
 
 
-async def test_a_tenant_that_is_not_well_formed_is_not_recorded() -> None:
-    border = Border()
-    await border.call(request("No Tenant"), violating("identity.tenant"))
-    assert recorded(border) == [("request.refused", "", "Authorize", 1)]
+async def test_a_malformed_tenant_is_not_recorded() -> None:
+    env = ChainEnv()
+    await env.call(request("No Tenant"), violating("identity.tenant"))
+    assert recorded(env) == [("request.refused", "", "Authorize", 1)]
 
 
 @pytest.mark.parametrize("raw", [b"\xff" * 40, audit_pb2.QueryDecisionsRequest(tenant="acme").SerializeToString()])
-async def test_of_questions_about_the_trail_nothing_is_recorded(raw: bytes) -> None:
-    border = Border()
-    call, _ = await border.call(raw, violating("tenant"), QUERY, audit_pb2.QueryDecisionsRequest)
-    assert (call.code, border.records) == (grpc.StatusCode.INVALID_ARGUMENT, [])
+async def test_invalid_audit_calls_are_not_recorded(raw: bytes) -> None:
+    env = ChainEnv()
+    call, _ = await env.call(raw, violating("tenant"), QUERY, audit_pb2.QueryDecisionsRequest)
+    assert (call.code, env.records) == (grpc.StatusCode.INVALID_ARGUMENT, [])
 
 
-async def test_what_cannot_be_recorded_is_unavailable() -> None:
-    border = Border(LedgerUnavailableError("disk"))
-    call, _ = await border.call(b"\xff" * 40, answered)
+async def test_an_invalid_request_that_cannot_be_recorded_is_unavailable() -> None:
+    env = ChainEnv(LedgerUnavailableError("disk"))
+    call, _ = await env.call(b"\xff" * 40, answered)
     assert call.code is grpc.StatusCode.UNAVAILABLE
     assert "disk" not in call.text
 
 
-async def test_an_unexpected_error_is_reported_and_its_text_is_not_sent() -> None:
+async def test_an_unexpected_error_is_reported_and_sent_without_its_text() -> None:
     async def fail(_request: object, _context: object) -> None:
         raise RuntimeError("secret")
 
-    border = Border()
-    call, _ = await border.call(request(), fail)
+    env = ChainEnv()
+    call, _ = await env.call(request(), fail)
     assert (call.code, call.text) == (grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
-    assert [str(error) for error in border.errors] == ["secret"]
-    assert border.records == []
+    assert [str(error) for error in env.errors] == ["secret"]
+    assert env.records == []
 
 
 async def test_a_stream_is_written_and_closed() -> None:
@@ -236,17 +236,17 @@ async def test_a_stream_is_written_and_closed() -> None:
         finally:
             closed.append(True)
 
-    border = Border()
-    call, _ = await border.call(b"", stream, WATCH, authorization_pb2.WatchDecisionRequest)
+    env = ChainEnv()
+    call, _ = await env.call(b"", stream, WATCH, authorization_pb2.WatchDecisionRequest)
     assert (call.written, call.code, closed) == (["one", "two"], grpc.StatusCode.INVALID_ARGUMENT, [True])
-    assert recorded(border) == [("request.refused", "", "WatchDecision", 1)]
+    assert recorded(env) == [("request.refused", "", "WatchDecision", 1)]
 
 
 async def test_methods_of_other_services_are_not_wrapped() -> None:
-    border = Border()
+    env = ChainEnv()
     with pytest.raises(RuntimeError, match="as it is"):
-        await border.call(b"", _failing, "/grpc.health.v1.Health/Check", audit_pb2.VerifyAuditRequest)
-    assert (border.records, border.errors) == ([], [])
+        await env.call(b"", _failing, "/grpc.health.v1.Health/Check", audit_pb2.VerifyAuditRequest)
+    assert (env.records, env.errors) == ([], [])
 
 
 async def _failing(_request: object, _context: object) -> None:

@@ -1,4 +1,4 @@
-"""No call in the name of one tenant sees, uses, changes or names what is another's. Every RPC has its attempts here."""
+"""No tenant can see, use, change or name resources of another tenant. Every RPC has attempts here."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ FROM_THE_START = base64.urlsafe_b64encode(b'{"placet":0}').decode()
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: fields of the request, and the status that it ends with."""
+    """One attempt: the fields of the request and the expected status."""
 
-    said: dict[str, Any]
+    fields: dict[str, Any]
     code: grpc.StatusCode = grpc.StatusCode.OK
 
 
-def own(code: grpc.StatusCode = grpc.StatusCode.OK, **said: Any) -> Attempt:
-    """A request in the attacker's own name."""
-    return Attempt({"tenant": ATTACKER, **said}, code)
+def own(code: grpc.StatusCode = grpc.StatusCode.OK, **fields: Any) -> Attempt:
+    """Return an attempt in the attacker's tenant."""
+    return Attempt({"tenant": ATTACKER, **fields}, code)
 
 
 def action(tool: str, tenant: str = ATTACKER, **more: Any) -> dict[str, Any]:
-    """The victim's action, as the victim asked for it."""
+    """Return the action that the victim requested."""
     return {
         "idempotency_key": f"attack-{tool}-{sorted(more.items())}"[:128],
         "action": {"tool": tool, "params_json": '{"to":"x"}', "amount": {"currency_code": "USD", "minor_units": 7}},
@@ -94,13 +94,13 @@ def actions(victim: Belongings) -> list[dict[str, Any]]:
     ]
 
 
-def named(victim: Belongings, **said: Any) -> list[Attempt]:
-    """The victim's approvals, by id."""
-    return [own(NOT_FOUND, approval_id=each, **said) for each in (victim.waiting, victim.approved)]
+def named(victim: Belongings, **fields: Any) -> list[Attempt]:
+    """Return attempts that use the ids of the victim's approvals."""
+    return [own(NOT_FOUND, approval_id=each, **fields) for each in (victim.waiting, victim.approved)]
 
 
-def decisions(victim: Belongings, **said: Any) -> list[Attempt]:
-    return [own(NOT_FOUND, decision_id=each, **said) for each in (victim.allowed, victim.asked)]
+def decisions(victim: Belongings, **fields: Any) -> list[Attempt]:
+    return [own(NOT_FOUND, decision_id=each, **fields) for each in (victim.allowed, victim.asked)]
 
 
 ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
@@ -156,16 +156,16 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "ControlService.DecideOutcomeExcess": lambda victim: decisions(victim, verdict="EXCESS_VERDICT_DROP", **BY),
     "ControlService.AdjustBudget": lambda _: [own(budget_id=BUDGET, scope_key=SCOPE_KEY, amount=5, **BY)],
 }
-"""Each RPC -> how the attacker tries it. What is about the whole server, and not about a tenant, names nothing."""
+"""RPC -> attempts. Calls about the whole server name no tenant."""
 
 
 def approvals_token(victim: Belongings) -> str:
-    """A token of a page of approvals that ended with the victim's."""
+    """Return a page token that follows the victim's approval."""
     return base64.urlsafe_b64encode(f'[9999999999999999,"{victim.waiting}"]'.encode()).decode()
 
 
 def every_rpc() -> dict[str, MethodDescriptor]:
-    """Service and method -> what the protos say of it."""
+    """Return the descriptor of each RPC by service and method."""
     files = [importlib.import_module(f"placet.v1.{each.name}") for each in pkgutil.iter_modules(placet.v1.__path__)]
     services = [
         one for each in files if hasattr(each, "DESCRIPTOR") for one in each.DESCRIPTOR.services_by_name.values()
@@ -189,42 +189,42 @@ def victim(houses: Houses) -> Victim:
     return Victim(houses.furnish("guessed"), houses.furnish("hidden"))
 
 
-def test_every_rpc_is_tried() -> None:
+def test_every_rpc_has_attempts() -> None:
     assert ATTEMPTS.keys() == every_rpc().keys()
 
 
 @pytest.mark.parametrize("name", sorted(every_rpc()))
-def test_nothing_of_another_tenants_is_seen_or_changed(houses: Houses, victim: Victim, name: str) -> None:
+def test_another_tenant_sees_and_changes_nothing(houses: Houses, victim: Victim, name: str) -> None:
     method, before = every_rpc()[name], houses.state()
     assert all(before[table] for table in ("approvals", "counters", "kill_switches", "audit_records"))
     for attempt in ATTEMPTS[name](victim.guessed):
-        answer = houses.call(method, ParseDict(attempt.said, message_class(method)()))
+        answer = houses.call(method, ParseDict(attempt.fields, message_class(method)()))
         assert answer.code is attempt.code, (attempt, answer)
-        told = b"".join(answer.messages) + answer.text.encode()
-        assert not [secret for secret in victim.secrets if secret in told], attempt
+        output = b"".join(answer.messages) + answer.text.encode()
+        assert not [secret for secret in victim.secrets if secret in output], attempt
     assert houses.state() == before
 
 
 def message_class(method: MethodDescriptor) -> type[Message]:
-    """The class of a method's requests."""
+    """Return the request class of a method."""
     made: type[Message] = GetMessageClass(method.input_type)
     return made
 
 
-def test_an_approval_of_another_tenants_allows_nothing(houses: Houses, victim: Victim) -> None:
+def test_an_approval_of_another_tenant_allows_nothing(houses: Houses, victim: Victim) -> None:
     for approval_id in (victim.guessed.approved, victim.guessed.waiting, "apr_unknown"):
         decision = houses.ask(INTRUDER, WIRE, approval_id=approval_id)
         assert (decision.effect, decision.rule_id) == (Effect.DENY, "approvals.unknown")
 
 
-def test_a_key_of_another_tenants_is_ones_own(houses: Houses, victim: Victim) -> None:
+def test_an_idempotency_key_of_another_tenant_is_a_new_key(houses: Houses, victim: Victim) -> None:
     decision = houses.ask(INTRUDER, PAY, idempotency_key=victim.guessed.key)
     assert decision.effect is Effect.ALLOW
     assert decision.decision_id != victim.guessed.allowed
     assert [each.remaining for each in decision.budgets] == [100_000 - AMOUNT]
 
 
-def test_who_watches_is_told_of_ones_own_alone(houses: Houses) -> None:
+def test_a_stream_contains_only_the_changes_of_its_tenant(houses: Houses) -> None:
     with ApprovalClient(houses.server.address) as people:
         changes = people.watch(INTRUDER, timeout=30)
         houses.ask(INTRUDER, WIRE)
@@ -237,8 +237,8 @@ def test_who_watches_is_told_of_ones_own_alone(houses: Houses) -> None:
     assert second.approval.id == mine.approval.id
 
 
-def test_its_owner_may_do_all_of_it(houses: Houses, victim: Victim) -> None:
-    """So what was guessed above was right."""
+def test_the_owner_has_access_to_everything(houses: Houses, victim: Victim) -> None:
+    """Proves that the ids in the attempts are valid."""
     owned = victim.guessed
     with AuditClient(houses.server.address) as audit:
         assert audit.get(VICTIM, owned.allowed) is not None

@@ -1,4 +1,4 @@
-"""Bad input: each field by its name, with the remedy; good input: the same values, once."""
+"""Parses requests: errors name each invalid field with its remedy, valid requests keep their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
 
 
 def message(changes: dict[str, Any] | None = None) -> AuthorizeRequest:
-    """The good request with changes by dotted path."""
+    """Return a valid request, changed by dotted paths."""
     said = {key: dict(value) if isinstance(value, dict) else value for key, value in GOOD.items()}
     for path, value in (changes or {}).items():
         *parents, last = path.split(".")
@@ -40,7 +40,7 @@ def refused(changes: dict[str, Any]) -> dict[str, str]:
     return {violation.field: violation.description for violation in error.value.violations}
 
 
-def test_the_whole_request_is_read() -> None:
+def test_every_field_is_parsed() -> None:
     proposal = parse_request(
         message(
             {
@@ -68,7 +68,7 @@ def test_the_whole_request_is_read() -> None:
     assert len(proposal.action_digest) == len(proposal.request_digest) == 64
 
 
-def test_an_empty_request_names_all_that_is_missing() -> None:
+def test_an_empty_request_names_all_required_fields() -> None:
     with pytest.raises(InvalidRequestError) as error:
         parse_request(AuthorizeRequest())
     fields = {violation.field for violation in error.value.violations}
@@ -126,7 +126,7 @@ def test_an_empty_request_names_all_that_is_missing() -> None:
         ({"evidence": [{"uri": "x"}] * 65}, "evidence", "at most 64"),
     ],
 )
-def test_refused_by_name(changes: dict[str, Any], field: str, what: str) -> None:
+def test_an_invalid_field_is_named(changes: dict[str, Any], field: str, what: str) -> None:
     violations = refused(changes)
     assert list(violations) == [field]
     assert what in violations[field]
@@ -138,7 +138,7 @@ def test_params_as_a_struct() -> None:
     assert parse_request(message({"action": {"tool": "t"}})).action.params == b"{}"
 
 
-def test_a_struct_is_bounded_too() -> None:
+def test_a_struct_is_bounded() -> None:
     infinite = message({"action": {"tool": "t", "params_struct": {"n": 1}}})
     infinite.action.params_struct.fields["n"].number_value = float("inf")
     with pytest.raises(InvalidRequestError, match=r"action\.params_struct"):
@@ -149,7 +149,7 @@ def test_a_struct_is_bounded_too() -> None:
 
 
 @given(st.permutations(["a", "b", "c"]), st.booleans())
-def test_the_digest_is_of_the_meaning(keys: list[str], spaced: bool) -> None:  # noqa: FBT001 - drawn, not passed
+def test_the_digest_ignores_the_form_of_the_json(keys: list[str], spaced: bool) -> None:  # noqa: FBT001 - drawn, not passed
     separator = " , " if spaced else ","
     text = "{" + separator.join(f'"{key}":1' for key in keys) + "}"
     same = parse_request(message({"action.params_json": text, "identity.roles": keys}))
@@ -176,7 +176,7 @@ def test_the_digest_is_of_the_meaning(keys: list[str], spaced: bool) -> None:  #
         ({"evidence": [{"uri": "kb://1"}]}, False),
     ],
 )
-def test_what_the_digests_cover(changes: dict[str, Any], bound: bool) -> None:  # noqa: FBT001 - a table's column
+def test_fields_of_the_digests(changes: dict[str, Any], bound: bool) -> None:  # noqa: FBT001 - a table's column
     base, changed = parse_request(message()), parse_request(message(changes))
     assert changed.request_digest != base.request_digest
     assert (changed.action_digest != base.action_digest) is bound
@@ -192,20 +192,20 @@ RETRIED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("changes", [*({name: value} for name, value in RETRIED.items()), RETRIED])
-def test_what_a_retry_measures_anew_makes_no_other_request(changes: dict[str, Any]) -> None:
-    """Policy sees it all the same."""
+def test_a_retry_with_new_measurements_is_the_same_request(changes: dict[str, Any]) -> None:
+    """Policy receives the new values."""
     base, retried = parse_request(message()), parse_request(message(changes))
     assert (retried.action_digest, retried.request_digest) == (base.action_digest, base.request_digest)
     assert retried.document != base.document
 
 
-def test_the_header_of_a_retry_makes_no_other_request() -> None:
+def test_a_retry_with_another_traceparent_is_the_same_request() -> None:
     traced = parse_request(message(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     assert traced.run.trace_id
     assert traced.request_digest == parse_request(message()).request_digest
 
 
-def test_the_key_is_in_no_digest() -> None:
+def test_no_digest_covers_the_idempotency_key() -> None:
     assert parse_request(message({"idempotency_key": "k2"})).request_digest == parse_request(message()).request_digest
 
 
@@ -222,7 +222,7 @@ def test_the_size_of_a_batch(count: int) -> None:
         parse_batch(AuthorizeBatchRequest(requests=[message()] * count))
 
 
-def test_a_batch_is_of_one_tenant_with_distinct_keys() -> None:
+def test_a_batch_must_have_one_tenant_and_distinct_keys() -> None:
     batch = AuthorizeBatchRequest(
         requests=[message(), message({"idempotency_key": "k2", "identity.tenant": "globex"}), message()]
     )
@@ -246,7 +246,7 @@ def test_traceparent(traceparent: str, trace_id: str) -> None:
     assert trace_id_of(traceparent) == trace_id
 
 
-def test_a_trace_id_given_is_kept() -> None:
+def test_a_trace_id_in_the_request_wins() -> None:
     assert parse_request(message({"run.trace_id": "9f2d"}), TRACEPARENT).run.trace_id == "9f2d"
 
 
@@ -283,7 +283,7 @@ def test_a_secret_in_the_name_of_a_tool_is_refused() -> None:
 
 @pytest.mark.parametrize("field", ID_FIELDS)
 @pytest.mark.parametrize("value", ["ops@acme.example", "4111111111111111", "arn:aws:x:secret:db-Ab1", "auth0|5f7c8e"])
-def test_an_id_that_only_looks_so_is_taken_verbatim(field: str, value: str) -> None:
+def test_an_id_that_resembles_a_secret_is_accepted_unchanged(field: str, value: str) -> None:
     is_list = field in {"identity.roles", "identity.delegation"}
     said = parse_request(message({field: [value] if is_list else value}))
     assert value in repr(said)

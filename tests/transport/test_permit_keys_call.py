@@ -1,4 +1,4 @@
-"""Permit keys over the wire, rotated while the server runs."""
+"""Permit keys over gRPC, rotated while the server runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.serving import Server
 
 
-def test_a_server_that_runs_publishes_its_keys_and_the_one_that_is_to_sign(placet_server: Server) -> None:
+def test_a_running_server_publishes_its_keys_and_the_next_one(placet_server: Server) -> None:
     folder = placet_server.data_dir / "keys/permits"
     with ControlClient(placet_server.address, timeout=30) as control:
 

@@ -1,4 +1,4 @@
-"""ReportOutcome over the wire: taken once, refused by field, and seen in the tool-call event."""
+"""ReportOutcome over gRPC: recorded once, invalid fields named, shown in the tool-call event."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def allowed(wire: Wire, changes: dict[str, Any] | None = None) -> str:
     return str(decision.decision_id)
 
 
-def test_the_event_is_the_one_that_teams_log_field_by_field(wire: Wire) -> None:
+def test_every_field_of_the_tool_call_event(wire: Wire) -> None:
     decision_id = allowed(
         wire,
         {
@@ -60,7 +60,7 @@ def test_the_event_is_the_one_that_teams_log_field_by_field(wire: Wire) -> None:
     }
 
 
-def test_a_page_of_decisions_says_of_each_how_it_went(wire: Wire) -> None:
+def test_a_page_of_decisions_shows_each_outcome(wire: Wire) -> None:
     run = {"run": {"run_id": "run_outcomes_page"}}
     first, second, third = allowed(wire, run), allowed(wire, run), allowed(wire, run)
     report(wire, first, latency_ms=1)
@@ -75,7 +75,7 @@ def test_a_page_of_decisions_says_of_each_how_it_went(wire: Wire) -> None:
     assert wire.verify().ok
 
 
-def test_the_same_again_is_repeated_and_another_is_refused(wire: Wire) -> None:
+def test_a_repeated_report_is_a_duplicate_and_another_is_refused(wire: Wire) -> None:
     decision_id = allowed(wire)
     assert not report(wire, decision_id, tokens=0).repeated
     assert report(wire, decision_id, tokens=0).repeated
@@ -91,22 +91,22 @@ def test_a_deny_has_no_outcome(wire: Wire) -> None:
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOTHING_WAS_ALLOWED")
 
 
-def test_more_cost_than_was_estimated_is_told_and_stops_the_user(wire: Wire) -> None:
+def test_more_cost_than_estimated_exceeds_the_budget_of_the_user(wire: Wire) -> None:
     spender = {**INITECH, "identity.user": "u_outcomes_spender", "run": {"run_id": "run_outcomes_spender"}}
     spender["model.estimated_cost_micros"] = 1_500_000
-    told = report(wire, allowed(wire, spender), tenant="initech", cost_micros=2_500_000)
-    assert list(told.overspent) == ["spend.per_user_per_day"]
+    response = report(wire, allowed(wire, spender), tenant="initech", cost_micros=2_500_000)
+    assert list(response.overspent) == ["spend.per_user_per_day"]
     denied = wire.authorize(request(spender))
     assert (denied.effect, denied.rule_id) == (decision_pb2.EFFECT_DENY, "budgets.spend.per_user_per_day")
     assert wire.verify().ok
 
 
-def test_far_more_than_was_reserved_is_held_and_stops_nobody(wire: Wire) -> None:
+def test_far_more_than_reserved_is_held_and_does_not_count(wire: Wire) -> None:
     spender = {**INITECH, "identity.user": "u_outcomes_far", "run": {"run_id": "run_outcomes_far"}}
     decision_id = allowed(wire, spender)
-    told = report(wire, decision_id, tenant="initech", cost_micros=SAFE_INTEGER_MAX)
-    assert (list(told.overspent), "spend.per_user_per_day" in told.held) == ([], True)
-    assert list(report(wire, decision_id, tenant="initech", cost_micros=SAFE_INTEGER_MAX).held) == list(told.held)
+    response = report(wire, decision_id, tenant="initech", cost_micros=SAFE_INTEGER_MAX)
+    assert (list(response.overspent), "spend.per_user_per_day" in response.held) == ([], True)
+    assert list(report(wire, decision_id, tenant="initech", cost_micros=SAFE_INTEGER_MAX).held) == list(response.held)
     assert wire.authorize(request(spender)).effect == decision_pb2.EFFECT_ALLOW
     assert wire.verify().ok
 
@@ -115,14 +115,14 @@ def test_calls_that_fail_open_the_breaker_of_their_tool(wire: Wire) -> None:
     ticket = {**INITECH, "action.tool": "zendesk.get_ticket"}  # a tool that no other test asks for
     for number in range(5):
         run = {"run": {"run_id": f"run_outcomes_{number}"}}
-        told = report(wire, allowed(wire, {**ticket, **run}), tenant="initech", status=FAILED)
-        assert not told.late
+        response = report(wire, allowed(wire, {**ticket, **run}), tenant="initech", status=FAILED)
+        assert not response.late
     stopped = wire.authorize(request({**ticket, "run": {"run_id": "run_outcomes_5"}}))
     assert (stopped.effect, stopped.rule_id) == (decision_pb2.EFFECT_DENY, "limits.breaker_open")
 
 
 @pytest.mark.parametrize("changes", [{"tenant": "globex"}, {"decision_id": "dec_unknown"}])
-def test_what_is_not_the_callers_is_not_found(wire: Wire, changes: dict[str, str]) -> None:
+def test_a_decision_of_another_tenant_is_not_found(wire: Wire, changes: dict[str, str]) -> None:
     with pytest.raises(Refusal) as caught:
         report(wire, **{"decision_id": allowed(wire), **changes})
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
@@ -144,7 +144,7 @@ def test_what_is_not_the_callers_is_not_found(wire: Wire, changes: dict[str, str
         ({"result_digest": "ABC"}, {"result_digest"}),
     ],
 )
-def test_a_malformed_report_names_its_fields_and_is_recorded(
+def test_an_invalid_report_names_its_fields_and_is_recorded(
     wire: Wire, placet_server: Server, changes: dict[str, Any], fields: set[str] | None
 ) -> None:
     decision_id = allowed(wire)
@@ -159,7 +159,7 @@ def test_a_malformed_report_names_its_fields_and_is_recorded(
     assert not report(wire, decision_id).repeated
 
 
-def test_bytes_that_are_no_message_are_refused_and_recorded(wire: Wire, placet_server: Server) -> None:
+def test_invalid_bytes_are_refused_and_recorded(wire: Wire, placet_server: Server) -> None:
     refused = len(placet_server.records("request.refused"))
     with pytest.raises(Refusal) as caught:
         wire.raw(REPORT, b"\xff\xff")

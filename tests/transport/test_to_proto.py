@@ -1,4 +1,4 @@
-"""What is sent can be read: however deep a rule's details are, the answer and every page of the trail stay readable."""
+"""Responses can be parsed however deep the details of a rule are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from placet.v1 import audit_pb2, authorization_pb2
 
 
 def nested(levels: int, *, arrays: bool) -> dict[str, Any]:
-    """An object of so many levels."""
+    """Return an object of `levels` levels."""
     value: Any = 1
     for _ in range(levels - 1):
         value = [value] if arrays else {"a": value}
@@ -38,9 +38,9 @@ def test_details_of_any_depth(levels: int, arrays: bool) -> None:  # noqa: FBT00
     details = nested(levels, arrays=arrays)
     expected = details if levels <= DETAILS_DEPTH_MAX else TOO_DEEP
     answer = authorization_pb2.AuthorizeResponse(decision=decision_to_proto(decision(details)))
-    told = decode_authorize(answer.SerializeToString(), "key")
-    assert told.failure is None
-    assert told.findings[0].details == expected
+    message = decode_authorize(answer.SerializeToString(), "key")
+    assert message.failure is None
+    assert message.findings[0].details == expected
     recorded = RecordedDecision(decision(details), "acme", b"{}", True, "", "c", "k", "w", 1, "0" * 64)  # noqa: FBT003 - its fields in order
     page = audit_pb2.QueryDecisionsResponse(decisions=[recorded_decision_to_proto(recorded, "{}")])
     read = audit_pb2.QueryDecisionsResponse.FromString(page.SerializeToString())

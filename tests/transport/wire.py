@@ -1,4 +1,4 @@
-"""Calls over the wire as bytes, and what comes back when they are refused."""
+"""Calls over gRPC as bytes, and their errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 SECONDS_MAX = 30.0
-PARAM_SECRET = "param-5ecret-value"  # noqa: S105 - no password: what must never appear in a record of a refusal
+PARAM_SECRET = "param-5ecret-value"  # noqa: S105 - no password: it must never appear in a record
 AUTHORIZE = "/placet.v1.AuthorizationService/Authorize"
 AUTHORIZE_BATCH = "/placet.v1.AuthorizationService/AuthorizeBatch"
 QUERY = "/placet.v1.AuditService/QueryDecisions"
@@ -30,8 +30,8 @@ Reply = TypeVar("Reply", bound=Message)
 
 
 @dataclass
-class Refusal(Exception):  # noqa: N818 - an answer of the server, no error of the test
-    """A non-OK status with its details. `violations` is field -> description."""
+class Refusal(Exception):  # noqa: N818 - a response of the server
+    """A non-OK status with its details. `violations` maps fields to descriptions."""
 
     code: grpc.StatusCode
     text: str
@@ -57,7 +57,7 @@ class Wire:
         metadata: tuple[tuple[str, str], ...] = (),
         timeout: float = SECONDS_MAX,
     ) -> bytes:
-        """The answer's bytes; Refusal when there is none."""
+        """Return the bytes of the response. Refusal if the status is not OK."""
         try:
             answer: bytes = self._channel.unary_unary(method, None, None)(message, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
@@ -65,32 +65,32 @@ class Wire:
         return answer
 
     def authorize(self, message: authorization_pb2.AuthorizeRequest, *metadata: tuple[str, str]) -> Any:
-        """The decision message."""
+        """Return the decision."""
         answer = self.raw(AUTHORIZE, message.SerializeToString(), metadata)
         return authorization_pb2.AuthorizeResponse.FromString(answer).decision
 
     def authorize_batch(self, messages: Sequence[authorization_pb2.AuthorizeRequest]) -> list[Any]:
-        """The decision messages."""
+        """Return the decisions."""
         batch = authorization_pb2.AuthorizeBatchRequest(requests=messages)
         answer = self.raw(AUTHORIZE_BATCH, batch.SerializeToString())
         return list(authorization_pb2.AuthorizeBatchResponse.FromString(answer).decisions)
 
     def query(self, **conditions: Any) -> audit_pb2.QueryDecisionsResponse:
-        """A page."""
+        """Return a page."""
         asked = audit_pb2.QueryDecisionsRequest(**conditions)
         return self._ask(QUERY, asked, audit_pb2.QueryDecisionsResponse.FromString)
 
     def get(self, tenant: str, decision_id: str) -> audit_pb2.RecordedDecision:
-        """One recorded decision."""
+        """Return one recorded decision."""
         asked = audit_pb2.GetDecisionRequest(tenant=tenant, decision_id=decision_id)
         return self._ask(GET, asked, audit_pb2.GetDecisionResponse.FromString).decision
 
     def verify(self) -> audit_pb2.VerifyAuditResponse:
-        """What the check of the trail found."""
+        """Return the result of the verification."""
         return self._ask(VERIFY, audit_pb2.VerifyAuditRequest(), audit_pb2.VerifyAuditResponse.FromString)
 
     def status(self) -> control_pb2.GetPolicyStatusResponse:
-        """The policy status."""
+        """Return the policy status."""
         return self._ask(STATUS, control_pb2.GetPolicyStatusRequest(), control_pb2.GetPolicyStatusResponse.FromString)
 
     def _ask(self, method: str, asked: Message, read: Callable[[bytes], Reply]) -> Reply:
@@ -98,7 +98,7 @@ class Wire:
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
-    """The status with its details unpacked."""
+    """Return the status with its details."""
     refusal = Refusal(error.code(), error.details() or "")
     status = rpc_status.from_call(error)  # type: ignore[arg-type] # what a call raises is a Call as well
     for packed in status.details if status is not None else ():
@@ -120,16 +120,16 @@ def _take(refusal: Refusal, detail: Any) -> None:
 
 
 def request(changes: Mapping[str, Any] | None = None) -> authorization_pb2.AuthorizeRequest:
-    """A good request under a fresh key, with changes by dotted path."""
-    said: dict[str, Any] = {
+    """Return a valid request with a new key, changed by dotted paths."""
+    content: dict[str, Any] = {
         "idempotency_key": uuid.uuid4().hex,
         "action": {"tool": "kb.search", "params_json": f'{{"q":"{PARAM_SECRET}"}}'},
         "identity": {"agent": "support-agent", "tenant": "acme", "user": "u_4812"},
     }
     for path, value in (changes or {}).items():
         *parents, last = path.split(".")
-        place = said
+        place = content
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = value
-    return ParseDict(said, authorization_pb2.AuthorizeRequest())
+    return ParseDict(content, authorization_pb2.AuthorizeRequest())

@@ -1,4 +1,4 @@
-"""The calls that steer, over the wire: bad input by field, tenants apart, and a switch set under load."""
+"""Calls of ControlService over gRPC: invalid fields, tenant isolation, and a kill switch set under load."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ AT_ONCE = 25
 
 
 @pytest.fixture(scope="module")
-def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(settings(tmp_path_factory.mktemp("steered"))) as server:
+def control_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(settings(tmp_path_factory.mktemp("control_server"))) as server:
         yield server
 
 
 @pytest.fixture
-def wire(steered: Server) -> Iterator[Wire]:
-    connected = Wire(steered.address)
+def wire(control_server: Server) -> Iterator[Wire]:
+    connected = Wire(control_server.address)
     yield connected
     connected.close()
 
 
-def call(wire: Wire, method: str, said: dict[str, Any]) -> Any:
-    message = ParseDict(said, getattr(control_pb2, f"{method}Request")())
+def call(wire: Wire, method: str, content: dict[str, Any]) -> Any:
+    message = ParseDict(content, getattr(control_pb2, f"{method}Request")())
     answer = wire.raw(CALL + method, message.SerializeToString())
     return getattr(control_pb2, f"{method}Response").FromString(answer)
 
@@ -106,7 +106,7 @@ def call(wire: Wire, method: str, said: dict[str, Any]) -> Any:
         ("DecideOutcomeExcess", VERDICT, {"actor": {}}, "actor.id"),
     ],
 )
-def test_bad_input_names_the_field(
+def test_invalid_input_names_the_field(
     wire: Wire, method: str, good: dict[str, Any], changes: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(Refusal) as refused:
@@ -115,31 +115,31 @@ def test_bad_input_names_the_field(
     assert list(refused.value.violations) == [field]
 
 
-def test_nothing_of_another_tenant_is_seen_or_changed(wire: Wire) -> None:
+def test_another_tenant_sees_and_changes_nothing(wire: Wire) -> None:
     scope = {"whole_tenant": True, "tenant": "globex"}
     name = call(wire, "SetKillSwitch", {**SWITCH, "scope": scope}).kill_switch.id
     call(wire, "SetAutonomy", {**LEVEL, "tenant": "globex", "level": "AUTONOMY_OBSERVE_ONLY"})
     assert not call(wire, "ListKillSwitches", {"tenant": "acme"}).kill_switches
     assert not call(wire, "ListAutonomy", {"tenant": "acme"}).rules
     assert wire.authorize(request()).rule_id != "kill_switch.tenant"
-    for method, said in (
+    for method, content in (
         ("ClearKillSwitch", {"kill_switch_id": name, "tenant": "acme"}),
         ("SetAutonomy", {"tenant": "acme", "level": "AUTONOMY_UNSPECIFIED"}),
         ("AdjustBudget", {**CORRECTION, "tenant": "acme"}),
         ("DecideOutcomeExcess", VERDICT),
     ):
         with pytest.raises(Refusal) as refused:
-            call(wire, method, {"actor": ANN, "reason": "guessed", **said})
+            call(wire, method, {"actor": ANN, "reason": "guessed", **content})
         assert refused.value.reason == "NOT_FOUND"
     call(wire, "ClearKillSwitch", {"kill_switch_id": name, "tenant": "globex", "actor": ANN, "reason": "r"})
 
 
-def test_after_a_switch_is_set_under_load_nothing_that_it_covers_is_allowed(steered: Server, wire: Wire) -> None:
+def test_a_kill_switch_set_under_load_allows_nothing_in_its_scope(control_server: Server, wire: Wire) -> None:
     over = threading.Event()
     begun = threading.Barrier(CALLERS + 1)
 
     def ask() -> None:
-        with contextlib.closing(Wire(steered.address)) as own:
+        with contextlib.closing(Wire(control_server.address)) as own:
             for number in range(100_000):
                 if over.is_set():
                     return
@@ -162,7 +162,7 @@ def test_after_a_switch_is_set_under_load_nothing_that_it_covers_is_allowed(stee
         each.join(60)
     assert len(set(names)) == 1
     stopped, revoked = False, 0
-    for kind, effect, tool in history(steered):
+    for kind, effect, tool in history(control_server):
         if kind in {"kill_switch.set", "kill_switch.cleared"}:
             stopped = kind == "kill_switch.set"
         revoked += kind == "permit.revoked"
@@ -171,7 +171,7 @@ def test_after_a_switch_is_set_under_load_nothing_that_it_covers_is_allowed(stee
 
 
 def history(server: Server) -> list[tuple[str, str, str]]:
-    """Kind, effect and tool of each record of acme, in the order of the chain."""
+    """Return kind, effect and tool of each record of acme, in chain order."""
     kinds = ("kill_switch.set", "kill_switch.cleared", "permit.revoked", "decision.made")
     found = [(kind, record["body"]) for kind in kinds for record in server.records(kind) if record["tenant"] == "acme"]
     found.sort(key=lambda each: each[1]["sequence"])

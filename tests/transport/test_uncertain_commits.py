@@ -1,4 +1,4 @@
-"""What a store that failed leaves open is told as open: nothing that may have been made is said not to have been."""
+"""Errors of the store never claim that a change was not made if it may have been made."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DENIED = re.compile(
     ["SetKillSwitchRequest", "ClearKillSwitchRequest", "AdjustBudgetRequest", "ReportOutcomeRequest", "ApproveRequest"],
 )
 def test_a_change_whose_commit_failed_may_have_been_made(request_name: str) -> None:
-    said = status_of(LedgerUnavailableError("x"), request_name).message
-    assert "the change may have been made or not: look first" in said
-    assert "not made" not in said
+    text = status_of(LedgerUnavailableError("x"), request_name).message
+    assert "the change may have been made or not: look first" in text
+    assert "not made" not in text
 
 
 @pytest.mark.parametrize("request_name", ["AuthorizeRequest", "SetKillSwitchRequest", "QueryDecisionsRequest"])
-def test_what_the_server_knows_is_told_first(request_name: str) -> None:
+def test_a_known_cause_comes_first(request_name: str) -> None:
     unknown = status_of(LedgerUnavailableError("SELECT secret"), request_name).message
     known = status_of(LedgerUnavailableError("SELECT secret", DISK_FULL), request_name).message
     assert known == f"{DISK_FULL}; {unknown}"
@@ -48,21 +48,21 @@ def test_what_the_server_knows_is_told_first(request_name: str) -> None:
         (ValueError("secret"), ""),
     ],
 )
-def test_a_cause_is_told_in_words_of_placets_own(fault: BaseException, cause: str) -> None:
+def test_a_cause_is_described_in_a_text_of_placet(fault: BaseException, cause: str) -> None:
     assert known_cause(fault) == cause
     assert "secret" not in known_cause(fault)
 
 
-def test_a_decision_whose_commit_failed_is_asked_for_again() -> None:
-    said = status_of(LedgerUnavailableError("x"), "AuthorizeRequest").message
-    assert "it is not certain that the decision was recorded" in said
-    assert "the same idempotency_key" in said
+def test_a_failed_commit_of_a_decision_says_to_try_again() -> None:
+    text = status_of(LedgerUnavailableError("x"), "AuthorizeRequest").message
+    assert "it is not certain that the decision was recorded" in text
+    assert "the same idempotency_key" in text
 
 
-def test_no_text_says_that_it_was_not_made() -> None:
-    told = [
+def test_no_text_claims_that_a_change_was_not_made() -> None:
+    files = [
         *(ROOT / "server" / "placet").rglob("*.py"),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "proto").rglob("*.proto"),
     ]
-    assert [path.name for path in told if DENIED.search(" ".join(path.read_text().split()))] == []
+    assert [path.name for path in files if DENIED.search(" ".join(path.read_text().split()))] == []

@@ -1,4 +1,4 @@
-"""Every call but those that read the trail: a request that breaks the contract is recorded, whichever call it is."""
+"""Invalid requests of every call are recorded, except calls of AuditService."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ METHODS = [
 ]
 ASK_NOTHING = {"GetPolicyStatus", "GetPermitKeys"}
 OF_NO_TENANT = {*ASK_NOTHING, "ConfirmPolicy"}
-"""Calls whose requests are empty: but for bytes that are no message, nothing can be wrong with them."""
-NOT_OURS = "UPPER"
+"""Calls without a tenant, so that no tenant can be invalid."""
+MALFORMED = "UPPER"
 KIND = "request.refused"
 
 
 def refused(server: Server, method: MethodDescriptor, raw: bytes) -> Refusal:
-    """How the call is refused."""
+    """Return the error of the call."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     with contextlib.closing(grpc.insecure_channel(server.address)) as channel:
         stream = channel.unary_stream(path, None, None)(raw, timeout=SECONDS_MAX)
@@ -42,7 +42,7 @@ def refused(server: Server, method: MethodDescriptor, raw: bytes) -> Refusal:
 
 
 def with_tenant(method: MethodDescriptor, tenant: str) -> bytes:
-    """A request of the call in which hardly more than a tenant is given."""
+    """Return a request that sets only the tenant."""
     message: Any = GetMessageClass(method.input_type)()
     match method.name:
         case "Authorize":
@@ -57,7 +57,7 @@ def with_tenant(method: MethodDescriptor, tenant: str) -> bytes:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_bytes_that_are_no_message(placet_server: Server, method: MethodDescriptor) -> None:
+def test_invalid_bytes(placet_server: Server, method: MethodDescriptor) -> None:
     before = len(placet_server.records(KIND))
     assert refused(placet_server, method, b"\xff" * 40).reason == "INVALID_REQUEST"
     [record] = placet_server.records(KIND)[before:]
@@ -68,9 +68,9 @@ def test_bytes_that_are_no_message(placet_server: Server, method: MethodDescript
 @pytest.mark.parametrize(
     "method", [each for each in METHODS if each.name not in OF_NO_TENANT], ids=lambda method: method.name
 )
-def test_fields_that_are_wrong(placet_server: Server, method: MethodDescriptor) -> None:
+def test_invalid_fields(placet_server: Server, method: MethodDescriptor) -> None:
     before = len(placet_server.records(KIND))
-    refusal = refused(placet_server, method, with_tenant(method, NOT_OURS))
+    refusal = refused(placet_server, method, with_tenant(method, MALFORMED))
     assert refusal.reason == "INVALID_REQUEST"
     assert any(field.endswith("tenant") for field in refusal.violations)
     [record] = placet_server.records(KIND)[before:]
@@ -82,13 +82,13 @@ def test_fields_that_are_wrong(placet_server: Server, method: MethodDescriptor) 
     ("method", "message"),
     [
         ("GetApproval", approval_pb2.GetApprovalRequest(tenant="acme")),
-        ("ListApprovals", approval_pb2.ListApprovalsRequest(tenant="acme", page_token=NOT_OURS)),
+        ("ListApprovals", approval_pb2.ListApprovalsRequest(tenant="acme", page_token=MALFORMED)),
         ("WatchApprovals", approval_pb2.WatchApprovalsRequest(tenant="acme", cursor="!")),
         ("WatchDecision", authorization_pb2.WatchDecisionRequest(tenant="acme", decision_id="d", cursor="!")),
         ("SetKillSwitch", control_pb2.SetKillSwitchRequest(scope=control_pb2.KillScope(run_id="r", tenant="acme"))),
     ],
 )
-def test_under_the_tenant_that_is_named(placet_server: Server, method: str, message: Any) -> None:
+def test_the_record_has_the_tenant_of_the_request(placet_server: Server, method: str, message: Any) -> None:
     before = len(placet_server.records(KIND))
     [described] = [each for each in METHODS if each.name == method]
     refused(placet_server, described, message.SerializeToString())
@@ -96,7 +96,7 @@ def test_under_the_tenant_that_is_named(placet_server: Server, method: str, mess
     assert (record["tenant"], record["body"]["method"]) == ("acme", method)
 
 
-def test_of_a_call_that_is_about_no_tenant(placet_server: Server) -> None:
+def test_a_call_without_a_tenant(placet_server: Server) -> None:
     before = len(placet_server.records(KIND))
     [described] = [each for each in METHODS if each.name == "ConfirmPolicy"]
     refusal = refused(placet_server, described, control_pb2.ConfirmPolicyRequest(reason="x").SerializeToString())
@@ -105,7 +105,7 @@ def test_of_a_call_that_is_about_no_tenant(placet_server: Server) -> None:
     assert (record["tenant"], record["body"]["method"]) == ("", "ConfirmPolicy")
 
 
-def test_of_a_question_about_the_trail_nothing_is_recorded(placet_server: Server) -> None:
+def test_invalid_audit_calls_are_not_recorded(placet_server: Server) -> None:
     before = len(placet_server.records(KIND))
     for method in audit_pb2.DESCRIPTOR.services_by_name["AuditService"].methods_by_name.values():
         refused(placet_server, method, b"\xff" * 40)

@@ -1,4 +1,4 @@
-"""What gRPC itself takes in of calls that nobody reads, and what becomes of odd calls."""
+"""Data that gRPC buffers for calls that are not read, and malformed calls."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ AUTHORIZE = "/placet.v1.AuthorizationService/Authorize"
 HEALTH = "/grpc.health.v1.Health/Check"
 CALLS = 4
 WINDOW_BYTES_MAX = 80_000
-"""64 KiB, and the headers of a call."""
+"""64 KiB and the headers of a call."""
 
 
-def test_of_a_message_that_is_not_read_no_more_than_a_window_is_taken(placet_server: Server) -> None:
+def test_grpc_buffers_at_most_a_window_of_an_unread_message(placet_server: Server) -> None:
     port = int(placet_server.address.rpartition(":")[2])
     with proxy(port) as between, grpc.insecure_channel(f"127.0.0.1:{between.port}") as channel:
         assert channel.unary_unary(HEALTH, None, None)(b"", timeout=20)
@@ -36,7 +36,7 @@ def test_of_a_message_that_is_not_read_no_more_than_a_window_is_taken(placet_ser
 
 
 @pytest.mark.parametrize("method", [AUTHORIZE, "/placet.v1.ApprovalService/WatchApprovals", HEALTH])
-def test_a_call_without_a_message_is_told_so(placet_server: Server, method: str) -> None:
+def test_a_call_without_a_message_is_invalid(placet_server: Server, method: str) -> None:
     with grpc.insecure_channel(placet_server.address) as channel:
         answers = channel.stream_stream(method, None, None)(iter(()), timeout=20)
         with pytest.raises(grpc.RpcError) as refused:
@@ -44,14 +44,14 @@ def test_a_call_without_a_message_is_told_so(placet_server: Server, method: str)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_further_messages_of_a_call_that_has_one_are_not_read(placet_server: Server) -> None:
+def test_further_messages_of_a_unary_call_are_not_read(placet_server: Server) -> None:
     first = health_pb2.HealthCheckRequest().SerializeToString()
     with grpc.insecure_channel(placet_server.address) as channel:
         [answer] = channel.stream_stream(HEALTH, None, None)(iter([first, bytes(5_000_000)]), timeout=20)
     assert health_pb2.HealthCheckResponse.FromString(answer).status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_a_message_that_is_larger_than_it_looks_is_refused_at_the_limit(placet_server: Server) -> None:
+def test_a_compressed_message_is_refused_at_the_size_limit(placet_server: Server) -> None:
     bomb = bytes(MESSAGE_BYTES_MAX + 1)
     assert len(gzip.compress(bomb)) < 20_000
     with (

@@ -6,7 +6,7 @@ from placet.transport.grpc.services.watch import CACHED_MAX, ApprovalMessages
 from tests.support.approving import ApprovalEnv
 
 
-async def test_an_approval_that_many_are_told_of_becomes_a_message_once() -> None:
+async def test_the_message_of_an_approval_is_built_once() -> None:
     approval = await ApprovalEnv().asked()
     listed = ApprovalMessages()
     message = listed.of(approval)
@@ -14,7 +14,7 @@ async def test_an_approval_that_many_are_told_of_becomes_a_message_once() -> Non
     assert listed.of(approval) is message
 
 
-async def test_another_state_of_an_approval_is_another_message() -> None:
+async def test_a_changed_approval_gets_a_new_message() -> None:
     approval = await ApprovalEnv().asked()
     listed = ApprovalMessages()
     messages = [listed.of(replace(approval, reason=f"reason {number}")) for number in range(3 * CACHED_MAX)]
