@@ -398,7 +398,7 @@ def test_db_whose_table_is_gone(placet: Placet, data_dir: Path) -> None:
     ran = placet("audit", "verify", "-o", "json")
     assert ran.code == exit_codes.CHECK_FAILED
     assert [(each["kind"], each["detail"]) for each in ran.document["problems"]] == [
-        ("database_damaged", "The database itself is damaged: there is no table audit_parts")
+        ("database_damaged", "The database is damaged: there is no table audit_parts")
     ]
     ran = placet("db", "status", "-o", "json")
     assert (ran.code, ran.document["state"], ran.document["missing"]) == (1, "damaged", ["audit_parts"])

@@ -112,7 +112,7 @@ def test_everything_is_stopped_by_one_and_started_by_two(placet: Placet) -> None
     assert "requested by ann" in placet("kill-switches", "list").out
     alone = clear(placet, was_set)
     assert alone.code == 1
-    assert "another person" in alone.complaint
+    assert "a different person" in alone.complaint
     assert authorize(placet)["effect"] == "deny"
     assert clear(placet, was_set, actor="bob").code == 0
     assert authorize(placet)["effect"] == "allow"
@@ -420,7 +420,7 @@ def test_an_excess_is_listed_and_decided_once_by_somebody_else(placet: Placet, a
     for actor in ("support-agent", "u_1"):
         ran = placet("budgets", "drop-excess", first, *why, "--as", actor)
         assert ran.code != 0
-        assert "MAY_NOT_CHANGE" in ran.complaint or "another person" in ran.complaint
+        assert "MAY_NOT_CHANGE" in ran.complaint or "a different person" in ran.complaint
     dropped = placet("budgets", "drop-excess", first, *why, "--as", "ann", "-o", "json")
     assert (dropped.code, dropped.document["accepted"]) == (0, False)
     assert dropped.document["excess"]["parts"][0]["unit"] == "cost"

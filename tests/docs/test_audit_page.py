@@ -15,9 +15,9 @@ from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus, Record
 from placet.audit import decision_codec as record_codec
 from placet.audit.chain import SALT_BYTES
 from placet.audit.control_record import trail_restarted
+from placet.audit.problems import PROBLEMS
 from placet.audit.records import Commitment, RecordKind
 from placet.audit.trail_break import BreakKind, TrailBreak
-from placet.audit.verify_chain import PROBLEMS
 from placet.budgets.excess import decided, held_of
 from placet.budgets.records import budget_adjusted
 from placet.budgets.reservations import Excess, Reservation, ReservationState

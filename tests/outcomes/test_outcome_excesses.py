@@ -139,7 +139,7 @@ async def test_what_is_dropped_never_counts() -> None:
     await env.say(first, accept=False)
     assert left(await env.ask(action__amount=usd(1))) == 10_000 - 10 - 1
     for accept in (True, False):
-        with pytest.raises(FailedPreconditionError, match="accepted or dropped already"):
+        with pytest.raises(FailedPreconditionError, match="already accepted or dropped"):
             await env.say(first, accept=accept)
     assert env.proven()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,37 +68,37 @@ def check_plan(found: str, index: str, *, sorts: bool = False) -> None:
 @pytest.mark.parametrize(
     ("name", "index", "given"),
     [
-        ("key", "pk_idempotency_keys", ("t1", "c", "k1")),
-        ("delete_key", "pk_idempotency_keys", ("t1", "c", "k1")),
-        ("delete_replaced", "pk_idempotency_keys", ("t1", "c", "k1", "d")),
-        ("old_keys", "ix_idempotency_keys_decided", (900, 50)),
-        ("watched", "ix_audit_records_watched", ("w1", 500, 50)),
-        ("record", "ix_audit_records_writer", ("t1", "w1", 1)),
-        ("parts", "pk_audit_parts", ("t1", "w1", 1)),
-        ("decision", "ix_audit_records_decision_id", ("t0", "dec3")),
+        ("keys.stored", "pk_idempotency_keys", ("t1", "c", "k1")),
+        ("keys.delete", "pk_idempotency_keys", ("t1", "c", "k1")),
+        ("keys.delete_replaced", "pk_idempotency_keys", ("t1", "c", "k1", "d")),
+        ("keys.decided_before", "ix_idempotency_keys_decided", (900, 50)),
+        ("records.with_subject_after", "ix_audit_records_watched", ("w1", 500, 50)),
+        ("records.body_at", "ix_audit_records_writer", ("t1", "w1", 1)),
+        ("parts.of_record", "pk_audit_parts", ("t1", "w1", 1)),
+        ("records.decision", "ix_audit_records_decision_id", ("t0", "dec3")),
     ],
 )
 def test_look_ups(filled: PostgresConnection, name: str, index: str, given: tuple[object, ...]) -> None:
-    check_plan(plan(filled, getattr(SQL, name), given), index)
+    check_plan(plan(filled, attrgetter(name)(SQL), given), index)
 
 
 @pytest.mark.parametrize(
     ("name", "index", "given"),
     [
-        ("history", "ix_audit_records_subject", ("t1", "s4")),
-        ("since", "ix_audit_records_writer", ("w1", ROWS - 50)),
-        ("count_effects", "ix_audit_records_newest", ("t1", 100, "o2")),
+        ("records.about_subject", "ix_audit_records_subject", ("t1", "s4")),
+        ("records.bodies_after", "ix_audit_records_writer", ("w1", ROWS - 50)),
+        ("records.count_effects", "ix_audit_records_newest", ("t1", 100, "o2")),
     ],
 )
 def test_what_an_index_left_may_be_sorted(
     filled: PostgresConnection, name: str, index: str, given: tuple[object, ...]
 ) -> None:
-    check_plan(plan(filled, getattr(SQL, name), given), index, sorts=True)
+    check_plan(plan(filled, attrgetter(name)(SQL), given), index, sorts=True)
 
 
 @pytest.mark.parametrize(("condition", "from_us", "before"), list(product([None, *CONDITIONS], *[[False, True]] * 2)))
 def test_pages(filled: PostgresConnection, condition: str | None, from_us: bool, before: bool) -> None:  # noqa: FBT001
-    sql = SQL.page((condition,) if condition else (), from_us=from_us, before=before)
+    sql = SQL.records.page((condition,) if condition else (), from_us=from_us, before=before)
     conditions = {None: (), "effect": ("e1",), "rule_id": ("r1",), "tool": ("o1",), "run_id": ("n9",), "user": ("u9",)}
     times = (10,) if from_us else ()
     place = (ROWS - 500, "w1", 1) if before else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,7 @@ def plan(database: Path, sql: str) -> list[str]:
 
 @pytest.mark.parametrize(("condition", "from_us", "before"), list(product([None, *CONDITIONS], *[[False, True]] * 2)))
 def test_pages(original: Path, condition: str | None, from_us: bool, before: bool) -> None:  # noqa: FBT001
-    sql = SQL.page((condition,) if condition else (), from_us=from_us, before=before)
+    sql = SQL.records.page((condition,) if condition else (), from_us=from_us, before=before)
     index = condition if condition in SELECTIVE else "newest"
     (step,) = plan(original, sql)
     assert step.startswith(f"SEARCH audit_records USING INDEX ix_audit_records_{index} (tenant=?")
@@ -34,42 +35,42 @@ def test_pages(original: Path, condition: str | None, from_us: bool, before: boo
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("key", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
-        ("move_head", "sqlite_autoindex_audit_writers_1 (writer=?)"),
-        ("head", "sqlite_autoindex_audit_writers_1 (writer=?)"),
-        ("since", "ix_audit_records_writer (writer=? AND sequence>?)"),
-        ("newest_checkpoint", "sqlite_autoindex_audit_checkpoints_1 (writer=?)"),
-        ("checkpoints", "sqlite_autoindex_audit_checkpoints_1 (writer=?)"),
-        ("record", "sqlite_autoindex_audit_records_1 (tenant=? AND writer=? AND sequence=?)"),
-        ("parts", "sqlite_autoindex_audit_parts_1 (tenant=? AND writer=? AND sequence=?)"),
-        ("decision", "ix_audit_records_decision_id (tenant=? AND decision_id=?)"),
-        ("records", "ix_audit_records_writer (writer=?)"),
-        ("delete_key", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
-        ("delete_replaced", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
-        ("old_keys", "ix_idempotency_keys_decided (decided_at_us<?)"),
-        ("watched", "ix_audit_records_watched (writer=? AND sequence>?)"),
-        ("history", "ix_audit_records_subject (tenant=? AND subject=?)"),
+        ("keys.stored", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
+        ("chains.move_head", "sqlite_autoindex_audit_writers_1 (writer=?)"),
+        ("chains.head", "sqlite_autoindex_audit_writers_1 (writer=?)"),
+        ("records.bodies_after", "ix_audit_records_writer (writer=? AND sequence>?)"),
+        ("checkpoints.newest", "sqlite_autoindex_audit_checkpoints_1 (writer=?)"),
+        ("checkpoints.of_writer", "sqlite_autoindex_audit_checkpoints_1 (writer=?)"),
+        ("records.body_at", "sqlite_autoindex_audit_records_1 (tenant=? AND writer=? AND sequence=?)"),
+        ("parts.of_record", "sqlite_autoindex_audit_parts_1 (tenant=? AND writer=? AND sequence=?)"),
+        ("records.decision", "ix_audit_records_decision_id (tenant=? AND decision_id=?)"),
+        ("records.of_writer", "ix_audit_records_writer (writer=?)"),
+        ("keys.delete", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
+        ("keys.delete_replaced", "sqlite_autoindex_idempotency_keys_1 (tenant=? AND caller=? AND idempotency_key=?)"),
+        ("keys.decided_before", "ix_idempotency_keys_decided (decided_at_us<?)"),
+        ("records.with_subject_after", "ix_audit_records_watched (writer=? AND sequence>?)"),
+        ("records.about_subject", "ix_audit_records_subject (tenant=? AND subject=?)"),
     ],
 )
 def test_look_ups(original: Path, name: str, index: str) -> None:
-    (step,) = plan(original, getattr(SQL, name))
+    (step,) = plan(original, attrgetter(name)(SQL))
     assert step.endswith(f"USING INDEX {index}")
 
 
 def test_effects_are_counted_over_the_newest(original: Path) -> None:
     """The few that are left are grouped aside."""
-    steps = plan(original, SQL.count_effects)
+    steps = plan(original, SQL.records.count_effects)
     assert steps[1] == "SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=?)"
     assert steps[2:] == ["SCAN anon_1", "USE TEMP B-TREE FOR GROUP BY"]
 
 
 def test_agents_are_found_by_an_index(original: Path) -> None:
-    steps = plan(original, SQL.agents)
+    steps = plan(original, SQL.records.agents)
     assert steps[0] == "SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=? AND recorded_at_us>?)"
 
 
 def test_heads_are_one_row_for_each_writer(original: Path) -> None:
-    assert plan(original, SQL.heads) == ["SCAN audit_writers"]
+    assert plan(original, SQL.chains.heads) == ["SCAN audit_writers"]
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from placet.storage.sql.commit_plan import (
     screen,
 )
 from placet.storage.sql.paging import next_token, place_before, write_token
+from placet.storage.sql.record_statements import INDEX_COLUMNS
 from placet.storage.sql.schema import CONDITIONS
-from placet.storage.sql.statements import INDEX_COLUMNS
 from placet.storage.sql.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:

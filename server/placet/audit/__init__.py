@@ -1,1 +1,1 @@
-"""What is recorded, and the proof that it is whole: records, chain, verification, the ledger port."""
+"""The audit trail: its records, the hash chain, the verification of both, and the ledger port."""

@@ -1,17 +1,17 @@
-r"""The audit chain: what the bytes of a record are, and how each is bound to the one before.
+r"""The audit chain: the bytes of a record, and how each record is bound to the one before.
 
     part digest = SHA-256(salt + content)                      one random salt for each part
     body        = JSON {"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", <fields>,
-                  "state_changes": how many, "parts": {name: part digest}, "subject" where there is one}
+                  "state_changes": number of changes, "parts": {name: part digest}, "subject" if there is one}
     leaf        = SHA-256(body)
     hash        = SHA-256("placet.record.v1\0" + previous hash + leaf)
 
-The bytes of the body are stored as they were hashed, so nothing is written again to verify it. The chain covers leaves,
-so a record can be handed on as its leaf alone; and it covers digests of parts, so a part can be erased: the salt goes
-with it, and what it was cannot be guessed from the digest.
+The body is stored as the bytes that were hashed, so verification never serialises it again. The chain covers leaves, so
+a record can be disclosed as its leaf only. The chain covers digests of parts, so a part can be erased: its salt is
+erased too, and the content cannot be guessed from the digest.
 
-Every so often a checkpoint is signed: the head of the chain, and a Merkle tree hash (RFC 6962, section 2.1) over the
-leaves since the checkpoint before.
+Checkpoints are signed at intervals: the head of the chain, and a Merkle tree hash (RFC 6962, section 2.1) over the
+leaves since the previous checkpoint.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ if TYPE_CHECKING:
 BODY_VERSION: Final = 1
 HASH_BYTES: Final = 32
 SALT_BYTES: Final = 16
-"""As many as make guessing a part from its digest hopeless."""
+"""Enough that a part cannot be guessed from its digest."""
 GENESIS: Final = bytes(HASH_BYTES)
-"""Stands before the first record."""
+"""The previous hash of the first record."""
 _RECORD_DOMAIN: Final = b"placet.record.v1\0"
 _CHECKPOINT_DOMAIN: Final = b"placet.checkpoint.v1\0"
 _RESERVED: Final = frozenset(
     {"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "state_changes", "subject", "parts"}
 )
+"""Members of a body that a commitment's `fields` may not use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last record of a chain; sequence 0 before the first."""
+    """The last record of a chain. Sequence 0 before the first record."""
 
     sequence: int = 0
     hash: bytes = GENESIS
@@ -53,7 +54,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class LinkedRecord:
-    """A commitment in its place in a chain. `parts` are (name, salt, content)."""
+    """A commitment with its position in a chain."""
 
     commitment: Commitment
     sequence: int
@@ -62,11 +63,12 @@ class LinkedRecord:
     previous_hash: bytes
     hash: bytes
     parts: tuple[tuple[str, bytes, bytes], ...]
+    """(name, salt, content) of each part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a checkpoint says. Hashes and root in lower-case hex."""
+    """The content of a checkpoint. Hashes and root are lower-case hex."""
 
     writer: str
     sequence: int
@@ -78,31 +80,31 @@ class Checkpoint:
 
 
 def part_digest(salt: bytes, content: bytes) -> str:
-    """What a body says of a part, hex."""
+    """Return the hex digest of a part, as the record's body holds it."""
     return hashlib.sha256(salt + content).hexdigest()
 
 
 def record_leaf(body: bytes) -> bytes:
-    """What the chain and the Merkle tree cover of a record."""
+    """Return the hash of a body. The chain and the Merkle tree cover it."""
     return hashlib.sha256(body).digest()
 
 
 def record_hash(previous_hash: bytes, leaf: bytes) -> bytes:
-    """What the next record is bound to."""
+    """Return a record's hash, which the next record includes."""
     return hashlib.sha256(_RECORD_DOMAIN + previous_hash + leaf).digest()
 
 
 def salt_bytes(commitments: Sequence[Commitment], states: Sequence[StateChanges]) -> int:
-    """How many random bytes `link` needs for the commitments."""
-    return SALT_BYTES * (sum(len(each.parts) for each in commitments) + sum(1 for each in states if each.total))
+    """Return how many random bytes `link` needs for the commitments."""
+    return SALT_BYTES * (sum(len(item.parts) for item in commitments) + sum(1 for item in states if item.total))
 
 
 def link(
     head: Head, writer: str, commitments: Sequence[Commitment], states: Sequence[StateChanges], salts: bytes
 ) -> list[LinkedRecord]:
-    """Give each commitment the next place after the head, in order, with what it changed of state.
+    """Append the commitments to a chain after its head, in order. `states` are their state changes.
 
-    `salts` are `salt_bytes` random bytes.
+    `salts` are `salt_bytes` random bytes; raises ValueError for another length.
     """
     sequence, previous_hash = head.sequence, head.hash
     offset = 0
@@ -123,16 +125,16 @@ def link(
         linked.append(LinkedRecord(commitment, sequence, body, leaf, previous_hash, hashed, tuple(parts)))
         previous_hash = hashed
     if offset != len(salts):
-        raise ValueError(f"{len(salts)} bytes of salt given, {offset} needed")
+        raise ValueError(f"got {len(salts)} bytes of salt, {offset} needed")
     return linked
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Merkle tree hash of RFC 6962 over the leaves, each of them the entry of one leaf node."""
+    """Return the Merkle tree hash of RFC 6962 over the leaves. Each leaf is the entry of one leaf node."""
     if not leaves:
         return hashlib.sha256(b"").digest()
     level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
-    while len(level) > 1:  # a node without a sibling goes up as it is: the same tree as splitting by powers of two
+    while len(level) > 1:  # a node without a sibling moves up unchanged: the tree is that of splitting by powers of 2
         odd = level[-1:] if len(level) % 2 else []
         pairs = zip(level[::2], level[1::2], strict=False)
         level = [hashlib.sha256(b"\1" + left + right).digest() for left, right in pairs] + odd
@@ -140,8 +142,8 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def checkpoint_body(checkpoint: Checkpoint) -> bytes:
-    """The canonical JSON (RFC 8785) of a checkpoint."""
-    said = {
+    """Return the canonical JSON (RFC 8785) of a checkpoint."""
+    body = {
         "v": BODY_VERSION,
         "writer": checkpoint.writer,
         "sequence": checkpoint.sequence,
@@ -151,24 +153,24 @@ def checkpoint_body(checkpoint: Checkpoint) -> bytes:
         "signed_at_us": checkpoint.signed_at_us,
         "key_id": checkpoint.key_id,
     }
-    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def signed_bytes(body: bytes) -> bytes:
-    """What the signature of a checkpoint is over: its body, marked so that it can be taken for nothing else."""
+    """Return the bytes that a checkpoint's signature covers: its body with a prefix that marks it as a checkpoint."""
     return _CHECKPOINT_DOMAIN + body
 
 
 def parse_checkpoint(body: bytes) -> Checkpoint:
-    """A checkpoint from its body. ValueError when the bytes are not the canonical body of one."""
+    """Return the checkpoint of a body. Raises ValueError when the bytes are not a canonical checkpoint body."""
     try:
-        said = orjson.loads(body)
-        said.pop("v")
-        checkpoint = Checkpoint(**said)
+        members = orjson.loads(body)
+        members.pop("v")
+        checkpoint = Checkpoint(**members)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError("not a checkpoint") from error
     types = {"sequence": int, "previous_sequence": int, "signed_at_us": int}
-    if any(type(value) is not types.get(name, str) for name, value in said.items()):
+    if any(type(value) is not types.get(name, str) for name, value in members.items()):
         raise ValueError("not a checkpoint: a member has the wrong type")
     if checkpoint_body(checkpoint) != body:
         raise ValueError("not the canonical bytes of a checkpoint of a known version")
@@ -178,7 +180,7 @@ def parse_checkpoint(body: bytes) -> Checkpoint:
 def _body(writer: str, sequence: int, commitment: Commitment, state_changes: int, digests: dict[str, str]) -> bytes:
     if not _RESERVED.isdisjoint(commitment.fields):
         raise ValueError(f"fields may not be named {sorted(_RESERVED & set(commitment.fields))}")
-    said: dict[str, Any] = {
+    body: dict[str, Any] = {
         "v": BODY_VERSION,
         "writer": writer,
         "sequence": sequence,
@@ -190,5 +192,5 @@ def _body(writer: str, sequence: int, commitment: Commitment, state_changes: int
         "parts": digests,
     }
     if commitment.subject:
-        said["subject"] = commitment.subject
-    return orjson.dumps(said)
+        body["subject"] = commitment.subject
+    return orjson.dumps(body)

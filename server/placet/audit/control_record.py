@@ -1,4 +1,7 @@
-"""Records of what people changed while the server ran. Who, why and what exactly is in the part ``control``."""
+"""Builds records of changes that people make while the server runs.
+
+The part ``control`` holds who made the change, why, and what changed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from placet.kernel.state import Change
 
 CONTROL: Final = "control"
-"""Part of a change: actor, reason, what was changed exactly, and who asked first where it needed two persons."""
+"""Part of a change: actor, reason, what exactly was changed, and who requested it when two people are needed."""
 
 
 def control_record(
@@ -28,13 +31,13 @@ def control_record(
     changes: tuple[Change, ...],
     subject: str = "",
 ) -> Commitment:
-    """A record of this kind; `part` becomes the part ``control``, `subject` is what somebody may watch."""
+    """Return a record of this kind. `part` becomes the part ``control``; `subject` is the id that can be watched."""
     parts = {CONTROL: orjson.dumps(part)}
     return Commitment(kind, tenant, now_us, fields, parts, subject=subject, changes=changes)
 
 
 def trail_restarted(broken: TrailBreak, actor: str, reason: str, now_us: int) -> Commitment:
-    """Somebody goes on although the database does not hold what was signed before."""
+    """Return the record that a person accepts a database that lacks what was signed before."""
     fields = {
         "found": broken.kind.value,
         "lost_writer": broken.writer,
@@ -47,7 +50,7 @@ def trail_restarted(broken: TrailBreak, actor: str, reason: str, now_us: int) ->
 
 
 def clock_accepted(newest_us: int, actor: str, reason: str, now_us: int) -> Commitment:
-    """Somebody says that the machine's clock is right although the newest record is later."""
+    """Return the record that a person confirms the machine's clock although the newest record is later."""
     fields = {"newest_recorded_at_us": newest_us, "behind_seconds": (newest_us - now_us) // 1_000_000}
     part = {"actor": actor, "reason": redact_text(reason)}
     return control_record(RecordKind.CLOCK_ACCEPTED, "", now_us, fields, part, ())

@@ -1,6 +1,6 @@
-"""What happened, as commitments; and recorded decisions, read back from what is stored.
+"""Builds commitments of decisions and system events, and reads recorded decisions back.
 
-The body of a record holds nothing personal: ids, digests, times. What may be personal stands in its parts.
+The body of a record holds no personal data: only ids, digests and times. Data that may be personal is in its parts.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ INPUT: Final = "input"
 DECISION: Final = "decision"
 """Part of a decision: reason, findings, approval, obligations."""
 REFUSAL: Final = "refusal"
-"""Part of a refused request: which fields broke the contract."""
+"""Part of an invalid request: the fields that break the contract."""
 PROBLEMS: Final = "problems"
 """Part of a refused policy: why it cannot be served."""
 SYSTEM_TENANT: Final = ""
 """Tenant of records that belong to no tenant."""
 DETAILS_MAX: Final = 100
-"""Violations or problems kept of one event; the first ones tell what happened."""
+"""Violations or problems that one record holds. The first ones show the cause."""
 
 
 class RecordDamagedError(ValueError):
-    """What is stored is not a record of a decision as Placet writes it."""
+    """The stored bytes are not a record of a decision as Placet writes it."""
 
 
 def decision_commitment(
@@ -47,11 +47,11 @@ def decision_commitment(
     replaces: str = "",
     repeats: str = "",
 ) -> Commitment:
-    """What must be durable before the decision is told.
+    """Return the commitment of a decision. It must be durable before the caller receives the decision.
 
-    `input_json` is what policy saw, redacted; `replayable` says whether it is exactly that, `reason` why it is not. The
-    idempotency key stands for this decision from now on, in place of the one that it `replaces`; where this one is told
-    instead of one that it `repeats`, the key goes on standing for that.
+    `input_json` is what policy saw, redacted. `replayable` is whether redaction left it unchanged, and `reason` says
+    why it did not. From now on the idempotency key refers to this decision instead of the one that it `replaces`. If
+    this decision is returned in place of the earlier decision `repeats`, the key continues to refer to that one.
     """
     fields = {
         "decision_id": decision.decision_id,
@@ -67,20 +67,20 @@ def decision_commitment(
         "replayable": replayable,
         "not_replayable_reason": reason,
         "tool": proposal.action.tool,
-        **_linked(decision),
+        **_approval_field(decision),
         **{name: value for name, value in (("replaces", replaces), ("repeats", repeats)) if value},
     }
     if replayable:
-        who = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
-    else:  # redaction may have touched them: the columns never say more than the stored input
-        who = _who(orjson.loads(input_json))
+        names = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
+    else:  # redaction may have changed them: the columns never hold more than the stored input
+        names = _actor_fields(orjson.loads(input_json))
     return Commitment(
         kind=RecordKind.DECISION_MADE,
         tenant=proposal.identity.tenant,
         recorded_at_us=decision.decided_at_us,
         fields=fields,
         parts={INPUT: input_json, DECISION: _decision_part(decision)},
-        index=Index(effect=decision.effect.value, rule_id=decision.rule_id, tool=proposal.action.tool, **who),
+        index=Index(effect=decision.effect.value, rule_id=decision.rule_id, tool=proposal.action.tool, **names),
         decision=decision,
         idempotency=None
         if repeats
@@ -91,7 +91,10 @@ def decision_commitment(
 def invalid_request_commitment(
     tenant: str, caller: Caller, method: str, violations: Sequence[FieldViolation], recorded_at_us: int
 ) -> Commitment:
-    """A malformed request was refused. `tenant` is "" when it could not be read; `method` is the RPC's name."""
+    """Return the record of a rejected malformed request.
+
+    `tenant` is empty when it could not be read; `method` is the RPC's name.
+    """
     refusal = [
         {"field": redact_text(violation.field), "description": redact_text(violation.description)}
         for violation in violations[:DETAILS_MAX]
@@ -108,9 +111,10 @@ def invalid_request_commitment(
 def policy_activated_commitment(
     revision: str, engine_version: str, tenants: int, recorded_at_us: int, git_commit: str = ""
 ) -> Commitment:
-    """From now on this revision decides. `tenants` is how many have an agent_policy in it.
+    """Return the record that this policy revision decides from now on.
 
-    `git_commit` is what the folder was checked out from, "" when it is in no repository.
+    `tenants` is how many tenants have an agent_policy in it. `git_commit` is the commit of the policy folder; empty
+    when the folder is in no repository.
     """
     fields = {
         "policy_revision": revision,
@@ -122,7 +126,10 @@ def policy_activated_commitment(
 
 
 def policy_refused_commitment(served_revision: str, problems: Sequence[str], recorded_at_us: int) -> Commitment:
-    """A newer policy cannot be served; `served_revision` goes on deciding ("" when there is none)."""
+    """Return the record that a newer policy cannot be served.
+
+    `served_revision` continues to decide; empty when no policy is served.
+    """
     part = orjson.dumps({"problems": [redact_text(problem) for problem in problems[:DETAILS_MAX]]})
     fields = {"policy_revision": served_revision, "problems": len(problems)}
     return _system(RecordKind.POLICY_REFUSED, fields, recorded_at_us, {PROBLEMS: part})
@@ -131,41 +138,44 @@ def policy_refused_commitment(served_revision: str, problems: Sequence[str], rec
 def policy_held_commitment(
     served_revision: str, held_revision: str, reasons: Sequence[str], recorded_at_us: int
 ) -> Commitment:
-    """A newer policy waits for somebody to confirm it, for these reasons; `served_revision` goes on deciding."""
+    """Return the record that a newer policy waits for a person's confirmation. `reasons` say why.
+
+    `served_revision` continues to decide.
+    """
     part = orjson.dumps({"problems": [redact_text(reason) for reason in reasons[:DETAILS_MAX]]})
     fields = {"policy_revision": served_revision, "held_revision": held_revision, "problems": len(reasons)}
     return _system(RecordKind.POLICY_HELD, fields, recorded_at_us, {PROBLEMS: part})
 
 
 def server_started_commitment(version: str, audit_key_id: str, recorded_at_us: int) -> Commitment:
-    """The server of this version began to write this chain, signing checkpoints with this key."""
+    """Return the record that a server of this version started its chain and signs checkpoints with this key."""
     return _system(RecordKind.SERVER_STARTED, {"version": version, "audit_key_id": audit_key_id}, recorded_at_us)
 
 
 def server_stopped_commitment(version: str, reason: str, recorded_at_us: int) -> Commitment:
-    """The server stopped in order. `reason` is an id such as ``SIGTERM``."""
+    """Return the record of an orderly shutdown. `reason` is an id such as ``SIGTERM``."""
     return _system(RecordKind.SERVER_STOPPED, {"version": version, "reason": reason}, recorded_at_us)
 
 
 def keys_swept_commitment(before_us: int, keys: int, recorded_at_us: int) -> Commitment:
-    """Idempotency keys of decisions made before then were forgotten: so many of them."""
+    """Return the record that `keys` idempotency keys of decisions made before `before_us` were deleted."""
     return _system(RecordKind.KEYS_SWEPT, {"before_us": before_us, "keys": keys}, recorded_at_us)
 
 
 def recorded_decision(body: bytes, parts: Mapping[str, bytes], record_hash: bytes) -> RecordedDecision:
-    """The decision that a record's body and parts tell of. RecordDamagedError when they do not."""
+    """Return the decision of a record's body and parts. Raises RecordDamagedError when they do not hold one."""
     try:
-        said = _decision_body(body)
+        members = _decision_body(body)
         return RecordedDecision(
-            decision=_decision(said, orjson.loads(parts[DECISION])),
-            tenant=said["tenant"],
+            decision=_decision(members, orjson.loads(parts[DECISION])),
+            tenant=members["tenant"],
             input_json=parts[INPUT],
-            replayable=said["replayable"],
-            not_replayable_reason=said["not_replayable_reason"],
-            caller=said["caller"],
-            idempotency_key=said["idempotency_key"],
-            writer=said["writer"],
-            sequence=said["sequence"],
+            replayable=members["replayable"],
+            not_replayable_reason=members["not_replayable_reason"],
+            caller=members["caller"],
+            idempotency_key=members["idempotency_key"],
+            writer=members["writer"],
+            sequence=members["sequence"],
             record_hash=record_hash.hex(),
         )
     except RecordDamagedError:
@@ -174,22 +184,22 @@ def recorded_decision(body: bytes, parts: Mapping[str, bytes], record_hash: byte
         raise RecordDamagedError(f"the record cannot be read: {type(error).__name__}") from error
 
 
-def index_of(said: Mapping[str, Any], parts: Mapping[str, bytes]) -> Index:
-    """The index that belongs to a record's parsed body and its parts. RecordDamagedError when they are not sound."""
-    if said.get("kind") != RecordKind.DECISION_MADE:
+def index_of(body: Mapping[str, Any], parts: Mapping[str, bytes]) -> Index:
+    """Return the index of a record's parsed body and its parts. Raises RecordDamagedError when they are damaged."""
+    if body.get("kind") != RecordKind.DECISION_MADE:
         return Index()
     try:
-        who = _who(orjson.loads(parts[INPUT]))
-        return Index(effect=said["effect"], rule_id=said["rule_id"], tool=said["tool"], **who)
+        names = _actor_fields(orjson.loads(parts[INPUT]))
+        return Index(effect=body["effect"], rule_id=body["rule_id"], tool=body["tool"], **names)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordDamagedError(f"the record cannot be read: {type(error).__name__}") from error
 
 
 def _decision_body(body: bytes) -> dict[str, Any]:
-    said: dict[str, Any] = orjson.loads(body)
-    if said["kind"] != RecordKind.DECISION_MADE:
-        raise RecordDamagedError(f"a record of kind {said['kind']!a} is no decision")
-    return said
+    members: dict[str, Any] = orjson.loads(body)
+    if members["kind"] != RecordKind.DECISION_MADE:
+        raise RecordDamagedError(f"a record of kind {members['kind']!a} is no decision")
+    return members
 
 
 def _system(
@@ -198,13 +208,14 @@ def _system(
     return Commitment(kind, SYSTEM_TENANT, recorded_at_us, fields, parts or {})
 
 
-def _who(seen: Mapping[str, Any]) -> dict[str, str]:
-    identity = seen["identity"]
-    return {"run_id": seen["run"]["run_id"], "user": identity["user"], "agent": identity["agent"]}
+def _actor_fields(policy_input: Mapping[str, Any]) -> dict[str, str]:
+    """Return the index fields that name the actors."""
+    identity = policy_input["identity"]
+    return {"run_id": policy_input["run"]["run_id"], "user": identity["user"], "agent": identity["agent"]}
 
 
-def _linked(decision: Decision) -> dict[str, str]:
-    """The approval that the decision asks for, or used."""
+def _approval_field(decision: Decision) -> dict[str, str]:
+    """Return the id of the approval that the decision requires, or consumed."""
     if decision.approval is not None and decision.approval.approval_id:
         return {"approval_id": decision.approval.approval_id}
     return {"used_approval_id": decision.used_approval_id} if decision.used_approval_id else {}
@@ -241,36 +252,36 @@ def _decision_part(decision: Decision) -> bytes:
     )
 
 
-def _decision(said: Mapping[str, Any], part: Mapping[str, Any]) -> Decision:
+def _decision(body: Mapping[str, Any], part: Mapping[str, Any]) -> Decision:
     approval = part["approval"]
     return Decision(
-        decision_id=said["decision_id"],
-        effect=Effect(said["effect"]),
-        rule_id=said["rule_id"],
+        decision_id=body["decision_id"],
+        effect=Effect(body["effect"]),
+        rule_id=body["rule_id"],
         reason=part["reason"],
         findings=tuple(
             Finding(Effect(item["effect"]), item["rule_id"], item["reason"], item["details"])
             for item in part["findings"]
         ),
-        policy_revision=said["policy_revision"],
-        action_digest=said["action_digest"],
-        received_at_us=said["received_at_us"],
-        decided_at_us=said["decided_at_us"],
+        policy_revision=body["policy_revision"],
+        action_digest=body["action_digest"],
+        received_at_us=body["received_at_us"],
+        decided_at_us=body["decided_at_us"],
         approval=_approval(approval) if approval else None,
         obligations=tuple(Obligation(item["id"], item["details"]) for item in part["obligations"]),
         budgets=tuple(BudgetState(**item) for item in part.get("budgets", ())),
         autonomy=part.get("autonomy", ""),
         shadow_effect=Effect(part["shadow_effect"]) if part.get("shadow_effect") else None,
-        used_approval_id=said.get("used_approval_id", ""),
+        used_approval_id=body.get("used_approval_id", ""),
     )
 
 
-def _approval(said: Mapping[str, Any]) -> ApprovalRequirement:
-    """Records of before there were approvals say quorum and roles alone."""
+def _approval(body: Mapping[str, Any]) -> ApprovalRequirement:
+    """Return the stored requirement. Records from before approvals existed hold only quorum and roles."""
     return ApprovalRequirement(
-        said["quorum"],
-        tuple(said["approver_roles"]),
-        said.get("id", ""),
-        said.get("expires_at_us", 0),
-        distinct_roles=said.get("distinct_roles", False),
+        body["quorum"],
+        tuple(body["approver_roles"]),
+        body.get("id", ""),
+        body.get("expires_at_us", 0),
+        distinct_roles=body.get("distinct_roles", False),
     )

@@ -1,4 +1,4 @@
-"""Agents, users, workflows and tools that were decided for lately, read from the newest decisions."""
+"""Names of agents, users, workflows and tools, read from a tenant's newest decisions."""
 
 from __future__ import annotations
 
@@ -19,25 +19,29 @@ if TYPE_CHECKING:
     from placet.audit.records import RecordedDecision
 
 AGENTS_READ_MAX: Final = 10_000
-"""Agents of a tenant whose names are compared, in every spelling; beyond that only the spelling given is looked for."""
+"""Agents of a tenant whose names are compared in every spelling. Beyond that only the exact spelling is looked up."""
 DECISIONS_READ_MAX: Final = 200
 """Newest decisions of a tenant that are read: about 10 ms, and more agents than most tenants run at once."""
 TENANTS_READ_MAX: Final = 100
-"""Tenants whose decisions are read for a control that reaches into all: one query each."""
+"""Tenants whose decisions are read for a control over all tenants: one query each."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentNames:
-    """Names in recent decisions, as the callers spelled them. `agents` include those that handed work on."""
+    """Names in recent decisions, as the callers spelled them."""
 
     agents: frozenset[str]
+    """Includes the agents that delegated work."""
     users: frozenset[str]
     workflows: frozenset[str]
     tools: frozenset[str]
 
 
 async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "") -> RecentNames:
-    """Read the newest decisions of each tenant, or those of one run. Raises LedgerUnavailableError."""
+    """Return the names in the newest decisions of each tenant, or in those of one run.
+
+    Raises LedgerUnavailableError.
+    """
     agents: set[str] = set()
     users: set[str] = set()
     workflows: set[str] = set()
@@ -53,19 +57,19 @@ async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "")
 
 
 async def is_agent(ledger: Ledger, tenants: Collection[str], name: str) -> bool:
-    """Whether anybody of that name was ever decided for as an agent, or handed work on lately, in one of the tenants.
+    """Return whether `name` ever was the agent of a decision, or delegated work recently, in one of the tenants.
 
-    Another spelling is the same name. Raises LedgerUnavailableError.
+    Other spellings count as the same name. Raises LedgerUnavailableError.
     """
-    wanted = folded(name)
+    folded_name = folded(name)
     for tenant in tenants:
         agents = await ledger.agents(tenant, AGENTS_READ_MAX)
-        if wanted in await in_slices(mapped(folded, agents, lambda _: False)):
+        if folded_name in await in_slices(mapped(folded, agents, lambda _: False)):
             return True
         exact = DecisionQuery(tenant, agent=name, page_size=1)
         if len(agents) == AGENTS_READ_MAX and (await ledger.query_decisions(exact)).decisions:
             return True
-    return wanted in {folded(agent) for agent in (await recent_names(ledger, tenants)).agents}
+    return folded_name in {folded(agent) for agent in (await recent_names(ledger, tenants)).agents}
 
 
 def _is_large(recorded: RecordedDecision) -> bool:

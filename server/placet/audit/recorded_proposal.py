@@ -1,4 +1,4 @@
-"""Who did what, by the record of a decision: as much of the proposal as a kill switch looks at."""
+"""Rebuilds the parts of a proposal that kill switches match from the record of its decision."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def recorded_proposal(recorded: RecordedDecision) -> Proposal:
-    """The proposal that was decided, with its tool, tenant, agent, delegation, run and workflow, and nothing else."""
-    said = orjson.loads(recorded.input_json)
+    """Return the decided proposal with only its tool, tenant, agent, user, delegation, run and workflow."""
+    body = orjson.loads(recorded.input_json)
     identity = Identity(
-        said["identity"]["agent"],
+        body["identity"]["agent"],
         recorded.tenant,
-        said["identity"]["user"],
-        delegation=tuple(said["identity"]["delegation"]),
+        body["identity"]["user"],
+        delegation=tuple(body["identity"]["delegation"]),
     )
-    run = Run(run_id=said["run"]["run_id"], workflow=said["run"]["workflow"])
+    run = Run(run_id=body["run"]["run_id"], workflow=body["run"]["workflow"])
     return Proposal(
         idempotency_key="",
-        action=Action(said["action"]["tool"], b"{}"),
+        action=Action(body["action"]["tool"], b"{}"),
         identity=identity,
         run=run,
         model=Model(),

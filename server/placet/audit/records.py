@@ -1,8 +1,8 @@
-"""What is persisted, and what comes back.
+"""Audit records before they are stored, and decisions as they are read back.
 
-A `Commitment` says what must be durable before an answer is sent. The store turns it into an audit record: it gives it
-a place in its writer's chain (see `placet.audit.chain`) and keeps the parts apart, so that a part can be erased later
-while the chain, which covers the parts' digests alone, still verifies.
+A `Commitment` describes what must be durable before an answer is sent. The ledger turns it into an audit record: it
+appends it to its writer's chain (see `placet.audit.chain`) and stores the parts separately. The chain covers only the
+parts' digests, so a part can be erased later and the chain still verifies.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RecordKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What a decision can be found by. Copies of what stands in the record; `verify` compares them."""
+    """The fields that decisions can be searched by. Copies of the record's content; `verify` compares them."""
 
     effect: str = ""
     rule_id: str = ""
@@ -64,38 +64,35 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """The key of a request, in the scope of tenant and caller, with the digest of its content.
-
-    `replaces` is the decision that the key stood for and that this one takes the place of: an approval was given.
-    """
+    """The idempotency key of a request, in the scope of tenant and caller, with the digest of the request."""
 
     caller: str
     key: str
     request_digest: str
     replaces: str = ""
+    """The decision that the key referred to before, when an approval made this one take its place; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """One thing to make durable.
-
-    `fields` go into the chained body: nothing personal in them. `parts` are JSON documents kept beside the body, which
-    covers their salted digests; personal data belongs there. For a decision the parts are ``input`` (what policy saw,
-    redacted) and ``decision`` (findings, approval, obligations). `decision` and `idempotency` are set together, for
-    DECISION_MADE alone. `subject` is what somebody may watch: the id of an approval or decision. `changes` are made
-    with the record or not at all.
-    """
+    """One thing to make durable."""
 
     kind: RecordKind
     tenant: str
     recorded_at_us: int
     fields: Mapping[str, Any]
+    """Fields of the chained body. They hold no personal data."""
     parts: Mapping[str, bytes] = field(default_factory=dict)
+    """JSON documents stored beside the body, which covers their salted digests. Personal data belongs here. A decision
+    has the parts ``input`` (what policy saw, redacted) and ``decision`` (findings, approval, obligations)."""
     index: Index = field(default_factory=Index)
     decision: Decision | None = None
+    """Set together with `idempotency`, for DECISION_MADE only."""
     idempotency: Idempotency | None = None
     subject: str = ""
+    """What can be watched: the id of an approval or a decision; empty for none."""
     changes: tuple[Change, ...] = ()
+    """State changes that are made together with the record, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +102,23 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class IdempotentReplay:
-    """The idempotency key is known with the same digest: `decision` is the one given then. Nothing was written."""
+    """The idempotency key was used before with the same digest. Nothing was written."""
 
     decision: Decision
+    """The decision that was made then."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyMismatch:
-    """The idempotency key is known with another digest. Nothing was written."""
+    """The idempotency key was used before with a different digest. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """What was read is no longer so; `what` did not hold. Nothing was written."""
+    """The state changed since it was read. Nothing was written."""
 
     what: Change
+    """The change that did not hold."""
 
 
 CommitResult = Committed | IdempotentReplay | IdempotencyMismatch | Conflict
@@ -127,11 +126,12 @@ CommitResult = Committed | IdempotentReplay | IdempotencyMismatch | Conflict
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """One decision as it stands in the trail. `input_json` is what policy saw, redacted."""
+    """One decision as the trail holds it."""
 
     decision: Decision
     tenant: str
     input_json: bytes
+    """What policy saw, redacted."""
     replayable: bool
     not_replayable_reason: str
     caller: str
@@ -143,7 +143,7 @@ class RecordedDecision:
 
 @dataclass(frozen=True, slots=True)
 class DecisionQuery:
-    """Which decisions, newest first. Empty conditions do not restrict; times are microseconds, 0 is open."""
+    """Selects decisions, newest first. Empty conditions do not restrict."""
 
     tenant: str
     effect: Effect | None = None
@@ -154,65 +154,70 @@ class DecisionQuery:
     agent: str = ""
     decided_from_us: int = 0
     decided_until_us: int = 0
+    """Both times are microseconds since the Unix epoch; 0 for no bound."""
     page_size: int = 50
     page_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionPage:
-    """A page; `next_page_token` is empty on the last."""
+    """A page of decisions."""
 
     decisions: tuple[RecordedDecision, ...]
     next_page_token: str
+    """Empty on the last page."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateDifference:
-    """Where state is not what the records make of it. `id` is the row's, or the rest of a counter's key."""
+    """A row or counter that differs from what the records describe."""
 
     table: str
     tenant: str
     id: str
+    """The row's id, or the rest of a counter's key."""
     expected: str
     found: str
 
 
 @dataclass(frozen=True, slots=True)
 class StateReport:
-    """What was compared: so many rows and counters.
-
-    `unproven` of them may have been changed before records told of state; `since` is from which record on each such
-    writer's did.
-    """
+    """How much state was compared with the records."""
 
     rows: int
+    """Rows that were compared."""
     counters: int
+    """Counters that were compared."""
     unproven: int
+    """Rows and counters that may have changed before records described state, so they cannot be checked."""
     since: tuple[tuple[str, int], ...]
+    """For each such writer: the sequence from which its records describe state."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditProblem:
-    """One thing wrong with the trail, or with state. `sequence` 0 concerns the whole chain."""
+    """One problem of the trail or of state."""
 
     kind: str
     writer: str
     sequence: int
+    """0 when it concerns the whole chain."""
     detail: str
     state: StateDifference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a check of the trail found. `state` is None when that was not compared."""
+    """The result of a verification."""
 
     records: int
     chains: int
     checkpoints: int
     problems: tuple[AuditProblem, ...]
     state: StateReport | None = None
+    """None when state was not compared."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems

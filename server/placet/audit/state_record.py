@@ -1,4 +1,4 @@
-"""What a record says of the state that changed with it: the part `state`, by which state can be proven.
+"""The part `state` of a record: the state changes that were made with it. It lets state be proven from the records.
 
 ::
 
@@ -6,10 +6,10 @@
      "counters": [[tenant, budget_id, unit, window_key, scope_key,
                    reserved by, used by, reserved, used, created_at_us, resets_at_us], ...]}
 
-A row's digest is the SHA-256 of the JSON array ``[version,status,created_at_us,due_at_us]`` and its body; the digest
-before is that of the row that was changed, "" for a new one. A counter's numbers are by how much this change moved it,
-and what it then held. So each change also says what it found: state that was changed in between, by no record, is told
-from state that was not, in whatever order the chains of several replicas are read.
+A row's digest is the SHA-256 of the JSON array ``[version,status,created_at_us,due_at_us]`` followed by its body. The
+digest before is that of the replaced row, empty for a new row. A counter's entry holds by how much the change moved it,
+and its values afterwards. So each change also proves what it found. Replay can therefore detect a change without a
+record between two changes, in whatever order the chains of several replicas are read.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
     from placet.kernel.state import Row
 
 STATE: Final = "state"
-"""Part of every record that changed state."""
-PROVEN: Final = tuple(kept for kept in StateTable if kept is not StateTable.WEBHOOK_OUTBOX)
-"""Tables whose every change has a record. What webhooks are still to be told is not among them: it is no part of who
-did what, and moves without a record."""
+"""Name of the part of every record that changed state."""
+PROVEN: Final = tuple(table for table in StateTable if table is not StateTable.WEBHOOK_OUTBOX)
+"""Tables whose every change has a record. The webhook outbox is excluded: deliveries change without a record, because
+they say nothing about who did what."""
 
 
 class RowChange(NamedTuple):
-    """A row as a change left it. `before` is the digest of what the change found, "" for nothing."""
+    """A row after a change."""
 
     key: RowKey
     version: int
     status: str
     digest: str
     before: str
+    """Digest of the row that was replaced; empty for none."""
 
 
 class CounterChange(NamedTuple):
-    """By how much a change moved a counter, and what it held then."""
+    """A change of a counter: the two differences, then the values after it."""
 
     counter: CounterKey
     reserved_by: int
@@ -56,28 +57,30 @@ class CounterChange(NamedTuple):
 
 
 class StateChanges(NamedTuple):
-    """How many changes a record made, and its part `state`; empty when it made none."""
+    """The state changes of one record."""
 
     total: int
+    """How many changes the record made."""
     part: bytes
+    """The part `state`; empty when there are no changes."""
 
 
 NO_STATE_CHANGES: Final = StateChanges(0, b"")
 
 
 def row_digest(row: Row) -> str:
-    """What stands for a row in the part."""
+    """Return the digest of a row, as the part holds it."""
     return stored_digest(row.version, row.status, row.created_at_us, row.due_at_us, row.body)
 
 
 def stored_digest(version: int, status: str, created_at_us: int, due_at_us: int, body: bytes) -> str:
-    """The same, from the columns."""
+    """Return the digest of a row from its columns."""
     head = orjson.dumps((version, status, created_at_us, due_at_us))
     return hashlib.sha256(head + body).hexdigest()
 
 
 def state_changes(puts: Sequence[tuple[Row, Row | None]], moves: Sequence[CounterChange]) -> StateChanges:
-    """What to say of rows that were written (each after what it took the place of) and of counters that were moved."""
+    """Return the changes of one record: rows written, each with the row it replaced, and counters moved."""
     rows = [
         (
             *(row.key.table.value, row.key.tenant, row.key.id, row.version, row.status, row_digest(row)),
@@ -94,19 +97,19 @@ def state_changes(puts: Sequence[tuple[Row, Row | None]], moves: Sequence[Counte
 
 
 def read_state(content: bytes) -> tuple[list[RowChange], list[CounterChange]]:
-    """What `state_changes` said. ValueError when the bytes are not that."""
+    """Return the changes that `state_changes` wrote. Raises ValueError when the bytes are not such a part."""
     try:
-        said = orjson.loads(content)
+        part = orjson.loads(content)
         rows = [
             RowChange(RowKey(StateTable(table), tenant, row_id), version, status, digest, before)
-            for table, tenant, row_id, version, status, digest, before in said["rows"]
+            for table, tenant, row_id, version, status, digest, before in part["rows"]
         ]
-        counters = [CounterChange(CounterKey(*each[:5]), *each[5:]) for each in said["counters"]]
+        counters = [CounterChange(CounterKey(*entry[:5]), *entry[5:]) for entry in part["counters"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("not what Placet writes of state") from error
-    texts = [text for each in rows for text in (each.key.tenant, each.key.id, each.status, each.digest, each.before)]
-    texts += [text for each in counters for text in each.counter]
-    numbers = [each.version for each in rows] + [number for each in counters for number in each[1:]]
+    texts = [text for row in rows for text in (row.key.tenant, row.key.id, row.status, row.digest, row.before)]
+    texts += [text for change in counters for text in change.counter]
+    numbers = [row.version for row in rows] + [number for change in counters for number in change[1:]]
     if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
         raise ValueError("not what Placet writes of state: a member has the wrong type")
     return rows, counters

@@ -1,4 +1,4 @@
-"""The tool-call event that teams log, made from what the trail holds of a decision."""
+"""The tool-call event for a team's own log, built from a recorded decision."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from placet.audit.records import RecordedDecision
 
 _RESULTS: Final = {OutcomeStatus.SUCCEEDED: "ok", OutcomeStatus.FAILED: "error"}
-"""The words that the event has for them; the others are called as they are."""
+"""Names in the event that differ from the status."""
 
 
 def tool_call_event(recorded: RecordedDecision, outcome: Outcome | None = None) -> dict[str, Any]:
-    """The event; `result` is ``{"status", "latency_ms"}``, None until the outcome is known.
+    """Return the event. Its `result` is ``{"status", "latency_ms"}``, or None until the outcome is known.
 
     ``{"trace_id", "run_id", "user": {"id", "tenant"}, "model": {"name", "prompt_version", "input_tokens",
     "output_tokens"}, "tool": {"name", "scope", "dry_run"}, "policy": {"decision", "rule_id"}, "result"}``
     """
-    said = orjson.loads(recorded.input_json)
-    action, run, model = said["action"], said["run"], said["model"]
+    body = orjson.loads(recorded.input_json)
+    action, run, model = body["action"], body["run"], body["model"]
     return {
         "trace_id": run["trace_id"],
         "run_id": run["run_id"],
-        "user": {"id": said["identity"]["user"], "tenant": recorded.tenant},
+        "user": {"id": body["identity"]["user"], "tenant": recorded.tenant},
         "model": {key: model[key] for key in ("name", "prompt_version", "input_tokens", "output_tokens")},
         "tool": {"name": action["tool"], "scope": action["scope"], "dry_run": action["dry_run"]},
         "policy": {"decision": recorded.decision.effect.value, "rule_id": recorded.decision.rule_id},

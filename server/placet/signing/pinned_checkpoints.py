@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.audit.chain import parse_checkpoint
+from placet.audit.problems import ProblemKind, problem
 from placet.audit.trail_break import BreakKind, TrailBreak
-from placet.audit.verify_chain import ProblemKind, problem
 from placet.kernel.disk_faults import remedy_for
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints, load_pinned_checkpoints

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.audit.chain import Head, parse_checkpoint, signed_bytes
+from placet.audit.problems import ProblemKind, problem, signature_detail
 from placet.audit.records import VerifyReport
-from placet.audit.verify_chain import ChainCheck, ProblemKind, named_key, problem
+from placet.audit.verify_chain import ChainCheck
 
 if TYPE_CHECKING:
     from placet.audit.records import AuditProblem
@@ -50,7 +51,7 @@ def _begin(writer: str, anchor: StoredCheckpoint, keys: Verifier, problems: list
     signature = anchor.signature if type(anchor.signature) is bytes else b""
     if not (signed := keys.check(checkpoint.key_id, signature, signed_bytes(anchor.body))):
         kind = ProblemKind.CHECKPOINT_SIGNATURE
-        problems.append(problem(kind, checkpoint.writer, checkpoint.sequence, named_key(checkpoint, signed)))
+        problems.append(problem(kind, checkpoint.writer, checkpoint.sequence, signature_detail(checkpoint, signed)))
     if (anchor.writer, anchor.sequence) != (checkpoint.writer, checkpoint.sequence):
         kind = ProblemKind.CHECKPOINT_MISMATCH
         detail = "its columns are not those of its body"

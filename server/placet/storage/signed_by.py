@@ -36,7 +36,7 @@ def latest_signing_key_ids(database: Path) -> dict[str, str]:
             if not _has(connection, audit_checkpoints.name):
                 return {}
             writers = [writer for (writer,) in connection.execute(_WRITERS)]
-            newest = [connection.execute(SQL.newest_checkpoint, (writer,)).fetchone() for writer in writers]
+            newest = [connection.execute(SQL.checkpoints.newest, (writer,)).fetchone() for writer in writers]
         return {str(writer): parse_checkpoint(row[2]).key_id for writer, row in zip(writers, newest, strict=True)}
     except (sqlite3.Error, ValueError) as error:
         raise ConfigurationError(
@@ -61,9 +61,9 @@ def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place
 
 def find_trail(connection: Connection, sql: Statements, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
     """As `found_in_file`, on a connection to a database with a schema."""
-    heads = {writer: sequence for writer, sequence in connection.execute(sql.heads) if type(sequence) is int}
-    checkpoints = zip(signed, connection.fetch_each(sql.checkpoint, signed), strict=True)
-    records = zip(noted, connection.fetch_each(sql.record_hash, noted), strict=True)
+    heads = {writer: sequence for writer, sequence in connection.execute(sql.chains.heads) if type(sequence) is int}
+    checkpoints = zip(signed, connection.fetch_each(sql.checkpoints.at, signed), strict=True)
+    records = zip(noted, connection.fetch_each(sql.records.hash_at, noted), strict=True)
     return FoundTrail(
         heads,
         {place: row[2] for place, row in checkpoints if row is not None},

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from placet.audit.chain import parse_checkpoint
+from placet.audit.problems import ProblemKind, problem
 from placet.audit.records import VerifyReport
 from placet.audit.trail_break import FoundTrail
-from placet.audit.verify_chain import ProblemKind, problem
 from placet.audit.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints

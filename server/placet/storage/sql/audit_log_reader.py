@@ -35,11 +35,11 @@ class LoggedRecord:
 
 def read_log(connection: Connection, sql: Statements, query: LogQuery) -> list[LoggedRecord]:
     """The newest of them. Reads without a check: that is `verify`. ConfigurationError when a record is no JSON."""
-    statement = sql.log(tenant=bool(query.tenant), kinds=len(query.kinds), from_us=bool(query.from_us))
+    statement = sql.records.log(tenant=bool(query.tenant), kinds=len(query.kinds), from_us=bool(query.from_us))
     given = [*([query.tenant] if query.tenant else []), *map(str, query.kinds)]
     given_times = [query.from_us] if query.from_us else []
     rows = connection.execute(statement, [*given, *given_times, query.count]).fetchall()
-    found = connection.fetch_lists(sql.parts, [row[:3] for row in rows])
+    found = connection.fetch_lists(sql.parts.of_record, [row[:3] for row in rows])
     try:
         return [
             LoggedRecord(orjson.loads(row[3]), {name: orjson.loads(content) for name, _, content in parts})

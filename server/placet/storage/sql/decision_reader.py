@@ -11,8 +11,8 @@ from placet.audit.records import DecisionPage
 from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.storage.sql.paging import read_token, write_token
+from placet.storage.sql.record_statements import INDEX_COLUMNS, RECORD_COLUMNS
 from placet.storage.sql.schema import CONDITIONS
-from placet.storage.sql.statements import INDEX_COLUMNS, RECORD_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ RECORDS_AT_ONCE: Final = 200
 
 def load_decision(connection: Connection, sql: Statements, place: tuple[str, str, int]) -> RecordedDecision:
     """The decision at (tenant, writer, sequence). RecordDamagedError when what is there is none."""
-    row = connection.execute(sql.record, place).fetchone()
+    row = connection.execute(sql.records.body_at, place).fetchone()
     body, record_hash = row if row is not None else (b"", b"")
     return recorded_decision(body, _contents(connection, sql, place), record_hash)
 
@@ -45,7 +45,7 @@ class DecisionReader:
 
     def get(self, tenant: str, decision_id: str) -> RecordedDecision | None:
         """One decision of the tenant."""
-        row = self.connection.execute(self.sql.decision, (tenant, decision_id)).fetchone()
+        row = self.connection.execute(self.sql.records.decision, (tenant, decision_id)).fetchone()
         if row is None:
             return None
         writer, sequence, body, record_hash = row
@@ -56,7 +56,7 @@ class DecisionReader:
         conditions = {name: value for name in CONDITIONS if (value := getattr(query, name))}
         before = _before(query)
         size = min(query.page_size, PAGE_SIZE_MAX)
-        sql = self.sql.page(
+        sql = self.sql.records.page(
             tuple(conditions),
             from_us=bool(query.decided_from_us),
             before=before is not None,
@@ -65,7 +65,7 @@ class DecisionReader:
         given = [query.tenant, *map(str, conditions.values()), *times, *(before or ()), size + 1]
         rows = self.connection.execute(sql, given).fetchall()
         shown = rows[:size]
-        found = self.connection.fetch_lists(self.sql.parts, [(query.tenant, *row[1:3]) for row in shown])
+        found = self.connection.fetch_lists(self.sql.parts.of_record, [(query.tenant, *row[1:3]) for row in shown])
         decisions = tuple(
             recorded_decision(row[3], _by_name(parts), row[4]) for row, parts in zip(shown, found, strict=True)
         )
@@ -95,56 +95,56 @@ class StoredTrail:
 
     def writers(self) -> list[Any]:
         """Every writer that anything is stored of."""
-        return [writer for (writer,) in self.connection.execute(self.sql.writers)]
+        return [writer for (writer,) in self.connection.execute(self.sql.chains.writers)]
 
     def head(self, writer: Any) -> StoredHead | None:  # noqa: ANN401 - as stored
         """Where the writer left its chain."""
-        row = self.connection.execute(self.sql.head, (writer,)).fetchone()
+        row = self.connection.execute(self.sql.chains.head, (writer,)).fetchone()
         return StoredHead(*row) if row is not None else None
 
     def records(self, writer: Any, after: int = 0) -> Iterator[StoredRecord]:  # noqa: ANN401 - as stored
         """The writer's records by sequence; of a chain whose beginning was checked, those after a place in it."""
         if after:
-            rows = self.connection.stream(self.sql.records_after, (writer, after))
+            rows = self.connection.stream(self.sql.records.of_writer_after, (writer, after))
         else:
-            rows = self.connection.stream(self.sql.records, (writer,))
+            rows = self.connection.stream(self.sql.records.of_writer, (writer,))
         while some := list(islice(rows, RECORDS_AT_ONCE)):
-            found = self.connection.fetch_lists(self.sql.parts, [row[:3] for row in some])
+            found = self.connection.fetch_lists(self.sql.parts.of_record, [row[:3] for row in some])
             for row, parts in zip(some, found, strict=True):
                 yield _stored_record(row, parts)
 
     def checkpoints(self, writer: Any, after: int = 0) -> Iterator[StoredCheckpoint]:  # noqa: ANN401 - as stored
         """The writer's checkpoints by sequence, likewise."""
         if after:
-            rows = self.connection.stream(self.sql.checkpoints_after, (writer, after))
+            rows = self.connection.stream(self.sql.checkpoints.after, (writer, after))
         else:
-            rows = self.connection.stream(self.sql.checkpoints, (writer,))
+            rows = self.connection.stream(self.sql.checkpoints.of_writer, (writer,))
         for row in rows:
             yield StoredCheckpoint(*row)
 
     def checkpoint_before(self, writer: str, sequence: int) -> StoredCheckpoint | None:
         """The writer's newest checkpoint at the sequence or before it."""
-        row = self.connection.execute(self.sql.checkpoint_before, (writer, sequence)).fetchone()
+        row = self.connection.execute(self.sql.checkpoints.at_or_before, (writer, sequence)).fetchone()
         return StoredCheckpoint(*row) if row is not None else None
 
     def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
         """What is stored under an idempotency key."""
         given = (tenant, caller, idempotency_key)
-        row: tuple[Any, ...] | None = self.connection.execute(self.sql.key, given).fetchone()
+        row: tuple[Any, ...] | None = self.connection.execute(self.sql.keys.stored, given).fetchone()
         return row
 
     def decision(self, tenant: str, decision_id: str) -> Any:  # noqa: ANN401 - as stored
         """The body of the record of a decision."""
-        row = self.connection.execute(self.sql.decision, (tenant, decision_id)).fetchone()
+        row = self.connection.execute(self.sql.records.decision, (tenant, decision_id)).fetchone()
         return row[2] if row is not None else None
 
     def parts_count(self) -> int:
         """How many parts are stored."""
-        return int(self.connection.execute(self.sql.parts_count).fetchone()[0])
+        return int(self.connection.execute(self.sql.parts.count).fetchone()[0])
 
     def keys_count(self) -> int:
         """How many idempotency keys are stored."""
-        return int(self.connection.execute(self.sql.keys_count).fetchone()[0])
+        return int(self.connection.execute(self.sql.keys.count).fetchone()[0])
 
     def rows(self, table: StateTable) -> Iterator[tuple[Any, ...]]:
         """All rows of a table."""
@@ -157,8 +157,8 @@ class StoredTrail:
 
 def newest_checkpoints(connection: Connection, sql: Statements) -> list[Any]:
     """The newest checkpoint of each writer: writer, sequence, body, signature."""
-    writers = connection.execute(sql.signers).fetchall()
-    return connection.fetch_each(sql.newest_checkpoint, writers)
+    writers = connection.execute(sql.checkpoints.writers).fetchall()
+    return connection.fetch_each(sql.checkpoints.newest, writers)
 
 
 def _stored_record(row: Any, parts: Iterable[Any]) -> StoredRecord:  # noqa: ANN401 - as stored
@@ -175,7 +175,7 @@ def _stored_record(row: Any, parts: Iterable[Any]) -> StoredRecord:  # noqa: ANN
 
 
 def _contents(connection: Connection, sql: Statements, place: tuple[str, str, int]) -> dict[str, bytes]:
-    return _by_name(connection.execute(sql.parts, place))
+    return _by_name(connection.execute(sql.parts.of_record, place))
 
 
 def _by_name(parts: Iterable[Any]) -> dict[str, bytes]:

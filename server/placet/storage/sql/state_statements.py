@@ -1,148 +1,156 @@
-"""SQL for rows and counters, made once in one dialect as `placet.storage.sql.statements` does it for the trail."""
+"""SQL for rows and counters."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, bindparam, cast, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import BigInteger, bindparam, cast, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from placet.storage.sql.schema import counters, rows
+from placet.storage.sql.sql_text import equals, first, to_text
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import Select
     from sqlalchemy.engine import Dialect
-    from sqlalchemy.sql import ClauseElement
 
     from placet.kernel.state import StateTable
 
 ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
-COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")
 COUNTER_KEY: Final = ("tenant", "budget_id", "unit", "window_key", "scope_key")
-_NONE: Final[ColumnElement[int]] = literal_column("0")
+COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")
+"""Columns of a counter that a query of one window returns."""
+_COUNTER_UPDATED: Final = ("used", "reserved", "moved_at_us", "resets_at_us")
 _CONTROLS_LOCK: Final = 7_069_637_011
-"""An advisory lock of PostgreSQL, which only its number names; those of `postgres_locks` are digests."""
-_COUNTER_MOVED: Final = ("used", "reserved", "moved_at_us", "resets_at_us")
+"""The number of an advisory lock in PostgreSQL. The numbers in `postgres_locks` are digests of names."""
+_KEY: Final = [counters.c[name] for name in COUNTER_KEY]
+_WINDOW: Final = (counters.c.unit, counters.c.window_key)
 
 
 class StateStatements:
-    """The statements, with positional parameters. The comments say what to give, in order."""
+    """Statements on the tables of rows and on the table counters. A counter's key is COUNTER_KEY."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self._text = text = to_text(dialect)
         self.locks = dialect.name == "postgresql"
-        """Whether others write at the same time: a counter must be there before it can be locked."""
+        """Whether other processes write at the same time. Then a counter must exist before it can be locked."""
         upsert = postgresql.insert if self.locks else sqlite.insert
-        # of PostgreSQL alone: many may rest on what one may change, until the end of the transaction
         self.rest_on_controls = f"SELECT pg_advisory_xact_lock_shared({_CONTROLS_LOCK})"
+        """PostgreSQL only. Taken by decisions until the end of the transaction; shared by many. No parameters."""
         self.change_controls = f"SELECT pg_advisory_xact_lock({_CONTROLS_LOCK})"
-        key = [counters.c[name] for name in COUNTER_KEY]
-        found = select(counters.c.used, counters.c.reserved, counters.c.created_at_us).where(*_given(*key))
-        # the five of the key
-        self.counter = self._sql(found)
-        self.counter_locked = self._sql(found.with_for_update())
-        # all columns
-        self.ensure_counter = self._sql(upsert(counters).on_conflict_do_nothing())
-        self.save_counter = self._sql(
-            (made := upsert(counters)).on_conflict_do_update(
-                index_elements=key, set_={name: made.excluded[name] for name in _COUNTER_MOVED}
-            )
-        )
-        # nothing
-        self.all_counters = self._sql(select(*key, *(counters.c[name] for name in COUNTER_SHOWN[1:])))
-        # COUNTER_SHOWN. tenant, budget_id, unit, window_key, how many
-        self.top_counters = self._sql(
-            select(*(counters.c[name] for name in COUNTER_SHOWN))
-            .where(*_given(*key[:-1]))
-            .order_by((counters.c.used + counters.c.reserved).desc(), counters.c.scope_key)
-            .limit(bindparam("count"))
-            .offset(_NONE)
-        )
-        # unit, window_key, sums, how many counters, when the last of them ends. tenant, budget_id, how many
-        window = (counters.c.unit, counters.c.window_key)
-        sums = (
-            cast(func.sum(counters.c.used), BigInteger),  # PostgreSQL's sums are decimals
-            cast(func.sum(counters.c.reserved), BigInteger),
-            func.count(),
-            func.max(counters.c.resets_at_us),
-        )
-        self.totals = self._sql(
-            select(*window, *sums)
-            .where(*_given(counters.c.tenant, counters.c.budget_id))
-            .group_by(*window)
-            .order_by(*(column.desc() for column in window))
-            .limit(bindparam("count"))
-            .offset(_NONE)
-        )
-        # budget_id. tenant, tenant, how many. From each id to the next: one look for each, however many counters it has
-        next_id = select(func.min(counters.c.budget_id).label("id")).where(*_given(counters.c.tenant))
-        ids = next_id.cte("ids", recursive=True)
-        after = next_id.where(counters.c.budget_id > ids.c.id).correlate(ids).scalar_subquery()
-        ids = ids.union_all(select(after).where(ids.c.id.is_not(None)))
-        self.budget_ids_with_usage = self._sql(
-            select(ids.c.id).where(ids.c.id.is_not(None)).limit(bindparam("count")).offset(_NONE)
-        )
+        """PostgreSQL only. Taken by changes of controls, excluding all decisions. No parameters."""
+        counter = select(counters.c.used, counters.c.reserved, counters.c.created_at_us).where(*equals(*_KEY))
+        self.counter = text(counter)
+        """used, reserved, created_at_us. Parameters: the key."""
+        self.counter_locked = text(counter.with_for_update())
+        """The same, and locks the counter. Parameters: the key."""
+        self.ensure_counter = text(upsert(counters).on_conflict_do_nothing())
+        """Insert a counter unless it exists. Parameters: all columns."""
+        saved = upsert(counters)
+        updated = {name: saved.excluded[name] for name in _COUNTER_UPDATED}
+        self.save_counter = text(saved.on_conflict_do_update(index_elements=_KEY, set_=updated))
+        """Insert or update a counter. Parameters: all columns."""
+        self.all_counters = text(select(*_KEY, *(counters.c[name] for name in COUNTER_SHOWN[1:])))
+        """The key, used, reserved, created_at_us, resets_at_us of all counters. No parameters."""
+        self.top_counters = text(first(_largest_counters()))
+        """COUNTER_SHOWN of the largest counters. Parameters: tenant, budget_id, unit, window_key, how many."""
+        self.totals = text(first(_window_totals()))
+        """unit, window_key, sums of used and reserved, count of counters, latest resets_at_us of each window.
+
+        Parameters: tenant, budget_id, how many.
+        """
+        self.budget_ids_with_usage = text(first(_budget_ids()))
+        """budget_id. Parameters: tenant, tenant, how many."""
 
     @lru_cache(maxsize=64)  # noqa: B019 - there is one such object for each database
-    def row(self, kept: StateTable, *, locked: bool) -> str:
-        """ROW_COLUMNS of one row. tenant, id."""
-        table = rows[kept]
-        found = select(*(table.c[name] for name in ROW_COLUMNS)).where(*_given(table.c.tenant, table.c.id))
-        return self._sql(found.with_for_update() if locked else found)
+    def row(self, kind: StateTable, *, locked: bool) -> str:
+        """Return the query of one row: ROW_COLUMNS. Parameters: tenant, id."""
+        table = rows[kind]
+        query = select(*(table.c[name] for name in ROW_COLUMNS)).where(*equals(table.c.tenant, table.c.id))
+        return self._text(query.with_for_update() if locked else query)
 
-    def all_rows(self, kept: StateTable) -> str:
-        """Every row: tenant, id, ROW_COLUMNS. Nothing to give."""
-        table = rows[kept]
-        return self._sql(select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS)))
-
-    @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def insert_row(self, kept: StateTable) -> str:
-        """A new row. All columns in the order of the table."""
-        return self._sql(insert(rows[kept]))
+    def all_rows(self, kind: StateTable) -> str:
+        """Return the query of every row: tenant, id, ROW_COLUMNS. No parameters."""
+        return self._text(_rows(kind))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def update_row(self, kept: StateTable) -> str:
-        """The next version. version, status, created_at_us, due_at_us, body; tenant, id, the version before."""
-        table = rows[kept]
-        names = ("version", "status", "created_at_us", "due_at_us", "body")
-        changed = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-        return self._sql(update(table).values(changed).where(*_given(table.c.tenant, table.c.id, table.c.version)))
+    def insert_row(self, kind: StateTable) -> str:
+        """Return the insert of a row. Parameters: all columns in the order of the table."""
+        return self._text(insert(rows[kind]))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def page(self, kept: StateTable, *, status: bool, before: bool) -> str:
-        """Rows newest first. tenant, [status], [created_at_us, id of the one before], how many."""
-        table = rows[kept]
-        place = (table.c.created_at_us, table.c.id)
-        wanted = _given(table.c.tenant, *((table.c.status,) if status else ()))
+    def update_row(self, kind: StateTable) -> str:
+        """Return the update of a row to its next version. Parameters: ROW_COLUMNS; tenant, id, version before."""
+        table = rows[kind]
+        changed = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in ROW_COLUMNS}
+        return self._text(update(table).values(changed).where(*equals(table.c.tenant, table.c.id, table.c.version)))
+
+    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    def page(self, kind: StateTable, *, status: bool, before: bool) -> str:
+        """Return the query of rows, newest first: id, ROW_COLUMNS.
+
+        Parameters: tenant, [status], [created_at_us and id before which the page begins], how many.
+        """
+        table = rows[kind]
+        position = (table.c.created_at_us, table.c.id)
+        where = equals(table.c.tenant, *((table.c.status,) if status else ()))
         if before:
-            wanted.append(tuple_(*place) < tuple_(bindparam("before_us"), bindparam("before_id")))
-        found = select(table.c.id, *(table.c[name] for name in ROW_COLUMNS)).where(*wanted)
-        return self._sql(found.order_by(*(column.desc() for column in place)).limit(bindparam("count")).offset(_NONE))
+            where.append(tuple_(*position) < tuple_(bindparam("before_us"), bindparam("before_id")))
+        query = select(table.c.id, *(table.c[name] for name in ROW_COLUMNS)).where(*where)
+        return self._text(first(query.order_by(*(column.desc() for column in position))))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def tenants_with(self, kept: StateTable) -> str:
-        """Each tenant that has a row with the status. status."""
-        table = rows[kept]
-        return self._sql(select(table.c.tenant).where(*_given(table.c.status)).distinct())
+    def tenants_with(self, kind: StateTable) -> str:
+        """Return the query of the tenants that have a row with the status. Parameters: status."""
+        table = rows[kind]
+        return self._text(select(table.c.tenant).where(*equals(table.c.status)).distinct())
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def due(self, kept: StateTable) -> str:
-        """What is due, the earliest first. until when, how many."""
-        table = rows[kept]
-        found = select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS))
-        due = table.c.due_at_us
-        wanted = (due.is_not(None), due <= bindparam("until"))
-        return self._sql(found.where(*wanted).order_by(due).limit(bindparam("count")).offset(_NONE))
+    def due(self, kind: StateTable) -> str:
+        """Return the query of due rows, the earliest first: tenant, id, ROW_COLUMNS. Parameters: until, how many."""
+        due_at_us = rows[kind].c.due_at_us
+        where = (due_at_us.is_not(None), due_at_us <= bindparam("until"))
+        return self._text(first(_rows(kind).where(*where).order_by(due_at_us)))
 
     @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def count_due(self, kept: StateTable) -> str:
-        """How many rows are due at any time. Nothing to give."""
-        return self._sql(select(func.count()).select_from(rows[kept]).where(rows[kept].c.due_at_us.is_not(None)))
-
-    def _sql(self, statement: ClauseElement) -> str:
-        return str(statement.compile(dialect=self._dialect))
+    def count_due(self, kind: StateTable) -> str:
+        """Return the query of how many rows have a due time. No parameters."""
+        return self._text(select(func.count()).select_from(rows[kind]).where(rows[kind].c.due_at_us.is_not(None)))
 
 
-def _given(*columns: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-    return [column == bindparam(None, type_=column.type) for column in columns]
+def _rows(kind: StateTable) -> Select[Any]:
+    table = rows[kind]
+    return select(table.c.tenant, table.c.id, *(table.c[name] for name in ROW_COLUMNS))
+
+
+def _largest_counters() -> Select[Any]:
+    return (
+        select(*(counters.c[name] for name in COUNTER_SHOWN))
+        .where(*equals(*_KEY[:-1]))
+        .order_by((counters.c.used + counters.c.reserved).desc(), counters.c.scope_key)
+    )
+
+
+def _window_totals() -> Select[Any]:
+    sums = (
+        cast(func.sum(counters.c.used), BigInteger),  # PostgreSQL's sums are decimals
+        cast(func.sum(counters.c.reserved), BigInteger),
+        func.count(),
+        func.max(counters.c.resets_at_us),
+    )
+    return (
+        select(*_WINDOW, *sums)
+        .where(*equals(counters.c.tenant, counters.c.budget_id))
+        .group_by(*_WINDOW)
+        .order_by(*(column.desc() for column in _WINDOW))
+    )
+
+
+def _budget_ids() -> Select[Any]:
+    """Find the distinct ids by steps from one to the next: one look-up each, however many counters an id has."""
+    next_id = select(func.min(counters.c.budget_id).label("id")).where(*equals(counters.c.tenant))
+    ids = next_id.cte("ids", recursive=True)
+    after = next_id.where(counters.c.budget_id > ids.c.id).correlate(ids).scalar_subquery()
+    ids = ids.union_all(select(after).where(ids.c.id.is_not(None)))
+    return select(ids.c.id).where(ids.c.id.is_not(None))

@@ -59,12 +59,12 @@ class Transaction:
 
     def load(self, writer: str) -> ChainState:
         """The chain as it is stored; begun when there is none. ChainMovedError when its end does not fit together."""
-        row = self.connection.execute(self.sql.head, (writer,)).fetchone()
+        row = self.connection.execute(self.sql.chains.head, (writer,)).fetchone()
         if row is None:
-            self.connection.execute(self.sql.insert_writer, (writer, 0, Head().hash, 0))
+            self.connection.execute(self.sql.chains.insert, (writer, 0, Head().hash, 0))
             return ChainState(writer)
         sequence, head_hash, checkpoint_sequence = row
-        records = self.connection.execute(self.sql.since, (writer, checkpoint_sequence)).fetchall()
+        records = self.connection.execute(self.sql.records.bodies_after, (writer, checkpoint_sequence)).fetchall()
         whole = len(records) == sequence - checkpoint_sequence
         if not whole or (records and tuple(records[-1][::2]) != (sequence, head_hash)):
             raise ChainMovedError(f"the chain of {writer!a} does not end where its writer left it, at {sequence}")
@@ -103,10 +103,10 @@ class Transaction:
         self, state: ChainState, before_us: int, limit: int, now_us: int
     ) -> tuple[int, ChainState]:
         """Forget keys of decisions made before then, and record that it was done."""
-        old = self.connection.execute(self.sql.old_keys, (before_us, limit)).fetchall()
+        old = self.connection.execute(self.sql.keys.decided_before, (before_us, limit)).fetchall()
         if not old:
             return 0, state
-        self.connection.executemany(self.sql.delete_key, [key for *key, _ in old])
+        self.connection.executemany(self.sql.keys.delete, [key for *key, _ in old])
         swept_us = old[-1][-1] + 1  # not later than needed: verifying misses no key of a decision made since
         _, advanced = self.commit(state, [keys_swept_commitment(swept_us, len(old), now_us)], lambda: now_us)
         return len(old), advanced
@@ -123,18 +123,18 @@ class Transaction:
 
     def record_hash(self, writer: str, sequence: int) -> bytes | None:
         """The hash of a record of the chain; None when there is none."""
-        row = self.connection.execute(self.sql.record_hash, (writer, sequence)).fetchone()
+        row = self.connection.execute(self.sql.records.hash_at, (writer, sequence)).fetchone()
         return row[0] if row is not None else None
 
     def newest_key_id(self, writer: str) -> str:
         """The id of the key that signed the writer's newest checkpoint; "" before the first. ValueError: unreadable."""
-        row = self.connection.execute(self.sql.newest_checkpoint, (writer,)).fetchone()
+        row = self.connection.execute(self.sql.checkpoints.newest, (writer,)).fetchone()
         return parse_checkpoint(row[2]).key_id if row is not None else ""
 
     def _keys(self, commitments: Sequence[Commitment]) -> dict[KeyPlace, Any]:
         """What is stored under the idempotency keys of the commitments, all looked up at once."""
         places = list({place for each in commitments if (place := _key_place(each)) is not None})
-        found = self.connection.fetch_each(self.sql.key, places)
+        found = self.connection.fetch_each(self.sql.keys.stored, places)
         return {place: row for place, row in zip(places, found, strict=True) if row is not None}
 
     def _known(self, commitment: Commitment, keys: Mapping[KeyPlace, Any]) -> CommitResult | None:
@@ -168,22 +168,22 @@ class Transaction:
                     since_us = max(since_us, known[key][-1])
                 made = (given.request_digest, index_columns[0], writer, sequence, given.replaces, since_us)
                 keys.append((*key, *made))
-        self.connection.executemany(self.sql.insert_record, records)
-        self.connection.executemany(self.sql.insert_part, parts)
+        self.connection.executemany(self.sql.records.insert, records)
+        self.connection.executemany(self.sql.parts.insert, parts)
         if replaced:
-            self.connection.executemany(self.sql.delete_replaced, sorted(replaced))
-        self.connection.executemany(self.sql.insert_key, sorted(keys))  # replicas insert in one order: no deadlock
+            self.connection.executemany(self.sql.keys.delete_replaced, sorted(replaced))
+        self.connection.executemany(self.sql.keys.insert, sorted(keys))  # replicas insert in one order: no deadlock
 
     def _sign(self, state: ChainState, now_us: int) -> ChainState:
         checkpoint = new_checkpoint(state, self.signing_key.key_id, now_us)
         body = checkpoint_body(checkpoint)
         signature = self.signing_key.sign(signed_bytes(body))
-        self.connection.execute(self.sql.insert_checkpoint, (checkpoint.writer, checkpoint.sequence, body, signature))
+        self.connection.execute(self.sql.checkpoints.insert, (checkpoint.writer, checkpoint.sequence, body, signature))
         return replace(advance(state, (), checkpoint), signed=(body, signature))
 
     def _move(self, old: ChainState, new: ChainState) -> Cursor:
         moved = self.connection.execute(
-            self.sql.move_head,
+            self.sql.chains.move_head,
             (new.head.sequence, new.head.hash, new.checkpoint_sequence, old.writer, old.head.sequence, old.head.hash),
         )
         if moved.rowcount == 0:  # where the answer is there already; it is looked at again when it is everywhere

@@ -6,8 +6,8 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from placet.audit.problems import ProblemKind, problem
 from placet.audit.records import VerifyReport
-from placet.audit.verify_chain import ProblemKind, problem
 from placet.audit.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
