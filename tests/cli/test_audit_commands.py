@@ -124,7 +124,7 @@ def test_query_goes_over_as_many_pages_as_it_takes(placet: Placet, server: Scrip
 
 def test_a_time_that_is_none(placet: Placet, server: ScriptedServer) -> None:
     ran = placet("audit", "decisions", "--tenant", "acme", "--from", "yesterday")
-    assert (ran.code, server.asked) == (exit_codes.USAGE, [])
+    assert (ran.code, server.calls) == (exit_codes.USAGE, [])
     assert ran.complaint == "--from: 'yesterday' is not a time; write e.g. 2026-04-24T18:33:01Z"
 
 

@@ -286,7 +286,7 @@ def test_amounts_that_are_none(placet: Placet, written: str, complaint: str) -> 
 @pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-1", "301"])
 def test_a_time_that_never_ends_is_refused(placet: Placet, server: ScriptedServer, seconds: str) -> None:
     ran = placet(*ASK, "--timeout", seconds)
-    assert (ran.code, ran.out, server.asked) == (exit_codes.USAGE, "", [])
+    assert (ran.code, ran.out, server.calls) == (exit_codes.USAGE, "", [])
     assert "--timeout" in ran.complaint
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.sdk import AsyncClient, Client
+from tests.sdk.both import Both
 from tests.sdk.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ async def async_client(server: ScriptedServer) -> AsyncIterator[AsyncClient]:
         yield connected
 
 
+@pytest.fixture(params=["blocking", "asyncio"])
+def both(request: pytest.FixtureRequest, server: ScriptedServer) -> Both:
+    return Both(server.address, request.param == "asyncio")
+
+
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address at which nobody listens, and nobody else can."""
+def unused_address() -> Iterator[str]:
+    """An address that is reserved, so that no server listens there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -38,7 +38,7 @@ CLAIMS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Signer:
-    """A key that signs whatever it is told to."""
+    """A key that signs any claims."""
 
     key_id: str = "key-1"
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
@@ -55,8 +55,8 @@ class Signer:
         return self.signed(json.dumps(claims).encode(), headers)
 
     def signed(self, payload: bytes, headers: dict[str, Any] | None = None) -> str:
-        said = {"typ": "placet-permit+jwt", "kid": self.key_id} | (headers or {})
-        return PyJWS().encode(payload, self.key, "EdDSA", said)
+        header = {"typ": "placet-permit+jwt", "kid": self.key_id} | (headers or {})
+        return PyJWS().encode(payload, self.key, "EdDSA", header)
 
 
 def forged(headers: dict[str, Any], signature: bytes = b"", payload: object = CLAIMS) -> str:

@@ -35,7 +35,7 @@ class ScriptedServer(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generi
     An answer is a message, raw bytes, or a function of the raw request and the context.
     """
 
-    asked: list[tuple[str, bytes, dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[str, bytes, dict[str, Any]]] = field(default_factory=list)
     address: str = ""
     _answers: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -45,7 +45,7 @@ class ScriptedServer(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generi
         self._answers[method] = list(answers)
 
     def requests(self, method: str) -> list[bytes]:
-        return [raw for name, raw, _ in self.asked if name == method]
+        return [raw for name, raw, _ in self.calls if name == method]
 
     def authorized(self) -> list[authorization_pb2.AuthorizeRequest]:
         return [authorization_pb2.AuthorizeRequest.FromString(raw) for raw in self.requests(AUTHORIZE)]
@@ -55,7 +55,7 @@ class ScriptedServer(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generi
 
         def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
             with self._lock:
-                self.asked.append((method, raw, dict(context.invocation_metadata())))
+                self.calls.append((method, raw, dict(context.invocation_metadata())))
                 answers = self._answers[method]
                 if not answers:
                     context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in the script")

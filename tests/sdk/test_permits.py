@@ -38,8 +38,8 @@ HEADERS = {"alg": "EdDSA", "kid": SIGNER.key_id, "typ": "placet-permit+jwt"}
 
 
 def verify(permit: str, action: Action = ACTION, **changes: Any) -> Permit:
-    asked: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "replay": None, "now": NOW}
-    return verify_permit(permit, action, KEYS, **(asked | changes))
+    arguments: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "replay": None, "now": NOW}
+    return verify_permit(permit, action, KEYS, **(arguments | changes))
 
 
 def refusal(permit: str, action: Action = ACTION, **changes: Any) -> PermitReason:
@@ -136,9 +136,9 @@ def test_another_identity_run_or_tool(changes: dict[str, Any], reason: PermitRea
 
 
 def test_the_same_action_told_otherwise_is_the_same() -> None:
-    told = replace(ACTION, params=' {"reason": "dupl\\u0069cate", "charge": "ch_1"} ')
+    reordered = replace(ACTION, params=' {"reason": "dupl\\u0069cate", "charge": "ch_1"} ')
     again = Identity("refund-agent", "acme", "u_4812", ("support_refunds", "support_refunds"))
-    assert verify(SIGNER.permit(), told, identity=again).tool == "stripe.refund"
+    assert verify(SIGNER.permit(), reordered, identity=again).tool == "stripe.refund"
 
 
 @pytest.mark.parametrize(
@@ -200,10 +200,10 @@ def test_what_is_no_permit_of_these_keys(permit: Any, reason: PermitReason) -> N
 
 
 def test_a_public_key_is_no_secret_to_sign_with() -> None:
-    said, _, _ = forged(HEADERS | {"alg": "HS256"}).rpartition(".")
-    mac = hmac.new(SIGNER.raw(), said.encode(), hashlib.sha256).digest()
+    unsigned, _, _ = forged(HEADERS | {"alg": "HS256"}).rpartition(".")
+    mac = hmac.new(SIGNER.raw(), unsigned.encode(), hashlib.sha256).digest()
     token = forged(HEADERS | {"alg": "HS256"}, mac)
-    assert token.startswith(said)
+    assert token.startswith(unsigned)
     assert refusal(token) is PermitReason.WRONG_ALGORITHM
 
 
@@ -216,8 +216,8 @@ def test_a_changed_byte_anywhere_is_refused() -> None:
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_a_claim_that_is_missing_or_of_another_kind(claim: str) -> None:
-    said: dict[str, Any] = {"left out": ..., "null": None, "an object": {}, "a fraction": 1.5}
-    found = {name: refusal(SIGNER.permit(None, **{claim: value})) for name, value in said.items()}
+    values: dict[str, Any] = {"left out": ..., "null": None, "an object": {}, "a fraction": 1.5}
+    found = {name: refusal(SIGNER.permit(None, **{claim: value})) for name, value in values.items()}
     missing, malformed = PermitReason.MISSING_CLAIM, PermitReason.MALFORMED
     assert found == {"left out": missing, "null": missing, "an object": malformed, "a fraction": malformed}
 
@@ -254,11 +254,11 @@ def test_a_permit_is_used_once() -> None:
 
 def test_a_permit_is_used_once_in_a_process_unless_said_otherwise() -> None:
     permit = SIGNER.permit(jti="dec_here")
-    asked: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "now": NOW}
-    verify_permit(permit, ACTION, KEYS, **asked)
+    arguments: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "now": NOW}
+    verify_permit(permit, ACTION, KEYS, **arguments)
     with pytest.raises(PermitError, match="replayed"):
-        verify_permit(permit, ACTION, KEYS, **asked)
-    verify_permit(permit, ACTION, KEYS, replay=None, **asked)
+        verify_permit(permit, ACTION, KEYS, **arguments)
+    verify_permit(permit, ACTION, KEYS, replay=None, **arguments)
 
 
 def test_what_expired_is_forgotten_and_nothing_else() -> None:
@@ -326,6 +326,6 @@ for attempt in (
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     verifying, parsing = done.stdout.splitlines()
-    told = f"verify_permit needs {absent}, which is not installed. Run: pip install 'placet-sdk[permits]'"
-    assert verifying == told
-    assert parsing == ("keys need it not" if absent == "rfc8785" else told)
+    message = f"verify_permit needs {absent}, which is not installed. Run: pip install 'placet-sdk[permits]'"
+    assert verifying == message
+    assert parsing == ("keys need it not" if absent == "rfc8785" else message)

@@ -64,15 +64,15 @@ def proxy(placet_server: Server) -> Iterator[Proxy]:
         yield between
 
 
-def asked(placet: Client, run_id: str = "") -> tuple[Decision, str]:
-    """A decision that waits for a support lead, and its approval's id: one of its own unless the run is said."""
+def request_approval(placet: Client, run_id: str = "") -> tuple[Decision, str]:
+    """A decision that requires the approval of a support lead, and the approval's id. A new run unless one is named."""
     decision = placet.authorize(REPLY, WHO, run=Run(run_id or uuid4().hex))
     assert decision.approval is not None
     return decision, decision.approval.id
 
 
 def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: ApprovalClient) -> None:
-    decision, approval_id = asked(placet, "replying")
+    decision, approval_id = request_approval(placet, "replying")
     found = approvals.get("acme", approval_id, LEAD)
     assert (found.tool, found.params_json, found.user) == ("zendesk.reply", '{"body":"Dear Ann"}', "u_1")
     assert found.similar is not None
@@ -88,26 +88,26 @@ def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: Approv
 
 
 def test_nobody_decides_in_time(placet: Client) -> None:
-    assert placet.wait_for_approval(asked(placet)[0], 0.2) is None
+    assert placet.wait_for_approval(request_approval(placet)[0], 0.2) is None
 
 
 def test_why_a_vote_does_not_count_is_told(placet: Client, approvals: ApprovalClient) -> None:
-    _, approval_id = asked(placet)
-    with pytest.raises(CallFailedError) as told:
+    _, approval_id = request_approval(placet)
+    with pytest.raises(CallFailedError) as caught:
         approvals.approve("acme", approval_id, Person("u_1", ["support_lead"]))
-    assert told.value.failure.rule_id == failures.NOT_PERMITTED
-    assert told.value.failure.error == "REQUESTER_MAY_NOT_APPROVE"
+    assert caught.value.failure.rule_id == failures.NOT_PERMITTED
+    assert caught.value.failure.error == "REQUESTER_MAY_NOT_APPROVE"
     with pytest.raises(InvalidRequestError):
         approvals.reject("acme", approval_id, LEAD, "")
     assert approvals.reject("acme", approval_id, LEAD, "wrong customer").state is ApprovalState.REJECTED
-    with pytest.raises(CallFailedError) as told:
+    with pytest.raises(CallFailedError) as caught:
         approvals.approve("acme", approval_id, Person("u_other", ["support_lead"]))
-    assert told.value.failure.rule_id == failures.NOT_NOW
-    assert told.value.failure.error == "APPROVAL_ENDED"
+    assert caught.value.failure.rule_id == failures.NOT_NOW
+    assert caught.value.failure.error == "APPROVAL_ENDED"
 
 
 def test_voided_votes_send_what_is_open_back_to_wait(placet: Client, approvals: ApprovalClient) -> None:
-    _, approval_id = asked(placet)
+    _, approval_id = request_approval(placet)
     thief = Person("u_thief", ["support_lead"])
     approvals.approve("acme", approval_id, thief)
     done = approvals.void_votes("u_thief", Person("ada"), "account stolen", tenant="acme")
@@ -127,7 +127,7 @@ def test_voided_votes_send_what_is_open_back_to_wait(placet: Client, approvals: 
 
 
 def test_lists_by_state_page_by_page(placet: Client, approvals: ApprovalClient) -> None:
-    made = [asked(placet)[1] for _ in range(3)]
+    made = [request_approval(placet)[1] for _ in range(3)]
     approvals.cancel("acme", made[0], Person("u_1"), "not needed")
     first = approvals.list("acme", ApprovalState.PENDING, page_size=1)
     second = approvals.list("acme", ApprovalState.PENDING, page_size=1, page_token=first.next_page_token)
@@ -148,7 +148,7 @@ def test_what_is_no_argument_is_refused(approvals: ApprovalClient, placet: Clien
 
 
 def test_a_watch_goes_on_after_its_connection_was_cut(placet: Client, approvals: ApprovalClient, proxy: Proxy) -> None:
-    decision, approval_id = asked(placet)
+    decision, approval_id = request_approval(placet)
     with Client(f"127.0.0.1:{proxy.port}") as cut_off:
         changes = cut_off.watch_decision(decision, timeout=SECONDS_MAX)
         assert next(changes).state is DecisionState.PENDING
@@ -164,15 +164,15 @@ def test_what_changes_while_the_connection_is_cut_is_told(
     placet: Client, approvals: ApprovalClient, proxy: Proxy
 ) -> None:
     with ApprovalClient(f"127.0.0.1:{proxy.port}") as cut_off:
-        asked(placet)
+        request_approval(placet)
         changes = cut_off.watch("acme", timeout=SECONDS_MAX)
         next(changes)
-        after = asked(placet)[1]
+        after = request_approval(placet)[1]
         while next(changes).approval.id != after:
             pass
         proxy.refusing = True
         proxy.cut()
-        made = [asked(placet)[1] for _ in range(3)]
+        made = [request_approval(placet)[1] for _ in range(3)]
         for each in made:
             approvals.cancel("acme", each, LEAD)
         proxy.refusing = False
@@ -185,7 +185,7 @@ def test_what_changes_while_the_connection_is_cut_is_told(
 async def test_the_same_from_asyncio(
     placet_server: Server, placet: Client, approvals: ApprovalClient, proxy: Proxy
 ) -> None:
-    decision, approval_id = await asyncio.to_thread(asked, placet)
+    decision, approval_id = await asyncio.to_thread(request_approval, placet)
     async with AsyncClient(f"127.0.0.1:{proxy.port}") as client, aclosing(client.watch_decision(decision)) as changes:
         assert (await anext(changes)).state is DecisionState.PENDING
         proxy.cut()
@@ -195,19 +195,19 @@ async def test_the_same_from_asyncio(
         decided = await client.wait_for_approval(decision, SECONDS_MAX)
         assert decided is not None
         assert decided.state is DecisionState.APPROVED
-        other, _ = await asyncio.to_thread(asked, placet)
+        other, _ = await asyncio.to_thread(request_approval, placet)
         assert await client.wait_for_approval(other, 0.2) is None
     with pytest.raises(CallFailedError):
         await client.wait_for_approval(decision, 1)
 
 
-def test_a_decision_that_is_not_there_cannot_be_watched(placet: Client, nobody: str) -> None:
-    with pytest.raises(CallFailedError) as told:
+def test_a_decision_that_is_not_there_cannot_be_watched(placet: Client, unused_address: str) -> None:
+    with pytest.raises(CallFailedError) as caught:
         next(placet.watch_decision("dec_unknown", tenant="acme"))
-    assert told.value.failure.rule_id == failures.NOT_FOUND
-    with Client(nobody) as client, pytest.raises(CallFailedError) as told:
+    assert caught.value.failure.rule_id == failures.NOT_FOUND
+    with Client(unused_address) as client, pytest.raises(CallFailedError) as caught:
         next(client.watch_decision("dec_1", tenant="acme", timeout=0.3))
-    assert told.value.failure.rule_id in {failures.TIMEOUT, failures.UNAVAILABLE}
+    assert caught.value.failure.rule_id in {failures.TIMEOUT, failures.UNAVAILABLE}
 
 
 def test_a_kill_switch_that_revokes_a_permit_is_told(placet_server: Server, placet: Client) -> None:
@@ -217,16 +217,16 @@ def test_a_kill_switch_that_revokes_a_permit_is_told(placet_server: Server, plac
     assert next(changes).state is DecisionState.ALLOWED
     with ControlClient(placet_server.address, timeout=SECONDS_MAX) as control:
         done = control.set_kill_switch(KillScope.RUN, "run_revoked", tenant="acme", actor="ann", reason="it runs wild")
-        told = [(change.state, change.reason) for change in changes]
+        states = [(change.state, change.reason) for change in changes]
         control.clear_kill_switch(done.kill_switch.id, tenant="acme", actor="ann", reason="mended")
-    assert told == [(DecisionState.REVOKED, "A kill switch stops this run")]
+    assert states == [(DecisionState.REVOKED, "A kill switch stops this run")]
 
 
 def test_a_watch_goes_on_at_the_server_that_was_started_anew(tmp_path: Path) -> None:
     with serving(settings(tmp_path)) as server:
         port = server.address.rpartition(":")[2]
         with Client(server.address, timeout=SECONDS_MAX) as placet:
-            decision, approval_id = asked(placet)
+            decision, approval_id = request_approval(placet)
         client = Client(server.address)
         changes = client.watch_decision(decision, timeout=60)
         assert next(changes).state is DecisionState.PENDING

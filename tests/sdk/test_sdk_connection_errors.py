@@ -1,4 +1,4 @@
-"""A connection that does not come about is told in one short sentence."""
+"""A failed connection is described in one short sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.sdk.scripted_server import ScriptedServer
 
 ALL = "failed to connect to all addresses; last error: "
-TOLD = [
+SENTENCES = [
     (
         ALL + "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
         "the connection to 127.0.0.1:1 was refused",
@@ -42,17 +42,17 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), TOLD)
-def test_what_grpc_says_becomes_one_short_sentence(text: str, told: str) -> None:
-    assert describe_connection_error(text) == told
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES)
+def test_the_text_of_grpc_becomes_one_short_sentence(text: str, sentence: str) -> None:
+    assert describe_connection_error(text) == sentence
 
 
-def test_nobody_listens(nobody: str) -> None:
-    with Client(nobody, timeout=0.5) as client:
+def test_no_server_listens(unused_address: str) -> None:
+    with Client(unused_address, timeout=0.5) as client:
         failure = client.authorize(Action("t"), Identity("a", "t")).failure
     assert failure is not None
-    assert failure.detail == f"the connection to {nobody} was refused"
-    assert str(failure) == f"Placet cannot be reached: the connection to {nobody} was refused"
+    assert failure.detail == f"the connection to {unused_address} was refused"
+    assert str(failure) == f"Placet cannot be reached: the connection to {unused_address} was refused"
 
 
 def test_a_server_that_went_away(server: ScriptedServer) -> None:

@@ -1,4 +1,4 @@
-"""ControlClient steers: what it sends, what it makes of answers, and what it never sends twice."""
+"""ControlClient: what it sends, what it returns, and what it never sends twice."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def control(request: pytest.FixtureRequest, server: ScriptedServer) -> Iterator[
         (KillScope.RUN, "r", "run_id"),
     ],
 )
-def test_every_scope_goes_there_and_back(
+def test_every_scope_is_sent_and_read(
     server: ScriptedServer, control: ControlClient, scope: KillScope, value: str, field: str
 ) -> None:
     def echo(raw: bytes, _context: grpc.ServicerContext) -> bytes:
-        asked = control_pb2.SetKillSwitchRequest.FromString(raw)
-        assert asked.scope.WhichOneof("scope") == field
-        told = control_pb2.KillSwitch(id="ks_1", scope=asked.scope, actor=asked.actor.id, reason=asked.reason)
+        request = control_pb2.SetKillSwitchRequest.FromString(raw)
+        assert request.scope.WhichOneof("scope") == field
+        switch = control_pb2.KillSwitch(id="ks_1", scope=request.scope, actor=request.actor.id, reason=request.reason)
         revoked = control_pb2.RevokedPermit(tenant="acme", decision_id="dec_1", tool="t", agent="a", run_id="r")
-        return control_pb2.SetKillSwitchResponse(kill_switch=told, revoked=[revoked]).SerializeToString()
+        return control_pb2.SetKillSwitchResponse(kill_switch=switch, revoked=[revoked]).SerializeToString()
 
     server.script(SET_KILL_SWITCH, echo)
     done = control.set_kill_switch(scope, value, tenant="acme", **WHO)
@@ -61,7 +61,7 @@ def test_every_scope_goes_there_and_back(
     assert [each.decision_id for each in done.revoked] == ["dec_1"]
 
 
-def test_setting_a_switch_is_tried_again(server: ScriptedServer, control: ControlClient) -> None:
+def test_setting_a_kill_switch_is_retried(server: ScriptedServer, control: ControlClient) -> None:
     scope = control_pb2.KillScope(tool="t")
     answer = control_pb2.SetKillSwitchResponse(kill_switch=control_pb2.KillSwitch(id="ks_1", scope=scope))
     server.script(SET_KILL_SWITCH, BUSY, BUSY, answer)
@@ -78,7 +78,7 @@ def test_setting_a_switch_is_tried_again(server: ScriptedServer, control: Contro
         (DECIDE_OUTCOME_EXCESS, lambda control: control.decide_outcome_excess("acme", "dec_1", accept=True, **WHO)),
     ],
 )
-def test_what_would_count_twice_is_sent_once(
+def test_a_change_that_must_not_happen_twice_is_sent_once(
     server: ScriptedServer, control: ControlClient, method: str, ask: Callable[[ControlClient], object]
 ) -> None:
     server.script(method, BUSY)
@@ -88,22 +88,22 @@ def test_what_would_count_twice_is_sent_once(
     assert len(server.requests(method)) == 1
 
 
-def test_what_waits_for_a_second_person(server: ScriptedServer, control: ControlClient) -> None:
+def test_a_change_that_needs_a_second_person_is_pending(server: ScriptedServer, control: ControlClient) -> None:
     waiting = control_pb2.ControlRequest(id="req_1", requested_by="ann", reason="r")
     server.script(CLEAR_KILL_SWITCH, control_pb2.ClearKillSwitchResponse(pending_request=waiting))
     server.script(SET_AUTONOMY, control_pb2.SetAutonomyResponse(pending_request=waiting))
     server.script(ADJUST_BUDGET, control_pb2.AdjustBudgetResponse(pending_request=waiting))
-    told = [
+    pending = [
         control.clear_kill_switch("ks_1", **WHO),
         control.set_autonomy("acme", Autonomy.EXECUTE, **WHO).pending_request,
         control.adjust_budget("acme", "b", "user:u", 1, **WHO).pending_request,
     ]
-    assert [each and (each.id, each.requested_by) for each in told] == [("req_1", "ann")] * 3
+    assert [each and (each.id, each.requested_by) for each in pending] == [("req_1", "ann")] * 3
     server.script(CLEAR_KILL_SWITCH, control_pb2.ClearKillSwitchResponse(cleared=True))
     assert control.clear_kill_switch("ks_1", **WHO) is None
 
 
-def test_levels_go_there_and_back(server: ScriptedServer, control: ControlClient) -> None:
+def test_every_level_is_sent_and_read(server: ScriptedServer, control: ControlClient) -> None:
     for level in Autonomy:
         number = decision_pb2.Autonomy.Value(f"AUTONOMY_{level.name}")
         rule = control_pb2.AutonomyRule(workflow="w", level=f"AUTONOMY_{level.name}")
@@ -127,7 +127,7 @@ def test_levels_go_there_and_back(server: ScriptedServer, control: ControlClient
         (lambda control: control.budgets("acme", top="many"), "top"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_under_its_name(
+def test_an_invalid_argument_is_named(
     control: ControlClient, ask: Callable[[ControlClient], object], field: str
 ) -> None:
     with pytest.raises(InvalidRequestError) as refused:

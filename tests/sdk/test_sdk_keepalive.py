@@ -78,7 +78,7 @@ def test_a_stream_goes_on(between: Proxy, placet_server: Server) -> None:
                 watching.set()
 
     with Client(placet_server.address, timeout=10) as direct:
-        _ask(direct)  # so that there is something to be told at once
+        _ask(direct)  # so that there is an event to send at once
         threading.Thread(target=watch, daemon=True).start()
         assert watching.wait(20)
         between.silence()
@@ -122,13 +122,13 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return read
 
 
-def _until(connection: socket.socket, wanted: int, payload: bytes) -> bool:
+def _until(connection: socket.socket, expected_kind: int, payload: bytes) -> bool:
     """Past other frames; GOAWAY is a failure."""
     connection.settimeout(20)
     while True:
-        kind, said = _read(connection)
-        assert kind != _GOAWAY, said
-        if (kind, said) == (wanted, payload):
+        kind, content = _read(connection)
+        assert kind != _GOAWAY, content
+        if (kind, content) == (expected_kind, payload):
             return True
 
 
@@ -136,5 +136,5 @@ def _until_goaway(connection: socket.socket, seconds: float) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         connection.settimeout(left)
-        kind, said = _read(connection)
-        assert kind != _GOAWAY, said
+        kind, content = _read(connection)
+        assert kind != _GOAWAY, content

@@ -98,7 +98,7 @@ def test_the_current_calls_come_first(control: ControlClient, server: ScriptedSe
     server.script(LIST_AUTONOMY_RULES, control_pb2.ListAutonomyRulesResponse())
     assert [budget.id for budget in control.budgets("acme")] == ["b"]
     assert control.autonomy("acme") == ()
-    assert [method for method, _, _ in server.asked] == [LIST_BUDGETS, LIST_AUTONOMY_RULES]
+    assert [method for method, _, _ in server.calls] == [LIST_BUDGETS, LIST_AUTONOMY_RULES]
 
 
 def test_an_older_server_is_called_by_the_deprecated_names(control: ControlClient, server: ScriptedServer) -> None:

@@ -1,9 +1,7 @@
-"""Both clients report outcomes: what is sent, what comes back, what is refused before it is sent."""
+"""Both clients report outcomes: what is sent, what comes back, what is rejected before it is sent."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -11,7 +9,6 @@ import pytest
 
 from placet.sdk import (
     Action,
-    AsyncClient,
     CallFailedError,
     Client,
     Decision,
@@ -30,41 +27,19 @@ from tests.sdk.scripted_server import AUTHORIZE, ScriptedServer, allow, plain_st
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.sdk.both import Both
+
 REPORT = "/placet.v1.AuthorizationService/ReportOutcome"
-TAKEN = authorization_pb2.ReportOutcomeResponse()
+RECORDED = authorization_pb2.ReportOutcomeResponse()
 DECISION = Decision(Effect.ALLOW, "r", "Because", decision_id="dec_1", tenant="acme")
-
-
-@dataclass
-class Both:
-    """Reports by the client that blocks or by the asyncio one, behind one face."""
-
-    address: str
-    use_asyncio: bool
-
-    def report(self, *said: Any, **more: Any) -> OutcomeReceipt:
-        if not self.use_asyncio:
-            with Client(self.address, timeout=10) as client:
-                return client.report_outcome(*said, **more)
-
-        async def ask() -> OutcomeReceipt:
-            async with AsyncClient(self.address, timeout=10) as client:
-                return await client.report_outcome(*said, **more)
-
-        return asyncio.run(ask())
-
-
-@pytest.fixture(params=["blocking", "asyncio"])
-def both(request: pytest.FixtureRequest, server: ScriptedServer) -> Both:
-    return Both(server.address, request.param == "asyncio")
 
 
 def sent(server: ScriptedServer) -> Sequence[authorization_pb2.ReportOutcomeRequest]:
     return [authorization_pb2.ReportOutcomeRequest.FromString(raw) for raw in server.requests(REPORT)]
 
 
-def test_everything_that_is_said_is_sent(both: Both, server: ScriptedServer) -> None:
-    server.script(REPORT, TAKEN)
+def test_every_field_is_sent(both: Both, server: ScriptedServer) -> None:
+    server.script(REPORT, RECORDED)
     both.report(
         DECISION, OutcomeStatus.FAILED, latency_ms=942, tokens=0, cost_micros=7, amount_minor_units=4_500,
         error_class="TimeoutError", result_digest="ab" * 32,
@@ -77,8 +52,8 @@ def test_everything_that_is_said_is_sent(both: Both, server: ScriptedServer) -> 
     ]  # fmt: skip
 
 
-def test_what_is_left_out_is_not_sent(both: Both, server: ScriptedServer) -> None:
-    server.script(REPORT, TAKEN)
+def test_fields_that_are_not_set_are_not_sent(both: Both, server: ScriptedServer) -> None:
+    server.script(REPORT, RECORDED)
     both.report("dec_1", "succeeded", tenant="acme")
     [report] = sent(server)
     assert not any(report.HasField(name) for name in ("tokens", "cost_micros", "amount_minor_units"))
@@ -86,20 +61,20 @@ def test_what_is_left_out_is_not_sent(both: Both, server: ScriptedServer) -> Non
 
 @pytest.mark.parametrize("name", OutcomeStatus)
 def test_each_status_has_its_number(both: Both, server: ScriptedServer, name: OutcomeStatus) -> None:
-    server.script(REPORT, TAKEN)
+    server.script(REPORT, RECORDED)
     both.report(DECISION, name.value)
     assert authorization_pb2.OutcomeStatus.Name(sent(server)[0].status) == f"OUTCOME_STATUS_{name.value.upper()}"
 
 
 def test_a_decision_knows_its_tenant(server: ScriptedServer) -> None:
     server.script(AUTHORIZE, allow())
-    server.script(REPORT, TAKEN)
+    server.script(REPORT, RECORDED)
     with Client(server.address, timeout=10) as client:
         client.report_outcome(client.authorize(Action("t"), Identity("a", "globex")), "succeeded")
     assert (sent(server)[0].tenant, sent(server)[0].decision_id) == ("globex", "dec_" + "0" * 32)
 
 
-def test_what_came_back_is_told(both: Both, server: ScriptedServer) -> None:
+def test_the_receipt_has_what_the_server_sent(both: Both, server: ScriptedServer) -> None:
     server.script(
         REPORT, authorization_pb2.ReportOutcomeResponse(duplicate=True, late=True, exceeded_budget_ids=["money"])
     )
@@ -109,7 +84,7 @@ def test_what_came_back_is_told(both: Both, server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "more", "field"),
+    ("arguments", "keywords", "field"),
     [
         ((DECISION, "done"), {}, "status"),
         ((DECISION, 1), {}, "status"),
@@ -123,11 +98,11 @@ def test_what_came_back_is_told(both: Both, server: ScriptedServer) -> None:
         ((DECISION, "failed"), {"cost_micros": 2**63}, "cost_micros"),
     ],
 )
-def test_what_cannot_be_sent_is_refused(
-    both: Both, server: ScriptedServer, said: tuple[Any, ...], more: dict[str, Any], field: str
+def test_an_invalid_argument_raises(
+    both: Both, server: ScriptedServer, arguments: tuple[Any, ...], keywords: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        both.report(*said, **more)
+        both.report(*arguments, **keywords)
     assert [each.field for each in caught.value.failure.violations] == [field]
     assert sent(server) == []
 
@@ -140,7 +115,7 @@ def test_what_cannot_be_sent_is_refused(
         (grpc.StatusCode.ABORTED, "pdp.client_contention"),
     ],
 )
-def test_a_report_that_is_not_taken_is_an_error_with_the_servers_reason(
+def test_a_rejected_report_raises_with_the_reason_of_the_server(
     both: Both, server: ScriptedServer, code: grpc.StatusCode, rule_id: str
 ) -> None:
     server.script(REPORT, status(code))
@@ -150,22 +125,22 @@ def test_a_report_that_is_not_taken_is_an_error_with_the_servers_reason(
     assert len(sent(server)) == 1
 
 
-def test_another_outcome_reported_before_has_an_id_of_its_own(both: Both, server: ScriptedServer) -> None:
+def test_a_different_outcome_has_its_own_id(both: Both, server: ScriptedServer) -> None:
     server.script(REPORT, status(grpc.StatusCode.ALREADY_EXISTS, reason="OUTCOME_DIFFERS"))
     with pytest.raises(CallFailedError) as caught:
         both.report(DECISION, "succeeded")
     assert caught.value.failure.rule_id == "pdp.client_outcome_differs"
 
 
-def test_contention_is_tried_again_when_the_server_says_when(both: Both, server: ScriptedServer) -> None:
+def test_contention_is_retried_if_the_server_names_a_delay(both: Both, server: ScriptedServer) -> None:
     server.script(
-        REPORT, status(grpc.StatusCode.ABORTED, retry_after=0.01), plain_status(grpc.StatusCode.UNAVAILABLE), TAKEN
+        REPORT, status(grpc.StatusCode.ABORTED, retry_after=0.01), plain_status(grpc.StatusCode.UNAVAILABLE), RECORDED
     )
     assert both.report(DECISION, "succeeded") == OutcomeReceipt(duplicate=False, late=False, exceeded_budget_ids=())
     assert len(sent(server)) == 3
 
 
-def test_an_answer_that_cannot_be_read_is_an_error(both: Both, server: ScriptedServer) -> None:
+def test_a_malformed_response_raises(both: Both, server: ScriptedServer) -> None:
     server.script(REPORT, b"\xff\xff")
     with pytest.raises(CallFailedError) as caught:
         both.report(DECISION, "succeeded")

@@ -32,10 +32,10 @@ OLD, NEW = Signer("old"), Signer("new")
 
 @dataclass
 class Publisher:
-    """Gives what a test says, or fails, and counts how often it was asked."""
+    """Returns the keys that a test sets, or fails, and counts the fetches."""
 
     jwks: str | Exception = ""
-    asked: int = 0
+    fetches: int = 0
     now: float = 1_000.0
     keys: PermitKeys = field(init=False)
 
@@ -43,7 +43,7 @@ class Publisher:
         self.keys = PermitKeys(self.fetch, refresh_seconds=5, age_seconds_max=100, monotonic=lambda: self.now)
 
     def fetch(self) -> str:
-        self.asked += 1
+        self.fetches += 1
         if isinstance(self.jwks, Exception):
             raise self.jwks
         return self.jwks
@@ -53,8 +53,8 @@ class Publisher:
 
 
 def member(**changes: Any) -> dict[str, Any]:
-    [said] = json.loads(OLD.jwks())["keys"]
-    return {name: value for name, value in (said | changes).items() if value is not ...}
+    [key] = json.loads(OLD.jwks())["keys"]
+    return {name: value for name, value in (key | changes).items() if value is not ...}
 
 
 def test_a_jwk_set() -> None:
@@ -85,9 +85,9 @@ def test_a_jwk_set() -> None:
     ],
 )
 def test_members_that_are_no_keys_for_permits_are_left_out(other: object) -> None:
-    said = json.loads(NEW.jwks())
-    said["keys"].insert(0, other)
-    keys = PermitKeySet(json.dumps(said))
+    key_set = json.loads(NEW.jwks())
+    key_set["keys"].insert(0, other)
+    keys = PermitKeySet(json.dumps(key_set))
     assert len(keys) == 1
     assert keys.find("new") is not None
 
@@ -104,24 +104,24 @@ def test_what_is_no_jwk_set(text: str) -> None:
 
 def test_they_are_fetched_when_the_first_permit_comes() -> None:
     publisher = Publisher(OLD.jwks())
-    assert publisher.asked == 0
+    assert publisher.fetches == 0
     assert publisher.knows("old")
     publisher.now += 99
     assert publisher.knows("old")
-    assert publisher.asked == 1
+    assert publisher.fetches == 1
 
 
 def test_a_key_that_is_not_known_has_them_fetched_anew_but_not_for_every_permit() -> None:
     publisher = Publisher(OLD.jwks())
     assert publisher.knows("old")
     publisher.jwks = OLD.jwks(NEW)
-    assert not publisher.knows("new"), "asked a moment ago"
+    assert not publisher.knows("new"), "fetched a moment ago"
     publisher.now += 5
     assert publisher.knows("new", "old")
-    assert publisher.asked == 2
+    assert publisher.fetches == 2
     for _ in range(100):
         assert not publisher.knows("forged")
-    assert publisher.asked == 2
+    assert publisher.fetches == 2
 
 
 def test_a_key_that_was_withdrawn_is_forgotten() -> None:
@@ -141,7 +141,7 @@ def test_what_cannot_be_fetched_is_told_and_tried_again(failure: Any) -> None:
             publisher.keys.find("old")
         assert caught.value.reason is PermitReason.KEYS_UNAVAILABLE
         assert caught.value.message
-    assert publisher.asked == 1
+    assert publisher.fetches == 1
     publisher.jwks = OLD.jwks()
     publisher.now += 5
     assert publisher.knows("old")
@@ -155,17 +155,17 @@ def test_keys_at_hand_are_used_on_when_they_cannot_be_fetched_anew() -> None:
     assert publisher.knows("old")
     with pytest.raises(PermitError, match="keys_unavailable: no route"):
         publisher.keys.find("new")
-    assert publisher.asked == 2
+    assert publisher.fetches == 2
 
 
 def test_who_has_a_key_does_not_wait_for_a_fetch() -> None:
     fetching, answered = threading.Event(), threading.Event()
-    asked: list[int] = []
+    fetches: list[int] = []
     now = [0.0]
 
     def fetch() -> str:
-        asked.append(1)
-        if len(asked) > 1:
+        fetches.append(1)
+        if len(fetches) > 1:
             fetching.set()
             assert answered.wait(30)
         return OLD.jwks()
@@ -179,7 +179,7 @@ def test_who_has_a_key_does_not_wait_for_a_fetch() -> None:
     assert keys.find("old") is not None
     answered.set()
     waiting.join()
-    assert len(asked) == 2
+    assert len(fetches) == 2
 
 
 def test_they_come_from_a_server(server: ScriptedServer) -> None:
@@ -191,10 +191,10 @@ def test_they_come_from_a_server(server: ScriptedServer) -> None:
     now = [0.0]
     with ControlClient(server.address, timeout=10) as control:
         keys = PermitKeys(control.permit_keys, monotonic=lambda: now[0])
-        asked: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "now": NOW, "replay": None}
-        assert verify_permit(OLD.permit(), ACTION, keys, **asked).key_id == "old"
+        arguments: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "now": NOW, "replay": None}
+        assert verify_permit(OLD.permit(), ACTION, keys, **arguments).key_id == "old"
         now[0] = 10
         with pytest.raises(PermitError, match=r"keys_unavailable: pdp\.client_error"):
-            verify_permit(NEW.permit(), ACTION, keys, **asked)
+            verify_permit(NEW.permit(), ACTION, keys, **arguments)
         with pytest.raises(CallFailedError):
             control.permit_keys()

@@ -37,11 +37,11 @@ def test_one_asyncio_client_in_one_loop_after_another(allowing: ScriptedServer) 
 
 
 def test_one_asyncio_client_in_several_loops_at_once(allowing: ScriptedServer) -> None:
-    client, together, told = AsyncClient(allowing.address, timeout=10), threading.Barrier(3), []
+    client, together, allowed = AsyncClient(allowing.address, timeout=10), threading.Barrier(3), []
 
     async def ask() -> None:
         together.wait(20)
-        told.extend([(await client.authorize(ACTION, IDENTITY)).allowed for _ in range(20)])
+        allowed.extend([(await client.authorize(ACTION, IDENTITY)).allowed for _ in range(20)])
         together.wait(20)
 
     threads = [threading.Thread(target=lambda: asyncio.run(ask())) for _ in range(3)]
@@ -49,7 +49,7 @@ def test_one_asyncio_client_in_several_loops_at_once(allowing: ScriptedServer) -
         thread.start()
     for thread in threads:
         thread.join(40)
-    assert told == [True] * 60
+    assert allowed == [True] * 60
     asyncio.run(client.close())
 
 
@@ -139,9 +139,9 @@ def forked(address: str, code: str, **environment: str) -> str:
     return " ".join(line.partition(", and cannot")[0] for line in done.stdout.splitlines())
 
 
-@pytest.mark.parametrize(("code", "said"), FORKS.items())
-def test_after_a_fork(allowing: ScriptedServer, code: str, said: str) -> None:
-    assert forked(allowing.address, code) == said
+@pytest.mark.parametrize(("code", "printed"), FORKS.items())
+def test_after_a_fork(allowing: ScriptedServer, code: str, printed: str) -> None:
+    assert forked(allowing.address, code) == printed
 
 
 def test_forks_just_after_clients_were_dropped(allowing: ScriptedServer) -> None:
@@ -174,11 +174,11 @@ os._exit(0)
     ) as process:  # fmt: skip
         try:
             assert arrived.wait(20)
-            said, _ = process.communicate("\n", timeout=30)
+            printed, _ = process.communicate("\n", timeout=30)
         finally:
             over.set()
             process.kill()
-    assert said.startswith(REFUSED)
+    assert printed.startswith(REFUSED)
 
 
 def test_a_fork_with_the_support_of_grpc_switched_off(allowing: ScriptedServer) -> None:

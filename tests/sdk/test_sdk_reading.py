@@ -75,14 +75,14 @@ def test_query(audit: AuditClient, server: ScriptedServer) -> None:
             "acme", Effect.REQUIRE_APPROVAL, "r", "t", "run", "u", "a", T0.astimezone(east), T0, 5, "token",
         )
     )  # fmt: skip
-    asked = audit_pb2.QueryDecisionsRequest.FromString(server.requests(QUERY_DECISIONS)[0])
+    request = audit_pb2.QueryDecisionsRequest.FromString(server.requests(QUERY_DECISIONS)[0])
     expected = audit_pb2.QueryDecisionsRequest(
         tenant="acme", effect=decision_pb2.EFFECT_REQUIRE_APPROVAL, rule_id="r", tool="t", run_id="run", user="u",
         agent="a", page_size=5, **THIS,
     )  # fmt: skip
     expected.decided_from.FromDatetime(T0)
     expected.decided_until.FromDatetime(T0)
-    assert asked == expected
+    assert request == expected
     assert {"next_page_token": page.next_page_token} == NEXT
     [found] = page.decisions
     assert (found.tenant, found.writer, found.sequence, found.received_at) == ("acme", "placet", 7, T0)
@@ -92,8 +92,8 @@ def test_query(audit: AuditClient, server: ScriptedServer) -> None:
 def test_query_without_conditions(audit: AuditClient, server: ScriptedServer) -> None:
     server.script(QUERY_DECISIONS, audit_pb2.QueryDecisionsResponse())
     assert audit.query(Query("acme")).decisions == ()
-    asked = audit_pb2.QueryDecisionsRequest.FromString(server.requests(QUERY_DECISIONS)[0])
-    assert asked == audit_pb2.QueryDecisionsRequest(tenant="acme")
+    request = audit_pb2.QueryDecisionsRequest.FromString(server.requests(QUERY_DECISIONS)[0])
+    assert request == audit_pb2.QueryDecisionsRequest(tenant="acme")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_a_query_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer,
     with pytest.raises(InvalidRequestError) as caught:
         audit.query(query)
     assert [each.field for each in caught.value.failure.violations] == [field]
-    assert server.asked == []
+    assert server.calls == []
 
 
 def test_an_id_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer) -> None:
     with pytest.raises(InvalidRequestError, match="decision_id: must be text, not int"):
         audit.get("acme", 5)  # type: ignore[arg-type] # wrong on purpose
-    assert server.asked == []
+    assert server.calls == []
 
 
 def test_a_recorded_effect_that_is_not_known_reads_as_deny(audit: AuditClient, server: ScriptedServer) -> None:
@@ -145,7 +145,7 @@ def test_verify(audit: AuditClient, server: ScriptedServer) -> None:
     assert (report.ok, report.records, report.chains, report.checkpoints) == (True, 5, 1, 2)
     assert audit.verify().problems == (AuditProblem("hash_mismatch", "placet", 3, "d"),)
     assert not audit.verify().ok  # it contradicts itself
-    assert not audit.verify().ok  # it says nothing
+    assert not audit.verify().ok  # it is empty
 
 
 def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
@@ -194,7 +194,7 @@ def test_reading_is_tried_again(audit: AuditClient, server: ScriptedServer) -> N
         VERIFY_AUDIT, plain_status(grpc.StatusCode.UNAVAILABLE), audit_pb2.VerifyAuditResponse(ok=True, records=1)
     )
     assert audit.verify().ok
-    assert len(server.asked) == 2
+    assert len(server.calls) == 2
 
 
 def test_deadlines(server: ScriptedServer) -> None:
@@ -213,4 +213,4 @@ def test_encrypted_channels_do_not_speak_to_plain_servers(server: ScriptedServer
         pytest.raises(CallFailedError, match="client_unavailable"),
     ):
         control.policy_status()
-    assert server.asked == []
+    assert server.calls == []

@@ -28,7 +28,7 @@ def test_a_wait_out_of_range_is_refused_at_once(server: ScriptedServer, seconds:
             client.watch_decision("dec_1", tenant="acme", timeout=seconds)
         with pytest.raises(ValueError, match=WAIT):
             approvals.watch("acme", timeout=seconds)
-    assert server.asked == []
+    assert server.calls == []
 
 
 @pytest.mark.parametrize("seconds", WRONG)
@@ -40,7 +40,7 @@ async def test_a_wait_in_asyncio_out_of_range_is_refused_at_once(server: Scripte
             client.watch_decision("dec_1", tenant="acme", timeout=seconds)
         with pytest.raises(ValueError, match=CALL):
             await client.report_outcome("dec_1", "succeeded", tenant="acme", timeout=seconds)
-    assert server.asked == []
+    assert server.calls == []
 
 
 @pytest.mark.parametrize("seconds", WRONG)
@@ -54,7 +54,7 @@ def test_a_call_out_of_range_is_refused_at_once(server: ScriptedServer, seconds:
             control.confirm_policy("rev_1", actor="ann", reason="a test", timeout=seconds)
     with AuditClient(server.address) as audit, pytest.raises(ValueError, match=WAIT):
         audit.verify(seconds)
-    assert server.asked == []
+    assert server.calls == []
 
 
 @pytest.mark.parametrize("seconds", WRONG)

@@ -1,4 +1,4 @@
-"""A value of the wrong type raises where it is given, naming the field; a bool is no int."""
+"""A value of the wrong type raises TypeError in the constructor, which names the field. A bool is not an int."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("made", "given", "said"), WRONG)
-def test_a_wrong_type_is_raised_at_once(made: type, given: dict[str, Any], said: str) -> None:
-    with pytest.raises(TypeError, match=said):
-        made(**given)
+@pytest.mark.parametrize(("kind", "arguments", "message"), WRONG)
+def test_a_wrong_type_raises(kind: type, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        kind(**arguments)
 
 
-def test_what_can_be_read_once_is_kept() -> None:
+def test_an_iterator_becomes_a_tuple() -> None:
     identity = Identity("a", "t", roles=(f"role{number}" for number in range(2)), delegation={"b": 1})  # type: ignore[arg-type] # a generator, a dict
     assert identity.roles == ("role0", "role1")
     assert identity.delegation == ("b",)
 
 
-def test_what_is_right_stays_as_it_was_given() -> None:
+def test_valid_values_are_not_changed() -> None:
     roles = ["x"]
     assert Identity("a", "t", roles=roles).roles is roles
     assert Action("t", MappingProxyType({"a": 1})).params == {"a": 1}

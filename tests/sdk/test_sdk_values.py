@@ -124,8 +124,8 @@ def test_errors_say_id_and_cause() -> None:
 
 def test_a_store_is_blamed_only_by_a_server() -> None:
     assert Failure(failures.UNAVAILABLE).reason == "Placet cannot be reached"
-    told = Failure(failures.UNAVAILABLE, error="LEDGER_UNAVAILABLE")
-    assert told.reason == "Placet could not be reached, or its store failed"
+    failure = Failure(failures.UNAVAILABLE, error="LEDGER_UNAVAILABLE")
+    assert failure.reason == "Placet could not be reached, or its store failed"
 
 
 @pytest.mark.parametrize(

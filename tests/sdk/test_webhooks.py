@@ -22,9 +22,11 @@ KEYS = read_secrets(SECRET)
 SIGNED = headers(event().id, BODY, NOW, KEYS)
 
 
-def refused(said: dict[str, str] | None = None, body: bytes = BODY, secret: str = SECRET, **more: Any) -> WebhookReason:
+def refused(
+    headers: dict[str, str] | None = None, body: bytes = BODY, secret: str = SECRET, **more: Any
+) -> WebhookReason:
     with pytest.raises(WebhookError) as caught:
-        verify_webhook({**SIGNED, **(said or {})}, body, secret, **{"now": NOW, **more})
+        verify_webhook({**SIGNED, **(headers or {})}, body, secret, **{"now": NOW, **more})
     assert str(caught.value).startswith(f"{caught.value.reason}: ")
     return caught.value.reason
 
@@ -70,7 +72,7 @@ def test_each_header_is_needed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "headers",
     [
         {"webhook-id": "other"},
         {"webhook-timestamp": str(NOW + 1)},
@@ -85,8 +87,8 @@ def test_each_header_is_needed(name: str) -> None:
         {"webhook-id": "\udcff"},
     ],
 )
-def test_what_was_changed_is_refused(said: dict[str, str]) -> None:
-    assert refused(said) is WebhookReason.BAD_SIGNATURE
+def test_what_was_changed_is_refused(headers: dict[str, str]) -> None:
+    assert refused(headers) is WebhookReason.BAD_SIGNATURE
 
 
 def test_another_body_or_secret_is_refused() -> None:
@@ -96,8 +98,8 @@ def test_another_body_or_secret_is_refused() -> None:
 
 
 def test_one_signature_of_several_and_one_secret_of_several_are_enough() -> None:
-    said = {**SIGNED, "webhook-signature": f"v1a,AAAA v1,BBBB {SIGNED['webhook-signature']} v2,CCCC"}
-    assert verify_webhook(said, BODY, f"{OTHER_SECRET} {SECRET}", now=NOW).id == event().id
+    headers = {**SIGNED, "webhook-signature": f"v1a,AAAA v1,BBBB {SIGNED['webhook-signature']} v2,CCCC"}
+    assert verify_webhook(headers, BODY, f"{OTHER_SECRET} {SECRET}", now=NOW).id == event().id
 
 
 def test_old_ones_and_those_of_the_future_are_refused() -> None:
@@ -113,19 +115,19 @@ def test_old_ones_and_those_of_the_future_are_refused() -> None:
     [{"id": "other"}, {"quorum": "2"}, {"quorum": True}, {"time": "soon"}, {"time": 1}, {"tenant": None}],
 )
 def test_a_body_that_is_no_event_is_refused(change: dict[str, Any]) -> None:
-    said, body = signed({**json.loads(BODY), **change})
-    assert refused(said, body) is WebhookReason.MALFORMED
+    headers, body = signed({**json.loads(BODY), **change})
+    assert refused(headers, body) is WebhookReason.MALFORMED
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"nonsense", b"\xff", b"null"])
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
-    said, text = signed(body)
-    assert refused(said, text) is WebhookReason.MALFORMED
+    headers, text = signed(body)
+    assert refused(headers, text) is WebhookReason.MALFORMED
 
 
 def test_members_and_types_that_are_new_do_no_harm() -> None:
-    said, body = signed({**json.loads(BODY), "more": 1, "type": "approval.new"})
-    assert verify_webhook(said, body, SECRET, now=NOW).type == "approval.new"
+    headers, body = signed({**json.loads(BODY), "more": 1, "type": "approval.new"})
+    assert verify_webhook(headers, body, SECRET, now=NOW).type == "approval.new"
 
 
 @pytest.mark.parametrize(
