@@ -50,7 +50,7 @@ def test_both_chapters_on_a_fresh_directory_and_again(tmp_path: Path) -> None:
         assert [row[0] for row in table] == [step.name for step in steps]
         assert [(row[1], row[2]) for row in table] == [step.expected for step in steps]
         assert all(row[3] and float(row[4]) > 0 for row in table)
-        assert f"{calls} tool calls asked about. Audit trail: ok" in ended.stdout
+        assert f"{calls} tool calls decided. Audit trail: ok" in ended.stdout
         assert "Ctrl-C" not in ended.stdout
     assert not (tmp_path / "data/serve.json").exists()
 

@@ -85,7 +85,14 @@ def load_command(name: str) -> Any:  # noqa: ANN401 - typer exports no name for 
     module = importlib.import_module(f"placet.cli.commands.{COMMANDS[name].package}.{name.replace('-', '_')}")
     command = typer.main.get_command(module.app)
     command.params = [parameter for parameter in command.params if parameter.name not in _COMPLETION]
+    for documented in (command, *getattr(command, "commands", {}).values()):
+        documented.help = _unwrapped(documented.help or "")
     return command
+
+
+def _unwrapped(text: str) -> str:
+    """Put each paragraph of a docstring on one line: typer keeps the line breaks, and the terminal adds its own."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -30,18 +30,6 @@ def warn_unknown_tenant(address: str, tenant: str) -> None:
         tenants = client.policy_status().tenants
         if tenant not in tenants:
             warn([f"tenant {tenant!r} has no policy file; {did_you_mean(tenant, tenants)}"])
-
-
-def pending_document(request: sdk.ControlRequest | None) -> dict[str, Any] | None:
-    """A change that needs a second person, as JSON. None when the change was made."""
-    if request is None:
-        return None
-    return {
-        "id": request.id,
-        "requested_by": request.requested_by,
-        "reason": request.reason,
-        "expires_at": time_text(request.expires_at),
-    }
 
 
 def exit_pending(request: sdk.ControlRequest) -> None:

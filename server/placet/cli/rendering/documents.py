@@ -94,6 +94,18 @@ def recorded_document(recorded: sdk.RecordedDecision, *, with_input: bool) -> di
     return document
 
 
+def pending_document(request: sdk.ControlRequest | None) -> dict[str, Any] | None:
+    """A change that needs a second person, as JSON. None when the change was made."""
+    if request is None:
+        return None
+    return {
+        "id": request.id,
+        "requested_by": request.requested_by,
+        "reason": request.reason,
+        "expires_at": time_text(request.expires_at),
+    }
+
+
 def time_text(time: datetime | None) -> str:
     """Write a time as RFC 3339 in UTC with microseconds; empty for None."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time is not None else ""

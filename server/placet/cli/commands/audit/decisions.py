@@ -62,7 +62,9 @@ def decisions_command(  # noqa: PLR0913 - one option for each filter
     timeout: Timeout = READ_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List recorded decisions, newest first. In JSON, each has its tool-call event under `event`.
+    """List recorded decisions, newest first.
+
+    In JSON, each has its tool-call event under `event`.
 
     Example: placet audit decisions --tenant acme --effect deny --from 2026-04-24T00:00:00Z --output json
     """
@@ -107,7 +109,9 @@ def tail_command(  # noqa: PLR0913 - one option for each filter
     timeout: Timeout = READ_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Print the newest decisions, oldest first. JSON is one document a line.
+    """Print the newest decisions, oldest first.
+
+    JSON is one document a line.
 
     Example: placet audit tail --tenant acme --follow
     """
@@ -128,7 +132,9 @@ def show_command(
     timeout: Timeout = READ_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show a recorded decision with its findings and the policy input. Exit code 1 when the tenant does not have it.
+    """Show a recorded decision with its findings and the policy input.
+
+    Exit code 1 when the tenant does not have the decision.
 
     Example: placet audit show dec_0190c3... --tenant acme
     """

@@ -60,7 +60,9 @@ def events_command(  # noqa: PLR0913 - one option for each filter and source
     database_url: DatabaseUrl = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List records of any kind, newest first, with actor and reason. Reads the database and verifies nothing.
+    """List records of any kind, newest first, with actor and reason.
+
+    Reads the database without a server and verifies nothing.
 
     Example: placet audit events --kind kill_switch.set --kind budget.adjusted
     """

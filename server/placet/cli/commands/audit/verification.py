@@ -79,7 +79,9 @@ def verify_command(  # noqa: PLR0913 - one option for each source
     timeout: ServerTimeout = VERIFY_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Verify every record, chain and checkpoint of the database. Exit code 1 when there is a problem.
+    """Verify every record, chain and checkpoint of the database.
+
+    Exit code 1 when there is a problem.
 
     Anyone who can write both the database and the keys beside it can forge a consistent trail. To detect that, store
     the public key and the checkpoints in a place with other permissions, and use --public-key and --checkpoint.
@@ -112,7 +114,9 @@ def verify_command(  # noqa: PLR0913 - one option for each source
 def public_key_command(
     *, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE
 ) -> None:
-    """Print the public key that verifies the trail. Store it where the auditor works.
+    """Print the public key that verifies the trail.
+
+    Store it where the auditor works.
 
     Example: placet audit public-key > auditor/key.pem
     """
@@ -134,7 +138,9 @@ def checkpoint_command(
     database_url: DatabaseUrl = None,
     output: OutputOption = Output.JSON,
 ) -> None:
-    """Print the newest signed checkpoint of each chain. Store the JSON where the server cannot write.
+    """Print the newest signed checkpoint of each chain.
+
+    Store the JSON where the server cannot write.
 
     Example: placet audit checkpoint > auditor/checkpoints.json
     """

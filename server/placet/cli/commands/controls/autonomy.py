@@ -9,7 +9,7 @@ import typer
 
 from placet import sdk
 from placet.cli.groups import warn_renamed
-from placet.cli.notices import exit_pending, pending_document, warn, warn_unknown_tenant
+from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
     Actor,
     Address,
@@ -19,7 +19,7 @@ from placet.cli.options import (  # noqa: TC001 - typer reads them
     Tenant,
     Timeout,
 )
-from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.documents import pending_document, time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
@@ -126,7 +126,9 @@ def list_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the levels that were set while the server ran, newest first. The levels in the tenant's file are not listed.
+    """List the levels that were set while the server ran, newest first.
+
+    The levels in the tenant's file are not listed.
 
     Example: placet autonomy list --tenant acme
     """

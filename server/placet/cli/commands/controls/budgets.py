@@ -8,7 +8,7 @@ import typer
 
 from placet import sdk
 from placet.cli.commands.controls.excesses import accept_command, drop_command, excesses_command
-from placet.cli.notices import exit_pending, pending_document, warn, warn_unknown_tenant
+from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
     Actor,
     Address,
@@ -19,7 +19,7 @@ from placet.cli.options import (  # noqa: TC001 - typer reads them
     Timeout,
 )
 from placet.cli.rendering.amounts import format_count, parse_adjustment
-from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.documents import pending_document, time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.limits import BUDGET_COUNTERS_DEFAULT, BUDGET_COUNTERS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS

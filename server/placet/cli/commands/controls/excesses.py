@@ -25,7 +25,9 @@ def excesses_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the excesses: usage that outcomes reported far above the reservation. It counts only after accept-excess.
+    """List excesses: usage reported far above the reservation.
+
+    An excess counts against its budgets only after accept-excess.
 
     Example: placet budgets excesses --tenant initech
     """
@@ -49,7 +51,7 @@ def accept_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Count an excess: the usage was real.
+    """Count an excess, because the usage was real.
 
     The caller that reported it, the user of the call and agents cannot do this.
 
@@ -70,7 +72,7 @@ def drop_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Discard an excess: the report was wrong. It never counts.
+    """Discard an excess, because the report was wrong.
 
     The caller that reported it, the user of the call and agents cannot do this.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
 from placet import sdk
-from placet.cli.notices import exit_pending, pending_document, warn, warn_unknown_tenant
+from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
     Actor,
     Address,
@@ -18,26 +18,15 @@ from placet.cli.options import (  # noqa: TC001 - typer reads them
     Timeout,
 )
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.documents import pending_document
 from placet.cli.rendering.failures import STORE_DOWN, code_of, line_of
-from placet.cli.rendering.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering.kill_switch_documents import COLUMNS, print_set, set_document, switch_document, switch_row
+from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS
 from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 app = typer.Typer(no_args_is_help=True, help="Set, clear and list kill switches.")
-_COLUMNS: Final = ("id", "stops", "tenant", "set_at", "expires_at", "actor", "reason", "clearing")
-_SET_FIELDS: Final = ("id", "scope", "value", "tenant", "reason", "actor", "set_at", "expires_at")
-"""Printed below the permits, so that a long list does not scroll them away."""
-_PERMIT_TITLES: Final = {
-    "revoked": "The switch revoked these permits. Their calls may be running:",
-    "not revoked": "These permits could NOT be revoked. They are valid until they expire:",
-}
-_PERMITS_SHOWN: Final = 20
-_PERMIT_COLUMNS: Final = ("tenant", "tool", "agent", "run_id")
 
 
 def _positive(seconds: int | None) -> int | None:
@@ -94,14 +83,9 @@ def set_command(  # noqa: PLR0913 - one option for each scope
 
     Example: placet kill-switches set --tool 'stripe.*' --reason 'refunds run wild'
     """
-    values = {
-        sdk.KillScope.TOOL: tool,
-        sdk.KillScope.AGENT: agent,
-        sdk.KillScope.WORKFLOW: workflow,
-        sdk.KillScope.RUN: run,
-        sdk.KillScope.GLOBAL: "everything" if everything else "",
-    }
-    scope, value = _scope({scope: value for scope, value in values.items() if value}, tenant)
+    everywhere = "everything" if everything else ""
+    options = {"tool": tool, "agent": agent, "workflow": workflow, "run": run, "global": everywhere}
+    scope, value = _scope(options, tenant)
     with sdk.ControlClient(address) as client:
         try:
             result = client.set_kill_switch(
@@ -118,9 +102,9 @@ def set_command(  # noqa: PLR0913 - one option for each scope
             raise _set_failed(error.failure) from error
     warn(f"the switch is set, but {warning}" for warning in result.warnings)
     if output is Output.JSON:
-        print_json(_set_document(result))
+        print_json(set_document(result))
     else:
-        _print_set(result)
+        print_set(result)
     if result.not_revoked or result.revocation_incomplete:
         raise _revocation_failed(result)
 
@@ -179,15 +163,16 @@ def list_command(
             raise typer.BadParameter("--all lists the switches of all tenants; omit --all or --tenant")
         switches = client.kill_switches(tenant, every_tenant=every_tenant)
     if output is Output.JSON:
-        print_json({"kill_switches": [_document(switch) for switch in switches]})
+        print_json({"kill_switches": [switch_document(switch) for switch in switches]})
     else:
-        print_table(_COLUMNS, [_row(switch) for switch in switches])
+        print_table(COLUMNS, [switch_row(switch) for switch in switches])
     if not any(switch.tenant == tenant for switch in switches):
         warn_unknown_tenant(address, tenant)
 
 
-def _scope(values: dict[sdk.KillScope, str], tenant: str) -> tuple[sdk.KillScope, str]:
+def _scope(options: dict[str, str], tenant: str) -> tuple[sdk.KillScope, str]:
     """Return the scope of the switch and its value: the one option that is set, or the tenant."""
+    values = {sdk.KillScope(name): value for name, value in options.items() if value}
     if len(values) > 1:
         raise typer.BadParameter("use one of --tool, --agent, --workflow, --run, --global; or set several switches")
     if not values:
@@ -242,68 +227,3 @@ def _tenant_hint(client: sdk.ControlClient, kill_switch_id: str) -> str:
                 return f"it belongs to tenant {switch.tenant}; add --tenant {switch.tenant}"
             return "it belongs to no tenant; omit --tenant"
     return ""
-
-
-def _set_document(result: sdk.KillSwitchSet) -> dict[str, Any]:
-    return {
-        "kill_switch": _document(result.kill_switch),
-        "revoked": [_permit_document(permit) for permit in result.revoked],
-        "not_revoked": [_permit_document(permit) for permit in result.not_revoked],
-        "revocation_incomplete": result.revocation_incomplete,
-        "warnings": list(result.warnings),
-    }
-
-
-def _print_set(result: sdk.KillSwitchSet) -> None:
-    for state, permits in (("revoked", result.revoked), ("not revoked", result.not_revoked)):
-        if permits:
-            _print_permits(state, permits)
-    document = _document(result.kill_switch)
-    print_fields((name, document[name]) for name in _SET_FIELDS)
-
-
-def _print_permits(state: str, permits: Sequence[sdk.RevokedPermit]) -> None:
-    typer.echo(_PERMIT_TITLES[state])
-    shown = permits[:_PERMITS_SHOWN]
-    rows = [(permit.decision_id, permit.tenant, permit.tool, permit.agent, permit.run_id) for permit in shown]
-    print_table((state, *_PERMIT_COLUMNS), rows)
-    if more := len(permits) - len(shown):
-        typer.echo(f"and {more:,} more; --output json lists all")
-    typer.echo()
-
-
-def _document(switch: sdk.KillSwitch) -> dict[str, Any]:
-    return {
-        "id": switch.id,
-        "scope": switch.scope.value,
-        "value": switch.value,
-        "tenant": switch.tenant,
-        "set_at": time_text(switch.set_at),
-        "expires_at": time_text(switch.expires_at),
-        "actor": switch.actor,
-        "reason": switch.reason,
-        "clearing": pending_document(switch.clearing),
-    }
-
-
-def _permit_document(permit: sdk.RevokedPermit) -> dict[str, str]:
-    return {
-        "decision_id": permit.decision_id,
-        "tenant": permit.tenant,
-        "tool": permit.tool,
-        "agent": permit.agent,
-        "run_id": permit.run_id,
-    }
-
-
-def _row(switch: sdk.KillSwitch) -> tuple[str, ...]:
-    return (
-        switch.id,
-        f"{switch.scope} {switch.value}".strip(),
-        switch.tenant,
-        time_text(switch.set_at),
-        time_text(switch.expires_at),
-        switch.actor,
-        switch.reason,
-        f"requested by {switch.clearing.requested_by}" if switch.clearing is not None else "",
-    )

@@ -75,7 +75,9 @@ def list_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List approval requests, newest first. The parameters of the calls are not shown.
+    """List approval requests, newest first.
+
+    The parameters of the calls are not shown.
 
     Example: placet approvals list --tenant acme --state pending
     """
@@ -102,7 +104,9 @@ def show_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show an approval request with all that a voter needs. People who may vote see the exact parameters.
+    """Show an approval request in full.
+
+    People who may vote see the exact parameters.
 
     Example: placet approvals show apr_0190c3... --tenant acme --as u_1 --role support_lead
     """
@@ -123,7 +127,9 @@ def approve_command(  # noqa: PLR0913 - one option for each field of a vote
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Vote to approve. The request is approved when the quorum is reached.
+    """Vote to approve a request.
+
+    The request is approved when the quorum is reached.
 
     Example: placet approvals approve apr_0190c3... --tenant acme --as u_1 --role support_lead
     """
@@ -144,7 +150,9 @@ def reject_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Vote to reject. One rejection closes the request.
+    """Vote to reject a request.
+
+    One rejection closes the request.
 
     Example: placet approvals reject apr_0190c3... --tenant acme --as u_1 --role support_lead --reason 'wrong charge'
     """
@@ -164,7 +172,9 @@ def cancel_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Cancel an approval request. The user of the request and people who may vote can do that.
+    """Cancel an approval request.
+
+    The user of the request and people who may vote can do that.
 
     Example: placet approvals cancel apr_0190c3... --tenant acme --as u_4812
     """

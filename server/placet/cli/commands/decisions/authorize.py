@@ -45,10 +45,12 @@ Amount = Annotated[
     typer.Option(help="Money that the call moves, e.g. '45.00 USD'.", metavar="'N CODE'", show_default=False),
 ]
 User = Annotated[str, typer.Option(help="The user on whose behalf the agent acts.", show_default=False)]
-Roles = Annotated[list[str] | None, typer.Option("--role", help="A role of the user. May be repeated.")]
+Roles = Annotated[list[str] | None, typer.Option("--role", help="A role of the user. May be repeated.", metavar="ROLE")]
 Delegation = Annotated[
     list[str] | None,
-    typer.Option(help="An agent or person that delegated the work, the originator first. May be repeated."),
+    typer.Option(
+        help="An agent or person that delegated the work, the originator first. May be repeated.", metavar="NAME"
+    ),
 ]
 Scope = Annotated[str, typer.Option(help="Permission scope of the call, e.g. jira:write.", show_default=False)]
 Environment = Annotated[str, typer.Option(help="Environment of the call, e.g. production.", show_default=False)]
@@ -98,20 +100,18 @@ def authorize(  # noqa: PLR0913 - one option for each field of a request
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Ask for one decision. The server records it like every other decision.
+    """Ask for one decision.
+
+    The server records it like every other decision.
 
     Exit codes: 0 allowed, 2 wrong usage, 3 denied, 4 needs approval, 5 no decision.
 
     Example: placet authorize --tenant acme --agent me --tool stripe.refund --role support_refunds --amount '45.00 USD'
     """
+    json_params = _checked_params(_read_params(params))
+    money = parse_amount(amount) if amount is not None else None
     action = sdk.Action(
-        tool,
-        _checked_params(_read_params(params)),
-        amount=parse_amount(amount) if amount is not None else None,
-        scope=scope,
-        environment=environment,
-        destination=destination,
-        dry_run=dry_run,
+        tool, json_params, amount=money, scope=scope, environment=environment, destination=destination, dry_run=dry_run
     )
     with sdk.Client(address, timeout=timeout) as client:
         decision = client.authorize(

@@ -66,7 +66,9 @@ def report_command(  # noqa: PLR0913 - one option for each field of a report
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Report what an allowed call did, and settle its reservations of budgets. A repeat changes nothing.
+    """Report what an allowed call did, and settle its budget reservations.
+
+    A repeat of the same report changes nothing.
 
     Example: placet outcomes report dec_0123 --tenant acme --status not_executed
     """

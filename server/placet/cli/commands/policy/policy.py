@@ -33,9 +33,6 @@ app = typer.Typer(
     help="Check, test and bundle policy; show and confirm the served policy.",
 )
 
-app.command("status")(status_command)
-app.command("confirm")(confirm_command)
-
 
 class CatalogueOutput(StrEnum):
     """The format of the catalogue."""
@@ -83,7 +80,9 @@ def check_command(
     coverage_min: CoverageMin = COVERAGE_PERCENT,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check policy: files, tenants, compilation, rules, values, approvals, tests, format, lint.
+    """Check policy.
+
+    The checks: files, tenants, compilation, rules, values, approvals, tests, format, lint.
 
     Exit code 1 when a check fails.
 
@@ -111,7 +110,9 @@ def run_tests_command(
     coverage_min: CoverageMin = COVERAGE_PERCENT,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Run the policy tests and show the lines that they do not cover. Exit code 1 when a test fails.
+    """Run the policy tests and show the lines that they do not cover.
+
+    Exit code 1 when a test fails or the coverage is too low.
 
     Example: placet policy test --rego-dir ./rego
     """
@@ -163,7 +164,9 @@ def bundle_command(
     opa: OpaPath = None,
     config: ConfigFile = None,
 ) -> None:
-    """Check policy and write its bundle for an external OPA. Prints the policy revision.
+    """Check policy and write its bundle for an external OPA.
+
+    Prints the policy revision.
 
     Example: placet policy bundle bundle.tar.gz --rego-dir ./rego
     """
@@ -201,3 +204,7 @@ def _markdown(entries: Iterable[Entry]) -> Iterator[str]:
     for entry in entries:
         title = entry.title.replace("|", "\\|")
         yield f"| `{entry.rule_id}` | {entry.effect} | {entry.pack} | {title} | {entry.where} |"
+
+
+app.command("status")(status_command)
+app.command("confirm")(confirm_command)

@@ -24,7 +24,9 @@ def status_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the served policy, and why a newer one is not served. Exit code 1 when a newer one is not served.
+    """Show the served policy, and why a newer one is not served.
+
+    Exit code 1 when a newer one is not served.
 
     Example: placet policy status
     """

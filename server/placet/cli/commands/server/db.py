@@ -51,7 +51,9 @@ def status_command(
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the schema of the database. Exit code 1 when this version needs another one, or a table is missing.
+    """Show the schema of the database.
+
+    Exit code 1 when this version needs another one, or a table is missing.
 
     Example: placet db status --data-dir /var/lib/placet
     """
@@ -69,7 +71,9 @@ def upgrade_command(
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Upgrade the schema to this version of Placet. Stop all servers and back up the database first.
+    """Upgrade the schema to this version of Placet.
+
+    Stop all servers and back up the database first.
 
     Example: placet db upgrade --data-dir /var/lib/placet
     """
@@ -122,10 +126,10 @@ def accept_clock_command(
     database_url: DatabaseUrl = None,
     config: ConfigFile = None,
 ) -> None:
-    """Record that the clock of this machine is right although the newest record is later.
+    """Accept a clock that is behind the newest record.
 
-    For a server that denies with pdp.clock_skew because its clock ran ahead and was corrected. Stop the server first.
-    Budget windows that began ahead of time keep their counts.
+    Records that the clock of this machine is right. For a server that denies with pdp.clock_skew because its clock ran
+    ahead and was corrected. Stop the server first. Budget windows that began ahead of time keep their counts.
 
     Example: placet db accept-clock --data-dir /var/lib/placet --reason 'NTP was off by a day until 09:00'
     """

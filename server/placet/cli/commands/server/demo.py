@@ -92,17 +92,17 @@ async def _show(console: Console, scripts: Sequence[Script], server: RunningServ
     console.print(f"Placet serves {server.address}; OPA {status.engine_version}, policy {status.revision}")
     rows: list[Row] = []
     for script in scripts:
-        told = await replay_script(script, server.address)
+        played = await replay_script(script, server.address)
         console.print(f"\n[bold]{script.description}[/bold]")
-        console.print(table_of(told, console.width))
-        rows += told
+        console.print(table_of(played, console.width))
+        rows += played
     wrong = [row for row in rows if not row.as_expected]
     for row in wrong:
         console.print(f"[red]not as expected:[/red] {row.step.name}: expected {row.step.expect}")
     report = await asyncio.to_thread(_verify, server.address)
-    say = "[green]ok[/green]" if report.ok else f"[red]{len(report.problems)} problems[/red]"
+    result = "[green]ok[/green]" if report.ok else f"[red]{len(report.problems)} problems[/red]"
     calls = sum(isinstance(row.step, Call) for row in rows)
-    console.print(f"\n{calls} tool calls asked about. Audit trail: {say}, {report.records} records verified.")
+    console.print(f"\n{calls} tool calls decided. Audit trail: {result}, {report.records} records verified.")
     return report.ok and not wrong
 
 
@@ -112,7 +112,7 @@ def _verify(address: str) -> sdk.VerifyReport:
 
 
 def _invite(console: Console, script: Script, server: RunningServer) -> None:
-    """Three commands to try next."""
+    """Print three commands to try next."""
     placet = _command()
     at = f" --address {server.address}"
     tenant = script.identity.tenant
@@ -120,13 +120,13 @@ def _invite(console: Console, script: Script, server: RunningServer) -> None:
         "authorize --tool stripe.refund --params '{\"charge\": \"ch_42\"}' --amount '120.00 USD' "
         f"--agent me --user u_4812 --role support_refunds --tenant {tenant}"
     )
-    console.print("\nPlacet stays up until you press Ctrl-C. In another terminal, try:")
+    console.print("\nPlacet runs until you press Ctrl-C. In another terminal, try:")
     for command in (refund + at, f"audit decisions --tenant {tenant} --effect deny" + at, "audit verify"):
         console.print(f"  {placet} {command}", highlight=False, soft_wrap=True)
 
 
 def _command() -> str:
-    """How this program was called, as short as it works."""
+    """Return the shortest command that starts this program."""
     program = Path(sys.argv[0])
     try:
         return shlex.quote(os.fspath(program.resolve().relative_to(Path.cwd())))

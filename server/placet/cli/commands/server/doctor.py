@@ -46,7 +46,9 @@ def doctor(
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check what `placet serve` with the same settings needs. Changes nothing. Exit code 1 when a check fails.
+    """Check what `placet serve` with the same settings needs.
+
+    Changes nothing. Exit code 1 when a check fails.
 
     Example: placet doctor --data-dir /var/lib/placet
     """

@@ -64,9 +64,9 @@ def rotate_command(
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Create a new permit key. It is published at once and signs after a minute.
+    """Create a new permit key.
 
-    The server can run. Run the command as its user.
+    It is published at once and signs after a minute. The server can run. Run the command as its user.
 
     Example: placet keys rotate --data-dir /var/lib/placet
     """

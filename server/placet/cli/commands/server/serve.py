@@ -27,9 +27,10 @@ def serve(
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Run the server until SIGINT or SIGTERM. A second signal stops it at once.
+    """Run the server until SIGINT or SIGTERM.
 
-    A setting comes from its flag, else its PLACET_* variable, else placet.toml, else its default.
+    A second signal stops it at once. A setting comes from its flag, else its PLACET_* variable, else placet.toml, else
+    its default.
 
     Example: placet serve --listen 127.0.0.1:7070 --rego-dir ./rego
     """

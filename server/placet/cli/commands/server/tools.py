@@ -57,10 +57,11 @@ def install_command(
         ),
     ] = None,
 ) -> None:
-    """Install OPA, which evaluates policy, and Regal, which lints it, at the versions that Placet is tested with.
+    """Install OPA and Regal.
 
-    Downloads the official release and verifies its published SHA-256. When the download fails, builds the same version
-    with Go, which verifies the checksum of each module.
+    OPA evaluates policy and Regal lints it. Installs the versions that Placet is tested with: downloads the
+    official release and verifies its published SHA-256. When the download fails, builds the same version with Go, which
+    verifies the checksum of each module.
 
     Example: placet tools install
     """
