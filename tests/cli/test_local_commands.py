@@ -25,7 +25,7 @@ from placet.cli.rendering import exit_codes
 from placet.kernel.errors import ConfigurationError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.toolchain.binary import find_opa
-from placet.server.ledger import start_recording
+from placet.server.ledger import open_recorded
 from placet.server.ledger_clock import LedgerClock
 from placet.server.settings import Settings
 from placet.server.settings_sources import load_settings
@@ -96,7 +96,7 @@ async def start_and_stop(data_dir: Path) -> None:
     """As a server does, without a policy."""
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        await start_recording(stack, Settings(data_dir=data_dir), LedgerClock(TickingClock(), 60), faults.append)
+        await open_recorded(stack, Settings(data_dir=data_dir), LedgerClock(TickingClock(), 60), faults.append)
     assert not faults
 
 

@@ -19,7 +19,7 @@ from placet.kernel.errors import (
 from placet.kernel.reasons import REFUSALS
 from placet.revisions.status import PolicyEventKind
 from placet.sdk._transport import status as sdk_status
-from placet.server.observer import SERIOUS
+from placet.server.observer import WARNING_EVENTS
 from placet.telemetry.metrics import Metrics
 from placet.transport.grpc import errors as rpc_errors
 from placet.transport.grpc.errors import status_of
@@ -110,5 +110,5 @@ def test_every_log_event_has_its_row_and_no_other() -> None:
     source = "\n".join(file.read_text() for file in sorted((ROOT / "server/placet").rglob("*.py")))
     logged = {event: level for level, event in LOGGED.findall(source)}
     assert 'write(f"policy {event.kind}"' in source
-    logged |= {f"policy {kind}": "warning" if kind in SERIOUS else "info" for kind in PolicyEventKind}
+    logged |= {f"policy {kind}": "warning" if kind in WARNING_EVENTS else "info" for kind in PolicyEventKind}
     assert {event: row[0] for event, row in by_name(PAGE, "Log events").items()} == logged

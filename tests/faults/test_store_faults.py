@@ -59,8 +59,8 @@ def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, re
             assert "full" in status.store_error
             assert f"the store takes no commits: {status.store_error}" in status.not_serving_reasons
             assert status.data_dir_free_bytes < 1024 * 1024
-            failed = len(server.events("fault"))
-            eventually(lambda: len(server.events("fault")) >= failed + 2, 15, "two more probes that fail")
+            failed = len(server.events("internal error"))
+            eventually(lambda: len(server.events("internal error")) >= failed + 2, 15, "two more probes that fail")
             assert not server.status().serving
             assert not server.events("store works again")
             said = ask(server)
@@ -69,7 +69,7 @@ def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, re
             assert (server.health("placet.store"), server.health("placet.engine")) == (NOT_SERVING, SERVING)
             assert server.stop() == 5
             assert not opa.is_running()
-        assert "placet: stopped, but the trail could not be signed to its end" in server.said
+        assert "placet: stopped, but the end of the trail could not be signed" in server.said
         assert server.verify().ok
     with serving(tmp_path / "logs", rego_dir, data_dir=small_disk / "data") as again:
         assert ask_rightly(again)

@@ -113,7 +113,7 @@ async def fail(*_: object, **__: object) -> NoReturn:
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (assembly, "_write_address_file")],
+    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (assembly, "write_address_file")],
 )
 async def test_the_start_fails_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
@@ -122,7 +122,7 @@ async def test_the_start_fails_half_way(
         raise ConfigurationError("cannot be had")
 
     with monkeypatch.context() as patched:
-        patched.setattr(place, name, fail_at_once if name == "_write_address_file" else fail)
+        patched.setattr(place, name, fail_at_once if name == "write_address_file" else fail)
         with pytest.raises(ConfigurationError, match="cannot be had"):
             async with open_server(settings(tmp_path)):
                 pytest.fail("it started")
@@ -149,7 +149,7 @@ async def test_the_ledger_fails_at_the_stop(tmp_path: Path, monkeypatch: pytest.
     async def full(_: SqliteLedger, __: Sequence[Commitment]) -> Sequence[CommitResult]:
         raise LedgerUnavailableError("disk full")
 
-    with pytest.raises(LedgerUnavailableError, match="could not be signed to its end"):
+    with pytest.raises(LedgerUnavailableError, match="end of the trail could not be signed"):
         async with open_server(settings(tmp_path)):
             monkeypatch.setattr(SqliteLedger, "commit", full)
     assert kinds(tmp_path) == ["server.started", "policy.activated"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from placet.server.approvals import approving
+from placet.server.approvals import build_approvals
 from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
 from tests.support.approving import ONE_LEAD, ApprovalEnv, word
@@ -14,7 +14,7 @@ async def test_open_approvals_and_watchers_are_shown() -> None:
     env = ApprovalEnv(ONE_LEAD)
     metrics = Metrics()
     reporter = ServerObserver(structlog.stdlib.get_logger(), metrics, env.clock)
-    asked = approving(env.ledger, env.source, env.clock, reporter, notify=False)
+    asked = build_approvals(env.ledger, env.source, env.clock, reporter, notify=False)
 
     async def shown() -> tuple[float | None, float | None]:
         await asked.count()

@@ -14,7 +14,7 @@ from placet.audit.records import DecisionQuery
 from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.kernel.model import Decision
 from placet.scheduling.fair_queue import Flow
-from placet.server.decisions import deciding
+from placet.server.decisions import build_decisions
 from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
@@ -72,8 +72,8 @@ def path_of(folder: Path) -> tuple[Batcher[Request, Answer], WatchedPolicy, Watc
     bench = Bench(policy, ledger=WatchedLedger)
     assert isinstance(bench.ledger, WatchedLedger)
     reporter = ServerObserver(structlog.stdlib.get_logger(), Metrics(), bench.clock)
-    made = deciding(settings(folder), LedgerClock(bench.clock, 0), bench.source, bench.ledger, reporter)
-    return made.decisions, policy, bench.ledger
+    made = build_decisions(settings(folder), LedgerClock(bench.clock, 0), bench.source, bench.ledger, reporter)
+    return made.requests, policy, bench.ledger
 
 
 def plan(actions: int, params_bytes: int, tenant: str = LARGE) -> list[Request]:

@@ -14,7 +14,7 @@ import pytest
 from placet.audit.records import RecordKind
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
-from placet.server.ledger import accept_clock, restart_trail, start_recording
+from placet.server.ledger import accept_clock, open_recorded, restart_trail
 from placet.server.ledger_clock import LedgerClock
 from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME, load_or_create_signing_key, load_public_key
 from placet.signing.pinned_checkpoints import MARKER_NAME, PinnedCheckpoints
@@ -41,7 +41,7 @@ async def recording(given: Settings) -> AsyncIterator[ThreadedLedger]:
     """A start as the server makes it, without a policy; nothing is signed at the end, as when it is killed."""
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        yield (await start_recording(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
+        yield (await open_recorded(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
     assert not faults
 
 
@@ -328,7 +328,7 @@ async def test_a_pinned_checkpoint_that_cannot_be_read(given: Settings, damage: 
 async def test_a_checkpoint_that_cannot_be_pinned_is_told(given: Settings) -> None:
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        ledger = (await start_recording(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
+        ledger = (await open_recorded(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
         (given.keys_dir / f".{PIN}.new").mkdir()
         await ledger.commit([commitment(1)])
         await ledger.checkpoint()
@@ -353,7 +353,7 @@ async def test_newest_records_that_were_changed(given: Settings, sql: str, where
         assert database.execute(sql).rowcount > 0
         database.commit()
     said = await refusal(given)
-    assert said.startswith(f"{given.data_dir / 'placet.db'}: {where} of placet is not as it was written: ")
+    assert said.startswith(f"{given.data_dir / 'placet.db'}: {where} of placet was changed after it was written: ")
     assert "run `placet audit verify`" in said
 
 
@@ -363,7 +363,7 @@ async def test_a_long_chain_is_checked_at_its_end_alone(given: Settings) -> None
         for first in range(1, total, 100):
             await ledger.commit([commitment(number) for number in range(first, first + 100)])
     async with contextlib.AsyncExitStack() as stack:
-        checked = (await start_recording(stack, given, LedgerClock(CLOCK, 60), lambda _: None)).checked
+        checked = (await open_recorded(stack, given, LedgerClock(CLOCK, 60), lambda _: None)).checked
     assert checked.ok
     assert NEWEST_RECORDS <= checked.records <= 2 * NEWEST_RECORDS + 100
     assert checked.checkpoints
@@ -380,7 +380,7 @@ async def test_a_start_with_the_clock_set_back_goes_on_at_the_newest_record(tmp_
     faults: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(FixedClock(times[-1] - 3_600_000_000), 60)
-        opened = await start_recording(stack, given, clock, faults.append)
+        opened = await open_recorded(stack, given, clock, faults.append)
         assert await opened.ledger.newest_times() == {given.replica_id: times[-1]}
         assert (clock.wall_us(), clock.skewed()) == (times[-1], True)
     assert recorded_times(given.data_dir) == [*times, times[-1]]
@@ -399,7 +399,7 @@ async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Pa
     assert await accept_clock(given, corrected, "ann", "NTP was off by a day", faults.append) == 86_400_000_000
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(corrected, 60)
-        await start_recording(stack, given, clock, faults.append)
+        await open_recorded(stack, given, clock, faults.append)
         assert (clock.wall_us(), clock.skewed()) == (corrected.wall_us(), False)
     [accepted] = given.database.log(LogQuery(10, "", (RecordKind.CLOCK_ACCEPTED,)))
     assert "NTP was off by a day" in str(accepted)

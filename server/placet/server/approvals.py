@@ -1,4 +1,4 @@
-"""Approvals and the streams that tell what becomes of them, put together."""
+"""Build what serves approvals: the use cases, the change feeds and their gRPC servicer."""
 
 from __future__ import annotations
 
@@ -22,39 +22,31 @@ if TYPE_CHECKING:
     from placet.server.observer import ServerObserver
 
 COUNT_SECONDS: Final = 15.0
-"""How often open approvals are counted for the metrics: as often as most of those who read them."""
+"""Interval at which open approvals are counted for the metrics: the usual scrape interval."""
 
 
 @dataclass(frozen=True, slots=True)
-class Approving:
-    """`hub.run` and, every now and then, `approvals.expire_due` and `count` belong into the background.
+class ApprovalParts:
+    """The parts of a server that serve approvals."""
 
-    `count` shows in the metrics how many approvals are open.
-    """
-
-    approvals: Approvals
-    hub: Hub
+    service: Approvals  # `expire_due` runs in the background
+    hub: Hub  # `run` runs in the background
     servicer: ApprovalServicer
     streams: ChangeStreams
-    count: Callable[[], Awaitable[None]]
+    count: Callable[[], Awaitable[None]]  # sets the metric of open approvals; runs in the background
 
 
-def approving(
-    ledger: Ledger,
-    policies: PolicySource,
-    clock: Clock,
-    reporter: ServerObserver,
-    *,
-    notify: bool,
-) -> Approving:
-    """Everything about approvals that is no decision. `notify`: there are webhooks to tell."""
-    approvals = Approvals(ledger, policies, clock, notify)
-    hub = Hub(ledger, reporter.fault)
+def build_approvals(
+    ledger: Ledger, policies: PolicySource, clock: Clock, observer: ServerObserver, *, notify: bool
+) -> ApprovalParts:
+    """Return the parts. `notify` is whether changes of approvals are written to the webhook outbox."""
+    service = Approvals(ledger, policies, clock, notify)
+    hub = Hub(ledger, observer.error)
     streams = ChangeStreams(ChangeFeeds(ledger, hub, clock))
-    reporter.metrics.watch_watchers(lambda: hub.watchers)
+    observer.metrics.watch_watchers(lambda: hub.watchers)
 
     async def count() -> None:
-        reporter.metrics.open_approvals.set(await ledger.count_due(StateTable.APPROVALS))
+        observer.metrics.open_approvals.set(await ledger.count_due(StateTable.APPROVALS))
 
-    servicer = ApprovalServicer(approvals, VoteVoiding(approvals), streams)
-    return Approving(approvals, hub, servicer, streams, count)
+    servicer = ApprovalServicer(service, VoteVoiding(service), streams)
+    return ApprovalParts(service, hub, servicer, streams, count)

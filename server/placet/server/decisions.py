@@ -1,4 +1,4 @@
-"""The decision path, put together: what arrives is batched, decided, counted."""
+"""Build the decision path: requests are batched, decided and counted."""
 
 from __future__ import annotations
 
@@ -30,76 +30,77 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Deciding:
-    """What the border hands requests to. `refusals` records what could not be parsed."""
+class DecisionParts:
+    """The parts of a server that decide."""
 
-    decisions: Batcher[Request, Answer]
-    refusals: Batcher[Commitment, CommitResult]
-    controls: ControlState
+    requests: Batcher[Request, Answer]  # the transport submits requests here
+    invalid_requests: Batcher[Commitment, CommitResult]  # the transport submits records of invalid requests here
+    controls: ControlState  # kill switches and autonomy, as decisions read them
 
 
-def deciding(
-    settings: Settings, clock: LedgerClock, policies: PolicySource, ledger: Ledger, reporter: ServerObserver
-) -> Deciding:
-    """The decision path over these."""
+def build_decisions(
+    settings: Settings, clock: LedgerClock, policies: PolicySource, ledger: Ledger, observer: ServerObserver
+) -> DecisionParts:
+    """Return the decision path over the policies and the ledger."""
     controls = ControlState(ledger)
     point = decision_point(
         Gatherer(policies, ledger, controls, clock, settings.max_policy_age_seconds, clock.skewed),
         Recorder(clock, RandomIds(), settings.reservation_ttl_seconds, notify=bool(settings.webhook_url)),
-        reporter.fault,
-        reporter.invalid_verdict,
+        observer.error,
+        observer.invalid_verdict,
     )
-    told, metrics = _Told(point, clock, reporter), reporter.metrics
+    observed, metrics = _ObservedDecisionPoint(point, clock, observer), observer.metrics
 
-    async def refuse(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
+    async def record_invalid(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
         metrics.refused.inc(len(commitments))
         return await ledger.commit(commitments)
 
-    decisions = Batcher(
-        told.decide,
+    requests = Batcher(
+        observed.decide,
         depth_max=settings.queue_depth_max,
-        in_pieces=told.in_pieces,
+        in_pieces=observed.in_pieces,
         bytes_of=lambda request: len(request.proposal.document),
-        on_shed=reporter.shed,
+        on_shed=observer.shed,
     )
-    metrics.watch_depth(lambda: decisions.depth)
-    return Deciding(decisions, Batcher(refuse, depth_max=settings.queue_depth_max, on_shed=reporter.shed), controls)
+    metrics.watch_depth(lambda: requests.depth)
+    invalid_requests = Batcher(record_invalid, depth_max=settings.queue_depth_max, on_shed=observer.shed)
+    return DecisionParts(requests, invalid_requests, controls)
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """Decides, counts what was decided, and tells whether the ledger works."""
+class _ObservedDecisionPoint:
+    """A decision point that counts its decisions and reports whether the ledger works."""
 
     point: DecisionPoint
     clock: LedgerClock
-    reporter: ServerObserver
+    observer: ServerObserver
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
-        """As the point does."""
-        async with self._telling_failures():
+        """Decide a batch."""
+        async with self._report_ledger_errors():
             answers = await self.point.decide(requests)
         await self._count(requests, answers)
         return answers
 
     async def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
-        """As the point does."""
-        async with self._telling_failures(), contextlib.aclosing(self.point.in_pieces(requests)) as pieces:
+        """Decide a batch in pieces; yields the answers of each piece, or None to let other work run."""
+        async with self._report_ledger_errors(), contextlib.aclosing(self.point.in_pieces(requests)) as pieces:
             async for answers in pieces:
                 if answers is not None:
                     await self._count(requests, answers)
                 yield answers
 
     @contextlib.asynccontextmanager
-    async def _telling_failures(self) -> AsyncIterator[None]:
+    async def _report_ledger_errors(self) -> AsyncIterator[None]:
         try:
             yield
         except LedgerUnavailableError as error:
-            await self.reporter.tell_ledger(works=False, why=error)
+            await self.observer.report_ledger(works=False, error=error)
             raise
 
     async def _count(self, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
-        await self.reporter.tell_ledger(works=True)
-        metrics, now_us = self.reporter.metrics, self.clock.wall_us()
+        await self.observer.report_ledger(works=True)
+        metrics, now_us = self.observer.metrics, self.clock.wall_us()
         for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, Decision):
                 metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()

@@ -1,4 +1,7 @@
-"""Open the ledger of a server: only the trail that its keys go on with; and make a break in it explicit."""
+"""Open the ledger of a server, and record a break of its trail.
+
+A server opens only the trail that its signing keys continue.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.kernel.limits import CONTROL_REASON_BYTES_MAX
 from placet.matching.names import name_fault
 from placet.server.ledger_clock import LedgerClock
-from placet.server.tasks import look_at_clocks
+from placet.server.tasks import update_clock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys
 from placet.signing.newest_record import NewestRecord, NewestRecords
 from placet.signing.pinned_checkpoints import PinnedCheckpoints
@@ -32,29 +35,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A ledger whose newest records were checked, the id of the key that signs it, and where its end is noted."""
+class OpenedLedger:
+    """An open ledger whose newest records were verified."""
 
     ledger: ThreadedLedger
-    key_id: str
+    key_id: str  # of the key that signs it
     checked: VerifyReport
-    note: NewestRecord
+    note: NewestRecord  # remembers the end of the trail outside the database
 
 
-async def start_recording(
+async def open_recorded(
     stack: contextlib.AsyncExitStack, settings: Settings, clock: LedgerClock, on_error: Callable[[BaseException], None]
-) -> Opened:
-    """The ledger, open and checked, with the record of this start, signed.
+) -> OpenedLedger:
+    """Open and verify the ledger, then commit and sign the record of this start.
 
-    ConfigurationError when it cannot be written, when its key is gone, or when it is not the trail that its keys go on
-    with.
+    Raises ConfigurationError when the ledger cannot be written, when its signing key is gone, or when the keys in
+    keys_dir belong to another trail.
     """
     require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     pinned.prepare()
     require_its_trail(settings.database, settings.replica_id, pinned)
     opened = await _open(stack, settings, clock, on_error)
-    await look_at_clocks(opened.ledger, clock)
+    await update_clock(opened.ledger, clock)
     opened.ledger.on_recorded(clock.recorded)
     await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
     return opened
@@ -63,46 +66,46 @@ async def start_recording(
 async def restart_trail(
     settings: Settings, clock: Clock, actor: str, reason: str, on_error: Callable[[BaseException], None]
 ) -> Sequence[TrailBreak]:
-    """Record that what was signed before is gone, and why; then a server starts. What was found.
+    """Record that signed records are lost, and why, so that a server can start again. Returns the breaks.
 
-    ConfigurationError when nothing is wrong, when there is no trail at all, when a server runs, or when the database
-    cannot be
-    gone on with.
+    Raises ConfigurationError when nothing is missing, when there is no trail, when a server runs, or when the database
+    cannot be continued.
     """
-    _require_who_and_why(actor, reason, "the trail goes on without records")
+    _require_actor_and_reason(actor, reason, "the trail goes on without records")
     require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
-    broken = look_for_breaks(settings.database, settings.replica_id, pinned)
-    if not broken:
+    breaks = look_for_breaks(settings.database, settings.replica_id, pinned)
+    if not breaks:
         require_a_trail(settings.database)
         raise ConfigurationError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
-    pinned.prepare()  # refuses when the key is gone
-    lost = {each.writer for each in broken}
-    aside = [each for each in pinned.read() if each[0].writer in lost]
+    pinned.prepare()  # raises when the key is gone
+    lost = {trail_break.writer for trail_break in breaks}
+    lost_pins = [pin for pin in pinned.read() if pin[0].writer in lost]
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock, on_error)
-        for each in aside:
-            pinned.keep_lost(each)
+        for pin in lost_pins:
+            pinned.keep_lost(pin)
         now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
-        await _commit(opened, settings, pinned, [trail_restarted(each, actor, reason, now_us) for each in broken])
-        for each in aside:
-            pinned.forget(each)
+        await _commit(
+            opened, settings, pinned, [trail_restarted(trail_break, actor, reason, now_us) for trail_break in breaks]
+        )
+        for pin in lost_pins:
+            pinned.forget(pin)
         for writer in lost - {settings.replica_id}:
             NewestRecords(settings.keys_dir).forget(writer)
-    return broken
+    return breaks
 
 
 async def accept_clock(
     settings: Settings, clock: Clock, actor: str, reason: str, on_error: Callable[[BaseException], None]
 ) -> int:
-    """Record, with the machine's time, that its clock is right.
+    """Record that the machine's clock is right, although it is behind the newest record.
 
-    Gives how far it is behind the newest record, in microseconds. From then on the newest record of this replica has
-    the true time. ConfigurationError when the clock is not behind it, when there is no trail, when a server runs, or
-    when the
-    database cannot be gone on with.
+    Returns the distance in microseconds. The new record has the machine's time and becomes this replica's newest.
+    Raises ConfigurationError when the clock is not behind, when there is no trail, when a server runs, or when the
+    database cannot be continued.
     """
-    _require_who_and_why(actor, reason, "the clock is right")
+    _require_actor_and_reason(actor, reason, "the clock is right")
     require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     require_its_trail(settings.database, settings.replica_id, pinned)
@@ -121,13 +124,13 @@ async def accept_clock(
 
 
 async def _shared_clock(ledger: ThreadedLedger, settings: Settings, machine: Clock) -> LedgerClock:
-    """The clock that a record of a person's word is made by: without a floor.
+    """Return a clock without a floor, for records of what a person states.
 
-    ConfigurationError when two clocks disagree.
+    Raises ConfigurationError when the machine's and the database server's clocks disagree.
     """
     clock = LedgerClock(machine, settings.clock_skew_max_seconds)
-    if (told := await ledger.server_time()) is not None:
-        clock.measure(told)
+    if (server_time := await ledger.server_time()) is not None:
+        clock.measure(server_time)
     if clock.skewed():
         raise ConfigurationError(
             f"this machine's clock is {clock.ahead_of_server_seconds():+,.0f} s off that of the database's server, "
@@ -136,18 +139,18 @@ async def _shared_clock(ledger: ThreadedLedger, settings: Settings, machine: Clo
     return clock
 
 
-def _require_who_and_why(actor: str, reason: str, what: str) -> None:
-    """ConfigurationError when the record of what a person did could not say who did it and why."""
+def _require_actor_and_reason(actor: str, reason: str, what: str) -> None:
+    """Raise ConfigurationError when the actor or the reason is missing or too long."""
     if not reason.strip() or len(reason.encode()) > CONTROL_REASON_BYTES_MAX:
         raise ConfigurationError(f"--reason: say why {what}, in 1 to {CONTROL_REASON_BYTES_MAX} bytes")
-    if fault := name_fault(actor):
-        raise ConfigurationError(f"--as: {fault}")
+    if error := name_fault(actor):
+        raise ConfigurationError(f"--as: {error}")
 
 
 async def _open(
     stack: contextlib.AsyncExitStack, settings: Settings, clock: Clock, on_error: Callable[[BaseException], None]
-) -> Opened:
-    """The ledger, whose newest records were checked. ConfigurationError when they are not as they were written."""
+) -> OpenedLedger:
+    """Open the ledger and verify its newest records. Raises ConfigurationError when they were changed."""
     database = settings.database
     signing_key = load_or_create_signing_key(settings.keys_dir)
     keys = load_public_keys(settings.keys_dir).with_key(signing_key.public)
@@ -159,24 +162,24 @@ async def _open(
         checked = await ledger.check_newest(keys)
     except LedgerUnavailableError as error:
         raise ConfigurationError(
-            f"{database.name}: cannot be read and written ({error.__cause__}); see that it is writable and has room, "
-            "and run `placet audit verify`"
+            f"{database.name}: cannot be read and written ({error.__cause__}); check that it is writable and has room, "
+            "then run `placet audit verify`"
         ) from error
     if checked.problems:
         first = checked.problems[0]
         where = f"record {first.sequence}" if first.sequence else "the chain"
         raise ConfigurationError(
-            f"{database.name}: {where} of {first.writer} is not as it was written: {first.detail}; run `placet audit "
-            "verify`, keep the database as evidence, and restore a backup; to go on without one, move the database "
-            f"aside and run {NEW_TRAIL}"
+            f"{database.name}: {where} of {first.writer} was changed after it was written: {first.detail}; run `placet "
+            "audit verify`, keep the database as evidence, and restore a backup; to go on without one, move the "
+            f"database aside and run {NEW_TRAIL}"
         )
-    return Opened(ledger, signing_key.key_id, checked, note)
+    return OpenedLedger(ledger, signing_key.key_id, checked, note)
 
 
 async def _commit(
-    opened: Opened, settings: Settings, pinned: PinnedCheckpoints, commitments: Sequence[Commitment]
+    opened: OpenedLedger, settings: Settings, pinned: PinnedCheckpoints, commitments: Sequence[Commitment]
 ) -> None:
-    """Commit, sign and pin what a start begins with."""
+    """Commit and sign the first records of a start, and pin the checkpoint."""
     opened.ledger.pin(opened.note.note, pinned.write)
     try:
         await opened.ledger.commit(commitments)
@@ -185,7 +188,7 @@ async def _commit(
     except LedgerUnavailableError as error:
         where = settings.database.name
         raise ConfigurationError(
-            f"{where}: cannot be written ({error.__cause__}); see that it is writable and has room"
+            f"{where}: cannot be written ({error.__cause__}); check that it is writable and has room"
         ) from error
     except OSError as error:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""A server's life in a process of its own: from the settings to the exit code."""
+"""The life of a server process: from the settings to the exit code."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from placet.server.settings import Settings
 
 EXIT_DISORDERLY: Final = 1
-"""The process ended without the last record, or because Placet itself failed."""
+"""Exit code of a stop without the final record, or after an internal error."""
 GC_THRESHOLDS: Final = (20_000, 20, 50)
-"""Allocations between collections: a batch makes thousands of objects and no circle. Halves p99 at 32 callers."""
+"""For `gc.set_threshold`: a batch allocates thousands of objects without cycles. Halves p99 at 32 callers."""
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal; the exit code. ConfigurationError or PolicyInvalidError when it cannot start.
+    """Serve until a signal and return the exit code.
 
-    However the stop goes, the process ends SHUTDOWN_SECONDS_MAX after the first signal: what was answered is durable.
+    The process ends at the latest SHUTDOWN_SECONDS_MAX after the first signal: every answer is durable by then. Raises
+    ConfigurationError or PolicyInvalidError when the server cannot start.
     """
     watchdog = threading.Timer(SHUTDOWN_SECONDS_MAX, os._exit, [EXIT_DISORDERLY])
     watchdog.daemon = True
@@ -44,9 +45,10 @@ async def serve(
     when_ready: Callable[[RunningServer], Awaitable[bool]] | None = None,
     when_stopping: Callable[[], None] = lambda: None,
 ) -> int:
-    """Serve until a signal, or no longer than `when_ready` when that says False; the exit code.
+    """Serve until a signal and return the exit code.
 
-    `when_stopping` is called at the first signal. The second one ends the process at once.
+    Awaits `when_ready` once the server accepts calls, and stops right after it when it returns False. Calls
+    `when_stopping` at the first signal; a second signal ends the process immediately.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,7 +62,7 @@ async def serve(
         if starting is not None:
             starting.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # HUP: the terminal was closed
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
         loop.add_signal_handler(number, on_signal)
     try:
         async with open_server(settings) as server:
@@ -80,7 +82,7 @@ async def serve(
 
 
 def _tune_gc() -> None:
-    """What the start made stays until the end: the collector need not walk over it again and again."""
+    """Exclude all objects of the start from garbage collection: they live as long as the process."""
     plain_text.prepare()
     gc.collect()
     gc.freeze()

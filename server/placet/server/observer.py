@@ -1,4 +1,4 @@
-"""What happens, told to log, metrics, health and trail."""
+"""Reports what happens in a server to the log, the metrics, health and the audit trail."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
 ENGINE: Final = "placet.engine"
 POLICY: Final = "placet.policy"
 STORE: Final = "placet.store"
-"""Names that grpc.health.v1 can be asked for beside the services: what of the server is as it should be."""
-SERIOUS: Final = frozenset(
+"""Names of the server's parts in grpc.health.v1, beside the services."""
+WARNING_EVENTS: Final = frozenset(
     {PolicyEventKind.REFUSED, PolicyEventKind.NOT_READY, PolicyEventKind.CACHE_REFUSED, PolicyEventKind.HELD}
 )
-"""What somebody should look at: logged as a warning."""
+"""Policy events that an operator should look at."""
 
-CLOCK_BEHIND_TOLD_SECONDS: Final = 1.0
-"""From here on the log tells it: replicas' clocks always differ a little."""
+CLOCK_BEHIND_LOGGED_SECONDS: Final = 1.0
+"""Smaller distances are not logged: replicas' clocks always differ a little."""
 
 
 class ServerObserver:
-    """Tells log, metrics, health and the trail what happens."""
+    """Receives events of all parts of a server."""
 
     def __init__(self, log: BoundLogger, metrics: Metrics, clock: Clock, data_dir: Path = Path()) -> None:
         self.log = log
@@ -61,7 +61,7 @@ class ServerObserver:
         metrics.sqlite_wal_bytes.set_function(lambda: float(self.wal_bytes()))
         self.rpc: RpcServer | None = None
         self.ledger: Ledger | None = None
-        self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _nothing
+        self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _ignore
         self.ledger_works = True
         self._store_error = ""
         self._clock_behind = False
@@ -69,31 +69,31 @@ class ServerObserver:
         self._policy_ready = False
         self._policy = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED)
 
-    def opened_ledger(self) -> Ledger:
-        """The ledger, once it is open."""
+    def open_ledger(self) -> Ledger:
+        """Return the ledger. Call it only after the ledger was opened."""
         if self.ledger is None:
             raise AssertionError("the ledger is opened before policies start")
         return self.ledger
 
-    def fault(self, fault: BaseException) -> None:
-        """Placet itself failed."""
+    def error(self, error: BaseException) -> None:
+        """Report an internal error."""
         self.metrics.faults.inc()
-        self.log.error("fault", exc_info=fault)
+        self.log.error("internal error", exc_info=error)
 
     def engine_failure(self, rule_id: str, cause: str) -> None:
-        """OPA did not answer rightly."""
+        """Report a query that OPA did not answer correctly."""
         self.metrics.engine_failures.labels(rule_id).inc()
-        self.log.warning("engine failure", rule_id=rule_id, cause=cause)
+        self.log.warning("policy engine error", rule_id=rule_id, cause=cause)
 
     async def clocks(self, clock: LedgerClock) -> None:
-        """Tell how far clocks are off: the metrics always, log and health when it begins and ends to matter."""
+        """Report the clock skew: always to the metrics, and to log and health when it crosses the limit."""
         self._clock_behind_by(clock.behind_seconds())
         ahead_seconds = clock.ahead_of_server_seconds()
         self.metrics.clock_ahead_seconds.set(ahead_seconds)
         was, self._clock_skewed = self._clock_skewed, _skew(clock)
         if self._clock_skewed and not was:
-            said = {"behind_records_seconds": clock.behind_seconds(), "ahead_of_database_seconds": ahead_seconds}
-            self.log.error("clock skewed", rule_id=rule_ids.CLOCK_SKEW, **said)
+            skew = {"behind_records_seconds": clock.behind_seconds(), "ahead_of_database_seconds": ahead_seconds}
+            self.log.error("clock skewed", rule_id=rule_ids.CLOCK_SKEW, **skew)
         elif was and not self._clock_skewed:
             self.log.info("clock no longer skewed")
         if bool(was) != bool(self._clock_skewed):
@@ -101,46 +101,46 @@ class ServerObserver:
 
     def _clock_behind_by(self, seconds: float) -> None:
         self.metrics.clock_behind_seconds.set(seconds)
-        was, self._clock_behind = self._clock_behind, seconds >= CLOCK_BEHIND_TOLD_SECONDS
+        was, self._clock_behind = self._clock_behind, seconds >= CLOCK_BEHIND_LOGGED_SECONDS
         if self._clock_behind and not was:
             self.log.warning("clock behind", seconds=seconds)
         elif was and not self._clock_behind:
             self.log.info("clock right again")
 
     def shed(self, reason: str, count: int) -> None:
-        """So many actions or calls were turned away under load."""
+        """Count actions or calls that were rejected under load."""
         self.metrics.shed.labels(reason).inc(count)
 
     def outcome_held(self, tenant: str, decision_id: str, budgets: Sequence[str]) -> None:
-        """An outcome named far more than was reserved, and the rest waits for a person."""
+        """Report an outcome far above its reservation, of which a part is held for an operator."""
         self.metrics.outcomes_held.inc()
         self.log.warning("outcome held", tenant=tenant, decision_id=decision_id, budgets=list(budgets))
 
     def invalid_verdict(self, rule_id: str, why: str) -> None:
-        """A verdict came and was not believed."""
+        """Report a verdict of OPA that failed validation."""
         self.metrics.engine_failures.labels(rule_id).inc()
-        self.log.warning("policy answer not believed", rule_id=rule_id, cause=why)
+        self.log.warning("invalid policy verdict", rule_id=rule_id, cause=why)
 
     def webhook(self, tried: Tried) -> None:
-        """A webhook was tried."""
+        """Report one attempt to deliver a webhook."""
         self.metrics.webhooks.labels(tried.result.value).inc()
-        said = {"event_id": tried.event_id, "tenant": tried.tenant, "tries": tried.tries, "cause": tried.cause}
+        fields = {"event_id": tried.event_id, "tenant": tried.tenant, "tries": tried.tries, "cause": tried.cause}
         if tried.result is TryResult.FAILED:
-            self.log.warning("webhook failed", **said)
+            self.log.warning("webhook failed", **fields)
         elif tried.result is TryResult.GAVE_UP:
-            self.log.error("webhook given up", **said)
+            self.log.error("webhook given up", **fields)
 
     async def policy_event(self, event: PolicyEvent) -> None:
-        """Something happened to the policy."""
-        serious = event.kind in SERIOUS
-        write = self.log.warning if serious else self.log.info
+        """Report an event of the policy: to log and metrics, and to the trail where it must be audited."""
+        needs_attention = event.kind in WARNING_EVENTS
+        write = self.log.warning if needs_attention else self.log.info
         write(f"policy {event.kind}", revision=event.revision, detail=event.detail, **_decides(event))
         now_us = self._clock.wall_us()
         match event.kind:
             case PolicyEventKind.ACTIVATED:
                 self.metrics.reloads.labels("accepted").inc()
-                await self._tried(lambda: self.on_activated(event))
-                await self._tell_policy(ready=True)
+                await self._report_failure_of(lambda: self.on_activated(event))
+                await self._set_policy_ready(ready=True)
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
                 await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
@@ -152,14 +152,14 @@ class ServerObserver:
             case PolicyEventKind.ENGINE_RESTARTED:
                 self.metrics.engine_restarts.inc()
             case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
-                await self._tell_policy(ready=event.kind is PolicyEventKind.READY)
+                await self._set_policy_ready(ready=event.kind is PolicyEventKind.READY)
 
-    async def _tell_policy(self, *, ready: bool) -> None:
+    async def _set_policy_ready(self, *, ready: bool) -> None:
         self._policy_ready = ready
         await self.show_health()
 
     async def policy_status(self, status: PolicyStatus) -> None:
-        """Tell the metrics how the policy stands, and log and health the moment when it becomes too old to decide."""
+        """Update the metrics; report to log and health when the policy becomes stale or stops being stale."""
         was_stale, was_newest = self._policy.stale, self._policy.newest
         self._policy = status
         now_us = self._clock.wall_us()
@@ -169,16 +169,16 @@ class ServerObserver:
         self.metrics.policy_stale.set(int(status.stale))
         self.metrics.policy_stale_in_seconds.set(0.0 if status.stale else left)
         if status.stale and not was_stale:
-            said = {"revision": status.revision, "last_seen": rfc3339(status.confirmed_at_us)}
-            self.log.error("policy stale", rule_id=rule_ids.POLICY_STALE, cause=status.last_error, **said)
+            policy = {"revision": status.revision, "last_seen": rfc3339(status.confirmed_at_us)}
+            self.log.error("policy stale", rule_id=rule_ids.POLICY_STALE, cause=status.last_error, **policy)
         elif was_stale and not status.stale:
             self.log.info("policy no longer stale", revision=status.revision)
         if (status.stale, status.newest) != (was_stale, was_newest):
             await self.show_health()
 
-    async def tell_ledger(self, *, works: bool, why: BaseException | None = None) -> None:
-        """The store took a commit, or did not and `why`. Health follows: without it nothing can be decided."""
-        self._store_error = "" if works else str((why and why.__cause__) or why or "it cannot be written")
+    async def report_ledger(self, *, works: bool, error: BaseException | None = None) -> None:
+        """Report whether the store commits, and the error when it does not. Without it health is NOT_SERVING."""
+        self._store_error = "" if works else str((error and error.__cause__) or error or "it cannot be written")
         if works == self.ledger_works:
             return
         self.ledger_works = works
@@ -189,11 +189,11 @@ class ServerObserver:
         await self.show_health()
 
     def health(self) -> ServerHealth:
-        """Whether decisions can be made, and why not."""
+        """Return whether decisions can be made, and if not, why."""
         reasons = []
         if not self._policy_ready:
             why = f"OPA does not answer: {self._policy.last_error or 'see the log and opa.log'}"
-            reasons.append(_waits(self._policy.held_revision) if self._policy.undecided else why)
+            reasons.append(_denied_until_confirmed(self._policy.held_revision) if self._policy.undecided else why)
         if self._policy.stale:
             seen = rfc3339(self._policy.confirmed_at_us)
             why = self._policy.last_error or "see the log"
@@ -201,25 +201,25 @@ class ServerObserver:
         if self._clock_skewed:
             reasons.append(f"{rule_ids.CLOCK_SKEW} denies every call: {self._clock_skewed}")
         if not self.ledger_works:
-            reasons.append(f"the store takes no commits: {self._store_error}")
+            reasons.append(f"the store does not commit: {self._store_error}")
         return ServerHealth(not reasons, tuple(reasons), self._store_error, self.free_bytes())
 
     def wal_bytes(self) -> int:
-        """Length of SQLite's write-ahead log; 0 when there is none."""
+        """Return the bytes of SQLite's write-ahead log; 0 when there is none."""
         try:
             return (self._data_dir / "placet.db-wal").stat().st_size
         except OSError:
             return 0
 
     def free_bytes(self) -> int:
-        """What the file system of the data directory has left; 0 when it cannot be asked."""
+        """Return the free bytes of the data directory's file system; 0 when unknown."""
         try:
             return shutil.disk_usage(self._data_dir).free
         except OSError:
             return 0
 
     async def show_health(self) -> None:
-        """Serving when OPA answers, with a policy that is not too old, a right clock, and a store that works."""
+        """Publish health: SERVING when OPA answers, the policy is fresh, the clock is right and the store commits."""
         serving = not self.health().reasons
         self.metrics.ready.set(int(serving))
         if self.rpc is not None:
@@ -230,17 +230,17 @@ class ServerObserver:
     async def _record(self, commitment: Commitment) -> None:
         if self.ledger is not None:
             ledger = self.ledger
-            await self._tried(lambda: ledger.commit([commitment]))
+            await self._report_failure_of(lambda: ledger.commit([commitment]))
 
-    async def _tried(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _report_failure_of(self, work: Callable[[], Awaitable[object]]) -> None:
         try:
             await work()
-        except Exception as fault:  # noqa: BLE001 - policy goes on being served; the log and metric tell it
-            self.fault(fault)
+        except Exception as error:  # noqa: BLE001 - reported; the policy is served nevertheless
+            self.error(error)
 
 
 def _skew(clock: LedgerClock) -> str:
-    """Why nothing can be decided by the clock; "" when it can."""
+    """Describe the skew that prevents decisions; "" when there is none."""
     if not clock.skewed():
         return ""
     ahead_seconds, behind_seconds = clock.ahead_of_server_seconds(), clock.behind_seconds()
@@ -252,19 +252,23 @@ def _skew(clock: LedgerClock) -> str:
     )
 
 
-def _waits(revision: str) -> str:
-    return f"every call is denied until somebody runs: {how_to_confirm(revision)}"
+def _denied_until_confirmed(revision: str) -> str:
+    return f"every call is denied until a person runs: {how_to_confirm(revision)}"
 
 
-async def _nothing(_event: PolicyEvent) -> None:
-    """Until there is a ledger."""
+async def _ignore(_event: PolicyEvent) -> None:
+    """Do nothing: the default until the ledger is open."""
 
 
 def _decides(event: PolicyEvent) -> dict[str, str]:
-    """For how long the old revision decides, where a newer one is refused or waits."""
+    """Return log fields: how long the served revision still decides when a newer one is rejected or held."""
     if event.kind is PolicyEventKind.HELD:
         held = event.held_revision
-        decides = f"until somebody runs: {how_to_confirm(held)}" if event.revision else f"there is none; {_waits(held)}"
+        decides = (
+            f"until a person runs: {how_to_confirm(held)}"
+            if event.revision
+            else f"there is none; {_denied_until_confirmed(held)}"
+        )
         return {"held_revision": held, "old_revision_decides": decides}
     if event.kind is not PolicyEventKind.REFUSED:
         return {}

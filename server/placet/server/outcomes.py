@@ -1,4 +1,4 @@
-"""Reports of outcomes, put together: what arrives is batched, taken, counted."""
+"""Build the path of outcome reports: they are batched, recorded and counted."""
 
 from __future__ import annotations
 
@@ -20,35 +20,39 @@ if TYPE_CHECKING:
     from placet.server.settings import Settings
 
 EXPIRY_SECONDS: Final = 5.0
-"""How often reservations that nobody reported on are looked for; they are held for minutes."""
+"""Interval of the search for expired reservations and approvals. They last for minutes at least."""
 SWEEP_SECONDS: Final = 60.0
-"""How often old idempotency keys are looked for; they are kept for hours."""
+"""Interval of the search for expired idempotency keys. They last for hours."""
 
 
-def settling(
-    settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, reporter: ServerObserver
+def build_outcomes(
+    settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, observer: ServerObserver
 ) -> Batcher[OutcomeReport, OutcomeReply]:
-    """What the border hands reports to."""
-    desk = OutcomeDesk(ledger, policies, clock, settings.outcome_excess_factor)
+    """Return the batcher to which the transport submits reports."""
+    service = OutcomeDesk(ledger, policies, clock, settings.outcome_excess_factor)
 
-    async def take(reports: Sequence[OutcomeReport]) -> Sequence[OutcomeReply]:
+    async def record(reports: Sequence[OutcomeReport]) -> Sequence[OutcomeReply]:
         try:
-            told = await desk.take(reports)
+            replies = await service.take(reports)
         except LedgerUnavailableError as error:
-            await reporter.tell_ledger(works=False, why=error)
+            await observer.report_ledger(works=False, error=error)
             raise
-        new = [
-            report.outcome.status
-            for report, each in zip(reports, told, strict=True)
-            if isinstance(each, OutcomeReceipt) and not each.repeated
-        ]
-        if new:
-            await reporter.tell_ledger(works=True)
-        for status in new:
-            reporter.metrics.outcomes.labels(status.value).inc()
-        for report, each in zip(reports, told, strict=True):
-            if isinstance(each, OutcomeReceipt) and each.held and not each.repeated:
-                reporter.outcome_held(report.tenant, report.decision_id, each.held)
-        return told
+        await _observe(reports, replies, observer)
+        return replies
 
-    return Batcher(take, depth_max=settings.queue_depth_max, on_shed=reporter.shed)
+    return Batcher(record, depth_max=settings.queue_depth_max, on_shed=observer.shed)
+
+
+async def _observe(reports: Sequence[OutcomeReport], replies: Sequence[OutcomeReply], observer: ServerObserver) -> None:
+    """Count the reports that were recorded now, and log the ones of which a part is held."""
+    recorded = [
+        (report, reply)
+        for report, reply in zip(reports, replies, strict=True)
+        if isinstance(reply, OutcomeReceipt) and not reply.repeated
+    ]
+    if recorded:
+        await observer.report_ledger(works=True)
+    for report, receipt in recorded:
+        observer.metrics.outcomes.labels(report.outcome.status.value).inc()
+        if receipt.held:
+            observer.outcome_held(report.tenant, report.decision_id, receipt.held)

@@ -1,4 +1,4 @@
-"""The machine's clocks and randomness."""
+"""The system's clocks and random ids."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import time
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """Reads the system's clocks."""
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch."""
+        """Return microseconds since the Unix epoch."""
         return time.time_ns() // 1_000
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards."""
+        """Return seconds that never decrease, from an arbitrary start."""
         return time.monotonic()
 
 
 class RandomIds:
-    """Ids that sort by time: 12 hex digits of milliseconds, 20 of randomness."""
+    """Makes ids that sort by time: 12 hex digits of milliseconds, then 20 random ones."""
 
     def decision_id(self, now_us: int) -> str:
-        """``dec_`` and 32 hex digits."""
+        """Return ``dec_`` and 32 hex digits."""
         return f"dec_{now_us // 1_000:012x}{secrets.token_hex(10)}"

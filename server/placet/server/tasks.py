@@ -1,4 +1,4 @@
-"""What a server does beside deciding: each thing again and again, none of it able to stop another."""
+"""Background work of a server. Each task runs in a loop, and no task can stop another."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ if TYPE_CHECKING:
     from placet.storage.ledger import ThreadedLedger
 
 STORE_PROBE_SECONDS: Final = 2.0
-"""How often a store that failed is tried, so that health comes back without a request."""
+"""Interval of the probes of a failed store."""
 
 LAG_PROBE_SECONDS: Final = 0.1
-"""How often the event loop is timed. What holds it for long is seen; what holds it briefly is, often enough."""
+"""Interval of the measurements of the event loop's lag. Long blocks are always seen, short ones often enough."""
 
 
-async def background(
+async def run_all(
     loops: Sequence[Callable[[], Coroutine[object, object, None]]], on_error: Callable[[BaseException], None]
 ) -> None:
-    """Run them all. Ends when one of them fails: nobody watches over it any longer, and `serve` stops the server."""
+    """Run all loops. Returns only when one of them fails; `serve` then stops the server."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            for each in loops:
-                tasks.create_task(each())
-    except Exception as fault:  # noqa: BLE001 - told here, and the end of this tells `serve`
-        on_error(fault)
+            for loop in loops:
+                tasks.create_task(loop())
+    except Exception as error:  # noqa: BLE001 - reported here; the return stops the server
+        on_error(error)
 
 
 def periodic(
-    seconds: float, work: Callable[[], Awaitable[object]], reporter: ServerObserver
+    seconds: float, work: Callable[[], Awaitable[object]], observer: ServerObserver
 ) -> Callable[[], Coroutine[object, object, None]]:
-    """Do the work at intervals. What fails is tried again at the next; log and metric tell it."""
+    """Return a loop that does the work every `seconds`. A failure is logged, counted and retried at the next turn."""
 
     async def loop() -> None:
         while True:
             try:
                 await work()
-            except LedgerUnavailableError as error:  # the ledger told why
-                await reporter.tell_ledger(works=False, why=error)
-            except Exception as fault:  # noqa: BLE001 - tried again
-                reporter.fault(fault)
+            except LedgerUnavailableError as error:
+                await observer.report_ledger(works=False, error=error)
+            except Exception as error:  # noqa: BLE001 - retried at the next turn
+                observer.error(error)
             await asyncio.sleep(seconds)
 
     return loop
 
 
-async def follow_the_ledger(ledger: ThreadedLedger, clock: LedgerClock, reporter: ServerObserver) -> None:
-    """Keep time from going behind the newest record, of other replicas too, and with the database server's clock."""
-    await look_at_clocks(ledger, clock)
-    await reporter.clocks(clock)
+async def follow_ledger(ledger: ThreadedLedger, clock: LedgerClock, observer: ServerObserver) -> None:
+    """Advance the clock to the newest record of any replica and to the database server's time; report the skew."""
+    await update_clock(ledger, clock)
+    await observer.clocks(clock)
 
 
-async def look_at_clocks(ledger: ThreadedLedger, clock: LedgerClock) -> None:
-    """Take what the ledger knows of time. LedgerUnavailableError."""
-    if (told := await ledger.server_time()) is not None:
-        clock.measure(told)
+async def update_clock(ledger: ThreadedLedger, clock: LedgerClock) -> None:
+    """Give the clock the database server's time and the newest records. Raises LedgerUnavailableError."""
+    if (server_time := await ledger.server_time()) is not None:
+        clock.measure(server_time)
     clock.follow((await ledger.newest_times()).values())
 
 
 def unless_skewed(clock: LedgerClock, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
-    """The work that ends things by time, which cannot be taken back; nothing while no clock can be trusted."""
+    """Return work that does nothing while the clock is skewed. Use it for expiry, which cannot be undone."""
 
     async def work_or_wait() -> None:
         if not clock.skewed():
@@ -76,27 +76,30 @@ def unless_skewed(clock: LedgerClock, work: Callable[[], Awaitable[object]]) -> 
     return work_or_wait
 
 
-def watch_the_loop(observe: Callable[[float], None]) -> Callable[[], Coroutine[object, object, None]]:
-    """Tell by how many seconds the event loop is late, again and again."""
+def measure_loop_lag(observe: Callable[[float], None]) -> Callable[[], Coroutine[object, object, None]]:
+    """Return a loop that reports by how many seconds the event loop is late."""
 
-    async def watch() -> None:
+    async def measure() -> None:
         while True:
-            asked = time.perf_counter()
+            started = time.perf_counter()
             await asyncio.sleep(LAG_PROBE_SECONDS)
-            observe(max(0.0, time.perf_counter() - asked - LAG_PROBE_SECONDS))
+            observe(max(0.0, time.perf_counter() - started - LAG_PROBE_SECONDS))
 
-    return watch
+    return measure
 
 
-def probe_the_store(ledger: ThreadedLedger, reporter: ServerObserver) -> Callable[[], Coroutine[object, object, None]]:
-    """Nobody sends requests to a server that is NOT_SERVING, so the store is tried without one."""
+def probe_store(ledger: ThreadedLedger, observer: ServerObserver) -> Callable[[], Coroutine[object, object, None]]:
+    """Return a loop that probes a failed store.
+
+    Clients send no requests to a server that is NOT_SERVING, so without probes health could not recover.
+    """
 
     async def probe() -> None:
         while True:
             await asyncio.sleep(STORE_PROBE_SECONDS)
-            if not reporter.ledger_works:
-                with contextlib.suppress(LedgerUnavailableError):  # told when it began
+            if not observer.ledger_works:
+                with contextlib.suppress(LedgerUnavailableError):  # reported when it began
                     await ledger.probe()
-                    await reporter.tell_ledger(works=True)
+                    await observer.report_ledger(works=True)
 
     return probe

@@ -1,4 +1,4 @@
-"""The webhook sender, put together."""
+"""Build the webhook sender."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from placet.server.settings import Settings
 
 
-def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: ServerObserver) -> WebhookSender | None:
-    """Who tells the settings' URL of approvals, woken by what is stored; None when there is no URL."""
+def build_webhook_sender(
+    settings: Settings, ledger: Ledger, clock: Clock, observer: ServerObserver
+) -> WebhookSender | None:
+    """Return a sender of approval events to webhook_url, which new ledger events wake. None when no URL is set."""
     if not settings.webhook_url:
         return None
     receiver = Receiver(
@@ -25,6 +27,6 @@ def webhook_sender(settings: Settings, ledger: Ledger, clock: Clock, reporter: S
         read_secrets(settings.webhook_secret.get_secret_value()),
         settings.webhook_timeout_ms / 1_000,
     )
-    sender = WebhookSender(Outbox(ledger, reporter.fault), receiver, clock, reporter.webhook, reporter.fault)
+    sender = WebhookSender(Outbox(ledger, observer.error), receiver, clock, observer.webhook, observer.error)
     ledger.subscribe(sender.wake)
     return sender

@@ -1,4 +1,4 @@
-"""Structured logs on stderr. Every text is screened for sensitive values before it is written."""
+"""Structured logs on stderr. Sensitive values are redacted from every text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggin
 
 
 def configure(level: str, form: str) -> structlog.stdlib.BoundLogger:
-    """Log to stderr from now on: `form` is ``json`` (one object a line) or ``text``."""
+    """Configure logging to stderr and return the logger. `form` is ``json`` (one object per line) or ``text``."""
     renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _screen,
+            _redact,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -38,10 +38,10 @@ def configure(level: str, form: str) -> structlog.stdlib.BoundLogger:
 
 
 class _Lines:
-    """Writes lines to stderr, whole ones also from several threads.
+    """Writes whole lines to stderr, from any thread.
 
-    A line that cannot be written (the log's disk is full, its reader is gone) is counted and told of later: what
-    callers are told must not depend on the log.
+    Answers must not depend on the log: a line that cannot be written (a full disk, a closed pipe) is only counted. The
+    next line that can be written is preceded by the count.
     """
 
     def __init__(self) -> None:
@@ -66,8 +66,8 @@ class _Lines:
         sys.stderr.flush()
 
 
-def _screen(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Redact every text of an event but its time and level."""
+def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Redact every text of an event except its time and level."""
     for key, value in event.items():
         if isinstance(value, str) and key not in {"timestamp", "level"}:
             event[key] = redact_text(value)

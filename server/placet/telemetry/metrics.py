@@ -1,4 +1,4 @@
-"""What is counted, in Prometheus' terms. Served on `metrics_listen` when that is set."""
+"""Prometheus metrics. Served on `metrics_listen` when that is set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAG_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class Metrics:
-    """One registry a server."""
+    """All metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -28,47 +28,50 @@ class Metrics:
         )
         self.latency = Histogram(
             "placet_decision_seconds",
-            "From arrival to the durable decision",
+            "Time from the arrival of a request to its durable decision",
             buckets=LATENCY_BUCKETS_SECONDS,
             registry=self.registry,
         )
         self.outcomes = Counter("placet_outcomes", "Outcomes reported, by status", ["status"], registry=self.registry)
         self.outcomes_held = Counter(
             "placet_outcomes_held",
-            "Outcomes of which a part waits for a person, because it is far above what was reserved",
+            "Outcomes far above their reservation, of which a part is held for an operator",
             registry=self.registry,
         )
-        self.refused = Counter("placet_requests_refused", "Requests that broke the contract", registry=self.registry)
+        self.refused = Counter("placet_requests_refused", "Invalid requests", registry=self.registry)
         self.shed = Counter(
             "placet_requests_shed",
-            "Requests turned away under load before anything was done, by reason",
+            "Requests rejected under load before any work, by reason",
             ["reason"],
             registry=self.registry,
         )
         self.engine_failures = Counter(
-            "placet_engine_failures", "Queries that OPA did not answer rightly", ["rule_id"], registry=self.registry
+            "placet_engine_failures",
+            "Failed queries to OPA, by the rule_id of the resulting deny",
+            ["rule_id"],
+            registry=self.registry,
         )
-        self.engine_restarts = Counter("placet_engine_restarts", "Times that OPA was restarted", registry=self.registry)
-        self.reloads = Counter("placet_policy_reloads", "Policy reloads", ["result"], registry=self.registry)
+        self.engine_restarts = Counter("placet_engine_restarts", "Restarts of the managed OPA", registry=self.registry)
+        self.reloads = Counter("placet_policy_reloads", "Policy reloads, by result", ["result"], registry=self.registry)
         self.cache_refused = Counter(
             "placet_policy_cache_refused",
-            "Cached bundles that were not what their name says",
+            "Cached bundles whose content does not match their name",
             registry=self.registry,
         )
         self.policy_refused = Gauge(
-            "placet_policy_refused", "1 while a newer policy is refused, or cannot be seen", registry=self.registry
+            "placet_policy_refused", "1 while a newer policy is rejected or cannot be read", registry=self.registry
         )
         self.policy_held = Gauge(
-            "placet_policy_held", "1 while a newer policy waits to be confirmed", registry=self.registry
+            "placet_policy_held", "1 while a newer policy waits for confirmation", registry=self.registry
         )
         self.clock_behind_seconds = Gauge(
             "placet_clock_behind_seconds",
-            "Seconds that the clock is behind the newest record; 0 when it is not",
+            "Seconds by which the clock is behind the newest record; 0 when it is not",
             registry=self.registry,
         )
         self.clock_ahead_seconds = Gauge(
             "placet_clock_ahead_of_database_seconds",
-            "Seconds that the machine's clock is ahead of the PostgreSQL server's, negative when it is behind",
+            "Seconds by which the clock is ahead of the PostgreSQL server's; negative when it is behind",
             registry=self.registry,
         )
         self.policy_stale = Gauge(
@@ -76,45 +79,45 @@ class Metrics:
         )
         self.policy_stale_in_seconds = Gauge(
             "placet_policy_stale_in_seconds",
-            "Seconds until pdp.policy_stale, while the policy cannot be seen; else +Inf",
+            "Seconds until pdp.policy_stale while the policy cannot be read; otherwise +Inf",
             registry=self.registry,
         )
         self.sqlite_wal_bytes = Gauge(
             "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL", registry=self.registry
         )
         self.data_dir_free_bytes = Gauge(
-            "placet_data_dir_free_bytes", "Bytes left where the data directory is", registry=self.registry
+            "placet_data_dir_free_bytes", "Free bytes of the data directory's file system", registry=self.registry
         )
         self.ready = Gauge("placet_ready", "1 when decisions can be made", registry=self.registry)
         self.webhooks = Counter(
-            "placet_webhooks", "Tries to deliver a webhook, by result", ["result"], registry=self.registry
+            "placet_webhooks", "Webhook delivery attempts, by result", ["result"], registry=self.registry
         )
-        self.faults = Counter("placet_faults", "Faults of Placet's own", registry=self.registry)
+        self.faults = Counter("placet_faults", "Internal errors of Placet", registry=self.registry)
         self.open_approvals = Gauge(
-            "placet_open_approvals", "Approvals that wait for people or for their use", registry=self.registry
+            "placet_open_approvals", "Approvals that are pending or granted and not yet used", registry=self.registry
         )
 
         self.loop_lag = Histogram(
             "placet_event_loop_lag_seconds",
-            "How much later than asked a timer of the event loop ran: for how long something held it",
+            "Delay of a timer of the event loop: how long other work blocked it",
             buckets=LAG_BUCKETS_SECONDS,
             registry=self.registry,
         )
 
     def watch_depth(self, depth: Callable[[], float]) -> None:
-        """Show how many actions wait."""
-        Gauge("placet_queue_depth", "Actions that wait to be decided", registry=self.registry).set_function(depth)
+        """Add a gauge of the queue depth."""
+        Gauge("placet_queue_depth", "Actions that wait for a decision", registry=self.registry).set_function(depth)
 
     def watch_watchers(self, watchers: Callable[[], float]) -> None:
-        """Show how many streams tell what happens."""
-        Gauge("placet_watchers", "Watch streams that are open", registry=self.registry).set_function(watchers)
+        """Add a gauge of open watch streams."""
+        Gauge("placet_watchers", "Open watch streams", registry=self.registry).set_function(watchers)
 
     def serve(self, listen: str) -> tuple[WSGIServer, Thread]:
-        """Serve ``/metrics`` on ``host:port``; ConfigurationError when the address cannot be had."""
+        """Serve ``/metrics`` on ``host:port``. Raises ConfigurationError when the address is not available."""
         host, _, port = listen.rpartition(":")
         try:
             return start_http_server(int(port), host, self.registry)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot serve metrics on {listen}: {error}; choose another with --metrics-listen"
+                f"cannot serve metrics on {listen}: {error}; choose another address with --metrics-listen"
             ) from error
