@@ -134,8 +134,8 @@ def test_a_finding_that_is_too_large_keeps_its_rule_and_names_what_is_omitted(wi
         request({**common, "action.tool": "zendesk.get_ticket"}),
     ]
     decisions = wire.authorize_batch(plan)
-    response = [each.rule_id for each in decisions]
-    assert response == ["tools.listed_read", "tickets.project_not_allowed", "tools.listed_read"]
+    rule_ids = [each.rule_id for each in decisions]
+    assert rule_ids == ["tools.listed_read", "tickets.project_not_allowed", "tools.listed_read"]
     assert MessageToDict(decisions[1].findings[0].details) == {"truncated": ["project"]}
 
 
@@ -146,14 +146,14 @@ class Day:
         self.run_id = uuid.uuid4().hex
         self.user, self.agent = f"u_{self.run_id}", f"agent_{self.run_id}"
         common = {"run.run_id": self.run_id, "identity.user": self.user, "identity.agent": self.agent}
-        response: list[dict[str, Any]] = [
+        requests: list[dict[str, Any]] = [
             {},
             {"action.tool": "no.such_tool"},
             {"action.tool": "jira.search"},
             {"action": {"tool": "jira.create_ticket", "params_json": '{"title":"t"}'}},
             {},
         ]
-        self.decisions = [wire.authorize(request({**common, **changes})) for changes in response]
+        self.decisions = [wire.authorize(request({**common, **changes})) for changes in requests]
         wire.authorize(request({**common, "identity.tenant": "globex"}))
 
     def ids(self, *indexes: int) -> list[str]:

@@ -82,22 +82,22 @@ def test_from_the_request_to_the_single_allow(wire: Wire, channel: grpc.Channel)
 
 
 def test_the_same_key_gets_the_allow_after_people_approved(wire: Wire) -> None:
-    text = {"idempotency_key": uuid.uuid4().hex, "run.run_id": "one key"}
-    decision = asked(wire, **text)
-    assert wire.authorize(request({**REPLY, **text})).decision_id == decision.decision_id
+    changes = {"idempotency_key": uuid.uuid4().hex, "run.run_id": "one key"}
+    decision = asked(wire, **changes)
+    assert wire.authorize(request({**REPLY, **changes})).decision_id == decision.decision_id
     approve(wire, decision)
-    allowed = wire.authorize(request({**REPLY, **text}))
+    allowed = wire.authorize(request({**REPLY, **changes}))
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, decision.approval.id)
-    assert wire.authorize(request({**REPLY, **text})).decision_id == allowed.decision_id
+    assert wire.authorize(request({**REPLY, **changes})).decision_id == allowed.decision_id
 
 
 def test_another_spelling_of_the_agent_joins_and_uses_the_same_approval(wire: Wire) -> None:
     run_id = uuid.uuid4().hex
     first = asked(wire, **{"identity.agent": "spelled-agent", "run.run_id": run_id})
-    text = {"identity.agent": "SPELLED-agent ", "run.run_id": run_id, "idempotency_key": uuid.uuid4().hex}
-    assert asked(wire, **text).approval.id == first.approval.id
+    changes = {"identity.agent": "SPELLED-agent ", "run.run_id": run_id, "idempotency_key": uuid.uuid4().hex}
+    assert asked(wire, **changes).approval.id == first.approval.id
     approve(wire, first)
-    allowed = wire.authorize(request({**REPLY, **text}))
+    allowed = wire.authorize(request({**REPLY, **changes}))
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, first.approval.id)
 
 
@@ -123,10 +123,10 @@ def test_statuses_of_refused_votes(wire: Wire) -> None:
     message = approval_pb2.ApproveActionRequest(tenant="acme", approval_id=decision.approval.id)
 
     def refusal(person: person_pb2.Person, **more: str) -> tuple[grpc.StatusCode, str]:
-        text = approval_pb2.ApproveActionRequest(approver=person, **more)
-        text.MergeFrom(message)
+        vote = approval_pb2.ApproveActionRequest(approver=person, **more)
+        vote.MergeFrom(message)
         with pytest.raises(Refusal) as refused:
-            ask(wire, "ApproveAction", text)
+            ask(wire, "ApproveAction", vote)
         return refused.value.code, refused.value.reason
 
     denied, not_now = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.FAILED_PRECONDITION
