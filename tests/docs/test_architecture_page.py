@@ -30,6 +30,6 @@ def test_every_package_has_its_row_and_its_sentence() -> None:
 
 def test_the_picture_draws_the_layers_of_the_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    [layers] = [contract["layers"] for contract in contracts if contract["name"] == "Imports go inward"]
     picture = PAGE.read_text().split("```")[1].strip("\n").partition("\n\n")[0]
     assert [re.split(r"\s{2,}", line.strip())[0] for line in picture.splitlines()] == layers

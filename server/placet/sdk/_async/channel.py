@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.message import Message
 
-    from placet.sdk._wire.calls import Metadata
+    from placet.sdk._transport.options import Metadata
     from placet.v1 import approval_pb2, authorization_pb2
 
 _Response = TypeVar("_Response")

@@ -15,7 +15,7 @@ from placet.sdk.errors import CallFailedError, error_from_failure
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from placet.sdk._wire.calls import Metadata
+    from placet.sdk._transport.options import Metadata
     from placet.sdk.failures import Failure
 
 

@@ -10,6 +10,8 @@ from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, WAIT_SECONDS_
 if TYPE_CHECKING:
     from placet.sdk.defaults import OnFailure
 
+Metadata = tuple[tuple[str, str], ...]
+"""Metadata of a call: pairs of key and value."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """Maximum size of one response. A page of 500 decisions, each with its policy input, fits."""
 KEEPALIVE_MS: Final = 10_000

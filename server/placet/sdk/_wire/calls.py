@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from placet.sdk.defaults import OnFailure
     from placet.sdk.types import Request
 
-Metadata = tuple[tuple[str, str], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
@@ -31,7 +29,7 @@ class PreparedCall:
     """Idempotency keys, one for each decision in the response."""
     raw: bytes = b""
     """The serialized request message."""
-    metadata: Metadata = ()
+    metadata: tuple[tuple[str, str], ...] = ()
     failure: Failure | None = None
     """Why the request is invalid. If it is set, there is nothing to send."""
     tenant: str = ""
