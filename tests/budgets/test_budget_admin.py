@@ -37,10 +37,10 @@ async def spend(
     window: str = DAY,
     resets_at_us: int = DAY_ENDS_US,
     *,
-    whose: str = "acme",
+    scope_prefix: str = "acme",
     reserved: int = 0,
 ) -> CounterKey:
-    key = CounterKey(whose, budget_id, unit, window, member)
+    key = CounterKey(scope_prefix, budget_id, unit, window, member)
     made = invalid_request_commitment("", Caller(), "Authorize", [], NOW_US)
     await some.ledger.commit([replace(made, changes=(Settle(key, reserved, used, resets_at_us),))])
     return key
@@ -62,7 +62,7 @@ async def test_each_budget_is_listed_with_its_largest_counters() -> None:
     for number in range(5):
         await spend(some, number * 100, f"customer:c_{number}")
     await spend(some, 60_000, "customer:c_9", reserved=100)
-    await spend(some, 7, "customer:c_1", whose="globex")
+    await spend(some, 7, "customer:c_1", scope_prefix="globex")
     await spend(some, 900, "run:r_1", "limits.max_tokens", "tokens", "run:r_1", 0)
     listed = {each.budget_id: each for each in await some.budgets.list("acme", "", 3)}
     assert list(listed) == ["limits.max_tokens", "limits.max_tool_calls", "refunds", "spend.per_user_per_day"]

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from placet.actions.outcome import Outcome, OutcomeStatus
 from placet.budgets.charges import charges
+from placet.budgets.holds import Hold
 from placet.budgets.model import Unreported
 from placet.budgets.reservations import (
-    Hold,
     Reservation,
     ReservationState,
     expire,
     from_row,
-    opened,
+    open_reservation,
     settle,
     to_row,
 )
@@ -78,13 +78,13 @@ def test_more_used_than_reserved_is_counted_in_full_and_named_where_it_breaks_th
     counters = {cost: Usage(used=60, reserved=30), amount: Usage(used=20, reserved=80)}
     settlement = settle(reservation, Outcome(OutcomeStatus.SUCCEEDED, cost_micros=40, amount_minor_units=71), counters)
     assert [change.used for change in settlement.changes] == [40, 71]
-    assert settlement.overspent == ("b_amount",)
+    assert settlement.exceeded_budget_ids == ("b_amount",)
 
 
 def test_a_budget_that_was_beyond_its_limit_before_is_not_blamed_on_a_call_that_used_what_it_reserved() -> None:
     reservation = held(hold("amount:USD", 70))
     counters = {reservation.holds[0].counter: Usage(used=500, reserved=70)}
-    assert settle(reservation, Outcome(OutcomeStatus.SUCCEEDED), counters).overspent == ()
+    assert settle(reservation, Outcome(OutcomeStatus.SUCCEEDED), counters).exceeded_budget_ids == ()
 
 
 def test_nobody_reported_counts_or_releases_as_the_budget_says() -> None:
@@ -112,7 +112,7 @@ def test_a_late_outcome_puts_right_what_expiry_did(outcome: Outcome, expected: l
 def test_a_late_outcome_may_exceed_what_others_took_meanwhile() -> None:
     expired, _ = expire(held(hold("amount:USD", 70, unreported=Unreported.RELEASE)))
     counters = {expired.holds[0].counter: Usage(used=31)}
-    assert settle(expired, Outcome(OutcomeStatus.SUCCEEDED), counters).overspent == ("b_amount",)
+    assert settle(expired, Outcome(OutcomeStatus.SUCCEEDED), counters).exceeded_budget_ids == ("b_amount",)
 
 
 @pytest.mark.parametrize("state", [ReservationState.SETTLED, ReservationState.RELEASED])
@@ -134,7 +134,7 @@ def test_a_reservation_is_made_of_charges_and_survives_its_row() -> None:
     asked = proposal(amount=(4_500, "USD"))
     charged, faults = charges(tenant, asked, NOW)
     assert not faults
-    reservation = opened("dec_1", asked, Caller("me"), charged, NOW, 900)
+    reservation = open_reservation("dec_1", asked, Caller("me"), charged, NOW, 900)
     assert {each.budget_id: (each.amount, each.unreported) for each in reservation.holds} == {
         "money": (4_500, Unreported.RELEASE),
         "often": (1, Unreported.COUNT),
@@ -215,7 +215,7 @@ def test_counters_are_the_sum_over_reservations(steps: list[tuple[list[Hold], st
             for each in holds:
                 was, now = before.get(each.counter, ZERO_USAGE), counters.usage.get(each.counter, ZERO_USAGE)
                 beyond = now.used + now.reserved > max(each.limit, was.used + was.reserved)
-                assert (each.budget_id in settlement.overspent) == beyond
+                assert (each.budget_id in settlement.exceeded_budget_ids) == beyond
         for each in holds:
             counts = each.unreported is Unreported.COUNT
             use = expected_use(each, outcome) if fate.startswith("told") else each.amount if counts else 0

@@ -349,7 +349,7 @@ def test_budgets_are_listed_shown_and_corrected(placet: Placet) -> None:
     assert adjust(20, "bob").document["counter"]["remaining"] == 7
     back = adjust(-24)
     assert back.code == 1
-    assert "agent:support-agent has used 23 of calls in this window, and 24 was to be given back" in back.complaint
+    assert "agent:support-agent has used 23 of calls in this window, but the adjustment gives back 24" in back.complaint
     unheard = placet("budgets", "show", "unheard_of", "--tenant", "initech")
     assert (unheard.code, unheard.complaint.split("; ")[1]) == (1, "see `placet budgets list` (NOT_FOUND)")
     misspelt = placet("budgets", "show", "ticket.per_agent_per_hour", "--tenant", "initech")
@@ -382,7 +382,7 @@ def test_a_correction_names_its_unit(placet: Placet) -> None:
         "budgets", "adjust", *where, "--scope-key", "customer:cus_24", "--amount", "5", "--reason", "r", "--strict"
     )
     assert strict.code == 2
-    assert "scope_key: 'customer:cus_24': nothing was counted for it in this window; did you mean" in strict.complaint
+    assert "scope_key: 'customer:cus_24' has no usage in this window; did you mean" in strict.complaint
     listed = placet("budgets", "list", "--tenant", "initech").out
     assert "250.00 USD" in listed
     assert "2.00 USD" in listed

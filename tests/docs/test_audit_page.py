@@ -18,9 +18,10 @@ from placet.audit.control_record import trail_restarted
 from placet.audit.problems import PROBLEMS
 from placet.audit.records import Commitment, RecordKind
 from placet.audit.trail_break import BreakKind, TrailBreak
-from placet.budgets.excess import decided, held_of
+from placet.budgets.excess import decided, held_excess
+from placet.budgets.holds import Excess
 from placet.budgets.records import budget_adjusted
-from placet.budgets.reservations import Excess, Reservation, ReservationState
+from placet.budgets.reservations import Reservation, ReservationState
 from placet.commands.four_eyes import ChangeCommand, ChangeKind, ControlRequest
 from placet.commands.records import control_refused, control_requested
 from placet.controls.autonomy.records import autonomy_set
@@ -63,7 +64,7 @@ def control_records_of_each() -> list[Commitment]:
     wish = ChangeCommand(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
-    excess = held_of(held, (Excess(counter, 5, NOW_US),), NOW_US)
+    excess = held_excess(held, (Excess(counter, 5, NOW_US),), NOW_US)
     return [
         permit_revoked("acme", "dec_1", "ks_1", "kill_switch.tool", "ann", "mended", NOW_US),
         switch_set(switch, Caller(), NOW_US, ()),

@@ -18,7 +18,7 @@ from placet.privacy.plain_text import plain, plain_form
 from placet.privacy.redaction import (
     WHY_WHOLE,
     Redacted,
-    redact_params,
+    redact_json,
     redact_text,
     redacting,
     values_under_secret_names,
@@ -298,19 +298,19 @@ def test_what_is_found(name: str, text: str, around: str) -> None:
         return  # a key that was cut off goes to the end of the text
     said = around.format(text)
     assert redact_text(said) == around.format(f"[redacted:{name}]")
-    assert redact_params({"note": said}) == ({"note": redact_text(said)}, True)
+    assert redact_json({"note": said}) == ({"note": redact_text(said)}, True)
 
 
 @pytest.mark.parametrize("text", LEFT)
 def test_what_is_left(text: str) -> None:
     assert redact_text(text) == text
-    assert redact_params({"note": text, text: [text]}) == ({"note": text, text: [text]}, False)
+    assert redact_json({"note": text, text: [text]}) == ({"note": text, text: [text]}, False)
 
 
 @pytest.mark.parametrize("text", SPELT_OTHERWISE)
 def test_cards_spelt_otherwise(text: str) -> None:
     assert redact_text(f"paid by {text}, thanks") == "paid by [redacted:card], thanks"
-    assert redact_params({"a": [f"paid by {text}"]}) == ({"a": ["paid by [redacted:card]"]}, True)
+    assert redact_json({"a": [f"paid by {text}"]}) == ({"a": ["paid by [redacted:card]"]}, True)
 
 
 def test_the_table_of_plain_forms_is_whole() -> None:
@@ -323,21 +323,21 @@ def test_the_table_of_plain_forms_is_whole() -> None:
 def test_values_under_their_secret_names(name: str, value: Any) -> None:
     said = {"a": [{name: value, "b": "kept"}]}
     if name == "tokens" and not isinstance(value, str | list | dict):
-        assert redact_params(said) == (said, False)
+        assert redact_json(said) == (said, False)
         return
-    assert redact_params(said) == ({"a": [{name: "[redacted:secret]", "b": "kept"}]}, True)
+    assert redact_json(said) == ({"a": [{name: "[redacted:secret]", "b": "kept"}]}, True)
 
 
 @pytest.mark.parametrize("name", NOT_NAMED)
 def test_names_that_are_no_secrets(name: str) -> None:
     said = {name: "hunter2", "a": [{name: 5}], "b": f"{name}: hunter2"}
-    assert redact_params(said) == (said, False)
+    assert redact_json(said) == (said, False)
 
 
 @pytest.mark.parametrize("name", NAMED)
 @pytest.mark.parametrize("value", ["", None, True, [], {}, "[redacted:secret]"])
 def test_nothing_is_no_secret(name: str, value: Any) -> None:
-    assert redact_params({name: value}) == ({name: value}, False)
+    assert redact_json({name: value}) == ({name: value}, False)
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "Tr0ub4dor&3", "pa=ss:w", "ünïcödé-geheim"])
@@ -347,7 +347,7 @@ def test_secrets_beside_their_names(text: str, expected: str, secret: str) -> No
         secret = secret.replace("&", "%26")
     said = text.format(secret)
     assert redact_text(said) == expected.format(secret)
-    assert redact_params({"a": said})[0] == {"a": redact_text(said)}
+    assert redact_json({"a": said})[0] == {"a": redact_text(said)}
     assert redact_text(redact_text(said)) == redact_text(said)
 
 
@@ -356,24 +356,24 @@ def test_secrets_beside_their_names(text: str, expected: str, secret: str) -> No
 def test_secrets_in_their_forms(text: str, secret: str) -> None:
     said, wanted = text.format(secret), text.format(R)
     assert redact_text(said) == wanted
-    assert redact_params({"a": [f"x {said}"]}) == ({"a": [f"x {wanted}"]}, True)
+    assert redact_json({"a": [f"x {said}"]}) == ({"a": [f"x {wanted}"]}, True)
     assert redact_text(wanted) == wanted
 
 
 @pytest.mark.parametrize("text", PROSE)
 def test_prose_is_left(text: str) -> None:
     assert redact_text(text) == text
-    assert redact_params({"a": [text]}) == ({"a": [text]}, False)
+    assert redact_json({"a": [text]}) == ({"a": [text]}, False)
 
 
 @pytest.mark.parametrize("name", FOREIGN_KEYS)
 def test_secret_names_of_other_languages_and_spellings(name: str) -> None:
-    assert redact_params({"a": [{name: "hunter2", "b": 1}]}) == ({"a": [{name: R, "b": 1}]}, True)
+    assert redact_json({"a": [{name: "hunter2", "b": 1}]}) == ({"a": [{name: R, "b": 1}]}, True)
 
 
 @pytest.mark.parametrize("name", OTHER_KEYS)
 def test_names_of_other_languages_that_are_none(name: str) -> None:
-    assert redact_params({name: "hunter2"}) == ({name: "hunter2"}, False)
+    assert redact_json({name: "hunter2"}) == ({name: "hunter2"}, False)
 
 
 @pytest.mark.parametrize(
@@ -387,19 +387,19 @@ def test_names_of_other_languages_that_are_none(name: str) -> None:
     ],
 )
 def test_pairs(said: list[Any], wanted: list[Any]) -> None:
-    assert redact_params({"a": said})[0] == {"a": wanted}
+    assert redact_json({"a": said})[0] == {"a": wanted}
 
 
 def test_counts_are_no_secrets() -> None:
     assert redact_text("max_tokens: 4096, prompt_tokens=12") == "max_tokens: 4096, prompt_tokens=12"
-    assert redact_params({"max_tokens": 4096, "tokens": 5}) == ({"max_tokens": 4096, "tokens": 5}, False)
-    assert redact_params({"token": 123456}) == ({"token": "[redacted:secret]"}, True)
+    assert redact_json({"max_tokens": 4096, "tokens": 5}) == ({"max_tokens": 4096, "tokens": 5}, False)
+    assert redact_json({"token": 123456}) == ({"token": "[redacted:secret]"}, True)
 
 
 def test_nothing_is_found_across_texts() -> None:
     said = {"a": ["4111", "1111", "1111", "1111"], "b": ["password=", "x"], "c": ["-----BEGIN PRIVATE KEY-----", "y"]}
     expected = said | {"c": ["[redacted:private_key]", "y"]}
-    assert redact_params(said) == (expected, True)
+    assert redact_json(said) == (expected, True)
 
 
 @pytest.mark.parametrize(
@@ -431,10 +431,10 @@ def test_a_number_that_is_none_does_not_hide_the_card_within() -> None:
 
 def test_numbers_and_keys_are_screened() -> None:
     said = {"id": 4111111111111111, "float": 4111111111111111.0, "n": 4111111111111112, "ok": True, "none": None}
-    redacted, changed = redact_params(said)
+    redacted, changed = redact_json(said)
     assert changed
     assert redacted == said | {"id": "[redacted:card]", "float": "[redacted:card]"}
-    keyed, changed = redact_params({"by": {"a@example.org": 1, "b@example.org": 2, "[redacted:email]": 3}})
+    keyed, changed = redact_json({"by": {"a@example.org": 1, "b@example.org": 2, "[redacted:email]": 3}})
     assert changed
     assert keyed == {"by": {"[redacted:email]#2": 1, "[redacted:email]#3": 2, "[redacted:email]": 3}}
 
@@ -442,7 +442,7 @@ def test_numbers_and_keys_are_screened() -> None:
 @pytest.mark.parametrize("empty", ["", [], {}, 0, None, [""], {"": ""}, ["", [""], {}]], ids=repr)
 def test_what_is_empty_moves_nothing_to_another_place(empty: Any) -> None:
     said = {"a": [empty, "x", empty], "b": ["y", empty], "to": "a@b.cd", "pin": 4711, "password": "hunter2", "z": empty}
-    redacted, changed = redact_params(said)
+    redacted, changed = redact_json(said)
     assert changed
     assert redacted == said | {"to": "[redacted:email]", "pin": "[redacted:secret]", "password": "[redacted:secret]"}
 
@@ -463,26 +463,26 @@ def test_by_place(pointers: tuple[str, ...], expected: Any) -> None:
     said = {"a": 1, "c": {"d": [1, {"e": 2}, {"e": 3}], "f/g": {"~": 4}}}
     before = copy.deepcopy(said)
     wanted = orjson.loads(orjson.dumps(expected).replace(b'"S"', b'"[redacted:sensitive]"'))
-    assert redact_params(said, pointers) == (wanted, True)
+    assert redact_json(said, pointers) == (wanted, True)
     assert said == before
 
 
 @pytest.mark.parametrize("pointer", ["/x", "/a/b", "/c/d/9", "/c/d/-", "/c/d/00", "/A"])
 def test_a_place_that_is_not_there(pointer: str) -> None:
     said = {"a": 1, "c": {"d": [1]}}
-    redacted, changed = redact_params(said, (pointer,))
+    redacted, changed = redact_json(said, (pointer,))
     assert redacted is said
     assert not changed
 
 
 def test_what_is_no_pointer() -> None:
     with pytest.raises(ValueError, match="must begin with /"):
-        redact_params({}, ("a",))
+        redact_json({}, ("a",))
 
 
 def test_places_and_looks_together() -> None:
     said = {"a": {"b": "x@example.org", "c": "x@example.org"}}
-    assert redact_params(said, ("/a/b",))[0] == {"a": {"b": "[redacted:sensitive]", "c": "[redacted:email]"}}
+    assert redact_json(said, ("/a/b",))[0] == {"a": {"b": "[redacted:sensitive]", "c": "[redacted:email]"}}
 
 
 def test_lone_surrogates_in_a_log_line() -> None:
@@ -498,9 +498,9 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_redacting_again_changes_nothing(value: Any) -> None:
-    redacted, changed = redact_params(value)
+    redacted, changed = redact_json(value)
     assert changed == (redacted != value)
-    assert redact_params(redacted) == (redacted, False)
+    assert redact_json(redacted) == (redacted, False)
 
 
 @given(st.text(), st.sampled_from(FOUND), st.text())
@@ -621,7 +621,7 @@ def test_an_ordinary_call_costs_microseconds() -> None:
     said = {"project": "OPS", "summary": "Printer on the third floor is broken", "labels": ["printer"], "priority": 3}
     started = time.process_time()
     for _ in range(1_000):
-        assert redact_params(said) == (said, False)
+        assert redact_json(said) == (said, False)
     assert time.process_time() - started < 0.1, "more than 100 us each; 6 are expected"
 
 
@@ -637,10 +637,10 @@ def test_an_ordinary_call_costs_microseconds() -> None:
     ],
 )
 def test_values_that_another_member_names(value: dict[str, Any]) -> None:
-    redacted, changed = redact_params(value)
+    redacted, changed = redact_json(value)
     assert changed
     assert "hunter2" not in str(redacted)
-    assert redact_params(redacted) == (redacted, False)
+    assert redact_json(redacted) == (redacted, False)
     assert any("hunter2" in str(found) for found in values_under_secret_names(value))
 
 
@@ -654,12 +654,12 @@ def test_values_that_another_member_names(value: dict[str, Any]) -> None:
     ],
 )
 def test_names_beside_names_are_no_secrets(value: Any) -> None:
-    assert redact_params(value) == (value, False)
+    assert redact_json(value) == (value, False)
 
 
 def test_many_keys_that_become_one_stay_apart() -> None:
     value = {f"a{number}@b.cd": number for number in range(3_000)} | {"[redacted:email]#7": "taken"}
-    redacted, changed = redact_params(value)
+    redacted, changed = redact_json(value)
     assert changed
     assert len(redacted) == len(value)
     assert sorted(map(str, redacted.values())) == sorted(map(str, value.values()))

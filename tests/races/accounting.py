@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from placet.budgets.reservations import Hold, Reservation
+    from placet.budgets.holds import Hold
+    from placet.budgets.reservations import Reservation
 
     Rows = list[tuple[Any, ...]]
     Read = Callable[[str], Rows]

@@ -1,11 +1,11 @@
-"""What an action counts against, and by how much: the budgets of its tenant's file, applied to it."""
+"""Computes the charges of an action: the counters of its tenant's budgets that it takes from, and the amounts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from placet.budgets.customers import customer_of
-from placet.budgets.model import Charge, Measure, Scope, charge_fault
+from placet.budgets.model import Charge, Measure, Scope, uncountable_charge
 from placet.budgets.windows import Window, window_at
 from placet.kernel import rule_ids
 from placet.kernel.model import ToolClass
@@ -15,7 +15,7 @@ from placet.matching.names import folded
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from placet.budgets.model import Budget, ChargeFault
+    from placet.budgets.model import Budget, UncountableCharge
     from placet.budgets.ports import BudgetCatalogue
     from placet.kernel.model import Proposal
 
@@ -27,60 +27,62 @@ _NAMES: Final[Mapping[Scope, Callable[[Proposal], str]]] = {
     Scope.TOOL: lambda proposal: proposal.action.tool,
 }
 _FOLDED: Final = frozenset({Scope.WORKFLOW, Scope.USER, Scope.AGENT})
-"""Scopes whose members have names that may be spelled in several ways. Tools and runs have exact ids."""
+"""Scopes whose members have names, which may be spelled in several ways. Tools and runs have exact ids."""
 
 
 def charges(
     catalogue: BudgetCatalogue, proposal: Proposal, now_us: int
-) -> tuple[tuple[Charge, ...], tuple[ChargeFault, ...]]:
-    """What the action takes of each budget that covers it, in the order of their ids, and what cannot be counted."""
-    found: list[Charge] = []
-    faults: list[ChargeFault] = []
-    still = _moves_nothing(catalogue, proposal)
+) -> tuple[tuple[Charge, ...], tuple[UncountableCharge, ...]]:
+    """Return the charge for each budget that covers the action, by budget id, and the uncountable charges."""
+    countable: list[Charge] = []
+    uncountable: list[UncountableCharge] = []
+    moves_no_money = _moves_no_money(catalogue, proposal)
     workflow, environment = proposal.run.workflow, proposal.action.environment
     for budget in catalogue.budgets_of(proposal.action.tool):
-        if (still and budget.measure is Measure.AMOUNT) or not budget.match.covers_place(workflow, environment):
+        if moves_no_money and budget.measure is Measure.AMOUNT:
+            continue
+        if not budget.match.covers_place(workflow, environment):
             continue
         charge = _charge(budget, catalogue, proposal, now_us)
         if isinstance(charge, Charge):
-            found.append(charge)
+            countable.append(charge)
         else:
-            faults.append(charge)
-    return tuple(found), tuple(faults)
+            uncountable.append(charge)
+    return tuple(countable), tuple(uncountable)
 
 
-def _moves_nothing(catalogue: BudgetCatalogue, proposal: Proposal) -> bool:
-    """Whether no money can move: a dry run, or a tool that only reads and was given no amount above zero."""
+def _moves_no_money(catalogue: BudgetCatalogue, proposal: Proposal) -> bool:
+    """Return whether the action is a dry run, or has a read tool and no amount above zero."""
     action = proposal.action
-    none = action.amount is None or action.amount.minor_units == 0
-    return action.dry_run or (none and catalogue.tool_class(action.tool) is ToolClass.READ)
+    has_no_amount = action.amount is None or action.amount.minor_units == 0
+    return action.dry_run or (has_no_amount and catalogue.tool_class(action.tool) is ToolClass.READ)
 
 
-def _charge(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal, now_us: int) -> Charge | ChargeFault:
+def _charge(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal, now_us: int) -> Charge | UncountableCharge:
     if budget.measure is Measure.AMOUNT:
         amount = proposal.action.amount
-        if amount is None or amount.minor_units == 0:  # nothing is refunded or paid by a call that says zero
-            return charge_fault(rule_ids.BUDGET_AMOUNT_MISSING, budget.id)
+        if amount is None or amount.minor_units == 0:  # a real call of this tool moves more than zero
+            return uncountable_charge(rule_ids.BUDGET_AMOUNT_MISSING, budget.id)
         if amount.currency_code != budget.currency:
-            return charge_fault(rule_ids.BUDGET_CURRENCY, budget.id)
+            return uncountable_charge(rule_ids.BUDGET_CURRENCY, budget.id)
     member = _member(budget, catalogue, proposal)
     if isinstance(member, str):
-        return charge_fault(member, budget.id)
+        return uncountable_charge(member, budget.id)
     window, resets_at_us = window_at(budget.window, budget.timezone, now_us)
     if budget.window is Window.RUN:
         if not proposal.run.run_id:
-            return charge_fault(rule_ids.BUDGET_SCOPE_MISSING, budget.id)
+            return uncountable_charge(rule_ids.BUDGET_SCOPE_MISSING, budget.id)
         window = f"run:{proposal.run.run_id}"
     key, earlier_key = member
     counter = CounterKey(proposal.identity.tenant, budget.id, budget.unit, window, key)
     earlier = None if key == earlier_key else counter._replace(scope_key=earlier_key)
-    return Charge(budget, counter, _taken(budget.measure, catalogue, proposal), resets_at_us, earlier)
+    return Charge(budget, counter, _amount(budget.measure, catalogue, proposal), resets_at_us, earlier)
 
 
 def _member(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal) -> tuple[str, str] | str:
-    """Which member of the scope the action belongs to, as ``user:u_1``, and its key before names were folded.
+    """Return the scope key of the action's member, such as ``user:u_1``, and its legacy key with the name not folded.
 
-    A rule_id alone when the caller does not say, or says what is no name.
+    Returns a rule_id instead when the request does not name the member, or names it with invalid characters.
     """
     if budget.scope is Scope.TENANT:
         return Scope.TENANT.value, Scope.TENANT.value
@@ -88,35 +90,38 @@ def _member(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal) -> t
         customer = customer_of(proposal, budget.customer, catalogue.sensitive(proposal.action.tool))
         if isinstance(customer, str):
             return customer
-        return budget.whose + customer.key, budget.whose + customer.earlier_key
+        return budget.scope_prefix + customer.key, budget.scope_prefix + customer.earlier_key
     name = _NAMES[budget.scope](proposal)
     key = folded(name) if budget.scope in _FOLDED else name
-    return (budget.whose + key, budget.whose + name) if key else rule_ids.BUDGET_SCOPE_MISSING
+    return (budget.scope_prefix + key, budget.scope_prefix + name) if key else rule_ids.BUDGET_SCOPE_MISSING
 
 
 def carried_over(
     charges: Sequence[Charge], counters: Mapping[CounterKey, Usage]
 ) -> tuple[tuple[Charge, ...], Mapping[CounterKey, Usage]]:
-    """The charges, and the counters, with what was counted under the earlier keys of their members.
+    """Return the charges and counters, with the usage of legacy counters added.
 
-    Only the key of the spelling that the caller uses is known, so whoever changes it as the server is upgraded has what
-    is left of one limit more, until the window ends.
+    Only the legacy key of the spelling in the request is known. So a caller that changes the spelling at the time of
+    the upgrade gets the rest of one more limit, until the window ends.
     """
     if not any(charge.earlier in counters for charge in charges):
         return tuple(charges), counters
-    together = dict(counters)
-    found = []
+    combined = dict(counters)
+    carried = []
     for charge in charges:
-        before = counters.get(charge.earlier, ZERO_USAGE) if charge.earlier is not None else ZERO_USAGE
-        usage = together.get(charge.counter, ZERO_USAGE)
-        began = min(filter(None, (before.created_at_us, usage.created_at_us)), default=0)
-        together[charge.counter] = Usage(usage.used + before.used, usage.reserved + before.reserved, began)
-        found.append(charge._replace(carried=before.used + before.reserved))
-    return tuple(found), together
+        legacy = counters.get(charge.earlier, ZERO_USAGE) if charge.earlier is not None else ZERO_USAGE
+        usage = combined.get(charge.counter, ZERO_USAGE)
+        created_at_us = min(filter(None, (legacy.created_at_us, usage.created_at_us)), default=0)
+        combined[charge.counter] = Usage(usage.used + legacy.used, usage.reserved + legacy.reserved, created_at_us)
+        carried.append(charge._replace(carried=legacy.used + legacy.reserved))
+    return tuple(carried), combined
 
 
-def _taken(measure: Measure, catalogue: BudgetCatalogue, proposal: Proposal) -> int:
-    """How much. Tokens and cost nobody estimated are one of the smallest unit, so that a budget used up stops them."""
+def _amount(measure: Measure, catalogue: BudgetCatalogue, proposal: Proposal) -> int:
+    """Return the amount to charge, in the budget's unit.
+
+    Without an estimate, tokens and cost are charged as 1, so that a budget that is used up still stops the action.
+    """
     model, amount = proposal.model, proposal.action.amount
     if measure is Measure.CALLS:
         return 1

@@ -1,4 +1,4 @@
-"""Whom an action is about: the customer that a JSON pointer into its params names."""
+"""Finds the customer of an action: the value in its params at a JSON pointer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from placet.kernel import rule_ids
 from placet.kernel.limits import PRINCIPAL_BYTES_MAX
 from placet.matching.json_pointer import parsed, resolve
 from placet.matching.names import folded, name_fault
-from placet.privacy.redaction import ANY_MEMBER, redact_params
+from placet.privacy.redaction import ANY_MEMBER, redact_json
 from placet.privacy.secret_names import is_secret
 
 if TYPE_CHECKING:
@@ -20,34 +20,37 @@ _DIGEST_CHARS: Final = 32
 
 
 class Customer(NamedTuple):
-    """A customer as counters keep it, and as they kept it before all names were folded alike."""
+    """A customer in the scope keys of counters."""
 
     key: str
+    """The folded name, or its digest."""
     earlier_key: str
+    """The legacy key, from before all names were folded alike."""
 
 
 def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = ()) -> Customer | str:
-    """The customer that stands at the pointer; a rule_id when none does, or what does is no name.
+    """Return the customer at the pointer, or a rule_id when there is none or its name is invalid.
 
-    A name that must not be kept (its place is one of the `sensitive` pointers or has a secret's name, it looks like
-    personal data, or it is too long) is a digest: ``#5f2b...``.
+    The key is a digest such as ``#5f2b...`` when the name must not be stored: when the pointer is at or below one of
+    the `sensitive` pointers, when a member on its path has a secret's name, when the name looks like personal data, and
+    when it is longer than PRINCIPAL_BYTES_MAX.
     """
-    found = resolve(parsed(proposal.action.params), pointer)
-    if isinstance(found, bool) or not isinstance(found, str | int):
+    value = resolve(parsed(proposal.action.params), pointer)
+    if isinstance(value, bool) or not isinstance(value, str | int):
         return rule_ids.BUDGET_CUSTOMER_MISSING
-    said = str(found).strip()
-    if len(said) > PRINCIPAL_BYTES_MAX:  # normal forms of long texts take quadratic time
-        if not (said.isascii() and said.isprintable()):
+    name = str(value).strip()
+    if len(name) > PRINCIPAL_BYTES_MAX:  # normal forms of long texts take quadratic time
+        if not (name.isascii() and name.isprintable()):
             return rule_ids.BUDGET_CUSTOMER_INVALID
-        return Customer(_digest(proposal, folded(said)), _digest(proposal, said.casefold()))
-    if not said:
+        return Customer(_digest(proposal, folded(name)), _digest(proposal, name.casefold()))
+    if not name:
         return rule_ids.BUDGET_CUSTOMER_MISSING
-    if name_fault(said):
+    if name_fault(name):
         return rule_ids.BUDGET_CUSTOMER_INVALID
-    is_kept = not redact_params(found)[1] and not any(_covers(place, pointer) for place in sensitive)
-    is_kept = is_kept and not any(map(is_secret, pointer.split("/")))
-    names = folded(said), unicodedata.normalize("NFKC", said).strip().casefold()
-    return Customer(*(name if is_kept and _is_short(name) else _digest(proposal, name) for name in names))
+    is_storable = not redact_json(value)[1] and not any(_covers(outer, pointer) for outer in sensitive)
+    is_storable = is_storable and not any(map(is_secret, pointer.split("/")))
+    keys = folded(name), unicodedata.normalize("NFKC", name).strip().casefold()
+    return Customer(*(key if is_storable and _is_short(key) else _digest(proposal, key) for key in keys))
 
 
 def _is_short(name: str) -> bool:
@@ -59,7 +62,9 @@ def _digest(proposal: Proposal, name: str) -> str:
     return "#" + digest.hexdigest()[:_DIGEST_CHARS]
 
 
-def _covers(place: str, pointer: str) -> bool:
-    """Whether what stands at the pointer stands at the place, or within it. ``*`` in a place is any member or index."""
-    outer, inner = place.split("/"), pointer.split("/")
-    return len(outer) <= len(inner) and all(a in {ANY_MEMBER, b} for a, b in zip(outer, inner, strict=False))
+def _covers(outer: str, pointer: str) -> bool:
+    """Return whether the pointer is `outer` or below it. ``*`` in `outer` matches any member or index."""
+    outer_tokens, tokens = outer.split("/"), pointer.split("/")
+    return len(outer_tokens) <= len(tokens) and all(
+        expected in {ANY_MEMBER, token} for expected, token in zip(outer_tokens, tokens, strict=False)
+    )

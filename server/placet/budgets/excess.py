@@ -1,12 +1,12 @@
-"""What an outcome names far above what was reserved: held for people, and not counted until they accept it.
+"""The excess of an outcome: usage far above the reservation, held until a person accepts or drops it.
 
 ::
 
-    held --accept--> accepted    it is counted, in the window that it was spent in
-    held --drop----> dropped     it is not
+    held --accept--> accepted    counted, in the window in which it was spent
+    held --drop----> dropped     not counted
 
-A number that is far off is more likely a wrong unit, or a lie, than money: counted at once it would stop everybody who
-shares the budget. So of one report at most `reservations.countable` is counted at once.
+A reported number that is far off is more likely a wrong unit, or a lie, than real usage. Counted at once it would stop
+everybody who shares the budget. So one report counts at most `holds.countable` at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from placet.budgets.reservations import Excess
+from placet.budgets.holds import Excess
 from placet.kernel.state import CounterKey, Row, RowKey, Settle, StateTable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ExcessState(StrEnum):
-    """What became of an excess."""
+    """The state of an excess."""
 
     HELD = "held"
     ACCEPTED = "accepted"
@@ -34,32 +34,35 @@ class ExcessState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutcomeExcess:
-    """All that is held of one outcome: of which call, and who reported it. `version` is the stored row's."""
+    """The whole excess of one outcome, with the call that it belongs to."""
 
     tenant: str
     decision_id: str
     caller: str
+    """The caller that reported the outcome."""
     agent: str
     user: str
     run_id: str
     tool: str
     parts: tuple[Excess, ...]
+    """The excess of each counter."""
     state: ExcessState
     reported_at_us: int
     version: int = 0
+    """The version of the stored row; 0 before it is stored."""
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """Ids of the budgets concerned, sorted."""
-        return tuple(sorted({each.counter.budget_id for each in self.parts}))
+        """The sorted ids of the budgets that the excess belongs to."""
+        return tuple(sorted({part.counter.budget_id for part in self.parts}))
 
     def settles(self) -> tuple[Settle, ...]:
-        """The changes that count it."""
-        return tuple(Settle(each.counter, 0, each.amount, each.resets_at_us) for each in self.parts)
+        """Return the changes that count the excess."""
+        return tuple(Settle(part.counter, 0, part.amount, part.resets_at_us) for part in self.parts)
 
 
-def held_of(reservation: Reservation, parts: tuple[Excess, ...], now_us: int) -> OutcomeExcess:
-    """What is held of the call that the reservation is of."""
+def held_excess(reservation: Reservation, parts: tuple[Excess, ...], now_us: int) -> OutcomeExcess:
+    """Return a held excess for the call of the reservation."""
     return OutcomeExcess(
         tenant=reservation.tenant,
         decision_id=reservation.decision_id,
@@ -75,38 +78,38 @@ def held_of(reservation: Reservation, parts: tuple[Excess, ...], now_us: int) ->
 
 
 def excess_key(tenant: str, decision_id: str) -> RowKey:
-    """Where it is kept: among what waits for people."""
+    """Return the key of its row, which is in the table of requests that wait for people."""
     return RowKey(StateTable.CONTROL_REQUESTS, tenant, f"excess_{decision_id}")
 
 
 def decided(excess: OutcomeExcess, *, accept: bool) -> OutcomeExcess:
-    """What it is when somebody has said so. AssertionError when somebody had before."""
+    """Return the excess as accepted or dropped. Raises AssertionError when it was already decided."""
     if excess.state is not ExcessState.HELD:
         raise AssertionError("an excess is decided once")
     return replace(excess, state=ExcessState.ACCEPTED if accept else ExcessState.DROPPED)
 
 
 def to_row(excess: OutcomeExcess) -> Row:
-    """The row to put. Nothing is due: it waits for people for as long as it takes."""
-    said = {
+    """Return the row to put. The row is never due: an excess does not expire."""
+    body = {
         "decision_id": excess.decision_id,
         "caller": excess.caller,
         "agent": excess.agent,
         "user": excess.user,
         "run_id": excess.run_id,
         "tool": excess.tool,
-        "parts": [(*each.counter[1:], each.amount, each.resets_at_us) for each in excess.parts],
+        "parts": [(*part.counter[1:], part.amount, part.resets_at_us) for part in excess.parts],
     }
     key = excess_key(excess.tenant, excess.decision_id)
-    return Row(key, excess.state.value, excess.reported_at_us, orjson.dumps(said), version=excess.version)
+    return Row(key, excess.state.value, excess.reported_at_us, orjson.dumps(body), version=excess.version)
 
 
 def from_row(row: Row) -> OutcomeExcess:
-    """What `to_row` wrote."""
-    said = orjson.loads(row.body)
+    """Return the excess of a row that `to_row` made."""
+    body = orjson.loads(row.body)
     parts = tuple(
         Excess(CounterKey(row.key.tenant, *counter), amount, resets_at_us)
-        for *counter, amount, resets_at_us in said.pop("parts")
+        for *counter, amount, resets_at_us in body.pop("parts")
     )
     return OutcomeExcess(
         tenant=row.key.tenant,
@@ -114,5 +117,5 @@ def from_row(row: Row) -> OutcomeExcess:
         state=ExcessState(row.status),
         reported_at_us=row.created_at_us,
         version=row.version,
-        **said,
+        **body,
     )

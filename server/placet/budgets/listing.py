@@ -1,4 +1,4 @@
-"""Budgets as people look at them: those of a tenant's file, run limits among them, and what was counted for others."""
+"""Prepares budgets for people: the budgets and run limits of a tenant's file, and the state of their counters."""
 
 from __future__ import annotations
 
@@ -31,29 +31,30 @@ _RUN_PREFIX: Final = f"{Window.RUN}:"
 
 @dataclass(frozen=True, slots=True)
 class CounterState:
-    """One counter as it is. `left` is negative when more was spent than the limit, 0 where no limit holds for it."""
+    """The state of one counter."""
 
     key: CounterKey
     usage: Usage
     left: int
+    """Limit minus usage: negative when more than the limit was spent, 0 when the counter has no limit now."""
     resets_at_us: int
 
 
-def shown_budgets(catalogue: BudgetCatalogue | None) -> dict[str, Budget]:
-    """Id -> budget, for all that the tenant's file has; none without a file.
+def listed_budgets(catalogue: BudgetCatalogue | None) -> dict[str, Budget]:
+    """Return all budgets of the tenant's file by id; none without a file.
 
-    A run limit is a budget of the run, its limit that of runs whose workflow the file does not name, or else the
-    largest. The limit of a run's duration is none: it counts time.
+    A run limit is listed as a budget of the scope run. Its limit is that of runs whose workflow has no limits of its
+    own, or else the largest. The limit of a run's duration is not listed: it counts time.
     """
     if catalogue is None:
         return {}
     limits = [catalogue.run_limits(workflow) for workflow in ("", *catalogue.limited_workflows)]
-    found = (*catalogue.all_budgets, *_run_budgets(limits))
-    return {budget.id: budget for budget in sorted(found, key=lambda each: each.id)}
+    budgets = (*catalogue.all_budgets, *_run_budgets(limits))
+    return {budget.id: budget for budget in sorted(budgets, key=lambda budget: budget.id)}
 
 
 def window_of(budget: Budget, scope_key: str, now_us: int) -> tuple[str, int]:
-    """Key and end of the window that a member's counter is in now; the key is "" when only the run's id would tell."""
+    """Return key and end of the current window of a member's counter. The key is "" when it needs the run's id."""
     if budget.window is not Window.RUN:
         return window_at(budget.window, budget.timezone, now_us)
     if budget.scope is not Scope.RUN:
@@ -62,50 +63,51 @@ def window_of(budget: Budget, scope_key: str, now_us: int) -> tuple[str, int]:
 
 
 def is_member(budget: Budget, scope_key: str) -> bool:
-    """Whether there may be a counter of that name."""
+    """Return whether the budget can have a counter with that scope key."""
     return scope_key == Scope.TENANT if budget.scope is Scope.TENANT else scope_key.startswith(f"{budget.scope}:")
 
 
 def folded_scope_key(scope_key: str) -> str:
-    """The key under which every spelling of the member's name is counted."""
+    """Return the key that counts all spellings of the member's name."""
     scope, colon, name = scope_key.partition(":")
     return scope + colon + folded(name) if scope in _NAMED else scope_key
 
 
 def scope_key_form(budget: Budget) -> str:
-    """How its counters are named, for whoever named one that there is not."""
+    """Return the form of the budget's scope keys, for the error of a wrong one."""
     if budget.scope is Scope.TENANT:
         return f"its only scope key is {Scope.TENANT}"
     return f"a scope key of it looks like {_EXAMPLES[budget.scope]}"
 
 
 def open_windows(totals: Iterable[WindowTotal], now_us: int) -> Iterator[WindowTotal]:
-    """Those that still count."""
+    """Return the windows that have not ended."""
     return (total for total in totals if not total.resets_at_us or total.resets_at_us > now_us)
 
 
 def is_current(budget: Budget, total: WindowTotal, now_us: int) -> bool:
-    """Whether the budget, as it is defined now, counts in that unit and window."""
+    """Return whether the budget, as it is defined now, counts in that unit and window."""
     if budget.window is Window.RUN:
-        fits = total.window_key.startswith(_RUN_PREFIX)
+        is_same_window = total.window_key.startswith(_RUN_PREFIX)
     else:
-        fits = total.window_key == window_of(budget, "", now_us)[0]
-    return fits and total.unit == budget.unit
+        is_same_window = total.window_key == window_of(budget, "", now_us)[0]
+    return is_same_window and total.unit == budget.unit
 
 
 def state(budget: Budget | None, key: CounterKey, usage: Usage, resets_at_us: int) -> CounterState:
-    """The counter, measured by the budget as it is now; None: by none."""
+    """Return the state of a counter, with what is left of the budget as it is now; None for no budget."""
     left = budget.limit - usage.used - usage.reserved if budget is not None and key.unit == budget.unit else 0
     return CounterState(key, usage, left, resets_at_us)
 
 
 def _run_budgets(limits: list[RunLimits]) -> Iterator[Budget]:
-    wanted = (
-        (rule_ids.LIMIT_TOOL_CALLS, Measure.CALLS, [each.max_tool_calls for each in limits]),
-        (rule_ids.LIMIT_TOKENS, Measure.TOKENS, [each.max_tokens for each in limits]),
-        (rule_ids.LIMIT_LOOP, Measure.CALLS, [each.max_same_action for each in limits]),
+    """Yield the run limits as budgets. The first of `limits` is that of workflows without limits of their own."""
+    by_rule = (
+        (rule_ids.LIMIT_TOOL_CALLS, Measure.CALLS, [run_limits.max_tool_calls for run_limits in limits]),
+        (rule_ids.LIMIT_TOKENS, Measure.TOKENS, [run_limits.max_tokens for run_limits in limits]),
+        (rule_ids.LIMIT_LOOP, Measure.CALLS, [run_limits.max_same_action for run_limits in limits]),
     )
-    for rule_id, measure, (general, *others) in wanted:
-        limit = general or max((each for each in others if each), default=None)
+    for rule_id, measure, (general, *of_workflows) in by_rule:
+        limit = general or max((limit for limit in of_workflows if limit), default=None)
         if limit is not None:
             yield Budget(rule_id, Scope.RUN, measure, limit, Window.RUN)

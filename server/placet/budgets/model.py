@@ -1,8 +1,8 @@
-"""Budgets: limits, what an action takes of them, and what is left.
+"""Budgets: limits, charges against them, and the remaining amounts.
 
-All in integers: amounts in minor units, cost in micros, calls and tokens in ones. A budget counts for each member of
-its scope (each user, each customer, ...) in a window; that is one counter. The ledger adds to counters under their
-limits; which counters, and by how much, is said by `placet.budgets.charges`.
+All numbers are integers: amounts in minor units, cost in micros, calls and tokens in ones. A budget has one counter for
+each member of its scope (each user, each customer, ...) and each window. `placet.budgets.charges` computes which
+counters an action is charged to, and how much. The ledger adds the charges and enforces the limits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Measure(StrEnum):
 
 
 class Scope(StrEnum):
-    """For whom, or for what, a budget counts apart."""
+    """The members that a budget counts separately: one counter for each user, each customer, and so on."""
 
     RUN = "run"
     WORKFLOW = "workflow"
@@ -50,7 +50,7 @@ class Scope(StrEnum):
 
 
 class OnExceed(StrEnum):
-    """What becomes of an action that a budget has no room for."""
+    """How an action is decided when a budget has no room for it."""
 
     DENY = "deny"
     REQUIRE_APPROVAL = "require_approval"
@@ -58,7 +58,7 @@ class OnExceed(StrEnum):
 
 
 class Unreported(StrEnum):
-    """What becomes of a reservation that nobody reported on in time."""
+    """How a reservation ends when no outcome is reported in time: it counts as used, or it is released."""
 
     COUNT = "count"
     RELEASE = "release"
@@ -66,65 +66,63 @@ class Unreported(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which actions a budget counts: patterns of tools, names of workflows and environments; empty for all."""
+    """Selects the actions that a budget counts. An empty field selects all."""
 
     tools: tuple[str, ...] = ()
+    """Patterns of tool names."""
     workflows: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
 
     def covers_tool(self, tool: str) -> bool:
-        """Whether actions with the tool are among them."""
+        """Return whether actions with the tool are selected."""
         return not self.tools or any(glob_matches(pattern, tool) for pattern in self.tools)
 
     def covers_place(self, workflow: str, environment: str) -> bool:
-        """Whether actions of the workflow in the environment are."""
-        return (not self.workflows or any(same_name(workflow, each) for each in self.workflows)) and (
+        """Return whether actions of the workflow in the environment are selected."""
+        return (not self.workflows or any(same_name(workflow, name) for name in self.workflows)) and (
             not self.environments or environment in self.environments
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One limit.
-
-    `limit` is in minor units of `currency` for amounts, in micros of it for cost, else in ones. `customer` is the JSON
-    pointer into params for the scope customer, else "". `unit` is what its counters are in: ``calls``, ``tokens``,
-    ``cost``, ``amount:USD``; `rule_id` is the id that a decision carries when it stops it; `whose` begins the keys of
-    its scope: ``user:``. `approval` is set for `on_exceed` require_approval. From
-    `warn_at_per_mille` of the limit on, policy sees `warn`; None for never.
-    """
+    """One limit. `unit`, `rule_id` and `scope_prefix` are derived once, because every action reads them."""
 
     id: str
     scope: Scope
     measure: Measure
     limit: int
+    """In minor units of `currency` for amounts, in micros of it for cost, else in ones."""
     window: Window
     currency: str = ""
     customer: str = ""
+    """JSON pointer to the customer in the params, for the scope customer; else ""."""
     timezone: str = "UTC"
     match: Match = field(default_factory=Match)
     on_exceed: OnExceed = OnExceed.DENY
     approval: ApprovalRequirement | None = None
+    """Set when `on_exceed` is require_approval."""
     warn_at_per_mille: int | None = None
+    """Per mille of the limit from which policy sees `warn`; None for never."""
     unreported: Unreported = Unreported.COUNT
     unit: str = field(init=False)
+    """The unit of the counters: ``calls``, ``tokens``, ``cost``, ``amount:USD``."""
     rule_id: str = field(init=False)
-    whose: str = field(init=False)
+    """The rule_id of decisions that the budget stops."""
+    scope_prefix: str = field(init=False)
+    """The prefix of the scope keys of its counters, such as ``user:``."""
 
     def __post_init__(self) -> None:
-        """Say once what is asked of every action."""
+        """Derive `unit`, `rule_id` and `scope_prefix`."""
         unit = f"{self.measure}:{self.currency}" if self.measure is Measure.AMOUNT else self.measure.value
         own = self.id.startswith(rule_ids.LIMITS_PREFIX)
         object.__setattr__(self, "unit", unit)
         object.__setattr__(self, "rule_id", self.id if own else rule_ids.BUDGETS_PREFIX + self.id)
-        object.__setattr__(self, "whose", f"{self.scope}:")
+        object.__setattr__(self, "scope_prefix", f"{self.scope}:")
 
 
 class Charge(NamedTuple):
-    """What an action takes of a budget: `amount` of `counter`, which begins anew at `resets_at_us` (0: never).
-
-    `earlier` is where the same member was counted before all spellings of a name had one counter, None when that is the
-    same; `carried` is what stands there, which takes from the limit.
+    """The amount that an action takes from one counter of a budget.
 
     A tuple, as `Reserve` and `Hold` are: a decision makes one for each budget, and a frozen dataclass takes three times
     as long (0.6 us to 0.2 us measured).
@@ -134,46 +132,49 @@ class Charge(NamedTuple):
     counter: CounterKey
     amount: int
     resets_at_us: int
+    """When the counter's window ends, in microseconds since the epoch; 0 for never."""
     earlier: CounterKey | None = None
+    """The legacy counter of the member, from when each spelling of a name had its own. None when it is the same."""
     carried: int = 0
+    """The usage of the legacy counter, which reduces the limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeFault:
-    """Why an action cannot be counted as a budget wants, so it is denied."""
+class UncountableCharge:
+    """A charge that cannot be counted, so the action is denied."""
 
     rule_id: str
     reason: str
     budget_id: str
 
     def finding(self) -> Finding:
-        """The deny."""
+        """Return the deny."""
         return Finding(Effect.DENY, self.rule_id, self.reason, {"budget": self.budget_id})
 
 
-def charge_fault(rule_id: str, budget_id: str) -> ChargeFault:
-    """The fault, with the reason that goes with the id."""
-    return ChargeFault(rule_id, rule_ids.CORE_REASONS[rule_id], budget_id)
+def uncountable_charge(rule_id: str, budget_id: str) -> UncountableCharge:
+    """Return an uncountable charge with the reason of the rule_id."""
+    return UncountableCharge(rule_id, rule_ids.CORE_REASONS[rule_id], budget_id)
 
 
 def exceeded(charge: Charge, usage: Usage) -> bool:
-    """Whether the budget has no room for the charge."""
+    """Return whether the budget has no room for the charge."""
     return usage.used + usage.reserved + charge.amount > charge.budget.limit
 
 
 def remaining(limit: int, usage: Usage) -> int:
-    """What is left, 0 when more than the limit was spent."""
+    """Return what is left of the limit; 0 when more than the limit was spent."""
     return max(0, limit - usage.used - usage.reserved)
 
 
 def waived(charge: Charge, *, dry_run: bool, approved: bool) -> bool:
-    """Whether the limit does not hold for this action: a dry run under draft_only, or what a person approved."""
+    """Return whether the limit does not apply: to a dry run under draft_only, or to an approved action."""
     on_exceed = charge.budget.on_exceed
     return (dry_run and on_exceed is OnExceed.DRAFT_ONLY) or (approved and on_exceed is OnExceed.REQUIRE_APPROVAL)
 
 
 def reserve(charge: Charge, *, dry_run: bool, approved: bool) -> Reserve:
-    """The change that holds the charge; without a limit where it is waived, so that it is counted all the same."""
+    """Return the change that reserves the charge. A waived charge is reserved without a limit: it is still counted."""
     may_waive = dry_run or approved
     limit = None
     if not (may_waive and waived(charge, dry_run=dry_run, approved=approved)):
@@ -182,7 +183,7 @@ def reserve(charge: Charge, *, dry_run: bool, approved: bool) -> Reserve:
 
 
 def finding(charge: Charge, usage: Usage) -> Finding:
-    """What an exceeded budget says, as policy would: a deny, or a require_approval with its quorum and roles."""
+    """Return the finding of an exceeded budget: a deny, or a require_approval with its quorum and roles."""
     budget = charge.budget
     details: dict[str, Any] = {
         "budget": budget.id,
@@ -195,18 +196,18 @@ def finding(charge: Charge, usage: Usage) -> Finding:
     }
     if budget.on_exceed is not OnExceed.REQUIRE_APPROVAL or budget.approval is None:
         return Finding(Effect.DENY, budget.rule_id, reason_of(budget), details)
-    asked = {"quorum": budget.approval.quorum, "approver_roles": list(budget.approval.approver_roles)}
-    return Finding(Effect.REQUIRE_APPROVAL, budget.rule_id, reason_of(budget), {**details, **asked})
+    required = {"quorum": budget.approval.quorum, "approver_roles": list(budget.approval.approver_roles)}
+    return Finding(Effect.REQUIRE_APPROVAL, budget.rule_id, reason_of(budget), {**details, **required})
 
 
 def reason_of(budget: Budget) -> str:
-    """One sentence for people: why a decision carries the budget's rule_id."""
+    """Return the sentence for people that goes with the budget's rule_id."""
     return rule_ids.CORE_REASONS.get(budget.rule_id) or f"The budget {budget.id} has no room for this action"
 
 
-def facts(found: Iterable[Charge], counters: Mapping[CounterKey, Usage]) -> dict[str, dict[str, Any]]:
-    """What policy sees at ``input.facts.budgets``: budget id -> its state before this action."""
-    return {charge.budget.id: _fact(charge, counters.get(charge.counter, ZERO_USAGE)) for charge in found}
+def facts(charges: Iterable[Charge], counters: Mapping[CounterKey, Usage]) -> dict[str, dict[str, Any]]:
+    """Return the value of ``input.facts.budgets`` that policy sees: budget id -> its state before this action."""
+    return {charge.budget.id: _fact(charge, counters.get(charge.counter, ZERO_USAGE)) for charge in charges}
 
 
 def _fact(charge: Charge, usage: Usage) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What budgets need of a tenant's file."""
+"""The part of a tenant's file that budgets need, as a protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BudgetCatalogue(Protocol):
-    """The budgets of one tenant, and what is known of its tools."""
+    """The budgets and tools of one tenant."""
 
     @property
     def all_budgets(self) -> tuple[Budget, ...]:
@@ -20,25 +20,25 @@ class BudgetCatalogue(Protocol):
 
     @property
     def limited_workflows(self) -> tuple[str, ...]:
-        """Workflows with run limits of their own."""
+        """The workflows that have run limits of their own."""
         ...
 
     def budgets_of(self, tool: str) -> tuple[Budget, ...]:
-        """The budgets that cover the tool, by id."""
+        """Return the budgets that cover the tool, sorted by id."""
         ...
 
     def run_limits(self, workflow: str) -> RunLimits:
-        """The limits of a run of the workflow."""
+        """Return the limits of a run of the workflow."""
         ...
 
     def sensitive(self, tool: str) -> tuple[str, ...]:
-        """JSON pointers to the sensitive values among the tool's params."""
+        """Return JSON pointers to the sensitive values in the tool's params."""
         ...
 
     def tool_class(self, tool: str) -> ToolClass:
-        """Whether the tool reads or writes."""
+        """Return whether the tool reads or writes."""
         ...
 
     def tool_cost_micros(self, tool: str) -> int:
-        """The fee of one call, in micros of the tenant's currency."""
+        """Return the fee of one call, in micros of the tenant's currency."""
         ...

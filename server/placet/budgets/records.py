@@ -1,4 +1,4 @@
-"""Records of corrected budgets."""
+"""Builds the commitment that records the correction of a counter."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 def budget_adjusted(
     counter: CounterKey,
     amount: int,
-    wish: ChangeCommand,
+    command: ChangeCommand,
     first: ControlRequest | None,
     now_us: int,
     changes: tuple[Change, ...],
 ) -> Commitment:
-    """Somebody corrected a budget's counter by `amount`, in its unit."""
+    """Record that a counter was corrected by `amount`, in its unit. `first` is the first person's request, if any."""
     fields = {
         "budget_id": counter.budget_id,
         "unit": counter.unit,
         "amount": amount,
-        **request_fields(wish, first),
+        **request_fields(command, first),
     }
-    part = {"scope_key": counter.scope_key, "window_key": counter.window_key, **actor_part(wish, first)}
+    part = {"scope_key": counter.scope_key, "window_key": counter.window_key, **actor_part(command, first)}
     return control_record(RecordKind.BUDGET_ADJUSTED, counter.tenant, now_us, fields, part, changes)

@@ -1,4 +1,4 @@
-"""Budgets: how much of each is used and held, and correcting a counter."""
+"""The use cases of budgets: list them with their counters, and correct a counter. The ControlService calls them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from placet.budgets.listing import (
     folded_scope_key,
     is_current,
     is_member,
+    listed_budgets,
     open_windows,
     scope_key_form,
-    shown_budgets,
     state,
     window_of,
 )
@@ -48,70 +48,78 @@ if TYPE_CHECKING:
     from placet.kernel.state import Usage, WindowTotal
 
 WINDOWS_MAX: Final = 1_000
-"""Windows of a budget that are looked through for what an earlier definition counted."""
+"""Windows of a budget that are searched for usage that an earlier definition counted."""
 COUNTED_MAX: Final = 256
-"""Budgets of a tenant that are looked through for those that no file has: a file has BUDGETS_MAX and a few limits."""
+"""Budgets of a tenant that are searched for those that the file no longer has. A file has BUDGETS_MAX and a few run
+limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A budget with its largest counters. `budget` None: no file has it any longer, and the counters are of before."""
+    """A budget with its largest counters."""
 
     budget_id: str
     budget: Budget | None
+    """None when the file no longer has the budget: the counters are from an earlier file."""
     counters: tuple[CounterState, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What somebody wants added to what a counter has as used, in its unit; negative gives back."""
+    """A request to correct a counter."""
 
     tenant: str
     budget_id: str
     scope_key: str
     amount: int
+    """Added to the used amount, in the counter's unit. A negative amount gives back."""
     actor: str
     reason: str
     caller: Caller = UNAUTHENTICATED
-    strict: bool = False  # refuse a counter that nothing was counted in
+    strict: bool = False
+    """Whether to refuse a counter that has no usage in this window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """The counter as it is now; with `waiting` nothing was changed yet. `warning` "" when it was counted in before."""
+    """The result of an adjustment."""
 
     counter: CounterState
+    """The counter now."""
     waiting: ControlRequest | None = None
+    """The request that waits for a second person; then the counter was not changed."""
     warning: str = ""
+    """Warns that the counter had no usage in this window; "" when it had."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A counter, when its window ends, and the budget that it belongs to now."""
+class _Counter:
+    """A counter that an adjustment selects."""
 
     key: CounterKey
     resets_at_us: int
     budget: Budget | None
+    """The budget that the counter belongs to now; None for the counter of an earlier definition."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetAdmin:
-    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+    """The use cases. Each method raises LedgerUnavailableError when the ledger cannot be read or written."""
 
     changes: ControlCommands
     policies: CurrentFiles[BudgetCatalogue]
 
     async def list(self, tenant: str, budget_id: str, top: int) -> Sequence[Listed]:
-        """The tenant's budgets by id, or the one that is named, each with so many of its counters.
+        """Return the tenant's budgets by id, or the one with `budget_id`, each with its `top` largest counters.
 
-        What an earlier definition counted is among them while its window lasts, and so are budgets that the file has no
-        longer. NotFoundError for a budget that nothing was ever counted for.
+        Counters of an earlier definition are included while their windows last. So are budgets that the file no longer
+        has. Raises NotFoundError for a budget that is not in the file and has no counters.
         """
         budgets = self._budgets(tenant)
         counted = () if budget_id else await self.changes.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
-        wanted = [budget_id] if budget_id else sorted({*budgets, *counted})
-        found = [await self._listed(tenant, each, budgets.get(each), top) for each in wanted]
-        listed = [each for each in found if each.budget is not None or each.counters]
+        ids = [budget_id] if budget_id else sorted({*budgets, *counted})
+        entries = [await self._listed(tenant, one_id, budgets.get(one_id), top) for one_id in ids]
+        listed = [entry for entry in entries if entry.budget is not None or entry.counters]
         if budget_id and not listed:
             known = {*budgets, *await self.changes.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)}
             near = closest(budget_id, known)
@@ -119,101 +127,114 @@ class BudgetAdmin:
             raise NotFoundError(f"the tenant has no budget {budget_id}; {remedy}")
         return listed
 
-    async def adjust(self, wanted: Adjustment) -> Adjusted:
-        """Correct a counter. Much waits for a second person.
+    async def adjust(self, adjustment: Adjustment) -> Adjusted:
+        """Correct a counter. A correction above the solo quota waits for a second person (see `adjustments`).
 
-        NotFoundError when there is no such counter, and no budget that it would belong to; FailedPreconditionError
-        when more would
-        be given back than was used; PermissionDeniedError when a member of the counter or an agent gives back, or when
-        the
-        same person asks twice; AbortedError.
+        Raises:
+        - NotFoundError when there is no such counter, and no budget that it could belong to,
+        - FailedPreconditionError when more would be given back than was used,
+        - PermissionDeniedError when a member of the counter or an agent gives back, or the same person asks twice,
+        - InvalidRequestError when `strict` is set and the counter has no usage,
+        - AbortedError when others changed the counter on every try.
         """
-        wanted = replace(wanted, reason=redact_text(wanted.reason))
-        target = f"{wanted.budget_id} {wanted.scope_key}"
-        kind, value = ChangeKind.BUDGET_ADJUST, str(wanted.amount)
-        wish = ChangeCommand(kind, wanted.tenant, target, value, wanted.actor, wanted.reason, wanted.caller)
-        return await self.changes.make(wish, lambda now_us: self._adjust(wanted, wish, now_us))
+        adjustment = replace(adjustment, reason=redact_text(adjustment.reason))
+        command = ChangeCommand(
+            ChangeKind.BUDGET_ADJUST,
+            adjustment.tenant,
+            f"{adjustment.budget_id} {adjustment.scope_key}",
+            str(adjustment.amount),
+            adjustment.actor,
+            adjustment.reason,
+            adjustment.caller,
+        )
+        return await self.changes.make(command, lambda now_us: self._adjust(adjustment, command, now_us))
 
     async def _warning(self, key: CounterKey, usage: Usage) -> str:
-        """Say that nothing was counted in the counter, with what was probably meant; "" when something was."""
+        """Return a warning that the counter has no usage, with a similar scope key that has; "" when it has usage."""
         if usage.created_at_us:
             return ""
         counted = await self.changes.ledger.top_counters(
             key.tenant, key.budget_id, key.unit, key.window_key, COUNTED_MAX
         )
-        remedy = did_you_mean(key.scope_key, [row.key.scope_key for row in counted]) if counted else "nothing was, yet"
-        return f"{key.scope_key!r}: nothing was counted for it in this window; {remedy}"
+        remedy = (
+            did_you_mean(key.scope_key, [row.key.scope_key for row in counted])
+            if counted
+            else "the budget has no usage in this window"
+        )
+        return f"{key.scope_key!r} has no usage in this window; {remedy}"
 
-    async def _adjust(self, wanted: Adjustment, wish: ChangeCommand, now_us: int) -> Step[Adjusted]:
-        place = await self._place(wanted, now_us)
-        target = f"{wanted.budget_id} {place.key.scope_key} {place.key.window_key} {place.key.unit}"
-        wish = replace(wish, target=target)
-        key = solo_quota_key(place.key)
-        known = await self.changes.ledger.load(ReadSet([key, wish.key], [place.key]))
-        usage, corrected = known.usage(place.key), known.rows.get(key)
-        if usage.used + wanted.amount < min(0, usage.used):
-            raise FailedPreconditionError(BUDGET_BELOW_ZERO, _below_zero(place.key, usage, wanted.amount))
-        if wanted.amount < 0:
-            await self._require_unconcerned(wanted, place.key)
-        warning = await self._warning(place.key, usage)
-        if warning and wanted.strict:
+    async def _adjust(self, adjustment: Adjustment, command: ChangeCommand, now_us: int) -> Step[Adjusted]:
+        counter = await self._counter(adjustment, now_us)
+        target = f"{adjustment.budget_id} {counter.key.scope_key} {counter.key.window_key} {counter.key.unit}"
+        command = replace(command, target=target)
+        quota_key = solo_quota_key(counter.key)
+        snapshot = await self.changes.ledger.load(ReadSet([quota_key, command.key], [counter.key]))
+        usage, quota_row = snapshot.usage(counter.key), snapshot.rows.get(quota_key)
+        if usage.used + adjustment.amount < min(0, usage.used):
+            raise FailedPreconditionError(BUDGET_BELOW_ZERO, _below_zero(counter.key, usage, adjustment.amount))
+        if adjustment.amount < 0:
+            await self._require_unconcerned(adjustment, counter.key)
+        warning = await self._warning(counter.key, usage)
+        if warning and adjustment.strict:
             raise InvalidRequestError([FieldViolation("scope_key", warning)])
-        settle = Settle(place.key, 0, wanted.amount, place.resets_at_us)
-        after = Adjusted(_state(place, replace(usage, used=usage.used + wanted.amount)), None, warning)
-        if within_solo_quota(corrected, wanted.amount, place.budget.limit if place.budget is not None else None):
-            put = PutIfVersion(solo_quota_row(corrected, place.key, wanted.amount, now_us))
-            return Step(budget_adjusted(place.key, wanted.amount, wish, None, now_us, (put, settle)), after)
-        asked = request_or_confirm(known.rows.get(wish.key), wish, now_us)
-        if isinstance(asked, AwaitingSecondPerson):
-            waiting = Adjusted(_state(place, usage), asked.request, warning)
-            return Step(control_requested(wish, asked.request, now_us, (asked.put,)), waiting)
-        changes = (PutIfVersion(solo_quota_row(corrected, place.key, 0, now_us)), asked.put, settle)
-        return Step(budget_adjusted(place.key, wanted.amount, wish, asked.request, now_us, changes), after)
+        settle = Settle(counter.key, 0, adjustment.amount, counter.resets_at_us)
+        after = Adjusted(_state(counter, replace(usage, used=usage.used + adjustment.amount)), None, warning)
+        limit = counter.budget.limit if counter.budget is not None else None
+        if within_solo_quota(quota_row, adjustment.amount, limit):
+            put = PutIfVersion(solo_quota_row(quota_row, counter.key, adjustment.amount, now_us))
+            return Step(budget_adjusted(counter.key, adjustment.amount, command, None, now_us, (put, settle)), after)
+        request = request_or_confirm(snapshot.rows.get(command.key), command, now_us)
+        if isinstance(request, AwaitingSecondPerson):
+            waiting = Adjusted(_state(counter, usage), request.request, warning)
+            return Step(control_requested(command, request.request, now_us, (request.put,)), waiting)
+        changes = (PutIfVersion(solo_quota_row(quota_row, counter.key, 0, now_us)), request.put, settle)
+        return Step(budget_adjusted(counter.key, adjustment.amount, command, request.request, now_us, changes), after)
 
-    async def _require_unconcerned(self, wanted: Adjustment, counter: CounterKey) -> None:
-        """Whoever spent from the counter may not give back to it."""
-        ledger, tenants = self.changes.ledger, [wanted.tenant]
+    async def _require_unconcerned(self, adjustment: Adjustment, counter: CounterKey) -> None:
+        """Refuse to give back to a counter that the actor spends from. Raises PermissionDeniedError."""
+        ledger, tenants = self.changes.ledger, [adjustment.tenant]
         scope, _, member = counter.scope_key.partition(":")
         concerned = [member]
         if scope == Scope.RUN:
-            run = f"{Scope.RUN}:"  # the key of a loop's counter ends with a fingerprint, that of its window does not
+            run = f"{Scope.RUN}:"  # the scope key of the loop limit ends with a fingerprint, its window key does not
             run_id = counter.window_key.removeprefix(run) if counter.window_key.startswith(run) else member
             concerned += (await recent_names(ledger, tenants, run_id)).users
-        require_unconcerned(wanted.actor, concerned, is_agent=await is_agent(ledger, tenants, wanted.actor))
+        require_unconcerned(adjustment.actor, concerned, is_agent=await is_agent(ledger, tenants, adjustment.actor))
 
-    async def _place(self, wanted: Adjustment, now_us: int) -> _Place:
-        """The counter of this very spelling when there is one, else that of all spellings."""
-        folded = replace(wanted, scope_key=folded_scope_key(wanted.scope_key))
-        if folded != wanted:
+    async def _counter(self, adjustment: Adjustment, now_us: int) -> _Counter:
+        """Return the counter of exactly this spelling if it has usage, else the counter of all spellings."""
+        folded = replace(adjustment, scope_key=folded_scope_key(adjustment.scope_key))
+        if folded != adjustment:
             try:
-                place = await self._place_of(wanted, now_us)
+                counter = await self._exact_counter(adjustment, now_us)
             except NotFoundError:
-                return await self._place_of(folded, now_us)
-            known = await self.changes.ledger.load(ReadSet(counters=[place.key]))
-            if known.usage(place.key).created_at_us:
-                return place
-        return await self._place_of(folded, now_us)
+                return await self._exact_counter(folded, now_us)
+            snapshot = await self.changes.ledger.load(ReadSet(counters=[counter.key]))
+            if snapshot.usage(counter.key).created_at_us:
+                return counter
+        return await self._exact_counter(folded, now_us)
 
-    async def _place_of(self, wanted: Adjustment, now_us: int) -> _Place:
-        budget = self._budgets(wanted.tenant).get(wanted.budget_id)
-        if budget is not None and is_member(budget, wanted.scope_key):
-            window, resets_at_us = window_of(budget, wanted.scope_key, now_us)
+    async def _exact_counter(self, adjustment: Adjustment, now_us: int) -> _Counter:
+        """Return the counter of the budget's current window, or one of an earlier definition. Raises NotFoundError."""
+        tenant, budget_id, scope_key = adjustment.tenant, adjustment.budget_id, adjustment.scope_key
+        budget = self._budgets(tenant).get(budget_id)
+        if budget is not None and is_member(budget, scope_key):
+            window, resets_at_us = window_of(budget, scope_key, now_us)
             if window:
-                key = CounterKey(wanted.tenant, budget.id, budget.unit, window, wanted.scope_key)
-                return _Place(key, resets_at_us, budget)
-        for total in await self._windows(wanted.tenant, wanted.budget_id, now_us):
-            key = CounterKey(wanted.tenant, wanted.budget_id, total.unit, total.window_key, wanted.scope_key)
+                return _Counter(CounterKey(tenant, budget.id, budget.unit, window, scope_key), resets_at_us, budget)
+        for total in await self._windows(tenant, budget_id, now_us):
+            key = CounterKey(tenant, budget_id, total.unit, total.window_key, scope_key)
             if (await self.changes.ledger.load(ReadSet(counters=[key]))).usage(key).created_at_us:
                 current = budget if budget is not None and is_current(budget, total, now_us) else None
-                return _Place(key, total.resets_at_us, current)
+                return _Counter(key, total.resets_at_us, current)
         form = f"; {scope_key_form(budget)}" if budget is not None else "; see `placet budgets list`"
-        raise NotFoundError(f"the budget {wanted.budget_id} has no counter {wanted.scope_key}{form}")
+        raise NotFoundError(f"the budget {budget_id} has no counter {scope_key}{form}")
 
     async def _listed(self, tenant: str, budget_id: str, budget: Budget | None, top: int) -> Listed:
         now_us = self.changes.clock.wall_us()
         windows = await self._windows(tenant, budget_id, now_us)
-        current = [each for each in windows if budget is not None and is_current(budget, each, now_us)]
-        earlier = [each for each in windows if each not in current]
+        current = [window for window in windows if budget is not None and is_current(budget, window, now_us)]
+        earlier = [window for window in windows if window not in current]
         counters = [
             *await self._top(tenant, budget_id, budget, current[:top], top),
             *await self._top(tenant, budget_id, None, earlier[:top], top),
@@ -223,27 +244,27 @@ class BudgetAdmin:
     async def _top(
         self, tenant: str, budget_id: str, budget: Budget | None, windows: Sequence[WindowTotal], top: int
     ) -> Sequence[CounterState]:
-        found = [
+        counters = [
             state(budget, row.key, row.usage, row.resets_at_us)
-            for each in windows
-            for row in await self.changes.ledger.top_counters(tenant, budget_id, each.unit, each.window_key, top)
+            for window in windows
+            for row in await self.changes.ledger.top_counters(tenant, budget_id, window.unit, window.window_key, top)
         ]
-        return sorted(found, key=lambda each: each.usage.used + each.usage.reserved, reverse=True)[:top]
+        return sorted(counters, key=lambda counter: counter.usage.used + counter.usage.reserved, reverse=True)[:top]
 
     async def _windows(self, tenant: str, budget_id: str, now_us: int) -> Sequence[WindowTotal]:
         totals = await self.changes.ledger.window_totals(tenant, budget_id, WINDOWS_MAX)
         return list(open_windows(totals, now_us))
 
     def _budgets(self, tenant: str) -> dict[str, Budget]:
-        return shown_budgets(files_of(self.policies).get(tenant))
+        return listed_budgets(files_of(self.policies).get(tenant))
 
 
 def _below_zero(key: CounterKey, usage: Usage, amount: int) -> str:
-    """Say how much may be given back, and how much was to be, in the counter's unit."""
+    """Return the error text: how much was used, and how much the adjustment gives back, in the counter's unit."""
     used = max(0, usage.used)
     has = f"{key.scope_key} has used {used} of {key.unit}" if used else f"{key.scope_key} has used nothing"
-    return f"{REFUSALS[BUDGET_BELOW_ZERO]}: {has} in this window, and {-amount} was to be given back"
+    return f"{REFUSALS[BUDGET_BELOW_ZERO]}: {has} in this window, but the adjustment gives back {-amount}"
 
 
-def _state(place: _Place, usage: Usage) -> CounterState:
-    return state(place.budget, place.key, usage, place.resets_at_us)
+def _state(counter: _Counter, usage: Usage) -> CounterState:
+    return state(counter.budget, counter.key, usage, counter.resets_at_us)

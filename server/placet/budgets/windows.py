@@ -1,7 +1,7 @@
-"""Windows of time that budgets count in: their names and their ends, by the calendar of a time zone.
+"""The time windows of budgets: their keys and their ends, by the calendar of a time zone.
 
-Windows tumble: a day ends at midnight where the budget lives, a month with its last day, whatever the clock does there
-(a day may have 23 or 25 hours, an hour that is repeated counts twice).
+Windows tumble: a day ends at midnight in the budget's time zone, and a month with its last day. Changes of local time
+are respected: a day may have 23 or 25 hours, and an hour that is repeated has two windows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ZONE_CACHE: Final = 4_096
 
 
 class Window(StrEnum):
-    """How long a budget counts before it begins anew."""
+    """How long a budget counts before it starts at zero again."""
 
     RUN = "run"
     MINUTE = "minute"
@@ -31,15 +31,15 @@ class Window(StrEnum):
 
 
 ENDLESS: Final = frozenset({Window.RUN, Window.LIFETIME})
-"""Windows that no clock ends."""
+"""Windows that do not end with time."""
 _DATE_CHARS: Final = {Window.DAY: len("2026-10-25"), Window.MONTH: len("2026-10")}
 
 
 def window_at(window: Window, timezone: str, now_us: int) -> tuple[str, int]:
-    """The key of the window that `now_us` falls into, and when the next begins, in microseconds; 0 for never.
+    """Return the key of the window that `now_us` is in, and when the next window starts in microseconds (0: never).
 
-    Keys are local: ``2026-10-25``, ``2026-10``, and with the offset where an hour can come twice:
-    ``2026-10-25T02+02:00``, ``2026-10-25T02:30+02:00``. Those of windows without end are their names.
+    Keys are in local time: ``2026-10-25``, ``2026-10``. Keys of hours and minutes have the offset, because an hour can
+    come twice: ``2026-10-25T02+02:00``, ``2026-10-25T02:30+02:00``. The key of a window without an end is its name.
     """
     if window in ENDLESS:
         return window.value, 0
@@ -49,13 +49,13 @@ def window_at(window: Window, timezone: str, now_us: int) -> tuple[str, int]:
 
 @lru_cache(maxsize=_ZONE_CACHE)
 def _bounds(window: Window, timezone: str, minute: int) -> tuple[str, int]:
-    """Key and end of the window, in minutes since the epoch: zones' clocks are changed at whole minutes."""
+    """Return the key and the end of the window, in minutes since the epoch: offsets change at whole minutes."""
     zone = ZoneInfo(timezone)
     key = _key(window, zone, minute)
     ends_at = _next(window, zone, minute)
     if _key(window, zone, ends_at - 1) == key:
         return key, ends_at
-    low, high = minute, ends_at  # the clock was changed in between
+    low, high = minute, ends_at  # the offset changes in between: search for the end of the window
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _key(window, zone, middle) == key else (low, middle)
@@ -74,7 +74,7 @@ def _key(window: Window, zone: ZoneInfo, minute: int) -> str:
 
 
 def _next(window: Window, zone: ZoneInfo, minute: int) -> int:
-    """When the next window begins by the local calendar, if no clock is changed before."""
+    """Return when the next window starts by the local calendar if the offset does not change before."""
     if window is Window.MINUTE:
         return minute + 1
     local = _local(zone, minute)

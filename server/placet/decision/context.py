@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from placet.approvals.model import Approval
-    from placet.budgets.model import Charge, ChargeFault
+    from placet.budgets.model import Charge, UncountableCharge
     from placet.controls.autonomy.model import AutonomyRule
     from placet.controls.breakers.rules import Probe
     from placet.controls.snapshot import Controls
@@ -47,7 +47,7 @@ class EvaluationContext:
     """The autonomy rule that applies to the action."""
     charges: tuple[Charge, ...] = ()
     """The amounts that the action takes from budgets and from the limits of its run."""
-    uncountable: tuple[ChargeFault, ...] = ()
+    uncountable: tuple[UncountableCharge, ...] = ()
     """Budgets and limits that cover the action but cannot be counted."""
     usages: Mapping[CounterKey, Usage] = field(default_factory=dict)
     """Usage of each counter, without the share that the stored allow still reserves."""

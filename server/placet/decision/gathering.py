@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from placet.approvals.model import Approval
     from placet.audit.ports import Ledger
-    from placet.budgets.model import Charge, ChargeFault
+    from placet.budgets.model import Charge, UncountableCharge
     from placet.controls.snapshot import Controls, ControlState
     from placet.decision.attempt import Attempt
     from placet.decision.ports import PolicySource
@@ -50,7 +50,7 @@ class _Reads:
     agent_policy: AgentPolicy | None
     charges: tuple[Charge, ...] = ()
     run_charges: tuple[Charge, ...] = ()
-    uncountable: tuple[ChargeFault, ...] = ()
+    uncountable: tuple[UncountableCharge, ...] = ()
     breakers: tuple[RowKey, ...] = ()
 
 

@@ -127,7 +127,7 @@ class Recorder:
             yield reserve(charge, dry_run=dry_run, approved=charge.budget.rule_id in overridden)
         if context.charges:
             caller, ttl = context.attempt.request.caller, self.reservation_ttl_seconds
-            held = reservation.opened(
+            held = reservation.open_reservation(
                 decision.decision_id, proposal, caller, context.charges, decision.decided_at_us, ttl
             )
             yield PutIfVersion(reservation.to_row(held))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from placet.actions.outcome import OutcomeReport, RecordedOutcome
     from placet.budgets.excess import OutcomeExcess
-    from placet.budgets.reservations import Excess, Reservation
+    from placet.budgets.holds import Excess
+    from placet.budgets.reservations import Reservation
     from placet.commands.four_eyes import ChangeCommand
     from placet.kernel.state import Change, Settle
 

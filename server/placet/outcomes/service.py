@@ -17,7 +17,7 @@ from placet.actions.outcome import RecordedOutcome, outcome_key
 from placet.audit.records import Committed
 from placet.budgets import excess as outcome_excess
 from placet.budgets import reservations as reservation
-from placet.budgets.excess import held_of
+from placet.budgets.excess import held_excess
 from placet.budgets.reservations import Reservation, reservation_key, settle
 from placet.controls.breakers.rules import fed, keys_of
 from placet.kernel.errors import AbortedError, FailedPreconditionError, NotFoundError, OutcomeConflictError, PlacetError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from placet.actions.outcome import OutcomeReport
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment
-    from placet.budgets.reservations import Excess
+    from placet.budgets.holds import Excess
     from placet.controls.breakers.model import BreakerSpec
     from placet.controls.breakers.ports import BreakerSettings
     from placet.kernel.clock import Clock
@@ -185,12 +185,12 @@ class _Books:
         changes: list[PutIfVersion] = []
         if call.held is not None:
             settlement = settle(call.held, report.outcome, self._counters, self._excess_factor)
-            taken = replace(taken, late=settlement.late, overspent=settlement.overspent)
+            taken = replace(taken, late=settlement.late, overspent=settlement.exceeded_budget_ids)
             settled, excess = settlement.changes, settlement.excess
             self._add(settled)
             changes.append(PutIfVersion(reservation.to_row(settlement.reservation)))
         if call.held is not None and excess:
-            waiting = held_of(call.held, excess, self._now_us)
+            waiting = held_excess(call.held, excess, self._now_us)
             taken = replace(taken, held=waiting.budgets)
             changes.append(PutIfVersion(outcome_excess.to_row(waiting)))
         changes.append(PutIfVersion(outcome.to_row(outcome_key(report.tenant, report.decision_id), taken)))

@@ -62,7 +62,7 @@ class Redacted:
     why_whole: str = ""
 
 
-def redact_params(value: Any, sensitive: tuple[str, ...] = ()) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON value
+def redact_json(value: Any, sensitive: tuple[str, ...] = ()) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON value
     """The JSON value with what must not be kept replaced by markers, and whether anything was."""
     redacted = exhausted(redacting(value, sensitive))
     return redacted.value, redacted.changed
