@@ -8,12 +8,19 @@ import pytest
 
 from tests.postgres import postgres
 from tests.serving import serving, settings
+from tests.support.bundle_cache import bundle_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.postgres import Postgres
     from tests.serving import Server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main() -> Iterator[None]:
+    with bundle_cache():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import uvloop
 
 from placet.server.build import RunningServer, open_server
 from placet.server.settings import Settings
+from tests.support.bundle_cache import seed_bundles
 from tests.watchdog import watching
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
 @contextlib.contextmanager
 def serving(chosen: Settings) -> Iterator[Server]:
     """A server, until the end of the block."""
+    keep_bundles = seed_bundles(chosen.rego_dir, chosen.data_dir)
     started = threading.Event()
     state: dict[str, Any] = {}
 
@@ -124,6 +126,7 @@ def serving(chosen: Settings) -> Iterator[Server]:
     started.wait(SECONDS_MAX)
     try:
         if "server" in state:
+            keep_bundles()
             yield state["server"]
     finally:
         if "stop" in state:

@@ -25,6 +25,7 @@ from grpc_health.v1 import health_pb2
 from placet.sdk import ControlClient
 from placet.signing.keys import PUBLIC_NAME, load_public_key
 from placet.storage.sqlite.offline import verify_database
+from tests.support.bundle_cache import seed_bundles
 
 if TYPE_CHECKING:
     import signal
@@ -197,9 +198,12 @@ class Server:
 @contextlib.contextmanager
 def serving(folder: Path, rego_dir: Path, **flags: Any) -> Iterator[Server]:
     """A server that is ready; killed at the end if it is still there."""
+    keep_bundles = seed_bundles(rego_dir, flags.get("data_dir") or folder / "data")
     server = Server(folder, rego_dir, **flags)
     try:
-        yield server.wait_until_ready()
+        server.wait_until_ready()
+        keep_bundles()
+        yield server
     finally:
         if server.process.poll() is None:
             server.kill()

@@ -13,6 +13,7 @@ from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.offline import verify_database
 from tests.faults.serving import SERVING, Server, eventually, free_address
 from tests.races.accounting import Accounts, postgres_books, sqlite_books
+from tests.support.bundle_cache import seed_bundles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,7 @@ class Fleet:
 
     def start(self, *names: str) -> None:
         """Start the replicas, each on its own address and data; they are ready."""
+        keep_bundles = [seed_bundles(self._rego_dir, self._folder / name / "data") for name in names]
         for name in names:
             self.servers[name] = Server(
                 self._folder / name,
@@ -57,6 +59,8 @@ class Fleet:
             )
         for name in names:
             self.servers[name].wait_until_ready()
+        for keep in keep_bundles:
+            keep()
 
     def kill(self, name: str) -> None:
         self.servers[name].kill()

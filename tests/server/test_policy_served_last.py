@@ -14,6 +14,7 @@ import pytest
 
 from placet.sdk import Action, Client, ControlClient, Effect, Identity
 from tests.serving import serving, settings
+from tests.support.bundle_cache import VARIABLE
 
 if TYPE_CHECKING:
     from placet.server.settings import Settings
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 READ = Action("jira.search", {"query": "x"})
 AGENT = Identity(agent="triage-agent", tenant="acme")
+
+
+@pytest.fixture(autouse=True)
+def empty_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server finds only the bundles that a server before it built in the same data directory."""
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 def cut(chosen: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A script, replayed against a running server: what each step was told."""
+"""Plays a script step by step, and compares each answer with what the script expects."""
 
 from __future__ import annotations
 
@@ -9,127 +9,158 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from placet import sdk
-from placet.cli.scenarios.steps import REFUSED, Approve, Call, Clear, Kill, Outcome, Reject, Step, Verify
-from placet.sdk import failures
+from placet.cli.scenarios.api import RefusedError, Report, Selector
+from placet.cli.scenarios.comparison import differences
+from placet.cli.scenarios.control_steps import AdjustBudget, Advance, Clear, Kill, SetAutonomy
+from placet.cli.scenarios.grpc_api import GrpcApi
+from placet.cli.scenarios.step_base import REFUSED
+from placet.cli.scenarios.steps import Approve, Call, Cancel, Outcome, Reject, Step, Verify
 
 if TYPE_CHECKING:
+    from placet.cli.scenarios.api import Answer, Api
     from placet.cli.scenarios.script import Script
 
 ACTOR: Final = "placet demo"
 SECOND_ACTOR: Final = "placet demo, second person"
-"""Who sets and clears kill switches."""
+"""People who set and clear kill switches."""
 WHY: Final = "a script is replayed"
 KILL_SECONDS: Final = 300
-"""A kill switch ends by itself then, should the process be killed before it clears what it set."""
+"""Lifetime of a kill switch, should the process be killed before it clears the switch."""
 _NEW_BYTES: Final = 4
-Told: TypeAlias = tuple[str, str, str]
-"""What a step came to: the word, the id of why or empty, and a sentence."""
+Result: TypeAlias = tuple[str, str, str]
+"""The word, the id of why or empty, and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one step was told. `why` is the id of a rule, of why it was refused, a field that is named, or empty."""
+    """Result of one step. `why` is a rule id, the reason of a refusal, a field name, or empty."""
 
     step: Step
     effect: str
     why: str
     reason: str
     latency_ms: float
+    differences: tuple[str, ...] = ()
+    """What is not as the step's other keys expect, one sentence each."""
 
     @property
     def as_expected(self) -> bool:
-        """Whether it is what the script says."""
-        return (self.effect, self.why) == self.step.expected
+        """Whether it is what the script expects."""
+        return (self.effect, self.why) == self.step.expected and not self.differences
 
 
 async def replay_script(script: Script, address: str) -> list[Row]:
-    """Take each step in turn. No kill switch that it set stands when it returns or is cancelled."""
-    async with _Replay(script, address) as replay:
-        return [await replay.row(index, step) for index, step in enumerate(script.steps)]
+    """Play the script against a running server."""
+    async with GrpcApi(address) as api:
+        return await play(script, api)
 
 
-class _Replay:
-    """What steps leave for later ones."""
+async def play(script: Script, api: Api) -> list[Row]:
+    """Take each step in turn. Clears every kill switch that it set, also when it is cancelled.
 
-    def __init__(self, script: Script, address: str) -> None:
+    UnsupportedStepError when the API cannot take one of the steps.
+    """
+    async with _Player(script, api) as player:
+        return [await player.row(index, step) for index, step in enumerate(script.steps)]
+
+
+class _Player:
+    """Keeps what steps leave for later ones."""
+
+    def __init__(self, script: Script, api: Api) -> None:
         self._script = script
+        self._api = api
+        self._tenant = script.identity.tenant
         self._new = secrets.token_hex(_NEW_BYTES)
-        self._client = sdk.AsyncClient(address)
-        self._approvals = sdk.ApprovalClient(address)
-        self._control = sdk.ControlClient(address)
-        self._decisions: dict[str, sdk.Decision] = {}
+        self._answers: dict[str, Answer] = {}
+        self._differences: tuple[str, ...] = ()
         self._keys: sdk.PermitKeySet | None = None
         self._used_permits = sdk.ReplayCache()
-        self._setting: list[asyncio.Future[sdk.KillSwitchSet]] = []
+        self._setting: list[asyncio.Future[tuple[str, int]]] = []
         self._switches: dict[str, str] = {}
 
     async def row(self, index: int, step: Step) -> Row:
-        """Take one step. Whatever refuses it is its answer."""
+        """Take one step. A refusal is its answer."""
         started = time.perf_counter()
+        self._differences = ()
         try:
-            told = await self._take(index, step)
-        except sdk.CallFailedError as error:
-            told = _refused(error.failure)
+            result = await self._take(index, step)
+        except RefusedError as error:
+            result = REFUSED, error.why, str(error)
         except sdk.PermitError as error:
-            told = REFUSED, error.reason.value, error.message
-        return Row(step, *told, (time.perf_counter() - started) * 1_000)
+            result = REFUSED, error.reason.value, error.message
+        return Row(step, *result, (time.perf_counter() - started) * 1_000, self._differences)
 
-    async def _take(self, index: int, step: Step) -> Told:
+    async def _take(self, index: int, step: Step) -> Result:
         match step:
             case Call():
-                return await self._ask(index, step)
-            case Approve() | Reject():
+                return await self._authorize(index, step)
+            case Approve() | Reject() | Cancel():
                 return await self._vote(step)
             case Outcome():
                 return await self._report(step)
             case Verify():
                 return await self._verify(index, step)
+            case _:
+                return await self._control(step)
+
+    async def _control(self, step: Kill | Clear | SetAutonomy | AdjustBudget | Advance) -> Result:
+        match step:
             case Kill():
                 return await self._kill(step)
             case Clear():
                 return await self._clear(step)
+            case SetAutonomy():
+                return await self._set_autonomy(step)
+            case AdjustBudget():
+                budget, by = step.adjust_budget, step.by
+                done = await self._api.adjust_budget(self._tenant, budget, step.scope_key, step.amount, by, WHY)
+                return ("adjusted" if done else "waiting"), "", f"{budget} by {step.amount}"
+            case Advance():
+                await self._api.advance(step.advance)
+                return "advanced", "", f"{step.advance} seconds"
 
-    async def _ask(self, index: int, step: Call) -> Told:
-        presented = self._decisions[step.approval_of].approval if step.approval_of else None
-        request = self._script.request(step, index, self._new, presented.id if presented else "")
-        decision = await self._client.authorize(
-            request.action,
-            request.identity,
-            run=request.run,
-            model=request.model,
-            evidence=request.evidence,
-            idempotency_key=request.idempotency_key,
-            approval_id=request.approval_id,
-        )
+    async def _authorize(self, index: int, step: Call) -> Result:
+        """Ask as often as the step says: the answers must be equal. The last one is shown."""
+        if step.now is not None:
+            await self._api.set_time(step.now)
+        presented = self._answers[step.approval_of].approval if step.approval_of else None
+        results: list[tuple[str, str]] = []
+        for _ in range(step.times):
+            request = self._script.request(step, index, self._new, presented.id if presented else "")
+            [answer] = await self._api.authorize([request])
+            results.append((answer.effect, answer.rule_id))
+            if results[-1] != results[0]:
+                break
         if step.id:
-            self._decisions[step.id] = decision
-        failure = decision.failure
-        if failure is not None and failure.rule_id == failures.INVALID_ARGUMENT and failure.violations:
-            return _refused(failure)
-        return decision.effect.value, decision.rule_id, decision.reason
+            self._answers[step.id] = answer
+        recorded = await self._api.recorded(answer) if step.audit else {}
+        self._differences = differences(step, answer, recorded)
+        return answer.effect, answer.rule_id, answer.reason
 
-    async def _vote(self, step: Approve | Reject) -> Told:
-        """The last one's answer, or the first that is refused."""
-        decision = self._decisions[step.approve if isinstance(step, Approve) else step.reject]
-        cast = self._approvals.approve if isinstance(step, Approve) else self._approvals.reject
-        approval_id = decision.approval.id if decision.approval else ""
+    async def _vote(self, step: Approve | Reject | Cancel) -> Result:
+        """The last person's answer, or the first one that is refused."""
+        answer = self._answers[step.about]
         for each in step.by:
             person = sdk.Person(each.id, each.roles)
-            approval = await asyncio.to_thread(cast, decision.tenant, approval_id, person, reason=step.reason)
-        votes = ", ".join(f"{vote.person} as {vote.role or 'any person'}" for vote in approval.votes)
-        return approval.state.value, "", f"{votes}; {approval.quorum} needed"
+            status = await self._api.vote(step.VERB, answer, person, step.reason)
+        votes = ", ".join(f"{person} as {role or 'any person'}" for person, role in status.votes)
+        return status.state, "", f"{votes}; {status.quorum} needed"
 
-    async def _report(self, step: Outcome) -> Told:
-        receipt = await self._client.report_outcome(self._decisions[step.outcome], step.status)
+    async def _report(self, step: Outcome) -> Result:
+        used = Report(step.status.value, step.tokens, step.cost_micros, step.amount_minor_units)
+        receipt = await self._api.report(self._answers[step.outcome], used)
+        if step.exceeded is not None and step.exceeded != receipt.exceeded:
+            self._differences = (f"exceeded: expected {list(step.exceeded)}, got {list(receipt.exceeded)}",)
         return "reported", "", f"{step.status}{', late' if receipt.late else ''}"
 
-    async def _verify(self, index: int, step: Verify) -> Told:
-        """With keys that are fetched once: from then on the server is not asked."""
+    async def _verify(self, index: int, step: Verify) -> Result:
+        """Verify a permit, with keys that are fetched once: from then on the server is not asked."""
         if self._keys is None:
-            self._keys = sdk.PermitKeySet(await asyncio.to_thread(self._control.permit_keys))
+            self._keys = await self._api.permit_keys()
         runs = self._script.request(step, index, self._new)
         permit = sdk.verify_permit(
-            self._decisions[step.verify].permit,
+            self._answers[step.verify].permit,
             runs.action,
             self._keys,
             identity=runs.identity,
@@ -138,59 +169,46 @@ class _Replay:
         )
         return "verified", "", f"signed by {permit.key_id}, for this action alone, until {permit.expires_at:%H:%M:%S}"
 
-    async def _kill(self, step: Kill) -> Told:
-        """Set to its end, also when this is cancelled: what clears at the end must see it."""
-        (scope, value), tenant = step.kill.scope, self._script.identity.tenant
-        standing = await asyncio.to_thread(self._control.kill_switches, tenant)
-        if any((each.scope, each.value, each.tenant) == (scope, value, tenant) for each in standing):
-            return REFUSED, "", "it is set already: whoever set it clears it"
-        setting = asyncio.ensure_future(asyncio.to_thread(self._set, scope, value, tenant))
+    async def _kill(self, step: Kill) -> Result:
+        """Set a kill switch. Completes also when this is cancelled: the clean-up must see the switch."""
+        (scope, value), tenant = step.kill.scope, self._tenant
+        switches = await self._api.kill_switches(tenant)
+        if any((each.scope, each.value, each.tenant) == (scope.value, value, tenant) for each in switches):
+            return REFUSED, "", "this kill switch is set already; clear it with `placet kill-switches clear`"
+        seconds = step.seconds or KILL_SECONDS
+        setting = asyncio.ensure_future(self._api.set_kill_switch(scope, value, tenant, ACTOR, WHY, seconds))
         self._setting.append(setting)
-        done = await asyncio.shield(setting)
-        self._switches[step.id] = done.kill_switch.id
-        return "set", "", f"{scope} {value} in {tenant}; {len(done.revoked)} permits revoked"
+        switch_id, revoked = await asyncio.shield(setting)
+        self._switches[step.id] = switch_id
+        return "set", "", f"{scope} {value} in {tenant}; {revoked} permits revoked"
 
-    def _set(self, scope: sdk.KillScope, value: str, tenant: str) -> sdk.KillSwitchSet:
-        return self._control.set_kill_switch(
-            scope, value, tenant=tenant, actor=ACTOR, reason=WHY, expires_after_seconds=KILL_SECONDS
-        )
+    async def _set_autonomy(self, step: SetAutonomy) -> Result:
+        selector = Selector(step.workflow, step.tool, step.agent)
+        level = "" if step.set_autonomy == "file" else step.set_autonomy
+        done = await self._api.set_autonomy(self._tenant, level, selector, step.by, WHY)
+        return ("set" if done else "waiting"), "", step.set_autonomy
 
-    async def _clear(self, step: Clear) -> Told:
-        tenant = self._script.identity.tenant
+    async def _clear(self, step: Clear) -> Result:
         switch = self._switches.get(step.clear, "")
-        await asyncio.to_thread(self._clear_switch, switch, tenant)
-        return "cleared", "", f"{switch} in {tenant}"
+        await self._clear_switch(switch)
+        return "cleared", "", f"{switch} in {self._tenant}"
 
-    def _clear_all(self) -> None:
-        """Also what an earlier replay left that was killed."""
-        tenant = self._script.identity.tenant
-        for each in self._control.kill_switches(tenant):
-            if each.actor == ACTOR and each.tenant == tenant:
-                self._clear_switch(each.id, tenant)
+    async def _clear_all(self) -> None:
+        """Clear all switches of the player, also those of an earlier run that was killed."""
+        for each in await self._api.kill_switches(self._tenant):
+            if each.actor == ACTOR and each.tenant == self._tenant:
+                await self._clear_switch(each.id)
 
-    def _clear_switch(self, switch: str, tenant: str) -> None:
+    async def _clear_switch(self, switch: str) -> None:
         """Clear it as one person, and as a second one where it takes two."""
         for actor in (ACTOR, SECOND_ACTOR):
-            if self._control.clear_kill_switch(switch, tenant=tenant, actor=actor, reason=WHY) is None:
+            if await self._api.clear_kill_switch(switch, self._tenant, actor, WHY):
                 return
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._clear_all)
+        await self._clear_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        try:
-            await asyncio.gather(*self._setting, return_exceptions=True)
-            await asyncio.to_thread(self._clear_all)
-        finally:
-            self._approvals.close()
-            self._control.close()
-            await self._client.close()
-
-
-def _refused(failure: sdk.Failure) -> Told:
-    """By the server's id of why, or the first field that it names."""
-    if failure.violations:
-        first = failure.violations[0]
-        return REFUSED, first.field, first.description
-    return REFUSED, failure.error or failure.rule_id, failure.detail
+        await asyncio.gather(*self._setting, return_exceptions=True)
+        await self._clear_all()

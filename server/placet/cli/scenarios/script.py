@@ -28,7 +28,9 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from placet import sdk
-from placet.cli.scenarios.steps import KINDS, Action, Call, Identity, Kill, Model, Run, Step, Strict, Verify
+from placet.cli.scenarios.control_steps import Kill
+from placet.cli.scenarios.step_base import Action, Identity, Model, Run, Strict
+from placet.cli.scenarios.steps import KINDS, Call, Step, Verify
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Script(Strict):
     """Steps with what they have in common; a step's own values win."""
 
     description: str
+    agent_policy: dict[str, Any] = Field(default_factory=dict)
+    """The tenant's file, for a scenario whose server is started for it. `placet demo` serves its own policy folder."""
     identity: Identity = Identity()
     run: Run = Run()
     model: Model = Model()
@@ -113,15 +117,32 @@ class Script(Strict):
 
 
 def load_script(path: Path) -> Script:
-    """Read a script. ConfigurationError says what is wrong in which file."""
+    """Read a file with one script. ConfigurationError names the file, the step and the key."""
+    documents = _documents(path)
+    return _validated(path, documents[0] if len(documents) == 1 else documents)
+
+
+def load_scripts(path: Path) -> tuple[Script, ...]:
+    """Read a file with several scripts, as YAML documents. ConfigurationError names the file, the step and the key."""
+    return tuple(_validated(path, document) for document in _documents(path))
+
+
+def _documents(path: Path) -> list[Any]:
     try:
-        return Script.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}; name another with --script") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+
+
+def _validated(path: Path, document: object) -> Script:
+    try:
+        return Script.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {_told(error.errors()[0])}") from error
+        name = document.get("description") if isinstance(document, dict) else None
+        place = f"{path}: {name}" if name and isinstance(name, str) else f"{path}"
+        raise ConfigurationError(f"{place}: {_told(error.errors()[0])}") from error
 
 
 def _told(error: ErrorDetails) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
-from placet.cli.scenarios.steps import REFUSED
+from placet.cli.scenarios.step_base import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
