@@ -16,7 +16,7 @@ _Client = TypeVar("_Client")
 
 
 class InLoop:
-    """An asyncio client in an event loop of its own: each method runs until it has its result."""
+    """An asyncio client in its own event loop: each method blocks until it has its result."""
 
     def __init__(self, client: Any, runner: asyncio.Runner) -> None:
         self._client = client
@@ -48,7 +48,7 @@ class InLoop:
 
 @contextmanager
 def connected(kind: type[_Client], address: str, *, use_asyncio: bool, **keywords: Any) -> Iterator[_Client]:
-    """A client of that kind, or its asyncio twin behind the same face."""
+    """A client of this class, or the asyncio client with the same methods."""
     if not use_asyncio:
         with cast("Any", kind)(address, **keywords) as client:
             yield client

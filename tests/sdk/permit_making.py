@@ -1,4 +1,4 @@
-"""Permits as a test wants them: good ones, and ones that no server would sign."""
+"""Permits for tests: valid ones, and ones that no server signs."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ class Signer:
 
 
 def forged(headers: dict[str, Any], signature: bytes = b"", payload: object = CLAIMS) -> str:
-    """A token put together by hand, not signed by any key."""
+    """A token that no key signed."""
     parts = (json.dumps(headers).encode(), json.dumps(payload).encode(), signature)
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)

@@ -1,4 +1,4 @@
-"""A real gRPC server that answers as a test scripts it: good, garbage, late, or not at all."""
+"""A gRPC server whose responses a test scripts: valid, malformed, late or missing."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def plain_status(
 
 
 def late(seconds: float = 30.0) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    """No answer until the caller is gone."""
+    """No response until the caller ends the call."""
 
     def answer(raw: bytes, context: grpc.ServicerContext) -> bytes:
         del raw

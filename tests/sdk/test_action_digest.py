@@ -1,4 +1,4 @@
-"""The SDK digests what is about to run byte for byte as the server digested what it allowed."""
+"""SDK and server compute the same action digest."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def proposed(action: Action, identity: Identity, run_id: str) -> Proposal:
 @example(Action("t", '{"a":1,"a":1}'), Identity("a", "acme"), "")
 @example(Action("t", {"ö": 1.5, "𐀀": 1, "\uffff": 2}), Identity("ä", "acme", roles=["b", "a", "b"]), "r")
 @settings(max_examples=300)
-def test_both_digest_the_same_bytes_or_both_refuse(action: Action, identity: Identity, run_id: str) -> None:
+def test_server_and_sdk_digest_the_same_bytes_or_both_raise(action: Action, identity: Identity, run_id: str) -> None:
     try:
         proposal = proposed(action, identity, run_id)
     except ServerRefusal:
@@ -78,7 +78,7 @@ def test_both_digest_the_same_bytes_or_both_refuse(action: Action, identity: Ide
     "text",
     ['{"a":1,"a":1}', '{"a":{"b":1,"b":1}}', '{"a":NaN}', '{"a":1e999}', '{"a":"\\ud800"}', "[]", "", '{"a":1}x'],
 )
-def test_what_is_no_i_json_is_refused_by_both(text: str) -> None:
+def test_both_reject_text_that_is_not_i_json(text: str) -> None:
     with pytest.raises(ServerRefusal):
         proposed(Action("t", text), Identity("a", "acme"), "")
     with pytest.raises(PermitError, match="action_invalid"):
@@ -94,7 +94,7 @@ def test_the_order_of_members_does_not_matter(changes: list[str], value: Any) ->
     )
 
 
-def test_a_permit_of_the_server_is_good_for_what_it_allowed(tmp_path: Path) -> None:
+def test_a_permit_of_the_server_is_valid_for_the_allowed_action(tmp_path: Path) -> None:
     action = Action("stripe.refund", {"charge": "ch_1", "ratio": 0.5, "größe": "x" * (PARAMS_BYTES_MAX // 2)})
     identity = Identity("refund-agent", "acme", "u_1", ["b", "a", "b"], ["boss"])
     faults: list[BaseException] = []

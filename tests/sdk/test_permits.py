@@ -1,4 +1,4 @@
-"""Permits are verified offline: what is not exactly the call that was allowed, now, for the first time, is refused."""
+"""`verify_permit` accepts only the allowed call, now, for the first time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refusal(permit: str, action: Action = ACTION, **changes: Any) -> PermitReaso
     return caught.value.reason
 
 
-def test_a_good_permit() -> None:
+def test_a_valid_permit() -> None:
     assert verify(SIGNER.permit()) == Permit(
         decision_id="dec_1",
         action_digest=CLAIMS["action_digest"],
@@ -80,21 +80,21 @@ def test_a_good_permit() -> None:
         (float("-inf"), PermitReason.NOT_YET_VALID),
     ],
 )
-def test_it_is_valid_for_its_time_and_what_clocks_may_differ(now: float, reason: PermitReason | None) -> None:
+def test_validity_period_with_leeway(now: float, reason: PermitReason | None) -> None:
     if reason is None:
         assert verify(SIGNER.permit(), now=now).decision_id == "dec_1"
     else:
         assert refusal(SIGNER.permit(), now=now) is reason
 
 
-def test_clocks_that_do_not_differ() -> None:
+def test_validity_period_without_leeway() -> None:
     assert refusal(SIGNER.permit(), now=NOW + 60, leeway_seconds=0) is PermitReason.EXPIRED
     for leeway in (-1, 60.1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="leeway_seconds must be 0 to 60"):
             verify(SIGNER.permit(), leeway_seconds=leeway)
 
 
-def test_the_clock_is_looked_at_when_no_time_is_given() -> None:
+def test_the_clock_is_read_if_now_is_none() -> None:
     assert refusal(SIGNER.permit(), now=None) is PermitReason.EXPIRED
 
 
@@ -135,7 +135,7 @@ def test_another_identity_run_or_tool(changes: dict[str, Any], reason: PermitRea
     assert refusal(SIGNER.permit(), **changes) is reason
 
 
-def test_the_same_action_told_otherwise_is_the_same() -> None:
+def test_equal_json_is_the_same_action() -> None:
     reordered = replace(ACTION, params=' {"reason": "dupl\\u0069cate", "charge": "ch_1"} ')
     again = Identity("refund-agent", "acme", "u_4812", ("support_refunds", "support_refunds"))
     assert verify(SIGNER.permit(), reordered, identity=again).tool == "stripe.refund"
@@ -157,7 +157,7 @@ def test_the_same_action_told_otherwise_is_the_same() -> None:
         replace(ACTION, params={"n": object()}),
     ],
 )
-def test_what_no_server_could_have_allowed(action: Any) -> None:
+def test_an_action_that_no_server_accepts(action: Any) -> None:
     assert refusal(SIGNER.permit(), action) is PermitReason.ACTION_INVALID
 
 
@@ -195,11 +195,11 @@ def test_what_no_server_could_have_allowed(action: Any) -> None:
         (SIGNER.permit() + ".x", PermitReason.MALFORMED),
     ],
 )
-def test_what_is_no_permit_of_these_keys(permit: Any, reason: PermitReason) -> None:
+def test_a_token_that_these_keys_did_not_sign(permit: Any, reason: PermitReason) -> None:
     assert refusal(permit) is reason
 
 
-def test_a_public_key_is_no_secret_to_sign_with() -> None:
+def test_the_public_key_is_not_accepted_as_an_hmac_secret() -> None:
     unsigned, _, _ = forged(HEADERS | {"alg": "HS256"}).rpartition(".")
     mac = hmac.new(SIGNER.raw(), unsigned.encode(), hashlib.sha256).digest()
     token = forged(HEADERS | {"alg": "HS256"}, mac)
@@ -207,7 +207,7 @@ def test_a_public_key_is_no_secret_to_sign_with() -> None:
     assert refusal(token) is PermitReason.WRONG_ALGORITHM
 
 
-def test_a_changed_byte_anywhere_is_refused() -> None:
+def test_a_changed_byte_is_rejected() -> None:
     permit = SIGNER.permit()
     for place in range(0, len(permit), 7):
         other = "A" if permit[place] != "A" else "B"
@@ -215,7 +215,7 @@ def test_a_changed_byte_anywhere_is_refused() -> None:
 
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
-def test_a_claim_that_is_missing_or_of_another_kind(claim: str) -> None:
+def test_a_claim_that_is_missing_or_has_the_wrong_type(claim: str) -> None:
     values: dict[str, Any] = {"left out": ..., "null": None, "an object": {}, "a fraction": 1.5}
     found = {name: refusal(SIGNER.permit(None, **{claim: value})) for name, value in values.items()}
     missing, malformed = PermitReason.MISSING_CLAIM, PermitReason.MALFORMED
@@ -238,7 +238,7 @@ def test_a_claim_that_is_missing_or_of_another_kind(claim: str) -> None:
         ({"action_digest": CLAIMS["action_digest"].upper()}, PermitReason.WRONG_DIGEST),
     ],
 )
-def test_claims_that_do_not_fit(changes: dict[str, Any], reason: PermitReason) -> None:
+def test_claims_that_contradict(changes: dict[str, Any], reason: PermitReason) -> None:
     assert refusal(SIGNER.permit(**changes)) is reason
 
 
@@ -252,7 +252,7 @@ def test_a_permit_is_used_once() -> None:
     assert verify(SIGNER.permit(jti="dec_2"), replay=replay).decision_id == "dec_2"
 
 
-def test_a_permit_is_used_once_in_a_process_unless_said_otherwise() -> None:
+def test_a_permit_is_used_once_in_a_process_by_default() -> None:
     permit = SIGNER.permit(jti="dec_here")
     arguments: dict[str, Any] = {"identity": IDENTITY, "run_id": RUN_ID, "now": NOW}
     verify_permit(permit, ACTION, KEYS, **arguments)
@@ -261,7 +261,7 @@ def test_a_permit_is_used_once_in_a_process_unless_said_otherwise() -> None:
     verify_permit(permit, ACTION, KEYS, replay=None, **arguments)
 
 
-def test_what_expired_is_forgotten_and_nothing_else() -> None:
+def test_only_expired_permits_are_forgotten() -> None:
     replay = ReplayCache(used_max=2)
     assert replay.first_use("a", 100, now=50)
     assert replay.first_use("b", 90, now=50)
@@ -275,7 +275,7 @@ def test_what_expired_is_forgotten_and_nothing_else() -> None:
         ReplayCache(used_max=0)
 
 
-def test_one_of_many_threads_uses_a_permit() -> None:
+def test_one_of_several_threads_uses_a_permit() -> None:
     replay = ReplayCache()
     start = threading.Barrier(8)
     used: list[int] = []
@@ -292,14 +292,14 @@ def test_one_of_many_threads_uses_a_permit() -> None:
     assert sorted(used) == list(range(200))
 
 
-def test_server_and_sdk_say_the_same_words() -> None:
+def test_server_and_sdk_have_the_same_constants() -> None:
     assert token.PERMIT_TYPE == core_permit.PERMIT_TYPE
     assert token.PERMIT_ALGORITHM == core_permit.PERMIT_ALGORITHM
     assert permits.PERMIT_ISSUER == core_permit.PERMIT_ISSUER
 
 
 @pytest.mark.parametrize("absent", ["jwt", "rfc8785", "cryptography"])
-def test_what_is_not_installed_is_named_with_its_extra(absent: str) -> None:
+def test_a_missing_package_is_named_with_its_extra(absent: str) -> None:
     code = f"""
 import sys
 class Refuse:
@@ -317,7 +317,7 @@ for attempt in (
     except ImportError as error:
         print(error)
     except ValueError:
-        print("keys need it not")
+        print("keys do not need it")
 """
     server = Path(placet.sdk.__file__).parents[2]
     done = subprocess.run(
@@ -328,4 +328,4 @@ for attempt in (
     verifying, parsing = done.stdout.splitlines()
     message = f"verify_permit needs {absent}, which is not installed. Run: pip install 'placet-sdk[permits]'"
     assert verifying == message
-    assert parsing == ("keys need it not" if absent == "rfc8785" else message)
+    assert parsing == ("keys do not need it" if absent == "rfc8785" else message)

@@ -1,4 +1,4 @@
-"""The SDK's side of approvals, against a real server, with connections that are cut on the way."""
+"""Approvals with a real server, and with connections that are lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def request_approval(placet: Client, run_id: str = "") -> tuple[Decision, str]:
     return decision, decision.approval.id
 
 
-def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: ApprovalClient) -> None:
+def test_an_agent_waits_for_approval_and_continues(placet: Client, approvals: ApprovalClient) -> None:
     decision, approval_id = request_approval(placet, "replying")
     found = approvals.get("acme", approval_id, LEAD)
     assert (found.tool, found.params_json, found.user) == ("zendesk.reply", '{"body":"Dear Ann"}', "u_1")
@@ -87,11 +87,11 @@ def test_an_agent_waits_for_people_and_goes_on(placet: Client, approvals: Approv
     assert states == [DecisionState.PENDING, DecisionState.APPROVED, DecisionState.USED]
 
 
-def test_nobody_decides_in_time(placet: Client) -> None:
+def test_a_wait_without_a_decision_returns_none(placet: Client) -> None:
     assert placet.wait_for_approval(request_approval(placet)[0], 0.2) is None
 
 
-def test_why_a_vote_does_not_count_is_told(placet: Client, approvals: ApprovalClient) -> None:
+def test_a_rejected_vote_raises_with_its_reason(placet: Client, approvals: ApprovalClient) -> None:
     _, approval_id = request_approval(placet)
     with pytest.raises(CallFailedError) as caught:
         approvals.approve("acme", approval_id, Person("u_1", ["support_lead"]))
@@ -106,7 +106,7 @@ def test_why_a_vote_does_not_count_is_told(placet: Client, approvals: ApprovalCl
     assert caught.value.failure.error == "APPROVAL_ENDED"
 
 
-def test_voided_votes_send_what_is_open_back_to_wait(placet: Client, approvals: ApprovalClient) -> None:
+def test_voided_votes_return_approvals_to_pending(placet: Client, approvals: ApprovalClient) -> None:
     _, approval_id = request_approval(placet)
     thief = Person("u_thief", ["support_lead"])
     approvals.approve("acme", approval_id, thief)
@@ -126,7 +126,7 @@ def test_voided_votes_send_what_is_open_back_to_wait(placet: Client, approvals: 
         approvals.void_votes("u_thief", Person("ada"), "", tenant="acme")
 
 
-def test_lists_by_state_page_by_page(placet: Client, approvals: ApprovalClient) -> None:
+def test_lists_have_states_and_pages(placet: Client, approvals: ApprovalClient) -> None:
     made = [request_approval(placet)[1] for _ in range(3)]
     approvals.cancel("acme", made[0], Person("u_1"), "not needed")
     first = approvals.list("acme", ApprovalState.PENDING, page_size=1)
@@ -136,7 +136,7 @@ def test_lists_by_state_page_by_page(placet: Client, approvals: ApprovalClient) 
     assert not {each.id for each in approvals.list("globex").approvals} & set(made)
 
 
-def test_what_is_no_argument_is_refused(approvals: ApprovalClient, placet: Client) -> None:
+def test_invalid_arguments_raise(approvals: ApprovalClient, placet: Client) -> None:
     with pytest.raises(InvalidRequestError, match="viewer"):
         approvals.get("acme", "apr_1", "u_1")  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match="state"):
@@ -147,7 +147,7 @@ def test_what_is_no_argument_is_refused(approvals: ApprovalClient, placet: Clien
         next(iter(placet.watch_decision("")))
 
 
-def test_a_watch_goes_on_after_its_connection_was_cut(placet: Client, approvals: ApprovalClient, proxy: Proxy) -> None:
+def test_a_watch_resumes_after_a_lost_connection(placet: Client, approvals: ApprovalClient, proxy: Proxy) -> None:
     decision, approval_id = request_approval(placet)
     with Client(f"127.0.0.1:{proxy.port}") as cut_off:
         changes = cut_off.watch_decision(decision, timeout=SECONDS_MAX)
@@ -160,9 +160,7 @@ def test_a_watch_goes_on_after_its_connection_was_cut(placet: Client, approvals:
         assert [(change.state, change.reason) for change in changes] == [(DecisionState.CANCELLED, "changed my mind")]
 
 
-def test_what_changes_while_the_connection_is_cut_is_told(
-    placet: Client, approvals: ApprovalClient, proxy: Proxy
-) -> None:
+def test_changes_during_a_lost_connection_arrive(placet: Client, approvals: ApprovalClient, proxy: Proxy) -> None:
     with ApprovalClient(f"127.0.0.1:{proxy.port}") as cut_off:
         request_approval(placet)
         changes = cut_off.watch("acme", timeout=SECONDS_MAX)
@@ -182,7 +180,7 @@ def test_what_changes_while_the_connection_is_cut_is_told(
         assert seen.issuperset(made)
 
 
-async def test_the_same_from_asyncio(
+async def test_asyncio_watches_and_waits(
     placet_server: Server, placet: Client, approvals: ApprovalClient, proxy: Proxy
 ) -> None:
     decision, approval_id = await asyncio.to_thread(request_approval, placet)
@@ -201,7 +199,7 @@ async def test_the_same_from_asyncio(
         await client.wait_for_approval(decision, 1)
 
 
-def test_a_decision_that_is_not_there_cannot_be_watched(placet: Client, unused_address: str) -> None:
+def test_watching_an_unknown_decision_raises(placet: Client, unused_address: str) -> None:
     with pytest.raises(CallFailedError) as caught:
         next(placet.watch_decision("dec_unknown", tenant="acme"))
     assert caught.value.failure.rule_id == failures.NOT_FOUND
@@ -210,7 +208,7 @@ def test_a_decision_that_is_not_there_cannot_be_watched(placet: Client, unused_a
     assert caught.value.failure.rule_id in {failures.TIMEOUT, failures.UNAVAILABLE}
 
 
-def test_a_kill_switch_that_revokes_a_permit_is_told(placet_server: Server, placet: Client) -> None:
+def test_a_watch_shows_a_revoked_permit(placet_server: Server, placet: Client) -> None:
     run = Run(run_id="run_revoked")
     decision = placet.authorize(Action("kb.search", {"q": "x"}), WHO, run=run)
     changes = placet.watch_decision(decision, timeout=SECONDS_MAX)
@@ -222,7 +220,7 @@ def test_a_kill_switch_that_revokes_a_permit_is_told(placet_server: Server, plac
     assert states == [(DecisionState.REVOKED, "A kill switch stops this run")]
 
 
-def test_a_watch_goes_on_at_the_server_that_was_started_anew(tmp_path: Path) -> None:
+def test_a_watch_resumes_at_a_restarted_server(tmp_path: Path) -> None:
     with serving(settings(tmp_path)) as server:
         port = server.address.rpartition(":")[2]
         with Client(server.address, timeout=SECONDS_MAX) as placet:

@@ -1,4 +1,4 @@
-"""`authorize`: what is sent, and what becomes of each response. Nothing bad becomes an allow."""
+"""`authorize`: what is sent, and the decision for each response. A malformed response is never an allow."""
 
 from __future__ import annotations
 

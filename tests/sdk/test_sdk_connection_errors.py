@@ -55,7 +55,7 @@ def test_no_server_listens(unused_address: str) -> None:
     assert str(failure) == f"Placet cannot be reached: the connection to {unused_address} was refused"
 
 
-def test_a_server_that_went_away(server: ScriptedServer) -> None:
+def test_a_server_that_stopped(server: ScriptedServer) -> None:
     with Client(server.address, timeout=1) as client:
         client.authorize(Action("t"), Identity("a", "t"))
         server.stop()

@@ -1,4 +1,4 @@
-"""Failed calls: statuses, retries, deadlines, and servers that are away."""
+"""Failed calls: statuses, retries, deadlines, and servers that are not running."""
 
 from __future__ import annotations
 

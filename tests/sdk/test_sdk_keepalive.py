@@ -1,4 +1,4 @@
-"""Connections that a NAT dropped without a word are noticed; pings that do so are permitted."""
+"""Keepalive pings find connections that a NAT dropped, and the server permits them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.tcp_proxy import Proxy
 
 NOTICED_SECONDS = (KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS) / 1_000 + 10
-"""And the calls with which it is looked for, on a busy machine."""
+"""With the calls that detect it, on a busy machine."""
 ACTION, IDENTITY = Action("jira.search", {"query": "open"}), Identity("agent", "acme")
 WRITE = Action("jira.create_ticket", {"title": "printer on fire"})
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -40,14 +40,14 @@ def between(placet_server: Server) -> Iterator[Proxy]:
 
 
 def until_answered(ask: Client) -> float:
-    """Seconds until a call is answered again."""
+    """Seconds until a call succeeds again."""
     begun = time.monotonic()
     while ask.authorize(ACTION, IDENTITY, timeout=1).failure is not None:
         assert time.monotonic() - begun < NOTICED_SECONDS
     return time.monotonic() - begun
 
 
-def test_a_client_notices_while_it_asks(between: Proxy) -> None:
+def test_a_client_reconnects_while_it_calls(between: Proxy) -> None:
     with Client(f"127.0.0.1:{between.port}", timeout=10) as client:
         assert client.authorize(ACTION, IDENTITY).allowed
         between.silence()
@@ -55,7 +55,7 @@ def test_a_client_notices_while_it_asks(between: Proxy) -> None:
         until_answered(client)
 
 
-async def test_an_asyncio_client_notices_too(between: Proxy) -> None:
+async def test_an_asyncio_client_reconnects(between: Proxy) -> None:
     async with AsyncClient(f"127.0.0.1:{between.port}", timeout=10) as client:
         assert (await client.authorize(ACTION, IDENTITY)).allowed
         between.silence()
@@ -64,7 +64,7 @@ async def test_an_asyncio_client_notices_too(between: Proxy) -> None:
                 pass
 
 
-def test_a_stream_goes_on(between: Proxy, placet_server: Server) -> None:
+def test_a_stream_resumes(between: Proxy, placet_server: Server) -> None:
     seen: list[str] = []
     watching = threading.Event()
 
@@ -92,8 +92,8 @@ def _ask(client: Client) -> Decision:
     return decision
 
 
-def test_a_client_may_ping_as_often_as_the_server_says(placet_server: Server) -> None:
-    """Without this the third ping within five minutes is answered by GOAWAY, too_many_pings."""
+def test_the_server_permits_the_documented_ping_interval(placet_server: Server) -> None:
+    """By default, a gRPC server answers the third ping within five minutes with GOAWAY, too_many_pings."""
     host, _, port = placet_server.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(_PREFACE + _frame(_SETTINGS))
@@ -123,7 +123,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def _until(connection: socket.socket, expected_kind: int, payload: bytes) -> bool:
-    """Past other frames; GOAWAY is a failure."""
+    """Skips other frames. Fails on GOAWAY."""
     connection.settimeout(20)
     while True:
         kind, content = _read(connection)

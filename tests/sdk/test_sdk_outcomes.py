@@ -66,7 +66,7 @@ def test_each_status_has_its_number(both: Both, server: ScriptedServer, name: Ou
     assert authorization_pb2.OutcomeStatus.Name(sent(server)[0].status) == f"OUTCOME_STATUS_{name.value.upper()}"
 
 
-def test_a_decision_knows_its_tenant(server: ScriptedServer) -> None:
+def test_the_tenant_of_a_decision_is_sent(server: ScriptedServer) -> None:
     server.script(AUTHORIZE, allow())
     server.script(REPORT, RECORDED)
     with Client(server.address, timeout=10) as client:

@@ -1,4 +1,4 @@
-"""Keys for permits: of a JWK set, and fetched from a server when they are needed."""
+"""Keys that verify permits: from a JWK set, and fetched from a server."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_jwk_set() -> None:
         None,
     ],
 )
-def test_members_that_are_no_keys_for_permits_are_left_out(other: object) -> None:
+def test_keys_for_other_purposes_are_ignored(other: object) -> None:
     key_set = json.loads(NEW.jwks())
     key_set["keys"].insert(0, other)
     keys = PermitKeySet(json.dumps(key_set))
@@ -92,17 +92,17 @@ def test_members_that_are_no_keys_for_permits_are_left_out(other: object) -> Non
     assert keys.find("new") is not None
 
 
-def test_a_key_may_leave_out_what_it_is_for() -> None:
+def test_a_key_without_use_and_alg_is_accepted() -> None:
     assert len(PermitKeySet(json.dumps({"keys": [member(use=..., alg=...)]}))) == 1
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "null", "{}", '{"keys":{}}', '{"keys":null}', "[" * 100_000])
-def test_what_is_no_jwk_set(text: str) -> None:
+def test_text_that_is_not_a_jwk_set_raises(text: str) -> None:
     with pytest.raises(ValueError, match="is not a JWK set"):
         PermitKeySet(text)
 
 
-def test_they_are_fetched_when_the_first_permit_comes() -> None:
+def test_keys_are_fetched_for_the_first_permit() -> None:
     publisher = Publisher(OLD.jwks())
     assert publisher.fetches == 0
     assert publisher.knows("old")
@@ -111,7 +111,7 @@ def test_they_are_fetched_when_the_first_permit_comes() -> None:
     assert publisher.fetches == 1
 
 
-def test_a_key_that_is_not_known_has_them_fetched_anew_but_not_for_every_permit() -> None:
+def test_an_unknown_key_causes_one_fetch_in_an_interval() -> None:
     publisher = Publisher(OLD.jwks())
     assert publisher.knows("old")
     publisher.jwks = OLD.jwks(NEW)
@@ -124,7 +124,7 @@ def test_a_key_that_is_not_known_has_them_fetched_anew_but_not_for_every_permit(
     assert publisher.fetches == 2
 
 
-def test_a_key_that_was_withdrawn_is_forgotten() -> None:
+def test_a_withdrawn_key_is_forgotten() -> None:
     publisher = Publisher(OLD.jwks(NEW))
     assert publisher.knows("old")
     publisher.jwks = NEW.jwks()
@@ -134,7 +134,7 @@ def test_a_key_that_was_withdrawn_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("failure", [OSError("no route"), TimeoutError(), ValueError("bad"), "no keys"])
-def test_what_cannot_be_fetched_is_told_and_tried_again(failure: Any) -> None:
+def test_a_failed_fetch_is_reported_and_repeated(failure: Any) -> None:
     publisher = Publisher(failure)
     for _ in range(3):
         with pytest.raises(PermitError) as caught:
@@ -147,7 +147,7 @@ def test_what_cannot_be_fetched_is_told_and_tried_again(failure: Any) -> None:
     assert publisher.knows("old")
 
 
-def test_keys_at_hand_are_used_on_when_they_cannot_be_fetched_anew() -> None:
+def test_cached_keys_stay_in_use_if_a_fetch_fails() -> None:
     publisher = Publisher(OLD.jwks())
     assert publisher.knows("old")
     publisher.jwks = OSError("no route")
@@ -158,7 +158,7 @@ def test_keys_at_hand_are_used_on_when_they_cannot_be_fetched_anew() -> None:
     assert publisher.fetches == 2
 
 
-def test_who_has_a_key_does_not_wait_for_a_fetch() -> None:
+def test_a_cached_key_does_not_wait_for_a_fetch() -> None:
     fetching, answered = threading.Event(), threading.Event()
     fetches: list[int] = []
     now = [0.0]
@@ -182,7 +182,7 @@ def test_who_has_a_key_does_not_wait_for_a_fetch() -> None:
     assert len(fetches) == 2
 
 
-def test_they_come_from_a_server(server: ScriptedServer) -> None:
+def test_keys_are_fetched_from_a_server(server: ScriptedServer) -> None:
     server.script(
         GET_PERMIT_KEYS,
         control_pb2.GetPermitKeysResponse(jwks_json=OLD.jwks()),

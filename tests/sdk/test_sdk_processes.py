@@ -1,4 +1,4 @@
-"""Clients across event loops, threads and forks, and after they were closed: they work, or say why not."""
+"""Clients in several event loops, threads and forked processes, and after `close`: they work, or name the cause."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_asyncio_client_that_another_loop_closed(allowing: ScriptedServer) ->
     assert got.failure.detail == "this client is closed"
 
 
-async def test_after_it_was_closed(allowing: ScriptedServer) -> None:
+async def test_calls_of_a_closed_client_fail(allowing: ScriptedServer) -> None:
     client, blocking = AsyncClient(allowing.address), Client(allowing.address)
     assert (await client.authorize(ACTION, IDENTITY)).allowed
     for _ in range(2):
@@ -124,11 +124,11 @@ FORKS = {
     MADE_ASYNC + "child(ask)": "allowed",
     "say(with_asyncio); child(with_asyncio); child(blocking)": f"allowed {REFUSED} {REFUSED}",
 }
-"""What a process does, and what each call in it and its children says."""
+"""Code of a process, and what its calls and those of its children print."""
 
 
 def forked(address: str, code: str, **environment: str) -> str:
-    """What a script says, without the rest of a long sentence."""
+    """What a script prints, without the second half of the long sentence."""
     server = Path(placet.sdk.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT + code, address],
@@ -145,13 +145,13 @@ def test_after_a_fork(allowing: ScriptedServer, code: str, printed: str) -> None
 
 
 def test_forks_just_after_clients_were_dropped(allowing: ScriptedServer) -> None:
-    """gRPC must not be shutting down at the fork: the child would wait for ever for a lock that its parent holds."""
+    """gRPC must not shut down at the fork: the child would wait forever for a lock of its parent."""
     assert (
         forked(allowing.address, "[(say(blocking), child(blocking)) for _ in range(25)]") == "allowed " * 49 + "allowed"
     )
 
 
-def test_a_fork_while_a_call_is_under_way(server: ScriptedServer) -> None:
+def test_a_fork_during_a_call(server: ScriptedServer) -> None:
     arrived, over = threading.Event(), threading.Event()
 
     def slow(_raw: bytes, _context: object) -> bytes:
@@ -181,6 +181,6 @@ os._exit(0)
     assert printed.startswith(REFUSED)
 
 
-def test_a_fork_with_the_support_of_grpc_switched_off(allowing: ScriptedServer) -> None:
+def test_a_fork_without_the_fork_support_of_grpc(allowing: ScriptedServer) -> None:
     assert forked(allowing.address, USED, GRPC_ENABLE_FORK_SUPPORT="false") == f"allowed {REFUSED} allowed"
     assert forked(allowing.address, NEVER_CALLED, GRPC_ENABLE_FORK_SUPPORT="false") == "allowed"

@@ -1,4 +1,4 @@
-"""AuditClient and ControlClient against a real server."""
+"""AuditClient, and the reads of ControlClient."""
 
 from __future__ import annotations
 
@@ -107,27 +107,27 @@ def test_query_without_conditions(audit: AuditClient, server: ScriptedServer) ->
         ("acme", "query"),
     ],
 )
-def test_a_query_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer, query: Query, field: str) -> None:
+def test_an_invalid_query_raises(audit: AuditClient, server: ScriptedServer, query: Query, field: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         audit.query(query)
     assert [each.field for each in caught.value.failure.violations] == [field]
     assert server.calls == []
 
 
-def test_an_id_that_cannot_be_sent(audit: AuditClient, server: ScriptedServer) -> None:
+def test_an_invalid_id_raises(audit: AuditClient, server: ScriptedServer) -> None:
     with pytest.raises(InvalidRequestError, match="decision_id: must be text, not int"):
         audit.get("acme", 5)  # type: ignore[arg-type] # wrong on purpose
     assert server.calls == []
 
 
-def test_a_recorded_effect_that_is_not_known_reads_as_deny(audit: AuditClient, server: ScriptedServer) -> None:
+def test_an_unknown_recorded_effect_is_a_deny(audit: AuditClient, server: ScriptedServer) -> None:
     server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=recorded(effect=9)))
     found = audit.get("acme", "dec_1")
     assert found is not None
     assert found.decision.effect is Effect.DENY
 
 
-def test_a_decision_that_is_not_there(audit: AuditClient, server: ScriptedServer) -> None:
+def test_an_unknown_decision_is_none(audit: AuditClient, server: ScriptedServer) -> None:
     server.script(GET_DECISION, plain_status(grpc.StatusCode.NOT_FOUND))
     assert audit.get("acme", "dec_1") is None
 
@@ -179,9 +179,7 @@ def test_failures_raise(audit: AuditClient, control: ControlClient, server: Scri
             call()
 
 
-def test_what_the_policy_guide_says_of_a_change_works(
-    server: ScriptedServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_example_of_the_policy_guide_runs(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     refused = control_pb2.GetPolicyStatusResponse(policy_revision="rev1", reloads_refused=1, last_error="caps.rego:8")
     server.script(GET_POLICY_STATUS, refused)
     [example] = re.findall(r"```python\n(.*?)```", DEPLOY_POLICY.read_text(), re.DOTALL)
@@ -189,7 +187,7 @@ def test_what_the_policy_guide_says_of_a_change_works(
     assert capsys.readouterr().out == "rev1 None 1 caps.rego:8\n"
 
 
-def test_reading_is_tried_again(audit: AuditClient, server: ScriptedServer) -> None:
+def test_reads_are_retried(audit: AuditClient, server: ScriptedServer) -> None:
     server.script(
         VERIFY_AUDIT, plain_status(grpc.StatusCode.UNAVAILABLE), audit_pb2.VerifyAuditResponse(ok=True, records=1)
     )
@@ -206,7 +204,7 @@ def test_deadlines(server: ScriptedServer) -> None:
         audit.query(Query("acme"))
 
 
-def test_encrypted_channels_do_not_speak_to_plain_servers(server: ScriptedServer) -> None:
+def test_tls_clients_do_not_connect_to_plain_servers(server: ScriptedServer) -> None:
     credentials = grpc.ssl_channel_credentials()
     with (
         ControlClient(server.address, timeout=1, credentials=credentials) as control,

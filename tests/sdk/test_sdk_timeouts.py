@@ -1,4 +1,4 @@
-"""Every time that a caller may give is finite, more than 0 and at most what is documented."""
+"""Every timeout is finite, more than 0, and at most the documented maximum."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT = re.escape(f"timeout must be more than 0 and at most {WAIT_SECONDS_MAX} se
 
 
 @pytest.mark.parametrize("seconds", WRONG)
-def test_a_wait_out_of_range_is_refused_at_once(server: ScriptedServer, seconds: float) -> None:
+def test_a_wait_out_of_range_raises(server: ScriptedServer, seconds: float) -> None:
     with Client(server.address) as client, ApprovalClient(server.address) as approvals:
         with pytest.raises(ValueError, match=WAIT):
             client.wait_for_approval("dec_1", seconds, tenant="acme")
@@ -32,7 +32,7 @@ def test_a_wait_out_of_range_is_refused_at_once(server: ScriptedServer, seconds:
 
 
 @pytest.mark.parametrize("seconds", WRONG)
-async def test_a_wait_in_asyncio_out_of_range_is_refused_at_once(server: ScriptedServer, seconds: float) -> None:
+async def test_an_asyncio_wait_out_of_range_raises(server: ScriptedServer, seconds: float) -> None:
     async with AsyncClient(server.address) as client:
         with pytest.raises(ValueError, match=WAIT):
             await client.wait_for_approval("dec_1", seconds, tenant="acme")
@@ -44,7 +44,7 @@ async def test_a_wait_in_asyncio_out_of_range_is_refused_at_once(server: Scripte
 
 
 @pytest.mark.parametrize("seconds", WRONG)
-def test_a_call_out_of_range_is_refused_at_once(server: ScriptedServer, seconds: float) -> None:
+def test_a_call_out_of_range_raises(server: ScriptedServer, seconds: float) -> None:
     with Client(server.address) as client, ControlClient(server.address) as control:
         with pytest.raises(ValueError, match=CALL):
             client.report_outcome("dec_1", "succeeded", tenant="acme", timeout=seconds)
@@ -59,11 +59,11 @@ def test_a_call_out_of_range_is_refused_at_once(server: ScriptedServer, seconds:
 
 @pytest.mark.parametrize("seconds", WRONG)
 @pytest.mark.parametrize("made", [Client, AsyncClient, ApprovalClient, AuditClient, ControlClient])
-def test_a_client_is_made_with_a_time_in_range(made: type[Client], seconds: float) -> None:
+def test_a_client_timeout_out_of_range_raises(made: type[Client], seconds: float) -> None:
     with pytest.raises(ValueError, match=CALL):
         made(timeout=seconds)
 
 
-def test_a_wrong_type_of_a_wait_is_named(server: ScriptedServer) -> None:
+def test_a_wait_of_another_type_raises(server: ScriptedServer) -> None:
     with Client(server.address) as client, pytest.raises(TypeError, match="timeout must be a number of seconds"):
         client.wait_for_approval("dec_1", "5", tenant="acme")  # type: ignore[arg-type] # wrong on purpose

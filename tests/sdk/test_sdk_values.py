@@ -1,4 +1,4 @@
-"""Decisions, failures and tries, without a server."""
+"""Decisions, failures and retries, without a server."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_require_allowed_raises_for_a_failure_too() -> None:
     assert caught.value.decision.failure == Failure(failures.TIMEOUT)
 
 
-def test_a_decision_is_no_truth_value() -> None:
+def test_a_decision_has_no_truth_value() -> None:
     for effect in Effect:
         with pytest.raises(TypeError, match=r"decision\.allowed"):
             bool(Decision(effect, "r", "x"))
 
 
-def test_every_client_id_has_a_reason_and_the_clients_own_namespace() -> None:
+def test_every_failure_id_has_a_reason_and_the_prefix_of_clients() -> None:
     ids = {value for name, value in vars(failures).items() if name.isupper() and isinstance(value, str)}
     assert ids == set(failures.REASONS)
     assert all(re.fullmatch(r"pdp\.client_[a-z_]+", each) for each in ids)
@@ -67,7 +67,7 @@ def attempts(timeout: float, rand: float = 1.0, retry_seconds: float = math.inf)
 AGAIN = Failure(failures.UNAVAILABLE, retryable=True)
 
 
-def test_waits_grow_to_a_cap() -> None:
+def test_delays_grow_to_a_maximum() -> None:
     tries, _ = attempts(100)
     waits = [tries.delay_after(AGAIN) for _ in range(6)]
     assert waits == [BACKOFF_SECONDS * 2**n for n in range(4)] + [BACKOFF_SECONDS_MAX] * 2
@@ -75,7 +75,7 @@ def test_waits_grow_to_a_cap() -> None:
 
 @pytest.mark.parametrize("rand", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("timeout", [0.2, 2.0, 60.0])
-def test_tries_go_on_until_the_deadline(rand: float, timeout: float) -> None:
+def test_retries_continue_until_the_deadline(rand: float, timeout: float) -> None:
     tries, now = attempts(timeout, rand)
     count = 0
     while (delay := tries.delay_after(AGAIN)) is not None:
@@ -85,24 +85,24 @@ def test_tries_go_on_until_the_deadline(rand: float, timeout: float) -> None:
     assert count <= 8 + timeout / BACKOFF_SECONDS_MAX * 2
 
 
-def test_reading_stops_trying_before_a_long_deadline() -> None:
+def test_reads_stop_retrying_before_a_long_deadline() -> None:
     tries, now = attempts(600, retry_seconds=2)
     while (delay := tries.delay_after(AGAIN)) is not None:
         now[0] += delay
     assert tries.remaining() == pytest.approx(598, abs=0.1)
 
 
-def test_jitter_is_half_of_the_wait() -> None:
+def test_jitter_is_half_of_the_delay() -> None:
     tries, _ = attempts(100, rand=0.0)
     assert tries.delay_after(Failure(failures.UNAVAILABLE, retryable=True)) == BACKOFF_SECONDS / 2
 
 
-def test_never_sooner_than_the_server_said() -> None:
+def test_a_delay_is_never_shorter_than_the_server_requested() -> None:
     tries, _ = attempts(100, rand=0.0)
     assert tries.delay_after(Failure(failures.OVERLOADED, retryable=True, retry_after_seconds=3)) == 3
 
 
-def test_no_wait_beyond_the_deadline() -> None:
+def test_no_delay_passes_the_deadline() -> None:
     tries, now = attempts(1)
     again = Failure(failures.OVERLOADED, retryable=True, retry_after_seconds=0.5)
     assert tries.delay_after(again) is not None
@@ -111,18 +111,18 @@ def test_no_wait_beyond_the_deadline() -> None:
     assert tries.delay_after(again) is None
 
 
-def test_what_is_not_retryable_is_not_tried_again() -> None:
+def test_a_permanent_failure_has_no_retry() -> None:
     tries, _ = attempts(100)
     assert tries.delay_after(Failure(failures.ERROR)) is None
 
 
-def test_errors_say_id_and_cause() -> None:
+def test_errors_name_id_and_cause() -> None:
     assert str(CallFailedError(Failure(failures.TIMEOUT, "2 s"))) == (
         "pdp.client_timeout: Placet did not answer before the deadline: 2 s"
     )
 
 
-def test_a_store_is_blamed_only_by_a_server() -> None:
+def test_only_a_server_reports_a_store_failure() -> None:
     assert Failure(failures.UNAVAILABLE).reason == "Placet cannot be reached"
     failure = Failure(failures.UNAVAILABLE, error="LEDGER_UNAVAILABLE")
     assert failure.reason == "Placet could not be reached, or its store failed"
@@ -131,7 +131,7 @@ def test_a_store_is_blamed_only_by_a_server() -> None:
 @pytest.mark.parametrize(
     "documented", [getattr(placet.sdk, name) for name in placet.sdk.__all__ if name.endswith("Client")]
 )
-def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
+def test_the_examples_parse_and_import_existing_names(documented: type) -> None:
     example = re.search(r"::\n\n((?:    .*\n|\n)+)", inspect.cleandoc(documented.__doc__ or "") + "\n")
     assert example is not None
     tree = ast.parse("if True:\n" + example.group(1))
@@ -141,7 +141,7 @@ def test_the_examples_are_python_and_name_what_exists(documented: type) -> None:
 
 
 def test_needs_grpcio_protobuf_and_the_common_protos_only() -> None:
-    """Imported with everything else made impossible to import."""
+    """Imports the SDK while all other packages fail to import."""
     code = """
 import sys
 class Refuse:
@@ -168,7 +168,7 @@ assert placet.sdk.Client("127.0.0.1:1", timeout=0.1).authorize(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_time_beyond_all_calendars_is_no_time() -> None:
+def test_a_time_out_of_range_is_none() -> None:
     assert time_from_proto(Timestamp(seconds=2**40)) is None
     assert time_from_proto(Timestamp()) is None
 
@@ -179,6 +179,6 @@ def test_deprecated_names_are_the_current_classes_and_warn(deprecated: str, curr
         assert getattr(placet.sdk, deprecated) is getattr(placet.sdk, current)
 
 
-def test_a_name_that_never_was_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = getattr(placet.sdk, "Nothing")  # noqa: B009 - a literal attribute would not pass the type check

@@ -1,4 +1,4 @@
-"""Webhooks are verified as the specification says: what is not from the sender, of now and unchanged is refused."""
+"""`verify_webhook` follows the specification: it accepts only recent, unchanged webhooks of the sender."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def signed(body: Any, event_id: str = event().id) -> tuple[dict[str, str], bytes
     return dict(headers(event_id, text, NOW, KEYS)), text
 
 
-def test_signatures_are_those_of_the_specification() -> None:
+def test_signatures_follow_the_specification() -> None:
     made = headers("msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}', 1_614_265_330, KEYS)
     assert made == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -46,7 +46,7 @@ def test_signatures_are_those_of_the_specification() -> None:
 
 
 @pytest.mark.parametrize("kind", list(WebhookType))
-def test_what_was_sent_is_what_is_read(kind: WebhookType) -> None:
+def test_the_event_has_the_values_that_were_sent(kind: WebhookType) -> None:
     sent = event(7, kind)
     body = webhook_payload(sent)
     read = verify_webhook(headers(sent.id, body, NOW, KEYS), body, SECRET, now=NOW)
@@ -56,18 +56,18 @@ def test_what_was_sent_is_what_is_read(kind: WebhookType) -> None:
     assert read.expires_at == datetime.fromtimestamp(NOW + 3_600, UTC)
 
 
-def test_the_case_of_headers_does_not_count() -> None:
+def test_the_case_of_headers_does_not_matter() -> None:
     assert (
         verify_webhook({name.title(): value for name, value in SIGNED.items()}, BODY, SECRET, now=NOW).id == event().id
     )
 
 
-def test_the_clocks_time_counts_when_none_is_told() -> None:
+def test_the_clock_is_read_if_now_is_none() -> None:
     assert refused(now=None) in {WebhookReason.TOO_OLD, WebhookReason.NOT_YET_VALID}
 
 
 @pytest.mark.parametrize("name", list(SIGNED))
-def test_each_header_is_needed(name: str) -> None:
+def test_each_header_is_required(name: str) -> None:
     assert refused({name: ""}) is WebhookReason.HEADER_MISSING
 
 
@@ -87,22 +87,22 @@ def test_each_header_is_needed(name: str) -> None:
         {"webhook-id": "\udcff"},
     ],
 )
-def test_what_was_changed_is_refused(headers: dict[str, str]) -> None:
+def test_changed_headers_are_rejected(headers: dict[str, str]) -> None:
     assert refused(headers) is WebhookReason.BAD_SIGNATURE
 
 
-def test_another_body_or_secret_is_refused() -> None:
+def test_another_body_or_secret_is_rejected() -> None:
     assert refused(body=BODY + b" ") is WebhookReason.BAD_SIGNATURE
     assert refused(body=b"") is WebhookReason.BAD_SIGNATURE
     assert refused(secret=OTHER_SECRET) is WebhookReason.BAD_SIGNATURE
 
 
-def test_one_signature_of_several_and_one_secret_of_several_are_enough() -> None:
+def test_one_of_several_signatures_and_secrets_suffices() -> None:
     headers = {**SIGNED, "webhook-signature": f"v1a,AAAA v1,BBBB {SIGNED['webhook-signature']} v2,CCCC"}
     assert verify_webhook(headers, BODY, f"{OTHER_SECRET} {SECRET}", now=NOW).id == event().id
 
 
-def test_old_ones_and_those_of_the_future_are_refused() -> None:
+def test_old_and_future_webhooks_are_rejected() -> None:
     assert verify_webhook(SIGNED, BODY, SECRET, 60, now=NOW + 60).id == event().id
     assert verify_webhook(SIGNED, BODY, SECRET, 60, now=NOW - 60).id == event().id
     assert refused(tolerance_seconds=60, now=NOW + 61) is WebhookReason.TOO_OLD
@@ -114,18 +114,18 @@ def test_old_ones_and_those_of_the_future_are_refused() -> None:
     "change",
     [{"id": "other"}, {"quorum": "2"}, {"quorum": True}, {"time": "soon"}, {"time": 1}, {"tenant": None}],
 )
-def test_a_body_that_is_no_event_is_refused(change: dict[str, Any]) -> None:
+def test_a_body_that_is_not_an_event_is_rejected(change: dict[str, Any]) -> None:
     headers, body = signed({**json.loads(BODY), **change})
     assert refused(headers, body) is WebhookReason.MALFORMED
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"nonsense", b"\xff", b"null"])
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_rejected(body: bytes) -> None:
     headers, text = signed(body)
     assert refused(headers, text) is WebhookReason.MALFORMED
 
 
-def test_members_and_types_that_are_new_do_no_harm() -> None:
+def test_unknown_members_and_types_are_accepted() -> None:
     headers, body = signed({**json.loads(BODY), "more": 1, "type": "approval.new"})
     assert verify_webhook(headers, body, SECRET, now=NOW).type == "approval.new"
 
@@ -133,7 +133,7 @@ def test_members_and_types_that_are_new_do_no_harm() -> None:
 @pytest.mark.parametrize(
     "secret", ["", " ", "whsec_", "whsec_AAAA", "not base64!", "whsec_" + base64.b64encode(b"x" * 23).decode()]
 )
-def test_a_secret_that_is_none_is_the_receivers_mistake(secret: str) -> None:
+def test_an_invalid_secret_raises_value_error(secret: str) -> None:
     with pytest.raises(ValueError, match="secret"):
         verify_webhook(SIGNED, BODY, secret, now=NOW)
     with pytest.raises(ValueError, match="whsec_"):
@@ -141,12 +141,12 @@ def test_a_secret_that_is_none_is_the_receivers_mistake(secret: str) -> None:
 
 
 @pytest.mark.parametrize("tolerance", [0, -1, float("nan")])
-def test_a_tolerance_that_is_none_is_the_receivers_mistake(tolerance: float) -> None:
+def test_an_invalid_tolerance_raises_value_error(tolerance: float) -> None:
     with pytest.raises(ValueError, match="tolerance_seconds"):
         verify_webhook(SIGNED, BODY, SECRET, tolerance)
 
 
-def test_servers_secrets_are_few_long_and_marked() -> None:
+def test_the_secrets_of_the_server_setting_are_checked() -> None:
     assert len(read_secrets(f" {SECRET}  {OTHER_SECRET} ")) == 2
     long = "whsec_" + base64.b64encode(b"x" * 65).decode()
     for wrong in (" ".join([SECRET] * 5), long, SECRET.removeprefix("whsec_"), f"{SECRET},{OTHER_SECRET}"):
@@ -155,11 +155,11 @@ def test_servers_secrets_are_few_long_and_marked() -> None:
         assert wrong[8:24] not in str(caught.value)
 
 
-def test_the_error_is_one_of_the_sdks() -> None:
+def test_webhook_errors_are_sdk_errors() -> None:
     assert issubclass(WebhookError, PlacetSdkError)
 
 
-def test_it_needs_the_standard_library_alone() -> None:
+def test_only_the_standard_library_is_imported() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
         "import placet.sdk.webhooks\n"
