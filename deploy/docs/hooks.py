@@ -50,13 +50,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs' own names
-    """Lead links between docs and the files of the project to their pages."""
+    """Rewrite links between docs and the files of the project to links between pages."""
     here = page.file.src_uri
     source = PAGES.get(here, DOCS / here)
 
-    def lead(match: re.Match[str]) -> str:
+    def rewritten(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(source.parent / match[2]))
         uri = SOURCES.get(target) or os.path.relpath(target, DOCS)
         return match[1] + os.path.relpath(uri, Path(here).parent)
 
-    return LINK.sub(lead, markdown)
+    return LINK.sub(rewritten, markdown)

@@ -1,4 +1,4 @@
-"""The tables of a Markdown file, by the heading that they stand under."""
+"""The tables of a Markdown file, by their heading."""
 
 from __future__ import annotations
 

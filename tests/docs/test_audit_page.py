@@ -1,4 +1,4 @@
-"""The pages about the audit trail: kinds of records and problems; and the verification by hand is run."""
+"""The pages about the audit trail list record kinds and problem kinds, and their verification by hand works."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def by_hand(language: str) -> Block:
     return block
 
 
-def control_records_of_each() -> list[Commitment]:
+def control_records() -> list[Commitment]:
     switch = KillSwitch("ks_1", KillScope.TENANT, "acme", "", "mended", "ann", NOW_US)
     wish = ChangeCommand(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
@@ -80,7 +80,7 @@ def control_records_of_each() -> list[Commitment]:
     ]
 
 
-def outcome_records_of_each() -> list[Commitment]:
+def outcome_records() -> list[Commitment]:
     report = OutcomeReport(
         "acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32)
     )
@@ -93,7 +93,7 @@ def outcome_records_of_each() -> list[Commitment]:
     return [outcome_commitment(report, taken, (), (), excess), reservation_expired_commitment(held, (), (), NOW_US)]
 
 
-def one_of_each() -> list[Commitment]:
+def one_record_of_each_kind() -> list[Commitment]:
     violations = [FieldViolation("action.tool", "is required")]
     return [
         commitment(1),
@@ -104,8 +104,8 @@ def one_of_each() -> list[Commitment]:
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
         record_codec.keys_swept_commitment(NOW_US, 3, NOW_US),
         record_codec.policy_held_commitment("r1", "r2", ["acme.yaml: lost"], NOW_US),
-        *outcome_records_of_each(),
-        *control_records_of_each(),
+        *outcome_records(),
+        *control_records(),
     ]
 
 
@@ -118,7 +118,7 @@ async def data_dir(tmp_path: Path) -> Path:
         tmp_path / "placet.db", writer="placet", signing_key=key, clock=TickingClock(), on_error=faults.append
     )
     try:
-        await ledger.commit(one_of_each()[4:5])
+        await ledger.commit(one_record_of_each_kind()[4:5])
         await ledger.commit([commitment(number) for number in range(1, DECISIONS)])
         await ledger.checkpoint()
         await ledger.commit([commitment(DECISIONS)])
@@ -145,7 +145,7 @@ def test_every_record_kind_has_its_row_with_what_it_holds() -> None:
         kind: (re.findall(r"\w+", row[1]), re.findall(r"\w+", row[2]))
         for kind, row in by_name(FORMAT, "Record kinds").items()
     }
-    written = {each.kind.value: (list(each.fields), list(each.parts)) for each in one_of_each()}
+    written = {record.kind.value: (list(record.fields), list(record.parts)) for record in one_record_of_each_kind()}
     assert {kind: documented[kind] for kind in written} == written
     assert documented.keys() == {kind.value for kind in RecordKind}
 

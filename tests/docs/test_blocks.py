@@ -1,4 +1,4 @@
-"""README and the page "first decision" are followed to the letter in a copy of the repository; data is well-formed.
+"""The commands of README and of the page "first decision" work in a copy of the repository; data is well-formed.
 
 `sh` lines run in order beside a running server: `make` words must exist (a test cannot run itself), a line that ends
 otherwise than with 0 says so in a comment, `# exit code 3`; with `within seconds` it is typed again until it does. A
@@ -38,7 +38,7 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "yaml": yaml.safe_load,
     "toml": tomllib.loads,
 }
-DATA = [each for file in documents() for each in blocks(file) if each.language in READERS]
+DATA = [block for file in documents() for block in blocks(file) if block.language in READERS]
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""Each `placet ...` that a document tells to type is a command that exists, with the flags that it has."""
+"""Each `placet ...` in a document is a command that exists, with flags that it has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPED = re.compile(r"(?:^|`|\$ |bin/)placet ([a-z][^`\n#|]*)", re.MULTILINE)
 GROUPS = {"approvals", "audit", "autonomy", "budgets", "db", "keys", "kill-switches", "outcomes", "policy", "tools"}
 
 
-def told(document: Path) -> set[tuple[str, ...]]:
+def typed(document: Path) -> set[tuple[str, ...]]:
     """The commands, each with the flags it is used with, e.g. ("audit", "tail", "--tenant")."""
     found: set[tuple[str, ...]] = set()
     for line in TYPED.findall(document.read_text().replace("\\\n", " ")):
@@ -30,12 +30,12 @@ def told(document: Path) -> set[tuple[str, ...]]:
 
 @pytest.mark.parametrize("document", documents(), ids=lambda file: file.name)
 def test_commands_and_flags_in_documents_exist(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in sorted(told(document)):
+    for words in sorted(typed(document)):
         name = [word for word in words if not word.startswith("--")]
-        assert cli.main([*name, "--help"]) == 0, f"{document.name} tells placet {' '.join(name)}"
+        assert cli.main([*name, "--help"]) == 0, f"{document.name} uses placet {' '.join(name)}"
         helped = capsys.readouterr().out
         missing = [word for word in words if word.startswith("--") and word not in helped]
-        assert not missing, f"{document.name} tells placet {' '.join(name)} with {missing}"
+        assert not missing, f"{document.name} uses placet {' '.join(name)} with {missing}"
 
 
 def test_every_command_is_documented() -> None:

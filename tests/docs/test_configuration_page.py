@@ -1,4 +1,4 @@
-"""The pages configuration and commands: each setting, exit code and command has its entry, and no other has one."""
+"""The pages configuration and commands list exactly the settings, exit codes and commands of the code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def commands() -> Iterator[str]:
     """Every command that can be typed, e.g. ``placet audit verify``."""
     for name in cli.COMMANDS:
         below = getattr(cli.load_command(name), "commands", None)
-        yield from (f"placet {name} {each}" for each in below) if below else (f"placet {name}",)
+        yield from (f"placet {name} {subcommand}" for subcommand in below) if below else (f"placet {name}",)
 
 
 def test_every_setting_has_its_row_and_no_other() -> None:

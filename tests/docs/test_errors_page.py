@@ -1,4 +1,4 @@
-"""docs/reference/errors.md: calls, statuses, limits, metrics and log events, and none that is not there."""
+"""docs/reference/errors.md lists exactly the calls, statuses, limits, metrics and log events of the code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WITH_REASONS: set[type[PlacetError]] = {FailedPreconditionError, PermissionDenie
 def an_error(kind: type[PlacetError]) -> PlacetError:
     if kind is InvalidRequestError:
         return InvalidRequestError([])
-    return OverloadedError(limits.RETRY_AFTER_MS) if kind is OverloadedError else kind("told")
+    return OverloadedError(limits.RETRY_AFTER_MS) if kind is OverloadedError else kind("reason")
 
 
 def statuses() -> Iterator[tuple[str, str, set[str]]]:
@@ -49,7 +49,7 @@ def statuses() -> Iterator[tuple[str, str, set[str]]]:
         status = status_of(an_error(kind))
         info = error_details_pb2.ErrorInfo()
         assert status.details[0].Unpack(info)
-        others = {each.type_url.rpartition(".")[2] for each in status.details[1:]}
+        others = {detail.type_url.rpartition(".")[2] for detail in status.details[1:]}
         yield info.reason, code_pb2.Code.Name(status.code), others
     yield "NOT_FOUND", "NOT_FOUND", set()
     yield "INTERNAL", "INTERNAL", set()
@@ -94,7 +94,7 @@ def test_every_metric_has_its_row_and_no_other() -> None:
     metrics = Metrics()
     metrics.watch_depth(lambda: 0.0)
     metrics.watch_watchers(lambda: 0.0)
-    collected = {each.name: (each.type, each.documentation) for each in metrics.registry.collect()}
+    collected = {metric.name: (metric.type, metric.documentation) for metric in metrics.registry.collect()}
     documented = by_name(PAGE, "Metrics")
     assert {name: (row[0], row[2]) for name, row in documented.items()} == collected
 

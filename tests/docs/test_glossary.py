@@ -1,4 +1,4 @@
-"""docs/reference/glossary.md: every word that state is kept, told or decided by, in order."""
+"""docs/reference/glossary.md defines the terms of stored state, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.docs.tables import DOCS, rows
 
 PAGE = DOCS / "reference/glossary.md"
 WORDS = [row[0].strip("*") for row in rows(PAGE, "Glossary")]
-CALLED: Final = {
+TERMS: Final = {
     StateTable.APPROVALS: "approval",
     StateTable.APPROVAL_INDEX: "approval index",
     StateTable.RESERVATIONS: "reservation",
@@ -24,16 +24,16 @@ CALLED: Final = {
     StateTable.CONTROL_VERSIONS: "control version",
     StateTable.WEBHOOK_OUTBOX: "outbox",
 }
-"""What is kept -> its word."""
+"""Table of state -> its term in the glossary."""
 
 
 def test_words_are_in_order_and_each_has_one_row() -> None:
     assert sorted(set(WORDS), key=str.lower) == WORDS
 
 
-@pytest.mark.parametrize("kept", list(StateTable))
-def test_everything_that_is_kept_has_its_word(kept: StateTable) -> None:
-    assert CALLED[kept] in WORDS
+@pytest.mark.parametrize("table", list(StateTable))
+def test_every_table_of_state_has_its_term(table: StateTable) -> None:
+    assert TERMS[table] in WORDS
 
 
 @pytest.mark.parametrize("change", list(ChangeKind))

@@ -1,4 +1,4 @@
-"""docs/concepts/permits.md: every reason and claim, and an example that works."""
+"""docs/concepts/permits.md lists every reason and claim, and its example works."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def test_every_reason_has_its_row_and_no_other() -> None:
-    assert by_name(PAGE, "Reasons for refusal").keys() == {each.value for each in PermitReason}
+    assert by_name(PAGE, "Reasons for refusal").keys() == {reason.value for reason in PermitReason}
 
 
 def test_every_claim_has_its_row_and_no_other() -> None:
@@ -48,14 +48,14 @@ def test_figures() -> None:
     assert (PERMIT_TTL_SECONDS, PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS) == (60, 60, 24 * 3_600)
     assert (REFRESH_SECONDS, AGE_SECONDS_MAX, LEEWAY_SECONDS) == (5, 3_600, 5)
     text = " ".join(PAGE.read_text().split())
-    for said in (
+    for figure in (
         "valid for one minute",
         "at most every 5 seconds",
         "after an hour",
         "differ by 5 seconds",
         "for 24 hours",
     ):
-        assert said in text
+        assert figure in text
 
 
 def test_the_example_runs_what_was_allowed_and_nothing_else(server: ScriptedServer) -> None:

@@ -1,4 +1,4 @@
-"""The pages policy guide and tenant file: each key, those not enforced yet, the steps of the check, the snippets."""
+"""The pages policy guide and tenant file list keys and steps of the check, and their snippets work."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def test_the_example_is_accepted_and_says_every_key() -> None:
     [example] = [
         block.text for block in blocks(TENANT_FILE) if block.language == "yaml" and "default_mode" in block.text
     ]
-    said = read_yaml(example.encode(), TENANT_FILE.name).value["agent_policy"]
-    AgentPolicy.model_validate(said)
-    assert said.keys() == AgentPolicy.model_fields.keys()
+    agent_policy = read_yaml(example.encode(), TENANT_FILE.name).value["agent_policy"]
+    AgentPolicy.model_validate(agent_policy)
+    assert agent_policy.keys() == AgentPolicy.model_fields.keys()
 
 
 def test_every_field_that_is_bound_has_its_row() -> None:
@@ -117,7 +117,7 @@ def test_defaults_are_those_of_the_code() -> None:
         assert documented[f"budgets[].{key}"] == BudgetEntry.model_fields[key].default
 
 
-def test_every_word_that_a_key_takes_is_told() -> None:
+def test_every_value_of_a_key_is_listed() -> None:
     documented = {key: row[0] for key, row in by_name(TENANT_FILE, "agent_policy").items()}
     words: dict[str, type[StrEnum]] = {
         "budgets[].scope": Scope,
@@ -165,8 +165,8 @@ def test_its_snippets_compile_and_its_test_passes(rego_dir: Path, capsys: pytest
 def test_every_fact_that_policy_sees_is_in_the_table() -> None:
     schema = json.loads((ROOT / "rego/schemas/input.json").read_text())
     facts = {f"facts.{name}" for name in schema["properties"]["facts"]["properties"]}
-    told = {row[0] for row in rows(PAGE, "What policy sees")}
-    assert told == facts | (schema["properties"].keys() - {"facts"})
+    documented = {row[0] for row in rows(PAGE, "What policy sees")}
+    assert documented == facts | (schema["properties"].keys() - {"facts"})
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_what_the_traps_say_of_opa(expression: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "problem"),
     [
         (
             """import data.placet.lib.finding
@@ -203,10 +203,10 @@ denies contains finding(rego.metadata.rule(), {}) if input.action.dry_run""",
     ],
 )
 def test_what_the_traps_say_is_refused(
-    rego_dir: Path, rule: str, told: str, capsys: pytest.CaptureFixture[str]
+    rego_dir: Path, rule: str, problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = rego_dir / "policy/wrong/wrong.rego"
     wrong.parent.mkdir()
     wrong.write_text(f"package policy.wrong\n\n{rule}\n")
     assert cli.main(["policy", "catalogue", "--rego-dir", str(rego_dir)]) == exit_codes.USAGE
-    assert told in capsys.readouterr().err
+    assert problem in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""README: its picture shows what the demonstration expects, and it says which features are absent."""
+"""README shows the demonstration in a picture and lists the absent features."""
 
 from __future__ import annotations
 

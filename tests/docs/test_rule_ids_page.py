@@ -1,4 +1,4 @@
-"""docs/reference/rule-ids.md: every rule_id that a decision can carry, and none that is not there."""
+"""docs/reference/rule-ids.md lists exactly the rule ids that a decision can carry."""
 
 from __future__ import annotations
 

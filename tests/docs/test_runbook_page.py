@@ -1,4 +1,4 @@
-"""docs/how-to/runbook-2am.md: what it names is there, and its last step takes away what the others set."""
+"""docs/how-to/runbook-2am.md names existing tenants and budgets, and its last step removes what the others set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/how-to/sdk.md: its story runs, against a real server."""
+"""docs/how-to/sdk.md: its examples work against a real server."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PAGE = DOCS / "how-to/sdk.md"
 
 
 def test_the_story_runs(placet_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    told = [block.text for block in blocks(PAGE) if block.language == "python"]
+    examples = [block.text for block in blocks(PAGE) if block.language == "python"]
     scope: dict[str, Any] = {}
-    for text in told:
+    for text in examples:
         exec(text.replace("127.0.0.1:7070", placet_server.address), scope)  # noqa: S102 - the document's own example
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("require_approval approvals.required ")

@@ -1,4 +1,4 @@
-"""docs/how-to/webhooks.md: types, reasons, members and figures, and an example that works."""
+"""docs/how-to/webhooks.md lists types, reasons, members and figures, and its example works."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ TEXT = " ".join(PAGE.read_text().split())
 
 
 def test_every_type_has_its_row_and_no_other() -> None:
-    assert by_name(PAGE, "Events").keys() == {each.value for each in WebhookType}
+    assert by_name(PAGE, "Events").keys() == {kind.value for kind in WebhookType}
 
 
 def test_every_reason_and_header_has_its_row_and_no_other() -> None:
     sent = headers("id", b"", 0, read_secrets(SECRET))
     documented = by_name(PAGE, "Verify without the SDK").keys()
-    assert documented == {each.value for each in WebhookReason} | set(sent)
+    assert documented == {reason.value for reason in WebhookReason} | set(sent)
 
 
 def test_the_body_that_is_shown_has_the_members_that_are_sent() -> None:
-    [shown] = [json.loads(each.text) for each in blocks(PAGE) if each.language == "json"]
+    [shown] = [json.loads(block.text) for block in blocks(PAGE) if block.language == "json"]
     assert list(shown) == list(json.loads(webhook_payload(event())))
 
 
@@ -49,7 +49,7 @@ def test_figures() -> None:
 
 
 def test_the_receiver_that_is_shown_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    [shown] = [each.text for each in blocks(PAGE) if each.language == "python"]
+    [shown] = [block.text for block in blocks(PAGE) if block.language == "python"]
     names: dict[str, Any] = {}
     exec(compile(shown, str(PAGE), "exec"), names)  # noqa: S102 - it is the page's own
     monkeypatch.setenv("PLACET_WEBHOOK_SECRET", SECRET)
