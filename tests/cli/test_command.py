@@ -63,9 +63,11 @@ def test_every_command_has_help(placet: Placet, path: tuple[str, ...]) -> None:
 
 
 def test_no_command_shows_the_help(placet: Placet) -> None:
-    ran = placet()
-    assert ran.code == exit_codes.USAGE
-    assert "authorize" in ran.out + ran.err
+    for group in ((), ("audit",)):
+        ran = placet(*group)
+        assert ran.code == exit_codes.USAGE
+        assert (ran.out + ran.err).count("Usage: placet") == 1
+    assert placet("-h").out == placet("--help").out
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
         assert (document["held_revision"], document["problems"]) == (held, [])
         why = ("--reason", "acme leaves 4012888888881881", "--as", "ann")
         wrong = placet("policy", "confirm", "0" * 32, *why)
-        assert (wrong.code, f"{held} does" in wrong.err) == (exit_codes.CHECK_FAILED, True)
+        assert (wrong.code, f"the held revision is {held}" in wrong.err) == (exit_codes.CHECK_FAILED, True)
         assert served.running.policies.status().revision == before
         short = placet("policy", "confirm", held[:7], *why)
         assert f"{held[:7]} is too short; give at least 8 characters of the revision" in short.err
@@ -143,7 +143,7 @@ def test_confirming_needs_somebody_and_a_reason(placet: Placet, served: Server) 
     assert placet("policy", "confirm", "r").code == exit_codes.USAGE
     assert placet("policy", "confirm", "r", "--reason", "", "--as", "ann").code == exit_codes.USAGE
     ran = placet("policy", "confirm", "r", "--reason", "x", "--as", "ann")
-    assert "none does" in ran.err
+    assert "revision r is not held; no revision is held" in ran.err
 
 
 def test_of_nobody(placet: Placet, nobody: str) -> None:

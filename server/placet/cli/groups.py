@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 import typer.core
 
-from placet.kernel.diagnostics import closest
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,6 +29,8 @@ class AliasGroup(typer.core.TyperGroup):
         return super().resolve_command(ctx, [name, *rest])
 
     def _suggestion(self, word: str) -> str:
+        from placet.kernel.diagnostics import closest  # noqa: PLC0415 - only for a wrong word
+
         near = closest(word, [*self.commands, *self.aliases])
         return f" Did you mean {self.aliases.get(near, near)!r}?" if near else ""
 

@@ -58,8 +58,8 @@ HELP: Final = (
     "Exit codes: 0 success (allowed), 1 check failed or request refused, 2 wrong usage or configuration, 3 denied, "
     "4 needs approval, 5 no decision: Placet could not decide, record or be reached."
 )
-_MESSAGE_PREFIX: Final = "Value error, "
-"""Typer begins messages about a value with it. It tells people nothing."""
+_MESSAGE_PREFIXES: Final = ("Value error, ", "Invalid value: ")
+"""Typer adds them to messages about values. They tell people nothing."""
 _COMPLETION: Final = frozenset({"install_completion", "show_completion"})
 
 
@@ -95,7 +95,14 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=LazyGroup,
+    help=HELP,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - how typer calls it
@@ -141,12 +148,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _usage_error(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "placet"
-    message = error.format_message().replace(_MESSAGE_PREFIX, "")
+    message = error.format_message()
+    for prefix in _MESSAGE_PREFIXES:
+        message = message.replace(prefix, "")
     if message:
-        link = " See" if message.endswith("?") else "; see"
-        _print_errors([f"{message.removesuffix('.')}{link} {command} --help"])
-    elif context is not None:
-        typer.echo(context.get_help(), err=True)
+        end, link = ("", " See") if message.endswith(("?", "...")) else (".", "; see")
+        _print_errors([f"{message.removesuffix(end)}{link} {command} --help"])
     return exit_codes.USAGE
 
 

@@ -68,7 +68,7 @@ class OutcomeExcesses:
         key = excess_key(word.tenant, word.decision_id)
         row = (await self.changes.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
-            what = f"nothing is held of an outcome of {word.decision_id[:64]!r}"
+            what = f"decision {word.decision_id[:64]!r} has no excess"
             raise NotFoundError(f"{what}; see `placet budgets excesses`")
         excess = from_row(row)
         await self._require_unconcerned(word, excess)

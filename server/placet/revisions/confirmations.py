@@ -77,4 +77,4 @@ def _not_waiting(revision: str, held: str) -> str:
     """Why the revision cannot be confirmed; `held` is the one that waits, "" for none."""
     if held and len(revision) < REVISION_PREFIX_CHARS_MIN:
         return f"{revision} is too short; give at least {REVISION_PREFIX_CHARS_MIN} characters of the revision"
-    return f"no policy of revision {revision} waits here to be confirmed; {held or 'none'} does"
+    return f"revision {revision} is not held; " + (f"the held revision is {held}" if held else "no revision is held")

@@ -221,7 +221,9 @@ class KillSwitches:
 
 def _not_set(wish: ChangeCommand) -> str:
     """Say that no switch of the id is set, where it was looked for, and how to find the id."""
-    where, option = (f"in tenant {wish.tenant}", f" --tenant {wish.tenant}") if wish.tenant else ("for no tenant", "")
+    where, option = (
+        (f"in tenant {wish.tenant}", f" --tenant {wish.tenant}") if wish.tenant else ("outside a tenant", "")
+    )
     return f"no kill switch {wish.target} is set {where}; `placet kill-switches list{option}` shows the ids, ks_..."
 
 
