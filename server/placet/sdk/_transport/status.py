@@ -66,9 +66,11 @@ def is_unimplemented(failure: Failure) -> bool:
 def _message_too_large(text: str) -> Failure:
     """Return the failure for a message that gRPC rejected because of its size: the response, or else the request."""
     if f"CLIENT: Received {_TOO_LARGE}" in text:
-        return Failure(failures.ANSWER_INVALID, "it is larger than a client takes; ask for less at once")
+        return Failure(failures.ANSWER_INVALID, "it is larger than a client accepts. Request less at once")
     sizes = text.partition(_TOO_LARGE)[2].strip()[:DETAIL_CHARS_MAX]
-    return Failure(failures.INVALID_ARGUMENT, f"the request is larger than one message may be {sizes}".strip())
+    return Failure(
+        failures.INVALID_ARGUMENT, f"the request is larger than the maximum size of a message {sizes}".strip()
+    )
 
 
 def _read_details(error: grpc.RpcError) -> tuple[float | None, tuple[FieldViolation, ...], str]:
@@ -80,21 +82,19 @@ def _read_details(error: grpc.RpcError) -> tuple[float | None, tuple[FieldViolat
     raw = next((value for key, value in trailer if key == DETAILS_KEY), None)
     if not isinstance(raw, bytes):
         return None, (), ""
-    retry_info, bad_request, info = (
-        error_details_pb2.RetryInfo(),
-        error_details_pb2.BadRequest(),
-        error_details_pb2.ErrorInfo(),
-    )
+    retry_info = error_details_pb2.RetryInfo()
+    bad_request = error_details_pb2.BadRequest()
+    error_info = error_details_pb2.ErrorInfo()
     try:
         for detail in status_pb2.Status.FromString(raw).details:
             if detail.Unpack(retry_info):
                 retry_after = max(0.0, retry_info.retry_delay.seconds + retry_info.retry_delay.nanos / 1e9)
             elif detail.Unpack(bad_request):
                 violations = tuple(
-                    FieldViolation(each.field, each.description) for each in bad_request.field_violations
+                    FieldViolation(field.field, field.description) for field in bad_request.field_violations
                 )
-            elif detail.Unpack(info):
-                reason = info.reason if info.domain == DOMAIN else ""
+            elif detail.Unpack(error_info):
+                reason = error_info.reason if error_info.domain == DOMAIN else ""
     except DecodeError:
         return None, (), ""
     return retry_after, violations, reason
