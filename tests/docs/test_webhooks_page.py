@@ -10,7 +10,7 @@ from placet.kernel import limits
 from placet.notifications.payload import WebhookType, webhook_payload
 from placet.sdk import WebhookReason
 from placet.sdk.webhooks import TOLERANCE_SECONDS
-from placet.webhooks.signing import MAKE_ONE, headers, read_secrets
+from placet.webhooks.signing import GENERATE_COMMAND, headers, read_secrets
 from tests.docs.blocks import blocks
 from tests.docs.tables import DOCS, by_name
 from tests.webhooks.receiving import SECRET, event
@@ -45,7 +45,7 @@ def test_figures() -> None:
     assert f"the time-out and {limits.WEBHOOK_CLAIM_SECONDS} seconds more" in TEXT
     assert f"by default {TOLERANCE_SECONDS:g}:" in TEXT
     assert TOLERANCE_SECONDS == 5 * 60
-    assert MAKE_ONE.removeprefix("echo ") in PAGE.read_text()
+    assert GENERATE_COMMAND.removeprefix("echo ") in PAGE.read_text()
 
 
 def test_the_receiver_that_is_shown_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

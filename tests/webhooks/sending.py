@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from placet.webhooks.outbox import Outbox
-from placet.webhooks.sender import Receiver, Tried, WebhookSender
+from placet.webhooks.sender import Receiver, TryReport, WebhookSender
 from placet.webhooks.signing import read_secrets
 from placet.webhooks.target import Target
 from tests.webhooks.receiving import NOW_US, SECRET, MemoryRows
@@ -46,7 +46,7 @@ class Bench:
     secrets: str = SECRET
     ledger: Rows | None = None
     more: dict[str, Any] = field(default_factory=dict)
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[TryReport] = field(default_factory=list)
     faults: list[BaseException] = field(default_factory=list)
 
     def sender(self) -> WebhookSender:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.webhooks.addresses import refusal
-from placet.webhooks.attempt import Place, resolve
+from placet.webhooks.addresses import why_refused
+from placet.webhooks.attempt import SocketAddress, resolve
 from placet.webhooks.target import Target
 from tests.webhooks.receiving import event, receiving
 from tests.webhooks.sending import Bench
@@ -66,21 +66,22 @@ NEVER = [
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_are_reached_by_https_alone(address: str) -> None:
     for allow_private in (False, True):
-        assert refusal(address, allow_private=allow_private, encrypted=True) == ""
-        assert "https" in refusal(address, allow_private=allow_private, encrypted=False)
+        assert why_refused(address, allow_private=allow_private, encrypted=True) == ""
+        assert "https" in why_refused(address, allow_private=allow_private, encrypted=False)
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_need_the_setting(address: str) -> None:
     for encrypted in (False, True):
-        assert "webhook_allow_private_networks" in refusal(address, allow_private=False, encrypted=encrypted)
-        assert refusal(address, allow_private=True, encrypted=encrypted) == ""
+        assert "webhook_allow_private_networks" in why_refused(address, allow_private=False, encrypted=encrypted)
+        assert why_refused(address, allow_private=True, encrypted=encrypted) == ""
 
 
 @pytest.mark.parametrize("address", NEVER)
 def test_other_addresses_are_refused_always(address: str) -> None:
     assert (
-        refusal(address, allow_private=True, encrypted=True) == f"{address} is no address that a webhook can be sent to"
+        why_refused(address, allow_private=True, encrypted=True)
+        == f"{address} is neither public nor private; use another address in webhook_url"
     )
 
 
@@ -151,12 +152,12 @@ async def test_a_name_that_leads_to_loopback_is_reached_with_the_setting() -> No
     assert receiver.came[0].headers["Host"] == f"localhost:{receiver.server_port}"
 
 
-def leads_to(*answers: Sequence[str]) -> Callable[[str, int], Sequence[Place]]:
+def leads_to(*answers: Sequence[str]) -> Callable[[str, int], Sequence[SocketAddress]]:
     """A resolver: each look-up gives the next of the answers."""
     left = list(answers)
 
-    def look_up(_host: str, port: int) -> Sequence[Place]:
-        return [place for address in left.pop(0) for place in resolve(address, port)]
+    def look_up(_host: str, port: int) -> Sequence[SocketAddress]:
+        return [found for address in left.pop(0) for found in resolve(address, port)]
 
     return look_up
 

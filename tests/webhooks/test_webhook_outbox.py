@@ -80,18 +80,18 @@ async def test_the_event_of_a_change_is_sent_and_its_row_says_so(ledger: MemoryL
 async def test_of_two_that_claim_one_wins(ledger: MemoryLedger | SqliteLedger) -> None:
     await ledger.commit([change(event(number)) for number in (1, 2, 3)])
     first, second = (Outbox(ledger, no_fault) for _ in range(2))
-    assert len(await first.due(NOW_US, LATER_US, 2)) == 2
-    [other] = await second.due(NOW_US, LATER_US, 2)
-    assert await second.due(NOW_US, LATER_US, 2) == []
-    assert await second.done(other)
+    assert len(await first.claim_due(NOW_US, LATER_US, 2)) == 2
+    [other] = await second.claim_due(NOW_US, LATER_US, 2)
+    assert await second.claim_due(NOW_US, LATER_US, 2) == []
+    assert await second.mark_sent(other)
     assert not await second.give_up(other, "it is no longer mine")
 
 
 async def test_who_claims_anew_after_the_time_takes_it_from_the_first(ledger: MemoryLedger | SqliteLedger) -> None:
     await ledger.commit([change(event())])
     first, second = (Outbox(ledger, no_fault) for _ in range(2))
-    [mine] = await first.due(NOW_US, LATER_US, 8)
-    [theirs] = await second.due(LATER_US, LATER_US + 1, 8)
+    [mine] = await first.claim_due(NOW_US, LATER_US, 8)
+    [theirs] = await second.claim_due(LATER_US, LATER_US + 1, 8)
     assert (mine.tries, theirs.tries, theirs.first_try_at_us) == (1, 2, NOW_US)
-    assert not await first.later(mine, LATER_US, "slow")
-    assert await second.done(theirs)
+    assert not await first.retry_at(mine, LATER_US, "slow")
+    assert await second.mark_sent(theirs)

@@ -97,7 +97,7 @@ async def test_a_redirection_is_not_followed(status: int) -> None:
     assert len(receiver.came) == 1
     assert elsewhere.came == []
     assert bench.row.status == "pending"
-    assert bench.tried[0].cause == f"status {status}; redirections are not followed"
+    assert bench.tried[0].cause == f"status {status}; redirects are not followed"
 
 
 @pytest.mark.parametrize("status", [204, 400, 404, 410, 429])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from placet.server.ledger_clock import LedgerClock
     from placet.telemetry.metrics import Metrics
     from placet.transport.grpc.server import RpcServer
-    from placet.webhooks.sender import Tried
+    from placet.webhooks.sender import TryReport
 
 ENGINE: Final = "placet.engine"
 POLICY: Final = "placet.policy"
@@ -121,13 +121,13 @@ class ServerObserver:
         self.metrics.engine_failures.labels(rule_id).inc()
         self.log.warning("invalid policy verdict", rule_id=rule_id, cause=why)
 
-    def webhook(self, tried: Tried) -> None:
+    def webhook(self, report: TryReport) -> None:
         """Report one attempt to deliver a webhook."""
-        self.metrics.webhooks.labels(tried.result.value).inc()
-        fields = {"event_id": tried.event_id, "tenant": tried.tenant, "tries": tried.tries, "cause": tried.cause}
-        if tried.result is TryResult.FAILED:
+        self.metrics.webhooks.labels(report.result.value).inc()
+        fields = {"event_id": report.event_id, "tenant": report.tenant, "tries": report.tries, "cause": report.cause}
+        if report.result is TryResult.FAILED:
             self.log.warning("webhook failed", **fields)
-        elif tried.result is TryResult.GAVE_UP:
+        elif report.result is TryResult.GAVE_UP:
             self.log.error("webhook given up", **fields)
 
     async def policy_event(self, event: PolicyEvent) -> None:

@@ -1,8 +1,9 @@
-"""One try of a delivery: one connection, one POST, the head of one answer.
+"""One attempt to deliver a webhook: one connection, one POST, one response.
 
-The name is looked up once, each address is checked, and the connection is made to that address: a name that leads
-elsewhere a moment later changes nothing. Nothing of the environment counts: no proxies, no .netrc, no cookies. A
-redirection is an answer like any other that is not 2xx.
+The host name is resolved once. Each resolved address is checked (see `addresses`), and the connection goes to exactly
+the address that was checked, so a name that resolves differently a moment later (DNS rebinding) gains nothing. The
+environment has no influence: no proxies, no .netrc, no cookies. Redirects are not followed; they count as failures
+like any other status outside 2xx. The body of the response is not read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet import __version__
-from placet.webhooks.addresses import refusal
+from placet.webhooks.addresses import why_refused
 
 if TYPE_CHECKING:
     import ssl
@@ -24,38 +25,38 @@ if TYPE_CHECKING:
 
     from placet.webhooks.target import Target
 
-_TAKEN: Final = range(200, 300)
-_REDIRECTIONS: Final = range(300, 400)
-Place = tuple[socket.AddressFamily, tuple[str | bytes | int, ...]]
-"""Where to connect to: what `socket.socket` takes, and its `connect`, which begins with the IP address."""
+_SUCCESSES: Final = range(200, 300)
+_REDIRECTS: Final = range(300, 400)
+SocketAddress = tuple[socket.AddressFamily, tuple[str | bytes | int, ...]]
+"""The family for `socket.socket` and the address for its `connect`. The address begins with the IP address."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a try: the receiver's status, or why there is none. `retry_after` is that header, "" without."""
+class Response:
+    """The head of the receiver's response, or the error that prevented one."""
 
-    status: int = 0
-    retry_after: str = ""
-    error: str = ""
+    status: int = 0  # 0 without a response
+    retry_after: str = ""  # the header Retry-After, "" without it
+    error: str = ""  # why the attempt failed, "" after a success
 
     @property
-    def taken(self) -> bool:
-        """Whether the receiver has it now."""
-        return self.status in _TAKEN
+    def accepted(self) -> bool:
+        """Return whether the receiver accepted the delivery (2xx)."""
+        return self.status in _SUCCESSES
 
 
 class AddressRefusedError(OSError):
-    """The name leads to no address that is permitted."""
+    """The host name resolves to no permitted address."""
 
 
-def resolve(host: str, port: int) -> Sequence[Place]:
-    """The addresses of a name, as the machine's resolver gives them. OSError when there are none."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
+def resolve(host: str, port: int) -> Sequence[SocketAddress]:
+    """Return the addresses of a host, from the resolver of the machine. Raises OSError when there are none."""
+    results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in results]
 
 
 class Attempt:
-    """One POST of `body`. `send` belongs to a thread of its own; `abort` may be called from any, at any time."""
+    """One POST of `body`. Call `send` in a thread, because it blocks; any thread may call `abort` at any time."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Attempt:
         body: bytes,
         context: ssl.SSLContext,
         timeout_seconds: float,
-        resolve: Callable[[str, int], Sequence[Place]] = resolve,
+        resolve: Callable[[str, int], Sequence[SocketAddress]] = resolve,
     ) -> None:
         self._target = target
         self._headers = {
@@ -75,95 +76,95 @@ class Attempt:
         }
         self._body = body
         self._context = context
-        self._until = time.monotonic() + timeout_seconds
+        self._deadline = time.monotonic() + timeout_seconds
         self._resolve = resolve
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._aborted = False
-        self._cord: socket.socket | None = None
+        self._abort_handle: socket.socket | None = None
 
-    def send(self) -> Answer:
-        """Send it and read the answer's head. What goes wrong on the way is an Answer with `error`."""
-        connection = _Connection(self._target, self._connected)
+    def send(self) -> Response:
+        """Send the request and read the head of the response. Failures are returned as `Response.error`."""
+        connection = _Connection(self._target, self._connect)
         try:
             connection.request("POST", self._target.path, self._body, self._headers)
             response = connection.getresponse()
-            error = "" if response.status in _TAKEN else _told(response.status)
-            return Answer(response.status, response.headers.get("Retry-After", ""), error)
+            error = "" if response.status in _SUCCESSES else _status_error(response.status)
+            return Response(response.status, response.headers.get("Retry-After", ""), error)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return Answer(error=f"{type(error).__name__}: {error}")
+            return Response(error=f"{type(error).__name__}: {error}")
         finally:
             connection.close()
-            with self._guard:
-                cord, self._cord = self._cord, None
-            if cord is not None:
-                cord.close()
+            with self._lock:
+                handle, self._abort_handle = self._abort_handle, None
+            if handle is not None:
+                handle.close()
 
     def abort(self) -> None:
-        """End it now: what waits for the receiver fails."""
-        with self._guard:
+        """End the attempt now. A `send` in progress fails."""
+        with self._lock:
             self._aborted = True
-            if self._cord is not None:
+            if self._abort_handle is not None:
                 with suppress(OSError):
-                    self._cord.shutdown(socket.SHUT_RDWR)
+                    self._abort_handle.shutdown(socket.SHUT_RDWR)
 
-    def _connected(self) -> socket.socket:
-        """A connection to a permitted address, encrypted when it is to be. OSError."""
-        connected = self._dialled()
+    def _connect(self) -> socket.socket:
+        """Return a connection to a permitted address, with TLS when the target is encrypted. Raises OSError."""
+        connection = self._open_socket()
         try:
-            self._hold(connected)
-            connected.settimeout(self._left())
+            self._keep_abort_handle(connection)
+            connection.settimeout(self._remaining_seconds())
             if self._target.encrypted:
-                return self._context.wrap_socket(connected, server_hostname=self._target.host)
+                return self._context.wrap_socket(connection, server_hostname=self._target.host)
         except BaseException:
-            connected.close()
+            connection.close()
             raise
-        return connected
+        return connection
 
-    def _hold(self, connected: socket.socket) -> None:
-        """Have what `abort` needs: a second handle, good also while the first is being encrypted."""
-        with self._guard:
+    def _keep_abort_handle(self, connection: socket.socket) -> None:
+        """Keep a second handle for `abort`. It stays valid while the first one is wrapped in TLS."""
+        with self._lock:
             if self._aborted:
                 raise TimeoutError("aborted")
-            self._cord = connected.dup()
+            self._abort_handle = connection.dup()
 
-    def _dialled(self) -> socket.socket:
-        """A connection to the first permitted address that takes one."""
+    def _open_socket(self) -> socket.socket:
+        """Connect to the first permitted address that accepts. Raises OSError, or AddressRefusedError without any."""
         target = self._target
-        refused, failed = "", None
+        refused, last_error = "", None
         for family, address in self._resolve(target.host, target.port):
-            why = refusal(str(address[0]), allow_private=target.allow_private, encrypted=target.encrypted)
+            why = why_refused(str(address[0]), allow_private=target.allow_private, encrypted=target.encrypted)
             if why:
                 refused = refused or why
                 continue
-            dialled = socket.socket(family, socket.SOCK_STREAM)
+            candidate = socket.socket(family, socket.SOCK_STREAM)
             try:
-                dialled.settimeout(self._left())
-                dialled.connect(address)
+                candidate.settimeout(self._remaining_seconds())
+                candidate.connect(address)
             except OSError as error:
-                dialled.close()
-                failed = error
+                candidate.close()
+                last_error = error
             else:
-                return dialled
-        raise failed or AddressRefusedError(refused or f"{target.host} has no address")
+                return candidate
+        raise last_error or AddressRefusedError(refused or f"{target.host} has no address")
 
-    def _left(self) -> float:
-        left = self._until - time.monotonic()
-        if left <= 0:
+    def _remaining_seconds(self) -> float:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("timed out")
-        return left
+        return remaining
 
 
 class _Connection(http.client.HTTPConnection):
-    """Speaks over a connection that somebody else made."""
+    """An HTTP connection over a socket that `connect` returns."""
 
-    def __init__(self, target: Target, connected: Callable[[], socket.socket]) -> None:
+    def __init__(self, target: Target, connect: Callable[[], socket.socket]) -> None:
         super().__init__(target.host, target.port)
         self.default_port = http.client.HTTPS_PORT if target.encrypted else http.client.HTTP_PORT
-        self._connected = connected
+        self._connect = connect
 
     def connect(self) -> None:
-        self.sock = self._connected()
+        self.sock = self._connect()
 
 
-def _told(status: int) -> str:
-    return f"status {status}" + ("; redirections are not followed" if status in _REDIRECTIONS else "")
+def _status_error(status: int) -> str:
+    return f"status {status}" + ("; redirects are not followed" if status in _REDIRECTS else "")

@@ -1,4 +1,8 @@
-"""The outbox: claims deliveries that are due, and keeps what became of them, each by compare-and-set."""
+"""The outbox: claims deliveries that are due, and stores the result of each attempt.
+
+All replicas share the outbox in the ledger. Every write is a compare-and-set on the version of the row, so a replica
+never overwrites the change of another one.
+"""
 
 from __future__ import annotations
 
@@ -23,55 +27,57 @@ if TYPE_CHECKING:
 
 
 class Rows(Protocol):
-    """What the outbox needs of the ledger. Raises LedgerUnavailableError."""
+    """The part of the ledger that the outbox needs. All methods raise LedgerUnavailableError."""
 
     async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
-        """Rows of all tenants that are due, the earliest first."""
+        """Return at most `limit` due rows of all tenants, the earliest first."""
         ...
 
     async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
-        """Write each as its next version, without a record; whether `row.version` was still the stored one."""
+        """Write each row as its next version, without an audit record.
+
+        Returns for each row whether it was written: whether `row.version` was still the stored version.
+        """
         ...
 
 
 class Outbox:
-    """The deliveries of all tenants. What another replica changed meanwhile is left as that one wants it.
+    """The deliveries of all tenants. All methods raise LedgerUnavailableError.
 
-    `on_error` is told of rows that cannot be read; they are tried no more.
+    `on_error` receives a DeliveryUnreadableError for each row that cannot be read; such rows are not tried again.
     """
 
     def __init__(self, rows: Rows, on_error: Callable[[BaseException], None]) -> None:
         self._rows = rows
         self._on_error = on_error
 
-    async def due(self, now_us: int, until_us: int, limit: int) -> Sequence[Delivery]:
-        """Claim at most `limit` deliveries that are due, for this caller alone until `until_us`."""
-        found = await self._rows.due_rows(StateTable.WEBHOOK_OUTBOX, now_us, limit)
-        moved = [self._claimed(row, now_us, until_us) for row in found]
-        won = await self._rows.put_unaudited(moved) if moved else ()
-        mine = [replace(row, version=row.version + 1) for row, mine in zip(moved, won, strict=True) if mine]
-        return [Delivery.read(row) for row in mine if row.due_at_us]
+    async def claim_due(self, now_us: int, until_us: int, limit: int) -> Sequence[Delivery]:
+        """Claim at most `limit` due deliveries. No other replica claims them before `until_us`."""
+        due = await self._rows.due_rows(StateTable.WEBHOOK_OUTBOX, now_us, limit)
+        claims = [self._claimed(row, now_us, until_us) for row in due]
+        written = await self._rows.put_unaudited(claims) if claims else ()
+        won = [replace(row, version=row.version + 1) for row, won in zip(claims, written, strict=True) if won]
+        return [Delivery.read(row) for row in won if row.due_at_us]  # an unreadable row is due no more
 
-    async def done(self, delivery: Delivery) -> bool:
-        """The receiver took it."""
+    async def mark_sent(self, delivery: Delivery) -> bool:
+        """Store that the receiver accepted the delivery. Returns False when another replica has claimed it."""
         return await self._put(sent(delivery))
 
-    async def later(self, delivery: Delivery, due_at_us: int, error: str) -> bool:
-        """It is to be tried again."""
+    async def retry_at(self, delivery: Delivery, due_at_us: int, error: str) -> bool:
+        """Store that the attempt failed and when to try again. Returns False when another replica has claimed it."""
         return await self._put(later(delivery, due_at_us, error))
 
     async def give_up(self, delivery: Delivery, error: str) -> bool:
-        """It is not to be tried again; its row is kept."""
+        """Store that there will be no further attempt; the row stays. False when another replica has claimed it."""
         return await self._put(gave_up(delivery, error))
 
     async def _put(self, row: Row) -> bool:
-        """Whether it was still this caller's."""
-        [mine] = await self._rows.put_unaudited([row])
-        return mine
+        [written] = await self._rows.put_unaudited([row])
+        return written
 
     def _claimed(self, row: Row, now_us: int, until_us: int) -> Row:
         try:
             return claimed(Delivery.read(row), now_us, until_us)
-        except DeliveryUnreadableError as fault:
-            self._on_error(fault)
+        except DeliveryUnreadableError as error:
+            self._on_error(error)
             return unreadable(row)

@@ -1,4 +1,8 @@
-"""Delivers what the outbox holds, until cancelled."""
+"""Sends the webhooks that are due, in the background of a server.
+
+The server runs one `WebhookSender` when `webhook_url` is set. An event of the ledger wakes it; it claims due deliveries
+from the `Outbox`, makes one `Attempt` for each, and stores the results.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import WEBHOOK_AT_ONCE_MAX, WEBHOOK_CLAIM_SECONDS, WEBHOOK_POLL_SECONDS
 from placet.notifications.delivery import next_try_us
-from placet.webhooks.attempt import Answer, Attempt, resolve
+from placet.webhooks.attempt import Attempt, Response, resolve
 from placet.webhooks.signing import headers
 
 if TYPE_CHECKING:
@@ -23,52 +27,50 @@ if TYPE_CHECKING:
 
     from placet.kernel.clock import Clock
     from placet.notifications.delivery import Delivery
-    from placet.webhooks.attempt import Place
+    from placet.webhooks.attempt import SocketAddress
     from placet.webhooks.outbox import Outbox
     from placet.webhooks.target import Target
 
 T = TypeVar("T")
 _SECOND_US: Final = 1_000_000
-_CHANCE: Final = secrets.SystemRandom().random
+_RANDOM: Final = secrets.SystemRandom().random
 
 
 class TryResult(StrEnum):
-    """What became of a try."""
+    """The result of one attempt. The values are labels of the metric `placet_webhooks_total`."""
 
     SENT = "sent"
-    FAILED = "failed"
+    FAILED = "failed"  # it will be tried again
     GAVE_UP = "gave_up"
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One try, for log and metric. `cause` is why it failed, "" when it did not."""
+class TryReport:
+    """One attempt, for log and metrics."""
 
     result: TryResult
     event_id: str
     tenant: str
-    tries: int
-    cause: str = ""
+    tries: int  # attempts of this delivery so far, with this one
+    cause: str = ""  # why the attempt failed, "" after a success
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Who gets the deliveries, each signed with every one of `keys`.
-
-    `context` says whose certificates count, `resolve` where a name leads.
-    """
+    """The receiver of all deliveries."""
 
     target: Target
-    keys: tuple[bytes, ...] = field(repr=False)
-    timeout_seconds: float
-    context: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
-    resolve: Callable[[str, int], Sequence[Place]] = resolve
+    keys: tuple[bytes, ...] = field(repr=False)  # each adds a signature
+    timeout_seconds: float  # of one attempt, from the look-up of the name to the head of the response
+    context: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)  # trusted certificates
+    resolve: Callable[[str, int], Sequence[SocketAddress]] = resolve
 
 
 class WebhookSender:
-    """Takes deliveries from the outbox and sends each, at least once, in no certain order. One a server.
+    """Sends each delivery of the outbox at least once, in no particular order. A server has one.
 
-    `tell` is told of each try, `on_error` of Placet's own defects; neither may raise.
+    `on_try` receives a report of each attempt, `on_error` internal errors; neither may raise. `random` returns a number
+    from 0 to 1: which part of half the wait before the next attempt is left out (see `next_try_us`).
     """
 
     def __init__(
@@ -76,85 +78,94 @@ class WebhookSender:
         outbox: Outbox,
         receiver: Receiver,
         clock: Clock,
-        tell: Callable[[Tried], None],
+        on_try: Callable[[TryReport], None],
         on_error: Callable[[BaseException], None],
-        chance: Callable[[], float] = _CHANCE,
+        random: Callable[[], float] = _RANDOM,
     ) -> None:
         self._outbox = outbox
         self._receiver = receiver
         self._clock = clock
-        self._tell = tell
+        self._on_try = on_try
         self._on_error = on_error
-        self._chance = chance
+        self._random = random
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at the outbox soon; to be called in the event loop."""
+        """Make `run` look at the outbox now. Call it in the event loop."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Deliver what is due, and look again when woken, at the latest every WEBHOOK_POLL_SECONDS."""
+        """Send what is due when woken, and at least every WEBHOOK_POLL_SECONDS, until cancelled."""
         while True:
             self._woken.clear()
             try:
                 while await self.deliver_due():
                     pass
             except LedgerUnavailableError:
-                pass  # told by whoever watches the ledger; it is tried again
-            except Exception as fault:  # noqa: BLE001 - the next delivery may do; log and metric tell it
-                self._on_error(fault)
+                pass  # the probe of the store reports it; the next round tries again
+            except Exception as error:  # noqa: BLE001 - one broken delivery must not stop the others
+                self._on_error(error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WEBHOOK_POLL_SECONDS):
                     await self._woken.wait()
 
     async def deliver_due(self) -> int:
-        """Try some of the deliveries that are due, together; how many there were. LedgerUnavailableError."""
+        """Attempt at most WEBHOOK_AT_ONCE_MAX due deliveries at once. Returns how many were claimed.
+
+        Raises LedgerUnavailableError.
+        """
         now_us = self._clock.wall_us()
-        held_us = round((self._receiver.timeout_seconds + WEBHOOK_CLAIM_SECONDS) * _SECOND_US)
-        claimed = await self._outbox.due(now_us, now_us + held_us, WEBHOOK_AT_ONCE_MAX)
-        ended = await asyncio.gather(*map(self._deliver, claimed), return_exceptions=True)
-        for fault in ended:
-            if isinstance(fault, BaseException):
-                raise fault
+        claim_us = round((self._receiver.timeout_seconds + WEBHOOK_CLAIM_SECONDS) * _SECOND_US)
+        claimed = await self._outbox.claim_due(now_us, now_us + claim_us, WEBHOOK_AT_ONCE_MAX)
+        results = await asyncio.gather(*map(self._deliver, claimed), return_exceptions=True)
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
         return len(claimed)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        answer = await self._tried(delivery)
-        if answer.taken:
-            await self._outbox.done(delivery)
-            self._told(TryResult.SENT, delivery)
+        response = await self._attempt(delivery)
+        if response.accepted:
+            await self._outbox.mark_sent(delivery)
+            self._report(TryResult.SENT, delivery)
             return
         now_us = self._clock.wall_us()
-        due_at_us = next_try_us(delivery, now_us, answer.retry_after, self._chance())
+        due_at_us = next_try_us(delivery, now_us, response.retry_after, self._random())
         if due_at_us:
-            await self._outbox.later(delivery, due_at_us, answer.error)
-            self._told(TryResult.FAILED, delivery, answer.error)
+            await self._outbox.retry_at(delivery, due_at_us, response.error)
+            self._report(TryResult.FAILED, delivery, response.error)
         else:
-            await self._outbox.give_up(delivery, answer.error)
-            self._told(TryResult.GAVE_UP, delivery, answer.error)
+            await self._outbox.give_up(delivery, response.error)
+            self._report(TryResult.GAVE_UP, delivery, response.error)
 
-    async def _tried(self, delivery: Delivery) -> Answer:
-        to = self._receiver
+    async def _attempt(self, delivery: Delivery) -> Response:
+        receiver = self._receiver
         sent_at = self._clock.wall_us() // _SECOND_US
-        signed = headers(delivery.event_id, delivery.payload, sent_at, to.keys)
-        attempt = Attempt(to.target, signed, delivery.payload, to.context, to.timeout_seconds, to.resolve)
+        signed = headers(delivery.event_id, delivery.payload, sent_at, receiver.keys)
+        timeout_seconds = receiver.timeout_seconds
+        attempt = Attempt(
+            receiver.target, signed, delivery.payload, receiver.context, timeout_seconds, receiver.resolve
+        )
         try:
-            async with asyncio.timeout(to.timeout_seconds):
-                return await in_a_thread(attempt.send)
+            async with asyncio.timeout(timeout_seconds):
+                return await run_in_daemon_thread(attempt.send)
         except TimeoutError:
-            return Answer(error=f"no answer in {to.timeout_seconds:g} s")
-        except Exception as fault:  # noqa: BLE001 - a defect; the delivery is tried again as after any failure
-            self._on_error(fault)
-            return Answer(error=f"fault: {type(fault).__name__}")
+            return Response(error=f"no answer in {timeout_seconds:g} s")
+        except Exception as error:  # noqa: BLE001 - an internal error; the delivery is tried again as after any failure
+            self._on_error(error)
+            return Response(error=f"internal error: {type(error).__name__}")
         finally:
             attempt.abort()
 
-    def _told(self, result: TryResult, delivery: Delivery, cause: str = "") -> None:
-        self._tell(Tried(result, delivery.event_id, delivery.row.key.tenant, delivery.tries, cause))
+    def _report(self, result: TryResult, delivery: Delivery, cause: str = "") -> None:
+        self._on_try(TryReport(result, delivery.event_id, delivery.row.key.tenant, delivery.tries, cause))
 
 
-def in_a_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """What `work` gives, done in a thread that holds up no end of the process: a look-up of a name may hang there."""
+def run_in_daemon_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run `work` in a daemon thread. Returns a future of its result.
+
+    The process does not wait for daemon threads when it exits: the look-up of a host name may hang in one for long.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -162,13 +173,13 @@ def in_a_thread(work: Callable[[], T]) -> asyncio.Future[T]:
         if not future.done():
             set_it()
 
-    def do() -> None:
+    def run() -> None:
         try:
-            done = partial(future.set_result, work())
-        except BaseException as fault:  # noqa: BLE001 - raised where it is awaited
-            done = partial(future.set_exception, fault)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(settle, done)
+            set_it = partial(future.set_result, work())
+        except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
+            set_it = partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so the future is not awaited any more
+            loop.call_soon_threadsafe(settle, set_it)
 
-    threading.Thread(target=do, name="webhook", daemon=True).start()
+    threading.Thread(target=run, name="webhook", daemon=True).start()
     return future
