@@ -10,7 +10,7 @@ from placet.approvals.model import ApprovalState
 from placet.approvals.records import voted_commitment
 from placet.approvals.transitions import approve
 from placet.audit.records import RecordKind
-from placet.commands.transitions import change
+from placet.commands.transitions import commit_with_retry
 from placet.kernel import reasons as refusals
 from placet.kernel import rule_ids
 from placet.kernel.errors import (
@@ -329,5 +329,5 @@ async def test_a_change_that_loses_every_race_is_given_up() -> None:
         return voted_commitment(after, Caller(), env.clock.wall_us(), notify=False), None
 
     with pytest.raises(AbortedError):
-        await change(env.ledger, from_what_was)
+        await commit_with_retry(env.ledger, from_what_was)
     assert tries == COMMIT_TRIES_MAX

@@ -98,11 +98,11 @@ async def test_so_many_tenants_are_held(monkeypatch: pytest.MonkeyPatch) -> None
     state = ControlState(ledger)
     for number in range(10):
         await state.of({f"tenant{number}"})
-    assert len(state._held) == 3
+    assert len(state._cached) == 3
     assert state.tenants() == ("tenant7", "tenant8", "tenant9")
     found = await state.of({f"tenant{number}" for number in range(10)})
     assert len(found) == 10
-    assert len(state._held) == 3
+    assert len(state._cached) == 3
 
 
 async def test_a_ledger_that_cannot_be_read_is_told() -> None:

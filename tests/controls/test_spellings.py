@@ -37,7 +37,7 @@ def unfolded() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(kill_switches, "folded", str)
         patch.setattr(autonomy_admin, "override_key", _key_of_before)
         patch.setattr(autonomy_override, "override_key", _key_of_before)
-        patch.setattr(autonomy_admin, "_same", lambda *_: [])
+        patch.setattr(autonomy_admin, "_same_key", lambda *_: [])
         yield patch
 
 

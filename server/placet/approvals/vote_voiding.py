@@ -11,7 +11,7 @@ from placet.approvals.model import ApprovalState, from_row, requirement
 from placet.approvals.records import votes_voided_commitment
 from placet.approvals.transitions import void_votes
 from placet.commands.row_pages import rows_of
-from placet.commands.transitions import change
+from placet.commands.transitions import commit_with_retry
 from placet.kernel import rule_ids
 from placet.kernel.errors import FailedPreconditionError, NotFoundError
 from placet.kernel.limits import VOIDED_LISTED_MAX
@@ -164,7 +164,7 @@ class VoteVoiding:
             )
             return commitment, after
 
-        return await change(approvals.ledger, attempt)
+        return await commit_with_retry(approvals.ledger, attempt)
 
     async def _revoke_permit(self, approval: Approval, command: Voiding) -> bool:
         """Revoke the permit of the allow that used the approval. Return whether it is revoked, now or earlier.

@@ -21,7 +21,7 @@ from placet.budgets.listing import (
 from placet.budgets.model import Scope
 from placet.budgets.records import budget_adjusted
 from placet.commands.concerned import require_unconcerned
-from placet.commands.execute import Step
+from placet.commands.execute import Plan
 from placet.commands.four_eyes import (
     AwaitingSecondPerson,
     ChangeCommand,
@@ -106,7 +106,7 @@ class _Counter:
 class BudgetAdmin:
     """The use cases. Each method raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlCommands
+    commands: ControlCommands
     policies: CurrentFiles[BudgetCatalogue]
 
     async def list(self, tenant: str, budget_id: str, top: int) -> Sequence[Listed]:
@@ -116,12 +116,12 @@ class BudgetAdmin:
         has. Raises NotFoundError for a budget that is not in the file and has no counters.
         """
         budgets = self._budgets(tenant)
-        counted = () if budget_id else await self.changes.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
+        counted = () if budget_id else await self.commands.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
         ids = [budget_id] if budget_id else sorted({*budgets, *counted})
         entries = [await self._listed(tenant, one_id, budgets.get(one_id), top) for one_id in ids]
         listed = [entry for entry in entries if entry.budget is not None or entry.counters]
         if budget_id and not listed:
-            known = {*budgets, *await self.changes.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)}
+            known = {*budgets, *await self.commands.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)}
             near = closest(budget_id, known)
             remedy = f"did you mean {near}?" if near else "see `placet budgets list`"
             raise NotFoundError(f"the tenant has no budget {budget_id}; {remedy}")
@@ -147,13 +147,13 @@ class BudgetAdmin:
             adjustment.reason,
             adjustment.caller,
         )
-        return await self.changes.make(command, lambda now_us: self._adjust(adjustment, command, now_us))
+        return await self.commands.execute(command, lambda now_us: self._adjust(adjustment, command, now_us))
 
     async def _warning(self, key: CounterKey, usage: Usage) -> str:
         """Return a warning that the counter has no usage, with a similar scope key that has; "" when it has usage."""
         if usage.created_at_us:
             return ""
-        counted = await self.changes.ledger.top_counters(
+        counted = await self.commands.ledger.top_counters(
             key.tenant, key.budget_id, key.unit, key.window_key, COUNTED_MAX
         )
         remedy = (
@@ -163,12 +163,12 @@ class BudgetAdmin:
         )
         return f"{key.scope_key!r} has no usage in this window; {remedy}"
 
-    async def _adjust(self, adjustment: Adjustment, command: ChangeCommand, now_us: int) -> Step[Adjusted]:
+    async def _adjust(self, adjustment: Adjustment, command: ChangeCommand, now_us: int) -> Plan[Adjusted]:
         counter = await self._counter(adjustment, now_us)
         target = f"{adjustment.budget_id} {counter.key.scope_key} {counter.key.window_key} {counter.key.unit}"
         command = replace(command, target=target)
         quota_key = solo_quota_key(counter.key)
-        snapshot = await self.changes.ledger.load(ReadSet([quota_key, command.key], [counter.key]))
+        snapshot = await self.commands.ledger.load(ReadSet([quota_key, command.key], [counter.key]))
         usage, quota_row = snapshot.usage(counter.key), snapshot.rows.get(quota_key)
         if usage.used + adjustment.amount < min(0, usage.used):
             raise FailedPreconditionError(BUDGET_BELOW_ZERO, _below_zero(counter.key, usage, adjustment.amount))
@@ -182,17 +182,17 @@ class BudgetAdmin:
         limit = counter.budget.limit if counter.budget is not None else None
         if within_solo_quota(quota_row, adjustment.amount, limit):
             put = PutIfVersion(solo_quota_row(quota_row, counter.key, adjustment.amount, now_us))
-            return Step(budget_adjusted(counter.key, adjustment.amount, command, None, now_us, (put, settle)), after)
+            return Plan(budget_adjusted(counter.key, adjustment.amount, command, None, now_us, (put, settle)), after)
         request = request_or_confirm(snapshot.rows.get(command.key), command, now_us)
         if isinstance(request, AwaitingSecondPerson):
             waiting = Adjusted(_state(counter, usage), request.request, warning)
-            return Step(control_requested(command, request.request, now_us, (request.put,)), waiting)
+            return Plan(control_requested(command, request.request, now_us, (request.put,)), waiting)
         changes = (PutIfVersion(solo_quota_row(quota_row, counter.key, 0, now_us)), request.put, settle)
-        return Step(budget_adjusted(counter.key, adjustment.amount, command, request.request, now_us, changes), after)
+        return Plan(budget_adjusted(counter.key, adjustment.amount, command, request.request, now_us, changes), after)
 
     async def _require_unconcerned(self, adjustment: Adjustment, counter: CounterKey) -> None:
         """Refuse to give back to a counter that the actor spends from. Raises PermissionDeniedError."""
-        ledger, tenants = self.changes.ledger, [adjustment.tenant]
+        ledger, tenants = self.commands.ledger, [adjustment.tenant]
         scope, _, member = counter.scope_key.partition(":")
         concerned = [member]
         if scope == Scope.RUN:
@@ -209,7 +209,7 @@ class BudgetAdmin:
                 counter = await self._exact_counter(adjustment, now_us)
             except NotFoundError:
                 return await self._exact_counter(folded, now_us)
-            snapshot = await self.changes.ledger.load(ReadSet(counters=[counter.key]))
+            snapshot = await self.commands.ledger.load(ReadSet(counters=[counter.key]))
             if snapshot.usage(counter.key).created_at_us:
                 return counter
         return await self._exact_counter(folded, now_us)
@@ -224,14 +224,14 @@ class BudgetAdmin:
                 return _Counter(CounterKey(tenant, budget.id, budget.unit, window, scope_key), resets_at_us, budget)
         for total in await self._windows(tenant, budget_id, now_us):
             key = CounterKey(tenant, budget_id, total.unit, total.window_key, scope_key)
-            if (await self.changes.ledger.load(ReadSet(counters=[key]))).usage(key).created_at_us:
+            if (await self.commands.ledger.load(ReadSet(counters=[key]))).usage(key).created_at_us:
                 current = budget if budget is not None and is_current(budget, total, now_us) else None
                 return _Counter(key, total.resets_at_us, current)
         form = f"; {scope_key_form(budget)}" if budget is not None else "; see `placet budgets list`"
         raise NotFoundError(f"the budget {budget_id} has no counter {scope_key}{form}")
 
     async def _listed(self, tenant: str, budget_id: str, budget: Budget | None, top: int) -> Listed:
-        now_us = self.changes.clock.wall_us()
+        now_us = self.commands.clock.wall_us()
         windows = await self._windows(tenant, budget_id, now_us)
         current = [window for window in windows if budget is not None and is_current(budget, window, now_us)]
         earlier = [window for window in windows if window not in current]
@@ -247,12 +247,12 @@ class BudgetAdmin:
         counters = [
             state(budget, row.key, row.usage, row.resets_at_us)
             for window in windows
-            for row in await self.changes.ledger.top_counters(tenant, budget_id, window.unit, window.window_key, top)
+            for row in await self.commands.ledger.top_counters(tenant, budget_id, window.unit, window.window_key, top)
         ]
         return sorted(counters, key=lambda counter: counter.usage.used + counter.usage.reserved, reverse=True)[:top]
 
     async def _windows(self, tenant: str, budget_id: str, now_us: int) -> Sequence[WindowTotal]:
-        totals = await self.changes.ledger.window_totals(tenant, budget_id, WINDOWS_MAX)
+        totals = await self.commands.ledger.window_totals(tenant, budget_id, WINDOWS_MAX)
         return list(open_windows(totals, now_us))
 
     def _budgets(self, tenant: str) -> dict[str, Budget]:

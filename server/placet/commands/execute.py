@@ -1,4 +1,4 @@
-"""How a change that people ask for is made: from what was read, by compare-and-set, again when others were quicker."""
+"""Executes change commands: read the state, plan the change, commit it by compare-and-set, retry after a conflict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from placet.commands.records import control_refused
-from placet.commands.transitions import change
+from placet.commands.transitions import commit_with_retry
 from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import CONTROL_TRIES_MAX
 
@@ -24,23 +24,23 @@ NOT_FOUND = "NOT_FOUND"
 
 
 @dataclass(frozen=True, slots=True)
-class Step(Generic[T]):
-    """What to commit, and the answer when that holds."""
+class Plan(Generic[T]):
+    """A planned change: the commitment, and the result of the command once it is committed."""
 
     commitment: Commitment
-    answer: T
+    result: T
 
 
 class CachedControls(Protocol):
-    """What is held in memory of controls."""
+    """The controls that are cached in memory."""
 
     def forget(self, tenants: Iterable[str]) -> None:
-        """Read the controls of these tenants anew."""
+        """Drop the controls of these tenants, so that they are read again."""
         ...
 
 
 class ControlCommands:
-    """Makes changes one after another, so that those of this server do not race each other."""
+    """Executes commands one after another, so that commands of this server do not conflict with each other."""
 
     def __init__(self, ledger: Ledger, clock: Clock, state: CachedControls) -> None:
         self.ledger = ledger
@@ -48,27 +48,29 @@ class ControlCommands:
         self.state = state
         self._turn = asyncio.Lock()
 
-    async def make(self, wish: ChangeCommand, attempt: Callable[[int], Awaitable[Step[T]]]) -> T:
-        """Commit what `attempt` finds is to be done at the time that it is given, and give its answer.
+    async def execute(self, command: ChangeCommand, attempt: Callable[[int], Awaitable[Plan[T]]]) -> T:
+        """Commit the plan that `attempt` makes for the current time, and return its result.
 
-        Raises what `attempt` raises: a refusal (NotFoundError, PermissionDeniedError, FailedPreconditionError) is
-        recorded before that.
-        AbortedError when others were quicker each time; LedgerUnavailableError when nothing could be committed.
+        Raises the errors of `attempt`. The refusals among them (NotFoundError, PermissionDeniedError,
+        FailedPreconditionError) are recorded first. Raises AbortedError when all CONTROL_TRIES_MAX tries conflicted,
+        and LedgerUnavailableError when nothing could be committed.
         """
         async with self._turn:
             try:
-                return await change(self.ledger, lambda: self._attempt(wish, attempt), CONTROL_TRIES_MAX)
+                return await commit_with_retry(self.ledger, lambda: self._attempt(command, attempt), CONTROL_TRIES_MAX)
             finally:
-                self.state.forget({wish.tenant})
+                self.state.forget({command.tenant})
 
-    async def _attempt(self, wish: ChangeCommand, attempt: Callable[[int], Awaitable[Step[T]]]) -> tuple[Commitment, T]:
+    async def _attempt(
+        self, command: ChangeCommand, attempt: Callable[[int], Awaitable[Plan[T]]]
+    ) -> tuple[Commitment, T]:
         now_us = self.clock.wall_us()
         try:
-            step = await attempt(now_us)
+            plan = await attempt(now_us)
         except NotFoundError:
-            await self.ledger.commit([control_refused(wish, NOT_FOUND, now_us)])
+            await self.ledger.commit([control_refused(command, NOT_FOUND, now_us)])
             raise
         except (PermissionDeniedError, FailedPreconditionError) as refused:
-            await self.ledger.commit([control_refused(wish, refused.reason, now_us)])
+            await self.ledger.commit([control_refused(command, refused.reason, now_us)])
             raise
-        return step.commitment, step.answer
+        return plan.commitment, plan.result

@@ -1,4 +1,4 @@
-"""Changes that need two persons: one asks, another asks for the very same within an hour."""
+"""Four-eyes changes: one person requests a change, and another requests exactly the same within one hour."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 from placet.matching.person import same_person
 
 WAITING: Final = "waiting"
+"""The status of a request that waits for its second person."""
 DONE: Final = "done"
+"""The status of a request that a second person confirmed."""
 _ID_CHARS: Final = 32
 _SECOND_US: Final = 1_000_000
 
 
 class ChangeKind(StrEnum):
-    """What people change while the server runs."""
+    """The kinds of changes that people make while the server runs."""
 
     KILL_SWITCH_SET = "kill_switch.set"
     KILL_SWITCH_CLEAR = "kill_switch.clear"
@@ -36,34 +38,34 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeCommand:
-    """What somebody wants changed. `target` and `value` say what to what; `reason`, `actor` and `caller` do not count.
-
-    Two persons want the same when kind, tenant, target and value are the same.
-    """
+    """A command to change a control. Two commands are the same when kind, tenant, target and value are equal."""
 
     kind: ChangeKind
     tenant: str
     target: str
+    """The control to change."""
     value: str
+    """Its new value."""
     actor: str
+    """The person who gives the command."""
     reason: str
     caller: Caller = UNAUTHENTICATED
 
     @property
     def request_id(self) -> str:
-        """The id under which it waits: ``req_`` and 32 hex digits."""
+        """The id of its request: ``req_`` and 32 hex digits. Equal for equal commands."""
         digest = hashlib.sha256(orjson.dumps([self.kind, self.tenant, self.target, self.value])).hexdigest()
         return f"req_{digest[:_ID_CHARS]}"
 
     @property
     def key(self) -> RowKey:
-        """Where it waits."""
+        """The key of its request's row."""
         return RowKey(StateTable.CONTROL_REQUESTS, self.tenant, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A change that waits, or waited, for its second person."""
+    """A command that waits, or waited, for its second person."""
 
     request_id: str
     requested_by: str
@@ -73,41 +75,45 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True)
 class AwaitingSecondPerson:
-    """The first person asked: `put` keeps it."""
+    """The command of the first person."""
 
     request: ControlRequest
     put: PutIfVersion
+    """Stores the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A second person asked for the same: `put`, together with the change, closes it."""
+    """The command of the second person: the change may be made."""
 
     request: ControlRequest
+    """The request of the first person."""
     put: PutIfVersion
+    """Closes the request. It must be in the commit of the change."""
 
 
-def request_or_confirm(row: Row | None, wish: ChangeCommand, now_us: int) -> AwaitingSecondPerson | Confirmed:
-    """What the wish comes to; `row` is what stands at its key, None when nothing does.
+def request_or_confirm(row: Row | None, command: ChangeCommand, now_us: int) -> AwaitingSecondPerson | Confirmed:
+    """Create a request, or confirm the one that another person made.
 
-    Raises PermissionDeniedError when the same person asked before and it still waits.
+    `row` is the stored row at the command's key, if any. Raises PermissionDeniedError (SECOND_PERSON_NEEDED) when the
+    same person made the request that still waits.
     """
     waiting = waiting_request(row, now_us)
     if row is not None and waiting is not None:
-        if same_person(waiting.requested_by, wish.actor):
+        if same_person(waiting.requested_by, command.actor):
             raise PermissionDeniedError(SECOND_PERSON_NEEDED, REFUSALS[SECOND_PERSON_NEEDED])
         return Confirmed(waiting, PutIfVersion(replace(row, status=DONE, due_at_us=0)))
     expires_at_us = now_us + CONTROL_REQUEST_TTL_SECONDS * _SECOND_US
-    request = ControlRequest(wish.request_id, wish.actor, wish.reason, expires_at_us)
-    before = row or Row(wish.key, WAITING, now_us, b"")
+    request = ControlRequest(command.request_id, command.actor, command.reason, expires_at_us)
+    stored = row or Row(command.key, WAITING, now_us, b"")
     body = orjson.dumps(asdict(request))
     return AwaitingSecondPerson(
-        request, PutIfVersion(replace(before, status=WAITING, body=body, due_at_us=expires_at_us))
+        request, PutIfVersion(replace(stored, status=WAITING, body=body, due_at_us=expires_at_us))
     )
 
 
 def waiting_request(row: Row | None, now_us: int) -> ControlRequest | None:
-    """The request that a row holds, when it still waits."""
+    """Return the request of a row if it still waits and has not expired."""
     if row is None or row.status != WAITING:
         return None
     request = ControlRequest(**orjson.loads(row.body))

@@ -1,4 +1,4 @@
-"""Records of changes that wait for a second person, or were refused; and the parts that all changes share."""
+"""Builds the records of commands that wait for a second person or were refused, and the fields that all share."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def control_requested(
-    wish: ChangeCommand, request: ControlRequest, now_us: int, changes: tuple[Change, ...]
+    command: ChangeCommand, request: ControlRequest, now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
-    """A change waits for its second person."""
-    fields = {"change": wish.kind, "expires_at_us": request.expires_at_us, **request_fields(wish, request)}
-    return control_record(RecordKind.CONTROL_REQUESTED, wish.tenant, now_us, fields, command_part(wish), changes)
+    """Record that a command waits for its second person."""
+    fields = {"change": command.kind, "expires_at_us": request.expires_at_us, **request_fields(command, request)}
+    return control_record(RecordKind.CONTROL_REQUESTED, command.tenant, now_us, fields, command_part(command), changes)
 
 
-def control_refused(wish: ChangeCommand, refusal: str, now_us: int) -> Commitment:
-    """A change was refused; `refusal` is the stable id of why."""
-    fields = {"change": wish.kind, "refusal": refusal, "caller": wish.caller.name}
-    return control_record(RecordKind.CONTROL_REFUSED, wish.tenant, now_us, fields, command_part(wish), ())
+def control_refused(command: ChangeCommand, refusal: str, now_us: int) -> Commitment:
+    """Record that a command was refused. `refusal` is the stable id of the reason."""
+    fields = {"change": command.kind, "refusal": refusal, "caller": command.caller.name}
+    return control_record(RecordKind.CONTROL_REFUSED, command.tenant, now_us, fields, command_part(command), ())
 
 
-def actor_part(wish: ChangeCommand, first: ControlRequest | None) -> dict[str, str]:
-    """Who and why; `first` is who asked for it before, where it needs two persons."""
-    said = {"actor": wish.actor, "reason": wish.reason}
+def actor_part(command: ChangeCommand, first: ControlRequest | None) -> dict[str, str]:
+    """Return actor and reason. `first` is the request of the first person, for a four-eyes change."""
+    part = {"actor": command.actor, "reason": command.reason}
     if first is not None:
-        said |= {"requested_by": first.requested_by, "requested_reason": first.reason}
-    return said
+        part |= {"requested_by": first.requested_by, "requested_reason": first.reason}
+    return part
 
 
-def command_part(wish: ChangeCommand) -> dict[str, str]:
-    """What was asked for, by whom and why."""
-    return {"target": wish.target, "value": wish.value, "actor": wish.actor, "reason": wish.reason}
+def command_part(command: ChangeCommand) -> dict[str, str]:
+    """Return target, value, actor and reason of the command."""
+    return {"target": command.target, "value": command.value, "actor": command.actor, "reason": command.reason}
 
 
-def request_fields(wish: ChangeCommand, request: ControlRequest | None) -> dict[str, str]:
-    """Which request it is, and who sent it."""
-    return {"request_id": request.request_id if request is not None else "", "caller": wish.caller.name}
+def request_fields(command: ChangeCommand, request: ControlRequest | None) -> dict[str, str]:
+    """Return the id of the request, "" for None, and the caller of the command."""
+    return {"request_id": request.request_id if request is not None else "", "caller": command.caller.name}

@@ -1,4 +1,4 @@
-"""All rows of a table, page by page."""
+"""Reads all rows of a table, page by page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 async def rows_of(ledger: Ledger, table: StateTable, tenant: str, status: str) -> AsyncIterator[Row]:
-    """Every row of the tenant ("": those of none) with the status. LedgerUnavailableError when they cannot be read."""
+    """Yield every row of the tenant with the status. Tenant "" means rows that belong to no tenant.
+
+    Raises LedgerUnavailableError when the rows cannot be read.
+    """
     token = ""
     while True:
         page = await ledger.list_rows(RowQuery(table, tenant, status, PAGE_SIZE_MAX, token))

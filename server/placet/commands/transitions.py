@@ -1,4 +1,4 @@
-"""How state is changed outside a decision: read, compute what becomes of it, commit; again when others were first."""
+"""Changes state outside of decisions: read, compute, commit, and retry after a conflict."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-async def change(
+async def commit_with_retry(
     ledger: Ledger,
     attempt: Callable[[], Awaitable[tuple[Commitment | None, Result]]],
     tries_max: int = COMMIT_TRIES_MAX,
 ) -> Result:
-    """Commit what `attempt` found from the state as it is, None for nothing, and give its result.
+    """Commit what `attempt` computes from the current state, and return its result.
 
-    Raises what `attempt` raises, AbortedError when others were first so often, and LedgerUnavailableError.
+    `attempt` returns a commitment, or None when there is nothing to commit, and the result. It is called again after
+    each conflict. Raises the errors of `attempt`, AbortedError after `tries_max` conflicts, and LedgerUnavailableError.
     """
     for _ in range(tries_max):
         commitment, result = await attempt()
         if commitment is None:
             return result
-        [done] = await ledger.commit([commitment])
-        if not isinstance(done, Conflict):
+        [committed] = await ledger.commit([commitment])
+        if not isinstance(committed, Conflict):
             return result
-    raise AbortedError("others changed the same thing at the same time, again and again; try once more")
+    raise AbortedError(f"the state changed during each of {tries_max} tries; send the same request again")

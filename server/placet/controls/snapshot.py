@@ -1,7 +1,7 @@
-"""Kill switches and levels of autonomy as a decision point sees them: held in memory, guarded by their versions.
+"""Caches kill switches and autonomy overrides for decisions.
 
-What is held may be old. That does no harm: a decision is committed only while the versions of what it looked at still
-stand, so one that was made by old switches comes back as a conflict, and they are read anew.
+A cached value may be outdated. That is safe: the commit of a decision requires the versions of the controls that the
+decision used. A decision made with outdated controls conflicts, and the controls are read again.
 """
 
 from __future__ import annotations
@@ -28,57 +28,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What people set that reaches into a tenant, and what must still hold when a decision by it is committed.
-
-    `switches` are those of the tenant and those of none, expired ones among them; `overrides` the tenant's levels.
-    """
+    """The controls that apply to a tenant."""
 
     switches: tuple[KillSwitch, ...]
+    """Kill switches of the tenant and of no tenant, including expired ones."""
     overrides: tuple[AutonomyRule, ...]
+    """Autonomy overrides of the tenant."""
     expects: tuple[RequireVersion, ...]
+    """The versions that the commit of a decision must require."""
 
 
 NO_CONTROLS: Final = Controls((), (), ())
-"""Of a tenant whose controls cannot be read: nothing may be allowed by them."""
+"""The controls of a tenant whose controls cannot be read. A decision with them must be a deny."""
 
 
 class ControlState:
-    """The controls of many tenants; those asked for last are held. Of one event loop."""
+    """The cached controls of the CONTROL_TENANTS_HELD_MAX tenants that were used last. For one event loop."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._held: dict[str, Controls] = {}
-        self._forgotten = 0
+        self._cached: dict[str, Controls] = {}
+        self._forget_count = 0
         self._seen: dict[str, None] = {}
 
     async def of(self, tenants: Collection[str]) -> Mapping[str, Controls]:
-        """Tenant -> its controls, for each that is asked for. LedgerUnavailableError when they cannot be read."""
-        asked = {NO_TENANT, *tenants}
+        """Return tenant -> its controls. Raises LedgerUnavailableError when they cannot be read."""
+        needed = {NO_TENANT, *tenants}
         self._see(tenants)
-        forgotten = self._forgotten
-        own = {tenant: self._held[tenant] for tenant in asked if tenant in self._held}
-        own |= await self._read(asked - own.keys())
-        if forgotten == self._forgotten:  # else some of it may be older than what was forgotten meanwhile
-            self._hold(own)
+        forget_count = self._forget_count
+        own = {tenant: self._cached[tenant] for tenant in needed if tenant in self._cached}
+        own |= await self._read(needed - own.keys())
+        if forget_count == self._forget_count:  # otherwise the values may be older than a call of `forget`
+            self._cache(own)
         everywhere = own[NO_TENANT]
         return {tenant: _joined(own[tenant], everywhere) if tenant else everywhere for tenant in tenants}
 
     def tenants(self) -> tuple[str, ...]:
-        """Tenants that were asked for, those asked for last at the end."""
+        """Return the tenants that `of` was called for, the most recent last."""
         return tuple(self._seen)
 
     def forget(self, tenants: Iterable[str]) -> None:
-        """Read them anew when they are asked for next; those of no tenant as well."""
-        self._forgotten += 1
+        """Drop the controls of the tenants and of no tenant, so that they are read again."""
+        self._forget_count += 1
         for tenant in (NO_TENANT, *tenants):
-            self._held.pop(tenant, None)
+            self._cached.pop(tenant, None)
 
     async def _read(self, tenants: Collection[str]) -> dict[str, Controls]:
-        """Versions first, then what they are of: so what is read is never older than its version."""
+        """Read the versions first, then the controls, so that controls are never older than their version."""
         if not tenants:
             return {}
-        known = await self._ledger.load(ReadSet(rows=[version_key(tenant) for tenant in sorted(tenants)]))
-        versions = {tenant: known.rows.get(version_key(tenant)) for tenant in tenants}
+        snapshot = await self._ledger.load(ReadSet(rows=[version_key(tenant) for tenant in sorted(tenants)]))
+        versions = {tenant: snapshot.rows.get(version_key(tenant)) for tenant in tenants}
         return {
             tenant: await self._read_one(tenant, row.version if row is not None else 0)
             for tenant, row in versions.items()
@@ -102,12 +102,12 @@ class ControlState:
         for tenant in list(self._seen)[: max(0, len(self._seen) - CONTROL_TENANTS_HELD_MAX)]:
             del self._seen[tenant]
 
-    def _hold(self, controls: Mapping[str, Controls]) -> None:
-        for tenant, each in controls.items():
-            self._held.pop(tenant, None)  # what is put in again is the newest
-            self._held[tenant] = each
-        for tenant in list(self._held)[: max(0, len(self._held) - CONTROL_TENANTS_HELD_MAX)]:
-            del self._held[tenant]
+    def _cache(self, controls_by_tenant: Mapping[str, Controls]) -> None:
+        for tenant, controls in controls_by_tenant.items():
+            self._cached.pop(tenant, None)  # moves the tenant to the end: the oldest are dropped below
+            self._cached[tenant] = controls
+        for tenant in list(self._cached)[: max(0, len(self._cached) - CONTROL_TENANTS_HELD_MAX)]:
+            del self._cached[tenant]
 
 
 def _joined(own: Controls, everywhere: Controls) -> Controls:

@@ -1,7 +1,7 @@
-"""The version of all kill switches and levels of autonomy of a tenant, or of those of none.
+"""The version of a tenant's controls: one row for all its kill switches and autonomy overrides.
 
-Each change of one of them moves it in the same commit; each decision expects it to be what it was when it looked. So
-what is decided by switches that were changed meanwhile is not committed.
+Each change of a control bumps the version in the same commit. Each decision requires the version that it read. So a
+decision that used controls which have changed since is not committed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ VERSION_ID: Final = "version"
 CURRENT: Final = "current"
 
 NO_TENANT: Final = ""
-"""The tenant of what holds for all of them."""
+"""The tenant of controls that apply to all tenants."""
 
 
 def version_key(tenant: str) -> RowKey:
-    """Where the version of the tenant's controls stands; "" for those that belong to no tenant."""
+    """Return the key of the version row. Tenant "" is for controls that belong to no tenant."""
     return RowKey(StateTable.CONTROL_VERSIONS, tenant, VERSION_ID)
 
 
 def bump(row: Row | None, tenant: str, now_us: int) -> PutIfVersion:
-    """The change that moves it; `row` is it as read, None when there is none yet."""
+    """Return the change that bumps the version. `row` is the version row as it was read, if any."""
     if row is None:
         row = Row(version_key(tenant), CURRENT, now_us, b"{}")
     return PutIfVersion(row)

@@ -11,7 +11,7 @@ from placet.approvals.records import new_webhook
 from placet.audit.decision_codec import decision_commitment
 from placet.budgets import reservations as reservation
 from placet.budgets.model import remaining, reserve
-from placet.controls.breakers.rules import claims
+from placet.controls.breakers.rules import claim_probes
 from placet.decision.redaction import redacted_decision, redacted_input, withheld_input
 from placet.kernel import rule_ids
 from placet.kernel.clock import rfc3339
@@ -134,7 +134,7 @@ class Recorder:
         if context.approval is not None:
             used = approval.consume(context.approval, decision.decision_id, decision.decided_at_us)
             yield from self._put_approval(used, WebhookType.USED, decision)
-        yield from claims(context.probes, decision.decision_id, decision.decided_at_us)
+        yield from claim_probes(context.probes, decision.decision_id, decision.decided_at_us)
 
     def _put_approval(self, after: approval.Approval, event_type: WebhookType, decision: Decision) -> Iterator[Change]:
         """Yield the changes that store the approval and queue its webhook."""

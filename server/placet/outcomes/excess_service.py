@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from placet.audit.recent_names import is_agent
 from placet.budgets.excess import ExcessState, OutcomeExcess, decided, excess_key, from_row, to_row
 from placet.commands.concerned import require_unconcerned
-from placet.commands.execute import Step
+from placet.commands.execute import Plan
 from placet.commands.four_eyes import ChangeCommand, ChangeKind
 from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.model import UNAUTHENTICATED, Caller
@@ -46,12 +46,12 @@ class ExcessWord:
 class OutcomeExcesses:
     """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlCommands
+    commands: ControlCommands
 
     async def list(self, tenant: str, page_size: int, page_token: str) -> ExcessPage:
         """What waits for a person. InvalidRequestError for a wrong page_token."""
         query = RowQuery(StateTable.CONTROL_REQUESTS, tenant, ExcessState.HELD, page_size, page_token)
-        page = await self.changes.ledger.list_rows(query)
+        page = await self.commands.ledger.list_rows(query)
         return ExcessPage(tuple(map(from_row, page.rows)), page.next_page_token)
 
     async def decide(self, word: ExcessWord) -> OutcomeExcess:
@@ -61,12 +61,12 @@ class OutcomeExcesses:
         """
         word = replace(word, reason=redact_text(word.reason))
         kind = ChangeKind.EXCESS_ACCEPT if word.accept else ChangeKind.EXCESS_DROP
-        wish = ChangeCommand(kind, word.tenant, word.decision_id, "", word.actor, word.reason, word.caller)
-        return await self.changes.make(wish, lambda now_us: self._decide(word, wish, now_us))
+        command = ChangeCommand(kind, word.tenant, word.decision_id, "", word.actor, word.reason, word.caller)
+        return await self.commands.execute(command, lambda now_us: self._decide(word, command, now_us))
 
-    async def _decide(self, word: ExcessWord, wish: ChangeCommand, now_us: int) -> Step[OutcomeExcess]:
+    async def _decide(self, word: ExcessWord, command: ChangeCommand, now_us: int) -> Plan[OutcomeExcess]:
         key = excess_key(word.tenant, word.decision_id)
-        row = (await self.changes.ledger.load(ReadSet([key]))).rows.get(key)
+        row = (await self.commands.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
             what = f"decision {word.decision_id[:64]!r} has no excess"
             raise NotFoundError(f"{what}; see `placet budgets excesses`")
@@ -77,12 +77,12 @@ class OutcomeExcesses:
         after = decided(excess, accept=word.accept)
         counted = excess.settles() if word.accept else ()
         changes: tuple[Change, ...] = (PutIfVersion(to_row(after)), *counted)
-        return Step(excess_decided(after, wish, now_us, changes), after)
+        return Plan(excess_decided(after, command, now_us, changes), after)
 
     async def _require_unconcerned(self, word: ExcessWord, excess: OutcomeExcess) -> None:
         """Neither rule can be got round by the other: not as the caller that reported, not under another name."""
         reporter = "" if excess.caller == UNAUTHENTICATED.name else excess.caller
         if reporter and word.caller.name == reporter:
             raise PermissionDeniedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
-        agent = await is_agent(self.changes.ledger, [word.tenant], word.actor)
+        agent = await is_agent(self.commands.ledger, [word.tenant], word.actor)
         require_unconcerned(word.actor, (reporter, excess.agent, excess.user), is_agent=agent)

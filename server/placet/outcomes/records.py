@@ -99,13 +99,15 @@ def _settled(changes: Sequence[Settle]) -> list[dict[str, Any]]:
     ]
 
 
-def excess_decided(excess: OutcomeExcess, wish: ChangeCommand, now_us: int, changes: tuple[Change, ...]) -> Commitment:
+def excess_decided(
+    excess: OutcomeExcess, command: ChangeCommand, now_us: int, changes: tuple[Change, ...]
+) -> Commitment:
     """What was held of an outcome was accepted, and counts; or dropped."""
     accepted = excess.state is ExcessState.ACCEPTED
     fields = {
         "decision_id": excess.decision_id,
         "excess": excess_fields(excess.parts),
-        "caller": wish.caller.name,
+        "caller": command.caller.name,
     }
     kind = RecordKind.EXCESS_ACCEPTED if accepted else RecordKind.EXCESS_DROPPED
-    return control_record(kind, excess.tenant, now_us, fields, actor_part(wish, None), changes)
+    return control_record(kind, excess.tenant, now_us, fields, actor_part(command, None), changes)

@@ -19,7 +19,7 @@ from placet.budgets import excess as outcome_excess
 from placet.budgets import reservations as reservation
 from placet.budgets.excess import held_excess
 from placet.budgets.reservations import Reservation, reservation_key, settle
-from placet.controls.breakers.rules import fed, keys_of
+from placet.controls.breakers.rules import keys_of, record_outcome
 from placet.kernel.errors import AbortedError, FailedPreconditionError, NotFoundError, OutcomeConflictError, PlacetError
 from placet.kernel.limits import COMMIT_TRIES_MAX, OUTCOME_EXCESS_FACTOR
 from placet.kernel.model import Effect
@@ -202,7 +202,9 @@ class _Books:
             return []
         rows = {key: self._rows.get(key) for key in call.breakers}
         report = call.report
-        puts = fed(call.spec, rows, report.outcome, report.decision_id, self._now_us, spare=self._sparing)
+        puts = record_outcome(
+            call.spec, rows, report.outcome, report.decision_id, self._now_us, skip_closed_successes=self._sparing
+        )
         self._rows |= {put.row.key: replace(put.row, version=put.row.version + 1) for put in puts}
         return puts
 

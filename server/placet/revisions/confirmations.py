@@ -11,7 +11,7 @@ import orjson
 from placet.audit.decision_codec import SYSTEM_TENANT
 from placet.audit.recent_names import is_agent
 from placet.commands.concerned import require_unconcerned
-from placet.commands.execute import Step
+from placet.commands.execute import Plan
 from placet.commands.four_eyes import ChangeCommand, ChangeKind
 from placet.kernel.errors import NotFoundError
 from placet.kernel.model import UNAUTHENTICATED, Caller
@@ -35,7 +35,7 @@ REVISION_PREFIX_CHARS_MIN: Final = 8
 class PolicyConfirmations:
     """The use case. `look_again` makes the source look at what stands there now."""
 
-    changes: ControlCommands
+    commands: ControlCommands
     policies: StatusSource
     look_again: Callable[[], Awaitable[None]]
 
@@ -48,8 +48,10 @@ class PolicyConfirmations:
         AbortedError.
         """
         revision = self._in_full(revision)
-        wish = ChangeCommand(ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller)
-        await self.changes.make(wish, lambda now_us: self._confirm(wish, now_us))
+        command = ChangeCommand(
+            ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller
+        )
+        await self.commands.execute(command, lambda now_us: self._confirm(command, now_us))
         looking = asyncio.ensure_future(self.look_again())
         await asyncio.shield(looking)  # to its end, though the caller may be gone
         return self.policies.status()
@@ -60,17 +62,17 @@ class PolicyConfirmations:
         named = len(revision) >= REVISION_PREFIX_CHARS_MIN and held.startswith(revision)
         return held if named else revision
 
-    async def _confirm(self, wish: ChangeCommand, now_us: int) -> Step[None]:
+    async def _confirm(self, command: ChangeCommand, now_us: int) -> Plan[None]:
         status = self.policies.status()
-        if status.held_revision != wish.target:
-            raise NotFoundError(f"{_not_waiting(wish.target, status.held_revision)}: see `placet policy status`")
-        ledger = self.changes.ledger
-        require_unconcerned(wish.actor, (), is_agent=await is_agent(ledger, status.tenants, wish.actor))
-        key = confirmed_key(wish.target)
+        if status.held_revision != command.target:
+            raise NotFoundError(f"{_not_waiting(command.target, status.held_revision)}: see `placet policy status`")
+        ledger = self.commands.ledger
+        require_unconcerned(command.actor, (), is_agent=await is_agent(ledger, status.tenants, command.actor))
+        key = confirmed_key(command.target)
         row = (await ledger.load(ReadSet([key]))).rows.get(key)
-        body = orjson.dumps({"actor": wish.actor, "reason": wish.reason})
+        body = orjson.dumps({"actor": command.actor, "reason": command.reason})
         put = PutIfVersion(row or Row(key, CONFIRMED, now_us, body))
-        return Step(policy_confirmed(wish, status.revision, status.held_reasons, now_us, (put,)), None)
+        return Plan(policy_confirmed(command, status.revision, status.held_reasons, now_us, (put,)), None)
 
 
 def _not_waiting(revision: str, held: str) -> str:

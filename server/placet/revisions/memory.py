@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet.audit.decision_codec import SYSTEM_TENANT, policy_activated_commitment
-from placet.commands.transitions import change
+from placet.commands.transitions import commit_with_retry
 from placet.kernel.state import PutIfVersion, ReadSet, Row, RowKey, StateTable
 from placet.revisions.status import ServedSource
 
@@ -57,7 +57,7 @@ class LedgerMemory:
 
     async def activated(self, event: PolicyEvent) -> None:
         """Record that the revision decides from now on, and remember the files that it is of."""
-        await change(self.ledger(), lambda: self._activated(event))
+        await commit_with_retry(self.ledger(), lambda: self._activated(event))
 
     async def _activated(self, event: PolicyEvent) -> tuple[Commitment, None]:
         now_us = self.clock.wall_us()

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def policy_confirmed(
-    wish: ChangeCommand, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
+    command: ChangeCommand, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
     """Somebody confirmed that a revision may decide although it lost restrictions, for these reasons."""
-    fields = {"policy_revision": wish.target, "served_revision": served_revision, "caller": wish.caller.name}
-    part = {"lost": [redact_text(reason) for reason in reasons], **actor_part(wish, None)}
-    return control_record(RecordKind.POLICY_CONFIRMED, wish.tenant, now_us, fields, part, changes)
+    fields = {"policy_revision": command.target, "served_revision": served_revision, "caller": command.caller.name}
+    part = {"lost": [redact_text(reason) for reason in reasons], **actor_part(command, None)}
+    return control_record(RecordKind.POLICY_CONFIRMED, command.tenant, now_us, fields, part, changes)

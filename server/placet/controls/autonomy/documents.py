@@ -1,4 +1,4 @@
-"""Levels of autonomy that were set while the server ran, as they are kept."""
+"""The stored rows of autonomy overrides: levels that people set while the server runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ID_CHARS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class AutonomyOverride:
-    """A rule with who set it, why and when. It takes the place of the file's rule for the same."""
+    """A rule that replaces the file's rule with the same key."""
 
     rule: AutonomyRule
     actor: str
@@ -27,24 +27,24 @@ class AutonomyOverride:
 
 
 def override_key(tenant: str, rule: AutonomyRule) -> RowKey:
-    """Where the override for the rule's workflow, tool and agent stands, however they are spelled."""
+    """Return the key of the override for the rule's workflow, tool and agent. It is the same for all spellings."""
     digest = hashlib.sha256(orjson.dumps(rule.key)).hexdigest()
     return RowKey(StateTable.AUTONOMY, tenant, f"aut_{digest[:_ID_CHARS]}")
 
 
 def override_row(before: Row | None, tenant: str, override: AutonomyOverride, status: str) -> Row:
-    """The row to put; `before` is it as read, None when there is none yet."""
-    said = {
+    """Return the row to put. `before` is the row as it was read, if any."""
+    body = {
         **override.rule.to_json(),
         "actor": override.actor,
         "reason": override.reason,
         "set_at_us": override.set_at_us,
     }
     row = before or Row(override_key(tenant, override.rule), status, override.set_at_us, b"")
-    return replace(row, status=status, body=orjson.dumps(said))
+    return replace(row, status=status, body=orjson.dumps(body))
 
 
 def read_override(row: Row) -> AutonomyOverride:
-    """The override that a row holds."""
-    said = orjson.loads(row.body)
-    return AutonomyOverride(AutonomyRule.from_json(said), said["actor"], said["reason"], said["set_at_us"])
+    """Return the override of a row."""
+    body = orjson.loads(row.body)
+    return AutonomyOverride(AutonomyRule.from_json(body), body["actor"], body["reason"], body["set_at_us"])

@@ -1,6 +1,7 @@
-"""How far agents may go on their own, per workflow, tool and agent; and what becomes of a write that goes further.
+"""Autonomy: how far agents may act without a person, by workflow, tool and agent.
 
-Autonomy only ever narrows: what policy denies stays denied at every level.
+A write above the agent's level is denied, or requires an approval. Autonomy only narrows: a deny of policy stays a deny
+at every level.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 
 _PLAIN: Final = "*?/:@"
-"""Characters that a selector's id shows as they are, beside letters, digits and ``_.-~``."""
+"""Characters that are not escaped in a selector's id, besides letters, digits and ``_.-~``."""
 
 
 class AutonomyLevel(StrEnum):
-    """What an agent may do with a write, the lowest first. `rank` orders them."""
+    """How far an agent may go with a write. The lowest level comes first."""
 
     OBSERVE_ONLY = "observe_only"
     DRAFT_ONLY = "draft_only"
@@ -35,7 +36,7 @@ class AutonomyLevel(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the lowest."""
+        """The position of the level; 0 for the lowest."""
         return _RANK[self]
 
 
@@ -43,7 +44,7 @@ _RANK: Final = {level: rank for rank, level in enumerate(AutonomyLevel)}
 
 
 class ObserveMode(StrEnum):
-    """How observe_only answers a write: a deny, or a deny that says what it would have been (`shadow_effect`)."""
+    """How observe_only denies a write. `shadow` adds the effect without autonomy to the deny (`shadow_effect`)."""
 
     DENY = "deny"
     SHADOW = "shadow"
@@ -51,94 +52,100 @@ class ObserveMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AutonomyRule:
-    """A level for the actions of a workflow, tool (``*`` and ``?`` are taken) and agent; "" for any of them.
-
-    `source` says where it comes from: ``agent_policy``, or ``override``, which was set while the server ran. `key` is
-    the same for every spelling of workflow and agent; an override takes the place of the file's rule with the same.
-    """
+    """A level for the actions of a workflow, tool and agent. An empty field matches any."""
 
     level: AutonomyLevel
     workflow: str = ""
     tool: str = ""
+    """A tool, or a pattern with ``*`` and ``?``."""
     agent: str = ""
     source: str = "agent_policy"
+    """``agent_policy`` for a rule of the tenant's file, ``override`` for one that people set while the server runs."""
     key: tuple[str, str, str] = field(init=False, compare=False, repr=False)
+    """Folded workflow, tool and folded agent. An override replaces the file's rule with the same key."""
 
     def __post_init__(self) -> None:
-        """Fold the names once: every decision asks for them. One that shows nothing must not come to mean any name."""
+        """Fold the names once, because every decision reads them.
+
+        A name that folds to "" keeps its spelling: otherwise it would match any name.
+        """
         key = folded(self.workflow) or self.workflow, self.tool, folded(self.agent) or self.agent
         object.__setattr__(self, "key", key)
 
     @property
     def selector(self) -> tuple[str, str, str]:
-        """What it is for, as it was spelled."""
+        """Workflow, tool and agent as they are spelled."""
         return self.workflow, self.tool, self.agent
 
     @property
     def selector_id(self) -> str:
-        """The selector as an id: ``tool=stripe.refund,workflow=payments``, ``default`` when it is for all."""
-        named = (("agent", self.agent), ("tool", self.tool), ("workflow", self.workflow))
-        return ",".join(f"{name}={quote(value, safe=_PLAIN)}" for name, value in named if value) or "default"
+        """The selector as an id: ``tool=stripe.refund,workflow=payments``, or ``default`` when all fields are empty."""
+        fields = (("agent", self.agent), ("tool", self.tool), ("workflow", self.workflow))
+        return ",".join(f"{name}={quote(value, safe=_PLAIN)}" for name, value in fields if value) or "default"
 
     def to_json(self) -> dict[str, Any]:
-        """The rule as a JSON object, without its source."""
+        """Return the rule as a JSON object, without its source."""
         return {"level": self.level.value, "workflow": self.workflow, "tool": self.tool, "agent": self.agent}
 
     @staticmethod
-    def from_json(said: Mapping[str, Any], source: str = "override") -> AutonomyRule:
-        """The rule that `to_json` wrote."""
-        return AutonomyRule(AutonomyLevel(said["level"]), said["workflow"], said["tool"], said["agent"], source)
+    def from_json(body: Mapping[str, Any], source: str = "override") -> AutonomyRule:
+        """Return the rule of an object that `to_json` made."""
+        return AutonomyRule(AutonomyLevel(body["level"]), body["workflow"], body["tool"], body["agent"], source)
 
 
 @dataclass(frozen=True, slots=True)
 class Autonomy:
-    """A tenant's autonomy by its file. `rules` hold the default as the one that is for all."""
+    """The autonomy in a tenant's file."""
 
     rules: tuple[AutonomyRule, ...] = (AutonomyRule(AutonomyLevel.EXECUTE),)
+    """The default is the rule whose fields are all empty."""
     approval: ApprovalRequirement | None = None
+    """The approval that execute_with_approval requires."""
     observe: ObserveMode = ObserveMode.DENY
 
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """What becomes of a policy's answer. `shadow_effect` is what it would have been, None when that is not told."""
+    """The finding by which autonomy narrows a decision."""
 
     finding: Finding
     shadow_effect: Effect | None = None
+    """The effect without autonomy, when the tenant observes in shadow mode."""
 
 
 def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Proposal) -> AutonomyRule:
-    """The rule that holds for the action: the most specific, and of equals the lowest.
+    """Return the rule that applies to the action: the most specific one, and the lowest of equals.
 
-    Naming more of workflow, tool and agent is more specific; among rules that name the same of these, so is a tool
-    named in full before a pattern, and the longer pattern. An override takes the place of the file's rule for the same.
+    A rule that sets more of workflow, tool and agent is more specific. Among rules that set the same fields, a full
+    tool name is more specific than a pattern, and a longer pattern than a shorter one. An override replaces the file's
+    rule with the same key.
     """
     names = folded(proposal.run.workflow), proposal.action.tool, folded(proposal.identity.agent)
     by_key = {rule.key: rule for rule in autonomy.rules if _is_for(rule, names)}
-    set_later = [rule for rule in overrides if _is_for(rule, names)]
-    by_key |= {rule.key: rule for rule in sorted(set_later, key=lambda rule: rule.level.rank, reverse=True)}
-    found = tuple(by_key.values())
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matching = [rule for rule in overrides if _is_for(rule, names)]
+    by_key |= {rule.key: rule for rule in sorted(matching, key=lambda rule: rule.level.rank, reverse=True)}
+    rules = tuple(by_key.values())
+    if len(rules) == 1:
+        return rules[0]
+    if not rules:
         return AutonomyRule(AutonomyLevel.OBSERVE_ONLY)
-    most = max(sum(named(rule)) for rule in found)
-    closest = {fields: max(closeness(rule) for rule in found if named(rule) == fields) for fields in map(named, found)}
-    best = [rule for rule in found if sum(named(rule)) == most and closeness(rule) == closest[named(rule)]]
+    most = max(sum(named(rule)) for rule in rules)
+    closest = {fields: max(closeness(rule) for rule in rules if named(rule) == fields) for fields in map(named, rules)}
+    best = [rule for rule in rules if sum(named(rule)) == most and closeness(rule) == closest[named(rule)]]
     return min(best, key=lambda rule: (rule.level.rank, rule.selector))
 
 
 def is_higher(before: AutonomyLevel, after: AutonomyLevel) -> bool:
-    """Whether the change gives agents more: it then needs a second person."""
+    """Return whether the change raises the level. A higher level needs a second person."""
     return after.rank > before.rank
 
 
 def restrict(
     rule: AutonomyRule, autonomy: Autonomy, effect: Effect, tool_class: ToolClass, *, dry_run: bool
 ) -> Restriction | None:
-    """What becomes of an allow or require_approval of a write; None when it stands.
+    """Return the restriction of a decision by the level, or None when the level does not restrict it.
 
-    Reads pass at every level, dry runs from draft_only on.
+    Reads pass at every level, and dry runs at draft_only and above.
     """
     if effect is Effect.DENY or tool_class is ToolClass.READ or rule.level is AutonomyLevel.EXECUTE:
         return None
@@ -163,7 +170,7 @@ def _finding(rule: AutonomyRule, effect: Effect, approval: ApprovalRequirement |
 
 
 def _is_for(rule: AutonomyRule, names: tuple[str, str, str]) -> bool:
-    """`names` are workflow, tool and agent of the action, those of people and workflows folded."""
+    """Return whether the rule matches an action. `names` are its folded workflow, its tool and its folded agent."""
     (workflow, tool, agent), (own_workflow, own_tool, own_agent) = names, rule.key
     return (
         (not own_workflow or own_workflow == workflow)
@@ -173,10 +180,10 @@ def _is_for(rule: AutonomyRule, names: tuple[str, str, str]) -> bool:
 
 
 def named(rule: AutonomyRule) -> tuple[bool, bool, bool]:
-    """Which of workflow, tool and agent the rule names."""
+    """Return which of workflow, tool and agent the rule sets."""
     return bool(rule.workflow), bool(rule.tool), bool(rule.agent)
 
 
 def closeness(rule: AutonomyRule) -> tuple[bool, int]:
-    """How closely the rule names its tool."""
+    """Return how specific the rule's tool is: a full name before a pattern, then the number of plain characters."""
     return not is_glob(rule.tool), len(rule.tool.replace("*", "").replace("?", ""))

@@ -1,4 +1,4 @@
-"""What levels of autonomy need of a tenant's file."""
+"""The part of a tenant's file that autonomy needs, as a protocol."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class AutonomyDefaults(Protocol):
-    """The levels of one tenant's agents before people set others."""
+    """The autonomy of one tenant without overrides."""
 
     @property
     def autonomy_levels(self) -> Autonomy:
-        """The levels of the file."""
+        """The autonomy in the file."""
         ...

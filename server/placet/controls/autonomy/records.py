@@ -1,4 +1,4 @@
-"""Records of levels of autonomy."""
+"""Builds the record of a changed autonomy override."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
 def autonomy_set(
     override: AutonomyOverride | None,
-    wish: ChangeCommand,
+    command: ChangeCommand,
     first: ControlRequest | None,
     now_us: int,
     changes: tuple[Change, ...],
 ) -> Commitment:
-    """A level of autonomy was set; None: it was taken away."""
+    """Record that an override was set; with None, that it was removed. `first` is the first person's request."""
     level = override.rule.level.value if override is not None else ""
-    fields = {"override_id": wish.target, "level": level, **request_fields(wish, first)}
-    said = override.rule.to_json() if override is not None else {}
-    return control_record(
-        RecordKind.AUTONOMY_SET, wish.tenant, now_us, fields, {**said, **actor_part(wish, first)}, changes
-    )
+    fields = {"override_id": command.target, "level": level, **request_fields(command, first)}
+    rule = override.rule.to_json() if override is not None else {}
+    part = {**rule, **actor_part(command, first)}
+    return control_record(RecordKind.AUTONOMY_SET, command.tenant, now_us, fields, part, changes)

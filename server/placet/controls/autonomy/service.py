@@ -1,4 +1,7 @@
-"""Levels of autonomy, set while the server runs: lowered by one person, raised by two."""
+"""The use cases of autonomy: set a level while the server runs, and list the levels that are set.
+
+One person can lower a level; raising one takes two.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from placet.audit.recent_names import is_agent
 from placet.commands.concerned import require_unconcerned
-from placet.commands.execute import Step
+from placet.commands.execute import Plan
 from placet.commands.four_eyes import (
     AwaitingSecondPerson,
     ChangeCommand,
@@ -39,107 +42,116 @@ if TYPE_CHECKING:
     from placet.kernel.state import Change, Row
 
 NO_FILE = Autonomy(rules=())
-"""A tenant without a file: its agents may only observe."""
+"""The autonomy of a tenant without a file: its agents may only observe."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewLevel:
-    """What somebody wants: a level for the actions of a workflow, tool and agent ("": any); None: the file's again."""
+    """A request to set a level for the actions of a workflow, tool and agent. An empty field matches any."""
 
     tenant: str
     workflow: str
     tool: str
     agent: str
     level: AutonomyLevel | None
+    """None removes the override, so that the file's level applies again."""
     actor: str
     reason: str
     caller: Caller = UNAUTHENTICATED
 
     def rule(self, level: AutonomyLevel) -> AutonomyRule:
-        """As a rule, with this level."""
+        """Return an override rule with this level."""
         return AutonomyRule(level, self.workflow, self.tool, self.agent, "override")
 
 
 @dataclass(frozen=True, slots=True)
 class LevelSet:
-    """What became of it: `override` is what stands now, `waiting` what a second person has to ask for too."""
+    """The result of setting a level."""
 
     override: AutonomyOverride | None
+    """The override now."""
     waiting: ControlRequest | None = None
+    """The request that waits for a second person; then nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class AutonomyAdmin:
-    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+    """The use cases. Each method raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlCommands
+    commands: ControlCommands
     policies: CurrentFiles[AutonomyDefaults]
 
-    async def set(self, wanted: NewLevel) -> LevelSet:
-        """Set a level, or take one away. Where that lets any action do more, it waits for a second person.
+    async def set(self, new: NewLevel) -> LevelSet:
+        """Set or remove a level. If any action may do more after the change, it waits for a second person.
 
-        NotFoundError when there is none to take away; PermissionDeniedError when an agent raises a level, or when the
-        same
-        person asks twice; FailedPreconditionError when there are too many; AbortedError.
+        Raises:
+        - NotFoundError when there is no level to remove,
+        - PermissionDeniedError when an agent, or the agent concerned, widens autonomy, or the same person asks twice,
+        - FailedPreconditionError when the tenant already has AUTONOMY_RULES_MAX levels,
+        - AbortedError when others changed the tenant's controls on every try.
         """
-        wanted = replace(wanted, reason=redact_text(wanted.reason))
-        key = override_key(wanted.tenant, wanted.rule(AutonomyLevel.OBSERVE_ONLY))
-        value = wanted.level or REMOVED
-        kind = ChangeKind.AUTONOMY_SET
-        wish = ChangeCommand(kind, wanted.tenant, key.id, value, wanted.actor, wanted.reason, wanted.caller)
-        return await self.changes.make(wish, lambda now_us: self._set(wanted, wish, now_us))
+        new = replace(new, reason=redact_text(new.reason))
+        key = override_key(new.tenant, new.rule(AutonomyLevel.OBSERVE_ONLY))
+        value = new.level or REMOVED
+        command = ChangeCommand(ChangeKind.AUTONOMY_SET, new.tenant, key.id, value, new.actor, new.reason, new.caller)
+        return await self.commands.execute(command, lambda now_us: self._set(new, command, now_us))
 
     async def list(self, tenant: str) -> Sequence[AutonomyOverride]:
-        """What is set for the tenant, newest first."""
-        found = [override for _, override in await self._overrides(tenant)]
-        return sorted(found, key=lambda each: (each.set_at_us, each.rule.selector), reverse=True)
+        """Return the overrides of the tenant, the newest first."""
+        overrides = [override for _, override in await self._overrides(tenant)]
+        return sorted(overrides, key=lambda override: (override.set_at_us, override.rule.selector), reverse=True)
 
-    async def _set(self, wanted: NewLevel, wish: ChangeCommand, now_us: int) -> Step[LevelSet]:
-        version, key = version_key(wanted.tenant), override_key(wanted.tenant, wanted.rule(AutonomyLevel.OBSERVE_ONLY))
-        known = await self.changes.ledger.load(ReadSet([version, key, wish.key]))
-        overrides = await self._overrides(wanted.tenant)
-        same = _same(wanted, overrides)
-        row, before = same[0] if same else (known.rows.get(key), None)
-        after = _new(wanted, before, len(overrides), now_us)
+    async def _set(self, new: NewLevel, command: ChangeCommand, now_us: int) -> Plan[LevelSet]:
+        version, key = version_key(new.tenant), override_key(new.tenant, new.rule(AutonomyLevel.OBSERVE_ONLY))
+        snapshot = await self.commands.ledger.load(ReadSet([version, key, command.key]))
+        overrides = await self._overrides(new.tenant)
+        same = _same_key(new, overrides)
+        row, before = same[0] if same else (snapshot.rows.get(key), None)
+        after = _override(new, before, len(overrides), now_us)
         changes: tuple[Change, ...] = (
-            PutIfVersion(_row(row, wanted.tenant, before, after)),
-            *(PutIfVersion(override_row(each, wanted.tenant, override, REMOVED)) for each, override in same[1:]),
-            bump(known.rows.get(version), wanted.tenant, now_us),
+            PutIfVersion(_row(row, new.tenant, before, after)),
+            *(PutIfVersion(override_row(other, new.tenant, override, REMOVED)) for other, override in same[1:]),
+            bump(snapshot.rows.get(version), new.tenant, now_us),
         )
-        if not self._gives_more(wanted, [override.rule for _, override in overrides], after):
-            return Step(autonomy_set(after, wish, None, now_us, changes), LevelSet(after))
-        agent = await is_agent(self.changes.ledger, [wanted.tenant], wanted.actor)
-        require_unconcerned(wanted.actor, [wanted.agent], is_agent=agent)
-        asked = request_or_confirm(known.rows.get(wish.key), wish, now_us)
-        if isinstance(asked, AwaitingSecondPerson):
-            return Step(control_requested(wish, asked.request, now_us, (asked.put,)), LevelSet(before, asked.request))
-        return Step(autonomy_set(after, wish, asked.request, now_us, (*changes, asked.put)), LevelSet(after))
+        if not self._widens(new, [override.rule for _, override in overrides], after):
+            return Plan(autonomy_set(after, command, None, now_us, changes), LevelSet(after))
+        agent = await is_agent(self.commands.ledger, [new.tenant], new.actor)
+        require_unconcerned(new.actor, [new.agent], is_agent=agent)
+        request = request_or_confirm(snapshot.rows.get(command.key), command, now_us)
+        if isinstance(request, AwaitingSecondPerson):
+            record = control_requested(command, request.request, now_us, (request.put,))
+            return Plan(record, LevelSet(before, request.request))
+        return Plan(autonomy_set(after, command, request.request, now_us, (*changes, request.put)), LevelSet(after))
 
-    def _gives_more(self, wanted: NewLevel, now: Sequence[AutonomyRule], after: AutonomyOverride | None) -> bool:
-        changed = wanted.rule(wanted.level or AutonomyLevel.EXECUTE)
-        then = [rule for rule in now if rule.key != changed.key]
+    def _widens(self, new: NewLevel, rules_before: Sequence[AutonomyRule], after: AutonomyOverride | None) -> bool:
+        """Return whether any action may do more after the change. `rules_before` are the current overrides."""
+        changed = new.rule(new.level or AutonomyLevel.EXECUTE)
+        rules_after = [rule for rule in rules_before if rule.key != changed.key]
         if after is not None:
-            then.append(after.rule)
-        file = files_of(self.policies).get(wanted.tenant)
+            rules_after.append(after.rule)
+        file = files_of(self.policies).get(new.tenant)
         autonomy = file.autonomy_levels if file is not None else NO_FILE
-        return widens(autonomy, now, then, changed)
+        return widens(autonomy, rules_before, rules_after, changed)
 
     async def _overrides(self, tenant: str) -> Sequence[tuple[Row, AutonomyOverride]]:
-        rows = rows_of(self.changes.ledger, StateTable.AUTONOMY, tenant, SET)
+        rows = rows_of(self.commands.ledger, StateTable.AUTONOMY, tenant, SET)
         return [(row, read_override(row)) async for row in rows]
 
 
-def _same(
-    wanted: NewLevel, overrides: Sequence[tuple[Row, AutonomyOverride]]
+def _same_key(
+    new: NewLevel, overrides: Sequence[tuple[Row, AutonomyOverride]]
 ) -> Sequence[tuple[Row, AutonomyOverride]]:
-    """Those for the same, the lowest level first. Two spellings of a name may have had one each."""
-    key = wanted.rule(AutonomyLevel.OBSERVE_ONLY).key
-    return sorted((each for each in overrides if each[1].rule.key == key), key=lambda each: each[1].rule.level.rank)
+    """Return the overrides with the same key, the lowest level first.
+
+    There can be several: older versions stored one override for each spelling of a name.
+    """
+    key = new.rule(AutonomyLevel.OBSERVE_ONLY).key
+    return sorted((pair for pair in overrides if pair[1].rule.key == key), key=lambda pair: pair[1].rule.level.rank)
 
 
-def _new(wanted: NewLevel, before: AutonomyOverride | None, count: int, now_us: int) -> AutonomyOverride | None:
-    """What is to stand in place of `before`."""
-    if wanted.level is None:
+def _override(new: NewLevel, before: AutonomyOverride | None, count: int, now_us: int) -> AutonomyOverride | None:
+    """Return the override that replaces `before`; None when it is removed. `count` is how many the tenant has."""
+    if new.level is None:
         if before is None:
             raise NotFoundError(
                 "no level is set for this workflow, tool and agent, so the tenant's file decides; "
@@ -148,11 +160,11 @@ def _new(wanted: NewLevel, before: AutonomyOverride | None, count: int, now_us: 
         return None
     if before is None and count >= AUTONOMY_RULES_MAX:
         raise FailedPreconditionError(AUTONOMY_RULES_FULL, REFUSALS[AUTONOMY_RULES_FULL])
-    return AutonomyOverride(wanted.rule(wanted.level), wanted.actor, wanted.reason, now_us)
+    return AutonomyOverride(new.rule(new.level), new.actor, new.reason, now_us)
 
 
 def _row(row: Row | None, tenant: str, before: AutonomyOverride | None, after: AutonomyOverride | None) -> Row:
-    kept = after or before
-    if kept is None:
-        raise AssertionError("neither was there anything, nor is there to be")
-    return override_row(row, tenant, kept, SET if after is not None else REMOVED)
+    override = after or before
+    if override is None:
+        raise AssertionError("a change has an override before or after it")
+    return override_row(row, tenant, override, SET if after is not None else REMOVED)

@@ -1,7 +1,8 @@
-"""Whether a change of autonomy may let any agent do more than before: that takes a second person.
+"""Checks whether a change of autonomy lets any agent do more than before. Such a change takes a second person.
 
-Proven from the rules, not tried on examples: where a pattern could cover an action for which another rule holds, it
-counts as covering one. So a change that lets nobody do more may take two people; one that does never takes one.
+The check is a proof from the rules, not a test on examples. If a pattern could cover an action to which another rule
+applies, it counts as covering one. So a change that widens nothing may take two people, but a change that widens
+something never takes only one.
 """
 
 from __future__ import annotations
@@ -19,41 +20,41 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 _FOR_ALL: Final = ("", "", "")
 _NO_RULE: Final = AutonomyRule(AutonomyLevel.OBSERVE_ONLY)
-"""What holds where no rule does."""
+"""The rule for actions that no rule matches."""
 
 
 def widens(
     autonomy: Autonomy, before: Sequence[AutonomyRule], after: Sequence[AutonomyRule], changed: AutonomyRule
 ) -> bool:
-    """Whether an action that the changed rule is for may be held to a higher level after than before.
+    """Return whether an action that the changed rule matches may have a higher level after the change.
 
-    `before` and `after` are the overrides; they differ in the rule for the same as `changed` alone.
+    `before` and `after` are the overrides. They differ only in the rule with the key of `changed`.
     """
     rules_before, rules_after = _effective(autonomy, before), _effective(autonomy, after)
-    was, will = rules_before.get(changed.key), rules_after.get(changed.key)
-    if was is not None and will is not None:
-        return is_higher(was.level, will.level)
+    old, new = rules_before.get(changed.key), rules_after.get(changed.key)
+    if old is not None and new is not None:
+        return is_higher(old.level, new.level)
     others = [rule for key, rule in rules_before.items() if key != changed.key and _overlap(rule, changed)]
-    if will is not None:
-        return any(is_higher(rule.level, will.level) for rule in others if _wins(will, rule))
-    return was is not None and any(is_higher(was.level, rule.level) for rule in others if not _wins(rule, was))
+    if new is not None:
+        return any(is_higher(rule.level, new.level) for rule in others if _wins(new, rule))
+    return old is not None and any(is_higher(old.level, rule.level) for rule in others if not _wins(rule, old))
 
 
 def _effective(autonomy: Autonomy, overrides: Sequence[AutonomyRule]) -> Mapping[Key, AutonomyRule]:
-    """The rules by what they are for: an override in place of the file's, the lowest of several."""
+    """Return the rules by key. An override replaces the file's rule; of several overrides the lowest applies."""
     rules = {_FOR_ALL: _NO_RULE} | {rule.key: rule for rule in autonomy.rules}
     return rules | {rule.key: rule for rule in sorted(overrides, key=lambda rule: rule.level.rank, reverse=True)}
 
 
 def _wins(one: AutonomyRule, other: AutonomyRule) -> bool:
-    """Whether `one` holds, and `other` does not, wherever both are for an action."""
+    """Return whether `one` is more specific than `other` for every action that both match."""
     if sum(named(one)) != sum(named(other)):
         return sum(named(one)) > sum(named(other))
     return named(one) == named(other) and closeness(one) > closeness(other)
 
 
 def _overlap(one: AutonomyRule, other: AutonomyRule) -> bool:
-    """Whether both may be for one action."""
+    """Return whether both rules may match the same action."""
     (workflow, tool, agent), (other_workflow, other_tool, other_agent) = one.key, other.key
     return _same_or_any(workflow, other_workflow) and _same_or_any(agent, other_agent) and _tools_meet(tool, other_tool)
 
@@ -63,7 +64,7 @@ def _same_or_any(one: str, other: str) -> bool:
 
 
 def _tools_meet(one: str, other: str) -> bool:
-    """Whether both may cover one tool; True where that is not plain. "" covers every tool."""
+    """Return whether both patterns may cover the same tool; True when that is uncertain. "" covers every tool."""
     if not one or not other:
         return True
     if not is_glob(one):
@@ -77,10 +78,10 @@ def _tools_meet(one: str, other: str) -> bool:
 
 
 def _ends(pattern: str) -> tuple[str, str]:
-    """What stands before the first ``*`` and after the last; twice all of a pattern that has none."""
+    """Return the text before the first ``*`` and after the last one. A pattern without ``*`` is returned twice."""
     return pattern.partition("*")[0], pattern.rpartition("*")[2]
 
 
 def _agree(one: str, other: str) -> bool:
-    """Whether one text may begin as both say, ``?`` being any character."""
+    """Return whether one text can start with both patterns, in which ``?`` is any character."""
     return all("?" in {a, b} or a == b for a, b in zip(one, other, strict=False))

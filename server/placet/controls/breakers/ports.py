@@ -1,4 +1,4 @@
-"""What circuit breakers need of a tenant's file."""
+"""The part of a tenant's file that circuit breakers need, as a protocol."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class BreakerSettings(Protocol):
-    """The circuit breakers of one tenant."""
+    """The settings of one tenant's circuit breakers."""
 
     @property
     def breaker(self) -> BreakerSpec | None:
-        """What opens them; None when the tenant has none."""
+        """The settings; None when the tenant has no circuit breakers."""
         ...

@@ -1,4 +1,7 @@
-"""The circuit breakers of a tenant as rows: what they say of an action, what lets a probe through, what outcomes do."""
+"""Applies a tenant's circuit breakers, which are stored as rows.
+
+Decisions call `check_breakers` and `claim_probes`; reports of outcomes call `record_outcome`.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,15 @@ if TYPE_CHECKING:
     from placet.kernel.model import Proposal
 
 Rows = Mapping[RowKey, Row | None]
-"""The breakers that watch an action; None for one that no outcome has touched yet."""
+"""The rows of the breakers that watch an action; None for a breaker without an outcome so far."""
 _WORST_FIRST: Final = (Phase.OPEN, Phase.HALF_OPEN, Phase.CLOSED)
-_SAYS: Final = {OutcomeStatus.SUCCEEDED: True, OutcomeStatus.FAILED: False, OutcomeStatus.UNKNOWN: False}
-"""Whether a status tells that things work. A call that was not executed tells nothing."""
+_IS_SUCCESS: Final = {OutcomeStatus.SUCCEEDED: True, OutcomeStatus.FAILED: False, OutcomeStatus.UNKNOWN: False}
+"""Whether a status counts as a success. A call that was not executed does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A breaker that lets one call through: its row as it was read."""
+    """A breaker that lets one call through, with its row as it was read."""
 
     key: RowKey
     row: Row | None
@@ -47,79 +50,87 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class BreakerCheck:
-    """What the breakers say of an action: a finding that stops it, or those that it must claim as their probe."""
+    """The answer of the breakers to an action."""
 
     finding: Finding | None = None
+    """The deny when a breaker stops the action."""
     probes: tuple[Probe, ...] = ()
+    """The breakers for which the action becomes the probe, if it is allowed."""
 
 
 CLEAR: Final = BreakerCheck()
+"""The action passes and is no probe."""
 
 
 def breaker_keys(spec: BreakerSpec | None, proposal: Proposal) -> tuple[RowKey, ...]:
-    """Where the breakers stand that watch the action; none when the tenant has none."""
+    """Return the keys of the breakers that watch the action; none when `spec` is None."""
     if spec is None:
         return ()
     return keys_of(spec, proposal.identity.tenant, proposal.action.tool, proposal.run.run_id)
 
 
 def keys_of(spec: BreakerSpec, tenant: str, tool: str, run_id: str) -> tuple[RowKey, ...]:
-    """Where the tenant's breakers stand that watch a call."""
-    return tuple(RowKey(StateTable.BREAKERS, tenant, each) for each in breaker_ids(spec, tool, run_id))
+    """Return the keys of the tenant's breakers that watch a call."""
+    return tuple(RowKey(StateTable.BREAKERS, tenant, breaker_id) for breaker_id in breaker_ids(spec, tool, run_id))
 
 
 def check_breakers(
     spec: BreakerSpec | None, rows: Rows, *, dry_run: bool, now_us: int, repeats: str = ""
 ) -> BreakerCheck:
-    """Whether the breakers let the action pass. A dry run passes those whose effect is draft_only, and probes none.
+    """Return whether the breakers let the action pass.
 
-    `repeats` is the decision that would be given again, "" for a new one: it passes those whose probe it is, and
-    becomes the probe of no other.
+    With the effect draft_only a dry run passes all breakers and is no probe. `repeats` is the decision_id of a stored
+    allow that is evaluated again, "" for a new action: it passes the breakers whose probe it is, and becomes no other
+    breaker's probe.
     """
     if spec is None or (dry_run and spec.effect is BreakerEffect.DRAFT_ONLY):
         return CLEAR
     states = {key: _state(row) for key, row in rows.items()}
-    said = {key: admit(each, now_us, spec) for key, each in states.items() if not (repeats and each.probe == repeats)}
+    admissions = {
+        key: admit(state, now_us, spec) for key, state in states.items() if not (repeats and state.probe == repeats)
+    }
     stops = {Admission.REFUSED, Admission.PROBE} if repeats else {Admission.REFUSED}
-    refused = sorted(key.id for key, admission in said.items() if admission in stops)
-    if refused:
-        return BreakerCheck(finding=_finding(refused, spec))
-    return BreakerCheck(probes=tuple(Probe(key, rows[key]) for key, each in said.items() if each is Admission.PROBE))
+    stopping = sorted(key.id for key, admission in admissions.items() if admission in stops)
+    if stopping:
+        return BreakerCheck(finding=_finding(stopping, spec))
+    probes = (Probe(key, rows[key]) for key, admission in admissions.items() if admission is Admission.PROBE)
+    return BreakerCheck(probes=tuple(probes))
 
 
-def claims(probes: tuple[Probe, ...], decision_id: str, now_us: int) -> tuple[PutIfVersion, ...]:
-    """The changes with which a decision that allows becomes the probe. Of two at once, one has a Conflict."""
+def claim_probes(probes: tuple[Probe, ...], decision_id: str, now_us: int) -> tuple[PutIfVersion, ...]:
+    """Return the changes by which an allow becomes the probe. Of two allows at the same time, one conflicts."""
     return tuple(
-        PutIfVersion(_row(each.key, each.row, probing(_state(each.row), decision_id, now_us), now_us))
-        for each in probes
+        PutIfVersion(_row(probe.key, probe.row, probing(_state(probe.row), decision_id, now_us), now_us))
+        for probe in probes
     )
 
 
-def fed(
-    spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_us: int, *, spare: bool
+def record_outcome(
+    spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_us: int, *, skip_closed_successes: bool
 ) -> list[PutIfVersion]:
-    """What the outcome changes in the breakers that watch the call.
+    """Return the changes by which an outcome updates the breakers that watch the call.
 
-    `spare` leaves out a success that a closed breaker would only count: that makes it no less careful, and others who
-    count at the same time are not in each other's way.
+    `skip_closed_successes` leaves out successes that a closed breaker would only count. That does not make the
+    breaker less strict, and reports at the same time do not conflict.
     """
-    ok = _SAYS.get(outcome.status)
+    ok = _IS_SUCCESS.get(outcome.status)
     if ok is None:
         return []
     changes = []
     for key, row in rows.items():
         before = _state(row)
         after = on_outcome(before, ok=ok, now_us=now_us, spec=spec, decision_id=decision_id)
-        only_counted = ok and before.phase is Phase.CLOSED
-        if after != before and not (spare and only_counted):
+        is_closed_success = ok and before.phase is Phase.CLOSED
+        if after != before and not (skip_closed_successes and is_closed_success):
             changes.append(PutIfVersion(_row(key, row, after, now_us)))
     return changes
 
 
 def breaker_facts(rows: Rows) -> dict[str, Any]:
-    """What policy sees at ``input.facts.tool`` beside the class: null for what nothing watches.
+    """Return the values that policy sees in ``input.facts.tool`` beside the class.
 
-    `breaker` is the worst phase of those that watch the action, `error_rate` the tool's own since its window began.
+    `breaker` is the worst phase of the breakers that watch the action. `error_rate` is that of the tool's own breaker
+    in its window. Both are null without a breaker.
     """
     states = {key.id: _state(row) for key, row in rows.items()}
     phases = {state.phase for state in states.values()}
@@ -130,9 +141,9 @@ def breaker_facts(rows: Rows) -> dict[str, Any]:
     }
 
 
-def _finding(refused: list[str], spec: BreakerSpec) -> Finding:
+def _finding(stopping: list[str], spec: BreakerSpec) -> Finding:
     rule_id = rule_ids.LIMIT_BREAKER_OPEN
-    details = {"breakers": refused, "effect": spec.effect.value}
+    details = {"breakers": stopping, "effect": spec.effect.value}
     return Finding(Effect.DENY, rule_id, rule_ids.CORE_REASONS[rule_id], details)
 
 
@@ -141,5 +152,5 @@ def _state(row: Row | None) -> Breaker:
 
 
 def _row(key: RowKey, before: Row | None, state: Breaker, now_us: int) -> Row:
-    read = before or Row(key, "", now_us, b"")
-    return replace(read, status=state.phase.value, body=orjson.dumps(state.to_json()))
+    row = before or Row(key, "", now_us, b"")
+    return replace(row, status=state.phase.value, body=orjson.dumps(state.to_json()))

@@ -1,4 +1,7 @@
-"""Kill switches as they are kept. A switch's id follows from what it covers: setting the same twice is one switch."""
+"""The stored rows of kill switches.
+
+The id of a switch is a digest of scope, tenant and value: setting the same switch twice gives one row.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +25,23 @@ _ID_CHARS: Final = 16
 
 
 def switch_id(scope: KillScope, tenant: str, value: str) -> str:
-    """The id of the switch that covers this: ``ks_`` and 16 hex digits."""
+    """Return the id of the switch: ``ks_`` and 16 hex digits."""
     digest = hashlib.sha256(orjson.dumps([scope, tenant, value])).hexdigest()
     return SWITCH_PREFIX + digest[:_ID_CHARS]
 
 
 def switch_key(tenant: str, kill_switch_id: str) -> RowKey:
-    """Where a switch stands; `tenant` "" for one that belongs to none."""
+    """Return the key of the switch's row. `tenant` is "" for a switch that belongs to no tenant."""
     return RowKey(StateTable.KILL_SWITCHES, tenant, kill_switch_id)
 
 
 def switch_row(before: Row | None, switch: KillSwitch, status: str) -> Row:
-    """The row to put; `before` is it as read, None when there is none yet."""
+    """Return the row to put. It is due at `expires_at_us` while set. `before` is the row as it was read, if any."""
     row = before or Row(switch_key(switch.tenant, switch.switch_id), status, switch.set_at_us, b"")
     due_at_us = switch.expires_at_us if status == SET else 0
     return replace(row, status=status, body=orjson.dumps(switch.to_json()), due_at_us=due_at_us)
 
 
 def read_switch(row: Row) -> KillSwitch:
-    """The switch that a row holds."""
+    """Return the switch of a row."""
     return KillSwitch.from_json(orjson.loads(row.body))

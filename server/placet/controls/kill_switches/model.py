@@ -1,4 +1,4 @@
-"""Kill switches: what each of them stops. Nothing that one covers is allowed, whatever policy says."""
+"""Kill switches and the actions that they cover. An action that a switch covers is denied, whatever policy says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class KillScope(StrEnum):
-    """What a kill switch stops, from the widest to the narrowest."""
+    """The scopes of kill switches, from the widest to the narrowest."""
 
     GLOBAL = "global"
     TENANT = "tenant"
@@ -31,51 +31,50 @@ class KillScope(StrEnum):
 
 _WILD = re.compile(r"[*?.]")
 NAME_CHARS_MIN: Final = 3
-"""Fewer characters in a row, beside wildcards and dots, name no tool."""
+"""A tool pattern needs so many characters in a row, besides wildcards and dots, to select tools by name."""
 WIDTH = {scope: width for width, scope in enumerate(KillScope)}
-"""Scope -> its place from the widest on."""
+"""Scope -> its position; 0 for the widest."""
 
 
 @dataclass(frozen=True, slots=True)
 class KillSwitch:
-    """One kill switch.
-
-    `tenant` "" is every tenant, always so for the scope global and never for tenant. `value` is the tool (``*`` and
-    ``?`` stand for any text and any character), agent, workflow or run; "" for global and tenant. `actor` is who set
-    it. `expires_at_us` 0 is never.
-    """
+    """One kill switch."""
 
     switch_id: str
     scope: KillScope
     tenant: str
+    """The tenant; "" for every tenant. Always "" for the scope global, never for the scope tenant."""
     value: str
+    """The tool (a pattern with ``*`` and ``?``), agent, workflow or run; "" for the scopes global and tenant."""
     reason: str
     actor: str
+    """The person who set it."""
     set_at_us: int
     expires_at_us: int = 0
+    """When it stops to apply; 0 for never."""
 
     @property
     def rule_id(self) -> str:
-        """The id that a decision carries when this switch stops it."""
+        """The rule_id of decisions that the switch denies."""
         return rule_ids.KILL_SWITCH_PREFIX + self.scope
 
     def to_json(self) -> dict[str, Any]:
-        """The switch as a JSON object."""
+        """Return the switch as a JSON object."""
         return asdict(self)
 
     @staticmethod
-    def from_json(said: Mapping[str, Any]) -> KillSwitch:
-        """The switch that `to_json` wrote."""
-        return KillSwitch(**{**said, "scope": KillScope(said["scope"])})
+    def from_json(body: Mapping[str, Any]) -> KillSwitch:
+        """Return the switch of an object that `to_json` made."""
+        return KillSwitch(**{**body, "scope": KillScope(body["scope"])})
 
 
 def expired(switch: KillSwitch, now_us: int) -> bool:
-    """Whether its time is over."""
+    """Return whether the switch has expired."""
     return 0 < switch.expires_at_us <= now_us
 
 
 def covers(switch: KillSwitch, proposal: Proposal, now_us: int) -> bool:
-    """Whether the switch stops the action. An agent is stopped where it acts through others, too."""
+    """Return whether the switch covers the action. A switch of an agent also covers actions that it delegated."""
     tenant = proposal.identity.tenant
     if expired(switch, now_us) or (switch.tenant and switch.tenant != tenant):
         return False
@@ -91,11 +90,14 @@ def covers(switch: KillSwitch, proposal: Proposal, now_us: int) -> bool:
 
 
 def stops_everything(switch: KillSwitch, tools: Iterable[Collection[str]] = ()) -> bool:
-    """Whether the switch stops all of a tenant or more, or most of it.
+    """Return whether the switch covers all or most actions of a tenant. Clearing such a switch takes two people.
 
-    So it is by its scope, by a tool pattern that names next to nothing (``*``, ``*.*``, ``*e*``), by one of no tenant
-    whose first name part is not written out (``*stripe*``; ``stripe.*`` is), or by one that covers more than half of
-    the tools of a tenant; `tools` are those of each tenant that the switch reaches.
+    It does in these cases. `tools` are the tools of each tenant that the switch reaches.
+
+    - Its scope is global or tenant.
+    - Its tool pattern has less than NAME_CHARS_MIN plain characters in a row: ``*``, ``*.*``, ``*e*``.
+    - It belongs to no tenant and the first part of its tool pattern is a pattern: ``*stripe*``, but not ``stripe.*``.
+    - Its tool pattern covers more than half of the tools of a tenant.
     """
     if switch.scope is not KillScope.TOOL:
         return switch.scope in {KillScope.GLOBAL, KillScope.TENANT}
@@ -105,17 +107,17 @@ def stops_everything(switch: KillSwitch, tools: Iterable[Collection[str]] = ()) 
         return True
     if not switch.tenant and is_glob(switch.value.partition(".")[0]):
         return True
-    return any(2 * sum(glob_matches(switch.value, tool) for tool in each) > len(each) for each in tools)
+    return any(2 * sum(glob_matches(switch.value, tool) for tool in names) > len(names) for names in tools)
 
 
 def covering(switches: Iterable[KillSwitch], proposal: Proposal, now_us: int) -> KillSwitch | None:
-    """The widest switch that stops the action, the oldest of those; None when none does."""
-    found = [switch for switch in switches if covers(switch, proposal, now_us)]
-    return min(found, key=lambda s: (WIDTH[s.scope], s.set_at_us, s.switch_id), default=None)
+    """Return the widest switch that covers the action, and of equals the oldest; None when none covers it."""
+    matching = [switch for switch in switches if covers(switch, proposal, now_us)]
+    return min(matching, key=lambda s: (WIDTH[s.scope], s.set_at_us, s.switch_id), default=None)
 
 
 def kill_finding(switch: KillSwitch) -> Finding:
-    """The deny."""
+    """Return the deny of the switch."""
     details = {"switch_id": switch.switch_id, "value": switch.value, "reason": switch.reason, "actor": switch.actor}
     return Finding(Effect.DENY, switch.rule_id, rule_ids.CORE_REASONS[switch.rule_id], details)
 

@@ -1,4 +1,4 @@
-"""What kill switches need of a tenant's file."""
+"""What kill switches need of tenants' files and of the cached controls, as protocols."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class ToolCatalogue(Protocol):
 
     @property
     def known_tools(self) -> Collection[str]:
-        """The tools that the file lists."""
+        """The tools in the tenant's file."""
         ...
 
 
 class SeenTenants(Protocol):
-    """What is held in memory of the tenants that were decided for."""
+    """The tenants that this server has decided for."""
 
     def tenants(self) -> Collection[str]:
-        """Tenants that were decided for since the start."""
+        """Return the tenants that were decided for since the start."""
         ...

@@ -1,4 +1,4 @@
-"""Records of kill switches."""
+"""Builds the records of kill switches that are set or cleared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def switch_set(switch: KillSwitch, caller: Caller, now_us: int, changes: tuple[Change, ...]) -> Commitment:
-    """A kill switch was set."""
+    """Record that a kill switch was set."""
     fields = {
         "kill_switch_id": switch.switch_id,
         "scope": switch.scope,
@@ -29,9 +29,9 @@ def switch_set(switch: KillSwitch, caller: Caller, now_us: int, changes: tuple[C
 
 
 def switch_cleared(
-    switch: KillSwitch, wish: ChangeCommand, first: ControlRequest | None, now_us: int, changes: tuple[Change, ...]
+    switch: KillSwitch, command: ChangeCommand, first: ControlRequest | None, now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
-    """A kill switch was cleared; `first` is who asked for it before, where two persons had to."""
-    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, **request_fields(wish, first)}
-    part = {"value": switch.value, **actor_part(wish, first)}
+    """Record that a kill switch was cleared. `first` is the first person's request, if it took two people."""
+    fields = {"kill_switch_id": switch.switch_id, "scope": switch.scope, **request_fields(command, first)}
+    part = {"value": switch.value, **actor_part(command, first)}
     return control_record(RecordKind.KILL_SWITCH_CLEARED, switch.tenant, now_us, fields, part, changes)

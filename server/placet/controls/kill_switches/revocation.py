@@ -1,4 +1,4 @@
-"""Permits that a kill switch makes void: those of allows so young that their calls may not have begun."""
+"""Revokes the permits that a kill switch covers: those of recent allows whose calls may not have started."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """An allow whose permit is void now."""
+    """An allow whose permit is revoked."""
 
     tenant: str
     decision_id: str
@@ -45,19 +45,18 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What a kill switch revoked. `failed`: permits whose revocation could not be recorded; they expire by themselves.
-
-    `complete` is False when permits may be outstanding that were neither revoked nor found.
-    """
+    """The permits that a kill switch covers."""
 
     revoked: tuple[Revoked, ...]
     failed: tuple[Revoked, ...] = ()
+    """Permits whose revocation could not be recorded. They stay valid until they expire."""
     complete: bool = True
+    """False when the ledger could not be read to the end, so that other permits may be valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revoker:
-    """Finds and revokes permits. It needs the ledger alone: no engine, and no policy that can be served."""
+    """Finds and revokes permits. It needs only the ledger: no policy engine, and no valid policy."""
 
     ledger: Ledger
     clock: Clock
@@ -65,31 +64,31 @@ class Revoker:
     state: SeenTenants
 
     async def revoke(self, switch: KillSwitch) -> Revocation:
-        """Revoke the permits that the switch covers, at most PERMITS_REVOKED_MAX; newest first within a tenant.
+        """Revoke the permits that the switch covers, at most PERMITS_REVOKED_MAX, the newest of a tenant first.
 
-        Never raises for the ledger: what it could not record or read is in the result.
+        Never raises LedgerUnavailableError: the result says what could not be recorded or read.
         """
         revoked: list[Revoked] = []
         failed: list[Revoked] = []
-        waiting: list[Revoked] = []
+        pending: list[Revoked] = []
         complete = True
         try:
             async for permit in self._outstanding(switch):
-                waiting.append(permit)
-                if len(waiting) == PERMITS_REVOKED_TOGETHER:
-                    await self._record(switch, waiting, revoked, failed)
-                    waiting = []
-                if len(revoked) + len(failed) + len(waiting) == PERMITS_REVOKED_MAX:
+                pending.append(permit)
+                if len(pending) == PERMITS_REVOKED_TOGETHER:
+                    await self._record(switch, pending, revoked, failed)
+                    pending = []
+                if len(revoked) + len(failed) + len(pending) == PERMITS_REVOKED_MAX:
                     break
         except LedgerUnavailableError:
             complete = False
-        await self._record(switch, waiting, revoked, failed)
+        await self._record(switch, pending, revoked, failed)
         return Revocation(tuple(revoked), tuple(failed), complete)
 
     async def _record(
         self, switch: KillSwitch, permits: list[Revoked], revoked: list[Revoked], failed: list[Revoked]
     ) -> None:
-        """Record revocations and sort the permits into `revoked` or `failed`. After a failure nothing is tried."""
+        """Record the revocation of the permits and add them to `revoked`, or to `failed` after the first failure."""
         now_us = self.clock.wall_us()
         if failed:
             failed += permits
@@ -135,14 +134,14 @@ class Revoker:
                 return
 
     def tenants_reached(self, switch: KillSwitch) -> Sequence[str]:
-        """Whose decisions it may cover: those with a policy, and those that were decided for here."""
+        """Return the tenants whose decisions the switch may cover: those with a file, and those seen by this server."""
         if switch.tenant:
             return [switch.tenant]
         return sorted({*files_of(self.policies), *self.state.tenants()})
 
 
 def _record_of(switch: KillSwitch, permit: Revoked, now_us: int) -> Commitment:
-    """The record that the switch made the permit void."""
+    """Return the record that the switch revoked the permit."""
     return permit_revoked(
         permit.tenant, permit.decision_id, switch.switch_id, switch.rule_id, switch.actor, switch.reason, now_us
     )

@@ -1,4 +1,7 @@
-"""Kill switches: set, cleared, listed. Needs the ledger alone, so it works while OPA is down and policy is broken."""
+"""The use cases of kill switches: set, clear, list.
+
+They need only the ledger, so they work while OPA is down or the policy is invalid.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.audit.recent_names import is_agent, recent_names
 from placet.commands.concerned import require_unconcerned
-from placet.commands.execute import Step
+from placet.commands.execute import Plan
 from placet.commands.four_eyes import (
     AwaitingSecondPerson,
     ChangeCommand,
@@ -48,15 +51,15 @@ if TYPE_CHECKING:
     from placet.kernel.state import Row
 
 WIDE: Final = frozenset({KillScope.GLOBAL, KillScope.TENANT})
-"""Scopes of which a tenant has one switch at most."""
+"""Scopes of which a tenant has at most one switch. They do not count for KILL_SWITCHES_MAX."""
 EXPIRED_TOGETHER: Final = 100
-"""Switches whose time is over that one change puts away."""
+"""The most expired switches that one change marks as expired."""
 _SECOND_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class NewSwitch:
-    """A kill switch that somebody wants set; see `KillSwitch`. `expires_after_seconds` 0 is never."""
+    """A request to set a kill switch; see `KillSwitch` for the fields."""
 
     scope: KillScope
     tenant: str
@@ -64,189 +67,207 @@ class NewSwitch:
     actor: str
     reason: str
     expires_after_seconds: int = 0
+    """0 for never."""
     caller: Caller = UNAUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What became of a wish to clear: done, or waiting for a second person."""
+    """The result of clearing a switch."""
 
     waiting: ControlRequest | None = None
+    """The request that waits for a second person; None when the switch was cleared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A switch that is set; `clearing` is set when one person asked to clear it and a second one has to."""
+    """A switch that is set."""
 
     switch: KillSwitch
     clearing: ControlRequest | None
+    """The request to clear it that waits for a second person."""
 
 
 @dataclass(frozen=True, slots=True)
 class KillSwitches:
-    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+    """The use cases. Each method raises LedgerUnavailableError when the ledger cannot be read or written."""
 
-    changes: ControlCommands
+    commands: ControlCommands
     revoker: Revoker
 
-    async def set(self, wanted: NewSwitch) -> tuple[KillSwitch, Revocation]:
-        """Set a switch, then revoke what it covers. One that is set already is never shortened by setting it again.
+    async def set(self, new: NewSwitch) -> tuple[KillSwitch, Revocation]:
+        """Set a switch, then revoke the permits that it covers.
 
-        No decision whose commit begins after the switch is set allows what it covers. A failure to revoke is part of
-        the result, since the switch stops new calls all the same. FailedPreconditionError when there are too many
-        switches;
-        AbortedError; LedgerUnavailableError when the ledger does not show that the switch is set.
+        No decision whose commit starts after this allows an action that the switch covers. Setting a switch again never
+        makes it expire earlier. A failure to revoke is part of the result, because the switch stops new calls anyway.
+
+        Raises FailedPreconditionError when KILL_SWITCHES_MAX switches are set, AbortedError when others changed the
+        tenant's controls on every try, and LedgerUnavailableError when the ledger does not show that the switch is set.
         """
-        wanted = replace(wanted, reason=redact_text(wanted.reason))
-        name = switch_id(wanted.scope, wanted.tenant, _folded(wanted.scope, wanted.value))
-        kind = ChangeKind.KILL_SWITCH_SET
-        wish = ChangeCommand(kind, wanted.tenant, name, wanted.value, wanted.actor, wanted.reason, wanted.caller)
-        begun_us = self.changes.clock.wall_us()
+        new = replace(new, reason=redact_text(new.reason))
+        new_id = switch_id(new.scope, new.tenant, _folded(new.scope, new.value))
+        command = ChangeCommand(
+            ChangeKind.KILL_SWITCH_SET, new.tenant, new_id, new.value, new.actor, new.reason, new.caller
+        )
+        started_us = self.commands.clock.wall_us()
         try:
-            switch = await self.changes.make(wish, lambda now_us: self._set(wanted, name, now_us))
+            switch = await self.commands.execute(command, lambda now_us: self._set(new, new_id, now_us))
         except LedgerUnavailableError as error:  # the commit may have been durable before its answer was lost
-            switch = await self._as_set(wanted, name, begun_us, error)
+            switch = await self._switch_set_by(new, new_id, started_us, error)
         revoking = asyncio.ensure_future(self.revoker.revoke(switch))
-        return switch, await asyncio.shield(revoking)  # to its end, though the caller may be gone
+        return switch, await asyncio.shield(revoking)  # runs to its end even if the caller disconnects
 
     async def clear(
         self, kill_switch_id: str, tenant: str, actor: str, reason: str, caller: Caller = UNAUTHENTICATED
     ) -> Cleared:
-        """Clear a switch; one that stops everything when a second person asks for the same.
+        """Clear a switch. A switch that stops everything waits for a second person (see `stops_everything`).
 
-        NotFoundError when no such switch is set; PermissionDeniedError when the switch concerns the actor, when the
-        actor
-        is an agent, or when the same person asks twice; AbortedError.
+        Raises NotFoundError when no such switch is set, PermissionDeniedError when the switch concerns the actor, when
+        the actor is an agent or asks twice, and AbortedError when others changed the tenant's controls on every try.
         """
-        wish = ChangeCommand(
+        command = ChangeCommand(
             ChangeKind.KILL_SWITCH_CLEAR, tenant, kill_switch_id, "", actor, redact_text(reason), caller
         )
-        return await self.changes.make(wish, lambda now_us: self._clear(wish, now_us))
+        return await self.commands.execute(command, lambda now_us: self._clear(command, now_us))
 
     async def list(self, tenant: str) -> Sequence[Listed]:
-        """The tenant's switches and those that belong to none, or with "" these alone; newest first."""
+        """Return the switches of the tenant and those that belong to no tenant, the newest first.
+
+        With tenant "" return only the switches that belong to no tenant.
+        """
         return await self._listed(dict.fromkeys((tenant, NO_TENANT)))
 
     async def list_all(self) -> Sequence[Listed]:
-        """The switches of every tenant, also of one without a file, and those that belong to none; newest first."""
-        return await self._listed(await self.changes.ledger.tenants_with(StateTable.KILL_SWITCHES, SET))
+        """Return all switches, those of tenants without a file and of no tenant included, the newest first."""
+        return await self._listed(await self.commands.ledger.tenants_with(StateTable.KILL_SWITCHES, SET))
 
     async def _listed(self, tenants: Iterable[str]) -> Sequence[Listed]:
-        now_us = self.changes.clock.wall_us()
-        found: list[tuple[Row, KillSwitch]] = []
-        for each in tenants:
-            found += [(row, switch) for row, switch in await self._set_rows(each) if not expired(switch, now_us)]
-        wishes = {row.key: _clearing(switch, row) for row, switch in found if self._stops_everything(switch)}
-        known = await self.changes.ledger.load(ReadSet([wish.key for wish in wishes.values()]))
-        clearing = {key: waiting_request(known.rows.get(wish.key), now_us) for key, wish in wishes.items()}
-        listed = [Listed(switch, clearing.get(row.key)) for row, switch in found]
-        return sorted(listed, key=lambda each: (each.switch.set_at_us, each.switch.switch_id), reverse=True)
+        now_us = self.commands.clock.wall_us()
+        current: list[tuple[Row, KillSwitch]] = []
+        for tenant in tenants:
+            current += [(row, switch) for row, switch in await self._set_rows(tenant) if not expired(switch, now_us)]
+        commands = {row.key: _clear_command(switch, row) for row, switch in current if self._stops_everything(switch)}
+        snapshot = await self.commands.ledger.load(ReadSet([command.key for command in commands.values()]))
+        requests = {key: waiting_request(snapshot.rows.get(command.key), now_us) for key, command in commands.items()}
+        listed = [Listed(switch, requests.get(row.key)) for row, switch in current]
+        return sorted(listed, key=lambda entry: (entry.switch.set_at_us, entry.switch.switch_id), reverse=True)
 
-    async def _set(self, wanted: NewSwitch, name: str, now_us: int) -> Step[KillSwitch]:
-        rows = await self._set_rows(wanted.tenant)
-        name = _same_as(wanted, rows) or name
-        version, key = version_key(wanted.tenant), switch_key(wanted.tenant, name)
-        known = await self.changes.ledger.load(ReadSet([version, key]))
-        before = known.rows.get(key)
+    async def _set(self, new: NewSwitch, new_id: str, now_us: int) -> Plan[KillSwitch]:
+        rows = await self._set_rows(new.tenant)
+        kill_switch_id = _same_switch_id(new, rows) or new_id
+        version, key = version_key(new.tenant), switch_key(new.tenant, kill_switch_id)
+        snapshot = await self.commands.ledger.load(ReadSet([version, key]))
+        before = snapshot.rows.get(key)
         others = [pair for pair in rows if pair[0].key != key]
-        over = [pair for pair in others if expired(pair[1], now_us)]
-        narrow = sum(switch.scope not in WIDE and not expired(switch, now_us) for _, switch in others)
-        if wanted.scope not in WIDE and narrow >= KILL_SWITCHES_MAX:
+        expired_others = [pair for pair in others if expired(pair[1], now_us)]
+        narrow_count = sum(switch.scope not in WIDE and not expired(switch, now_us) for _, switch in others)
+        if new.scope not in WIDE and narrow_count >= KILL_SWITCHES_MAX:
             raise FailedPreconditionError(KILL_SWITCHES_FULL, REFUSALS[KILL_SWITCHES_FULL])
         switch = KillSwitch(
-            name,
-            wanted.scope,
-            wanted.tenant,
-            wanted.value,
-            wanted.reason,
-            wanted.actor,
+            kill_switch_id,
+            new.scope,
+            new.tenant,
+            new.value,
+            new.reason,
+            new.actor,
             now_us,
-            _expires_at_us(before, wanted.expires_after_seconds, now_us),
+            _expires_at_us(before, new.expires_after_seconds, now_us),
         )
         changes = (
             PutIfVersion(switch_row(before, switch, SET)),
-            bump(known.rows.get(version), wanted.tenant, now_us),
-            *(PutIfVersion(switch_row(row, each, EXPIRED)) for row, each in over[:EXPIRED_TOGETHER]),
+            bump(snapshot.rows.get(version), new.tenant, now_us),
+            *(PutIfVersion(switch_row(row, other, EXPIRED)) for row, other in expired_others[:EXPIRED_TOGETHER]),
         )
-        return Step(switch_set(switch, wanted.caller, now_us, changes), switch)
+        return Plan(switch_set(switch, new.caller, now_us, changes), switch)
 
-    async def _clear(self, wish: ChangeCommand, now_us: int) -> Step[Cleared]:
-        version, key = version_key(wish.tenant), switch_key(wish.tenant, wish.target)
-        known = await self.changes.ledger.load(ReadSet([version, key]))
-        row = known.rows.get(key)
-        switch = _standing(row, now_us)
+    async def _clear(self, command: ChangeCommand, now_us: int) -> Plan[Cleared]:
+        version, key = version_key(command.tenant), switch_key(command.tenant, command.target)
+        snapshot = await self.commands.ledger.load(ReadSet([version, key]))
+        row = snapshot.rows.get(key)
+        switch = _current_switch(row, now_us)
         if row is None or switch is None:
-            raise NotFoundError(_not_set(wish))
-        await self._require_unconcerned(wish.actor, switch)
-        changes = (PutIfVersion(switch_row(row, switch, CLEARED)), bump(known.rows.get(version), wish.tenant, now_us))
-        if not self._stops_everything(switch):
-            return Step(switch_cleared(switch, wish, None, now_us, changes), Cleared())
-        wanted = replace(wish, value=_clearing(switch, row).value)
-        asked = request_or_confirm(
-            (await self.changes.ledger.load(ReadSet([wanted.key]))).rows.get(wanted.key), wanted, now_us
+            raise NotFoundError(_not_set(command))
+        await self._require_unconcerned(command.actor, switch)
+        changes = (
+            PutIfVersion(switch_row(row, switch, CLEARED)),
+            bump(snapshot.rows.get(version), command.tenant, now_us),
         )
-        if isinstance(asked, AwaitingSecondPerson):
+        if not self._stops_everything(switch):
+            return Plan(switch_cleared(switch, command, None, now_us, changes), Cleared())
+        command = replace(command, value=_clear_command(switch, row).value)
+        stored = (await self.commands.ledger.load(ReadSet([command.key]))).rows.get(command.key)
+        request = request_or_confirm(stored, command, now_us)
+        if isinstance(request, AwaitingSecondPerson):
             still_set = RequireVersion(key, row.version)
-            waits = control_requested(wanted, asked.request, now_us, (still_set, asked.put))
-            return Step(waits, Cleared(asked.request))
-        return Step(switch_cleared(switch, wanted, asked.request, now_us, (*changes, asked.put)), Cleared())
+            record = control_requested(command, request.request, now_us, (still_set, request.put))
+            return Plan(record, Cleared(request.request))
+        return Plan(switch_cleared(switch, command, request.request, now_us, (*changes, request.put)), Cleared())
 
     def _stops_everything(self, switch: KillSwitch) -> bool:
-        """Whether clearing it takes two persons: it stops all that there is, or more than half of a tenant's tools."""
+        """Return whether clearing the switch takes two people."""
         files = files_of(self.revoker.policies)
         reached = [files[switch.tenant]] if switch.tenant in files else ([] if switch.tenant else files.values())
         return stops_everything(switch, [frozenset(file.known_tools) for file in reached])
 
-    async def _as_set(self, wanted: NewSwitch, name: str, begun_us: int, failed: LedgerUnavailableError) -> KillSwitch:
-        """Read the switch that a commit, which failed so, may have set. That error when it is not set as wanted."""
-        key = switch_key(wanted.tenant, _same_as(wanted, await self._set_rows(wanted.tenant)) or name)
-        row = (await self.changes.ledger.load(ReadSet([key]))).rows.get(key)
-        switch = _standing(row, self.changes.clock.wall_us())
-        ends_at_us = _expires_at_us(None, wanted.expires_after_seconds, begun_us)
-        if switch is None or (switch.expires_at_us and not 0 < ends_at_us <= switch.expires_at_us):
-            raise LedgerUnavailableError("the kill switch is not set", failed.known) from failed
+    async def _switch_set_by(
+        self, new: NewSwitch, new_id: str, started_us: int, error: LedgerUnavailableError
+    ) -> KillSwitch:
+        """Return the switch if the commit that failed with `error` set it all the same.
+
+        Raises LedgerUnavailableError when the switch is not set, or expires before it should.
+        """
+        key = switch_key(new.tenant, _same_switch_id(new, await self._set_rows(new.tenant)) or new_id)
+        row = (await self.commands.ledger.load(ReadSet([key]))).rows.get(key)
+        switch = _current_switch(row, self.commands.clock.wall_us())
+        expires_at_us = _expires_at_us(None, new.expires_after_seconds, started_us)
+        if switch is None or (switch.expires_at_us and not 0 < expires_at_us <= switch.expires_at_us):
+            raise LedgerUnavailableError("the kill switch is not set", error.known) from error
         return switch
 
     async def _require_unconcerned(self, actor: str, switch: KillSwitch) -> None:
-        ledger, tenants = self.changes.ledger, self.revoker.tenants_reached(switch)
+        """Refuse to clear a switch of the actor's own agent name or run. Raises PermissionDeniedError."""
+        ledger, tenants = self.commands.ledger, self.revoker.tenants_reached(switch)
         concerned = [switch.value] if switch.scope is KillScope.AGENT else []
         if switch.scope is KillScope.RUN:
             concerned += (await recent_names(ledger, tenants, switch.value)).users
         require_unconcerned(actor, concerned, is_agent=await is_agent(ledger, tenants, actor))
 
     async def _set_rows(self, tenant: str) -> Sequence[tuple[Row, KillSwitch]]:
-        rows = rows_of(self.changes.ledger, StateTable.KILL_SWITCHES, tenant, SET)
+        rows = rows_of(self.commands.ledger, StateTable.KILL_SWITCHES, tenant, SET)
         return [(row, read_switch(row)) async for row in rows]
 
 
-def _not_set(wish: ChangeCommand) -> str:
-    """Say that no switch of the id is set, where it was looked for, and how to find the id."""
+def _not_set(command: ChangeCommand) -> str:
+    """Return the error text: which switch is not set, in which tenant, and how to list the ids."""
     where, option = (
-        (f"in tenant {wish.tenant}", f" --tenant {wish.tenant}") if wish.tenant else ("outside a tenant", "")
+        (f"in tenant {command.tenant}", f" --tenant {command.tenant}") if command.tenant else ("outside a tenant", "")
     )
-    return f"no kill switch {wish.target} is set {where}; `placet kill-switches list{option}` shows the ids, ks_..."
+    return f"no kill switch {command.target} is set {where}; `placet kill-switches list{option}` shows the ids, ks_..."
 
 
-def _same_as(wanted: NewSwitch, rows: Sequence[tuple[Row, KillSwitch]]) -> str:
-    """The id of a switch that is set and covers the same; "" for none. Of before names were folded it is another."""
-    value = _folded(wanted.scope, wanted.value)
-    same = (each for _, each in rows if each.scope is wanted.scope and _folded(each.scope, each.value) == value)
-    return next((each.switch_id for each in same), "")
+def _same_switch_id(new: NewSwitch, rows: Sequence[tuple[Row, KillSwitch]]) -> str:
+    """Return the id of a set switch that covers the same; "" for none.
+
+    The id differs from the new one if the switch was set by a version that did not fold names.
+    """
+    value = _folded(new.scope, new.value)
+    same = (switch for _, switch in rows if switch.scope is new.scope and _folded(switch.scope, switch.value) == value)
+    return next((switch.switch_id for switch in same), "")
 
 
 def _folded(scope: KillScope, value: str) -> str:
-    """What all spellings of a switch's value have in common; tools and runs have exact names."""
+    """Return the value that all spellings share. Tools and runs have exact names."""
     return folded(value) if scope in {KillScope.AGENT, KillScope.WORKFLOW} else value
 
 
-def _clearing(switch: KillSwitch, row: Row) -> ChangeCommand:
-    """The wish to clear the switch as it is set now: a wish to clear it as it was before is another one."""
+def _clear_command(switch: KillSwitch, row: Row) -> ChangeCommand:
+    """Return the command to clear the switch. Its value names the row's version: an earlier one is another command."""
     value = f"version {row.version}"
     return ChangeCommand(ChangeKind.KILL_SWITCH_CLEAR, switch.tenant, switch.switch_id, value, "", "")
 
 
-def _standing(row: Row | None, now_us: int) -> KillSwitch | None:
-    """The switch of a row, when it is set and its time is not over."""
+def _current_switch(row: Row | None, now_us: int) -> KillSwitch | None:
+    """Return the switch of a row if it is set and has not expired."""
     if row is None or row.status != SET:
         return None
     switch = read_switch(row)
@@ -254,11 +275,11 @@ def _standing(row: Row | None, now_us: int) -> KillSwitch | None:
 
 
 def _expires_at_us(before: Row | None, after_seconds: int, now_us: int) -> int:
-    """When the switch ends, 0 for never: as asked for, or later when it is set already until then."""
+    """Return when the switch expires, 0 for never. A switch that is already set never expires earlier than before."""
     if not after_seconds:
         return 0
-    wanted = now_us + after_seconds * _SECOND_US
-    standing = _standing(before, now_us)
-    if standing is None:
-        return wanted
-    return max(wanted, standing.expires_at_us) if standing.expires_at_us else 0
+    expires_at_us = now_us + after_seconds * _SECOND_US
+    current = _current_switch(before, now_us)
+    if current is None:
+        return expires_at_us
+    return max(expires_at_us, current.expires_at_us) if current.expires_at_us else 0
