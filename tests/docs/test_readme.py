@@ -10,7 +10,7 @@ from placet.cli.commands.server.demo import DEFAULT_SCRIPTS
 from placet.cli.scenarios.script import load_script
 from placet.v1 import approval_pb2, audit_pb2, authorization_pb2, control_pb2
 from tests.docs.blocks import ROOT
-from tests.docs.tables import sections
+from tests.docs.tables import DOCS, by_name, sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,13 @@ def test_the_picture_shows_every_step_that_the_demonstration_expects() -> None:
     assert {effect for _, effect, *_ in steps} >= {"allow", "deny", "require_approval", "refused"}
     missing = steps - lines_of(picture)
     assert not missing, "docs/images/limits.svg is old. Remedy: make pictures"
+
+
+def test_the_picture_of_two_decisions_shows_the_reasons_of_the_rules() -> None:
+    titles = {rule_id: row[2] for rule_id, row in by_name(DOCS / "reference/rule-ids.md", "Shipped packs").items()}
+    lines = lines_of(ROOT / "docs/images/decision.svg")
+    for rule_id in ("refunds.within_limit", "refunds.over_limit"):
+        assert {("rule_id", rule_id), ("reason", titles[rule_id])} <= lines, f"{rule_id} differs. Remedy: make pictures"
 
 
 def test_absent_features_are_listed_in_one_place() -> None:
