@@ -1,4 +1,4 @@
-"""The command, run in process in an empty folder, and a scripted server for it to ask."""
+"""Fixtures: the command in this process and an empty folder, and a scripted server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from placet.cli.main import main
+from tests.cli.data_dirs import append
 from tests.sdk.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left behind."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -32,7 +33,7 @@ class Ran:
 
     @property
     def complaint(self) -> str:
-        """The one line on stderr, beginning with the program's name."""
+        """The only line on stderr, without the name of the program."""
         assert self.err.startswith("placet: ")
         assert self.err.count("\n") == 1, self.err
         return self.err.removeprefix("placet: ").rstrip("\n")
@@ -63,6 +64,15 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def data_dir(empty_folder: Path) -> Path:
+    """The default data directory, with five records."""
+    made = empty_folder / ".placet"
+    made.mkdir()
+    append(made, 5)
+    return made
+
+
+@pytest.fixture
 def placet(capsys: pytest.CaptureFixture[str]) -> Placet:
     return Placet(capsys)
 
@@ -76,8 +86,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address at which nobody listens, and nobody else can."""
+def free_address() -> Iterator[str]:
+    """An address that refuses connections, reserved for this test."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -45,7 +45,7 @@ def test_a_counter_is_changed_by_whole_numbers_or_money(written: str, unit: str,
         ("1.5", "", "not a whole number of its unit"),
     ],
 )
-def test_what_could_be_misread_is_refused_with_the_unit(written: str, unit: str, complaint: str) -> None:
+def test_ambiguous_adjustments_are_refused_with_the_unit(written: str, unit: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match="--amount") as refused:
         parse_adjustment(written, unit)
     assert complaint in str(refused.value)
@@ -68,5 +68,5 @@ def test_money_has_the_places_of_its_currency() -> None:
         (30, "calls", "", "30"),
     ],
 )
-def test_counters_are_shown_as_people_write_money(value: int, unit: str, currency: str, shown: str) -> None:
+def test_counter_values_are_formatted(value: int, unit: str, currency: str, shown: str) -> None:
     assert format_count(value, unit, currency) == shown

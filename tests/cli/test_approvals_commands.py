@@ -33,14 +33,14 @@ def authorize(placet: Placet, *more: str) -> Ran:
 
 
 def asked(placet: Placet) -> str:
-    """The id of an approval that waits."""
+    """The id of a pending approval."""
     ran = authorize(placet)
     assert ran.code == 4
     approval_id: str = ran.document["approval"]["id"]
     return approval_id
 
 
-def test_from_the_question_to_the_allow(placet: Placet) -> None:
+def test_from_request_to_allow(placet: Placet) -> None:
     approval_id = asked(placet)
     listed = placet("approvals", "list", *TENANT, "--state", "pending", "-n", "1")
     assert approval_id in listed.out
@@ -69,7 +69,7 @@ def test_as_json(placet: Placet) -> None:
     assert listed["approvals"][0]["action"]["params"] is None
 
 
-def test_it_is_withdrawn_by_who_asked(placet: Placet) -> None:
+def test_the_requester_cancels(placet: Placet) -> None:
     approval_id = asked(placet)
     assert placet("approvals", "cancel", approval_id, *TENANT, "--as", "u_1").code == 0
     late = placet("approvals", "approve", approval_id, *TENANT, *LEAD)
@@ -77,7 +77,7 @@ def test_it_is_withdrawn_by_who_asked(placet: Placet) -> None:
     assert "it is cancelled" in late.complaint
 
 
-def test_a_vote_that_does_not_count_says_why(placet: Placet) -> None:
+def test_a_refused_vote_says_why(placet: Placet) -> None:
     approval_id = asked(placet)
     own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
     assert own.code == 1
@@ -147,7 +147,7 @@ def test_budgets_of_an_approval_are_shown_with_their_unit(placet: Placet) -> Non
     assert "refunds.per_customer_per_day: 250.00 USD left" in shown
 
 
-def test_what_changes_is_printed_line_by_line(placet: Placet) -> None:
+def test_watch_prints_changes(placet: Placet) -> None:
     approval_id = asked(placet)
     ran = placet("approvals", "watch", *TENANT, "--seconds", "1", "-o", "json")
     lines = [json.loads(line) for line in ran.out.splitlines()]

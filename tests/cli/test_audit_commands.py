@@ -111,7 +111,7 @@ def test_query_conditions(placet: Placet, server: ScriptedServer) -> None:
     )  # fmt: skip
 
 
-def test_query_goes_over_as_many_pages_as_it_takes(placet: Placet, server: ScriptedServer) -> None:
+def test_query_reads_several_pages(placet: Placet, server: ScriptedServer) -> None:
     everything = Trail(*range(1_200))
     server.script(QUERY_DECISIONS, everything)
     ran = placet("audit", "decisions", "--tenant", "acme", "-n", "1100", "-o", "json")
@@ -122,7 +122,7 @@ def test_query_goes_over_as_many_pages_as_it_takes(placet: Placet, server: Scrip
     )
 
 
-def test_a_time_that_is_none(placet: Placet, server: ScriptedServer) -> None:
+def test_an_invalid_time(placet: Placet, server: ScriptedServer) -> None:
     ran = placet("audit", "decisions", "--tenant", "acme", "--from", "yesterday")
     assert (ran.code, server.calls) == (exit_codes.USAGE, [])
     assert ran.complaint == "--from: 'yesterday' is not a time; write e.g. 2026-04-24T18:33:01Z"
@@ -131,8 +131,8 @@ def test_a_time_that_is_none(placet: Placet, server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     "arguments", [["decisions", "--tenant", "t"], ["tail", "--tenant", "t"], ["show", "dec_1", "--tenant", "t"]]
 )
-def test_no_server(placet: Placet, nobody: str, arguments: list[str]) -> None:
-    ran = placet("audit", *arguments, "--address", nobody, "--timeout", "0.5")
+def test_no_server(placet: Placet, free_address: str, arguments: list[str]) -> None:
+    ran = placet("audit", *arguments, "--address", free_address, "--timeout", "0.5")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
     assert "pdp.client_unavailable" in ran.complaint
 
@@ -144,7 +144,7 @@ def test_a_query_that_the_server_refuses(placet: Placet, server: ScriptedServer)
     assert "no such tenant" in ran.complaint
 
 
-def test_an_event_that_is_no_json(placet: Placet, server: ScriptedServer) -> None:
+def test_an_event_that_is_not_json(placet: Placet, server: ScriptedServer) -> None:
     broken = recorded(1)
     broken.event_json = "{"
     server.script(QUERY_DECISIONS, audit_pb2.QueryDecisionsResponse(decisions=[broken]))
@@ -162,7 +162,7 @@ def test_tail_is_oldest_first(placet: Placet, server: ScriptedServer) -> None:
 
 @pytest.mark.parametrize("before", [0, 3, 50, 200])
 def test_tail_follows(placet: Placet, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, before: int) -> None:
-    """Each that is new once, in order; none that is old; also more at once than a page holds, and late ones."""
+    """Prints each new decision once and in order, also more than a page holds, and late ones."""
     trail = Trail(*range(1, before + 1))
     server.script(QUERY_DECISIONS, trail)
     steps: list[Callable[[], None]] = [
@@ -185,7 +185,7 @@ def test_tail_follows(placet: Placet, server: ScriptedServer, monkeypatch: pytes
     assert ids(ran.out.splitlines()) == [*old, *(f"dec_{n}" for n in range(1001, 1203)), "dec_12015"]
 
 
-def test_tail_remembers_only_so_many(monkeypatch: pytest.MonkeyPatch, placet: Placet, server: ScriptedServer) -> None:
+def test_tail_forgets_old_ids(monkeypatch: pytest.MonkeyPatch, placet: Placet, server: ScriptedServer) -> None:
     monkeypatch.setattr(decision_pages, "SEEN_MAX", 150)
     trail = Trail(*range(100))
     server.script(QUERY_DECISIONS, trail)
@@ -265,7 +265,7 @@ def test_show_obligations(placet: Placet, server: ScriptedServer) -> None:
     assert document["obligations"] == [{"id": "redact_output", "details": {"fields": ["email"]}}]
 
 
-def test_show_what_is_not_there(placet: Placet, server: ScriptedServer) -> None:
+def test_show_an_unknown_decision(placet: Placet, server: ScriptedServer) -> None:
     server.script(GET_DECISION, plain_status(grpc.StatusCode.NOT_FOUND))
     ran = placet("audit", "show", "dec_1", "--tenant", "acme")
     assert (ran.code, ran.out) == (exit_codes.CHECK_FAILED, "")

@@ -1,4 +1,4 @@
-"""`placet audit events`: who did what and why, from the database itself."""
+"""`placet audit events`: records with actor and reason, from the database."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def kinds(document: dict[str, list[dict[str, dict[str, str]]]]) -> list[str]:
     return [each["body"]["kind"] for each in document["records"]]
 
 
-def test_who_did_what_and_why_newest_first(placet: Placet, trail: Path) -> None:
+def test_events_have_actor_and_reason_newest_first(placet: Placet, trail: Path) -> None:
     ran = placet("audit", "events", "--data-dir", trail)
     header, corrected, was_set, decided = ran.out.splitlines()
     assert header.split() == ["recorded_at", "kind", "tenant", "who", "what", "why"]
@@ -65,7 +65,7 @@ def test_who_did_what_and_why_newest_first(placet: Placet, trail: Path) -> None:
 
 
 async def one_more_switch(folder: Path, reason: str) -> None:
-    """Set after all that stands there."""
+    """Set a switch later than all other records."""
     key = load_or_create_signing_key(folder / "keys")
     ledger = SqliteLedger.open(folder / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
     switch = KillSwitch("ks_2", KillScope.TOOL, "", "jira.*", reason, "ann", START_US)
@@ -107,7 +107,7 @@ def test_by_tenant_kind_time_and_number(placet: Placet) -> None:
     assert found("--tenant", "acme", "--kind", "kill_switch.set", "--from", newest) == []
 
 
-def test_wrong_usage_is_told(placet: Placet, trail: Path) -> None:
+def test_wrong_usage(placet: Placet, trail: Path) -> None:
     unknown = placet("audit", "events", "--kind", "kill_swich.set")
     assert (unknown.code, unknown.out) == (2, "")
     assert "'kill_swich.set' is not a kind of record; did you mean kill_switch.set?" in unknown.complaint

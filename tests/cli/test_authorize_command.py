@@ -1,4 +1,4 @@
-"""`placet authorize`: what is sent, what is shown, how it ends."""
+"""`placet authorize`: the request, the output and the exit code."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_obligations(placet: Placet, server: ScriptedServer) -> None:
     ]
 
 
-def test_everything_that_is_said_is_sent(placet: Placet, server: ScriptedServer) -> None:
+def test_every_option_is_sent(placet: Placet, server: ScriptedServer) -> None:
     server.script(AUTHORIZE, allow())
     ran = placet(
         *ASK, "--params", '{"charge": "ch_1"}', "--amount", "45.00 USD", "--user", "u_1", "--role", "x", "--role", "y",
@@ -167,25 +167,23 @@ def test_params_from_a_file_that_cannot_be_read(
         ('{"a": {"b": NaN}}', "at /a/b: NaN is not JSON"),
     ],
 )
-def test_wrong_params_are_told_before_a_server_is_asked(
-    placet: Placet, nobody: str, params: str, complaint: str
+def test_wrong_params_are_refused_before_the_call(
+    placet: Placet, free_address: str, params: str, complaint: str
 ) -> None:
-    ran = placet(*ASK, "--params", params, "--address", nobody)
+    ran = placet(*ASK, "--params", params, "--address", free_address)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
     assert ran.complaint.startswith(f"--params: {complaint}")
     assert ran.complaint.endswith("""; give a JSON object, such as '{"amount": "45.00"}'""")
 
 
-def test_no_server(placet: Placet, nobody: str) -> None:
-    ran = placet(*ASK, "--address", nobody, "--timeout", "0.5")
+def test_no_server(placet: Placet, free_address: str) -> None:
+    ran = placet(*ASK, "--address", free_address, "--timeout", "0.5")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
     remedy = "start the server with `placet serve`, or name another one with --address"
-    assert ran.complaint == f"the connection to {nobody} was refused; {remedy} (pdp.client_unavailable)"
+    assert ran.complaint == f"the connection to {free_address} was refused; {remedy} (pdp.client_unavailable)"
 
 
-def test_the_key_that_was_made_is_told_when_the_decision_may_have_been_recorded(
-    placet: Placet, server: ScriptedServer
-) -> None:
+def test_the_generated_key_is_named_when_the_decision_may_be_recorded(placet: Placet, server: ScriptedServer) -> None:
     text = "it is not certain that the decision was recorded"
     server.script(AUTHORIZE, *[status(grpc.StatusCode.UNAVAILABLE, text, reason="LEDGER_UNAVAILABLE")] * 9)
     ran = placet(*ASK, "--timeout", "0.3")
@@ -194,8 +192,8 @@ def test_the_key_that_was_made_is_told_when_the_decision_may_have_been_recorded(
     assert ran.complaint.endswith(f"; retry with --idempotency-key {sent.idempotency_key}")
 
 
-def test_no_server_as_json(placet: Placet, nobody: str) -> None:
-    ran = placet(*ASK, "--address", nobody, "--timeout", "0.5", "-o", "json")
+def test_no_server_as_json(placet: Placet, free_address: str) -> None:
+    ran = placet(*ASK, "--address", free_address, "--timeout", "0.5", "-o", "json")
     assert ran.code == exit_codes.NO_DECISION
     assert (ran.document["effect"], ran.document["rule_id"]) == ("deny", "pdp.client_unavailable")
     assert ran.document["failure"]["rule_id"] == "pdp.client_unavailable"
@@ -235,7 +233,7 @@ def test_violations_name_the_field(placet: Placet, server: ScriptedServer) -> No
     assert "action.params_json: bad" in ran.complaint
 
 
-def test_an_answer_that_is_none(placet: Placet, server: ScriptedServer) -> None:
+def test_an_invalid_answer(placet: Placet, server: ScriptedServer) -> None:
     server.script(AUTHORIZE, b"\xff")
     ran = placet(*ASK)
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
@@ -275,7 +273,7 @@ def test_amounts_are_exact(written: str, amount: Amount) -> None:
         ("45 XYZ", "is not an ISO 4217 code"),
     ],
 )
-def test_amounts_that_are_none(placet: Placet, written: str, complaint: str) -> None:
+def test_invalid_amounts(placet: Placet, written: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match="--amount: "):
         parse_amount(written)
     ran = placet(*ASK, "--amount", written)
@@ -284,14 +282,14 @@ def test_amounts_that_are_none(placet: Placet, written: str, complaint: str) -> 
 
 
 @pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-1", "301"])
-def test_a_time_that_never_ends_is_refused(placet: Placet, server: ScriptedServer, seconds: str) -> None:
+def test_an_invalid_timeout_is_refused(placet: Placet, server: ScriptedServer, seconds: str) -> None:
     ran = placet(*ASK, "--timeout", seconds)
     assert (ran.code, ran.out, server.calls) == (exit_codes.USAGE, "", [])
     assert "--timeout" in ran.complaint
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":7070", "host:0", "host:65536", "h:x", "::1:70"])
-def test_an_address_that_is_none(placet: Placet, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_an_invalid_address(placet: Placet, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     for command in (ASK, ("audit", "decisions", "--tenant", "t"), ("doctor",)):
         ran = placet(*command, "--address", address)
         assert (ran.code, ran.out) == (exit_codes.USAGE, "")

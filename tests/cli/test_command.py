@@ -1,4 +1,4 @@
-"""The command itself: help, usage errors, exit codes, how quickly it starts."""
+"""The command itself: help, usage errors, exit codes, start time."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_wrong_usage_is_one_line_and_2(placet: Placet, arguments: list[str], com
     assert "--help" in ran.complaint
 
 
-def test_errors_that_are_expected_are_explained() -> None:
+def test_expected_errors_are_explained() -> None:
     assert explain(ConfigurationError("x: y")) == (exit_codes.USAGE, ["x: y"])
     assert explain(PolicyInvalidError([Diagnostic("a.rego:1", "bad", "mend")])) == (
         exit_codes.USAGE,
@@ -107,7 +107,7 @@ def test_errors_that_are_expected_are_explained() -> None:
     )
 
 
-def test_errors_that_nobody_expected_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_propagate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert explain(RuntimeError("a mistake of ours")) is None
 
     def fail(*_: object, **__: object) -> None:
@@ -140,8 +140,8 @@ def test_as_a_process() -> None:
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_a_reader_that_has_enough(output: str) -> None:
-    """As in `placet ... | head -0`: no traceback, no complaint, and no 0, which would say that all is well."""
+def test_a_closed_stdout(output: str) -> None:
+    """As in `placet ... | head -0`: no traceback, no error line, and not exit code 0."""
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "placet", "serve", "--print-settings", "-o", output],
         env={"PYTHONPATH": str(SERVER)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -153,7 +153,7 @@ def test_a_reader_that_has_enough(output: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["authorize", "--help"], ["audit", "decisions", "--help"]])
-def test_what_is_not_needed_is_not_imported(arguments: list[str]) -> None:
+def test_help_imports_no_heavy_module(arguments: list[str]) -> None:
     code = (
         "import sys; from placet.cli.main import main; main(sys.argv[1:]); "
         f"loaded = [n for n in {HEAVY!r} if n in sys.modules]; assert not loaded, loaded"
@@ -166,7 +166,7 @@ def test_what_is_not_needed_is_not_imported(arguments: list[str]) -> None:
 
 
 def test_help_starts_quickly() -> None:
-    """Half a second at the best of five: a busy machine may be slow, not five times in a row."""
+    """The best of five runs takes less than half a second; a busy machine delays some of them."""
     best = min(_seconds_for_help() for _ in range(5))
     assert best < 0.5
 

@@ -1,4 +1,4 @@
-"""What the demonstration shows stays legible, whatever the terminal."""
+"""The table of the demonstration is legible on terminals of any width."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines(script: Script, width: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [NARROW, 100, WHOLE_WIDTH_MIN - 1, WHOLE_WIDTH_MIN, 250])
 @pytest.mark.parametrize("file", DEFAULT_SCRIPTS, ids=lambda file: file.stem)
-def test_each_answer_is_shown_whole_on_one_line(file: Path, width: int) -> None:
+def test_each_answer_is_on_one_line(file: Path, width: int) -> None:
     script = load_script(ROOT / file)
     shown = lines(script, width)
     answers = [line for line in shown if any(step.expected[0] in line for step in script.steps)]
@@ -39,7 +39,7 @@ def test_each_answer_is_shown_whole_on_one_line(file: Path, width: int) -> None:
     assert (("[of people]" in answers[0]), ("4.2" in answers[0])) == (width >= WHOLE_WIDTH_MIN,) * 2
 
 
-def test_the_second_chapter_fits_the_usual_terminal() -> None:
+def test_the_second_script_fits_80_columns() -> None:
     script = load_script(ROOT / DEFAULT_SCRIPTS[1])
     shown = lines(script, NARROW)[1:]
     assert [line[: len(step.name)] for line, step in zip(shown, script.steps, strict=True)] == [
@@ -47,5 +47,5 @@ def test_the_second_chapter_fits_the_usual_terminal() -> None:
     ]
 
 
-def test_a_terminal_with_no_room_still_gets_a_table() -> None:
+def test_a_very_narrow_terminal_gets_a_table() -> None:
     assert len(lines(load_script(ROOT / DEFAULT_SCRIPTS[1]), 20)) > len(DEFAULT_SCRIPTS)

@@ -38,7 +38,7 @@ def test_a_rotation_is_listed_before_it_signs(placet: Placet, folder: Path) -> N
     assert made["key_id"] in placet("keys", "list").out
 
 
-def test_a_rotation_for_now(placet: Placet, folder: Path) -> None:
+def test_a_rotation_at_once(placet: Placet, folder: Path) -> None:
     shown = placet("keys", "rotate", "--after", "0")
     assert (shown.code, shown.err) == (0, "")
     assert "signs" in shown.out
@@ -46,7 +46,7 @@ def test_a_rotation_for_now(placet: Placet, folder: Path) -> None:
     assert len(list(folder.iterdir())) == 2
 
 
-def test_the_jwk_set_has_what_verifies(placet: Placet, folder: Path) -> None:
+def test_the_jwk_set_has_the_keys_that_verify(placet: Placet, folder: Path) -> None:
     now = int(time.time())
     rotate_permit_key(folder, now - 2 * PERMIT_KEY_OVERLAP_SECONDS, 0)
     rows = placet("keys", "list", "-o", "json").document
@@ -62,7 +62,7 @@ def test_the_jwk_set_has_what_verifies(placet: Placet, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["list", "jwks", "rotate"])
-def test_a_folder_without_keys_is_left_alone(placet: Placet, empty_folder: Path, command: str) -> None:
+def test_a_folder_without_keys_does_not_change(placet: Placet, empty_folder: Path, command: str) -> None:
     ran = placet("keys", command)
     assert ran.code == exit_codes.USAGE
     assert "there are no permit keys; `placet serve` creates one" in ran.complaint
@@ -70,6 +70,6 @@ def test_a_folder_without_keys_is_left_alone(placet: Placet, empty_folder: Path,
 
 
 @pytest.mark.parametrize("after", ["-1", str(PERMIT_KEY_OVERLAP_SECONDS + 1), "soon"])
-def test_a_time_that_cannot_be(placet: Placet, folder: Path, after: str) -> None:
+def test_an_invalid_delay(placet: Placet, folder: Path, after: str) -> None:
     assert placet("keys", "rotate", "--after", after).code == exit_codes.USAGE
     assert len(list(folder.iterdir())) == 1

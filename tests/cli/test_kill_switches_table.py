@@ -1,4 +1,4 @@
-"""What `placet kill-switches set` prints when it revoked much."""
+"""The output of `placet kill-switches set` with many revoked permits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SET = "/placet.v1.ControlService/SetKillSwitch"
 
 
-def test_a_long_list_is_cut_and_the_switch_stands_below_it(placet: Placet, server: ScriptedServer) -> None:
+def test_a_long_list_is_cut_and_the_switch_is_below_it(placet: Placet, server: ScriptedServer) -> None:
     switch = control_pb2.KillSwitch(id="ks_1", scope=control_pb2.KillScope(tool="stripe.*"), reason="r")
     revoked = [control_pb2.RevokedPermit(decision_id=f"dec_{number}", tenant="acme") for number in range(1_234)]
     server.script(SET, control_pb2.SetKillSwitchResponse(kill_switch=switch, revoked=revoked))

@@ -1,4 +1,4 @@
-"""`placet outcomes report`: what is sent, what is shown, what is refused."""
+"""`placet outcomes report`: the request, the output and refusals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPORT = "/placet.v1.AuthorizationService/ReportOutcome"
 ASKED = ("outcomes", "report", "dec_1", "--tenant", "acme", "--status")
 
 
-def test_a_report_is_sent_and_what_it_changed_is_shown(placet: Placet, server: ScriptedServer) -> None:
+def test_a_report_is_sent_and_its_effect_is_shown(placet: Placet, server: ScriptedServer) -> None:
     server.script(REPORT, authorization_pb2.ReportOutcomeResponse(late=True, overspent=["money"], held=["b"]))
     more = ("--cost-micros", "0", "--error-class", "E", "--output", "json", "--address", server.address)
     ran = placet(*ASKED, "not_executed", *more)
@@ -35,20 +35,20 @@ def test_a_report_is_sent_and_what_it_changed_is_shown(placet: Placet, server: S
     )
 
 
-def test_people_get_a_line_for_each_thing(placet: Placet, server: ScriptedServer) -> None:
+def test_the_table_has_a_line_for_each_field(placet: Placet, server: ScriptedServer) -> None:
     server.script(REPORT, authorization_pb2.ReportOutcomeResponse(repeated=True))
     ran = placet(*ASKED, "succeeded", "--address", server.address)
     assert [line.split()[:2] for line in ran.out.splitlines()] == [["repeated", "yes"], ["late", "no"]]
 
 
 @pytest.mark.parametrize("wrong", [("done",), ("succeeded", "--tokens", "-1"), ("succeeded", "--cost-micros", "x")])
-def test_what_is_no_report_is_wrong_usage(placet: Placet, wrong: tuple[str, ...]) -> None:
+def test_an_invalid_report_is_wrong_usage(placet: Placet, wrong: tuple[str, ...]) -> None:
     ran = placet(*ASKED, *wrong)
     assert ran.code == 2
     assert ran.complaint
 
 
-def test_a_report_that_is_not_taken_says_why(placet: Placet, server: ScriptedServer) -> None:
+def test_a_refused_report_says_why(placet: Placet, server: ScriptedServer) -> None:
     server.script(REPORT, status(grpc.StatusCode.FAILED_PRECONDITION, "the decision allowed nothing"))
     ran = placet(*ASKED, "succeeded", "--address", server.address)
     assert ran.code == 1
@@ -68,7 +68,7 @@ def test_a_report_that_is_not_taken_says_why(placet: Placet, server: ScriptedSer
         (status(grpc.StatusCode.INVALID_ARGUMENT, "wrong", reason="INVALID_REQUEST"), 2),
     ],
 )
-def test_a_refusal_ends_with_one_and_what_may_be_tried_again_with_five(
+def test_a_refusal_exits_with_1_and_a_temporary_failure_with_5(
     placet: Placet, server: ScriptedServer, answer: Callable[[bytes, grpc.ServicerContext], bytes], code: int
 ) -> None:
     server.script(REPORT, *[answer] * 9)

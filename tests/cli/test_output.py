@@ -24,6 +24,6 @@ def test_effects_are_coloured_on_a_terminal(
     assert "[bold]x[/bold]" in out
 
 
-def test_nothing_is_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_cut_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("a", "b"), [["x" * 500, "é\x1b[31m\n"], ["y", ""]])
     assert capsys.readouterr().out.splitlines() == [f"a{' ' * 501}b", f"{'x' * 500}  é�[31m�", "y"]

@@ -44,7 +44,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def spoilt(server: Server) -> Iterator[Path]:
-    """A pack that is broken in its last line, once the server has refused it."""
+    """Break the last line of a pack and wait until the server refuses it."""
     pack = server.data_dir / "rego" / PACK
     whole = pack.read_text()
     pack.write_text(f"{whole}\nbroken\n")
@@ -55,7 +55,7 @@ def spoilt(server: Server) -> Iterator[Path]:
         eventually(lambda: not control.policy_status().last_error)
 
 
-def test_what_is_served(placet: Placet, served: Server) -> None:
+def test_status_of_the_served_policy(placet: Placet, served: Server) -> None:
     revision = served.running.policies.status().revision
     ran = placet("policy", "status")
     assert (ran.code, ran.err) == (0, "")
@@ -68,7 +68,7 @@ def test_what_is_served(placet: Placet, served: Server) -> None:
     assert document["serving"]
 
 
-def test_what_was_refused_where_and_since_when(placet: Placet, served: Server) -> None:
+def test_status_of_a_refused_policy(placet: Placet, served: Server) -> None:
     revision = served.running.policies.status().revision
     with spoilt(served) as pack:
         line = len(pack.read_text().splitlines())
@@ -87,7 +87,7 @@ def test_what_was_refused_where_and_since_when(placet: Placet, served: Server) -
 
 @contextlib.contextmanager
 def cut(server: Server) -> Iterator[str]:
-    """A tenant's file that lost its end, once the server holds it back: the revision that waits."""
+    """Truncate a tenant's file and wait until the server holds it; yield the held revision."""
     file = server.data_dir / "rego" / "config" / "acme.yaml"
     whole = file.read_bytes()
     file.write_bytes(whole.partition(b"  destinations:")[0])
@@ -98,7 +98,7 @@ def cut(server: Server) -> Iterator[str]:
         eventually(lambda: not control.policy_status().held_revision)
 
 
-def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
+def test_a_held_policy_is_confirmed(placet: Placet, served: Server) -> None:
     before = served.running.policies.status().revision
     with cut(served) as held:
         ran = placet("policy", "status")
@@ -138,7 +138,7 @@ def test_what_waits_and_is_confirmed(placet: Placet, served: Server) -> None:
     assert placet("audit", "verify", "--state", "--data-dir", served.data_dir).code == 0
 
 
-def test_confirming_needs_somebody_and_a_reason(placet: Placet, served: Server) -> None:
+def test_confirm_needs_a_reason(placet: Placet, served: Server) -> None:
     del served
     assert placet("policy", "confirm", "r").code == exit_codes.USAGE
     assert placet("policy", "confirm", "r", "--reason", "", "--as", "ann").code == exit_codes.USAGE
@@ -146,7 +146,7 @@ def test_confirming_needs_somebody_and_a_reason(placet: Placet, served: Server) 
     assert "revision r is not held; no revision is held" in ran.err
 
 
-def test_of_nobody(placet: Placet, nobody: str) -> None:
-    ran = placet("policy", "status", "--address", nobody, "--timeout", "0.5")
+def test_status_without_a_server(placet: Placet, free_address: str) -> None:
+    ran = placet("policy", "status", "--address", free_address, "--timeout", "0.5")
     assert ran.code == exit_codes.NO_DECISION
     assert ran.complaint

@@ -51,7 +51,7 @@ def test_verify_with_the_keys_of_all_replicas(placet: Placet, postgres_url: str,
     assert (ran.code, ran.out) == (0, "ok: records 2, chains 2, checkpoints 2\n")
 
 
-def test_verify_names_the_key_that_was_not_given(placet: Placet, postgres_url: str, recorded: Path) -> None:
+def test_verify_names_a_missing_key(placet: Placet, postgres_url: str, recorded: Path) -> None:
     ran = placet("audit", "verify", "--database-url", postgres_url, "--data-dir", recorded / "a", "-o", "json")
     assert ran.code == exit_codes.CHECK_FAILED
     (problem,) = ran.document["problems"]
@@ -61,7 +61,7 @@ def test_verify_names_the_key_that_was_not_given(placet: Placet, postgres_url: s
     assert placet("audit", "verify", "--database-url", postgres_url, "--data-dir", recorded / "a").code == 0
 
 
-def test_checkpoints_kept_elsewhere(
+def test_stored_checkpoints(
     placet: Placet, postgres_url: str, postgres_server: Postgres, recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLACET_DATABASE_URL", postgres_url)
@@ -85,7 +85,7 @@ def test_db_status_and_upgrade(placet: Placet, postgres_url: str) -> None:
     assert placet("db", "status", "--database-url", postgres_url).code == 0
 
 
-def test_a_server_that_is_not_there(placet: Placet) -> None:
+def test_no_database_server(placet: Placet) -> None:
     url = "postgresql://placet:hunter2@127.0.0.1:1/placet"
     for command in (["db", "status"], ["db", "upgrade"], ["audit", "checkpoint"]):
         ran = placet(*command, "--database-url", url)
@@ -108,7 +108,7 @@ def test_doctor(placet: Placet, postgres_url: str, recorded: Path) -> None:
     assert "are signed with the key" in found["signing key"]["detail"]
 
 
-def test_doctor_looks_whether_commits_last(
+def test_doctor_checks_that_commits_are_durable(
     placet: Placet, postgres_server: Postgres, postgres_url: str, tmp_path: Path
 ) -> None:
     database = load_settings({"database_url": postgres_url})[0].database.name.rpartition("/")[2]
@@ -127,7 +127,7 @@ def test_settings_show_no_password(placet: Placet) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://x", "postgresql://[::1/x", "placet", "postgresql://x/?no_such=1"])
-def test_urls_that_are_none(placet: Placet, url: str) -> None:
+def test_invalid_urls(placet: Placet, url: str) -> None:
     ran = placet("db", "status", "--database-url", url)
     assert ran.code == exit_codes.USAGE
     assert ran.complaint.startswith("database_url (--database-url): ")

@@ -47,7 +47,7 @@ def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None
         assert served.pop() == Settings(**flags)
 
 
-def test_a_flag_can_say_no(placet: Placet, served: list[Settings]) -> None:
+def test_a_negative_flag(placet: Placet, served: list[Settings]) -> None:
     assert placet("serve", "--no-reflection").code == 0
     assert not served[0].reflection
 
@@ -70,7 +70,7 @@ def test_print_settings(placet: Placet, served: list[Settings], monkeypatch: pyt
     assert ["replica_id", "r1", "PLACET_REPLICA_ID"] in [line.split() for line in table.splitlines()]
 
 
-def test_the_file_that_is_named(placet: Placet, served: list[Settings], tmp_path: Path) -> None:
+def test_a_named_settings_file(placet: Placet, served: list[Settings], tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text('replica = "from-file"\n')
     assert placet("serve", "--config", path).code == 0

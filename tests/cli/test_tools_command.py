@@ -1,4 +1,4 @@
-"""`placet tools install` where nothing can be had: each tool says what failed, and how."""
+"""`placet tools install` without a network and without Go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Placet
 
 
-def test_why_the_download_failed_is_told_for_each_tool_before_go_is_named(
+def test_the_failed_download_is_explained_for_each_tool(
     placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(tool: Tool, *_: object) -> str:

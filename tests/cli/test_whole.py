@@ -58,7 +58,7 @@ def test_a_decision_and_its_record(
     ],
 )
 @pytest.mark.usefixtures("asking")
-def test_a_request_that_is_refused(placet: Placet, arguments: list[str], complaint: str) -> None:
+def test_a_refused_request(placet: Placet, arguments: list[str], complaint: str) -> None:
     ran = placet("authorize", "--tenant", "acme", "--agent", "a", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert complaint in ran.complaint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -32,7 +32,7 @@ def warn_unknown_tenant(address: str, tenant: str) -> None:
             warn([f"tenant {tenant!r} has no policy file; {did_you_mean(tenant, tenants)}"])
 
 
-def exit_pending(request: sdk.ControlRequest) -> None:
+def exit_pending(request: sdk.ControlRequest) -> NoReturn:
     """Print on stderr that a second person must confirm the change, and exit with NEEDS_APPROVAL."""
     typer.echo(
         "placet: nothing has changed yet: a second person must run the same command with their own --as before "

@@ -81,7 +81,7 @@ def set_command(  # noqa: PLR0913 - one option for each scope
     When the command returns, no replica allows these calls. A name that matches nothing known is set with a warning.
     Exit code 5 with "is set" on stderr: the switch is set, but earlier permits could not be revoked.
 
-    Example: placet kill-switches set --tool 'stripe.*' --reason 'refunds run wild'
+    Example: placet kill-switches set --tool 'stripe.*' --reason 'runaway refunds'
     """
     everywhere = "everything" if everything else ""
     options = {"tool": tool, "agent": agent, "workflow": workflow, "run": run, "global": everywhere}
@@ -125,7 +125,7 @@ def clear_command(
     A switch on a tenant or on everything takes two people: the first run exits with 4, and a second person runs the
     same command. Agents, and the subject of the switch, cannot clear it.
 
-    Example: placet kill-switches clear ks_0123456789abcdef --tenant acme --reason 'mended in 4.2'
+    Example: placet kill-switches clear ks_0123456789abcdef --tenant acme --reason 'fixed in 4.2'
     """
     with sdk.ControlClient(address, timeout=timeout) as client:
         try:

@@ -33,7 +33,7 @@ def list_command(*, data_dir: DataDir = None, config: ConfigFile = None, output:
     Example: placet keys list --data-dir /var/lib/placet
     """
     now = int(time.time())
-    rows = [_row(each, now) for each in _keys(open_settings(data_dir, config).permit_keys_dir)]
+    rows = [_row(key, now) for key in _keys(open_settings(data_dir, config).permit_keys_dir)]
     if output is Output.JSON:
         print_json(rows)
     else:

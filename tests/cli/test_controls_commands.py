@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of this module's own: a kill switch stops whoever else asks."""
-    with serving(settings(tmp_path_factory.mktemp("steered"))) as server:
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for this module only: a kill switch would stop the calls of other tests."""
+    with serving(settings(tmp_path_factory.mktemp("own_server"))) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
-def asking(steered: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setenv("PLACET_ADDRESS", steered.address)
-    return steered
+def asking(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("PLACET_ADDRESS", own_server.address)
+    return own_server
 
 
 def authorize(placet: Placet, *more: str, tool: str = "jira.search", tenant: str = "acme") -> dict[str, Any]:
@@ -61,9 +61,7 @@ def clear(placet: Placet, set_before: Ran, *more: str, actor: str = "ann") -> Ra
         (["--tenant", "acme"], "tenant", "acme"),
     ],
 )
-def test_one_line_stops_and_one_line_starts_again(
-    placet: Placet, arguments: list[str], scope: str, tenant: str
-) -> None:
+def test_set_stops_calls_and_clear_allows_them(placet: Placet, arguments: list[str], scope: str, tenant: str) -> None:
     before = authorize(placet)
     assert before["effect"] == "allow"
     was_set = kill(placet, *arguments)
@@ -90,7 +88,7 @@ def test_one_line_stops_and_one_line_starts_again(
     assert again.complaint.endswith("(NOT_FOUND)")
 
 
-def test_a_switch_leaves_other_tenants_alone(placet: Placet) -> None:
+def test_a_switch_of_one_tenant_does_not_stop_others(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "globex")
     assert authorize(placet)["effect"] == "allow"
     for where in ([], ["--tenant", "acme"]):
@@ -101,7 +99,7 @@ def test_a_switch_leaves_other_tenants_alone(placet: Placet) -> None:
     assert clear(placet, was_set, "--tenant", "globex", actor="bob").code == 0
 
 
-def test_everything_is_stopped_by_one_and_started_by_two(placet: Placet) -> None:
+def test_a_global_switch_is_set_by_one_person_and_cleared_by_two(placet: Placet) -> None:
     was_set = kill(placet, "--global")
     assert authorize(placet)["rule_id"] == "kill_switch.global"
     assert authorize(placet, tenant="globex")["rule_id"] == "kill_switch.global"
@@ -149,21 +147,21 @@ def test_a_switch_works_while_the_engine_hangs(placet: Placet) -> None:
         (["--workflow", "w" * 129], "scope.workflow: is 129 bytes"),
     ],
 )
-def test_wrong_usage_is_told_and_stops_nothing(placet: Placet, arguments: list[str], complaint: str) -> None:
+def test_wrong_usage_sets_no_switch(placet: Placet, arguments: list[str], complaint: str) -> None:
     ran = kill(placet, *arguments)
     assert ran.code == 2
     assert complaint in ran.complaint
     assert placet("kill-switches", "list", "-o", "json").document == {"kill_switches": []}
 
 
-def test_the_login_name_is_who_one_is(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_actor_is_the_login_name(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "night-shift")
     was_set = placet("kill-switches", "set", "--tool", "nothing.*", "--reason", "a try", "-o", "json")
     assert was_set.document["kill_switch"]["actor"] == "night-shift"
     assert clear(placet, was_set).code == 0
 
 
-def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
+def test_an_unknown_tenant_gives_a_warning(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "acmee")
     assert was_set.code == 0
     assert "the switch is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
@@ -184,7 +182,7 @@ def test_a_tenant_that_nobody_knows_is_told(placet: Placet) -> None:
         (["--tenant", "globx"], "tenant 'globx' is the tenant of no policy file; did you mean globex?"),
     ],
 )
-def test_a_name_that_matches_nothing_is_set_with_a_warning_and_refused_when_strict(
+def test_an_unknown_name_gives_a_warning_or_is_refused_when_strict(
     placet: Placet, arguments: list[str], complaint: str
 ) -> None:
     authorize(placet)
@@ -212,7 +210,7 @@ def test_a_known_name_gives_no_warning(placet: Placet) -> None:
     assert not placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
 
 
-def test_whom_a_switch_stops_does_not_clear_it(placet: Placet) -> None:
+def test_the_subject_of_a_switch_cannot_clear_it(placet: Placet) -> None:
     authorize(placet)
     was_set = kill(placet, "--agent", "support-agent")
     for actor in ("support-agent", " Support-Agent"):
@@ -223,7 +221,7 @@ def test_whom_a_switch_stops_does_not_clear_it(placet: Placet) -> None:
     assert clear(placet, was_set).code == 0
 
 
-def test_a_switch_of_no_tenant_is_cleared_without_one(placet: Placet) -> None:
+def test_a_switch_outside_a_tenant_is_cleared_without_tenant(placet: Placet) -> None:
     was_set = kill(placet, "--tool", "jira.*")
     wrong = clear(placet, was_set, "--tenant", "acme")
     assert wrong.code == 1
@@ -232,7 +230,7 @@ def test_a_switch_of_no_tenant_is_cleared_without_one(placet: Placet) -> None:
     assert placet("kill-switches", "list", "--all", "--tenant", "acme").code == 2
 
 
-def test_a_switch_that_is_not_set_says_so_first(
+def test_a_failed_set_says_first_whether_it_is_set(
     placet: Placet, asking: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(*_: object) -> None:
@@ -246,8 +244,8 @@ def test_a_switch_that_is_not_set_says_so_first(
     assert ran.complaint.endswith(f"see `placet kill-switches list`; {DISK_FULL} (LEDGER_UNAVAILABLE)")
     monkeypatch.undo()
     assert placet("kill-switches", "list", "-o", "json", "--address", asking.address).document == {"kill_switches": []}
-    nobody = kill(placet, "--tool", "jira.*", "--address", "127.0.0.1:9")
-    assert nobody.complaint.startswith("NOT set; ")
+    unreachable = kill(placet, "--tool", "jira.*", "--address", "127.0.0.1:9")
+    assert unreachable.complaint.startswith("NOT set; ")
 
 
 def test_a_switch_whose_revocations_fail_is_set_and_lists_the_permits(
@@ -277,7 +275,7 @@ def test_a_switch_whose_revocations_fail_is_set_and_lists_the_permits(
     assert clear(placet, again, actor="bob").code == 0
 
 
-def test_a_switch_whose_commit_is_durable_but_unanswered_is_set(
+def test_a_switch_is_set_when_the_answer_of_its_commit_is_lost(
     placet: Placet, asking: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = asking.running.ledger.commit
@@ -297,7 +295,7 @@ def test_a_switch_whose_commit_is_durable_but_unanswered_is_set(
     assert clear(placet, ran).code == 0
 
 
-def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
+def test_other_commands_warn_about_an_unknown_tenant(placet: Placet) -> None:
     lists = (["budgets", "list"], ["budgets", "excesses"], ["approvals", "list"], ["autonomy", "list"])
     for command in (*lists, ["kill-switches", "list"], ["audit", "decisions", "--tool", "none.such"]):
         assert (
@@ -313,7 +311,7 @@ def test_other_commands_doubt_a_tenant_too(placet: Placet) -> None:
     assert not placet("autonomy", "list", "--tenant", "acme", "-o", "json").document["rules"]
 
 
-def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:
+def test_autonomy_is_lowered_by_one_person_and_raised_by_two(placet: Placet) -> None:
     def level(wanted: str, actor: str = "ann") -> Ran:
         where = ["--tenant", "globex", "--agent", "support-agent"]
         words = ["unset"] if wanted == "unset" else ["set", wanted]
@@ -331,7 +329,7 @@ def test_autonomy_is_lowered_by_one_and_raised_by_two(placet: Placet) -> None:
     assert placet("autonomy", "set", "much", "--tenant", "globex", "--reason", "r").code == 2
 
 
-def test_budgets_are_listed_shown_and_corrected(placet: Placet) -> None:
+def test_budgets_are_listed_shown_and_adjusted(placet: Placet) -> None:
     listed = placet("budgets", "list", "--tenant", "initech")
     assert listed.code == 0
     assert {"limits.max_tool_calls", "refunds.per_month", "spend.per_user_per_day"} <= set(listed.out.split())
@@ -360,7 +358,7 @@ def test_budgets_are_listed_shown_and_corrected(placet: Placet) -> None:
     assert "amount: is 0" in nothing.complaint
 
 
-def test_a_correction_names_its_unit(placet: Placet) -> None:
+def test_an_adjustment_names_its_unit(placet: Placet) -> None:
     def adjust(amount: str) -> Ran:
         what = ["refunds.per_customer_per_day", "--tenant", "initech", "--scope-key", "customer:cus_42"]
         return placet("budgets", "adjust", *what, "--amount", amount, "--reason", "r", "--as", "ann", "-o", "json")
@@ -390,7 +388,7 @@ def test_a_correction_names_its_unit(placet: Placet) -> None:
 
 
 def held_outcome(placet: Placet, run_id: str) -> str:
-    """A decision of initech whose outcome named far more than was reserved."""
+    """A decision of initech whose outcome reported far more than was reserved."""
     document = authorize(placet, "--run-id", run_id, tool="kb.search", tenant="initech")
     assert document["effect"] == "allow", document
     name: str = document["decision_id"]
@@ -409,7 +407,7 @@ def excesses(placet: Placet) -> list[str]:
     ]
 
 
-def test_an_excess_is_listed_and_decided_once_by_somebody_else(placet: Placet, asking: Server) -> None:
+def test_an_excess_is_listed_and_decided_once_by_another_person(placet: Placet, asking: Server) -> None:
     first, second = held_outcome(placet, "run_excess_1"), held_outcome(placet, "run_excess_2")
     assert asking.running.metrics.registry.get_sample_value("placet_outcomes_held_total") == 2
     assert {first, second} <= set(excesses(placet))
