@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
-from placet.engine.generation import Engine, ServedRevision
+from placet.engine.served_revision import Engine, ServedRevision
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Action, Amount, Identity, Model, Run, ToolClass
 from placet.policy.bundles.bundle import build_bundle

@@ -264,7 +264,7 @@ AT = {"file": "/data/bundle.tar.gz/policy/a/a.rego", "row": 11, "col": 9}
 def test_where_evaluation_failed_is_told_and_not_what_the_caller_sent(raw: bytes, details: dict[str, Any]) -> None:
     with pytest.raises(AnswerError) as refused:
         read_answer(500, raw, 1, REVISION, PLACES)
-    verdict = refused.value.no_verdict()
+    verdict = refused.value.indeterminate()
     assert (verdict.rule_id, verdict.details) == ("pdp.engine_error", details)
     assert "4111" not in str(verdict.details)
 
@@ -280,7 +280,7 @@ def test_which_rule_gave_a_finding_of_the_wrong_shape_is_told() -> None:
     }
     [verdict] = ask(body({**ALLOW, "findings": [{**FINDING, "rule_id": "pdp.undefined"}]}))
     assert isinstance(verdict, Indeterminate)
-    assert verdict.details == {"why": "a rule names an id of Placet's own", "rules": ["pdp.undefined"]}
+    assert verdict.details == {"why": "a rule uses an id that is reserved for Placet", "rules": ["pdp.undefined"]}
 
 
 def is_allow_by_the_letter(decision: Any) -> bool:

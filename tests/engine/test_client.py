@@ -7,7 +7,7 @@ import asyncio
 import orjson
 import pytest
 
-from placet.engine.canary import canary_fault
+from placet.engine.canary import canary_error
 from placet.engine.client import OpaClient
 from placet.engine.http import Address, Connection, ConnectionFailedError
 from placet.kernel.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
@@ -186,19 +186,19 @@ async def test_what_was_not_asked_for_answers_nothing(lying_opa: LyingOpa, first
 
 async def test_the_canary_wants_its_own_rule(lying_opa: LyingOpa) -> None:
     lying_opa.always(http(decisions(1)))
-    fault = await canary_fault(client_of(lying_opa), TIMEOUT_SECONDS, "r1")
+    fault = await canary_error(client_of(lying_opa), TIMEOUT_SECONDS, "r1")
     assert "expected deny canary.alive" in fault
     lying_opa.always(http(b"{}"))
-    assert (await canary_fault(client_of(lying_opa), TIMEOUT_SECONDS, "r1")).startswith("pdp.answer_invalid")
+    assert (await canary_error(client_of(lying_opa), TIMEOUT_SECONDS, "r1")).startswith("pdp.answer_invalid")
 
 
 async def test_a_connection_is_for_one_question_at_a_time(lying_opa: LyingOpa) -> None:
     lying_opa.always(http(b"{}"))
     connection = await Connection.open(Address.parse(lying_opa.url))
-    first = asyncio.create_task(connection.ask("GET", "/"))
+    first = asyncio.create_task(connection.request("GET", "/"))
     await asyncio.sleep(0)
     with pytest.raises(ConnectionFailedError, match="in use"):
-        await connection.ask("GET", "/")
+        await connection.request("GET", "/")
     assert await first == (200, b"{}")
     connection.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
-from placet.engine.generation import Engine, ServedRevision
+from placet.engine.served_revision import Engine, ServedRevision
 from placet.kernel.clock import rfc3339
 from placet.kernel.model import Action, Identity, Indeterminate, Model, Run, ToolClass
 from placet.policy.bundles.bundle import build_bundle

@@ -18,10 +18,10 @@ import psutil
 import pytest
 
 from placet.engine import managed, source
-from placet.engine.generation import Engine, ServedRevision
 from placet.engine.managed import ManagedPolicies
-from placet.engine.pinned import PinnedProgram
+from placet.engine.pinned_program import PinnedProgram
 from placet.engine.process import FOLDER, OpaProcess
+from placet.engine.served_revision import Engine, ServedRevision
 from placet.engine.source import QUIET_SECONDS, Source
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError, PolicyInvalidError
 from placet.kernel.model import Effect, Indeterminate, Verdict
@@ -385,7 +385,7 @@ async def test_it_dies_while_the_policy_changes(supervised: Supervised) -> None:
     for _ in range(3):
         await changed_under_kills(supervised)
         await until(lambda: supervised.policies.status().ready and len(engines() - others) == 1)
-    assert await supervised.generation.canary_fault() == ""
+    assert await supervised.generation.canary_error() == ""
     assert not supervised.faults
 
 
@@ -786,7 +786,7 @@ async def test_files_that_never_rest_are_told(supervised: Supervised, monkeypatc
     served = supervised.revision
     supervised.change()
     await until(lambda: supervised.policies.status().last_error)
-    assert "changes all the time" in supervised.policies.status().last_error
+    assert "keeps changing" in supervised.policies.status().last_error
     assert supervised.revision == served
     monkeypatch.undo()
     await until(lambda: supervised.revision != served)

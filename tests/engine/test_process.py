@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from placet.engine.generation import Engine, ServedRevision
 from placet.engine.process import FOLDER, OpaProcess
+from placet.engine.served_revision import Engine, ServedRevision
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.kernel.model import Indeterminate, Verdict
 from tests.freezing import freeze
@@ -89,7 +89,7 @@ async def test_stopped_it_times_out_and_can_still_be_ended(opa: Path, tiny_bundl
     [verdict] = await generation.evaluate([b"{}"])
     assert isinstance(verdict, Indeterminate)
     assert verdict.rule_id == "pdp.engine_timeout"
-    assert (await generation.canary_fault()).startswith("pdp.engine_timeout")
+    assert (await generation.canary_error()).startswith("pdp.engine_timeout")
     await generation.stop()
     assert not generation.process.running
 
@@ -103,7 +103,7 @@ async def test_a_retired_generation_does_not_come_back(opa: Path, tiny_bundle: B
 
 async def test_its_last_words_are_kept(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     broken = dataclasses.replace(tiny_bundle, content=b"not a bundle")
-    with pytest.raises(PolicyInvalidError, match="exit status 1; last words: error"):
+    with pytest.raises(PolicyInvalidError, match="exit status 1; last output: error"):
         await started(opa, broken, tmp_path)
     assert (tmp_path / "opa.log").read_text()
 
@@ -112,7 +112,7 @@ async def test_what_others_said_before_are_not_its_last_words(opa: Path, tiny_bu
     (tmp_path / "opa.log").write_text("said by the one before\n")
     process = OpaProcess.start(opa, tiny_bundle.content, tmp_path / "opa.log")
     await process.kill()
-    assert await process.wait() == "exit status -9; last words: none"
+    assert await process.wait() == "exit status -9; last output: none"
 
 
 async def test_a_program_that_is_gone(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ import grpc
 import psutil
 import pytest
 
-from placet.engine.generation import ServedRevision
 from placet.engine.managed import ManagedPolicies
 from placet.engine.process import FOLDER
+from placet.engine.served_revision import ServedRevision
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.sdk import Action, AsyncClient, Identity
 from placet.server import build as assembly

@@ -1,1 +1,1 @@
-"""Has a policy engine evaluate the served policy: OPA as a child, or an external one."""
+"""Evaluates the served policy: by OPA as a child process, or by an external OPA."""

@@ -1,4 +1,4 @@
-"""Is this OPA the one to ask? Decisions whose answers are known, asked over a connection of its own."""
+"""Check whether an OPA serves the expected policy: ask it questions with known answers, on a separate connection."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 CANARY_TOOL: Final = "placet.canary"
 CANARY_RULE_ID: Final = "canary.alive"
 UNLISTED_RULE_ID: Final = "allowlist.unlisted_tool"
-"""What the baseline finds where the tenant's file, as OPA has it, lists the tool nowhere."""
+"""The baseline's finding for a tool that the tenant's file, as OPA loaded it, does not list."""
 _ACTION: Final = Action(tool=CANARY_TOOL, params=b"{}")
-_SAID: Final = canonical_request(_ACTION, Identity(agent="placet", tenant="placet"), Run(), Model(), ())
-_INPUT: Final = policy_input(_SAID, base_facts(ToolClass.UNKNOWN), rfc3339(0))
+_REQUEST: Final = canonical_request(_ACTION, Identity(agent="placet", tenant="placet"), Run(), Model(), ())
+_INPUT: Final = policy_input(_REQUEST, base_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
 async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revision: str) -> Verdict | Indeterminate:
-    """Ask the OPA of `client` the canary. A Indeterminate unless it was answered rightly."""
+    """Ask the canary. Returns the verdict, or Indeterminate when the answer is not the expected one."""
     with contextlib.closing(_probe(client, timeout_seconds, expected_revision)) as probe:
         [verdict] = await probe.evaluate([_INPUT])
     if isinstance(verdict, Verdict) and (verdict.effect, verdict.rule_id) != (Effect.DENY, CANARY_RULE_ID):
@@ -37,24 +37,26 @@ async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revisio
     return verdict
 
 
-async def tenants_fault(
+async def tenants_error(
     client: OpaClient, timeout_seconds: float, agent_policies: Mapping[str, AgentPolicy], revision: str
 ) -> str:
-    """Why the OPA of `client` cannot decide for these tenants; "" when nothing speaks against it.
+    """Return why OPA cannot decide for these tenants; "" when no difference was found.
 
-    The baseline denies a tool that is in neither list of the tenant's file as OPA has it. A tool that is in a list here
-    and in none there shows that OPA was given another policy than the one that is read here.
+    The baseline denies a tool that is in neither list of the tenant's file as OPA loaded it. A tool that is listed in
+    `agent_policies` and denied as unlisted shows that OPA serves another policy than rego_dir.
     """
-    asked = [(tenant, tool) for tenant, policy in agent_policies.items() for tool in _listed(policy)[:1]]
-    for start in range(0, len(asked), BATCH_ACTIONS_MAX):
-        some = asked[start : start + BATCH_ACTIONS_MAX]
+    questions = [(tenant, tool) for tenant, policy in agent_policies.items() for tool in _listed(policy)[:1]]
+    for start in range(0, len(questions), BATCH_ACTIONS_MAX):
+        portion = questions[start : start + BATCH_ACTIONS_MAX]
         with contextlib.closing(_probe(client, timeout_seconds, revision)) as probe:
-            verdicts = await probe.evaluate([_probing(tenant, tool) for tenant, tool in some])
-        for (tenant, tool), verdict in zip(some, verdicts, strict=True):
-            if isinstance(verdict, Verdict) and any(each.rule_id == UNLISTED_RULE_ID for each in verdict.findings):
+            verdicts = await probe.evaluate([_question(tenant, tool) for tenant, tool in portion])
+        for (tenant, tool), verdict in zip(portion, verdicts, strict=True):
+            if isinstance(verdict, Verdict) and any(
+                finding.rule_id == UNLISTED_RULE_ID for finding in verdict.findings
+            ):
                 return (
-                    f"OPA's policy at revision {revision} does not list the tool {tool} of the tenant {tenant}, as "
-                    "rego_dir does: it serves another policy than rego_dir. Give both the same"
+                    f"OPA's policy at revision {revision} does not list the tool {tool} of the tenant {tenant}, but "
+                    "rego_dir does: OPA serves another policy than rego_dir. Give both the same policy"
                 )
     return ""
 
@@ -64,7 +66,7 @@ def _probe(client: OpaClient, timeout_seconds: float, expected_revision: str) ->
         client.address,
         timeout_seconds=timeout_seconds,
         expected_revision=expected_revision,
-        on_failure=lambda _rule_id, _cause: None,  # told by the return value
+        on_failure=lambda _rule_id, _cause: None,  # the return value reports it
     )
 
 
@@ -72,14 +74,14 @@ def _listed(policy: AgentPolicy) -> tuple[str, ...]:
     return tuple(sorted({*policy.allowed_tools, *policy.write_tools}))
 
 
-def _probing(tenant: str, tool: str) -> bytes:
-    said = canonical_request(
+def _question(tenant: str, tool: str) -> bytes:
+    request = canonical_request(
         Action(tool=tool, params=b"{}"), Identity(agent="placet", tenant=tenant), Run(), Model(), ()
     )
-    return policy_input(said, base_facts(ToolClass.UNKNOWN), rfc3339(0))
+    return policy_input(request, base_facts(ToolClass.UNKNOWN), rfc3339(0))
 
 
-async def canary_fault(client: OpaClient, timeout_seconds: float, expected_revision: str) -> str:
-    """Why this OPA cannot be served from; "" when it can."""
+async def canary_error(client: OpaClient, timeout_seconds: float, expected_revision: str) -> str:
+    """Ask the canary. Returns what is wrong with the answer; "" when it is correct."""
     verdict = await ask_canary(client, timeout_seconds, expected_revision)
     return f"{verdict.rule_id}: {verdict.cause}" if isinstance(verdict, Indeterminate) else ""

@@ -1,4 +1,8 @@
-"""Ask one OPA: the inputs of a batch in one query, or in as few as their bytes allow; one by one when a query fails."""
+"""Query one OPA.
+
+A batch of inputs goes in one query, or in as few as the size limit allows. When a query fails, its inputs are asked one
+by one.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +24,11 @@ if TYPE_CHECKING:
 
 QUERY: Final = "/v1/data/placet/main/decisions?provenance=true&strict-builtin-errors=true"
 SINGLES_BUDGET: Final = 4
-"""How many time-outs all the single questions after a failed batch may take together."""
+"""Time limit of all single queries after a failed batch, in multiples of the query time limit."""
 
 
 class OpaClient:
-    """Asks the OPA at `address`; `expected_revision` "" takes any.
-
-    `on_failure` is told rule_id and cause of each failed query, for log and metric; `places` are those of its rules, so
-    that what fails can be found.
-    """
+    """A client of the OPA at `address`."""
 
     def __init__(
         self,
@@ -39,6 +39,11 @@ class OpaClient:
         on_failure: Callable[[str, str], None],
         places: RulePlaces = NO_PLACES,
     ) -> None:
+        """Make a client. It connects when it is used.
+
+        `expected_revision` is the only revision that is accepted; "" accepts any. `on_failure(rule_id, cause)` receives
+        each failed query. `places` maps the rules to file and line, for the details of errors.
+        """
         self.address = address
         self._timeout = timeout_seconds
         self.expected_revision = expected_revision
@@ -47,13 +52,13 @@ class OpaClient:
         self._idle: list[Connection] = []
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """One verdict for each input, in order. What OPA does wrong is a Indeterminate.
+        """Return one verdict for each input, in order; Indeterminate for an input that OPA failed to answer.
 
-        One query holds at most OPA_QUERY_BYTES_MAX of inputs, or one input that is larger.
+        One query holds at most OPA_QUERY_BYTES_MAX of inputs, or a single larger input.
         """
         verdicts: list[Verdict | Indeterminate] = []
-        for some in portions(inputs, len, count_max=len(inputs), bytes_max=OPA_QUERY_BYTES_MAX):
-            verdicts += await self._together(some)
+        for portion in portions(inputs, len, count_max=len(inputs), bytes_max=OPA_QUERY_BYTES_MAX):
+            verdicts += await self._query_batch(portion)
         return verdicts
 
     def close(self) -> None:
@@ -61,34 +66,34 @@ class OpaClient:
         while self._idle:
             self._idle.pop().close()
 
-    async def _together(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """The verdicts of one query."""
+    async def _query_batch(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        """Ask all inputs in one query, and one by one when that fails."""
         try:
             return await self._query(inputs, self._timeout)
         except AnswerError as error:
             self._on_failure(error.rule_id, error.cause)
             repeat = len(inputs) > 1 and error.rule_id not in {rule_ids.ENGINE_TIMEOUT, rule_ids.ENGINE_UNAVAILABLE}
             if not repeat:
-                return [error.no_verdict()] * len(inputs)
-        return await self._one_by_one(inputs)
+                return [error.indeterminate()] * len(inputs)
+        return await self._query_singly(inputs)
 
-    async def _one_by_one(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """One bad input must not deny its neighbours."""
+    async def _query_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        """Ask each input separately, so that one bad input denies no other."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + SINGLES_BUDGET * self._timeout
+        deadline = loop.time() + SINGLES_BUDGET * self._timeout
         verdicts: list[Verdict | Indeterminate] = []
-        for each in inputs:
+        for single in inputs:
             try:
-                verdicts += await self._query([each], min(self._timeout, until - loop.time()))
+                verdicts += await self._query([single], min(self._timeout, deadline - loop.time()))
             except AnswerError as error:
-                verdicts.append(error.no_verdict())
+                verdicts.append(error.indeterminate())
         return verdicts
 
     async def _query(self, inputs: Sequence[bytes], timeout_seconds: float) -> list[Verdict | Indeterminate]:
         body = b'{"input":{"batch":[%b]}}' % b",".join(inputs)
         try:
             async with asyncio.timeout(timeout_seconds):
-                status, answer = await self._ask(body)
+                status, answer = await self._post(body)
         except TimeoutError as error:
             raise AnswerError(rule_ids.ENGINE_TIMEOUT, f"no answer in {timeout_seconds:.3f} s") from error
         except (OSError, ConnectionFailedError) as error:
@@ -101,18 +106,18 @@ class OpaClient:
                 self._on_failure(verdict.rule_id, verdict.cause)
         return verdicts
 
-    async def _ask(self, body: bytes) -> tuple[int, bytes]:
-        """Ask over an idle connection, or once more over a new one when that had gone stale."""
+    async def _post(self, body: bytes) -> tuple[int, bytes]:
+        """Post over an idle connection. When that is stale, retry once over a new connection."""
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 try:
-                    return await self._ask_over(connection, body)
+                    return await self._post_over(connection, body)
                 except ConnectionFailedError:
                     break
-        return await self._ask_over(await Connection.open(self.address), body)
+        return await self._post_over(await Connection.open(self.address), body)
 
-    async def _ask_over(self, connection: Connection, body: bytes) -> tuple[int, bytes]:
-        answer = await connection.ask("POST", QUERY, body)
+    async def _post_over(self, connection: Connection, body: bytes) -> tuple[int, bytes]:
+        answer = await connection.request("POST", QUERY, body)
         self._idle.append(connection)
         return answer

@@ -1,4 +1,4 @@
-"""Policy served by somebody else's OPA, e.g. a sidecar container. The tenants' files are read here."""
+"""A policy served by an external OPA, for example a sidecar container. Placet reads the tenants' files itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from placet.engine.canary import ask_canary, tenants_fault
+from placet.engine.canary import ask_canary, tenants_error
 from placet.kernel.model import Indeterminate
 from placet.revisions.status import EngineMode, PolicyEventKind, PolicyStatus, event_of
 
@@ -25,27 +25,27 @@ CANARY_INTERVAL_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class ExternalPolicy:
-    """What the external OPA served when it was last asked the canary; each verdict names the revision it is of."""
+    """The policy of the external OPA at its last canary. Each verdict names its own revision."""
 
     client: OpaClient
-    agent_policies: Mapping[str, AgentPolicy]
-    confirmed_at: float
+    agent_policies: Mapping[str, AgentPolicy]  # by tenant
+    confirmed_at: float  # of the last correct canary, on the monotonic clock
     revision: str = ""
 
-    def where(self, rule_id: str) -> str:  # noqa: ARG002 - whose policy it is, and where, is not known here
-        """Nothing is known of where its rules stand."""
+    def where(self, rule_id: str) -> str:  # noqa: ARG002 - the files of the policy are unknown here
+        """Return "": the places of its rules are unknown."""
         return ""
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """One verdict for each input, in order."""
+        """Return one verdict for each input, in order."""
         return await self.client.evaluate(inputs)
 
 
 class ExternalPolicies:
-    """A `PolicySource` over an OPA that is not ours. A canary answered rightly confirms the policy as current.
+    """A `PolicySource` over an external OPA.
 
-    So it does of an OPA that serves the expected revision and knows the tenants' files that are read here. A policy
-    that was not confirmed for longer than `age_seconds_max` decides no longer.
+    A correct answer of the canary confirms the policy, if OPA serves the expected revision and lists the tools of the
+    tenants' files that Placet reads. A policy without confirmation for longer than `age_seconds_max` is stale.
     """
 
     def __init__(
@@ -69,42 +69,42 @@ class ExternalPolicies:
         self._status = PolicyStatus(ready=False, engine_mode=EngineMode.EXTERNAL, tenants=tenants)
 
     def current(self) -> ExternalPolicy:
-        """The policy that decides now."""
+        """Return the policy that decides now."""
         return self._policy
 
     def status(self) -> PolicyStatus:
-        """What is served."""
+        """Return the status of the served policy."""
         age = self._clock.monotonic() - self._policy.confirmed_at
         status = replace(self._status, revision=self._policy.revision)
         return status.aged(age, self._age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
-        """Ask the canary once; an OPA that is not up yet is waited for by `run`, with health NOT_SERVING."""
-        await self._look()
+        """Ask the canary once. When OPA is not up yet, `run` keeps asking; until then health is NOT_SERVING."""
+        await self._check()
 
     async def look_again(self) -> None:
         """Ask the canary now."""
-        await self._look()
+        await self._check()
 
     async def run(self) -> None:
         """Ask the canary until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
-            await self._look()
+            await self._check()
 
     async def close(self) -> None:
         """Close the connections."""
         self._policy.client.close()
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         verdict = await ask_canary(self._policy.client, self._timeout, self._expected_revision)
         now = self._clock.wall_us()
-        fault = await self._fault(verdict)
-        if isinstance(verdict, Indeterminate) or fault:
-            told = fault == self._status.last_error
-            self._status = replace(self._status.wrong(fault, now).unseen(now), ready=False)
-            if not told:
-                await self._tell(PolicyEventKind.NOT_READY, fault)
+        error = await self._error_of(verdict)
+        if isinstance(verdict, Indeterminate) or error:
+            reported = error == self._status.last_error
+            self._status = replace(self._status.wrong(error, now).unseen(now), ready=False)
+            if not reported:
+                await self._report(PolicyEventKind.NOT_READY, error)
             return
         self._policy.confirmed_at = self._clock.monotonic()
         was_ready = self._status.ready
@@ -112,18 +112,18 @@ class ExternalPolicies:
         if verdict.policy_revision != self._policy.revision:
             self._policy.revision = verdict.policy_revision
             self._status = replace(self._status, loaded_at_us=now)
-            await self._tell(PolicyEventKind.ACTIVATED)
+            await self._report(PolicyEventKind.ACTIVATED)
         elif not was_ready:
-            await self._tell(PolicyEventKind.READY)
+            await self._report(PolicyEventKind.READY)
 
-    async def _fault(self, verdict: Verdict | Indeterminate) -> str:
-        """What is wrong with what OPA serves; "" when nothing is. The tenants are asked about once a revision."""
+    async def _error_of(self, verdict: Verdict | Indeterminate) -> str:
+        """Return what is wrong with what OPA serves; "" when it is correct. Checks the tenants once per revision."""
         if isinstance(verdict, Indeterminate):
             return f"{verdict.rule_id}: {verdict.cause}"
         if self._status.ready and verdict.policy_revision == self._policy.revision:
             return ""
         policy = self._policy
-        return await tenants_fault(policy.client, self._timeout, policy.agent_policies, verdict.policy_revision)
+        return await tenants_error(policy.client, self._timeout, policy.agent_policies, verdict.policy_revision)
 
-    async def _tell(self, kind: PolicyEventKind, detail: str = "") -> None:
+    async def _report(self, kind: PolicyEventKind, detail: str = "") -> None:
         await self._listener(event_of(kind, self.status(), detail))

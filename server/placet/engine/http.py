@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to OPA, over a unix socket or TCP, on the running event loop.
+"""An HTTP/1.1 connection to OPA, over a unix socket or TCP, on the running event loop.
 
-httptools (the parser of uvicorn) reads the answers; what is written is one fixed request head. A hop costs about 90 us
-where a general client costs 200 to 900.
+httptools (uvicorn's parser) parses the responses; requests have one fixed head. A round trip costs about 90 us; general
+clients cost 200 to 900 us.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _FINAL_STATUS_MIN: Final = 200
 
 
 class ConnectionFailedError(Exception):
-    """The connection broke, or what came was not HTTP."""
+    """The connection was lost, or the response is not HTTP."""
 
 
 class AnswerTooLargeError(Exception):
-    """The answer has more than OPA_ANSWER_BYTES_MAX bytes; the rest of it is not read."""
+    """The response has more than OPA_ANSWER_BYTES_MAX bytes. The rest is not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where OPA listens: the path of a unix socket, or a host and port."""
+    """The address of OPA: the path of a unix socket, or a host and a port."""
 
     socket: str = ""
     host: str = ""
@@ -40,7 +40,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Read ``unix:///path`` or ``http://host:port``; ValueError says what is wrong."""
+        """Parse ``unix:///path`` or ``http://host:port``. Raises ValueError that says what is wrong."""
         parts = urlsplit(url)
         if parts.scheme == "unix" and parts.path:
             return cls(socket=parts.path)
@@ -50,7 +50,7 @@ class Address:
 
 
 class Connection(asyncio.Protocol):
-    """Asks one thing at a time; a connection that failed or was abandoned is closed and not used again."""
+    """A connection that carries one request at a time. After a failure or a cancelled request it is closed for good."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, address: Address) -> Connection:
-        """Connect. OSError when nobody listens."""
+        """Connect to OPA. Raises OSError when nothing listens there."""
         loop = asyncio.get_running_loop()
         if address.socket:
             _, connection = await loop.create_unix_connection(cls, address.socket)
@@ -71,13 +71,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another request may be sent."""
+        """Whether a request can be sent now."""
         return self._transport is not None and not self._transport.is_closing() and self._answer is None
 
-    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send a request; status and body of the answer. ConnectionFailedError when it does not come whole.
+    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Send a request and return the status and body of the response.
 
-        AnswerTooLargeError when it is too large.
+        Raises ConnectionFailedError when no complete response arrives, and AnswerTooLargeError when it is too large.
         """
         if not self.usable or self._transport is None:
             raise ConnectionFailedError("the connection is closed or in use")
@@ -87,38 +87,38 @@ class Connection(asyncio.Protocol):
         try:
             return await self._answer
         except BaseException:
-            self.close()  # a late answer must not be taken for the next one's
+            self.close()  # a late response must not be taken for the response to the next request
             raise
         finally:
             self._answer = None
 
     def close(self) -> None:
-        """Close at once."""
+        """Close the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """(asyncio)."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass of asyncio's
+        """Called by asyncio."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is no subclass of asyncio's
 
     def data_received(self, data: bytes) -> None:
-        """(asyncio)."""
+        """Called by asyncio."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(ConnectionFailedError(f"not HTTP: {error}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """(asyncio)."""
+        """Called by asyncio."""
         self._fail(ConnectionFailedError(f"connection lost: {exc or 'closed by OPA'}"))
 
     def on_message_begin(self) -> None:
-        """(httptools)."""
+        """Called by httptools."""
         if self._answer is None or self._answer.done():
-            self.close()  # nobody asked: it must not be taken for the answer to the next question
+            self.close()  # unsolicited: it must not be taken for the response to the next request
 
     def on_body(self, body: bytes) -> None:
-        """(httptools)."""
+        """Called by httptools."""
         self._size += len(body)
         if self._size > OPA_ANSWER_BYTES_MAX:
             self._fail(AnswerTooLargeError(f"answer larger than {OPA_ANSWER_BYTES_MAX} bytes"))
@@ -126,10 +126,10 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """(httptools)."""
+        """Called by httptools."""
         body, self._body, self._size = b"".join(self._body), [], 0
         status = self._parser.get_status_code()
-        if status < _FINAL_STATUS_MIN:  # the answer itself would follow, and be taken for the next one's
+        if status < _FINAL_STATUS_MIN:  # the final response would follow, and be taken for the next one
             self._fail(ConnectionFailedError(f"interim status {status}"))
         else:
             self._settle(lambda answer: answer.set_result((status, body)))

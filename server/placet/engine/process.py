@@ -1,4 +1,7 @@
-"""OPA as a child: on a private socket, with an empty environment, in its own process group, dying with its parent."""
+"""OPA as a child process: on a private socket, with an empty environment, in its own process group.
+
+The kernel kills it when the server dies.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GOMAXPROCS: Final = 2
-"""Threads of OPA: a batch is evaluated on one, its garbage collector takes another."""
+"""Threads of OPA: one evaluates a batch, the garbage collector uses another."""
 GOMEMLIMIT: Final = "512MiB"
-"""Soft limit of OPA's heap: policy data is small, and a leak must not take the host."""
+"""Soft limit of OPA's heap. Policy data is small, and a leak must not exhaust the host."""
 GOGC_PERCENT: Final = 400
-"""How far the heap grows between collections: 210 us of CPU a decision and 67 MiB, against 280 us and 48 MiB at 100."""
+"""Growth of the heap between collections. Costs 210 us of CPU a decision and 67 MiB; 100 costs 280 us and 48 MiB."""
 STOP_SECONDS_MAX: Final = 2.0
 PROBE_SECONDS_MAX: Final = 0.2
 START_SECONDS_MAX: Final = 10.0
-"""From the making of a folder to the socket in it."""
+"""Time limit from the creation of a folder to the socket in it."""
 FOLDER: Final = "placet-opa-"
-"""Prefix of the folders that hold sockets, before the server's process id."""
-LAST_WORDS_BYTES: Final = 2_000
+"""Prefix of the folders that hold sockets; the server's process id follows."""
+LOG_TAIL_BYTES: Final = 2_000
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
-# The child asks the kernel for SIGKILL when its parent's thread ends, also by kill -9, then becomes OPA. A preexec_fn
-# would run Python between fork and exec of a process full of threads.
+# The child asks the kernel for SIGKILL at the end of its parent's thread, also after kill -9, then becomes OPA. A
+# preexec_fn would instead run Python between fork and exec of a process with many threads.
 _LAUNCH: Final = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0 or os.getppid() != int(sys.argv[1]):
@@ -49,88 +52,90 @@ os.execve(sys.argv[2], sys.argv[2:], {name: os.environ[name] for name in ("GOMAX
 
 
 class OpaProcess:
-    """One running OPA. Start it from the main thread: the kernel ties its life to the thread that started it."""
+    """One running OPA. Start it from the main thread: the kernel kills it when the thread that started it ends."""
 
     def __init__(self, child: subprocess.Popen[bytes], pidfd: int, folder: Path, log: Path, log_from: int) -> None:
         self._child = child
         self._folder = folder
         self._log = log
-        self._log_from = log_from  # what is before was said by others
+        self._log_from = log_from  # earlier output is from other processes
         self._ended = asyncio.Event()
         self._pidfd = pidfd
         asyncio.get_running_loop().add_reader(pidfd, self._on_end)
 
     @classmethod
     def start(cls, opa: Path, bundle: bytes, log: Path) -> OpaProcess:
-        """Start OPA on a new private socket, with these very bytes as its bundle: no file can be changed under it.
+        """Start OPA on a new private socket with exactly these bytes as its bundle: no file can be changed later.
 
-        ConfigurationError when that cannot be done, and then nothing is left of it.
+        Raises ConfigurationError when OPA cannot be started; nothing is left behind then.
         """
         try:
             folder = _private_folder()
         except OSError as error:
             raise ConfigurationError(
-                f"cannot make a folder for OPA's socket: {error}; see that it can be written"
+                f"cannot make a folder for OPA's socket: {error}; check that it is writable"
             ) from error
         arguments = [
             "run", "--server", "--addr", f"unix://{folder}/opa.sock", "--unix-socket-perm", "600",
             "--log-level", "error", "--skip-version-check", "--set", "labels.app=placet",
         ]  # fmt: skip
         try:
-            with log.open("ab") as output, _sealed(bundle) as given:
+            with log.open("ab") as output, _sealed(bundle) as descriptor:
                 log_from = output.tell()
-                child, pidfd = _spawn([str(opa), *arguments, "--bundle", f"/proc/self/fd/{given}"], output, given)
+                child, pidfd = _spawn(
+                    [str(opa), *arguments, "--bundle", f"/proc/self/fd/{descriptor}"], output, descriptor
+                )
         except OSError as error:
             folder.rmdir()
-            remedy = remedy_for(error, f"is {log} writable? Else run `placet tools install`")
+            remedy = remedy_for(error, f"check that {log} is writable, or run `placet tools install`")
             raise ConfigurationError(f"cannot start OPA: {error}; {remedy}") from error
         return cls(child, pidfd, folder, log, log_from)
 
     @property
     def address(self) -> Address:
-        """Where it listens once it is up."""
+        """The address of its socket."""
         return Address(socket=f"{self._folder}/opa.sock")
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._child.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is running."""
         return not self._ended.is_set()
 
     async def wait(self) -> str:
-        """Wait until it ends; how it ended, with the last it said."""
+        """Wait for the end. Returns the exit status and the tail of the log."""
         await self._ended.wait()
-        return f"exit status {self._child.returncode}; last words: {self._last_words() or 'none'}"
+        return f"exit status {self._child.returncode}; last output: {self._log_tail() or 'none'}"
 
     async def ended_within(self, seconds: float) -> bool:
-        """Whether it ends within so many seconds."""
+        """Return whether the process ends within so many seconds."""
         try:
-            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 forgets a cancel that comes with the end
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 loses a cancel that coincides with the end
                 await self._ended.wait()
         except TimeoutError:
             return False
         return True
 
     async def stop(self) -> None:
-        """End it: TERM, then KILL. Removes its socket."""
-        await self._end_by(signal.SIGTERM, signal.SIGKILL)
+        """Stop it with SIGTERM, then SIGKILL, and remove its socket."""
+        await self._end_with(signal.SIGTERM, signal.SIGKILL)
 
     async def kill(self) -> None:
-        """End it at once, also when it is stopped (SIGSTOP). Removes its socket."""
-        await self._end_by(signal.SIGKILL)
+        """Kill it immediately, also when it is suspended by SIGSTOP, and remove its socket."""
+        await self._end_with(signal.SIGKILL)
 
-    async def _end_by(self, *signals: signal.Signals) -> None:
+    async def _end_with(self, *signals: signal.Signals) -> None:
         try:
             for number in signals:
                 if self.running:
                     self._send(number)
                     await self.ended_within(STOP_SECONDS_MAX)
         finally:
-            if self.running:  # cancelled: whoever waited has no time left
+            if self.running:  # cancelled: the caller has no time left
                 self._send(signal.SIGKILL)
             (self._folder / "opa.sock").unlink(missing_ok=True)
             with contextlib.suppress(OSError):
@@ -140,12 +145,12 @@ class OpaProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._child.pid, number)
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         try:
             with self._log.open("rb") as log:
-                log.seek(max(self._log_from, os.fstat(log.fileno()).st_size - LAST_WORDS_BYTES))
+                log.seek(max(self._log_from, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
                 return log.read().decode(errors="replace").strip()
-        except OSError as error:  # OPA is replaced all the same
+        except OSError as error:  # the restart of OPA does not depend on the log
             return f"unknown, {error}"
 
     def _on_end(self) -> None:
@@ -156,16 +161,19 @@ class OpaProcess:
 
 
 def _private_folder() -> Path:
-    """A new folder of mode 0700, short as a socket's path must be; those that a killed server left are removed."""
+    """Create a folder of mode 0700 with a short path, as sockets need it. Removes folders of killed servers."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}[0-9]*-*"):
-        with contextlib.suppress(FileNotFoundError):  # its own server, or another that starts, was faster
+        with contextlib.suppress(FileNotFoundError):  # another server removed it first
             if _abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
 
 
 def _abandoned(folder: Path) -> bool:
-    """Whether the folder is ours, no server of that id is seen (other containers hide theirs), and nobody listens."""
+    """Whether the folder is ours, its server is not running, and no OPA listens in it.
+
+    The last check matters in containers, which hide the processes of other containers.
+    """
     owner, made = folder.name.removeprefix(FOLDER).partition("-")[0], folder.stat()
     if made.st_uid != os.getuid() or not owner.isdecimal() or Path(f"/proc/{owner}").exists():
         return False
@@ -175,14 +183,14 @@ def _abandoned(folder: Path) -> bool:
             probe.connect(os.fspath(folder / "opa.sock"))
         except FileNotFoundError:
             return time.time() - made.st_mtime > START_SECONDS_MAX
-        except OSError:  # refused: the file is left, the listener is gone
+        except OSError:  # refused: the socket file exists, its listener is gone
             return True
     return False
 
 
 @contextlib.contextmanager
 def _sealed(content: bytes) -> Iterator[int]:
-    """A descriptor of a file in memory that nobody can change, not even this process."""
+    """Return the descriptor of a sealed file in memory. No process can change it, this one included."""
     descriptor = os.memfd_create("placet-bundle", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as file:
@@ -193,10 +201,11 @@ def _sealed(content: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _spawn(command: list[str], log: IO[bytes], given: int) -> tuple[subprocess.Popen[bytes], int]:
-    """The child, which inherits `given`, and a descriptor that is readable when it has ended.
+def _spawn(command: list[str], log: IO[bytes], bundle: int) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the child, which inherits the descriptor `bundle`.
 
-    OSError, and then there is no child.
+    Returns the child, and a descriptor that becomes readable when the child ends. Raises OSError, and then there is no
+    child.
     """
     launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
     child = subprocess.Popen(  # noqa: S603 - the program is the pinned OPA, the arguments are ours
@@ -206,11 +215,11 @@ def _spawn(command: list[str], log: IO[bytes], given: int) -> tuple[subprocess.P
         stderr=log,
         env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT, "GOGC": str(GOGC_PERCENT)},
         process_group=0,
-        pass_fds=(given,),
+        pass_fds=(bundle,),
     )
     try:
         return child, os.pidfd_open(child.pid)
-    except OSError:  # out of descriptors
+    except OSError:  # no descriptors left
         child.kill()
         child.wait()
         raise

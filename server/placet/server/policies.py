@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from placet.engine.client import OpaClient
 from placet.engine.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
-from placet.engine.generation import Engine
 from placet.engine.http import Address
 from placet.engine.managed import ManagedPolicies
-from placet.engine.pinned import PinnedProgram
+from placet.engine.pinned_program import PinnedProgram
+from placet.engine.served_revision import Engine
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
 from placet.policy.bundles.removal_question import RemovalQuestion
 from placet.policy.files.tenant_files import load_agent_policies

@@ -10,7 +10,7 @@ from placet import sdk
 from placet.cli.doctor.check import Check, failed, passed
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.policy_texts import decides_text
-from placet.engine.canary import ask_canary, tenants_fault
+from placet.engine.canary import ask_canary, tenants_error
 from placet.engine.client import OpaClient
 from placet.engine.http import Address
 from placet.kernel.model import Indeterminate
@@ -64,7 +64,7 @@ def external_opa_check(settings: Settings, agent_policies: Mapping[str, AgentPol
         if isinstance(verdict, Indeterminate):
             return "", f"{verdict.rule_id}: {verdict.cause}"
         revision = verdict.policy_revision
-        return revision, await tenants_fault(client, CANARY_TIMEOUT_SECONDS, agent_policies, revision)
+        return revision, await tenants_error(client, CANARY_TIMEOUT_SECONDS, agent_policies, revision)
 
     revision, problem = asyncio.run(ask())
     if problem:
