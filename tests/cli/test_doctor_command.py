@@ -136,7 +136,7 @@ def only_failure(placet: Placet, name: str, *arguments: str) -> dict[str, Any]:
 
 def test_doctor_without_policies(placet: Placet, healthy: Path) -> None:
     shutil.rmtree(healthy / "rego" / "config")
-    assert "no tenant has a file" in only_failure(placet, "policies")["detail"]
+    assert "there is no tenant file" in only_failure(placet, "policies")["detail"]
     assert "--rego-dir" in only_failure(placet, "policies", "--rego-dir", "nowhere")["detail"]
     assert "FAILS" in placet("doctor").out
 

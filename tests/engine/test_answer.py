@@ -13,7 +13,7 @@ from placet.decision.combining import deny_overrides
 from placet.engine.answer import AnswerError, read_answer
 from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX
 from placet.kernel.model import Effect, Indeterminate, Obligation, Verdict
-from placet.policy.checks.rule_places import RulePlaces
+from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,7 +147,7 @@ deny contains finding(rego.metadata.rule(), {}) if {
 _now := time.parse_rfc3339_ns(input.now)
 """,
 }
-PLACES = RulePlaces(MODULES)
+PLACES = RuleLocations(MODULES)
 
 
 def kept(details: str) -> Mapping[str, Any]:

@@ -25,9 +25,9 @@ from placet.engine.served_revision import Engine, ServedRevision
 from placet.engine.source import QUIET_SECONDS, Source
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError, PolicyInvalidError
 from placet.kernel.model import Effect, Indeterminate, Verdict
-from placet.policy.bundles.removal_question import RemovalQuestion
-from placet.policy.files import tree
-from placet.policy.files.archive import packed, unpacked
+from placet.policy.bundles.removal_confirmation import RemovalConfirmation
+from placet.policy.files import folder
+from placet.policy.files.archive import pack, unpack
 from placet.revisions.status import PolicyEventKind, ServedSource
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
@@ -97,7 +97,7 @@ class Supervised:
         self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
         self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS, age_seconds_max)
         note = self.faults.append
-        question = RemovalQuestion(memory, folder / "bundles", note, asks=asks) if memory is not None else None
+        question = RemovalConfirmation(memory, folder / "bundles", note, asks=asks) if memory is not None else None
         self.policies = ManagedPolicies(
             self.source, self.engine, Clock(), self._note, self.faults.append, "test", question
         )
@@ -208,12 +208,12 @@ async def test_a_repacked_bundle_in_the_cache_decides_nothing_and_is_told(tmp_pa
     bundle = tmp_path / "bundles" / f"{it.revision}.tar.gz"
     await it.policies.close()
     whole = bundle.read_bytes()
-    files = unpacked(whole)
+    files = unpack(whole)
     allows = b"""package placet.main
 
 decisions[i] := {"effect": "allow", "rule_id": "a.b", "findings": []} if some i, _ in input.batch
 """
-    bundle.write_bytes(packed({**files, "/placet/main/main.rego": allows}))
+    bundle.write_bytes(pack({**files, "/placet/main/main.rego": allows}))
     again = ManagedPolicies(it.source, it.engine, Clock(), it._note, it.faults.append, "test")
     await again.start()
     assert bundle.read_bytes() == whole
@@ -282,7 +282,7 @@ async def test_what_cannot_be_seen_makes_it_grow_old(
     away.rename(it.rego_dir)
     await until(lambda: not it.policies.status().stale)
     assert (it.policies.status().unseen_since_us, it.policies.status().decides_until_us) == (0, 0)
-    monkeypatch.setattr(tree, "_read", unreadable)
+    monkeypatch.setattr(folder, "_read", unreadable)
     it.change()
     await until(lambda: it.policies.status().unseen_since_us)
     assert "refunds.rego: cannot be read: Permission denied" in it.policies.status().last_error
@@ -681,8 +681,8 @@ async def test_files_kept_of_what_was_served_are_not_believed_when_they_were_cha
         served = it.revision
     cut(it)
     [kept] = (tmp_path / "bundles").glob("*.source.tgz")
-    files = unpacked(kept.read_bytes())
-    forged = packed({**files, "config/acme.yaml": b"agent_policy: {allowed_tools: [shell.run]}"})
+    files = unpack(kept.read_bytes())
+    forged = pack({**files, "config/acme.yaml": b"agent_policy: {allowed_tools: [shell.run]}"})
     kept.write_bytes(forged)
     async with asking(tmp_path, opa, memory) as again:  # the ledger's copy is whole
         assert (again.revision, bool(again.policies.status().held_revision)) == (served, True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from placet.policy.toolchain.binary import find_opa
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import FORBIDDEN_BUILTINS
+from placet.policy.toolchain.compile import FORBIDDEN_BUILTINS
+from placet.policy.toolchain.process import run
 
 MAIN = """package placet.main
 

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from placet.policy.files import archive
-from placet.policy.files.archive import ArchiveError, packed, unpacked
+from placet.policy.files.archive import ArchiveError, pack, unpack
 
 FILES = {"/b": b"2", "/a/b.rego": b"package a\n", "/a/\udcff.rego": b"", "/" + "n" * 300: b"long"}
 
@@ -29,12 +29,12 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.T
 
 
 def test_what_was_packed_is_unpacked() -> None:
-    assert unpacked(packed(FILES)) == FILES
+    assert unpack(pack(FILES)) == FILES
 
 
 def test_the_same_files_are_the_same_bytes_in_any_order() -> None:
-    assert packed(FILES) == packed(dict(reversed(FILES.items())))
-    assert packed(FILES) != packed({**FILES, "/b": b"3"})
+    assert pack(FILES) == pack(dict(reversed(FILES.items())))
+    assert pack(FILES) != pack({**FILES, "/b": b"3"})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_same_files_are_the_same_bytes_in_any_order() -> None:
     [
         b"",
         b"no archive",
-        packed(FILES)[:-9],
+        pack(FILES)[:-9],
         gzip.compress(b"no tar, but as long as a block of one" * 20, mtime=0),
         tar(member("a"), member("a")),
         tar(member("a", tarfile.SYMTYPE)),
@@ -52,11 +52,11 @@ def test_the_same_files_are_the_same_bytes_in_any_order() -> None:
 )
 def test_what_is_none_is_not_read(content: bytes) -> None:
     with pytest.raises(ArchiveError):
-        unpacked(content)
+        unpack(content)
 
 
 def test_what_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "FILES_BYTES_MAX", 10_240)
-    unpacked(packed({"a": b"x" * 1_000}))
+    unpack(pack({"a": b"x" * 1_000}))
     with pytest.raises(ArchiveError, match="more than 10240"):
-        unpacked(packed({"a": b"x" * 20_000}))
+        unpack(pack({"a": b"x" * 20_000}))

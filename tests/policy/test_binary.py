@@ -10,7 +10,7 @@ import placet.policy.toolchain
 from placet.kernel.errors import ConfigurationError
 from placet.policy.toolchain import binary, command
 from placet.policy.toolchain.binary import find_opa, find_regal, opa_version, version_of
-from placet.policy.toolchain.command import run
+from placet.policy.toolchain.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
 

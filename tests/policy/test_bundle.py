@@ -15,9 +15,9 @@ from placet.kernel.model import ToolClass
 from placet.policy.bundles import bundle as bundle_module
 from placet.policy.bundles.bundle import Bundle, build_bundle
 from placet.policy.bundles.bundle_cache import BUNDLES_KEPT, BundleCache
-from placet.policy.files.archive import packed, unpacked
+from placet.policy.files.archive import pack, unpack
 from placet.policy.files.staging import exact_json
-from placet.policy.toolchain.command import Ended, run
+from placet.policy.toolchain.process import ProcessResult, run
 
 WARM_SECONDS_MAX = 0.2
 """A bundle of 50 modules from the cache."""
@@ -125,9 +125,9 @@ decisions[i] := {"effect": "allow", "rule_id": "a.b", "findings": []} if some i,
 
 def repacked(path: Path, member: str, content: bytes) -> bytes:
     """The bundle with another content of one member, under the same manifest."""
-    files = unpacked(path.read_bytes())
+    files = unpack(path.read_bytes())
     assert member in files
-    return packed({**files, member: content})
+    return pack({**files, member: content})
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_bundle_that_was_repacked_under_its_true_revision_is_refused_told_and_
 
 def test_a_module_that_was_added_to_a_cached_bundle_is_refused(rego_dir: Path, opa: Path, cache: Path) -> None:
     bundle = build_bundle(rego_dir, opa, cache)
-    bundle.path.write_bytes(packed({**unpacked(bundle.path.read_bytes()), "/policy/x/x.rego": b"package policy.x\n"}))
+    bundle.path.write_bytes(pack({**unpack(bundle.path.read_bytes()), "/policy/x/x.rego": b"package policy.x\n"}))
     told: list[Path] = []
     assert build_bundle(rego_dir, opa, cache, told.append).content == bundle.content == bundle.path.read_bytes()
     assert told == [bundle.path]
@@ -272,7 +272,7 @@ def test_what_is_wrong_is_not_built(rego_dir: Path, opa: Path, cache: Path, name
 
 
 def test_a_build_that_opa_refuses(rego_dir: Path, cache: Path, opa: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_module, "run", lambda *_, **__: Ended(1, "", "\nerror: no room\n"))
+    monkeypatch.setattr(bundle_module, "run", lambda *_, **__: ProcessResult(1, "", "\nerror: no room\n"))
     with pytest.raises(PolicyInvalidError) as raised:
         build_bundle(rego_dir, opa, cache)
     assert str(raised.value) == f"{rego_dir}: opa build failed: error: no room"

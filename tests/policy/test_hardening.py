@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks.check import serving_problems
-from placet.policy.checks.hardening import harden, hardened
-from placet.policy.checks.modules import parse_modules
 from placet.policy.files.staging import staged
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import read_tree
-from placet.policy.toolchain.command import run
+from placet.policy.rego.hardening import harden, hardened
+from placet.policy.rego.modules import parse_modules
+from placet.policy.toolchain.process import run
 
 HEAD = "package policy.extra\n\nimport data.placet.lib.finding\n"
 NOTE = "\n# METADATA\n# title: Why\n# custom:\n#   rule_id: extra.one\n"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.policy.checks.modules import parse_modules
 from placet.policy.checks.obligation_checks import obligation_problems
 from placet.policy.files.staging import staged
 from placet.policy.files.tree import read_tree
+from placet.policy.rego.modules import parse_modules
 from tests.serving import REGO_DIR
 
 if TYPE_CHECKING:

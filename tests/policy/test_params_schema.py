@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.actions.params_schema import FORMATS, KEYWORDS, schema_diagnostics
-from placet.policy.toolchain.command import run
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from pathlib import Path

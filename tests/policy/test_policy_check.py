@@ -9,8 +9,8 @@ from placet.kernel.rule_ids import REASONS
 from placet.policy.checks.catalogue import Entry, catalogue
 from placet.policy.checks.check import STEPS, Step, check, run_policy_tests
 from placet.policy.toolchain import testing
-from placet.policy.toolchain.command import Ended
-from placet.policy.toolchain.testing import Coverage
+from placet.policy.toolchain.policy_tests import Coverage
+from placet.policy.toolchain.process import ProcessResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +150,7 @@ def test_a_module_without_lines_to_run_counts_as_reached() -> None:
     assert Coverage("x", 0, 0, ()).percent == 100.0
 
 
-def played(*answers: Ended) -> Callable[..., Ended]:
+def played(*answers: ProcessResult) -> Callable[..., ProcessResult]:
     waiting = list(answers)
     return lambda *_, **__: waiting.pop(0)
 
@@ -158,15 +158,18 @@ def played(*answers: Ended) -> Callable[..., Ended]:
 @pytest.mark.parametrize(
     ("answers", "what"),
     [
-        ([Ended(2, '[{"name": "t", "location": {"file": "f", "row": 1}}]', "broken\n")], "opa test: broken"),
+        ([ProcessResult(2, '[{"name": "t", "location": {"file": "f", "row": 1}}]', "broken\n")], "opa test: broken"),
         (
-            [Ended(0, '[{"name": "t", "location": {"file": "f", "row": 1}}]', ""), Ended(1, "", "crashed\n")],
+            [
+                ProcessResult(0, '[{"name": "t", "location": {"file": "f", "row": 1}}]', ""),
+                ProcessResult(1, "", "crashed\n"),
+            ],
             "opa test --coverage: crashed",
         ),
     ],
 )
 def test_opa_that_fails_although_tests_pass(
-    rego_dir: Path, opa: Path, monkeypatch: pytest.MonkeyPatch, answers: list[Ended], what: str
+    rego_dir: Path, opa: Path, monkeypatch: pytest.MonkeyPatch, answers: list[ProcessResult], what: str
 ) -> None:
     monkeypatch.setattr(testing, "run", played(*answers))
     assert [problem.what for problem in run_policy_tests(rego_dir, opa).problems] == [what]

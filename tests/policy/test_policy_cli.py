@@ -102,7 +102,7 @@ def test_check_for_programs(placet: Placet, rego_dir: Path, opa: Path) -> None:
     assert found["steps"][1]["problems"] == [
         {
             "where": f"{rego_dir}/config",
-            "what": "no tenant has a file",
+            "what": "there is no tenant file",
             "remedy": "add config/<tenant>.yaml with the key agent_policy",
         }
     ]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from placet.policy.checks.check import check
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import FORBIDDEN_BUILTINS
+from placet.policy.toolchain.compile import FORBIDDEN_BUILTINS
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import pytest
 
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks.check import check
-from placet.policy.toolchain.command import run
+from placet.policy.toolchain.process import run
 
 REGO = Path(__file__).resolve().parents[2] / "rego"
 

@@ -136,14 +136,15 @@ def test_a_file_that_is_none(rego_dir: Path, text: str, said: str) -> None:
 
 def test_a_file_whose_name_is_no_tenant(rego_dir: Path) -> None:
     write(rego_dir, "agent_policy: {}", "Acme Corp.yaml")
-    assert problems(rego_dir) == [
-        "config/Acme Corp.yaml: 'Acme Corp' is no tenant id (1 to 64 of a-z 0-9 _ -, a letter or digit first)"
-    ]
+    remedy = "rename the file: 1 to 64 of a-z 0-9 _ -, a letter or digit first"
+    assert problems(rego_dir) == [f"config/Acme Corp.yaml: 'Acme Corp' is not a tenant id ({remedy})"]
 
 
 def test_no_tenant_at_all(rego_dir: Path) -> None:
     (rego_dir / "config" / "acme.yaml").unlink()
-    assert problems(rego_dir) == ["config: no tenant has a file (add config/<tenant>.yaml with the key agent_policy)"]
+    assert problems(rego_dir) == [
+        "config: there is no tenant file (add config/<tenant>.yaml with the key agent_policy)"
+    ]
 
 
 def test_no_folder_at_all(tmp_path: Path) -> None:

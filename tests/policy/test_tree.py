@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.policy.files import tree as tree_module
-from placet.policy.files.tree import read_tree, source_digest
+from placet.policy.files import folder as folder_module
+from placet.policy.files.folder import source_digest
+from placet.policy.files.tree import read_tree
 
 
 def problems(rego_dir: Path) -> list[str]:
@@ -42,15 +43,30 @@ def test_data_of_all_folders_is_one_document(rego_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("config/acme.yml", "config/acme.yml: is read by nothing (tenants are config/<tenant>.yaml)"),
-        ("config/eu/acme.yaml", "config/eu/acme.yaml: is read by nothing (tenants are config/<tenant>.yaml)"),
-        ("config/data.json", "config/data.json: is read by nothing (tenants are config/<tenant>.yaml)"),
-        ("policy/refunds/data.yml", "policy/refunds/data.yml: is read by nothing (did you mean data.yaml?)"),
+        (
+            "config/acme.yml",
+            "config/acme.yml: Placet does not read a file of this name (tenant files are config/<tenant>.yaml)",
+        ),
+        (
+            "config/eu/acme.yaml",
+            "config/eu/acme.yaml: Placet does not read a file of this name (tenant files are config/<tenant>.yaml)",
+        ),
+        (
+            "config/data.json",
+            "config/data.json: Placet does not read a file of this name (tenant files are config/<tenant>.yaml)",
+        ),
+        (
+            "policy/refunds/data.yml",
+            "policy/refunds/data.yml: Placet does not read a file of this name (did you mean data.yaml?)",
+        ),
         (
             "policy/refunds/defaults.json",
-            "policy/refunds/defaults.json: is read by nothing (did you mean data.json?)",
+            "policy/refunds/defaults.json: Placet does not read a file of this name (did you mean data.json?)",
         ),
-        ("capabilites.json", "capabilites.json: is read by nothing (did you mean capabilities.json?)"),
+        (
+            "capabilites.json",
+            "capabilites.json: Placet does not read a file of this name (did you mean capabilities.json?)",
+        ),
     ],
 )
 def test_a_file_that_opa_would_pass_over_in_silence(rego_dir: Path, name: str, said: str) -> None:
@@ -61,7 +77,9 @@ def test_a_file_that_opa_would_pass_over_in_silence(rego_dir: Path, name: str, s
 
 def test_two_data_files_in_one_folder(rego_dir: Path) -> None:
     (rego_dir / "policy/refunds/data.json").write_text("{}")
-    assert problems(rego_dir) == ["policy/refunds/data.yaml: stands beside a data.json (keep one of the two)"]
+    assert problems(rego_dir) == [
+        "policy/refunds/data.yaml: is in the same folder as a data.json (keep one of the two)"
+    ]
 
 
 def test_data_that_is_none(rego_dir: Path) -> None:
@@ -78,21 +96,21 @@ def test_what_must_be_there(rego_dir: Path) -> None:
         path.unlink()
     copy = "from the policy that ships with Placet"
     assert problems(rego_dir) == [
-        f"capabilities.json: is missing, so nothing bounds what policy may call (copy it {copy})",
+        f"capabilities.json: is missing, so nothing limits what policy may call (copy it {copy})",
         f"schemas/input.json: is missing, so misspelt input fields would go unnoticed (copy it {copy})",
         f"{rego_dir}: holds no policy (*.rego) (copy one {copy})",
     ]
 
 
 def test_a_link_to_nowhere_a_pipe_and_a_file_too_large(rego_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_module, "FILE_BYTES_MAX", 100_000)
+    monkeypatch.setattr(folder_module, "FILE_BYTES_MAX", 100_000)
     (rego_dir / "policy/refunds/gone.rego").symlink_to("nowhere")
     os.mkfifo(rego_dir / "policy/refunds/pipe.rego")
     (rego_dir / "policy/refunds/vast.rego").write_bytes(b"#" * 100_001)
     assert problems(rego_dir) == [
-        "policy/refunds/gone.rego: cannot be read: not a regular file, or a link to nowhere (mend or remove the file)",
-        "policy/refunds/pipe.rego: cannot be read: not a regular file, or a link to nowhere (mend or remove the file)",
-        "policy/refunds/vast.rego: cannot be read: larger than 100000 bytes (mend or remove the file)",
+        "policy/refunds/gone.rego: cannot be read: not a regular file, or a dangling link (fix or remove the file)",
+        "policy/refunds/pipe.rego: cannot be read: not a regular file, or a dangling link (fix or remove the file)",
+        "policy/refunds/vast.rego: cannot be read: larger than 100000 bytes (fix or remove the file)",
     ]
 
 
@@ -101,8 +119,8 @@ def test_a_file_that_may_not_be_read(rego_dir: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied", str(path))
 
     (rego_dir / "policy/refunds/refunds.rego").chmod(0)
-    monkeypatch.setattr(tree_module, "_read", denied)  # root reads everything, so the refusal is played
-    assert "policy/refunds/refunds.rego: cannot be read: Permission denied (mend or remove the file)" in problems(
+    monkeypatch.setattr(folder_module, "_read", denied)  # root reads everything, so the refusal is played
+    assert "policy/refunds/refunds.rego: cannot be read: Permission denied (fix or remove the file)" in problems(
         rego_dir
     )
 
@@ -161,7 +179,7 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(rego_dir: Path, monke
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)  # root lists everything, so the refusal is played
-    said = "policy/refunds: cannot be listed: Permission denied (mend or remove the folder)"
+    said = "policy/refunds: cannot be listed: Permission denied (fix or remove the folder)"
     assert problems(rego_dir) == [said]
 
 

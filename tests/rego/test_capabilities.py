@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from placet.policy.toolchain.compiling import FORBIDDEN_BUILTINS
+from placet.policy.toolchain.compile import FORBIDDEN_BUILTINS
 from tests.rego.capabilities import LEFT_OUT, allowed, offered
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from placet.decision.obligations import OBLIGATIONS, InvalidObligationsError, ob
 from placet.kernel import rule_ids
 from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.kernel.model import Effect, Finding, Indeterminate, Verdict
-from placet.policy.checks.rule_places import RulePlaces
+from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class _DecisionShape(_Exact):
 _DECISION: Final = TypeAdapter(_DecisionShape)
 _WORD: Final = re.compile(r"[a-z_]{1,64}")
 _BUILTIN: Final = re.compile(r"([a-z][a-z0-9_.]{0,63}): ")
-NO_PLACES: Final = RulePlaces({})
+NO_PLACES: Final = RuleLocations({})
 """No rule has a known place."""
 
 
@@ -68,7 +68,7 @@ class AnswerError(Exception):
 
 
 def read_answer(
-    status: int, body: bytes, input_count: int, expected_revision: str, places: RulePlaces = NO_PLACES
+    status: int, body: bytes, input_count: int, expected_revision: str, places: RuleLocations = NO_PLACES
 ) -> list[Verdict | Indeterminate]:
     """Return one verdict for each of the `input_count` inputs of the query.
 
@@ -87,7 +87,7 @@ def read_answer(
     return [_verdict(result, str(index), revision, places) for index in range(input_count)]
 
 
-def _object(status: int, body: bytes, places: RulePlaces) -> dict[str, Any]:
+def _object(status: int, body: bytes, places: RuleLocations) -> dict[str, Any]:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -101,7 +101,7 @@ def _object(status: int, body: bytes, places: RulePlaces) -> dict[str, Any]:
     return answer
 
 
-def _error_details(answer: object, places: RulePlaces) -> dict[str, Any]:
+def _error_details(answer: object, places: RuleLocations) -> dict[str, Any]:
     """Return where evaluation failed: code, builtin, file, line, rule. Omits OPA's message, which quotes the caller."""
     errors = answer.get("errors") if isinstance(answer, dict) else None
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
@@ -130,7 +130,7 @@ def _revision(answer: dict[str, Any]) -> str:
     return revision
 
 
-def _verdict(result: dict[str, Any], index: str, revision: str, places: RulePlaces) -> Verdict | Indeterminate:
+def _verdict(result: dict[str, Any], index: str, revision: str, places: RuleLocations) -> Verdict | Indeterminate:
     if index not in result:
         return Indeterminate(rule_ids.UNDEFINED, f"decision {index} is undefined")
     try:
@@ -169,13 +169,13 @@ def _unbounded(findings: Sequence[_FindingShape]) -> list[Finding]:
     ]
 
 
-def _where(rules: Sequence[str], places: RulePlaces) -> dict[str, Any]:
+def _where(rules: Sequence[str], places: RuleLocations) -> dict[str, Any]:
     """Return the known places of the rules as ``{"where": {rule_id: place}}``; empty when none is known."""
     where = {rule: places.of(rule) for rule in rules if places.of(rule)}
     return {"where": where} if where else {}
 
 
-def _shape_details(decision: object, error: ErrorDetails, places: RulePlaces) -> dict[str, Any]:
+def _shape_details(decision: object, error: ErrorDetails, places: RuleLocations) -> dict[str, Any]:
     """Return what is wrong with the shape, and the rule with its place when they are known."""
     place = error["loc"]
     details: dict[str, Any] = {"why": f"{'.'.join(str(part) for part in place[:3])}: {error['msg']}"}

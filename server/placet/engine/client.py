@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from placet.kernel.model import Verdict
-    from placet.policy.checks.rule_places import RulePlaces
+    from placet.policy.rego.rule_locations import RuleLocations
 
 QUERY: Final = "/v1/data/placet/main/decisions?provenance=true&strict-builtin-errors=true"
 SINGLES_BUDGET: Final = 4
@@ -37,7 +37,7 @@ class OpaClient:
         timeout_seconds: float,
         expected_revision: str,
         on_failure: Callable[[str, str], None],
-        places: RulePlaces = NO_PLACES,
+        places: RuleLocations = NO_PLACES,
     ) -> None:
         """Make a client. It connects when it is used.
 

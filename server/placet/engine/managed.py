@@ -16,7 +16,7 @@ from placet.engine.served_revision import Engine, ServedRevision
 from placet.engine.source import PolicyFolder, Source
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError, PolicyUnreadableError
 from placet.policy.bundles.bundle import bundle_of
-from placet.policy.files.checkout import git_commit
+from placet.policy.files.git_commit import git_commit
 from placet.revisions.status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from placet.kernel.clock import Clock
     from placet.policy.bundles.bundle import Bundle
-    from placet.policy.bundles.removal_question import RemovalQuestion
+    from placet.policy.bundles.removal_confirmation import RemovalConfirmation
     from placet.policy.files.tree import PolicyTree
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
@@ -48,7 +48,7 @@ class ManagedPolicies:
         listener: Callable[[PolicyEvent], Awaitable[None]],
         on_error: Callable[[BaseException], None],
         engine_version: str,
-        question: RemovalQuestion | None = None,
+        question: RemovalConfirmation | None = None,
     ) -> None:
         """Prepare the source; `start` loads the first policy.
 

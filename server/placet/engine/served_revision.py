@@ -10,7 +10,7 @@ from placet.engine.canary import canary_error
 from placet.engine.client import OpaClient
 from placet.engine.process import OpaProcess
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
-from placet.policy.checks.rule_places import RulePlaces
+from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ class ServedRevision:
         self._engine = engine
         self.process = process
         self.confirmed_at = confirmed_at
-        self._places = RulePlaces(bundle.tree.modules if bundle.tree is not None else {})
+        self._places = RuleLocations(bundle.tree.modules if bundle.tree is not None else {})
         self._stopped = False
         self._evaluating = 0
         self._idle = asyncio.Event()

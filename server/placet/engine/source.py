@@ -10,8 +10,9 @@ from pathlib import Path  # noqa: TC003 - a field of a dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import ConfigurationError, PolicyUnreadableError
-from placet.policy.bundles.bundle import build_bundle, source_digest
-from placet.policy.files.tree import content_digest, newest_change
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.files.folder import newest_change, source_digest
+from placet.policy.files.tree import content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

@@ -1,1 +1,1 @@
-"""Policy authoring: reads the policy folder, checks it, bundles it."""
+"""Policy authoring: read, check and bundle the policy folder."""

@@ -12,7 +12,7 @@ from placet.engine.managed import ManagedPolicies
 from placet.engine.pinned_program import PinnedProgram
 from placet.engine.served_revision import Engine
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
-from placet.policy.bundles.removal_question import RemovalQuestion
+from placet.policy.bundles.removal_confirmation import RemovalConfirmation
 from placet.policy.files.tenant_files import load_agent_policies
 from placet.policy.toolchain.binary import find_opa
 from placet.revisions.memory import LedgerMemory
@@ -70,7 +70,7 @@ def _managed(settings: Settings, clock: Clock, observer: ServerObserver, memory:
     )
     interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval_seconds, age_max_seconds)
-    question = RemovalQuestion(memory, settings.bundles_dir, observer.error, asks=settings.confirm_policy_removals)
+    question = RemovalConfirmation(memory, settings.bundles_dir, observer.error, asks=settings.confirm_policy_removals)
     return ManagedPolicies(source, engine, clock, observer.policy_event, observer.error, opa.version, question)
 
 

@@ -1,1 +1,1 @@
-"""Bundles: what is served, what is cached, and what a new one lost."""
+"""Policy bundles: build and cache them, and hold back one that lost restrictions."""

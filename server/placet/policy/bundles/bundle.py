@@ -19,22 +19,20 @@ from placet.kernel.disk_faults import remedy_for
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.policy.bundles.bundle_cache import BundleCache
 from placet.policy.checks.check import serving_problems
-from placet.policy.checks.hardening import hardened
-from placet.policy.files.archive import ArchiveError, packed, unpacked
+from placet.policy.files.archive import ArchiveError, pack, unpack
 from placet.policy.files.staging import TENANTS, policy_files, staged, tenants_document
 from placet.policy.files.tenant_files import parse_tenants
-from placet.policy.files.tree import CAPABILITIES, digest_of, read_tree, source_digest
+from placet.policy.files.tree import CAPABILITIES, digest_of, read_tree
+from placet.policy.rego.hardening import hardened
 from placet.policy.toolchain.binary import opa_version
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import first_line
+from placet.policy.toolchain.compile import first_line
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from placet.policy.files.tree import PolicyTree
     from placet.tenants.agent_policy import AgentPolicy
-
-__all__ = ["Bundle", "build_bundle", "source_digest"]
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
@@ -87,7 +85,7 @@ def bundle_of(
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
-    content = packed(_members(hardened(tree), tenants, revision))
+    content = pack(_members(hardened(tree), tenants, revision))
     cache = BundleCache(cache_dir, on_refused)
     if not cache.holds(revision, content):
         try:
@@ -145,6 +143,6 @@ def _try(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
 def _names(tree: PolicyTree, given: Path, built: Path) -> set[str]:
     """What OPA made of the bundle, by name; it puts the bundle's own path before those of modules."""
     try:
-        return {name.removeprefix(str(given)).lstrip("/") for name in unpacked(built.read_bytes())}
+        return {name.removeprefix(str(given)).lstrip("/") for name in unpack(built.read_bytes())}
     except ArchiveError as error:
         raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: what it made {error}")]) from error

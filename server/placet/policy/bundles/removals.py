@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from placet.kernel.diagnostics import place_of
 from placet.kernel.errors import PolicyInvalidError
-from placet.policy.checks.rule_places import RulePlaces
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import TOP_KEY
+from placet.policy.rego.rule_locations import RuleLocations
 from placet.revisions.removals import ID, lost_restrictions, lost_settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
 def _rules_gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
     """Rules that deny or ask for approval and are in no module any more; but for those that went with a file told."""
     added = new.modules.keys() - served.modules.keys()
-    before, after = RulePlaces(served.modules).restricting, RulePlaces(new.modules).restricting
+    before, after = RuleLocations(served.modules).restricting, RuleLocations(new.modules).restricting
     for rule_id in sorted(before.keys() - after.keys()):
         module = before[rule_id]
         if module in new.modules or added:

@@ -1,1 +1,1 @@
-"""What a policy must satisfy before it is served."""
+"""The checks of `placet policy check`, most of which must pass before policy is served."""

@@ -20,12 +20,12 @@ from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approva
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError, Diagnostic
 from placet.kernel.model import Effect, Finding
-from placet.policy.checks.rule_reading import Reading
-from placet.policy.checks.syntax import constant_of
-from placet.policy.checks.written_details import written_details
+from placet.policy.checks.literal_details import written_details
 from placet.policy.files.staging import staged, tenants_document
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import first_line
+from placet.policy.rego.rule_scope import Reading
+from placet.policy.rego.syntax import constant_of
+from placet.policy.toolchain.compile import first_line
+from placet.policy.toolchain.process import run
 from placet.tenants.quorums import quorum_faults
 from placet.tenants.sections import Approval
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from placet.policy.checks.modules import Module, Rule
-    from placet.policy.checks.syntax import Node
     from placet.policy.files.tree import PolicyTree
+    from placet.policy.rego.modules import Module, Rule
+    from placet.policy.rego.syntax import Node
     from placet.tenants.agent_policy import AgentPolicy
 
 _REQUIRED: Final = ("quorum", "approver_roles")

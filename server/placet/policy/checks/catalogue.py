@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from placet.kernel.errors import PolicyInvalidError
 from placet.kernel.model import Effect
 from placet.kernel.rule_ids import REASONS
-from placet.policy.checks.modules import parse_modules
 from placet.policy.checks.rule_checks import EFFECT_SETS, rule_problems
 from placet.policy.files.staging import staged
 from placet.policy.files.tree import read_tree
-from placet.policy.toolchain.compiling import compile_problems
+from placet.policy.rego.modules import parse_modules
+from placet.policy.toolchain.compile import compile_problems
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,24 +23,24 @@ from typing import TYPE_CHECKING, Final
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.checks.approval_checks import reach_problems, shape_problems
 from placet.policy.checks.detail_checks import detail_problems, served_problems
-from placet.policy.checks.hardening import hardened
-from placet.policy.checks.modules import parse_modules
 from placet.policy.checks.obligation_checks import obligation_problems
 from placet.policy.checks.rule_checks import rule_problems
-from placet.policy.checks.tenant_values import value_problems
+from placet.policy.checks.tenant_value_checks import value_problems
 from placet.policy.files.staging import staged
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import PolicyTree, read_tree
-from placet.policy.toolchain.compiling import compile_problems
-from placet.policy.toolchain.linting import format_problems, lint_problems
-from placet.policy.toolchain.testing import COVERAGE_PERCENT, TestReport, run_tests
+from placet.policy.rego.hardening import hardened
+from placet.policy.rego.modules import parse_modules
+from placet.policy.toolchain.compile import compile_problems
+from placet.policy.toolchain.lint import format_problems, lint_problems
+from placet.policy.toolchain.policy_tests import COVERAGE_PERCENT, TestReport, run_tests
 from placet.tenants.consistency import open_amounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from placet.policy.checks.modules import Module
+    from placet.policy.rego.modules import Module
     from placet.tenants.agent_policy import AgentPolicy
 
 _OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.kernel.errors import Diagnostic
+from placet.policy.checks.detail_bindings import risky_lines
 from placet.policy.checks.detail_conditions import needed, predicates
-from placet.policy.checks.detail_lines import risky_lines
-from placet.policy.checks.hardening import HARDENED_SETS
-from placet.policy.checks.syntax import (
+from placet.policy.rego.hardening import HARDENED_SETS
+from placet.policy.rego.syntax import (
     bare,
     bound_by,
     call_of,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from placet.policy.checks.detail_conditions import Arities
-    from placet.policy.checks.modules import Module, Rule
-    from placet.policy.checks.syntax import Node
     from placet.policy.files.tree import PolicyTree
+    from placet.policy.rego.modules import Module, Rule
+    from placet.policy.rego.syntax import Node
 
 FINDING: Final = ("data", "placet", "lib", "finding")
 _METADATA_RULE: Final = ("rego", "metadata", "rule")
@@ -93,7 +93,7 @@ def _always_finds(rule: Rule) -> bool:
 def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequence[Module]) -> Iterator[Diagnostic]:
     """Whether the modules as they are served are safe and say the same as those that were written.
 
-    `served` are OPA's own parse of what `placet.policy.checks.hardening` made of `written`.
+    `served` are OPA's own parse of what `placet.policy.rego.hardening` made of `written`.
     """
     for before, after in zip(written, served, strict=True):
         same = _unguarded(bare(before.syntax)) == _unguarded(bare(after.syntax))
@@ -170,7 +170,7 @@ def _body_problems(
 
 
 def _unguarded(node: Node) -> Node:
-    """The tree as it was before `placet.policy.checks.hardening` put its guards in."""
+    """The tree as it was before `placet.policy.rego.hardening` put its guards in."""
     if isinstance(node, list):
         return [_unguarded(each) for each in node]
     if not isinstance(node, dict):

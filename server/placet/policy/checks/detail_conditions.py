@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.policy.checks.syntax import bare, bindings_of, bound_by, call_of, is_total, parts_of, path_of, walk
+from placet.policy.rego.syntax import bare, bindings_of, bound_by, call_of, is_total, parts_of, path_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from placet.policy.checks.modules import Module
-    from placet.policy.checks.syntax import Node
+    from placet.policy.rego.modules import Module
+    from placet.policy.rego.syntax import Node
 
 _COMPARISONS: Final = frozenset({"equal", "neq", "lt", "lte", "gt", "gte"})
 _TESTS: Final = frozenset(

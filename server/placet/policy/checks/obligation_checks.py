@@ -12,16 +12,16 @@ from placet.decision.obligations import OBLIGATION_ID, OBLIGATIONS, distinct_obl
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import Diagnostic
 from placet.kernel.model import Effect
-from placet.policy.checks.syntax import constant_of
-from placet.policy.checks.written_details import written_details
+from placet.policy.checks.literal_details import written_details
+from placet.policy.rego.syntax import constant_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from placet.policy.checks.modules import Module
-    from placet.policy.checks.syntax import Node
     from placet.policy.files.tree import PolicyTree
+    from placet.policy.rego.modules import Module
+    from placet.policy.rego.syntax import Node
 
 _EFFECTS: Final = frozenset(effect.value for effect in Effect)
 _MISSPELT_MIN: Final = 0.8

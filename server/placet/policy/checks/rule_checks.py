@@ -11,8 +11,8 @@ from placet.kernel.errors import Diagnostic
 from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.kernel.model import Effect
 from placet.kernel.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_reserved
-from placet.policy.checks.modules import PACK_ROOTS, Module, Rule
 from placet.policy.files.staging import TENANTS
+from placet.policy.rego.modules import PACK_ROOTS, Module, Rule
 
 if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree

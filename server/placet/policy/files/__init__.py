@@ -1,1 +1,1 @@
-"""The policy folder as it is read: tree, strict YAML, tenants' files, archives."""
+"""The policy folder: its tree of files, strict YAML, tenant files, staged copies and archives."""

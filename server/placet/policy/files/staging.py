@@ -1,4 +1,8 @@
-"""A temporary copy of a policy tree for OPA to work on: just what is policy, links resolved, data as exact JSON."""
+"""Write a policy tree to a temporary folder in the form that OPA reads.
+
+The copy holds only the files of the tree, with links resolved and YAML data converted to exact JSON. `opa check`,
+`opa test`, `opa eval` and `opa build` run in such a copy, and a bundle holds the same files.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,16 @@ if TYPE_CHECKING:
     from placet.tenants.agent_policy import AgentPolicy
 
 TENANTS: Final = "tenants"
-"""Where policy finds the tenants' agent_policy: ``data.tenants``. No file of the tree may put data or rules there."""
+"""Policy reads the agent_policy of each tenant at ``data.tenants``. No file may define data or rules there."""
 
 
 def exact_json(value: object) -> bytes:
-    """Write JSON with sorted keys and every `Decimal` digit by digit."""
+    """Return JSON with sorted keys, in which each `Decimal` keeps all its digits."""
     return orjson.dumps(value, default=_decimal, option=orjson.OPT_SORT_KEYS)
 
 
 def tenants_document(policies: Mapping[str, AgentPolicy]) -> bytes:
-    """The JSON document that policy reads at ``data.tenants``."""
+    """Return the JSON document that policy reads at ``data.tenants``."""
     return exact_json({tenant: policy.as_data() for tenant, policy in policies.items()})
 
 
@@ -36,7 +40,11 @@ def tenants_document(policies: Mapping[str, AgentPolicy]) -> bytes:
 def staged(
     tree: PolicyTree, *, tests: bool, tenants: bytes | None = None, parent: Path | None = None
 ) -> Iterator[Path]:
-    """Write the tree's modules, data, schemas and capabilities (and tests, and tenants) to a passing folder."""
+    """Write the tree to a temporary folder below `parent`, and remove the folder when the block ends.
+
+    Writes modules, data, schemas and capabilities. `tests` adds the test modules, `tenants` the document of
+    ``data.tenants``. Raises OSError when the folder cannot be written.
+    """
     with tempfile.TemporaryDirectory(prefix="placet-policy-", dir=parent) as folder:
         stage = Path(folder)
         for name, content in _files(tree, tests=tests, tenants=tenants):
@@ -47,7 +55,7 @@ def staged(
 
 
 def policy_files(tree: PolicyTree, tenants: bytes | None) -> Iterator[tuple[str, bytes]]:
-    """What decides: modules, data as exact JSON, and the tenants' document when there is one; by name."""
+    """Yield name and content of what OPA evaluates: modules, data as exact JSON, and the document of tenants if any."""
     yield from tree.modules.items()
     for name, document in tree.data.items():
         path = PurePosixPath(name)
@@ -70,4 +78,4 @@ def _files(tree: PolicyTree, *, tests: bool, tenants: bytes | None) -> Iterator[
 def _decimal(value: object) -> orjson.Fragment:
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f").encode())
-    raise TypeError(f"{type(value).__name__} has no place in policy data")
+    raise TypeError(f"policy data cannot hold a {type(value).__name__}")

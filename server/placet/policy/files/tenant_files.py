@@ -1,4 +1,8 @@
-"""The tenants' files, ``config/<tenant>.yaml``: read, validated, checked against the packs they configure."""
+"""Read and validate the tenant files, ``config/<tenant>.yaml``.
+
+A tenant file has one key, `agent_policy`. Its `packs` section configures packs of the tree, so it is also checked
+against the defaults of those packs.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +23,21 @@ from placet.tenants.diagnostics import agent_policy_faults, faults_beside
 TOP_KEY: Final = "agent_policy"
 DEFAULTS: Final = "defaults"
 PACKS: Final = "policy"
-"""Folder of the packs that a tenant's `packs` may configure."""
+"""Folder of the packs that a tenant's `packs` section can configure."""
 MISSPELT_MIN: Final = 0.75
-"""Likeness above which a new key is taken for a misspelling: `form` for `from`, but not `AUD` for `USD`."""
+"""Similarity from which a new key counts as a misspelling: `form` of `from`, but not `AUD` of `USD`."""
 
 
 def load_agent_policies(rego_dir: Path) -> Mapping[str, AgentPolicy]:
-    """Read every tenant's agent_policy, by tenant. Raises PolicyInvalidError with all that is wrong."""
+    """Return the agent_policy of each tenant in the policy folder.
+
+    Raises PolicyInvalidError with every problem, and PolicyUnreadableError when a file cannot be read.
+    """
     return parse_tenants(read_tree(rego_dir))
 
 
 def parse_tenants(tree: PolicyTree) -> Mapping[str, AgentPolicy]:
-    """Validate the tenants' files of a tree. Raises PolicyInvalidError with all that is wrong in any of them."""
+    """Return the agent_policy of each tenant in a tree. Raises PolicyInvalidError with the problems of all files."""
     problems: list[Diagnostic] = []
     policies: dict[str, AgentPolicy] = {}
     defaults = pack_defaults(tree)
@@ -41,117 +48,127 @@ def parse_tenants(tree: PolicyTree) -> Mapping[str, AgentPolicy]:
             problems.extend(error.problems)
     if not tree.tenants:
         remedy = f"add {CONFIG}/<tenant>.yaml with the key {TOP_KEY}"
-        problems.append(Diagnostic(str(tree.root / CONFIG), "no tenant has a file", remedy))
+        problems.append(Diagnostic(str(tree.root / CONFIG), "there is no tenant file", remedy))
     if problems:
         raise PolicyInvalidError(problems)
     return policies
 
 
 def pack_defaults(tree: PolicyTree) -> Mapping[str, Mapping[str, Any]]:
-    """Pack -> its `defaults`, from the data file in the pack's folder; empty for a pack without."""
-    found: dict[str, Mapping[str, Any]] = {}
+    """Return the `defaults` of each pack from the data file in its folder; empty for a pack without defaults."""
+    defaults: dict[str, Mapping[str, Any]] = {}
     for name in tree.modules:
         parts = PurePosixPath(name).parts
         if len(parts) > 2 and parts[0] == PACKS:  # noqa: PLR2004 # policy/<pack>/<file>
-            found.setdefault(parts[1], {})
-    for pack in found:
+            defaults.setdefault(parts[1], {})
+    for pack in defaults:
         documents = (tree.data.get(f"{PACKS}/{pack}/{data_name}") for data_name in DATA_NAMES)
         for document in documents:
             values = document.value.get(DEFAULTS) if document else None
             if isinstance(values, Mapping):
-                found[pack] = values
-    return found
+                defaults[pack] = values
+    return defaults
 
 
 def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping[str, Any]]) -> AgentPolicy:
+    """Return the agent_policy of one file. Raises PolicyInvalidError with every problem of the file."""
     tenant = PurePosixPath(name).stem
     if not TENANT_PATTERN.fullmatch(tenant):
-        what = f"{tenant!r} is no tenant id"
-        raise PolicyInvalidError([Diagnostic(where, what, "1 to 64 of a-z 0-9 _ -, a letter or digit first")])
+        what = f"{tenant!r} is not a tenant id"
+        remedy = "rename the file: 1 to 64 of a-z 0-9 _ -, a letter or digit first"
+        raise PolicyInvalidError([Diagnostic(where, what, remedy)])
     document = read_yaml(content, where)
     value = document.value
     if not isinstance(value, dict) or TOP_KEY not in value:
         keys = list(value) if isinstance(value, dict) else []
         hint = f"; found {', '.join(keys)}" if keys else ""
-        raise PolicyInvalidError(
-            [Diagnostic(f"{where}:1", f"has no {TOP_KEY}{hint}", f"begin the file with {TOP_KEY}:")]
-        )
-    faults = [
+        what = f"has no {TOP_KEY}{hint}"
+        raise PolicyInvalidError([Diagnostic(f"{where}:1", what, f"begin the file with {TOP_KEY}:")])
+    diagnostics = [
         DocumentDiagnostic((key,), "unknown key", f"the only key here is {TOP_KEY}") for key in value if key != TOP_KEY
     ]
     try:
         policy = AgentPolicy.model_validate(value[TOP_KEY])
     except ValidationError as error:
-        wrong = agent_policy_faults(error)
-        beside = faults_beside(value[TOP_KEY], wrong) if isinstance(value[TOP_KEY], dict) else ()
-        faults.extend(below(TOP_KEY, fault) for fault in (*wrong, *beside))
+        invalid = agent_policy_faults(error)
+        related = faults_beside(value[TOP_KEY], invalid) if isinstance(value[TOP_KEY], dict) else ()
+        diagnostics.extend(below(TOP_KEY, diagnostic) for diagnostic in (*invalid, *related))
     else:
-        faults.extend(below(TOP_KEY, below("packs", fault)) for fault in _pack_faults(policy, defaults))
-        if not faults:
+        in_packs = _pack_diagnostics(policy, defaults)
+        diagnostics.extend(below(TOP_KEY, below("packs", diagnostic)) for diagnostic in in_packs)
+        if not diagnostics:
             return policy
-    raise PolicyInvalidError([located(document, fault) for fault in faults])
+    raise PolicyInvalidError([located(document, diagnostic) for diagnostic in diagnostics])
 
 
-def below(key: str, fault: DocumentDiagnostic) -> DocumentDiagnostic:
-    """The same fault, seen from one level further out."""
-    return DocumentDiagnostic((key, *fault.path), fault.what, fault.remedy)
+def below(key: str, diagnostic: DocumentDiagnostic) -> DocumentDiagnostic:
+    """Return the diagnostic with `key` before its path."""
+    return DocumentDiagnostic((key, *diagnostic.path), diagnostic.what, diagnostic.remedy)
 
 
-def located(document: Document, fault: DocumentDiagnostic) -> Diagnostic:
-    """The fault with the line of the file where it stands."""
-    return Diagnostic(document.where(fault.path), f"{fault.place}: {fault.what}", fault.remedy)
+def located(document: Document, diagnostic: DocumentDiagnostic) -> Diagnostic:
+    """Return the diagnostic with the file and line of its path."""
+    what = f"{diagnostic.place}: {diagnostic.what}"
+    return Diagnostic(document.where(diagnostic.path), what, diagnostic.remedy)
 
 
-def _pack_faults(policy: AgentPolicy, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[DocumentDiagnostic]:
+def _pack_diagnostics(policy: AgentPolicy, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[DocumentDiagnostic]:
+    """Yield the settings of `packs` that name no pack, no setting of the pack, or have another type."""
     for pack, values in policy.packs.items():
         if pack not in defaults:
             yield DocumentDiagnostic((pack,), "no such pack", did_you_mean(pack, defaults))
             continue
         for key, value in values.items():
-            if key not in defaults[pack]:
-                yield DocumentDiagnostic(
-                    (pack, key), f"the pack {pack} has no such setting", did_you_mean(key, defaults[pack])
-                )
+            if key in defaults[pack]:
+                yield from _type_diagnostics(defaults[pack][key], value, (pack, key))
             else:
-                yield from _shape_faults(defaults[pack][key], value, (pack, key))
+                what = f"the pack {pack} has no such setting"
+                yield DocumentDiagnostic((pack, key), what, did_you_mean(key, defaults[pack]))
 
 
-def _shape_faults(default: object, value: object, path: Place) -> Iterator[DocumentDiagnostic]:
-    """Whether a value has the form of the pack's default. A default of null takes anything."""
-    expected, found = _kind(default), _kind(value)
-    if default is None or (expected == "a decimal number" and found == "a whole number"):
+def _type_diagnostics(default: object, value: object, path: Place) -> Iterator[DocumentDiagnostic]:
+    """Yield the parts of a value whose type differs from the pack's default. A default of null accepts any value."""
+    expected, actual = _type_name(default), _type_name(value)
+    if default is None or (expected == "a decimal number" and actual == "a whole number"):
         return
-    if expected != found:
-        yield DocumentDiagnostic(path, f"should be {expected} as in the pack's defaults, not {found}")
+    if expected != actual:
+        yield DocumentDiagnostic(path, f"should be {expected} as in the pack's defaults, not {actual}")
     elif isinstance(default, list) and isinstance(value, list):
         for index, item in enumerate(value if default else ()):
-            yield from _shape_faults(default[0], item, (*path, index))
+            yield from _type_diagnostics(default[0], item, (*path, index))
     elif isinstance(default, Mapping) and isinstance(value, Mapping):
-        yield from _mapping_faults(default, value, path)
+        yield from _mapping_diagnostics(default, value, path)
 
 
-def _mapping_faults(default: Mapping[str, Any], value: Mapping[str, Any], path: Place) -> Iterator[DocumentDiagnostic]:
-    """Keys of the default are known; others are entries of its kind (one more currency), unless near to a known one."""
-    kinds = {_kind(item) for item in default.values()}
+def _mapping_diagnostics(
+    default: Mapping[str, Any], value: Mapping[str, Any], path: Place
+) -> Iterator[DocumentDiagnostic]:
+    """Yield unknown keys of a mapping, and members of another type than the default's.
+
+    A key that the default does not have is accepted when all members of the default have one type, such as one amount
+    for each currency, and the key is not similar to an unused key of the default.
+    """
+    types = {_type_name(item) for item in default.values()}
     for key, item in value.items():
         if key in default:
-            yield from _shape_faults(default[key], item, (*path, key))
-        elif len(kinds) > 1 or closest(key, [known for known in default if known not in value], MISSPELT_MIN):
+            yield from _type_diagnostics(default[key], item, (*path, key))
+        elif len(types) > 1 or closest(key, [known for known in default if known not in value], MISSPELT_MIN):
             yield DocumentDiagnostic((*path, key), "unknown key", did_you_mean(key, default))
         elif default:
-            yield from _shape_faults(next(iter(default.values())), item, (*path, key))
+            yield from _type_diagnostics(next(iter(default.values())), item, (*path, key))
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
+    """Return the type of a value of YAML as error texts name it."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return "true or false"
-    kinds: Mapping[type, str] = {
+    names: Mapping[type, str] = {
         int: "a whole number",
         Decimal: "a decimal number",
         str: "text",
         list: "a list",
         dict: "a mapping",
     }
-    return kinds[type(value)]
+    return names[type(value)]

@@ -1,1 +1,1 @@
-"""OPA and Regal as commands: find, install, compile, test, lint."""
+"""OPA and Regal: find and install them, and run their check, test, format and lint commands."""

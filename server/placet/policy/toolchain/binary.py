@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from placet.kernel.errors import ConfigurationError
-from placet.policy.toolchain.command import is_executable, run
+from placet.policy.toolchain.process import is_executable, run
 from placet.policy.toolchain.tool_sources import OPA, OPA_VERSION
 
 CHECKOUT_TOOLS: Final = Path(".tools", "bin")

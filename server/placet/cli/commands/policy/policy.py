@@ -19,7 +19,7 @@ from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks import check as checking
 from placet.policy.checks.catalogue import catalogue as list_rules
 from placet.policy.toolchain.binary import find_opa, find_regal
-from placet.policy.toolchain.testing import COVERAGE_PERCENT
+from placet.policy.toolchain.policy_tests import COVERAGE_PERCENT
 from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:

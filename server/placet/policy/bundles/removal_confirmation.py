@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError
 from placet.policy.bundles.bundle_cache import BundleCache
 from placet.policy.bundles.removals import what_it_lost
-from placet.policy.files.archive import ArchiveError, packed, unpacked
+from placet.policy.files.archive import ArchiveError, pack, unpack
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import CONFIG, digest_of, tree_of
 from placet.revisions.status import ServedSource
@@ -55,7 +55,7 @@ class Earlier:
         return bundle.tree is not None and digest_of(bundle.tree.deciding) in self.digests
 
 
-class RemovalQuestion:
+class RemovalConfirmation:
     """Asks, for one replica; with `asks` False never, but it keeps what is needed for asking later.
 
     `on_error` is told of what went wrong in Placet itself.
@@ -109,7 +109,7 @@ class RemovalQuestion:
             return None
         self._tenants |= bundle.tree.tenants
         files = bundle.tree.deciding
-        source = ServedSource(digest_of(files), await asyncio.to_thread(packed, files))
+        source = ServedSource(digest_of(files), await asyncio.to_thread(pack, files))
         try:
             await asyncio.to_thread(self._keep, source)
         except OSError as fault:
@@ -158,7 +158,7 @@ class RemovalQuestion:
 
 def _unpacked(content: bytes, digest: str, rego_dir: Path) -> PolicyTree | None:
     try:
-        files = unpacked(content)
+        files = unpack(content)
         return tree_of(rego_dir, files) if digest_of(files) == digest else None
     except (ArchiveError, PolicyInvalidError):
         return None

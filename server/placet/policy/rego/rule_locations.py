@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.policy.checks.hardening import HARDENED_SETS
+from placet.policy.rego.hardening import HARDENED_SETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ _RULE_ID: Final = re.compile(r"#\s*rule_id:\s*[\"']?([^\s\"']+)")
 
 
 @dataclass(frozen=True)
-class RulePlaces:
+class RuleLocations:
     """Places in these modules, by their path below the policy folder. Found by reading their lines."""
 
     modules: Mapping[str, bytes]

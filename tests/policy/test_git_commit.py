@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.policy.files.checkout import git_commit
+from placet.policy.files.git_commit import git_commit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ _ENVIRONMENT: Final = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "REGAL_DISABL
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProcessResult:
     """How a program ended. `stdout` and `stderr` are decoded; what is no UTF-8 is replaced."""
 
     code: int
@@ -35,7 +35,7 @@ def run(
     cwd: Path | None = None,
     stdin: bytes = b"",
     timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
-) -> Ended:
+) -> ProcessResult:
     """Run `program` and wait for it. Raises ConfigurationError when it cannot be started or does not end in time."""
     command = [str(program), *arguments]
     try:
@@ -55,7 +55,7 @@ def run(
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{program}: cannot be run: {error.strerror}; run `placet tools install`") from error
-    return Ended(done.returncode, _text(done.stdout), _text(done.stderr))
+    return ProcessResult(done.returncode, _text(done.stdout), _text(done.stderr))
 
 
 def _text(output: bytes) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.policy.checks.detail_checks import details_of
-from placet.policy.checks.rule_reading import Reading
+from placet.policy.rego.rule_scope import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from placet.policy.checks.modules import Module, Rule
-    from placet.policy.checks.syntax import Node
+    from placet.policy.rego.modules import Module, Rule
+    from placet.policy.rego.syntax import Node
 
 
 def written_details(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.policy.checks.syntax import bound_by, path_of, variables, walk
+from placet.policy.rego.syntax import bound_by, path_of, variables, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from placet.policy.checks.modules import Module, Rule
-    from placet.policy.checks.syntax import Node
+    from placet.policy.rego.modules import Module, Rule
+    from placet.policy.rego.syntax import Node
 
 _TOOL: Final = ("input", "action", "tool")
 _TENANT: Final = ("input", "identity", "tenant")

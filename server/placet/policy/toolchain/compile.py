@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.errors import Diagnostic
 from placet.policy.files.tree import CAPABILITIES, INPUT_SCHEMA
-from placet.policy.toolchain.command import run
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,8 +9,8 @@ import orjson
 
 from placet.kernel.errors import Diagnostic
 from placet.policy.files.tree import CAPABILITIES
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import first_line
+from placet.policy.toolchain.compile import first_line
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

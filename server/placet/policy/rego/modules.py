@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
-from placet.policy.checks.syntax import path_of, walk
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import first_line
+from placet.policy.rego.syntax import path_of, walk
+from placet.policy.toolchain.compile import first_line
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from placet.policy.files.staging import exact_json
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import TOP_KEY, below, located
 from placet.policy.files.tree import CONFIG
-from placet.policy.toolchain.command import run
-from placet.policy.toolchain.compiling import first_line
+from placet.policy.toolchain.compile import first_line
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

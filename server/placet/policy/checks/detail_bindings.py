@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.policy.checks.detail_conditions import drops_members
-from placet.policy.checks.syntax import (
+from placet.policy.rego.syntax import (
     CLOSURES,
     ROOTS,
     bindings_of,
@@ -24,7 +24,7 @@ from placet.policy.checks.syntax import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from placet.policy.checks.syntax import Node
+    from placet.policy.rego.syntax import Node
 
 _PATTERNS: Final = frozenset({"var", "array", "set", "object"})
 """Terms that `=`, `some` and a function's output may take apart into variables."""
