@@ -9,8 +9,8 @@ import pytest
 
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect
-from tests.support.deciding import LEADS, SECOND_US, DecisionEnv, budget, told
-from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
+from tests.support.deciding import SECOND_US, DecisionEnv, budget, told
+from tests.support.fakes import DENIED, asked, verdict
 
 CPU_SECONDS_MAX = 1
 """Of two decisions; a matcher that backtracks does not end in hours."""
@@ -91,30 +91,6 @@ async def test_a_switch_wins_over_all_that_denies() -> None:
     assert told(await env.ask(), unknown) == [("deny", "kill_switch.global")] * 2
 
 
-async def test_a_stopped_action_takes_no_budget() -> None:
-    env = DecisionEnv(budget(limit=1))
-    switch = await env.kill("tool", "pay")
-    await env.ask()
-    await env.kill_switches.clear(switch, "acme", "ada", "it is over")
-    assert told(await env.ask()) == [ALLOW]
-
-
-async def test_an_allow_is_not_given_again_under_a_switch() -> None:
-    env = DecisionEnv(budget(limit=2))
-    first = await env.ask(idempotency_key="k")
-    switch = await env.kill("tool", "pay")
-    for _ in range(2):
-        again = await env.ask(idempotency_key="k")
-        assert told(again) == [("deny", "kill_switch.tool")]
-        assert again.decision_id != first.decision_id
-    assert len(await env.recorded()) == 3
-    await env.kill_switches.clear(switch, "acme", "ada", "it is over")
-    again = await env.ask(idempotency_key="k")
-    assert told(again) == [("deny", rule_ids.PERMIT_REVOKED)]
-    assert len(await env.recorded()) == 4
-    assert told(await env.ask(idempotency_key="l")) == [ALLOW]
-
-
 async def test_an_allow_too_old_to_be_revoked_is_judged_by_what_stands() -> None:
     env = DecisionEnv()
     first = await env.ask(idempotency_key="k")
@@ -132,15 +108,6 @@ async def test_a_deny_is_given_again_under_a_switch() -> None:
     assert await env.ask(idempotency_key="k") == first
 
 
-async def test_a_switch_ends_by_itself() -> None:
-    env = DecisionEnv()
-    await env.kill("tool", "pay", seconds=60)
-    env.clock.wall += 60 * SECOND_US - 1
-    assert (await env.ask()).effect is Effect.DENY
-    env.clock.wall += 1
-    assert told(await env.ask()) == [ALLOW]
-
-
 async def test_a_global_switch_is_cleared_by_two() -> None:
     env = DecisionEnv()
     switch = await env.kill("global", tenant="")
@@ -148,17 +115,6 @@ async def test_a_global_switch_is_cleared_by_two() -> None:
     assert (await env.ask()).effect is Effect.DENY
     assert (await env.kill_switches.clear(switch, "", "bea", "it is over")).waiting is None
     assert told(await env.ask()) == [ALLOW]
-
-
-async def test_an_approval_does_not_pass_a_switch() -> None:
-    env = DecisionEnv(say=lambda _: verdict(ALLOWED, ASKED))
-    decision = await env.ask(idempotency_key="k")
-    approval_id = await env.approve(decision, *LEADS)
-    switch = await env.kill("tool", "pay")
-    assert told(await env.ask(approval_id=approval_id)) == [("deny", "kill_switch.tool")]
-    assert (await env.approval(decision)).state.value == "approved"
-    await env.kill_switches.clear(switch, "acme", "ada", "it is over")
-    assert told(await env.ask(approval_id=approval_id)) == [("allow", "approvals.granted")]
 
 
 async def test_a_batch_under_a_switch_decides_the_others() -> None:

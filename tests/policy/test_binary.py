@@ -8,7 +8,7 @@ import pytest
 
 import placet.policy.toolchain
 from placet.kernel.errors import ConfigurationError
-from placet.policy.toolchain import binary, command
+from placet.policy.toolchain import binary, process
 from placet.policy.toolchain.binary import find_opa, find_regal, opa_version, version_of
 from placet.policy.toolchain.process import run
 
@@ -138,4 +138,4 @@ def test_a_program_sees_no_environment_of_ours(tmp_path: Path, monkeypatch: pyte
     ended = run(program(tmp_path / "show", "export -p; cat"), ["x"], stdin=b"\xff given")
     assert "hidden" not in ended.stdout
     assert ended.stdout.endswith("\ufffd given")
-    assert not command.is_executable(tmp_path)
+    assert not process.is_executable(tmp_path)

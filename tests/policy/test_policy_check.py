@@ -8,7 +8,7 @@ from placet.kernel.errors import ConfigurationError
 from placet.kernel.rule_ids import REASONS
 from placet.policy.checks.catalogue import Entry, catalogue
 from placet.policy.checks.check import STEPS, Step, check, run_policy_tests
-from placet.policy.toolchain import testing
+from placet.policy.toolchain import policy_tests
 from placet.policy.toolchain.policy_tests import Coverage
 from placet.policy.toolchain.process import ProcessResult
 
@@ -171,7 +171,7 @@ def played(*answers: ProcessResult) -> Callable[..., ProcessResult]:
 def test_opa_that_fails_although_tests_pass(
     rego_dir: Path, opa: Path, monkeypatch: pytest.MonkeyPatch, answers: list[ProcessResult], what: str
 ) -> None:
-    monkeypatch.setattr(testing, "run", played(*answers))
+    monkeypatch.setattr(policy_tests, "run", played(*answers))
     assert [problem.what for problem in run_policy_tests(rego_dir, opa).problems] == [what]
 
 

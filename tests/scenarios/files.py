@@ -37,6 +37,6 @@ def load_all() -> dict[str, Script]:
 def write_tenants(rego_dir: Path) -> None:
     """Write the files of the scripts' own tenants into a policy folder."""
     for script in load_all().values():
-        if script.agent_policy:
+        if script.agent_policy is not None:
             document = {"agent_policy": {**AGENT_POLICY, **script.agent_policy}}
             (rego_dir / "config" / f"{script.identity.tenant}.yaml").write_text(yaml.safe_dump(document))

@@ -110,6 +110,11 @@ def test_an_answer_that_was_not_expected_is_an_exit_code(tmp_path: Path) -> None
         ("description: d\nsteps: []\n", "steps"),
         ("description: d\nsteps: [{name: n, tool: t, expects: allow x}]\n", "steps.0.expect"),
         ("description: d\nsteps: [{name: n, amount: 45.001 USD, expect: allow x}]\n", "45.001 USD"),
+        ("description: d\nsteps: [{advance: 60}]\n", "steps.0.advance: a server's clock cannot be set"),
+        (
+            "description: d\nagent_policy: {}\nsteps: [{name: n, tool: t, expect: deny x}]\n",
+            "agent_policy: the tenant's file",
+        ),
     ],
 )
 def test_a_script_that_cannot_be_replayed(tmp_path: Path, content: str | None, said: str) -> None:

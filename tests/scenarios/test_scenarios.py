@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from placet import sdk
-from placet.cli.scenarios.control_steps import Advance
 from placet.cli.scenarios.grpc_api import GrpcApi
 from placet.cli.scenarios.player import Row, play
-from placet.cli.scenarios.steps import Call
+from placet.cli.scenarios.steps import Call, Outcome
 from placet.server.system import SystemClock
 from placet.signing.keys import generate_signing_key
 from tests.scenarios.files import load_all
@@ -34,12 +33,7 @@ CALLS_MIN: Final = 60
 DECISION_ID: Final = re.compile(r"dec_[0-9a-f]{32}\Z")
 
 
-def needs_clock(script: Script) -> bool:
-    """Whether a step sets the clock, which only the API inside the process can do."""
-    return any(isinstance(step, Advance) or (isinstance(step, Call) and step.now) for step in script.steps)
-
-
-OVER_GRPC: Final = {name: script for name, script in SCRIPTS.items() if not needs_clock(script)}
+OVER_GRPC: Final = {name: script for name, script in SCRIPTS.items() if not script.clock_step()}
 
 
 @dataclass
@@ -64,10 +58,13 @@ async def check_played(script: Script, api: Api) -> list[Row]:
     rows = await play(script, answered)
     for row in rows:
         assert row.as_expected, (row.step.name, row.step.expect, row.effect, row.why, row.reason, *row.differences)
+    reported = any(isinstance(step, Outcome) for step in script.steps)
     for request, answer in answered.pairs:
         assert DECISION_ID.match(answer.decision_id)
         recorded = await api.recorded(answer)
-        assert recorded["event"] == expected_event(request, answer)
+        result = recorded["event"]["result"]
+        assert result is None or reported
+        assert {**recorded["event"], "result": None} == expected_event(request, answer)
         assert (recorded["effect"], recorded["rule_id"]) == (answer.effect, answer.rule_id)
         assert recorded["tenant"] == request.identity.tenant
         assert recorded["input"]["action"]["tool"] == request.action.tool
@@ -143,5 +140,5 @@ def test_there_are_enough_scenarios_and_each_has_a_name_of_its_own() -> None:
 
 
 def test_no_two_scenarios_share_a_tenant() -> None:
-    tenants = [script.identity.tenant for script in SCRIPTS.values() if script.agent_policy]
+    tenants = [script.identity.tenant for script in SCRIPTS.values() if script.agent_policy is not None]
     assert len(tenants) == len(set(tenants))

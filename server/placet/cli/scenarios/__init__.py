@@ -1,1 +1,1 @@
-"""Plays a scripted list of calls against a server, for `placet demo`."""
+"""Plays scripts of steps with expected answers: `placet demo` over gRPC, tests also inside the process."""

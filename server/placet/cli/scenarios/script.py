@@ -28,7 +28,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from placet import sdk
-from placet.cli.scenarios.control_steps import Kill
+from placet.cli.scenarios.control_steps import Advance, Kill
 from placet.cli.scenarios.step_base import Action, Identity, Model, Run, Strict
 from placet.cli.scenarios.steps import KINDS, Call, Step, Verify
 from placet.kernel.errors import ConfigurationError
@@ -46,7 +46,7 @@ class Script(Strict):
     """Steps with what they have in common; a step's own values win."""
 
     description: str
-    agent_policy: dict[str, Any] = Field(default_factory=dict)
+    agent_policy: dict[str, Any] | None = None
     """The tenant's file, for a scenario whose server is started for it. `placet demo` serves its own policy folder."""
     identity: Identity = Identity()
     run: Run = Run()
@@ -70,6 +70,15 @@ class Script(Strict):
             if step.id:
                 known[step.id] = step
         return self
+
+    def clock_step(self) -> str:
+        """Place of the first step that moves the clock, such as ``steps.3.advance``; empty if there is none."""
+        for index, step in enumerate(self.steps):
+            if isinstance(step, Advance):
+                return f"steps.{index}.advance"
+            if isinstance(step, Call) and step.now is not None:
+                return f"steps.{index}.now"
+        return ""
 
     def requests(self) -> Iterator[tuple[Call, sdk.Request]]:
         """Each tool call with the request that it makes."""
@@ -120,6 +129,16 @@ def load_script(path: Path) -> Script:
     """Read a file with one script. ConfigurationError names the file, the step and the key."""
     documents = _documents(path)
     return _validated(path, documents[0] if len(documents) == 1 else documents)
+
+
+def load_script_for_server(path: Path) -> Script:
+    """Read a script that is played against a server. ConfigurationError if only tests can play it."""
+    script = load_script(path)
+    if place := script.clock_step():
+        raise ConfigurationError(f"{path}: {place}: a server's clock cannot be set; remove the key")
+    if script.agent_policy is not None:
+        raise ConfigurationError(f"{path}: agent_policy: the tenant's file belongs to --rego-dir; remove the key")
+    return script
 
 
 def load_scripts(path: Path) -> tuple[Script, ...]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from placet import sdk
 from placet.cli.options import ConfigFile  # noqa: TC001 - typer reads it
 from placet.cli.scenarios.player import Row, replay_script
-from placet.cli.scenarios.script import Script, load_script
+from placet.cli.scenarios.script import Script, load_script_for_server
 from placet.cli.scenarios.steps import Call
 from placet.cli.scenarios.table import table_of
 from placet.cli.settings_flags import with_settings
@@ -73,7 +73,7 @@ def run_demo(settings: Settings, script_files: Sequence[Path], *, stay: bool) ->
     Returns 0 when every answer is as expected and the trail verifies, else 1. ConfigurationError when the server
     cannot start.
     """
-    scripts = [load_script(file) for file in script_files]
+    scripts = [load_script_for_server(file) for file in script_files]
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     replayed: list[bool] = []
 
