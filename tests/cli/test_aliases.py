@@ -65,3 +65,24 @@ def test_help_and_suggestions_show_new_words_only(placet: Placet, path: tuple[st
 )
 def test_did_you_mean_suggests_the_new_word(placet: Placet, typed: str, suggested: str) -> None:
     assert f"Did you mean '{suggested}'?" in placet(typed).complaint
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("placet k", "kill-switches keys"),
+        ("placet o", "outcomes"),
+        ("placet kill-switches ", "set clear list"),
+        ("placet kill ", "set clear list"),
+        ("placet audit p", "public-key"),
+        ("placet autonomy set ", "observe_only draft_only execute_with_approval execute"),
+    ],
+)
+def test_completion_offers_new_words(
+    placet: Placet, monkeypatch: pytest.MonkeyPatch, typed: str, completions: str
+) -> None:
+    monkeypatch.setenv("_PLACET_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" ")) - 1))
+    ran = placet()
+    assert (ran.code, ran.out.split(), ran.err) == (0, completions.split(), "")

@@ -100,7 +100,6 @@ app = typer.Typer(
     help=HELP,
     context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -133,7 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # typer and rich exit only for a broken pipe here
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code == 0:  # typer completed words for a shell
+            return exit_codes.OK
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.BROKEN_PIPE
     except Exception as error:

@@ -45,7 +45,13 @@ def _require_level(level: str) -> str:
 
 
 AutonomyLevel = Annotated[
-    str, typer.Argument(help=f"One of {', '.join(LevelChoice)}.", metavar="LEVEL", callback=_require_level)
+    str,
+    typer.Argument(
+        help=f"One of {', '.join(LevelChoice)}.",
+        metavar="LEVEL",
+        callback=_require_level,
+        autocompletion=lambda: [level.value for level in LevelChoice],
+    ),
 ]
 Workflow = Annotated[str, typer.Option(help="Only in this workflow.", show_default=False)]
 Tool = Annotated[str, typer.Option(help="Only for this tool; * matches any text.", show_default=False)]
