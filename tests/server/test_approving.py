@@ -1,4 +1,4 @@
-"""What the metrics say of approvals and of those who watch."""
+"""The metrics of approvals and of watch streams."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from placet.telemetry.metrics import Metrics
 from tests.support.approving import ONE_LEAD, ApprovalEnv, word
 
 
-async def test_open_approvals_and_watchers_are_shown() -> None:
+async def test_metrics_count_open_approvals_and_subscriptions() -> None:
     env = ApprovalEnv(ONE_LEAD)
     metrics = Metrics()
-    reporter = ServerObserver(structlog.stdlib.get_logger(), metrics, env.clock)
-    asked = build_approvals(env.ledger, env.source, env.clock, reporter, notify=False)
+    observer = ServerObserver(structlog.stdlib.get_logger(), metrics, env.clock)
+    parts = build_approvals(env.ledger, env.source, env.clock, observer, notify=False)
 
     async def shown() -> tuple[float | None, float | None]:
-        await asked.count()
+        await parts.count()
         values = metrics.registry.get_sample_value
         return values("placet_open_approvals"), values("placet_watchers")
 
     assert await shown() == (0, 0)
     first, second = await env.asked(), await env.asked(run={"run_id": "another"})
-    watcher = await asked.hub.watch([("acme", "")])
+    subscription = await parts.hub.subscribe([("acme", "")])
     assert await shown() == (2, 1)
-    asked.hub.leave(watcher)
+    parts.hub.unsubscribe(subscription)
     await env.approvals.reject(word(first, reason="no"))
     await env.approvals.approve(word(second))
     assert await shown() == (1, 0)

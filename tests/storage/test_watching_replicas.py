@@ -1,4 +1,4 @@
-"""Those who watch one replica are told what all of them write; decided on PostgreSQL by two."""
+"""Streams of one replica have the changes that all replicas write: two replicas decide on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Replica(ApprovalEnv):
         assert isinstance(ids, CountedIds)
         ids.given = number * 1_000
         self.hub = Hub(self.ledger, self.faults.append)
-        self.following = ChangeFeeds(self.ledger, self.hub, self.clock)
+        self.feeds = ChangeFeeds(self.ledger, self.hub, self.clock)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -43,46 +43,46 @@ class Replica(ApprovalEnv):
             await asyncio.wait({task})
 
 
-async def test_what_another_replica_decides_is_told_and_resumed_from_any_cursor(replicas: Replicas) -> None:
+async def test_a_stream_has_decisions_of_another_replica_and_resumes_from_any_cursor(replicas: Replicas) -> None:
     one, two = Replica(replicas, "w1", 1), Replica(replicas, "w2", 2)
     async with one.running():
         approval = await two.asked()
-        async with aclosing(one.following.decision("acme", approval.decision_id, {})) as changes:
-            told = [await anext(changes)]
+        async with aclosing(one.feeds.decision("acme", approval.decision_id, {})) as changes:
+            received = [await anext(changes)]
             await two.approvals.approve(word(approval))
-            told.append(await anext(changes))
+            received.append(await anext(changes))
             await one.ask(approval_id=approval.approval_id)
-            told += [change async for change in changes]
+            received += [change async for change in changes]
         states = [DecisionState.PENDING, DecisionState.APPROVED, DecisionState.USED]
-        assert [change.state for change in told] == states
-        assert set(told[-1].cursor) == {"w1", "w2"}
-        for place, change in enumerate(told):
-            again = one if place % 2 else two
+        assert [change.state for change in received] == states
+        assert set(received[-1].cursor) == {"w1", "w2"}
+        for index, change in enumerate(received):
+            again = one if index % 2 else two
             async with two.running():
-                rest = [each async for each in again.following.decision("acme", approval.decision_id, change.cursor)]
-            assert rest == told[place + 1 :]
+                rest = [later async for later in again.feeds.decision("acme", approval.decision_id, change.cursor)]
+            assert rest == received[index + 1 :]
 
 
-async def test_approvals_of_all_replicas_are_told_and_none_twice(replicas: Replicas) -> None:
+async def test_a_stream_has_the_approvals_of_all_replicas_once(replicas: Replicas) -> None:
     one, two = Replica(replicas, "w1", 1), Replica(replicas, "w2", 2)
     async with one.running():
         cursor = None
-        told: list[str] = []
-        asked: list[str] = []
+        received: list[str] = []
+        opened: list[str] = []
         for _ in range(3):
-            async with aclosing(one.following.approvals("acme", cursor)) as changes:
+            async with aclosing(one.feeds.approvals("acme", cursor)) as changes:
                 if cursor is None:
                     assert (await anext(changes)).approval is None
                 for replica in (one, two, two):
-                    asked.append((await replica.asked(run={"run_id": f"r{len(asked)}"})).approval_id)
+                    opened.append((await replica.asked(run={"run_id": f"r{len(opened)}"})).approval_id)
                     change = await anext(changes)
                     assert change.approval is not None
-                    told.append(change.approval.approval_id)
+                    received.append(change.approval.approval_id)
                     cursor = change.cursor
-            asked.append((await two.asked(run={"run_id": f"r{len(asked)}"})).approval_id)  # while nobody is connected
-            async with aclosing(one.following.approvals("acme", cursor)) as changes:
+            opened.append((await two.asked(run={"run_id": f"r{len(opened)}"})).approval_id)  # without a stream
+            async with aclosing(one.feeds.approvals("acme", cursor)) as changes:
                 change = await anext(changes)
                 assert change.approval is not None
-                told.append(change.approval.approval_id)
+                received.append(change.approval.approval_id)
                 cursor = change.cursor
-        assert told == asked
+        assert received == opened

@@ -43,7 +43,7 @@ def build_approvals(
     service = Approvals(ledger, policies, clock, notify)
     hub = Hub(ledger, observer.error)
     streams = ChangeStreams(ChangeFeeds(ledger, hub, clock))
-    observer.metrics.watch_watchers(lambda: hub.watchers)
+    observer.metrics.watch_watchers(lambda: hub.subscription_count)
 
     async def count() -> None:
         observer.metrics.open_approvals.set(await ledger.count_due(StateTable.APPROVALS))

@@ -1,10 +1,11 @@
-"""One look at what happens, for all who wait for something.
+"""The publish-subscribe hub of a server: it reads new events of the ledger once, for all watch streams.
 
-A hub reads the records that have a subject once for all watchers of its server: when the ledger wakes it, and every
-WATCH_POLL_SECONDS in case nothing did. While nobody watches, it reads nothing.
+The hub reads only while there are subscriptions: when the ledger wakes it, and every WATCH_POLL_SECONDS in case the
+ledger did not. `feeds` turns the events into changes of decisions and approvals.
 
-Telling a watcher costs some 0.1 ms of the event loop that decides. So a few are told at a time, and decisions go on in
-between; what happens meanwhile is told together the next time.
+Notifying one subscriber takes about 0.1 ms of the event loop, which also makes decisions. So the hub notifies a few
+subscribers at a time and lets decisions run in between. Events that arrive during that time are published together in
+the next round.
 """
 
 from __future__ import annotations
@@ -37,173 +38,180 @@ if TYPE_CHECKING:
     from placet.kernel.state import Event
 
 Topic = tuple[str, str]
-"""Tenant and subject; subject "" is everything of the tenant."""
+"""Tenant and subject: the id of a decision or approval. Subject "" stands for all approvals of the tenant."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectEvent:
-    """Something that happened, and the approval that it is about as it stands now; None when it is about none."""
+    """An event, with the approval that is its subject."""
 
     event: Event
-    approval: Approval | None
+    approval: Approval | None  # its state at the time of reading; None when the subject is no approval
 
 
 async def subject_events(ledger: Ledger, events: Sequence[Event]) -> list[SubjectEvent]:
-    """The events with the approvals that they are about, in one look. LedgerUnavailableError."""
-    keys = {approval_key(each.tenant, each.subject) for each in events if is_approval_id(each.subject)}
+    """Return the events with their approvals, which are read together. Raises LedgerUnavailableError."""
+    keys = {approval_key(event.tenant, event.subject) for event in events if is_approval_id(event.subject)}
     rows = (await ledger.load(ReadSet(sorted(keys)))).rows if keys else {}
     approvals = {(key.tenant, key.id): from_row(row) for key, row in rows.items()}
-    return [SubjectEvent(each, approvals.get((each.tenant, each.subject))) for each in events]
+    return [SubjectEvent(event, approvals.get((event.tenant, event.subject))) for event in events]
 
 
 class Subscription:
-    """What one watcher was not told yet."""
+    """A subscriber's queue of at most WATCH_QUEUE_MAX events."""
 
     def __init__(self, topics: Sequence[Topic]) -> None:
         self.topics = topics
-        self._waiting: list[SubjectEvent] = []
-        self._moved = asyncio.Event()
-        self._end: PlacetError | None = None
+        self._queue: list[SubjectEvent] = []
+        self._changed = asyncio.Event()
+        self._closed_with: PlacetError | None = None
 
     async def next(self, seconds: float | None = None) -> list[SubjectEvent]:
-        """All that happened since it was asked last, at least one thing; nothing when nothing did for so long.
+        """Return the events since the last call; wait until there is one. Returns [] when there is none for `seconds`.
 
-        WatcherTooSlowError, UnavailableError: it is told nothing more, and goes on elsewhere with its cursor.
+        Raises the error that the subscription was closed with: WatcherTooSlowError or UnavailableError. The subscriber
+        can watch again with its last cursor, on another server too.
         """
-        while not self._waiting and self._end is None:
-            self._moved.clear()
+        while not self._queue and self._closed_with is None:
+            self._changed.clear()
             try:
                 async with asyncio.timeout(seconds):
-                    await self._moved.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 return []
-        if self._end is not None:
-            raise self._end
-        happened, self._waiting = self._waiting, []
-        return happened
+        if self._closed_with is not None:
+            raise self._closed_with
+        events, self._queue = self._queue, []
+        return events
 
-    def give(self, happened: Sequence[SubjectEvent]) -> None:
-        """Tell it, as soon as it asks."""
-        if self._end is not None:
+    def offer(self, events: Sequence[SubjectEvent]) -> None:
+        """Add events to the queue. A queue that would become too long is closed with WatcherTooSlowError."""
+        if self._closed_with is not None:
             return
-        if len(self._waiting) + len(happened) <= WATCH_QUEUE_MAX:
-            self._waiting.extend(happened)
-            self._moved.set()
+        if len(self._queue) + len(events) <= WATCH_QUEUE_MAX:
+            self._queue.extend(events)
+            self._changed.set()
         else:
-            self.end(WatcherTooSlowError("more happened than this stream was read for; go on with the last cursor"))
+            self.close(WatcherTooSlowError("the stream is read too slowly; watch again with the last cursor"))
 
-    def end(self, why: PlacetError) -> None:
-        """Tell it nothing more."""
-        self._end = self._end or why
-        self._waiting = []
-        self._moved.set()
+    def close(self, error: PlacetError) -> None:
+        """Drop the queue and make `next` raise the error. A second call has no effect."""
+        self._closed_with = self._closed_with or error
+        self._queue = []
+        self._changed.set()
 
 
 class Hub:
-    """Hands what happens to those who watch for it. `on_error` is told when it could not look."""
+    """Publishes events of the ledger to subscribers. `on_error` receives errors of reading them."""
 
     def __init__(self, ledger: Ledger, on_error: Callable[[BaseException], None]) -> None:
         self._ledger = ledger
         self._on_error = on_error
-        self._watchers: dict[Topic, set[Subscription]] = {}
+        self._subscriptions: dict[Topic, set[Subscription]] = {}
         self._count = 0
-        self._cursor: dict[str, int] | None = None
+        self._cursor: dict[str, int] | None = None  # events up to here were published; None without subscriptions
         self._woken = asyncio.Event()
         self._closed = False
         ledger.subscribe(self._woken.set)
 
     @property
-    def watchers(self) -> int:
-        """How many watch."""
+    def subscription_count(self) -> int:
+        """Return the number of subscriptions."""
         return self._count
 
-    async def watch(self, topics: Sequence[Topic]) -> Subscription:
-        """A watcher of these topics, until `leave`. It is told of all that is committed from now on.
+    async def subscribe(self, topics: Sequence[Topic]) -> Subscription:
+        """Return a subscription to all events of the topics that are committed from now on. End it by `unsubscribe`.
 
-        UnavailableError, OverloadedError when there are WATCHERS_MAX, LedgerUnavailableError.
+        Raises UnavailableError when the hub is closed, OverloadedError when there are WATCHERS_MAX subscriptions, and
+        LedgerUnavailableError.
         """
         if self._closed:
-            raise UnavailableError("the server is stopping; go on with the last cursor")
+            raise _stopping()
         if self._count >= WATCHERS_MAX:
             raise OverloadedError(RETRY_AFTER_MS)
         if self._cursor is None:
             heads = dict(await self._ledger.chain_heads())
-            if not self._count:  # else somebody else set it meanwhile, and is told from there on
+            if not self._count:  # otherwise another subscriber set the cursor during the await
                 self._cursor = heads
-        watcher = Subscription(topics)
+        subscription = Subscription(topics)
         self._count += 1
         for topic in topics:
-            self._watchers.setdefault(topic, set()).add(watcher)
+            self._subscriptions.setdefault(topic, set()).add(subscription)
         self._woken.set()
-        return watcher
+        return subscription
 
-    def leave(self, watcher: Subscription) -> None:
-        """Tell the watcher nothing more."""
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Remove a subscription. Call it exactly once for each."""
         self._count -= 1
-        for topic in watcher.topics:
-            of_topic = self._watchers[topic]
-            of_topic.discard(watcher)
-            if not of_topic:
-                del self._watchers[topic]
+        for topic in subscription.topics:
+            subscribers = self._subscriptions[topic]
+            subscribers.discard(subscription)
+            if not subscribers:
+                del self._subscriptions[topic]
         if not self._count:
             self._cursor = None
 
     async def run(self) -> None:
-        """Look, whenever something may have happened, until cancelled."""
+        """Publish new events until cancelled. After an error, read again from the same cursor."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_POLL_SECONDS if self._count else None):
                     await self._woken.wait()
             self._woken.clear()
             try:
-                await self._look()
-            except Exception as fault:  # noqa: BLE001 - looked again after a while, from the same cursor
-                self._on_error(fault)
+                await self._publish_new()
+            except Exception as error:  # noqa: BLE001 - reported; read again after a pause, from the same cursor
+                self._on_error(error)
                 await asyncio.sleep(WATCH_POLL_SECONDS)
                 self._woken.set()
             await asyncio.sleep(WATCH_READ_GAP_MS / 1_000)
 
     def close(self) -> None:
-        """Send all watchers away, and take no more."""
+        """Close all subscriptions with UnavailableError and accept no new ones, because the server stops."""
         self._closed = True
-        for watcher in {each for of_topic in self._watchers.values() for each in of_topic}:
-            watcher.end(UnavailableError("the server is stopping; go on with the last cursor"))
+        for subscription in {subscription for topic in self._subscriptions.values() for subscription in topic}:
+            subscription.close(_stopping())
 
-    async def _look(self) -> None:
-        """Hand out all that happened since the last look."""
+    async def _publish_new(self) -> None:
+        """Publish all events after the cursor, in reads of WATCH_EVENTS_MAX."""
         while (cursor := self._cursor) is not None:
             events = await self._ledger.events(cursor, WATCH_EVENTS_MAX)
             if not events:
                 return
-            asked = [each for each in events if self._is_watched(each)]
-            await self._tell(await subject_events(self._ledger, asked))
-            self._cursor = {**cursor, **{each.writer: each.sequence for each in events}} if self._count else None
+            subscribed = [event for event in events if self._has_subscribers(event)]
+            await self._publish(await subject_events(self._ledger, subscribed))
+            self._cursor = {**cursor, **{event.writer: event.sequence for event in events}} if self._count else None
 
-    def _is_watched(self, event: Event) -> bool:
-        return (event.tenant, "") in self._watchers or (event.tenant, event.subject) in self._watchers
+    def _has_subscribers(self, event: Event) -> bool:
+        return (event.tenant, "") in self._subscriptions or (event.tenant, event.subject) in self._subscriptions
 
-    async def _tell(self, happened: Sequence[SubjectEvent]) -> None:
-        """Hand it out: first to those who watch one subject, each event in turn; then to those who watch a tenant.
+    async def _publish(self, events: Sequence[SubjectEvent]) -> None:
+        """Offer the events to subscribers of one subject, one by one, then to subscribers of a tenant.
 
-        The latter are told of approvals alone, all of them at once, in parts that a watcher who keeps up has room for.
+        Subscribers of a tenant receive only events of approvals, in parts of half a queue: one that keeps up always has
+        room for a part.
         """
-        for each in happened:
-            await self._give((each.event.tenant, each.event.subject), [each])
-        of_tenants: dict[str, list[SubjectEvent]] = {}
-        for each in happened:
-            if each.approval is not None:
-                of_tenants.setdefault(each.event.tenant, []).append(each)
-        for tenant, about in of_tenants.items():
-            for start in range(0, len(about), WATCH_QUEUE_MAX // 2):
+        for event in events:
+            await self._offer((event.event.tenant, event.event.subject), [event])
+        by_tenant: dict[str, list[SubjectEvent]] = {}
+        for event in events:
+            if event.approval is not None:
+                by_tenant.setdefault(event.event.tenant, []).append(event)
+        for tenant, of_tenant in by_tenant.items():
+            for start in range(0, len(of_tenant), WATCH_QUEUE_MAX // 2):
                 if start:
                     await asyncio.sleep(WATCH_TELL_GAP_MS / 1_000)
-                await self._give((tenant, ""), about[start : start + WATCH_QUEUE_MAX // 2])
+                await self._offer((tenant, ""), of_tenant[start : start + WATCH_QUEUE_MAX // 2])
 
-    async def _give(self, topic: Topic, happened: Sequence[SubjectEvent]) -> None:
-        """Give it to all who watch the topic, a few at a time."""
-        watchers = list(self._watchers.get(topic, ()))
-        for start in range(0, len(watchers), WATCHERS_TOLD_TOGETHER):
+    async def _offer(self, topic: Topic, events: Sequence[SubjectEvent]) -> None:
+        """Offer the events to all subscribers of the topic, WATCHERS_TOLD_TOGETHER at a time."""
+        subscribers = list(self._subscriptions.get(topic, ()))
+        for start in range(0, len(subscribers), WATCHERS_TOLD_TOGETHER):
             if start:
                 await asyncio.sleep(WATCH_TELL_GAP_MS / 1_000)
-            for watcher in watchers[start : start + WATCHERS_TOLD_TOGETHER]:
-                watcher.give(happened)
+            for subscription in subscribers[start : start + WATCHERS_TOLD_TOGETHER]:
+                subscription.offer(events)
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError("the server is stopping; watch again with the last cursor")

@@ -1,4 +1,15 @@
-"""What becomes of a decision after it was told, as whoever watches it sees it."""
+"""The states that a decision has after it was returned to its caller, as watch streams report them.
+
+::
+
+    pending --> approved --> used
+       |            '------> cancelled, expired
+       '-------------------> rejected, cancelled, expired
+    allowed ---------------> revoked, ended
+    ended
+
+Voided votes can move an approved decision back to pending.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +27,21 @@ if TYPE_CHECKING:
 
 
 class DecisionState(StrEnum):
-    """What a decision came to."""
+    """The state of a decision in a watch stream."""
 
-    PENDING = "pending"
+    PENDING = "pending"  # its approval waits for votes
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
-    USED = "used"
+    USED = "used"  # an allow used the approval
     ALLOWED = "allowed"
-    REVOKED = "revoked"
-    ENDED = "ended"
+    REVOKED = "revoked"  # the permit was revoked, for example by a kill switch
+    ENDED = "ended"  # the permit expired; or there never was a permit or an approval, as for a deny
 
 
-ENDS: Final = frozenset(DecisionState) - {DecisionState.PENDING, DecisionState.APPROVED, DecisionState.ALLOWED}
-"""States after which nothing more can happen."""
-
+FINAL_STATES: Final = frozenset(DecisionState) - {DecisionState.PENDING, DecisionState.APPROVED, DecisionState.ALLOWED}
+"""States that nothing can follow."""
 
 _ENDED_BY: Final = {
     RecordKind.PERMIT_REVOKED: DecisionState.REVOKED,
@@ -40,16 +50,16 @@ _ENDED_BY: Final = {
 }
 
 
-def state_of(decision: Decision) -> DecisionState:
-    """What a decision is when it is made."""
+def initial_state(decision: Decision) -> DecisionState:
+    """Return the state of a decision when it is made."""
     if decision.effect is Effect.ALLOW:
         return DecisionState.ALLOWED
-    waits = decision.approval is not None and bool(decision.approval.approval_id)
-    return DecisionState.PENDING if waits else DecisionState.ENDED
+    has_approval = decision.approval is not None and bool(decision.approval.approval_id)
+    return DecisionState.PENDING if has_approval else DecisionState.ENDED
 
 
 def state_after(event: Event) -> DecisionState | None:
-    """What the decision is after something happened to it or its approval; None when that changed nothing."""
+    """Return the state after an event of the decision or its approval; None when the event does not change it."""
     match event.kind:
         case RecordKind.PERMIT_REVOKED | RecordKind.APPROVAL_CANCELLED | RecordKind.APPROVAL_EXPIRED:
             return _ENDED_BY[RecordKind(event.kind)]
@@ -65,8 +75,11 @@ def state_after(event: Event) -> DecisionState | None:
 
 
 def reason_of(event: Event, approval: Approval | None) -> str:
-    """Why, for people: of a rejection, a withdrawal, or what revoked a permit."""
+    """Return why the event happened, for people: the reason of a vote or cancellation, or why a permit was revoked.
+
+    "" for other events.
+    """
     if event.kind == RecordKind.PERMIT_REVOKED:
         return rule_ids.CORE_REASONS.get(str(event.body.get("rule_id")), "")
-    ended = event.kind in {RecordKind.APPROVAL_CANCELLED, RecordKind.APPROVAL_VOTED}
-    return approval.end_reason if ended and approval is not None else ""
+    has_reason = event.kind in {RecordKind.APPROVAL_CANCELLED, RecordKind.APPROVAL_VOTED}
+    return approval.end_reason if has_reason and approval is not None else ""

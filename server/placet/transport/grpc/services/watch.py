@@ -50,12 +50,12 @@ class ApprovalMessages:
 class ChangeStreams:
     """Streams changes until the caller cancels, the server stops, or nothing more can happen."""
 
-    following: ChangeFeeds
+    feeds: ChangeFeeds
     messages: ApprovalMessages = field(default_factory=ApprovalMessages)
 
     def end(self) -> None:
         """End all streams, because the server stops. Callers go on at another server with their cursors."""
-        self.following.hub.close()
+        self.feeds.hub.close()
 
     async def of_decision(
         self, request: authorization_pb2.WatchDecisionRequest
@@ -66,7 +66,7 @@ class ChangeStreams:
         decision_id = validator.text("decision_id", request.decision_id, SHORT_LABEL_BYTES_MAX, required=True)
         validator.require_valid()
         cursor = read_cursor(request.cursor) or {}
-        async with aclosing(self.following.decision(tenant, decision_id, cursor)) as changes:
+        async with aclosing(self.feeds.decision(tenant, decision_id, cursor)) as changes:
             async for change in changes:
                 yield authorization_pb2.WatchDecisionResponse(
                     cursor=cursor_text(change.cursor),
@@ -83,7 +83,7 @@ class ChangeStreams:
         validator = RequestValidator()
         tenant = validator.tenant("tenant", request.tenant)
         validator.require_valid()
-        async with aclosing(self.following.approvals(tenant, read_cursor(request.cursor))) as changes:
+        async with aclosing(self.feeds.approvals(tenant, read_cursor(request.cursor))) as changes:
             async for change in changes:
                 message = self.messages.of(change.approval) if change.approval is not None else None
                 yield approval_pb2.WatchApprovalsResponse(cursor=cursor_text(change.cursor), approval=message)
