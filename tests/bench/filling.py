@@ -17,7 +17,7 @@ from placet.kernel.state import PutIfVersion
 from placet.server.system import RandomIds, SystemClock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys
 from placet.storage.database import choose_database
-from placet.storage.ledger import log_fault
+from placet.storage.ledger import log_error
 from placet.transport.grpc.messages.from_proto import parse_request
 from placet.v1 import authorization_pb2
 from tests.bench.load import REQUEST
@@ -42,7 +42,7 @@ async def fill(data_dir: Path, decisions: int, approvals: int, database_url: str
     """
     clock, keys = SystemClock(), data_dir / "keys"
     database = choose_database(database_url, data_dir / "placet.db")
-    ledger = database.open(replica, load_or_create_signing_key(keys), load_public_keys(keys), clock, log_fault)
+    ledger = database.open(replica, load_or_create_signing_key(keys), load_public_keys(keys), clock, log_error)
     now_us = clock.wall_us()
     first_us = now_us - DAY_US
     asked = parse_request(ParseDict(REQUEST, authorization_pb2.AuthorizeRequest()))

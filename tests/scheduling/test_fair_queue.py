@@ -113,7 +113,7 @@ def test_between_two_pieces_everybody_else_goes_and_the_callers_own_calls_wait()
             queue.put(group("single", tenant="quiet"))
         if taken[0].in_pieces and number < 5:
             queue.put_back(taken[0])
-        queue.stand_last(taken[0].flow)
+        queue.move_to_end(taken[0].flow)
     plans = [["plan"], ["other plan"]]
     assert went == [*plans, ["plan"], ["single"], ["other plan"], ["plan"], ["other plan"], ["later"]]
     assert not queue

@@ -19,7 +19,7 @@ from placet.server.ledger_clock import LedgerClock
 from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME, load_or_create_signing_key, load_public_key
 from placet.signing.pinned_checkpoints import MARKER_NAME, PinnedCheckpoints
 from placet.storage.newest import NEWEST_RECORDS
-from placet.storage.sql.audit_log_reader import LogQuery
+from placet.storage.sql.readers.audit_log_reader import LogQuery
 from tests.serving import settings
 from tests.storage.making import TickingClock, commitment
 from tests.support.fakes import FixedClock

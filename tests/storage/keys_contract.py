@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from placet.audit.records import Commitment
     from tests.storage.ledger_contract import CheckpointingLedger
 
-STORED = Committed()
+COMMITTED = Committed()
 STEP_US = 10
 """Between the decisions of `commitments`."""
 
@@ -40,8 +40,8 @@ def made_before(number: int) -> int:
 class ReplacedKeysContract:
     async def test_a_key_stands_for_the_decision_that_replaced_the_first(self, ledger: CheckpointingLedger) -> None:
         later = replacing(2, 1)
-        assert list(await ledger.commit([commitment(1)])) == [STORED]
-        assert list(await ledger.commit([later])) == [STORED]
+        assert list(await ledger.commit([commitment(1)])) == [COMMITTED]
+        assert list(await ledger.commit([later])) == [COMMITTED]
         assert later.decision is not None
         assert list(await ledger.commit([commitment(1)])) == [IdempotentReplay(later.decision)]
         assert list(await ledger.commit([replacing(3, 1)])) == [IdempotentReplay(later.decision)]
@@ -53,13 +53,13 @@ class ReplacedKeysContract:
         batch = [replacing(number, 1) for number in (2, 3, 4)]
         first = batch[0].decision
         assert first is not None
-        assert list(await ledger.commit(batch)) == [STORED, IdempotentReplay(first), IdempotentReplay(first)]
+        assert list(await ledger.commit(batch)) == [COMMITTED, IdempotentReplay(first), IdempotentReplay(first)]
         assert (await ledger.verify()).ok
 
     async def test_a_key_can_be_taken_over_again(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([commitment(1)])
         for number in (2, 3, 4):
-            assert list(await ledger.commit([replacing(number, number - 1)])) == [STORED]
+            assert list(await ledger.commit([replacing(number, number - 1)])) == [COMMITTED]
         report = await ledger.verify()
         assert (report.records, report.problems) == (4, ())
 
@@ -71,7 +71,7 @@ class ReplacedKeysContract:
     async def test_a_key_that_is_gone_can_be_taken_over(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([commitment(1)])
         assert await ledger.purge_idempotency_keys(made_before(2), 9) == 1
-        assert list(await ledger.commit([replacing(5, 1)])) == [STORED]
+        assert list(await ledger.commit([replacing(5, 1)])) == [COMMITTED]
         assert (await ledger.verify()).problems == ()
 
 
@@ -98,7 +98,7 @@ class SweptKeysContract:
         again = commitment(7)
         again = replace(again, idempotency=same, fields={**again.fields, **key_fields(same)})
         other = commitment(8, key="key-2")
-        assert list(await ledger.commit([again, other])) == [STORED, STORED]
+        assert list(await ledger.commit([again, other])) == [COMMITTED, COMMITTED]
         assert again.decision is not None
         assert list(await ledger.commit([commitment(1)])) == [IdempotentReplay(again.decision)]
         report = await ledger.verify()

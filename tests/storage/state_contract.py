@@ -42,14 +42,14 @@ from tests.storage.state_making import (
 if TYPE_CHECKING:
     from tests.storage.ledger_contract import CheckpointingLedger
 
-STORED = Committed()
+COMMITTED = Committed()
 UNITS = 1_000
 
 
 class RowsContract:
     async def test_a_row_comes_back_as_it_was_put(self, ledger: CheckpointingLedger) -> None:
         made = row(due_at_us=START_US + 7, body=b'{"text":"\xc3\xa9"}')
-        assert list(await ledger.commit([change(PutIfVersion(made))])) == [STORED]
+        assert list(await ledger.commit([change(PutIfVersion(made))])) == [COMMITTED]
         assert await stored_row(ledger) == replace(made, version=1)
         assert await stored_row(ledger, "other") is None
 
@@ -57,7 +57,7 @@ class RowsContract:
         for version, status in enumerate(("pending", "approved", "used")):
             due_at_us = version * 5
             made = row(version=version, status=status, due_at_us=due_at_us, body=b"%d" % version)
-            assert list(await ledger.commit([change(PutIfVersion(made))])) == [STORED]
+            assert list(await ledger.commit([change(PutIfVersion(made))])) == [COMMITTED]
             assert await stored_row(ledger) == replace(made, version=version + 1)
 
     @pytest.mark.parametrize("version", [0, 1, 3])
@@ -78,7 +78,7 @@ class RowsContract:
         second, third = PutIfVersion(row(version=1, status="approved")), PutIfVersion(row(version=1, status="rejected"))
         expected, stale = RequireVersion(key(), 2), RequireVersion(key(), 1)
         batch = [change(PutIfVersion(row())), change(second), change(third), change(expected), change(stale)]
-        assert list(await ledger.commit(batch)) == [STORED, STORED, Conflict(third), STORED, Conflict(stale)]
+        assert list(await ledger.commit(batch)) == [COMMITTED, COMMITTED, Conflict(third), COMMITTED, Conflict(stale)]
         assert (await ledger.verify()).records == 3
 
     async def test_one_commitment_may_change_a_row_twice(self, ledger: CheckpointingLedger) -> None:
@@ -92,7 +92,7 @@ class RowsContract:
     async def test_what_is_expected_is_not_written(self, ledger: CheckpointingLedger) -> None:
         absent = RequireVersion(key("other"), 0)
         await ledger.commit([change(PutIfVersion(row()))])
-        assert list(await ledger.commit([change(RequireVersion(key(), 1), absent)])) == [STORED]
+        assert list(await ledger.commit([change(RequireVersion(key(), 1), absent)])) == [COMMITTED]
         found = await stored_row(ledger)
         assert found is not None
         assert found.version == 1
@@ -106,7 +106,7 @@ class RowsContract:
             change(PutIfVersion(row()), reserve(4), settle(-1, 1), PutIfVersion(row("b")), stale),
             change(reserve(7)),
         ]
-        assert list(await ledger.commit(batch)) == [STORED, Conflict(stale), STORED]
+        assert list(await ledger.commit(batch)) == [COMMITTED, Conflict(stale), COMMITTED]
         assert await usage(ledger) == (0, 10)
         assert [await stored_row(ledger, name) for name in "ab"] == [None, None]
         report = await ledger.verify()
@@ -138,7 +138,7 @@ class RowsContract:
         assert list(await ledger.put_unaudited(again)) == [True, False, False]
         found = [await stored_row(ledger, name) for name in "abc"]
         assert [each and (each.status, each.version) for each in found] == [("sent", 2), ("pending", 1), None]
-        assert list(await ledger.commit([change(PutIfVersion(row(version=2)))])) == [STORED]
+        assert list(await ledger.commit([change(PutIfVersion(row(version=2)))])) == [COMMITTED]
         report = await ledger.verify()
         assert (report.records, report.problems) == (1, ())
 
@@ -222,14 +222,14 @@ class ListedRowsContract:
 class CountersContract:
     async def test_up_to_the_limit_within_one_batch(self, ledger: CheckpointingLedger) -> None:
         results = await ledger.commit([change(reserve(3)) for _ in range(5)])
-        assert list(results) == [STORED] * 3 + [Conflict(reserve(3))] * 2
-        assert list(await ledger.commit([change(reserve(1)), change(reserve(1))])) == [STORED, Conflict(reserve(1))]
+        assert list(results) == [COMMITTED] * 3 + [Conflict(reserve(3))] * 2
+        assert list(await ledger.commit([change(reserve(1)), change(reserve(1))])) == [COMMITTED, Conflict(reserve(1))]
         assert await usage(ledger) == (0, 10)
 
     async def test_what_is_used_counts_as_what_is_reserved_does(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([change(reserve(6)), change(settle(-6, 7))])
         assert await usage(ledger) == (7, 0)
-        assert list(await ledger.commit([change(reserve(4)), change(reserve(3))])) == [Conflict(reserve(4)), STORED]
+        assert list(await ledger.commit([change(reserve(4)), change(reserve(3))])) == [Conflict(reserve(4)), COMMITTED]
 
     async def test_without_a_limit(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit([change(reserve(10**12, None)) for _ in range(3)])
@@ -241,20 +241,24 @@ class CountersContract:
 
     async def test_settling_always_holds_and_may_go_anywhere(self, ledger: CheckpointingLedger) -> None:
         batch = [change(settle(-5, -7)), change(settle(0, 40))]
-        assert list(await ledger.commit(batch)) == [STORED, STORED]
+        assert list(await ledger.commit(batch)) == [COMMITTED, COMMITTED]
         assert await usage(ledger) == (33, -5)
         assert list(await ledger.commit([change(reserve(1))])) == [Conflict(reserve(1))]
 
     async def test_no_outcome_can_break_a_counter(self, ledger: CheckpointingLedger) -> None:
         most = change(settle(0, COUNTER_MAX))
-        assert list(await ledger.commit([most, most, change(reserve(1))])) == [STORED, STORED, Conflict(reserve(1))]
+        assert list(await ledger.commit([most, most, change(reserve(1))])) == [
+            COMMITTED,
+            COMMITTED,
+            Conflict(reserve(1)),
+        ]
         assert await usage(ledger) == (COUNTER_MAX, 0)
         least = change(settle(-COUNTER_MAX, -COUNTER_MAX, counter("u_2")))
         await ledger.commit([least, least])
         assert await usage(ledger, counter("u_2")) == (-COUNTER_MAX, -COUNTER_MAX)
         unlimited = reserve(COUNTER_MAX, None, counter("u_3"))
         results = await ledger.commit([change(unlimited), change(unlimited)])
-        assert list(results) == [STORED, Conflict(unlimited)]
+        assert list(results) == [COMMITTED, Conflict(unlimited)]
         [total] = await ledger.window_totals("acme", "b", 9)
         assert (total.used, total.reserved) == (0, 0)
 
@@ -262,12 +266,12 @@ class CountersContract:
         others = [reserve(1, 9, counter(str(number))) for number in range(8)]
         last = reserve(1, 2, counter("8"))
         results = await ledger.commit([change(*others, last) for _ in range(4)])
-        assert list(results) == [STORED] * 2 + [Conflict(last)] * 2
+        assert list(results) == [COMMITTED] * 2 + [Conflict(last)] * 2
         assert {await usage(ledger, each.counter) for each in others} == {(0, 2)}
 
     async def test_one_counter_twice_in_one_commitment(self, ledger: CheckpointingLedger) -> None:
         results = await ledger.commit([change(reserve(5), reserve(5)), change(reserve(1), settle(-1, 0))])
-        assert list(results) == [STORED, Conflict(reserve(1))]
+        assert list(results) == [COMMITTED, Conflict(reserve(1))]
         assert await usage(ledger) == (0, 10)
 
     async def test_a_counter_knows_when_it_was_first_touched(self, ledger: CheckpointingLedger) -> None:
@@ -293,7 +297,7 @@ class CountersContract:
             nonlocal granted
             for _ in range(12):
                 results = await ledger.commit([change(reserve(1, UNITS)) for _ in range(3)])
-                granted += list(results).count(STORED)
+                granted += list(results).count(COMMITTED)
 
         await asyncio.gather(*(client() for _ in range(32)))
         assert (granted, await usage(ledger)) == (UNITS, (0, UNITS))
@@ -360,12 +364,12 @@ class RepeatedContract:
         first = replace(commitment(1), changes=(reserve(4),))
         assert first.decision is not None
         again = replace(commitment(2), idempotency=first.idempotency, changes=(reserve(4),))
-        assert list(await ledger.commit([first, again])) == [STORED, IdempotentReplay(first.decision)]
+        assert list(await ledger.commit([first, again])) == [COMMITTED, IdempotentReplay(first.decision)]
         assert await usage(ledger) == (0, 4)
 
     async def test_a_conflict_leaves_no_key(self, ledger: CheckpointingLedger) -> None:
         lost = replace(commitment(1), changes=(reserve(11),))
-        assert list(await ledger.commit([lost, commitment(2, key="key-1")])) == [Conflict(reserve(11)), STORED]
+        assert list(await ledger.commit([lost, commitment(2, key="key-1")])) == [Conflict(reserve(11)), COMMITTED]
         assert await ledger.get_decision("acme", f"dec_{1:032x}") is None
         report = await ledger.verify()
         assert (report.records, report.problems) == (1, ())

@@ -63,7 +63,7 @@ def test_asking_writes_nothing(file_url: str, database: Path) -> None:
 def test_from_nothing(url: str) -> None:
     assert db_status(url).state is SchemaState.EMPTY
     status = db_upgrade(url)
-    assert (status.state, status.revision, status.wanted) == (SchemaState.CURRENT, HEAD_REVISION, HEAD_REVISION)
+    assert (status.state, status.revision, status.expected) == (SchemaState.CURRENT, HEAD_REVISION, HEAD_REVISION)
     assert db_status(url) == status
     assert db_upgrade(url) == status
 

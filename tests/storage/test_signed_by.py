@@ -10,7 +10,7 @@ import pytest
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME, SigningKey, load_or_create_signing_key
 from placet.storage.database import SqliteDatabase, require_its_key
-from placet.storage.signed_by import latest_signing_key_ids
+from placet.storage.sqlite.signers import latest_signing_key_ids
 from tests.storage.making import commitment
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from placet.audit.records import Committed, DecisionQuery
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.storage.causes import DISK_FULL
 from placet.storage.connections import sqlite as sqlite_files
-from placet.storage.ledger import log_fault
+from placet.storage.ledger import log_error
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.writer import SqliteWriter
 from tests.storage.making import TickingClock, commitment, commitments
@@ -501,5 +501,5 @@ async def test_reading_recovers(ledger: SqliteLedger, faults: list[BaseException
 
 
 def test_by_default_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    log_fault(sqlite3.OperationalError("disk I/O error"))
+    log_error(sqlite3.OperationalError("disk I/O error"))
     assert "disk I/O error" in caplog.text

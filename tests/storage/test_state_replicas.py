@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from placet.storage.postgres.backend import PostgresLedger
     from tests.storage.replicas import Replicas
 
-STORED = Committed()
+COMMITTED = Committed()
 UNITS = 1_000
 
 
@@ -102,7 +102,7 @@ async def test_a_thousand_units_on_two_replicas(pair: list[PostgresLedger]) -> N
         nonlocal granted
         for _ in range(20):
             results = await ledger.commit([change(reserve(1, UNITS)), change(reserve(2, UNITS))])
-            granted += sum(units for units, result in enumerate(results, 1) if result == STORED)
+            granted += sum(units for units, result in enumerate(results, 1) if result == COMMITTED)
 
     await asyncio.gather(*(client(pair[number % 2]) for number in range(32)))
     assert granted == UNITS
@@ -118,7 +118,7 @@ async def test_one_of_two_replicas_changes_a_row(pair: list[PostgresLedger]) -> 
         assert sorted(map(type, results), key=str) == [Committed, Conflict]
         found = await stored_row(pair[0])
         assert found is not None
-        assert (found.version, found.status) == (version + 1, "ab"[results.index(STORED)])
+        assert (found.version, found.status) == (version + 1, "ab"[results.index(COMMITTED)])
 
 
 async def test_one_of_two_replicas_takes_a_key_over(pair: list[PostgresLedger]) -> None:
@@ -135,7 +135,7 @@ async def test_replicas_sweep_different_keys(pair: list[PostgresLedger]) -> None
     await pair[0].commit(commitments(60))
     swept = await asyncio.gather(*(pair[number % 2].purge_idempotency_keys(made_before(61), 10) for number in range(8)))
     assert sum(swept) == 60
-    assert list(await pair[1].commit([commitment(70, key="key-1", effect=Effect.DENY)])) == [STORED]
+    assert list(await pair[1].commit([commitment(70, key="key-1", effect=Effect.DENY)])) == [COMMITTED]
     assert (await pair[1].verify()).problems == ()
 
 
@@ -149,7 +149,7 @@ async def test_what_is_expected_is_looked_at_when_all_locks_are_held(
         busy.execute("SELECT 1 FROM counters FOR UPDATE")
         decided = asyncio.ensure_future(pair[1].commit([change(expected, reserve(1))]))
         await replicas.waiting()
-        assert list(await pair[0].commit([change(PutIfVersion(row("kill", 1)))])) == [STORED]
+        assert list(await pair[0].commit([change(PutIfVersion(row("kill", 1)))])) == [COMMITTED]
         busy.rollback()
     assert list(await decided) == [Conflict(expected)]
     assert await usage(pair[0]) == (0, 1)

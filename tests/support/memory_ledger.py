@@ -15,19 +15,19 @@ from placet.audit.verify_trail import verify_trail
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.kernel.state import CounterRow, Event, PutIfVersion, RowPage, Snapshot, Usage, WindowTotal
-from placet.storage.sql import decision_reader as reading
 from placet.storage.sql.commit_plan import (
     ChainState,
     advance,
     checkpoint_due,
     index_row,
-    link_fresh,
+    link_planned,
     new_checkpoint,
-    screen,
+    plan_commit,
 )
 from placet.storage.sql.paging import next_token, place_before, write_token
-from placet.storage.sql.record_statements import INDEX_COLUMNS
+from placet.storage.sql.readers import decision_reader as reading
 from placet.storage.sql.schema import CONDITIONS
+from placet.storage.sql.statements.records import INDEX_COLUMNS
 from placet.storage.sql.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class MemoryLedger:
         self._require_open()
         now_us = self._clock.wall_us()
         working = UnitOfWork(self._rows, self._counters, now_us)
-        screening = screen(commitments, self._known, working)
-        linked = link_fresh(self._state, screening)
+        screening = plan_commit(commitments, self._known, working)
+        linked = link_planned(self._state, screening)
         for record in linked:
             self._records.append(record)
             if (given := record.commitment.idempotency) is not None:

@@ -1,1 +1,1 @@
-"""Names, people, globs and pointers: when two texts mean the same."""
+"""Compares names, people, globs and JSON pointers."""

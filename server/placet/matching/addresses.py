@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Parses network addresses in settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ PORT_MAX: Final = 65_535
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """``host:port`` or ``[v6]:port`` -> host without brackets, port. ValueError when it is neither."""
+    """Split ``host:port`` or ``[v6]:port`` into the host without brackets and the port.
+
+    Raises ValueError for other forms.
+    """
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -23,7 +26,10 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it. Any name but ``localhost`` is taken as reachable by others."""
+    """Return whether only this machine reaches the host.
+
+    Names other than ``localhost`` count as reachable by others.
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -31,7 +37,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_opa_address(value: str) -> None:
-    """ValueError when it is neither ``http://host:port`` nor ``unix:///path``."""
+    """Raise ValueError unless the value is ``http://host:port`` or ``unix:///path``."""
     parts = urlsplit(value)
     if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
         return

@@ -1,10 +1,10 @@
-"""Patterns of tool names, as budgets, autonomy and kill switches name them: ``stripe.*``.
+"""Patterns of tool names in budgets, autonomy rules and kill switches: ``stripe.*``.
 
-``*`` is any text, dots too, and ``?`` one character: a pattern that stops something must not stop short at a dot.
+``*`` is any text including dots, and ``?`` one character: a pattern that stops actions must not end at a dot.
 
-Patterns and names are text of callers, so matching never backtracks: each part between two ``*`` is looked for once,
-from where the part before it ended, and the first place is kept. That is enough, because a later place leaves less text
-for the parts that follow. One match costs at most len(name) * len(pattern) comparisons of characters.
+Callers supply patterns and names, so matching never backtracks. Each part between two ``*`` is searched for once, from
+the end of the previous part, and the first match is used. That suffices, because a later match leaves less text for the
+following parts. One match takes at most len(name) * len(pattern) comparisons of characters.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ _CACHE: Final = 4_096
 
 
 class _Parts(NamedTuple):
-    """What a pattern has between its ``*``. Expressions without repetition, so that none of them can backtrack."""
+    """The parts of a pattern between its ``*``. Their expressions have no repetition, so none of them can backtrack."""
 
     head: re.Pattern[str]
     middle: tuple[re.Pattern[str], ...]
     tail: re.Pattern[str] | None
+    """None for a pattern without ``*``; then `head` is the whole pattern."""
     tail_chars: int
-    """`tail` is None for a pattern without ``*``, whose head is all of it."""
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether the pattern stands for more than one name."""
+    """Return whether the pattern has a wildcard."""
     return _WILD.search(pattern) is not None
 
 
 def glob_fault(pattern: str) -> str:
-    """What is wrong with a new pattern, "" for nothing. Stored ones with more ``*`` are matched all the same."""
+    """Return what is wrong with a new pattern; empty when nothing is. Stored patterns with more ``*`` still match."""
     stars = pattern.count("*")
     return f"has {stars} *; at most {GLOB_STARS_MAX} are accepted" if stars > GLOB_STARS_MAX else ""
 
 
 def glob_matches(pattern: str, name: str) -> bool:
-    """Whether the whole name is one that the pattern stands for. Upper and lower case differ."""
+    """Return whether the pattern matches the whole name. Case matters."""
     parts = _parts(pattern)
     if parts.tail is None:
         return parts.head.fullmatch(name) is not None
-    found = parts.head.match(name)
+    match = parts.head.match(name)
     tail_at = len(name) - parts.tail_chars
-    if found is None or tail_at < found.end() or parts.tail.match(name, tail_at) is None:
+    if match is None or tail_at < match.end() or parts.tail.match(name, tail_at) is None:
         return False
-    at = found.end()
+    position = match.end()
     for part in parts.middle:
-        found = part.search(name, at, tail_at)
-        if found is None:
+        match = part.search(name, position, tail_at)
+        if match is None:
             return False
-        at = found.end()
+        position = match.end()
     return True
 
 

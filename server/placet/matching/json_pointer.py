@@ -1,4 +1,4 @@
-"""Read a value at a JSON pointer (RFC 6901)."""
+"""Reads values at JSON pointers (RFC 6901)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 MISSING: Final = object()
-"""Nothing stands at the pointer. Not None, which is a JSON null."""
+"""There is no value at the pointer. Differs from None, which is a JSON null."""
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -20,7 +20,7 @@ def parsed(params: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def resolve(value: Any, pointer: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return what stands at the pointer, MISSING when nothing does."""
+    """Return the value at the pointer, or MISSING."""
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict):

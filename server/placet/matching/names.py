@@ -1,16 +1,16 @@
-"""The one rule by which names of people, agents, users, workflows, runs and customers are compared and counted.
+"""Compares names of people, agents, users, workflows, runs and customers: one rule for all of them.
 
-`folded` gives what all spellings of a name have in common, `name_fault` says why a name is not taken at all. Where a
-name is recorded, shown or signed it stays as the caller wrote it.
+`folded` returns the form that all spellings of a name share. `name_fault` says why a name is rejected. Records,
+messages and signatures keep the name as the caller wrote it.
 
-1. NFKC_Casefold: forms and case of a character, and characters that show nothing, make no other name.
-2. A letter that looks like one of another script, or like another Latin letter, becomes that one (the skeleton of
-   Unicode TS 39): U+0430, the Cyrillic a, is an "a". ASCII letters and digits stay what they are, since "user_1" and
-   "user_l" are two users, and so do letters that only resemble others of their own script: they spell other names.
-3. Space around a name goes, space within is one blank.
+1. NFKC_Casefold: compatibility forms, case and invisible characters make no difference.
+2. A letter that looks like a letter of another script, or like another Latin letter, becomes that letter (the skeleton
+   of Unicode TS 39): U+0430, the Cyrillic a, is an "a". ASCII letters and digits stay unchanged, because "user_1" and
+   "user_l" are two users. So do letters that only resemble others of their own script: they spell other names.
+3. Space around a name is removed, and space within becomes one blank.
 
-A capital may look like another letter than its small form: the Greek nu like N or v. One rule of folding
-cannot serve both, so such names are refused: those that mix scripts, and those that look Latin letter by letter.
+A capital may look like another letter than its small form: the Greek nu like N or v. One rule of folding cannot serve
+both. So `name_fault` rejects names that mix scripts, and names that look Latin letter by letter.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from typing import Final
 import icu
 
 _CACHE: Final = 16_384
-"""Names held in memory: a busy hour's users, 4 MB at most."""
+"""Cached names: a busy hour's users, 4 MB at most."""
 _ROUNDS_MAX: Final = 4
-"""A look-alike may be a capital, whose small letter looks like another one. Two rounds were the most that was found."""
+"""Folding is repeated, because a look-alike may be a capital whose small letter looks like yet another. At most two
+rounds were needed for any character."""
 _HIDDEN_OVERLAY: Final = 256
-"""USPOOF_HIDDEN_OVERLAY of ICU, which its Python binding does not name: a mark hidden by the letter, as a dot on i."""
+"""ICU's USPOOF_HIDDEN_OVERLAY, missing in its Python binding: a mark that the letter hides, as a dot on i."""
 _LATIN: Final = "Latn"
 _FOLDING: Final = icu.Normalizer2.getNFKCCasefoldInstance()
 _SHOWS_NOTHING: Final = icu.UnicodeSet(r"[[:Default_Ignorable_Code_Point:]\u2800]")
-"""Beside what is not printable. U+2800 is a Braille pattern without dots."""
+"""Invisible characters beyond those that are not printable. U+2800 is a Braille pattern without dots."""
 _SPOOF: Final = icu.SpoofChecker()
 _SPOOF.setChecks(
     icu.USpoofChecks.RESTRICTION_LEVEL | icu.USpoofChecks.INVISIBLE | icu.USpoofChecks.MIXED_NUMBERS | _HIDDEN_OVERLAY
 )
 _SPOOF.setRestrictionLevel(icu.URestrictionLevel.MODERATELY_RESTRICTIVE)
-"""One script, the scripts of one language, or Latin beside one other that is neither Cyrillic nor Greek."""
+"""Accepts one script, the scripts of one language, or Latin with one other that is neither Cyrillic nor Greek."""
 
 
 @lru_cache(maxsize=_CACHE)
 def folded(name: str) -> str:
-    """What all spellings of a name have in common. Every text has it, also one that `name_fault` complains of."""
+    """Return the form that all spellings of a name share. Works for every text, also one that `name_fault` rejects."""
     if name.isascii():
         return " ".join(name.casefold().split())
     for _ in range(_ROUNDS_MAX):
@@ -51,13 +52,13 @@ def folded(name: str) -> str:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are one: another spelling is no other name."""
+    """Return whether two texts are spellings of one name."""
     return folded(one) == folded(other)
 
 
 @lru_cache(maxsize=_CACHE)
 def name_fault(name: str) -> str:
-    """What is wrong with a name, "" for nothing. An empty name has no fault: it may be left out."""
+    """Return what is wrong with a name; empty when nothing is. An empty name is accepted, because it may be omitted."""
     hidden = next((char for char in name if not char.isprintable() or _SHOWS_NOTHING.contains(char)), "")
     if hidden:
         return f"holds the invisible character U+{ord(hidden):04X}; write the name without it"
@@ -67,18 +68,18 @@ def name_fault(name: str) -> str:
 
 
 def _spoof_fault(name: str) -> str:
-    found = _SPOOF.check(name)
-    if found & icu.USpoofChecks.RESTRICTION_LEVEL:
+    failed_checks = _SPOOF.check(name)
+    if failed_checks & icu.USpoofChecks.RESTRICTION_LEVEL:
         return "mixes alphabets, so that it may look like another name; write it in one"
-    if found & icu.USpoofChecks.MIXED_NUMBERS:
+    if failed_checks & icu.USpoofChecks.MIXED_NUMBERS:
         return "mixes digits of two writing systems; write them all in one"
-    if found:
+    if failed_checks:
         return "holds a mark that cannot be seen, such as the same accent twice; write the name without it"
     return _guise_fault(name)
 
 
 def _guise_fault(name: str) -> str:
-    """Whether it looks, letter by letter, like a Latin name that it is not folded to."""
+    """Return what is wrong when the name looks, letter by letter, like a Latin name that it is not folded to."""
     look: str = _SPOOF.getSkeleton(0, "".join(char for char in name if not char.isascii()))
     is_folded_to = folded("".join(char for char in name if not char.isascii()))
     if not look.isascii() or _like_i(look.casefold()) == _like_i(is_folded_to):
@@ -87,13 +88,13 @@ def _guise_fault(name: str) -> str:
 
 
 def _like_i(text: str) -> str:
-    """I, l and 1 are one letter in a skeleton, which `folded` tells apart."""
+    """Treat I, l and 1 as one letter, as a skeleton does; `folded` tells them apart."""
     return text.replace("l", "i").replace("1", "i")
 
 
 @lru_cache(maxsize=_CACHE)
 def look_of(char: str) -> str:
-    """The letters that a character, in its small form, looks like; or itself."""
+    """Return the letters that a small character looks like, or the character itself."""
     if char.isascii():
         return char
     look: str = _SPOOF.getSkeleton(0, char)

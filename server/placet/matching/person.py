@@ -1,4 +1,4 @@
-"""Who votes, withdraws, or looks. Placet knows people as they are named in the request."""
+"""People who vote, cancel or read. Placet knows them by the names in requests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from placet.matching.names import same_name
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, with the roles that it claims, sorted and distinct."""
+    """A person."""
 
     id: str
     roles: tuple[str, ...] = ()
+    """The roles that the person claims, sorted and distinct."""
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names are of one person: another spelling is no other person."""
+    """Return whether two ids are spellings of one person's name."""
     return same_name(one, other)

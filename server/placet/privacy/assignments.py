@@ -1,6 +1,6 @@
-"""Secrets that stand beside their name in a text: ``password=...``, ``?token=...``, ``Authorization: ...``.
+"""Finds secrets next to their name in a text: ``password=...``, ``?token=...``, ``Authorization: ...``.
 
-Query parameters of URLs, headers, forms, connection strings, environment files, command lines, JSON within text.
+Covers query parameters of URLs, headers, forms, connection strings, environment files, command lines, and JSON in text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LEAF_END: Final = "\ud800"
-"""Between texts that are looked at together. No text holds it, and nothing that is found goes across."""
+"""Separates texts that are examined together. No valid text contains it, and no pattern matches across it."""
 
 _STEM: Final = rf"(?:{'|'.join(STEMS)})"
 _ASSIGNED: Final = r"(?:\\{0,4}[\"'\]]){0,2}[ \t]{0,3}(?:=>|[:=]|%3D)"
@@ -24,7 +24,7 @@ _NAMED: Final = re.compile(
     rf"|(?<![\w\-])--?(?=\w[\w\-]{{1,48}}+[ \t])[\w\-]*?{_STEM}[\w\-]{{0,24}}+[ \t]{{1,3}}",
     re.IGNORECASE | re.ASCII,
 )
-"""A name that may be secret, and what stands between it and its value; or a flag of a command."""
+"""A name that may be secret with what separates it from its value, or a flag of a command."""
 _WORDS_BEFORE: Final = re.compile(r"[A-Za-z0-9_.\- ]*\Z")
 _WORDS_CHARS_MAX: Final = 24
 _HEADERS: Final = re.compile(r"(?:authorization|cookie)\Z", re.IGNORECASE)
@@ -41,16 +41,16 @@ _TRAILING: Final = ",;)}\"'"
 _NOTHING: Final = re.compile(
     r"(?:\[redacted:[a-z_]+\]|\$?\{\{?[\w. -]*\}?\}|\*+|<[\w -]+>|null|none|true|false)?\Z", re.IGNORECASE
 )
-"""What is no secret: a marker, a place-holder, a word of JSON, nothing."""
+"""Not a secret: a marker, a placeholder, a literal of JSON, an empty value."""
 _NAMES_TOGETHER: Final = 256
 _URL_MARKS: Final = frozenset("?&#")
 _NUMBER: Final = re.compile(r"[0-9.]+\Z")
 
 
 def assignment_spans(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """Where secret values stand in a text, in order. `look` is called for each name that may be secret.
+    """Yield where secret values are in a text, in order. Calls `look` for each name that may be secret.
 
-    Empty spans stand between them: places to pause at.
+    Empty spans between them are places where a caller may pause.
     """
     position = 0
     for names in count(1):
@@ -66,7 +66,7 @@ def assignment_spans(text: str, look: Callable[[], None]) -> Iterator[tuple[int,
 
 
 def _value(text: str, match: re.Match[str]) -> tuple[int, int]:
-    """Where the value of a name stands; an empty span when it is none that is secret."""
+    """Return the span of a name's value; empty when it is not secret."""
     start = match.start()
     name = match[0].rstrip(" \t").rstrip(">=:").removesuffix("%3D").rstrip(" \t\"'\\]")
     before = text[start - 1 : start]
@@ -88,6 +88,10 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int]:
 
 
 def _extent(text: str, start: int, name: str, *, in_url: bool) -> tuple[int, int]:
+    """Return the span of the value that begins at `start`.
+
+    A value is quoted, a parameter of a URL, the rest of a header line, or a word.
+    """
     quoted = _QUOTED.match(text, start)
     if quoted:
         group = "inner" if quoted["escaped"] else "double" if quoted["double"] is not None else "single"
@@ -103,5 +107,5 @@ def _extent(text: str, start: int, name: str, *, in_url: bool) -> tuple[int, int
 
 
 def _span(pattern: re.Pattern[str], text: str, start: int) -> tuple[int, int]:
-    found = pattern.match(text, start)
-    return found.span() if found else (start, start)
+    match = pattern.match(text, start)
+    return match.span() if match else (start, start)

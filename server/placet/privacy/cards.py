@@ -1,4 +1,4 @@
-"""Payment card numbers in text, with whatever people put between the digits."""
+"""Finds payment card numbers in text, with any usual separators between the digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CARD_DIGITS_MIN: Final = 13
 CARD_DIGITS_MAX: Final = 19
 _HEX_CHARS: Final = 4
-"""Hexadecimal characters before or after a number that make it a piece of a digest or an id."""
+"""So many hexadecimal characters before or after a number make it a part of a digest or an id."""
 _HEX: Final = frozenset("0123456789abcdef")
 _ODD: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED: Final = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
@@ -23,7 +23,7 @@ _NUMBERS: Final = re.compile(
     rf"|[0-9]{{0,5}}({_SEPARATOR})[0-9]{{1,6}}(?>(?:\1[0-9]{{1,6}}(?![0-9]))+)"
     r"|[0-9]{4,11}([ -])[0-9]{5,12}(?![0-9]))"
 )
-"""A number without separators, a row of groups with the same separator between all of them, or two long groups."""
+"""A number without separators, a row of groups with one separator between all of them, or two long groups."""
 _LAST_GROUP: Final = re.compile(r"[0-9]+\Z")
 _ROWS_TOGETHER: Final = 256
 _UNEVEN: Final = ((4, 6, 5), (4, 6, 4), (6, 6, 4))
@@ -33,34 +33,34 @@ _FIRST: Final = frozenset({4, 6})
 
 
 def card_spans(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """Where card numbers stand, in order. `look` is called for each number that is looked at closely.
+    """Yield where card numbers are, in order. Calls `look` for each number that it examines closely.
 
-    Empty spans stand between what was found: places to pause at.
+    Empty spans between them are places where a caller may pause.
     """
     position = 0
-    for rows in count(1):
-        if not rows % _ROWS_TOGETHER:
+    for number in count(1):
+        if not number % _ROWS_TOGETHER:
             yield position, position
-        if not (found := _NUMBERS.search(text, position)):
+        if not (row := _NUMBERS.search(text, position)):
             return
-        start, end = found.span()
-        separator = found[1] or found[2]
+        start, end = row.span()
+        separator = row[1] or row[2]
         if separator is None:
             position = end
             look()
-            if is_card(found[0]) and not _in_hex(text, start, end):
+            if is_card(row[0]) and not _in_hex(text, start, end):
                 yield start, end
             continue
         last = _LAST_GROUP.search(text, max(start, end - CARD_DIGITS_MAX), end)
         position = last.start() if last else end  # another row may begin with this one's last group
-        for begin, length in _within(found[0], separator, look):
+        for begin, length in _within(row[0], separator, look):
             if not _in_hex(text, start + begin, start + begin + length):
                 yield start + begin, start + begin + length
                 position = max(position, start + begin + length)
 
 
 def _within(row: str, separator: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """Start and length of each card number in a row of groups."""
+    """Yield start and length of each card number in a row of groups."""
     groups = row.split(separator)
     sizes = [*map(len, groups)]
     if sum(sizes) < CARD_DIGITS_MIN:
@@ -74,19 +74,19 @@ def _within(row: str, separator: str, look: Callable[[], None]) -> Iterator[tupl
     offsets = [0, *accumulate(size + len(separator) for size in sizes)]
     index = 0
     while index < len(groups):
-        taken = _taken(groups, sizes, index, look) if sizes[index] in _FIRST else 0
-        if taken:
-            yield offsets[index], offsets[index + taken] - len(separator) - offsets[index]
-        index += taken or 1
+        group_count = _card_groups(groups, sizes, index, look) if sizes[index] in _FIRST else 0
+        if group_count:
+            yield offsets[index], offsets[index + group_count] - len(separator) - offsets[index]
+        index += group_count or 1
 
 
 def _is_one(sizes: Sequence[int]) -> bool:
-    """Whether a row may be one number: groups of the same size, the last of them perhaps smaller."""
+    """Return whether a row may be one number: groups of equal size, the last of them possibly smaller."""
     return sum(sizes) <= CARD_DIGITS_MAX and sizes[-1] <= sizes[0] and len({*sizes[:-1]}) == 1
 
 
-def _taken(groups: Sequence[str], sizes: Sequence[int], index: int, look: Callable[[], None]) -> int:
-    """How many groups from `index` on are a card number: five, four or three; 0 when none are."""
+def _card_groups(groups: Sequence[str], sizes: Sequence[int], index: int, look: Callable[[], None]) -> int:
+    """Return how many groups from `index` on are a card number: five, four or three; 0 when none are."""
     if tuple(sizes[index : index + 4]) == (4, 4, 4, 4):
         look()
         rest = sizes[index + 4] if len(sizes) > index + 4 else _GROUP_DIGITS
@@ -101,11 +101,11 @@ def _taken(groups: Sequence[str], sizes: Sequence[int], index: int, look: Callab
 
 def _in_hex(text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - _HEX_CHARS) : start], text[end : end + _HEX_CHARS]
-    return any(len(each) == _HEX_CHARS and _HEX.issuperset(each) for each in (before, after))
+    return any(len(chars) == _HEX_CHARS and _HEX.issuperset(chars) for chars in (before, after))
 
 
 def is_card(digits: str) -> bool:
-    """Whether ASCII digits are a payment card number: length, range of issuers, Luhn's check digit."""
+    """Return whether ASCII digits are a payment card number: length, range of issuers, Luhn check digit."""
     if not CARD_DIGITS_MIN <= len(digits) <= CARD_DIGITS_MAX:
         return False
     if not (digits[0] in "3456" or "22" <= digits[:2] <= "27"):

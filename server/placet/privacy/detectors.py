@@ -1,9 +1,8 @@
 """Detectors of personal and secret values in text: payment cards, bank accounts, addresses, phones, credentials.
 
-They guard against what slips into a trail or a log by accident, not against somebody who hides it. Every pattern runs
-in linear time: what repeats without bound is possessive, or begins only where a token begins. What is looked at closely
-is counted, so that no text takes more than some milliseconds. `secret_names` is the other half of the list: values that
-are secret because of the name that they stand under.
+They prevent accidental leaks into a trail or a log, not deliberate hiding. Every pattern runs in linear time: unbounded
+repetitions are possessive, or begin only where a token begins. Places that are examined closely are counted, so no text
+takes more than some milliseconds. `secret_names` covers the rest: values that are secret because of their name.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ CARD: Final = "card"
 SECRET: Final = "secret"  # noqa: S105 - a name
 """A value under a secret name."""
 HINT_DIGITS: Final = 9
-"""Fewer digits in a row, separators left out, are no card, account or phone number."""
+"""Fewer consecutive digits, without separators, are no card, account or phone number."""
 PHONE_DIGITS_MIN: Final = 8
 PHONE_DIGITS_MAX: Final = 15
 
 
 class TooMuchToScreenError(Exception):
-    """A value has more places to look at closely than SCREEN_PLACES_MAX."""
+    """A value has more places to examine closely than SCREEN_PLACES_MAX."""
 
 
 class Places:
-    """Counts the places that are looked at closely in one value."""
+    """Counts the places that are examined closely in one value."""
 
     def __init__(self) -> None:
         self._left = SCREEN_PLACES_MAX
 
     def look(self) -> None:
-        """Count one. TooMuchToScreenError."""
+        """Count one place. Raises TooMuchToScreenError beyond SCREEN_PLACES_MAX."""
         self._left -= 1
         if self._left < 0:
             raise TooMuchToScreenError
@@ -58,48 +57,47 @@ _MATCHES_TOGETHER: Final = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detector:
-    """Finds one kind of value. Without any of `hints` in the text it is not tried; with none, it needs digits.
-
-    `spans` gives start and end of what it finds, in order, and an empty span wherever a step may end.
-    """
+    """Finds one kind of value."""
 
     name: str
     hints: tuple[str, ...]
+    """The detector runs only on texts that contain one of these. Without hints it runs on texts with enough digits."""
     spans: Callable[[str, Callable[[], None]], Iterator[tuple[int, int]]]
+    """Yields start and end of each value, in order, and an empty span wherever a step may end."""
 
     def replace(self, text: str) -> str:
-        """The text with what was found replaced by ``[redacted:<name>]``. TooMuchToScreenError."""
+        """Return the text with each value replaced by ``[redacted:<name>]``. Raises TooMuchToScreenError."""
         return exhausted(self.replacing(text, Places()))
 
     def replacing(self, text: str, places: Places) -> Steps[str]:
         """As `replace`, in steps."""
         if self.hints and not any(hint in text for hint in self.hints):
             return text
-        kept: list[str] = []
+        pieces: list[str] = []
         position = 0
         for number, (start, end) in enumerate(self.spans(text, places.look), 1):
             if start < end:
-                kept += (text[position:start], marker(self.name))
+                pieces += (text[position:start], marker(self.name))
                 position = end
             if start == end or not number % _MATCHES_TOGETHER:
                 yield
-        if not kept:
+        if not pieces:
             return text
-        kept.append(text[position:])
-        return "".join(kept)
+        pieces.append(text[position:])
+        return "".join(pieces)
 
 
 def marker(name: str) -> str:
-    """What stands in place of a value that was found."""
+    """Return the marker that replaces a value."""
     return f"[redacted:{name}]"
 
 
 def _matching(
-    pattern: str, flags: int = 0, length: Callable[[re.Match[str]], int] | None = None
+    pattern: str, flags: int = 0, match_length: Callable[[re.Match[str]], int] | None = None
 ) -> Callable[[str, Callable[[], None]], Iterator[tuple[int, int]]]:
-    """Spans of what a pattern matches, empty ones to pause at between them.
+    """Return a function that yields the spans of a pattern's matches, with empty spans to pause at.
 
-    `length` gives the length that a match turns out to have, 0 for none.
+    `match_length` returns the length of the value that a match begins; 0 for none.
     """
     compiled = re.compile(pattern, flags)
 
@@ -110,7 +108,7 @@ def _matching(
             if not number % _MATCHES_TOGETHER:
                 yield position, position
             start = match.start()
-            size = match.end() - start if length is None else length(match)
+            size = match.end() - start if match_length is None else match_length(match)
             if size and start >= position:
                 position = start + size
                 yield start, position
@@ -124,17 +122,17 @@ _IBAN_CHARS_MAX: Final = 72
 
 
 def _iban(match: re.Match[str]) -> int:
-    """The length of the account number that begins here, its separators included."""
+    """Return the length of the account number that begins here, including its separators; 0 for none."""
     start = match.start()
-    wanted = iban_length(match[0][:2].upper())
+    length = iban_length(match[0][:2].upper())
     text = match.string[start : start + _IBAN_CHARS_MAX]
-    said = text.translate(_IBAN_SEPARATORS)
-    if not wanted or not is_iban(said[:wanted].upper()):
+    compact = text.translate(_IBAN_SEPARATORS)
+    if not length or not is_iban(compact[:length].upper()):
         return 0
-    seen = 0
+    counted = 0
     for position, character in enumerate(text):
-        seen += character not in " -"
-        if seen == wanted:
+        counted += character not in " -"
+        if counted == length:
             return position + 1 if not text[position + 1 : position + 2].isalnum() else 0
     return 0
 
@@ -143,13 +141,17 @@ _IBAN_SEPARATORS: Final = str.maketrans("", "", " -")
 
 
 def _phone(match: re.Match[str]) -> int:
-    found = match[0].rstrip(" .-/(")
-    digits = len(found.translate(_SEPARATORS).lstrip("+"))
-    return len(found) if PHONE_DIGITS_MIN <= digits <= PHONE_DIGITS_MAX else 0
+    """Return the length of the phone number; 0 for too few or too many digits."""
+    number = match[0].rstrip(" .-/(")
+    digits = len(number.translate(_SEPARATORS).lstrip("+"))
+    return len(number) if PHONE_DIGITS_MIN <= digits <= PHONE_DIGITS_MAX else 0
 
 
 def _credential(match: re.Match[str]) -> int:
-    """A word after "Bearer" or "Basic" is a credential only when no dictionary has it."""
+    """Return the length of a word after "Bearer" or "Basic" if it is a credential, else 0.
+
+    No dictionary word contains a digit or "=".
+    """
     return len(match[0]) if any(character in "0123456789=" for character in match[0]) else 0
 
 
@@ -158,12 +160,12 @@ _MARKER: Final = re.compile(r"\[redacted:[a-z_]+\]\Z")
 
 
 def _userinfo(match: re.Match[str]) -> int:
-    """A password in a URL, or a token alone; the name of a user alone is none."""
-    found = match[0]
-    if _MARKER.match(found):
+    """Return the length of a password in a URL, or of a token; 0 for a user name without a password."""
+    userinfo = match[0]
+    if _MARKER.match(userinfo):
         return 0
-    token = len(found) >= _TOKEN_CHARS_MIN and any(character.isdigit() for character in found)
-    return len(found) if ":" in found or token else 0
+    token = len(userinfo) >= _TOKEN_CHARS_MIN and any(character.isdigit() for character in userinfo)
+    return len(userinfo) if ":" in userinfo or token else 0
 
 
 DETECTORS: Final = (
@@ -212,9 +214,9 @@ DETECTORS: Final = (
     Detector(
         "credential",
         ("earer ", "EARER ", "asic ", "ASIC "),
-        _matching(r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/-]{16,}+={0,2}", length=_credential),
+        _matching(r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/-]{16,}+={0,2}", match_length=_credential),
     ),
-    Detector("password", ("://",), _matching(r"(?<=://)[^\s/?#\"'<>\ud800]{1,512}(?=@)", length=_userinfo)),
+    Detector("password", ("://",), _matching(r"(?<=://)[^\s/?#\"'<>\ud800]{1,512}(?=@)", match_length=_userinfo)),
     Detector(
         "email",
         ("@",),
@@ -223,7 +225,7 @@ DETECTORS: Final = (
     Detector(
         "iban",
         (),
-        _matching(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9]{2})", length=_iban),
+        _matching(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9]{2})", match_length=_iban),
     ),
     Detector(CARD, (), card_spans),
     Detector(
@@ -234,13 +236,13 @@ DETECTORS: Final = (
             r"|[(0-9](?<![\w.+-][(0-9])(?:(?<=\()[0-9]{3}\) ?|(?<!\()[0-9]{2}[-. ])[0-9]{3}[-. ][0-9]{4}(?![\w-])"
             r"|[(0](?<![\w.+-][(0])(?:(?<=\()0[1-9][0-9]{1,3}\)|(?<=0)[1-9][0-9]{1,3})"
             r"[ /-][0-9]{3,4}[ -]?[0-9]{3,5}(?![\w-])",
-            length=_phone,
+            match_length=_phone,
         ),
     ),
     Detector(SECRET, FORM_HINTS, form_spans),
     Detector(SECRET, (), assignment_spans),
 )
-"""In the order in which they are tried: what encloses others comes first."""
+"""In the order in which they run: values that enclose others come first."""
 
 _SQUASH: Final = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
 _SQUASHED_OUT: Final = b" \t\r\n.,_-/\\|:;*~'()"
@@ -252,25 +254,30 @@ _BY_NAME: Final = DETECTORS[-1]
 _STEMS: Final = tuple(stem.encode() for stem in STEMS)
 _FOREIGN_FORMS: Final = tuple(as_latin(form).casefold().encode() for form in FOREIGN_FORMS)
 _COUNTS: Final = (b'"input_tokens":', b'"output_tokens":', b'"currency_code":')
-"""Keys of Placet's own in every request."""
+"""Keys that Placet itself puts into every request; their stems are no hint."""
 
 
 def candidates(text: bytes) -> Sequence[Detector]:
-    """The detectors that could find something in text or JSON in UTF-8, in order; none is certain."""
+    """Return the detectors that may find something in text, or in JSON in UTF-8, in order.
+
+    A quick filter: a detector that it returns may still find nothing.
+    """
     if len(text) > STEP_BYTES:
         return DETECTORS
-    seen = b""
+    comparable = b""
     if not text.isascii():
         shown = plain(text.decode(errors="replace"))
-        text, seen = shown.encode(), as_latin(shown).casefold().encode()
-    found = {detector for hint, detector in _BY_HINT if hint in text}
+        text, comparable = shown.encode(), as_latin(shown).casefold().encode()
+    detectors = {detector for hint, detector in _BY_HINT if hint in text}
     for escaped in _ESCAPED if b"\\" in text else ():
         text = text.replace(escaped, b"")
     if b"+" in text or _DIGITS in text.translate(_SQUASH, _SQUASHED_OUT):
-        found.update(_BY_DIGITS)
-    seen = seen or text.lower()
+        detectors.update(_BY_DIGITS)
+    comparable = comparable or text.lower()
     for own in _COUNTS:
-        seen = seen.replace(own, b"")
-    if any(stem in seen for stem in _STEMS) or (not seen.isascii() and any(form in seen for form in _FOREIGN_FORMS)):
-        found.add(_BY_NAME)
-    return [detector for detector in DETECTORS if detector in found] if found else ()
+        comparable = comparable.replace(own, b"")
+    if any(stem in comparable for stem in _STEMS) or (
+        not comparable.isascii() and any(form in comparable for form in _FOREIGN_FORMS)
+    ):
+        detectors.add(_BY_NAME)
+    return [detector for detector in DETECTORS if detector in detectors] if detectors else ()

@@ -1,4 +1,4 @@
-"""International bank account numbers: ISO 13616, lengths by the IBAN registry."""
+"""International bank account numbers: ISO 13616, lengths from the IBAN registry."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LENGTHS: Final = {
 
 
 def iban_length(country: str) -> int:
-    """How many characters an account number of the country has; 0 when the country uses none."""
+    """Return the length of account numbers of the country; 0 when it has none."""
     return _LENGTHS.get(country, 0)
 
 
 def is_iban(text: str) -> bool:
-    """Whether upper-case text without spaces is an account number: its length, and its remainder by 97."""
+    """Return whether upper-case text without spaces is an account number, by its length and its remainder modulo 97."""
     if len(text) != iban_length(text[:2]) or not (text.isascii() and text.isalnum() and text.isupper()):
         return False
     return int((text[4:] + text[:4]).translate(_VALUES)) % 97 == 1

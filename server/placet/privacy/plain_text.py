@@ -1,7 +1,7 @@
-"""Text as a reader sees it: what cannot be seen left out, digits, letters, spaces and dashes in their ASCII form.
+"""Text as a reader sees it: invisible characters removed; digits, letters, spaces and dashes in ASCII.
 
-Detectors look at text of other alphabets a second time in this form: a card number is one, too, with zero-width spaces
-between its digits. Each character is replaced on its own, which is linear; Unicode's normal forms are not.
+Detectors examine text beyond ASCII a second time in this form, because a card number may have zero-width spaces between
+its digits. Each character is replaced separately, which takes linear time; Unicode's normal forms do not.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0"
     + "".join(map(chr, range(0xFE00, 0xFE10)))
 )
-"""Default-ignorable code points (UAX 44) that are no format characters (Cf)."""
+"""Default-ignorable code points (UAX 44) that are not format characters (Cf)."""
 _WIDE: Final = range(0xFF01, 0xFF5F)
 _WIDE_OFFSET: Final = 0xFEE0
-"""Between a fullwidth form and its ASCII character."""
+"""From an ASCII character to its fullwidth form."""
 _FORMS: Final = {"Zs": " ", "Pd": "-", "Zl": "\n", "Zp": "\n"}
 _SIGNS: Final = {
     **dict.fromkeys("\u00b7\u2022\u2024\u2027\u2219\u22c5\u30fb", "."),
@@ -32,7 +32,7 @@ _ACCENTS: Final = range(0x300, 0x370)
 _ALPHABETS: Final = (*range(0xC0, 0x250), *range(0x370, 0x590), *range(0x1E00, 0x2000))
 """Latin with accents, Greek, Cyrillic and Armenian."""
 _NO_PARTS: Final = {"\u0142": "l", "\u00f8": "o", "\u0131": "i", "\u0111": "d"}
-"""Letters whose stroke or missing dot is no accent for Unicode."""
+"""Letters that Unicode does not decompose: it treats their stroke or missing dot as no accent."""
 _TAGS: Final = range(0xE0000, 0xE1000)
 _SCANNED: Final = (
     *(
@@ -45,23 +45,23 @@ _SCANNED: Final = (
     *(range(0x13430, 0x13460), range(0x16A00, 0x16E00), range(0x1BCA0, 0x1BCA4), range(0x1D170, 0x1D800)),
     *(range(0x1E100, 0x1EA00), range(0x1FBF0, 0x1FC00)),
 )
-"""Blocks that hold characters with a plain form: the whole of Unicode would take 0.6 s to look through."""
+"""Blocks that contain characters with a plain form. Scanning all of Unicode would take 0.6 s."""
 _PIECE_CHARS: Final = 256
-"""Characters that are looked at together for one beyond ASCII."""
+"""Characters that are checked together for one beyond ASCII."""
 
 
 def plain(text: str) -> str:
-    """The text in plain form; the same object when it is plain."""
+    """Return the text in plain form; the same object when it already is."""
     return text if text.isascii() else _translated(text, _table())
 
 
 def as_latin(text: str) -> str:
-    """The text with letters of other alphabets that look like Latin ones, and accented ones, as these."""
+    """Return the text with accented letters, and letters that look Latin, replaced by Latin letters."""
     return text if text.isascii() else _translated(text, _looks())
 
 
 def plain_latin(text: str) -> str:
-    """`as_latin` of `plain`, in one pass."""
+    """Return `as_latin(plain(text))`, in one pass."""
     return text if text.isascii() else _translated(text, _both())
 
 
@@ -71,7 +71,10 @@ def _both() -> dict[int, str | None]:
 
 
 def _translated(text: str, table: Mapping[int, str | None]) -> str:
-    """`str.translate`, which looks each character up, only where there is one beyond ASCII: 60 KiB took 9 ms."""
+    """Apply `str.translate` only to pieces with a character beyond ASCII.
+
+    It looks up every character: 60 KiB took 9 ms.
+    """
     if len(text) <= _PIECE_CHARS:
         return text.translate(table)
     pieces = (text[start : start + _PIECE_CHARS] for start in range(0, len(text), _PIECE_CHARS))
@@ -79,13 +82,13 @@ def _translated(text: str, table: Mapping[int, str | None]) -> str:
 
 
 def prepare() -> None:
-    """Make what these need, so that no request waits for it."""
+    """Build the tables, so that no request waits for them."""
     _both()
 
 
 @lru_cache(maxsize=1)
 def _looks() -> dict[int, str]:
-    """Letters that have a Latin look; the rest keep theirs. Combining accents go."""
+    """Return the letters that look like a Latin letter, with that letter. Combining accents map to nothing."""
     looks: dict[int, str] = dict.fromkeys(_ACCENTS, "")
     for point in _ALPHABETS:
         small = chr(point).lower().replace("\u03c2", "\u03c3")
@@ -99,7 +102,7 @@ def _looks() -> dict[int, str]:
 
 @lru_cache(maxsize=1)
 def _table() -> dict[int, str | None]:
-    """Made when it is first needed, in some 15 ms."""
+    """Return the plain form of each character that has one. Takes some 15 ms, so it is built on first use."""
     table: dict[int, str | None] = dict.fromkeys(_TAGS)
     for block in _SCANNED:
         table |= {point: form for point in block if (form := plain_form(chr(point))) != chr(point)}
@@ -107,7 +110,7 @@ def _table() -> dict[int, str | None]:
 
 
 def plain_form(character: str) -> str | None:
-    """The plain form of one character; None when it is left out."""
+    """Return the plain form of one character; None when it is removed."""
     category = unicodedata.category(character)
     if category in {"Cf", "Cc"} or character in _INVISIBLE or ord(character) in _TAGS:
         return None

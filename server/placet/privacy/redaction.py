@@ -1,7 +1,6 @@
-"""Redaction of JSON values and log lines: by place, by the name that a value stands under, by what it looks like.
+"""Redacts JSON values and log lines: by place, by the name of a value, and by what a value looks like.
 
-The texts of a value are looked at all together, so that ten thousand short ones
-cost no more than a long one.
+All texts of a value are examined together, so ten thousand short texts take no longer than one long text.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
     from placet.privacy.detectors import Detector
 
 SENSITIVE: Final = marker("sensitive")
-"""In place of a value at a sensitive pointer."""
+"""Replaces a value at a sensitive pointer."""
 UNSCREENED: Final = marker("unscreened")
-"""In place of a value that has too much to look at."""
+"""Replaces a value that has too many places to examine."""
 WHY_WHOLE: Final = f"more than {SCREEN_PLACES_MAX} places that may hold sensitive values"
 ANY_MEMBER: Final = "*"
 _NUMBER_MIN: Final = 10 ** (CARD_DIGITS_MIN - 1)
@@ -42,12 +41,12 @@ _CONTAINERS: Final = frozenset({dict, list})
 _LOOKED_INTO: Final = frozenset({str, dict, list, int, float})
 _MARKER: Final = re.compile(r"\[redacted:[a-z_]+\]\Z")
 _MARKED_KEY: Final = re.compile(r"\[redacted:[a-z_]+\](?:#[0-9]+)?\Z")
-"""A key that was replaced: its name says what it was, not what stands under it."""
+"""A key that was replaced. The marker says what the key was, and nothing about its value."""
 
 
 @dataclass(slots=True)
 class _Places:
-    """Where sensitive values are: a tree of reference tokens."""
+    """A tree of reference tokens that lead to sensitive values."""
 
     sensitive: bool = False
     members: dict[str, _Places] = field(default_factory=dict)
@@ -55,32 +54,33 @@ class _Places:
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A value without what must not be kept. `why_whole` says why nothing of it could be kept, "" when some could."""
+    """A value without its sensitive parts."""
 
     value: Any
     changed: bool
     why_whole: str = ""
+    """Why the value was replaced as a whole; empty when it was not."""
 
 
 def redact_json(value: Any, sensitive: tuple[str, ...] = ()) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON value
-    """The JSON value with what must not be kept replaced by markers, and whether anything was."""
+    """Return the JSON value with sensitive values replaced by markers, and whether any was."""
     redacted = exhausted(redacting(value, sensitive))
     return redacted.value, redacted.changed
 
 
 def redacting(value: Any, sensitive: tuple[str, ...] = ()) -> Steps[Redacted]:  # noqa: ANN401 - any JSON value
-    """The JSON value with what must not be kept replaced by markers, in steps.
+    """Replace the sensitive values of a JSON value by markers, in steps.
 
-    `sensitive` are JSON pointers (RFC 6901) in which ``*`` stands for any member or index; one that leads nowhere does
-    nothing. Values under secret names are replaced, and keys that a detector finds are as well. The value itself is not
-    changed; what is untouched is shared with the result. ValueError for a pointer that is neither "" nor begins with a
-    slash. What has more to look at than SCREEN_PLACES_MAX is replaced as a whole.
+    `sensitive` are JSON pointers (RFC 6901), in which ``*`` matches any member or index. A pointer that leads nowhere
+    has no effect; one that is neither empty nor begins with a slash raises ValueError. Values under secret names are
+    replaced, and so are keys that a detector finds. A value with more than SCREEN_PLACES_MAX places to examine is
+    replaced as a whole. The argument is not changed, and the result shares its unchanged parts.
     """
-    said = orjson.dumps(value)
-    detectors = candidates(said)
+    encoded = orjson.dumps(value)
+    detectors = candidates(encoded)
     if not detectors and not sensitive:
         return Redacted(value, changed=False)
-    large = len(said) > STEP_BYTES
+    large = len(encoded) > STEP_BYTES
     at = (_places(sensitive),) if sensitive else ()
     walk = _Walk(any(detector.name == SECRET for detector in detectors))
     try:
@@ -99,19 +99,22 @@ def redacting(value: Any, sensitive: tuple[str, ...] = ()) -> Steps[Redacted]:  
 
 
 def values_under_secret_names(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
-    """What stands under secret names in a JSON value. TooMuchToScreenError when there are too many to look at."""
+    """Yield the values under secret names in a JSON value.
+
+    Raises TooMuchToScreenError when there are too many places to examine.
+    """
     places = Places()
     waiting = [value]
     while waiting:
-        each = waiting.pop()
-        if type(each) is list and is_secret_pair(each):
-            yield each[1]
-        elif type(each) is list:
-            waiting += [item for item in each if type(item) in _CONTAINERS]
-        elif type(each) is dict:
-            if named_secret(each):
-                yield from (item for key, item in each.items() if key.lower() in VALUES)
-            for key, item in each.items():
+        container = waiting.pop()
+        if type(container) is list and is_secret_pair(container):
+            yield container[1]
+        elif type(container) is list:
+            waiting += [item for item in container if type(item) in _CONTAINERS]
+        elif type(container) is dict:
+            if named_secret(container):
+                yield from (item for key, item in container.items() if key.lower() in VALUES)
+            for key, item in container.items():
                 if may_be_secret(key):
                     places.look()
                     if is_secret(key) and not (type(item) in _NUMBERS and counts(key)):
@@ -122,7 +125,7 @@ def values_under_secret_names(value: Any) -> Iterator[Any]:  # noqa: ANN401 - an
 
 
 def redact_text(text: str) -> str:
-    """The text with every value that a detector finds replaced by a marker such as ``[redacted:card]``."""
+    """Return the text with each sensitive value replaced by a marker such as ``[redacted:card]``."""
     if not (detectors := candidates(text.encode(errors="replace"))):
         return text
     try:
@@ -145,41 +148,44 @@ def _places(pointers: tuple[str, ...]) -> _Places:
 
 
 def _screening(text: str, detectors: Sequence[Detector], places: Places, *, large: bool) -> Steps[str]:
-    """The same object when nothing was found. Text of other alphabets is looked at in its plain form, too."""
+    """Replace what the detectors find; return the same object when they find nothing.
+
+    Text beyond ASCII is examined in its plain form, too.
+    """
     for detector in detectors:
         text = yield from detector.replacing(text, places)
         if large:
             yield
-    seen = plain(text)
-    if seen == text:
+    plain_text = plain(text)
+    if plain_text == text:
         return text
     if large:
         yield
-    found = seen
+    screened = plain_text
     for detector in detectors:
-        found = yield from detector.replacing(found, places)
+        screened = yield from detector.replacing(screened, places)
         if large:
             yield
-    return text if found == seen else found
+    return text if screened == plain_text else screened
 
 
 _Texts: TypeAlias = "Iterator[tuple[int, str]]"
 
 
 class _Walk:
-    """One walk over a value to collect its texts, and the same again to put in what became of them."""
+    """Walks a value twice in the same order: to collect its texts, and to insert the screened texts."""
 
     def __init__(self, by_name: bool) -> None:  # noqa: FBT001 - one flag
         self._by_name = by_name
         self.places = Places()
         self.texts: list[str] = []
         self.hides = False
-        """Whether something is replaced whatever becomes of the texts."""
+        """Whether something is replaced whatever the screening of the texts finds."""
         self._hidden: set[int] = set()
         """How many texts there were after each key whose value is replaced."""
 
     def collect(self, value: Any, at: tuple[_Places, ...]) -> None:  # noqa: ANN401 - any JSON value
-        """Note the texts of a value, its keys among them, that are not replaced as a whole."""
+        """Collect the texts of a value, including keys, that are not replaced as a whole."""
         if at and any(place.sensitive for place in at):
             self.hides |= value != SENSITIVE
         elif type(value) is dict:
@@ -223,7 +229,7 @@ class _Walk:
             self.hides |= _is_card_number(item)
 
     def rebuilt(self, value: Any, at: tuple[_Places, ...], texts: _Texts) -> Any:  # noqa: ANN401 - any JSON value
-        """The value with the next of the texts, which are counted, in the places of its own."""
+        """Return the value with its texts replaced by the next of `texts`, which are numbered from 1."""
         if at and any(place.sensitive for place in at):
             return SENSITIVE
         if type(value) is str:
@@ -250,7 +256,7 @@ class _Walk:
         return members
 
     def _is_hidden(self, key: str, item: Any) -> bool:  # noqa: ANN401 - any JSON value
-        """Whether it is secret by its name. What is empty, a truth value or a count is not."""
+        """Return whether the value is secret by its name. Empty values, booleans and counts are not."""
         if not may_be_secret(key) or item is None or type(item) is bool or _MARKED_KEY.match(key):
             return False
         if item in _EMPTY or (type(item) is str and _MARKER.match(item)):
@@ -259,7 +265,7 @@ class _Walk:
         return bool(is_secret(key)) and not (type(item) in _NUMBERS and counts(key))
 
     def _is_value(self, key: str, item: Any, named: str) -> bool:  # noqa: ANN401 - any JSON value
-        """Whether it is what another member names as a secret, and no count."""
+        """Return whether it is the value that another member names as a secret, and no count."""
         if key.lower() not in VALUES or item is None or type(item) is bool or item in _EMPTY:
             return False
         self.places.look()
@@ -267,7 +273,7 @@ class _Walk:
 
 
 def _is_card_number(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Whether it is a card number without quotes."""
+    """Return whether it is a card number without quotes."""
     if type(value) not in _NUMBERS or not _may_be_card(value):
         return False
     return bool(value == int(value) and is_card(str(int(value))))
@@ -278,9 +284,9 @@ def _may_be_card(number: Any) -> bool:  # noqa: ANN401 - a JSON number
 
 
 def _free(key: str, value: dict[str, Any], members: dict[str, Any], numbers: dict[str, int]) -> str:
-    """The key, numbered where it is taken: no member may vanish behind another.
+    """Return the key, numbered if it is taken, so that no member replaces another.
 
-    `numbers` holds the last number given to each key, so that many keys that become one cost no more than others.
+    `numbers` holds the last number used for each key, so that many equal keys take no longer than others.
     """
     number = numbers.get(key, 0)
     while True:
@@ -292,6 +298,7 @@ def _free(key: str, value: dict[str, Any], members: dict[str, Any], numbers: dic
 
 
 def _at(places: tuple[_Places, ...], token: str) -> tuple[_Places, ...]:
+    """Return the places below `places` at a member or index."""
     if not places:
         return places
     return tuple(

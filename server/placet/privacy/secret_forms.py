@@ -1,7 +1,7 @@
-"""Secrets that stand beside their name in markup, forms, SQL, command lines, and in names of other languages.
+"""Finds secrets next to their name in markup, forms, SQL, command lines, and under names of other languages.
 
-`assignments` has what stands behind an equals sign, a colon or a long flag. Each pattern here is bounded or possessive,
-and each place that is looked at closely is counted.
+`assignments` finds values after an equals sign, a colon or a long flag. Each pattern here is bounded or possessive, and
+each place that is examined closely is counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MATCHES_TOGETHER: Final = 128
 _NOTHING: Final = re.compile(
     r"(?:\[redacted:[a-z_]+\]|\$?\{\{?[\w. -]*\}?\}|\$\w+|%\w+%|\*+|null|none|true|false|\s*)\Z", re.IGNORECASE
 )
-"""What is no secret: a marker, a place-holder, nothing."""
+"""Not a secret: a marker, a placeholder, an empty value."""
 _ONE: Final = (
     r"(?:\"(?P<double>[^\"\r\n\ud800]{1,512}+)\"|'(?P<single>[^'\r\n\ud800]{1,512}+)'"
     r"|(?P<bare>[^\s\"'\ud800]{1,512}+))"
@@ -54,9 +54,9 @@ _SQL: Final = re.compile(
 _PERCENT: Final = re.compile(
     r"(?<![^?&#;\s\ud800])(?P<name>(?>(?:[\w.\-]|%[0-9A-Fa-f]{2}){2,96}))=(?P<inner>[^&#\s\"'<>\ud800]++)"
 )
-"""A parameter of a URL or form, some letters of whose name may be percent-encoded."""
+"""A parameter of a URL or form, whose name may contain percent-encoded letters."""
 _ACCENTED: Final = ("contraseña", "hasło", "lösenord", "jelszó", "şifre", "mật khẩu", "κωδικός")
-"""Names of other languages as they are written; without accents `assignments` finds them."""
+"""Names in other languages with accents. `assignments` finds the forms without accents."""
 _FOREIGN: Final = re.compile(
     rf"(?:{'|'.join((*FOREIGN_FORMS, *_ACCENTED))})(?:\\{{0,4}}[\"'\u300d\u300f])?"
     rf"[ \t\u3000]{{0,3}}(?:[:=\uff1a\uff1d]|=>)[ \t\u3000]{{0,3}}\\{{0,4}}{_ONE}",
@@ -74,9 +74,9 @@ _TOOLS: Final = {
     **dict.fromkeys(("ldapsearch", "ldapmodify", "ldapadd", "ldapdelete", "ldappasswd", "ldapwhoami"), ("w",)),
     **dict.fromkeys(("unzip",), ("P",)),
 }
-"""Command -> its flags whose value is a secret; ``p+`` is one that its value stands behind without a blank."""
+"""Command -> flags whose value is a secret. ``p+`` means that the value follows ``-p`` without a blank."""
 _LOGINS: Final = frozenset({"docker", "podman", "nerdctl", "helm", "az", "oc", "skopeo"})
-"""Commands whose flag is of a secret behind the word "login" alone: ``docker run -p 80:80``."""
+"""Commands whose flag holds a secret only after the word "login". ``docker run -p 80:80`` holds none."""
 _COMMAND: Final = re.compile(
     rf"(?<![\w.\-])(?P<tool>{'|'.join(sorted(_TOOLS, key=len, reverse=True))}|login)(?![\w\-])(?:\.exe)?"
     rf"|(?<!\S)-(?:(?P<flag>-user|-proxy-user|[uUpPaw])(?:[ \t]{{1,3}}|=|(?<=-u)){_ONE}|p(?P<attached>"
@@ -87,9 +87,9 @@ _COMMAND: Final = re.compile(
 
 
 def form_spans(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """Where secret values stand in a text, in order. `look` is called for each place that is looked at closely.
+    """Yield where secret values are in a text, in order. Calls `look` for each place that it examines closely.
 
-    Empty spans stand between them: places to pause at.
+    Empty spans between them are places where a caller may pause.
     """
     spans: list[tuple[int, int]] = []
     for hints, find in _FINDERS:
@@ -109,7 +109,7 @@ def form_spans(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]
 
 
 def _in_markup(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """``<password>S</password>``, ``<input name="password" value="S">``, ``<add key="password" value="S"/>``."""
+    """Find ``<password>S</password>``, ``<input name="password" value="S">``, ``<add key="password" value="S"/>``."""
     for number, match in enumerate(_ELEMENT.finditer(text), 1):
         if not number % _MATCHES_TOGETHER:
             yield match.start(), match.start()
@@ -126,17 +126,17 @@ def _in_markup(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]
 
 
 def _attributes(match: re.Match[str]) -> tuple[bool, list[tuple[int, int]]]:
-    """Whether an attribute gives the element a secret name, and where its values stand."""
+    """Return whether an attribute gives the element a secret name, and where its values are."""
     named, values = False, []
-    for found in _ATTRIBUTE.finditer(match.string, *match.span("attributes")):
-        group = found.lastindex or 0
-        name, value = found[1].lower(), found[group].rstrip("\\")
+    for attribute in _ATTRIBUTE.finditer(match.string, *match.span("attributes")):
+        group = attribute.lastindex or 0
+        name, value = attribute[1].lower(), attribute[group].rstrip("\\")
         if name in _NAMING:
             named = named or is_secret(value)
         elif name == "type":
             named = named or value.lower() == _HIDDEN_TYPE
         elif name in _VALUES:
-            values.append((found.start(group), found.start(group) + len(value)))
+            values.append((attribute.start(group), attribute.start(group) + len(value)))
     return named, values
 
 
@@ -148,7 +148,7 @@ def _in_forms(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
 
 
 def _in_sql(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """Prose may speak of the 'word' password: there, letters alone are none."""
+    """Find passwords in SQL. In prose about the 'word' password, letters only are no secret."""
     for match in _SQL.finditer(text):
         look()
         sure = match["sure"] or match[0].startswith("PASSWORD") or not match["inner"].isalpha()
@@ -169,11 +169,11 @@ def _in_queries(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]
 def _in_foreign_names(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
     for match in _FOREIGN.finditer(text):
         look()
-        yield _word_of(match)
+        yield _word_span(match)
 
 
 def _in_commands(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """A flag is of the command that stands before it in its line."""
+    """Find secret flags. A flag belongs to the command before it in its line."""
     tool, login = "", False
     for number, match in enumerate(_COMMAND.finditer(text), 1):
         if not number % _MATCHES_TOGETHER:
@@ -185,23 +185,23 @@ def _in_commands(text: str, look: Callable[[], None]) -> Iterator[tuple[int, int
             tool = tool if match["tool"] == "login" else match["tool"]
         elif tool and (login or tool not in _LOGINS):
             look()
-            yield from _of_flag(tool, match)
+            yield from _flag_value(tool, match)
 
 
-def _of_flag(tool: str, match: re.Match[str]) -> Iterator[tuple[int, int]]:
+def _flag_value(tool: str, match: re.Match[str]) -> Iterator[tuple[int, int]]:
     if match["attached"] and "p+" in _TOOLS[tool]:
         start, end = match.span("attached")
         quoted = match["attached"][0] in {'"', "'"}
         yield start + quoted, end - quoted
     elif match["flag"] and match["flag"] in _TOOLS[tool]:
-        start, end = _word_of(match)
+        start, end = _word_span(match)
         if tool == "curl":
             start += len(match.string[start:end].partition(":")[0]) + 1
         if start < end:
             yield start, end
 
 
-def _word_of(match: re.Match[str]) -> tuple[int, int]:
+def _word_span(match: re.Match[str]) -> tuple[int, int]:
     return next(match.span(group) for group in ("double", "single", "bare") if match[group] is not None)
 
 
@@ -216,6 +216,6 @@ _FINDERS: Final = (
     ),
     (("curl", "mysql", "mariadb", "7z", "sshpass", "login", "redis-cli", "ldap", "unzip"), _in_commands),
 )
-"""What a text must hold one of, and what looks for secrets in it then."""
+"""Texts of which one must occur, and the finder that runs then."""
 HINTS: Final = tuple(hint for hints, _ in _FINDERS for hint in hints)
-"""Without any of these there is nothing to find."""
+"""Without any of these a text holds nothing to find."""

@@ -1,7 +1,7 @@
-"""Names of keys, headers and query parameters whose values are secret, however they are written.
+"""Names of keys, headers and query parameters whose values are secret, in any spelling.
 
-A name is read as words (`dbPassword`, `DB_PASSWORD` and `db-password` are all "db password"), and its last words say
-what its value is. `password_reset_url` is a URL, `max_tokens` a count; `tokenValue` and `cvv2` are what they seem.
+A name is split into words (`dbPassword`, `DB_PASSWORD` and `db-password` are all "db password"), and its last words
+tell what its value is. `password_reset_url` is a URL and `max_tokens` a count; `tokenValue` and `cvv2` are secrets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FOREIGN: Final = (
     *("contrasena", "kennwort", "losenord", "lozinka", "haslo", "heslo", "jelszo", "parola", "passord", "salasana"),
     *("senha", "sifre", "wachtwoord", "adgangskode", "zugangscode", "geheimzahl"),
 )
-"""A password in the languages most used on the web, without accents. `clave` is a key as often as a password."""
+"""Words for password in the languages most used on the web, without accents. `clave` is excluded: it also means key."""
 FOREIGN_FORMS: Final = (
     *(
         "пароль",
@@ -34,7 +34,7 @@ FOREIGN_FORMS: Final = (
     ),
     *("كلمة المرور", "كلمة السر"),
 )
-"""Likewise in other alphabets. A name that holds one is secret, since not all of them put blanks between words."""
+"""The same in other alphabets. A name that contains one is secret: not all languages put blanks between words."""
 WORDS: Final = frozenset(
     {
         *("apikey", "authorization", "auth", "authentication", "bearer", "cookie", "credential", "cred", "csrf"),
@@ -45,7 +45,7 @@ WORDS: Final = frozenset(
         *FOREIGN,
     }
 )
-"""A name that ends in one of these is secret."""
+"""A name that ends in one of these words is secret."""
 PAIRS: Final = frozenset(
     {
         *((first, "key") for first in ("api", "access", "account", "auth", "deploy", "encryption", "hmac", "master")),
@@ -59,9 +59,9 @@ PAIRS: Final = frozenset(
         *(("session", "id"), ("session", "key"), ("seed", "phrase"), ("recovery", "phrase")),
     }
 )
-"""Likewise of its last two words."""
+"""A name that ends in one of these pairs of words is secret."""
 TAILS: Final = ("password", "passwd", "passphrase", "secret", "token", "apikey", "privatekey", "secretkey", "cookie")
-"""A last word that ends in one of these is secret, too: `dbpassword`."""
+"""A name whose last word ends in one of these is secret: `dbpassword`."""
 QUALIFIERS: Final = frozenset(
     {
         *("value", "values", "text", "plain", "plaintext", "raw", "hash", "hashed", "base", "b64", "hex", "string"),
@@ -69,14 +69,14 @@ QUALIFIERS: Final = frozenset(
         *("confirm", "confirmation", "encrypted", "env"),
     }
 )
-"""Words at the end that say nothing of what the value is."""
+"""Last words that do not tell what the value is."""
 PUBLIC: Final = frozenset(
     {
         *((first, "token") for first in ("page", "continuation", "sync", "cursor", "delta", "next", "eos", "bos")),
         *((first, "cookie") for first in ("accept",)),
     }
 )
-"""Last two words of names that are no secrets."""
+"""Last two words of names that are not secret."""
 COUNTING: Final = frozenset(
     {
         *(
@@ -97,19 +97,19 @@ COUNTING: Final = frozenset(
         *("completion", "usage", "cached", "reasoning", "remaining"),
     }
 )
-"""A number beside one of these words is a count."""
+"""A number under a name with one of these words is a count."""
 URL_NAMES: Final = frozenset({"sig", "signature", "code", "key", "hmac", "hash", "state", "assertion", "credential"})
-"""What is a secret in the query of a URL alone: a signed link, an authorization code, a key of a map service."""
+"""Names that are secret only in the query of a URL: a signed link, an authorization code, a key of a map service."""
 
 NAMING: Final = frozenset({"name", "key", "header", "field", "param", "parameter", "variable"})
-"""Members that name what stands beside them, as in ``{"name": "Authorization", "value": "..."}``."""
+"""Members that name another member's value, as in ``{"name": "Authorization", "value": "..."}``."""
 VALUES: Final = frozenset({"value", "values", "val", "content", "data", "text"})
-"""Members that hold what another member names."""
+"""Members that hold the value that another member names."""
 PAIR_VALUE_CHARS_MIN: Final = 16
-"""From this length on a plain word beside a secret name is its value, not another name in a list of names."""
+"""From this length on a plain word after a secret name is its value, not another name in a list of names."""
 
 NAME_CHARS_MAX: Final = 96
-"""A longer name is looked at by its end."""
+"""Only the end of a longer name is examined."""
 STEMS: Final = (
     *("assertion", "auth", "bearer", "card", "code", "cookie", "cred", "csrf", "cvc", "cvv", "hash", "hmac", "jwt"),
     *("key", "national", "number", "otp", "pass", "pin", "pwd", "secret", "sid", "sig", "social", "ssn", "state"),
@@ -117,43 +117,43 @@ STEMS: Final = (
     *(word for word in FOREIGN if word not in {"passord", "zugangscode"}),
     *("khau", "sandi", "w0rd", "p4s", "pa5", "t0ken", "tok3n", "t0k3n", "s3cret", "secr3t", "s3cr3t"),
 )
-"""Each secret name holds one of these: a quick look lets most names go."""
+"""Each secret name contains one of these, so a quick search dismisses most names."""
 _LEET: Final = str.maketrans("013457", "oleast")
-"""Digits that stand for letters, as in passw0rd."""
+"""Digits that replace letters, as in passw0rd."""
 _PAIR: Final = 2
 _REDACTED: Final = "[redacted:"
 _LOOK_CHARS: Final = 4 * NAME_CHARS_MAX
-"""Of a long name, before its plain form is made: some of it may be invisible."""
+"""Characters from the end of a long name that are converted to plain form: some of them may be invisible."""
 _STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
 _FOREIGN_FORM: Final = re.compile("|".join(as_latin(form).casefold() for form in FOREIGN_FORMS))
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def may_be_secret(name: str) -> bool:
-    """Whether it is worth to read the name: a quick look, which lets most names go."""
+    """Return whether the name needs closer examination: a quick search that dismisses most names."""
     if name.isascii():
         return _STEM.search(name) is not None
-    seen = _end(name)
-    return _STEM.search(seen) is not None or _FOREIGN_FORM.search(seen.casefold()) is not None
+    end = _end(name)
+    return _STEM.search(end) is not None or _FOREIGN_FORM.search(end.casefold()) is not None
 
 
 @lru_cache(maxsize=1_024)
 def is_secret(name: str, *, in_url: bool = False) -> bool:
-    """Whether what stands under this name is secret."""
-    seen = _end(name)
-    if not seen.isascii() and _FOREIGN_FORM.search(seen.casefold()):
+    """Return whether a value under this name is secret."""
+    end = _end(name)
+    if not end.isascii() and _FOREIGN_FORM.search(end.casefold()):
         return True
-    words = _words(seen)
+    words = _words(end)
     if not words:
         return False
     if in_url and words[-1] in URL_NAMES:
         return True
-    return _is_secret(words) or _is_leet(seen)
+    return _is_secret(words) or _is_leet(end)
 
 
-def _is_leet(seen: str) -> bool:
-    """Whether it is a secret name with digits for letters; one with digits at its end is none of that kind."""
-    name = seen.rstrip("0123456789").lower()
+def _is_leet(end: str) -> bool:
+    """Return whether it is a secret name with digits for letters. Digits at its end do not count."""
+    name = end.rstrip("0123456789").lower()
     letters = name.translate(_LEET)
     if letters == name:
         return False
@@ -176,7 +176,7 @@ def _is_secret(words: list[str]) -> bool:
 
 
 def named_secret(members: dict[str, object]) -> str:
-    """The secret name that a member of the object gives another one's value; "" for none."""
+    """Return the secret name that a member of the object gives to another member's value; empty for none."""
     for key, value in members.items():
         if type(value) is str and key.lower() in NAMING and _names_secret(value):
             return value
@@ -184,12 +184,12 @@ def named_secret(members: dict[str, object]) -> str:
 
 
 def _names_secret(text: str) -> bool:
-    """Whether a text is a secret name; one that was redacted is none, so that redacting again changes nothing."""
+    """Return whether a text is a secret name. A redacted text is not, so that redacting again changes nothing."""
     return may_be_secret(text) and _REDACTED not in text and is_secret(text)
 
 
 def is_secret_pair(items: list[object]) -> bool:
-    """Whether the list is a secret name and its value, as in ``["Authorization", "..."]``, and no list of names."""
+    """Return whether the list is a secret name with its value, as ``["Authorization", "..."]``, not a list of names."""
     if len(items) != _PAIR:
         return False
     name, value = items
@@ -201,19 +201,19 @@ def is_secret_pair(items: list[object]) -> bool:
 
 
 def counts(name: str) -> bool:
-    """Whether a number under this name is a count, as in ``max_tokens``."""
+    """Return whether a number under this name is a count, as in ``max_tokens``."""
     return not COUNTING.isdisjoint(word for word in _WORD.findall(_end(name).lower()))
 
 
 def _end(name: str) -> str:
-    """The end of the name, in its plain form, with letters that look Latin in their Latin form."""
+    """Return the end of the name in plain form, with letters that look Latin in their Latin form."""
     return plain_latin(name[-_LOOK_CHARS:])[-NAME_CHARS_MAX:]
 
 
-def _words(seen: str) -> list[str]:
-    """The words of a name's end in lower case and singular."""
-    found = (word.lower() for word in _WORD.findall(seen))
-    return [word[:-1] if word.endswith("s") and word[:-1] in _SINGULARS else word for word in found]
+def _words(end: str) -> list[str]:
+    """Return the words of a name's end in lower case and singular."""
+    words = (word.lower() for word in _WORD.findall(end))
+    return [word[:-1] if word.endswith("s") and word[:-1] in _SINGULARS else word for word in words]
 
 
 _SINGULARS: Final = WORDS | {"key", "code", "number", "header", "value", "card"}

@@ -1,7 +1,7 @@
-"""What has arrived while the last batch was under way goes together as the next. A lone request waits for nobody.
+"""Batches requests: everything that arrives while one batch is in progress forms the next.
 
-Tenants, and the callers of one tenant, take turns; see `FairQueue`. What is more than a turn is worked on in pieces,
-between which others have their turns.
+A single request is processed immediately. Tenants, and the callers of one tenant, take turns; see `FairQueue`. Work
+that exceeds a turn is processed in pieces, between which others have their turns.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pieces: TypeAlias = "AsyncGenerator[Sequence[Result] | None, None]"
-"""Work that yields None after each piece but the last, and then the results."""
-NOBODY = Flow()
-"""The flow of those who name none."""
+"""Work that yields None after each piece except the last, and then the results."""
+DEFAULT_FLOW = Flow()
+"""The flow of items that name none."""
 
 
 class Shed(StrEnum):
-    """Why items are not worked on."""
+    """Why items were not processed."""
 
     QUEUE_FULL = "queue_full"
     EXPIRED = "expired"
@@ -35,23 +35,24 @@ class Shed(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item, Result]):
-    """What somebody waits for; `pieces` once the first of them is under way."""
+    """Items of a caller that waits."""
 
     items: Sequence[Item]
     future: asyncio.Future[Sequence[Result]]
     deadline: float | None
+    """The caller's monotonic deadline in seconds; None for none."""
     pieces: Pieces[Result] | None = None
+    """Set once the first piece is in progress."""
 
 
 class Batcher(Generic[Item, Result]):
-    """Feeds `work` with batches, at most `lanes` at once.
+    """Calls `work` with batches, at most `lanes` at once. Belongs to one event loop.
 
-    `work` takes items and gives one result for each, in order; what it raises reaches every caller of that batch.
-    At most `depth_max` items wait. `on_shed` is told how many items were not worked on, and why. Belongs to one event
-    loop.
+    `work` returns one result for each item, in order; its exception reaches every caller of the batch. At most
+    `depth_max` items wait. `on_shed` receives how many items were not processed, and why.
 
-    With `in_pieces` (of one lane), items submitted together that cost more than a turn go to that instead, alone.
-    `bytes_of` is what an item weighs.
+    With `in_pieces` (requires one lane), items that were submitted together and cost more than a turn are processed by
+    it instead, without other items. `bytes_of` returns the size of an item.
     """
 
     def __init__(
@@ -77,18 +78,20 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def depth(self) -> int:
-        """Items that wait."""
+        """How many items wait."""
         return self._queue.depth
 
     async def submit(
-        self, items: Sequence[Item], flow: Flow = NOBODY, seconds: float | None = None
+        self, items: Sequence[Item], flow: Flow = DEFAULT_FLOW, seconds: float | None = None
     ) -> Sequence[Result]:
-        """Have the items worked on, together and in order. OverloadedError or UnavailableError when not admitted.
+        """Process the items together and in order, and return their results.
 
-        When the caller is cancelled the items are worked on all the same, unless its `seconds` were over before work
-        (or the next piece of it) began: then nobody is told any more, and it is not done (DeadlinePassedError). More
-        than `depth_max` items at once are admitted when nothing else waits: trying again would never help them.
-        OverloadedError comes later when others, who wait for less, need the room.
+        Raises OverloadedError or UnavailableError when the items are not admitted. OverloadedError may also come later,
+        when callers that hold less need the room. More than `depth_max` items at once are admitted when nothing else
+        waits, because a retry would never help them.
+
+        When the caller is cancelled, the items are still processed. If its `seconds` passed before the work or its next
+        piece began, they are not processed, and DeadlinePassedError is raised.
         """
         if self._closing:
             raise UnavailableError("the server is shutting down")
@@ -96,12 +99,12 @@ class Batcher(Generic[Item, Result]):
         waiting = _Waiting[Item, Result](items, future, None if seconds is None else self._monotonic() + seconds)
         group = Group(flow, len(items), waiting, sum(map(self._bytes_of, items)))
         group.in_pieces = self._in_pieces is not None and len(items) > 1 and group.cost > QUEUE_TURN_BYTES
-        gone = self._queue.put(group)
-        if gone is None:
+        displaced = self._queue.put(group)
+        if displaced is None:
             self._on_shed(Shed.QUEUE_FULL, len(items))
             raise OverloadedError(RETRY_AFTER_MS)
-        for each in gone:
-            self._shed(each, Shed.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
+        for shed_group in displaced:
+            self._shed(shed_group, Shed.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
         if len(self._lanes) < self._lanes_max:
             lane = asyncio.create_task(self._run(), name="placet-batcher")
             self._lanes.add(lane)
@@ -109,11 +112,11 @@ class Batcher(Generic[Item, Result]):
             return await future
         except asyncio.CancelledError:
             if waiting.pieces is None and self._is_over(waiting) and self._queue.remove(group):
-                self._on_shed(Shed.EXPIRED, len(items))  # its room is for others
+                self._on_shed(Shed.EXPIRED, len(items))  # frees its room
             raise
 
     async def close(self) -> None:
-        """Take nothing new, finish what waits."""
+        """Accept nothing new, and finish what waits."""
         self._closing = True
         while self._lanes:
             await asyncio.wait(self._lanes)
@@ -122,8 +125,8 @@ class Batcher(Generic[Item, Result]):
         try:
             await self._drain()
         finally:
-            # In the same step that found nothing waiting: a callback would come later, and who submits in between would
-            # see a lane that no longer looks.
+            # In the same step that found the queue empty: a callback would run later, and a submit in between would
+            # rely on a lane that has already ended.
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _drain(self) -> None:
@@ -135,39 +138,39 @@ class Batcher(Generic[Item, Result]):
                 await self._do([group.entry for group in batch])
 
     async def _do(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
-        """Have all of the batch worked on, and tell the callers."""
+        """Process the whole batch and set the callers' results."""
         try:
-            results = await self._work([item for each in batch for item in each.items])
-        except Exception as error:  # noqa: BLE001 - it reaches every caller of the batch
-            for each in batch:
-                _fail(each.future, error)
+            results = await self._work([item for waiting in batch for item in waiting.items])
+        except Exception as error:  # noqa: BLE001 - reaches every caller of the batch
+            for waiting in batch:
+                _set_error(waiting.future, error)
             return
         start = 0
-        for each in batch:
-            _tell(each.future, results[start : start + len(each.items)])
-            start += len(each.items)
+        for waiting in batch:
+            _set_results(waiting.future, results[start : start + len(waiting.items)])
+            start += len(waiting.items)
 
     async def _do_piece(self, group: Group[_Waiting[Item, Result]]) -> None:
-        """Have the next piece worked on; the group waits again, or its caller is told."""
+        """Process the next piece. Then the group waits again, or its caller gets the results."""
         waiting = group.entry
         if waiting.pieces is None:
             if self._in_pieces is None:
-                raise AssertionError("only what can be cut is worked on in pieces")
+                raise AssertionError("the group is in pieces, and this batcher has no in_pieces")
             waiting.pieces = self._in_pieces(waiting.items)
         try:
             results = await anext(waiting.pieces)
-        except Exception as error:  # noqa: BLE001 - it reaches the caller
-            _fail(waiting.future, error)
+        except Exception as error:  # noqa: BLE001 - reaches the caller
+            _set_error(waiting.future, error)
         else:
             if results is None:
                 self._queue.put_back(group)
             else:
-                _tell(waiting.future, results)
+                _set_results(waiting.future, results)
                 await waiting.pieces.aclose()
-        self._queue.stand_last(group.flow)
+        self._queue.move_to_end(group.flow)
 
     async def _take(self) -> list[Group[_Waiting[Item, Result]]]:
-        """The next batch: whole groups, or one that is worked on in pieces. Empty when all were late."""
+        """Take the next batch: whole groups, or one that is processed in pieces. Empty when all were late."""
         batch = []
         for group in self._queue.take(PIPELINE_ACTIONS_MAX):
             if not self._is_over(group.entry):
@@ -175,23 +178,23 @@ class Batcher(Generic[Item, Result]):
                 continue
             if group.entry.pieces is not None:
                 await group.entry.pieces.aclose()
-            self._shed(group, Shed.EXPIRED, DeadlinePassedError("nobody waits for the answer any more"))
+            self._shed(group, Shed.EXPIRED, DeadlinePassedError("the deadline passed before the request's turn came"))
         return batch
 
     def _shed(self, group: Group[_Waiting[Item, Result]], why: Shed, error: Exception) -> None:
         self._on_shed(why, len(group.entry.items))
-        _fail(group.entry.future, error)
+        _set_error(group.entry.future, error)
 
     def _is_over(self, waiting: _Waiting[Item, Result]) -> bool:
-        """Whether its caller's time is over."""
+        """Return whether the caller's deadline has passed."""
         return waiting.deadline is not None and self._monotonic() >= waiting.deadline
 
 
-def _tell(future: asyncio.Future[Sequence[Result]], results: Sequence[Result]) -> None:
+def _set_results(future: asyncio.Future[Sequence[Result]], results: Sequence[Result]) -> None:
     if not future.done():  # the caller may be gone
         future.set_result(results)
 
 
-def _fail(future: asyncio.Future[Sequence[Result]], error: Exception) -> None:
+def _set_error(future: asyncio.Future[Sequence[Result]], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

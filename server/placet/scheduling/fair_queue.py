@@ -1,12 +1,12 @@
-"""A bounded queue that is shared fairly between tenants, and between the callers of one tenant.
+"""A bounded queue that tenants, and the callers of one tenant, share fairly.
 
-Turns are taken by deficit round robin (Shreedhar and Varghese, 1995): in each round everybody who waits earns
-QUEUE_TURN_BYTES, and may go on once that covers the cost of the next group. An action costs its bytes, but at least a
+Turns follow deficit round robin (Shreedhar and Varghese, 1995). In each round every waiting tenant and caller earns
+QUEUE_TURN_BYTES, and may proceed once that covers the cost of its next group. An action costs its bytes, but at least a
 QUEUE_TURN_ACTIONS-th of a turn. Within one caller the order stays. When the queue is full, a tenant that holds more
-than its share gives way, the newest first; so a flood turns itself away.
+than its share loses its newest groups, so a flood displaces only itself.
 
-A group that is worked on in pieces costs one turn for each piece. Between two of them its tenant and its caller stand
-last, so that everybody else who waits goes first.
+A group that is processed in pieces costs one turn for each piece. Between two pieces its tenant and its caller move to
+the end, so that all others that wait go first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from placet.kernel.limits import PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_T
 
 Entry = TypeVar("Entry")
 ACTION_COST_MIN: Final = QUEUE_TURN_BYTES // QUEUE_TURN_ACTIONS
-"""In bytes: what the smallest action costs."""
+"""Cost of the smallest action, in bytes."""
 
 
 class Flow(NamedTuple):
@@ -31,13 +31,15 @@ class Flow(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Group(Generic[Entry]):
-    """Actions that stay together, in the queue. With `in_pieces` they go alone, and may come back for more turns."""
+    """Actions that stay together in the queue."""
 
     flow: Flow
     size: int
+    """Number of actions."""
     entry: Entry
     bytes: int = 0
     in_pieces: bool = False
+    """The group is taken without others, and may come back for more turns."""
 
     @property
     def cost(self) -> int:
@@ -47,7 +49,7 @@ class Group(Generic[Entry]):
 
 @dataclass(slots=True)
 class _Caller(Generic[Entry]):
-    """What one caller waits for, in order."""
+    """The groups of one caller, in order."""
 
     groups: deque[Group[Entry]] = field(default_factory=deque)
     size: int = 0
@@ -56,14 +58,14 @@ class _Caller(Generic[Entry]):
 
 @dataclass(slots=True)
 class _Tenant(Generic[Entry]):
-    """The callers of a tenant that wait; the one whose turn it is stands first."""
+    """The waiting callers of a tenant. The first one is next."""
 
     callers: dict[str, _Caller[Entry]] = field(default_factory=dict)
     size: int = 0
     earned: int = 0
 
     def head(self) -> Group[Entry]:
-        """The group whose turn it is."""
+        """Return the group whose turn it is."""
         while True:
             name, caller = next(iter(self.callers.items()))
             if caller.groups[0].cost <= caller.earned:
@@ -74,17 +76,17 @@ class _Tenant(Generic[Entry]):
 
 @dataclass(slots=True)
 class _Room:
-    """What may still join a batch."""
+    """How much may still join a batch."""
 
     size: int
     bytes: int
 
     def holds(self, group: Group[Entry]) -> bool:
-        """Whether the group may."""
+        """Return whether the group fits."""
         return not group.in_pieces and group.size <= self.size and group.bytes <= self.bytes
 
     def give(self, group: Group[Entry]) -> None:
-        """The group did."""
+        """Take the room of a group that joined."""
         self.size -= group.size
         self.bytes -= group.bytes
 
@@ -102,21 +104,21 @@ class FairQueue(Generic[Entry]):
 
     @property
     def depth(self) -> int:
-        """Actions that wait."""
+        """How many actions wait."""
         return self._depth
 
     def put(self, group: Group[Entry]) -> list[Group[Entry]] | None:
-        """Let the group wait. Returns those that gave way to it; None when there is no room, and it does not wait."""
-        gone: list[Group[Entry]] = []
+        """Add the group. Return the groups that it displaced, or None when there is no room and it was not added."""
+        displaced: list[Group[Entry]] = []
         own = self._tenants.get(group.flow.tenant)
         if self._overfull(group.size):
             share = self._depth_max // (len(self._tenants) + (own is None))
             if (own.size if own is not None else 0) + group.size <= share:
                 while self._overfull(group.size):
-                    gone.append(self._turn_away(max(self._tenants.values(), key=lambda tenant: tenant.size)))
+                    displaced.append(self._turn_away(max(self._tenants.values(), key=lambda tenant: tenant.size)))
             elif own is not None and _within_share(own, group):
                 while self._overfull(group.size):
-                    gone.append(self._turn_away(own))
+                    displaced.append(self._turn_away(own))
             else:
                 return None
         tenant = self._tenants.setdefault(group.flow.tenant, _Tenant())
@@ -125,10 +127,10 @@ class FairQueue(Generic[Entry]):
         caller.size += group.size
         tenant.size += group.size
         self._depth += group.size
-        return gone
+        return displaced
 
     def remove(self, group: Group[Entry]) -> bool:
-        """Let the group wait no longer; whether it did."""
+        """Remove the group. Return whether it was waiting."""
         tenant = self._tenants.get(group.flow.tenant)
         caller = tenant.callers.get(group.flow.caller) if tenant is not None else None
         if tenant is None or caller is None or group not in caller.groups:
@@ -144,16 +146,16 @@ class FairQueue(Generic[Entry]):
         return True
 
     def put_back(self, group: Group[Entry]) -> None:
-        """Let a group wait for the turn of its next piece, before all else of its caller.
+        """Add a group for the turn of its next piece, before all other groups of its caller.
 
-        It was begun, so it holds no room and never gives way.
+        It has been started, so it takes no room and is never displaced.
         """
         group.size = 0
         tenant = self._tenants.setdefault(group.flow.tenant, _Tenant())
         tenant.callers.setdefault(group.flow.caller, _Caller()).groups.appendleft(group)
 
-    def stand_last(self, flow: Flow) -> None:
-        """Let whoever waits by now go before the tenant, and before the caller within it: their piece is done."""
+    def move_to_end(self, flow: Flow) -> None:
+        """Move the tenant, and the caller within it, behind all that wait: their piece is done."""
         tenant = self._tenants.pop(flow.tenant, None)
         if tenant is not None:
             self._tenants[flow.tenant] = tenant
@@ -162,18 +164,18 @@ class FairQueue(Generic[Entry]):
                 tenant.callers[flow.caller] = caller
 
     def take(self, size_max: int, bytes_max: int = PIPELINE_BYTES_MAX) -> list[Group[Entry]]:
-        """The groups whose turn it is: at least one, and beyond one at most `size_max` actions of `bytes_max`.
+        """Take the groups whose turn it is: at least one, and beyond one at most `size_max` actions of `bytes_max`.
 
-        A group that costs more than a turn does not join those that go now: they would wait for it. It goes as soon as
-        it has earned its cost, at once when nobody else waits. One that is worked on in pieces goes alone, next after
-        what may go together.
+        A group that costs more than a turn does not join the others, which would wait for it. It goes as soon as it has
+        earned its cost, at once when nothing else waits. A group in pieces goes without others, next after those that
+        may go together.
         """
         batch: list[Group[Entry]] = []
         room = _Room(size_max, bytes_max)
-        kept: set[str] = set()  # tenants whose turn comes next: they stay first
+        next_tenants: set[str] = set()  # tenants whose turn is next; they stay first
         while self._tenants:
             before = len(batch)
-            for name in [each for each in self._tenants if each not in kept]:
+            for name in [tenant for tenant in self._tenants if tenant not in next_tenants]:
                 tenant = self._tenants[name]
                 tenant.earned += QUEUE_TURN_BYTES
                 while tenant.callers and (head := tenant.head()).cost <= tenant.earned:
@@ -181,7 +183,7 @@ class FairQueue(Generic[Entry]):
                         tenant.earned -= QUEUE_TURN_BYTES  # its turn is not over
                         if not head.in_pieces:
                             return batch
-                        kept.add(name)
+                        next_tenants.add(name)
                         break
                     tenant.earned -= head.cost
                     tenant.callers[head.flow.caller].earned -= head.cost
@@ -190,25 +192,25 @@ class FairQueue(Generic[Entry]):
                     room.give(head)
                     if head.in_pieces:
                         return batch
-                if tenant.callers and name not in kept:
+                if tenant.callers and name not in next_tenants:
                     self._tenants[name] = self._tenants.pop(name)
             if batch and len(batch) == before:
                 break
         return batch
 
     def _overfull(self, size: int) -> bool:
-        """Whether a group of that size is too much for what waits; none is when nothing waits."""
+        """Return whether a group of that size exceeds the room. No group does when nothing waits."""
         return self._depth > 0 and self._depth + size > self._depth_max
 
     def _turn_away(self, tenant: _Tenant[Entry]) -> Group[Entry]:
-        """The newest group of the caller that holds most of the tenant's part; it waits no longer."""
+        """Remove and return the newest group of the caller that holds most of the tenant's room."""
         group = max(tenant.callers.values(), key=lambda caller: caller.size).groups[-1]
         self.remove(group)
         return group
 
 
 def _within_share(tenant: _Tenant[Entry], group: Group[Entry]) -> bool:
-    """Whether the caller would hold no more than others of the tenant, which is given no more than it has."""
+    """Return whether the caller would hold no more than its share of what the tenant holds already."""
     caller = tenant.callers.get(group.flow.caller)
     share = tenant.size // (len(tenant.callers) + (caller is None))
     return (caller.size if caller is not None else 0) + group.size <= share

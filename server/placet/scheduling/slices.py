@@ -1,4 +1,4 @@
-"""Work in steps on the event loop: whoever else waits gets a turn between two of them."""
+"""Runs work in steps on the event loop, with other tasks in between."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ Result = TypeVar("Result")
 
 
 async def pause() -> None:
-    """Let the event loop do what else waits."""
+    """Let the event loop run other tasks."""
     await asyncio.sleep(0)
 
 
 async def in_slices(steps: Steps[Result]) -> Result:
-    """Do the steps, the event loop's other work between them; what they come to."""
+    """Run the steps, with other tasks in between, and return the result."""
     while True:
         try:
             next(steps)
-        except StopIteration as done:
-            result: Result = done.value
+        except StopIteration as end:
+            result: Result = end.value
             return result
         await pause()
 
 
 class Turns:
-    """As `in_slices` for work that arrives from many sides at once: only one of them goes on in each pass of the loop.
+    """As `in_slices`, for work from many callers at once: only one of them proceeds in each pass of the event loop.
 
-    Else a hundred large requests together would hold the loop a hundred steps long. Belongs to one event loop.
+    Otherwise a hundred large requests together would hold the loop for a hundred steps. Belongs to one event loop.
     """
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     async def take(self, steps: Steps[Result]) -> Result:
-        """Do the steps; what is done after one is not made to wait."""
+        """Run the steps and return the result. Work that needs one step does not wait for a turn."""
         try:
             next(steps)
-        except StopIteration as done:
-            result: Result = done.value
+        except StopIteration as end:
+            result: Result = end.value
             return result
         async with self._turn:
             await pause()

@@ -84,7 +84,7 @@ async def restart_trail(
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock, on_error)
         for pin in lost_pins:
-            pinned.keep_lost(pin)
+            pinned.save_lost(pin)
         now_us = (await _shared_clock(opened.ledger, settings, clock)).wall_us()
         await _commit(
             opened, settings, pinned, [trail_restarted(trail_break, actor, reason, now_us) for trail_break in breaks]

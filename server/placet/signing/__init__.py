@@ -1,1 +1,1 @@
-"""Keys on disk, and the checkpoints and newest records that are pinned beside them."""
+"""Signing keys on disk, and the checkpoints and newest records that are pinned beside them."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are kept elsewhere, as JSON."""
+"""Checkpoints in JSON files, for storage outside the database."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ if TYPE_CHECKING:
 
 
 def dump_pinned_checkpoints(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes:
-    """Rows of audit_checkpoints as JSON, for `load_pinned_checkpoints`. ConfigurationError when there is none yet."""
+    """Return rows of audit_checkpoints as JSON, for `load_pinned_checkpoints`. `where` names the database in the error.
+
+    Raises ConfigurationError when there is no row.
+    """
     if not newest:
         raise ConfigurationError(
             f"{where}: no checkpoint was signed yet; the server signs one each minute and when it stops"
         )
-    said = [
+    checkpoints = [
         {"checkpoint": orjson.Fragment(body), "signature": base64.b64encode(signature).decode()}
         for _, _, body, signature in newest
     ]
-    return orjson.dumps({"checkpoints": said}, option=orjson.OPT_INDENT_2) + b"\n"
+    return orjson.dumps({"checkpoints": checkpoints}, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def load_pinned_checkpoints(text: bytes) -> list[PinnedCheckpoint]:
-    """Checkpoints from what `dump_pinned_checkpoints` gave. ConfigurationError when they cannot be read."""
+    """Return the checkpoints that `dump_pinned_checkpoints` wrote.
+
+    Raises ConfigurationError when they cannot be read.
+    """
     try:
-        return [_kept(entry) for entry in orjson.loads(text)["checkpoints"]]
+        return [_parse_entry(entry) for entry in orjson.loads(text)["checkpoints"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
             "the kept checkpoints cannot be read; give the file that was exported, unchanged"
         ) from error
 
 
-def _kept(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:
+def _parse_entry(entry: dict[str, Any]) -> tuple[Checkpoint, bytes]:
     body = orjson.dumps(entry["checkpoint"], option=orjson.OPT_SORT_KEYS)
     return parse_checkpoint(body), base64.b64decode(entry["signature"], validate=True)

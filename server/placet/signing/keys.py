@@ -1,4 +1,4 @@
-"""The Ed25519 key that signs checkpoints: made on first start, readable by its owner alone."""
+"""The Ed25519 key that signs checkpoints. It is created on first start, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -32,26 +32,29 @@ PUBLIC_NAME: Final = "audit_ed25519.pub.pem"
 PUBLIC_PATTERN: Final = "audit_*.pub.pem"
 """The server's own public key, and those of other replicas beside it."""
 KEY_ID_CHARS: Final = 16
+"""Length of a key id."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+"""Permissions of group and others."""
 
 
 class Verifier(Protocol):
-    """One key or several."""
+    """Verifies signatures with one key or several."""
 
     def check(self, key_id: str, signature: bytes, signed: bytes) -> bool | None:
-        """Whether the signature over these bytes was made with the key of that id; None when that one is not known."""
+        """Return whether the key with that id made the signature over these bytes; None when the key is unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """Verifies signatures. `key_id` is the beginning of the SHA-256 of the raw public key, hex."""
+    """Verifies signatures."""
 
     key_id: str
+    """The beginning of the SHA-256 of the raw public key, in hex."""
     _key: Ed25519PublicKey
 
     def verify(self, signature: bytes, signed: bytes) -> bool:
-        """Whether the signature over these bytes was made with the key."""
+        """Return whether this key made the signature over these bytes."""
         try:
             self._key.verify(signature, signed)
         except InvalidSignature:
@@ -59,27 +62,27 @@ class PublicKey:
         return True
 
     def check(self, key_id: str, signature: bytes, signed: bytes) -> bool | None:
-        """As `Verifier.check`, for this key alone."""
+        """As `Verifier.check`, for this key only."""
         return self.verify(signature, signed) if key_id == self.key_id else None
 
     def pem(self) -> bytes:
-        """The key as PEM, to be given to whoever verifies."""
+        """Return the key as PEM, for those who verify."""
         return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """The keys that checkpoints may be signed with, by id: each replica has one, or several share it."""
+    """The keys that checkpoints may be signed with, by id. Each replica has one, or several share it."""
 
     by_id: Mapping[str, PublicKey]
 
     @classmethod
     def of(cls, *keys: PublicKey) -> Self:
-        """These keys."""
+        """Return a set of these keys."""
         return cls({key.key_id: key for key in keys})
 
     def with_key(self, key: PublicKey) -> PublicKeys:
-        """These, and one more."""
+        """Return these keys and one more."""
         return PublicKeys({**self.by_id, key.key_id: key})
 
     def check(self, key_id: str, signature: bytes, signed: bytes) -> bool | None:
@@ -90,7 +93,7 @@ class PublicKeys:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """Signs. Never shows the private key."""
+    """Signs data. Never reveals the private key."""
 
     public: PublicKey
     _key: Ed25519PrivateKey
@@ -101,7 +104,7 @@ class SigningKey:
         return self.public.key_id
 
     def sign(self, data: bytes) -> bytes:
-        """The signature, 64 bytes."""
+        """Return the signature, 64 bytes."""
         return self._key.sign(data)
 
     def __repr__(self) -> str:
@@ -109,14 +112,14 @@ class SigningKey:
 
 
 def generate_signing_key() -> SigningKey:
-    """A new key, kept nowhere."""
+    """Return a new key without storing it."""
     return _signing_key(Ed25519PrivateKey.generate())
 
 
 def load_or_create_signing_key(folder: Path) -> SigningKey:
-    """The key in the folder, made when there is none; the public key stands beside it as PEM.
+    """Return the key in the folder; create it, and its public key as a PEM file beside it, when there is none.
 
-    ConfigurationError when the key can be read by others, or is not an Ed25519 key.
+    Raises ConfigurationError when the key can be read by others, or is not an Ed25519 key.
     """
     path = folder / PRIVATE_NAME
     try:
@@ -134,7 +137,7 @@ def load_or_create_signing_key(folder: Path) -> SigningKey:
 
 
 def load_public_key(path: Path) -> PublicKey:
-    """The public key in a PEM file. ConfigurationError when it is none."""
+    """Return the public key in a PEM file. Raises ConfigurationError when the file holds none."""
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
@@ -151,18 +154,21 @@ def load_public_key(path: Path) -> PublicKey:
 
 
 def load_public_keys(folder: Path) -> PublicKeys:
-    """The keys in the folder that checkpoints may be signed with: its own, and those that people put there.
+    """Return the public keys in the folder: the server's own, and those that operators put there.
 
-    ConfigurationError when a file holds none.
+    Raises ConfigurationError when a file holds none.
     """
     return PublicKeys.of(*(load_public_key(path) for path in sorted(folder.glob(PUBLIC_PATTERN))))
 
 
 def create_private_key(path: Path) -> None:
-    """Make a key in the file, whole or not at all; when two processes do it at once, the first one's stays. OSError."""
+    """Create a key file atomically. When two processes create it at once, the first one's file stays.
+
+    Raises OSError.
+    """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")  # made with mode 0600
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")  # mkstemp uses mode 0600
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(private)
@@ -178,20 +184,21 @@ def create_private_key(path: Path) -> None:
 
 
 def load_signing_key(path: Path) -> SigningKey:
-    """The key in a file, which must be there. Writes nothing. Raises what `load_private_key` does."""
+    """Return the key in an existing file. Writes nothing. Raises what `load_private_key` raises."""
     return _signing_key(load_private_key(path))
 
 
 def load_private_key(path: Path) -> Ed25519PrivateKey:
-    """The key in a file, to be kept inside whatever signs with it.
+    """Return the key in a file, for use only inside a class that signs with it.
 
-    ConfigurationError when it can be read by others, or is not an Ed25519 key; OSError when it cannot be read.
+    Raises ConfigurationError when it can be read by others or is not an Ed25519 key, and OSError when it cannot be
+    read.
     """
     mode = path.stat().st_mode
     if mode & _OTHERS:
         raise ConfigurationError(
             f"{path}: others can read or write the signing key (mode {stat.S_IMODE(mode):04o}); "
-            f"run `chmod 600 {path}`, and make a new key if somebody may have read it"
+            f"run `chmod 600 {path}`, and make a new key if it may have been read"
         )
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
@@ -203,12 +210,12 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def key_id_of(raw: bytes) -> str:
-    """The id of a raw public key: the beginning of its SHA-256, hex."""
+    """Return the id of a raw public key: the beginning of its SHA-256, in hex."""
     return hashlib.sha256(raw).hexdigest()[:KEY_ID_CHARS]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was created, renamed or removed in the folder durable. OSError."""
+    """Make created, renamed and removed files in the folder durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -217,7 +224,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write the file, whole or not at all. OSError."""
+    """Write the file atomically. Raises OSError."""
     draft = path.with_name(f".{path.name}.new")
     try:
         draft.write_bytes(content)

@@ -1,7 +1,9 @@
-"""Where each chain ended when its server answered last, noted beside the keys: for a log that was removed or cut off.
+"""Notes the end of a chain at the server's last answer, beside the keys.
 
-The note is written after each commit and not synced: it outlives the process, and after a loss of power it is older,
-or empty, and then says less. So the chain must be at it or beyond.
+It reveals a removed or truncated database log.
+
+The note is written after each commit and not synced. It survives the process. After a power failure it may be older or
+empty, and proves less. So the chain must reach at least the noted record.
 """
 
 from __future__ import annotations
@@ -24,27 +26,30 @@ if TYPE_CHECKING:
 PREFIX: Final = "newest-record."
 _ENDING: Final = ".json"
 _BYTES: Final = 512
-"""Of each note: a writer's name, a number and a hash fit, and one write replaces all of it."""
+"""Size of a note. A writer's name, a number and a hash fit, and one write replaces all of it."""
 
 
 class NewestRecord:
-    """The note of one writer. Lives in the thread that writes."""
+    """The note of one writer. Lives in the writer's thread."""
 
     def __init__(self, folder: Path, writer: str) -> None:
         self._path = note_path(folder, writer)
         self._writer = writer
         self._descriptor: int | None = None
-        self._told = ""
+        self._reported = ""
 
     def note(self, head: Head) -> None:
-        """The chain ends there, durably. OSError, once for each reason, when it cannot be noted."""
+        """Note that the chain ends at `head`, durably.
+
+        Raises OSError, once for each cause, when the note cannot be written.
+        """
         try:
             self._note(head)
-            self._told = ""
+            self._reported = ""
         except OSError as error:
             self.close()
-            told, self._told = self._told, str(error)
-            if told != self._told:
+            previous, self._reported = self._reported, str(error)
+            if previous != self._reported:
                 raise unwritable(self._path, error) from error
 
     def _note(self, head: Head) -> None:
@@ -52,18 +57,18 @@ class NewestRecord:
             self.close()
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        said = orjson.dumps({"writer": self._writer, "sequence": head.sequence, "hash": head.hash.hex()})
-        os.pwrite(self._descriptor, said.ljust(_BYTES - 1) + b"\n", 0)
+        content = orjson.dumps({"writer": self._writer, "sequence": head.sequence, "hash": head.hash.hex()})
+        os.pwrite(self._descriptor, content.ljust(_BYTES - 1) + b"\n", 0)
 
     def _in_place(self, descriptor: int) -> bool:
-        """Whether the note that is open is the one that the next start would read."""
+        """Return whether the open file is the one that the next start would read."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._path.stat())
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -76,24 +81,26 @@ class NewestRecords:
     folder: Path
 
     def read(self) -> list[NotedRecord]:
-        """Those that say something: one that is empty or cut off does not.
+        """Return the notes. Skips empty and truncated ones.
 
-        ConfigurationError when one cannot be read.
+        Raises ConfigurationError when a file cannot be read.
         """
-        return [each for path in sorted(self.folder.glob(f"{PREFIX}*{_ENDING}")) if (each := _read(path)) is not None]
+        return [
+            record for path in sorted(self.folder.glob(f"{PREFIX}*{_ENDING}")) if (record := _read(path)) is not None
+        ]
 
     def forget(self, writer: str) -> None:
-        """Remove the note of a writer whose records are gone. OSError."""
+        """Remove the note of a writer whose records are lost. Raises OSError."""
         note_path(self.folder, writer).unlink(missing_ok=True)
 
 
 def note_path(folder: Path, writer: str) -> Path:
-    """The file of one writer."""
+    """Return the file of a writer's note."""
     return folder / f"{PREFIX}{writer}{_ENDING}"
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
-    """The error of what is kept beside the keys, with its remedy."""
+    """Return the error for a file beside the keys that cannot be written, with its remedy."""
     why = error.strerror or type(error).__name__
     remedy = remedy_for(error, "let Placet's user own it, or remove it: it is written anew")
     return OSError(error.errno, f"{path}: cannot be written ({why}); {remedy}")
@@ -101,8 +108,8 @@ def unwritable(path: Path, error: OSError) -> OSError:
 
 def _read(path: Path) -> NotedRecord | None:
     try:
-        said = orjson.loads(path.read_bytes().strip(b"\0 \n"))
-        return NotedRecord(str(said["writer"]), int(said["sequence"]), str(said["hash"]))
+        members = orjson.loads(path.read_bytes().strip(b"\0 \n"))
+        return NotedRecord(str(members["writer"]), int(members["sequence"]), str(members["hash"]))
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot be read ({error.strerror}); let Placet's user own it, or remove it: it is written anew"

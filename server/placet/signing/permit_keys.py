@@ -1,8 +1,10 @@
-"""The Ed25519 keys that sign permits: private keys in a folder, each named by the second from which on it signs.
+"""The Ed25519 keys that sign permits: private keys in a folder.
 
-A new file is a new key: a server that runs sees it within PERMIT_KEYS_LOOK_SECONDS, publishes it, and signs with it
-from its second on. The one before stays published for PERMIT_KEY_OVERLAP_SECONDS. Which key signs is told by when the
-decision was made, so that an answer that is given again carries the same permit also after a rotation.
+The file name is the Unix second from which a key signs.
+
+A new file is a new key. A running server finds it within PERMIT_KEYS_LOOK_SECONDS, publishes it, and signs with it from
+its second on. The previous key stays published for PERMIT_KEY_OVERLAP_SECONDS. The time of the decision selects the
+key, so a repeated answer carries the same permit after a rotation.
 """
 
 from __future__ import annotations
@@ -37,25 +39,28 @@ _JWS: Final = PyJWS(algorithms=[PERMIT_ALGORITHM])
 
 @dataclass(frozen=True, slots=True)
 class SigningPermitKey:
-    """A key with its private half, which it never shows."""
+    """A permit key with its private half, which it never reveals."""
 
     public: PermitKey
     _headers: Mapping[str, str] = field(repr=False)
     _key: Ed25519PrivateKey = field(repr=False)
 
     def sign(self, claims: bytes) -> str:
-        """The token over these claims."""
+        """Return the signed token of these claims."""
         return _JWS.encode(claims, self._key, PERMIT_ALGORITHM, dict(self._headers))
 
 
 class PermitKeyFolder:
     """Signs permits with the keys of a folder. Belongs to one event loop.
 
-    `on_error` is told why a newer key cannot be used; the ones at hand are used on.
+    `on_error` receives the reason why newer keys cannot be used. Then the loaded keys stay in use.
     """
 
     def __init__(self, folder: Path, clock: Clock, on_error: Callable[[BaseException], None]) -> None:
-        """Makes the first key when there is none. ConfigurationError when a key cannot be made, read or trusted."""
+        """Create the first key when there is none.
+
+        Raises ConfigurationError when a key cannot be created, read or trusted.
+        """
         self._folder = folder
         self._clock = clock
         self._on_error = on_error
@@ -63,70 +68,75 @@ class PermitKeyFolder:
         self._looked_at = clock.monotonic()
 
     def sign(self, claims: bytes, decided_at_us: int) -> str:
-        """The permit over these claims, with the key that signs for decisions of that time."""
+        """Return the permit of these claims, signed with the key for decisions of that time."""
         return _signs_at(self._current(), decided_at_us // _SECOND_US).sign(claims)
 
     def known(self) -> Sequence[PermitKey]:
-        """The keys that permits are verified with now, by `signs_from`."""
+        """Return the public keys that verify permits now, by `signs_from`."""
         return [key.public for key in self._current()]
 
     def _current(self) -> Sequence[SigningPermitKey]:
-        moment = self._clock.monotonic()
-        if moment - self._looked_at >= PERMIT_KEYS_LOOK_SECONDS:
-            self._looked_at = moment
+        monotonic = self._clock.monotonic()
+        if monotonic - self._looked_at >= PERMIT_KEYS_LOOK_SECONDS:
+            self._looked_at = monotonic
             try:
                 self._keys = load_permit_keys(self._folder) or self._keys
-            except ConfigurationError as fault:
-                self._on_error(fault)
+            except ConfigurationError as error:
+                self._on_error(error)
         now = self._clock.wall_us() // _SECOND_US
         return [key for key in self._keys if verifies_at(key.public, now)]
 
 
 def open_permit_keys(folder: Path, now: int) -> Sequence[SigningPermitKey]:
-    """The keys of the folder, the first one made when there is none.
+    """Return the keys of the folder; create the first one when there is none. `now` is in seconds since the epoch.
 
-    ConfigurationError. `now` in seconds since the epoch.
+    Raises ConfigurationError.
     """
     keys = load_permit_keys(folder)
     if keys:
         return keys
-    _make(folder, now)
+    _create(folder, now)
     return load_permit_keys(folder)
 
 
 def load_permit_keys(folder: Path) -> Sequence[SigningPermitKey]:
-    """The keys of the folder by `signs_from`, old ones too; none when there is no folder. ConfigurationError."""
+    """Return the keys of the folder by `signs_from`, including old ones; none when there is no folder.
+
+    Raises ConfigurationError.
+    """
     try:
         entries = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
-        found = [(int(path.stem), load_private_key(path)) for path in sorted(entries, key=lambda path: int(path.stem))]
+        private_keys = [
+            (int(path.stem), load_private_key(path)) for path in sorted(entries, key=lambda path: int(path.stem))
+        ]
     except OSError as error:
         raise ConfigurationError(
             f"{folder}: cannot be read ({error.strerror}); let Placet's user own its files"
         ) from error
-    following = [*(signs_from for signs_from, _ in found[1:]), 0]
-    return [_signing(*each, until) for each, until in zip(found, following, strict=False)]
+    ends = [*(signs_from for signs_from, _ in private_keys[1:]), 0]
+    return [_signing(signs_from, key, until) for (signs_from, key), until in zip(private_keys, ends, strict=False)]
 
 
 def rotate_permit_key(folder: Path, now: int, after_seconds: int) -> PermitKey:
-    """Make a key that signs so many seconds after `now`, and remove those that verify nothing now.
+    """Create a key that signs from `after_seconds` after `now`, and remove keys that verify nothing any more.
 
-    ConfigurationError.
+    Raises ConfigurationError.
     """
     before = load_permit_keys(folder)
     taken = {key.public.signs_from for key in before}
-    made = _make(folder, next(second for second in itertools.count(now + after_seconds) if second not in taken))
+    signs_from = _create(folder, next(second for second in itertools.count(now + after_seconds) if second not in taken))
     for key in before:
         if not verifies_at(key.public, now):
             (folder / f"{key.public.signs_from}.pem").unlink(missing_ok=True)
-    return next(key.public for key in load_permit_keys(folder) if key.public.signs_from == made)
+    return next(key.public for key in load_permit_keys(folder) if key.public.signs_from == signs_from)
 
 
 def verifies_at(key: PermitKey, now: int) -> bool:
-    """Whether permits are still verified with the key, or will be."""
+    """Return whether the key verifies permits now or later."""
     return now < (key.verifies_until or math.inf)
 
 
-def _make(folder: Path, signs_from: int) -> int:
+def _create(folder: Path, signs_from: int) -> int:
     path = folder / f"{signs_from}.pem"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -144,6 +154,6 @@ def _signing(signs_from: int, key: Ed25519PrivateKey, signs_until: int) -> Signi
 
 
 def _signs_at(keys: Sequence[SigningPermitKey], second: int) -> SigningPermitKey:
-    """The newest that signs by then; before all of them the first."""
-    begun = [key for key in keys if key.public.signs_from <= second]
-    return begun[-1] if begun else keys[0]
+    """Return the newest key that signs at that second; before all keys, the first one."""
+    active = [key for key in keys if key.public.signs_from <= second]
+    return active[-1] if active else keys[0]

@@ -1,6 +1,6 @@
-"""The newest signed checkpoint of each chain, pinned beside the keys: what the database must hold at the next start.
+"""The newest signed checkpoint of each chain, pinned beside the keys: the database must hold it at the next start.
 
-A database that was lost, emptied, or replaced by an older or another one is told from a fresh installation by it.
+It tells a database that was lost, emptied or replaced by an older or another one from a fresh installation.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ if TYPE_CHECKING:
     from placet.audit.verify_trail import PinnedCheckpoint
 
 MARKER_NAME: Final = "trail-not-begun"
-"""An empty file, there from before the key is made until the first record is durable: a crash between is no loss."""
+"""An empty file that exists from before the key is created until the first record is durable. With it, a crash in
+between is not taken for a loss."""
 PINNED_PREFIX: Final = "newest-checkpoint."
 LOST_PREFIX: Final = "lost-checkpoint."
-"""What a pinned checkpoint is copied to when somebody goes on without the records that it covers: evidence."""
+"""Prefix of the copy of a pinned checkpoint when a person accepts the loss of the records that it covers: evidence."""
 _ENDING: Final = ".json"
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedCheckpoints:
-    """Those in the folder of the keys. `read` gives them, `write` pins a newer one."""
+    """The pinned checkpoints in the folder of the keys."""
 
     folder: Path
 
     @property
     def begun(self) -> bool:
-        """Whether a trail was begun with the key: there is one, and no marker that says otherwise."""
+        """Whether a trail was begun with the key: there is a key, and no marker."""
         return (self.folder / PRIVATE_NAME).exists() and not (self.folder / MARKER_NAME).exists()
 
     def prepare(self) -> None:
-        """Before a key is made: note that no trail was begun with it.
+        """Before the key is created, set the marker that no trail was begun with it.
 
-        ConfigurationError when one was, and the key is gone.
+        Raises ConfigurationError when a trail was begun and the key is gone.
         """
         private = self.folder / PRIVATE_NAME
         if private.exists():
@@ -66,21 +67,21 @@ class PinnedCheckpoints:
             raise ConfigurationError(f"{private}: cannot be made ({error.strerror}); {remedy}") from error
 
     def end_preparing(self) -> None:
-        """The first record is durable: whoever loses it from now on is told. OSError."""
+        """Remove the marker, once the first record is durable. From now on its loss is detected. Raises OSError."""
         if (self.folder / MARKER_NAME).exists():
             (self.folder / MARKER_NAME).unlink()
             sync_folder(self.folder)
 
     def path(self, writer: str) -> Path:
-        """The file of one chain."""
+        """Return the file of a chain's pinned checkpoint."""
         return self.folder / f"{PINNED_PREFIX}{writer}{_ENDING}"
 
     def read(self) -> list[PinnedCheckpoint]:
-        """Those of all chains that were written with these keys. ConfigurationError when one cannot be read."""
-        return [each for path in sorted(self.folder.glob(f"{PINNED_PREFIX}*{_ENDING}")) for each in _read(path)]
+        """Return the pinned checkpoints of all chains. Raises ConfigurationError when one cannot be read."""
+        return [pinned for path in sorted(self.folder.glob(f"{PINNED_PREFIX}*{_ENDING}")) for pinned in _read(path)]
 
     def write(self, body: bytes, signature: bytes) -> None:
-        """Pin a checkpoint that is durable in the database, in place of the one before. OSError."""
+        """Pin a checkpoint that is durable in the database, replacing the previous one. Raises OSError."""
         checkpoint = parse_checkpoint(body)
         row = (checkpoint.writer, checkpoint.sequence, body, signature)
         path = self.path(checkpoint.writer)
@@ -89,14 +90,17 @@ class PinnedCheckpoints:
         except OSError as error:
             raise unwritable(path, error) from error
 
-    def keep_lost(self, pinned: PinnedCheckpoint) -> None:
-        """Copy one that the database does not hold: evidence, under another name. OSError."""
+    def save_lost(self, pinned: PinnedCheckpoint) -> None:
+        """Copy a checkpoint that the database does not hold, as evidence. Raises OSError."""
         checkpoint = pinned[0]
         name = f"{LOST_PREFIX}{checkpoint.writer}.{checkpoint.sequence}{_ENDING}"
         _write(self.folder / name, self.path(checkpoint.writer).read_bytes())
 
     def forget(self, pinned: PinnedCheckpoint) -> None:
-        """Remove one that the database no longer has to hold, unless a newer one was pinned in its place. OSError."""
+        """Remove a checkpoint that the database need not hold any more, unless a newer one replaced it.
+
+        Raises OSError.
+        """
         path = self.path(pinned[0].writer)
         if pinned in _read(path):
             path.unlink()
@@ -104,19 +108,19 @@ class PinnedCheckpoints:
 
 
 def name_pinned(report: VerifyReport, pinned: Sequence[PinnedCheckpoint]) -> VerifyReport:
-    """The report, in which a pinned checkpoint that the chain does not hold is told as such."""
+    """Return the report, in which a mismatch of a pinned checkpoint is reported as a missing end of the chain."""
     places = {(checkpoint.writer, checkpoint.sequence) for checkpoint, _ in pinned}
-    return replace(report, problems=tuple(_named(each, places) for each in report.problems))
+    return replace(report, problems=tuple(_named(item, places) for item in report.problems))
 
 
-def _named(found: AuditProblem, places: Collection[tuple[str, int]]) -> AuditProblem:
-    if found.kind != ProblemKind.KEPT_CHECKPOINT_MISMATCH or (found.writer, found.sequence) not in places:
-        return found
-    return missing_end(TrailBreak(BreakKind.OTHER, found.writer, found.sequence, "", 0))
+def _named(reported: AuditProblem, places: Collection[tuple[str, int]]) -> AuditProblem:
+    if reported.kind != ProblemKind.KEPT_CHECKPOINT_MISMATCH or (reported.writer, reported.sequence) not in places:
+        return reported
+    return missing_end(TrailBreak(BreakKind.OTHER, reported.writer, reported.sequence, "", 0))
 
 
 def missing_end(broken: TrailBreak) -> AuditProblem:
-    """That a chain does not go on from what is kept beside the keys, as a problem."""
+    """Return the problem that a chain does not continue from what is pinned or noted beside the keys."""
     detail = (
         f"records up to {broken.expected_sequence} are gone or others; was placet.db-wal removed, an older copy "
         "restored, or another database put there?"
@@ -136,7 +140,7 @@ def _read(path: Path) -> list[PinnedCheckpoint]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The whole file or the one before, durable."""
+    """Write the file atomically and durably."""
     draft = path.with_name(f".{path.name}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

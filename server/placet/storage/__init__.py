@@ -1,1 +1,1 @@
-"""The ledger: what was decided, durably, in a chain that shows tampering."""
+"""The ledger: stores decisions, state and the audit chain durably, on SQLite or PostgreSQL."""

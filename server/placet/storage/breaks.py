@@ -1,4 +1,4 @@
-"""Whether a database holds the trail that its keys signed; and what to tell people when it does not."""
+"""Checks that a database holds the trail that this server's keys signed, and explains what to do when it does not."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _GONE: Final = (
     "kill switches, approvals and spending are gone with it. Restore the newest backup; to go on without, run "
     f"{NEW_TRAIL}"
 )
+"""Consequence and remedy when no record of the trail is left."""
 
 
 def require_its_trail(database: Database, writer: str, pinned: PinnedCheckpoints) -> None:
-    """ConfigurationError where the database is not the one that the keys signed, or not all of it."""
+    """Raise ConfigurationError when the database lacks a part of the trail that the keys signed."""
     if broken := look_for_breaks(database, writer, pinned):
-        raise ConfigurationError(_told(database, pinned, broken[0]))
+        raise ConfigurationError(_explain(database, pinned, broken[0]))
 
 
 def require_a_trail(database: Database) -> None:
-    """ConfigurationError where there is no database, or not one record in it: nothing to go on with."""
+    """Raise ConfigurationError when there is no database, or it holds no record."""
     database.require_existing()
     if database.find_trail((), ()).empty:
         raise ConfigurationError(
@@ -41,25 +42,34 @@ def require_a_trail(database: Database) -> None:
 
 
 def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) -> list[TrailBreak]:
-    """What was signed with the keys and is not in the database. ConfigurationError when that cannot be told."""
+    """Return the chains of which something signed or noted is not in the database.
+
+    Raises ConfigurationError when the database or the files beside the keys cannot be read.
+    """
     signed = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
     noted = NewestRecords(pinned.folder).read()
-    found = database.find_trail(
-        [(each.writer, each.sequence) for each in signed], [(each.writer, each.sequence) for each in noted]
+    stored = database.find_trail(
+        [(checkpoint.writer, checkpoint.sequence) for checkpoint in signed],
+        [(record.writer, record.sequence) for record in noted],
     )
-    return find_breaks(writer, signed, noted, found, begun=pinned.begun)
+    return find_breaks(writer, signed, noted, stored, begun=pinned.begun)
 
 
 def add_breaks(report: VerifyReport, database: Database, pinned: PinnedCheckpoints) -> VerifyReport:
-    """The report, with the chains that end before what was noted when a server answered last. ConfigurationError."""
-    told = {each.writer for each in report.problems if each.kind == ProblemKind.NEWEST_CHECKPOINT_MISSING}
-    if any(each.kind == ProblemKind.DATABASE_DAMAGED for each in report.problems):
-        return report  # it cannot be looked into
-    missing = [each for each in look_for_breaks(database, "", pinned) if each.writer not in told and each.writer]
+    """Return the report, with a problem for each chain that ends before what was noted at the server's last answer.
+
+    Chains with a NEWEST_CHECKPOINT_MISSING problem get no second one. Raises ConfigurationError as `look_for_breaks`.
+    """
+    reported = {item.writer for item in report.problems if item.kind == ProblemKind.NEWEST_CHECKPOINT_MISSING}
+    if any(item.kind == ProblemKind.DATABASE_DAMAGED for item in report.problems):
+        return report  # a damaged database cannot be compared
+    breaks = look_for_breaks(database, "", pinned)
+    missing = [item for item in breaks if item.writer and item.writer not in reported]
     return replace(report, problems=(*report.problems, *map(missing_end, missing)))
 
 
-def _told(database: Database, pinned: PinnedCheckpoints, broken: TrailBreak) -> str:
+def _explain(database: Database, pinned: PinnedCheckpoints, broken: TrailBreak) -> str:
+    """Return what is missing, and how to restore it or go on without it."""
     where, writer, expected = database.name, broken.writer, broken.expected_sequence
     if not expected:
         return (

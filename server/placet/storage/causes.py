@@ -1,4 +1,4 @@
-"""What callers are told of why a store failed: few causes, in words of Placet's own, without paths or statements."""
+"""The causes of storage failures that callers may see: fixed sentences without paths or statements."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _BY_SQLITE_CODE: Final = {
     sqlite3.SQLITE_READONLY: READ_ONLY,
 }
 _PRIMARY_CODE_BITS: Final = 0xFF
-"""An extended result code of SQLite holds the primary one in its lowest byte."""
+"""An extended result code of SQLite holds the primary code in its lowest byte."""
 _BY_ERRNO: Final = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.EFBIG: DISK_FULL, errno.EROFS: READ_ONLY}
 _BY_SQLSTATE: Final = {"53100": DISK_FULL, "25006": READ_ONLY}
-"""disk_full and read_only_sql_transaction, as PostgreSQL names them."""
+"""PostgreSQL's disk_full and read_only_sql_transaction."""
 
 
-def known_cause(fault: BaseException) -> str:
-    """The sentence for a fault; "" for one that only the server's log explains."""
-    match fault:
+def known_cause(error: BaseException) -> str:
+    """Return the sentence for an error; empty when only the server's log may explain it."""
+    match error:
         case FilesLostError():
             return FILES_LOST
         case DatabaseAwayError():
             return AWAY
         case OSError():
-            return _BY_ERRNO.get(fault.errno or 0, "")
+            return _BY_ERRNO.get(error.errno or 0, "")
         case sqlite3.Error():
-            code: int = getattr(fault, "sqlite_errorcode", 0)
+            code: int = getattr(error, "sqlite_errorcode", 0)
             return _BY_SQLITE_CODE.get(code & _PRIMARY_CODE_BITS, "")
         case _:
-            return _BY_SQLSTATE.get(str(getattr(fault, "sqlstate", "")), "")
+            return _BY_SQLSTATE.get(str(getattr(error, "sqlstate", "")), "")

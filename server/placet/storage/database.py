@@ -1,4 +1,4 @@
-"""Where a ledger is kept: one SQLite file, or a PostgreSQL database that replicas share."""
+"""Where a ledger is stored: in one SQLite file, or in a PostgreSQL database that replicas share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME
 from placet.storage.connections.engines import sqlite_url
-from placet.storage.signed_by import found_in_file, latest_signing_key_ids
+from placet.storage.sqlite.signers import find_trail_in_file, latest_signing_key_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.signing.keys import PublicKeys, SigningKey, Verifier
     from placet.storage.ledger import ThreadedLedger
-    from placet.storage.sql.audit_log_reader import LoggedRecord, LogQuery
+    from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery
 
 
 class Database(Protocol):
-    """What can be done with either. Each method raises ConfigurationError when it cannot be done."""
+    """The operations on a database of either engine. Every method raises ConfigurationError when it fails."""
 
     @property
     def name(self) -> str:
-        """As people know it, without a password."""
+        """The path or URL for messages, without a password."""
         ...
 
     @property
     def url(self) -> str:
-        """For `placet.storage.migrate`."""
+        """The URL for `placet.storage.migrate`."""
         ...
 
     def require_existing(self) -> None:
-        """ConfigurationError when there is none yet."""
+        """Raise ConfigurationError when there is no database yet."""
         ...
 
     def require_fit(self) -> None:
-        """ConfigurationError when the server of the database would not do."""
+        """Raise ConfigurationError when the database server is unsuitable, e.g. too old or not durable."""
         ...
 
     def open(
@@ -52,33 +52,42 @@ class Database(Protocol):
         clock: Clock,
         on_error: Callable[[BaseException], None],
     ) -> ThreadedLedger:
-        """The ledger; `writer` names its chain, `keys` are those of other replicas."""
+        """Open the ledger. `writer` names this server's chain; `keys` are the public keys of other replicas.
+
+        `on_error` receives every later failure, in any thread.
+        """
         ...
 
-    def verify(self, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
-        """Check the trail, served at this moment or not; and state against it."""
+    def verify(self, keys: Verifier, pinned: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+        """Verify the trail, also while a server runs; with `state`, compare state with the records.
+
+        `pinned` are exported checkpoints.
+        """
         ...
 
     def export_checkpoints(self) -> bytes:
-        """The newest checkpoint of every chain as JSON."""
+        """Return the newest checkpoint of every chain as JSON."""
         ...
 
     def log(self, query: LogQuery) -> list[LoggedRecord]:
-        """Records of any kind, newest first."""
+        """Return records of any kind, newest first."""
         ...
 
     def key_ids(self, writer: str) -> Mapping[str, str]:
-        """Writers that go on with the signing key of this one -> the id of the key that signed last."""
+        """Return the id of the key that signed last, for each writer whose chain this writer's key must continue."""
         ...
 
     def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-        """Where each chain ends, and what stands at the places: checkpoints, records. Nothing is made or written."""
+        """Return the heads of all chains, the checkpoints at `signed`, and the record hashes at `noted`.
+
+        Creates and writes nothing.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteDatabase:
-    """One file. Whoever wrote to it had the key beside it."""
+    """One SQLite file. All its writers used the key beside it."""
 
     path: Path
 
@@ -93,7 +102,7 @@ class SqliteDatabase:
         return sqlite_url(self.path)
 
     def require_existing(self) -> None:
-        """ConfigurationError when there is no such file."""
+        """Raise ConfigurationError when there is no such file."""
         if not self.path.is_file():
             raise ConfigurationError(
                 f"{self.path}: there is no database in {self.path.absolute().parent}. Run this on the server's machine "
@@ -102,7 +111,7 @@ class SqliteDatabase:
             )
 
     def require_fit(self) -> None:
-        """There is no server."""
+        """Do nothing: there is no database server."""
 
     def open(
         self,
@@ -112,44 +121,44 @@ class SqliteDatabase:
         clock: Clock,
         on_error: Callable[[BaseException], None],
     ) -> ThreadedLedger:
-        """The ledger in the file."""
+        """Open the ledger in the file."""
         from placet.storage.sqlite.backend import SqliteLedger  # noqa: PLC0415 - not for a look at the schema
 
         return SqliteLedger.open(
             self.path, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_error=on_error
         )
 
-    def verify(self, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
-        """Check the file."""
+    def verify(self, keys: Verifier, pinned: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+        """Verify the file."""
         from placet.storage.sqlite.offline import verify_database  # noqa: PLC0415 - likewise
 
-        return verify_database(self.path, keys, kept, state=state)
+        return verify_database(self.path, keys, pinned, state=state)
 
     def export_checkpoints(self) -> bytes:
-        """Those in the file."""
+        """Return the newest checkpoints in the file."""
         from placet.storage.sqlite.offline import export_checkpoints  # noqa: PLC0415 - likewise
 
         return export_checkpoints(self.path)
 
     def log(self, query: LogQuery) -> list[LoggedRecord]:
-        """Those in the file."""
+        """Return the records in the file."""
         from placet.storage.sqlite.offline import log_of  # noqa: PLC0415 - likewise
 
         return log_of(self.path, query)
 
     def key_ids(self, writer: str) -> Mapping[str, str]:
-        """Of all writers: they were one server after another."""
+        """Return those of all writers: one server wrote after another."""
         del writer
         return latest_signing_key_ids(self.path)
 
     def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-        """What the file holds; nothing when there is none."""
-        return found_in_file(self.path, signed, noted)
+        """Return what the file holds; nothing when there is no file."""
+        return find_trail_in_file(self.path, signed, noted)
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresDatabase:
-    """A database at a ``postgresql://`` URL. Each replica has a key of its own, or several share one."""
+    """A database at a ``postgresql://`` URL. Each replica has its own key, or several replicas share one."""
 
     url: str
 
@@ -161,10 +170,10 @@ class PostgresDatabase:
         return masked(self.url)
 
     def require_existing(self) -> None:
-        """It is there, or the next step says that it is not."""
+        """Do nothing: connecting fails when there is no database."""
 
     def require_fit(self) -> None:
-        """ConfigurationError when it is too old, or would lose what was committed."""
+        """Raise ConfigurationError when PostgreSQL is too old, or could lose what was committed."""
         from placet.storage.postgres.offline import require_fit  # noqa: PLC0415 - the driver, where it is needed
 
         require_fit(self.url)
@@ -177,51 +186,54 @@ class PostgresDatabase:
         clock: Clock,
         on_error: Callable[[BaseException], None],
     ) -> ThreadedLedger:
-        """The ledger of this replica."""
+        """Open the ledger of this replica."""
         from placet.storage.postgres.backend import PostgresLedger  # noqa: PLC0415 - likewise
 
         return PostgresLedger.open(
             self.url, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_error=on_error
         )
 
-    def verify(self, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
-        """Check it in one snapshot."""
+    def verify(self, keys: Verifier, pinned: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
+        """Verify the database in one snapshot."""
         from placet.storage.postgres.offline import verify_url  # noqa: PLC0415 - likewise
 
-        return verify_url(self.url, keys, kept, state=state)
+        return verify_url(self.url, keys, pinned, state=state)
 
     def export_checkpoints(self) -> bytes:
-        """Those of all replicas."""
+        """Return the newest checkpoints of all replicas."""
         from placet.storage.postgres.offline import export_url_checkpoints  # noqa: PLC0415 - likewise
 
         return export_url_checkpoints(self.url)
 
     def log(self, query: LogQuery) -> list[LoggedRecord]:
-        """Those of all replicas."""
+        """Return the records of all replicas."""
         from placet.storage.postgres.offline import log_of_url  # noqa: PLC0415 - likewise
 
         return log_of_url(self.url, query)
 
     def key_ids(self, writer: str) -> Mapping[str, str]:
-        """Of this writer: others have their own."""
+        """Return that of this writer only: other writers have their own keys."""
         from placet.storage.postgres.offline import url_key_ids  # noqa: PLC0415 - likewise
 
         return {name: key_id for name, key_id in url_key_ids(self.url).items() if name == writer}
 
     def find_trail(self, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-        """Of all replicas."""
-        from placet.storage.postgres.offline import found_at_url  # noqa: PLC0415 - likewise
+        """Return what the database holds of all replicas' chains."""
+        from placet.storage.postgres.offline import find_trail_at_url  # noqa: PLC0415 - likewise
 
-        return found_at_url(self.url, signed, noted)
+        return find_trail_at_url(self.url, signed, noted)
 
 
 def choose_database(database_url: str, path: Path) -> Database:
-    """The one at the URL; without a URL the file."""
+    """Return the database at the URL, or the file when the URL is empty."""
     return PostgresDatabase(database_url) if database_url else SqliteDatabase(path)
 
 
 def require_its_key(database: Database, writer: str, keys_dir: Path) -> None:
-    """Raise ConfigurationError when the database is signed, but the signing key is gone: no new key continues it."""
+    """Raise ConfigurationError when the database is signed and the signing key is gone.
+
+    No new key can continue the chain.
+    """
     private = keys_dir / PRIVATE_NAME
     if private.exists():
         return

@@ -1,4 +1,4 @@
-"""The asyncio side of a ledger in a database: one thread writes, some read, and whatever fails is told once."""
+"""The asyncio side of a ledger: one thread writes, others read, and each failure is reported once."""
 
 from __future__ import annotations
 
@@ -40,21 +40,24 @@ if TYPE_CHECKING:
         WindowTotal,
     )
     from placet.signing.keys import Verifier
-    from placet.storage.sql.readers import Reader
+    from placet.storage.sql.reader import Reader
     from placet.storage.writer import ChainWriter
 
 Result = TypeVar("Result")
-Given = ParamSpec("Given")
+Parameters = ParamSpec("Parameters")
 _UNAVAILABLE: Final = "the decision could not be recorded or read; try again"
 
 
-def log_fault(fault: BaseException) -> None:
-    """Tell the log why the ledger failed; callers are never told."""
-    logging.getLogger("placet.store").error("the ledger failed", exc_info=fault)
+def log_error(error: BaseException) -> None:
+    """Log why the ledger failed. Callers never see the exception."""
+    logging.getLogger("placet.store").error("the ledger failed", exc_info=error)
 
 
 class ThreadedLedger(ABC):
-    """A `placet.audit.ports.Ledger` over an engine that blocks. Belongs to one event loop; `close` it."""
+    """A `placet.audit.ports.Ledger` over a blocking engine. Belongs to one event loop; call `close` at the end.
+
+    Every method raises LedgerUnavailableError when the storage fails or the ledger is closed.
+    """
 
     def __init__(self, writer: ChainWriter, read_threads: int, on_error: Callable[[BaseException], None]) -> None:
         self._writer = writer
@@ -70,30 +73,30 @@ class ThreadedLedger(ABC):
 
     @abstractmethod
     def _read(self, work: Callable[[Reader], Result]) -> Result:
-        """Run the work on a connection that reads, in whatever thread."""
+        """Run the work on a connection for reading, in the calling thread."""
 
     @abstractmethod
     def _verify(self, pace: Callable[[], None]) -> VerifyReport:
-        """Check the trail in one snapshot; `pace` is called for each record."""
+        """Verify the trail in one snapshot. Calls `pace` for each record."""
 
     @abstractmethod
     def _end_reading(self) -> None:
-        """Make what is being read fail soon."""
+        """Make queries in progress fail soon."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Give back all that is left when nothing is read or written any longer."""
+        """Release the remaining resources. Called when nothing is read or written any more."""
 
     @property
     def records_since_checkpoint(self) -> int:
-        """Records that no checkpoint covers yet."""
+        """How many records no checkpoint covers yet."""
         return self._writer.records_since_checkpoint
 
     async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
-        """Make all of them durable in one transaction, in order, or none. One result for each.
+        """Make all commitments durable in one transaction, in order, or none. Return one result for each.
 
-        LedgerUnavailableError when they could not be made durable; the next call tries again from what is stored.
-        When the caller is cancelled the transaction is finished all the same.
+        After an error the next call continues from what is stored. When the caller is cancelled, the transaction is
+        still completed.
         """
         if not commitments:
             return ()
@@ -101,130 +104,131 @@ class ThreadedLedger(ABC):
         return await self._run(self._writing, lambda: self._writer.commit(commitments), self._wake if watched else None)
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call `wake`, in the event loop, soon after a record with a subject was stored; perhaps oftener."""
+        """Call `wake` in the event loop soon after a record with a subject was stored, possibly more often."""
         self._wakes.append(wake)
 
     def on_recorded(self, recorded: Callable[[int], None]) -> None:
-        """Call `recorded` with the time of what was stored or signed, once durable, in the thread that writes."""
+        """Call `recorded` with the newest time in each durable commit or checkpoint, in the writer's thread."""
         self._writer.on_recorded = recorded
 
     def pin(self, moved: Callable[[Head], None], signed: Callable[[bytes, bytes], None]) -> None:
-        """Call `moved` where the chain ends after each commit, `signed` with body and signature of each checkpoint.
+        """Report the chain's progress: the head to `moved` after each commit, each checkpoint to `signed`.
 
-        Once they are durable, in the thread that writes. An OSError is told as a fault, and nothing else comes of it.
+        `signed` receives body and signature. Both are called in the writer's thread, once the data is durable. An
+        OSError that they raise goes to `on_error` and has no other effect.
         """
-        self._writer.on_moved = self._told(moved)
-        self._writer.on_signed = self._told(signed)
+        self._writer.on_moved = self._reporting_errors(moved)
+        self._writer.on_signed = self._reporting_errors(signed)
 
-    def _told(self, pin: Callable[Given, None]) -> Callable[Given, None]:
-        def pin_or_tell(*given: Given.args, **named: Given.kwargs) -> None:
+    def _reporting_errors(self, pin: Callable[Parameters, None]) -> Callable[Parameters, None]:
+        def pin_or_report(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
             try:
-                pin(*given, **named)
-            except OSError as fault:
-                self._on_error(fault)
+                pin(*args, **kwargs)
+            except OSError as error:
+                self._on_error(error)
 
-        return pin_or_tell
+        return pin_or_report
 
     async def check_newest(self, keys: Verifier) -> VerifyReport:
-        """Check the newest records and checkpoint of the chain that is written. LedgerUnavailableError."""
+        """Verify the newest records and checkpoint of the chain that this ledger writes."""
         return await self._run(self._writing, lambda: self._writer.check_newest(keys))
 
     async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
-        """Write rows without a record; which of them were still at their version. LedgerUnavailableError."""
+        """Write rows without a record. Return which of them were still at their version."""
         return await self._run(self._writing, lambda: self._writer.put_unaudited(rows))
 
     async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
-        """Forget old idempotency keys, at most so many in one transaction; how many. LedgerUnavailableError."""
+        """Delete at most `limit` old idempotency keys in one transaction. Return how many were deleted."""
         return await self._run(self._writing, lambda: self._writer.purge_idempotency_keys(before_us, limit))
 
-    async def load(self, wanted: ReadSet) -> Snapshot:
-        """The state asked for. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.read(wanted))
+    async def load(self, read_set: ReadSet) -> Snapshot:
+        """Return the requested state."""
+        return await self._query(lambda reader: reader.state.read(read_set))
 
     async def list_rows(self, query: RowQuery) -> RowPage:
-        """A page of rows, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.page(query))
+        """Return a page of rows, newest first. Raises InvalidRequestError for a wrong page_token."""
+        return await self._query(lambda reader: reader.state.page(query))
 
     async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
-        """Tenants that have a row with the status. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.tenants_with(table, status))
+        """Return the tenants that have a row with the status."""
+        return await self._query(lambda reader: reader.state.tenants_with(table, status))
 
     async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
-        """Rows that are due. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.due(table, now_us, limit))
+        """Return the rows that are due."""
+        return await self._query(lambda reader: reader.state.due(table, now_us, limit))
 
     async def count_due(self, table: StateTable) -> int:
-        """How many rows are due at any time. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.count_due(table))
+        """Return how many rows have a due time."""
+        return await self._query(lambda reader: reader.state.count_due(table))
 
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
     ) -> Sequence[CounterRow]:
-        """The largest counters of a budget in one window. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.top_counters((tenant, budget_id, unit, window_key), limit))
+        """Return the largest counters of a budget in one window."""
+        return await self._query(lambda reader: reader.state.top_counters((tenant, budget_id, unit, window_key), limit))
 
     async def window_totals(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
-        """Totals of a budget by unit and window. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.totals(tenant, budget_id, limit))
+        """Return totals of a budget by unit and window."""
+        return await self._query(lambda reader: reader.state.totals(tenant, budget_id, limit))
 
     async def budget_ids_with_usage(self, tenant: str, limit: int) -> Sequence[str]:
-        """Ids of the budgets that anything was counted for. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.state.budget_ids_with_usage(tenant, limit))
+        """Return the ids of budgets that have counters."""
+        return await self._query(lambda reader: reader.state.budget_ids_with_usage(tenant, limit))
 
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
-        """Records with a subject beyond the cursor. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.event_reader.events(after, limit))
+        """Return records with a subject after the cursor."""
+        return await self._query(lambda reader: reader.event_reader.events(after, limit))
 
     async def events_of(self, tenant: str, subject: str) -> Sequence[Event]:
-        """All records about one subject. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.event_reader.events_of(tenant, subject))
+        """Return all records about one subject."""
+        return await self._query(lambda reader: reader.event_reader.events_of(tenant, subject))
 
     async def chain_heads(self) -> Cursor:
-        """Where every chain ends. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.event_reader.chain_heads())
+        """Return the end of every chain."""
+        return await self._query(lambda reader: reader.event_reader.chain_heads())
 
     async def newest_times(self) -> Mapping[str, int]:
-        """When the newest record of every chain was made: writer -> microseconds. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.event_reader.newest_times())
+        """Return the time of the newest record of every chain: writer -> microseconds."""
+        return await self._query(lambda reader: reader.event_reader.newest_times())
 
     async def server_time(self) -> ServerTime | None:
-        """What the clock of the database's server says; None when that is this machine's. LedgerUnavailableError."""
+        """Return the time of the database server; None when it runs on this machine's clock."""
         return None
 
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
-        """Agents that were ever decided for. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.event_reader.agents(tenant, limit))
+        """Return the agents in the tenant's decisions."""
+        return await self._query(lambda reader: reader.event_reader.agents(tenant, limit))
 
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
-        """Effects decided for the tool. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.event_reader.count_effects(tenant, tool, newest))
+        """Return how often each effect was decided for the tool."""
+        return await self._query(lambda reader: reader.event_reader.count_effects(tenant, tool, newest))
 
     async def checkpoint(self) -> None:
-        """Sign a checkpoint over what none covers yet. LedgerUnavailableError."""
+        """Sign a checkpoint over the records that none covers yet."""
         await self._run(self._writing, self._writer.checkpoint)
 
     async def probe(self) -> None:
-        """LedgerUnavailableError when a commit would fail, as far as that can be told without one."""
+        """Raise LedgerUnavailableError when a commit would fail, as far as that shows without a commit."""
         await self._run(self._writing, self._writer.probe)
 
     async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
-        """A page of decisions, newest first. InvalidRequestError for a wrong page_token, LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.decisions.page(query))
+        """Return a page of decisions, newest first. Raises InvalidRequestError for a wrong page_token."""
+        return await self._query(lambda reader: reader.decisions.page(query))
 
     async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
-        """One decision of the tenant. LedgerUnavailableError."""
-        return await self._look(lambda reader: reader.decisions.get(tenant, decision_id))
+        """Return one decision of the tenant, or None."""
+        return await self._query(lambda reader: reader.decisions.get(tenant, decision_id))
 
     async def verify(self) -> VerifyReport:
-        """Check every chain and checkpoint as they are now or later, while decisions go on.
+        """Verify every chain and checkpoint as of now or later, while decisions continue.
 
-        One check runs at a time, on a thread and a connection of its own; those who ask meanwhile share the next one.
-        OverloadedError when too many ask, LedgerUnavailableError.
+        One verification runs at a time, on its own thread and connection; callers in the meantime share the next one.
+        Raises OverloadedError when too many callers wait.
         """
         return await self._verification.result()
 
     async def close(self) -> None:
-        """Finish what is being written, stop what is being read, give the database back. Again does nothing."""
+        """Finish what is being written, stop what is being read, and release the database. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -239,7 +243,7 @@ class ThreadedLedger(ABC):
         for wake in self._wakes:
             wake()
 
-    async def _look(self, work: Callable[[Reader], Result]) -> Result:
+    async def _query(self, work: Callable[[Reader], Result]) -> Result:
         return await self._run(self._reading, lambda: self._read(work))
 
     async def _run(
@@ -250,7 +254,7 @@ class ThreadedLedger(ABC):
         if ended is not None:
             running.add_done_callback(lambda _: ended())
         try:
-            return await asyncio.shield(running)  # a caller that gives up must not take a commit out of the queue
+            return await asyncio.shield(running)  # a cancelled caller must not remove its commit from the queue
         except asyncio.CancelledError:
             if running.cancelled():
                 raise LedgerUnavailableError("the ledger is closed") from None
@@ -261,14 +265,14 @@ class ThreadedLedger(ABC):
             raise LedgerUnavailableError("the ledger is closed")
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
-        """Whatever fails is told to `on_error`; the caller learns what `known_cause` makes of it."""
+        """Run the work. Failures go to `on_error`; the caller gets only the sentence of `known_cause`."""
         try:
             return work()
         except InvalidRequestError:
             raise
-        except RecordDamagedError as fault:
-            self._on_error(fault)
-            raise LedgerUnavailableError(RECORD_DAMAGED, RECORD_DAMAGED) from fault
-        except Exception as fault:
-            self._on_error(fault)
-            raise LedgerUnavailableError(_UNAVAILABLE, known_cause(fault)) from fault
+        except RecordDamagedError as error:
+            self._on_error(error)
+            raise LedgerUnavailableError(RECORD_DAMAGED, RECORD_DAMAGED) from error
+        except Exception as error:
+            self._on_error(error)
+            raise LedgerUnavailableError(_UNAVAILABLE, known_cause(error)) from error

@@ -1,4 +1,4 @@
-"""The schema of a database: what it is, and how it comes to be the one that this version of Placet works with."""
+"""The schema of a database: compares it with this version of Placet, creates it and upgrades it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERSIONS: Final = table(VERSION_TABLE, sql_column("version_num"))
 
 
 class SchemaState(StrEnum):
-    """How a database's schema stands to this version of Placet."""
+    """How a database's schema compares with the one of this version."""
 
     EMPTY = "empty"
     CURRENT = "current"
@@ -40,19 +40,22 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """The state, the revision that the database has ("" when empty), and the one that this version works with.
-
-    `missing` are the tables that a damaged one lacks.
-    """
+    """The schema of a database."""
 
     state: SchemaState
     revision: str
-    wanted: str
+    """The database's revision; empty without a schema."""
+    expected: str
+    """The revision of this version of Placet."""
     missing: tuple[str, ...] = ()
+    """The tables that a damaged schema lacks."""
 
 
 def db_status(url: str) -> SchemaStatus:
-    """The schema of the database at a URL. Writes nothing. ConfigurationError when it cannot be read."""
+    """Return the schema status of the database at a URL. Writes nothing.
+
+    Raises ConfigurationError when it cannot be read.
+    """
     file = sqlite_file(url)
     if file is not None and not file.exists():
         return SchemaStatus(SchemaState.EMPTY, "", HEAD_REVISION)
@@ -61,9 +64,9 @@ def db_status(url: str) -> SchemaStatus:
 
 
 def db_upgrade(url: str) -> SchemaStatus:
-    """Bring the schema to the one that this version works with, in one transaction; nothing to do is no error.
+    """Upgrade the schema to this version's, in one transaction. Does nothing when it is current.
 
-    ConfigurationError when the schema is newer, cannot be written, or a server is writing to the database.
+    Raises ConfigurationError when the schema is newer, cannot be written, or a server writes to the database.
     """
     file = sqlite_file(url)
     lock = WriterLock.take(file) if file is not None else None
@@ -78,9 +81,9 @@ def db_upgrade(url: str) -> SchemaStatus:
 
 
 def prepare(url: str) -> None:
-    """Make the schema where there is none. ConfigurationError when there is another than this version works with.
+    """Create the schema if there is none. Raises ConfigurationError when it is not the one of this version.
 
-    The caller holds the lock of an SQLite file. On PostgreSQL the first of several replicas makes it.
+    For SQLite the caller holds the file's lock. On PostgreSQL the first of several replicas creates the schema.
     """
     with connected(url, "its schema cannot be made") as connection:
         status = schema_status(connection)
@@ -92,7 +95,7 @@ def prepare(url: str) -> None:
 
 
 def schema_status(connection: Connection) -> SchemaStatus:
-    """The schema of the connected database."""
+    """Return the schema status of the connected database."""
     tables = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in tables:
         if not missing_tables(tables):
@@ -106,12 +109,12 @@ def schema_status(connection: Connection) -> SchemaStatus:
 
 
 def missing_tables(tables: Collection[str]) -> tuple[str, ...]:
-    """The tables of this version's schema that are not among those of a database, in order."""
+    """Return the tables of this version's schema that are not in `tables`, sorted."""
     return tuple(sorted(EXPECTED - set(tables)))
 
 
 def require_current(status: SchemaStatus, where: str) -> None:
-    """ConfigurationError unless the schema is the one that this version works with."""
+    """Raise ConfigurationError unless the schema is the one of this version."""
     if status.state is SchemaState.DAMAGED:
         raise ConfigurationError(
             f"{where}: is damaged, it has no table {', '.join(status.missing)}; run `placet audit verify`, keep it as "
@@ -119,20 +122,20 @@ def require_current(status: SchemaStatus, where: str) -> None:
         )
     if status.state is SchemaState.NEWER:
         raise ConfigurationError(
-            f"{where}: was written by a newer Placet (schema {status.revision}, this one knows {status.wanted}); "
+            f"{where}: was written by a newer Placet (schema {status.revision}, this one knows {status.expected}); "
             "run that version or a newer one"
         )
     if status.state is not SchemaState.CURRENT:
         raise ConfigurationError(
-            f"{where}: its schema is {status.revision or 'empty'}, {status.wanted} is needed; "
+            f"{where}: its schema is {status.revision or 'empty'}, {status.expected} is needed; "
             "stop Placet, keep a copy, and run `placet db upgrade`"
         )
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema of the connected database up to date, within its transaction.
+    """Upgrade the schema of the connected database, within its transaction.
 
-    ConfigurationError when it is newer or damaged.
+    Raises ConfigurationError when it is newer or damaged.
     """
     status = schema_status(connection)
     if status.state in {SchemaState.NEWER, SchemaState.DAMAGED}:
@@ -144,7 +147,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for the migrations in this package."""
+    """Return Alembic's configuration for the migrations in this package."""
     from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()
@@ -154,7 +157,7 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def revision_state(revision: str) -> SchemaState:
-    """Revisions are numbered, so that an older Placet knows a newer schema when it sees one."""
+    """Compare a revision with this version's. Revisions are numbered, so an older Placet recognises a newer schema."""
     if revision == HEAD_REVISION:
         return SchemaState.CURRENT
     return SchemaState.OLDER if revision < HEAD_REVISION else SchemaState.NEWER

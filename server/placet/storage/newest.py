@@ -1,4 +1,4 @@
-"""Check the newest end of a chain before its writer goes on with it: as much as a start can wait for."""
+"""Verifies the newest part of a chain before its writer continues it: as much as a start can wait for."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from placet.audit.records import AuditProblem
     from placet.audit.verify_chain import StoredCheckpoint
     from placet.signing.keys import Verifier
-    from placet.storage.sql.decision_reader import StoredTrail
+    from placet.storage.sql.readers.decision_reader import StoredTrail
 
 NEWEST_RECORDS: Final = 1_000
-"""At least so many, where there are so many, and never more than twice that and a commit: it takes 0.1 s at most."""
+"""Records that are verified at least, if there are as many. At most twice that and one commit; 0.1 s at most."""
 
 
 def check_newest(trail: StoredTrail, writer: str, keys: Verifier) -> VerifyReport:
-    """Check the newest records of a chain, from a signed checkpoint on: hashes, links, parts, checkpoints and the end.
+    """Verify the newest records of a chain, from a signed checkpoint on: hashes, links, parts, checkpoints, head.
 
     The caller holds one snapshot.
     """
     problems: list[AuditProblem] = []
     head = trail.head(writer)
-    behind = head.sequence - NEWEST_RECORDS if head is not None else 0
-    anchor = trail.checkpoint_before(writer, behind) if behind > 0 else None
-    after = _begin(writer, anchor, keys, problems) if anchor is not None else Head()
+    anchor_sequence = head.sequence - NEWEST_RECORDS if head is not None else 0
+    anchor = trail.checkpoint_before(writer, anchor_sequence) if anchor_sequence > 0 else None
+    after = _anchor_head(writer, anchor, keys, problems) if anchor is not None else Head()
     if after is None:
         return VerifyReport(0, 1, 0, tuple(problems))
     stored = trail.checkpoints(writer, after.sequence)
@@ -39,8 +39,8 @@ def check_newest(trail: StoredTrail, writer: str, keys: Verifier) -> VerifyRepor
     return VerifyReport(check.records, 1, check.checkpoints, tuple(problems))
 
 
-def _begin(writer: str, anchor: StoredCheckpoint, keys: Verifier, problems: list[AuditProblem]) -> Head | None:
-    """Where a signed checkpoint says that the chain was; None when it is no such thing."""
+def _anchor_head(writer: str, anchor: StoredCheckpoint, keys: Verifier, problems: list[AuditProblem]) -> Head | None:
+    """Return the head that a checkpoint states, or None when it is unreadable. Adds its problems to `problems`."""
     try:
         checkpoint = parse_checkpoint(anchor.body)
         hashed = bytes.fromhex(checkpoint.head)

@@ -1,4 +1,4 @@
-"""Something long that many ask for at once: one run at a time, whose result all share that asked before it began."""
+"""Shares runs of a long computation: one run at a time, whose result goes to all callers from before it began."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 WAITING_MAX: Final = 64
-"""Callers that may wait at once: each holds a call open, and more of them would learn nothing sooner."""
+"""Callers that may wait at once. Each holds a call open, and more of them would learn nothing sooner."""
 RETRY_AFTER_MS_MIN: Final = 1_000
-"""What callers beyond those are told to wait at least; else as long as the last run took."""
+"""The shortest delay that rejected callers are asked to wait; otherwise as long as the last run took."""
 
 
 class SharedRun(Generic[Result]):
-    """Runs `start`. Who comes while one runs gets the result of the next, which looks at what is there by then.
+    """Runs `start`. Callers during a run get the result of the next run, which sees the data of that time.
 
-    A run is not ended when those who asked for it are gone; one that nobody waits for any longer is not begun.
+    A run continues when its callers are gone. A run that no caller waits for any more is not started.
     """
 
     def __init__(self, start: Callable[[], Coroutine[None, None, Result]]) -> None:
@@ -32,7 +32,10 @@ class SharedRun(Generic[Result]):
         self._took_seconds = 0.0
 
     async def result(self) -> Result:
-        """What a run gives that begins after this call. OverloadedError when as many wait as may."""
+        """Return the result of a run that begins after this call.
+
+        Raises OverloadedError when WAITING_MAX callers wait.
+        """
         if self._waiting >= WAITING_MAX:
             raise OverloadedError(max(RETRY_AFTER_MS_MIN, math.ceil(self._took_seconds * 1_000)))
         self._waiting += 1
@@ -40,7 +43,7 @@ class SharedRun(Generic[Result]):
             earlier = self._running
             if earlier is not None:
                 await asyncio.wait([earlier])
-            # Of those who waited for the same run the first begins another, which has begun since they all asked.
+            # Of the callers that waited for the same run the first starts the next one, after all of them called.
             if self._running is None or self._running is earlier:
                 self._running = asyncio.create_task(self._timed())
                 self._running.add_done_callback(self._ended)
@@ -49,14 +52,14 @@ class SharedRun(Generic[Result]):
             self._waiting -= 1
 
     async def _timed(self) -> Result:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             return await self._start()
         finally:
-            self._took_seconds = time.monotonic() - begun
+            self._took_seconds = time.monotonic() - started
 
     def _ended(self, run: asyncio.Task[Result]) -> None:
         if self._running is run:
             self._running = None
         if not run.cancelled():
-            run.exception()  # told to whoever waits; with nobody left it is no defect
+            run.exception()  # marks it as retrieved: without a caller left asyncio would log it as a defect

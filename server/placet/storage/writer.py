@@ -1,4 +1,4 @@
-"""The one writer of a chain, in whatever engine: what it does in a transaction, and what it remembers between them."""
+"""The writer of a chain on any engine: what it does in a transaction, and what it remembers between transactions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from placet.audit.trail_break import NEW_TRAIL
 from placet.kernel.errors import ConfigurationError
 from placet.storage.newest import check_newest
 from placet.storage.sql.commit_plan import ChainState
-from placet.storage.sql.decision_reader import StoredTrail
+from placet.storage.sql.readers.decision_reader import StoredTrail
 from placet.storage.sql.transaction import ChainMovedError
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ Result = TypeVar("Result")
 
 
 class ChainWriter(ABC):
-    """Commits. Lives in one thread; after any failure it begins anew from what is stored.
+    """Writes one chain. Lives in one thread; after a failure it continues from what is stored.
 
-    Every method raises what the driver or the system raises, and nothing was written then, unless told otherwise.
+    Every method raises what the driver or the system raises. Then nothing was written, unless the method says
+    otherwise.
     """
 
     def __init__(self, writer: str, signing_key: SigningKey, clock: Clock) -> None:
@@ -38,43 +39,46 @@ class ChainWriter(ABC):
         self._signing_key = signing_key
         self._clock = clock
         self._state = ChainState(writer)
-        self.on_moved: Callable[[Head], None] = _nobody
-        self.on_signed: Callable[[bytes, bytes], None] = _nobody
-        self.on_recorded: Callable[[int], None] = _nobody
+        self.on_moved: Callable[[Head], None] = _ignore
+        """Receives the new head after each transaction that moved it."""
+        self.on_signed: Callable[[bytes, bytes], None] = _ignore
+        """Receives body and signature of each new checkpoint."""
+        self.on_recorded: Callable[[int], None] = _ignore
+        """Receives the newest time that a transaction recorded or signed, in microseconds."""
 
     @property
     @abstractmethod
     def where(self) -> str:
-        """The database, as people know it."""
+        """The database, as messages name it."""
 
     @property
     @abstractmethod
     def connected(self) -> bool:
-        """Whether `_state` is known to be the end of the chain."""
+        """Whether there is a connection, so that `_state` is the stored end of the chain."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the connection back; the next commit would open another."""
+        """Close the connection. The next commit opens another."""
 
     def finish(self) -> None:
-        """Give the connection back for good."""
+        """Close the connection for good."""
         self.close()
 
     @abstractmethod
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
-        """Run the work in one transaction; the state moves on only when it was committed."""
+        """Run the work in one transaction. `_state` changes only when it was committed."""
 
     @property
     def records_since_checkpoint(self) -> int:
-        """Records that no checkpoint covers yet."""
+        """How many records no checkpoint covers yet."""
         state = self._state
         return state.head.sequence - state.checkpoint_sequence
 
     def _load(self, transaction: Transaction) -> ChainState:
-        """Load the chain as it is stored, before anything is written on a new connection.
+        """Load the stored end of the chain, before the first write on a new connection.
 
-        ChainMovedError when the record at which this writer left it is not there: while the server ran, the database
-        was emptied, or replaced by an older or another one, and what was acknowledged is lost.
+        Raises ChainMovedError when the record where this writer left the chain is gone. Then the database was emptied
+        or replaced by an older or another one while the server ran, and acknowledged records are lost.
         """
         stored, known = transaction.load(self._writer), self._state.head
         if known.sequence and transaction.record_hash(self._writer, known.sequence) != known.hash:
@@ -86,7 +90,7 @@ class ChainWriter(ABC):
         return stored
 
     def open(self) -> None:
-        """Connect, and find the end of the chain. ConfigurationError when another key signed it."""
+        """Connect and load the end of the chain. Raises ConfigurationError when another key signed it."""
         self._transact(lambda _, state: (None, state))
         newest = self._transact(lambda transaction, state: (transaction.newest_key_id(self._writer), state))
         if newest and newest != self._signing_key.key_id:
@@ -98,38 +102,40 @@ class ChainWriter(ABC):
             )
 
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
-        """All in one transaction, durable when it returns."""
-        results = self._telling(lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us))
+        """Commit all in one transaction, durable when it returns. Return one result for each."""
+        results = self._transact_and_notify(
+            lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us)
+        )
         pairs = zip(commitments, results, strict=True)
-        if made_us := [each.recorded_at_us for each, result in pairs if isinstance(result, Committed)]:
-            self.on_recorded(max(made_us))
+        if times := [commitment.recorded_at_us for commitment, result in pairs if isinstance(result, Committed)]:
+            self.on_recorded(max(times))
         return results
 
     def put_unaudited(self, rows: Sequence[Row]) -> list[bool]:
-        """Write rows without a record; which of them were still at their version."""
+        """Write rows without a record. Return which of them were still at their version."""
         return self._transact(
             lambda transaction, state: (transaction.put_unaudited(rows, self._clock.wall_us()), state)
         )
 
     def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
-        """Forget old idempotency keys; how many."""
-        return self._telling(
+        """Delete old idempotency keys. Return how many were deleted."""
+        return self._transact_and_notify(
             lambda transaction, state: transaction.purge_idempotency_keys(
                 state, before_us, limit, self._clock.wall_us()
             )
         )
 
     def checkpoint(self) -> None:
-        """Sign what no checkpoint covers yet."""
+        """Sign a checkpoint over the records that none covers yet."""
         if not self.connected or self.records_since_checkpoint:
-            self._telling(self._checkpoint)
+            self._transact_and_notify(self._checkpoint)
 
     def probe(self) -> None:
-        """Raise what a commit would raise, as far as that can be told without one. It writes what stands there."""
-        self._telling(self._probe)
+        """Raise what a commit would raise, as far as that shows without one. Writes the stored head again."""
+        self._transact_and_notify(self._probe)
 
     def check_newest(self, keys: Verifier) -> VerifyReport:
-        """Check the newest end of the chain as it is stored. Changes nothing."""
+        """Verify the newest part of the stored chain. Changes nothing."""
         return self._transact(
             lambda transaction, state: (
                 check_newest(StoredTrail(transaction.connection, transaction.sql), self._writer, keys),
@@ -137,8 +143,8 @@ class ChainWriter(ABC):
             )
         )
 
-    def _telling(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
-        """Run the work in one transaction; once durable, tell where the chain ends now, and what was signed."""
+    def _transact_and_notify(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
+        """Run the work in one transaction. Once it is durable, report the new head and what was signed."""
         before = self._state
         result = self._transact(work)
         after = self._state
@@ -158,5 +164,5 @@ class ChainWriter(ABC):
         return self._checkpoint(transaction, state)
 
 
-def _nobody(*_: object) -> None:
-    """Until somebody wants to know."""
+def _ignore(*_: object) -> None:
+    """The default of the callbacks."""

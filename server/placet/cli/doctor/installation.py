@@ -173,7 +173,7 @@ def _database(settings: Settings) -> Check:
     if status.state is SchemaState.DAMAGED:
         remedy = "run `placet audit verify` and restore a backup; or move it aside and run `placet db new-trail`"
         return failed("database", f"{name}: is damaged, it has no table {', '.join(status.missing)}", remedy)
-    detail = f"{name}: schema {status.revision or 'none'} is {status.state}; this version needs {status.wanted}"
+    detail = f"{name}: schema {status.revision or 'none'} is {status.state}; this version needs {status.expected}"
     remedy = "run a newer Placet" if status.state is SchemaState.NEWER else "stop Placet, run `placet db upgrade`"
     return failed("database", detail, remedy)
 

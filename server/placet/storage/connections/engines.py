@@ -1,4 +1,4 @@
-"""Connections of SQLAlchemy, for all that is done to a schema. Decisions go past it, on the driver."""
+"""SQLAlchemy connections for everything that concerns the schema. Decisions use the drivers directly."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a database file."""
+    """Return the URL of a database file."""
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file at a URL; None when it is none of SQLite's."""
+    """Return the file of an SQLite URL, or None for other URLs."""
     if not url.startswith("sqlite:"):
         return None
     database = make_url(url).database
@@ -32,9 +32,9 @@ def sqlite_file(url: str) -> Path | None:
 
 @contextlib.contextmanager
 def connected(url: str, what_failed: str) -> Iterator[Connection]:
-    """A connection in a transaction of its own, committed at the end.
+    """Yield a connection in its own transaction, which is committed at the end.
 
-    ConfigurationError when the engine refuses something.
+    Raises ConfigurationError, beginning with `what_failed`, when a statement fails.
     """
     engine = _engine(url)
     try:
@@ -42,16 +42,16 @@ def connected(url: str, what_failed: str) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         remedy = "see that it may be read and written, and that there is room"
-        said = "; ".join(str(error.orig).splitlines())
-        raise ConfigurationError(f"{engine.url.database}: {what_failed} ({said}); {remedy}") from error
+        reason = "; ".join(str(error.orig).splitlines())
+        raise ConfigurationError(f"{engine.url.database}: {what_failed} ({reason}); {remedy}") from error
     finally:
         engine.dispose()
 
 
 def hold_schema(connection: Connection, *, while_serving: bool) -> None:
-    """Be the only one that makes or changes the schema, until the end of the transaction.
+    """Lock the schema against other processes until the end of the transaction.
 
-    On SQLite the lock beside the file does this. ConfigurationError when a server runs and `while_serving` is False.
+    On SQLite the lock file does this. Raises ConfigurationError when a server runs and `while_serving` is False.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -73,7 +73,7 @@ def _engine(url: str) -> Engine:
 
 
 def _postgres(url: str) -> Engine:
-    """The driver reads the URL, as it does for the ledger; SQLAlchemy knows the name to tell people."""
+    """Create an engine. The driver parses the URL, as for the ledger; SQLAlchemy gets only a name for messages."""
     import psycopg  # noqa: PLC0415 - only with PostgreSQL
 
     from placet.storage.connections.postgres import defaults, masked  # noqa: PLC0415 - likewise
@@ -83,7 +83,10 @@ def _postgres(url: str) -> Engine:
 
 
 def _own_transactions(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection
-    """The driver begins none before DDL: a failed migration would stay half done."""
+    """Stop the driver from managing transactions.
+
+    It begins none before DDL, so a failed migration would stay half done.
+    """
     connection.isolation_level = None
 
 

@@ -1,7 +1,7 @@
-"""Whether the files of an SQLite database are still those that the server writes to.
+"""Detects that the files of an SQLite database are no longer those that the server writes to.
 
-A write to a file that was removed, replaced or cut off succeeds, and is lost when the process ends. So each commit
-looks at the files before it is acknowledged: six calls of stat and two reads of 32 bytes, about 10 us.
+A write to a file that was removed, replaced or truncated succeeds, and is lost when the process ends. So each commit
+checks the files before it is acknowledged: six calls of stat and two reads of 32 bytes, about 10 us.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _REMEDY: Final = (
 
 
 class FilesLostError(Exception):
-    """A file of the database is no longer the one that was opened. What is written to it may be lost."""
+    """A database file is no longer the one that was opened. Data written to it may be lost."""
 
 
 class DatabaseAwayError(Exception):
-    """The database has no file at its path. It may come back as it was."""
+    """There is no file at the database's path. The same file may come back."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A file as it was: which one, how long, and when it was written to last."""
+    """A file as it was: its identity, its length, and when it was last written."""
 
     device: int
     inode: int
@@ -42,7 +42,7 @@ class _Seen:
 
 
 class FileGuard:
-    """Knows the files of one database. Once one is lost, every later check fails. Lives in the writer's thread."""
+    """Checks the files of one database. Once one is lost, every later check fails. Lives in the writer's thread."""
 
     def __init__(self, path: Path) -> None:
         self._database = path
@@ -59,13 +59,13 @@ class FileGuard:
 
     @property
     def database_is_in_place(self) -> bool:
-        """Whether the main file is the one that was opened, so that a log that was lost can be moved into it."""
+        """Whether the main file is the one that was opened, so that a lost log can be moved into it."""
         return not self._changed(self._database)
 
     def opened(self, shrinks_to_bytes: int) -> None:
-        """Remember the files that a new connection opened. FilesLostError when the database is another one.
+        """Remember the files that a new connection opened. Raises FilesLostError when the database is a different file.
 
-        `shrinks_to_bytes` is the length to which SQLite itself may cut the log when it begins it anew.
+        `shrinks_to_bytes` is the length to which SQLite itself may truncate the log when it restarts it.
         """
         self._shrinks_to_bytes = shrinks_to_bytes
         seen = self._look(self._database)
@@ -84,7 +84,7 @@ class FileGuard:
         self._wal_header = self._read_header()
 
     def closed(self) -> None:
-        """Forget the log, which the end of a connection may remove."""
+        """Forget the log, because SQLite may remove it when a connection is closed."""
         self._seen, self._wal_header = {}, b""
         if self._wal_descriptor is not None:
             os.close(self._wal_descriptor)
@@ -110,7 +110,7 @@ class FileGuard:
         return (self._database, self._wal, self._index)
 
     def _changed(self, path: Path, *, after_write: bool = False) -> str:
-        """What happened to the file, "" when nothing did."""
+        """Return what happened to the file; empty when nothing did."""
         before, now = self._seen.get(path), self._look(path)
         if now is None:
             return _REMOVED
@@ -125,13 +125,14 @@ class FileGuard:
         return ""
 
     def _lose(self, path: Path, what: str) -> None:
+        """Raise the error for a changed file. Only a moved main file may come back; anything else is final."""
         if path == self._database and what == _REMOVED:
             raise DatabaseAwayError(f"{path}: {what} while the server runs; move the same file back, or restart")
         self.lost = f"{path}: {what} while the server runs{self._unlocked()}; {_REMEDY}"
         raise FilesLostError(self.lost)
 
     def _unlocked(self) -> str:
-        """What happened to the lock file, which keeps others from the database; "" when nothing did."""
+        """Return what happened to the lock file, which keeps other writers out; empty when nothing did."""
         now = self._look(self._lock)
         if self._first_lock is None or (now is not None and (now.device, now.inode) == self._first_lock):
             return ""
@@ -142,9 +143,9 @@ class FileGuard:
         return os.pread(self._wal_descriptor, WAL_HEADER_BYTES, 0) if self._wal_descriptor is not None else b""
 
     @staticmethod
-    def _look(path: Path) -> _Seen | None:
+    def _look(file: Path) -> _Seen | None:
         try:
-            found = path.stat()
+            status = file.stat()
         except OSError:
             return None
-        return _Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,6 +1,6 @@
-"""One process writes to a database: its folder and a lock file are locked for as long as the process lives.
+"""Lets one process write to a database: it holds locks on the folder and on a lock file as long as it lives.
 
-The file tells who holds it, but somebody may remove it: then another process could lock a new one of that name.
+The lock file names the holder. The folder is locked too, because a removed lock file could be created and locked anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PID_BYTES_MAX = 32
 
 
 class WriterLock:
-    """Held from `take` to `release`. The kernel releases it when the process dies; the file stays."""
+    """Held from `take` to `release`. The kernel releases it when the process dies; the lock file stays."""
 
     def __init__(self, *descriptors: int) -> None:
         self._descriptors = descriptors
@@ -28,7 +28,7 @@ class WriterLock:
     def take(cls, database: Path) -> Self:
         """Lock the database for writing.
 
-        ConfigurationError when another process holds it, or the file cannot be written.
+        Raises ConfigurationError when another process holds the lock, or the lock file cannot be written.
         """
         path = lock_file(database)
         try:
@@ -43,13 +43,13 @@ class WriterLock:
             raise
 
     def release(self) -> None:
-        """Let another process write."""
+        """Release the lock."""
         for descriptor in self._descriptors:
             os.close(descriptor)
 
 
 def lock_file(database: Path) -> Path:
-    """The lock file of a database."""
+    """Return the lock file of a database."""
     return database.with_name(database.name + ".lock")
 
 
@@ -84,7 +84,7 @@ def _lock(descriptor: int, path: Path, database: Path) -> None:
 
 
 def _holder(path: Path) -> str:
-    """Who holds the lock, as far as the file tells."""
+    """Return who holds the lock, as far as the lock file shows."""
     try:
         with path.open("rb") as file:
             process = file.read(PID_BYTES_MAX).decode(errors="replace").strip()

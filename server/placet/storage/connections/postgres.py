@@ -1,4 +1,4 @@
-"""Connect to PostgreSQL: what a server must be for a ledger, and how long anything may take there."""
+"""Connects to PostgreSQL: the requirements on its server, and limits on every wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from placet.kernel.limits import (
     STORE_LOCK_MS_MAX,
     STORE_STATEMENT_MS_MAX,
 )
-from placet.storage.sql.statements import Statements
+from placet.storage.sql.statements.dialect import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ SQL: Final = Statements(postgresql.dialect(paramstyle="format"))  # type: ignore
 VERSION_MIN: Final = 150_000
 """PostgreSQL 15, as `server_version_num` counts."""
 DURABLE: Final = frozenset({"on", "remote_apply"})
-"""Values of synchronous_commit with which a commit is on the disk, here and where it is mirrored, when it returns."""
+"""Values of synchronous_commit for which a returned commit is on disk, here and on synchronous standbys."""
 _KEEPALIVES: Final = {
     "keepalives": "1",
     "keepalives_idle": "5",
@@ -46,23 +46,24 @@ _SERVER: Final = (
     " current_setting('synchronous_commit'), current_setting('server_encoding')"
 )
 CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+"""The server's time in microseconds since the Unix epoch."""
 _SESSION: Final = (
     "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
     " set_config('idle_in_transaction_session_timeout', %s, false),"
     " set_config('client_connection_check_interval', '1s', false),"
     " set_config('default_transaction_isolation', 'read committed', false),"
-    # Whoever reloads the server's configuration does not change what a commit means to a server that runs.
+    # Pinned, so that reloading the server's configuration does not make the commits of a running Placet less durable.
     " set_config('synchronous_commit', current_setting('synchronous_commit'), false),"
-    # A session that only reads does only that; one that writes, unless somebody forbade it for the database.
+    # A session for reading is read-only. A session for writing uses the database's setting.
     " set_config('default_transaction_read_only',"
     " coalesce(%s, current_setting('default_transaction_read_only')), false)"
 )
 
-logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what fails is raised; its lines are none of our log's
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # failures are raised; keep its lines out of our log
 
 
 class PostgresConnection:
-    """A `placet.storage.sql.driver.Connection`. Transactions are begun and ended by statements."""
+    """A `placet.storage.sql.driver.Connection`. Its owner begins and ends transactions with statements."""
 
     def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
         self.driver = connection
@@ -70,25 +71,25 @@ class PostgresConnection:
 
     @property
     def usable(self) -> bool:
-        """Whether it is open, as far as is known."""
+        """Whether the session is open, as far as is known."""
         return not self.driver.closed
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
-        """Run one statement on a cursor of its own."""
+        """Run one statement on a new cursor."""
         return self.driver.execute(sql.encode(), parameters)
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> None:
-        """Run one statement for each of the parameters, without waiting in between."""
+        """Run one statement for each of the parameters, in a pipeline."""
         if parameters:
             with self.driver.cursor() as cursor:
                 cursor.executemany(sql.encode(), parameters)
 
     def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
-        """The first row or None for each of the parameters, without waiting in between."""
+        """Return the first row or None for each of the parameters, in a pipeline."""
         return [rows[0] if rows else None for rows in self.fetch_lists(sql, parameters)]
 
     def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
-        """All rows for each of the parameters, without waiting in between."""
+        """Return all rows for each of the parameters, in a pipeline."""
         if not parameters:
             return []
         with self.driver.cursor() as cursor:
@@ -96,11 +97,11 @@ class PostgresConnection:
             return [result.fetchall() for result in cursor.results()]
 
     def together(self) -> AbstractContextManager[object]:
-        """The statements of the block in one round trip."""
+        """Send the statements of the block in one round trip."""
         return self.driver.pipeline()
 
     def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:
-        """The rows one by one, by a cursor of the server's."""
+        """Yield the rows from a server-side cursor."""
         with self.driver.cursor(f"placet_{next(self._cursors)}") as cursor:
             cursor.execute(sql.encode(), parameters)
             yield from cursor
@@ -116,7 +117,7 @@ class PostgresConnection:
 
 
 def is_conninfo(url: str) -> bool:
-    """Whether the driver can read it."""
+    """Return whether the driver can parse the URL."""
     try:
         conninfo_to_dict(url)
     except psycopg.Error:
@@ -125,19 +126,19 @@ def is_conninfo(url: str) -> bool:
 
 
 def defaults(url: str, name: str) -> dict[str, Any]:
-    """What to ask of the driver where the URL says nothing."""
-    given = conninfo_to_dict(url)
-    wanted = {
+    """Return the connection options that the URL does not set."""
+    url_options = conninfo_to_dict(url)
+    options = {
         **_KEEPALIVES,
         "connect_timeout": str(STORE_CONNECT_SECONDS_MAX),
         "application_name": f"placet {name}",
         "client_encoding": "utf8",
     }
-    return {option: value for option, value in wanted.items() if option not in given}
+    return {option: value for option, value in options.items() if option not in url_options}
 
 
 def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
-    """A session whose waits are bounded. psycopg.Error when there is none to be had."""
+    """Open a session with limits on every wait. Raises psycopg.Error when there is no connection."""
     connection = psycopg.connect(url, autocommit=True, **defaults(url, name))
     limits = (STORE_STATEMENT_MS_MAX, STORE_LOCK_MS_MAX, STORE_IDLE_MS_MAX)
     try:
@@ -149,7 +150,7 @@ def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
 
 
 def require_durable(connection: PostgresConnection, where: str) -> None:
-    """ConfigurationError unless what this server commits stays committed, and it is one that Placet knows."""
+    """Raise ConfigurationError unless commits on this server are durable and its version and encoding are supported."""
     number, version, synchronous_commit, encoding = connection.execute(_SERVER).fetchone()
     if number < VERSION_MIN:
         raise ConfigurationError(f"{where}: is PostgreSQL {version}, Placet needs 15 or newer; upgrade it")
@@ -166,15 +167,15 @@ def require_durable(connection: PostgresConnection, where: str) -> None:
 
 
 def ask_time(connection: Connection, monotonic: Callable[[], float]) -> ServerTime:
-    """Read the clock of the server."""
+    """Read the clock of the database server."""
     asked_at = monotonic()
     (wall_us,) = connection.execute(CLOCK).fetchone()
     return ServerTime(asked_at, wall_us, monotonic())
 
 
 def masked(url: str) -> str:
-    """The database as people know it: without the password."""
-    given = conninfo_to_dict(url)
-    host, port = given.get("host") or "localhost", given.get("port")
-    user = f"{given['user']}@" if given.get("user") else ""
-    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{given.get('dbname') or given.get('user') or ''}"
+    """Return the database's URL without the password, for messages."""
+    parts = conninfo_to_dict(url)
+    host, port = parts.get("host") or "localhost", parts.get("port")
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname') or parts.get('user') or ''}"

@@ -1,7 +1,7 @@
-"""Advisory locks in PostgreSQL: they say early what the compare-and-set on the chain's head would say late.
+"""Advisory locks in PostgreSQL. They detect conflicts early, before the compare-and-set on the chain's head does.
 
-Each is held by a session, so that it ends with the process, however that ends. They also tell which sessions are those
-of writers, so that one that hangs can be ended.
+Sessions hold the locks, so they end with the process, however it ends. They also mark the sessions of writers, so that
+a hung one can be terminated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from placet.storage.sql.driver import Connection
 
 SCHEMA_LOCK_MS_MAX: Final = 60_000
-"""How long one replica waits for another one that makes the schema."""
+"""How long a replica waits for another one that creates the schema."""
 _SERVING: Final = "placet.serving"
 _MIGRATING: Final = "placet.migrating"
 _END_HUNG: Final = (
@@ -28,12 +28,13 @@ _END_HUNG: Final = (
     " AND state IN ('active', 'idle in transaction') AND wait_event = 'ClientRead' AND backend_xid IS NOT NULL"
     " AND state_change < clock_timestamp() - %s * interval '1 millisecond'"
 )
+"""Terminates the sessions with a lock that have waited in a transaction for their client longer than a limit."""
 
 
 def hold_writer(connection: Connection, writer: str, where: str) -> None:
-    """Be the only process that writes the chain, for as long as the session lasts; be seen by `forbid_serving`.
+    """Lock the chain for this session, and mark the session for `forbid_serving`.
 
-    ConfigurationError when another process still is after a moment; it may be one that just died.
+    Raises ConfigurationError when another process still holds the lock after a moment. It may have just died.
     """
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (_number(f"placet.writer {writer}"),))
@@ -46,23 +47,23 @@ def hold_writer(connection: Connection, writer: str, where: str) -> None:
 
 
 def hold_schema(connection: Connection) -> None:
-    """Be the only one that makes or changes the schema, until the end of the transaction."""
+    """Lock the schema against other replicas until the end of the transaction."""
     connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(SCHEMA_LOCK_MS_MAX),))
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_number(_MIGRATING),))
 
 
 def forbid_serving(connection: Connection, where: str) -> None:
-    """Keep servers from starting until the end of the transaction. ConfigurationError when one runs."""
+    """Prevent servers from starting until the end of the transaction. Raises ConfigurationError when one runs."""
     (free,) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_number(_SERVING),)).fetchone()
     if not free:
         raise ConfigurationError(f"{where}: is in use by a server; stop all replicas first")
 
 
 def end_hung(connection: Connection) -> bool:
-    """End the sessions of writers that hang in the middle of a transaction; whether there was one.
+    """Terminate the sessions of writers that hang in a transaction. Return whether there was one.
 
-    PostgreSQL does so itself when it waits for a statement, but not when it waits for the rest of several that are sent
-    together: its clock stands still then. A writer that was only slow does its commit again.
+    PostgreSQL does this itself while it waits for a statement, but not while it waits for the rest of a pipeline: its
+    timer stops then. A writer that was only slow repeats its commit.
     """
     (ended,) = connection.execute(_END_HUNG, (_number(_SERVING), STORE_IDLE_MS_MAX)).fetchone()
     return bool(ended)

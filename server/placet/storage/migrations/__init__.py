@@ -1,1 +1,1 @@
-"""The schema's history, run by Alembic out of the package: see `placet.storage.migrate`."""
+"""The schema's history. Alembic runs it from the package: see `placet.storage.migrate`."""

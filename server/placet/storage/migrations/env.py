@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, in one transaction, on the connection that it is given."""
+"""Alembic's entry point: runs the migrations in one transaction on the given connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger in a PostgreSQL database, which several replicas share: each writes a chain of its own."""
+"""The ledger in a PostgreSQL database that several replicas share. Each replica writes its own chain."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import psycopg
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.signing.keys import PublicKeys
 from placet.storage.connections.postgres import SQL, ask_time, connect, masked
-from placet.storage.ledger import ThreadedLedger, log_fault
+from placet.storage.ledger import ThreadedLedger, log_error
 from placet.storage.migrate import prepare
 from placet.storage.postgres.listen import Listener
 from placet.storage.postgres.offline import evidence, verify_connection
 from placet.storage.postgres.writer import PostgresWriter
-from placet.storage.sql.readers import Reader
+from placet.storage.sql.reader import Reader
 from placet.storage.sql.transaction import ChainMovedError
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 READ_THREADS: Final = 4
-"""Queries at once, each on a session of its own; the trail is verified on another."""
+"""Concurrent queries, each on its own session. Verification uses one more session."""
 
 
 class PostgresLedger(ThreadedLedger):
-    """A `placet.audit.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
+    """A `placet.audit.ports.Ledger`. Create it with `open`; it belongs to one event loop; call `close` at the end."""
 
     def __init__(
         self, url: str, writer: PostgresWriter, name: str, keys: PublicKeys, on_error: Callable[[BaseException], None]
@@ -57,14 +57,16 @@ class PostgresLedger(ThreadedLedger):
         signing_key: SigningKey,
         clock: Clock,
         keys: PublicKeys | None = None,
-        on_error: Callable[[BaseException], None] = log_fault,
+        on_error: Callable[[BaseException], None] = log_error,
     ) -> Self:
-        """Open the database at a ``postgresql://`` URL; its schema is made when it is empty.
+        """Open the database at a ``postgresql://`` URL. Creates the schema when the database is empty.
 
-        `writer` names this server's chain, `keys` are those of other replicas.
-        ConfigurationError when another process writes the chain, when the schema is not this version's, when another
-        key
-        signed the chain's checkpoints, when it cannot be written, or when its commits would not be durable.
+        `writer` names this server's chain; `keys` are the public keys of other replicas. `on_error` receives every
+        later failure, in any thread.
+
+        Raises ConfigurationError when another process writes the chain, when the schema is not this version's, when
+        another key signed the chain's checkpoints, when the database cannot be written, or when its commits would not
+        be durable.
         """
         where = masked(url)
         chain = PostgresWriter(url, writer, signing_key, clock)
@@ -72,9 +74,9 @@ class PostgresLedger(ThreadedLedger):
             prepare(url)
             chain.open()
         except psycopg.Error as error:
-            said = "; ".join(str(error).splitlines())
+            reason = "; ".join(str(error).splitlines())
             raise ConfigurationError(
-                f"{where}: cannot be used ({said}); see that PostgreSQL runs there, and that database_url is right"
+                f"{where}: cannot be used ({reason}); see that PostgreSQL runs there, and that database_url is right"
             ) from error
         except (ChainMovedError, ValueError) as error:
             raise ConfigurationError(
@@ -84,7 +86,7 @@ class PostgresLedger(ThreadedLedger):
         return cls(url, chain, writer, (keys or PublicKeys.of()).with_key(signing_key.public), on_error)
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call `wake`, in the event loop, soon after a record with a subject was stored by any replica."""
+        """Call `wake` in the event loop soon after any replica stored a record with a subject."""
         super().subscribe(wake)
         if self._listener is None:
             loop = asyncio.get_running_loop()
@@ -92,11 +94,11 @@ class PostgresLedger(ThreadedLedger):
             self._listener.start()
 
     async def server_time(self) -> ServerTime | None:
-        """What the clock says that all replicas share. LedgerUnavailableError."""
-        return await self._look(lambda reader: ask_time(reader.connection, self._monotonic))
+        """Return the time of the clock that all replicas share."""
+        return await self._query(lambda reader: ask_time(reader.connection, self._monotonic))
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
-        """On a session that is open already, if there is one; when it was lost meanwhile, again on a new one."""
+        """Run the work on an idle session, if there is one. If that session was lost, run it again on a new one."""
         with self._guard:
             connection = self._idle_readers.pop() if self._idle_readers else None
         if connection is not None:
@@ -131,12 +133,12 @@ class PostgresLedger(ThreadedLedger):
         connection = make(self._url, self._name)
         with self._guard:
             self._open_readers.add(connection)
-        if self._closed:  # after `close` interrupted those that it knew of
+        if self._closed:  # opened after `close` interrupted the other sessions
             raise LedgerUnavailableError("the ledger is closed")
         return connection
 
     def _forget_idle(self) -> None:
-        """The server was restarted, or the network cut: the other sessions are as lost as the one that showed it."""
+        """Close all idle sessions: after a server restart or a network failure they are lost as well."""
         with self._guard:
             idle, self._idle_readers = self._idle_readers, []
         for connection in idle:

@@ -1,4 +1,4 @@
-"""Hear when another replica stored something that may be watched for."""
+"""Listens for records with a subject that other replicas store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOK_SECONDS: Final = 2.0
-"""Whoever watches looks at the latest after so long, also when nothing was heard: a NOTIFY may be lost."""
+"""Watchers look for changes at least this often, also without a notification: a NOTIFY may be lost."""
 STOP_SECONDS: Final = 0.2
-"""How often the thread looks whether it is to end."""
+"""How often the thread checks whether to stop."""
 
 
 class Listener:
-    """A thread with a session of its own, from `start` to `stop`."""
+    """A thread with its own session, from `start` to `stop`. Calls `wake` when there may be something new."""
 
     def __init__(self, url: str, name: str, wake: Callable[[], object]) -> None:
         self._url = url
@@ -31,11 +31,11 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="placet-ledger-listen", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it, soon."""
+        """Stop the thread soon."""
         self._stopping.set()
         self._thread.join(1.0)  # it may be trying to connect
 
@@ -43,25 +43,26 @@ class Listener:
         while not self._stopping.is_set():
             try:
                 self._listen()
-            except psycopg.Error:  # the writer tells why; until it is back, look now and then
+            except psycopg.Error:  # the writer reports the cause; until the session is back, look periodically
                 self._stopping.wait(LOOK_SECONDS)
-                self._heard()
+                self._notify()
 
     def _listen(self) -> None:
         connection = connect(self._url, self._name)
         try:
             connection.driver.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
-            self._heard()  # what was stored before it listened
-            quiet = 0.0
+            self._notify()  # for records stored before LISTEN
+            quiet_seconds = 0.0
             while not self._stopping.is_set():
-                heard = [said.payload for said in connection.driver.notifies(timeout=STOP_SECONDS, stop_after=1)]
-                quiet = 0.0 if heard else quiet + STOP_SECONDS
-                if any(writer != self._name for writer in heard) or quiet >= LOOK_SECONDS:
-                    quiet = 0.0
-                    self._heard()
+                notifications = connection.driver.notifies(timeout=STOP_SECONDS, stop_after=1)
+                writers = [notification.payload for notification in notifications]
+                quiet_seconds = 0.0 if writers else quiet_seconds + STOP_SECONDS
+                if any(writer != self._name for writer in writers) or quiet_seconds >= LOOK_SECONDS:
+                    quiet_seconds = 0.0
+                    self._notify()
         finally:
             connection.close()
 
-    def _heard(self) -> None:
+    def _notify(self) -> None:
         if not self._stopping.is_set():
             self._wake()

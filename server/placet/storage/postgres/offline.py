@@ -1,4 +1,4 @@
-"""Verify the trail in a PostgreSQL database without a server, and export its checkpoints."""
+"""Verifies the trail in a PostgreSQL database without a server, and exports its checkpoints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
 from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
-from placet.storage.signed_by import find_trail
-from placet.storage.sql.audit_log_reader import read_log
-from placet.storage.sql.decision_reader import StoredTrail, newest_checkpoints
+from placet.storage.sql.readers.audit_log_reader import read_log
+from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
+from placet.storage.sql.readers.trail_finder import find_trail
 from placet.storage.sql.schema import HEAD_REVISION, audit_checkpoints, audit_writers
 
 if TYPE_CHECKING:
@@ -28,15 +28,16 @@ if TYPE_CHECKING:
     from placet.audit.verify_trail import PinnedCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.connections.postgres import PostgresConnection
-    from placet.storage.sql.audit_log_reader import LoggedRecord, LogQuery
+    from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery
 
 _PATIENT: Final = "SELECT set_config('statement_timeout', '0', false)"
+"""Removes the limit on how long a statement may take."""
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 def evidence(url: str, name: str = "audit") -> PostgresConnection:
-    """A session that reads for as long as it takes. psycopg.Error."""
+    """Open a session whose queries may take any time. Raises psycopg.Error."""
     connection = connect(url, name)
     try:
         connection.execute(_PATIENT)
@@ -46,31 +47,36 @@ def evidence(url: str, name: str = "audit") -> PostgresConnection:
     return connection
 
 
-def verify_url(url: str, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
-    """Check the trail in a database, served at this moment or not; and `state`.
+def verify_url(
+    url: str, keys: Verifier, pinned: Sequence[PinnedCheckpoint] = (), *, state: bool = False
+) -> VerifyReport:
+    """Verify the trail in a database, also while servers run; with `state`, compare state with the records.
 
-    ConfigurationError when it cannot be read.
+    Raises ConfigurationError when it cannot be read.
     """
     with _reading(url) as connection:
-        return require_records(verify_connection(connection, keys, kept, state=state))
+        return require_records(verify_connection(connection, keys, pinned, state=state))
 
 
 def verify_connection(
     connection: PostgresConnection,
     keys: Verifier,
-    kept: Sequence[PinnedCheckpoint] = (),
+    pinned: Sequence[PinnedCheckpoint] = (),
     *,
     state: bool = False,
     pace: Callable[[], None] | None = None,
 ) -> VerifyReport:
-    """Check the trail on a connection of `evidence`, in one snapshot. ConfigurationError when its schema is another."""
+    """Verify the trail on a session of `evidence`, in one snapshot.
+
+    Raises ConfigurationError when the schema is not this version's.
+    """
     connection.execute(_SNAPSHOT)
     try:
         if not _has_trail(connection):
             return _damaged("there is no trail in it")
         if missing := missing_tables(_tables(connection)):
             return _damaged(*(f"there is no table {name}" for name in missing))
-        return verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state, pace=pace)
+        return verify_trail(StoredTrail(connection, SQL), keys.check, pinned, state=state, pace=pace)
     except (psycopg.errors.UndefinedColumn, psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
         return _damaged(str(error).splitlines()[0])
     finally:
@@ -79,26 +85,35 @@ def verify_connection(
 
 
 def export_url_checkpoints(url: str) -> bytes:
-    """The newest checkpoint of every chain as JSON. ConfigurationError when there is none yet, or it cannot be read."""
+    """Return the newest checkpoint of every chain as JSON.
+
+    Raises ConfigurationError when there is none yet, or the database cannot be read.
+    """
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
     return dump_pinned_checkpoints(newest, masked(url))
 
 
 def log_of_url(url: str, query: LogQuery) -> list[LoggedRecord]:
-    """Records of any kind and all replicas, newest first. ConfigurationError when they cannot be read."""
+    """Return records of any kind and of all replicas, newest first.
+
+    Raises ConfigurationError when they cannot be read.
+    """
     with _reading(url) as connection:
         return read_log(connection, SQL, query) if _has_trail(connection) else []
 
 
 def require_fit(url: str) -> None:
-    """ConfigurationError unless a server could keep its ledger there."""
+    """Raise ConfigurationError unless a server can store its ledger there."""
     with _reading(url) as connection:
         require_durable(connection, masked(url))
 
 
 def url_key_ids(url: str) -> dict[str, str]:
-    """Writer -> id of the key that signed its newest checkpoint. ConfigurationError when that cannot be read."""
+    """Return writer -> id of the key that signed its newest checkpoint.
+
+    Raises ConfigurationError when that cannot be read.
+    """
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if audit_checkpoints.name in _tables(connection) else []
     try:
@@ -109,8 +124,11 @@ def url_key_ids(url: str) -> dict[str, str]:
         ) from error
 
 
-def found_at_url(url: str, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-    """Where each chain ends, and what stands at the places: checkpoints, records. ConfigurationError."""
+def find_trail_at_url(url: str, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """Return the heads of all chains, the checkpoints at `signed`, and the record hashes at `noted`.
+
+    Empty when there is no schema. Raises ConfigurationError when the database cannot be read.
+    """
     with _reading(url) as connection:
         if not {audit_checkpoints.name, audit_writers.name} <= _tables(connection):
             return FoundTrail({}, {}, {})
@@ -124,9 +142,9 @@ def _reading(url: str) -> Iterator[PostgresConnection]:
         connection = evidence(url)
         yield connection
     except psycopg.Error as error:
-        said = "; ".join(str(error).splitlines())
+        reason = "; ".join(str(error).splitlines())
         remedy = "see that PostgreSQL runs there, and that the URL is right"
-        raise ConfigurationError(f"{masked(url)}: cannot be read ({said}); {remedy}") from error
+        raise ConfigurationError(f"{masked(url)}: cannot be read ({reason}); {remedy}") from error
     finally:
         if connection is not None:
             connection.close()

@@ -1,4 +1,4 @@
-"""The writer of one chain in a PostgreSQL database, beside those of other replicas."""
+"""The writer of one chain in a PostgreSQL database, beside the writers of other replicas."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 CHANNEL: Final = "placet_events"
-"""What replicas tell each other by NOTIFY: that there is something new to read."""
+"""The NOTIFY channel by which replicas learn that there is something new to read."""
 NOTIFY: Final = "SELECT pg_notify(%s, %s)"
 USE_ROOM: Final = (
     "SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)",
     "SELECT count(*) FROM generate_series(1, 20000)",
 )
-"""What a commit may need and a row that is written again does not: room beside the tables. The second statement writes
-a temporary file of 272 KiB there, more than a batch of ordinary decisions adds, and the server removes it."""
+"""Uses disk room beside the tables, which a commit may need but rewriting a row does not. The second statement writes
+a temporary file of 272 KiB, more than a batch of ordinary decisions adds. The server removes the file."""
 RACES: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
-"""Another replica was quicker. Seen from what it stored, the work comes out otherwise."""
+"""Errors after which the work is repeated: another replica committed first, so the result may differ."""
 
 
 class LostConnectionError(Exception):
@@ -42,7 +42,7 @@ class LostConnectionError(Exception):
 
 
 class PostgresWriter(ChainWriter):
-    """Commits. A connection that was lost is opened anew; a commit in doubt is looked for in what is stored."""
+    """Writes one chain. Reopens a lost connection, and checks in the database whether a commit in doubt is stored."""
 
     def __init__(self, url: str, writer: str, signing_key: SigningKey, clock: Clock) -> None:
         super().__init__(writer, signing_key, clock)
@@ -50,7 +50,7 @@ class PostgresWriter(ChainWriter):
         self._connection: PostgresConnection | None = None
 
     def monotonic(self) -> float:
-        """What deadlines go by."""
+        """Return the monotonic clock, for deadlines."""
         return self._clock.monotonic()
 
     @property
@@ -60,7 +60,7 @@ class PostgresWriter(ChainWriter):
 
     @property
     def connected(self) -> bool:
-        """Whether the session is there."""
+        """Whether there is a session."""
         return self._connection is not None
 
     def close(self) -> None:
@@ -70,12 +70,15 @@ class PostgresWriter(ChainWriter):
             self._connection = None
 
     def commit(self, commitments: Sequence[Commitment]) -> list[CommitResult]:
-        """All in one transaction, durable when it returns. Then other replicas are told, if one may be watched for."""
+        """Commit all in one transaction, durable when it returns.
+
+        Then notify other replicas if a record can be watched for.
+        """
         results = super().commit(commitments)
         if self._connection is not None and any(commitment.subject for commitment in commitments):
-            try:  # not in the transaction: a NOTIFY in it would have all replicas' commits wait for each other
+            try:  # not in the transaction: a NOTIFY in it would make all replicas' commits wait for each other
                 self._connection.execute(NOTIFY, (CHANNEL, self._writer))
-            except psycopg.Error:  # they look by themselves, too
+            except psycopg.Error:  # other replicas also look periodically
                 self.close()
         return results
 
@@ -85,7 +88,10 @@ class PostgresWriter(ChainWriter):
         return super()._probe(transaction, state)
 
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
-        """Run the work in one transaction; again when another replica was quicker or hung, or a connection was lost."""
+        """Run the work in one transaction. Repeat it after a race with another replica or a lost connection.
+
+        If a hung replica holds a lock, its session is ended first.
+        """
         for _ in range(STORE_TRIES_MAX - 1):
             try:
                 return self._try(work)
@@ -96,7 +102,7 @@ class PostgresWriter(ChainWriter):
                     raise
         try:
             return self._try(work)
-        except RACES:  # nobody loses so often: something else is wrong, and is not built upon
+        except RACES:  # losing every race is implausible: give up the session, because something else is wrong
             self.close()
             raise
 
@@ -105,37 +111,37 @@ class PostgresWriter(ChainWriter):
         try:
             connection.execute("BEGIN")
             result, state = work(Transaction(connection, SQL, self._signing_key), self._state)
-        except BaseException as fault:
+        except BaseException as error:
             lost = not connection.usable
-            self._undo(connection, fault)
-            if lost and isinstance(fault, psycopg.Error):
-                raise LostConnectionError(str(fault)) from fault
+            self._undo(connection, error)
+            if lost and isinstance(error, psycopg.Error):
+                raise LostConnectionError(str(error)) from error
             raise
         self._commit(connection, state)
         self._state = state
         return result
 
     def _commit(self, connection: PostgresConnection, state: ChainState) -> None:
-        """End the transaction. When the answer is lost, the chain tells whether it is stored.
+        """End the transaction. If the answer is lost, look in the stored chain whether the commit is stored.
 
-        LostConnectionError when it is not, or the chain cannot tell since no record was written: then what is done
-        again is either the same or finds its versions moved.
+        Raises LostConnectionError when it is not, or when no record was written, so that the chain cannot show it. In
+        the latter case a repetition either has the same effect or finds its versions changed.
         """
         before = _end(self._state)
         try:
             connection.execute("COMMIT")
-        except psycopg.Error as fault:
+        except psycopg.Error as error:
             lost = not connection.usable
-            self._undo(connection, fault)
+            self._undo(connection, error)
             if not lost:
                 raise
-            self._connected()  # waits for the end of the lost session, and loads the chain as it is stored
+            self._connected()  # waits for the end of the lost session, and loads the stored end of the chain
             if _end(state) == before or _end(state) != _end(self._state):
-                raise LostConnectionError(str(fault)) from fault
+                raise LostConnectionError(str(error)) from error
 
-    def _undo(self, connection: PostgresConnection, fault: BaseException) -> None:
-        """Leave the transaction: by its statement after a race, else with the session."""
-        if isinstance(fault, RACES):
+    def _undo(self, connection: PostgresConnection, error: BaseException) -> None:
+        """Leave the transaction: with ROLLBACK after a race, otherwise by ending the session."""
+        if isinstance(error, RACES):
             try:
                 connection.execute("ROLLBACK")
             except psycopg.Error:
@@ -144,7 +150,7 @@ class PostgresWriter(ChainWriter):
             self.close()
 
     def _connected(self) -> PostgresConnection:
-        """The session; a new one holds the writer's name, and goes on from what is stored."""
+        """Return the session. A new session locks the writer's name and continues from what is stored."""
         if self._connection is not None and self._connection.usable:
             return self._connection
         self.close()

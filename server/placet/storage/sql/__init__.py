@@ -1,1 +1,1 @@
-"""What both engines share: schema, statements, the commit transaction, readers."""
+"""SQL for both engines: schema, statements, the commit transaction, and readers."""

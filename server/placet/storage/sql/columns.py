@@ -1,4 +1,4 @@
-"""The type of text columns, for the tables and for the migrations that make them."""
+"""The type of text columns, for the tables and the migrations."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 TEXT: Final = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
-"""Text in the order of its bytes, in each engine alike. Any other order is the operating system's: an update of its C
-library would leave PostgreSQL's indexes wrong, and a wrong index of idempotency keys would have one decided twice."""
+"""Text ordered by its bytes, on both engines. Any other order comes from the operating system: an update of its C
+library would corrupt PostgreSQL's indexes, and a corrupt index of idempotency keys would let a key be decided twice."""

@@ -1,4 +1,4 @@
-"""What a commit does to a chain, whatever the engine: which commitments are new, and where the chain then ends."""
+"""Plans a commit on any engine: which commitments are new, and where the chain ends afterwards."""
 
 from __future__ import annotations
 
@@ -17,71 +17,71 @@ if TYPE_CHECKING:
     from placet.audit.state_record import StateChanges
     from placet.storage.sql.unit_of_work import UnitOfWork
 
-STORED: Final = Committed()
+COMMITTED: Final = Committed()
 
 
 @dataclass(frozen=True, slots=True)
 class ChainState:
-    """Where a writer's chain ends. `leaves` are those since the last checkpoint.
-
-    `signed` is body and signature of the checkpoint that the last change of the chain signed, if it did.
-    """
+    """The end of a writer's chain."""
 
     writer: str
     head: Head = field(default_factory=Head)
     checkpoint_sequence: int = 0
     leaves: tuple[bytes, ...] = ()
+    """The leaves of the records since the last checkpoint."""
     signed: tuple[bytes, bytes] | None = None
+    """Body and signature of the checkpoint that the last change of the chain signed, if any."""
 
 
 @dataclass(slots=True)
 class CommitPlan:
-    """What becomes of commitments before anything is written: a result for each, and those that are new.
-
-    `states` is what each new one changes of state.
-    """
+    """The outcome of commitments before anything is written."""
 
     results: list[CommitResult] = field(default_factory=list)
-    fresh: list[Commitment] = field(default_factory=list)
+    """One result for each commitment."""
+    to_write: list[Commitment] = field(default_factory=list)
+    """The new commitments."""
     states: list[StateChanges] = field(default_factory=list)
+    """The state changes of each new commitment."""
 
 
-def screen(
+def plan_commit(
     commitments: Sequence[Commitment],
     known: Callable[[Commitment], CommitResult | None],
-    working: UnitOfWork,
+    unit: UnitOfWork,
 ) -> CommitPlan:
-    """Look each idempotency key up: among those before it in the sequence, then by `known`, None for a new one.
+    """Look up the idempotency key of each commitment, then apply the state changes of the new ones to `unit`.
 
-    Then make the changes of a new one in `working`, if they hold.
+    A key is looked up among the earlier commitments of the sequence, then with `known`, which returns None for a new
+    key.
     """
-    screening = CommitPlan()
+    plan = CommitPlan()
     seen: dict[tuple[str, str, str], Commitment] = {}
     for commitment in commitments:
         result: CommitResult | None = None
-        if (given := commitment.idempotency) is not None:
-            key = (commitment.tenant, given.caller, given.key)
+        if (idempotency := commitment.idempotency) is not None:
+            key = (commitment.tenant, idempotency.caller, idempotency.key)
             earlier = seen.get(key)
-            result = known(commitment) if earlier is None else _repetition(earlier, given.request_digest)
-        if result is None and (unheld := working.apply(commitment.changes)) is not None:
-            result = Conflict(unheld)
+            result = known(commitment) if earlier is None else _repeat_result(earlier, idempotency.request_digest)
+        if result is None and (failed_change := unit.apply(commitment.changes)) is not None:
+            result = Conflict(failed_change)
         if result is None:
-            screening.fresh.append(commitment)
-            screening.states.append(working.applied())
-            if given is not None:
-                seen[commitment.tenant, given.caller, given.key] = commitment
-        screening.results.append(result or STORED)
-    return screening
+            plan.to_write.append(commitment)
+            plan.states.append(unit.applied())
+            if idempotency is not None:
+                seen[commitment.tenant, idempotency.caller, idempotency.key] = commitment
+        plan.results.append(result or COMMITTED)
+    return plan
 
 
-def link_fresh(state: ChainState, screening: CommitPlan) -> list[LinkedRecord]:
-    """The new commitments in their places at the end of the chain."""
-    fresh, states = screening.fresh, screening.states
-    return link(state.head, state.writer, fresh, states, os.urandom(salt_bytes(fresh, states)))
+def link_planned(state: ChainState, plan: CommitPlan) -> list[LinkedRecord]:
+    """Link the new commitments to the end of the chain."""
+    commitments, states = plan.to_write, plan.states
+    return link(state.head, state.writer, commitments, states, os.urandom(salt_bytes(commitments, states)))
 
 
 def advance(state: ChainState, linked: Sequence[LinkedRecord], signed: Checkpoint | None = None) -> ChainState:
-    """The chain with the records linked to it, and then the checkpoint signed."""
+    """Return the chain's end after the linked records, and after the checkpoint if one was signed."""
     head = Head(linked[-1].sequence, linked[-1].hash) if linked else state.head
     if signed is not None:
         return ChainState(state.writer, head, signed.sequence)
@@ -90,7 +90,7 @@ def advance(state: ChainState, linked: Sequence[LinkedRecord], signed: Checkpoin
 
 
 def new_checkpoint(state: ChainState, key_id: str, signed_at_us: int) -> Checkpoint:
-    """The checkpoint at the end of the chain."""
+    """Return a checkpoint of the chain's end."""
     return Checkpoint(
         writer=state.writer,
         sequence=state.head.sequence,
@@ -103,12 +103,12 @@ def new_checkpoint(state: ChainState, key_id: str, signed_at_us: int) -> Checkpo
 
 
 def checkpoint_due(state: ChainState) -> bool:
-    """Whether the chain has grown so far that the commit itself signs a checkpoint."""
+    """Return whether the chain has grown so far that the commit itself signs a checkpoint."""
     return state.head.sequence - state.checkpoint_sequence >= CHECKPOINT_RECORDS_MAX
 
 
 def index_row(commitment: Commitment) -> tuple[str | None, ...]:
-    """The columns that a record is found by, None where empty."""
+    """Return the index columns of a record, None where empty."""
     index = commitment.index
     decision_id = commitment.decision.decision_id if commitment.decision is not None else None
     index_columns = (
@@ -123,7 +123,7 @@ def index_row(commitment: Commitment) -> tuple[str | None, ...]:
     return (decision_id, *(value or None for value in index_columns))
 
 
-def _repetition(earlier: Commitment, request_digest: str) -> CommitResult:
+def _repeat_result(earlier: Commitment, request_digest: str) -> CommitResult:
     if earlier.idempotency is None or earlier.idempotency.request_digest != request_digest or earlier.decision is None:
         return IdempotencyMismatch()
     return IdempotentReplay(earlier.decision)

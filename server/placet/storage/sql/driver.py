@@ -1,4 +1,4 @@
-"""What the store uses of a database driver: DB-API 2.0, two short cuts that sqlite3 has, and four of our own."""
+"""The driver interface of the storage: DB-API 2.0, two shortcuts of sqlite3, and four methods of Placet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Cursor(Protocol):
-    """The rows that a statement gave."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
@@ -18,23 +18,23 @@ class Cursor(Protocol):
         ...
 
     def fetchone(self) -> Any:  # noqa: ANN401 - a tuple, or None
-        """The next row."""
+        """Return the next row, or None."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """All rows left."""
+        """Return all remaining rows."""
         ...
 
     def __iter__(self) -> Iterator[Any]:
-        """The rows, one by one."""
+        """Iterate over the rows."""
         ...
 
 
 class Connection(Protocol):
-    """A connection, with its transaction under the control of whoever holds it."""
+    """A connection. Its owner begins and ends transactions with statements."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
-        """Run one statement on a cursor of its own."""
+        """Run one statement on a new cursor."""
         ...
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> object:
@@ -42,17 +42,17 @@ class Connection(Protocol):
         ...
 
     def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
-        """The first row that the query gives for each of the parameters, or None, in their order. One round trip."""
+        """Return the query's first row, or None, for each of the parameters, in their order. One round trip."""
         ...
 
     def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
-        """All rows that the query gives for each of the parameters, in their order. One round trip."""
+        """Return the query's rows for each of the parameters, in their order. One round trip."""
         ...
 
     def together(self) -> AbstractContextManager[object]:
-        """Statements of the block wait for no answers until its end, where what failed first is raised."""
+        """Send the statements of the block without waiting for answers. Its end raises the first failure."""
         ...
 
     def stream(self, sql: str, parameters: Sequence[Any], /) -> Iterator[Any]:
-        """The rows of a query one by one, in memory that does not grow with them. Needs a transaction."""
+        """Yield the rows of a query, in memory that does not grow with them. Needs a transaction."""
         ...

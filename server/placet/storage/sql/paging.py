@@ -1,4 +1,4 @@
-"""Tokens of pages: where the page before ended."""
+"""Page tokens: they hold where the previous page ended."""
 
 from __future__ import annotations
 
@@ -21,34 +21,40 @@ _INTEGER_MAX: Final = 2**63 - 1
 
 
 def next_token(last: Row) -> str:
-    """The token of the page after the one that ended with the row."""
+    """Return the token of the page after the row."""
     return write_token((last.created_at_us, last.key.id))
 
 
 def place_before(token: str) -> Place | None:
-    """Where the page of rows before ended; None for the first. InvalidRequestError when the token is none of ours."""
-    said = read_token(token, (int, str))
-    return (said[0], said[1]) if said is not None else None
+    """Return where the previous page of rows ended, or None for the first page.
+
+    Raises InvalidRequestError when the token is not one of ours.
+    """
+    place = read_token(token, (int, str))
+    return (place[0], place[1]) if place is not None else None
 
 
 def write_token(place: Sequence[int | str]) -> str:
-    """The token of the page after the one that ended at the place."""
+    """Return the token of the page after the place."""
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
 
 
 def read_token(token: str, types: Sequence[type]) -> list[Any] | None:
-    """A place whose members have the types; None for the first page. InvalidRequestError when the token is none."""
+    """Return the place in a token, whose members must have the types; None for the first page.
+
+    Raises InvalidRequestError when the token is not one of ours.
+    """
     if not token:
         return None
     try:
-        said = orjson.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
+        place = orjson.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
-        said = None
-    if not isinstance(said, list) or [type(item) for item in said] != list(types) or not all(map(_storable, said)):
+        place = None
+    if not isinstance(place, list) or [type(item) for item in place] != list(types) or not all(map(_storable, place)):
         raise InvalidRequestError([FieldViolation("page_token", "is not the next_page_token of an earlier page")])
-    return said
+    return place
 
 
 def _storable(item: int | str) -> bool:
-    """Whether a database can look for it."""
+    """Return whether a database can store, and so find, the value."""
     return abs(item) <= _INTEGER_MAX if isinstance(item, int) else "\0" not in item

@@ -1,6 +1,6 @@
-"""The tables. Keys begin with the tenant where rows belong to one, so that the same schema shards by tenant.
+"""The tables. Keys begin with the tenant where rows belong to one, so the same schema can be sharded by tenant.
 
-``audit_writers`` and ``audit_checkpoints`` belong to a writer: a chain crosses tenants.
+``audit_writers`` and ``audit_checkpoints`` belong to a writer, because a chain crosses tenants.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from placet.kernel.state import StateTable
 from placet.storage.sql.columns import TEXT
 
 HEAD_REVISION: Final = "0003"
-"""The newest migration: what this version of Placet reads and writes."""
+"""The newest migration: the schema that this version of Placet reads and writes."""
 
 metadata: Final = MetaData(
     naming_convention={
@@ -39,7 +39,7 @@ audit_records: Final = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("kind", TEXT, nullable=False),
     Column("recorded_at_us", BigInteger, nullable=False),
-    # Null where there is nothing to be found by: partial indexes leave such rows out.
+    # NULL where empty: partial indexes leave such rows out.
     Column("decision_id", TEXT),
     Column("effect", TEXT),
     Column("rule_id", TEXT),
@@ -120,58 +120,58 @@ counters: Final = Table(
 
 
 BROWSED: Final = (StateTable.APPROVALS, StateTable.KILL_SWITCHES, StateTable.AUTONOMY, StateTable.CONTROL_REQUESTS)
-"""Rows that people look through, by status or all of them. No decision that is allowed makes one, so indexes for it
-cost it nothing."""
+"""Tables that people list, by status or entirely. No allowed decision inserts into them, so indexes for it cost
+decisions nothing."""
 
 
-def _rows(kept: StateTable) -> Table:
-    """A table of documents with versions (see `placet.kernel.state`)."""
+def _rows(kind: StateTable) -> Table:
+    """Return a table of documents with versions (see `placet.kernel.state`)."""
     table = Table(
-        kept.value,
+        kind.value,
         metadata,
         Column("tenant", TEXT, nullable=False),
         Column("id", TEXT, nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("status", TEXT, nullable=False),
         Column("created_at_us", BigInteger, nullable=False),
-        # Null where nothing is due: a partial index leaves such rows out.
+        # NULL where nothing is due: a partial index leaves such rows out.
         Column("due_at_us", BigInteger),
         Column("body", LargeBinary, nullable=False),
         PrimaryKeyConstraint("tenant", "id"),
     )
-    if kept in BROWSED:
-        Index(f"ix_{kept}_listed", *(table.c[name] for name in ("tenant", "status", "created_at_us", "id")))
-        Index(f"ix_{kept}_newest", *(table.c[name] for name in ("tenant", "created_at_us", "id")))
+    if kind in BROWSED:
+        Index(f"ix_{kind}_listed", *(table.c[name] for name in ("tenant", "status", "created_at_us", "id")))
+        Index(f"ix_{kind}_newest", *(table.c[name] for name in ("tenant", "created_at_us", "id")))
     due = table.c.due_at_us.is_not(None)
-    Index(f"ix_{kept}_due", table.c.due_at_us, sqlite_where=due, postgresql_where=due)
+    Index(f"ix_{kind}_due", table.c.due_at_us, sqlite_where=due, postgresql_where=due)
     return table
 
 
-rows: Final = {kept: _rows(kept) for kept in StateTable}
+rows: Final = {kind: _rows(kind) for kind in StateTable}
 """The table of each kind of row."""
 
 
-def _found_by(name: str, *after_tenant: str, only_with: str, unique: bool = False) -> None:
-    """An index of records by tenant and columns; records without `only_with` take no room in it."""
+def _index_records(name: str, *after_tenant: str, only_with: str, unique: bool = False) -> None:
+    """Index records by tenant and columns. Records without `only_with` take no room in the index."""
     condition = audit_records.c[only_with].is_not(None)
     columns = [audit_records.c[column] for column in ("tenant", *after_tenant)]
     Index(f"ix_audit_records_{name}", *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 NEWEST: Final = ("recorded_at_us", "writer", "sequence")
-"""The order in which decisions are listed, backwards."""
+"""The order of decisions, which lists read backwards."""
 CONDITIONS: Final = ("effect", "rule_id", "tool", "run_id", "user", "agent")
-"""What a query may ask for."""
+"""Columns that a query may filter by."""
 SELECTIVE: Final = ("rule_id", "run_id", "user")
-"""Conditions with an index of their own. An index costs each lone commit a page more, some 10 us measured."""
+"""Conditions with an index. An index costs each single commit one more page, about 10 us (measured)."""
 COVERED: Final = ("effect", "tool", "agent")
-"""Conditions of few values: they stand in the index of the newest, which is read past what does not match."""
+"""Conditions with few values. They are columns of the index of the newest, where rows that do not match are skipped."""
 
-_found_by("decision_id", "decision_id", only_with="decision_id", unique=True)
-_found_by("newest", *NEWEST, *COVERED, only_with="decision_id")
+_index_records("decision_id", "decision_id", only_with="decision_id", unique=True)
+_index_records("newest", *NEWEST, *COVERED, only_with="decision_id")
 for _condition in SELECTIVE:
-    _found_by(_condition, _condition, *NEWEST, only_with=_condition)
-_found_by("subject", "subject", *NEWEST, only_with="subject")
+    _index_records(_condition, _condition, *NEWEST, only_with=_condition)
+_index_records("subject", "subject", *NEWEST, only_with="subject")
 Index("ix_audit_records_writer", audit_records.c.writer, audit_records.c.sequence)
 _watched: Final = audit_records.c.subject.is_not(None)
 Index(

@@ -1,4 +1,4 @@
-"""Rows and counters within a transaction, in whatever engine."""
+"""Reads and writes rows and counters within a transaction, on any engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from placet.kernel.state import ReadSet, RowQuery
     from placet.storage.sql.driver import Connection
-    from placet.storage.sql.state_statements import StateStatements
+    from placet.storage.sql.statements.state import StateStatements
     from placet.storage.sql.unit_of_work import WriteSet
 
 
@@ -27,122 +27,123 @@ class StateTables:
     connection: Connection
     sql: StateStatements
 
-    def load(self, what: WriteSet, now_us: int) -> UnitOfWork:
-        """What commitments touch. What is to be written is locked, in order, until the transaction ends."""
-        if self.sql.locks and what.counters:
+    def load(self, write_set: WriteSet, now_us: int) -> UnitOfWork:
+        """Load the state that commitments use. Locks what they write, in key order, until the transaction ends."""
+        if self.sql.locks and write_set.counters:
             zero = (0, 0, now_us, now_us, 0)
-            self.connection.executemany(self.sql.ensure_counter, [(*key, *zero) for key in what.counters])
-        rows = dict(self._rows(what.written, locked=True))
-        counters = dict(self._counters(what.counters, self.sql.counter_locked))
+            self.connection.executemany(self.sql.ensure_counter, [(*key, *zero) for key in write_set.counters])
+        rows = dict(self._rows(write_set.written, locked=True))
+        counters = dict(self._counters(write_set.counters, self.sql.counter_locked))
         if self.sql.locks:
-            self._hold_controls(what)
-        rows.update(self._rows(what.compared, locked=False))  # when no lock is waited for any longer
+            self._hold_controls(write_set)
+        rows.update(self._rows(write_set.compared, locked=False))  # after all locks are held
         return UnitOfWork(rows, counters, now_us)
 
-    def read(self, wanted: ReadSet) -> Snapshot:
-        """What is asked for, as it was last committed."""
-        rows = self._rows(sorted(set(wanted.rows)), locked=False)
-        return Snapshot(dict(rows), dict(self._counters(sorted(set(wanted.counters)), self.sql.counter)))
+    def read(self, read_set: ReadSet) -> Snapshot:
+        """Return the requested state as it was last committed."""
+        rows = self._rows(sorted(set(read_set.rows)), locked=False)
+        return Snapshot(dict(rows), dict(self._counters(sorted(set(read_set.counters)), self.sql.counter)))
 
-    def save(self, working: UnitOfWork, now_us: int) -> None:
-        """Write what was changed."""
-        for table, some in groupby(sorted(working.rows.items()), key=lambda item: item[0].table):
-            self._put(table, [(row, working.read_version(key)) for key, row in some])
-        moved = [
+    def save(self, unit: UnitOfWork, now_us: int) -> None:
+        """Write the changed rows and counters."""
+        for table, items in groupby(sorted(unit.rows.items()), key=lambda item: item[0].table):
+            self._put(table, [(row, unit.read_version(key)) for key, row in items])
+        counters = [
             (*key, used, reserved, created_at_us, now_us, resets_at_us)
-            for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items()
+            for key, (used, reserved, created_at_us, resets_at_us) in unit.counters.items()
         ]
-        if moved:
-            self.connection.executemany(self.sql.save_counter, moved)
+        if counters:
+            self.connection.executemany(self.sql.save_counter, counters)
 
     def page(self, query: RowQuery) -> RowPage:
-        """Rows, newest first. InvalidRequestError when the token is none."""
+        """Return rows, newest first. Raises InvalidRequestError when the page token is invalid."""
         before = place_before(query.page_token)
         sql = self.sql.page(query.table, status=bool(query.status), before=before is not None)
         statuses = (query.status,) if query.status else ()
         size = min(query.page_size, PAGE_SIZE_MAX)
-        given = (query.tenant, *statuses, *(before or ()), size + 1)
-        found = [
-            _row(RowKey(query.table, query.tenant, row_id), said)
-            for row_id, *said in self.connection.execute(sql, given).fetchall()
+        parameters = (query.tenant, *statuses, *(before or ()), size + 1)
+        matches = [
+            _row(RowKey(query.table, query.tenant, row_id), columns)
+            for row_id, *columns in self.connection.execute(sql, parameters).fetchall()
         ]
-        shown = found[:size]
-        return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
+        shown = matches[:size]
+        return RowPage(tuple(shown), next_token(shown[-1]) if len(matches) > len(shown) else "")
 
     def tenants_with(self, table: StateTable, status: str) -> list[str]:
-        """Tenants that have a row with the status, in their order."""
-        found = self.connection.execute(self.sql.tenants_with(table), (status,)).fetchall()
-        return sorted(tenant for (tenant,) in found)
+        """Return the tenants that have a row with the status, sorted."""
+        tenants = self.connection.execute(self.sql.tenants_with(table), (status,)).fetchall()
+        return sorted(tenant for (tenant,) in tenants)
 
     def due(self, table: StateTable, until_us: int, count: int) -> list[Row]:
-        """Rows that are due, the earliest first."""
-        found = self.connection.execute(self.sql.due(table), (until_us, count)).fetchall()
-        return [_row(RowKey(table, tenant, row_id), said) for tenant, row_id, *said in found]
+        """Return the rows that are due, the earliest first."""
+        matches = self.connection.execute(self.sql.due(table), (until_us, count)).fetchall()
+        return [_row(RowKey(table, tenant, row_id), columns) for tenant, row_id, *columns in matches]
 
     def count_due(self, table: StateTable) -> int:
-        """How many rows are due at any time."""
+        """Return how many rows have a due time."""
         return int(self.connection.execute(self.sql.count_due(table)).fetchone()[0])
 
     def top_counters(self, window: tuple[str, str, str, str], count: int) -> list[CounterRow]:
-        """The largest counters in a window: tenant, budget_id, unit, window_key."""
-        found = self.connection.execute(self.sql.top_counters, (*window, count)).fetchall()
+        """Return the largest counters in a window, which is tenant, budget_id, unit, window_key."""
+        matches = self.connection.execute(self.sql.top_counters, (*window, count)).fetchall()
         return [
             CounterRow(CounterKey(*window, scope_key), Usage(*usage), resets_at_us)
-            for scope_key, *usage, resets_at_us in found
+            for scope_key, *usage, resets_at_us in matches
         ]
 
     def totals(self, tenant: str, budget_id: str, count: int) -> list[WindowTotal]:
-        """What a budget's counters hold together, by unit and window. PostgreSQL gives sums as decimals."""
-        found = self.connection.execute(self.sql.totals, (tenant, budget_id, count)).fetchall()
-        return [WindowTotal(unit, window_key, *map(int, sums)) for unit, window_key, *sums in found]
+        """Return sums of a budget's counters by unit and window. PostgreSQL returns sums as decimals."""
+        matches = self.connection.execute(self.sql.totals, (tenant, budget_id, count)).fetchall()
+        return [WindowTotal(unit, window_key, *map(int, sums)) for unit, window_key, *sums in matches]
 
     def budget_ids_with_usage(self, tenant: str, count: int) -> list[str]:
-        """Ids of the tenant's budgets that have counters, in their order."""
-        found = self.connection.execute(self.sql.budget_ids_with_usage, (tenant, tenant, count)).fetchall()
-        return [budget_id for (budget_id,) in found]
+        """Return the ids of the tenant's budgets that have counters, sorted."""
+        matches = self.connection.execute(self.sql.budget_ids_with_usage, (tenant, tenant, count)).fetchall()
+        return [budget_id for (budget_id,) in matches]
 
-    def _hold_controls(self, what: WriteSet) -> None:
-        """Until the transaction ends nobody changes what its decisions rest on; or nobody decides while it is changed.
+    def _hold_controls(self, write_set: WriteSet) -> None:
+        """Keep controls and decisions apart until the transaction ends: PostgreSQL only.
 
-        So whoever has set a kill switch sees each allow that came before it. The last lock that everybody takes.
+        Decisions share a lock, and a change of controls excludes them. So a person who has set a kill switch sees every
+        allow that was committed before it. This is the last lock that a transaction takes.
         """
-        if any(key.table is StateTable.CONTROL_VERSIONS for key in what.written):
+        if any(key.table is StateTable.CONTROL_VERSIONS for key in write_set.written):
             self.connection.execute(self.sql.change_controls)
-        elif any(key.table is StateTable.CONTROL_VERSIONS for key in what.compared):
+        elif any(key.table is StateTable.CONTROL_VERSIONS for key in write_set.compared):
             self.connection.execute(self.sql.rest_on_controls)
 
     def _rows(self, keys: Sequence[RowKey], *, locked: bool) -> Iterator[tuple[RowKey, Row]]:
-        for table, some in groupby(keys, key=lambda key: key.table):
-            wanted = list(some)
-            found = self.connection.fetch_each(
-                self.sql.row(table, locked=locked), [(key.tenant, key.id) for key in wanted]
+        for table, group in groupby(keys, key=lambda key: key.table):
+            table_keys = list(group)
+            matches = self.connection.fetch_each(
+                self.sql.row(table, locked=locked), [(key.tenant, key.id) for key in table_keys]
             )
-            for key, said in zip(wanted, found, strict=True):
-                if said is not None:
-                    yield key, _row(key, said)
+            for key, columns in zip(table_keys, matches, strict=True):
+                if columns is not None:
+                    yield key, _row(key, columns)
 
     def _counters(self, keys: Sequence[CounterKey], sql: str) -> Iterator[tuple[CounterKey, Usage]]:
-        found = self.connection.fetch_each(sql, keys)
-        for key, said in zip(keys, found, strict=True):
-            if said is not None:
-                yield key, Usage(*said)
+        matches = self.connection.fetch_each(sql, keys)
+        for key, usage in zip(keys, matches, strict=True):
+            if usage is not None:
+                yield key, Usage(*usage)
 
     def _put(self, table: StateTable, written: Sequence[tuple[Row, int]]) -> None:
-        """Write rows that were read at the versions beside them."""
-        made, moved = [], []
+        """Insert or update rows. Each comes with the version that was read."""
+        inserts, updates = [], []
         for row, read_version in written:
-            place = (row.key.tenant, row.key.id)
-            said = (row.version, row.status, row.created_at_us, row.due_at_us or None, row.body)
+            key = (row.key.tenant, row.key.id)
+            columns = (row.version, row.status, row.created_at_us, row.due_at_us or None, row.body)
             if read_version:
-                moved.append((*said, *place, read_version))
+                updates.append((*columns, *key, read_version))
             else:
-                made.append((*place, *said))
-        if made:
-            self.connection.executemany(self.sql.insert_row(table), made)
-        if moved:
-            self.connection.executemany(self.sql.update_row(table), moved)
+                inserts.append((*key, *columns))
+        if inserts:
+            self.connection.executemany(self.sql.insert_row(table), inserts)
+        if updates:
+            self.connection.executemany(self.sql.update_row(table), updates)
 
 
-def _row(key: RowKey, said: Iterable[Any]) -> Row:
-    version, status, created_at_us, due_at_us, body = said
+def _row(key: RowKey, columns: Iterable[Any]) -> Row:
+    version, status, created_at_us, due_at_us, body = columns
     return Row(key, status, created_at_us, body, due_at_us or 0, version)

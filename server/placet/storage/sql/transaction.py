@@ -1,7 +1,7 @@
-"""One commit: what is done to the tables within one transaction, in whatever engine.
+"""One commit: everything that happens to the tables within one transaction, on any engine.
 
-The caller begins and ends the transaction. Everything that was read is checked in it: the idempotency keys, and the
-head of the chain, which moves only from where this writer believes it to be.
+The caller begins and ends the transaction. The transaction checks everything that was read: the idempotency keys, and
+the head of the chain, which moves only from where this writer left it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from placet.storage.sql.commit_plan import (
     advance,
     checkpoint_due,
     index_row,
-    link_fresh,
+    link_planned,
     new_checkpoint,
-    screen,
+    plan_commit,
 )
-from placet.storage.sql.decision_reader import load_decision
+from placet.storage.sql.readers.decision_reader import load_decision
 from placet.storage.sql.state_tables import StateTables
 from placet.storage.sql.unit_of_work import WriteSet, write_set
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from placet.kernel.state import Row
     from placet.signing.keys import SigningKey
     from placet.storage.sql.driver import Connection, Cursor
-    from placet.storage.sql.statements import Statements
+    from placet.storage.sql.statements.dialect import Statements
 
 KeyPlace = tuple[str, str, str]
-"""Where an idempotency key stands: tenant, caller, key."""
+"""An idempotency key: tenant, caller, key."""
 
 
 class ChainMovedError(Exception):
-    """The chain is not where this writer left it."""
+    """The stored chain does not end where this writer left it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,18 @@ class Transaction:
         return StateTables(self.connection, self.sql.state)
 
     def load(self, writer: str) -> ChainState:
-        """The chain as it is stored; begun when there is none. ChainMovedError when its end does not fit together."""
+        """Return the stored end of the chain. Creates the chain if there is none.
+
+        Raises ChainMovedError when the stored head and the last records do not fit together.
+        """
         row = self.connection.execute(self.sql.chains.head, (writer,)).fetchone()
         if row is None:
             self.connection.execute(self.sql.chains.insert, (writer, 0, Head().hash, 0))
             return ChainState(writer)
         sequence, head_hash, checkpoint_sequence = row
         records = self.connection.execute(self.sql.records.bodies_after, (writer, checkpoint_sequence)).fetchall()
-        whole = len(records) == sequence - checkpoint_sequence
-        if not whole or (records and tuple(records[-1][::2]) != (sequence, head_hash)):
+        complete = len(records) == sequence - checkpoint_sequence
+        if not complete or (records and tuple(records[-1][::2]) != (sequence, head_hash)):
             raise ChainMovedError(f"the chain of {writer!a} does not end where its writer left it, at {sequence}")
         leaves = tuple(record_leaf(body) for _, body, _ in records)
         return ChainState(writer, Head(sequence, head_hash), checkpoint_sequence, leaves)
@@ -74,83 +77,88 @@ class Transaction:
     def commit(
         self, state: ChainState, commitments: Sequence[Commitment], now_us: Callable[[], int]
     ) -> tuple[list[CommitResult], ChainState]:
-        """Write what is new. The results, and the chain as it is when the transaction is committed."""
-        moved_at_us = now_us()
-        working = self.state.load(write_set(commitments), moved_at_us)
+        """Write the new commitments. Return the results, and the chain's end once the transaction is committed."""
+        written_at_us = now_us()
+        unit = self.state.load(write_set(commitments), written_at_us)
         keys = self._keys(commitments)
-        screening = screen(commitments, lambda commitment: self._known(commitment, keys), working)
-        if not screening.fresh:
-            return screening.results, state
-        linked = link_fresh(state, screening)
+        plan = plan_commit(commitments, lambda commitment: self._known(commitment, keys), unit)
+        if not plan.to_write:
+            return plan.results, state
+        linked = link_planned(state, plan)
         advanced = advance(state, linked)
         if checkpoint_due(advanced):
-            advanced = self._sign(advanced, moved_at_us)
+            advanced = self._sign(advanced, written_at_us)
         with self.connection.together():
-            moved = self._move(state, advanced)
+            update = self._move(state, advanced)
             self._insert(state.writer, linked, keys)
-            self.state.save(working, moved_at_us)
-        _require_moved(moved, state)
-        return screening.results, advanced
+            self.state.save(unit, written_at_us)
+        _require_moved(update, state)
+        return plan.results, advanced
 
     def put_unaudited(self, rows: Sequence[Row], now_us: int) -> list[bool]:
-        """Write each that is still at its version; which of them were. No record tells of it."""
-        working = self.state.load(WriteSet(sorted({row.key for row in rows}), (), ()), now_us)
-        held = [working.apply((PutIfVersion(row),)) is None for row in rows]
-        self.state.save(working, now_us)
-        return held
+        """Write each row that is still at its version, without a record. Return which of them were."""
+        unit = self.state.load(WriteSet(sorted({row.key for row in rows}), (), ()), now_us)
+        written = [unit.apply((PutIfVersion(row),)) is None for row in rows]
+        self.state.save(unit, now_us)
+        return written
 
     def purge_idempotency_keys(
         self, state: ChainState, before_us: int, limit: int, now_us: int
     ) -> tuple[int, ChainState]:
-        """Forget keys of decisions made before then, and record that it was done."""
+        """Delete keys of decisions made before `before_us`, and record that. Return how many were deleted."""
         old = self.connection.execute(self.sql.keys.decided_before, (before_us, limit)).fetchall()
         if not old:
             return 0, state
         self.connection.executemany(self.sql.keys.delete, [key for *key, _ in old])
-        swept_us = old[-1][-1] + 1  # not later than needed: verifying misses no key of a decision made since
-        _, advanced = self.commit(state, [keys_swept_commitment(swept_us, len(old), now_us)], lambda: now_us)
+        purged_us = old[-1][-1] + 1  # not later than needed, so that verification still checks all newer keys
+        _, advanced = self.commit(state, [keys_swept_commitment(purged_us, len(old), now_us)], lambda: now_us)
         return len(old), advanced
 
     def checkpoint(self, state: ChainState, now_us: int) -> ChainState:
-        """Sign the end of the chain."""
+        """Sign a checkpoint of the chain's end."""
         advanced = self._sign(state, now_us)
         _require_moved(self._move(state, advanced), state)
         return advanced
 
     def touch(self, state: ChainState) -> None:
-        """Write the end of the chain as it stands: a transaction that writes nothing succeeds where no commit would."""
+        """Write the chain's end unchanged, because a transaction without a write can succeed where no commit would."""
         _require_moved(self._move(state, state), state)
 
     def record_hash(self, writer: str, sequence: int) -> bytes | None:
-        """The hash of a record of the chain; None when there is none."""
+        """Return the hash of a record of the chain, or None."""
         row = self.connection.execute(self.sql.records.hash_at, (writer, sequence)).fetchone()
         return row[0] if row is not None else None
 
     def newest_key_id(self, writer: str) -> str:
-        """The id of the key that signed the writer's newest checkpoint; "" before the first. ValueError: unreadable."""
+        """Return the id of the key that signed the writer's newest checkpoint; empty before the first.
+
+        Raises ValueError when the checkpoint is unreadable.
+        """
         row = self.connection.execute(self.sql.checkpoints.newest, (writer,)).fetchone()
         return parse_checkpoint(row[2]).key_id if row is not None else ""
 
     def _keys(self, commitments: Sequence[Commitment]) -> dict[KeyPlace, Any]:
-        """What is stored under the idempotency keys of the commitments, all looked up at once."""
-        places = list({place for each in commitments if (place := _key_place(each)) is not None})
-        found = self.connection.fetch_each(self.sql.keys.stored, places)
-        return {place: row for place, row in zip(places, found, strict=True) if row is not None}
+        """Return what is stored under the idempotency keys of the commitments, with one query."""
+        places = list({place for commitment in commitments if (place := _key_place(commitment)) is not None})
+        rows = self.connection.fetch_each(self.sql.keys.stored, places)
+        return {place: row for place, row in zip(places, rows, strict=True) if row is not None}
 
     def _known(self, commitment: Commitment, keys: Mapping[KeyPlace, Any]) -> CommitResult | None:
-        given, place = commitment.idempotency, _key_place(commitment)
+        """Return the result for a commitment whose idempotency key is stored; None for a new one."""
+        idempotency, place = commitment.idempotency, _key_place(commitment)
         row = keys.get(place) if place is not None else None
-        if given is None or row is None:
+        if idempotency is None or row is None:
             return None
         digest, decision_id, writer, sequence, *_ = row
-        if digest != given.request_digest:
+        if digest != idempotency.request_digest:
             return IdempotencyMismatch()
-        if decision_id == given.replaces:
+        if decision_id == idempotency.replaces:
             return None
         stored = (commitment.tenant, writer, sequence)
         return IdempotentReplay(load_decision(self.connection, self.sql, stored).decision)
 
     def _insert(self, writer: str, linked: Sequence[LinkedRecord], known: Mapping[KeyPlace, Any]) -> None:
+        """Insert records, parts and idempotency keys. `known` is what is stored under the keys."""
         records, parts, keys, replaced = [], [], [], []
         for record in linked:
             commitment = record.commitment
@@ -160,19 +168,20 @@ class Transaction:
             index_columns = index_row(commitment)
             records.append((*place, commitment.kind.value, commitment.recorded_at_us, *index_columns, *end))
             parts += [(*place, *part) for part in record.parts]
-            if (given := commitment.idempotency) is not None:
-                key = (tenant, given.caller, given.key)
-                replaced += [(*key, given.replaces)] if given.replaces else []
+            if (idempotency := commitment.idempotency) is not None:
+                key = (tenant, idempotency.caller, idempotency.key)
+                replaced += [(*key, idempotency.replaces)] if idempotency.replaces else []
                 since_us = commitment.recorded_at_us
-                if given.replaces and key in known:  # kept as long as any that it stood for, though clocks differ
+                # A key is purged no earlier than the decisions it referred to before, although clocks differ.
+                if idempotency.replaces and key in known:
                     since_us = max(since_us, known[key][-1])
-                made = (given.request_digest, index_columns[0], writer, sequence, given.replaces, since_us)
-                keys.append((*key, *made))
+                value = (idempotency.request_digest, index_columns[0], writer, sequence, idempotency.replaces, since_us)
+                keys.append((*key, *value))
         self.connection.executemany(self.sql.records.insert, records)
         self.connection.executemany(self.sql.parts.insert, parts)
         if replaced:
             self.connection.executemany(self.sql.keys.delete_replaced, sorted(replaced))
-        self.connection.executemany(self.sql.keys.insert, sorted(keys))  # replicas insert in one order: no deadlock
+        self.connection.executemany(self.sql.keys.insert, sorted(keys))  # one order on all replicas avoids deadlocks
 
     def _sign(self, state: ChainState, now_us: int) -> ChainState:
         checkpoint = new_checkpoint(state, self.signing_key.key_id, now_us)
@@ -182,20 +191,20 @@ class Transaction:
         return replace(advance(state, (), checkpoint), signed=(body, signature))
 
     def _move(self, old: ChainState, new: ChainState) -> Cursor:
-        moved = self.connection.execute(
+        update = self.connection.execute(
             self.sql.chains.move_head,
             (new.head.sequence, new.head.hash, new.checkpoint_sequence, old.writer, old.head.sequence, old.head.hash),
         )
-        if moved.rowcount == 0:  # where the answer is there already; it is looked at again when it is everywhere
-            _require_moved(moved, old)
-        return moved
+        if update.rowcount == 0:  # already known on SQLite; a pipeline knows it at its end, where it is checked again
+            _require_moved(update, old)
+        return update
 
 
-def _require_moved(moved: Cursor, old: ChainState) -> None:
-    if moved.rowcount != 1:
+def _require_moved(update: Cursor, old: ChainState) -> None:
+    if update.rowcount != 1:
         raise ChainMovedError(f"the chain of {old.writer!a} is no longer at {old.head.sequence}")
 
 
 def _key_place(commitment: Commitment) -> KeyPlace | None:
-    given = commitment.idempotency
-    return (commitment.tenant, given.caller, given.key) if given is not None else None
+    idempotency = commitment.idempotency
+    return (commitment.tenant, idempotency.caller, idempotency.key) if idempotency is not None else None

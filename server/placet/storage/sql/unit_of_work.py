@@ -1,4 +1,4 @@
-"""State that a batch of commitments touches: as it was read in the transaction, and as it will be."""
+"""The state that a batch of commitments uses: as the transaction read it, and as it will be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from placet.kernel.state import Change, CounterKey, Row, RowKey, Usage
 
 Moved = tuple[int, int, int, int]
-"""A counter: used, reserved, created_at_us, resets_at_us. A plain tuple: eight are made for each decision."""
+"""A counter: used, reserved, created_at_us, resets_at_us. A plain tuple, because each decision makes eight."""
 
 
 Key = TypeVar("Key")
@@ -26,15 +26,20 @@ _COUNTED: Final = (Reserve, Settle)
 
 @dataclass(frozen=True, slots=True)
 class WriteSet:
-    """What the changes of commitments are about, each once and sorted: locks are taken in one order everywhere."""
+    """The keys of what commitments change or compare.
+
+    They are distinct and sorted, so that locks are taken in one order everywhere.
+    """
 
     written: Sequence[RowKey]
+    """Rows to write."""
     compared: Sequence[RowKey]
+    """Rows whose version is required but that are not written."""
     counters: Sequence[CounterKey]
 
 
 def write_set(commitments: Iterable[Commitment]) -> WriteSet:
-    """What has to be read before the commitments can be checked."""
+    """Return the keys that must be read before the commitments can be checked."""
     written: set[RowKey] = set()
     compared: set[RowKey] = set()
     counted: set[CounterKey] = set()
@@ -50,7 +55,7 @@ def write_set(commitments: Iterable[Commitment]) -> WriteSet:
 
 
 class UnitOfWork:
-    """Checks changes and makes them, commitment by commitment. What was changed is in `rows` and `counters`."""
+    """Checks and applies changes, commitment by commitment. `rows` and `counters` hold what changed."""
 
     def __init__(self, rows: Mapping[RowKey, Row], counters: Mapping[CounterKey, Usage], now_us: int) -> None:
         self._read_rows = rows
@@ -62,60 +67,60 @@ class UnitOfWork:
         self._moves: list[CounterChange] = []
 
     def apply(self, changes: Sequence[Change]) -> Change | None:
-        """Make all the changes and give None; or none of them, and give the first that does not hold."""
+        """Apply all changes and return None; or apply none and return the first that does not hold."""
         self._puts, self._moves = [], []
-        before = _UndoLog([], [])
+        undo = _UndoLog([], [])
         for change in changes:
-            if not self._make(change, before):
-                _rollback(self.rows, before.rows)
-                _rollback(self.counters, before.counters)
+            if not self._make(change, undo):
+                _rollback(self.rows, undo.rows)
+                _rollback(self.counters, undo.counters)
                 return change
         return None
 
     def applied(self) -> StateChanges:
-        """What the last `apply` that held did, for its record."""
+        """Return the changes of the last successful `apply`, for its record."""
         return state_changes(self._puts, self._moves)
 
     def read_version(self, key: RowKey) -> int:
-        """The version of the row when the transaction read it, 0 when there was none."""
+        """Return the version of the row when the transaction read it; 0 for no row."""
         row = self._read_rows.get(key)
         return row.version if row is not None else 0
 
-    def _make(self, change: Change, before: _UndoLog) -> bool:
-        """Make the change if it holds, and note what was there."""
+    def _make(self, change: Change, undo: _UndoLog) -> bool:
+        """Apply the change if it holds, and note the previous value in `undo`."""
         if isinstance(change, Reserve):
-            return self._reserve(change, before)
+            return self._reserve(change, undo)
         match change:
             case Settle(counter, released, spent, resets_at_us):
-                was = self.counters.get(counter)
-                used, reserved, created_at_us, _ = was or self._read(counter)
-                before.counters.append((counter, was))
-                new_used, new_reserved = _held(used + spent), _held(reserved + released)
+                previous = self.counters.get(counter)
+                used, reserved, created_at_us, _ = previous or self._read(counter)
+                undo.counters.append((counter, previous))
+                new_used, new_reserved = _clamped(used + spent), _clamped(reserved + released)
                 self.counters[counter] = (new_used, new_reserved, created_at_us, resets_at_us)
-                moved_by = (new_reserved - reserved, new_used - used)
+                difference = (new_reserved - reserved, new_used - used)
                 self._moves.append(
-                    CounterChange(counter, *moved_by, new_reserved, new_used, created_at_us, resets_at_us)
+                    CounterChange(counter, *difference, new_reserved, new_used, created_at_us, resets_at_us)
                 )
             case PutIfVersion(row):
-                was_row = self._row(row.key)
-                if (was_row.version if was_row is not None else 0) != row.version:
+                previous_row = self._row(row.key)
+                if (previous_row.version if previous_row is not None else 0) != row.version:
                     return False
-                before.rows.append((row.key, self.rows.get(row.key)))
+                undo.rows.append((row.key, self.rows.get(row.key)))
                 written = self.rows[row.key] = replace(row, version=row.version + 1)
-                self._puts.append((written, was_row))
+                self._puts.append((written, previous_row))
             case RequireVersion(key, version):
                 compared = self._row(key)
                 return (compared.version if compared is not None else 0) == version
         return True
 
-    def _reserve(self, change: Reserve, before: _UndoLog) -> bool:
-        """Apart, and first: most changes are this one."""
+    def _reserve(self, change: Reserve, undo: _UndoLog) -> bool:
+        """Apply a reservation. Separate, and checked first, because most changes are reservations."""
         counter, amount, limit, resets_at_us = change
-        was = self.counters.get(counter)
-        used, reserved, created_at_us, _ = was or self._read(counter)
+        previous = self.counters.get(counter)
+        used, reserved, created_at_us, _ = previous or self._read(counter)
         if used + reserved + amount > (COUNTER_MAX if limit is None else limit):
             return False
-        before.counters.append((counter, was))
+        undo.counters.append((counter, previous))
         reserved += amount
         self.counters[counter] = (used, reserved, created_at_us, resets_at_us)
         self._moves.append(CounterChange(counter, amount, 0, reserved, used, created_at_us, resets_at_us))
@@ -131,19 +136,21 @@ class UnitOfWork:
 
 @dataclass(frozen=True, slots=True)
 class _UndoLog:
-    """What one commitment found where it changed something, None for nothing: to be put back when not all holds."""
+    """The values that one commitment replaced; None for new keys. Used to roll back when a change does not hold."""
 
     rows: list[tuple[RowKey, Row | None]]
     counters: list[tuple[CounterKey, Moved | None]]
 
 
-def _rollback(changed: dict[Key, Value], before: list[tuple[Key, Value | None]]) -> None:
-    for key, was in reversed(before):
-        if was is None:
+def _rollback(changed: dict[Key, Value], replaced: list[tuple[Key, Value | None]]) -> None:
+    """Restore the previous values, the latest first."""
+    for key, previous in reversed(replaced):
+        if previous is None:
             changed.pop(key, None)
         else:
-            changed[key] = was
+            changed[key] = previous
 
 
-def _held(value: int) -> int:
+def _clamped(value: int) -> int:
+    """Limit a counter's value to COUNTER_MAX in either direction."""
     return min(max(value, -COUNTER_MAX), COUNTER_MAX)

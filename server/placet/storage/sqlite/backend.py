@@ -1,4 +1,4 @@
-"""The ledger in one SQLite file: one thread writes, others read beside it."""
+"""The ledger in one SQLite file: one thread writes, others read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_guard import FilesLostError
 from placet.storage.connections.file_lock import WriterLock
 from placet.storage.connections.sqlite import SQL, connect_evidence, connect_reader, create
-from placet.storage.ledger import ThreadedLedger, log_fault
+from placet.storage.ledger import ThreadedLedger, log_error
 from placet.storage.migrate import prepare
-from placet.storage.sql.readers import Reader
+from placet.storage.sql.reader import Reader
 from placet.storage.sql.transaction import ChainMovedError
 from placet.storage.sqlite.offline import verify_connection
 from placet.storage.sqlite.writer import SqliteWriter
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 READ_THREADS: Final = 2
-"""Queries at once; the trail is verified on a thread of its own."""
+"""Concurrent queries. Verification uses its own thread."""
 
 
 class SqliteLedger(ThreadedLedger):
-    """A `placet.audit.ports.Ledger`. Made by `open`; belongs to one event loop; `close` it."""
+    """A `placet.audit.ports.Ledger`. Create it with `open`; it belongs to one event loop; call `close` at the end."""
 
     def __init__(
         self,
@@ -61,15 +61,15 @@ class SqliteLedger(ThreadedLedger):
         signing_key: SigningKey,
         clock: Clock,
         keys: PublicKeys | None = None,
-        on_error: Callable[[BaseException], None] = log_fault,
+        on_error: Callable[[BaseException], None] = log_error,
     ) -> Self:
-        """Open the database for writing, made when there is none.
+        """Open the database for writing. Creates it when there is none.
 
-        `writer` names this server's chain; `keys` are others that checkpoints in it may be signed with.
+        `writer` names this server's chain; `keys` are other public keys that checkpoints in it may be signed with.
+        `on_error` receives every later failure, in any thread.
 
-        ConfigurationError when another process writes to it, when its schema is not this version's, when another key
-        signed
-        its checkpoints, or when it cannot be written. `on_error` is told, in any thread, of every later failure.
+        Raises ConfigurationError when another process writes to the database, when its schema is not this version's,
+        when another key signed its checkpoints, or when it cannot be written.
         """
         path = path.absolute()
         lock = WriterLock.take(path)
@@ -96,9 +96,9 @@ class SqliteLedger(ThreadedLedger):
         return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_error)
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
-        """With a connection that is open already, if there is one. One that failed is not used again.
+        """Run the work on an idle connection, if there is one. A connection that failed is not used again.
 
-        Nothing is read any longer when a file was lost: who knows which database now has the name.
+        After a file was lost nothing is read, because the path may name another database now.
         """
         if self._files.lost:
             raise FilesLostError(self._files.lost)
@@ -122,16 +122,16 @@ class SqliteLedger(ThreadedLedger):
             self._forget(connection)
 
     def _idle_reader(self) -> SqliteConnection | None:
-        """Take an open connection that no thread uses, None when there is none."""
+        """Take an open connection that no thread uses; None when there is none."""
         try:
-            return self._idle_readers.pop()  # without a look before it: another thread may take the last one between
+            return self._idle_readers.pop()  # no check before it: another thread may take the last one in between
         except IndexError:
             return None
 
     def _new_reader(self, connect: Callable[[Path], SqliteConnection]) -> SqliteConnection:
         connection = connect(self._path)
         self._open_readers.add(connection)
-        if self._closed:  # after `close` interrupted those that it knew of
+        if self._closed:  # opened after `close` interrupted the other connections
             raise LedgerUnavailableError("the ledger is closed")
         return connection
 

@@ -1,4 +1,4 @@
-"""Verify a database file without a server, with public keys alone; and give checkpoints to keep elsewhere."""
+"""Verifies a database file without a server, with public keys only, and exports its checkpoints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.sqlite import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
 from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
-from placet.storage.sql.audit_log_reader import read_log
-from placet.storage.sql.decision_reader import StoredTrail, newest_checkpoints
+from placet.storage.sql.readers.audit_log_reader import read_log
+from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
 from placet.storage.sql.schema import HEAD_REVISION
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from placet.audit.verify_trail import PinnedCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.connections.sqlite import SqliteConnection
-    from placet.storage.sql.audit_log_reader import LoggedRecord, LogQuery
+    from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery
 
 UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
-"""Codes of what cannot be read because of what stands in the file; the last one is that of a column that is gone."""
+"""Error codes of a file whose content cannot be read. SQLITE_ERROR is that of a missing column."""
 
 
 def verify_database(
-    path: Path, keys: Verifier, kept: Sequence[PinnedCheckpoint] = (), *, state: bool = False
+    path: Path, keys: Verifier, pinned: Sequence[PinnedCheckpoint] = (), *, state: bool = False
 ) -> VerifyReport:
-    """Check the trail in a database file, served at this moment or not; and `state`. Needs no write access.
+    """Verify the trail in a database file, also while a server runs; with `state`, compare state with the records.
 
-    `kept` are checkpoints from `load_pinned_checkpoints`. ConfigurationError when the file cannot be opened at all, or
-    is of another schema.
+    Needs no write access. `pinned` are checkpoints from `load_pinned_checkpoints`. Raises ConfigurationError when the
+    file cannot be opened, or has another schema.
     """
     connection = _evidence(path)
     try:
-        report = verify_connection(connection, keys, kept, state=state)
+        report = verify_connection(connection, keys, pinned, state=state)
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); try again, or verify a copy of it") from error
     finally:
@@ -52,23 +52,25 @@ def verify_database(
 def verify_connection(
     connection: SqliteConnection,
     keys: Verifier,
-    kept: Sequence[PinnedCheckpoint] = (),
+    pinned: Sequence[PinnedCheckpoint] = (),
     *,
     state: bool = False,
     pace: Callable[[], None] | None = None,
 ) -> VerifyReport:
-    """Check the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
+    """Verify the trail on a connection of `connect_evidence`, in one snapshot: first the file, then the chains."""
     problems: list[AuditProblem] = []
     report = VerifyReport(0, 0, 0, ())
     try:
         connection.execute("BEGIN")
-        problems += [_damaged(said) for (said,) in connection.execute("PRAGMA integrity_check(10)") if said != "ok"]
+        problems += [
+            _damaged(finding) for (finding,) in connection.execute("PRAGMA integrity_check(10)") if finding != "ok"
+        ]
         if not _has_trail(connection):
             problems.append(_damaged("there is no trail in it"))
         elif missing := missing_tables(_tables(connection)):
             problems += [_damaged(f"there is no table {name}") for name in missing]
         else:
-            report = verify_trail(StoredTrail(connection, SQL), keys.check, kept, state=state, pace=pace)
+            report = verify_trail(StoredTrail(connection, SQL), keys.check, pinned, state=state, pace=pace)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & PRIMARY_CODE not in UNREADABLE_CODES:
             raise
@@ -77,9 +79,9 @@ def verify_connection(
 
 
 def export_checkpoints(path: Path) -> bytes:
-    """The newest checkpoint of every chain as JSON, to be kept where the writer of the database cannot write.
+    """Return the newest checkpoint of every chain as JSON, to be stored where the database's writer cannot write.
 
-    ConfigurationError when there is none yet.
+    Raises ConfigurationError when there is none yet.
     """
     connection = _evidence(path)
     try:
@@ -92,7 +94,10 @@ def export_checkpoints(path: Path) -> bytes:
 
 
 def log_of(path: Path, query: LogQuery) -> list[LoggedRecord]:
-    """Records of any kind, newest first, served at this moment or not. ConfigurationError when it cannot be read."""
+    """Return records of any kind, newest first, also while a server runs.
+
+    Raises ConfigurationError when the file cannot be read.
+    """
     connection = _evidence(path)
     try:
         return read_log(connection, SQL, query) if _has_trail(connection) else []
@@ -114,7 +119,7 @@ def _evidence(path: Path) -> SqliteConnection:
 
 
 def _has_trail(connection: sqlite3.Connection) -> bool:
-    """Whether there is a schema. ConfigurationError when it is another than this version's."""
+    """Return whether there is a schema. Raises ConfigurationError when it is not this version's."""
     if VERSION_TABLE not in _tables(connection):
         return False
     revision = ", ".join(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))

@@ -1,4 +1,4 @@
-"""The one writer of an SQLite database."""
+"""The writer of an SQLite database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class SqliteWriter(ChainWriter):
-    """Commits. Every method raises what the driver or the file system raises, and nothing was written then."""
+    """Writes the chain. Every method raises what the driver or the file system raises; then nothing was written."""
 
     def __init__(self, path: Path, writer: str, signing_key: SigningKey, clock: Clock) -> None:
         super().__init__(writer, signing_key, clock)
@@ -45,31 +45,34 @@ class SqliteWriter(ChainWriter):
 
     @property
     def lost(self) -> str:
-        """Which file of the database was removed, replaced or cut off, and what to do; "" when none was."""
+        """Which database file was removed, replaced or truncated, and what to do; empty when none was."""
         return self._files.lost
 
     def close(self) -> None:
-        """Give the file back; the next commit would open it again."""
+        """Close the file. The next commit opens it again."""
         if self._connection is not None:
-            with contextlib.suppress(FilesLostError, DatabaseAwayError):  # the next transaction tells it
+            with contextlib.suppress(FilesLostError, DatabaseAwayError):  # the next transaction raises it
                 self._files.require(after_write=True)
             self._connection.close()
             self._connection = None
             self._files.closed()
 
     def finish(self) -> None:
-        """Move the log into the file, so that a copy of that file alone is whole, and close."""
+        """Move the write-ahead log into the file, so that a copy of the file alone is complete, and close it."""
         if self._connection is not None and not self.lost:
             with contextlib.suppress(FilesLostError, DatabaseAwayError):  # readers report it
                 self._files.require(after_write=True)
-            with contextlib.suppress(sqlite3.Error):  # the log stays beside the file, and nothing is lost
+            with contextlib.suppress(sqlite3.Error):  # the log stays beside the file, so nothing is lost
                 empty_log(self._connection)
             if not self.lost:
                 self._files.committed()  # the log is shorter now because it was emptied here
         self.close()
 
     def checkpoint(self) -> None:
-        """Sign what no checkpoint covers yet, and empty the log of what was overwritten, such as exact parameters."""
+        """Sign a checkpoint, and empty the write-ahead log.
+
+        Until then the log holds overwritten data, such as exact parameters.
+        """
         super().checkpoint()
         if self._connection is not None and not self._log_empty:
             self._files.require()
@@ -77,15 +80,15 @@ class SqliteWriter(ChainWriter):
             self._files.committed()
 
     def probe(self) -> None:
-        """Raise what a commit would raise: a row that is written again needs less room."""
+        """Raise what a commit would raise. Also checks for free disk space, because rewriting a row needs less."""
         require_room(self._path.parent)
         super().probe()
 
     def _transact(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
-        """Run the work in one transaction; the state moves on only when it was committed to the files in place.
+        """Run the work in one transaction. `_state` changes only when it was committed to the files in place.
 
-        FilesLostError when one of them was removed, replaced or cut off. Whether this transaction is stored is not
-        known then; the earlier ones are saved where that can be done.
+        Raises FilesLostError when one of them was removed, replaced or truncated. Then it is unknown whether this
+        transaction is stored; earlier ones are saved if possible.
         """
         try:
             self._files.require()
@@ -108,7 +111,7 @@ class SqliteWriter(ChainWriter):
         return result
 
     def _save(self) -> None:
-        """Move what stands in a lost log into the database, while the connection still holds that log."""
+        """Move a lost log's content into the database, while the connection still holds that log."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 if self._files.database_is_in_place:
@@ -116,7 +119,7 @@ class SqliteWriter(ChainWriter):
             self.close()
 
     def _connected(self) -> SqliteConnection:
-        """The connection; after a failure a new one to the same files."""
+        """Return the connection; after a failure a new one to the same files."""
         if self._connection is None:
             self._connection = connect_writer(self._path)
             self._connection.execute("BEGIN IMMEDIATE")

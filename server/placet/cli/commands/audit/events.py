@@ -17,7 +17,7 @@ from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
 
 if TYPE_CHECKING:
-    from placet.storage.sql.audit_log_reader import LoggedRecord
+    from placet.storage.sql.readers.audit_log_reader import LoggedRecord
 
 _COLUMNS: Final = ("recorded_at", "kind", "tenant", "who", "what", "why")
 _COMMON_FIELDS: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts", "caller"})
@@ -66,7 +66,7 @@ def events_command(  # noqa: PLR0913 - one option for each filter and source
 
     Example: placet audit events --kind kill_switch.set --kind budget.adjusted
     """
-    from placet.storage.sql.audit_log_reader import LogQuery  # noqa: PLC0415 - only with a database
+    from placet.storage.sql.readers.audit_log_reader import LogQuery  # noqa: PLC0415 - only with a database
 
     recorded_from = parse_time("--from", since)
     from_us = (recorded_from - _EPOCH) // timedelta(microseconds=1) if recorded_from is not None else 0

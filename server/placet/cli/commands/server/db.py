@@ -164,7 +164,7 @@ def _show(database: Database, status: SchemaStatus, output: Output) -> None:
         "database": database.name,
         "state": status.state.value,
         "revision": status.revision,
-        "wanted": status.wanted,
+        "wanted": status.expected,
         "missing": list(status.missing),
     }
     if output is Output.JSON:

@@ -1,1 +1,1 @@
-"""One module for each revision, named by its number."""
+"""One module for each schema revision, named by its number."""

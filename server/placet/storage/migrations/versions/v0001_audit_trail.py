@@ -22,7 +22,7 @@ _INDEXES: Final = {
 
 
 def upgrade() -> None:
-    """Make the tables of the first version."""
+    """Create the tables of the first version."""
     _records()
     op.create_table(
         "audit_parts",

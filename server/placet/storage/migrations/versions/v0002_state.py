@@ -1,4 +1,4 @@
-"""State: counters, documents with versions, what a record is about; keys that were replaced and can be swept."""
+"""State: counters, documents with versions, subjects of records, and keys that can be replaced and purged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WHEN_DECIDED: Final = """UPDATE idempotency_keys SET decided_at_us = coalesce((
 
 
 def upgrade() -> None:
-    """Make the tables of state, empty; what was decided before had none."""
+    """Create the tables of state, empty: earlier decisions had no state."""
     _counters()
     for name in _DOCUMENTS:
         _documents(name)
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop all state. The trail stays, but for what its records are about."""
+    """Drop all state. The trail stays, without the subjects of its records."""
     op.drop_index("ix_idempotency_keys_decided", "idempotency_keys")
     op.drop_column("idempotency_keys", "decided_at_us")
     op.drop_column("idempotency_keys", "replaced_id")

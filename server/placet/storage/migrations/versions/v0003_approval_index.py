@@ -1,4 +1,4 @@
-"""Which request for approval is the newest for an action."""
+"""The index from an action to its newest approval request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ down_revision: str | None = "0002"
 
 
 def upgrade() -> None:
-    """Make the table, empty: what is open already is not found by its action, and may be asked for once more."""
+    """Create the table, empty. Approvals that are already open are not found by it and may be requested again."""
     op.create_table(
         "approval_index",
         sa.Column("tenant", TEXT, nullable=False),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, delete, func, insert, select
 
 from placet.storage.sql.schema import idempotency_keys
-from placet.storage.sql.sql_text import equals, first
+from placet.storage.sql.statements.text import equals, first
 
 if TYPE_CHECKING:
-    from placet.storage.sql.sql_text import ToText
+    from placet.storage.sql.statements.text import ToText
 
 _keys: Final = idempotency_keys.c
 _KEY: Final = (_keys.tenant, _keys.caller, _keys.idempotency_key)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, func, insert, literal_column, select, tuple_
 
 from placet.storage.sql.schema import CONDITIONS, NEWEST, audit_parts, audit_records
-from placet.storage.sql.sql_text import equals, first
+from placet.storage.sql.statements.text import equals, first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import ColumnElement, Select
 
-    from placet.storage.sql.sql_text import ToText
+    from placet.storage.sql.statements.text import ToText
 
 INDEX_COLUMNS: Final = ("decision_id", *CONDITIONS, "subject")
 """Columns that records are searched by."""

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, bindparam, cast, func, insert, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from placet.storage.sql.schema import counters, rows
-from placet.storage.sql.sql_text import equals, first, to_text
+from placet.storage.sql.statements.text import equals, first, to_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Select

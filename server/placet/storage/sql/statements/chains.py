@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, bindparam, insert, literal_column, select, union, update
 
 from placet.storage.sql.schema import audit_checkpoints, audit_parts, audit_records, audit_writers
-from placet.storage.sql.sql_text import equals, first
+from placet.storage.sql.statements.text import equals, first
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
-    from placet.storage.sql.sql_text import ToText
+    from placet.storage.sql.statements.text import ToText
 
 _writers, _checkpoints, _records = audit_writers.c, audit_checkpoints.c, audit_records.c
 _ONE: Final[ColumnElement[int]] = literal_column("1")

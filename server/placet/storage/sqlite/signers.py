@@ -1,4 +1,4 @@
-"""What a database was signed with and how far, told without writing to it."""
+"""Reads which keys signed an SQLite database and how far its chains go, without writing to it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from placet.audit.chain import parse_checkpoint
 from placet.audit.trail_break import FoundTrail
 from placet.kernel.errors import ConfigurationError
 from placet.storage.connections.sqlite import SQL, connect_untouched
+from placet.storage.sql.readers.trail_finder import find_trail
 from placet.storage.sql.schema import audit_checkpoints, audit_writers
 
 if TYPE_CHECKING:
@@ -17,17 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.trail_break import Place
-    from placet.storage.sql.driver import Connection
-    from placet.storage.sql.statements import Statements
 
 _TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _WRITERS = "SELECT DISTINCT writer FROM audit_checkpoints"
 
 
 def latest_signing_key_ids(database: Path) -> dict[str, str]:
-    """Writer -> id of the key that signed its newest checkpoint; empty where nothing was signed yet.
+    """Return writer -> id of the key that signed its newest checkpoint; empty when nothing was signed yet.
 
-    ConfigurationError when that cannot be read.
+    Raises ConfigurationError when that cannot be read.
     """
     if not database.is_file():
         return {}
@@ -44,8 +43,11 @@ def latest_signing_key_ids(database: Path) -> dict[str, str]:
         ) from error
 
 
-def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-    """Where each chain in the file ends, and what stands at the places: checkpoints, records. ConfigurationError."""
+def find_trail_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
+    """Return the heads of all chains, the checkpoints at `signed`, and the record hashes at `noted`.
+
+    Empty when there is no file or schema. Raises ConfigurationError when the file cannot be read.
+    """
     if not database.is_file():
         return FoundTrail({}, {}, {})
     try:
@@ -57,18 +59,6 @@ def found_in_file(database: Path, signed: Sequence[Place], noted: Sequence[Place
         raise ConfigurationError(
             f"{database}: cannot be read ({error}); run `placet audit verify`, and restore a backup if it is damaged"
         ) from error
-
-
-def find_trail(connection: Connection, sql: Statements, signed: Sequence[Place], noted: Sequence[Place]) -> FoundTrail:
-    """As `found_in_file`, on a connection to a database with a schema."""
-    heads = {writer: sequence for writer, sequence in connection.execute(sql.chains.heads) if type(sequence) is int}
-    checkpoints = zip(signed, connection.fetch_each(sql.checkpoints.at, signed), strict=True)
-    records = zip(noted, connection.fetch_each(sql.records.hash_at, noted), strict=True)
-    return FoundTrail(
-        heads,
-        {place: row[2] for place, row in checkpoints if row is not None},
-        {place: row[0].hex() for place, row in records if row is not None and type(row[0]) is bytes},
-    )
 
 
 def _has(connection: sqlite3.Connection, table: str) -> bool:

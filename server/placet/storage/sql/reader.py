@@ -1,22 +1,22 @@
-"""All that can be read of a store on one connection."""
+"""All readers on one connection."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from placet.storage.sql.decision_reader import DecisionReader
-from placet.storage.sql.event_reader import EventReader
+from placet.storage.sql.readers.decision_reader import DecisionReader
+from placet.storage.sql.readers.event_reader import EventReader
 from placet.storage.sql.state_tables import StateTables
 
 if TYPE_CHECKING:
     from placet.storage.sql.driver import Connection
-    from placet.storage.sql.statements import Statements
+    from placet.storage.sql.statements.dialect import Statements
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Decisions, what happened, and state."""
+    """Reads decisions, events and state on one connection."""
 
     connection: Connection
     sql: Statements
@@ -28,7 +28,7 @@ class Reader:
 
     @property
     def event_reader(self) -> EventReader:
-        """Records with a subject, and what was counted."""
+        """Records with a subject, and facts about recorded decisions."""
         return EventReader(self.connection, self.sql)
 
     @property

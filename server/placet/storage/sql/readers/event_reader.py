@@ -1,4 +1,4 @@
-"""Records that somebody watches for: those with a subject."""
+"""Reads records that can be watched for, those with a subject, and facts about recorded decisions."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
 
     from placet.kernel.state import Cursor
     from placet.storage.sql.driver import Connection
-    from placet.storage.sql.statements import Statements
+    from placet.storage.sql.statements.dialect import Statements
 
 
 @dataclass(frozen=True, slots=True)
 class EventReader:
-    """Reads what happened, on a connection."""
+    """Reads events on a connection."""
 
     connection: Connection
     sql: Statements
 
     def events(self, after: Cursor, limit: int) -> list[Event]:
-        """Records with a subject beyond the cursor, at most so many of each writer, in the writer's order."""
-        wanted = [(writer, after.get(writer, 0), limit) for writer in self.chain_heads()]
-        found = self.connection.fetch_lists(self.sql.records.with_subject_after, wanted)
-        return _events(row for rows in found for row in rows)
+        """Return records with a subject after the cursor, at most `limit` of each writer, in the writer's order."""
+        positions = [(writer, after.get(writer, 0), limit) for writer in self.chain_heads()]
+        rows_by_writer = self.connection.fetch_lists(self.sql.records.with_subject_after, positions)
+        return _events(row for rows in rows_by_writer for row in rows)
 
     def events_of(self, tenant: str, subject: str) -> list[Event]:
-        """All records about one subject, by time."""
+        """Return all records about one subject, by time."""
         return _events(self.connection.execute(self.sql.records.about_subject, (tenant, subject)).fetchall())
 
     def chain_heads(self) -> dict[str, int]:
-        """Where every chain ends."""
+        """Return the end of every chain."""
         return dict(self.connection.execute(self.sql.chains.heads).fetchall())
 
     def newest_times(self) -> dict[str, int]:
-        """When the newest record of every chain, by sequence, was made: writer -> microseconds."""
+        """Return the time of each chain's last record by sequence: writer -> microseconds."""
         return dict(self.connection.execute(self.sql.chains.newest_times).fetchall())
 
     def agents(self, tenant: str, limit: int) -> list[str]:
-        """Agents of the tenant that were ever decided for, at most so many."""
+        """Return the agents in the tenant's decisions, at most `limit`."""
         return [agent for (agent,) in self.connection.execute(self.sql.records.agents, (tenant, limit)).fetchall()]
 
     def count_effects(self, tenant: str, tool: str, newest: int) -> dict[str, int]:
-        """How often each effect was decided for the tool, among so many of the tenant's newest decisions."""
+        """Return how often each effect was decided for the tool among the tenant's `newest` latest decisions."""
         return dict(self.connection.execute(self.sql.records.count_effects, (tenant, newest, tool)).fetchall())
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.storage.sql.chain_statements import ChainStatements, CheckpointStatements
-from placet.storage.sql.key_statements import KeyStatements
-from placet.storage.sql.record_statements import PartStatements, RecordStatements
-from placet.storage.sql.sql_text import to_text
-from placet.storage.sql.state_statements import StateStatements
+from placet.storage.sql.statements.chains import ChainStatements, CheckpointStatements
+from placet.storage.sql.statements.keys import KeyStatements
+from placet.storage.sql.statements.records import PartStatements, RecordStatements
+from placet.storage.sql.statements.state import StateStatements
+from placet.storage.sql.statements.text import to_text
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect

@@ -1,0 +1,1 @@
+"""Queries: decisions, the stored trail, events and the audit log."""

@@ -1,0 +1,1 @@
+"""SQL text for each table, compiled once in the dialect of the engine."""
