@@ -23,86 +23,79 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.decisions = Counter(
-            "placet_decisions", "Decisions made, by effect and rule_id", ["effect", "rule_id"], registry=self.registry
-        )
-        self.latency = Histogram(
+        self._count_calls()
+        self._watch_policy()
+        self._watch_machine()
+
+    def _count_calls(self) -> None:
+        self.decisions = self._counter("placet_decisions", "Decisions made, by effect and rule_id", "effect", "rule_id")
+        self.latency = self._histogram(
             "placet_decision_seconds",
             "Time from the arrival of a request to its durable decision",
-            buckets=LATENCY_BUCKETS_SECONDS,
-            registry=self.registry,
+            LATENCY_BUCKETS_SECONDS,
         )
-        self.outcomes = Counter("placet_outcomes", "Outcomes reported, by status", ["status"], registry=self.registry)
-        self.outcomes_held = Counter(
-            "placet_outcomes_held",
-            "Outcomes far above their reservation, of which a part is held for an operator",
-            registry=self.registry,
+        self.outcomes = self._counter("placet_outcomes", "Outcomes reported, by status", "status")
+        self.outcomes_held = self._counter(
+            "placet_outcomes_held", "Outcomes far above their reservation, of which a part is held for an operator"
         )
-        self.refused = Counter("placet_requests_refused", "Invalid requests", registry=self.registry)
-        self.shed = Counter(
-            "placet_requests_shed",
-            "Requests rejected under load before any work, by reason",
-            ["reason"],
-            registry=self.registry,
+        self.refused = self._counter("placet_requests_refused", "Invalid requests")
+        self.shed = self._counter(
+            "placet_requests_shed", "Requests rejected under load before any work, by reason", "reason"
         )
-        self.engine_failures = Counter(
-            "placet_engine_failures",
-            "Failed queries to OPA, by the rule_id of the resulting deny",
-            ["rule_id"],
-            registry=self.registry,
+        self.open_approvals = self._gauge(
+            "placet_open_approvals", "Approvals that are pending or granted and not yet used"
         )
-        self.engine_restarts = Counter("placet_engine_restarts", "Restarts of the managed OPA", registry=self.registry)
-        self.reloads = Counter("placet_policy_reloads", "Policy reloads, by result", ["result"], registry=self.registry)
-        self.cache_refused = Counter(
-            "placet_policy_cache_refused",
-            "Cached bundles whose content does not match their name",
-            registry=self.registry,
+        self.webhooks = self._counter("placet_webhooks", "Webhook delivery attempts, by result", "result")
+
+    def _watch_policy(self) -> None:
+        self.engine_failures = self._counter(
+            "placet_engine_failures", "Failed queries to OPA, by the rule_id of the resulting deny", "rule_id"
         )
-        self.policy_refused = Gauge(
-            "placet_policy_refused", "1 while a newer policy is rejected or cannot be read", registry=self.registry
+        self.engine_restarts = self._counter("placet_engine_restarts", "Restarts of the managed OPA")
+        self.reloads = self._counter("placet_policy_reloads", "Policy reloads, by result", "result")
+        self.cache_refused = self._counter(
+            "placet_policy_cache_refused", "Cached bundles whose content does not match their name"
         )
-        self.policy_held = Gauge(
-            "placet_policy_held", "1 while a newer policy waits for confirmation", registry=self.registry
+        self.policy_refused = self._gauge(
+            "placet_policy_refused", "1 while a newer policy is rejected or cannot be read"
         )
-        self.clock_behind_seconds = Gauge(
-            "placet_clock_behind_seconds",
-            "Seconds by which the clock is behind the newest record; 0 when it is not",
-            registry=self.registry,
-        )
-        self.clock_ahead_seconds = Gauge(
-            "placet_clock_ahead_of_database_seconds",
-            "Seconds by which the clock is ahead of the PostgreSQL server's; negative when it is behind",
-            registry=self.registry,
-        )
-        self.policy_stale = Gauge(
-            "placet_policy_stale", "1 while every call is denied with pdp.policy_stale", registry=self.registry
-        )
-        self.policy_stale_in_seconds = Gauge(
+        self.policy_held = self._gauge("placet_policy_held", "1 while a newer policy waits for confirmation")
+        self.policy_stale = self._gauge("placet_policy_stale", "1 while every call is denied with pdp.policy_stale")
+        self.policy_stale_in_seconds = self._gauge(
             "placet_policy_stale_in_seconds",
             "Seconds until pdp.policy_stale while the policy cannot be read; otherwise +Inf",
-            registry=self.registry,
-        )
-        self.sqlite_wal_bytes = Gauge(
-            "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL", registry=self.registry
-        )
-        self.data_dir_free_bytes = Gauge(
-            "placet_data_dir_free_bytes", "Free bytes of the data directory's file system", registry=self.registry
-        )
-        self.ready = Gauge("placet_ready", "1 when decisions can be made", registry=self.registry)
-        self.webhooks = Counter(
-            "placet_webhooks", "Webhook delivery attempts, by result", ["result"], registry=self.registry
-        )
-        self.faults = Counter("placet_faults", "Internal errors of Placet", registry=self.registry)
-        self.open_approvals = Gauge(
-            "placet_open_approvals", "Approvals that are pending or granted and not yet used", registry=self.registry
         )
 
-        self.loop_lag = Histogram(
+    def _watch_machine(self) -> None:
+        self.ready = self._gauge("placet_ready", "1 when decisions can be made")
+        self.faults = self._counter("placet_faults", "Internal errors of Placet")
+        self.clock_behind_seconds = self._gauge(
+            "placet_clock_behind_seconds", "Seconds by which the clock is behind the newest record; 0 when it is not"
+        )
+        self.clock_ahead_seconds = self._gauge(
+            "placet_clock_ahead_of_database_seconds",
+            "Seconds by which the clock is ahead of the PostgreSQL server's; negative when it is behind",
+        )
+        self.sqlite_wal_bytes = self._gauge(
+            "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL"
+        )
+        self.data_dir_free_bytes = self._gauge(
+            "placet_data_dir_free_bytes", "Free bytes of the data directory's file system"
+        )
+        self.loop_lag = self._histogram(
             "placet_event_loop_lag_seconds",
             "Delay of a timer of the event loop: how long other work blocked it",
-            buckets=LAG_BUCKETS_SECONDS,
-            registry=self.registry,
+            LAG_BUCKETS_SECONDS,
         )
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self.registry)
+
+    def _gauge(self, name: str, description: str) -> Gauge:
+        return Gauge(name, description, registry=self.registry)
+
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, description, buckets=buckets, registry=self.registry)
 
     def watch_depth(self, depth: Callable[[], float]) -> None:
         """Add a gauge of the queue depth."""
