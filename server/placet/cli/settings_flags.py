@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 import typer
 from pydantic import SecretStr
 
-from placet.server.settings import ENV_PREFIX, Settings
+from placet.server.settings import Settings
 from placet.server.settings_sources import RENAMED
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
 
 
 def _parameter(name: str, field: FieldInfo, *, hidden: bool = False) -> inspect.Parameter:
-    """The flag of a setting. Its value stays a text: `Settings` validates values of every source."""
+    """Return the flag of a setting. Its value stays a text: `Settings` validates values of every source."""
     flag = "--" + name.replace("_", "-")
     kind: Any = str | None
     if field.annotation is bool:
@@ -48,8 +48,8 @@ def _parameter(name: str, field: FieldInfo, *, hidden: bool = False) -> inspect.
         flag = flag if field.default is False else f"{flag}/--no-{flag[2:]}"
     option = typer.Option(
         flag,
-        help=f"{field.description}{_default(field)} [{ENV_PREFIX}{name.upper()}]",
-        metavar=None if field.annotation is bool else _metavar(field),
+        help=f"{field.description}{_choices(field)}{_default(field)}",
+        metavar=None if field.annotation is bool else _metavar(name, field),
         rich_help_panel=PANEL,
         show_default=False,
         hidden=hidden,
@@ -62,9 +62,13 @@ def _default(field: FieldInfo) -> str:
     return f" Default: {field.default}." if plain else ""
 
 
-def _metavar(field: FieldInfo) -> str:
+def _choices(field: FieldInfo) -> str:
+    return f" One of {', '.join(get_args(field.annotation))}." if get_origin(field.annotation) is Literal else ""
+
+
+def _metavar(name: str, field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
-        return "|".join(get_args(field.annotation))
+        return name.rpartition("_")[2].upper()
     if field.annotation is int:
         return "N"
     return "TEXT" if field.annotation in {str, SecretStr} else "PATH"

@@ -29,8 +29,8 @@ def serve(
 ) -> None:
     """Run the server until SIGINT or SIGTERM.
 
-    A second signal stops it at once. A setting comes from its flag, else its PLACET_* variable, else placet.toml, else
-    its default.
+    A second signal stops it at once. A setting comes from its flag, else its environment variable (PLACET_DATA_DIR for
+    --data-dir), else placet.toml, else its default.
 
     Example: placet serve --listen 127.0.0.1:7070 --rego-dir ./rego
     """
