@@ -1,4 +1,8 @@
-"""The ledger port: what the use cases need of the storage. `placet.server` chooses the implementation."""
+"""The ledger ports: what the use cases need of the storage. `placet.server` chooses the implementation.
+
+Each use case names the smallest port that it needs. Every method raises LedgerUnavailableError when the storage cannot
+be read or written.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +33,8 @@ if TYPE_CHECKING:
     )
 
 
-class Ledger(Protocol):
-    """Stores decisions, their audit chain, and all state that a decision reads.
-
-    Every method raises LedgerUnavailableError when the storage cannot be read or written.
-    """
+class CommitLog(Protocol):
+    """Writes to the ledger."""
 
     async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
         """Make the commitments durable in one transaction, in order. Return one result for each, in order.
@@ -41,6 +42,24 @@ class Ledger(Protocol):
         A commitment whose changes do not hold is left out, and its result is a Conflict. On an error none is durable.
         """
         ...
+
+    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
+        """Write each row as its next version, without a record. Return whether `row.version` was the stored version.
+
+        For state that says nothing about who did what: webhook deliveries.
+        """
+        ...
+
+    async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
+        """Delete at most `limit` idempotency keys of decisions made before `before_us`. Return how many were deleted.
+
+        Writes a KEYS_SWEPT record in the same transaction.
+        """
+        ...
+
+
+class StateStore(Protocol):
+    """Reads the state that decisions depend on: rows and counters."""
 
     async def load(self, read_set: ReadSet) -> Snapshot:
         """Return the requested state as it was last committed."""
@@ -82,6 +101,10 @@ class Ledger(Protocol):
         """Return the ids of budgets that have counters, sorted, at most `limit`."""
         ...
 
+
+class EventFeed(Protocol):
+    """Follows records that have a subject, such as an approval or a decision."""
+
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
         """Return records with a subject after the cursor, in the order of each writer."""
         ...
@@ -92,6 +115,22 @@ class Ledger(Protocol):
 
     async def chain_heads(self) -> Cursor:
         """Return the end of every chain."""
+        ...
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call `wake` in the event loop soon after any replica stored a record with a subject."""
+        ...
+
+
+class DecisionStore(Protocol):
+    """Reads and verifies recorded decisions."""
+
+    async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
+        """Return a page of decisions, newest first."""
+        ...
+
+    async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
+        """Return one decision of the tenant, or None."""
         ...
 
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
@@ -105,32 +144,10 @@ class Ledger(Protocol):
         """Return how often each effect was decided for the tool among the `newest` latest decisions of the tenant."""
         ...
 
-    async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
-        """Write each row as its next version, without a record. Return whether `row.version` was the stored version.
-
-        For state that says nothing about who did what: webhook deliveries.
-        """
-        ...
-
-    async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
-        """Delete at most `limit` idempotency keys of decisions made before `before_us`. Return how many were deleted.
-
-        Writes a KEYS_SWEPT record in the same transaction.
-        """
-        ...
-
-    def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call `wake` in the event loop soon after any replica stored a record with a subject."""
-        ...
-
-    async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
-        """Return a page of decisions, newest first."""
-        ...
-
-    async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
-        """Return one decision of the tenant, or None."""
-        ...
-
     async def verify(self) -> VerifyReport:
         """Verify every chain and checkpoint."""
         ...
+
+
+class Ledger(CommitLog, StateStore, EventFeed, DecisionStore, Protocol):
+    """Stores decisions, their audit chain, and all state that a decision reads."""

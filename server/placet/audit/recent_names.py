@@ -15,7 +15,7 @@ from placet.scheduling.slices import in_slices
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from placet.audit.ports import Ledger
+    from placet.audit.ports import DecisionStore
     from placet.audit.records import RecordedDecision
 
 AGENTS_READ_MAX: Final = 10_000
@@ -37,7 +37,7 @@ class RecentNames:
     tools: frozenset[str]
 
 
-async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "") -> RecentNames:
+async def recent_names(ledger: DecisionStore, tenants: Iterable[str], run_id: str = "") -> RecentNames:
     """Return the names in the newest decisions of each tenant, or in those of one run.
 
     Raises LedgerUnavailableError.
@@ -56,7 +56,7 @@ async def recent_names(ledger: Ledger, tenants: Iterable[str], run_id: str = "")
     return RecentNames(*(frozenset(filter(None, names)) for names in (agents, users, workflows, tools)))
 
 
-async def is_agent(ledger: Ledger, tenants: Collection[str], name: str) -> bool:
+async def is_agent(ledger: DecisionStore, tenants: Collection[str], name: str) -> bool:
     """Return whether `name` ever was the agent of a decision, or delegated work recently, in one of the tenants.
 
     Other spellings count as the same name. Raises LedgerUnavailableError.

@@ -21,7 +21,7 @@ from placet.kernel.state import ReadSet, RequireVersion, StateTable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from placet.audit.ports import Ledger
+    from placet.audit.ports import StateStore
     from placet.controls.autonomy.model import AutonomyRule
     from placet.controls.kill_switches.model import KillSwitch
 
@@ -45,7 +45,7 @@ NO_CONTROLS: Final = Controls((), (), ())
 class ControlState:
     """The cached controls of the CONTROL_TENANTS_HELD_MAX tenants that were used last. For one event loop."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: StateStore) -> None:
         self._ledger = ledger
         self._cached: dict[str, Controls] = {}
         self._forget_count = 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from placet.approvals.model import Approval
-    from placet.audit.ports import Ledger
+    from placet.audit.ports import StateStore
     from placet.decision.attempt import Attempt
     from placet.kernel.state import RowKey
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class OpenRequests:
     """Looks up requests for approval by their actions."""
 
-    ledger: Ledger
+    ledger: StateStore
 
     async def of(self, attempts: Sequence[Attempt]) -> Sequence[IndexEntry]:
         """Return the index entry of each action, in order. Raises LedgerUnavailableError."""

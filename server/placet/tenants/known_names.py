@@ -15,7 +15,7 @@ from placet.matching.person import same_person
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from placet.audit.ports import Ledger
+    from placet.audit.ports import DecisionStore
     from placet.kernel.policy_files import CurrentFiles
     from placet.tenants.agent_policy import AgentPolicy
 
@@ -43,7 +43,7 @@ class UnknownName:
 class KnownNames:
     """Knows the tenants' files and the newest decisions; a name in neither may still be right."""
 
-    ledger: Ledger
+    ledger: DecisionStore
     policies: CurrentFiles[AgentPolicy]
 
     async def unknown(self, named: Named) -> Sequence[UnknownName]:
