@@ -34,7 +34,7 @@ async def phase(env: OutcomeEnv, key: RowKey = TOOL) -> str:
 
 async def failing(env: OutcomeEnv, times: int = 2, status: OutcomeStatus = FAILED, **changes: Any) -> None:
     ids = [await env.allow("pay", **changes) for _ in range(times)]
-    told = await env.service.take([report(each, status) for each in ids])
+    told = await env.service.report([report(each, status) for each in ids])
     assert all(isinstance(each, OutcomeReceipt) for each in told), told
 
 

@@ -15,9 +15,9 @@ from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, N
 from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.kernel.model import Caller
 from placet.kernel.state import PutIfVersion, ReadSet
-from placet.outcomes.excess_service import ExcessWord, OutcomeExcesses
+from placet.outcomes.excess_service import ExcessCommand, OutcomeExcesses
 from placet.outcomes.expiry import expire_due
-from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
+from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from tests.storage.state_making import change
 from tests.support.deciding import DecisionEnv, budget, left, told, usd
 
@@ -37,14 +37,16 @@ class Held(DecisionEnv):
         super().__init__(*budgets, **said)
         self.excesses = OutcomeExcesses(ControlCommands(self.ledger, self.clock, self.controls))
         if factor is not None:
-            self.outcomes = OutcomeDesk(self.ledger, self.source, self.clock, factor)
+            self.outcomes = OutcomeService(self.ledger, self.source, self.clock, factor)
 
     async def waiting(self) -> list[OutcomeExcess]:
         return list((await self.excesses.list("acme", 50, "")).excesses)
 
     async def say(self, decision: Decision, *, accept: bool, actor: str = ANN, caller: str = "") -> OutcomeExcess:
         caller_of = Caller(caller) if caller else Caller()
-        return await self.excesses.decide(ExcessWord("acme", decision.decision_id, accept, actor, "because", caller_of))
+        return await self.excesses.decide(
+            ExcessCommand("acme", decision.decision_id, accept, actor, "because", caller_of)
+        )
 
     def proven(self) -> bool:
         report = verify_trail(self.ledger, lambda *_: True, state=True)
@@ -172,7 +174,7 @@ async def reported_by(caller: str, env: Held, decision: Decision, outcome: Outco
     key = reservation_key("acme", decision.decision_id)
     row = (await env.ledger.load(ReadSet([key]))).rows[key]
     await env.ledger.commit([change(PutIfVersion(to_row(replace(from_row(row), caller=caller))))])
-    [answer] = await env.outcomes.take([OutcomeReport("acme", decision.decision_id, caller, outcome)])
+    [answer] = await env.outcomes.report([OutcomeReport("acme", decision.decision_id, caller, outcome)])
     assert isinstance(answer, OutcomeReceipt)
     return await env.waiting()
 

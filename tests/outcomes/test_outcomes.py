@@ -69,7 +69,7 @@ async def test_more_used_than_reserved_is_told_recorded_and_stops_the_next_call(
 async def test_two_reports_of_one_batch_see_each_others_overspend() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     ids = [await env.pay(40), await env.pay(40)]
-    told = await env.service.take([report(each, OK, amount_minor_units=60) for each in ids])
+    told = await env.service.report([report(each, OK, amount_minor_units=60) for each in ids])
     assert [each.overspent for each in told if isinstance(each, OutcomeReceipt)] == [(), ("money",)]
 
 
@@ -82,7 +82,7 @@ async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -
     assert await env.tell(decision_id, OK, amount_minor_units=130) == again
     other = await env.tell(decision_id, OK, amount_minor_units=131)
     assert isinstance(other, OutcomeConflictError)
-    assert str(other) == "the first report of this decision stands; this one changes nothing"
+    assert str(other) == "another outcome was already reported for this decision; this report is ignored"
     assert isinstance(await env.tell(decision_id, FAILED, amount_minor_units=130), OutcomeConflictError)
     assert isinstance(await env.tell(decision_id, OK), OutcomeConflictError)
     assert await env.usage("money") == (130, 0)
@@ -92,7 +92,7 @@ async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -
 async def test_a_hundred_reports_of_one_decision_in_one_batch_are_one() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)
-    told = await env.service.take([report(decision_id, OK)] * 99 + [report(decision_id, FAILED)])
+    told = await env.service.report([report(decision_id, OK)] * 99 + [report(decision_id, FAILED)])
     assert told[0] == NEW
     assert set(told[1:99]) == {OutcomeReceipt(repeated=True, late=False, overspent=())}
     assert isinstance(told[99], OutcomeConflictError)
@@ -105,12 +105,12 @@ async def test_nobody_learns_of_a_decision_of_others(budgets: list[Any], changes
     env = OutcomeEnv(budgets=budgets)
     decision_id = await env.pay(40)
     strange, unknown = report(decision_id, OK, **changes), report("dec_none", OK, **changes)
-    told = await env.service.take([strange, unknown])
+    told = await env.service.report([strange, unknown])
     texts = [str(each).replace(decision_id, "dec_none") for each in told]
     assert all(isinstance(each, NotFoundError) for each in told)
     assert texts[0] == texts[1]
     await env.tell(decision_id, OK)
-    assert isinstance((await env.service.take([strange]))[0], NotFoundError)
+    assert isinstance((await env.service.report([strange]))[0], NotFoundError)
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
 
@@ -137,7 +137,7 @@ async def test_an_allow_without_budgets_is_reported_as_well() -> None:
 async def test_a_refused_report_has_no_part_in_its_neighbours() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)
-    told = await env.service.take([report("dec_none", OK), report(decision_id, OK), report("dec_none", OK)])
+    told = await env.service.report([report("dec_none", OK), report(decision_id, OK), report("dec_none", OK)])
     assert [type(each) for each in told] == [NotFoundError, OutcomeReceipt, NotFoundError]
 
 

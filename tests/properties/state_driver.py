@@ -27,7 +27,7 @@ from placet.kernel.model import Caller, Effect, Finding
 from placet.kernel.state import CounterKey, ReadSet
 from placet.matching.person import Person
 from placet.outcomes.excess_service import OutcomeExcesses
-from placet.outcomes.service import OutcomeDesk
+from placet.outcomes.service import OutcomeService
 from placet.signing.keys import SigningKey, generate_signing_key
 from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.postgres.offline import verify_url
@@ -165,7 +165,7 @@ class Replica:
     point: DecisionPoint
     approvals: Approvals
     voiding: VoteVoiding
-    outcomes: OutcomeDesk
+    outcomes: OutcomeService
     excesses: OutcomeExcesses
     kill_switches: KillSwitches
     autonomy: AutonomyAdmin
@@ -291,7 +291,7 @@ class Driver:
             ),
             approvals,
             VoteVoiding(approvals),
-            OutcomeDesk(ledger, self.source, self.clock),
+            OutcomeService(ledger, self.source, self.clock),
             OutcomeExcesses(changes),
             KillSwitches(changes, Revoker(ledger, self.clock, self.source, controls)),
             AutonomyAdmin(changes, self.source),

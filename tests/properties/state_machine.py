@@ -22,7 +22,7 @@ from placet.kernel.errors import (
     PlacetError,
 )
 from placet.kernel.model import Decision, Effect
-from placet.outcomes.excess_service import ExcessWord
+from placet.outcomes.excess_service import ExcessCommand
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from tests.properties.state_changes import Reference, Said
 from tests.properties.state_driver import APPROVERS, Driver
@@ -145,7 +145,7 @@ class StateMachine(RuleBasedStateMachine):
         decision_id = _chosen(self.reference.excesses, place, keys=True)
         ask = self.reference.holds[decision_id].ask
         actor = getattr(ask, who, who)
-        word = ExcessWord(ask.tenant, decision_id, accept, actor, "because")
+        word = ExcessCommand(ask.tenant, decision_id, accept, actor, "because")
         taken = self._taken(self.driver.replicas[number].excesses.decide(word))
         assert taken == self.reference.decide_on_excess(decision_id, actor, accept=accept)
         assert not taken or not self._taken(self.driver.replicas[1 - number].excesses.decide(word)), "once"
@@ -415,7 +415,7 @@ class StateMachine(RuleBasedStateMachine):
         return await self._take(number, OutcomeReport(hold.ask.tenant, decision_id, caller, outcome))
 
     async def _take(self, number: int, report: OutcomeReport) -> Any:
-        [told] = await self.driver.replicas[number].outcomes.take([report])
+        [told] = await self.driver.replicas[number].outcomes.report([report])
         return told
 
     async def _level(self, number: int, tenant: str, tool: str, level: AutonomyLevel) -> None:

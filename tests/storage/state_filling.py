@@ -45,7 +45,7 @@ async def _decide_and_report(driver: Driver) -> None:
     allowed = [each.decision_id for each in answers if isinstance(each, Decision) and each.effect.value == "allow"]
     for number, decision_id in enumerate(allowed[:2]):
         outcome = Outcome(OutcomeStatus.SUCCEEDED, cost_micros=9, amount_minor_units=101)
-        await driver.replicas[number].outcomes.take([OutcomeReport("acme", decision_id, "c1", outcome)])
+        await driver.replicas[number].outcomes.report([OutcomeReport("acme", decision_id, "c1", outcome)])
 
 
 async def _agree(driver: Driver) -> None:

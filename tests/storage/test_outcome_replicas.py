@@ -15,7 +15,7 @@ from placet.decision.recorder import Recorder
 from placet.kernel.model import Decision
 from placet.kernel.state import CounterKey, ReadSet
 from placet.outcomes.expiry import expire_due
-from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
+from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.scheduling.batching import Batcher
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
@@ -57,7 +57,7 @@ class Replica:
         agent_policy = AgentPolicy.model_validate(SAID)
         self.source = ScriptedSource(ScriptedPolicy(agent_policies={"acme": agent_policy}))
         self.reports: Batcher[OutcomeReport, OutcomeReply] = Batcher(
-            OutcomeDesk(ledger, self.source, self.clock).take, depth_max=10_000
+            OutcomeService(ledger, self.source, self.clock).report, depth_max=10_000
         )
 
     async def allow(self, calls: int) -> list[str]:

@@ -14,7 +14,7 @@ from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches, NewSwitch
 from placet.kernel.model import Caller, Decision
 from placet.matching.person import Person
-from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
+from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import ALLOWED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
@@ -64,7 +64,7 @@ class DecisionEnv(Bench):
         kept = {"budgets": list(budgets)} if budgets else {}
         super().__init__(ScriptedPolicy(say, agent_policies=policies(**kept, **said)), ledger=ledger)
         self.approvals = Approvals(self.ledger, self.source, self.clock)
-        self.outcomes = OutcomeDesk(self.ledger, self.source, self.clock)
+        self.outcomes = OutcomeService(self.ledger, self.source, self.clock)
         changes = ControlCommands(self.ledger, self.clock, self.controls)
         self.kill_switches = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.controls))
         self.autonomy = AutonomyAdmin(changes, self.source)
@@ -87,7 +87,7 @@ class DecisionEnv(Bench):
     async def report(self, decision: Decision, status: str = "succeeded", **said: Any) -> OutcomeReceipt:
         """What an outcome came to."""
         outcome = Outcome(OutcomeStatus(status), **said)
-        [told] = await self.outcomes.take([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
+        [told] = await self.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
         assert isinstance(told, OutcomeReceipt)
         return told
 

@@ -38,7 +38,7 @@ from placet.kernel.errors import InvalidRequestError, PlacetError
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Decision
 from placet.matching.person import Person
-from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
+from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.sdk._wire.encode import request_to_proto
 from placet.server.system import RandomIds, SystemClock
 from placet.transport.grpc.errors import status_of
@@ -86,7 +86,7 @@ class InProcessApi:
         )
         commands = ControlCommands(ledger, clock, controls)
         self._approvals = Approvals(ledger, policies, clock)
-        self._outcomes = OutcomeDesk(ledger, policies, clock)
+        self._outcomes = OutcomeService(ledger, policies, clock)
         self._switches = KillSwitches(commands, Revoker(ledger, clock, policies, controls))
         self._autonomy = AutonomyAdmin(commands, policies)
         self._budgets = BudgetAdmin(commands, policies)
@@ -110,7 +110,7 @@ class InProcessApi:
             cost_micros=report.cost_micros,
             amount_minor_units=report.amount_minor_units,
         )
-        [reply] = await self._outcomes.take([OutcomeReport(answer.tenant, answer.decision_id, CALLER.name, outcome)])
+        [reply] = await self._outcomes.report([OutcomeReport(answer.tenant, answer.decision_id, CALLER.name, outcome)])
         if not isinstance(reply, OutcomeReceipt):
             _refuse(reply)
         return Receipt(reply.late, reply.overspent)

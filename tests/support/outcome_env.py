@@ -11,7 +11,7 @@ from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.audit.records import Commitment, RecordKind
 from placet.kernel.model import Decision, Effect
 from placet.kernel.state import CounterKey, PutIfVersion, ReadSet
-from placet.outcomes.service import OutcomeDesk
+from placet.outcomes.service import OutcomeService
 from placet.tenants.agent_policy import AgentPolicy
 from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, asked
 from tests.support.memory_ledger import MemoryLedger
@@ -68,7 +68,7 @@ class OutcomeEnv(Bench):
         )
         assert isinstance(self.ledger, RacedLedger)
         self.raced = self.ledger
-        self.service = OutcomeDesk(self.ledger, self.source, self.clock)
+        self.service = OutcomeService(self.ledger, self.source, self.clock)
 
     async def ask(self, tool: str = "look", **changes: Any) -> Answer:
         """What one request is told."""
@@ -88,7 +88,7 @@ class OutcomeEnv(Bench):
 
     async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> OutcomeReply:
         """What a report is told."""
-        return (await self.service.take([report(decision_id, status, **said)]))[0]
+        return (await self.service.report([report(decision_id, status, **said)]))[0]
 
     async def usage(self, budget_id: str) -> tuple[int, int]:
         """(used, reserved) of a budget's one counter today."""

@@ -1,4 +1,4 @@
-"""A delivery: one row of the outbox, from the event to its end.
+"""Deliveries of webhooks: one row of the outbox for each event. All functions are pure.
 
 ::
 
@@ -6,8 +6,8 @@
                             |----later---> pending
                             '--gave up---> gave_up
 
-A claim moves the row's `due_at_us` beyond the delivery: other replicas leave it alone, and find it again if this one
-dies. So an event is delivered once or more often, and never lost.
+A claim moves the row's `due_at_us` beyond the end of the try. Until then other replicas leave the row alone; if this
+replica stops, they find it again. So an event is delivered at least once and never lost.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from placet.kernel.state import Row, RowKey, StateTable
 from placet.notifications.payload import WebhookEvent, webhook_payload
 
 ERROR_CHARS_MAX: Final = 256
-"""What is kept of why the last try failed."""
+"""Characters of the last error that are stored."""
 _SECOND_US: Final = 1_000_000
 _DOUBLINGS_MAX: Final = 32
-"""Far beyond the longest wait; keeps the number small."""
+"""Bounds the exponent. The longest wait is reached long before."""
 
 
 class DeliveryStatus(StrEnum):
-    """What a row of the outbox is listed by."""
+    """The status of a row of the outbox."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -46,31 +46,35 @@ class DeliveryStatus(StrEnum):
 
 
 class DeliveryUnreadableError(Exception):
-    """The row's body is no delivery."""
+    """The body of a row is not a valid delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a row holds. `tries` counts those that were begun; `first_try_at_us` is 0 before; `error` is the last."""
+    """The delivery of a row."""
 
     row: Row
     payload: bytes
+    """The JSON body to send."""
     tries: int = 0
+    """How many tries were started."""
     first_try_at_us: int = 0
+    """0 before the first try."""
     error: str = ""
+    """Why the last try failed."""
 
     @property
     def event_id(self) -> str:
-        """The event's id."""
+        """The id of the event."""
         return self.row.key.id
 
     @staticmethod
     def read(row: Row) -> Delivery:
-        """The delivery in the row. DeliveryUnreadableError when there is none."""
+        """Return the delivery of a row. Raises DeliveryUnreadableError when the row has no valid one."""
         try:
-            said = orjson.loads(row.body)
-            payload = orjson.dumps(said["payload"])
-            delivery = Delivery(row, payload, said["tries"], said["first_try_at_us"], said["error"])
+            body = orjson.loads(row.body)
+            payload = orjson.dumps(body["payload"])
+            delivery = Delivery(row, payload, body["tries"], body["first_try_at_us"], body["error"])
         except (ValueError, KeyError, TypeError) as error:
             raise DeliveryUnreadableError(f"{row.key.id}: its row cannot be read") from error
         if len(payload) > WEBHOOK_BYTES_MAX:
@@ -79,7 +83,7 @@ class Delivery:
 
 
 def new_delivery(event: WebhookEvent) -> Row:
-    """The row that has the event delivered. It goes into the commitment that changes the approval."""
+    """Return a new row that queues the event. It must be in the commit that changes the approval."""
     row = Row(
         RowKey(StateTable.WEBHOOK_OUTBOX, event.tenant, event.id),
         DeliveryStatus.PENDING,
@@ -91,56 +95,60 @@ def new_delivery(event: WebhookEvent) -> Row:
 
 
 def claimed(delivery: Delivery, now_us: int, until_us: int) -> Row:
-    """The row while a try is under way: due again at `until_us`."""
+    """Return the row during a try. It is due again at `until_us`."""
     first = delivery.first_try_at_us or now_us
     row = replace(delivery.row, due_at_us=until_us)
     return _written(replace(delivery, row=row, tries=delivery.tries + 1, first_try_at_us=first))
 
 
 def sent(delivery: Delivery) -> Row:
-    """The row after the receiver took it."""
+    """Return the row after the receiver accepted the event."""
     row = replace(delivery.row, status=DeliveryStatus.SENT, due_at_us=0)
     return _written(replace(delivery, row=row, error=""))
 
 
 def later(delivery: Delivery, due_at_us: int, error: str) -> Row:
-    """The row after a try that failed, due for the next."""
+    """Return the row after a failed try. The next try is due at `due_at_us`."""
     return _written(replace(delivery, row=replace(delivery.row, due_at_us=due_at_us), error=error[:ERROR_CHARS_MAX]))
 
 
 def gave_up(delivery: Delivery, error: str) -> Row:
-    """The row after the last try."""
+    """Return the row after the last try failed."""
     row = replace(delivery.row, status=DeliveryStatus.GAVE_UP, due_at_us=0)
     return _written(replace(delivery, row=row, error=error[:ERROR_CHARS_MAX]))
 
 
 def unreadable(row: Row) -> Row:
-    """A row that holds no delivery, as it is kept: for nobody to try."""
+    """Return a row without a valid delivery as given up, so that it is not tried."""
     return replace(row, status=DeliveryStatus.GAVE_UP, due_at_us=0)
 
 
 def next_try_us(delivery: Delivery, now_us: int, retry_after: str, chance: float) -> int:
-    """When to try again after a try that failed now; 0 to give up.
+    """Return when to try again after a failed try; 0 to give up.
 
-    The wait doubles from try to try, and is cut by up to half by `chance`, 0 to 1, so that what failed together does
-    not come again together. `retry_after` is what the receiver's header said.
+    The wait doubles with each try. `chance` (0 to 1) cuts it by up to half, so that deliveries that failed together are
+    not retried together. `retry_after` is the receiver's ``Retry-After`` header: the wait is not shorter than that, up
+    to WEBHOOK_WAIT_SECONDS_MAX.
     """
     age_us = now_us - delivery.first_try_at_us
     if delivery.tries >= WEBHOOK_TRIES_MAX or age_us >= WEBHOOK_AGE_SECONDS_MAX * _SECOND_US:
         return 0
     doubled = WEBHOOK_WAIT_SECONDS_MIN * 2.0 ** min(max(delivery.tries, 1) - 1, _DOUBLINGS_MAX)
     wait = min(doubled, WEBHOOK_WAIT_SECONDS_MAX) * (1 - chance / 2)
-    asked = min(retry_after_seconds(retry_after, now_us), WEBHOOK_WAIT_SECONDS_MAX)
-    return now_us + round(max(wait, asked) * _SECOND_US)
+    receiver_wait = min(retry_after_seconds(retry_after, now_us), WEBHOOK_WAIT_SECONDS_MAX)
+    return now_us + round(max(wait, receiver_wait) * _SECOND_US)
 
 
-def retry_after_seconds(said: str, now_us: int) -> float:
-    """What a ``Retry-After`` header asks for (RFC 9110, 10.2.3): seconds, or a date. 0 when it asks for nothing."""
-    said = said.strip()
-    if said.isascii() and said.isdigit():
-        return float(said)
+def retry_after_seconds(header: str, now_us: int) -> float:
+    """Return the seconds of a ``Retry-After`` header (RFC 9110, 10.2.3), which has seconds or a date.
+
+    Returns 0 when the header has neither.
+    """
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header)
     try:
-        at = parsedate_to_datetime(said)
+        at = parsedate_to_datetime(header)
     except ValueError:
         return 0.0
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
@@ -148,11 +156,11 @@ def retry_after_seconds(said: str, now_us: int) -> float:
 
 
 def _written(delivery: Delivery) -> Row:
-    """The delivery's row with its body."""
-    said = {
+    """Return the delivery's row with its current body."""
+    body = {
         "tries": delivery.tries,
         "first_try_at_us": delivery.first_try_at_us,
         "error": delivery.error,
         "payload": orjson.Fragment(delivery.payload),
     }
-    return replace(delivery.row, body=orjson.dumps(said))
+    return replace(delivery.row, body=orjson.dumps(body))

@@ -1,4 +1,4 @@
-"""What receivers of webhooks are told: that the state of an approval changed. No parameters, and nothing sensitive."""
+"""The payload of webhooks: a change of an approval's state, without parameters and sensitive values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from placet.kernel.clock import rfc3339
 
 
 class WebhookType(StrEnum):
-    """What happened to an approval. Each happens to it once at most in each round: it is reopened before the next."""
+    """The types of webhook events. An approval has each at most once, until it is reopened."""
 
     CREATED = "approval.created"
     APPROVED = "approval.approved"
@@ -24,34 +24,34 @@ class WebhookType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One change of an approval. `decision_id` is the decision that asked for it, `state` where it stands now.
-
-    `reopened` is how often it was sent back to wait by then.
-    """
+    """One change of an approval."""
 
     type: WebhookType
     time_us: int
     tenant: str
     approval_id: str
     decision_id: str
+    """The require_approval decision that opened the approval."""
     tool: str
     agent: str
     user: str
     state: str
+    """The state after the change."""
     quorum: int
     expires_at_us: int
     rule_id: str
     reopened: int = 0
+    """How often the approval was reopened so far."""
 
     @property
     def id(self) -> str:
-        """The same for the same event, e.g. ``apr_0b5e..._approved``: receivers tell repetitions by it."""
-        again = f"_{self.reopened + 1}" if self.reopened else ""
-        return f"{self.approval_id}_{self.type.rpartition('.')[2]}{again}"
+        """The id, such as ``apr_0b5e..._approved``. Receivers recognise a repeated event by it."""
+        suffix = f"_{self.reopened + 1}" if self.reopened else ""
+        return f"{self.approval_id}_{self.type.rpartition('.')[2]}{suffix}"
 
 
 def webhook_payload(event: WebhookEvent) -> bytes:
-    """The body of its delivery, JSON."""
+    """Return the JSON body to send for the event."""
     return orjson.dumps(
         {
             "id": event.id,

@@ -1,4 +1,4 @@
-"""What outcomes named far above what was reserved: listed, and counted or dropped when a person says so."""
+"""The use cases of excesses: list them, and count or drop one by a person's decision (see `placet.budgets.excess`)."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExcessPage:
-    """What is held, newest first; `next_page_token` is empty on the last page."""
+    """A page of held excesses, the newest first. `next_page_token` is "" on the last page."""
 
     excesses: tuple[OutcomeExcess, ...]
     next_page_token: str
 
 
 @dataclass(frozen=True, slots=True)
-class ExcessWord:
-    """What a person says about what is held of an outcome: that it is so, or that it is not."""
+class ExcessCommand:
+    """A person's decision about an excess."""
 
     tenant: str
     decision_id: str
+    """The decision whose outcome has the excess."""
     accept: bool
+    """True to count the excess, False to drop it."""
     actor: str
     reason: str
     caller: Caller = UNAUTHENTICATED
@@ -44,45 +46,53 @@ class ExcessWord:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeExcesses:
-    """The use cases. Each raises LedgerUnavailableError when the ledger cannot be read or written."""
+    """The use cases. Each method raises LedgerUnavailableError when the ledger cannot be read or written."""
 
     commands: ControlCommands
 
     async def list(self, tenant: str, page_size: int, page_token: str) -> ExcessPage:
-        """What waits for a person. InvalidRequestError for a wrong page_token."""
+        """Return a page of the tenant's held excesses. Raises InvalidRequestError for a wrong page_token."""
         query = RowQuery(StateTable.CONTROL_REQUESTS, tenant, ExcessState.HELD, page_size, page_token)
         page = await self.commands.ledger.list_rows(query)
         return ExcessPage(tuple(map(from_row, page.rows)), page.next_page_token)
 
-    async def decide(self, word: ExcessWord) -> OutcomeExcess:
-        """Count it, or drop it. NotFoundError; FailedPreconditionError when somebody did; AbortedError.
+    async def decide(self, command: ExcessCommand) -> OutcomeExcess:
+        """Count or drop an excess.
 
-        PermissionDeniedError for who reported it, the agent and the user of the call, and any agent.
+        Raises NotFoundError, FailedPreconditionError when the excess was already decided, and AbortedError when it
+        changed on every try. Raises PermissionDeniedError for the caller that reported the outcome, for the agent and
+        the user of the call, and for any agent.
         """
-        word = replace(word, reason=redact_text(word.reason))
-        kind = ChangeKind.EXCESS_ACCEPT if word.accept else ChangeKind.EXCESS_DROP
-        command = ChangeCommand(kind, word.tenant, word.decision_id, "", word.actor, word.reason, word.caller)
-        return await self.commands.execute(command, lambda now_us: self._decide(word, command, now_us))
+        command = replace(command, reason=redact_text(command.reason))
+        kind = ChangeKind.EXCESS_ACCEPT if command.accept else ChangeKind.EXCESS_DROP
+        change = ChangeCommand(
+            kind, command.tenant, command.decision_id, "", command.actor, command.reason, command.caller
+        )
+        return await self.commands.execute(change, lambda now_us: self._decide(command, change, now_us))
 
-    async def _decide(self, word: ExcessWord, command: ChangeCommand, now_us: int) -> Plan[OutcomeExcess]:
-        key = excess_key(word.tenant, word.decision_id)
+    async def _decide(self, command: ExcessCommand, change: ChangeCommand, now_us: int) -> Plan[OutcomeExcess]:
+        key = excess_key(command.tenant, command.decision_id)
         row = (await self.commands.ledger.load(ReadSet([key]))).rows.get(key)
         if row is None:
-            what = f"decision {word.decision_id[:64]!r} has no excess"
+            what = f"decision {command.decision_id[:64]!r} has no excess"
             raise NotFoundError(f"{what}; see `placet budgets excesses`")
         excess = from_row(row)
-        await self._require_unconcerned(word, excess)
+        await self._require_unconcerned(command, excess)
         if excess.state is not ExcessState.HELD:
             raise FailedPreconditionError(EXCESS_DECIDED, REFUSALS[EXCESS_DECIDED])
-        after = decided(excess, accept=word.accept)
-        counted = excess.settles() if word.accept else ()
-        changes: tuple[Change, ...] = (PutIfVersion(to_row(after)), *counted)
-        return Plan(excess_decided(after, command, now_us, changes), after)
+        after = decided(excess, accept=command.accept)
+        settles = excess.settles() if command.accept else ()
+        changes: tuple[Change, ...] = (PutIfVersion(to_row(after)), *settles)
+        return Plan(excess_decided(after, change, now_us, changes), after)
 
-    async def _require_unconcerned(self, word: ExcessWord, excess: OutcomeExcess) -> None:
-        """Neither rule can be got round by the other: not as the caller that reported, not under another name."""
+    async def _require_unconcerned(self, command: ExcessCommand, excess: OutcomeExcess) -> None:
+        """Refuse a decision by the reporting caller, and by a person or agent that the call concerns.
+
+        Both the caller and the actor are checked: the reporting caller cannot decide in another actor's name, and the
+        people concerned cannot decide through another caller. Raises PermissionDeniedError.
+        """
         reporter = "" if excess.caller == UNAUTHENTICATED.name else excess.caller
-        if reporter and word.caller.name == reporter:
+        if reporter and command.caller.name == reporter:
             raise PermissionDeniedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
-        agent = await is_agent(self.commands.ledger, [word.tenant], word.actor)
-        require_unconcerned(word.actor, (reporter, excess.agent, excess.user), is_agent=agent)
+        agent = await is_agent(self.commands.ledger, [command.tenant], command.actor)
+        require_unconcerned(command.actor, (reporter, excess.agent, excess.user), is_agent=agent)

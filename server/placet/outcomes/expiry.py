@@ -1,4 +1,4 @@
-"""What nobody reported on in time, and what nobody needs any longer. For the loop that keeps house."""
+"""Expires reservations without a reported outcome, and purges old idempotency keys. The background sweeper runs it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _HOUR_US: Final = 3_600_000_000
 
 
 async def expire_due(ledger: Ledger, clock: Clock) -> int:
-    """Expire every reservation that is due, a portion in each commit; how many there were. LedgerUnavailableError.
+    """Expire every reservation that is due, EXPIRY_ROWS_MAX in one commit, and return how many expired.
 
-    Another replica may do it at the same time: each reservation expires once, whoever comes second finds a conflict.
+    Other replicas may do the same at the same time: a reservation expires once, and the second commit conflicts. Raises
+    LedgerUnavailableError.
     """
     expired = 0
     while True:
@@ -31,19 +32,22 @@ async def expire_due(ledger: Ledger, clock: Clock) -> int:
         if not due:
             return expired
         results = await ledger.commit([_expired(row, now_us) for row in due])
-        stored = sum(isinstance(result, Committed) for result in results)
-        if not stored:
+        committed = sum(isinstance(result, Committed) for result in results)
+        if not committed:
             return expired
-        expired += stored
+        expired += committed
 
 
 async def purge_idempotency_keys(ledger: Ledger, clock: Clock, retention_hours: int) -> int:
-    """Forget idempotency keys that are older, a portion in each commit; how many there were. LedgerUnavailableError."""
+    """Purge idempotency keys older than `retention_hours`, SWEEP_KEYS_MAX in one commit, and return how many.
+
+    Raises LedgerUnavailableError.
+    """
     before_us = clock.wall_us() - retention_hours * _HOUR_US
-    swept = 0
-    while portion := await ledger.purge_idempotency_keys(before_us, SWEEP_KEYS_MAX):
-        swept += portion
-    return swept
+    purged = 0
+    while count := await ledger.purge_idempotency_keys(before_us, SWEEP_KEYS_MAX):
+        purged += count
+    return purged
 
 
 def _expired(row: Row, now_us: int) -> Commitment:

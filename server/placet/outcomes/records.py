@@ -1,4 +1,4 @@
-"""What reports and their absence leave in the trail, as commitments."""
+"""Builds the records of reported outcomes, of expired reservations and of decided excesses."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from placet.kernel.state import Change, Settle
 
 OUTCOME: Final = "outcome"
-"""Part of a reported outcome: what the caller wrote in words."""
+"""The part of a reported outcome: the caller's free text (error_class)."""
 
 
 def outcome_commitment(
     report: OutcomeReport,
-    taken: RecordedOutcome,
+    recorded: RecordedOutcome,
     settled: Sequence[Settle],
     changes: Iterable[Change],
     excess: Sequence[Excess] = (),
 ) -> Commitment:
-    """A call's outcome was reported. `settled` is what that did to budgets; `changes` are those beside it.
+    """Record the outcome of a call.
 
-    `excess` is what was named and is not counted until a person accepts it.
+    `settled` are the changes of budget counters, and `changes` all others. `excess` is held until a person decides.
     """
-    outcome = taken.outcome
+    outcome = recorded.outcome
     numbers = {
         "tokens": outcome.tokens,
         "cost_micros": outcome.cost_micros,
@@ -49,15 +49,15 @@ def outcome_commitment(
         "latency_ms": outcome.latency_ms,
         **{name: value for name, value in numbers.items() if value is not None},
         "result_digest": outcome.result_digest,
-        "late": taken.late,
-        "overspent": taken.overspent,
+        "late": recorded.late,
+        "overspent": recorded.overspent,
         "settled": _settled(settled),
         **({"excess": excess_fields(excess)} if excess else {}),
     }
     return Commitment(
         kind=RecordKind.OUTCOME_REPORTED,
         tenant=report.tenant,
-        recorded_at_us=taken.taken_at_us,
+        recorded_at_us=recorded.taken_at_us,
         fields=fields,
         parts={OUTCOME: orjson.dumps({"error_class": outcome.error_class})},
         changes=(*settled, *changes),
@@ -67,7 +67,7 @@ def outcome_commitment(
 def reservation_expired_commitment(
     reservation: Reservation, settled: Sequence[Settle], changes: Iterable[Change], recorded_at_us: int
 ) -> Commitment:
-    """Nobody reported on a call in time."""
+    """Record that a reservation expired because no outcome was reported in time."""
     return Commitment(
         kind=RecordKind.RESERVATION_EXPIRED,
         tenant=reservation.tenant,
@@ -82,27 +82,27 @@ def reservation_expired_commitment(
 
 
 def excess_fields(excess: Sequence[Excess]) -> list[dict[str, Any]]:
-    """What is held, by budget and unit alone."""
-    return [{"budget_id": each.counter.budget_id, "unit": each.counter.unit, "amount": each.amount} for each in excess]
+    """Return budget, unit and amount of each part. Scope keys are left out: they may be personal."""
+    return [{"budget_id": part.counter.budget_id, "unit": part.counter.unit, "amount": part.amount} for part in excess]
 
 
 def _settled(changes: Sequence[Settle]) -> list[dict[str, Any]]:
-    """By budget and unit alone: whose counter it is may be personal."""
+    """Return budget, unit and amounts of each change. Scope keys are left out: they may be personal."""
     return [
         {
-            "budget_id": each.counter.budget_id,
-            "unit": each.counter.unit,
-            "reserved": each.reserved,
-            "used": each.used,
+            "budget_id": change.counter.budget_id,
+            "unit": change.counter.unit,
+            "reserved": change.reserved,
+            "used": change.used,
         }
-        for each in changes
+        for change in changes
     ]
 
 
 def excess_decided(
     excess: OutcomeExcess, command: ChangeCommand, now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
-    """What was held of an outcome was accepted, and counts; or dropped."""
+    """Record that a person accepted an excess, so that it is counted, or dropped it."""
     accepted = excess.state is ExcessState.ACCEPTED
     fields = {
         "decision_id": excess.decision_id,

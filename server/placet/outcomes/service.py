@@ -1,7 +1,7 @@
-"""Reports of what allowed calls did: reservations are settled and breakers fed, in the commit that records the report.
+"""Records reported outcomes. The same commit settles the call's reservation and updates its circuit breakers.
 
-`OutcomeDesk.take` works on a batch of reports: one look at what they rest on, one commit. A report that lost a race is
-tried again from the start, with the next round.
+`OutcomeService.report` handles a batch of reports with one read and one commit. A report whose commit conflicts is
+retried from the start with the next round, in COMMIT_TRIES_MAX rounds at most.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from placet.actions import outcome
 from placet.actions.outcome import RecordedOutcome, outcome_key
 from placet.audit.records import Committed
 from placet.budgets import excess as outcome_excess
-from placet.budgets import reservations as reservation
+from placet.budgets import reservations
 from placet.budgets.excess import held_excess
 from placet.budgets.reservations import Reservation, reservation_key, settle
 from placet.controls.breakers.rules import keys_of, record_outcome
@@ -45,34 +45,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReceipt:
-    """What a report changed. `repeated`: nothing, it had been taken before; the rest is as it was then.
-
-    `held` are budgets of which a part of the report waits for a person, because it is far above what was reserved.
-    """
+    """The result of a report."""
 
     repeated: bool
+    """Whether the same report was recorded before. It changed nothing now, and the other fields are from then."""
     late: bool
+    """Whether the reservation had expired before."""
     overspent: tuple[str, ...]
+    """The ids of the budgets that the outcome takes above their limits."""
     held: tuple[str, ...] = ()
+    """The ids of the budgets with an excess that waits for a person."""
 
 
 OutcomeReply = OutcomeReceipt | PlacetError
-"""What one report is told. Errors are given, not raised: its neighbours in the batch have no part in them."""
+"""The reply to one report. Errors are returned, not raised, so that they do not affect other reports of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """The call that a report is about: where its breakers are, and what is held for it."""
+    """The call that a report is about, with its breakers and its reservation."""
 
     report: OutcomeReport
     content_digest: str
     spec: BreakerSpec | None
     breakers: tuple[RowKey, ...]
-    held: Reservation | None
+    reservation: Reservation | None
 
 
-class OutcomeDesk:
-    """Takes reports."""
+class OutcomeService:
+    """Records reported outcomes."""
 
     def __init__(
         self,
@@ -86,149 +87,165 @@ class OutcomeDesk:
         self._policies = policies
         self._clock = clock
 
-    async def take(self, reports: Sequence[OutcomeReport]) -> Sequence[OutcomeReply]:
-        """One answer for each, in order. LedgerUnavailableError when they could not be recorded."""
-        told: dict[int, OutcomeReply] = {}
+    async def report(self, reports: Sequence[OutcomeReport]) -> Sequence[OutcomeReply]:
+        """Record the reports and return one reply for each, in order.
+
+        Raises LedgerUnavailableError when they could not be recorded.
+        """
+        replies: dict[int, OutcomeReply] = {}
         for tries in range(1, COMMIT_TRIES_MAX + 1):
-            waiting = [place for place in range(len(reports)) if place not in told]
-            if waiting:
-                answers = await self._round([reports[place] for place in waiting], last=tries == COMMIT_TRIES_MAX)
-                told |= {place: each for place, each in zip(waiting, answers, strict=True) if each is not None}
-        lost = AbortedError("others changed what this report settles, as often as it was tried; send it again")
-        return [told.get(place, lost) for place in range(len(reports))]
+            pending = [index for index in range(len(reports)) if index not in replies]
+            if pending:
+                results = await self._round([reports[index] for index in pending], last=tries == COMMIT_TRIES_MAX)
+                replies |= {index: reply for index, reply in zip(pending, results, strict=True) if reply is not None}
+        aborted = AbortedError(
+            f"the budgets or breakers of this report changed during each of {COMMIT_TRIES_MAX} tries; send it again"
+        )
+        return [replies.get(index, aborted) for index in range(len(reports))]
 
     async def _round(self, reports: Sequence[OutcomeReport], *, last: bool) -> Sequence[OutcomeReply | None]:
-        """One try; None for a report that has to be tried again."""
+        """Try once. Returns None for a report that must be retried."""
         found = await self._find(reports)
-        calls = [each for each in found if isinstance(each, _Call)]
-        books = await self._open_books(calls, sparing=last)
-        made = [books.enter(each) for each in calls]
-        results = iter(await self._ledger.commit([commitment for _, commitment in made]) if made else ())
-        taken = iter(made)
-        told: list[OutcomeReply | None] = []
-        for each in found:
-            if not isinstance(each, _Call):
-                told.append(each)
+        calls = [item for item in found if isinstance(item, _Call)]
+        running = await self._running(calls, skip_closed_successes=last)
+        applied = [running.apply(call) for call in calls]
+        results = iter(await self._ledger.commit([commitment for _, commitment in applied]) if applied else ())
+        outcomes = iter(recorded for recorded, _ in applied)
+        replies: list[OutcomeReply | None] = []
+        for item in found:
+            if not isinstance(item, _Call):
+                replies.append(item)
                 continue
-            written, stored = next(taken)[0], isinstance(next(results), Committed)
-            told.append(_reported(written, repeated=False) if stored else None)
-        return told
+            recorded, committed = next(outcomes), isinstance(next(results), Committed)
+            replies.append(_receipt(recorded, repeated=False) if committed else None)
+        return replies
 
     async def _find(self, reports: Sequence[OutcomeReport]) -> Sequence[_Call | OutcomeReply | None]:
-        """The call of each report, or what the report is told without more ado; None for another of the same call."""
-        keys = [outcome_key(each.tenant, each.decision_id) for each in reports]
-        held = [reservation_key(each.tenant, each.decision_id) for each in reports]
-        known = await self._ledger.load(ReadSet([*keys, *held]))
-        found = list(await asyncio.gather(*(self._call(each, known) for each in reports)))
-        begun: set[RowKey] = set()
-        for place, (key, call) in enumerate(zip(keys, found, strict=True)):
+        """Return the call of each report, or the reply when there is nothing to record.
+
+        Returns None for all but the first report of the same call: they are handled in the next round.
+        """
+        keys = [outcome_key(report.tenant, report.decision_id) for report in reports]
+        reservation_keys = [reservation_key(report.tenant, report.decision_id) for report in reports]
+        snapshot = await self._ledger.load(ReadSet([*keys, *reservation_keys]))
+        found = list(await asyncio.gather(*(self._call(report, snapshot) for report in reports)))
+        seen: set[RowKey] = set()
+        for index, (key, call) in enumerate(zip(keys, found, strict=True)):
             if not isinstance(call, _Call):
                 continue
-            row = known.rows.get(key)
+            row = snapshot.rows.get(key)
             if row is not None:
-                found[place] = _again(call, outcome.from_row(row))
-            elif key in begun:
-                found[place] = None
-            begun.add(key)
+                found[index] = _repeated(call, outcome.from_row(row))
+            elif key in seen:
+                found[index] = None
+            seen.add(key)
         return found
 
-    async def _call(self, report: OutcomeReport, known: Snapshot) -> _Call | OutcomeReply | None:
-        """The call, of which nobody but its caller learns that it is there."""
-        row = known.rows.get(reservation_key(report.tenant, report.decision_id))
+    async def _call(self, report: OutcomeReport, snapshot: Snapshot) -> _Call | OutcomeReply | None:
+        """Return the call of a report. For other callers than the call's own it does not exist."""
+        row = snapshot.rows.get(reservation_key(report.tenant, report.decision_id))
         if row is not None:
-            held = reservation.from_row(row)
-            return self._of(report, held.caller, held.tool, held.run_id, held)
+            stored = reservations.from_row(row)
+            return self._call_of(report, stored.caller, stored.tool, stored.run_id, stored)
         recorded = await self._ledger.get_decision(report.tenant, report.decision_id)
         if recorded is None or recorded.caller != report.caller:
             return _not_found(report)
         if recorded.decision.effect is not Effect.ALLOW:
             return FailedPreconditionError(NOTHING_WAS_ALLOWED, REFUSALS[NOTHING_WAS_ALLOWED])
-        seen = orjson.loads(recorded.input_json)
-        return self._of(report, recorded.caller, seen["action"]["tool"], seen["run"]["run_id"], None)
+        stored_input = orjson.loads(recorded.input_json)
+        tool, run_id = stored_input["action"]["tool"], stored_input["run"]["run_id"]
+        return self._call_of(report, recorded.caller, tool, run_id, None)
 
-    def _of(
-        self, report: OutcomeReport, caller: str, tool: str, run_id: str, held: Reservation | None
+    def _call_of(
+        self, report: OutcomeReport, caller: str, tool: str, run_id: str, reservation: Reservation | None
     ) -> _Call | OutcomeReply:
         if caller != report.caller:
             return _not_found(report)
         file = files_of(self._policies).get(report.tenant)
         spec = file.breaker if file is not None else None
         breakers = keys_of(spec, report.tenant, tool, run_id) if spec is not None else ()
-        return _Call(report, report.outcome.content_digest(), spec, breakers, held)
+        return _Call(report, report.outcome.content_digest(), spec, breakers, reservation)
 
-    async def _open_books(self, calls: Sequence[_Call], *, sparing: bool) -> _Books:
+    async def _running(self, calls: Sequence[_Call], *, skip_closed_successes: bool) -> _Running:
         breakers = {key for call in calls for key in call.breakers}
-        counters = {hold.counter for call in calls if call.held is not None for hold in call.held.holds}
-        if not breakers and not counters:
-            return _Books(EMPTY_SNAPSHOT, self._clock.wall_us(), self._excess_factor, sparing=sparing)
-        known = await self._ledger.load(ReadSet(sorted(breakers), sorted(counters)))
-        return _Books(known, self._clock.wall_us(), self._excess_factor, sparing=sparing)
+        counters = {hold.counter for call in calls if call.reservation is not None for hold in call.reservation.holds}
+        snapshot = EMPTY_SNAPSHOT
+        if breakers or counters:
+            snapshot = await self._ledger.load(ReadSet(sorted(breakers), sorted(counters)))
+        return _Running(
+            snapshot, self._clock.wall_us(), self._excess_factor, skip_closed_successes=skip_closed_successes
+        )
 
 
-class _Books:
-    """Breakers and counters as the reports of one batch leave them, one after the other."""
+class _Running:
+    """The running state of breakers and counters while the reports of a batch are applied one after the other."""
 
-    def __init__(self, known: Snapshot, now_us: int, excess_factor: int, *, sparing: bool) -> None:
-        self._rows = dict(known.rows)
-        self._counters = dict(known.counters)
+    def __init__(self, snapshot: Snapshot, now_us: int, excess_factor: int, *, skip_closed_successes: bool) -> None:
+        self._rows = dict(snapshot.rows)
+        self._counters = dict(snapshot.counters)
         self._excess_factor = excess_factor
         self._now_us = now_us
-        self._sparing = sparing
+        self._skip_closed_successes = skip_closed_successes
 
-    def enter(self, call: _Call) -> tuple[RecordedOutcome, Commitment]:
-        """What is kept of the report, and what to commit."""
+    def apply(self, call: _Call) -> tuple[RecordedOutcome, Commitment]:
+        """Apply a report, and return the outcome to store and its commitment."""
         report = call.report
-        said = replace(report.outcome, error_class=redact_text(report.outcome.error_class))
-        taken = RecordedOutcome(said, call.content_digest, late=False, overspent=(), taken_at_us=self._now_us)
+        redacted = replace(report.outcome, error_class=redact_text(report.outcome.error_class))
+        recorded = RecordedOutcome(redacted, call.content_digest, late=False, overspent=(), taken_at_us=self._now_us)
         settled: tuple[Settle, ...] = ()
         excess: tuple[Excess, ...] = ()
         changes: list[PutIfVersion] = []
-        if call.held is not None:
-            settlement = settle(call.held, report.outcome, self._counters, self._excess_factor)
-            taken = replace(taken, late=settlement.late, overspent=settlement.exceeded_budget_ids)
+        if call.reservation is not None:
+            settlement = settle(call.reservation, report.outcome, self._counters, self._excess_factor)
+            recorded = replace(recorded, late=settlement.late, overspent=settlement.exceeded_budget_ids)
             settled, excess = settlement.changes, settlement.excess
             self._add(settled)
-            changes.append(PutIfVersion(reservation.to_row(settlement.reservation)))
-        if call.held is not None and excess:
-            waiting = held_excess(call.held, excess, self._now_us)
-            taken = replace(taken, held=waiting.budgets)
-            changes.append(PutIfVersion(outcome_excess.to_row(waiting)))
-        changes.append(PutIfVersion(outcome.to_row(outcome_key(report.tenant, report.decision_id), taken)))
-        changes += self._feed(call)
-        return taken, outcome_commitment(report, taken, settled, changes, excess)
+            changes.append(PutIfVersion(reservations.to_row(settlement.reservation)))
+        if call.reservation is not None and excess:
+            held = held_excess(call.reservation, excess, self._now_us)
+            recorded = replace(recorded, held=held.budgets)
+            changes.append(PutIfVersion(outcome_excess.to_row(held)))
+        changes.append(PutIfVersion(outcome.to_row(outcome_key(report.tenant, report.decision_id), recorded)))
+        changes += self._update_breakers(call)
+        return recorded, outcome_commitment(report, recorded, settled, changes, excess)
 
-    def _feed(self, call: _Call) -> list[PutIfVersion]:
+    def _update_breakers(self, call: _Call) -> list[PutIfVersion]:
         if call.spec is None:
             return []
         rows = {key: self._rows.get(key) for key in call.breakers}
         report = call.report
         puts = record_outcome(
-            call.spec, rows, report.outcome, report.decision_id, self._now_us, skip_closed_successes=self._sparing
+            call.spec,
+            rows,
+            report.outcome,
+            report.decision_id,
+            self._now_us,
+            skip_closed_successes=self._skip_closed_successes,
         )
         self._rows |= {put.row.key: replace(put.row, version=put.row.version + 1) for put in puts}
         return puts
 
     def _add(self, settled: Sequence[Settle]) -> None:
-        known = Snapshot({}, self._counters)
-        for each in settled:
-            usage = known.usage(each.counter)
-            moved = replace(usage, reserved=usage.reserved + each.reserved, used=usage.used + each.used)
-            self._counters[each.counter] = moved
+        snapshot = Snapshot({}, self._counters)
+        for change in settled:
+            usage = snapshot.usage(change.counter)
+            updated = replace(usage, reserved=usage.reserved + change.reserved, used=usage.used + change.used)
+            self._counters[change.counter] = updated
 
 
-def _again(call: _Call, taken: RecordedOutcome) -> OutcomeReply:
-    """What a report is told whose decision has an outcome."""
-    if taken.content_digest != call.content_digest:
-        return OutcomeConflictError("the first report of this decision stands; this one changes nothing")
-    return _reported(taken, repeated=True)
+def _repeated(call: _Call, recorded: RecordedOutcome) -> OutcomeReply:
+    """Return the reply to a report of a call that already has an outcome."""
+    if recorded.content_digest != call.content_digest:
+        return OutcomeConflictError("another outcome was already reported for this decision; this report is ignored")
+    return _receipt(recorded, repeated=True)
 
 
-def _reported(taken: RecordedOutcome, *, repeated: bool) -> OutcomeReceipt:
-    return OutcomeReceipt(repeated, taken.late, taken.overspent, taken.held)
+def _receipt(recorded: RecordedOutcome, *, repeated: bool) -> OutcomeReceipt:
+    return OutcomeReceipt(repeated, recorded.late, recorded.overspent, recorded.held)
 
 
 def _not_found(report: OutcomeReport) -> NotFoundError:
-    named = redact_text(report.decision_id[:64])
+    decision_id = redact_text(report.decision_id[:64])
     return NotFoundError(
-        f"tenant {report.tenant} has no decision {named!r} of this caller; see `placet audit decisions`"
+        f"tenant {report.tenant} has no decision {decision_id!r} of this caller; see `placet audit decisions`"
     )

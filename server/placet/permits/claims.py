@@ -1,7 +1,7 @@
-"""The permit: what is signed to prove an allow to whoever runs the call, and the keys that it is verified with.
+"""Permits: signed tokens that prove an allow to the executor of the call, and the keys to verify them.
 
-A permit is a JSON Web Token (RFC 7519). The same decision makes the same claims, and EdDSA the same signature of them,
-so an answer that is given again carries the same permit.
+A permit is a JSON Web Token (RFC 7519). The same decision gives the same claims, and EdDSA signs the same claims with
+the same signature. So a repeated answer carries the same permit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from placet.kernel.model import Decision, Proposal
 
 PERMIT_TYPE: Final = "placet-permit+jwt"
-"""The header `typ`: no other token that these keys might ever sign is taken for a permit."""
+"""The header `typ`. It keeps other tokens that these keys may sign from being accepted as permits."""
 PERMIT_ALGORITHM: Final = "EdDSA"
 PERMIT_ISSUER: Final = "placet"
 _SECOND_US: Final = 1_000_000
@@ -29,51 +29,52 @@ _SECOND_US: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PermitKey:
-    """An Ed25519 public key, 32 raw bytes, that permits are verified with.
-
-    It signs permits of decisions made from `signs_from` until `signs_until`, in seconds since the Unix epoch; 0 for the
-    newest, which goes on.
-    """
+    """An Ed25519 public key that verifies permits."""
 
     key_id: str
     public: bytes
+    """32 raw bytes."""
     signs_from: int
+    """The key signs permits of decisions from this time on, in seconds since the Unix epoch."""
     signs_until: int = 0
+    """The key signs permits of decisions until this time; 0 for the newest key, which has no end yet."""
 
     @property
     def verifies_until(self) -> int:
-        """When it is no longer published, in seconds since the Unix epoch; 0 for the newest."""
+        """When the key is no longer published, in seconds since the Unix epoch; 0 for the newest key."""
         return self.signs_until + PERMIT_KEY_OVERLAP_SECONDS if self.signs_until else 0
 
 
 class PermitKeys(Protocol):
-    """The keys of this server."""
+    """The permit keys of this server."""
 
     def sign(self, claims: bytes, decided_at_us: int) -> str:
-        """The permit over these claims, with the key that signs for decisions of that time."""
+        """Return the permit with these claims, signed by the key for decisions of that time."""
         ...
 
     def known(self) -> Sequence[PermitKey]:
-        """The keys that permits are verified with now, by `signs_from`; one that is to sign soon is among them."""
+        """Return the keys that verify permits now, sorted by `signs_from`. The next key to sign is among them."""
         ...
 
 
 def permit_of(decision: Decision, proposal: Proposal, keys: PermitKeys) -> str:
-    """The permit of an allow; "" of any other decision."""
+    """Return the permit of an allow; "" for any other decision."""
     if decision.effect is not Effect.ALLOW:
         return ""
     return keys.sign(permit_claims(decision, proposal), decision.decided_at_us)
 
 
 def permit_claims(decision: Decision, proposal: Proposal) -> bytes:
-    """The claims as canonical JSON. Times are whole seconds, rounded down."""
+    """Return the claims as canonical JSON. Times are whole seconds, rounded down."""
     issued_at = decision.decided_at_us // _SECOND_US
     claims = {
         "action_digest": decision.action_digest,
         "agent": proposal.identity.agent,
         "aud": proposal.identity.tenant,
         "budgets": [
-            {"id": each.id, "reserved": each.reserved, "unit": each.unit} for each in decision.budgets if each.reserved
+            {"id": budget.id, "reserved": budget.reserved, "unit": budget.unit}
+            for budget in decision.budgets
+            if budget.reserved
         ],
         "dry_run": proposal.action.dry_run,
         "exp": issued_at + PERMIT_TTL_SECONDS,
@@ -89,7 +90,7 @@ def permit_claims(decision: Decision, proposal: Proposal) -> bytes:
 
 
 def jwk_set(keys: Iterable[PermitKey]) -> str:
-    """The keys as a JWK set (RFC 7517, RFC 8037), each id once, in order."""
+    """Return the keys as a JWK set (RFC 7517, RFC 8037), each key_id once, in order."""
     distinct = {key.key_id: key for key in keys}
     members = [
         {

@@ -1,4 +1,7 @@
-"""Somebody confirms a policy that lost restrictions, so that it may decide."""
+"""The use case of policy confirmation: a person confirms a held policy, so that it is served.
+
+A policy is held when it lost restrictions, see `placet.revisions.removals`.
+"""
 
 from __future__ import annotations
 
@@ -28,39 +31,41 @@ if TYPE_CHECKING:
     from placet.revisions.status import PolicyStatus
 
 REVISION_PREFIX_CHARS_MIN: Final = 8
-"""So many characters of a revision, a digest, name it: nobody types 8 right ones of another."""
+"""The shortest prefix of a revision (a digest) that selects it. 8 characters cannot match another one by mistake."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfirmations:
-    """The use case. `look_again` makes the source look at what stands there now."""
+    """The use case."""
 
     commands: ControlCommands
     policies: StatusSource
     look_again: Callable[[], Awaitable[None]]
+    """Makes the policy source look for a new policy now."""
 
     async def confirm(self, revision: str, actor: str, reason: str, caller: Caller = UNAUTHENTICATED) -> PolicyStatus:
-        """Confirm the revision that waits, and let it take over; how the policy stands then.
+        """Confirm the held revision, let it be served, and return the policy's status after that.
 
-        REVISION_PREFIX_CHARS_MIN of its first characters name it. It is confirmed for all replicas, and for good.
-        NotFoundError when this server holds no such revision; PermissionDeniedError for an agent;
-        LedgerUnavailableError;
-        AbortedError.
+        `revision` may be a prefix of at least REVISION_PREFIX_CHARS_MIN characters. The confirmation is permanent and
+        holds for all replicas.
+
+        Raises NotFoundError when this server holds no such revision, PermissionDeniedError for an agent,
+        LedgerUnavailableError, and AbortedError when others confirmed it on every try.
         """
-        revision = self._in_full(revision)
+        revision = self._full_revision(revision)
         command = ChangeCommand(
             ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller
         )
         await self.commands.execute(command, lambda now_us: self._confirm(command, now_us))
         looking = asyncio.ensure_future(self.look_again())
-        await asyncio.shield(looking)  # to its end, though the caller may be gone
+        await asyncio.shield(looking)  # runs to its end even if the caller disconnects
         return self.policies.status()
 
-    def _in_full(self, revision: str) -> str:
-        """The revision that waits, when these are its first characters; else as it was given."""
+    def _full_revision(self, revision: str) -> str:
+        """Return the held revision if `revision` is a prefix of it; else `revision` itself."""
         held = self.policies.status().held_revision
-        named = len(revision) >= REVISION_PREFIX_CHARS_MIN and held.startswith(revision)
-        return held if named else revision
+        is_prefix = len(revision) >= REVISION_PREFIX_CHARS_MIN and held.startswith(revision)
+        return held if is_prefix else revision
 
     async def _confirm(self, command: ChangeCommand, now_us: int) -> Plan[None]:
         status = self.policies.status()
@@ -76,7 +81,7 @@ class PolicyConfirmations:
 
 
 def _not_waiting(revision: str, held: str) -> str:
-    """Why the revision cannot be confirmed; `held` is the one that waits, "" for none."""
+    """Return why the revision cannot be confirmed. `held` is the held revision, "" for none."""
     if held and len(revision) < REVISION_PREFIX_CHARS_MIN:
         return f"{revision} is too short; give at least {REVISION_PREFIX_CHARS_MIN} characters of the revision"
     return f"revision {revision} is not held; " + (f"the held revision is {held}" if held else "no revision is held")

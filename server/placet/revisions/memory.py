@@ -1,4 +1,7 @@
-"""Which policy was served last and which ones people confirmed, kept in the ledger: it outlives process and disk."""
+"""Remembers in the ledger which policy was served last and which ones people confirmed.
+
+The ledger outlives the process and its disk. Policy sources use this through the port `PolicyMemory`.
+"""
 
 from __future__ import annotations
 
@@ -24,63 +27,64 @@ if TYPE_CHECKING:
 SERVED: Final = "served"
 CONFIRMED: Final = "confirmed"
 SOURCE_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Archives up to here are kept in the ledger: a policy is some ten KB. Of a larger one only the digest is."""
+"""Larger archives are not stored in the ledger, only their digests. A typical policy has about ten KB."""
 SERVED_LAST: Final = RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, "policy.served_last")
-"""Where the files are that any replica served last: one row, so it does not grow with replicas that come and go."""
+"""The row with the files that any replica served last. One row for all, so it does not grow with new replicas."""
 
 
 def served_key(replica: str) -> RowKey:
-    """Where it is remembered what the replica served last."""
+    """Return the key of the row that says which policy the replica served last."""
     return RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.served:{replica}")
 
 
 def confirmed_key(revision: str) -> RowKey:
-    """Where it is remembered that somebody confirmed the revision."""
+    """Return the key of the row that exists once the revision is confirmed."""
     return RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.confirmed:{revision}")
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerMemory:
-    """A `PolicyMemory` in the ledger, which is open when it is asked. What one replica confirms is confirmed on all."""
+    """A `PolicyMemory` in the ledger. A confirmation on one replica holds for all."""
 
     ledger: Callable[[], Ledger]
+    """Returns the ledger, which must be open by then."""
     clock: Clock
     replica: str
 
     async def served(self) -> tuple[ServedSource, ...]:
-        """What this replica served last, and what any did; those that are known, in this order."""
+        """Return what this replica served last, then what any replica served last, as far as they are known."""
         keys = [served_key(self.replica), SERVED_LAST]
         rows = (await self.ledger().load(ReadSet(keys))).rows
-        found = [_source(rows[key]) for key in keys if key in rows]
-        whole = {each.digest: each for each in found if each.content}
-        return tuple(whole.get(each.digest, each) for each in found)
+        sources = [_source(rows[key]) for key in keys if key in rows]
+        with_content = {source.digest: source for source in sources if source.content}
+        return tuple(with_content.get(source.digest, source) for source in sources)
 
     async def activated(self, event: PolicyEvent) -> None:
-        """Record that the revision decides from now on, and remember the files that it is of."""
+        """Record that the revision is served from now on, and remember its files. Raises LedgerUnavailableError."""
         await commit_with_retry(self.ledger(), lambda: self._activated(event))
 
     async def _activated(self, event: PolicyEvent) -> tuple[Commitment, None]:
         now_us = self.clock.wall_us()
-        recorded = policy_activated_commitment(
+        record = policy_activated_commitment(
             event.revision, event.engine_version, event.tenants, now_us, event.git_commit
         )
         if event.source is None:
-            return recorded, None
+            return record, None
         digest, content = event.source.digest, event.source.content
-        kept = base64.b64encode(content).decode() if len(content) <= SOURCE_BYTES_MAX else ""
+        stored = base64.b64encode(content).decode() if len(content) <= SOURCE_BYTES_MAX else ""
         bodies = {
             served_key(self.replica): {"digest": digest},
-            SERVED_LAST: {"digest": digest, "files": kept},
+            SERVED_LAST: {"digest": digest, "files": stored},
         }
         rows = (await self.ledger().load(ReadSet(list(bodies)))).rows
         puts = [
             PutIfVersion(replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
             for key, body in bodies.items()
         ]
-        return replace(recorded, changes=tuple(puts)), None
+        return replace(record, changes=tuple(puts)), None
 
     async def confirmed(self, revision: str) -> bool:
-        """Whether somebody confirmed that the revision may take restrictions away."""
+        """Return whether a person confirmed that the revision may remove restrictions."""
         key = confirmed_key(revision)
         return key in (await self.ledger().load(ReadSet([key]))).rows
 

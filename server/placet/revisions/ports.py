@@ -1,4 +1,4 @@
-"""What the serving of policy needs of the ledger. `placet.revisions.memory` implements it."""
+"""Protocols between policy sources and the ledger. `placet.revisions.memory` implements `PolicyMemory`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class PolicyMemory(Protocol):
-    """What is remembered of policy beyond the end of this replica. Raises LedgerUnavailableError."""
+    """Facts about policies that outlive this replica. Every method raises LedgerUnavailableError."""
 
     async def served(self) -> Sequence[ServedSource]:
-        """What this replica served last, and what any replica did; those that are known, in this order."""
+        """Return what this replica served last, then what any replica served last, as far as they are known."""
         ...
 
     async def confirmed(self, revision: str) -> bool:
-        """Whether somebody confirmed that the revision may take restrictions away."""
+        """Return whether a person confirmed that the revision may remove restrictions."""
         ...
 
 
 class StatusSource(Protocol):
-    """Where the status of the served policy comes from."""
+    """Provides the status of the served policy."""
 
     def status(self) -> PolicyStatus:
-        """What is served, and whether something newer was refused."""
+        """Return which policy is served, and whether a newer one was refused."""
         ...

@@ -1,4 +1,4 @@
-"""Records of confirmed policy revisions."""
+"""Builds the record of a confirmed policy revision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def policy_confirmed(
     command: ChangeCommand, served_revision: str, reasons: Sequence[str], now_us: int, changes: tuple[Change, ...]
 ) -> Commitment:
-    """Somebody confirmed that a revision may decide although it lost restrictions, for these reasons."""
+    """Record that a person confirmed a revision that lost restrictions. `reasons` say what it lost."""
     fields = {"policy_revision": command.target, "served_revision": served_revision, "caller": command.caller.name}
     part = {"lost": [redact_text(reason) for reason in reasons], **actor_part(command, None)}
     return control_record(RecordKind.POLICY_CONFIRMED, command.tenant, now_us, fields, part, changes)

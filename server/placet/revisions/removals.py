@@ -1,8 +1,8 @@
-"""What a tenant's file, or the data of a pack, lost against the one before it: a file that was cut off looks like that.
+"""Finds the restrictions that a tenant's file, or the data of a pack, lost against its earlier version.
 
-Restrictions often stand after what allows, so a file without its end allows more. A file is mostly copied because
-something in it changed, so a place that is gone counts whatever else was changed or added. A change that takes
-restrictions away is therefore asked about before it decides; one that gives another value in their place is not.
+A file that was cut off while it was copied looks like one that lost restrictions: they often come after the keys that
+allow, so the file without its end allows more. A place that is gone counts, whatever else was changed or added. A new
+value in the same place is not a loss. A policy that lost restrictions is held until a person confirms it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from placet.kernel.diagnostics import Place
 
 BY_TOOL: Final = frozenset({"approvals", "destinations", "evidence", "tools"})
-"""Sections whose keys are tools; what they say of a tool that is in neither list any longer restricts nothing."""
+"""Sections whose keys are tools. An entry for a tool that is in neither list any longer restricts nothing."""
 ALLOWING: Final = frozenset({"allowed_tools", "default_mode", "write_tools"})
-"""What is lost of these can only be denied: `default_mode` is read_only when it is not said."""
+"""Keys that allow: losing a part of them can only deny more. The default of `default_mode` is read_only."""
 NOT_REQUIRED: Final = "not_required"
 PACKS: Final = "packs"
 ID: Final = "id"
 
 
 def lost_restrictions(before: object, after: object) -> tuple[Place, ...]:
-    """Places of the restrictions that `before` has and `after` has not.
+    """Return the places of the restrictions that `before` has and `after` has not.
 
-    Both are values of the key `agent_policy`, as read.
+    Both are parsed values of the key `agent_policy`.
     """
     after = {} if after is None else after
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
@@ -37,12 +37,15 @@ def lost_restrictions(before: object, after: object) -> tuple[Place, ...]:
 
 
 def left_out(before: object, after: object) -> tuple[Place, ...]:
-    """Places of `before` that are not in `after`. Another value in its place is there; a word is no mapping."""
+    """Return the places of `before` that are not in `after`.
+
+    A place with another value is not left out. If a scalar replaces a mapping, the mapping's members are left out.
+    """
     return tuple(_left_out(before, after, ()))
 
 
 def lost_settings(before: object, after: object) -> tuple[Place, ...]:
-    """Places of a pack's data that `before` has and `after` has not; of its lists, as of a tenant's `packs`."""
+    """Return the places of a pack's data that `before` has and `after` has not. Lists count as in `packs`."""
     return tuple(place[1:] for place in _left_out(before, after, (PACKS,)))
 
 
@@ -55,14 +58,14 @@ def _left_out(before: object, after: object, place: Place) -> Iterator[Place]:
                 yield (*place, key)
     elif isinstance(before, list) and isinstance(after, list):
         yield from _items_left_out(before, after, place)
-    elif after is None and before is not None and before not in ({}, []):  # the key stands there, and nothing below it
+    elif after is None and before is not None and before not in ({}, []):  # the key is there, but without a value
         yield place
-    elif isinstance(before, Mapping):  # a word in place of a mapping says nothing of what the members said
+    elif isinstance(before, Mapping):  # a scalar replaces the mapping, so its members are gone
         yield from ((*place, key) for key in before)
 
 
 def _items_left_out(before: list[object], after: list[object], place: Place) -> Iterator[Place]:
-    """Items that have no equal one, in whatever order, and none that took their place."""
+    """Yield the places of items without an equal item, in any order, and without a successor."""
     others = [*after]
     unmatched: list[tuple[int, object]] = []
     for index, item in enumerate(before):
@@ -80,10 +83,10 @@ def _items_left_out(before: list[object], after: list[object], place: Place) -> 
 
 
 def _succeeds(other: object, item: object, place: Place) -> bool:
-    """Whether it stands in the item's place with another value.
+    """Return whether `other` is the same item with another value.
 
-    What has an id is known by it. A name in a list is a place of its own, but for lists of packs, which mean what the
-    packs make of them.
+    Mappings are matched by their id. A scalar in a list has no successor, because it is a place of its own. Only in the
+    lists of packs a scalar may replace another, because packs define the meaning of their lists.
     """
     if isinstance(item, Mapping):
         return isinstance(other, Mapping) and item.get(ID) == other.get(ID)
@@ -93,7 +96,7 @@ def _succeeds(other: object, item: object, place: Place) -> bool:
 
 
 def _restricts(place: Place, before: Mapping[object, object], tools: set[object]) -> bool:
-    """Whether more may be allowed without what stood at the place."""
+    """Return whether more may be allowed without the value at the place."""
     match place:
         case (section, *_) if section in ALLOWING:
             restricts = False
@@ -102,9 +105,9 @@ def _restricts(place: Place, before: Mapping[object, object], tools: set[object]
         case ("approvals", _):
             restricts = _at(before, place) != NOT_REQUIRED
         case ("destinations", _, _) | ("environments", "write", _) | ("approver_groups", _, _):
-            restricts = False  # a list of what may be, become shorter
+            restricts = False  # a shorter list of permitted names
         case ("tools", _, "params_schema", *_, "enum" | "type", int()):
-            restricts = False  # likewise, of values
+            restricts = False  # a shorter list of permitted values
         case ("dry_run", "waives_approval", *_):
             restricts = False
         case ("dry_run", "required", _):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import LedgerUnavailableError
-from placet.outcomes.service import OutcomeDesk, OutcomeReceipt
+from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.scheduling.batching import Batcher
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def build_outcomes(
     settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, observer: ServerObserver
 ) -> Batcher[OutcomeReport, OutcomeReply]:
     """Return the batcher to which the transport submits reports."""
-    service = OutcomeDesk(ledger, policies, clock, settings.outcome_excess_factor)
+    service = OutcomeService(ledger, policies, clock, settings.outcome_excess_factor)
 
     async def record(reports: Sequence[OutcomeReport]) -> Sequence[OutcomeReply]:
         try:
-            replies = await service.take(reports)
+            replies = await service.report(reports)
         except LedgerUnavailableError as error:
             await observer.report_ledger(works=False, error=error)
             raise

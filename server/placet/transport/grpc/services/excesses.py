@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.limits import LABEL_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
-from placet.outcomes.excess_service import ExcessWord
+from placet.outcomes.excess_service import ExcessCommand
 from placet.transport.grpc.interceptors.caller import current_caller
 from placet.transport.grpc.messages.controls import actor_of, reason_of
 from placet.transport.grpc.messages.to_proto import timestamp
@@ -47,7 +47,7 @@ class ExcessMethods(control_pb2_grpc.ControlServiceServicer):
         return control_pb2.DecideOutcomeExcessResponse(excess=_excess_to_proto(excess))
 
 
-def _parse(request: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> ExcessWord:
+def _parse(request: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> ExcessCommand:
     validator = RequestValidator()
     tenant = validator.tenant("tenant", request.tenant)
     decision_id = validator.text("decision_id", request.decision_id, LABEL_BYTES_MAX, required=True)
@@ -56,7 +56,7 @@ def _parse(request: control_pb2.DecideOutcomeExcessRequest, caller: Caller) -> E
         validator.violation("verdict", f"{found}; use EXCESS_VERDICT_ACCEPT or EXCESS_VERDICT_DROP")
     actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
     validator.require_valid()
-    return ExcessWord(tenant, decision_id, _ACCEPTS[request.verdict], actor, reason, caller)
+    return ExcessCommand(tenant, decision_id, _ACCEPTS[request.verdict], actor, reason, caller)
 
 
 def _excess_to_proto(excess: OutcomeExcess) -> control_pb2.OutcomeExcess:
