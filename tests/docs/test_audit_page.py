@@ -15,9 +15,9 @@ from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus, Record
 from placet.audit import decision_codec as record_codec
 from placet.audit.chain import SALT_BYTES
 from placet.audit.control_record import trail_restarted
-from placet.audit.problems import PROBLEMS
 from placet.audit.records import Commitment, RecordKind
 from placet.audit.trail_break import BreakKind, TrailBreak
+from placet.audit.verification.problems import PROBLEMS
 from placet.budgets.excess import decided, held_excess
 from placet.budgets.holds import Excess
 from placet.budgets.records import budget_adjusted
@@ -102,7 +102,7 @@ def one_record_of_each_kind() -> list[Commitment]:
         record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
-        record_codec.keys_swept_commitment(NOW_US, 3, NOW_US),
+        record_codec.keys_purged_commitment(NOW_US, 3, NOW_US),
         record_codec.policy_held_commitment("r1", "r2", ["acme.yaml: lost"], NOW_US),
         *outcome_records(),
         *control_records(),

@@ -91,7 +91,7 @@ async def test_a_store_that_fails_expires_nothing_and_the_next_look_does() -> No
 
 
 async def test_keys_are_forgotten_after_their_time_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "SWEEP_KEYS_MAX", 2)
+    monkeypatch.setattr(expiry, "PURGED_KEYS_MAX", 2)
     env = OutcomeEnv()
     old = [asked() for _ in range(5)]
     first = await env.point.decide(old)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
-from placet.audit.verify_trail import verify_trail
+from placet.audit.verification.verify_trail import verify_trail
 from placet.budgets.reservations import from_row, reservation_key, to_row
 from placet.commands.execute import ControlCommands
 from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, NotFoundError, PermissionDeniedError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from placet.approvals.service import Approvals, VoteCommand
 from placet.approvals.vote_voiding import Voiding, VoteVoiding
-from placet.audit.verify_trail import verify_trail
+from placet.audit.verification.verify_trail import verify_trail
 from placet.commands.execute import ControlCommands
 from placet.controls.autonomy.service import AutonomyAdmin, NewLevel
 from placet.controls.kill_switches.documents import switch_id

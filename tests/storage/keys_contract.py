@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placet.audit.problems import ProblemKind
 from placet.audit.records import Committed, Idempotency, IdempotencyMismatch, IdempotentReplay
+from placet.audit.verification.problems import ProblemKind
 from tests.storage.making import START_US, commitment, commitments
 
 if TYPE_CHECKING:

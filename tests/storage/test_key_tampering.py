@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.audit.problems import ProblemKind as K
 from placet.audit.records import Committed
+from placet.audit.verification.problems import ProblemKind as K
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from tests.storage.keys_contract import key_fields, made_before, replacing

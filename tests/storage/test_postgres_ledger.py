@@ -10,8 +10,8 @@ import psutil
 import psycopg
 import pytest
 
-from placet.audit.problems import ProblemKind
 from placet.audit.records import Committed, DecisionQuery, IdempotencyMismatch, IdempotentReplay
+from placet.audit.verification.problems import ProblemKind
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import load_pinned_checkpoints
 from placet.signing.keys import PublicKeys, generate_signing_key

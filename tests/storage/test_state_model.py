@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from placet.audit.records import Committed, Conflict
-from placet.audit.verify_trail import verify_trail
+from placet.audit.verification.verify_trail import verify_trail
 from placet.kernel.state import PutIfVersion, ReadSet, RequireVersion, Reserve, Settle
 from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.postgres.offline import verify_url

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from placet.audit import chain
-from placet.audit.problems import ProblemKind
 from placet.audit.records import StateDifference
 from placet.audit.state_record import NO_STATE_CHANGES, PROVEN
+from placet.audit.verification.problems import ProblemKind
 from placet.controls.kill_switches.documents import switch_id
 from placet.controls.kill_switches.model import KillScope
 from placet.kernel.state import PutIfVersion, ReadSet, StateTable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from placet.audit.problems import PROBLEMS, ProblemKind
+from placet.audit.verification.problems import PROBLEMS, ProblemKind
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.signing.checkpoint_files import load_pinned_checkpoints
 from placet.signing.keys import generate_signing_key

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from placet.audit.chain import checkpoint_body, signed_bytes
-from placet.audit.decision_codec import keys_swept_commitment, recorded_decision
+from placet.audit.decision_codec import keys_purged_commitment, recorded_decision
 from placet.audit.records import DecisionPage, IdempotencyMismatch, IdempotentReplay, RecordKind
-from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
-from placet.audit.verify_trail import verify_trail
+from placet.audit.verification.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
+from placet.audit.verification.verify_trail import verify_trail
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.kernel.state import CounterRow, Event, PutIfVersion, RowPage, Snapshot, Usage, WindowTotal
@@ -246,7 +246,7 @@ class MemoryLedger:
             swept_us = since[old[-1]] + 1
             for key in old:
                 del self._keys[key], since[key]
-            await self.commit([keys_swept_commitment(swept_us, len(old), self._clock.wall_us())])
+            await self.commit([keys_purged_commitment(swept_us, len(old), self._clock.wall_us())])
         return len(old)
 
     def subscribe(self, wake: Callable[[], None]) -> None:

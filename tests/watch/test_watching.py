@@ -18,7 +18,7 @@ from placet.kernel.errors import (
     UnavailableError,
     WatcherTooSlowError,
 )
-from placet.kernel.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX, WATCHERS_TOLD_TOGETHER
+from placet.kernel.limits import PERMIT_TTL_SECONDS, WATCH_QUEUE_MAX, WATCHERS_NOTIFIED_TOGETHER
 from placet.kernel.model import Effect, Finding
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub, subject_events
@@ -325,7 +325,7 @@ async def test_no_change_is_lost_while_the_ledger_cannot_be_read(monkeypatch: py
 
 async def test_subscribers_are_notified_in_groups_and_other_tasks_run_between() -> None:
     env = WatchEnv()
-    subscriptions = [await env.hub.subscribe([("acme", "")]) for _ in range(3 * WATCHERS_TOLD_TOGETHER + 1)]
+    subscriptions = [await env.hub.subscribe([("acme", "")]) for _ in range(3 * WATCHERS_NOTIFIED_TOGETHER + 1)]
     notified: set[int] = set()
 
     async def read(number: int) -> None:
@@ -338,7 +338,7 @@ async def test_subscribers_are_notified_in_groups_and_other_tasks_run_between() 
         seen = 0
         while seen < len(subscriptions):
             await asyncio.sleep(0)
-            assert len(notified) - seen <= WATCHERS_TOLD_TOGETHER
+            assert len(notified) - seen <= WATCHERS_NOTIFIED_TOGETHER
             seen = len(notified)
         await asyncio.gather(*reading)
 

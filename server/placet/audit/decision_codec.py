@@ -157,7 +157,7 @@ def server_stopped_commitment(version: str, reason: str, recorded_at_us: int) ->
     return _system(RecordKind.SERVER_STOPPED, {"version": version, "reason": reason}, recorded_at_us)
 
 
-def keys_swept_commitment(before_us: int, keys: int, recorded_at_us: int) -> Commitment:
+def keys_purged_commitment(before_us: int, keys: int, recorded_at_us: int) -> Commitment:
     """Return the record that `keys` idempotency keys of decisions made before `before_us` were deleted."""
     return _system(RecordKind.KEYS_SWEPT, {"before_us": before_us, "keys": keys}, recorded_at_us)
 

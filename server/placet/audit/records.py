@@ -117,7 +117,7 @@ class IdempotencyMismatch:
 class Conflict:
     """The state changed since it was read. Nothing was written."""
 
-    what: Change
+    failed_change: Change
     """The change that did not hold."""
 
 

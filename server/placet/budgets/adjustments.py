@@ -1,6 +1,6 @@
 """The solo quota: how much of a counter may be corrected without a second person.
 
-The quota is BUDGET_ADJUST_ALONE_PERCENT of the counter's limit, for all corrections in one window together.
+The quota is BUDGET_ADJUST_SOLO_PERCENT of the counter's limit, for all corrections in one window together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from placet.kernel.limits import BUDGET_ADJUST_ALONE_PERCENT
+from placet.kernel.limits import BUDGET_ADJUST_SOLO_PERCENT
 from placet.kernel.state import Row, RowKey, StateTable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def within_solo_quota(row: Row | None, amount: int, limit: int | None) -> bool:
 
     `row` is the stored row, if any. `limit` None means that the counter's limit is unknown: then the answer is False.
     """
-    return limit is not None and (_corrected(row) + abs(amount)) * _PERCENT <= limit * BUDGET_ADJUST_ALONE_PERCENT
+    return limit is not None and (_corrected(row) + abs(amount)) * _PERCENT <= limit * BUDGET_ADJUST_SOLO_PERCENT
 
 
 def solo_quota_row(row: Row | None, counter: CounterKey, amount: int, now_us: int) -> Row:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from placet.decision.context import EvaluationContext
     from placet.decision.evaluation import Evaluated
     from placet.decision.redaction import StoredInput
-    from placet.kernel.clock import Clock, Ids
+    from placet.kernel.clock import Clock, IdGenerator
     from placet.kernel.state import Change
     from placet.kernel.steps import Steps
 
@@ -37,7 +37,7 @@ class Recorder:
     """Builds decisions and their commitments."""
 
     clock: Clock
-    ids: Ids
+    ids: IdGenerator
     reservation_ttl_seconds: int
     notify: bool = False
     """Whether a change of an approval queues a webhook."""

@@ -21,7 +21,7 @@ class Clock(Protocol):
         ...
 
 
-class Ids(Protocol):
+class IdGenerator(Protocol):
     """Generates identifiers."""
 
     def decision_id(self, now_us: int) -> str:
@@ -33,11 +33,11 @@ class Ids(Protocol):
 class ServerTime:
     """The time of a database server, with the times of our monotonic clock just before and after it was read."""
 
-    asked_at: float
+    sent_at: float
     """Monotonic seconds when the query was sent."""
     wall_us: int
     """The database server's time: microseconds since the Unix epoch."""
-    answered_at: float
+    received_at: float
     """Monotonic seconds when the answer arrived."""
 
 

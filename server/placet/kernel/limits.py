@@ -55,9 +55,9 @@ WATCH_POLL_SECONDS: Final = 2
 """How often a server looks for changes without having been notified."""
 WATCH_READ_GAP_MS: Final = 20
 """Pause between two reads of changes. Under load one read fetches everything from the pause."""
-WATCHERS_TOLD_TOGETHER: Final = 16
+WATCHERS_NOTIFIED_TOGETHER: Final = 16
 """Watchers that are notified of one change in one go: 2 ms of the event loop, which also makes decisions."""
-WATCH_TELL_GAP_MS: Final = 6
+WATCH_NOTIFY_GAP_MS: Final = 6
 """Pause between two such groups. Decisions hardly notice, and 1,000 watchers are notified within half a second."""
 RUN_SECONDS_MAX: Final = 604_800
 """The longest `max_duration_seconds`, and the longest window or pause of a circuit breaker: a week."""
@@ -81,7 +81,7 @@ CONTROL_TENANTS_HELD_MAX: Final = 10_000
 """Tenants whose kill switches and autonomy are cached in memory: some kilobytes for each."""
 CONTROL_REASON_BYTES_MAX: Final = 1_024
 """The reason for a control change: a sentence or two."""
-BUDGET_ADJUST_ALONE_PERCENT: Final = 10
+BUDGET_ADJUST_SOLO_PERCENT: Final = 10
 """Percentage of a budget's limit that one person may add to a counter, or take from it, in one adjustment."""
 BUDGET_COUNTERS_DEFAULT: Final = 10
 """Counters of one budget in one answer unless the request names a number."""
@@ -158,7 +158,7 @@ IDEMPOTENCY_RETENTION_HOURS: Final = 24
 """Default and minimum retention of an idempotency key: it outlasts an outage of a night."""
 EXPIRY_ROWS_MAX: Final = 200
 """Rows that expire in one commit. It stays as short as a batch of decisions, which wait for it."""
-SWEEP_KEYS_MAX: Final = 1_000
+PURGED_KEYS_MAX: Final = 1_000
 """Idempotency keys that are deleted in one commit. Decisions wait for it."""
 CHECKPOINT_RECORDS_MAX: Final = 1_000
 """A checkpoint is signed at the latest after this many records."""

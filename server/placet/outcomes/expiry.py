@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.audit.records import Committed
 from placet.budgets.reservations import expire, from_row, to_row
-from placet.kernel.limits import EXPIRY_ROWS_MAX, SWEEP_KEYS_MAX
+from placet.kernel.limits import EXPIRY_ROWS_MAX, PURGED_KEYS_MAX
 from placet.kernel.state import PutIfVersion, StateTable
 from placet.outcomes.records import reservation_expired_commitment
 
@@ -39,13 +39,13 @@ async def expire_due(ledger: Ledger, clock: Clock) -> int:
 
 
 async def purge_idempotency_keys(ledger: Ledger, clock: Clock, retention_hours: int) -> int:
-    """Purge idempotency keys older than `retention_hours`, SWEEP_KEYS_MAX in one commit, and return how many.
+    """Purge idempotency keys older than `retention_hours`, PURGED_KEYS_MAX in one commit, and return how many.
 
     Raises LedgerUnavailableError.
     """
     before_us = clock.wall_us() - retention_hours * _HOUR_US
     purged = 0
-    while count := await ledger.purge_idempotency_keys(before_us, SWEEP_KEYS_MAX):
+    while count := await ledger.purge_idempotency_keys(before_us, PURGED_KEYS_MAX):
         purged += count
     return purged
 

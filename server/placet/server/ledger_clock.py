@@ -62,8 +62,8 @@ class LedgerClock:
         zero_us = self._server_zero_us
         if zero_us is None:
             zero_us = self._machine.wall_us() - self._monotonic_us()
-        earliest_us = server_time.wall_us - round(server_time.answered_at * _SECOND_US)
-        latest_us = server_time.wall_us - round(server_time.asked_at * _SECOND_US)
+        earliest_us = server_time.wall_us - round(server_time.received_at * _SECOND_US)
+        latest_us = server_time.wall_us - round(server_time.sent_at * _SECOND_US)
         self._server_zero_us = min(max(zero_us, earliest_us), latest_us)
 
     def behind_seconds(self) -> float:

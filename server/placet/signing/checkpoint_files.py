@@ -13,7 +13,7 @@ from placet.kernel.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.audit.verify_trail import PinnedCheckpoint
+    from placet.audit.verification.verify_trail import PinnedCheckpoint
 
 
 def dump_pinned_checkpoints(newest: Sequence[tuple[Any, Any, Any, Any]], where: str) -> bytes:

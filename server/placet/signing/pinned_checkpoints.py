@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.audit.chain import parse_checkpoint
-from placet.audit.problems import ProblemKind, problem
 from placet.audit.trail_break import BreakKind, TrailBreak
+from placet.audit.verification.problems import ProblemKind, problem
 from placet.kernel.disk_faults import remedy_for
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints, load_pinned_checkpoints
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.records import AuditProblem, VerifyReport
-    from placet.audit.verify_trail import PinnedCheckpoint
+    from placet.audit.verification.verify_trail import PinnedCheckpoint
 
 MARKER_NAME: Final = "trail-not-begun"
 """An empty file that exists from before the key is created until the first record is durable. With it, a crash in

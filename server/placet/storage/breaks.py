@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from placet.audit.problems import ProblemKind
 from placet.audit.trail_break import NEW_TRAIL, BreakKind, find_breaks
+from placet.audit.verification.problems import ProblemKind
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME
 from placet.signing.newest_record import NewestRecords, note_path

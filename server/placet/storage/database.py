@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import VerifyReport
     from placet.audit.trail_break import FoundTrail, Place
-    from placet.audit.verify_trail import PinnedCheckpoint
+    from placet.audit.verification.verify_trail import PinnedCheckpoint
     from placet.kernel.clock import Clock
     from placet.signing.keys import PublicKeys, SigningKey, Verifier
     from placet.storage.ledger import ThreadedLedger

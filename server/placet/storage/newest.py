@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.audit.chain import Head, parse_checkpoint, signed_bytes
-from placet.audit.problems import ProblemKind, problem, signature_detail
 from placet.audit.records import VerifyReport
-from placet.audit.verify_chain import ChainCheck
+from placet.audit.verification.problems import ProblemKind, problem, signature_detail
+from placet.audit.verification.verify_chain import ChainCheck
 
 if TYPE_CHECKING:
     from placet.audit.records import AuditProblem
-    from placet.audit.verify_chain import StoredCheckpoint
+    from placet.audit.verification.verify_chain import StoredCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.sql.readers.decision_reader import StoredTrail
 

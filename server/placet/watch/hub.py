@@ -20,12 +20,12 @@ from placet.kernel.errors import OverloadedError, UnavailableError, WatcherTooSl
 from placet.kernel.limits import (
     RETRY_AFTER_MS,
     WATCH_EVENTS_MAX,
+    WATCH_NOTIFY_GAP_MS,
     WATCH_POLL_SECONDS,
     WATCH_QUEUE_MAX,
     WATCH_READ_GAP_MS,
-    WATCH_TELL_GAP_MS,
     WATCHERS_MAX,
-    WATCHERS_TOLD_TOGETHER,
+    WATCHERS_NOTIFIED_TOGETHER,
 )
 from placet.kernel.state import ReadSet
 
@@ -200,16 +200,16 @@ class Hub:
         for tenant, of_tenant in by_tenant.items():
             for start in range(0, len(of_tenant), WATCH_QUEUE_MAX // 2):
                 if start:
-                    await asyncio.sleep(WATCH_TELL_GAP_MS / 1_000)
+                    await asyncio.sleep(WATCH_NOTIFY_GAP_MS / 1_000)
                 await self._offer((tenant, ""), of_tenant[start : start + WATCH_QUEUE_MAX // 2])
 
     async def _offer(self, topic: Topic, events: Sequence[SubjectEvent]) -> None:
-        """Offer the events to all subscribers of the topic, WATCHERS_TOLD_TOGETHER at a time."""
+        """Offer the events to all subscribers of the topic, WATCHERS_NOTIFIED_TOGETHER at a time."""
         subscribers = list(self._subscriptions.get(topic, ()))
-        for start in range(0, len(subscribers), WATCHERS_TOLD_TOGETHER):
+        for start in range(0, len(subscribers), WATCHERS_NOTIFIED_TOGETHER):
             if start:
-                await asyncio.sleep(WATCH_TELL_GAP_MS / 1_000)
-            for subscription in subscribers[start : start + WATCHERS_TOLD_TOGETHER]:
+                await asyncio.sleep(WATCH_NOTIFY_GAP_MS / 1_000)
+            for subscription in subscribers[start : start + WATCHERS_NOTIFIED_TOGETHER]:
                 subscription.offer(events)
 
 

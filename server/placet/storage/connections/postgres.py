@@ -168,9 +168,9 @@ def require_durable(connection: PostgresConnection, where: str) -> None:
 
 def ask_time(connection: Connection, monotonic: Callable[[], float]) -> ServerTime:
     """Read the clock of the database server."""
-    asked_at = monotonic()
+    sent_at = monotonic()
     (wall_us,) = connection.execute(CLOCK).fetchone()
-    return ServerTime(asked_at, wall_us, monotonic())
+    return ServerTime(sent_at, wall_us, monotonic())
 
 
 def masked(url: str) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from placet.audit.chain import parse_checkpoint
-from placet.audit.problems import ProblemKind, problem
 from placet.audit.records import VerifyReport
 from placet.audit.trail_break import FoundTrail
-from placet.audit.verify_trail import require_records, verify_trail
+from placet.audit.verification.problems import ProblemKind, problem
+from placet.audit.verification.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from placet.audit.trail_break import Place
-    from placet.audit.verify_trail import PinnedCheckpoint
+    from placet.audit.verification.verify_trail import PinnedCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.connections.postgres import PostgresConnection
     from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery

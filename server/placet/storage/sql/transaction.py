@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from placet.audit.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
-from placet.audit.decision_codec import keys_swept_commitment
+from placet.audit.decision_codec import keys_purged_commitment
 from placet.audit.records import IdempotencyMismatch, IdempotentReplay
 from placet.kernel.state import PutIfVersion
 from placet.storage.sql.commit_plan import (
@@ -111,7 +111,7 @@ class Transaction:
             return 0, state
         self.connection.executemany(self.sql.keys.delete, [key for *key, _ in old])
         purged_us = old[-1][-1] + 1  # not later than needed, so that verification still checks all newer keys
-        _, advanced = self.commit(state, [keys_swept_commitment(purged_us, len(old), now_us)], lambda: now_us)
+        _, advanced = self.commit(state, [keys_purged_commitment(purged_us, len(old), now_us)], lambda: now_us)
         return len(old), advanced
 
     def checkpoint(self, state: ChainState, now_us: int) -> ChainState:

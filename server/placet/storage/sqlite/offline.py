@@ -6,9 +6,9 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from placet.audit.problems import ProblemKind, problem
 from placet.audit.records import VerifyReport
-from placet.audit.verify_trail import require_records, verify_trail
+from placet.audit.verification.problems import ProblemKind, problem
+from placet.audit.verification.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.sqlite import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.audit.records import AuditProblem
-    from placet.audit.verify_trail import PinnedCheckpoint
+    from placet.audit.verification.verify_trail import PinnedCheckpoint
     from placet.signing.keys import Verifier
     from placet.storage.connections.sqlite import SqliteConnection
     from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery

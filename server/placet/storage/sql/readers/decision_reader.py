@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from placet.audit.decision_codec import recorded_decision
 from placet.audit.records import DecisionPage
-from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
+from placet.audit.verification.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.storage.sql.paging import read_token, write_token
 from placet.storage.sql.schema import CONDITIONS
@@ -96,7 +96,10 @@ def place_before(token: str) -> Place | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredTrail:
-    """The stored trail: a `placet.audit.verify_trail.Trail`. The caller holds one snapshot while it reads."""
+    """The stored trail: a `placet.audit.verification.verify_trail.Trail`.
+
+    The caller holds one snapshot while it reads.
+    """
 
     connection: Connection
     sql: Statements

@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from placet.audit.chain import checkpoint_body, signed_bytes
-from placet.audit.problems import ProblemKind, problem, signature_detail
 from placet.audit.records import AuditProblem, RecordKind, VerifyReport
-from placet.audit.state_replay import StateReplay
-from placet.audit.verify_chain import ChainCheck, parse_body
+from placet.audit.verification.problems import ProblemKind, problem, signature_detail
+from placet.audit.verification.state_replay import StateReplay
+from placet.audit.verification.verify_chain import ChainCheck, parse_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from placet.audit.chain import Checkpoint
-    from placet.audit.problems import SignatureCheck
-    from placet.audit.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
+    from placet.audit.verification.problems import SignatureCheck
+    from placet.audit.verification.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
     from placet.kernel.state import StateTable
 
 PROBLEMS_MAX: Final = 1_000

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.audit.chain import part_digest
-from placet.audit.problems import ProblemKind, problem
 from placet.audit.records import RecordKind, StateDifference, StateReport
 from placet.audit.state_record import PROVEN, STATE, read_state, stored_digest
+from placet.audit.verification.problems import ProblemKind, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -18,15 +18,15 @@ from placet.audit.chain import (
     signed_bytes,
 )
 from placet.audit.decision_codec import RecordDamagedError, index_of
-from placet.audit.problems import ProblemKind, problem, signature_detail
 from placet.audit.records import Index, RecordKind
+from placet.audit.verification.problems import ProblemKind, problem, signature_detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from placet.audit.chain import Checkpoint
-    from placet.audit.problems import SignatureCheck
     from placet.audit.records import AuditProblem
+    from placet.audit.verification.problems import SignatureCheck
 
 
 @dataclass(frozen=True, slots=True)
