@@ -1,4 +1,4 @@
-"""The code that the contributors' pages name exists."""
+"""Code, metrics and log events that documents name exist."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs.tables import DOCS
+from tests.docs.blocks import documents
+from tests.docs.tables import DOCS, by_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = [DOCS / "architecture.md", DOCS / "why.md", DOCS / "concepts/decision-flow.md"]
+ERRORS = DOCS / "reference/errors.md"
 NAME = re.compile(r"`(placet(?:\.\w+)+)`")
+METRIC = re.compile(r"`(placet_\w+?)(?:_total)?(?:\{[^`]*\})?`")
+LOG_EVENTS = re.compile(r"log events? ((?:`(?!placet )[^`]+`(?: and )?)+)")
 
 
 def exists(name: str) -> bool:
@@ -34,3 +38,11 @@ def exists(name: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_that_a_page_names_exists(page: Path) -> None:
     assert [name for name in NAME.findall(page.read_text()) if not exists(name)] == []
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda file: file.name)
+def test_metrics_and_log_events_that_a_document_names_exist(document: Path) -> None:
+    text = " ".join(document.read_text().split())
+    assert set(METRIC.findall(text)) <= by_name(ERRORS, "Metrics").keys()
+    events = {event for listed in LOG_EVENTS.findall(text) for event in re.findall(r"`([^`]+)`", listed)}
+    assert events <= by_name(ERRORS, "Log events").keys()
