@@ -32,7 +32,7 @@ def authorize(placet: Placet, *more: str) -> Ran:
     )  # fmt: skip
 
 
-def asked(placet: Placet) -> str:
+def pending_approval(placet: Placet) -> str:
     """The id of a pending approval."""
     ran = authorize(placet)
     assert ran.code == 4
@@ -41,7 +41,7 @@ def asked(placet: Placet) -> str:
 
 
 def test_from_request_to_allow(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     listed = placet("approvals", "list", *TENANT, "--state", "pending", "-n", "1")
     assert approval_id in listed.out
     assert "45.00 USD" in listed.out
@@ -57,7 +57,7 @@ def test_from_request_to_allow(placet: Placet) -> None:
 
 
 def test_as_json(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     seen: dict[str, Any] = placet("approvals", "show", approval_id, *TENANT, "--as", "u_2", "-o", "json").document
     assert (seen["id"], seen["state"], seen["quorum"]) == (approval_id, "pending", 1)
     assert seen["action"]["params"] == {"body": "[redacted:sensitive]"}
@@ -70,7 +70,7 @@ def test_as_json(placet: Placet) -> None:
 
 
 def test_the_requester_cancels(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     assert placet("approvals", "cancel", approval_id, *TENANT, "--as", "u_1").code == 0
     late = placet("approvals", "approve", approval_id, *TENANT, *LEAD)
     assert late.code == 1
@@ -78,7 +78,7 @@ def test_the_requester_cancels(placet: Placet) -> None:
 
 
 def test_a_refused_vote_says_why(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     own = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_1", "--role", "support_lead")
     assert own.code == 1
     sentence = "u_1 cannot vote on this request because it was made on u_1's behalf"
@@ -93,7 +93,7 @@ def test_a_refused_vote_says_why(placet: Placet) -> None:
 
 
 def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     assert placet("approvals", "approve", approval_id, *TENANT, *LEAD).code == 0
     done = placet("approvals", "void-votes", "--person", "u_lead", "--reason", "account stolen", "--as", "ada", *TENANT)
     assert (done.code, approval_id in done.out, "0/1" in done.out) == (0, True, True)
@@ -108,12 +108,14 @@ def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
     assert third.complaint.startswith("already approved: the quorum is reached")
     assert authorize(placet, "--approval-id", approval_id).code == 0
     void = ("approvals", "void-votes", "--person", "u_9", "--reason", "account stolen", "--as", "ada")
-    said = placet(*void, "-o", "json")
-    assert [each["id"] for each in said.document["used"]] == [approval_id]
-    assert "1 approval was already used; 1 permit is revoked, and a repeat of the idempotency key is denied" in said.err
-    assert "no approver_groups in acme" in said.err
-    [used] = said.document["used"]
-    assert (said.document["revoked"], said.document["used_voided_count"]) == ([used["used_by_decision_id"]], 1)
+    result = placet(*void, "-o", "json")
+    assert [each["id"] for each in result.document["used"]] == [approval_id]
+    assert (
+        "1 approval was already used; 1 permit is revoked, and a repeat of the idempotency key is denied" in result.err
+    )
+    assert "no approver_groups in acme" in result.err
+    [used] = result.document["used"]
+    assert (result.document["revoked"], result.document["used_voided_count"]) == ([used["used_by_decision_id"]], 1)
     again = placet(*void)
     assert (again.code, "revoked\n" in again.out) == (0, True)
     assert "nothing to void: all votes of 'u_9' were voided before" in again.err
@@ -128,7 +130,7 @@ def test_votes_of_a_stolen_account_are_voided(placet: Placet) -> None:
 
 
 def test_a_vote_without_the_role_names_both(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     refused = placet("approvals", "approve", approval_id, *TENANT, "--as", "u_2", "--role", "auditor")
     assert refused.code == 1
     assert "support_lead may; u_2 named auditor (ROLE_MAY_NOT_APPROVE)" in refused.complaint
@@ -148,7 +150,7 @@ def test_budgets_of_an_approval_are_shown_with_their_unit(placet: Placet) -> Non
 
 
 def test_watch_prints_changes(placet: Placet) -> None:
-    approval_id = asked(placet)
+    approval_id = pending_approval(placet)
     ran = placet("approvals", "watch", *TENANT, "--seconds", "1", "-o", "json")
     lines = [json.loads(line) for line in ran.out.splitlines()]
     assert approval_id in {line["approval"]["id"] for line in lines}

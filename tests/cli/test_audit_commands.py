@@ -51,14 +51,14 @@ class Trail:
 
     def __call__(self, raw: bytes, context: grpc.ServicerContext) -> audit_pb2.QueryDecisionsResponse:
         del context
-        asked = audit_pb2.QueryDecisionsRequest.FromString(raw)
-        size = asked.page_size or 50
-        begin = int(asked.page_token or "0")
-        begin_us = asked.decided_from.ToMicroseconds() if asked.HasField("decided_from") else 0
-        wanted = [each for each in reversed(self.numbers) if START_US + each >= begin_us]
-        page = wanted[begin : begin + size]
+        request = audit_pb2.QueryDecisionsRequest.FromString(raw)
+        size = request.page_size or 50
+        begin = int(request.page_token or "0")
+        begin_us = request.decided_from.ToMicroseconds() if request.HasField("decided_from") else 0
+        matching = [number for number in reversed(self.numbers) if START_US + number >= begin_us]
+        page = matching[begin : begin + size]
         self.looks += 1
-        more = begin + size < len(wanted)
+        more = begin + size < len(matching)
         return audit_pb2.QueryDecisionsResponse(
             decisions=[recorded(each) for each in page], next_page_token=str(begin + size) if more else ""
         )
@@ -100,12 +100,12 @@ def test_query_conditions(placet: Placet, server: ScriptedServer) -> None:
         "--until", "2026-04-24T20:33:01", "--limit", "3",
     )  # fmt: skip
     assert ran.code == 0
-    asked = audit_pb2.QueryDecisionsRequest.FromString(server.requests(QUERY_DECISIONS)[0])
-    assert asked.decided_from.ToJsonString() == "2026-04-24T18:33:01Z"
-    assert asked.decided_until.ToJsonString() == "2026-04-24T20:33:01Z"
-    asked.ClearField("decided_from")
-    asked.ClearField("decided_until")
-    assert asked == audit_pb2.QueryDecisionsRequest(
+    request = audit_pb2.QueryDecisionsRequest.FromString(server.requests(QUERY_DECISIONS)[0])
+    assert request.decided_from.ToJsonString() == "2026-04-24T18:33:01Z"
+    assert request.decided_until.ToJsonString() == "2026-04-24T20:33:01Z"
+    request.ClearField("decided_from")
+    request.ClearField("decided_until")
+    assert request == audit_pb2.QueryDecisionsRequest(
         tenant="acme", effect=decision_pb2.EFFECT_REQUIRE_APPROVAL, rule_id="r", tool="t", run_id="run", user="u",
         agent="a", page_size=3,
     )  # fmt: skip
@@ -236,18 +236,18 @@ def test_show(placet: Placet, server: ScriptedServer) -> None:
     server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=recorded(1)))
     document = placet("audit", "show", "dec_1", "--tenant", "acme", "-o", "json").document
     assert (document["event"], document["input"]) == (EVENT, SAID)
-    asked = audit_pb2.GetDecisionRequest.FromString(server.requests(GET_DECISION)[0])
-    assert (asked.tenant, asked.decision_id) == ("acme", "dec_1")
+    request = audit_pb2.GetDecisionRequest.FromString(server.requests(GET_DECISION)[0])
+    assert (request.tenant, request.decision_id) == ("acme", "dec_1")
     shown = placet("audit", "show", "dec_1", "--tenant", "acme").out
     assert ["decision_id", "dec_1"] in [line.split() for line in shown.splitlines()]
     assert json.dumps(SAID, indent=2) in shown
 
 
 def test_show_the_details_of_findings(placet: Placet, server: ScriptedServer) -> None:
-    found = recorded(1)
-    finding = found.decision.findings.add(effect="EFFECT_DENY", rule_id="refunds.over_limit", reason="Too much")
+    document = recorded(1)
+    finding = document.decision.findings.add(effect="EFFECT_DENY", rule_id="refunds.over_limit", reason="Too much")
     finding.details.update({"limit": 500, "why": "é"})
-    server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=found))
+    server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=document))
     shown = placet("audit", "show", "dec_1", "--tenant", "acme").out
     [line] = [line for line in shown.splitlines() if "refunds.over_limit" in line]
     assert line.split()[:2] == ["deny", "refunds.over_limit"]
@@ -255,9 +255,9 @@ def test_show_the_details_of_findings(placet: Placet, server: ScriptedServer) ->
 
 
 def test_show_obligations(placet: Placet, server: ScriptedServer) -> None:
-    found = recorded(1)
-    found.decision.obligations.add(id="redact_output").details.update({"fields": ["email"]})
-    server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=found))
+    document = recorded(1)
+    document.decision.obligations.add(id="redact_output").details.update({"fields": ["email"]})
+    server.script(GET_DECISION, audit_pb2.GetDecisionResponse(decision=document))
     rows = [line.split() for line in placet("audit", "show", "dec_1", "--tenant", "acme").out.splitlines()]
     place = rows.index(["obligation", "parameters"])
     assert rows[place + 1] == ["redact_output", '{"fields":["email"]}']

@@ -76,9 +76,9 @@ async def one_more_switch(folder: Path, reason: str) -> None:
 def test_the_table_cuts_long_values(placet: Placet, trail: Path) -> None:
     reason = "because " * 40
     asyncio.run(one_more_switch(trail, reason))
-    said = placet("audit", "events").out
-    assert "because bec…" in said
-    assert max(map(len, said.splitlines())) < 240
+    output = placet("audit", "events").out
+    assert "because bec…" in output
+    assert max(map(len, output.splitlines())) < 240
     assert (
         placet("audit", "events", "-n", "1", "-o", "json").document["records"][0]["parts"]["control"]["reason"]
         == reason
@@ -95,16 +95,16 @@ def test_as_json_with_body_and_parts(placet: Placet, trail: Path) -> None:
 
 @pytest.mark.usefixtures("trail")
 def test_by_tenant_kind_time_and_number(placet: Placet) -> None:
-    def found(*more: str) -> list[str]:
+    def listed(*more: str) -> list[str]:
         return kinds(placet("audit", "events", "-o", "json", *more).document)
 
-    assert found("--tenant", "acme") == ["budget.adjusted", "decision.made"]
-    assert found("--tenant", "globex") == []
-    assert found("--kind", "kill_switch.set", "--kind", "decision.made") == ["kill_switch.set", "decision.made"]
-    assert found("-n", "1") == ["budget.adjusted"]
+    assert listed("--tenant", "acme") == ["budget.adjusted", "decision.made"]
+    assert listed("--tenant", "globex") == []
+    assert listed("--kind", "kill_switch.set", "--kind", "decision.made") == ["kill_switch.set", "decision.made"]
+    assert listed("-n", "1") == ["budget.adjusted"]
     newest = placet("audit", "events", "-n", "1", "-o", "json").document["records"][0]["recorded_at"]
-    assert found("--from", newest) == ["budget.adjusted"]
-    assert found("--tenant", "acme", "--kind", "kill_switch.set", "--from", newest) == []
+    assert listed("--from", newest) == ["budget.adjusted"]
+    assert listed("--tenant", "acme", "--kind", "kill_switch.set", "--from", newest) == []
 
 
 def test_wrong_usage(placet: Placet, trail: Path) -> None:

@@ -46,11 +46,11 @@ def test_help_names_every_command(placet: Placet) -> None:
 
 
 def leaf_commands() -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
+    commands: list[tuple[str, ...]] = []
     for name in command.COMMANDS:
         below = getattr(command.load_command(name), "commands", None)
-        found += [(name, each) for each in below] if below else [(name,)]
-    return found
+        commands += [(name, each) for each in below] if below else [(name,)]
+    return commands
 
 
 @pytest.mark.parametrize("path", leaf_commands(), ids=" ".join)

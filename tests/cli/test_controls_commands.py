@@ -302,8 +302,8 @@ def test_other_commands_warn_about_an_unknown_tenant(placet: Placet) -> None:
             "tenant 'acmee' has no policy file; did you mean acme?" in placet(*command, "--tenant", "acmee").complaint
         )
         assert not placet(*command, "--tenant", "acme").err
-    asked = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
-    assert "warning: tenant 'acmee' is the tenant of no policy file; did you mean acme?" in asked.err
+    pending = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
+    assert "warning: tenant 'acmee' is the tenant of no policy file; did you mean acme?" in pending.err
     strict = ["autonomy", "set", "draft_only", "--tenant", "acme", "--reason", "r", "--as", "ann", "--strict"]
     refused = placet(*strict, "--tool", "jira.serch")
     assert refused.code == 2
@@ -312,9 +312,9 @@ def test_other_commands_warn_about_an_unknown_tenant(placet: Placet) -> None:
 
 
 def test_autonomy_is_lowered_by_one_person_and_raised_by_two(placet: Placet) -> None:
-    def level(wanted: str, actor: str = "ann") -> Ran:
+    def level(level_or_unset: str, actor: str = "ann") -> Ran:
         where = ["--tenant", "globex", "--agent", "support-agent"]
-        words = ["unset"] if wanted == "unset" else ["set", wanted]
+        words = ["unset"] if level_or_unset == "unset" else ["set", level_or_unset]
         return placet("autonomy", *words, *where, "--reason", "new model", "--as", actor, "-o", "json")
 
     assert level("observe_only").document["rule"]["level"] == "observe_only"

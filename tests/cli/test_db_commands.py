@@ -34,16 +34,21 @@ def test_new_trail(placet: Placet, data_dir: Path) -> None:
     assert placet("db", "new-trail", "--reason", "x", "--as", "a\u200bnn").complaint.startswith("--as: ")
     ran = placet("db", "new-trail", "--reason", "the disk was lost", "--as", "ann", "-o", "json")
     assert ran.code == 0, ran.err
-    [found] = ran.document["breaks"]
-    assert (found["kind"], found["writer"], found["expected_sequence"], found["found_sequence"]) == (
+    [trail_break] = ran.document["breaks"]
+    assert (
+        trail_break["kind"],
+        trail_break["writer"],
+        trail_break["expected_sequence"],
+        trail_break["found_sequence"],
+    ) == (
         "lost",
         "placet",
         6,
         0,
     )
     assert placet("audit", "verify", "--state").code == 0
-    [told] = placet("audit", "events", "--kind", "trail.restarted", "-o", "json").document["records"]
-    assert told["parts"]["control"] == {"actor": "ann", "reason": "the disk was lost"}
+    [record] = placet("audit", "events", "--kind", "trail.restarted", "-o", "json").document["records"]
+    assert record["parts"]["control"] == {"actor": "ann", "reason": "the disk was lost"}
     asyncio.run(run_server_once(data_dir))
 
 
@@ -72,8 +77,8 @@ def test_remedies_name_the_data_directory(placet: Placet, data_dir: Path, named:
     ran = placet("db", "accept-clock", "--reason", "x", "--data-dir", named)
     assert f"`placet serve{there}`" in ran.err + ran.out
     (chosen / "placet.db").unlink()
-    told = {each["check"]: each for each in placet("doctor", "--data-dir", named, "-o", "json").document["checks"]}
-    assert f"run `placet db new-trail --reason TEXT{there}`" in told["trail"]["detail"]
+    checks = {each["check"]: each for each in placet("doctor", "--data-dir", named, "-o", "json").document["checks"]}
+    assert f"run `placet db new-trail --reason TEXT{there}`" in checks["trail"]["detail"]
     ran = placet("serve", "--data-dir", named, "--rego-dir", REGO_DIR, "--listen", "127.0.0.1:0")
     assert f"run `placet db new-trail --reason TEXT{there}`" in ran.complaint
     ran = placet("db", "new-trail", "--reason", "x", "--data-dir", named)
@@ -90,9 +95,9 @@ def test_new_trail_warns_of_a_policy_without_comparison(placet: Placet, data_dir
     assert "without a comparison" not in placet("db", "new-trail", "--reason", "x").out
     shutil.rmtree(bundles)
     (data_dir / "placet.db").unlink()
-    said = placet("db", "new-trail", "--reason", "x").out
-    assert f"{Path('.placet/bundles')} has no policy that was served before" in said
-    assert "rego without a comparison. Check for lost restrictions" in said
+    output = placet("db", "new-trail", "--reason", "x").out
+    assert f"{Path('.placet/bundles')} has no policy that was served before" in output
+    assert "rego without a comparison. Check for lost restrictions" in output
 
 
 @pytest.mark.parametrize("command", ["new-trail", "accept-clock"])

@@ -57,16 +57,16 @@ def healthy(empty_folder: Path, built: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def diagnose(placet: Placet, *arguments: str) -> tuple[int, dict[str, Any]]:
     ran = placet("doctor", *arguments, "-o", "json")
-    found = {each["check"]: each for each in ran.document["checks"]}
-    assert ran.document["ok"] == (ran.code == 0) == all(each["ok"] for each in found.values())
-    assert all(each["detail"] for each in found.values())
-    return ran.code, found
+    checks = {each["check"]: each for each in ran.document["checks"]}
+    assert ran.document["ok"] == (ran.code == 0) == all(each["ok"] for each in checks.values())
+    assert all(each["detail"] for each in checks.values())
+    return ran.code, checks
 
 
 def test_doctor_passes(placet: Placet, healthy: Path) -> None:
-    code, found = diagnose(placet)
+    code, checks = diagnose(placet)
     assert code == 0
-    assert list(found) == [
+    assert list(checks) == [
         "settings", "python", "opa", "policies", "data directory", "disk space", "signing key", "database",
         "trail", "listen",
     ]  # fmt: skip
@@ -79,23 +79,25 @@ def test_doctor_checks_the_server_in_the_environment(
 ) -> None:
     del healthy
     monkeypatch.setenv("PLACET_ADDRESS", free_address)
-    code, found = diagnose(placet)
+    code, checks = diagnose(placet)
     assert code == exit_codes.CHECK_FAILED
-    assert (found["server"]["ok"], free_address in found["server"]["detail"]) == (False, True)
-    assert "listen" not in found
+    assert (checks["server"]["ok"], free_address in checks["server"]["detail"]) == (False, True)
+    assert "listen" not in checks
 
 
 def test_doctor_wraps_its_lines(placet: Placet, healthy: Path) -> None:
     shutil.rmtree(healthy / "rego" / "config")
-    told = placet("doctor", "--rego-dir", "nowhere", "--listen", "127.0.0.1:0").out.splitlines()
-    assert any(line.startswith("policies        FAILS  ") for line in told)
-    assert not [line for line in told if len(line) > 100 and " " in line[23:].strip()]
+    lines = placet("doctor", "--rego-dir", "nowhere", "--listen", "127.0.0.1:0").out.splitlines()
+    assert any(line.startswith("policies        FAILS  ") for line in lines)
+    assert not [line for line in lines if len(line) > 100 and " " in line[23:].strip()]
     (healthy / "keys").mkdir(mode=0o700)
     data = healthy / "data"
     data.write_text("a file")
-    told = placet("doctor", "--data-dir", data).out.splitlines()
-    at = next(number for number, line in enumerate(told) if line.startswith("data directory  FAILS"))
-    assert any(line.startswith(" " * 23 + "remedy: name another one with --data-dir") for line in told[at + 1 : at + 4])
+    lines = placet("doctor", "--data-dir", data).out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("data directory  FAILS"))
+    assert any(
+        line.startswith(" " * 23 + "remedy: name another one with --data-dir") for line in lines[at + 1 : at + 4]
+    )
 
 
 def test_doctor_and_a_held_policy(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
@@ -111,26 +113,26 @@ def test_doctor_and_a_held_policy(placet: Placet, healthy: Path, server: Scripte
             ready=True, serving=True, policy_revision="r1", held_revision="cf21b804aa", held_reasons=[reason]
         )
         server.script(GET_POLICY_STATUS, held)
-        told = only_failure(placet, "served policy", "--address", server.address)
+        check = only_failure(placet, "served policy", "--address", server.address)
         confirm = "confirm the change: placet policy confirm cf21b804aa --reason TEXT"
-        assert told["remedy"] == remedy + confirm
+        assert check["remedy"] == remedy + confirm
 
 
 def test_doctor_with_data(placet: Placet, healthy: Path) -> None:
     (healthy / ".placet").mkdir()
     append(healthy / ".placet", 1)
-    code, found = diagnose(placet)
+    code, checks = diagnose(placet)
     assert code == 0
-    assert "readable only by its owner" in found["signing key"]["detail"]
-    assert "schema" in found["database"]["detail"]
+    assert "readable only by its owner" in checks["signing key"]["detail"]
+    assert "schema" in checks["database"]["detail"]
 
 
 def only_failure(placet: Placet, name: str, *arguments: str) -> dict[str, Any]:
-    code, found = diagnose(placet, *arguments)
+    code, checks = diagnose(placet, *arguments)
     assert code == exit_codes.CHECK_FAILED
-    checked = [each for each in found.values() if not each["detail"].startswith("not checked")]
-    assert [each["check"] for each in checked if not each["ok"]] == [name]
-    failure: dict[str, Any] = found[name]
+    run = [each for each in checks.values() if not each["detail"].startswith("not checked")]
+    assert [each["check"] for each in run if not each["ok"]] == [name]
+    failure: dict[str, Any] = checks[name]
     return failure
 
 
@@ -189,12 +191,12 @@ def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, free_address
         there = ("--opa-address", f"unix://{path}")
         assert f"canary at revision {revision}" in diagnose(placet, *there)[1]["opa"]["detail"]
         assert diagnose(placet, *there, "--opa-required-revision", revision)[0] == 0
-        found = only_failure(placet, "opa", *there, "--opa-required-revision", "another")
-        assert "another" in found["detail"]
+        check = only_failure(placet, "opa", *there, "--opa-required-revision", "another")
+        assert "another" in check["detail"]
         tenant = healthy / "rego" / "config" / "hooli.yaml"
         tenant.write_text("agent_policy: {allowed_tools: [hooli.search]}")
-        found = only_failure(placet, "opa", *there)
-        assert "does not list the tool hooli.search of the tenant hooli" in found["detail"]
+        check = only_failure(placet, "opa", *there)
+        assert "does not list the tool hooli.search of the tenant hooli" in check["detail"]
         tenant.unlink()
         tenant.with_name("acme.yaml").write_text("agent_policy: {allowed_tools: [acme.only_here]}")
         assert "acme.only_here" in only_failure(placet, "opa", *there)["detail"]
@@ -204,8 +206,8 @@ def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, free_address
 
 def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (healthy / "file").touch()
-    found = only_failure(placet, "data directory", "--data-dir", "file/below")
-    assert "is not a directory" in found["detail"]
+    check = only_failure(placet, "data directory", "--data-dir", "file/below")
+    assert "is not a directory" in check["detail"]
     access = os.access
     monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(healthy) and access(path, mode))
     assert "make it writable for Placet's user" in only_failure(placet, "data directory")["remedy"]
@@ -217,9 +219,9 @@ def test_doctor_and_the_key(placet: Placet, healthy: Path) -> None:
     (keys / MARKER_NAME).touch()
     private = keys / "audit_ed25519.pem"
     private.chmod(0o640)
-    found = only_failure(placet, "signing key")
-    assert "mode 0640" in found["detail"]
-    assert "chmod 600" in found["remedy"]
+    check = only_failure(placet, "signing key")
+    assert "mode 0640" in check["detail"]
+    assert "chmod 600" in check["remedy"]
     assert stat.S_IMODE(private.stat().st_mode) == 0o640
     private.chmod(0o600)
     (keys / PUBLIC_NAME).write_text("no key")
@@ -238,13 +240,13 @@ def test_doctor_and_the_key_of_another_trail(placet: Placet, healthy: Path) -> N
     signed = placet("audit", "public-key", "-o", "json").document["key_id"]
     shutil.rmtree(data_dir / "keys")
     before = sorted(data_dir.iterdir())
-    found = only_failure(placet, "signing key")
-    assert f"signed with the key {signed}; restore that key" in found["detail"]
+    check = only_failure(placet, "signing key")
+    assert f"signed with the key {signed}; restore that key" in check["detail"]
     assert sorted(data_dir.iterdir()) == before
     load_or_create_signing_key(data_dir / "keys")
-    found = only_failure(placet, "signing key")
-    assert f"signed with the key {signed}" in found["detail"]
-    assert "restore that key" in found["remedy"]
+    check = only_failure(placet, "signing key")
+    assert f"signed with the key {signed}" in check["detail"]
+    assert "restore that key" in check["remedy"]
     assert diagnose(placet, "--replica-id", "another")[0] == 0
 
 
@@ -264,9 +266,9 @@ def test_doctor_and_a_missing_table(placet: Placet, healthy: Path) -> None:
     connection = sqlite3.connect(healthy / ".placet" / "placet.db")
     connection.execute("drop table idempotency_keys")
     connection.close()
-    found = only_failure(placet, "database")
-    assert "is damaged, it has no table idempotency_keys" in found["detail"]
-    assert "audit verify" in found["remedy"]
+    check = only_failure(placet, "database")
+    assert "is damaged, it has no table idempotency_keys" in check["detail"]
+    assert "audit verify" in check["remedy"]
 
 
 def test_doctor_and_the_port(
@@ -275,8 +277,8 @@ def test_doctor_and_the_port(
     del healthy
     monkeypatch.delenv("PLACET_ADDRESS")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        found = only_failure(placet, "listen", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
-    assert "--listen" in found["remedy"]
+        check = only_failure(placet, "listen", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert "--listen" in check["remedy"]
     server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(serving=True, policy_revision="r1"))
     code, checked = diagnose(placet, "--listen", server.address)
     assert code == 0
@@ -288,45 +290,45 @@ def test_doctor_beside_a_running_server(
 ) -> None:
     monkeypatch.delenv("PLACET_ADDRESS")
     server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(ready=False, last_error="OPA is away"))
-    found = only_failure(placet, "server", "--listen", server.address)
-    assert "not ready: OPA is away" in found["detail"]
-    assert "stop" not in found["remedy"]
+    check = only_failure(placet, "server", "--listen", server.address)
+    assert "not ready: OPA is away" in check["detail"]
+    assert "stop" not in check["remedy"]
     data_dir = healthy / ".placet"
     data_dir.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         (data_dir / "serve.json").write_text(json.dumps({"address": address, "pid": os.getpid()}))
-        found = only_failure(placet, "server", "--listen", address)
-        assert f"runs as process {os.getpid()} and does not answer" in found["detail"]
+        check = only_failure(placet, "server", "--listen", address)
+        assert f"runs as process {os.getpid()} and does not answer" in check["detail"]
         (data_dir / "serve.json").write_text(json.dumps({"address": "127.0.0.1:1", "pid": os.getpid()}))
         assert "--listen" in only_failure(placet, "listen", "--listen", address)["remedy"]
 
 
 def test_doctor_and_a_refused_policy(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
     del healthy
-    said = control_pb2.GetPolicyStatusResponse(
+    refused = control_pb2.GetPolicyStatusResponse(
         ready=True, serving=True, policy_revision="r1", last_error="caps.rego:8: wrong\nx.yaml:3: wrong, too"
     )
-    said.loaded_at.FromJsonString("2026-04-24T18:33:01Z")
-    said.refused_since.FromJsonString("2026-04-25T18:33:01Z")
+    refused.loaded_at.FromJsonString("2026-04-24T18:33:01Z")
+    refused.refused_since.FromJsonString("2026-04-25T18:33:01Z")
     unseen = control_pb2.GetPolicyStatusResponse()
-    unseen.CopyFrom(said)
+    unseen.CopyFrom(refused)
     unseen.decides_until.FromJsonString("2026-04-26T18:33:01Z")
     stale = control_pb2.GetPolicyStatusResponse(
         policy_revision="r1", last_error="rego: no such folder", stale=True, not_serving_reasons=["too old"]
     )
-    server.script(GET_POLICY_STATUS, said, unseen, stale)
-    told = only_failure(placet, "served policy", "--address", server.address)["detail"]
-    assert "r1 decides since 2026-04-24T18:33:01" in told
-    assert "until a newer one is accepted" in told
-    assert "not served since 2026-04-25T18:33:01" in told
-    assert "caps.rego:8: wrong; x.yaml:3: wrong, too" in told
-    told = only_failure(placet, "served policy", "--address", server.address)["detail"]
-    assert "until 2026-04-26T18:33:01" in told
-    code, found = diagnose(placet, "--address", server.address)
+    server.script(GET_POLICY_STATUS, refused, unseen, stale)
+    detail = only_failure(placet, "served policy", "--address", server.address)["detail"]
+    assert "r1 decides since 2026-04-24T18:33:01" in detail
+    assert "until a newer one is accepted" in detail
+    assert "not served since 2026-04-25T18:33:01" in detail
+    assert "caps.rego:8: wrong; x.yaml:3: wrong, too" in detail
+    detail = only_failure(placet, "served policy", "--address", server.address)["detail"]
+    assert "until 2026-04-26T18:33:01" in detail
+    code, checks = diagnose(placet, "--address", server.address)
     assert code == exit_codes.CHECK_FAILED
-    assert "not ready: too old" in found["server"]["detail"]
-    assert "every call is denied pdp.policy_stale" in found["served policy"]["detail"]
+    assert "not ready: too old" in checks["server"]["detail"]
+    assert "every call is denied pdp.policy_stale" in checks["served policy"]["detail"]
 
 
 def test_doctor_and_a_failing_store(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
@@ -337,9 +339,9 @@ def test_doctor_and_a_failing_store(placet: Placet, healthy: Path, server: Scrip
     )
     nearly = control_pb2.GetPolicyStatusResponse(ready=True, serving=True, policy_revision="r1", data_dir_free_bytes=9)
     server.script(GET_POLICY_STATUS, full, nearly)
-    told = only_failure(placet, "server", "--address", server.address)
-    assert reason in told["detail"]
-    assert "free disk space on the server" in told["remedy"]
+    check = only_failure(placet, "server", "--address", server.address)
+    assert reason in check["detail"]
+    assert "free disk space on the server" in check["remedy"]
     assert "0 MiB left" in only_failure(placet, "server", "--address", server.address)["detail"]
 
 
@@ -349,8 +351,8 @@ def test_doctor_and_a_full_disk(placet: Placet, healthy: Path, monkeypatch: pyte
     order = ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "flag", "namemax")
 
     def full(path: Path, **values: int) -> os.statvfs_result:
-        told = {name: getattr(statvfs(path), f"f_{name}") for name in order} | values
-        return os.statvfs_result(tuple(told[name] for name in order))
+        fields = {name: getattr(statvfs(path), f"f_{name}") for name in order} | values
+        return os.statvfs_result(tuple(fields[name] for name in order))
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "statvfs", lambda path: full(path, bavail=1))
@@ -361,8 +363,8 @@ def test_doctor_and_a_full_disk(placet: Placet, healthy: Path, monkeypatch: pyte
 
 
 def not_checked(placet: Placet) -> dict[str, str]:
-    _, found = diagnose(placet)
-    return {name: each["detail"] for name, each in found.items() if each["detail"].startswith("not checked")}
+    _, checks = diagnose(placet)
+    return {name: each["detail"] for name, each in checks.items() if each["detail"].startswith("not checked")}
 
 
 def test_doctor_does_not_pass_checks_that_depend_on_a_failed_one(
@@ -382,13 +384,13 @@ def test_doctor_does_not_pass_checks_that_depend_on_a_failed_one(
     data_dir.mkdir()
     asyncio.run(run_server_once(data_dir))
     (data_dir / "placet.db").write_text("this is no database" * 100)
-    code, found = diagnose(placet)
-    assert (code, found["database"]["ok"], found["trail"]["ok"]) == (exit_codes.CHECK_FAILED, False, False)
+    code, checks = diagnose(placet)
+    assert (code, checks["database"]["ok"], checks["trail"]["ok"]) == (exit_codes.CHECK_FAILED, False, False)
     (data_dir / "placet.db").unlink()
-    _, found = diagnose(placet)
-    assert not found["database"]["ok"]
-    assert f"is missing or empty, but {Path('.placet/keys')} was used with a database" in found["database"]["detail"]
-    assert "holds no record of placet" in found["trail"]["detail"]
+    _, checks = diagnose(placet)
+    assert not checks["database"]["ok"]
+    assert f"is missing or empty, but {Path('.placet/keys')} was used with a database" in checks["database"]["detail"]
+    assert "holds no record of placet" in checks["trail"]["detail"]
 
 
 def test_doctor_and_a_named_server(placet: Placet, healthy: Path, server: ScriptedServer, free_address: str) -> None:
@@ -405,9 +407,9 @@ def test_doctor_and_a_named_server(placet: Placet, healthy: Path, server: Script
 
 def test_doctor_and_wrong_settings(placet: Placet, healthy: Path) -> None:
     del healthy
-    found = only_failure(placet, "settings", "--listen", "0.0.0.0:1", "--replica-id", "a b")
-    assert "listen" in found["detail"]
-    assert "replica" in found["detail"]
+    check = only_failure(placet, "settings", "--listen", "0.0.0.0:1", "--replica-id", "a b")
+    assert "listen" in check["detail"]
+    assert "replica" in check["detail"]
 
 
 def test_doctor_and_python(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

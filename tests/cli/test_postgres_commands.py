@@ -42,8 +42,8 @@ def recorded(postgres_url: str, tmp_path: Path) -> Path:
 
 
 def public_keys(folder: Path) -> list[str]:
-    given = [("--public-key", str(folder / writer / "keys" / PUBLIC_NAME)) for writer in REPLICAS]
-    return [word for each in given for word in each]
+    options = [("--public-key", str(folder / writer / "keys" / PUBLIC_NAME)) for writer in REPLICAS]
+    return [word for option in options for word in option]
 
 
 def test_verify_with_the_keys_of_all_replicas(placet: Placet, postgres_url: str, recorded: Path) -> None:
@@ -65,14 +65,14 @@ def test_stored_checkpoints(
     placet: Placet, postgres_url: str, postgres_server: Postgres, recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLACET_DATABASE_URL", postgres_url)
-    kept = recorded / "kept.json"
-    kept.write_text(placet("audit", "checkpoint").out)
-    given = ["audit", "verify", *public_keys(recorded), "--checkpoint", str(kept)]
-    assert placet(*given).code == 0
+    checkpoint_file = recorded / "kept.json"
+    checkpoint_file.write_text(placet("audit", "checkpoint").out)
+    arguments = ["audit", "verify", *public_keys(recorded), "--checkpoint", str(checkpoint_file)]
+    assert placet(*arguments).code == 0
     database = urlsplit(postgres_url).path.strip("/")
     for table in ("audit_records", "audit_parts", "audit_writers", "audit_checkpoints", "idempotency_keys"):
         postgres_server.run(f"TRUNCATE {table}", database)
-    ran = placet(*given)
+    ran = placet(*arguments)
     assert ran.code == exit_codes.CHECK_FAILED
     assert "kept_checkpoint_mismatch" in ran.out
 
@@ -98,14 +98,14 @@ def test_doctor(placet: Placet, postgres_url: str, recorded: Path) -> None:
     ran = placet(
         "doctor", "--database-url", postgres_url, "--data-dir", recorded / "a", "--replica-id", "a", "-o", "json"
     )
-    found = {each["check"]: each for each in ran.document["checks"]}
-    assert found["database"]["ok"], found["database"]
-    assert found["signing key"]["ok"], found["signing key"]
+    checks = {check["check"]: check for check in ran.document["checks"]}
+    assert checks["database"]["ok"], checks["database"]
+    assert checks["signing key"]["ok"], checks["signing key"]
     ran = placet(
         "doctor", "--database-url", postgres_url, "--data-dir", recorded / "a", "--replica-id", "b", "-o", "json"
     )
-    found = {each["check"]: each for each in ran.document["checks"]}
-    assert "are signed with the key" in found["signing key"]["detail"]
+    checks = {check["check"]: check for check in ran.document["checks"]}
+    assert "are signed with the key" in checks["signing key"]["detail"]
 
 
 def test_doctor_checks_that_commits_are_durable(
@@ -114,8 +114,8 @@ def test_doctor_checks_that_commits_are_durable(
     database = load_settings({"database_url": postgres_url})[0].database.name.rpartition("/")[2]
     postgres_server.run(f"ALTER DATABASE {database} SET synchronous_commit = off")
     ran = placet("doctor", "--database-url", postgres_url, "--data-dir", tmp_path / "new", "-o", "json")
-    found = {each["check"]: each for each in ran.document["checks"]}
-    assert "synchronous_commit is off" in found["database"]["detail"]
+    checks = {check["check"]: check for check in ran.document["checks"]}
+    assert "synchronous_commit is off" in checks["database"]["detail"]
 
 
 def test_settings_show_no_password(placet: Placet) -> None:

@@ -40,9 +40,9 @@ def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None
         value = str((field.examples or [""])[0])
         flags = {**together.get(name, {}), name: value}
         arguments: list[str] = []
-        for each, given in flags.items():
-            flag = "--" + each.replace("_", "-")
-            arguments += [flag] if Settings.model_fields[each].annotation is bool else [flag, given]
+        for setting, text in flags.items():
+            flag = "--" + setting.replace("_", "-")
+            arguments += [flag] if Settings.model_fields[setting].annotation is bool else [flag, text]
         assert placet("serve", *arguments).code == 0
         assert served.pop() == Settings(**flags)
 

@@ -53,9 +53,9 @@ def test_verify_of_a_truncated_database(placet: Placet, data_dir: Path, tmp_path
     public_key = data_dir / "keys" / PUBLIC_NAME
     assert placet("audit", "verify", "--public-key", public_key).code == exit_codes.CHECK_FAILED
     assert placet("audit", "verify", "--database", tmp_path / "older", "--public-key", public_key).code == 0
-    found = {each["check"]: each for each in placet("doctor", "-o", "json").document["checks"]}["trail"]
-    assert not found["ok"]
-    assert "the chain of placet ends at record 5" in found["detail"]
+    check = {each["check"]: each for each in placet("doctor", "-o", "json").document["checks"]}["trail"]
+    assert not check["ok"]
+    assert "the chain of placet ends at record 5" in check["detail"]
 
 
 def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
@@ -78,7 +78,7 @@ def test_verify_of_state(placet: Placet, data_dir: Path) -> None:
 def test_verify_of_state_with_older_records(placet: Placet, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = chain._body
     with monkeypatch.context() as patched:
-        patched.setattr(chain, "_body", lambda *given: body(*given).replace(b'"state_changes":0,', b""))
+        patched.setattr(chain, "_body", lambda *arguments: body(*arguments).replace(b'"state_changes":0,', b""))
         append(data_dir, 3, first=5)
     ran = placet("audit", "verify", "--state")
     assert ran.code == 0
@@ -86,17 +86,17 @@ def test_verify_of_state_with_older_records(placet: Placet, data_dir: Path, monk
 
 
 def test_verify_a_copy_with_a_stored_key_and_checkpoint(placet: Placet, data_dir: Path, tmp_path: Path) -> None:
-    kept, key, copy = tmp_path / "kept.json", tmp_path / "key.pem", tmp_path / "copy.db"
+    checkpoint_file, key, copy = tmp_path / "kept.json", tmp_path / "key.pem", tmp_path / "copy.db"
     key.write_text(placet("audit", "public-key").out)
-    kept.write_text(placet("audit", "checkpoint").out)
+    checkpoint_file.write_text(placet("audit", "checkpoint").out)
     shutil.copy(data_dir / "placet.db", copy)
-    given = ("audit", "verify", "--database", copy, "--public-key", key, "--checkpoint", kept)
-    assert placet(*given).code == 0
+    arguments = ("audit", "verify", "--database", copy, "--public-key", key, "--checkpoint", checkpoint_file)
+    assert placet(*arguments).code == 0
     shutil.rmtree(data_dir)
     data_dir.mkdir()
     append(data_dir, 5)  # a new whole chain, signed with a new key
     assert placet("audit", "verify").code == 0
-    ran = placet("audit", "verify", "--public-key", key, "--checkpoint", kept)
+    ran = placet("audit", "verify", "--public-key", key, "--checkpoint", checkpoint_file)
     assert ran.code == exit_codes.CHECK_FAILED
     assert "kept_checkpoint_mismatch" in ran.out
     assert "checkpoint_signature" in ran.out
@@ -134,14 +134,14 @@ def test_a_missing_database_names_the_folder_and_the_flag(placet: Placet, empty_
 
 
 def test_verify_names_an_unreadable_checkpoint_file(placet: Placet, data_dir: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.json"
-    ran = placet("audit", "verify", "--checkpoint", kept)
+    checkpoint_file = tmp_path / "kept.json"
+    ran = placet("audit", "verify", "--checkpoint", checkpoint_file)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
-    assert ran.complaint.startswith(f"{kept}: No such file or directory; use --checkpoint with a file that ")
-    kept.write_text("{")
-    ran = placet("audit", "verify", "--checkpoint", kept)
+    assert ran.complaint.startswith(f"{checkpoint_file}: No such file or directory; use --checkpoint with a file that ")
+    checkpoint_file.write_text("{")
+    ran = placet("audit", "verify", "--checkpoint", checkpoint_file)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
-    assert ran.complaint.startswith(f"{kept}: the kept checkpoints cannot be read; ")
+    assert ran.complaint.startswith(f"{checkpoint_file}: the kept checkpoints cannot be read; ")
     assert data_dir.is_dir()
 
 
@@ -192,8 +192,8 @@ def test_key(placet: Placet, data_dir: Path) -> None:
 
 
 def test_checkpoint(placet: Placet, data_dir: Path) -> None:
-    [kept] = json.loads(placet("audit", "checkpoint", "--data-dir", str(data_dir)).out)["checkpoints"]
-    assert (kept["checkpoint"]["writer"], kept["checkpoint"]["sequence"]) == ("placet", 5)
+    [entry] = json.loads(placet("audit", "checkpoint", "--data-dir", str(data_dir)).out)["checkpoints"]
+    assert (entry["checkpoint"]["writer"], entry["checkpoint"]["sequence"]) == ("placet", 5)
     assert placet("audit", "checkpoint", "--output", "json").out == placet("audit", "checkpoint").out
     shown = [line.split() for line in placet("audit", "checkpoint", "-o", "table").out.splitlines()]
     assert shown[0] == ["writer", "sequence", "head", "key_id"]
