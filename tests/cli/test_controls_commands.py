@@ -164,7 +164,7 @@ def test_the_actor_is_the_login_name(placet: Placet, monkeypatch: pytest.MonkeyP
 def test_an_unknown_tenant_gives_a_warning(placet: Placet) -> None:
     was_set = kill(placet, "--tenant", "acmee")
     assert was_set.code == 0
-    assert "the switch is set, but tenant 'acmee' is the tenant of no policy file; did you mean acme?" in was_set.err
+    assert "the switch is set, but tenant 'acmee' has no policy file; did you mean acme?" in was_set.err
     [listed] = placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
     assert (listed["id"], listed["tenant"]) == (was_set.document["kill_switch"]["id"], "acmee")
     assert clear(placet, was_set, "--tenant", "acmee").code == 4
@@ -178,8 +178,8 @@ def test_an_unknown_tenant_gives_a_warning(placet: Placet) -> None:
         (["--tool", "stripe.refnd*", "--tenant", "acme"], "tool 'stripe.refnd*' matches no known tool"),
         (["--agent", "suport-agent"], "agent 'suport-agent' matches no known agent; did you mean support-agent?"),
         (["--workflow", "refunds-eu"], "workflow 'refunds-eu' matches no known workflow"),
-        (["--run", "run_77", "--tenant", "acme"], "run_id 'run_77' is the id of no recorded run; check the id"),
-        (["--tenant", "globx"], "tenant 'globx' is the tenant of no policy file; did you mean globex?"),
+        (["--run", "run_77", "--tenant", "acme"], "run_id 'run_77' is not a recorded run; check the id"),
+        (["--tenant", "globx"], "tenant 'globx' has no policy file; did you mean globex?"),
     ],
 )
 def test_an_unknown_name_gives_a_warning_or_is_refused_when_strict(
@@ -303,7 +303,7 @@ def test_other_commands_warn_about_an_unknown_tenant(placet: Placet) -> None:
         )
         assert not placet(*command, "--tenant", "acme").err
     pending = placet("autonomy", "set", "execute", "--tenant", "acmee", "--reason", "r", "--as", "ann")
-    assert "warning: tenant 'acmee' is the tenant of no policy file; did you mean acme?" in pending.err
+    assert "warning: tenant 'acmee' has no policy file; did you mean acme?" in pending.err
     strict = ["autonomy", "set", "draft_only", "--tenant", "acme", "--reason", "r", "--as", "ann", "--strict"]
     refused = placet(*strict, "--tool", "jira.serch")
     assert refused.code == 2

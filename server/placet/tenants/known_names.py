@@ -50,12 +50,12 @@ class KnownNames:
         """Name each part that matches nothing known, with what was probably meant. Raises LedgerUnavailableError."""
         files = files_of(self.policies)
         if named.tenant and named.tenant not in files:
-            return [_unknown("tenant", named.tenant, "is the tenant of no policy file", files)]
+            return [_unknown("tenant", named.tenant, "has no policy file", files)]
         tenants = [named.tenant] if named.tenant else sorted(files)
         recent = await recent_names(self.ledger, tenants)
         found = list(_unknown_names(named, [files[tenant] for tenant in tenants], recent))
         if named.run_id and not (await recent_names(self.ledger, tenants, named.run_id)).tools:
-            found.append(UnknownName("run_id", f"{named.run_id!r} is the id of no recorded run; check the id"))
+            found.append(UnknownName("run_id", f"{named.run_id!r} is not a recorded run; check the id"))
         return found
 
     async def require(self, named: Named, prefix: str = "") -> None:
