@@ -1,4 +1,4 @@
-"""Batches form from what waits; nobody is lost, bounded queues refuse at once."""
+"""The batcher: batches form from waiting items, no item is lost, and full queues reject at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from placet.kernel.errors import DeadlinePassedError, OverloadedError, UnavailableError
 from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
-from placet.scheduling.batching import Batcher, Shed
+from placet.scheduling.batching import Batcher, ShedReason
 from placet.scheduling.fair_queue import Flow
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Work:
 
 
 async def start(batcher: Batcher[int, int], *groups: Sequence[int]) -> list[asyncio.Task[Sequence[int]]]:
-    """Submit one group after the other; the batcher sees each before the next."""
+    """Submit the groups in order; the batcher receives each one before the next."""
     tasks = []
     for group in groups:
         tasks.append(asyncio.create_task(batcher.submit(group)))
@@ -42,13 +42,13 @@ async def start(batcher: Batcher[int, int], *groups: Sequence[int]) -> list[asyn
     return tasks
 
 
-async def test_a_lone_request_waits_for_nobody() -> None:
+async def test_a_single_request_does_not_wait() -> None:
     work = Work()
     assert await Batcher(work, depth_max=10).submit([3]) == [6]
     assert work.batches == [[3]]
 
 
-async def test_what_arrived_meanwhile_goes_together_in_order() -> None:
+async def test_items_that_arrive_during_a_batch_form_the_next_in_order() -> None:
     work = Work()
     work.gate.clear()
     batcher = Batcher(work, depth_max=10)
@@ -70,7 +70,7 @@ async def test_a_group_is_never_split() -> None:
     assert [len(batch) for batch in work.batches] == [1, len(most), 3]
 
 
-async def test_overload_is_refused_at_once_and_nothing_is_lost() -> None:
+async def test_a_full_queue_rejects_at_once_and_loses_no_item() -> None:
     work = Work()
     work.gate.clear()
     batcher = Batcher(work, depth_max=2)
@@ -94,7 +94,7 @@ async def test_an_error_reaches_every_caller_of_the_batch_and_no_other() -> None
     assert await batcher.submit([5]) == [10]
 
 
-async def test_a_caller_that_is_gone_does_not_stop_the_others() -> None:
+async def test_a_cancelled_caller_does_not_stop_the_others() -> None:
     work = Work()
     work.gate.clear()
     batcher = Batcher(work, depth_max=10)
@@ -106,7 +106,7 @@ async def test_a_caller_that_is_gone_does_not_stop_the_others() -> None:
     assert work.batches == [[1], [2, 3]]
 
 
-async def test_close_finishes_what_waits_and_takes_nothing_new() -> None:
+async def test_close_processes_waiting_items_and_accepts_no_new_ones() -> None:
     work = Work()
     work.gate.clear()
     batcher = Batcher(work, depth_max=10)
@@ -120,7 +120,7 @@ async def test_close_finishes_what_waits_and_takes_nothing_new() -> None:
     assert [task.result() for task in tasks] == [[2], [4]]
 
 
-async def test_lanes_run_side_by_side() -> None:
+async def test_lanes_run_concurrently() -> None:
     work = Work()
     work.gate.clear()
     batcher = Batcher(work, depth_max=10, lanes=2)
@@ -130,7 +130,7 @@ async def test_lanes_run_side_by_side() -> None:
     assert [await task for task in tasks] == [[2], [4], [6]]
 
 
-async def test_who_asks_again_at_once_is_not_forgotten() -> None:
+async def test_a_caller_that_submits_again_at_once_is_served() -> None:
     async def work(items: Sequence[int]) -> Sequence[int]:
         await asyncio.sleep(0)
         return items
@@ -151,8 +151,8 @@ async def test_a_group_larger_than_the_queue_is_admitted_when_nothing_else_waits
     assert [await task for task in tasks] == [[2], [4, 6, 8]]
 
 
-async def test_who_waits_no_longer_is_not_worked_on_and_what_was_begun_is() -> None:
-    work, shed, now = Work(), list[tuple[Shed, int]](), [0.0]
+async def test_expired_items_are_dropped_unless_their_batch_began() -> None:
+    work, shed, now = Work(), list[tuple[ShedReason, int]](), [0.0]
     work.gate.clear()
     batcher = Batcher(
         work, depth_max=10, on_shed=lambda why, count: shed.append((why, count)), monotonic=lambda: now[0]
@@ -170,10 +170,10 @@ async def test_who_waits_no_longer_is_not_worked_on_and_what_was_begun_is() -> N
     with pytest.raises(DeadlinePassedError):
         await expired
     assert work.batches == [[1], [2]]
-    assert shed == [(Shed.EXPIRED, 2)]
+    assert shed == [(ShedReason.EXPIRED, 2)]
 
 
-async def test_a_batch_of_which_all_waited_too_long_is_no_work() -> None:
+async def test_a_batch_whose_items_all_expired_is_skipped() -> None:
     work = Work()
     with pytest.raises(DeadlinePassedError):
         await Batcher(work, depth_max=10).submit([1], seconds=0)
@@ -181,7 +181,7 @@ async def test_a_batch_of_which_all_waited_too_long_is_no_work() -> None:
 
 
 async def test_a_caller_cancelled_at_its_deadline_leaves_its_room_to_others() -> None:
-    work, shed = Work(), list[tuple[Shed, int]]()
+    work, shed = Work(), list[tuple[ShedReason, int]]()
     work.gate.clear()
     batcher = Batcher(work, depth_max=2, on_shed=lambda why, count: shed.append((why, count)))
     [first] = await start(batcher, [1])
@@ -190,15 +190,15 @@ async def test_a_caller_cancelled_at_its_deadline_leaves_its_room_to_others() ->
     expired.cancel()
     await asyncio.wait({expired})
     assert batcher.depth == 0
-    assert shed == [(Shed.EXPIRED, 2)]
+    assert shed == [(ShedReason.EXPIRED, 2)]
     [second] = await start(batcher, [4, 5])
     work.gate.set()
     assert await first == [2]
     assert await second == [8, 10]
 
 
-async def test_who_floods_is_refused_in_favour_of_others() -> None:
-    work, shed = Work(), list[tuple[Shed, int]]()
+async def test_a_flood_is_displaced_by_other_flows() -> None:
+    work, shed = Work(), list[tuple[ShedReason, int]]()
     work.gate.clear()
     batcher = Batcher(work, depth_max=3, on_shed=lambda why, count: shed.append((why, count)))
     flood = [asyncio.create_task(batcher.submit([number], Flow("flood"))) for number in range(4)]
@@ -208,14 +208,14 @@ async def test_who_floods_is_refused_in_favour_of_others() -> None:
     await asyncio.sleep(0)
     work.gate.set()
     assert await quiet == [20]
-    told = await asyncio.gather(*flood, return_exceptions=True)
-    assert told[:-1] == [[0], [2], [4]]
-    assert isinstance(told[-1], OverloadedError)
-    assert shed == [(Shed.QUEUE_FULL, 1)]
+    results = await asyncio.gather(*flood, return_exceptions=True)
+    assert results[:-1] == [[0], [2], [4]]
+    assert isinstance(results[-1], OverloadedError)
+    assert shed == [(ShedReason.QUEUE_FULL, 1)]
 
 
 class Piecework(Work):
-    """Also takes many numbers, in pieces of QUEUE_TURN_ACTIONS; something may happen before each."""
+    """Work that also doubles numbers in pieces of QUEUE_TURN_ACTIONS. `before_piece` maps a piece to a callback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,7 +230,7 @@ class Piecework(Work):
                     yield None
                 if number in self.before_piece:
                     self.before_piece[number]()
-                    for _ in range(3):  # what begins now comes to where it waits
+                    for _ in range(3):  # new tasks reach their first await
                         await asyncio.sleep(0)
                 results += await self(items[start : start + QUEUE_TURN_ACTIONS])
             yield results
@@ -241,7 +241,7 @@ class Piecework(Work):
 PLAN = range(100, 100 + 3 * QUEUE_TURN_ACTIONS)
 
 
-async def test_a_large_group_is_worked_on_in_pieces_and_told_as_one() -> None:
+async def test_a_large_group_is_processed_in_pieces_and_answered_at_once() -> None:
     work = Piecework()
     batcher = Batcher(work, depth_max=100, in_pieces=work.pieces)
     work.gate.clear()
@@ -253,7 +253,7 @@ async def test_a_large_group_is_worked_on_in_pieces_and_told_as_one() -> None:
     assert work.ended == 1
 
 
-async def test_who_comes_between_two_pieces_goes_first() -> None:
+async def test_items_that_arrive_between_two_pieces_go_first() -> None:
     work = Piecework()
     batcher = Batcher(work, depth_max=100, in_pieces=work.pieces)
     others: list[asyncio.Task[Sequence[int]]] = []
@@ -273,8 +273,8 @@ async def test_an_error_in_a_piece_reaches_its_caller_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_deadline_that_passes_between_two_pieces_ends_the_work(cancelled: bool) -> None:  # noqa: FBT001
-    work, shed, now = Piecework(), list[tuple[Shed, int]](), [0.0]
+async def test_a_deadline_between_two_pieces_ends_the_work(cancelled: bool) -> None:  # noqa: FBT001
+    work, shed, now = Piecework(), list[tuple[ShedReason, int]](), [0.0]
     batcher = Batcher(
         work,
         depth_max=100,
@@ -293,4 +293,4 @@ async def test_a_deadline_that_passes_between_two_pieces_ends_the_work(cancelled
     with pytest.raises(asyncio.CancelledError if cancelled else DeadlinePassedError):
         await asking
     await batcher.close()
-    assert (len(work.batches), work.ended, shed) == (2, 1, [(Shed.EXPIRED, len(PLAN))])
+    assert (len(work.batches), work.ended, shed) == (2, 1, [(ShedReason.EXPIRED, len(PLAN))])

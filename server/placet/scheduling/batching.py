@@ -1,7 +1,8 @@
-"""Batches requests: everything that arrives while one batch is in progress forms the next.
+"""Batches requests: everything that arrives while one batch is in progress forms the next. Single requests do not wait.
 
-A single request is processed immediately. Tenants, and the callers of one tenant, take turns; see `FairQueue`. Work
-that exceeds a turn is processed in pieces, between which others have their turns.
+Tenants, and the callers of one tenant, take turns (see `FairQueue`). A request that costs more than a turn is processed
+in pieces, and other requests have their turns in between. The server batches decisions, outcome reports and records of
+invalid requests, each in one `Batcher`.
 """
 
 from __future__ import annotations
@@ -21,38 +22,36 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pieces: TypeAlias = "AsyncGenerator[Sequence[Result] | None, None]"
-"""Work that yields None after each piece except the last, and then the results."""
+"""Work in pieces: yields None after each piece but the last, and the results of all items after the last."""
 DEFAULT_FLOW = Flow()
-"""The flow of items that name none."""
+"""The flow of callers that pass none: they share turns."""
 
 
-class Shed(StrEnum):
-    """Why items were not processed."""
+class ShedReason(StrEnum):
+    """Why items were rejected without being processed. A label of the metric of shed calls."""
 
     QUEUE_FULL = "queue_full"
-    EXPIRED = "expired"
+    EXPIRED = "expired"  # the caller's deadline passed
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[Item, Result]):
-    """Items of a caller that waits."""
+class _Submission(Generic[Item, Result]):
+    """The items of one `submit`, and the future of their results."""
 
     items: Sequence[Item]
     future: asyncio.Future[Sequence[Result]]
-    deadline: float | None
-    """The caller's monotonic deadline in seconds; None for none."""
-    pieces: Pieces[Result] | None = None
-    """Set once the first piece is in progress."""
+    deadline: float | None  # monotonic seconds
+    pieces: Pieces[Result] | None = None  # set once the first piece begins
 
 
 class Batcher(Generic[Item, Result]):
-    """Calls `work` with batches, at most `lanes` at once. Belongs to one event loop.
+    """Calls `work` with batches of items, at most `lanes` at once. Belongs to one event loop.
 
-    `work` returns one result for each item, in order; its exception reaches every caller of the batch. At most
-    `depth_max` items wait. `on_shed` receives how many items were not processed, and why.
+    `work` returns one result for each item, in order. An error that it raises reaches every caller of the batch.
+    At most `depth_max` items wait. `on_shed` receives the reason and the number of items that were not processed.
 
-    With `in_pieces` (requires one lane), items that were submitted together and cost more than a turn are processed by
-    it instead, without other items. `bytes_of` returns the size of an item.
+    With `in_pieces` (and one lane), items that were submitted together and cost more than a turn are processed by
+    `in_pieces` instead, apart from all other items. `bytes_of` returns the size of an item, which determines its cost.
     """
 
     def __init__(
@@ -63,60 +62,61 @@ class Batcher(Generic[Item, Result]):
         in_pieces: Callable[[Sequence[Item]], Pieces[Result]] | None = None,
         bytes_of: Callable[[Item], int] = lambda _item: 0,
         lanes: int = 1,
-        on_shed: Callable[[Shed, int], None] = lambda _why, _count: None,
+        on_shed: Callable[[ShedReason, int], None] = lambda _reason, _count: None,
         monotonic: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
     ) -> None:
         self._work = work
         self._in_pieces = in_pieces
         self._bytes_of = bytes_of
         self._lanes_max = lanes
-        self._queue: FairQueue[_Waiting[Item, Result]] = FairQueue(depth_max)
+        self._queue: FairQueue[_Submission[Item, Result]] = FairQueue(depth_max)
         self._on_shed = on_shed
         self._monotonic = monotonic
-        self._lanes: set[asyncio.Task[None]] = set()  # held here: the loop itself keeps only weak references
+        self._lanes: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references to tasks
         self._closing = False
 
     @property
     def depth(self) -> int:
-        """How many items wait."""
+        """Return the number of items that wait."""
         return self._queue.depth
 
     async def submit(
         self, items: Sequence[Item], flow: Flow = DEFAULT_FLOW, seconds: float | None = None
     ) -> Sequence[Result]:
-        """Process the items together and in order, and return their results.
+        """Process the items together and return their results, in order.
 
-        Raises OverloadedError or UnavailableError when the items are not admitted. OverloadedError may also come later,
-        when callers that hold less need the room. More than `depth_max` items at once are admitted when nothing else
-        waits, because a retry would never help them.
+        When the caller is cancelled, its items are processed nevertheless. Only when its `seconds` have passed before
+        the work (or its next piece) begins are they dropped: DeadlinePassedError.
 
-        When the caller is cancelled, the items are still processed. If its `seconds` passed before the work or its next
-        piece began, they are not processed, and DeadlinePassedError is raised.
+        Raises UnavailableError when the batcher is closed. Raises OverloadedError when the queue is full, or later,
+        when a flow that holds less needs the room. More than `depth_max` items at once are accepted when nothing else
+        waits, because a retry could never succeed.
         """
         if self._closing:
             raise UnavailableError("the server is shutting down")
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting[Item, Result](items, future, None if seconds is None else self._monotonic() + seconds)
-        group = Group(flow, len(items), waiting, sum(map(self._bytes_of, items)))
+        deadline = None if seconds is None else self._monotonic() + seconds
+        submission = _Submission[Item, Result](items, future, deadline)
+        group = Group(flow, len(items), submission, sum(map(self._bytes_of, items)))
         group.in_pieces = self._in_pieces is not None and len(items) > 1 and group.cost > QUEUE_TURN_BYTES
         displaced = self._queue.put(group)
         if displaced is None:
-            self._on_shed(Shed.QUEUE_FULL, len(items))
+            self._on_shed(ShedReason.QUEUE_FULL, len(items))
             raise OverloadedError(RETRY_AFTER_MS)
-        for shed_group in displaced:
-            self._shed(shed_group, Shed.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
+        for other in displaced:
+            self._shed(other, ShedReason.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
         if len(self._lanes) < self._lanes_max:
             lane = asyncio.create_task(self._run(), name="placet-batcher")
             self._lanes.add(lane)
         try:
             return await future
         except asyncio.CancelledError:
-            if waiting.pieces is None and self._is_over(waiting) and self._queue.remove(group):
-                self._on_shed(Shed.EXPIRED, len(items))  # frees its room
+            if submission.pieces is None and self._is_expired(submission) and self._queue.remove(group):
+                self._on_shed(ShedReason.EXPIRED, len(items))  # frees its room for others
             raise
 
     async def close(self) -> None:
-        """Accept nothing new, and finish what waits."""
+        """Accept no new items, and process those that wait."""
         self._closing = True
         while self._lanes:
             await asyncio.wait(self._lanes)
@@ -125,76 +125,77 @@ class Batcher(Generic[Item, Result]):
         try:
             await self._drain()
         finally:
-            # In the same step that found the queue empty: a callback would run later, and a submit in between would
-            # rely on a lane that has already ended.
+            # In the same step in which the queue was empty. A done callback would run later, and a `submit` in between
+            # would count on a lane that does not look at the queue any more.
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _drain(self) -> None:
         while self._queue:
             batch = await self._take()
             if batch and batch[0].in_pieces:
-                await self._do_piece(batch[0])
+                await self._process_piece(batch[0])
             elif batch:
-                await self._do([group.entry for group in batch])
+                await self._process([group.entry for group in batch])
 
-    async def _do(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
-        """Process the whole batch and set the callers' results."""
+    async def _process(self, batch: Sequence[_Submission[Item, Result]]) -> None:
+        """Process a batch and set the results of its futures."""
         try:
-            results = await self._work([item for waiting in batch for item in waiting.items])
-        except Exception as error:  # noqa: BLE001 - reaches every caller of the batch
-            for waiting in batch:
-                _set_error(waiting.future, error)
+            results = await self._work([item for submission in batch for item in submission.items])
+        except Exception as error:  # noqa: BLE001 - it reaches every caller of the batch
+            for submission in batch:
+                _fail(submission.future, error)
             return
         start = 0
-        for waiting in batch:
-            _set_results(waiting.future, results[start : start + len(waiting.items)])
-            start += len(waiting.items)
+        for submission in batch:
+            _settle(submission.future, results[start : start + len(submission.items)])
+            start += len(submission.items)
 
-    async def _do_piece(self, group: Group[_Waiting[Item, Result]]) -> None:
-        """Process the next piece. Then the group waits again, or its caller gets the results."""
-        waiting = group.entry
-        if waiting.pieces is None:
+    async def _process_piece(self, group: Group[_Submission[Item, Result]]) -> None:
+        """Process the next piece. Then put the group back, or set the results of its future."""
+        submission = group.entry
+        if submission.pieces is None:
             if self._in_pieces is None:
-                raise AssertionError("the group is in pieces, and this batcher has no in_pieces")
-            waiting.pieces = self._in_pieces(waiting.items)
+                raise AssertionError("only a batcher with in_pieces marks groups as in_pieces")
+            submission.pieces = self._in_pieces(submission.items)
         try:
-            results = await anext(waiting.pieces)
-        except Exception as error:  # noqa: BLE001 - reaches the caller
-            _set_error(waiting.future, error)
+            results = await anext(submission.pieces)
+        except Exception as error:  # noqa: BLE001 - it reaches the caller
+            _fail(submission.future, error)
         else:
             if results is None:
                 self._queue.put_back(group)
             else:
-                _set_results(waiting.future, results)
-                await waiting.pieces.aclose()
+                _settle(submission.future, results)
+                await submission.pieces.aclose()
         self._queue.move_to_end(group.flow)
 
-    async def _take(self) -> list[Group[_Waiting[Item, Result]]]:
-        """Take the next batch: whole groups, or one that is processed in pieces. Empty when all were late."""
+    async def _take(self) -> list[Group[_Submission[Item, Result]]]:
+        """Return the next batch: whole groups, or one that is processed in pieces. [] when all had expired."""
         batch = []
         for group in self._queue.take(PIPELINE_ACTIONS_MAX):
-            if not self._is_over(group.entry):
+            if not self._is_expired(group.entry):
                 batch.append(group)
                 continue
             if group.entry.pieces is not None:
                 await group.entry.pieces.aclose()
-            self._shed(group, Shed.EXPIRED, DeadlinePassedError("the deadline passed before the request's turn came"))
+            expired = DeadlinePassedError("the deadline passed before the request's turn came")
+            self._shed(group, ShedReason.EXPIRED, expired)
         return batch
 
-    def _shed(self, group: Group[_Waiting[Item, Result]], why: Shed, error: Exception) -> None:
-        self._on_shed(why, len(group.entry.items))
-        _set_error(group.entry.future, error)
+    def _shed(self, group: Group[_Submission[Item, Result]], reason: ShedReason, error: Exception) -> None:
+        self._on_shed(reason, len(group.entry.items))
+        _fail(group.entry.future, error)
 
-    def _is_over(self, waiting: _Waiting[Item, Result]) -> bool:
-        """Return whether the caller's deadline has passed."""
-        return waiting.deadline is not None and self._monotonic() >= waiting.deadline
+    def _is_expired(self, submission: _Submission[Item, Result]) -> bool:
+        """Return whether the caller's deadline passed."""
+        return submission.deadline is not None and self._monotonic() >= submission.deadline
 
 
-def _set_results(future: asyncio.Future[Sequence[Result]], results: Sequence[Result]) -> None:
-    if not future.done():  # the caller may be gone
+def _settle(future: asyncio.Future[Sequence[Result]], results: Sequence[Result]) -> None:
+    if not future.done():  # a cancelled caller cancelled its future
         future.set_result(results)
 
 
-def _set_error(future: asyncio.Future[Sequence[Result]], error: Exception) -> None:
+def _fail(future: asyncio.Future[Sequence[Result]], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

@@ -1,12 +1,16 @@
-"""A bounded queue that tenants, and the callers of one tenant, share fairly.
+"""A bounded queue that is fair between tenants, and between the callers of one tenant.
 
-Turns follow deficit round robin (Shreedhar and Varghese, 1995). In each round every waiting tenant and caller earns
-QUEUE_TURN_BYTES, and may proceed once that covers the cost of its next group. An action costs its bytes, but at least a
-QUEUE_TURN_ACTIONS-th of a turn. Within one caller the order stays. When the queue is full, a tenant that holds more
-than its share loses its newest groups, so a flood displaces only itself.
+It takes turns by deficit round robin (Shreedhar and Varghese, 1995). In each round every waiting tenant earns
+QUEUE_TURN_BYTES, and its next group may leave once the earnings cover the cost of that group. The callers of a tenant
+take turns in the same way. An action costs its bytes, but at least 1 / QUEUE_TURN_ACTIONS of a turn. The groups of one
+caller stay in order.
 
-A group that is processed in pieces costs one turn for each piece. Between two pieces its tenant and its caller move to
-the end, so that all others that wait go first.
+When the queue is full, a tenant that holds more than its share loses its newest groups, so a flood displaces itself.
+
+A group that is processed in pieces costs one turn for each piece. Between two pieces, its tenant and its caller move to
+the back, so that all others that wait go first.
+
+`Batcher` queues actions here, and the gRPC intake queues unread calls.
 """
 
 from __future__ import annotations
@@ -19,11 +23,11 @@ from placet.kernel.limits import PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_T
 
 Entry = TypeVar("Entry")
 ACTION_COST_MIN: Final = QUEUE_TURN_BYTES // QUEUE_TURN_ACTIONS
-"""Cost of the smallest action, in bytes."""
+"""The cost of the smallest action, in bytes."""
 
 
 class Flow(NamedTuple):
-    """Whose calls share turns and room: one caller of a tenant."""
+    """The key by which turns and room are shared: one caller of one tenant."""
 
     tenant: str = ""
     caller: str = ""
@@ -31,19 +35,17 @@ class Flow(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Group(Generic[Entry]):
-    """Actions that stay together in the queue."""
+    """Actions that leave the queue together."""
 
     flow: Flow
-    size: int
-    """Number of actions."""
+    size: int  # number of actions; 0 once the first piece was processed
     entry: Entry
     bytes: int = 0
-    in_pieces: bool = False
-    """The group is taken without others, and may come back for more turns."""
+    in_pieces: bool = False  # leaves alone, and may be put back for more turns
 
     @property
     def cost(self) -> int:
-        """What its turn must cover."""
+        """Return the bytes that the tenant and the caller must have earned."""
         return QUEUE_TURN_BYTES if self.in_pieces else max(self.size * ACTION_COST_MIN, self.bytes)
 
 
@@ -52,20 +54,20 @@ class _Caller(Generic[Entry]):
     """The groups of one caller, in order."""
 
     groups: deque[Group[Entry]] = field(default_factory=deque)
-    size: int = 0
-    earned: int = 0
+    size: int = 0  # actions of all groups
+    earned: int = 0  # bytes
 
 
 @dataclass(slots=True)
 class _Tenant(Generic[Entry]):
-    """The waiting callers of a tenant. The first one is next."""
+    """The callers of a tenant that have groups."""
 
-    callers: dict[str, _Caller[Entry]] = field(default_factory=dict)
-    size: int = 0
-    earned: int = 0
+    callers: dict[str, _Caller[Entry]] = field(default_factory=dict)  # the caller whose turn it is comes first
+    size: int = 0  # actions of all callers
+    earned: int = 0  # bytes
 
     def head(self) -> Group[Entry]:
-        """Return the group whose turn it is."""
+        """Return the group whose turn it is among the callers. Callers earn turns until one can pay."""
         while True:
             name, caller = next(iter(self.callers.items()))
             if caller.groups[0].cost <= caller.earned:
@@ -76,23 +78,23 @@ class _Tenant(Generic[Entry]):
 
 @dataclass(slots=True)
 class _Room:
-    """How much may still join a batch."""
+    """The room that is left in a batch."""
 
-    size: int
+    size: int  # actions
     bytes: int
 
-    def holds(self, group: Group[Entry]) -> bool:
-        """Return whether the group fits."""
+    def fits(self, group: Group[Entry]) -> bool:
+        """Return whether the group may join the batch."""
         return not group.in_pieces and group.size <= self.size and group.bytes <= self.bytes
 
-    def give(self, group: Group[Entry]) -> None:
-        """Take the room of a group that joined."""
+    def subtract(self, group: Group[Entry]) -> None:
+        """Count a group that joined the batch."""
         self.size -= group.size
         self.bytes -= group.bytes
 
 
 class FairQueue(Generic[Entry]):
-    """Holds at most `depth_max` actions, or one group that is larger."""
+    """A queue of at most `depth_max` actions, or of one larger group."""
 
     def __init__(self, depth_max: int) -> None:
         self._depth_max = depth_max
@@ -104,21 +106,21 @@ class FairQueue(Generic[Entry]):
 
     @property
     def depth(self) -> int:
-        """How many actions wait."""
+        """Return the number of actions that wait."""
         return self._depth
 
     def put(self, group: Group[Entry]) -> list[Group[Entry]] | None:
-        """Add the group. Return the groups that it displaced, or None when there is no room and it was not added."""
+        """Append a group. Returns the groups that it displaced; None when there is no room, and it was not appended."""
         displaced: list[Group[Entry]] = []
         own = self._tenants.get(group.flow.tenant)
-        if self._overfull(group.size):
+        if self._is_full_for(group.size):
             share = self._depth_max // (len(self._tenants) + (own is None))
             if (own.size if own is not None else 0) + group.size <= share:
-                while self._overfull(group.size):
-                    displaced.append(self._turn_away(max(self._tenants.values(), key=lambda tenant: tenant.size)))
+                while self._is_full_for(group.size):
+                    displaced.append(self._displace(max(self._tenants.values(), key=lambda tenant: tenant.size)))
             elif own is not None and _within_share(own, group):
-                while self._overfull(group.size):
-                    displaced.append(self._turn_away(own))
+                while self._is_full_for(group.size):
+                    displaced.append(self._displace(own))
             else:
                 return None
         tenant = self._tenants.setdefault(group.flow.tenant, _Tenant())
@@ -130,7 +132,7 @@ class FairQueue(Generic[Entry]):
         return displaced
 
     def remove(self, group: Group[Entry]) -> bool:
-        """Remove the group. Return whether it was waiting."""
+        """Remove a group. Returns whether it was in the queue."""
         tenant = self._tenants.get(group.flow.tenant)
         caller = tenant.callers.get(group.flow.caller) if tenant is not None else None
         if tenant is None or caller is None or group not in caller.groups:
@@ -146,16 +148,16 @@ class FairQueue(Generic[Entry]):
         return True
 
     def put_back(self, group: Group[Entry]) -> None:
-        """Add a group for the turn of its next piece, before all other groups of its caller.
+        """Put a group back for its next piece, before all other groups of its caller.
 
-        It has been started, so it takes no room and is never displaced.
+        Its processing has begun, so it takes no room and is never displaced.
         """
         group.size = 0
         tenant = self._tenants.setdefault(group.flow.tenant, _Tenant())
         tenant.callers.setdefault(group.flow.caller, _Caller()).groups.appendleft(group)
 
     def move_to_end(self, flow: Flow) -> None:
-        """Move the tenant, and the caller within it, behind all that wait: their piece is done."""
+        """Move a tenant behind all others, and the caller behind the others of its tenant, after a piece is done."""
         tenant = self._tenants.pop(flow.tenant, None)
         if tenant is not None:
             self._tenants[flow.tenant] = tenant
@@ -164,53 +166,53 @@ class FairQueue(Generic[Entry]):
                 tenant.callers[flow.caller] = caller
 
     def take(self, size_max: int, bytes_max: int = PIPELINE_BYTES_MAX) -> list[Group[Entry]]:
-        """Take the groups whose turn it is: at least one, and beyond one at most `size_max` actions of `bytes_max`.
+        """Remove and return the groups whose turn it is: one, or several of at most `size_max` actions and `bytes_max`.
 
-        A group that costs more than a turn does not join the others, which would wait for it. It goes as soon as it has
-        earned its cost, at once when nothing else waits. A group in pieces goes without others, next after those that
-        may go together.
+        A group that costs more than a turn does not join the others of this batch, because they would wait for it. It
+        leaves once its cost is earned, at once when nothing else waits. A group that is processed in pieces leaves
+        alone, after the groups that can leave together. Returns [] when nothing waits.
         """
         batch: list[Group[Entry]] = []
         room = _Room(size_max, bytes_max)
-        next_tenants: set[str] = set()  # tenants whose turn is next; they stay first
+        next_up: set[str] = set()  # tenants whose turn is not over: they stay at the front
         while self._tenants:
             before = len(batch)
-            for name in [tenant for tenant in self._tenants if tenant not in next_tenants]:
+            for name in [name for name in self._tenants if name not in next_up]:
                 tenant = self._tenants[name]
                 tenant.earned += QUEUE_TURN_BYTES
                 while tenant.callers and (head := tenant.head()).cost <= tenant.earned:
-                    if batch and not room.holds(head):
-                        tenant.earned -= QUEUE_TURN_BYTES  # its turn is not over
+                    if batch and not room.fits(head):
+                        tenant.earned -= QUEUE_TURN_BYTES  # the tenant earns this turn in the next batch
                         if not head.in_pieces:
                             return batch
-                        next_tenants.add(name)
+                        next_up.add(name)
                         break
                     tenant.earned -= head.cost
                     tenant.callers[head.flow.caller].earned -= head.cost
                     self.remove(head)
                     batch.append(head)
-                    room.give(head)
+                    room.subtract(head)
                     if head.in_pieces:
                         return batch
-                if tenant.callers and name not in next_tenants:
+                if tenant.callers and name not in next_up:
                     self._tenants[name] = self._tenants.pop(name)
             if batch and len(batch) == before:
                 break
         return batch
 
-    def _overfull(self, size: int) -> bool:
-        """Return whether a group of that size exceeds the room. No group does when nothing waits."""
+    def _is_full_for(self, size: int) -> bool:
+        """Return whether a group of that size exceeds the depth. An empty queue has room for any group."""
         return self._depth > 0 and self._depth + size > self._depth_max
 
-    def _turn_away(self, tenant: _Tenant[Entry]) -> Group[Entry]:
-        """Remove and return the newest group of the caller that holds most of the tenant's room."""
+    def _displace(self, tenant: _Tenant[Entry]) -> Group[Entry]:
+        """Remove and return the newest group of the tenant's caller that has most actions."""
         group = max(tenant.callers.values(), key=lambda caller: caller.size).groups[-1]
         self.remove(group)
         return group
 
 
 def _within_share(tenant: _Tenant[Entry], group: Group[Entry]) -> bool:
-    """Return whether the caller would hold no more than its share of what the tenant holds already."""
+    """Return whether the caller would hold at most an equal share of the actions that the tenant holds now."""
     caller = tenant.callers.get(group.flow.caller)
     share = tenant.size // (len(tenant.callers) + (caller is None))
     return (caller.size if caller is not None else 0) + group.size <= share

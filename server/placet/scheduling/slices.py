@@ -1,4 +1,4 @@
-"""Runs work in steps on the event loop, with other tasks in between."""
+"""Runs work in steps on the event loop (see `kernel.steps`): other tasks run between two steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def pause() -> None:
 
 
 async def in_slices(steps: Steps[Result]) -> Result:
-    """Run the steps, with other tasks in between, and return the result."""
+    """Run the steps, pause after each, and return the result."""
     while True:
         try:
             next(steps)
@@ -28,16 +28,16 @@ async def in_slices(steps: Steps[Result]) -> Result:
 
 
 class Turns:
-    """As `in_slices`, for work from many callers at once: only one of them proceeds in each pass of the event loop.
+    """Runs work in steps as `in_slices` does, but only one caller makes a step in each pass of the event loop.
 
-    Otherwise a hundred large requests together would hold the loop for a hundred steps. Belongs to one event loop.
+    Without it, a hundred large requests at once would occupy each pass with a hundred steps. Belongs to one event loop.
     """
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     async def take(self, steps: Steps[Result]) -> Result:
-        """Run the steps and return the result. Work that needs one step does not wait for a turn."""
+        """Run the steps and return the result. Work that is done after one step does not wait for its turn."""
         try:
             next(steps)
         except StopIteration as end:
