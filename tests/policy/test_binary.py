@@ -86,28 +86,28 @@ def test_the_digest_of_the_program_is_known(nowhere: Path) -> None:
 def test_no_opa_at_all(nowhere: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         find_opa()
-    assert str(raised.value) == f"opa: not found in {nowhere}/installed nor on PATH; {remedy()}"
+    assert str(raised.value) == f"opa: not found in {nowhere}/installed or on PATH; {remedy()}"
 
 
 def test_a_setting_that_names_no_program(nowhere: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         find_opa(nowhere / "opa")
-    assert str(raised.value) == f"{nowhere}/opa: no such program; {remedy()}"
+    assert str(raised.value) == f"{nowhere}/opa: is not an executable file; {remedy()}"
 
 
 @pytest.mark.parametrize(
-    ("script", "found"),
+    ("script", "actual"),
     [
-        ("echo 'Version: 1.17.0'", "OPA 1.17.0"),
-        ("echo hello", "OPA of no readable version"),
-        (f"echo 'Version: {opa_version()}'; exit 1", "OPA of no readable version"),
+        ("echo 'Version: 1.17.0'", "is OPA 1.17.0"),
+        ("echo hello", "did not print its version"),
+        (f"echo 'Version: {opa_version()}'; exit 1", "did not print its version"),
     ],
 )
-def test_another_version_is_refused_in_one_line(nowhere: Path, script: str, found: str) -> None:
+def test_another_version_is_refused_in_one_line(nowhere: Path, script: str, actual: str) -> None:
     path = program(nowhere / "installed/opa", script)
     with pytest.raises(ConfigurationError) as raised:
         find_opa()
-    assert str(raised.value) == f"{path}: is {found}, not {opa_version()}; {remedy()}"
+    assert str(raised.value) == f"{path}: {actual}, but Placet needs OPA {opa_version()}; {remedy()}"
 
 
 def test_regal_is_found_or_absent(nowhere: Path) -> None:
@@ -115,7 +115,7 @@ def test_regal_is_found_or_absent(nowhere: Path) -> None:
     regal = program(nowhere / "installed/regal", "true")
     assert find_regal() == regal
     assert find_regal(str(regal)) == regal
-    with pytest.raises(ConfigurationError, match="no such program; run `placet tools install`"):
+    with pytest.raises(ConfigurationError, match="is not an executable file; run `placet tools install`"):
         find_regal("elsewhere/regal")
 
 
@@ -123,7 +123,10 @@ def test_a_program_that_does_not_end(tmp_path: Path) -> None:
     path = program(tmp_path / "opa", "exec sleep 60")
     with pytest.raises(ConfigurationError) as raised:
         run(path, ["check"], timeout_seconds=0.1)
-    assert str(raised.value) == f"{path}: `opa check` did not end within 0.1 s; is the machine busy?"
+    assert (
+        str(raised.value)
+        == f"{path}: `opa check` did not finish within 0.1 s; check that the machine is not overloaded, then try again"
+    )
 
 
 def test_a_program_that_is_none(tmp_path: Path) -> None:

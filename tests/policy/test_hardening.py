@@ -64,7 +64,7 @@ def found(rego_dir: Path, opa: Path, said: object, cache: Path, effect: str = "d
     query = f"[found.details | some found in data.policy.extra.{effect}]"
     arguments = ["eval", "--bundle", str(bundle.path), "--strict-builtin-errors", "--stdin-input", "--format", "raw"]
     ended = run(opa, [*arguments, query], stdin=json.dumps(said).encode())
-    assert ended.code == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     details: list[Any] = json.loads(ended.stdout)
     return details
 
@@ -131,7 +131,7 @@ def test_details_that_err_deny_everything_rather_than_nothing(rego_dir: Path, op
     bundle = build_bundle(rego_dir, opa, tmp_path / "cache")
     arguments = ["eval", "--bundle", str(bundle.path), "--stdin-input", "data.policy.extra.deny"]
     strict = run(opa, [*arguments, "--strict-builtin-errors"], stdin=json.dumps(WHOLE).encode())
-    assert strict.code != 0
+    assert strict.exit_code != 0
     lax = run(opa, [*arguments, "--format", "raw"], stdin=json.dumps(WHOLE).encode())
     assert [each["details"] for each in json.loads(lax.stdout)] == [{"at": None}]
     assert found(rego_dir, opa, LESS, tmp_path / "cache") == [{"at": None}]

@@ -38,7 +38,7 @@ def test_a_good_tree_passes_every_step(rego_dir: Path, opa: Path) -> None:
     steps = steps_of(rego_dir, opa)
     assert [step for step in steps.values() if step.problems] == []
     assert steps["files"].detail == "3 modules, 2 test files, 1 tenants"
-    assert steps["tests"].detail == "2 passed, 100.0 % of lines reached"
+    assert steps["tests"].detail == "2 passed, 100.0 % of lines covered"
     assert steps["lint"].skipped == "--skip-lint"
 
 
@@ -98,7 +98,7 @@ def test_a_tree_without_values_does_not_ask(rego_dir: Path, opa: Path) -> None:
 def test_what_is_not_formatted(rego_dir: Path, opa: Path) -> None:
     append(rego_dir / "policy/refunds/refunds.rego", "\n\n\nx   := 1\n")
     assert said(rego_dir, steps_of(rego_dir, opa)["format"]) == [
-        "policy/refunds/refunds.rego: is not formatted (opa fmt --write policy/refunds/refunds.rego)"
+        "policy/refunds/refunds.rego: is not formatted (run `opa fmt --write policy/refunds/refunds.rego`)"
     ]
 
 
@@ -107,7 +107,7 @@ def test_failed_skipped_and_erring_tests(rego_dir: Path, opa: Path) -> None:
     append(rego_dir / REFUNDS_TEST, "\ntest_conflict if f(1) == 1\n\nf(x) := x\n\nf(x) := x + 1\n")
     found = said(rego_dir, steps_of(rego_dir, opa)["tests"])
     assert f"{REFUNDS_TEST}:9: test_wrong failed" in found
-    assert f"{REFUNDS_TEST}:11: todo_test_later is skipped, so it shows nothing (write it, or remove it)" in found
+    assert f"{REFUNDS_TEST}:11: todo_test_later is skipped (write the test, or remove it)" in found
     assert any(line.startswith(f"{REFUNDS_TEST}:13: test_conflict: ") and "conflict" in line for line in found)
     assert len([line for line in found if line.startswith(REFUNDS_TEST)]) == 3
 
@@ -116,7 +116,7 @@ def test_no_tests_at_all(rego_dir: Path, opa: Path) -> None:
     (rego_dir / REFUNDS_TEST).unlink()
     (rego_dir / "placet/main/main_test.rego").unlink()
     found = said(rego_dir, steps_of(rego_dir, opa)["tests"])
-    assert found == [f"{rego_dir}: opa test: no tests were run (add <name>_test.rego files)"]
+    assert found == [f"{rego_dir}: opa test failed: no tests were run (add <name>_test.rego files)"]
 
 
 UNTESTED = "\nallowed(x) if x.big\n\nallowed(x) if x.small\n"
@@ -127,7 +127,7 @@ def test_lines_that_no_test_reaches(rego_dir: Path, opa: Path) -> None:
     step = steps_of(rego_dir, opa)["tests"]
     assert said(rego_dir, step) == [
         (
-            "policy/refunds/refunds.rego:14: tests reach 60.0 % of its lines, not 14, 16 "
+            "policy/refunds/refunds.rego:14: tests cover 60.0 % of its lines; not covered: 14, 16 "
             "(add a test in which the rule fires)"
         )
     ]
@@ -158,13 +158,16 @@ def played(*answers: ProcessResult) -> Callable[..., ProcessResult]:
 @pytest.mark.parametrize(
     ("answers", "what"),
     [
-        ([ProcessResult(2, '[{"name": "t", "location": {"file": "f", "row": 1}}]', "broken\n")], "opa test: broken"),
+        (
+            [ProcessResult(2, '[{"name": "t", "location": {"file": "f", "row": 1}}]', "broken\n")],
+            "opa test failed: broken",
+        ),
         (
             [
                 ProcessResult(0, '[{"name": "t", "location": {"file": "f", "row": 1}}]', ""),
                 ProcessResult(1, "", "crashed\n"),
             ],
-            "opa test --coverage: crashed",
+            "opa test --coverage failed: crashed",
         ),
     ],
 )
@@ -212,7 +215,7 @@ def program(path: Path, script: str) -> Path:
 def test_a_regal_that_breaks(rego_dir: Path, opa: Path, tmp_path: Path) -> None:
     regal = program(tmp_path / "regal", "echo no config >&2; exit 1")
     assert said(rego_dir, steps_of(rego_dir, opa, regal)["lint"]) == [
-        f"{rego_dir}: regal lint: no config (see .regal/config.yaml)"
+        f"{rego_dir}: regal lint failed: no config (check .regal/config.yaml)"
     ]
 
 
@@ -227,7 +230,7 @@ def test_an_opa_that_breaks_at_each_command(rego_dir: Path, opa: Path, tmp_path:
     assert len(steps_of(rego_dir, broken)["rules"].problems) == 3
     assert said(rego_dir, steps_of(rego_dir, broken)["rules"])[0] == "placet/lib/lib.rego: does not parse: no message"
     broken = opa_that_fails_at(tmp_path / "opa", opa, "fmt", "echo no room >&2; exit 2")
-    assert said(rego_dir, steps_of(rego_dir, broken)["format"]) == [f"{rego_dir}: opa fmt: no room"]
+    assert said(rego_dir, steps_of(rego_dir, broken)["format"]) == [f"{rego_dir}: opa fmt failed: no room"]
     broken = opa_that_fails_at(tmp_path / "opa", opa, "eval", "exit 2")
     with pytest.raises(ConfigurationError, match="cannot judge the tenants' schemas: no message"):
         check(rego_dir, broken, None)

@@ -119,7 +119,7 @@ def test_the_setting_names_the_folder(
 def test_the_tests_alone(placet: Placet, rego_dir: Path, opa: Path) -> None:
     result = placet("test", "--rego-dir", rego_dir, "--opa", opa)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "2 passed, 100.0 % of lines reached"
+    assert result.stdout.splitlines()[-1] == "2 passed, 100.0 % of lines covered"
     assert ["policy/refunds/refunds.rego", "100.0", "%"] in [line.split() for line in result.stdout.splitlines()]
     result = placet("test", "--rego-dir", rego_dir, "--opa", opa, "--output", "json")
     found = json.loads(result.stdout)
@@ -186,7 +186,7 @@ def test_what_is_set_up_wrongly(placet: Placet, command: str, rego_dir: Path, op
     wrong.chmod(0o755)
     result = placet(command, "--rego-dir", rego_dir, "--opa", wrong)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"placet: {wrong}: is OPA 1.17.0, not ")
+    assert result.stderr.startswith(f"placet: {wrong}: is OPA 1.17.0, but Placet needs OPA ")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -194,7 +194,7 @@ def test_a_linter_that_is_none(placet: Placet, rego_dir: Path, opa: Path, tmp_pa
     result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--regal", tmp_path / "regal")
     assert (result.exit_code, result.stderr) == (
         2,
-        f"placet: {tmp_path}/regal: no such program; run `placet tools install`\n",
+        f"placet: {tmp_path}/regal: is not an executable file; run `placet tools install`\n",
     )
 
 

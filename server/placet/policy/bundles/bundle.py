@@ -25,8 +25,7 @@ from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import CAPABILITIES, digest_of, read_tree
 from placet.policy.rego.hardening import hardened
 from placet.policy.toolchain.binary import opa_version
-from placet.policy.toolchain.compile import first_line
-from placet.policy.toolchain.process import run
+from placet.policy.toolchain.process import first_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -130,7 +129,7 @@ def _try(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
         given.write_bytes(content)
         arguments = ["build", "--bundle", str(given.absolute()), "--capabilities", CAPABILITIES]
         ended = run(opa, [*arguments, "--output", str(built.absolute())], cwd=stage)
-        if ended.code != 0:
+        if ended.exit_code != 0:
             reason = first_line(ended.stderr or ended.stdout)
             if _NO_ROOM in reason:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

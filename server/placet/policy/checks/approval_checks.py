@@ -24,8 +24,7 @@ from placet.policy.checks.literal_details import written_details
 from placet.policy.files.staging import staged, tenants_document
 from placet.policy.rego.rule_scope import Reading
 from placet.policy.rego.syntax import constant_of
-from placet.policy.toolchain.compile import first_line
-from placet.policy.toolchain.process import run
+from placet.policy.toolchain.process import first_line, run
 from placet.tenants.quorums import quorum_faults
 from placet.tenants.sections import Approval
 
@@ -188,7 +187,7 @@ def _evaluated(
     copy = replace(tree, modules=modules)
     with staged(copy, tests=False, tenants=tenants_document(policies)) as stage:
         ended = run(opa, ["eval", "--bundle", ".", "--format", "raw", f"{{{', '.join(queries)}}}"], cwd=stage)
-    if ended.code != 0:
+    if ended.exit_code != 0:
         raise ConfigurationError(
             f"{opa}: cannot compute what rules ask for: {first_line(ended.stderr or ended.stdout)}"
         )

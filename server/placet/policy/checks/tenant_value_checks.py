@@ -13,8 +13,7 @@ from placet.policy.files.staging import exact_json
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import TOP_KEY, below, located
 from placet.policy.files.tree import CONFIG
-from placet.policy.toolchain.compile import first_line
-from placet.policy.toolchain.process import run
+from placet.policy.toolchain.process import first_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +74,7 @@ def _problem(tree: PolicyTree, tenant: str, fault: DocumentDiagnostic) -> Diagno
 
 def _ask(opa: Path, document: object) -> dict[str, dict[str, tuple[bool, object]]]:
     ended = run(opa, ["eval", "--format", "json", "--stdin-input", _QUERY], stdin=exact_json(document))
-    if ended.code != 0:
+    if ended.exit_code != 0:
         raise ConfigurationError(
             f"{opa}: cannot judge the tenants' schemas: {first_line(ended.stderr or ended.stdout)}"
         )

@@ -11,8 +11,7 @@ import orjson
 
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.rego.syntax import path_of, walk
-from placet.policy.toolchain.compile import first_line
-from placet.policy.toolchain.process import run
+from placet.policy.toolchain.process import first_line, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +89,7 @@ def parse_modules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Module, ...
 
     def parse(name: str) -> Module | Diagnostic:
         ended = run(opa, ["parse", "--format", "json", "--json-include", "locations,-comments", name], cwd=stage)
-        if ended.code != 0:
+        if ended.exit_code != 0:
             return Diagnostic(tree.where(name), f"does not parse: {first_line(ended.stderr)}")
         return _module(name, orjson.loads(ended.stdout))
 

@@ -1,4 +1,4 @@
-"""Form and style of the policy: ``opa fmt`` and ``regal lint``."""
+"""Check the format and the style of a policy tree with ``opa fmt`` and ``regal lint``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from placet.kernel.errors import Diagnostic
-from placet.policy.toolchain.compile import first_line
-from placet.policy.toolchain.process import run
+from placet.policy.toolchain.process import first_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,24 +17,25 @@ if TYPE_CHECKING:
 
 
 def format_problems(tree: PolicyTree, stage: Path, opa: Path) -> Iterator[Diagnostic]:
-    """Which files ``opa fmt`` would change."""
-    ended = run(opa, ["fmt", "--list", "--fail", "."], cwd=stage)
-    names = [line.strip() for line in ended.stdout.splitlines() if line.strip()]
+    """Yield the staged files that ``opa fmt`` would change. Raises ConfigurationError when OPA cannot be run."""
+    result = run(opa, ["fmt", "--list", "--fail", "."], cwd=stage)
+    names = [line.strip() for line in result.stdout.splitlines() if line.strip()]
     for name in names:
-        yield Diagnostic(tree.where(name), "is not formatted", f"opa fmt --write {tree.where(name)}")
-    if ended.code != 0 and not names:
-        yield Diagnostic(str(tree.root), f"opa fmt: {first_line(ended.stderr)}")
+        yield Diagnostic(tree.where(name), "is not formatted", f"run `opa fmt --write {tree.where(name)}`")
+    if result.exit_code != 0 and not names:
+        yield Diagnostic(str(tree.root), f"opa fmt failed: {first_line(result.stderr)}")
 
 
 def lint_problems(tree: PolicyTree, regal: Path) -> Iterator[Diagnostic]:
-    """What Regal finds, by the configuration that it finds above the policy folder (``.regal/config.yaml``)."""
-    ended = run(regal, ["lint", "--format", "json", "."], cwd=tree.root)
+    """Yield the violations that Regal reports, by the ``.regal/config.yaml`` in or above the policy folder.
+
+    Raises ConfigurationError when Regal cannot be run.
+    """
+    result = run(regal, ["lint", "--format", "json", "."], cwd=tree.root)
     try:
-        violations = orjson.loads(ended.stdout)["violations"] or []
+        violations = orjson.loads(result.stdout)["violations"] or []
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        yield Diagnostic(
-            str(tree.root), f"regal lint: {first_line(ended.stderr or ended.stdout)}", "see .regal/config.yaml"
-        )
+        yield Diagnostic(str(tree.root), f"regal lint failed: {result.message}", "check .regal/config.yaml")
         return
     for violation in violations:
         location = violation["location"]

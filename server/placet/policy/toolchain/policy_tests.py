@@ -1,4 +1,4 @@
-"""Run the policy's own tests (``opa test``) and see which lines they reach."""
+"""Run the tests of a policy tree with ``opa test``, and measure which lines they cover."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import orjson
 
 from placet.kernel.errors import Diagnostic
 from placet.policy.files.tree import CAPABILITIES
-from placet.policy.toolchain.compile import first_line
-from placet.policy.toolchain.process import run
+from placet.policy.toolchain.process import first_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,74 +18,84 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
 
 TESTS_TIMEOUT_SECONDS: Final = 540.0
-"""All tests of a tree; some thousands take seconds."""
+"""Limit for all tests of a tree. Some thousands take seconds."""
 COVERAGE_PERCENT: Final = 100.0
-"""Share of the lines of every module that the tests must reach."""
+"""Share of the lines of each module that the tests must cover."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Lines of one module that tests reach, of those that could be. `missed` are line numbers."""
+    """The coverage of one module, in lines."""
 
     file: str
     covered: int
-    lines: int
-    missed: tuple[int, ...]
+    lines: int  # that can be covered
+    missed: tuple[int, ...]  # line numbers
 
     @property
     def percent(self) -> float:
-        """0 to 100; a module without a line to run counts as reached."""
+        """Covered share, 0 to 100; 100 for a module without a line that can be covered."""
         return 100.0 * self.covered / self.lines if self.lines else 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """What the tests showed. `coverage` is empty unless all passed."""
+    """The result of the tests of a tree."""
 
-    __test__ = False
+    __test__ = False  # keeps pytest from collecting the class
 
     passed: int
     problems: tuple[Diagnostic, ...]
-    coverage: tuple[Coverage, ...]
+    coverage: tuple[Coverage, ...]  # empty unless all tests passed
 
     @property
     def percent(self) -> float:
-        """Share of all modules' lines that the tests reach, 0 to 100."""
+        """Covered share of the lines of all modules, 0 to 100."""
         lines = sum(module.lines for module in self.coverage)
         return 100.0 * sum(module.covered for module in self.coverage) / lines if lines else 0.0
 
     @property
     def summary(self) -> str:
-        """One line for people."""
-        reached = f", {self.percent:.1f} % of lines reached" if self.coverage else ""
-        return f"{self.passed} passed{reached}"
+        """One line for people: passed tests and coverage."""
+        covered = f", {self.percent:.1f} % of lines covered" if self.coverage else ""
+        return f"{self.passed} passed{covered}"
 
 
 def run_tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: float = COVERAGE_PERCENT) -> TestReport:
     """Run all tests of the staged tree.
 
-    Problems are tests that failed, were skipped or are not there, and modules that are reached too little.
+    A test that fails or is skipped is a problem, and so are a tree without tests and a module whose coverage is below
+    `coverage_percent_min`. Raises ConfigurationError when OPA cannot be run.
     """
     arguments = ["test", "--bundle", "--format", "json", "--capabilities", CAPABILITIES]
-    ended = run(opa, [*arguments, "--fail-on-empty", "."], cwd=stage, timeout_seconds=TESTS_TIMEOUT_SECONDS)
-    results = _json(ended.stdout)
+    completed = run(opa, [*arguments, "--fail-on-empty", "."], cwd=stage, timeout_seconds=TESTS_TIMEOUT_SECONDS)
+    results = _json(completed.stdout)
     if not isinstance(results, list) or not results:
-        reason = first_line(ended.stderr or ended.stdout)
-        return TestReport(0, (Diagnostic(str(tree.root), f"opa test: {reason}", "add <name>_test.rego files"),), ())
+        return _failed(tree, 0, f"opa test failed: {completed.message}", "add <name>_test.rego files")
     problems = tuple(_result_problems(tree, results))
-    if problems or ended.code != 0:
-        problems = problems or (Diagnostic(str(tree.root), f"opa test: {first_line(ended.stderr)}"),)
+    if problems:
         return TestReport(sum(map(_passed, results)), problems, ())
-    ended = run(opa, [*arguments, "--coverage", "."], cwd=stage, timeout_seconds=TESTS_TIMEOUT_SECONDS)
-    report = _json(ended.stdout)
+    if completed.exit_code != 0:
+        return _failed(tree, len(results), f"opa test failed: {first_line(completed.stderr)}")
+    return _with_coverage(tree, stage, opa, [*arguments, "--coverage", "."], len(results), coverage_percent_min)
+
+
+def _with_coverage(
+    tree: PolicyTree, stage: Path, opa: Path, arguments: list[str], passed: int, coverage_percent_min: float
+) -> TestReport:
+    """Run the tests again with --coverage, which replaces their results in OPA's output."""
+    result = run(opa, arguments, cwd=stage, timeout_seconds=TESTS_TIMEOUT_SECONDS)
+    report = _json(result.stdout)
     if not isinstance(report, dict):
-        return TestReport(
-            len(results), (Diagnostic(str(tree.root), f"opa test --coverage: {first_line(ended.stderr)}"),), ()
-        )
+        return _failed(tree, passed, f"opa test --coverage failed: {first_line(result.stderr)}")
     files = report["files"]
     coverage = tuple(_coverage(name, files.get(name, {})) for name in sorted(tree.modules))
-    below = [module for module in coverage if module.percent < coverage_percent_min]
-    return TestReport(len(results), tuple(_coverage_problem(tree, module) for module in below), coverage)
+    insufficient = [module for module in coverage if module.percent < coverage_percent_min]
+    return TestReport(passed, tuple(_coverage_problem(tree, module) for module in insufficient), coverage)
+
+
+def _failed(tree: PolicyTree, passed: int, what: str, remedy: str = "") -> TestReport:
+    return TestReport(passed, (Diagnostic(str(tree.root), what, remedy),), ())
 
 
 def _json(output: str) -> object:
@@ -108,22 +117,22 @@ def _result_problems(tree: PolicyTree, results: list[Mapping[str, Any]]) -> Iter
         elif result.get("fail"):
             yield Diagnostic(where, f"{result['name']} failed")
         elif result.get("skip"):
-            yield Diagnostic(where, f"{result['name']} is skipped, so it shows nothing", "write it, or remove it")
+            yield Diagnostic(where, f"{result['name']} is skipped", "write the test, or remove it")
 
 
 def _message(error: object) -> str:
     return first_line(str(error["message"] if isinstance(error, dict) and "message" in error else error))
 
 
-def _coverage(name: str, found: Mapping[str, Any]) -> Coverage:
-    covered = int(found.get("covered_lines", 0))
-    missed = sorted({span["start"]["row"] for span in found.get("not_covered", ())})
-    return Coverage(name, covered, covered + int(found.get("not_covered_lines", 0)), tuple(missed))
+def _coverage(name: str, report: Mapping[str, Any]) -> Coverage:
+    """Return the coverage of one module from its part of OPA's report, which is empty for one that no test loads."""
+    covered = int(report.get("covered_lines", 0))
+    missed = sorted({span["start"]["row"] for span in report.get("not_covered", ())})
+    return Coverage(name, covered, covered + int(report.get("not_covered_lines", 0)), tuple(missed))
 
 
 def _coverage_problem(tree: PolicyTree, module: Coverage) -> Diagnostic:
     lines = ", ".join(str(line) for line in module.missed)
     where = tree.where(module.file, module.missed[0] if module.missed else 0)
-    return Diagnostic(
-        where, f"tests reach {module.percent:.1f} % of its lines, not {lines}", "add a test in which the rule fires"
-    )
+    what = f"tests cover {module.percent:.1f} % of its lines; not covered: {lines}"
+    return Diagnostic(where, what, "add a test in which the rule fires")

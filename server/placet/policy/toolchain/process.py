@@ -1,4 +1,4 @@
-"""Run a program to its end: an argument list, an almost empty environment, a time limit, no shell."""
+"""Run a program to its end, with an argument list, a minimal environment and a time limit, but without a shell."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND_TIMEOUT_SECONDS: Final = 60.0
-"""One run of `opa check`, `opa build` and the like; a thousand rules take less than one second."""
+"""Limit for one run of `opa check`, `opa build` and the like. A thousand rules take less than one second."""
 _ENVIRONMENT: Final = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "REGAL_DISABLE_VERSION_CHECK": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessResult:
-    """How a program ended. `stdout` and `stderr` are decoded; what is no UTF-8 is replaced."""
+    """The exit code and the output of a program. Bytes of the output that are not UTF-8 are replaced."""
 
-    code: int
+    exit_code: int
     stdout: str
     stderr: str
+
+    @property
+    def message(self) -> str:
+        """The first line of stderr that is not empty, or of stdout when stderr is empty."""
+        return first_line(self.stderr or self.stdout)
 
 
 def run(
@@ -36,10 +41,10 @@ def run(
     stdin: bytes = b"",
     timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
 ) -> ProcessResult:
-    """Run `program` and wait for it. Raises ConfigurationError when it cannot be started or does not end in time."""
+    """Run `program` and wait for it. Raises ConfigurationError when it cannot be started or exceeds the time limit."""
     command = [str(program), *arguments]
     try:
-        done = subprocess.run(  # noqa: S603 # an argument list of our own; the program is the configured one
+        completed = subprocess.run(  # noqa: S603 # an argument list of our own; the program is the configured one
             command,
             cwd=cwd,
             input=stdin,
@@ -49,19 +54,24 @@ def run(
             env={**_ENVIRONMENT, "HOME": tempfile.gettempdir()},
         )
     except subprocess.TimeoutExpired as error:
-        what = f"{program.name} {arguments[0]}"
         raise ConfigurationError(
-            f"{program}: `{what}` did not end within {timeout_seconds:g} s; is the machine busy?"
+            f"{program}: `{program.name} {arguments[0]}` did not finish within {timeout_seconds:g} s; "
+            "check that the machine is not overloaded, then try again"
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{program}: cannot be run: {error.strerror}; run `placet tools install`") from error
-    return ProcessResult(done.returncode, _text(done.stdout), _text(done.stderr))
+    return ProcessResult(completed.returncode, _decoded(completed.stdout), _decoded(completed.stderr))
 
 
-def _text(output: bytes) -> str:
-    return output.decode(errors="replace")
+def first_line(text: str) -> str:
+    """Return the first line that is not empty, or "no message"."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
 
 
 def is_executable(path: Path) -> bool:
-    """Whether there is a program at `path` that this user may run."""
+    """Return whether `path` is a file that this user may run."""
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def _decoded(output: bytes) -> str:
+    return output.decode(errors="replace")
