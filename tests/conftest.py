@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main() -> Iterator[None]:
+    # Servers that tests start take a quarter less time when they find compiled modules.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with bundle_cache():
         return (yield)
 
