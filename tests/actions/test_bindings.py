@@ -24,7 +24,7 @@ from tests.support.fakes import ScriptedPolicy
 if TYPE_CHECKING:
     from placet.decision.combining import Resolution
     from placet.kernel.model import Proposal
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 MAJOR = Binding(amount="/amount", currency="/currency", unit="major")
 MINOR = Binding(amount="/amount", currency="/currency", unit="minor")
@@ -217,7 +217,9 @@ def test_the_finding_names_the_place_and_not_the_value_there() -> None:
     assert finding.details == {"pointer": "/url", "declared": "y.example"}
 
 
-def control(proposed: Proposal, agent_policy: AgentPolicy, approval_error: tuple[str, str] | None) -> Resolution | None:
+def control(
+    proposed: Proposal, agent_policy: TenantPolicy, approval_error: tuple[str, str] | None
+) -> Resolution | None:
     """What the guards before policy say."""
     attempt = Attempt(0, Request(proposed, Caller(peer="test"), 0))
     context = EvaluationContext(

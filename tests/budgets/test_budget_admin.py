@@ -14,7 +14,7 @@ from placet.budgets.windows import Window, window_at
 from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from placet.kernel.model import Caller
 from placet.kernel.state import CounterKey, ReadSet, Settle
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.storage.making import commitment
 from tests.support.fakes import NOW_US, ScriptedPolicy
 from tests.support.steering import Operators
@@ -85,13 +85,13 @@ async def test_what_an_earlier_definition_counted_is_told() -> None:
     await spend(some, 100)
     await spend(some, 300, unit="amount:EUR")
     changed = tenant({**REFUNDS, "window": "month"})
-    some.source.policy = ScriptedPolicy(agent_policies={"acme": AgentPolicy.model_validate(changed)})
+    some.source.policy = ScriptedPolicy(agent_policies={"acme": TenantPolicy.model_validate(changed)})
     (listed,) = await some.budgets.list("acme", "refunds", 10)
     assert [(each.key.unit, each.key.window_key, each.left) for each in listed.counters] == [
         ("amount:EUR", DAY, 0),
         ("amount:USD", DAY, 0),
     ]
-    some.source.policy = ScriptedPolicy(agent_policies={"acme": AgentPolicy.model_validate(tenant())})
+    some.source.policy = ScriptedPolicy(agent_policies={"acme": TenantPolicy.model_validate(tenant())})
     (listed,) = await some.budgets.list("acme", "refunds", 10)
     assert listed.budget is None
     assert len(listed.counters) == 2

@@ -14,7 +14,7 @@ from placet.kernel import rule_ids
 from placet.kernel.errors import IdempotencyConflictError, LedgerUnavailableError
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, FINDINGS_MAX
 from placet.kernel.model import ApprovalRequirement, Decision, Effect, Finding, Indeterminate, ToolClass, Verdict
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import (
     ALLOWED,
     ASKED,
@@ -298,7 +298,7 @@ async def test_a_rule_that_repeats_a_value_under_a_secret_name_does_not_store_it
 
 
 async def test_sensitive_values_are_found_by_index_and_by_any_member() -> None:
-    policy = AgentPolicy.model_validate(
+    policy = TenantPolicy.model_validate(
         {"write_tools": ["pay"], "tools": {"pay": {"sensitive": ["/a/*/b~1c", "/l/1"]}}}
     )
     details = {"seen": ["first", "second", "third", "kept"]}

@@ -15,7 +15,7 @@ from placet.kernel import rule_ids
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.kernel.state import Row
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.deciding import DecisionEnv as Deciding
 from tests.support.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
@@ -29,23 +29,23 @@ ALLOW = ("allow", "tools.listed")
 TOOLS = {"allowed_tools": ["look"], "write_tools": ["pay"]}
 
 
-class Broken(AgentPolicy):
+class Broken(TenantPolicy):
     """A tenant's file that something is wrong with which no check has found."""
 
     def run_limits(self, workflow: str) -> Any:
         raise RuntimeError(f"a defect with {workflow}")
 
 
-class Unredactable(AgentPolicy):
+class Unredactable(TenantPolicy):
     """A tenant's file with which nothing can be redacted."""
 
     def sensitive(self, tool: str) -> Any:
         raise RuntimeError(f"a defect with {tool}")
 
 
-def bench(broken: type[AgentPolicy] = Broken, **said: Any) -> Bench:
+def bench(broken: type[TenantPolicy] = Broken, **said: Any) -> Bench:
     """Tenant globex has what is broken, acme a sound file."""
-    files = {"acme": AgentPolicy.model_validate({**TOOLS, **said}), "globex": broken.model_validate(TOOLS)}
+    files = {"acme": TenantPolicy.model_validate({**TOOLS, **said}), "globex": broken.model_validate(TOOLS)}
     return Bench(ScriptedPolicy(agent_policies=files))
 
 
@@ -94,7 +94,7 @@ async def test_the_same_key_is_told_of_the_same_fault() -> None:
 
 @pytest.mark.parametrize("tenant", ["globex", ""])
 async def test_controls_that_cannot_be_read_deny_those_that_they_are_for(tenant: str) -> None:
-    made = bench(AgentPolicy)
+    made = bench(TenantPolicy)
     damage(made, switch_key(tenant, switch_id(KillScope.TOOL, tenant, "other")))
     answers = await made.point.decide([asked("pay"), asked("pay", identity__tenant="globex")])
     assert told(*answers) == [ALLOW if tenant else FAULT, FAULT]

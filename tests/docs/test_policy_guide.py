@@ -20,10 +20,10 @@ from placet.controls.breakers.model import BreakerEffect, BreakerScope
 from placet.policy.checks.check import STEPS
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.toolchain.binary import find_opa
-from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.budget_sections import BudgetEntry
 from placet.tenants.control_sections import BreakerSection
-from placet.tenants.diagnostics import NOT_ENFORCED_YET, SECTIONS, agent_policy_faults
+from placet.tenants.diagnostics import NOT_ENFORCED_YET, SECTIONS, document_diagnostics
+from placet.tenants.policy import TenantPolicy
 from placet.tenants.sections import Approval, BindSection
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.tables import DOCS, by_name, rows, sections
@@ -78,8 +78,8 @@ def test_what_is_listed_so_is_refused_so(key: tuple[str, ...]) -> None:
         value = {"jira.search" if part == "*" else part: value}
     assert isinstance(value, dict)
     with pytest.raises(ValidationError) as refused:
-        AgentPolicy.model_validate({"allowed_tools": ["jira.search"], **value})
-    assert NOT_ENFORCED_YET in {fault.what for fault in agent_policy_faults(refused.value)}
+        TenantPolicy.model_validate({"allowed_tools": ["jira.search"], **value})
+    assert NOT_ENFORCED_YET in {fault.what for fault in document_diagnostics(refused.value)}
 
 
 def test_the_example_is_accepted_and_says_every_key() -> None:
@@ -87,8 +87,8 @@ def test_the_example_is_accepted_and_says_every_key() -> None:
         block.text for block in blocks(TENANT_FILE) if block.language == "yaml" and "default_mode" in block.text
     ]
     agent_policy = read_yaml(example.encode(), TENANT_FILE.name).value["agent_policy"]
-    AgentPolicy.model_validate(agent_policy)
-    assert agent_policy.keys() == AgentPolicy.model_fields.keys()
+    TenantPolicy.model_validate(agent_policy)
+    assert agent_policy.keys() == TenantPolicy.model_fields.keys()
 
 
 def test_every_field_that_is_bound_has_its_row() -> None:
@@ -102,7 +102,7 @@ def test_every_step_of_the_check_has_its_row_in_order() -> None:
 
 def test_defaults_are_those_of_the_code() -> None:
     documented = {key: row[1] for key, row in by_name(TENANT_FILE, "agent_policy").items()}
-    empty = AgentPolicy()
+    empty = TenantPolicy()
     assert documented["default_mode"] == empty.default_mode
     assert documented["pii.redact"] == str(empty.pii.redact).lower()
     assert documented["currency"] == empty.currency

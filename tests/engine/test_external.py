@@ -15,7 +15,7 @@ from placet.engine.client import OpaClient
 from placet.engine.external import ExternalPolicies
 from placet.engine.http import Address
 from placet.revisions.status import EngineMode, PolicyEventKind
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.engine.lying_opa import http
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Watched:
         self,
         opa: LyingOpa,
         expected: str = "",
-        agent_policies: Mapping[str, AgentPolicy] | None = None,
+        agent_policies: Mapping[str, TenantPolicy] | None = None,
         age_seconds_max: float = math.inf,
     ) -> None:
         self.events: list[PolicyEvent] = []
@@ -87,7 +87,7 @@ class Watched:
 async def watching(
     opa: LyingOpa,
     expected: str = "",
-    agent_policies: Mapping[str, AgentPolicy] | None = None,
+    agent_policies: Mapping[str, TenantPolicy] | None = None,
     age_seconds_max: float = math.inf,
 ) -> AsyncIterator[Watched]:
     watched = Watched(opa, expected, agent_policies, age_seconds_max)
@@ -168,9 +168,9 @@ def knows(opa: LyingOpa, *tools: str) -> None:
 
 async def test_an_opa_that_serves_another_policy_than_the_files_is_not_ready(lying_opa: LyingOpa) -> None:
     policies = {
-        "acme": AgentPolicy(allowed_tools=("jira.search",)),
-        "globex": AgentPolicy(write_tools=("pay",), approvals={"pay": "required"}),
-        "hooli": AgentPolicy(),
+        "acme": TenantPolicy(allowed_tools=("jira.search",)),
+        "globex": TenantPolicy(write_tools=("pay",), approvals={"pay": "required"}),
+        "hooli": TenantPolicy(),
     }
     knows(lying_opa, "jira.search")
     async with watching(lying_opa, agent_policies=policies) as watched:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from placet.kernel.limits import GLOB_STARS_MAX, TOOL_CHARS_MAX
 from placet.matching.globs import _parts, glob_fault, glob_matches, is_glob
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 
 CPU_MS_MAX: Final = 5
 """For one match. A backtracking matcher takes 50 s for the shortest of HOSTILE, this one less than 0.1 ms."""
@@ -130,4 +130,4 @@ def test_a_tenants_file_has_few_asterisks_in_a_pattern(section: dict[str, object
     for budget in section.get("budgets", ()):  # type: ignore[attr-defined] # a list of mappings
         budget["match"] = {"tools": ["*a" * 9]}
     with pytest.raises(ValueError, match=re.escape(what)):
-        AgentPolicy.model_validate({"allowed_tools": ["a"], **section})
+        TenantPolicy.model_validate({"allowed_tools": ["a"], **section})

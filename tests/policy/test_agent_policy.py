@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from placet.kernel.model import ToolClass
-from placet.tenants.agent_policy import TENANT_PATTERN, AgentPolicy
-from placet.tenants.diagnostics import agent_policy_faults, faults_beside
+from placet.tenants.diagnostics import document_diagnostics, hidden_diagnostics
+from placet.tenants.policy import TENANT_PATTERN, TenantPolicy
 
 SAMPLE: dict[str, Any] = {
     "default_mode": "read_only",
@@ -27,8 +27,8 @@ ONE_PERSON = {"quorum": 1, "approver_roles": [], "distinct_roles": False, "expir
 
 def faults(document: Any) -> list[tuple[str, str, str]]:
     with pytest.raises(ValidationError) as raised:
-        AgentPolicy.model_validate(document)
-    return [(fault.place, fault.what, fault.remedy) for fault in agent_policy_faults(raised.value)]
+        TenantPolicy.model_validate(document)
+    return [(fault.place, fault.what, fault.remedy) for fault in document_diagnostics(raised.value)]
 
 
 def one_fault(document: Any) -> tuple[str, str, str]:
@@ -39,8 +39,8 @@ def one_fault(document: Any) -> tuple[str, str, str]:
 
 def beside(document: dict[str, Any]) -> list[str]:
     with pytest.raises(ValidationError) as raised:
-        AgentPolicy.model_validate(document)
-    return [fault.place for fault in faults_beside(document, agent_policy_faults(raised.value))]
+        TenantPolicy.model_validate(document)
+    return [fault.place for fault in hidden_diagnostics(document, document_diagnostics(raised.value))]
 
 
 MISTAKES: dict[str, Any] = {
@@ -70,12 +70,12 @@ def test_nothing_is_made_up_of_what_cannot_be_known(changed: dict[str, Any]) -> 
 
 
 def test_the_designs_sample_fails_for_what_is_not_enforced_yet_alone() -> None:
-    remedy = "remove it: Placet takes no key that it does not enforce"
+    remedy = "remove it: Placet accepts only keys that it enforces"
     assert faults(SAMPLE) == [("pii.log_retention_days", "not enforced yet", remedy)]
 
 
 def test_the_designs_sample_loads_without_it() -> None:
-    policy = AgentPolicy.model_validate({**SAMPLE, "pii": {"redact": True}})
+    policy = TenantPolicy.model_validate({**SAMPLE, "pii": {"redact": True}})
     assert [(budget.id, budget.limit) for budget in policy.all_budgets] == [
         ("spend.per_user_per_day", 2_000_000),
         ("spend.per_workspace_per_month", 500_000_000),
@@ -88,7 +88,7 @@ def test_the_designs_sample_loads_without_it() -> None:
 
 
 def test_data_document_has_every_key_and_sorted_lists() -> None:
-    policy = AgentPolicy.model_validate(
+    policy = TenantPolicy.model_validate(
         {
             "default_mode": "read_write",
             "allowed_tools": ["b", "a"],
@@ -250,7 +250,7 @@ def test_data_document_has_every_key_and_sorted_lists() -> None:
 
 
 def test_an_empty_policy_is_read_only_redacts_and_knows_no_tool() -> None:
-    policy = AgentPolicy.model_validate({})
+    policy = TenantPolicy.model_validate({})
     assert policy.redact
     assert policy.tool_class("") is ToolClass.UNKNOWN
     assert policy.as_data() == {
@@ -288,7 +288,7 @@ def test_an_empty_policy_is_read_only_redacts_and_knows_no_tool() -> None:
 
 
 def test_a_policy_cannot_be_changed() -> None:
-    policy = AgentPolicy.model_validate({})
+    policy = TenantPolicy.model_validate({})
     with pytest.raises(ValidationError, match="frozen"):
         policy.default_mode = "read_write"  # type: ignore[misc] # that is the test
 
@@ -315,7 +315,7 @@ def test_a_policy_cannot_be_changed() -> None:
         ({"allowed_tools": "a"}, "allowed_tools", 'should be a list, not "a"', ""),
         ({"allowed_tools": [1]}, "allowed_tools[0]", "should be text, not the number 1", ""),
         ({"allowed_tools": [["a"]]}, "allowed_tools[0]", "should be text, not a list", ""),
-        ({"allowed_tools": ["a", "a"]}, "allowed_tools", "a stands there twice", ""),
+        ({"allowed_tools": ["a", "a"]}, "allowed_tools", "a is listed twice", ""),
         (
             {"allowed_tools": ["a b"]},
             "allowed_tools[0]",
@@ -325,7 +325,7 @@ def test_a_policy_cannot_be_changed() -> None:
         (
             {"allowed_tools": ["placet.canary"]},
             "allowed_tools[0]",
-            "tools whose name begins with 'placet.' are Placet's own",
+            "tools whose names begin with 'placet.' are reserved for Placet",
             "",
         ),
         ({"approvals": 3}, "approvals", "should be a mapping, not the number 3", ""),
@@ -365,7 +365,7 @@ def test_a_policy_cannot_be_changed() -> None:
         (
             {"packs": {"refunds": {"share": 0.1}}},
             "packs.refunds.share",
-            "float is not taken; use whole numbers, decimals, text, true, false, lists, maps",
+            "float is not allowed; use whole numbers, decimals, text, true, false, lists, maps",
             "",
         ),
         ({"packs": {"refunds": 1}}, "packs.refunds", "should be a mapping, not the number 1", ""),
@@ -444,7 +444,7 @@ def test_all_that_is_inconsistent_is_told_at_once() -> None:
 @given(st.text(min_size=1, max_size=30))
 @example("[key]")
 def test_no_key_is_ignored(key: str) -> None:
-    if key not in AgentPolicy.model_fields:
+    if key not in TenantPolicy.model_fields:
         assert one_fault({key: 1})[1] in {"unknown key", "not enforced yet"}
 
 

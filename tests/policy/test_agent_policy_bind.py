@@ -11,17 +11,17 @@ from pydantic import ValidationError
 from placet.actions.bindings import Binding
 from placet.kernel.model import ToolClass
 from placet.policy.files.tenant_files import load_agent_policies
-from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.consistency import open_amounts
-from placet.tenants.diagnostics import agent_policy_faults
+from placet.tenants.diagnostics import document_diagnostics
+from placet.tenants.policy import TenantPolicy
 
 MONEY: dict[str, Any] = {"amount": "/amount", "currency": "/currency", "unit": "major"}
 SHIPPED = load_agent_policies(Path("rego"))
 
 
-def bound(bind: object, schema: object = None) -> AgentPolicy:
+def bound(bind: object, schema: object = None) -> TenantPolicy:
     spec = {"bind": bind} | ({} if schema is None else {"params_schema": schema})
-    return AgentPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": spec}})
+    return TenantPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": spec}})
 
 
 def test_what_a_file_binds() -> None:
@@ -36,7 +36,7 @@ def test_it_is_part_of_what_a_revision_means() -> None:
     assert bound(MONEY).as_data()["tools"]["pay"]["bind"] == MONEY
     assert (
         "bind"
-        not in AgentPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": {}}}).as_data()["tools"]["pay"]
+        not in TenantPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": {}}}).as_data()["tools"]["pay"]
     )
 
 
@@ -67,13 +67,13 @@ def test_it_is_part_of_what_a_revision_means() -> None:
         (
             {**MONEY, "currency": "usd"},
             "tools.pay.bind.currency",
-            "usd is no currency of ISO 4217; write a code such as USD",
+            "usd is not an ISO 4217 currency; write a code such as USD",
             "",
         ),
         (
             {"dry_run": "/items/*/dry"},
             "tools.pay.bind.dry_run",
-            "should lead to one value; * is not taken here",
+            "should point to one value; * is not allowed here",
             "",
         ),
         (
@@ -87,7 +87,7 @@ def test_it_is_part_of_what_a_revision_means() -> None:
 def test_what_is_refused(bind: object, place: str, what: str, remedy: str) -> None:
     with pytest.raises(ValidationError) as refused:
         bound(bind)
-    assert [(f.place, f.what, f.remedy) for f in agent_policy_faults(refused.value)] == [(place, what, remedy)]
+    assert [(f.place, f.what, f.remedy) for f in document_diagnostics(refused.value)] == [(place, what, remedy)]
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_what_is_refused(bind: object, place: str, what: str, remedy: str) -> No
 def test_fields_that_are_bound_to_one_place(bind: object, field: str, other: str) -> None:
     with pytest.raises(ValidationError) as refused:
         bound(bind)
-    [fault] = agent_policy_faults(refused.value)
+    [fault] = document_diagnostics(refused.value)
     assert fault.place == f"tools.pay.bind.{field}"
-    assert f"is the place of {other}, or holds it or stands in it" in fault.what
+    assert f"overlaps with the pointer of {other}" in fault.what
 
 
 def test_all_fields_at_one_place_are_all_told() -> None:
     with pytest.raises(ValidationError) as refused:
         bound({**MONEY, "amount": "/a", "currency": "/a", "destination": "/a", "dry_run": "/a"})
-    places = [fault.place for fault in agent_policy_faults(refused.value)]
+    places = [fault.place for fault in document_diagnostics(refused.value)]
     assert places == [f"tools.pay.bind.{name}" for name in ("currency", "destination", "dry_run")]
 
 
@@ -137,7 +137,7 @@ def _listed(**items: Any) -> dict[str, Any]:
 def test_one_item_of_a_list_binds_not_the_others(bind: object, field: str, schema: object) -> None:
     with pytest.raises(ValidationError) as refused:
         bound(bind, schema)
-    faults = {fault.place: fault for fault in agent_policy_faults(refused.value)}
+    faults = {fault.place: fault for fault in document_diagnostics(refused.value)}
     fault = faults[f"tools.pay.bind.{field}"]
     assert "is one item of a list, and the others would run without being compared" in fault.what
     assert "maxItems: 1" in fault.remedy
@@ -194,9 +194,9 @@ CLOSED = {
 def test_a_pointer_that_the_closed_schema_refuses_would_deny_every_call(pointer: str) -> None:
     with pytest.raises(ValidationError) as refused:
         bound({"dry_run": pointer}, CLOSED)
-    [fault] = agent_policy_faults(refused.value)
+    [fault] = document_diagnostics(refused.value)
     assert fault.place == "tools.pay.bind.dry_run"
-    assert fault.what.startswith(f"{pointer} is no member that the tool's params_schema takes")
+    assert fault.what.startswith(f"{pointer} is a member that the tool's params_schema refuses")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_pointer_that_the_schema_leaves_room_for(schema: object) -> None:
 @pytest.mark.parametrize("tenant", sorted(SHIPPED))
 def test_every_shipped_tool_that_writes_has_a_closed_schema_and_a_bound_dry_run(tenant: str) -> None:
     policy = SHIPPED[tenant]
-    writing = [tool for tool, kind in policy.derived.classes.items() if kind is ToolClass.WRITE]
+    writing = [tool for tool, kind in policy.compiled.classes.items() if kind is ToolClass.WRITE]
     assert writing
     for tool in writing:
         binding = policy.binding(tool)

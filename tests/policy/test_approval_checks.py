@@ -154,28 +154,28 @@ ASKS = "extra.look asks tenant initech for an approval that cannot be given: "
     [
         (
             '{"quorum": 1, "approver_roles": ["support_lead", "support_led"]}',
-            ["support_led is no approver group (did you mean support_lead?)"],
+            ["support_led is not an approver group (did you mean support_lead?)"],
         ),
         (
             '{"quorum": 1, "approver_roles": ["boss"]}',
             [
-                "boss is no approver group (known: finance, support_lead)",
-                "1 people must agree, and 0 may (lower it, or name more people under approver_groups)",
+                "boss is not an approver group (known: finance, support_lead)",
+                "1 people must approve, but only 0 may (lower it, or name more people under approver_groups)",
             ],
         ),
         (
             '{"quorum": 3, "approver_roles": ["support_lead"]}',
-            ["3 people must agree, and 2 may (lower it, or name more people under approver_groups)"],
+            ["3 people must approve, but only 2 may (lower it, or name more people under approver_groups)"],
         ),
         (
             '{"quorum": 5, "approver_roles": []}',
-            ["5 people must agree, and 4 may (lower it, or name more people under approver_groups)"],
+            ["5 people must approve, but only 4 may (lower it, or name more people under approver_groups)"],
         ),
         ('{"quorum": 4, "approver_roles": []}', []),
         ('{"quorum": 2, "approver_roles": ["finance", "support_lead"], "distinct_roles": true}', []),
         (
             '{"quorum": 5, "approver_roles": input.action.params.roles}',
-            ["5 people must agree, and 4 may (lower it, or name more people under approver_groups)"],
+            ["5 people must approve, but only 4 may (lower it, or name more people under approver_groups)"],
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_settings_of_a_pack_are_computed_for_each_tenant(tree: Path, opa: Path) 
     assert problems(tree, opa) == []
     configure(tree, "initech", "{roles: [finance], quorum: 3}")
     assert problems(tree, opa) == [
-        f"{WHERE}: {ASKS}3 people must agree, and 2 may (lower it, or name more people under approver_groups)"
+        f"{WHERE}: {ASKS}3 people must approve, but only 2 may (lower it, or name more people under approver_groups)"
     ]
 
 
@@ -254,5 +254,5 @@ def test_it_is_found_by_the_check_and_at_load(tree: Path, opa: Path, tmp_path: P
     write(tree, '{"quorum": 5, "approver_roles": []}')
     steps = {step.name: step for step in check(tree, opa, None, skip_lint=True, coverage_percent_min=0)}
     assert [problem.where for problem in steps["approvals"].problems] == [f"{tree}/{WHERE}"]
-    with pytest.raises(PolicyInvalidError, match="5 people must agree, and 4 may"):
+    with pytest.raises(PolicyInvalidError, match="5 people must approve, but only 4 may"):
         build_bundle(tree, opa, tmp_path / "bundles")

@@ -80,7 +80,7 @@ def test_check_warns_of_an_amount_beside_an_open_schema(placet: Placet, rego_dir
     file.write_text(yaml.safe_dump(policy))
     result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint")
     assert result.exit_code == 1
-    assert "tools.pay.bind.currency: /amount is the place of amount" in result.stderr
+    assert "tools.pay.bind.currency: /amount overlaps with the pointer of amount" in result.stderr
 
 
 def test_check_for_programs(placet: Placet, rego_dir: Path, opa: Path) -> None:

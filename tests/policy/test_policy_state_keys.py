@@ -10,15 +10,15 @@ from pydantic import ValidationError
 
 from placet.approvals.eligibility import may_act_as
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT, SAFE_INTEGER_MAX
-from placet.tenants.agent_policy import AgentPolicy
-from placet.tenants.diagnostics import agent_policy_faults
+from placet.tenants.diagnostics import document_diagnostics
+from placet.tenants.policy import TenantPolicy
 from tests.support.builders import budget, policy
 
 
 def faults(**said: Any) -> list[tuple[str, str]]:
     with pytest.raises(ValidationError) as raised:
         policy(**said)
-    return [(fault.place, fault.what) for fault in agent_policy_faults(raised.value)]
+    return [(fault.place, fault.what) for fault in document_diagnostics(raised.value)]
 
 
 def budget_fault(**said: Any) -> tuple[str, str]:
@@ -88,12 +88,16 @@ def test_what_is_no_limit(said: dict[str, Any], what: str) -> None:
             "match.tools",
             "should name at least one; leave the key out when there is no restriction",
         ),
-        ({"match": {"tools": ["stripe.*"]}}, "match.tools[0]", "stripe.* is no tool of allowed_tools or write_tools"),
+        (
+            {"match": {"tools": ["stripe.*"]}},
+            "match.tools[0]",
+            "stripe.* matches no tool of allowed_tools or write_tools",
+        ),
         ({"measure": "amount"}, "currency", "is missing"),
         (
             {"measure": "amount", "currency": "USX"},
             "currency",
-            "USX is no currency of ISO 4217; write a code such as USD",
+            "USX is not an ISO 4217 currency; write a code such as USD",
         ),
         ({"currency": "USD"}, "currency", "is not read: calls have no currency"),
         (
@@ -108,25 +112,25 @@ def test_what_is_no_limit(said: dict[str, Any], what: str) -> None:
             "customer",
             'should be a JSON pointer into params, such as "/customer/email" or "/items/*/iban"',
         ),
-        ({"scope": "customer", "customer": "/a/*"}, "customer", "should lead to one value; * is not taken here"),
-        ({"scope": "run", "window": "day"}, "window", "a run has no day of its own"),
-        ({"scope": "run", "window": "lifetime"}, "window", "a run has no lifetime of its own"),
-        ({"scope": "user", "window": "run"}, "window", "the window run does not go with the scope user"),
-        ({"scope": "tenant", "window": "run"}, "window", "the window run does not go with the scope tenant"),
+        ({"scope": "customer", "customer": "/a/*"}, "customer", "should point to one value; * is not allowed here"),
+        ({"scope": "run", "window": "day"}, "window", "day does not fit the scope run"),
+        ({"scope": "run", "window": "lifetime"}, "window", "lifetime does not fit the scope run"),
+        ({"scope": "user", "window": "run"}, "window", "run does not fit the scope user"),
+        ({"scope": "tenant", "window": "run"}, "window", "run does not fit the scope tenant"),
         (
             {"window": "lifetime", "timezone": "Europe/Berlin"},
             "timezone",
-            "is not read with the window lifetime, which no clock ends",
+            "is not read with the window lifetime, which does not end with time",
         ),
         (
             {"timezone": "Europe/Berln"},
             "timezone",
-            "Europe/Berln is no time zone of the IANA database; did you mean Europe/Berlin?",
+            "Europe/Berln is not an IANA time zone; did you mean Europe/Berlin?",
         ),
         (
             {"timezone": "localtime"},
             "timezone",
-            "localtime is no time zone of the IANA database; write a name such as Europe/Berlin",
+            "localtime is not an IANA time zone; write a name such as Europe/Berlin",
         ),
         ({"approval": {"quorum": 1}}, "approval", "is not read with on_exceed deny"),
         (
@@ -143,7 +147,7 @@ def test_what_is_no_limit(said: dict[str, Any], what: str) -> None:
             for name in ("", "A", "a-b", "a..b", ".a", "a.", "a b", "x" * 65)
         ),
         *(
-            ({"id": name}, "id", f"{name} is an id of Placet's own")
+            ({"id": name}, "id", f"{name} is reserved for Placet; use another id")
             for name in ("currency", "customer_missing", "spend.mine", "limits.loop")
         ),
     ],
@@ -153,7 +157,7 @@ def test_what_is_no_budget(said: dict[str, Any], place: str, what: str) -> None:
 
 
 def test_budgets_have_ids_of_their_own() -> None:
-    assert faults(budgets=[budget(), budget()]) == [("budgets[1].id", "b stands there twice")]
+    assert faults(budgets=[budget(), budget()]) == [("budgets[1].id", "b is used twice")]
 
 
 def test_a_tenant_has_so_many_budgets_and_no_more() -> None:
@@ -166,7 +170,7 @@ def test_a_tenant_has_so_many_budgets_and_no_more() -> None:
 def test_spend_limits_are_in_usd() -> None:
     said = {"per_workspace_usd_per_month": Decimal("500.00")}
     assert faults(currency="EUR", spend_limits=said) == [
-        ("spend_limits", "are in USD, and the tenant's currency is EUR")
+        ("spend_limits", "are in USD, but the tenant's currency is EUR")
     ]
     assert [b.limit for b in policy(spend_limits=said).all_budgets] == [500_000_000]
 
@@ -216,7 +220,7 @@ def test_what_are_no_limits(said: dict[str, Any], place: str, what: str | None) 
         (
             {"rules": [{"tool": "py", "level": "execute"}]},
             "rules[0].tool",
-            "py is no tool of allowed_tools or write_tools",
+            "py matches no tool of allowed_tools or write_tools",
         ),
         (
             {"rules": [{"tool": "pay", "level": "execute"}, {"tool": "pay", "level": "draft_only"}]},
@@ -248,7 +252,7 @@ def test_near_misses_of_the_expiry_are_refused(key: str) -> None:
 def test_people_of_different_roles_need_as_many_roles() -> None:
     said = {"quorum": 2, "approver_roles": ["lead"], "distinct_roles": True}
     assert faults(approvals={"pay": said}) == [
-        ("approvals.pay.quorum", "2 people of different roles must agree, of 1 approver_roles")
+        ("approvals.pay.quorum", "2 people of different roles must approve, but there are 1 approver_roles")
     ]
     policy(approvals={"pay": {**said, "approver_roles": ["lead", "finance"]}})
 
@@ -259,15 +263,15 @@ GROUPS = {"lead": ["u_1", "u_2"], "finance": ["u_2", "u_3"], "cfo": ["u_2"]}
 @pytest.mark.parametrize(
     ("said", "place", "what"),
     [
-        ({"quorum": 3, "approver_roles": ["lead"]}, "quorum", "3 people must agree, and 2 may"),
-        ({"quorum": 4, "approver_roles": ["lead", "finance"]}, "quorum", "4 people must agree, and 3 may"),
-        ({"quorum": 4}, "quorum", "4 people must agree, and 3 may"),
+        ({"quorum": 3, "approver_roles": ["lead"]}, "quorum", "3 people must approve, but only 2 may"),
+        ({"quorum": 4, "approver_roles": ["lead", "finance"]}, "quorum", "4 people must approve, but only 3 may"),
+        ({"quorum": 4}, "quorum", "4 people must approve, but only 3 may"),
         (
             {"quorum": 3, "approver_roles": ["lead", "finance", "cfo", "lead2"], "distinct_roles": True},
             "approver_roles[3]",
-            "lead2 is no approver group",
+            "lead2 is not an approver group",
         ),
-        ({"quorum": 1, "approver_roles": ["leads", "lead"]}, "approver_roles[0]", "leads is no approver group"),
+        ({"quorum": 1, "approver_roles": ["leads", "lead"]}, "approver_roles[0]", "leads is not an approver group"),
     ],
 )
 def test_a_quorum_that_nobody_could_reach_is_refused(said: dict[str, Any], place: str, what: str) -> None:
@@ -278,7 +282,7 @@ def test_a_person_counts_for_one_role_alone() -> None:
     groups = {"lead": ["u_1", "u_2"], "finance": ["u_1"], "cfo": ["u_1"]}
     said = {"quorum": 3, "approver_roles": ["lead", "finance", "cfo"], "distinct_roles": True}
     assert faults(approver_groups={**groups, "lead": ["u_1", "u_2", "u_3"]}, approvals={"pay": said}) == [
-        ("approvals.pay.quorum", "3 people of different roles must agree, and 2 could")
+        ("approvals.pay.quorum", "3 people of different roles must approve, but only 2 can")
     ]
     policy(approver_groups=GROUPS, approvals={"pay": said})
 
@@ -289,11 +293,11 @@ def test_another_spelling_is_no_other_person(other: str) -> None:
         "approver_groups": {"boss": ["ann", other]},
         "approvals": {"pay": {"quorum": 2, "approver_roles": ["boss"]}},
     }
-    assert faults(**pair) == [("approvals.pay.quorum", "2 people must agree, and 1 may")]
+    assert faults(**pair) == [("approvals.pay.quorum", "2 people must approve, but only 1 may")]
     distinct = {"quorum": 2, "approver_roles": ["boss", "cfo"], "distinct_roles": True}
     groups = {"boss": ["ann"], "cfo": [other], "aside": ["bob"]}
     assert faults(approver_groups=groups, approvals={"pay": distinct}) == [
-        ("approvals.pay.quorum", "2 people must agree, and 1 may")
+        ("approvals.pay.quorum", "2 people must approve, but only 1 may")
     ]
 
 
@@ -330,5 +334,5 @@ def test_what_is_no_fee(cost: object) -> None:
 
 
 def test_a_fee_is_read_exactly() -> None:
-    written = AgentPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": {"cost": Decimal("0.002")}}})
+    written = TenantPolicy.model_validate({"write_tools": ["pay"], "tools": {"pay": {"cost": Decimal("0.002")}}})
     assert (written.tool_cost_micros("pay"), written.tool_cost_micros("look")) == (2_000, 0)

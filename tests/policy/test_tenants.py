@@ -47,7 +47,7 @@ def test_every_tenant_is_read(rego_dir: Path) -> None:
 
 def test_the_designs_sample_as_it_stands(rego_dir: Path) -> None:
     write(rego_dir, SAMPLE)
-    remedy = "not enforced yet (remove it: Placet takes no key that it does not enforce)"
+    remedy = "not enforced yet (remove it: Placet accepts only keys that it enforces)"
     assert problems(rego_dir) == [f"config/acme.yaml:6: agent_policy.pii.log_retention_days: {remedy}"]
 
 

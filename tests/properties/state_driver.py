@@ -33,7 +33,7 @@ from placet.storage.postgres.backend import PostgresLedger
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from placet.transport.grpc.messages.from_proto import parse_request
 from tests.properties.state_reference import PEOPLE, POLICY
 from tests.support.fakes import ALLOWED, DENIED, CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, verdict
@@ -74,7 +74,7 @@ FILE = {
 APPROVERS = [frozenset[str](), *map(frozenset, (("lena", "luis"), ("lena", "u1"), ("luis", "u1")))]
 """Whom a file may name."""
 FILES = {
-    named: AgentPolicy.model_validate({**FILE, **({"approver_groups": {"lead": sorted(named)}} if named else {})})
+    named: TenantPolicy.model_validate({**FILE, **({"approver_groups": {"lead": sorted(named)}} if named else {})})
     for named in APPROVERS
 }
 TENANTS = ("acme", "beta")
@@ -213,7 +213,7 @@ class Driver:
         await self.crash(number)
         await asyncio.gather(deciding, return_exceptions=True)
 
-    def files(self, approvers: frozenset[str]) -> dict[str, AgentPolicy]:
+    def files(self, approvers: frozenset[str]) -> dict[str, TenantPolicy]:
         """The tenants' files when they name these approvers."""
         return dict.fromkeys(TENANTS, FILES[approvers])
 

@@ -17,7 +17,7 @@ from placet.kernel.state import CounterKey, ReadSet
 from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.scheduling.batching import Batcher
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
 from tests.support.outcome_env import report
 
@@ -54,7 +54,7 @@ class Replica:
         self.ledger = ledger
         self.clock = FixedClock()
         self.faults: list[BaseException] = []
-        agent_policy = AgentPolicy.model_validate(SAID)
+        agent_policy = TenantPolicy.model_validate(SAID)
         self.source = ScriptedSource(ScriptedPolicy(agent_policies={"acme": agent_policy}))
         self.reports: Batcher[OutcomeReport, OutcomeReply] = Batcher(
             OutcomeService(ledger, self.source, self.clock).report, depth_max=10_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from placet.approvals.service import Approvals, VoteCommand
 from placet.kernel.model import Caller, Effect, Finding
 from placet.matching.person import Person
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ApprovalEnv(Bench):
         policy = ScriptedPolicy(say=self._say)
         if agent_policy is not None:
             tools = {"allowed_tools": ["look"], "write_tools": ["pay"], **agent_policy}
-            policy.agent_policies = {"acme": AgentPolicy.model_validate(tools)}
+            policy.agent_policies = {"acme": TenantPolicy.model_validate(tools)}
         super().__init__(policy, ledger=ledger)
         self.approvals = Approvals(self.ledger, self.source, self.clock, notify)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from placet.kernel.model import Action, Amount, Identity, Model, Proposal, Run
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 
 
 def at(text: str) -> int:
@@ -48,8 +48,8 @@ def proposal(
     )
 
 
-def policy(**said: Any) -> AgentPolicy:
-    return AgentPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay", "pay.out", "mail"], **said})
+def policy(**said: Any) -> TenantPolicy:
+    return TenantPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay", "pay.out", "mail"], **said})
 
 
 def budget(**said: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from placet.controls.kill_switches.service import KillSwitches, NewSwitch
 from placet.kernel.model import Caller, Decision
 from placet.matching.person import Person
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import ALLOWED, Bench, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ LEAD = Person("lena", ("lead",))
 LEADS = (LEAD, Person("luis", ("lead",)))
 
 
-def policies(**said: Any) -> dict[str, AgentPolicy]:
+def policies(**said: Any) -> dict[str, TenantPolicy]:
     """One tenant's file, with the usual tools."""
-    return {"acme": AgentPolicy.model_validate({**TOOLS, **said})}
+    return {"acme": TenantPolicy.model_validate({**TOOLS, **said})}
 
 
 def budget(**said: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Caller, Effect, Finding, Indeterminate, Verdict
 from placet.revisions.status import EngineMode, PolicyStatus
 from placet.signing.keys import generate_signing_key
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from placet.transport.grpc.messages.from_proto import parse_request
 from tests.support.memory_ledger import MemoryLedger
 from tests.transport.wire import request
@@ -35,8 +35,8 @@ _ORDER = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 
 _TOOLS = {"allowed_tools": ["look"], "write_tools": ["pay"]}
 AGENT_POLICIES = {
-    "acme": AgentPolicy.model_validate({**_TOOLS, "tools": {"pay": {"sensitive": ["/to"]}}}),
-    "open": AgentPolicy.model_validate({**_TOOLS, "pii": {"redact": False}}),
+    "acme": TenantPolicy.model_validate({**_TOOLS, "tools": {"pay": {"sensitive": ["/to"]}}}),
+    "open": TenantPolicy.model_validate({**_TOOLS, "pii": {"redact": False}}),
 }
 
 
@@ -81,7 +81,7 @@ class ScriptedPolicy:
     say: Callable[[dict[str, Any]], Verdict | Indeterminate] = field(default=lambda _: verdict(ALLOWED))
     revision: str = REVISION
     confirmed_at: float = 1_000.0
-    agent_policies: Mapping[str, AgentPolicy] = field(default_factory=lambda: AGENT_POLICIES)
+    agent_policies: Mapping[str, TenantPolicy] = field(default_factory=lambda: AGENT_POLICIES)
     fault: Exception | None = None
     seen: list[dict[str, Any]] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)

@@ -12,7 +12,7 @@ from placet.audit.records import Commitment, RecordKind
 from placet.kernel.model import Decision, Effect
 from placet.kernel.state import CounterKey, PutIfVersion, ReadSet
 from placet.outcomes.service import OutcomeService
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, asked
 from tests.support.memory_ledger import MemoryLedger
 
@@ -62,7 +62,7 @@ class OutcomeEnv(Bench):
     """A decision point and an outcome service. `said` is added to the agent_policies of acme and globex."""
 
     def __init__(self, **said: Any) -> None:
-        agent_policy = AgentPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay"], **said})
+        agent_policy = TenantPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay"], **said})
         super().__init__(
             ScriptedPolicy(agent_policies={"acme": agent_policy, "globex": agent_policy}), ledger=RacedLedger
         )

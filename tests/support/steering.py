@@ -13,7 +13,7 @@ from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches, NewSwitch
 from placet.controls.snapshot import ControlState
 from placet.signing.keys import generate_signing_key
-from placet.tenants.agent_policy import AgentPolicy
+from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import FixedClock, ScriptedPolicy, ScriptedSource
 from tests.support.memory_ledger import MemoryLedger
 
@@ -32,7 +32,7 @@ class Operators:
         self.clock = clock or FixedClock()
         self.ledger: Ledger = ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.state = ControlState(self.ledger)
-        policies = {tenant: AgentPolicy.model_validate(said) for tenant, said in tenants.items()}
+        policies = {tenant: TenantPolicy.model_validate(said) for tenant, said in tenants.items()}
         self.source = ScriptedSource(ScriptedPolicy(agent_policies=policies))
         changes = ControlCommands(self.ledger, self.clock, self.state)
         self.kills = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.state))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from placet.decision.ports import LoadedPolicy
     from placet.kernel.model import Finding, Proposal
     from placet.kernel.state import CounterKey, Usage
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class EvaluationContext:
     """The time of the decision, in microseconds since the epoch. The same for the whole batch."""
     policy_input: bytes
     """The JSON document that policy sees as `input`."""
-    agent_policy: AgentPolicy | None = None
+    agent_policy: TenantPolicy | None = None
     """The tenant's file; None when the tenant has none."""
     error: Exception | None = None
     """The internal error that stopped the gathering."""

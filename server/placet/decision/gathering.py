@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from placet.decision.ports import PolicySource
     from placet.kernel.clock import Clock
     from placet.kernel.state import RowKey, Snapshot
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 NO_MAX_AGE: Final = 0.0
 """The `max_policy_age_seconds` with which a policy never becomes stale."""
@@ -47,7 +47,7 @@ NO_MAX_AGE: Final = 0.0
 class _Reads:
     """The charges and circuit breakers of one attempt: they say which rows and counters to read."""
 
-    agent_policy: AgentPolicy | None
+    agent_policy: TenantPolicy | None
     charges: tuple[Charge, ...] = ()
     run_charges: tuple[Charge, ...] = ()
     uncountable: tuple[UncountableCharge, ...] = ()
@@ -98,7 +98,7 @@ class Gatherer:
         return BatchContext(policy, policy.revision if policy else "", stale, contexts, self.clock_skewed())
 
     async def _contexts(
-        self, attempts: Sequence[Attempt], agent_policies: Mapping[str, AgentPolicy], now_us: int
+        self, attempts: Sequence[Attempt], agent_policies: Mapping[str, TenantPolicy], now_us: int
     ) -> Sequence[EvaluationContext]:
         reads = await in_slices(
             mapped(
@@ -119,7 +119,7 @@ class Gatherer:
         )
 
     async def _context_or_error(
-        self, attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int
+        self, attempt: Attempt, agent_policies: Mapping[str, TenantPolicy], now_us: int
     ) -> EvaluationContext:
         """Return the context, or a bare one that holds the error and the kill switches, if these can be read.
 
@@ -160,7 +160,7 @@ class Gatherer:
         )
 
 
-def _reads(attempt: Attempt, agent_policies: Mapping[str, AgentPolicy], now_us: int) -> _Reads:
+def _reads(attempt: Attempt, agent_policies: Mapping[str, TenantPolicy], now_us: int) -> _Reads:
     proposal = attempt.proposal
     agent_policy = agent_policies.get(attempt.tenant)
     if agent_policy is None:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from placet.approvals.model import Approval
     from placet.decision.context import BatchContext, EvaluationContext
     from placet.kernel.model import ApprovalRequirement
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 _SECOND_US: Final = 1_000_000
 
@@ -265,7 +265,7 @@ def _with_deadline(required: ApprovalRequirement, context: EvaluationContext) ->
     return replace(required, expires_at_us=context.now_us + seconds * _SECOND_US)
 
 
-def _file(context: EvaluationContext) -> AgentPolicy:
+def _file(context: EvaluationContext) -> TenantPolicy:
     """Return the tenant's file. The guard `unknown_tenant` runs before any guard that needs it."""
     if context.agent_policy is None:
         raise AssertionError("the guard unknown_tenant denies a tenant without a file")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from placet.kernel.model import Indeterminate, Verdict
     from placet.revisions.status import PolicyStatus
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 
 class LoadedPolicy(Protocol):
@@ -21,7 +21,7 @@ class LoadedPolicy(Protocol):
         ...
 
     @property
-    def agent_policies(self) -> Mapping[str, AgentPolicy]:
+    def agent_policies(self) -> Mapping[str, TenantPolicy]:
         """The tenants' files, by tenant."""
         ...
 

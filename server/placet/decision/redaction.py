@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from placet.kernel.model import Decision, Finding, Obligation, Proposal
     from placet.kernel.steps import Steps
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 REDACTED: Final = "redacted: the stored input lacks sensitive values that policy saw"
 WITHHELD: Final = "withheld: Placet failed while redacting, so the stored input has no parameters"
@@ -60,7 +60,7 @@ class StoredInput:
         return not self.why_not
 
 
-def redacted_input(seen: bytes, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[StoredInput]:
+def redacted_input(seen: bytes, proposal: Proposal, agent_policy: TenantPolicy | None) -> Steps[StoredInput]:
     """Return the policy input as it is stored. `seen` is the input that policy saw.
 
     The input of a tenant without a file is screened too, because no setting allows to store it as it is.
@@ -99,7 +99,7 @@ def _withheld(proposal: Proposal) -> dict[str, Any]:
 _OMITTED: Final = orjson.dumps({"omitted": UNSCREENED})
 
 
-def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: AgentPolicy | None) -> Steps[Decision]:
+def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: TenantPolicy | None) -> Steps[Decision]:
     """Return the decision as it is stored, without sensitive values.
 
     A rule may have copied such values into a reason, into details, or into the parameters of an obligation. Rule ids

@@ -16,7 +16,7 @@ from placet.kernel.model import Action, Effect, Identity, Indeterminate, Model, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 CANARY_TOOL: Final = "placet.canary"
 CANARY_RULE_ID: Final = "canary.alive"
@@ -38,7 +38,7 @@ async def ask_canary(client: OpaClient, timeout_seconds: float, expected_revisio
 
 
 async def tenants_error(
-    client: OpaClient, timeout_seconds: float, agent_policies: Mapping[str, AgentPolicy], revision: str
+    client: OpaClient, timeout_seconds: float, agent_policies: Mapping[str, TenantPolicy], revision: str
 ) -> str:
     """Return why OPA cannot decide for these tenants; "" when no difference was found.
 
@@ -70,7 +70,7 @@ def _probe(client: OpaClient, timeout_seconds: float, expected_revision: str) ->
     )
 
 
-def _listed(policy: AgentPolicy) -> tuple[str, ...]:
+def _listed(policy: TenantPolicy) -> tuple[str, ...]:
     return tuple(sorted({*policy.allowed_tools, *policy.write_tools}))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.kernel.model import Verdict
     from placet.revisions.status import PolicyEvent
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
 
@@ -28,7 +28,7 @@ class ExternalPolicy:
     """The policy of the external OPA at its last canary. Each verdict names its own revision."""
 
     client: OpaClient
-    agent_policies: Mapping[str, AgentPolicy]  # by tenant
+    agent_policies: Mapping[str, TenantPolicy]  # by tenant
     confirmed_at: float  # of the last correct canary, on the monotonic clock
     revision: str = ""
 
@@ -51,7 +51,7 @@ class ExternalPolicies:
     def __init__(
         self,
         client: OpaClient,
-        agent_policies: Mapping[str, AgentPolicy],
+        agent_policies: Mapping[str, TenantPolicy],
         clock: Clock,
         listener: Callable[[PolicyEvent], Awaitable[None]],
         timeout_seconds: float,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from placet.engine.pinned_program import PinnedProgram
     from placet.kernel.model import Indeterminate, Verdict
     from placet.policy.bundles.bundle import Bundle
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 START_SECONDS_MAX = 10.0
 """Time limit from the start of OPA to the first correct answer of the canary. Large bundles take seconds to load."""
@@ -83,7 +83,7 @@ class ServedRevision:
         return self.bundle.revision
 
     @property
-    def agent_policies(self) -> Mapping[str, AgentPolicy]:
+    def agent_policies(self) -> Mapping[str, TenantPolicy]:
         """The agent_policy of each tenant."""
         return self.bundle.agent_policies
 

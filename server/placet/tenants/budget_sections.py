@@ -1,4 +1,4 @@
-"""The parts of an `agent_policy` that become budgets: `spend_limits` and `budgets`."""
+"""The sections of a tenant's file that define budgets: `spend_limits` and `budgets`."""
 
 from __future__ import annotations
 
@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SPEND_CURRENCY: Final = "USD"
-"""What `spend_limits` are in, by the names of its keys."""
-_OF_A_MACHINE: Final = frozenset({"localtime", "Factory"})
-_IN_A_RUN: Final = frozenset({Scope.RUN, Scope.TOOL, Scope.CUSTOMER})
-_OF_A_RUN: Final = frozenset({Window.RUN, Window.MINUTE, Window.HOUR})
+"""The currency of `spend_limits`, which the names of its keys say."""
+_MACHINE_ZONES: Final = frozenset({"localtime", "Factory"})
+"""Names of zoneinfo that depend on the machine."""
+_SCOPES_WITHIN_A_RUN: Final = frozenset({Scope.RUN, Scope.TOOL, Scope.CUSTOMER})
+"""Scopes for which the window run is accepted."""
+_WINDOWS_OF_A_RUN: Final = frozenset({Window.RUN, Window.MINUTE, Window.HOUR})
+"""Windows that are accepted for the scope run."""
 
 
 def _budget_id(value: str) -> str:
@@ -46,9 +49,9 @@ def _budget_id(value: str) -> str:
         raise ValueError(
             f"should be an id: parts of a-z 0-9 _ joined by dots, at most {BUDGET_ID_CHARS_MAX} characters"
         )
-    taken = rule_ids.BUDGETS_PREFIX + value in rule_ids.CORE_REASONS
-    if taken or value.startswith((rule_ids.SPEND_PREFIX, rule_ids.LIMITS_PREFIX)):
-        raise ValueError(f"{value} is an id of Placet's own")
+    is_reserved = rule_ids.BUDGETS_PREFIX + value in rule_ids.CORE_REASONS
+    if is_reserved or value.startswith((rule_ids.SPEND_PREFIX, rule_ids.LIMITS_PREFIX)):
+        raise ValueError(f"{value} is reserved for Placet; use another id")
     return value
 
 
@@ -57,23 +60,23 @@ def _timezone(value: str) -> str:
     if value not in known:
         near = closest(value, known)
         hint = f"did you mean {near}?" if near else "write a name such as Europe/Berlin"
-        raise ValueError(f"{value} is no time zone of the IANA database; {hint}")
+        raise ValueError(f"{value} is not an IANA time zone; {hint}")
     return value
 
 
 @cache
 def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones()) - _OF_A_MACHINE
+    return frozenset(available_timezones()) - _MACHINE_ZONES
 
 
 class SpendLimits(Section):
-    """What agents may spend, in USD: each user a day, the whole tenant a month. Days and months of UTC."""
+    """Limits of the cost of calls in USD: per user and day, and per tenant and month. Days and months are UTC."""
 
     per_user_usd_per_day: Cost | None = None
     per_workspace_usd_per_month: Cost | None = None
 
     def budgets(self) -> Iterator[Budget]:
-        """The budgets that they stand for."""
+        """Yield the limits as budgets."""
         limits = (
             (rule_ids.SPEND_PER_USER, Scope.USER, Window.DAY, self.per_user_usd_per_day),
             (rule_ids.SPEND_PER_WORKSPACE, Scope.TENANT, Window.MONTH, self.per_workspace_usd_per_month),
@@ -86,14 +89,14 @@ class SpendLimits(Section):
 
 
 class BudgetMatch(Section):
-    """Which actions a budget counts; what is left out stands for all."""
+    """Selects the actions that a budget counts. A key that is left out selects all."""
 
     tools: ToolGlobs | None = None
     workflows: Workflows | None = None
     environments: EnvironmentNames | None = None
 
     def match(self) -> Match:
-        """The same as a value."""
+        """Return the section as a value."""
         return Match(self.tools or (), self.workflows or (), self.environments or ())
 
 
@@ -116,11 +119,11 @@ class BudgetEntry(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> BudgetEntry:
-        refuse((*_key_faults(self), *_window_faults(self), *_number_faults(self)))
+        refuse((*_key_diagnostics(self), *_window_diagnostics(self), *_number_diagnostics(self)))
         return self
 
     def budget(self, tenant_currency: str) -> Budget:
-        """The budget. Cost is in the tenant's currency."""
+        """Return the budget. Cost is in the tenant's currency."""
         approval = self.approval or Quorum()
         currencies = {Measure.AMOUNT: self.currency or "", Measure.COST: tenant_currency}
         return Budget(
@@ -141,13 +144,13 @@ class BudgetEntry(Section):
 
 
 def all_budgets(spend: SpendLimits | None, entries: Iterable[BudgetEntry], tenant_currency: str) -> tuple[Budget, ...]:
-    """Every budget, in the order of their ids."""
-    named = [entry.budget(tenant_currency) for entry in entries]
-    return tuple(sorted((*named, *(spend.budgets() if spend else ())), key=lambda budget: budget.id))
+    """Return every budget of the file, sorted by id."""
+    budgets = [entry.budget(tenant_currency) for entry in entries]
+    return tuple(sorted((*budgets, *(spend.budgets() if spend else ())), key=lambda budget: budget.id))
 
 
 def budget_data(budget: Budget) -> dict[str, Any]:
-    """What policy may read of a budget. Keys as in the file; `limit` in minor units, micros or ones."""
+    """Return a budget as data for policy: keys as in the file, `limit` in minor units, micros or ones."""
     match, approval = budget.match, budget.approval
     return {
         "scope": budget.scope.value,
@@ -175,11 +178,11 @@ def _places(entry: BudgetEntry) -> int:
     return EXPONENTS[entry.currency or ""] if entry.measure is Measure.AMOUNT else 0
 
 
-def _key_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
-    """Keys that must stand together, and keys that nothing would read."""
+def _key_diagnostics(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
+    """Report missing keys, and keys that would have no effect."""
     if entry.scope is Scope.CUSTOMER and entry.customer is None:
         yield DocumentDiagnostic(
-            ("customer",), "is missing", "say where in params the customer stands, such as /customer_id"
+            ("customer",), "is missing", "write the JSON pointer to the customer in params, such as /customer_id"
         )
     if entry.scope is not Scope.CUSTOMER and entry.customer is not None:
         yield DocumentDiagnostic(
@@ -194,21 +197,21 @@ def _key_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
         yield DocumentDiagnostic(("approval",), what, "write on_exceed: require_approval, or remove it")
 
 
-def _window_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
-    if entry.scope is Scope.RUN and entry.window not in _OF_A_RUN:
+def _window_diagnostics(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
+    if entry.scope is Scope.RUN and entry.window not in _WINDOWS_OF_A_RUN:
         yield DocumentDiagnostic(
-            ("window",), f"a run has no {entry.window} of its own", "write window: run, minute or hour"
+            ("window",), f"{entry.window} does not fit the scope run", "write window: run, minute or hour"
         )
-    if entry.window is Window.RUN and entry.scope not in _IN_A_RUN:
-        what = f"the window run does not go with the scope {entry.scope}"
-        yield DocumentDiagnostic(("window",), what, "count within a run by scope: run, tool or customer")
+    if entry.window is Window.RUN and entry.scope not in _SCOPES_WITHIN_A_RUN:
+        what = f"run does not fit the scope {entry.scope}"
+        yield DocumentDiagnostic(("window",), what, "use the window run with scope: run, tool or customer")
     if entry.window in ENDLESS and entry.timezone != "UTC":
         yield DocumentDiagnostic(
-            ("timezone",), f"is not read with the window {entry.window}, which no clock ends", "remove it"
+            ("timezone",), f"is not read with the window {entry.window}, which does not end with time", "remove it"
         )
 
 
-def _number_faults(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
+def _number_diagnostics(entry: BudgetEntry) -> Iterator[DocumentDiagnostic]:
     if entry.measure is Measure.AMOUNT and entry.currency is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""What the keys of one `agent_policy` must say of each other."""
+"""Checks between the keys of one tenant's file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from placet.budgets.model import Measure
 from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
 from placet.matching.globs import glob_matches
 from placet.tenants.budget_sections import SPEND_CURRENCY
-from placet.tenants.quorums import quorum_faults
+from placet.tenants.quorums import quorum_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,27 +20,28 @@ if TYPE_CHECKING:
     from placet.tenants.sections import ToolSpec
 
 
-def policy_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
-    """Everything that does not fit together."""
-    yield from _tool_faults(policy)
-    yield from _glob_faults(policy)
-    yield from _currency_faults(policy)
-    yield from _budget_id_faults(policy)
-    yield from _approver_faults(policy)
+def consistency_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+    """Report every contradiction between the keys of the file."""
+    yield from _tool_diagnostics(policy)
+    yield from _glob_diagnostics(policy)
+    yield from _currency_diagnostics(policy)
+    yield from _budget_id_diagnostics(policy)
+    yield from _approver_diagnostics(policy)
     for tool, spec in policy.tools.items():
-        yield from _index_faults(tool, spec)
+        yield from _index_diagnostics(tool, spec)
         if spec.params_schema is not None:
             yield from schema_diagnostics(spec.params_schema, ("tools", tool, "params_schema"))
-            yield from _bind_faults(tool, spec)
+            yield from _bind_diagnostics(tool, spec)
 
 
-def _tool_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+def _tool_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+    """Report tools in both lists, and tools elsewhere in the file that are in neither."""
     known = {*policy.allowed_tools, *policy.write_tools}
     for index, tool in enumerate(policy.write_tools):
         if tool in policy.allowed_tools:
             what = f"{tool} is in allowed_tools (read) as well as in write_tools"
             yield DocumentDiagnostic(("write_tools", index), what, "keep it in one of the two")
-    named: Mapping[tuple[str, ...], Iterable[str]] = {
+    referenced: Mapping[tuple[str, ...], Iterable[str]] = {
         ("approvals",): policy.approvals,
         ("tools",): policy.tools,
         ("destinations",): policy.destinations,
@@ -48,7 +49,7 @@ def _tool_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
         ("dry_run", "required"): policy.dry_run.required,
         ("dry_run", "waives_approval"): policy.dry_run.waives_approval,
     }
-    for path, tools in named.items():
+    for path, tools in referenced.items():
         for index, tool in enumerate(tools):
             if tool not in known:
                 what = f"{tool} is in neither allowed_tools nor write_tools"
@@ -57,18 +58,18 @@ def _tool_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
                 )
 
 
-def _bind_faults(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
-    """Pointers to members that the tool's own schema refuses: no call would ever agree with what it declares."""
+def _bind_diagnostics(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
+    """Report pointers to members that the tool's own schema refuses: every call would be denied."""
     for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
         if pointer.startswith("/") and not _takes(spec.params_schema, pointer):
-            what = f"{pointer} is no member that the tool's params_schema takes, so every call would be denied"
+            what = f"{pointer} is a member that the tool's params_schema refuses, so every call would be denied"
             yield DocumentDiagnostic(
                 ("tools", tool, "bind", name), what, "add it under properties, or correct the pointer"
             )
 
 
-def _index_faults(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
-    """Pointers to one item of a list: the others would run without being compared with what is declared."""
+def _index_diagnostics(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
+    """Report pointers to one item of a list: the other items would run without being compared with the action."""
     for name, pointer in spec.bind.as_data().items() if spec.bind is not None else ():
         if pointer.startswith("/") and _binds_an_item(spec.params_schema, pointer):
             what = f"{pointer} is one item of a list, and the others would run without being compared"
@@ -79,28 +80,31 @@ def _index_faults(tool: str, spec: ToolSpec) -> Iterator[DocumentDiagnostic]:
 
 
 def _binds_an_item(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
-    """Whether a pointer goes through the index of a list that may have more items. A member may be named "0", too."""
+    """Return whether a pointer goes through the index of a list that may have more items.
+
+    A number in a pointer is not an index when the schema has a member of that name.
+    """
     for token in _tokens(pointer):
-        given = schema if isinstance(schema, Mapping) else {}
-        members = _members(given)
+        node = schema if isinstance(schema, Mapping) else {}
+        members = _members(node)
         if token.isdecimal() and token not in members:
-            if given.get("type") != "array" or given.get("maxItems") != 1:
+            if node.get("type") != "array" or node.get("maxItems") != 1:
                 return True
-            schema = given.get("items")
+            schema = node.get("items")
         else:
             schema = members.get(token)
     return False
 
 
 def open_amounts(policy: TenantDocument) -> Iterator[str]:
-    """The tools whose amount is bound, and whose params may say another one where no schema looks."""
+    """Yield the tools with a bound amount whose schema accepts unknown members, which may hold another amount."""
     for tool, spec in policy.tools.items():
         if spec.bind is not None and spec.bind.amount and not _is_closed(spec.params_schema, spec.bind.amount):
             yield tool
 
 
 def _is_closed(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
-    """Whether every object on the way to a place takes the members that it names alone."""
+    """Return whether every object on the path to the pointer accepts only the members that its schema names."""
     for token in _tokens(pointer):
         if not isinstance(schema, Mapping):
             return False
@@ -120,18 +124,18 @@ def _tokens(pointer: str) -> list[str]:
 
 
 def _takes(schema: Any, pointer: str) -> bool:  # noqa: ANN401 - any part of a JSON Schema
-    """Whether a schema leaves room for a member at the pointer, as far as plain `properties` tell."""
+    """Return whether the schema accepts a member at the pointer. Only plain `properties` are looked at."""
     for name in _tokens(pointer):
         if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
-            return True  # `properties: null` is found where OPA reads the schema
+            return True  # `properties: null` is reported when OPA reads the schema
         if name not in schema["properties"]:
             return schema.get("additionalProperties") is not False or "patternProperties" in schema
         schema = schema["properties"][name]
     return True
 
 
-def _glob_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
-    """Patterns that stand for no tool of the tenant: a budget or a level that would never be asked."""
+def _glob_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+    """Report patterns that match no tool of the tenant: their budget or level would have no effect."""
     known = {*policy.allowed_tools, *policy.write_tools}
     patterns: list[tuple[Place, str]] = [
         (("budgets", index, "match", "tools", number), pattern)
@@ -145,13 +149,13 @@ def _glob_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     ]
     for path, pattern in patterns:
         if not any(glob_matches(pattern, tool) for tool in known):
-            what = f"{pattern} is no tool of allowed_tools or write_tools"
+            what = f"{pattern} matches no tool of allowed_tools or write_tools"
             yield DocumentDiagnostic(path, what, did_you_mean(pattern, known))
 
 
-def _currency_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+def _currency_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     if policy.spend_limits is not None and policy.currency != SPEND_CURRENCY:
-        what = f"are in {SPEND_CURRENCY}, and the tenant's currency is {policy.currency}"
+        what = f"are in {SPEND_CURRENCY}, but the tenant's currency is {policy.currency}"
         yield DocumentDiagnostic(("spend_limits",), what, "write them as budgets with measure: cost")
     for index, entry in enumerate(policy.budgets):
         if entry.measure is Measure.COST and entry.currency not in {None, policy.currency}:
@@ -159,22 +163,22 @@ def _currency_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
             yield DocumentDiagnostic(("budgets", index, "currency"), what, f"write {policy.currency}, or leave it out")
 
 
-def _budget_id_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+def _budget_id_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     seen: set[str] = set()
     for index, entry in enumerate(policy.budgets):
         if entry.id in seen:
             yield DocumentDiagnostic(
-                ("budgets", index, "id"), f"{entry.id} stands there twice", "give each budget an id of its own"
+                ("budgets", index, "id"), f"{entry.id} is used twice", "give each budget its own id"
             )
         seen.add(entry.id)
 
 
-def _approver_faults(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
+def _approver_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:
     groups = policy.approver_groups
     for tool, approval in policy.approvals.items():
         if approval is not None:
-            yield from quorum_faults(groups, approval, ("approvals", tool))
+            yield from quorum_diagnostics(groups, approval, ("approvals", tool))
     for index, entry in enumerate(policy.budgets):
         if entry.approval is not None:
-            yield from quorum_faults(groups, entry.approval, ("budgets", index, "approval"))
-    yield from quorum_faults(groups, policy.autonomy.approval, ("autonomy", "approval"))
+            yield from quorum_diagnostics(groups, entry.approval, ("budgets", index, "approval"))
+    yield from quorum_diagnostics(groups, policy.autonomy.approval, ("autonomy", "approval"))

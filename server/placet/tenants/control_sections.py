@@ -1,4 +1,4 @@
-"""The parts of an `agent_policy` that bound runs and say how far agents go on their own: `limits` and `autonomy`."""
+"""The sections of a tenant's file that limit runs and agents: `limits` and `autonomy`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Seconds = Annotated[StrictInt, Field(ge=1, le=RUN_SECONDS_MAX)]
 
 
 class WorkflowLimits(Section):
-    """What one run may do in all; what is left out is not limited, or as the tenant says."""
+    """The limits of one run. A key that is left out means no limit; in a workflow, the tenant's limit."""
 
     max_tool_calls: Count | None = None
     max_tokens: Count | None = None
@@ -39,7 +39,7 @@ class WorkflowLimits(Section):
 
 
 class BreakerSection(Section):
-    """When a circuit breaker opens, for how long, and what it then does."""
+    """When a circuit breaker opens, for how long, and its effect."""
 
     failures_in_a_row: Count | None = None
     error_rate: Share | None = None
@@ -56,7 +56,7 @@ class BreakerSection(Section):
         return self
 
     def spec(self) -> BreakerSpec:
-        """The same as a value."""
+        """Return the section as a value."""
         rate = None if self.error_rate is None else scaled(self.error_rate, PER_MILLE_PLACES)
         return BreakerSpec(
             self.failures_in_a_row,
@@ -70,13 +70,13 @@ class BreakerSection(Section):
 
 
 class LimitsSection(WorkflowLimits):
-    """What every run may do, what a workflow's runs may do instead, and the circuit breakers."""
+    """The limits of every run, other limits for runs of some workflows, and the circuit breakers."""
 
     breaker: BreakerSection | None = None
     workflows: Mapping[Label, WorkflowLimits] = Field(default_factory=dict)
 
     def of(self, workflow: str) -> RunLimits:
-        """The limits of a run in the workflow: its own, and the tenant's where it says nothing."""
+        """Return the limits of a run of the workflow. Keys that it leaves out have the value of the tenant."""
         own = self.workflows.get(workflow, WorkflowLimits())
         return RunLimits(
             own.max_tool_calls or self.max_tool_calls,
@@ -87,7 +87,7 @@ class LimitsSection(WorkflowLimits):
 
 
 class RuleSection(Section):
-    """A level for the actions of a workflow, tools, and agent, as far as they are named."""
+    """A level for the actions of a workflow, tool and agent. At least one of them is set."""
 
     workflow: Label | None = None
     tool: ToolGlob | None = None
@@ -103,12 +103,12 @@ class RuleSection(Section):
         return self
 
     def rule(self) -> AutonomyRule:
-        """The same as a value."""
+        """Return the section as a value."""
         return AutonomyRule(self.level, self.workflow or "", self.tool or "", self.agent or "")
 
 
 class AutonomySection(Section):
-    """How far agents go on their own."""
+    """How far agents may act without a person."""
 
     default: AutonomyLevel = AutonomyLevel.EXECUTE
     rules: Annotated[tuple[RuleSection, ...], Field(max_length=AUTONOMY_RULES_MAX)] = ()
@@ -117,16 +117,16 @@ class AutonomySection(Section):
 
     @model_validator(mode="after")
     def _one_rule_each(self) -> AutonomySection:
-        refuse(_twice(self.rules))
+        refuse(_repeated_rules(self.rules))
         return self
 
     def value(self) -> Autonomy:
-        """The same as a value."""
+        """Return the section as a value."""
         rules = (AutonomyRule(self.default), *(rule.rule() for rule in self.rules))
         return Autonomy(rules, self.approval.requirement(), self.observe)
 
 
-def _twice(rules: tuple[RuleSection, ...]) -> Iterator[DocumentDiagnostic]:
+def _repeated_rules(rules: tuple[RuleSection, ...]) -> Iterator[DocumentDiagnostic]:
     seen: set[tuple[str, str, str]] = set()
     for index, section in enumerate(rules):
         rule = section.rule()
@@ -136,7 +136,7 @@ def _twice(rules: tuple[RuleSection, ...]) -> Iterator[DocumentDiagnostic]:
 
 
 def limits_data(limits: LimitsSection) -> dict[str, Any]:
-    """What policy may read of the limits. The workflows' are complete; null stands for no limit."""
+    """Return the limits as data for policy. Those of workflows are complete; null means no limit."""
     return {
         **_run_data(limits.of("")),
         "breaker": _breaker_data(limits.breaker.spec()) if limits.breaker else {},
@@ -145,7 +145,7 @@ def limits_data(limits: LimitsSection) -> dict[str, Any]:
 
 
 def autonomy_data(autonomy: AutonomySection) -> dict[str, Any]:
-    """What policy may read of the autonomy by the file."""
+    """Return the autonomy as data for policy."""
     return {
         "default": autonomy.default.value,
         "rules": [section.rule().to_json() for section in autonomy.rules],

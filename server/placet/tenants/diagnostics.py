@@ -1,4 +1,4 @@
-"""What pydantic found wrong with an `agent_policy`, in the words of the person who wrote the file."""
+"""Turns the errors of pydantic about a tenant's file into diagnostics for the person who wrote the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
-from placet.tenants.agent_policy import AgentPolicy
 from placet.tenants.budget_sections import BudgetEntry, BudgetMatch, SpendLimits
 from placet.tenants.control_sections import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
 from placet.tenants.fields import FAULTS_ERROR, Section
+from placet.tenants.policy import TenantPolicy
 from placet.tenants.sections import (
     Approval,
     BindSection,
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 NOT_ENFORCED_YET: Final = "not enforced yet"
 SHOWN_CHARS_MAX: Final = 40
 ANY: Final = "*"
-"""In the path of a section: any key, or any index."""
+"""In the path of a section: matches any key or index."""
 SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
-    (): AgentPolicy,
+    (): TenantPolicy,
     ("approvals", ANY): Approval,
     ("autonomy",): AutonomySection,
     ("autonomy", "approval"): Quorum,
@@ -52,9 +52,9 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("tools", ANY): ToolSpec,
     ("tools", ANY, "bind"): BindSection,
 }
-"""Where which section stands."""
+"""Path -> the section at that path."""
 REFERRED_TO: Final = frozenset({"allowed_tools", "write_tools", "approver_groups", "currency"})
-"""Keys that others are checked against: while one of them is wrong, those checks say nothing."""
+"""Keys that other keys are checked against. While one of them is invalid, those checks are not made."""
 _WORDS: Final = re.compile(r"'([^']*)'")
 _SHOULD: Final = {
     "bool_type": "should be true or false",
@@ -68,42 +68,52 @@ _SHOULD: Final = {
 }
 
 
-def agent_policy_faults(error: ValidationError) -> tuple[DocumentDiagnostic, ...]:
-    """List what is wrong, each with its path inside the agent_policy and how to mend it."""
-    faults: list[DocumentDiagnostic] = []
+def document_diagnostics(error: ValidationError) -> tuple[DocumentDiagnostic, ...]:
+    """Return what is wrong, each with its path inside the agent_policy and with a remedy."""
+    diagnostics: list[DocumentDiagnostic] = []
     for detail in error.errors(include_url=False):
         if detail["type"] == FAULTS_ERROR:
-            outside = detail["loc"]
-            faults.extend(DocumentDiagnostic((*outside, *f.path), f.what, f.remedy) for f in detail["ctx"]["faults"])
+            prefix = detail["loc"]
+            diagnostics.extend(
+                DocumentDiagnostic((*prefix, *inner.path), inner.what, inner.remedy)
+                for inner in detail["ctx"]["faults"]
+            )
         else:
-            faults.append(_fault(detail))
-    return tuple(faults)
+            diagnostics.append(_diagnostic(detail))
+    return tuple(diagnostics)
 
 
-def faults_beside(said: Mapping[str, Any], faults: Sequence[DocumentDiagnostic]) -> tuple[DocumentDiagnostic, ...]:
-    """What does not fit together in the rest, where `faults` are of single values, which hide it: looked at alone."""
-    keys = {str(fault.path[0]) if fault.path else "" for fault in faults}
-    if keys & REFERRED_TO or not keys <= said.keys() & (AgentPolicy.model_fields.keys() | AgentPolicy.NOT_YET_ENFORCED):
+def hidden_diagnostics(
+    document: Mapping[str, Any], diagnostics: Sequence[DocumentDiagnostic]
+) -> tuple[DocumentDiagnostic, ...]:
+    """Return contradictions in the rest of the document.
+
+    `diagnostics` are those of single values. Pydantic does not run the checks between keys while a value is invalid, so
+    this validates the document without the invalid entries.
+    """
+    keys = {str(diagnostic.path[0]) if diagnostic.path else "" for diagnostic in diagnostics}
+    known = TenantPolicy.model_fields.keys() | TenantPolicy.NOT_YET_ENFORCED
+    if keys & REFERRED_TO or not keys <= document.keys() & known:
         return ()
-    rest = dict(said)
-    for fault in faults:
-        _leave_out(rest, fault.path)
+    rest = dict(document)
+    for diagnostic in diagnostics:
+        _leave_out(rest, diagnostic.path)
     try:
-        AgentPolicy.model_validate(rest)
+        TenantPolicy.model_validate(rest)
     except ValidationError as error:
-        return tuple(fault for fault in agent_policy_faults(error) if fault not in faults)
+        return tuple(diagnostic for diagnostic in document_diagnostics(error) if diagnostic not in diagnostics)
     return ()
 
 
 def _leave_out(rest: dict[str, Any], path: Place) -> None:
-    """Take out the entry that is wrong; a list as a whole, since places in it are told by number."""
+    """Remove the invalid entry. A list is removed as a whole, because its items are found by index."""
     key, *below = path
     section = rest.pop(str(key), None)
     if below and isinstance(section, Mapping):
         rest[str(key)] = {name: value for name, value in section.items() if name != below[0]}
 
 
-def _fault(detail: ErrorDetails) -> DocumentDiagnostic:
+def _diagnostic(detail: ErrorDetails) -> DocumentDiagnostic:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return _unknown_key(detail["loc"])
@@ -123,20 +133,21 @@ def _unknown_key(path: Place) -> DocumentDiagnostic:
     *parents, key = path
     section = _section(tuple(parents))
     if key in section.NOT_YET_ENFORCED:
-        return DocumentDiagnostic(path, NOT_ENFORCED_YET, "remove it: Placet takes no key that it does not enforce")
+        return DocumentDiagnostic(path, NOT_ENFORCED_YET, "remove it: Placet accepts only keys that it enforces")
     return DocumentDiagnostic(path, "unknown key", did_you_mean(str(key), section.model_fields))
 
 
 def _section(path: Place) -> type[Section]:
     return next(
         section
-        for place, section in SECTIONS.items()
-        if len(place) == len(path) and all(part in {ANY, said} for part, said in zip(place, path, strict=True))
+        for section_path, section in SECTIONS.items()
+        if len(section_path) == len(path)
+        and all(expected in {ANY, part} for expected, part in zip(section_path, path, strict=True))
     )
 
 
 def _shown(value: object) -> str:
-    """Describe a value briefly."""
+    """Return a short description of a value, for an error text."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""One tenant's file as it is written: its keys, and what each of them may hold.
+"""The keys of a tenant's file and their types. `placet.tenants.policy` adds the checks between keys.
 
-Unknown keys are refused, and every key that is taken is enforced: those that Placet will enforce later are refused as
-"not enforced yet". Numbers are integers or `decimal.Decimal`, never floats.
+Unknown keys are refused, and every accepted key is enforced: keys that Placet will enforce later are refused as "not
+enforced yet". Numbers are integers or `decimal.Decimal`, never floats.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from placet.tenants.sections import Approval, DryRun, Environments, EvidenceRule
 
 
 class TenantDocument(Section):
-    """The sections of one tenant's file, each valid by itself. Immutable."""
+    """The sections of one tenant's file. Each section is valid, but they may contradict each other. Immutable."""
 
     default_mode: Literal["read_only", "read_write"] = "read_only"
     allowed_tools: Tools = ()

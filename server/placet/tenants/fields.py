@@ -1,4 +1,4 @@
-"""Values of an `agent_policy` and what may stand in them: names, lists, numbers. `Section` is what its parts share."""
+"""The field types of a tenant's file (names, lists, numbers), and `Section`, the base class of its sections."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from placet.kernel.diagnostics import DocumentDiagnostic
 
 RESERVED_TOOL_PREFIX: Final = "placet."
-"""Tools of Placet itself, the canary for one; no tenant has them."""
+"""Prefix of Placet's own tools, such as the canary. Tenants cannot use them."""
 MICROS_PLACES: Final = 6
 """Decimal places of a cost in micros."""
 PER_MILLE_PLACES: Final = 3
 """Decimal places of a share in thousandths."""
 FAULTS_ERROR: Final = "agent_policy_faults"
-"""The pydantic error type whose context holds `faults`, each with its own place."""
+"""The pydantic error type whose context holds `faults`: diagnostics with their paths."""
 
 
 def _text_of(max_bytes: int) -> AfterValidator:
@@ -58,21 +58,23 @@ def _tool_name(value: str) -> str:
     if not re.fullmatch(rf"[A-Za-z0-9._:/-]{{1,{TOOL_CHARS_MAX}}}", value):
         raise ValueError(f"should be a tool's name: 1 to {TOOL_CHARS_MAX} characters of A-Z a-z 0-9 . _ : / -")
     if value.startswith(RESERVED_TOOL_PREFIX):
-        raise ValueError(f"tools whose name begins with {RESERVED_TOOL_PREFIX!r} are Placet's own")
+        raise ValueError(f"tools whose names begin with {RESERVED_TOOL_PREFIX!r} are reserved for Placet")
     return value
 
 
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    if twice is not None:
-        raise ValueError(f"{twice} stands there twice")
+    repeated = next((value for index, value in enumerate(values) if value in values[:index]), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated} is listed twice")
     return values
 
 
 def _distinct_names(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = next((v for i, v in enumerate(values) if any(same_name(v, each) for each in values[:i])), None)
-    if twice is not None:
-        raise ValueError(f"{twice} stands there twice; spelling and case make no other name")
+    repeated = next(
+        (name for index, name in enumerate(values) if any(same_name(name, earlier) for earlier in values[:index])), None
+    )
+    if repeated is not None:
+        raise ValueError(f"{repeated} is listed twice; names that differ only in spelling or case are the same")
     return values
 
 
@@ -83,7 +85,7 @@ def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
-    """The values; ValueError when there are none."""
+    """Return the values. Raises ValueError when there are none."""
     if not values:
         raise ValueError("should name at least one")
     return values
@@ -97,13 +99,13 @@ def _pointer(value: str) -> str:
 
 def _plain_pointer(value: str) -> str:
     if ANY_MEMBER in value.split("/"):
-        raise ValueError("should lead to one value; * is not taken here")
+        raise ValueError("should point to one value; * is not allowed here")
     return _pointer(value)
 
 
 def _tool_glob(value: str) -> str:
     if not re.fullmatch(rf"[A-Za-z0-9._:/*?-]{{1,{TOOL_CHARS_MAX}}}", value):
-        raise ValueError("should be a tool's name, in which * stands for any text and ? for one character")
+        raise ValueError("should be a tool's name, in which * matches any text and ? one character")
     if fault := glob_fault(value):
         raise ValueError(fault)
     return value
@@ -118,7 +120,7 @@ def _destination(value: str) -> str:
 
 def _currency(value: str) -> str:
     if value not in EXPONENTS:
-        raise ValueError(f"{value} is no currency of ISO 4217; write a code such as USD")
+        raise ValueError(f"{value} is not an ISO 4217 currency; write a code such as USD")
     return value
 
 
@@ -128,7 +130,7 @@ def _currency_or_pointer(value: str) -> str:
 
 def _positive(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("should be a number, such as 2.00")  # noqa: TRY004 # pydantic takes ValueError alone
+        raise ValueError("should be a number, such as 2.00")  # noqa: TRY004 # pydantic handles only ValueError
     number = Decimal(value)
     if not number.is_finite() or number <= 0:
         raise ValueError("should be above 0")
@@ -148,7 +150,7 @@ def _share(value: Decimal) -> Decimal:
 
 
 def _exact(value: object) -> object:
-    """Refuse values that JSON data of policy cannot hold exactly."""
+    """Return the value. Raises ValueError when the JSON data of policy cannot hold it exactly."""
     if isinstance(value, Mapping):
         return {key: _exact(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -156,13 +158,13 @@ def _exact(value: object) -> object:
     if value is None or isinstance(value, str | bool | int | Decimal):
         return value
     raise ValueError(
-        f"{type(value).__name__} is not taken; use whole numbers, decimals, text, true, false, lists, maps"
+        f"{type(value).__name__} is not allowed; use whole numbers, decimals, text, true, false, lists, maps"
     )
 
 
 def _schema(value: object) -> object:
     if not isinstance(value, Mapping):
-        raise ValueError("should be a JSON Schema, which is a mapping")  # noqa: TRY004 # pydantic takes ValueError alone
+        raise ValueError("should be a JSON Schema, which is a mapping")  # noqa: TRY004 # pydantic handles only ValueError
     return _exact(value)
 
 
@@ -204,26 +206,27 @@ ToolGlobs = Annotated[tuple[ToolGlob, ...], AfterValidator(_distinct), AfterVali
 Pointer = Annotated[StrictStr, AfterValidator(_plain_pointer)]
 Currency = Annotated[StrictStr, AfterValidator(_currency)]
 CurrencyOrPointer = Annotated[StrictStr, AfterValidator(_currency_or_pointer)]
-"""A currency code, or a JSON pointer to where the params name one."""
+"""A currency code, or a JSON pointer to one in the params."""
 Positive = Annotated[Decimal, PlainValidator(_positive)]
-"""A whole number or decimal above 0, as it was written."""
+"""A whole number or decimal above 0, exactly as written."""
 Cost = Annotated[Positive, AfterValidator(_cost)]
-"""A cost above 0 in units of its currency, a whole number of micros."""
+"""A cost above 0 in units of its currency, with at most 6 decimal places (micros)."""
 Share = Annotated[Positive, AfterValidator(_share)]
-"""Above 0 and at most 1, a whole number of thousandths."""
+"""A number above 0 and at most 1, with at most 3 decimal places (thousandths)."""
 Count = Annotated[StrictInt, Field(ge=1, le=SAFE_INTEGER_MAX)]
 
 
 class Section(BaseModel):
-    """A part of the file. `NOT_YET_ENFORCED` names keys that are known but not enforced yet."""
+    """The base class of the sections of a tenant's file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     NOT_YET_ENFORCED: ClassVar[frozenset[str]] = frozenset()
+    """Known keys that are refused, because Placet does not enforce them yet."""
 
 
-def refuse(faults: Iterable[DocumentDiagnostic]) -> None:
-    """Raise what is wrong within a section, for a model validator. The paths begin at the section."""
-    found = tuple(faults)
-    if found:
-        summary = "; ".join(f"{fault.place}: {fault.what}" for fault in found)
-        raise PydanticCustomError(FAULTS_ERROR, "{summary}", {"summary": summary, "faults": found})
+def refuse(diagnostics: Iterable[DocumentDiagnostic]) -> None:
+    """Raise the diagnostics of a section, if any. For model validators; the paths start at the section."""
+    errors = tuple(diagnostics)
+    if errors:
+        summary = "; ".join(f"{error.place}: {error.what}" for error in errors)
+        raise PydanticCustomError(FAULTS_ERROR, "{summary}", {"summary": summary, "faults": errors})

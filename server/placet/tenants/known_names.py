@@ -1,4 +1,4 @@
-"""Whether what an operator names exists: a misspelled control would hold for nothing."""
+"""Checks whether the names in a control are known: a control with a misspelled name would match nothing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
     from placet.audit.ports import DecisionStore
     from placet.kernel.policy_files import CurrentFiles
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a control names; "" for what it does not. `tenant` "" is every tenant, `tool` may be a pattern."""
+    """The names in a control; "" for those that it does not set."""
 
     tenant: str = ""
+    """"" means every tenant."""
     tool: str = ""
+    """A tool or a pattern."""
     agent: str = ""
     workflow: str = ""
     run_id: str = ""
@@ -33,48 +35,52 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class UnknownName:
-    """A name that nothing known has. `field` is tenant, tool, agent, workflow or run_id."""
+    """A name that is not known."""
 
     field: str
+    """tenant, tool, agent, workflow or run_id."""
     description: str
 
 
 @dataclass(frozen=True, slots=True)
 class KnownNames:
-    """Knows the tenants' files and the newest decisions; a name in neither may still be right."""
+    """Knows the names in the tenants' files and in the newest decisions. Other names may still be right."""
 
     ledger: DecisionStore
-    policies: CurrentFiles[AgentPolicy]
+    policies: CurrentFiles[TenantPolicy]
 
     async def unknown(self, named: Named) -> Sequence[UnknownName]:
-        """Name each part that matches nothing known, with what was probably meant. Raises LedgerUnavailableError."""
+        """Return the names that match nothing known, each with a suggestion. Raises LedgerUnavailableError."""
         files = files_of(self.policies)
         if named.tenant and named.tenant not in files:
             return [_unknown("tenant", named.tenant, "has no policy file", files)]
         tenants = [named.tenant] if named.tenant else sorted(files)
         recent = await recent_names(self.ledger, tenants)
-        found = list(_unknown_names(named, [files[tenant] for tenant in tenants], recent))
+        unknown = list(_unknown_names(named, [files[tenant] for tenant in tenants], recent))
         if named.run_id and not (await recent_names(self.ledger, tenants, named.run_id)).tools:
-            found.append(UnknownName("run_id", f"{named.run_id!r} is not a recorded run; check the id"))
-        return found
+            unknown.append(UnknownName("run_id", f"{named.run_id!r} is not a recorded run; check the id"))
+        return unknown
 
     async def require(self, named: Named, prefix: str = "") -> None:
-        """Raise InvalidRequestError for names that match nothing known; `prefix` leads to their fields."""
-        found = await self.unknown(named)
-        if found:
-            raise InvalidRequestError([FieldViolation(prefix + each.field, each.description) for each in found])
+        """Raise InvalidRequestError when names match nothing known. `prefix` is the path to their fields."""
+        unknown = await self.unknown(named)
+        if unknown:
+            raise InvalidRequestError([FieldViolation(prefix + name.field, name.description) for name in unknown])
 
     async def warnings(self, named: Named) -> Sequence[str]:
-        """Describe names that match nothing known. Never raises for the ledger: the control is in force already."""
+        """Return a warning for each name that matches nothing known.
+
+        Never raises LedgerUnavailableError, because the control is already in force.
+        """
         try:
-            return [f"{each.field} {each.description}" for each in await self.unknown(named)]
+            return [f"{name.field} {name.description}" for name in await self.unknown(named)]
         except LedgerUnavailableError:
             return ["the names could not be checked: the ledger cannot be read"]
 
 
-def _unknown_names(named: Named, files: Sequence[AgentPolicy], recent: RecentNames) -> Iterator[UnknownName]:
+def _unknown_names(named: Named, files: Sequence[TenantPolicy], recent: RecentNames) -> Iterator[UnknownName]:
     rules = [rule for file in files for rule in file.autonomy_levels.rules]
-    tools = {tool for file in files for tool in file.derived.classes} | recent.tools
+    tools = {tool for file in files for tool in file.compiled.classes} | recent.tools
     agents = {rule.agent for rule in rules} | recent.agents
     workflows = {rule.workflow for rule in rules} | recent.workflows
     workflows |= {name for file in files for name in file.limits.workflows}
@@ -85,7 +91,7 @@ def _unknown_names(named: Named, files: Sequence[AgentPolicy], recent: RecentNam
         ("workflow", named.workflow, workflows, same_person),
     )
     for field, name, known, matches in checks:
-        if name and not any(matches(name, each) for each in known if each):
+        if name and not any(matches(name, known_name) for known_name in known if known_name):
             yield _unknown(field, name, f"matches no known {field}", known - {""})
 
 

@@ -1,4 +1,4 @@
-"""Whether enough people could agree, where the tenant's file says who they are."""
+"""Checks whether enough people can approve, when the tenant's file has approver_groups."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ if TYPE_CHECKING:
     from placet.tenants.sections import Quorum
 
 
-def quorum_faults(groups: Mapping[str, Sequence[str]], wanted: Quorum, path: Place) -> Iterator[DocumentDiagnostic]:
-    """Roles that nobody has, and a quorum that cannot be reached. Nothing where the file names no groups."""
+def quorum_diagnostics(
+    groups: Mapping[str, Sequence[str]], quorum: Quorum, path: Place
+) -> Iterator[DocumentDiagnostic]:
+    """Report roles without a group, and a quorum that cannot be reached. Reports nothing when there are no groups."""
     if not groups:
         return
-    for index, role in enumerate(wanted.approver_roles):
-        if not any(same_name(role, each) for each in groups):
+    for index, role in enumerate(quorum.approver_roles):
+        if not any(same_name(role, group) for group in groups):
             yield DocumentDiagnostic(
-                (*path, "approver_roles", index), f"{role} is no approver group", did_you_mean(role, groups)
+                (*path, "approver_roles", index), f"{role} is not an approver group", did_you_mean(role, groups)
             )
-    persons = len(eligible(groups, wanted.approver_roles))
-    if wanted.quorum > persons:
-        what = f"{wanted.quorum} people must agree, and {persons} may"
+    people = len(eligible(groups, quorum.approver_roles))
+    if quorum.quorum > people:
+        what = f"{quorum.quorum} people must approve, but only {people} may"
         yield DocumentDiagnostic((*path, "quorum"), what, "lower it, or name more people under approver_groups")
-    elif isinstance(wanted, Approval) and wanted.distinct_roles and _pairs(groups, wanted) < wanted.quorum:
-        what = f"{wanted.quorum} people of different roles must agree, and {_pairs(groups, wanted)} could"
+    elif isinstance(quorum, Approval) and quorum.distinct_roles and _distinct_voters(groups, quorum) < quorum.quorum:
+        voters = _distinct_voters(groups, quorum)
+        what = f"{quorum.quorum} people of different roles must approve, but only {voters} can"
         yield DocumentDiagnostic((*path, "quorum"), what, "lower it, or name more people under approver_groups")
 
 
-def _pairs(groups: Mapping[str, Sequence[str]], wanted: Quorum) -> int:
-    """How many roles can be given a person each, nobody twice."""
-    persons = sorted(eligible(groups, wanted.approver_roles))
-    claims = [[role for role in wanted.approver_roles if person in members_of(groups, role)] for person in persons]
-    matched = matched_roles(claims, wanted.approver_roles, distinct=True)
+def _distinct_voters(groups: Mapping[str, Sequence[str]], quorum: Quorum) -> int:
+    """Return how many people can vote when each of them votes as another role."""
+    people = sorted(eligible(groups, quorum.approver_roles))
+    claims = [[role for role in quorum.approver_roles if person in members_of(groups, role)] for person in people]
+    matched = matched_roles(claims, quorum.approver_roles, distinct=True)
     return sum(role is not None for role in matched)

@@ -1,4 +1,4 @@
-"""The parts of an `agent_policy` that say of tools what may be done with them, and who must agree."""
+"""The sections of a tenant's file about tools and approvals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ from placet.tenants.fields import (
 
 
 def approval_words(value: object) -> object:
-    """What the words `required` and `not_required` stand for."""
+    """Replace the words `required` and `not_required` by the values that they mean.
+
+    Raises ValueError for any other value that is not a mapping.
+    """
     words: Mapping[object, object] = {"required": {}, "not_required": None}
     if isinstance(value, Mapping | Approval):
         return value
@@ -39,18 +42,18 @@ def approval_words(value: object) -> object:
 
 
 class Quorum(Section):
-    """Who must agree: `quorum` distinct people, each with one of `approver_roles` (empty: any approver)."""
+    """Who must approve: `quorum` different people, each with one of `approver_roles` (empty: any approver)."""
 
     quorum: Annotated[StrictInt, Field(ge=1, le=QUORUM_MAX)] = 1
     approver_roles: Roles = ()
 
     def requirement(self) -> ApprovalRequirement:
-        """What a decision asks for."""
+        """Return the requirement of a decision."""
         return ApprovalRequirement(self.quorum, tuple(sorted(self.approver_roles)))
 
 
 class Approval(Quorum):
-    """Who must agree, within which time; with `distinct_roles` each by another of the roles (maker and checker)."""
+    """Who must approve, and in what time. With `distinct_roles` each vote comes from another role (maker-checker)."""
 
     expires_after_seconds: Annotated[StrictInt, Field(ge=1, le=APPROVAL_TTL_SECONDS_MAX)] = APPROVAL_TTL_SECONDS_DEFAULT
     distinct_roles: StrictBool = False
@@ -58,25 +61,27 @@ class Approval(Quorum):
     @model_validator(mode="after")
     def _enough_roles(self) -> Approval:
         if self.distinct_roles and self.quorum > len(self.approver_roles):
-            what = f"{self.quorum} people of different roles must agree, of {len(self.approver_roles)} approver_roles"
+            roles = len(self.approver_roles)
+            what = f"{self.quorum} people of different roles must approve, but there are {roles} approver_roles"
             refuse([DocumentDiagnostic(("quorum",), what, "name as many roles, or lower the quorum")])
         return self
 
 
 class PiiSection(Section):
-    """Personal data. `redact`: values at sensitive paths and those that detectors find never reach record or log."""
+    """The handling of personal data."""
 
     NOT_YET_ENFORCED: ClassVar[frozenset[str]] = frozenset({"log_retention_days"})
     redact: StrictBool = True
+    """Whether sensitive values, by pointer or by detector, are redacted before they are recorded or logged."""
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two JSON pointers lead to the same value, or one into what the other leads to."""
+    """Return whether two JSON pointers are equal, or one points into the value of the other."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 class BindSection(Section):
-    """Where in a tool's params the fields stand that an action declares beside them."""
+    """JSON pointers to the params of a tool that must equal the fields that an action declares."""
 
     amount: Pointer | None = None
     currency: CurrencyOrPointer | None = None
@@ -103,50 +108,49 @@ class BindSection(Section):
 
     @model_validator(mode="after")
     def _places_apart(self) -> BindSection:
-        """No value is an amount and a currency at once, so that no call could ever agree."""
-        faults: list[DocumentDiagnostic] = []
-        before: dict[str, str] = {}
+        """Refuse pointers that overlap: one value cannot be two fields, so every call would be denied."""
+        diagnostics: list[DocumentDiagnostic] = []
+        earlier: dict[str, str] = {}
         for name, pointer in self.as_data().items():
             if pointer.startswith("/"):
-                other = next((key for key, said in before.items() if _overlap(said, pointer)), "")
+                other = next((key for key, value in earlier.items() if _overlap(value, pointer)), "")
                 if other:
-                    what = (
-                        f"{pointer} is the place of {other}, or holds it or stands in it, so every call would be denied"
-                    )
-                    faults.append(DocumentDiagnostic((name,), what, "bind each field to the place of its own value"))
-                before[name] = pointer
-        refuse(faults)
+                    what = f"{pointer} overlaps with the pointer of {other}, so every call would be denied"
+                    diagnostics.append(DocumentDiagnostic((name,), what, "bind each field to its own value"))
+                earlier[name] = pointer
+        refuse(diagnostics)
         return self
 
     def binding(self) -> Binding:
-        """What a decision compares."""
+        """Return the section as a value."""
         return Binding(**self.as_data())
 
     def as_data(self) -> dict[str, Any]:
-        """The keys that the file names."""
+        """Return the keys that the file sets."""
         return self.model_dump(exclude_none=True)
 
 
 class ToolSpec(Section):
-    """What is known of one tool: its params' JSON Schema, JSON pointers to sensitive values, the fee of one call.
-
-    `bind` says where its params repeat what an action declares.
-    """
+    """The settings of one tool."""
 
     NOT_YET_ENFORCED: ClassVar[frozenset[str]] = frozenset({"class", "timeout_ms"})
     bind: BindSection | None = None
+    """The params that must equal the fields that an action declares."""
     params_schema: Schema = None
+    """The JSON Schema of the params."""
     sensitive: Pointers = ()
+    """JSON pointers to sensitive values in the params."""
     cost: Cost | None = None
+    """The fee of one call, in units of the tenant's currency."""
 
     @property
     def cost_micros(self) -> int:
-        """The fee in micros, 0 for none."""
+        """The fee of one call in micros; 0 for none."""
         return 0 if self.cost is None else scaled(self.cost, MICROS_PLACES)
 
 
 class EvidenceRule(Section):
-    """How many citations a call of the tool must rest on."""
+    """How many citations a call of the tool needs."""
 
     min_items: Annotated[StrictInt, Field(ge=1, le=EVIDENCE_MAX)]
 
@@ -158,7 +162,9 @@ class Environments(Section):
 
 
 class DryRun(Section):
-    """`required`: tools that may only be tried, not run. `waives_approval`: tools that need nobody for a dry run."""
+    """The rules for dry runs."""
 
     required: Tools = ()
+    """Tools that may only be called as a dry run."""
     waives_approval: Tools = ()
+    """Tools whose dry runs need no approval."""

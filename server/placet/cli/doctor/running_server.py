@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from placet.sdk.controls import PolicyStatus
     from placet.server.settings import Settings
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 """Room for about 50,000 decisions with their records, so that an operator has time to react."""
@@ -50,7 +50,7 @@ def disk_check(data_dir: Path) -> Check:
     return passed("disk space", f"{existing}: {free // _MIB:,} MiB left")
 
 
-def external_opa_check(settings: Settings, agent_policies: Mapping[str, AgentPolicy]) -> Check:
+def external_opa_check(settings: Settings, agent_policies: Mapping[str, TenantPolicy]) -> Check:
     """Check that the external OPA answers the canary at the expected revision and knows the tenants of `rego_dir`."""
     client = OpaClient(
         Address.parse(settings.opa_address),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from placet.policy.files.tree import PolicyTree
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
@@ -51,7 +51,7 @@ class Bundle:
 
     path: Path
     revision: str
-    agent_policies: Mapping[str, AgentPolicy]
+    agent_policies: Mapping[str, TenantPolicy]
     content: bytes
     tree: PolicyTree | None = None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from placet.policy.bundles.bundle import Bundle
     from placet.policy.files.tree import PolicyTree
     from placet.revisions.ports import PolicyMemory
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 SUFFIX: Final = ".source.tgz"
 
@@ -165,7 +165,7 @@ def _unpacked(content: bytes, digest: str, rego_dir: Path) -> PolicyTree | None:
 
 
 def _lost(
-    served: PolicyTree, new: PolicyTree, tenants: Mapping[str, bytes], policies: Mapping[str, AgentPolicy]
+    served: PolicyTree, new: PolicyTree, tenants: Mapping[str, bytes], policies: Mapping[str, TenantPolicy]
 ) -> tuple[str, ...]:
     try:
         before = parse_tenants(served)

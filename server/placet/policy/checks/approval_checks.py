@@ -25,7 +25,7 @@ from placet.policy.files.staging import staged, tenants_document
 from placet.policy.rego.rule_scope import Reading
 from placet.policy.rego.syntax import constant_of
 from placet.policy.toolchain.process import first_line, run
-from placet.tenants.quorums import quorum_faults
+from placet.tenants.quorums import quorum_diagnostics
 from placet.tenants.sections import Approval
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
     from placet.policy.rego.modules import Module, Rule
     from placet.policy.rego.syntax import Node
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 _REQUIRED: Final = ("quorum", "approver_roles")
 _MISSPELT_MIN: Final = 0.75
@@ -77,7 +77,7 @@ def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diag
 
 
 def reach_problems(
-    tree: PolicyTree, policies: Mapping[str, AgentPolicy], modules: Sequence[Module], opa: Path
+    tree: PolicyTree, policies: Mapping[str, TenantPolicy], modules: Sequence[Module], opa: Path
 ) -> Iterator[Diagnostic]:
     """Approvals that no decision could ask for, and those that no people of a tenant could give."""
     asked = [
@@ -91,7 +91,7 @@ def reach_problems(
         tools = reading.tools(approval.rule)
         told: set[str] = set()
         for tenant, policy in policies.items():
-            reached = tools is None or any(tool in policy.derived.classes for tool in tools)
+            reached = tools is None or any(tool in policy.compiled.classes for tool in tools)
             if not reached or (concerned is not None and tenant not in concerned):
                 continue
             known = {key: values[tenant] for key, values in computed[index].items()}
@@ -103,7 +103,7 @@ def reach_problems(
 
 
 def _tenant_problems(
-    where: str, approval: AskedApproval, known: Mapping[str, Any], tenant: str, policy: AgentPolicy
+    where: str, approval: AskedApproval, known: Mapping[str, Any], tenant: str, policy: TenantPolicy
 ) -> Iterator[Diagnostic]:
     """What is wrong with an approval for one tenant; `known` are those of its values that are known."""
     details: dict[str, Any] = {"quorum": 1, "approver_roles": [], **known}
@@ -118,7 +118,7 @@ def _tenant_problems(
     form = Approval.model_construct(
         quorum=wanted.quorum, approver_roles=wanted.approver_roles, distinct_roles=wanted.distinct_roles
     )
-    for fault in quorum_faults(policy.approver_groups, form, ()):
+    for fault in quorum_diagnostics(policy.approver_groups, form, ()):
         what = f"{approval.rule_id} asks tenant {tenant} for an approval that cannot be given: {fault.what}"
         yield Diagnostic(where, what, fault.remedy or _remedy(approval, tenant))
 
@@ -144,7 +144,7 @@ def _constants(approval: AskedApproval) -> dict[str, Any]:
 
 def _computed(
     tree: PolicyTree,
-    policies: Mapping[str, AgentPolicy],
+    policies: Mapping[str, TenantPolicy],
     asked: Sequence[AskedApproval],
     modules: Sequence[Module],
     opa: Path,
@@ -168,7 +168,7 @@ def _computed(
 
 def _evaluated(
     tree: PolicyTree,
-    policies: Mapping[str, AgentPolicy],
+    policies: Mapping[str, TenantPolicy],
     asked: Sequence[AskedApproval],
     probes: Mapping[str, tuple[int, str, str]],
     opa: Path,

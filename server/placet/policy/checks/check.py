@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.policy.rego.modules import Module
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 _OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"
 """The params may say a second amount, or another currency than a fixed code."""
@@ -107,7 +107,7 @@ def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float =
 
 
 def serving_problems(
-    tree: PolicyTree, policies: Mapping[str, AgentPolicy], stage: Path, opa: Path
+    tree: PolicyTree, policies: Mapping[str, TenantPolicy], stage: Path, opa: Path
 ) -> tuple[Diagnostic, ...]:
     """What forbids serving the staged tree, whose files and tenants are read already."""
     modules: list[Module] = []
@@ -118,7 +118,7 @@ def serving_problems(
     )
 
 
-def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, AgentPolicy]]:
+def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, TenantPolicy]]:
     try:
         policies = parse_tenants(tree)
     except PolicyInvalidError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from placet.kernel.errors import Diagnostic
     from placet.policy.files.tree import PolicyTree
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 _QUERY: Final = """{
     "schemas": {name: verdict | some name, schema in input.schemas; verdict := json.verify_schema(schema)},
@@ -30,7 +30,7 @@ _QUERY: Final = """{
 """A glob that is none becomes an expression that is none, so it is missing in the answer."""
 
 
-def value_problems(tree: PolicyTree, policies: Mapping[str, AgentPolicy], opa: Path) -> Iterator[Diagnostic]:
+def value_problems(tree: PolicyTree, policies: Mapping[str, TenantPolicy], opa: Path) -> Iterator[Diagnostic]:
     """Ask OPA whether every params_schema and every destination pattern is one that it can use."""
     schemas = {
         f"{tenant} {tool}": (tenant, tool, spec.params_schema)

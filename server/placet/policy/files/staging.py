@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from placet.policy.files.tree import PolicyTree
-    from placet.tenants.agent_policy import AgentPolicy
+    from placet.tenants.policy import TenantPolicy
 
 TENANTS: Final = "tenants"
 """Policy reads the agent_policy of each tenant at ``data.tenants``. No file may define data or rules there."""
@@ -31,7 +31,7 @@ def exact_json(value: object) -> bytes:
     return orjson.dumps(value, default=_decimal, option=orjson.OPT_SORT_KEYS)
 
 
-def tenants_document(policies: Mapping[str, AgentPolicy]) -> bytes:
+def tenants_document(policies: Mapping[str, TenantPolicy]) -> bytes:
     """Return the JSON document that policy reads at ``data.tenants``."""
     return exact_json({tenant: policy.as_data() for tenant, policy in policies.items()})
 

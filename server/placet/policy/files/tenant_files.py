@@ -17,8 +17,8 @@ from placet.kernel.diagnostics import DocumentDiagnostic, Place, closest, did_yo
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.files.strict_yaml import Document, read_yaml
 from placet.policy.files.tree import CONFIG, DATA_NAMES, PolicyTree, read_tree
-from placet.tenants.agent_policy import TENANT_PATTERN, AgentPolicy
-from placet.tenants.diagnostics import agent_policy_faults, faults_beside
+from placet.tenants.diagnostics import document_diagnostics, hidden_diagnostics
+from placet.tenants.policy import TENANT_PATTERN, TenantPolicy
 
 TOP_KEY: Final = "agent_policy"
 DEFAULTS: Final = "defaults"
@@ -28,7 +28,7 @@ MISSPELT_MIN: Final = 0.75
 """Similarity from which a new key counts as a misspelling: `form` of `from`, but not `AUD` of `USD`."""
 
 
-def load_agent_policies(rego_dir: Path) -> Mapping[str, AgentPolicy]:
+def load_agent_policies(rego_dir: Path) -> Mapping[str, TenantPolicy]:
     """Return the agent_policy of each tenant in the policy folder.
 
     Raises PolicyInvalidError with every problem, and PolicyUnreadableError when a file cannot be read.
@@ -36,10 +36,10 @@ def load_agent_policies(rego_dir: Path) -> Mapping[str, AgentPolicy]:
     return parse_tenants(read_tree(rego_dir))
 
 
-def parse_tenants(tree: PolicyTree) -> Mapping[str, AgentPolicy]:
+def parse_tenants(tree: PolicyTree) -> Mapping[str, TenantPolicy]:
     """Return the agent_policy of each tenant in a tree. Raises PolicyInvalidError with the problems of all files."""
     problems: list[Diagnostic] = []
-    policies: dict[str, AgentPolicy] = {}
+    policies: dict[str, TenantPolicy] = {}
     defaults = pack_defaults(tree)
     for name, content in tree.tenants.items():
         try:
@@ -70,7 +70,7 @@ def pack_defaults(tree: PolicyTree) -> Mapping[str, Mapping[str, Any]]:
     return defaults
 
 
-def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping[str, Any]]) -> AgentPolicy:
+def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping[str, Any]]) -> TenantPolicy:
     """Return the agent_policy of one file. Raises PolicyInvalidError with every problem of the file."""
     tenant = PurePosixPath(name).stem
     if not TENANT_PATTERN.fullmatch(tenant):
@@ -88,10 +88,10 @@ def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping
         DocumentDiagnostic((key,), "unknown key", f"the only key here is {TOP_KEY}") for key in value if key != TOP_KEY
     ]
     try:
-        policy = AgentPolicy.model_validate(value[TOP_KEY])
+        policy = TenantPolicy.model_validate(value[TOP_KEY])
     except ValidationError as error:
-        invalid = agent_policy_faults(error)
-        related = faults_beside(value[TOP_KEY], invalid) if isinstance(value[TOP_KEY], dict) else ()
+        invalid = document_diagnostics(error)
+        related = hidden_diagnostics(value[TOP_KEY], invalid) if isinstance(value[TOP_KEY], dict) else ()
         diagnostics.extend(below(TOP_KEY, diagnostic) for diagnostic in (*invalid, *related))
     else:
         in_packs = _pack_diagnostics(policy, defaults)
@@ -112,7 +112,7 @@ def located(document: Document, diagnostic: DocumentDiagnostic) -> Diagnostic:
     return Diagnostic(document.where(diagnostic.path), what, diagnostic.remedy)
 
 
-def _pack_diagnostics(policy: AgentPolicy, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[DocumentDiagnostic]:
+def _pack_diagnostics(policy: TenantPolicy, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[DocumentDiagnostic]:
     """Yield the settings of `packs` that name no pack, no setting of the pack, or have another type."""
     for pack, values in policy.packs.items():
         if pack not in defaults:

@@ -1,7 +1,7 @@
-"""One tenant's `agent_policy`: which tools its agents may use, on what conditions, and how much of it.
+"""One tenant's file (the key `agent_policy`): which tools its agents may use, on what conditions, and how much.
 
-Validated whole, unknown keys refused, and every key that is taken is enforced: those that Placet will enforce later are
-refused as "not enforced yet". Numbers are integers or `decimal.Decimal`, never floats.
+The file is validated as a whole. Unknown keys are refused, and every accepted key is enforced: keys that Placet will
+enforce later are refused as "not enforced yet". Numbers are integers or `decimal.Decimal`, never floats.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from placet.kernel.model import ToolClass
 from placet.matching.names import folded
 from placet.matching.separated_globs import separated_glob_regex
 from placet.tenants.budget_sections import all_budgets, budget_data
-from placet.tenants.consistency import policy_faults
+from placet.tenants.consistency import consistency_diagnostics
 from placet.tenants.control_sections import autonomy_data, limits_data
 from placet.tenants.document import TenantDocument
 from placet.tenants.fields import refuse
@@ -40,44 +40,50 @@ if TYPE_CHECKING:
     from placet.controls.breakers.model import BreakerSpec
 
 TENANT_PATTERN: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{TENANT_CHARS_MAX - 1}}}")
-"""A tenant id, matched whole."""
+"""The pattern of a tenant id, for `fullmatch`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
-    """What every decision asks of a tenant's file, by tool or workflow.
+class CompiledTenantPolicy:
+    """The values that every decision reads from a tenant's file.
 
     Kept apart from the model: pydantic takes 2 us to find a private attribute, and a decision would look for twelve.
     """
 
     classes: Mapping[str, ToolClass]
+    """Tool -> whether it reads or writes."""
     budgets: tuple[Budget, ...]
+    """All budgets, sorted by id."""
     budgets_of: Mapping[str, tuple[Budget, ...]]
+    """Tool -> the budgets that count it, sorted by id."""
     fees: Mapping[str, int]
+    """Tool -> fee of one call, in micros."""
     bindings: Mapping[str, Binding]
+    """Tool -> the params that must equal the fields of the action."""
     runs: Mapping[str, RunLimits]
+    """Folded workflow -> limits of its runs; "" for all other workflows."""
     autonomy: Autonomy
     breaker: BreakerSpec | None
 
 
-class AgentPolicy(TenantDocument):
-    """The agent_policy of one tenant: its document, checked whole, and what every decision asks of it. Immutable."""
+class TenantPolicy(TenantDocument):
+    """One tenant's file: its validated document, and the compiled values that decisions read. Immutable."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> AgentPolicy:
-        refuse(policy_faults(self))
-        self.derived  # noqa: B018 - now, not when the first decision needs it
+    def _consistent(self) -> TenantPolicy:
+        refuse(consistency_diagnostics(self))
+        self.compiled  # noqa: B018 - compiles now, not when the first decision needs it
         return self
 
     @cached_property
-    def derived(self) -> Derived:
-        """What follows from the sections, by what a decision asks it by."""
+    def compiled(self) -> CompiledTenantPolicy:
+        """The compiled values."""
         budgets = all_budgets(self.spend_limits, self.budgets, self.currency)
         classes = dict.fromkeys(self.allowed_tools, ToolClass.READ) | dict.fromkeys(self.write_tools, ToolClass.WRITE)
-        return Derived(
+        return CompiledTenantPolicy(
             classes=classes,
             budgets=budgets,
-            budgets_of={tool: tuple(each for each in budgets if each.match.covers_tool(tool)) for tool in classes},
+            budgets_of={tool: tuple(b for b in budgets if b.match.covers_tool(tool)) for tool in classes},
             bindings={tool: spec.bind.binding() for tool, spec in self.tools.items() if spec.bind is not None},
             fees={tool: spec.cost_micros for tool, spec in self.tools.items()},
             runs={folded(workflow): self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
@@ -87,67 +93,67 @@ class AgentPolicy(TenantDocument):
 
     @property
     def known_tools(self) -> Collection[str]:
-        """The tools that the file lists."""
-        return self.derived.classes.keys()
+        """The tools in allowed_tools and write_tools."""
+        return self.compiled.classes.keys()
 
     def tool_class(self, tool: str) -> ToolClass:
-        """Whether the tenant's agents may read or write with the tool; UNKNOWN when it is in neither list."""
-        return self.derived.classes.get(tool, ToolClass.UNKNOWN)
+        """Return whether the tool reads or writes; UNKNOWN when it is in neither list."""
+        return self.compiled.classes.get(tool, ToolClass.UNKNOWN)
 
     @property
     def redact(self) -> bool:
-        """Whether sensitive values are kept out of records and logs."""
+        """Whether sensitive values are redacted in records and logs."""
         return self.pii.redact
 
     def sensitive(self, tool: str) -> tuple[str, ...]:
-        """JSON pointers into the tool's params; ``*`` stands for any member or index."""
+        """Return JSON pointers to the sensitive values in the tool's params. ``*`` matches any member or index."""
         spec = self.tools.get(tool)
         return spec.sensitive if spec else ()
 
     @property
     def all_budgets(self) -> tuple[Budget, ...]:
-        """Every budget, in the order of their ids; those that `spend_limits` stands for too."""
-        return self.derived.budgets
+        """Every budget sorted by id, those of `spend_limits` included."""
+        return self.compiled.budgets
 
     @property
     def limited_workflows(self) -> tuple[str, ...]:
-        """Workflows with run limits of their own."""
+        """The workflows that have run limits of their own."""
         return tuple(self.limits.workflows)
 
     def budgets_of(self, tool: str) -> tuple[Budget, ...]:
-        """Those that count actions with the tool, in the order of their ids."""
-        return self.derived.budgets_of.get(tool, ())
+        """Return the budgets that count actions with the tool, sorted by id."""
+        return self.compiled.budgets_of.get(tool, ())
 
     def tool_cost_micros(self, tool: str) -> int:
-        """The fee of one call of the tool, in micros of the tenant's currency; 0 when the file names none."""
-        return self.derived.fees.get(tool, 0)
+        """Return the fee of one call of the tool, in micros of the tenant's currency; 0 for none."""
+        return self.compiled.fees.get(tool, 0)
 
     def binding(self, tool: str) -> Binding | None:
-        """Where the tool's params repeat what an action declares; None when the file does not say."""
-        return self.derived.bindings.get(tool)
+        """Return which params must equal the fields that an action declares; None when the tool binds none."""
+        return self.compiled.bindings.get(tool)
 
     def run_limits(self, workflow: str) -> RunLimits:
-        """What a run in the workflow may do in all."""
-        runs = self.derived.runs
+        """Return the limits of a run of the workflow."""
+        runs = self.compiled.runs
         return runs.get(folded(workflow)) or runs[""]
 
     @property
     def breaker(self) -> BreakerSpec | None:
-        """When circuit breakers open; None when the tenant has none."""
-        return self.derived.breaker
+        """The settings of circuit breakers; None when the tenant has none."""
+        return self.compiled.breaker
 
     @property
     def autonomy_levels(self) -> Autonomy:
-        """How far agents go on their own by the file."""
-        return self.derived.autonomy
+        """The autonomy in the file, without overrides."""
+        return self.compiled.autonomy
 
     def approval_seconds(self, tool: str) -> int:
-        """How long people have to decide on an action with the tool."""
+        """Return how many seconds people have to decide on an action with the tool."""
         approval = self.approvals.get(tool)
         return approval.expires_after_seconds if approval else APPROVAL_TTL_SECONDS_DEFAULT
 
     def as_data(self) -> dict[str, Any]:
-        """The document that policy reads at ``data.tenants[tenant]``: every key present, lists sorted."""
+        """Return the document that policy reads at ``data.tenants[tenant]``: every key present, lists sorted."""
         return {
             "default_mode": self.default_mode,
             "allowed_tools": sorted(self.allowed_tools),
@@ -176,18 +182,18 @@ class AgentPolicy(TenantDocument):
 
 
 def _tool_data(spec: ToolSpec) -> dict[str, Any]:
-    """With `bind` and `sensitive`, which no rule needs: what is kept is part of what a revision means."""
+    """Return the tool's data. `bind` and `sensitive` are not for rules: they make the revision change with them."""
     schema = {} if spec.params_schema is None else {"params_schema": spec.params_schema}
     bind = {} if spec.bind is None else {"bind": spec.bind.as_data()}
     return {**schema, **bind, "sensitive": sorted(spec.sensitive), "cost_micros": spec.cost_micros}
 
 
 def _approval_data(approval: Approval | None) -> dict[str, Any]:
-    shown = approval or Approval()
+    values = approval or Approval()
     return {
         "required": approval is not None,
-        "quorum": shown.quorum,
-        "approver_roles": sorted(shown.approver_roles),
-        "distinct_roles": shown.distinct_roles,
-        "expires_after_seconds": shown.expires_after_seconds,
+        "quorum": values.quorum,
+        "approver_roles": sorted(values.approver_roles),
+        "distinct_roles": values.distinct_roles,
+        "expires_after_seconds": values.expires_after_seconds,
     }
