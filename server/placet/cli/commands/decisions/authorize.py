@@ -102,9 +102,7 @@ def authorize(  # noqa: PLR0913 - one option for each field of a request
 ) -> None:
     """Ask for one decision.
 
-    The server records it like every other decision.
-
-    Exit codes: 0 allowed, 2 wrong usage, 3 denied, 4 needs approval, 5 no decision.
+    The server records it. Exit codes: 0 allowed, 2 wrong usage, 3 denied, 4 needs approval, 5 no decision.
 
     Example: placet authorize --tenant acme --agent me --tool stripe.refund --role support_refunds --amount '45.00 USD'
     """
