@@ -1,4 +1,4 @@
-"""`make bench`: what Placet costs, as ratios to floors measured in the same run."""
+"""`make bench`: the cost of Placet, as ratios to floors that are measured in the same run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEMORY_DECISIONS = 100_000
 
 
 def unary_and_batch(calls: int) -> Iterator[Line]:
-    """Latency and throughput against the empty handler, which runs in turn with the server."""
+    """Compare latency and throughput with the empty handler, which takes turns with the server."""
     with programs.empty_server() as empty, programs.placet() as server:
         for address in (empty, server.address):
             load.unary(address, 32, calls // 4)
@@ -46,14 +46,14 @@ def unary_and_batch(calls: int) -> Iterator[Line]:
 
 
 def floors_below(folder: Path) -> Iterator[Line]:
-    """What OPA and SQLite cost by themselves."""
+    """Measure OPA and SQLite without Placet."""
     for size in (1, 16, 64):
         yield plain(f"OPA alone, batch of {size}, per decision", floors.opa_ms(folder, size, 300) / size, "ms")
     yield plain("SQLite alone, one durable commit", floors.sqlite_commit_ms(folder, 300), "ms")
 
 
 def growth(folder: Path, calls: int) -> Iterator[Line]:
-    """p50 at one caller as rules and tenants grow."""
+    """Measure p50 with one caller while rules and tenants grow."""
     few = _p50(policies.with_rules(folder / "r10", 10), calls)
     for count in (1_000, 10_000):
         value = _p50(policies.with_rules(folder / f"r{count}", count), calls)
@@ -70,7 +70,7 @@ def _p50(rego_dir: Path, calls: int) -> float:
 
 
 def start_and_memory(folder: Path, decisions: int) -> Iterator[Line]:
-    """Start with a warm bundle; memory after many decisions."""
+    """Measure a start with a cached bundle, and memory after many decisions."""
     data_dir = folder / "data"
     data_dir.mkdir()
     with programs.placet(data_dir=data_dir):
@@ -86,7 +86,7 @@ def start_and_memory(folder: Path, decisions: int) -> Iterator[Line]:
 
 
 def flood(seconds: float) -> Iterator[Line]:
-    """Single reads of one tenant while another sends batches of 6 MB without pause."""
+    """Measure single reads of one tenant while another sends batches of 6 MB without pause."""
     for connections in (5, 40):
         with programs.placet() as server, beside_flood.flooded(server.address, connections, 2 * seconds):
             took, missed = beside_flood.reads(server.address, seconds)
@@ -106,15 +106,15 @@ PARTS: Final[dict[str, Callable[[Path, int], Iterator[Line]]]] = {
     "full": lambda folder, scale: state.full(folder, 1_000_000 // scale, 100_000 // scale, 1_000 // scale),
     "memory": lambda folder, scale: start_and_memory(folder, MEMORY_DECISIONS // scale),
 }
-"""Parts by name: a folder of its own, and by how much less is to be done."""
+"""Name -> part of the benchmark. Its arguments are an empty folder and the divisor of the number of calls."""
 
 
 def main() -> int:
-    """Print the table and write the JSON."""
+    """Run the benchmark: print the table and write the JSON."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the calls: for trying the benchmark itself")
-    parser.add_argument("--output", type=Path, default=Path(".cache/bench.json"), help="where the JSON goes")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the calls: to test the benchmark itself")
+    parser.add_argument("--output", type=Path, default=Path(".cache/bench.json"), help="path of the JSON file")
+    parser.add_argument("--only", choices=PARTS, help="run one part only")
     options = parser.parse_args()
     scale = 10 if options.quick else 1
     lines: list[Line] = []

@@ -1,4 +1,4 @@
-"""Single reads of one tenant while another sends large batches without pause, from a process of its own."""
+"""Single reads of one tenant while another tenant, in a separate process, sends large batches without pause."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
 SINGLE: Final = "/placet.v1.AuthorizationService/Authorize"
 DEADLINE_SECONDS: Final = 3.0
 PAUSE_SECONDS: Final = 0.1
-"""Of a batch's sender that was turned away, as it is asked to wait."""
+"""How long a sender of batches waits after an error, as the server asks it to."""
 
 
 def request(tenant: str, tool: str, params: dict[str, object]) -> authorization_pb2.AuthorizeRequest:
-    """A request with a key of its own."""
+    """Return a request with a new idempotency key."""
     return authorization_pb2.AuthorizeRequest(
         idempotency_key=uuid.uuid4().hex,
         action=action_pb2.Action(tool=tool, params_json=json.dumps(params)),
@@ -37,13 +37,13 @@ def request(tenant: str, tool: str, params: dict[str, object]) -> authorization_
 
 
 def batch(actions: int, params_bytes: int) -> bytes:
-    """So many actions with params of that size, as a message."""
+    """Return a serialized batch of `actions`, each with params of `params_bytes`."""
     requests = [request("acme", "kb.search", {"a": "x" * params_bytes}) for _ in range(actions)]
     return authorization_pb2.AuthorizeBatchRequest(requests=requests).SerializeToString()
 
 
 async def flood(address: str, actions: int, params_bytes: int, until: float) -> None:
-    """Send batches over a connection of its own until then."""
+    """Send batches over a new connection until the monotonic time `until`. Prints the status of each answer."""
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         send = channel.unary_unary(BATCH, request_serializer=None, response_deserializer=None)
@@ -57,13 +57,16 @@ async def flood(address: str, actions: int, params_bytes: int, until: float) -> 
 
 
 async def flooding(address: str, connections: int, actions: int, params_bytes: int, seconds: float) -> None:
-    """Send batches over so many connections for so long."""
+    """Send batches over `connections` connections for `seconds`."""
     until = time.monotonic() + seconds
     await asyncio.gather(*(flood(address, actions, params_bytes, until) for _ in range(connections)))
 
 
 def reads(address: str, seconds: float) -> tuple[list[float], int]:
-    """Milliseconds of single reads, one after the other, and how many missed their deadline."""
+    """Send single reads, one after another, for `seconds`.
+
+    Returns the milliseconds that each took, and how many missed DEADLINE_SECONDS.
+    """
     took, missed = [], 0
     until = time.monotonic() + seconds
     with grpc.insecure_channel(address) as channel:
@@ -86,7 +89,7 @@ def reads(address: str, seconds: float) -> tuple[list[float], int]:
 
 @contextlib.contextmanager
 def flooded(address: str, connections: int, seconds: float) -> Iterator[None]:
-    """Beside a flood from a process of its own, from its first answer on; it ends with the block or after so long."""
+    """Flood the server from a separate process during the block, for at most `seconds`. Begins at the first answer."""
     command = [sys.executable, "-m", "tests.bench.beside_flood", address, "--connections", str(connections)]
     with subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -98,16 +101,16 @@ def flooded(address: str, connections: int, seconds: float) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Flood a server; each answer is a line."""
+    """Flood a server and print one line for each answer."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.beside_flood", description=__doc__)
     parser.add_argument("address")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--connections", type=int, default=40)
     parser.add_argument("--actions", type=int, default=100)
     parser.add_argument("--params-bytes", type=int, default=60_000)
-    chosen = parser.parse_args(arguments)
-    size = (chosen.connections, chosen.actions, chosen.params_bytes)
-    asyncio.run(flooding(chosen.address, *size, chosen.seconds))
+    options = parser.parse_args(arguments)
+    size = (options.connections, options.actions, options.params_bytes)
+    asyncio.run(flooding(options.address, *size, options.seconds))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The floor's server: grpc.aio on uvloop, an empty handler, no audit, no policy."""
+"""The server that the floor is measured with: grpc.aio on uvloop, an empty handler, no audit, no policy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ANSWER = authorization_pb2.AuthorizeResponse(
 
 
 class Empty(authorization_pb2_grpc.AuthorizationServiceServicer):
-    """Answers without looking."""
+    """Answers every call with the same allow."""
 
     async def Authorize(self, _request: object, _context: object) -> authorization_pb2.AuthorizeResponse:  # noqa: N802 - the wire's name
         return ANSWER
 
 
 async def main() -> None:
-    """Serve until killed; print the address."""
+    """Print the address and serve until killed."""
     server = grpc.aio.server()
     authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server(Empty(), server)
     port = server.add_insecure_port("127.0.0.1:0")

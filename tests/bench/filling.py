@@ -1,4 +1,4 @@
-"""A ledger with a past: many decisions, many requests for approval that nobody answered. By its own commits."""
+"""Fills a ledger with many past decisions and many open approvals, through the ledger's own commits."""
 
 from __future__ import annotations
 
@@ -29,69 +29,68 @@ if TYPE_CHECKING:
     from placet.audit.records import Commitment
 
 TOGETHER = 1_000
-"""Commitments of one transaction."""
+"""Commitments in one transaction."""
 DAY_US = 86_400_000_000
 USERS = 5_000
 CALLS_OF_A_RUN = 8
 
 
 async def fill(data_dir: Path, decisions: int, approvals: int, database_url: str = "", replica: str = "placet") -> None:
-    """Put so many allows, then so many open approvals, into the ledger of a server that is not running.
+    """Commit `decisions` allows, then `approvals` open approvals, to the ledger of a server that is not running.
 
-    They are the benchmark's own request, of many users and runs, decided within the last day.
+    They are decisions on the benchmark's request, from many users and runs, made within the last day.
     """
     clock, keys = SystemClock(), data_dir / "keys"
     database = choose_database(database_url, data_dir / "placet.db")
     ledger = database.open(replica, load_or_create_signing_key(keys), load_public_keys(keys), clock, log_error)
     now_us = clock.wall_us()
     first_us = now_us - DAY_US
-    asked = parse_request(ParseDict(REQUEST, authorization_pb2.AuthorizeRequest()))
-    made: list[Commitment] = []
+    request = parse_request(ParseDict(REQUEST, authorization_pb2.AuthorizeRequest()))
+    pending: list[Commitment] = []
     for number in range(decisions):
-        made.append(_allowed(_of(asked, number), first_us + number * DAY_US // (decisions + approvals)))
-        if len(made) == TOGETHER:
-            await ledger.commit(made)
-            made = []
-    for each in _waiting(asked, approvals, now_us):
-        made.append(each)
-        if len(made) == TOGETHER:
-            await ledger.commit(made)
-            made = []
-    await ledger.commit(made)
+        pending.append(_allowed(_variant(request, number), first_us + number * DAY_US // (decisions + approvals)))
+        if len(pending) == TOGETHER:
+            await ledger.commit(pending)
+            pending = []
+    for commitment in _waiting(request, approvals, now_us):
+        pending.append(commitment)
+        if len(pending) == TOGETHER:
+            await ledger.commit(pending)
+            pending = []
+    await ledger.commit(pending)
     await ledger.checkpoint()
     await ledger.close()
 
 
-def _of(asked: Proposal, number: int) -> Proposal:
-    """The same from another user in another run."""
+def _variant(request: Proposal, number: int) -> Proposal:
+    """Return the request from another user in another run."""
     return replace(
-        asked,
+        request,
         idempotency_key=f"fill-{number:09d}",
-        identity=replace(asked.identity, user=f"u_{number % USERS}"),
-        run=replace(asked.run, run_id=f"run_fill_{number // CALLS_OF_A_RUN}"),
+        identity=replace(request.identity, user=f"u_{number % USERS}"),
+        run=replace(request.run, run_id=f"run_fill_{number // CALLS_OF_A_RUN}"),
     )
 
 
 def _allowed(proposal: Proposal, decided_at_us: int) -> Commitment:
-    finding = Finding(Effect.ALLOW, "refunds.small", "Small refunds need nobody", {"limit_minor_units": 5_000})
+    finding = Finding(Effect.ALLOW, "refunds.small", "Small refunds need no person", {"limit_minor_units": 5_000})
     return _commitment(_decision(proposal, finding, decided_at_us), proposal)
 
 
-def _waiting(asked: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
-    """Decisions that ask for people, each with its request for approval."""
+def _waiting(request: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
+    """Yield decisions that require approval, each with its open approval."""
     finding = Finding(Effect.REQUIRE_APPROVAL, "refunds.large", "Large refunds need a person", {"quorum": 1})
     for number in range(count):
-        proposal = replace(_of(asked, number), idempotency_key=f"wait-{number:09d}")
+        proposal = replace(_variant(request, number), idempotency_key=f"wait-{number:09d}")
         decision = _decision(proposal, finding, now_us)
-        wanted = ApprovalRequirement(
-            1, ("support_lead",), approval.approval_id_of(decision.decision_id), now_us + DAY_US
-        )
-        decision = replace(decision, approval=wanted)
-        request = approval.open_approval(decision, Caller(), proposal, _seen(proposal, now_us))
+        approval_id = approval.approval_id_of(decision.decision_id)
+        requirement = ApprovalRequirement(1, ("support_lead",), approval_id, now_us + DAY_US)
+        decision = replace(decision, approval=requirement)
+        opened = approval.open_approval(decision, Caller(), proposal, _input(proposal, now_us))
         yield replace(
             _commitment(decision, proposal),
-            subject=wanted.approval_id,
-            changes=(PutIfVersion(approval.to_row(request)),),
+            subject=approval_id,
+            changes=(PutIfVersion(approval.to_row(opened)),),
         )
 
 
@@ -111,9 +110,9 @@ def _decision(proposal: Proposal, finding: Finding, decided_at_us: int) -> Decis
 
 
 def _commitment(decision: Decision, proposal: Proposal) -> Commitment:
-    seen = _seen(proposal, decision.decided_at_us)
-    return decision_commitment(decision, proposal, Caller(), seen, True, "")  # noqa: FBT003 - as it is handed on
+    replayable = True
+    return decision_commitment(decision, proposal, Caller(), _input(proposal, decision.decided_at_us), replayable, "")
 
 
-def _seen(proposal: Proposal, now_us: int) -> bytes:
+def _input(proposal: Proposal, now_us: int) -> bytes:
     return policy_input(proposal.document, base_facts(ToolClass.WRITE), rfc3339(now_us))

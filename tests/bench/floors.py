@@ -1,4 +1,4 @@
-"""Floors below the gRPC one: OPA asked bare over its socket, SQLite committing bare."""
+"""Floors of the parts: OPA queried directly over its socket, and SQLite committing one row."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ INPUT = policy_input(
 
 
 def opa_ms(folder: Path, batch: int, rounds: int) -> float:
-    """Median milliseconds of one query of so many inputs, with nothing else going on."""
+    """Return the median milliseconds of one query with `batch` inputs, one query at a time."""
 
     async def measure() -> float:
         opa = find_opa().path
         bundle = await asyncio.to_thread(build_bundle, ROOT / "rego", opa, folder / "bundles")
         engine = Engine(opa, folder / "opa.log", 1.0, print)
-        generation = await ServedRevision.start(bundle, engine, 0.0)
+        revision = await ServedRevision.start(bundle, engine, 0.0)
         times = []
         for _ in range(rounds):
             started = time.perf_counter()
-            await generation.evaluate([INPUT] * batch)
+            await revision.evaluate([INPUT] * batch)
             times.append(time.perf_counter() - started)
-        await generation.stop()
+        await revision.stop()
         return statistics.median(times) * 1_000
 
     return asyncio.run(measure())
 
 
 def sqlite_commit_ms(folder: Path, rounds: int) -> float:
-    """Median milliseconds of one bare durable commit of one small row."""
+    """Return the median milliseconds of one durable commit of one small row."""
     connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

@@ -1,4 +1,4 @@
-"""What the benchmark prints: figures beside what they are compared with."""
+"""The figures that the benchmark prints: each measurement beside its floor and its target."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One figure: a measurement, what it is compared with, and what is to be reached."""
+    """One figure."""
 
     name: str
     value: float
     unit: str
-    floor: float
-    ratio: float
-    target: str
-    reached: bool | None
+    floor: float  # what the value is compared with
+    ratio: float  # of value to floor
+    target: str  # the required ratio, "" for none
+    reached: bool | None  # None without a target
 
 
 def at_least(name: str, value: float, unit: str, floor: float, factor: float, ratio: float = 0) -> Line:
-    """A figure that should be at least so many times its floor. `ratio` is that of several turns, if there were any."""
+    """Return a figure whose ratio must be at least `factor`. `ratio` is the median of several turns; 0 computes it."""
     ratio = ratio or value / floor
     return Line(name, value, unit, floor, ratio, f">= {factor}x", ratio >= factor)
 
 
 def at_most(name: str, value: float, unit: str, floor: float, factor: float, ratio: float = 0) -> Line:
-    """A figure that should be at most so many times its floor. `ratio` as in `at_least`."""
+    """Return a figure whose ratio must be at most `factor`. `ratio` as in `at_least`."""
     ratio = ratio or value / floor
     return Line(name, value, unit, floor, ratio, f"<= {factor}x", ratio <= factor)
 
 
 def plain(name: str, value: float, unit: str) -> Line:
-    """A figure to look at."""
+    """Return a figure without a target."""
     return Line(name, value, unit, value, 1.0, "", None)

@@ -1,4 +1,4 @@
-"""Load by ghz, a gRPC load generator in a process of its own (Go; it costs little CPU itself)."""
+"""Load from ghz, a gRPC load generator. It runs in a separate process and takes little CPU time (it is in Go)."""
 
 from __future__ import annotations
 
@@ -27,36 +27,39 @@ REQUEST: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load run saw. Latencies in milliseconds."""
+    """The result of one load run."""
 
-    per_second: float
+    per_second: float  # calls
     p50_ms: float
     p99_ms: float
 
 
 def unary(address: str, callers: int, calls: int, request: dict[str, Any] | None = None) -> Load:
-    """So many calls of Authorize by so many callers at once."""
+    """Send `calls` of Authorize from `callers` at once."""
     return call(address, "authorization", "AuthorizationService/Authorize", callers, calls, request or REQUEST)
 
 
 def batch(address: str, callers: int, calls: int, size: int) -> Load:
-    """So many calls of AuthorizeBatch, each of so many actions."""
+    """Send `calls` of AuthorizeBatch from `callers` at once, each with `size` actions."""
     method = "AuthorizationService/AuthorizeBatch"
     return call(address, "authorization", method, callers, calls, {"requests": [REQUEST] * size})
 
 
 def call(address: str, proto: str, method: str, callers: int, calls: int, request: dict[str, Any]) -> Load:
-    """So many calls of a method, such as ``ApprovalService/ListApprovals`` of ``approval``."""
+    """Send calls of a method of a proto, such as ``ApprovalService/ListApprovals`` of ``approval``.
+
+    Raises RuntimeError when ghz is missing or a call fails.
+    """
     ghz = shutil.which("ghz")
     if ghz is None:
-        raise RuntimeError("no ghz on PATH; remedy: `make bench`, which brings it")
+        raise RuntimeError("ghz is not on PATH; run `make bench`, which installs it")
     command = [ghz, "--insecure", "--import-paths", str(ROOT / "proto"), "--proto"]
     command += [str(ROOT / f"proto/placet/v1/{proto}.proto")]
     command += ["--call", f"placet.v1.{method}", "--concurrency", str(callers)]
     command += ["--total", str(calls), "--format", "json", "--data", json.dumps(request), address]
-    said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    wrong = {code: count for code, count in said["statusCodeDistribution"].items() if code != "OK"}
-    if wrong:
-        raise RuntimeError(f"calls failed: {wrong} {said.get('errorDistribution')}")
-    latency = {each["percentage"]: each["latency"] / 1e6 for each in said["latencyDistribution"]}
-    return Load(said["rps"], latency[50], latency[99])
+    report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    failures = {code: count for code, count in report["statusCodeDistribution"].items() if code != "OK"}
+    if failures:
+        raise RuntimeError(f"calls failed: {failures} {report.get('errorDistribution')}")
+    latency = {entry["percentage"]: entry["latency"] / 1e6 for entry in report["latencyDistribution"]}  # from ns
+    return Load(report["rps"], latency[50], latency[99])

@@ -1,4 +1,4 @@
-"""Policy trees of many rules or many tenants, made from the shipped one."""
+"""Policy trees with many rules, many tenants or many limits, made from the shipped tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RULES_PER_FILE = 500
-"""OPA reads annotations of one file in quadratic time: 10,000 in one take 15 s."""
+"""OPA reads the annotations of one file in quadratic time: 10,000 in one file take 15 s."""
 RULE = """
 # METADATA
 # title: Bench rule {number}
@@ -42,12 +42,12 @@ LIMITS = {
   budgets: [{id: calls, scope: user, measure: calls, limit: 100000000, window: day}]
 """,
 }
-"""Tenant -> what its file says beyond acme's: six budgets and a limit of its runs; one budget, of all or of each user.
-High enough for a benchmark."""
+"""Tenant -> what its file adds to acme's: six budgets and a run limit (`limited`), one budget for all users (`hot`), or
+one budget for each user (`cold`). All limits are too high for the benchmark to reach."""
 
 
 def with_rules(folder: Path, count: int) -> Path:
-    """The shipped tree with a pack of so many more rules."""
+    """Return a copy of the shipped tree with a pack of `count` more rules."""
     tree = _copy(folder)
     pack = tree / "policy" / "bench"
     pack.mkdir()
@@ -59,7 +59,7 @@ def with_rules(folder: Path, count: int) -> Path:
 
 
 def with_tenants(folder: Path, count: int) -> Path:
-    """The shipped tree with so many tenants like acme."""
+    """Return a copy of the shipped tree with `count` tenants like acme."""
     tree = _copy(folder)
     acme = (tree / "config" / "acme.yaml").read_text()
     for number in range(count - 1):
@@ -68,7 +68,7 @@ def with_tenants(folder: Path, count: int) -> Path:
 
 
 def with_limits(folder: Path) -> Path:
-    """The shipped tree with tenants like acme that have limits: `limited` many, `hot` and `cold` one budget each."""
+    """Return a copy of the shipped tree with the tenants of LIMITS."""
     tree = _copy(folder)
     acme = (tree / "config" / "acme.yaml").read_text()
     for tenant, limits in LIMITS.items():

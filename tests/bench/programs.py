@@ -1,4 +1,4 @@
-"""The programs that are measured, each in a process of its own."""
+"""The programs that are measured, each in a separate process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ START_SECONDS_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server under measurement."""
+    """A server that is measured."""
 
     address: str
     pid: int
@@ -32,35 +32,35 @@ class Server:
     seconds_to_ready: float
 
     def memory_mib(self) -> float:
-        """Resident memory of the server alone, without OPA."""
+        """Return the resident memory of the server, without OPA."""
         return float(psutil.Process(self.pid).memory_info().rss) / 2**20
 
     def cpu_seconds(self) -> float:
-        """CPU time of the server and its OPA so far."""
+        """Return the CPU time of the server and its OPA since their start."""
         return cpu_seconds(self.pid)
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of its children that live, so far."""
+    """Return the CPU time of a process and of its living children since their start."""
     parent = psutil.Process(pid)
-    times = [each.cpu_times() for each in (parent, *parent.children())]
-    return float(sum(each.user + each.system for each in times))
+    times = [process.cpu_times() for process in (parent, *parent.children())]
+    return float(sum(spent.user + spent.system for spent in times))
 
 
 @contextlib.contextmanager
 def placet(rego_dir: Path = ROOT / "rego", data_dir: Path | None = None, database_url: str = "") -> Iterator[Server]:
-    """`placet serve` as it is installed, with durable audit."""
+    """Run `placet serve` as it is installed, with durable audit, for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="placet-bench-") as folder:
-        place = data_dir or Path(folder)
-        (place / "serve.json").unlink(missing_ok=True)
-        arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", str(place), "--rego-dir", str(rego_dir)]
+        data = data_dir or Path(folder)
+        (data / "serve.json").unlink(missing_ok=True)
+        arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", str(data), "--rego-dir", str(rego_dir)]
         arguments += ["--database-url", database_url] if database_url else []
         command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "warning"]
         started = time.perf_counter()
         with subprocess.Popen(command, cwd=folder, env=_environment()) as child:
             try:
-                ready = _wait_for(place / "serve.json", child)
-                yield Server(ready["address"], child.pid, place, time.perf_counter() - started)
+                ready = _wait_for(data / "serve.json", child)
+                yield Server(ready["address"], child.pid, data, time.perf_counter() - started)
             finally:
                 child.terminate()
                 child.wait(30)
@@ -68,7 +68,7 @@ def placet(rego_dir: Path = ROOT / "rego", data_dir: Path | None = None, databas
 
 @contextlib.contextmanager
 def empty_server() -> Iterator[str]:
-    """The floor: the same gRPC stack with a handler that answers a fixed allow; its address."""
+    """Run the floor, the same gRPC stack with an empty handler, for the duration of the block. Yields its address."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.bench.empty"], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_environment()
     ) as child:
@@ -89,7 +89,7 @@ def _wait_for(file: Path, child: subprocess.Popen[bytes]) -> dict[str, str]:
     until = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < until:
         if child.poll() is not None:
-            raise RuntimeError(f"the server ended with {child.returncode}")
+            raise RuntimeError(f"the server exited with {child.returncode}")
         try:
             ready: dict[str, str] = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
