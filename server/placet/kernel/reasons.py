@@ -45,7 +45,7 @@ REFUSALS: Final = {
     CONCERNED_MAY_NOT_CHANGE: "this control limits you or one of your runs; a different person must change it",
     AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person must change it",
     KILL_SWITCHES_FULL: f"limit of {KILL_SWITCHES_MAX} kill switches reached; clear unused ones, or set a wider one",
-    AUTONOMY_RULES_FULL: f"limit of {AUTONOMY_RULES_MAX} autonomy rules reached; unset unused ones, or set a wider one",
+    AUTONOMY_RULES_FULL: f"limit of {AUTONOMY_RULES_MAX} autonomy rules reached; clear unused ones, or set a wider one",
     EXCESS_DECIDED: "the excess of this outcome was already accepted or dropped",
     BUDGET_BELOW_ZERO: "the adjustment gives back more than was used; give back at most what was used",
     APPROVAL_ENDED: "the approval has ended, so votes no longer count",

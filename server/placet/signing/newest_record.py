@@ -39,7 +39,7 @@ class NewestRecord:
         self._reported = ""
 
     def note(self, head: Head) -> None:
-        """Note that the chain ends at `head`, durably.
+        """Note that the chain durably ends at `head`.
 
         Raises OSError, once for each cause, when the note cannot be written.
         """

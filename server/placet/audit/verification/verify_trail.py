@@ -139,8 +139,8 @@ class _Check:
             self._without_key(writer, body, ProblemKind.KEY_MISSING)
         elif stored[1] == body["decision_id"]:
             self._keys += 1
-            made = [body[name] for name in ("request_digest", "decision_id", "writer", "sequence")]
-            if list(stored) != [*made, body.get("replaces", ""), self._since_us(body)]:
+            expected = [body[name] for name in ("request_digest", "decision_id", "writer", "sequence")]
+            if list(stored) != [*expected, body.get("replaces", ""), self._since_us(body)]:
                 kind = ProblemKind.KEY_MISMATCH
                 self.report(problem(kind, writer, body["sequence"], _REPEATED[kind]))
         elif stored[0] != body["request_digest"] or not self._replaced(body, stored[1]):

@@ -77,7 +77,7 @@ def _lock(descriptor: int, path: Path, database: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ConfigurationError(
-            f"{database}: is in use by {_holder(path)}; stop that one, or give this one a data_dir of its own"
+            f"{database}: is in use by {_holder(path)}; stop that one, or give this one its own data_dir"
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be locked ({error.strerror}); use a local file system") from error

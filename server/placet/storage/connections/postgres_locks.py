@@ -40,8 +40,8 @@ def hold_writer(connection: Connection, writer: str, where: str) -> None:
         connection.execute("SELECT pg_advisory_lock(%s)", (_number(f"placet.writer {writer}"),))
     except errors.LockNotAvailable as error:
         raise ConfigurationError(
-            f"{where}: another process writes as replica {writer!a}; stop that one, or give this one a name of its "
-            "own with --replica-id"
+            f"{where}: another process writes as replica {writer!a}; stop that one, or give this one its own "
+            "name with --replica-id"
         ) from error
     connection.execute("SELECT pg_advisory_lock_shared(%s)", (_number(_SERVING),))
 

@@ -58,7 +58,7 @@ class SqliteWriter(ChainWriter):
             self._files.closed()
 
     def finish(self) -> None:
-        """Move the write-ahead log into the file, so that a copy of the file alone is complete, and close it."""
+        """Move the write-ahead log into the file, so that a copy of only the file is complete, and close it."""
         if self._connection is not None and not self.lost:
             with contextlib.suppress(FilesLostError, DatabaseAwayError):  # readers report it
                 self._files.require(after_write=True)
