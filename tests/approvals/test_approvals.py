@@ -38,11 +38,11 @@ PAY = {"action__params_json": '{"to":"DE02120300000000202051"}'}
 
 async def refused(env: ApprovalEnv, of: VoteCommand, method: str = "approve") -> str:
     """Why a word does not count; it is recorded, and the approval is as it was."""
-    before = [row for key, row in env.ledger._rows.items() if key.table is StateTable.APPROVALS]
+    before = [row for key, row in env.ledger.stored.items() if key.table is StateTable.APPROVALS]
     with pytest.raises((NotFoundError, PermissionDeniedError, FailedPreconditionError, InvalidRequestError)) as told:
         await getattr(env.approvals, method)(of)
-    assert [row for key, row in env.ledger._rows.items() if key.table is StateTable.APPROVALS] == before
-    record = env.ledger._records[-1].commitment
+    assert [row for key, row in env.ledger.stored.items() if key.table is StateTable.APPROVALS] == before
+    record = env.ledger.log[-1].commitment
     assert record.kind is RecordKind.APPROVAL_REFUSED
     said = json.loads(record.parts["refusal"])
     assert said["person"] == of.person.id
@@ -62,7 +62,7 @@ async def test_an_approval_waits_until_its_quorum_agrees() -> None:
     assert second.state is ApprovalState.APPROVED
     assert [vote.person for vote in second.approval.votes] == ["u_lead", "u_other"]
     assert env.kinds() == ["decision.made", "approval.voted", "approval.voted"]
-    assert [record.commitment.subject for record in env.ledger._records] == [approval.approval_id] * 3
+    assert [record.commitment.subject for record in env.ledger.log] == [approval.approval_id] * 3
 
 
 async def test_an_approved_action_is_allowed_once() -> None:
@@ -182,7 +182,7 @@ async def test_an_id_that_the_tenant_does_not_have_is_not_found_whoever_asks() -
     elsewhere = word(approval, tenant="open")
     for method in ("approve", "reject", "cancel"):
         assert await refused(env, elsewhere, method) == "NOT_FOUND"
-        assert env.ledger._records[-1].commitment.tenant == "open"
+        assert env.ledger.log[-1].commitment.tenant == "open"
     with pytest.raises(NotFoundError):
         await env.approvals.get("open", approval.approval_id, LEAD)
     assert (await env.approvals.listed(RowQuery(StateTable.APPROVALS, "open"))).approvals == ()
@@ -282,16 +282,16 @@ async def test_exact_parameters_are_shown_to_those_who_may_vote_and_kept_no_long
     assert seen.similar == {"require_approval": 1}
     await env.approvals.approve(word(approval))
     await env.ask(approval_id=approval.approval_id, **PAY)
-    assert b"DE0212" not in b"".join(row.body for row in env.ledger._rows.values())
+    assert b"DE0212" not in b"".join(row.body for row in env.ledger.stored.values())
 
 
 async def test_webhooks_are_told_in_the_same_commit_where_there_are_any() -> None:
     env = ApprovalEnv(notify=True)
     approval = await env.asked()
     await env.approvals.approve(word(approval))
-    assert not [key for key in env.ledger._rows if key.table is StateTable.WEBHOOK_OUTBOX]
+    assert not [key for key in env.ledger.stored if key.table is StateTable.WEBHOOK_OUTBOX]
     await env.approvals.approve(word(approval, OTHER_LEAD))
-    [told] = [key.id for key in env.ledger._rows if key.table is StateTable.WEBHOOK_OUTBOX]
+    [told] = [key.id for key in env.ledger.stored if key.table is StateTable.WEBHOOK_OUTBOX]
     assert told == f"{approval.approval_id}_approved"
 
 

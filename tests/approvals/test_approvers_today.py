@@ -149,9 +149,9 @@ async def test_a_request_from_before_is_read_and_goes_by_todays_approvers() -> N
     made = env(lead=["lena"])
     decision = await made.ask()
     key = approval_key("acme", made.word(decision).approval_id)
-    row = made.ledger._rows[key]
+    row = made.ledger.stored[key]
     body = json.loads(row.body) | {"approver_groups": {"lead": ["mallory"]}}
-    made.ledger._rows[key] = type(row)(**{**_fields(row), "body": json.dumps(body).encode()})
+    made.ledger.stored[key] = type(row)(**{**_fields(row), "body": json.dumps(body).encode()})
     with pytest.raises(PermissionDeniedError):
         await made.approve(decision, Person("mallory", ("lead",)))
     await made.approve(decision, LENA)
@@ -203,7 +203,7 @@ async def test_voided_votes_are_recorded_with_who_said_so() -> None:
     made = env(lead=["lena"])
     await made.approve(await made.ask(), LENA)
     await void(made, "lena")
-    commitment = made.ledger._records[-1].commitment
+    commitment = made.ledger.log[-1].commitment
     assert commitment.kind is RecordKind.APPROVAL_VOTES_VOIDED
     assert (commitment.fields["state"], commitment.fields["reopened"]) == ("pending", True)
     assert json.loads(commitment.parts["void"]) == {"person": "lena", "actor": "ada", "reason": "account stolen"}
@@ -417,7 +417,7 @@ async def test_an_old_row_has_no_trace_of_what_never_happened() -> None:
     made = env(lead=["lena"])
     decision = await made.ask()
     await made.approve(decision, LENA)
-    row = made.ledger._rows[approval_key("acme", made.word(decision).approval_id)]
+    row = made.ledger.stored[approval_key("acme", made.word(decision).approval_id)]
     assert b"void_reason" not in row.body
     assert b"reopened" not in row.body
     assert from_row(row).reopened == 0

@@ -106,58 +106,11 @@ async def test_the_same_key_and_the_approval_by_name_are_one_use() -> None:
     assert [same.effect, other.effect].count(Effect.ALLOW) == 1
 
 
-@pytest.mark.parametrize(
-    ("changed", "part"),
-    [
-        ({"action__params_json": '{"to":"y"}'}, "params"),
-        ({"action__amount": usd(501)}, "amount"),
-        ({"action__environment": "test"}, "environment"),
-        ({"identity__user": "u2"}, "user"),
-        ({"identity__agent": "another"}, "agent"),
-        ({"identity__roles": ["admin"]}, "roles"),
-        ({"run__run_id": "r2"}, "run_id"),
-        ({"action__dry_run": True}, "dry_run"),
-    ],
-)
-async def test_another_action_is_denied_and_the_part_that_differs_is_named(changed: dict[str, Any], part: str) -> None:
-    env = asking()
-    decision, approval_id = await approved(env, **ACTION)
-    denied = await env.ask(**{**ACTION, **changed}, approval_id=approval_id)
-    assert told(denied) == [("deny", "approvals.digest_mismatch")]
-    assert denied.reason.endswith(f": {part} differs")
-    assert (await env.approval(decision)).state is ApprovalState.APPROVED
-    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [GRANTED]
-
-
-async def test_another_tool_is_another_action() -> None:
-    env = asking()
-    _, approval_id = await approved(env, **ACTION)
-    denied = await env.ask("mail", **ACTION, approval_id=approval_id)
-    assert denied.rule_id == "approvals.digest_mismatch"
-    assert "tool" in denied.reason
-
-
 async def test_another_tenants_approval_is_unknown() -> None:
     env = asking()
     env.policy.agent_policies = dict.fromkeys(("acme", "other"), env.policy.agent_policies["acme"])
     _, approval_id = await approved(env)
     assert (await env.ask(identity__tenant="other", approval_id=approval_id)).rule_id == "approvals.unknown"
-
-
-async def test_an_approval_that_is_none_allows_nothing() -> None:
-    env = asking()
-    assert (await env.ask(approval_id="apr_nothing")).rule_id == "approvals.unknown"
-    pending = await env.ask(**ACTION)
-    pending_id = env.word(pending).approval_id
-    assert (await env.ask(**ACTION, approval_id=pending_id)).rule_id == "approvals.pending"
-    await env.approvals.reject(env.word(pending, reason="another charge"))
-    refused = await env.ask(**ACTION, approval_id=pending_id)
-    assert (refused.rule_id, refused.reason) == ("approvals.rejected", "A person rejected the action: another charge")
-    another = await env.ask(**{**ACTION, "action__params_json": '{"to":"y"}'}, approval_id=pending_id)
-    assert another.reason == "The approval is for another action"
-    withdrawn, withdrawn_id = await approved(env, **ACTION)
-    await env.approvals.cancel(env.word(withdrawn))
-    assert (await env.ask(**ACTION, approval_id=withdrawn_id)).rule_id == "approvals.cancelled"
 
 
 @pytest.mark.parametrize("written_down", [True, False])
@@ -229,33 +182,6 @@ async def test_a_key_whose_quorum_rose_stands_for_the_new_request() -> None:
     assert await env.ask(**ACTION, idempotency_key="k") == second
     await env.approve(second, *LEADS)
     assert told(await env.ask(**ACTION, idempotency_key="k")) == [GRANTED]
-
-
-async def test_an_approved_action_takes_its_budget_like_any_other() -> None:
-    env = asking(budget(limit=2))
-    _, approval_id = await approved(env, **ACTION)
-    assert left(await env.ask(**ACTION, approval_id=approval_id)) == 1
-
-
-async def test_an_approval_does_not_fill_an_exhausted_budget() -> None:
-    env = asking(budget(limit=1))
-    decision, approval_id = await approved(env, **ACTION)
-    env.policy.say = lambda _: verdict(ALLOWED)
-    await env.ask()
-    env.policy.say = lambda _: verdict(ALLOWED, ONE)
-    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "budgets.b")]
-    assert (await env.approval(decision)).state is ApprovalState.APPROVED
-
-
-async def test_people_may_let_one_action_pass_an_exhausted_budget() -> None:
-    asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
-    env = DecisionEnv(budget(limit=1, **asks))
-    await env.ask()
-    _, approval_id = await approved(env, **ACTION)
-    allowed = await env.ask(**ACTION, approval_id=approval_id)
-    assert told(allowed) == [GRANTED]
-    assert (left(allowed), allowed.budgets[0].reserved) == (0, 1)
-    assert told(await env.ask()) == [("require_approval", "budgets.b")]
 
 
 async def test_who_agreed_before_the_budget_was_exhausted_did_not_agree_to_that() -> None:

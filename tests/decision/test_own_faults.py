@@ -51,7 +51,7 @@ def bench(broken: type[TenantPolicy] = Broken, **said: Any) -> Bench:
 
 def damage(made: Bench, key: RowKey, status: str = "set") -> None:
     """The row is there, and no document."""
-    made.ledger._rows[key] = Row(key, status, 1, b'{"damaged":', version=1)
+    made.ledger.stored[key] = Row(key, status, 1, b'{"damaged":', version=1)
 
 
 def told(*answers: Answer) -> list[tuple[str, str]]:

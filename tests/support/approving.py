@@ -58,7 +58,7 @@ class ApprovalEnv(Bench):
 
     def kinds(self) -> list[str]:
         """The kinds of all records."""
-        return [record.commitment.kind.value for record in self.ledger._records]
+        return [record.commitment.kind.value for record in self.ledger.log]
 
 
 def word(approval: Approval, person: Person = LEAD, reason: str = "", tenant: str = "acme") -> VoteCommand:

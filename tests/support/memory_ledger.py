@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 
 class MemoryLedger:
-    """A `placet.audit.ports.Ledger` that forgets everything when it goes."""
+    """A `placet.audit.ports.Ledger` in memory. Tests look at `log`, its records, and `stored`, its documents."""
 
     def __init__(self, *, writer: str, signing_key: SigningKey, clock: Clock) -> None:
         self._signing_key = signing_key
         self._clock = clock
         self._state = ChainState(writer)
-        self._records: list[LinkedRecord] = []
+        self.log: list[LinkedRecord] = []
         self._checkpoints: list[StoredCheckpoint] = []
         self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
         self._kept_since: dict[tuple[str, str, str], int] = {}
-        self._rows: dict[RowKey, Row] = {}
+        self.stored: dict[RowKey, Row] = {}
         self._counters: dict[CounterKey, Usage] = {}
         self._resets: dict[CounterKey, int] = {}
         self._wakes: list[Callable[[], None]] = []
@@ -66,17 +66,17 @@ class MemoryLedger:
         """As `SqliteLedger.commit`, but for the disk."""
         self._require_open()
         now_us = self._clock.wall_us()
-        working = UnitOfWork(self._rows, self._counters, now_us)
+        working = UnitOfWork(self.stored, self._counters, now_us)
         screening = plan_commit(commitments, self._known, working)
         linked = link_planned(self._state, screening)
         for record in linked:
-            self._records.append(record)
+            self.log.append(record)
             if (given := record.commitment.idempotency) is not None:
                 place = (record.commitment.tenant, given.caller, given.key)
                 before_us = self._kept_since.get(place, 0) if given.replaces else 0
                 self._keys[place] = record
                 self._kept_since[place] = max(record.commitment.recorded_at_us, before_us)
-        self._rows.update(working.rows)
+        self.stored.update(working.rows)
         for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items():
             self._counters[key] = Usage(used, reserved, created_at_us)
             self._resets[key] = resets_at_us
@@ -99,7 +99,7 @@ class MemoryLedger:
         self._require_open()
         after = reading.place_before(query.page_token)
         size = min(query.page_size, PAGE_SIZE_MAX)
-        found = sorted((record for record in self._records if _matches(record, query)), key=self._place, reverse=True)
+        found = sorted((record for record in self.log if _matches(record, query)), key=self._place, reverse=True)
         found = [record for record in found if after is None or self._place(record) < after]
         shown = found[:size]
         token = write_token(self._place(shown[-1])) if len(found) > size else ""
@@ -120,7 +120,7 @@ class MemoryLedger:
         """The state asked for."""
         self._require_open()
         return Snapshot(
-            {key: self._rows[key] for key in wanted.rows if key in self._rows},
+            {key: self.stored[key] for key in wanted.rows if key in self.stored},
             {key: self._counters[key] for key in wanted.counters if key in self._counters},
         )
 
@@ -131,7 +131,7 @@ class MemoryLedger:
         found = sorted(
             (
                 row
-                for key, row in self._rows.items()
+                for key, row in self.stored.items()
                 if (key.table, key.tenant) == (query.table, query.tenant)
                 and query.status in {"", row.status}
                 and (before is None or (row.created_at_us, key.id) < before)
@@ -145,18 +145,18 @@ class MemoryLedger:
     async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
         """Tenants that have a row with the status."""
         self._require_open()
-        return sorted({key.tenant for key, row in self._rows.items() if (key.table, row.status) == (table, status)})
+        return sorted({key.tenant for key, row in self.stored.items() if (key.table, row.status) == (table, status)})
 
     async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         """Rows that are due, the earliest first."""
         self._require_open()
-        due = [row for key, row in self._rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
+        due = [row for key, row in self.stored.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
     async def count_due(self, table: StateTable) -> int:
         """How many rows are due at any time."""
         self._require_open()
-        return sum(key.table is table and row.due_at_us > 0 for key, row in self._rows.items())
+        return sum(key.table is table and row.due_at_us > 0 for key, row in self.stored.items())
 
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
@@ -198,14 +198,14 @@ class MemoryLedger:
         """Records with a subject beyond the cursor."""
         self._require_open()
         read = after.get(self._state.writer, 0)
-        found = [record for record in self._records if record.commitment.subject and record.sequence > read]
+        found = [record for record in self.log if record.commitment.subject and record.sequence > read]
         return [self._event(record) for record in found[:limit]]
 
     async def events_of(self, tenant: str, subject: str) -> Sequence[Event]:
         """All records about one subject, by time."""
         self._require_open()
         about = (tenant, subject)
-        found = [each for each in self._records if (each.commitment.tenant, each.commitment.subject) == about]
+        found = [each for each in self.log if (each.commitment.tenant, each.commitment.subject) == about]
         return [self._event(record) for record in sorted(found, key=self._place)]
 
     async def chain_heads(self) -> Cursor:
@@ -216,7 +216,7 @@ class MemoryLedger:
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
         """Agents that were ever decided for."""
         self._require_open()
-        found = {each.commitment.index.agent for each in self._records if each.commitment.tenant == tenant}
+        found = {each.commitment.index.agent for each in self.log if each.commitment.tenant == tenant}
         return sorted(filter(None, found))[:limit]
 
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
@@ -224,7 +224,7 @@ class MemoryLedger:
         self._require_open()
         decided = [
             each.commitment.index
-            for each in self._records
+            for each in self.log
             if each.commitment.kind is RecordKind.DECISION_MADE and each.commitment.tenant == tenant
         ]
         return Counter(index.effect for index in decided[-newest:] if index.tool == tool)
@@ -232,9 +232,9 @@ class MemoryLedger:
     async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write rows without a record; which of them were still at their version."""
         self._require_open()
-        working = UnitOfWork(self._rows, self._counters, self._clock.wall_us())
+        working = UnitOfWork(self.stored, self._counters, self._clock.wall_us())
         held = [working.apply((PutIfVersion(row),)) is None for row in rows]
-        self._rows.update(working.rows)
+        self.stored.update(working.rows)
         return held
 
     async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
@@ -269,7 +269,7 @@ class MemoryLedger:
 
     def records(self, writer: str) -> Iterator[StoredRecord]:
         """The records by sequence."""
-        for record in self._records:
+        for record in self.log:
             given = record.commitment
             yield StoredRecord(
                 columns={
@@ -307,7 +307,7 @@ class MemoryLedger:
 
     def parts_count(self) -> int:
         """How many parts are kept."""
-        return sum(len(record.parts) for record in self._records)
+        return sum(len(record.parts) for record in self.log)
 
     def keys_count(self) -> int:
         """How many idempotency keys are kept."""
@@ -315,7 +315,7 @@ class MemoryLedger:
 
     def rows(self, table: StateTable) -> Iterator[tuple[Any, ...]]:
         """All rows of a table."""
-        for key, row in self._rows.items():
+        for key, row in self.stored.items():
             if key.table is table:
                 yield key.tenant, key.id, row.version, row.status, row.created_at_us, row.due_at_us or None, row.body
 
@@ -326,7 +326,7 @@ class MemoryLedger:
 
     def _decided(self, tenant: str, decision_id: str) -> LinkedRecord | None:
         place = (tenant, decision_id)
-        made = (each for each in self._records if (each.commitment.tenant, index_row(each.commitment)[0]) == place)
+        made = (each for each in self.log if (each.commitment.tenant, index_row(each.commitment)[0]) == place)
         return next(made, None)
 
     def _known(self, commitment: Commitment) -> CommitResult | None:

@@ -48,7 +48,7 @@ class Operators:
                 **each.commitment.fields,
                 **{name: value for content in each.commitment.parts.values() for name, value in _said(content)},
             }
-            for each in self.ledger._records
+            for each in self.ledger.log
             if each.commitment.kind is kind
         ]
 

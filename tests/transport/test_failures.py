@@ -70,12 +70,12 @@ def test_an_unexpected_error_is_sent_without_its_cause(
         "verify": wire.verify,
     }
     monkeypatch.setattr(placet_server.running.ledger, name, fails_with(RuntimeError(INNER)))
-    faults = placet_server.running.metrics.faults
-    before = faults._value.get()
+    registry = placet_server.running.metrics.registry
+    before = registry.get_sample_value("placet_faults_total") or 0.0
     refusal = refused(calls[name])
     assert refusal.code is grpc.StatusCode.INTERNAL
     assert refusal.text == "internal error; the server's log has the cause"
-    assert faults._value.get() == before + 1
+    assert registry.get_sample_value("placet_faults_total") == before + 1
 
 
 def engine_pid(server: Server) -> int:
