@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from placet.approvals.page import NO_PAGE, ApprovalPage
+from placet.approvals.page import NO_APPROVAL_URL, ApprovalUrlTemplate
 
 
 @pytest.mark.parametrize(
@@ -19,20 +19,20 @@ from placet.approvals.page import NO_PAGE, ApprovalPage
     ],
 )
 def test_urls(template: str, url: str) -> None:
-    assert ApprovalPage.parse(template).url("acme", "apr_1") == url
+    assert ApprovalUrlTemplate.parse(template).url("acme", "apr_1") == url
 
 
 def test_values_are_encoded_and_never_read_as_a_template() -> None:
-    page = ApprovalPage.parse("https://a.example/{tenant}/{approval_id}")
+    page = ApprovalUrlTemplate.parse("https://a.example/{tenant}/{approval_id}")
     assert page.url("{approval_id}", "a/../b?c#d é") == (
         "https://a.example/%7Bapproval_id%7D/a%2F..%2Fb%3Fc%23d%20%C3%A9"
     )
 
 
 def test_without_a_page_or_a_request_there_is_no_url() -> None:
-    assert ApprovalPage.parse("") == NO_PAGE
-    assert NO_PAGE.url("acme", "apr_1") == ""
-    assert ApprovalPage.parse("https://a.example/{approval_id}").url("acme", "") == ""
+    assert ApprovalUrlTemplate.parse("") == NO_APPROVAL_URL
+    assert NO_APPROVAL_URL.url("acme", "apr_1") == ""
+    assert ApprovalUrlTemplate.parse("https://a.example/{approval_id}").url("acme", "") == ""
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_without_a_page_or_a_request_there_is_no_url() -> None:
 )
 def test_templates_that_are_refused(template: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
-        ApprovalPage.parse(template)
+        ApprovalUrlTemplate.parse(template)

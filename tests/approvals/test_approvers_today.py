@@ -396,6 +396,19 @@ async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_p
     assert (told(allowed), allowed.findings[-1].details["approvers"]) == ([GRANTED], ["luis", "nora"])
 
 
+async def test_history_is_not_read_while_enough_votes_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = env(ASKED, lead=["lena", "luis", "nora"])
+    decision = await made.ask(idempotency_key="k")
+    await made.approve(decision, LENA, LUIS)
+    await void(made, "lena")
+    await made.approve(decision, NORA)
+    assert told(await made.ask(idempotency_key="k")) == [GRANTED]
+    reads: list[str] = []
+    monkeypatch.setattr(made.ledger, "events_of", lambda _, decision_id: reads.append(decision_id))
+    result = await void(made, "lena")
+    assert (result.used_count, result.revoked, reads) == (1, [], [])
+
+
 async def test_every_tenant_that_is_served_is_looked_at() -> None:
     made = env(lead=["lena"])
     made.policy.agent_policies = dict.fromkeys(("acme", "beta"), made.policy.agent_policies["acme"])

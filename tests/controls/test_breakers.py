@@ -162,6 +162,6 @@ async def test_a_success_is_taken_although_others_count_all_the_time_and_a_failu
     env = watched(failures_in_a_row=9)
     await failing(env, 1)
     first, second = await env.allow("pay"), await env.allow("pay")
-    assert await contended(env, first, OK) == OutcomeReceipt(repeated=False, late=False, overspent=())
+    assert await contended(env, first, OK) == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())
     assert isinstance(await contended(env, second, FAILED), AbortedError)
-    assert await env.tell(second, FAILED) == OutcomeReceipt(repeated=False, late=False, overspent=())
+    assert await env.tell(second, FAILED) == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())

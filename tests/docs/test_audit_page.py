@@ -85,7 +85,7 @@ def outcome_records() -> list[Commitment]:
         "acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32)
     )
     taken = RecordedOutcome(
-        report.outcome, report.outcome.content_digest(), late=True, overspent=("b",), taken_at_us=NOW_US
+        report.outcome, report.outcome.content_digest(), late=True, exceeded_budget_ids=("b",), taken_at_us=NOW_US
     )
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")

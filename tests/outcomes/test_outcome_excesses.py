@@ -58,7 +58,7 @@ async def test_one_wrong_report_does_not_use_up_a_day() -> None:
     env = Held(MONEY)
     first = await env.ask(action__amount=usd(1), identity__agent="pay-bot")
     reported = await env.report(first, amount_minor_units=SAFE_INTEGER_MAX)
-    assert reported == OutcomeReceipt(repeated=False, late=False, overspent=(), held=("b",))
+    assert reported == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=(), held=("b",))
     second = await env.ask(action__amount=usd(9_000))
     assert (told(second), left(second)) == ([ALLOW], 990)
     [excess] = await env.waiting()

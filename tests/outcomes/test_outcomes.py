@@ -27,7 +27,7 @@ from tests.support.outcome_env import CALLS, MONEY, SECOND_US, OutcomeEnv, repor
 
 OK = OutcomeStatus.SUCCEEDED
 FAILED = OutcomeStatus.FAILED
-NEW = OutcomeReceipt(repeated=False, late=False, overspent=())
+NEW = OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())
 
 
 async def sound(env: OutcomeEnv) -> bool:
@@ -58,7 +58,7 @@ async def test_an_amount_that_did_not_move_is_free_again(status: OutcomeStatus) 
 async def test_more_used_than_reserved_is_told_recorded_and_stops_the_next_call() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     told = await env.tell(await env.pay(90), OK, amount_minor_units=130)
-    assert told == OutcomeReceipt(repeated=False, late=False, overspent=("money",))
+    assert told == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=("money",))
     assert await env.usage("money") == (130, 0)
     assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["overspent"] == ["money"]
     denied = await env.ask("pay", action__amount={"currency_code": "USD", "minor_units": 1})
@@ -70,7 +70,7 @@ async def test_two_reports_of_one_batch_see_each_others_overspend() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     ids = [await env.pay(40), await env.pay(40)]
     told = await env.service.report([report(each, OK, amount_minor_units=60) for each in ids])
-    assert [each.overspent for each in told if isinstance(each, OutcomeReceipt)] == [(), ("money",)]
+    assert [each.exceeded_budget_ids for each in told if isinstance(each, OutcomeReceipt)] == [(), ("money",)]
 
 
 async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -> None:
@@ -78,7 +78,7 @@ async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -
     decision_id = await env.pay(90)
     await env.tell(decision_id, OK, amount_minor_units=130)
     records = len(list(env.ledger.records("w")))
-    again = OutcomeReceipt(repeated=True, late=False, overspent=("money",))
+    again = OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=("money",))
     assert await env.tell(decision_id, OK, amount_minor_units=130) == again
     other = await env.tell(decision_id, OK, amount_minor_units=131)
     assert isinstance(other, OutcomeConflictError)
@@ -94,7 +94,7 @@ async def test_a_hundred_reports_of_one_decision_in_one_batch_are_one() -> None:
     decision_id = await env.pay(40)
     told = await env.service.report([report(decision_id, OK)] * 99 + [report(decision_id, FAILED)])
     assert told[0] == NEW
-    assert set(told[1:99]) == {OutcomeReceipt(repeated=True, late=False, overspent=())}
+    assert set(told[1:99]) == {OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())}
     assert isinstance(told[99], OutcomeConflictError)
     assert await env.usage("money") == (40, 0)
 
@@ -130,7 +130,7 @@ async def test_an_allow_without_budgets_is_reported_as_well() -> None:
     env = OutcomeEnv()
     decision_id = await env.allow()
     assert await env.tell(decision_id, OK) == NEW
-    assert (await env.tell(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, overspent=())
+    assert (await env.tell(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
     assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["settled"] == []
 
 
@@ -148,7 +148,7 @@ async def test_a_late_report_puts_right_what_expiry_did_and_is_called_late() -> 
     assert await expire_due(env.ledger, env.clock) == 1
     assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (0, 0))
     told = await env.tell(decision_id, OK, amount_minor_units=30)
-    assert told == OutcomeReceipt(repeated=False, late=True, overspent=())
+    assert told == OutcomeReceipt(repeated=False, late=True, exceeded_budget_ids=())
     assert (await env.usage("money"), await env.usage("calls")) == ((30, 0), (1, 0))
     assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["late"] is True
     assert await expire_due(env.ledger, env.clock) == 0
@@ -159,7 +159,7 @@ async def test_a_report_that_meets_expiry_is_settled_once() -> None:
     decision_id = await env.pay(40)
     env.clock.wall += 900 * SECOND_US
     env.raced.after_look = partial(expire_due, env.ledger, env.clock)
-    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, overspent=())
+    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, exceeded_budget_ids=())
     assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (1, 0))
 
 
@@ -167,7 +167,7 @@ async def test_two_reports_that_race_are_settled_once() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)
     env.raced.after_look = partial(env.tell, decision_id, OK)
-    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, overspent=())
+    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
     assert await env.usage("money") == (40, 0)
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 

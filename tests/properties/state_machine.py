@@ -136,7 +136,7 @@ class StateMachine(RuleBasedStateMachine):
             assert told.repeated
         else:
             late, overspent, held = self.reference.report(hold, decision_id, said)
-            assert (told.repeated, told.late, set(told.overspent)) == (False, late, overspent)
+            assert (told.repeated, told.late, set(told.exceeded_budget_ids)) == (False, late, overspent)
             assert set(told.held) == held
 
     @precondition(lambda self: self.reference.excesses)

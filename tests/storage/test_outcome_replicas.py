@@ -99,7 +99,7 @@ async def test_successes_of_one_tool_are_never_lost_to_the_breaker_that_both_cou
 
     lanes = await asyncio.gather(*(work((one, two)[lane % 2], ids[lane::LANES]) for lane in range(LANES)))
     told = [each for lane in lanes for each in lane]
-    assert told == [OutcomeReceipt(repeated=False, late=False, overspent=())] * CALLS
+    assert told == [OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())] * CALLS
     known = await one.ledger.load(ReadSet(counters=[MONEY]))
     assert (known.usage(MONEY).used, known.usage(MONEY).reserved) == (CALLS * 10, 0)
 

@@ -113,7 +113,7 @@ class InProcessApi:
         [reply] = await self._outcomes.report([OutcomeReport(answer.tenant, answer.decision_id, CALLER.name, outcome)])
         if not isinstance(reply, OutcomeReceipt):
             _refuse(reply)
-        return Receipt(reply.late, reply.overspent)
+        return Receipt(reply.late, reply.exceeded_budget_ids)
 
     async def vote(self, verb: str, answer: Answer, person: sdk.Person, reason: str) -> ApprovalStatus:
         if answer.approval is None:

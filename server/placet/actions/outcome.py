@@ -60,7 +60,7 @@ class RecordedOutcome:
     """Digest of the reported content."""
     late: bool
     """Whether the reservation had expired before the report."""
-    overspent: tuple[str, ...]
+    exceeded_budget_ids: tuple[str, ...]
     """Budgets that exceed their limits with this outcome, sorted."""
     taken_at_us: int
     held: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def to_row(key: RowKey, recorded: RecordedOutcome) -> Row:
         **asdict(recorded.outcome),
         "content_digest": recorded.content_digest,
         "late": recorded.late,
-        "overspent": recorded.overspent,
+        "overspent": recorded.exceeded_budget_ids,
         **({"held": recorded.held} if recorded.held else {}),
     }
     return Row(key, recorded.outcome.status.value, recorded.taken_at_us, orjson.dumps(body))
@@ -88,6 +88,8 @@ def from_row(row: Row) -> RecordedOutcome:
     """Return the outcome that `to_row` wrote."""
     body = orjson.loads(row.body)
     rest = {name: body.pop(name) for name in ("content_digest", "late")}
-    overspent, held = tuple(body.pop("overspent")), tuple(body.pop("held", ()))
+    exceeded_budget_ids, held = tuple(body.pop("overspent")), tuple(body.pop("held", ()))
     outcome = Outcome(**{**body, "status": OutcomeStatus(body["status"])})
-    return RecordedOutcome(outcome=outcome, overspent=overspent, taken_at_us=row.created_at_us, held=held, **rest)
+    return RecordedOutcome(
+        outcome=outcome, exceeded_budget_ids=exceeded_budget_ids, taken_at_us=row.created_at_us, held=held, **rest
+    )

@@ -1,4 +1,4 @@
-"""The page on which people approve: a URL for each request for approval."""
+"""Builds the URL of the page on which people vote, for each approval. The setting `approval_url` has the template."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ _PLACEHOLDER: Final = re.compile(rf"{re.escape(APPROVAL_ID)}|{re.escape(TENANT)}
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalPage:
-    """A template of URLs. Empty: there is no page."""
+class ApprovalUrlTemplate:
+    """A template for the URLs of approvals."""
 
     template: str = ""
+    """"" when there is no page."""
 
     @classmethod
-    def parse(cls, template: str) -> ApprovalPage:
-        """Read a template such as ``https://host/{tenant}/{approval_id}``. ValueError says what is wrong."""
+    def parse(cls, template: str) -> ApprovalUrlTemplate:
+        """Return the template of a text such as ``https://host/{tenant}/{approval_id}``.
+
+        Raises ValueError that says what is wrong.
+        """
         if not template:
             return cls()
         if len(template) > URI_BYTES_MAX:
@@ -39,11 +43,11 @@ class ApprovalPage:
         return cls(template)
 
     def url(self, tenant: str, approval_id: str) -> str:
-        """Return the page of a request for approval; "" when there is no page or no request."""
+        """Return the URL of an approval; "" when there is no page or no approval."""
         if not self.template or not approval_id:
             return ""
         values = {APPROVAL_ID: quote(approval_id, safe=""), TENANT: quote(tenant, safe="")}
-        return _PLACEHOLDER.sub(lambda found: values[found[0]], self.template)
+        return _PLACEHOLDER.sub(lambda match: values[match[0]], self.template)
 
 
 def _check_url(template: str) -> None:
@@ -60,5 +64,5 @@ def _check_url(template: str) -> None:
         raise ValueError(f"must name its host without {APPROVAL_ID} or {TENANT}, as in {_EXAMPLE}")
 
 
-NO_PAGE: Final = ApprovalPage()
+NO_APPROVAL_URL: Final = ApprovalUrlTemplate()
 """The server has no page on which people approve."""

@@ -1,4 +1,4 @@
-"""Who must not loosen a control: whoever the control is about, and any agent."""
+"""Keeps people from loosening a control that concerns them, and agents from loosening any control."""
 
 from __future__ import annotations
 

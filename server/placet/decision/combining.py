@@ -1,7 +1,7 @@
 """The combining algorithm: deny-overrides over the findings of policy.
 
-Policy applies the precedence in Rego; `deny_overrides` applies it again, from the findings alone. If the two differ,
-the verdict cannot be trusted and the effect is deny.
+Policy applies the precedence in Rego; `deny_overrides` applies it again, from only the findings. If the two differ, the
+verdict cannot be trusted and the effect is deny.
 """
 
 from __future__ import annotations

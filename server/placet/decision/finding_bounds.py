@@ -35,16 +35,16 @@ def bounded_details(details: dict[str, Any]) -> dict[str, Any]:
     if not details or _size(details) <= FINDING_DETAILS_BYTES_MAX:
         return details
     room = FINDING_DETAILS_BYTES_MAX - _MARK_BYTES_MAX
-    kept: dict[str, Any] = {}
+    bounded: dict[str, Any] = {}
     sizes = {name: _size({name: value}) for name, value in details.items()}
     for name in sorted(details, key=lambda name: (name not in APPROVAL_DETAILS, sizes[name], name)):
         if sizes[name] <= room:
-            kept[name] = details[name]
+            bounded[name] = details[name]
             room -= sizes[name]
-    left_out = sorted(name[:_NAME_CHARS_MAX] for name in details.keys() - kept.keys())[:_NAMES_MAX]
+    left_out = sorted(name[:_NAME_CHARS_MAX] for name in details.keys() - bounded.keys())[:_NAMES_MAX]
     while _size({TRUNCATED: left_out}) > _MARK_BYTES_MAX:
         left_out.pop()
-    return {**kept, TRUNCATED: left_out}
+    return {**bounded, TRUNCATED: left_out}
 
 
 def recordable(resolution: Resolution, where: Callable[[str], str] | None = None) -> Resolution:

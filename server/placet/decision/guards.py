@@ -219,7 +219,7 @@ def apply_guards(resolution: Resolution, context: EvaluationContext) -> GuardedD
 
 
 def _limit_autonomy(resolution: Resolution, context: EvaluationContext) -> tuple[Resolution, Effect | None]:
-    """`autonomy.*`: what the agent's level of autonomy leaves; the effect that it would have without."""
+    """`autonomy.*`: return the resolution after the agent's level of autonomy, and the shadow effect."""
     if context.autonomy is None:
         raise AssertionError("policy is asked only for tenants with a file")
     agent_policy, action = _file(context), context.proposal.action

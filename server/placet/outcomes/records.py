@@ -50,7 +50,7 @@ def outcome_commitment(
         **{name: value for name, value in numbers.items() if value is not None},
         "result_digest": outcome.result_digest,
         "late": recorded.late,
-        "overspent": recorded.overspent,
+        "overspent": recorded.exceeded_budget_ids,
         "settled": _settled(settled),
         **({"excess": excess_fields(excess)} if excess else {}),
     }

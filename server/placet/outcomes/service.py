@@ -51,7 +51,7 @@ class OutcomeReceipt:
     """Whether the same report was recorded before. It changed nothing now, and the other fields are from then."""
     late: bool
     """Whether the reservation had expired before."""
-    overspent: tuple[str, ...]
+    exceeded_budget_ids: tuple[str, ...]
     """The ids of the budgets that the outcome takes above their limits."""
     held: tuple[str, ...] = ()
     """The ids of the budgets with an excess that waits for a person."""
@@ -191,13 +191,15 @@ class _Running:
         """Apply a report, and return the outcome to store and its commitment."""
         report = call.report
         redacted = replace(report.outcome, error_class=redact_text(report.outcome.error_class))
-        recorded = RecordedOutcome(redacted, call.content_digest, late=False, overspent=(), taken_at_us=self._now_us)
+        recorded = RecordedOutcome(
+            redacted, call.content_digest, late=False, exceeded_budget_ids=(), taken_at_us=self._now_us
+        )
         settled: tuple[Settle, ...] = ()
         excess: tuple[Excess, ...] = ()
         changes: list[PutIfVersion] = []
         if call.reservation is not None:
             settlement = settle(call.reservation, report.outcome, self._counters, self._excess_factor)
-            recorded = replace(recorded, late=settlement.late, overspent=settlement.exceeded_budget_ids)
+            recorded = replace(recorded, late=settlement.late, exceeded_budget_ids=settlement.exceeded_budget_ids)
             settled, excess = settlement.changes, settlement.excess
             self._add(settled)
             changes.append(PutIfVersion(reservations.to_row(settlement.reservation)))
@@ -241,7 +243,7 @@ def _repeated(call: _Call, recorded: RecordedOutcome) -> OutcomeReply:
 
 
 def _receipt(recorded: RecordedOutcome, *, repeated: bool) -> OutcomeReceipt:
-    return OutcomeReceipt(repeated, recorded.late, recorded.overspent, recorded.held)
+    return OutcomeReceipt(repeated, recorded.late, recorded.exceeded_budget_ids, recorded.held)
 
 
 def _not_found(report: OutcomeReport) -> NotFoundError:

@@ -85,8 +85,8 @@ def _items_left_out(before: list[object], after: list[object], place: Place) -> 
 def _succeeds(other: object, item: object, place: Place) -> bool:
     """Return whether `other` is the same item with another value.
 
-    Mappings are matched by their id. A scalar in a list has no successor, because it is a place of its own. Only in the
-    lists of packs a scalar may replace another, because packs define the meaning of their lists.
+    Mappings are matched by their id. A scalar in a list has no successor: its removal always counts. Only in the lists
+    of packs a scalar may replace another, because packs define the meaning of their lists.
     """
     if isinstance(item, Mapping):
         return isinstance(other, Mapping) and item.get(ID) == other.get(ID)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet import __version__
-from placet.approvals.page import ApprovalPage
+from placet.approvals.page import ApprovalUrlTemplate
 from placet.audit.decision_codec import server_stopped_commitment
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
@@ -205,7 +205,7 @@ def _build_rpc(
         core.permit_keys,
         clock,
         Flows(policies),
-        ApprovalPage.parse(settings.approval_url),
+        ApprovalUrlTemplate.parse(settings.approval_url),
     )
     control = control_servicer(
         clock, policies, core.ledger, decisions.controls, observer.health, _jwk_set_of(core.permit_keys)

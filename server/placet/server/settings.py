@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from placet.approvals.page import ApprovalPage
+from placet.approvals.page import ApprovalUrlTemplate
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import (
     CHECKPOINT_INTERVAL_SECONDS,
@@ -315,7 +315,7 @@ class Settings(BaseSettings):
     @field_validator("approval_url")
     @classmethod
     def _template(cls, value: str) -> str:
-        ApprovalPage.parse(value)
+        ApprovalUrlTemplate.parse(value)
         return value
 
     @field_validator("webhook_secret")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from placet.approvals.page import NO_PAGE
+from placet.approvals.page import NO_APPROVAL_URL
 from placet.decision.attempt import Request
 from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.steps import TOGETHER
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from placet.actions.outcome import OutcomeReport
-    from placet.approvals.page import ApprovalPage
+    from placet.approvals.page import ApprovalUrlTemplate
     from placet.decision.replies import Answer
     from placet.kernel.clock import Clock
     from placet.kernel.model import Decision, Proposal
@@ -45,7 +45,7 @@ class AuthorizationServicer(OutcomeMethods):
     permit_keys: PermitKeys
     clock: Clock
     flows: Flows
-    approval_page: ApprovalPage = NO_PAGE
+    approval_page: ApprovalUrlTemplate = NO_APPROVAL_URL
     turns: Turns = field(default_factory=Turns)
 
     async def Authorize(

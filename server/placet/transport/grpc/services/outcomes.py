@@ -39,10 +39,10 @@ class OutcomeMethods(authorization_pb2_grpc.AuthorizationServiceServicer):
         return authorization_pb2.ReportOutcomeResponse(
             repeated=reply.repeated,  # deprecated: duplicate
             late=reply.late,
-            overspent=reply.overspent,  # deprecated: exceeded_budget_ids
+            overspent=reply.exceeded_budget_ids,  # deprecated: exceeded_budget_ids
             held=reply.held,
             duplicate=reply.repeated,
-            exceeded_budget_ids=reply.overspent,
+            exceeded_budget_ids=reply.exceeded_budget_ids,
         )
 
 
