@@ -28,19 +28,19 @@ def pytest_cmdline_main() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def placet_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running server with the shipped policies, real OPA and SQLite, reached over gRPC or from within."""
+    """A running server with the shipped policies, real OPA and SQLite. Tests call it over gRPC or use its parts."""
     with serving(settings(tmp_path_factory.mktemp("placet"))) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """A PostgreSQL server, for tests that leave it as it is."""
+    """A PostgreSQL server that all tests share: they must not stop or reconfigure it."""
     with postgres() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres_server: Postgres) -> str:
-    """An empty database."""
+    """The URL of an empty database."""
     return postgres_server.url(postgres_server.new_database())

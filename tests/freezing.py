@@ -1,4 +1,4 @@
-"""Stop a process as SIGSTOP does, for certain."""
+"""Stops a process with SIGSTOP, and waits until it has stopped."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ STOPPED = {"T", "t"}
 
 
 def freeze(pid: int) -> None:
-    """Returns when every thread stands: the signal alone leaves them some time to answer one more question."""
+    """Stop a process. Returns when every thread has stopped: until then one of them may still answer a request."""
     os.kill(pid, signal.SIGSTOP)
-    until = time.monotonic() + WITHIN_SECONDS
+    deadline = time.monotonic() + WITHIN_SECONDS
     while not _states(pid) <= STOPPED:
-        assert time.monotonic() < until, f"process {pid} goes on"
+        assert time.monotonic() < deadline, f"process {pid} did not stop within {WITHIN_SECONDS:g} s"
 
 
 def _states(pid: int) -> set[str]:

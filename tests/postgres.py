@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from Debian's package: in a temporary folder, for nobody else to reach."""
+"""A private PostgreSQL server for tests: Debian's package, data in a temporary folder, loopback and a socket only."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SETTINGS: Final = {
     "log_min_messages": "warning",
 }
 CARELESS: Final = {"fsync": "off", "full_page_writes": "off"}
-"""The machine does not lose its power while a test runs."""
+"""Settings without durability against a power failure, which tests do not need."""
 
 
 @dataclass
 class Postgres:
-    """A server that can be stopped, killed and started again."""
+    """A PostgreSQL server that can be stopped, killed and started again."""
 
     folder: Path
     port: int
@@ -51,28 +51,28 @@ class Postgres:
         return self.folder / "data"
 
     def url(self, database: str = "postgres", *, tcp: bool = False, port: int = 0) -> str:
-        """By its socket; by loopback when asked, perhaps through a proxy at another port."""
+        """Return the URL of a database: by the socket, or with `tcp` by loopback. `port` may be that of a proxy."""
         if tcp:
             return f"postgresql://{USER}@127.0.0.1:{port or self.port}/{database}"
         return f"postgresql://{USER}@/{database}?host={self.folder}&port={self.port}"
 
     def new_database(self) -> str:
-        """The name of an empty database."""
+        """Create an empty database and return its name."""
         name = f"test_{next(self._names)}"
         self.run(f"CREATE DATABASE {name}")
         return name
 
     def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
-        """Run a statement as the superuser."""
+        """Run a statement as the superuser and return its rows."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
     def cpu_seconds(self) -> float:
-        """CPU time of its processes that live, so far."""
+        """Return the CPU time of the server's living processes since their start."""
         parent = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
-        times = [each.cpu_times() for each in (parent, *parent.children())]
-        return float(sum(each.user + each.system for each in times))
+        times = [process.cpu_times() for process in (parent, *parent.children())]
+        return float(sum(spent.user + spent.system for spent in times))
 
     def start(self) -> None:
         options = {
@@ -81,14 +81,14 @@ class Postgres:
             "unix_socket_directories": str(self.folder),
             **self.settings,
         }
-        said = " ".join(f"-c {name}={value}" for name, value in options.items())
-        self._control("start", "-w", "-t", str(SECONDS_MAX), "-o", said, "-l", str(self.folder / "log"))
+        flags = " ".join(f"-c {name}={value}" for name, value in options.items())
+        self._control("start", "-w", "-t", str(SECONDS_MAX), "-o", flags, "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "fast") -> None:
         self._control("stop", "-w", "-t", str(SECONDS_MAX), "-m", mode)
 
     def kill(self) -> None:
-        """As if the machine had died, but for the files. Waits until all its processes are gone."""
+        """Kill the server as a crash would; written files survive. Waits until all its processes have ended."""
         pid = int((self.data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         self._control("stop", "-w", "-t", str(SECONDS_MAX), "-m", "immediate", check=False)
@@ -98,22 +98,22 @@ class Postgres:
 
 
 def programs() -> Path:
-    """Where Debian's newest PostgreSQL has its programs. Fails the test when there is none."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    """Return the folder with the programs of the newest installed PostgreSQL. Fails the test when there is none."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
-    if not found and not on_path:
+    if not installed and not on_path:
         pytest.fail(f"no PostgreSQL is installed. {REMEDY}")
-    return found[-1].parent if found else Path(str(on_path)).parent
+    return installed[-1].parent if installed else Path(str(on_path)).parent
 
 
 def run_unprivileged(command: list[str], *, check: bool = True) -> None:
-    """PostgreSQL refuses to run as root: then it runs as somebody who may do little."""
-    who = unprivileged()
-    as_somebody = ["setpriv", f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups"] if who else []
+    """Run a program of PostgreSQL, which refuses to run as root: then as an unprivileged user."""
+    user = unprivileged()
+    prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"] if user else []
     done = subprocess.run(
-        [*as_somebody, *command],
+        [*prefix, *command],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # the server itself keeps it open
+        stdout=subprocess.DEVNULL,  # the started server keeps it open
         stderr=subprocess.PIPE if "start" not in command else subprocess.DEVNULL,
         cwd="/",
         check=False,
@@ -124,7 +124,7 @@ def run_unprivileged(command: list[str], *, check: bool = True) -> None:
 
 
 def unprivileged() -> pwd.struct_passwd | None:
-    """Who runs the server: None when that is the user of the tests."""
+    """Return the user that runs the server; None for the user that runs the tests."""
     if os.geteuid() != 0:
         return None
     for name in UNPRIVILEGED:
@@ -142,14 +142,14 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def postgres(*, durable: bool = False) -> Iterator[Postgres]:
-    """A server, until the end of the block. Its folder has a short name: a socket's path may have 107 bytes.
+    """Run a server for the duration of the block. With `durable` it has the default settings, for measurements.
 
-    `durable`: as it is installed, for measuring.
+    Its folder has a short name, because the path of a socket may have at most 107 bytes.
     """
     folder = Path(tempfile.mkdtemp(prefix="placet-pg-"))
-    who = unprivileged()
-    if who is not None:
-        os.chown(folder, who.pw_uid, who.pw_gid)
+    user = unprivileged()
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
     server = Postgres(folder, free_port(), programs())
     if durable:
         server.settings = {"max_connections": "200"}

@@ -1,4 +1,4 @@
-"""A whole server with real OPA and SQLite in this process, on a thread and an event loop of its own."""
+"""Runs a complete server with real OPA and SQLite in this process, in a separate thread with its event loop."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Result = TypeVar("Result")
 REGO_DIR = Path(__file__).parent.parent / "rego"
 SECONDS_MAX = 60.0
 ENGINE_TIMEOUT_MS = 20_000
-"""A loaded machine must not turn an answer into pdp.engine_timeout."""
+"""High, so that load on the machine does not cause pdp.engine_timeout."""
 
 
 class Server:
-    """What tests see of it: its address, its parts, and a way into its event loop."""
+    """A running server, for tests: its address, its parts, and its event loop."""
 
     def __init__(self, running: RunningServer, loop: asyncio.AbstractEventLoop, data_dir: Path) -> None:
         self.address = running.address
@@ -41,31 +41,31 @@ class Server:
         self._loop = loop
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run something in the server's event loop."""
+        """Run a coroutine in the server's event loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS_MAX)
 
     def watched(self) -> AbstractContextManager[Watchdog]:
-        """Watch for how long its event loop is held by one thing."""
+        """Measure how long single callbacks occupy the event loop."""
         return watching(self._loop)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
-        """Its event loop does nothing else for the time of the block."""
-        begun, over = threading.Event(), threading.Event()
+        """Block the event loop for the duration of the block."""
+        begun, ended = threading.Event(), threading.Event()
 
         def hold() -> None:
             begun.set()
-            over.wait(SECONDS_MAX)
+            ended.wait(SECONDS_MAX)
 
         self._loop.call_soon_threadsafe(hold)
         assert begun.wait(SECONDS_MAX)
         try:
             yield
         finally:
-            over.set()
+            ended.set()
 
     def records(self, kind: str) -> list[dict[str, Any]]:
-        """The stored records of a kind, oldest first: tenant, body, and parts by name."""
+        """Return the stored records of a kind, oldest first: tenant, body, and parts by name."""
         with contextlib.closing(sqlite3.connect(f"file:{self.data_dir}/placet.db?mode=ro", uri=True)) as database:
             rows = database.execute(
                 "select tenant, writer, sequence, body from audit_records where kind = ? order by sequence", (kind,)
@@ -73,41 +73,41 @@ class Server:
             parts = "select name, content from audit_parts where tenant = ? and writer = ? and sequence = ?"
             return [
                 {
-                    "tenant": place[0],
+                    "tenant": key[0],
                     "body": json.loads(body),
-                    "parts": {name: json.loads(content) for name, content in database.execute(parts, place)},
+                    "parts": {name: json.loads(content) for name, content in database.execute(parts, key)},
                 }
-                for *place, body in rows
+                for *key, body in rows
             ]
 
 
 def settings(data_dir: Path, **changes: Any) -> Settings:
-    """The settings of a server for tests; it decides by a copy of the shipped policies."""
+    """Return the settings of a test server, which uses a copy of the shipped policies in `data_dir`."""
     rego_dir = data_dir / "rego"
     if not rego_dir.exists():
         shutil.copytree(REGO_DIR, rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
-    said = {
+    defaults = {
         "listen": "127.0.0.1:0",
         "data_dir": data_dir,
         "rego_dir": rego_dir,
         "opa_timeout_ms": ENGINE_TIMEOUT_MS,
         "log_level": "error",
     }
-    return Settings(**{**said, **changes})
+    return Settings(**{**defaults, **changes})
 
 
 @contextlib.contextmanager
-def serving(chosen: Settings) -> Iterator[Server]:
-    """A server, until the end of the block."""
-    keep_bundles = seed_bundles(chosen.rego_dir, chosen.data_dir)
+def serving(settings: Settings) -> Iterator[Server]:
+    """Run a server for the duration of the block."""
+    keep_bundles = seed_bundles(settings.rego_dir, settings.data_dir)
     started = threading.Event()
     state: dict[str, Any] = {}
 
     async def serve() -> None:
-        async with open_server(chosen) as server:
+        async with open_server(settings) as server:
             stop = asyncio.Event()
             state["stop"] = stop.set
-            state["server"] = Server(server, asyncio.get_running_loop(), chosen.data_dir)
+            state["server"] = Server(server, asyncio.get_running_loop(), settings.data_dir)
             started.set()
             await stop.wait()
 
@@ -116,8 +116,8 @@ def serving(chosen: Settings) -> Iterator[Server]:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 state["loop"] = runner.get_loop()
                 runner.run(serve())
-        except BaseException as fault:  # noqa: BLE001 - raised again below, in the thread of the test
-            state["fault"] = fault
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of the test
+            state["error"] = error
         finally:
             started.set()
 
@@ -133,5 +133,5 @@ def serving(chosen: Settings) -> Iterator[Server]:
             with contextlib.suppress(RuntimeError):  # it ended by itself
                 state["loop"].call_soon_threadsafe(state["stop"])
         thread.join(SECONDS_MAX)
-    if "fault" in state:
-        raise state["fault"]
+    if "error" in state:
+        raise state["error"]

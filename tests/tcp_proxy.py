@@ -1,4 +1,4 @@
-"""A TCP proxy that can be told to cut connections, at a chosen moment."""
+"""A TCP proxy that cuts connections at a chosen moment."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ QUIET_SECONDS = 1.0
 
 
 class Proxy:
-    """Forwards to a port of loopback. The first connection that says `cut_at` is cut.
-
-    Then nothing of it has reached the server, or with `after` all of it has, and the answer is lost.
-    """
+    """Forwards connections to a port of loopback."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -27,7 +24,7 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self.refusing = False
         self.cuts = 0
-        self.asked_bytes = 0
+        self.client_bytes = 0
         self._silent: set[socket.socket] = set()
         self._cut_at = b""
         self._after = False
@@ -39,24 +36,25 @@ class Proxy:
         port: int = self._listener.getsockname()[1]
         return port
 
-    def cut_at(self, said: bytes, *, after: bool) -> None:
+    def cut_at(self, data: bytes, *, after: bool) -> None:
+        """Cut the first connection that sends `data`: before the server receives it, or `after`, losing the answer."""
         self._after = after
-        self._cut_at = said
+        self._cut_at = data
 
     def cut(self) -> None:
-        """Every connection, now."""
+        """Cut all connections now."""
         for pair in self._pairs:
             _end(*pair)
 
     def silence(self) -> None:
-        """Every connection, now: they stay open, and nothing passes any more. As a NAT that forgot them."""
-        self._silent.update(each for pair in self._pairs for each in pair)
+        """Stop forwarding on all connections, but keep them open, as a NAT does that has forgotten them."""
+        self._silent.update(end for pair in self._pairs for end in pair)
 
     def wait_until_quiet(self) -> None:
-        """Until clients send nothing more for a while."""
-        seen = -1
-        while seen != self.asked_bytes:
-            seen = self.asked_bytes
+        """Wait until clients have sent nothing for QUIET_SECONDS."""
+        before = -1
+        while before != self.client_bytes:
+            before = self.client_bytes
             time.sleep(QUIET_SECONDS)
 
     def close(self) -> None:
@@ -67,8 +65,8 @@ class Proxy:
         for thread in self._threads:
             thread.join(10)
         for pair in self._pairs:
-            for each in pair:
-                each.close()
+            for end in pair:
+                end.close()
 
     def _accept(self) -> None:
         while True:
@@ -85,24 +83,24 @@ class Proxy:
                 client.close()
                 continue
             self._pairs.append((client, server))
-            self._start(self._ask, client, server)
-            self._start(self._answer, client, server)
+            self._start(self._forward_requests, client, server)
+            self._start(self._forward_answers, client, server)
 
     def _start(self, work: Callable[[socket.socket, socket.socket], None], *pair: socket.socket) -> None:
         thread = threading.Thread(target=work, args=pair, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
         for data in _chunks(client):
             if client in self._silent:
                 continue
-            self.asked_bytes += len(data)
+            self.client_bytes += len(data)
             if self._cut_at and self._cut_at in data:
                 self._cut_at = b""
                 self.cuts += 1
                 if self._after:
-                    client.shutdown(socket.SHUT_RDWR)  # the answer goes nowhere
+                    client.shutdown(socket.SHUT_RDWR)  # loses the answer
                     _send(server, data)
                     server.shutdown(socket.SHUT_WR)
                     return
@@ -111,7 +109,7 @@ class Proxy:
                 break
         _end(client, server)
 
-    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward_answers(self, client: socket.socket, server: socket.socket) -> None:
         for data in _chunks(server):
             if server not in self._silent:
                 _send(client, data)
@@ -133,15 +131,16 @@ def _send(target: socket.socket, data: bytes) -> bool:
 
 
 def _end(*sockets: socket.socket) -> None:
-    for each in sockets:
+    for connection in sockets:
         with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
 def proxy(port: int) -> Iterator[Proxy]:
-    made = Proxy(port)
+    """Run a proxy for the duration of the block."""
+    server = Proxy(port)
     try:
-        yield made
+        yield server
     finally:
-        made.close()
+        server.close()

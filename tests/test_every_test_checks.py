@@ -1,4 +1,4 @@
-"""A test that checks nothing passes whatever happens."""
+"""Every test asserts something: a test without an assertion passes even when the code is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHECKER: Final = re.compile(r"(assert|check|require)(_|$)")
 """Names of helpers that assert."""
 PYTEST_CHECKERS: Final = {"raises", "warns", "fail"}
 NO_RAISE: Final = "does_not_raise"
-"""A test whose name ends so checks only that nothing is raised."""
+"""The end of the names of tests that check only that nothing is raised."""
 
 TestFunction = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -49,7 +49,7 @@ def is_check(node: ast.AST) -> bool:
 
 
 def test_a_helper_that_is_named_as_a_checker_asserts() -> None:
-    """Otherwise a test that calls it would look checked; a helper may leave it to another checker."""
+    """A test that calls a checker counts as checked, so the checker must assert or call another checker."""
     idle = [
         f"{path.relative_to(TESTS)}:{node.lineno} {node.name}"
         for path in sorted(TESTS.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Watches an event loop from outside: how long it was held by one thing, and by what."""
+"""Measures from another thread how long single callbacks occupy an event loop, and which ones."""
 
 from __future__ import annotations
 
@@ -16,48 +16,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HELD_MS_MAX: Final = 20
-"""What no request may hold the event loop for."""
+"""The longest time that a request may occupy the event loop."""
 BEAT_SECONDS: Final = 0.001
 LOOK_SECONDS: Final = 0.002
 
 
 @dataclass
 class Watchdog:
-    """What it saw: the longest hold in milliseconds of the loop's own processor time, and stacks of long ones.
+    """The measurements. They are of the CPU time of the loop's thread, so that other programs do not count."""
 
-    Processor time, so that other programs on the machine do not count.
-    """
-
-    longest_ms: float = 0.0
-    stacks: list[str] = field(default_factory=list)
+    longest_ms: float = 0.0  # of one callback
+    stacks: list[str] = field(default_factory=list)  # of callbacks that took long
     _thread: int = 0
     _beat_cpu: float = 0.0
     _clock: int = 0
 
-    def beat(self, loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
-        """Note how much the loop did since the last beat. Runs in the loop."""
+    def beat(self, loop: asyncio.AbstractEventLoop, ended: threading.Event) -> None:
+        """Measure the CPU time since the last beat. Runs in the loop."""
         now = time.clock_gettime(self._clock)
         if self._beat_cpu:
             self.longest_ms = max(self.longest_ms, (now - self._beat_cpu) * 1e3)
         self._beat_cpu = now
-        if not over.is_set():
-            loop.call_later(BEAT_SECONDS, self.beat, loop, over)
+        if not ended.is_set():
+            loop.call_later(BEAT_SECONDS, self.beat, loop, ended)
 
-    def begin(self, loop: asyncio.AbstractEventLoop, over: threading.Event, begun: threading.Event) -> None:
-        """Begin to beat. Runs in the loop."""
+    def begin(self, loop: asyncio.AbstractEventLoop, ended: threading.Event, begun: threading.Event) -> None:
+        """Start the beats. Runs in the loop."""
         self._thread = threading.get_ident()
         self._clock = time.pthread_getcpuclockid(self._thread)
-        self.beat(loop, over)
+        self.beat(loop, ended)
         begun.set()
 
     def show(self, what: str) -> None:
-        """Tell on stdout what it saw, for who asks pytest for it."""
+        """Print the measurements; `pytest -s` shows them."""
         sys.stdout.write(f"held {self.longest_ms:6.1f} ms: {what}\n")
         for line in {stack.splitlines()[-2] for stack in self.stacks}:
             sys.stdout.write(f"  {line}\n")
 
     def look(self) -> None:
-        """Note the stack of the loop when it has been held for long."""
+        """Record the stack of the loop when the current callback has taken more than half of HELD_MS_MAX."""
         held_ms = (time.clock_gettime(self._clock) - self._beat_cpu) * 1e3
         if held_ms > HELD_MS_MAX / 2 and (frame := sys._current_frames().get(self._thread)):
             self.stacks.append(f"{held_ms:.1f} ms\n{''.join(traceback.format_stack(frame)[-8:])}")
@@ -65,18 +62,18 @@ class Watchdog:
 
 @contextlib.contextmanager
 def watching(loop: asyncio.AbstractEventLoop) -> Iterator[Watchdog]:
-    """Watch the loop, which runs in another thread, until the end of the block.
+    """Measure the loop, which runs in another thread, for the duration of the block.
 
-    As in `placet serve`, the collector does not walk over what was there before: here all that pytest has loaded.
+    As in `placet serve`, the garbage collector skips objects from before: here all that pytest has loaded.
     """
     gc.collect()
     gc.freeze()
-    watchdog, over, begun = Watchdog(), threading.Event(), threading.Event()
-    loop.call_soon_threadsafe(watchdog.begin, loop, over, begun)
+    watchdog, ended, begun = Watchdog(), threading.Event(), threading.Event()
+    loop.call_soon_threadsafe(watchdog.begin, loop, ended, begun)
     assert begun.wait(10)
 
     def look() -> None:
-        while not over.wait(LOOK_SECONDS):
+        while not ended.wait(LOOK_SECONDS):
             watchdog.look()
 
     thread = threading.Thread(target=look, name="watchdog")
@@ -84,6 +81,6 @@ def watching(loop: asyncio.AbstractEventLoop) -> Iterator[Watchdog]:
     try:
         yield watchdog
     finally:
-        over.set()
+        ended.set()
         thread.join()
         gc.unfreeze()

@@ -30,9 +30,9 @@ def test_grpc_buffers_at_most_a_window_of_an_unread_message(placet_server: Serve
         with placet_server.busy():
             calls = [channel.unary_unary(AUTHORIZE, None, None).future(bytes(7_000_000)) for _ in range(CALLS)]
             between.wait_until_quiet()
-            assert between.asked_bytes <= CALLS * WINDOW_BYTES_MAX
+            assert between.client_bytes <= CALLS * WINDOW_BYTES_MAX
         assert {call.code() for call in calls} == {grpc.StatusCode.INVALID_ARGUMENT}
-        assert between.asked_bytes > 7_000_000, "and then it was read"
+        assert between.client_bytes > 7_000_000, "and then it was read"
 
 
 @pytest.mark.parametrize("method", [AUTHORIZE, "/placet.v1.ApprovalService/WatchApprovals", HEALTH])
