@@ -31,7 +31,7 @@ REPLACEMENTS: Final = (
     (r"\bfor asyncio\.", "for code that blocks."),
     (r"\bof asyncio clients\b", "of blocking clients"),
     (
-        r"Safe to use from several event loops(: each one gets a connection of its own)?\.",
+        r"Safe to use from several event loops(: each one gets a separate connection)?\.",
         "Safe to use from several threads.",
     ),
 )

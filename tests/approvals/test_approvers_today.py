@@ -19,7 +19,7 @@ from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
-from tests.support.deciding import DecisionEnv, policies, told
+from tests.support.deciding import DecisionEnv, effects_of, policies
 from tests.support.fakes import ALLOWED, ASKED, asked, verdict
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def test_a_vote_of_who_was_taken_out_since_allows_nothing(finding: Finding
     [vote] = (await made.approvals.get("acme", approval_id, None)).void
     assert vote == NO_LONGER_APPROVER
     name(made, lead=["lena"])
-    assert told(await use(made, approval_id)) == [GRANTED]
+    assert effects_of(await use(made, approval_id)) == [GRANTED]
 
 
 async def test_policy_sees_those_who_are_approvers_today() -> None:
@@ -97,9 +97,9 @@ async def test_a_key_that_stands_for_what_they_allowed_is_judged_by_todays_appro
     made = env(lead=["lena", "luis"])
     await made.approve(await made.ask(idempotency_key="k"), LENA)
     allowed = await made.ask(idempotency_key="k")
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     name(made, lead=["luis"])
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
 
 
 async def test_votes_before_a_removal_do_not_make_up_a_quorum() -> None:
@@ -187,13 +187,13 @@ async def test_voided_votes_send_what_is_open_back_to_wait() -> None:
     assert (done.open_count, done.used_count) == (1, 0)
     [shown] = done.open
     assert (shown.state, shown.void, shown.approval.decided_at_us) == (ApprovalState.PENDING, ("account stolen",), 0)
-    assert told(await use(made, approval_id)) == [("deny", "approvals.pending")]
+    assert effects_of(await use(made, approval_id)) == [("deny", "approvals.pending")]
     assert await made.ask(idempotency_key="k") == decision
     with pytest.raises(FailedPreconditionError) as refused:
         await made.approve(decision, LENA)
     assert refused.value.reason == refusals.VOTED_ALREADY
     await made.approve(decision, LUIS)
-    assert told(await made.ask(idempotency_key="k")) == [GRANTED]
+    assert effects_of(await made.ask(idempotency_key="k")) == [GRANTED]
     kinds = [event.kind for event in await made.ledger.events_of("acme", approval_id)]
     assert kinds == ["decision.made", "approval.voted", "approval.votes_voided", "approval.voted", "decision.made"]
     assert (await made.ledger.verify()).ok
@@ -243,7 +243,7 @@ async def test_a_vote_that_was_not_needed_sends_nothing_back() -> None:
     spent = await made.ask(run__run_id="r2")
     spent_id = await made.approve(spent, LENA, LUIS)
     allowed = await made.ask(run__run_id="r2", approval_id=spent_id)
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     rejected = await made.ask(run__run_id="r3")
     await made.approve(rejected, LENA)
     await made.approvals.reject(made.word(rejected, LUIS, "no"))
@@ -261,7 +261,7 @@ async def used_under(made: DecisionEnv, key: str) -> Decision:
     """The allow that used what lena approved."""
     await made.approve(await made.ask(idempotency_key=key), LENA)
     allowed = await made.ask(idempotency_key=key)
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     return allowed
 
 
@@ -277,7 +277,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     allowed = await used_under(made, "k")
     done = await void(made, "LENA")
     assert [(each.state, each.void) for each in done.used] == [(ApprovalState.USED, ("account stolen",))]
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
     changes = ChangeFeeds(made.ledger, Hub(made.ledger, made.faults.append), made.clock)
     seen = [each async for each in changes.decision("acme", allowed.decision_id, {})]
     assert [each.state.value for each in seen] == ["allowed", "revoked"]
@@ -291,7 +291,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     another = await made.ask(idempotency_key="another")
     assert another.effect is Effect.REQUIRE_APPROVAL
     await made.approve(another, LUIS)
-    assert told(await made.ask(idempotency_key="another")) == [GRANTED]
+    assert effects_of(await made.ask(idempotency_key="another")) == [GRANTED]
     await made.recorded()
 
 
@@ -307,7 +307,7 @@ async def test_a_permit_that_ran_out_is_not_revoked_and_its_allow_not_given_agai
     made.clock.wall += seconds * 1_000_000
     await void(made, "lena")
     assert await revoked(made, allowed) == (rule_id == "pdp.permit_revoked")
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_id)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_id)]
 
 
 async def test_the_votes_left_must_be_as_many_as_people_were_asked_for() -> None:
@@ -321,7 +321,7 @@ async def test_the_votes_left_must_be_as_many_as_people_were_asked_for() -> None
     await void(made, "nora")
     assert await made.ask(idempotency_key="k") == allowed
     await void(made, "lena")
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
 
 
 async def test_what_policy_allows_by_itself_is_judged_without_the_voided_votes() -> None:
@@ -348,7 +348,7 @@ async def test_votes_voided_while_an_allow_is_about_to_be_given_again() -> None:
         return said
 
     made.policy.evaluate = meanwhile  # type: ignore[method-assign]
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
 
 
 async def test_a_revocation_that_failed_is_made_when_votes_are_voided_again() -> None:
@@ -365,7 +365,7 @@ async def test_a_revocation_that_failed_is_made_when_votes_are_voided_again() ->
     with pytest.raises(LedgerUnavailableError):
         await void(made, "lena")
     made.ledger.commit = commit  # type: ignore[method-assign]
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
     assert not await revoked(made, allowed)
     assert (await void(made, "lena")).used_count == 1
     assert await revoked(made, allowed)
@@ -376,7 +376,7 @@ async def test_who_was_taken_out_after_the_use_denies_the_key_and_revokes_nothin
     made = env(lead=["lena", "luis"])
     allowed = await used_under(made, "k")
     name(made, lead=["luis"])
-    assert told(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
     assert not await revoked(made, allowed)
     name(made, lead=["lena"])
     assert await made.ask(idempotency_key="k") == allowed
@@ -393,7 +393,7 @@ async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_p
         await made.approve(decision, LENA)
     await made.approve(decision, NORA)
     allowed = await made.ask(idempotency_key="k")
-    assert (told(allowed), allowed.findings[-1].details["approvers"]) == ([GRANTED], ["luis", "nora"])
+    assert (effects_of(allowed), allowed.findings[-1].details["approvers"]) == ([GRANTED], ["luis", "nora"])
 
 
 async def test_history_is_not_read_while_enough_votes_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,7 +402,7 @@ async def test_history_is_not_read_while_enough_votes_are_left(monkeypatch: pyte
     await made.approve(decision, LENA, LUIS)
     await void(made, "lena")
     await made.approve(decision, NORA)
-    assert told(await made.ask(idempotency_key="k")) == [GRANTED]
+    assert effects_of(await made.ask(idempotency_key="k")) == [GRANTED]
     reads: list[str] = []
     monkeypatch.setattr(made.ledger, "events_of", lambda _, decision_id: reads.append(decision_id))
     result = await void(made, "lena")

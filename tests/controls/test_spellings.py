@@ -14,7 +14,7 @@ from placet.controls.kill_switches import service as kill_switches
 from placet.kernel.model import Effect
 from placet.kernel.state import CounterKey, ReadSet, RowKey, StateTable
 from tests.budgets.test_budget_admin import DAY, adjustment, spend, tenant
-from tests.support.deciding import DecisionEnv, budget, told
+from tests.support.deciding import DecisionEnv, budget, effects_of
 from tests.support.fakes import asked
 from tests.support.steering import Operators
 
@@ -106,7 +106,7 @@ async def test_of_two_levels_kept_unfolded_the_lower_holds_until_one_takes_the_p
 async def test_every_spelling_counts_in_one_counter_and_is_recorded_as_said(scope: str, field: str) -> None:
     env = DecisionEnv(budget(scope=scope, limit=3))
     decisions = [await env.ask(**{field: said}) for said in SPELLINGS]
-    assert told(*decisions) == [ALLOW, ALLOW, ALLOW, ("deny", "budgets.b")]
+    assert effects_of(*decisions) == [ALLOW, ALLOW, ALLOW, ("deny", "budgets.b")]
     part, name = field.split("__")
     assert [document[part][name] for document in env.policy.seen] == SPELLINGS
 
@@ -115,7 +115,7 @@ async def test_every_spelling_is_of_one_customer_and_a_hidden_one_of_none() -> N
     env = DecisionEnv(budget(scope="customer", customer="/to", limit=3))
     decisions = [await env.ask(action__params_json=f'{{"to": "{said}"}}') for said in (*SPELLINGS, *OF_BEFORE)]
     invalid = ("deny", "budgets.customer_invalid")
-    assert told(*decisions) == [ALLOW, ALLOW, ALLOW, ("deny", "budgets.b"), invalid, invalid]
+    assert effects_of(*decisions) == [ALLOW, ALLOW, ALLOW, ("deny", "budgets.b"), invalid, invalid]
 
 
 async def test_limits_and_budgets_of_a_workflow_hold_in_every_spelling() -> None:
@@ -123,9 +123,9 @@ async def test_limits_and_budgets_of_a_workflow_hold_in_every_spelling() -> None
         budget(match={"workflows": ["Night"]}, limit=2), limits={"workflows": {"Day": {"max_tool_calls": 1}}}
     )
     decisions = [await env.ask(run__workflow=said) for said in ("night", "NIGHT", "nIght")]
-    assert told(*decisions) == [ALLOW, ALLOW, ("deny", "budgets.b")]
+    assert effects_of(*decisions) == [ALLOW, ALLOW, ("deny", "budgets.b")]
     decisions = [await env.ask(run__workflow=said, run__run_id="r") for said in ("day", "DAY")]
-    assert told(*decisions) == [ALLOW, ("deny", "limits.max_tool_calls")]
+    assert effects_of(*decisions) == [ALLOW, ("deny", "limits.max_tool_calls")]
 
 
 async def test_what_was_counted_unfolded_still_counts(unfolded: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from placet.approvals.model import ApprovalState
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import purge_idempotency_keys
-from tests.support.deciding import HOUR_US, LEAD, LEADS, SECOND_US, DecisionEnv, budget, left, told, usd
+from tests.support.deciding import HOUR_US, LEAD, LEADS, SECOND_US, DecisionEnv, budget, effects_of, left, usd
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def approved(env: DecisionEnv, **changes: Any) -> tuple[Decision, str]:
 async def test_a_request_for_approval_is_kept_with_the_decision_that_asks() -> None:
     env = asking(budget(limit=5))
     decision = await env.ask(**ACTION)
-    assert told(decision) == [("require_approval", "pay.one")]
+    assert effects_of(decision) == [("require_approval", "pay.one")]
     kept = await env.approval(decision)
     assert (kept.state, kept.decision_id, kept.action_digest) == (
         ApprovalState.PENDING,
@@ -60,9 +60,9 @@ async def test_an_approval_is_used_once() -> None:
     env = asking()
     decision, approval_id = await approved(env, **ACTION)
     allowed = await env.ask(**ACTION, approval_id=approval_id)
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     assert allowed.used_approval_id == approval_id
-    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "approvals.used")]
+    assert effects_of(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "approvals.used")]
     kept = await env.approval(decision)
     assert (kept.state, kept.used_by) == (ApprovalState.USED, allowed.decision_id)
     events = await env.ledger.events_of("acme", approval_id)
@@ -73,7 +73,7 @@ async def test_one_batch_that_presents_an_approval_100_times_gets_one_allow() ->
     env = asking()
     _, approval_id = await approved(env, **ACTION)
     decisions = await env.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(100)])
-    assert told(*decisions) == [GRANTED, *[("deny", "approvals.used")] * 99]
+    assert effects_of(*decisions) == [GRANTED, *[("deny", "approvals.used")] * 99]
 
 
 async def test_the_same_key_asks_until_people_agree_and_is_then_allowed_once() -> None:
@@ -82,7 +82,7 @@ async def test_the_same_key_asks_until_people_agree_and_is_then_allowed_once() -
     assert await env.ask(**ACTION, idempotency_key="k") == first
     await env.approve(first)
     allowed = await env.ask(**ACTION, idempotency_key="k")
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     assert await env.ask(**ACTION, idempotency_key="k") == allowed
     assert len(await env.recorded()) == 2
 
@@ -92,7 +92,7 @@ async def test_the_same_key_many_times_in_a_batch_is_allowed_once() -> None:
     await env.approve(await env.ask(**ACTION, idempotency_key="k"))
     decisions = await env.decide(*[asked("pay", **ACTION, idempotency_key="k") for _ in range(20)])
     assert {decision.decision_id for decision in decisions} == {decisions[0].decision_id}
-    assert told(decisions[0]) == [GRANTED]
+    assert effects_of(decisions[0]) == [GRANTED]
 
 
 async def test_the_same_key_and_the_approval_by_name_are_one_use() -> None:
@@ -130,7 +130,7 @@ async def test_what_policy_denies_by_now_stays_denied() -> None:
     env = asking()
     decision, approval_id = await approved(env, **ACTION)
     env.policy.say = lambda _: verdict(ALLOWED, ONE, DENIED)
-    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "pay.never")]
+    assert effects_of(await env.ask(**ACTION, approval_id=approval_id)) == [("deny", "pay.never")]
     assert (await env.approval(decision)).state is ApprovalState.APPROVED
 
 
@@ -138,7 +138,7 @@ async def test_what_policy_allows_by_now_is_an_allow() -> None:
     env = asking()
     _, approval_id = await approved(env, **ACTION)
     env.policy.say = lambda _: verdict(ALLOWED)
-    assert told(await env.ask(**ACTION, approval_id=approval_id)) == [ALLOW]
+    assert effects_of(await env.ask(**ACTION, approval_id=approval_id)) == [ALLOW]
 
 
 async def test_an_approval_that_policy_looks_at_is_used_by_its_allow() -> None:
@@ -146,7 +146,7 @@ async def test_an_approval_that_policy_looks_at_is_used_by_its_allow() -> None:
     env = DecisionEnv(say=looks)
     decision, approval_id = await approved(env, **ACTION)
     decisions = await env.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(10)])
-    assert told(*decisions) == [ALLOW, *[("deny", "approvals.used")] * 9]
+    assert effects_of(*decisions) == [ALLOW, *[("deny", "approvals.used")] * 9]
     assert (await env.approval(decision)).used_by == decisions[0].decision_id
 
 
@@ -155,13 +155,13 @@ async def test_where_more_people_must_agree_by_now_they_are_asked_anew() -> None
     first, approval_id = await approved(env, **ACTION)
     env.policy.say = lambda _: verdict(ALLOWED, ASKED)
     again = await env.ask(**ACTION, approval_id=approval_id)
-    assert told(again) == [("require_approval", "pay.large")]
+    assert effects_of(again) == [("require_approval", "pay.large")]
     assert again.approval is not None
     assert again.approval.quorum == 2
     assert env.word(again).approval_id != approval_id
     assert (await env.approval(first)).state is ApprovalState.APPROVED
     other_id = await env.approve(again, *LEADS)
-    assert told(await env.ask(**ACTION, approval_id=other_id)) == [GRANTED]
+    assert effects_of(await env.ask(**ACTION, approval_id=other_id)) == [GRANTED]
 
 
 async def test_where_others_must_agree_by_now_they_are_asked_anew() -> None:
@@ -181,7 +181,7 @@ async def test_a_key_whose_quorum_rose_stands_for_the_new_request() -> None:
     assert second.effect is Effect.REQUIRE_APPROVAL
     assert await env.ask(**ACTION, idempotency_key="k") == second
     await env.approve(second, *LEADS)
-    assert told(await env.ask(**ACTION, idempotency_key="k")) == [GRANTED]
+    assert effects_of(await env.ask(**ACTION, idempotency_key="k")) == [GRANTED]
 
 
 async def test_who_agreed_before_the_budget_was_exhausted_did_not_agree_to_that() -> None:
@@ -192,7 +192,7 @@ async def test_who_agreed_before_the_budget_was_exhausted_did_not_agree_to_that(
     await env.ask()
     env.policy.say = lambda _: verdict(ALLOWED, ONE)
     again = await env.ask(**ACTION, approval_id=approval_id)
-    assert told(again) == [("require_approval", "budgets.b")]
+    assert effects_of(again) == [("require_approval", "budgets.b")]
     assert (await env.approval(again)).override
 
 
@@ -203,7 +203,7 @@ async def test_one_batch_of_approved_actions_does_not_pass_a_budget_that_nobody_
     ids = [await env.approve(each) for each in await env.decide(*[asked("pay", **each) for each in actions])]
     presented = zip(actions, ids, strict=True)
     decisions = await env.decide(*[asked("pay", **action, approval_id=each) for action, each in presented])
-    assert told(*decisions) == [GRANTED, ("require_approval", "budgets.b")]
+    assert effects_of(*decisions) == [GRANTED, ("require_approval", "budgets.b")]
 
 
 async def test_policy_sees_the_approval_that_is_presented() -> None:
@@ -233,7 +233,7 @@ async def test_a_key_is_swept_when_all_that_it_stood_for_is_old_though_the_clock
     await env.approve(await env.ask(**ACTION, idempotency_key="k"))
     env.clock.wall = asked_at_us - HOUR_US
     allowed = await env.ask(**ACTION, idempotency_key="k")
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     env.clock.wall = asked_at_us + 24 * HOUR_US
     assert await purge_idempotency_keys(env.ledger, env.clock, 24) == 0
     assert await env.ask(**ACTION, idempotency_key="k") == allowed

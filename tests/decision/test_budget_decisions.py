@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from placet.kernel.model import BudgetState, Effect
-from tests.support.deciding import HOUR_US, DecisionEnv, budget, left, told, usd
+from tests.support.deciding import HOUR_US, DecisionEnv, budget, effects_of, left, usd
 from tests.support.fakes import ALLOWED, DENIED, asked, verdict
 
 ALLOW = ("allow", "tools.listed")
@@ -37,7 +37,7 @@ async def test_of_several_budgets_all_are_reserved_or_none() -> None:
     env = DecisionEnv(budget(id="a"), budget(id="m", scope="tool", limit=1), budget(id="z"))
     batch = [asked("pay"), asked("pay"), asked("pay"), asked("mail")]
     first, second, third, fourth = await env.decide(*batch)
-    assert told(first, second, third, fourth) == [ALLOW, ("deny", "budgets.m"), ("deny", "budgets.m"), ALLOW]
+    assert effects_of(first, second, third, fourth) == [ALLOW, ("deny", "budgets.m"), ("deny", "budgets.m"), ALLOW]
     last = await env.ask("look")
     assert [left(last, budget_id) for budget_id in ("a", "m", "z")] == [7, 0, 7]
 
@@ -47,7 +47,7 @@ async def test_an_exceeded_budget_may_ask_for_people() -> None:
     env = DecisionEnv(budget(limit=1, **asks))
     await env.ask()
     decision = await env.ask()
-    assert told(decision) == [("require_approval", "budgets.b")]
+    assert effects_of(decision) == [("require_approval", "budgets.b")]
     assert decision.approval is not None
     assert (decision.approval.quorum, decision.approval.approver_roles) == (2, ("lead",))
     assert (await env.approval(decision)).override
@@ -85,13 +85,13 @@ async def test_policy_sees_how_a_budget_stands_before_the_action() -> None:
 async def test_policy_may_deny_before_the_limit_does() -> None:
     soft = lambda seen: verdict(DENIED if seen["facts"]["budgets"]["b"]["remaining_ratio"] <= 0.5 else ALLOWED)  # noqa: E731
     env = DecisionEnv(budget(limit=4), say=soft)
-    assert told(*[await env.ask() for _ in range(3)]) == [ALLOW, ALLOW, ("deny", "pay.never")]
+    assert effects_of(*[await env.ask() for _ in range(3)]) == [ALLOW, ALLOW, ("deny", "pay.never")]
 
 
 async def test_a_batch_of_64_against_a_budget_with_10_left_gets_exactly_10() -> None:
     env = DecisionEnv(budget(limit=10), budget(id="a", limit=1_000))
     decisions = await env.decide(*[asked("pay") for _ in range(64)])
-    assert told(*decisions) == [ALLOW] * 10 + [("deny", "budgets.b")] * 54
+    assert effects_of(*decisions) == [ALLOW] * 10 + [("deny", "budgets.b")] * 54
     assert len(await env.recorded()) == 64
     assert left(await env.ask("pay"), "a") == 990
 

@@ -14,7 +14,7 @@ from placet.controls.versions import version_key
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Effect, Finding
-from tests.support.deciding import DecisionEnv, budget, policies, told
+from tests.support.deciding import DecisionEnv, budget, effects_of, policies
 from tests.support.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def moving(*budgets: dict[str, Any], **said: Any) -> tuple[DecisionEnv, list[Cal
 async def test_a_budget_that_others_use_up_meanwhile() -> None:
     env, happens = moving(budget(limit=1))
     happens.append(lambda: env.ask("look"))
-    assert told(await env.ask()) == [("deny", "budgets.b")]
+    assert effects_of(await env.ask()) == [("deny", "budgets.b")]
     used = [seen["facts"]["budgets"]["b"]["reserved"] for seen in env.policy.seen]
     assert used == [0, 0, 1]
     assert len(await env.recorded()) == 2
@@ -92,7 +92,7 @@ async def test_a_budget_that_others_use_up_meanwhile() -> None:
 async def test_a_budget_that_others_touch_but_leave_room_is_no_conflict() -> None:
     env, happens = moving(budget(limit=2))
     happens.append(lambda: env.ask("look"))
-    assert told(await env.ask()) == [ALLOW]
+    assert effects_of(await env.ask()) == [ALLOW]
     assert len(env.policy.seen) == 2
 
 
@@ -100,34 +100,34 @@ async def test_a_kill_switch_that_is_set_meanwhile() -> None:
     env, happens = moving(budget(limit=5))
     happens.append(lambda: env.kill("tool", "pay"))
     decisions = await env.decide(asked("pay"), asked("look"))
-    assert told(*decisions) == [("deny", "kill_switch.tool"), ALLOW]
+    assert effects_of(*decisions) == [("deny", "kill_switch.tool"), ALLOW]
     assert env.policy.batches == [2, 1]
 
 
 async def test_a_kill_switch_for_every_tenant_that_is_set_meanwhile() -> None:
     env, happens = moving()
     happens.append(lambda: env.kill("global", tenant=""))
-    assert told(await env.ask()) == [("deny", "kill_switch.global")]
+    assert effects_of(await env.ask()) == [("deny", "kill_switch.global")]
 
 
 async def test_a_kill_switch_that_is_cleared_meanwhile() -> None:
     env, happens = moving()
     switch = await env.kill("tool", "pay")
     happens.append(lambda: env.kill_switches.clear(switch, "acme", "ada", "it is over"))
-    assert told(await env.ask()) == [ALLOW]
+    assert effects_of(await env.ask()) == [ALLOW]
 
 
 async def test_another_tenants_kill_switch_is_no_conflict() -> None:
     env, happens = moving()
     happens.append(lambda: env.kill("tool", "pay", "other"))
-    assert told(await env.ask()) == [ALLOW]
+    assert effects_of(await env.ask()) == [ALLOW]
     assert env.policy.batches == [1]
 
 
 async def test_a_level_of_autonomy_that_is_lowered_meanwhile() -> None:
     env, happens = moving()
     happens.append(lambda: env.level(AutonomyLevel.DRAFT_ONLY))
-    assert told(await env.ask()) == [("deny", "autonomy.draft_only")]
+    assert effects_of(await env.ask()) == [("deny", "autonomy.draft_only")]
     assert [seen["facts"]["autonomy"] for seen in env.policy.seen] == ["execute", "draft_only"]
 
 
@@ -135,7 +135,7 @@ async def test_an_approval_that_another_uses_meanwhile() -> None:
     env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
     approval_id = await env.approve(await env.ask())
     happens.append(lambda: env.ask(approval_id=approval_id))
-    assert told(await env.ask(approval_id=approval_id)) == [("deny", "approvals.used")]
+    assert effects_of(await env.ask(approval_id=approval_id)) == [("deny", "approvals.used")]
     assert [each.decision.effect for each in await env.recorded()].count(Effect.ALLOW) == 1
 
 
@@ -144,14 +144,14 @@ async def test_an_approval_that_is_withdrawn_meanwhile() -> None:
     decision = await env.ask()
     approval_id = await env.approve(decision)
     happens.append(lambda: env.approvals.cancel(env.word(decision)))
-    assert told(await env.ask(approval_id=approval_id)) == [("deny", "approvals.cancelled")]
+    assert effects_of(await env.ask(approval_id=approval_id)) == [("deny", "approvals.cancelled")]
 
 
 async def test_an_approval_that_is_given_meanwhile_is_for_the_next_time() -> None:
     env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
     decision = await env.ask(idempotency_key="k")
     happens.append(lambda: env.approve(decision))
-    assert told(await env.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
 
 
 async def test_the_same_key_that_another_has_decided_meanwhile() -> None:
@@ -171,7 +171,7 @@ async def test_the_same_approved_key_that_another_has_used_meanwhile() -> None:
 
     happens += [nothing, lambda: env.ask(idempotency_key="k")]
     decision = await env.ask(idempotency_key="k")
-    assert told(decision) == [("allow", "approvals.granted")]
+    assert effects_of(decision) == [("allow", "approvals.granted")]
     recorded = [each.decision for each in await env.recorded()]
     assert recorded[-1] == decision
     assert len(recorded) == 2
@@ -184,7 +184,7 @@ async def test_the_same_approved_key_that_another_uses_between_two_looks() -> No
     assert isinstance(env.ledger, RestlessLedger)
     env.ledger.before(approval_key("acme", approval_id), lambda: env.ask(idempotency_key="k"))
     decision = await env.ask(idempotency_key="k")
-    assert told(decision) == [("allow", "approvals.granted")]
+    assert effects_of(decision) == [("allow", "approvals.granted")]
     assert [each.decision for each in await env.recorded()][1:] == [decision]
 
 
@@ -206,7 +206,7 @@ async def test_a_revoked_allow_whose_switch_is_cleared_while_it_is_denied_stays_
         """The commit that finds the key."""
 
     happens += [nothing, lambda: env.kill_switches.clear(switch, "acme", "ada", "it is over")]
-    assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
 
 
 @pytest.mark.parametrize("times", [1, COMMIT_TRIES_MAX, 2 * COMMIT_TRIES_MAX - 1])
@@ -221,7 +221,7 @@ async def test_controls_that_move_while_an_allow_is_judged_again(times: int) -> 
     env.ledger.before(version_key("acme"), lambda: env.kill("tool", "other"), times)
     again = await env.ask(idempotency_key="k")
     lost = times > COMMIT_TRIES_MAX
-    assert told(again) == [("deny", rule_ids.CONTENTION)] if lost else [ALLOW]
+    assert effects_of(again) == [("deny", rule_ids.CONTENTION)] if lost else [ALLOW]
     assert len(await env.recorded()) == 1 + lost
     assert await env.ask(idempotency_key="k") == first
 
@@ -231,7 +231,7 @@ async def test_a_switch_that_is_set_while_an_allow_is_judged_again() -> None:
     assert isinstance(env.ledger, RestlessLedger)
     await env.ask(idempotency_key="k")
     env.ledger.before(version_key("acme"), lambda: env.kill("tool", "pay"))
-    assert told(await env.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
 
 
 async def test_a_breaker_whose_probe_another_became_meanwhile() -> None:
@@ -240,14 +240,14 @@ async def test_a_breaker_whose_probe_another_became_meanwhile() -> None:
     await env.report(await env.ask(), "failed")
     env.clock.wall += 30_000_000
     happens.append(env.ask)
-    assert told(await env.ask()) == [("deny", "limits.breaker_open")]
+    assert effects_of(await env.ask()) == [("deny", "limits.breaker_open")]
 
 
 async def test_only_who_rests_on_what_changed_is_decided_again() -> None:
     env, happens = moving(budget(id="calls", scope="tool", limit=1))
     happens.append(lambda: env.ask("mail"))
     decisions = await env.decide(asked("pay"), asked("mail"), asked("look"))
-    assert told(*decisions) == [ALLOW, ("deny", "budgets.calls"), ALLOW]
+    assert effects_of(*decisions) == [ALLOW, ("deny", "budgets.calls"), ALLOW]
     assert env.policy.batches == [3, 1, 1]
 
 
@@ -255,7 +255,7 @@ async def test_only_who_rests_on_what_changed_is_decided_again() -> None:
 async def test_who_loses_every_race_is_denied_and_that_is_recorded(count: int) -> None:
     env = DecisionEnv(budget(), ledger=LostLedger)
     decisions = await env.decide(*[asked("pay") for _ in range(count)])
-    assert told(*decisions) == [("deny", rule_ids.CONTENTION)] * count
+    assert effects_of(*decisions) == [("deny", rule_ids.CONTENTION)] * count
     assert isinstance(env.ledger, LostLedger)
     assert env.ledger.tries == COMMIT_TRIES_MAX
     assert env.policy.batches == [count] * COMMIT_TRIES_MAX
@@ -271,8 +271,8 @@ async def test_who_loses_every_race_for_an_approved_key_may_try_again_with_it() 
 
     happens += [nothing, *[lambda: env.kill("tool", "other")] * COMMIT_TRIES_MAX]
     decision = await env.ask(idempotency_key="k")
-    assert told(decision) == [("deny", rule_ids.CONTENTION)]
-    assert told(await env.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
+    assert effects_of(decision) == [("deny", rule_ids.CONTENTION)]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("allow", "approvals.granted")]
 
 
 async def test_a_policy_that_is_replaced_before_the_commit_decides_nothing() -> None:
@@ -285,7 +285,7 @@ async def test_a_policy_that_is_replaced_before_the_commit_decides_nothing() -> 
 
     env.policy.say = replaced
     decision = await env.ask()
-    assert told(decision) == [("deny", "pay.never")]
+    assert effects_of(decision) == [("deny", "pay.never")]
     assert decision.policy_revision == "rev2"
     assert [each.decision for each in await env.recorded()] == [decision]
 
@@ -304,7 +304,7 @@ async def test_a_policy_that_is_replaced_again_and_again(times: int) -> None:
     env.policy.say = restless
     decision = await env.ask()
     settles = times < POLICY_RELOADS_MAX
-    assert told(decision) == [ALLOW if settles else ("deny", rule_ids.POLICY_CHANGING)]
+    assert effects_of(decision) == [ALLOW if settles else ("deny", rule_ids.POLICY_CHANGING)]
     assert decision.policy_revision == f"r{min(times, POLICY_RELOADS_MAX)}"
     assert len(await env.recorded()) == 1
 
@@ -320,7 +320,7 @@ async def test_reloads_do_not_count_as_lost_races() -> None:
 
     env.policy.say = restless
     happens += [lambda: env.kill("tool", "other")] * (COMMIT_TRIES_MAX - 1)
-    assert told(await env.ask()) == [ALLOW]
+    assert effects_of(await env.ask()) == [ALLOW]
 
 
 async def test_a_policy_that_is_taken_away_meanwhile_denies() -> None:
@@ -331,7 +331,7 @@ async def test_a_policy_that_is_taken_away_meanwhile_denies() -> None:
         return verdict(ALLOWED)
 
     env.policy.say = taken
-    assert told(await env.ask()) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
+    assert effects_of(await env.ask()) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
 
 
 async def test_an_approval_that_was_not_needed_lets_no_budget_be_exceeded_meanwhile() -> None:
@@ -344,7 +344,7 @@ async def test_an_approval_that_was_not_needed_lets_no_budget_be_exceeded_meanwh
     env.policy.agent_policies = policies(budgets=[budget(limit=1, **asks)], approver_groups={"lead": ["luis"]})
     happens.append(lambda: env.ask("mail"))
     again = await env.ask(approval_id=approval_id)
-    assert told(again) == [("require_approval", "budgets.b")]
+    assert effects_of(again) == [("require_approval", "budgets.b")]
 
 
 async def test_people_who_agreed_to_one_budget_did_not_agree_to_another_that_ran_out_meanwhile() -> None:
@@ -352,7 +352,7 @@ async def test_people_who_agreed_to_one_budget_did_not_agree_to_another_that_ran
     env, happens = moving(budget(id="a", scope="tool", limit=1, **asks), budget(id="z", scope="user", limit=2, **asks))
     await env.ask(identity__user="u1")
     asking = await env.ask(identity__user="u2")
-    assert told(asking) == [("require_approval", "budgets.a")]
+    assert effects_of(asking) == [("require_approval", "budgets.a")]
     approval_id = await env.approve(asking)
     await env.ask("look", identity__user="u2")
     happens.append(lambda: env.ask("mail", identity__user="u2"))
@@ -361,4 +361,4 @@ async def test_people_who_agreed_to_one_budget_did_not_agree_to_another_that_ran
     assert {each.rule_id for each in again.findings} >= {"budgets.a", "budgets.z"}
     await env.approve(again)
     presented = await env.ask(identity__user="u2", approval_id=env.word(again).approval_id)
-    assert told(presented) == [("allow", "approvals.granted")]
+    assert effects_of(presented) == [("allow", "approvals.granted")]

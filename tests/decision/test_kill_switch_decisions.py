@@ -9,7 +9,7 @@ import pytest
 
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect
-from tests.support.deciding import SECOND_US, DecisionEnv, budget, told
+from tests.support.deciding import SECOND_US, DecisionEnv, budget, effects_of
 from tests.support.fakes import DENIED, asked, verdict
 
 CPU_SECONDS_MAX = 1
@@ -32,16 +32,16 @@ async def test_what_a_switch_covers_is_denied_without_asking_policy(
     scope: str, value: str, tenant: str, covered: dict[str, Any], other: dict[str, Any] | None
 ) -> None:
     env = DecisionEnv()
-    assert told(await env.ask(**covered)) == [ALLOW]
+    assert effects_of(await env.ask(**covered)) == [ALLOW]
     await env.kill(scope, value, tenant)
     before = len(env.policy.seen)
     decision = await env.ask(**covered)
-    assert told(decision) == [("deny", f"kill_switch.{scope}")]
+    assert effects_of(decision) == [("deny", f"kill_switch.{scope}")]
     assert len(env.policy.seen) == before
     [finding] = decision.findings
     assert (finding.details["reason"], finding.details["actor"]) == ("it misbehaves", "ada")
     if other is not None:
-        assert told(await env.ask(**other)) == [ALLOW]
+        assert effects_of(await env.ask(**other)) == [ALLOW]
     assert (await env.recorded())[1].decision == decision
 
 
@@ -50,7 +50,10 @@ async def test_a_switch_of_a_tenant_stops_no_other() -> None:
     env.policy.agent_policies = dict.fromkeys(("acme", "other"), env.policy.agent_policies["acme"])
     await env.kill("tool", "pay", "other")
     await env.kill("tenant", "", "other")
-    assert told(await env.ask(), await env.ask(identity__tenant="other")) == [ALLOW, ("deny", "kill_switch.tenant")]
+    assert effects_of(await env.ask(), await env.ask(identity__tenant="other")) == [
+        ALLOW,
+        ("deny", "kill_switch.tenant"),
+    ]
 
 
 async def test_a_switch_stored_with_many_asterisks_stops_what_it_covers_and_delays_nothing() -> None:
@@ -74,21 +77,21 @@ async def test_a_switch_works_without_any_policy() -> None:
     env.source.policy = None
     assert (await env.ask()).rule_id == rule_ids.ENGINE_UNAVAILABLE
     await env.kill("global", tenant="")
-    assert told(await env.ask(), await env.ask(identity__tenant="nobody")) == [("deny", "kill_switch.global")] * 2
+    assert effects_of(await env.ask(), await env.ask(identity__tenant="nobody")) == [("deny", "kill_switch.global")] * 2
 
 
 async def test_a_switch_works_while_policy_is_broken() -> None:
     env = DecisionEnv()
     env.policy.fault = RuntimeError("a defect")
     await env.kill("tool", "pay")
-    assert told(await env.ask()) == [("deny", "kill_switch.tool")]
+    assert effects_of(await env.ask()) == [("deny", "kill_switch.tool")]
 
 
 async def test_a_switch_wins_over_all_that_denies() -> None:
     env = DecisionEnv(budget(limit=1), say=lambda _: verdict(DENIED), autonomy={"default": "observe_only"})
     await env.kill("global", tenant="")
     unknown = await env.ask("nothing.such")
-    assert told(await env.ask(), unknown) == [("deny", "kill_switch.global")] * 2
+    assert effects_of(await env.ask(), unknown) == [("deny", "kill_switch.global")] * 2
 
 
 async def test_an_allow_too_old_to_be_revoked_is_judged_by_what_stands() -> None:
@@ -96,7 +99,7 @@ async def test_an_allow_too_old_to_be_revoked_is_judged_by_what_stands() -> None
     first = await env.ask(idempotency_key="k")
     env.clock.wall += 300 * SECOND_US
     switch = await env.kill("tool", "pay")
-    assert told(await env.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
     await env.kill_switches.clear(switch, "acme", "ada", "it is over")
     assert await env.ask(idempotency_key="k") == first
 
@@ -114,12 +117,12 @@ async def test_a_global_switch_is_cleared_by_two() -> None:
     assert (await env.kill_switches.clear(switch, "", "ada", "it is over")).waiting is not None
     assert (await env.ask()).effect is Effect.DENY
     assert (await env.kill_switches.clear(switch, "", "bea", "it is over")).waiting is None
-    assert told(await env.ask()) == [ALLOW]
+    assert effects_of(await env.ask()) == [ALLOW]
 
 
 async def test_a_batch_under_a_switch_decides_the_others() -> None:
     env = DecisionEnv()
     await env.kill("tool", "pay")
     decisions = await env.decide(asked("look"), asked("pay"), asked("mail"))
-    assert told(*decisions) == [ALLOW, ("deny", "kill_switch.tool"), ALLOW]
+    assert effects_of(*decisions) == [ALLOW, ("deny", "kill_switch.tool"), ALLOW]
     assert env.policy.batches == [2]

@@ -14,7 +14,7 @@ from placet.controls.autonomy.model import AutonomyLevel
 from placet.decision.obligations import InvalidObligationsError, obligations_by_effect, parsed_obligations
 from placet.kernel.limits import OBLIGATIONS_BYTES_MAX, OBLIGATIONS_MAX
 from placet.kernel.model import Effect, Finding, Obligation, Verdict
-from tests.support.deciding import LEADS, DecisionEnv, budget, told
+from tests.support.deciding import LEADS, DecisionEnv, budget, effects_of
 from tests.support.fakes import DENIED, verdict
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_any_value_is_parsed_or_refused(value: Any) -> None:
 async def test_an_allow_has_the_obligations_of_its_allow_findings() -> None:
     env = DecisionEnv(say=saying(ALLOWED, finding(Effect.ALLOW, "pay.small", REDACT, NOTIFY)))
     decision = await env.ask()
-    assert told(decision) == [("allow", "pay.small")]
+    assert effects_of(decision) == [("allow", "pay.small")]
     assert decision.obligations == (NOTIFIED, REDACTED)
     [held] = await env.recorded()
     assert held.decision == decision
@@ -156,7 +156,7 @@ async def test_after_an_approval_those_of_the_allow_findings_hold() -> None:
     assert asking.obligations == (NOTIFIED,)
     approval_id = await env.approve(asking, *LEADS)
     granted = await env.ask(approval_id=approval_id)
-    assert told(granted) == [("allow", "approvals.granted")]
+    assert effects_of(granted) == [("allow", "approvals.granted")]
     assert granted.obligations == (REDACTED,)
 
 
@@ -171,7 +171,7 @@ async def test_a_budget_that_denies_leaves_none() -> None:
     env = DecisionEnv(budget(limit=1), say=saying(ALLOWED))
     first, second = await env.ask(), await env.ask()
     assert (first.obligations, second.obligations) == ((REDACTED,), ())
-    assert told(second) == [("deny", "budgets.b")]
+    assert effects_of(second) == [("deny", "budgets.b")]
 
 
 async def test_autonomy_that_asks_people_keeps_those_of_the_allow_for_later_and_one_that_denies_leaves_none() -> None:
@@ -197,7 +197,7 @@ async def test_a_verdict_that_is_not_believed_has_none() -> None:
     honest = saying(denying)
     env = DecisionEnv(say=lambda document: replace(honest(document), effect=Effect.ALLOW))
     decision = await env.ask()
-    assert told(decision) == [("deny", "pdp.answer_invalid")]
+    assert effects_of(decision) == [("deny", "pdp.answer_invalid")]
     assert decision.obligations == ()
 
 

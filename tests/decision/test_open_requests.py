@@ -15,7 +15,7 @@ from placet.kernel.model import Caller, Effect, Finding
 from placet.kernel.state import RowQuery, StateTable
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
-from tests.support.deciding import HOUR_US, LEAD, LEADS, DecisionEnv, budget, policies, told, usd
+from tests.support.deciding import HOUR_US, LEAD, LEADS, DecisionEnv, budget, effects_of, policies, usd
 from tests.support.fakes import ALLOWED, ASKED, asked, verdict
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ async def test_another_spelling_of_a_name_makes_no_other_request(spelled: dict[s
         assert len(await kept(env)) == 1
         await env.approve(one)
         allowed = await env.ask(**second, idempotency_key="k")
-        assert (told(allowed), allowed.action_digest == one.action_digest) == ([GRANTED], False)
+        assert (effects_of(allowed), allowed.action_digest == one.action_digest) == ([GRANTED], False)
         for presented in (first, second):
             assert (await env.ask(**presented, approval_id=named(one))).effect is Effect.DENY
         assert named(await env.ask(**first)) == named(await env.ask(**second)) != named(one)
@@ -136,7 +136,7 @@ async def test_another_name_or_anything_else_in_capitals_is_another_action(chang
     first = await env.ask(**PLAIN)
     assert named(await env.ask(**spelled)) != named(first)
     denied = await env.ask(**spelled, approval_id=await env.approve(first))
-    assert told(denied) == [("deny", "approvals.digest_mismatch")]
+    assert effects_of(denied) == [("deny", "approvals.digest_mismatch")]
 
 
 @pytest.mark.parametrize("agent", ["support-agent", "Support-Agent"])
@@ -147,7 +147,7 @@ async def test_a_request_of_before_names_were_folded_is_waited_for_and_used(agen
         of_before.setattr(approval_binding, "folded", str)
         first = await env.ask(**said)
     assert named(await env.ask(**said)) == named(first)
-    assert told(await env.ask(**said, approval_id=await env.approve(first))) == [GRANTED]
+    assert effects_of(await env.ask(**said, approval_id=await env.approve(first))) == [GRANTED]
 
 
 async def test_a_request_of_before_is_found_beside_a_newer_one_that_has_ended() -> None:
@@ -179,7 +179,7 @@ async def test_another_callers_is_another_request() -> None:
 async def test_one_batch_that_asks_many_times_opens_one() -> None:
     env = asking()
     decisions = await env.decide(*[asked("pay", **ACTION) for _ in range(50)])
-    assert told(*decisions) == [("require_approval", "pay.one")] * 50
+    assert effects_of(*decisions) == [("require_approval", "pay.one")] * 50
     assert len({named(each) for each in decisions}) == len(await kept(env)) == 1
 
 
@@ -195,7 +195,7 @@ async def test_all_keys_wait_and_one_of_them_is_allowed() -> None:
     decisions = [await env.ask(**ACTION, idempotency_key=key) for key in keys]
     await env.approve(decisions[2])
     allowed = await env.ask(**ACTION, idempotency_key="k1")
-    assert told(allowed) == [GRANTED]
+    assert effects_of(allowed) == [GRANTED]
     assert await env.ask(**ACTION, idempotency_key="k1") == allowed
     assert await env.ask(**ACTION, idempotency_key="k2") == decisions[2]
 
@@ -223,7 +223,7 @@ async def test_what_was_approved_and_not_used_is_what_is_waited_for() -> None:
     approval_id = await env.approve(await env.ask(**ACTION))
     again = await env.ask(**ACTION, idempotency_key="k")
     assert (again.effect, named(again)) == (Effect.REQUIRE_APPROVAL, approval_id)
-    assert told(await env.ask(**ACTION, idempotency_key="k")) == [GRANTED]
+    assert effects_of(await env.ask(**ACTION, idempotency_key="k")) == [GRANTED]
 
 
 async def test_what_no_longer_suffices_is_asked_for_anew() -> None:
@@ -234,7 +234,7 @@ async def test_what_no_longer_suffices_is_asked_for_anew() -> None:
     assert named(second) != first_id
     assert named(await env.ask(**ACTION)) == named(second)
     await env.approve(second, *LEADS)
-    assert told(await env.ask(**ACTION, approval_id=named(second))) == [GRANTED]
+    assert effects_of(await env.ask(**ACTION, approval_id=named(second))) == [GRANTED]
 
 
 async def test_what_asks_for_others_is_another_request() -> None:

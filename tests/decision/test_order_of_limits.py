@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.docs.tables import DOCS
-from tests.support.deciding import DecisionEnv, budget, told
+from tests.support.deciding import DecisionEnv, budget, effects_of
 from tests.support.fakes import ALLOWED, ASKED, DENIED, verdict
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def found(decision: Decision) -> list[tuple[str, str]]:
 async def exceeding(*budgets: dict[str, Any], **said: Any) -> Decision:
     """The second of two same actions in one run, where each limit has room for one."""
     env = DecisionEnv(*budgets, **said)
-    assert told(await env.ask(**RUN, **COST)) == [("allow", "tools.listed")]
+    assert effects_of(await env.ask(**RUN, **COST)) == [("allow", "tools.listed")]
     return await env.ask(**RUN, **COST)
 
 
@@ -50,16 +50,16 @@ async def test_all_are_named_in_one_order_whatever_the_order_of_the_file(budgets
     spend = {"per_user_usd_per_day": Decimal("2.00")}
     denied = await exceeding(*budgets, limits=RUN_LIMITS, spend_limits=spend)
     assert found(denied) == GOLDEN
-    assert told(denied) == GOLDEN[:1]
+    assert effects_of(denied) == GOLDEN[:1]
 
 
 async def test_taking_the_named_one_away_shows_the_next() -> None:
     left = [SOFT, *HARD]
     for effect, rule_id in GOLDEN[:2] + GOLDEN[3:4]:
-        assert told(await exceeding(*left, limits=RUN_LIMITS)) == [(effect, rule_id)]
+        assert effects_of(await exceeding(*left, limits=RUN_LIMITS)) == [(effect, rule_id)]
         left = [each for each in left if f"budgets.{each['id']}" != rule_id]
-    assert told(await exceeding(*left, limits=RUN_LIMITS)) == [("deny", "limits.loop")]
-    assert told(await exceeding(*left)) == [("require_approval", "budgets.a.soft")]
+    assert effects_of(await exceeding(*left, limits=RUN_LIMITS)) == [("deny", "limits.loop")]
+    assert effects_of(await exceeding(*left)) == [("require_approval", "budgets.a.soft")]
 
 
 @pytest.mark.parametrize("said", [(ALLOWED, ASKED), (ALLOWED,)])
@@ -67,7 +67,7 @@ async def test_what_policy_asks_for_does_not_come_before_a_limit(said: tuple[Any
     env = DecisionEnv(*HARD)
     await env.ask(**RUN)
     env.source.policy = DecisionEnv(*HARD, say=lambda _: verdict(*said)).source.policy
-    assert told(await env.ask(**RUN)) == GOLDEN[:1]
+    assert effects_of(await env.ask(**RUN)) == GOLDEN[:1]
 
 
 async def test_a_deny_of_policy_leaves_limits_out() -> None:

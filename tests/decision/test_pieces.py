@@ -10,7 +10,7 @@ from placet.audit.records import Conflict
 from placet.kernel.limits import QUEUE_TURN_ACTIONS
 from placet.kernel.model import Decision
 from placet.kernel.portions import portions
-from tests.support.deciding import DecisionEnv, budget, policies, told
+from tests.support.deciding import DecisionEnv, budget, effects_of, policies
 from tests.support.fakes import ALLOWED, FullLedger, ScriptedPolicy, asked, verdict
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def test_pieces_are_decided_as_the_whole_is() -> None:
     env = DecisionEnv(budget(limit=ACTIONS - 5))
     decisions = await decided(env, nothing)
     assert env.policy.batches[:3] == [QUEUE_TURN_ACTIONS] * 3
-    effects = [each for each, _ in told(*decisions)]
+    effects = [each for each, _ in effects_of(*decisions)]
     assert effects == ["allow"] * (ACTIONS - 5) + ["deny"] * 5, "each sees what those before it used up"
     assert len(await env.recorded()) == ACTIONS
 
@@ -52,7 +52,7 @@ async def test_pieces_are_decided_as_the_whole_is() -> None:
 async def test_a_kill_switch_set_between_two_pieces_stops_all_of_them() -> None:
     env = DecisionEnv()
     decisions = await decided(env, lambda: env.kill("tenant"))
-    assert told(*decisions) == [("deny", "kill_switch.tenant")] * ACTIONS
+    assert effects_of(*decisions) == [("deny", "kill_switch.tenant")] * ACTIONS
 
 
 async def test_a_policy_loaded_between_two_pieces_decides_all_of_them() -> None:
@@ -66,7 +66,7 @@ async def test_a_policy_loaded_between_two_pieces_decides_all_of_them() -> None:
 
     decisions = await decided(env, load)
     assert {each.policy_revision for each in decisions} == {"rev2"}
-    assert told(*decisions) == [ALLOW] * ACTIONS
+    assert effects_of(*decisions) == [ALLOW] * ACTIONS
 
 
 @pytest.mark.parametrize("sizes", [[], [1], [5, 5, 1], [11, 1, 11], [4, 4, 4, 4], [1] * 7])

@@ -11,7 +11,7 @@ from placet.kernel import rule_ids
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import expire_due
-from tests.support.deciding import HOUR_US, SECOND_US, DecisionEnv, budget, left, policies, told
+from tests.support.deciding import HOUR_US, SECOND_US, DecisionEnv, budget, effects_of, left, policies
 from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def test_what_would_be_no_allow_now_is_denied_and_recorded_in_place(
     before = env.policy.say, env.policy.agent_policies
     change(env)
     denied = await env.ask(idempotency_key="k")
-    assert told(denied) == [("deny", rule_id)]
+    assert effects_of(denied) == [("deny", rule_id)]
     env.policy.say, env.policy.agent_policies = before
     env.source.policy = env.policy
     assert await env.ask(idempotency_key="k") == first
@@ -97,8 +97,8 @@ async def test_a_level_that_people_lowered_holds_for_what_was_allowed_before() -
     env = DecisionEnv()
     first = await env.ask(idempotency_key="k")
     await env.level(AutonomyLevel.DRAFT_ONLY)
-    assert told(await env.ask(idempotency_key="k")) == [("deny", "autonomy.draft_only")]
-    assert told(await env.ask("look", idempotency_key="l"), first) == [ALLOW, ALLOW]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", "autonomy.draft_only")]
+    assert effects_of(await env.ask("look", idempotency_key="l"), first) == [ALLOW, ALLOW]
 
 
 async def test_a_stale_policy_gives_no_allow_again() -> None:
@@ -106,7 +106,7 @@ async def test_a_stale_policy_gives_no_allow_again() -> None:
     await env.ask(idempotency_key="k")
     object.__setattr__(env.point.gatherer, "max_policy_age_seconds", 60.0)
     env.clock.seconds += 61
-    assert told(await env.ask(idempotency_key="k")) == [("deny", "pdp.policy_stale")]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", "pdp.policy_stale")]
 
 
 async def test_the_last_unit_of_a_budget_is_there_for_the_allow_that_has_it() -> None:
@@ -119,7 +119,7 @@ async def test_the_last_unit_of_a_budget_is_there_for_the_allow_that_has_it() ->
     facts = [seen["facts"] for seen in env.policy.seen]
     assert {each["budgets"]["b"]["reserved"] for each in facts[::2]} == {0}
     assert {each["run"]["calls"] for each in facts[::2]} == {0}
-    assert told(await env.ask(run__run_id="r2")) == [("deny", "budgets.b")]
+    assert effects_of(await env.ask(run__run_id="r2")) == [("deny", "budgets.b")]
 
 
 @pytest.mark.parametrize("status", ["succeeded", "not_executed"])
@@ -143,11 +143,11 @@ async def test_an_allow_that_used_an_approval_is_given_again_with_it() -> None:
     env = DecisionEnv(say=lambda _: verdict(ALLOWED, ONE))
     approval_id = await env.approve(await env.ask(idempotency_key="k"))
     allowed = await env.ask(idempotency_key="k")
-    assert told(allowed) == [("allow", "approvals.granted")]
+    assert effects_of(allowed) == [("allow", "approvals.granted")]
     assert await env.ask(idempotency_key="k") == allowed
     assert await env.ask(idempotency_key="k", approval_id=approval_id) == allowed
     env.policy.say = lambda _: verdict(ALLOWED, ASKED)
-    assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
 
 
 async def test_another_approval_does_not_make_an_allow_of_a_repetition() -> None:
@@ -158,9 +158,9 @@ async def test_another_approval_does_not_make_an_allow_of_a_repetition() -> None
     asking = await env.ask()
     approval_id = await env.approve(asking)
     again = await env.ask(idempotency_key="k", approval_id=approval_id)
-    assert told(again) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
+    assert effects_of(again) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
     assert (await env.approval(asking)).state.value == "approved"
-    assert told(await env.ask(approval_id=approval_id)) == [("allow", "approvals.granted")]
+    assert effects_of(await env.ask(approval_id=approval_id)) == [("allow", "approvals.granted")]
 
 
 async def test_a_probe_that_asks_again_is_still_the_probe() -> None:
@@ -169,9 +169,9 @@ async def test_a_probe_that_asks_again_is_still_the_probe() -> None:
     await env.report(await env.ask(), "failed")
     env.clock.wall += 30 * SECOND_US
     probe = await env.ask(idempotency_key="k")
-    assert told(probe) == [ALLOW]
+    assert effects_of(probe) == [ALLOW]
     assert await env.ask(idempotency_key="k") == probe
-    assert told(await env.ask()) == [("deny", "limits.breaker_open")]
+    assert effects_of(await env.ask()) == [("deny", "limits.breaker_open")]
 
 
 @pytest.mark.parametrize("waited", [0, 31])
@@ -181,7 +181,7 @@ async def test_an_open_breaker_lets_no_earlier_allow_through(waited: int) -> Non
     await env.ask(idempotency_key="k")
     await env.report(await env.ask(), "failed")
     env.clock.wall += waited * SECOND_US
-    assert told(await env.ask(idempotency_key="k")) == [("deny", "limits.breaker_open")]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", "limits.breaker_open")]
 
 
 async def test_a_run_that_is_over_gives_no_allow_again() -> None:
@@ -190,7 +190,7 @@ async def test_a_run_that_is_over_gives_no_allow_again() -> None:
     first = await env.ask(**ask)
     assert await env.ask(**ask) == first
     env.clock.wall += 61 * SECOND_US
-    assert told(await env.ask(**ask)) == [("deny", "limits.max_duration")]
+    assert effects_of(await env.ask(**ask)) == [("deny", "limits.max_duration")]
 
 
 async def test_a_batch_gives_some_again_and_decides_the_others() -> None:
@@ -201,7 +201,7 @@ async def test_a_batch_gives_some_again_and_decides_the_others() -> None:
         asked("pay", idempotency_key="k"), asked("mail", idempotency_key="l"), asked("pay", idempotency_key="m")
     )
     assert again == first
-    assert told(denied, fresh) == [("deny", "pay.never"), ALLOW]
+    assert effects_of(denied, fresh) == [("deny", "pay.never"), ALLOW]
     assert left(await env.ask()) == 0
 
 
@@ -213,6 +213,6 @@ async def test_a_revoked_permit_stays_revoked_whoever_clears_the_switch() -> Non
     await env.kill_switches.clear(switch, "acme", "ada", "it is over")
     for later_us in (0, HOUR_US):
         env.clock.wall += later_us
-        assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+        assert effects_of(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
     lose_the_engine(env)
-    assert told(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
+    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]

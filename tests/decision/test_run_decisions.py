@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from placet.kernel.model import Effect
-from tests.support.deciding import SECOND_US, DecisionEnv, told
+from tests.support.deciding import SECOND_US, DecisionEnv, effects_of
 from tests.support.fakes import ALLOWED, asked, verdict
 
 ALLOW = ("allow", "tools.listed")
@@ -21,9 +21,9 @@ def numbered(number: int) -> dict[str, Any]:
 async def test_a_run_makes_20_tool_calls_and_not_one_more() -> None:
     env = DecisionEnv(limits={"max_tool_calls": 20})
     decisions = await env.decide(*[asked("look" if place % 2 else "pay", **numbered(place)) for place in range(21)])
-    assert told(*decisions) == [ALLOW] * 20 + [("deny", "limits.max_tool_calls")]
-    assert told(await env.ask(run__run_id="r2")) == [ALLOW]
-    assert told(await env.ask(**numbered(22))) == [("deny", "limits.max_tool_calls")]
+    assert effects_of(*decisions) == [ALLOW] * 20 + [("deny", "limits.max_tool_calls")]
+    assert effects_of(await env.ask(run__run_id="r2")) == [ALLOW]
+    assert effects_of(await env.ask(**numbered(22))) == [("deny", "limits.max_tool_calls")]
 
 
 async def test_a_breaker_opens_lets_one_call_probe_and_closes() -> None:
@@ -31,16 +31,16 @@ async def test_a_breaker_opens_lets_one_call_probe_and_closes() -> None:
     for decision in await env.decide(asked("pay"), asked("pay")):
         await env.report(decision, "failed")
     refused = ("deny", "limits.breaker_open")
-    assert told(await env.ask(), await env.ask("mail")) == [refused, ALLOW]
+    assert effects_of(await env.ask(), await env.ask("mail")) == [refused, ALLOW]
     assert env.policy.seen[-2]["facts"]["tool"]["breaker"] == "open"
     env.clock.wall += 30 * SECOND_US - 1
-    assert told(await env.ask()) == [refused]
+    assert effects_of(await env.ask()) == [refused]
     env.clock.wall += 1
     probes = await env.decide(*[asked("pay") for _ in range(5)])
-    assert told(*probes) == [ALLOW, *[refused] * 4]
+    assert effects_of(*probes) == [ALLOW, *[refused] * 4]
     assert env.policy.seen[-1]["facts"]["tool"]["breaker"] == "half_open"
     await env.report(probes[0])
-    assert told(*await env.decide(*[asked("pay") for _ in range(5)])) == [ALLOW] * 5
+    assert effects_of(*await env.decide(*[asked("pay") for _ in range(5)])) == [ALLOW] * 5
     assert env.policy.seen[-1]["facts"]["tool"] == {"class": "write", "breaker": "closed", "error_rate": 0.0}
 
 
@@ -52,4 +52,4 @@ async def test_what_policy_denies_is_no_probe() -> None:
     env.policy.say = lambda _: verdict()
     assert (await env.ask()).effect is Effect.DENY
     env.policy.say = lambda _: verdict(ALLOWED)
-    assert told(await env.ask()) == [ALLOW]
+    assert effects_of(await env.ask()) == [ALLOW]

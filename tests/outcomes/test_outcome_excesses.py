@@ -19,7 +19,7 @@ from placet.outcomes.excess_service import ExcessCommand, OutcomeExcesses
 from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from tests.storage.state_making import change
-from tests.support.deciding import DecisionEnv, budget, left, told, usd
+from tests.support.deciding import DecisionEnv, budget, effects_of, left, usd
 
 if TYPE_CHECKING:
     from placet.budgets.excess import OutcomeExcess
@@ -60,7 +60,7 @@ async def test_one_wrong_report_does_not_use_up_a_day() -> None:
     reported = await env.report(first, amount_minor_units=SAFE_INTEGER_MAX)
     assert reported == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=(), held=("b",))
     second = await env.ask(action__amount=usd(9_000))
-    assert (told(second), left(second)) == ([ALLOW], 990)
+    assert (effects_of(second), left(second)) == ([ALLOW], 990)
     [excess] = await env.waiting()
     assert [(each.counter.budget_id, each.amount) for each in excess.parts] == [("b", SAFE_INTEGER_MAX - 10)]
     assert (excess.decision_id, excess.agent, excess.tool) == (first.decision_id, "pay-bot", "pay")
@@ -126,10 +126,10 @@ async def test_what_is_accepted_counts() -> None:
     env = Held(MONEY)
     first = await env.ask(action__amount=usd(1))
     await env.report(first, amount_minor_units=10_000)
-    assert told(await env.ask(action__amount=usd(1_000))) == [ALLOW]
+    assert effects_of(await env.ask(action__amount=usd(1_000))) == [ALLOW]
     assert (await env.say(first, accept=True)).budgets == ("b",)
     denied = await env.ask(action__amount=usd(1))
-    assert told(denied) == [("deny", "budgets.b")]
+    assert effects_of(denied) == [("deny", "budgets.b")]
     assert await env.waiting() == []
     assert env.proven()
 

@@ -87,9 +87,9 @@ class DecisionEnv(Bench):
     async def report(self, decision: Decision, status: str = "succeeded", **said: Any) -> OutcomeReceipt:
         """What an outcome came to."""
         outcome = Outcome(OutcomeStatus(status), **said)
-        [told] = await self.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
-        assert isinstance(told, OutcomeReceipt)
-        return told
+        [receipt] = await self.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
+        assert isinstance(receipt, OutcomeReceipt)
+        return receipt
 
     def word(self, decision: Decision, person: Person = LEAD, reason: str = "it is right") -> VoteCommand:
         """What a person says of the approval that a decision asked for."""
@@ -125,7 +125,7 @@ class DecisionEnv(Bench):
         return sorted(page.decisions, key=lambda each: each.sequence)
 
 
-def told(*decisions: Decision) -> list[tuple[str, str]]:
+def effects_of(*decisions: Decision) -> list[tuple[str, str]]:
     """Effect and rule_id of each."""
     return [(decision.effect.value, decision.rule_id) for decision in decisions]
 

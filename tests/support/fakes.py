@@ -51,7 +51,7 @@ def verdict(*findings: Finding, revision: str = REVISION) -> Verdict:
 
 @dataclass
 class FixedClock:
-    """Says what it is told to say."""
+    """A clock that a test sets."""
 
     wall: int = NOW_US
     seconds: float = 1_000.0

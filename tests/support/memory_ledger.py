@@ -112,7 +112,7 @@ class MemoryLedger:
         return _decision(record) if record is not None else None
 
     async def verify(self, *, state: bool = False) -> VerifyReport:
-        """Check every chain and checkpoint, and state where it is asked for."""
+        """Check every chain and checkpoint, and the state when requested."""
         self._require_open()
         return verify_trail(self, self._signing_key.public.check, state=state)
 

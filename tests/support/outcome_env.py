@@ -71,7 +71,7 @@ class OutcomeEnv(Bench):
         self.service = OutcomeService(self.ledger, self.source, self.clock)
 
     async def ask(self, tool: str = "look", **changes: Any) -> Answer:
-        """What one request is told."""
+        """The answer to one request."""
         return (await self.point.decide([asked(tool, **changes)]))[0]
 
     async def allow(self, tool: str = "look", **changes: Any) -> str:
@@ -87,7 +87,7 @@ class OutcomeEnv(Bench):
         return await self.allow("pay", action__amount=money, **changes)
 
     async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> OutcomeReply:
-        """What a report is told."""
+        """The answer to a report."""
         return (await self.service.report([report(decision_id, status, **said)]))[0]
 
     async def usage(self, budget_id: str) -> tuple[int, int]:
@@ -99,7 +99,7 @@ class OutcomeEnv(Bench):
         return usage.used, usage.reserved
 
     async def touch(self, key: RowKey) -> None:
-        """Somebody else writes the row, as it is."""
+        """Write the row unchanged, as another writer would."""
         row = (await MemoryLedger.load(self.ledger, ReadSet([key]))).rows[key]
         now_us = self.clock.wall_us()
         await self.ledger.commit(

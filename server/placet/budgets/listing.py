@@ -43,8 +43,8 @@ class CounterState:
 def listed_budgets(catalogue: BudgetCatalogue | None) -> dict[str, Budget]:
     """Return all budgets of the tenant's file by id; none without a file.
 
-    A run limit is listed as a budget of the scope run. Its limit is that of runs whose workflow has no limits of its
-    own, or else the largest. The limit of a run's duration is not listed: it counts time.
+    A run limit is listed as a budget of the scope run. Its limit is that of runs whose workflow has no separate
+    limits, or else the largest. The limit of a run's duration is not listed: it counts time.
     """
     if catalogue is None:
         return {}

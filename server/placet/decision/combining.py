@@ -50,7 +50,7 @@ class Resolution:
     invalid_verdict_detail: str = ""
     """Why a verdict of policy failed validation, for the log; "" when it did not."""
     obligations: Mapping[Effect, tuple[Obligation, ...]] = field(default_factory=dict)
-    """The obligations of the verdict by effect. A decision has those of its own effect."""
+    """The obligations of the verdict by effect. A decision carries those of its effect."""
 
 
 def denied_by_pdp(

@@ -149,7 +149,7 @@ class Budget:
     unit: str
     """``calls``, ``tokens``, ``cost`` (micros) or ``amount:USD`` (minor units)."""
     scope: str
-    """What has a counter of its own: run, workflow, user, agent, tenant, tool or customer."""
+    """What gets a separate counter: run, workflow, user, agent, tenant, tool or customer."""
     window: str
     """Period of a counter: run, minute, hour, day, month or lifetime."""
     timezone: str
@@ -195,7 +195,7 @@ class PolicyStatus:
     confirmed_at: datetime | None
     """When the source of the policy was last read. What it had then is served, or was refused."""
     engine_mode: str
-    """``managed`` if OPA is a child of the server, ``external`` if it is a process of its own."""
+    """``managed`` if OPA is a child of the server, ``external`` if it runs separately."""
     engine_version: str
     engine_restarts: int
     tenants: tuple[str, ...]

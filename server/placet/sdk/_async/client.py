@@ -51,7 +51,7 @@ class AsyncClient(AsyncBaseClient):
     `failure` is set, or a CallFailedError. It is never an allow.
 
     Use one client for many calls: it keeps one connection.
-    Safe to use from several event loops: each one gets a connection of its own.
+    Safe to use from several event loops: each one gets a separate connection.
 
     A client works in a forked process unless, at the time of the fork, a call was in progress or an asyncio client had
     been used. Then every call in that process fails with a text that explains it.

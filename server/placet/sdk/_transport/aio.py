@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class AsyncConnection:
-    """A connection to one server, opened by the first call. Each event loop that uses it gets a channel of its own.
+    """A connection to one server, opened by the first call. Each event loop that uses it gets a separate channel.
 
     Raises ValueError if the address is not host:port.
     """

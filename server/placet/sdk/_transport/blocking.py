@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Connection:
     """A connection to one server, opened by the first call. Safe to use from several threads.
 
-    A forked process opens a channel of its own. Raises ValueError if the address is not host:port.
+    A forked process opens a separate channel. Raises ValueError if the address is not host:port.
     """
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
