@@ -10,7 +10,7 @@ from placet.approvals.model import ApprovalState
 from placet.approvals.records import voted_commitment
 from placet.approvals.transitions import approve
 from placet.audit.records import RecordKind
-from placet.commands.transitions import commit_with_retry
+from placet.commands.execute import commit_with_retry
 from placet.kernel import reasons as refusals
 from placet.kernel import rule_ids
 from placet.kernel.errors import (

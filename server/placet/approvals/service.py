@@ -18,7 +18,7 @@ from placet.approvals.records import (
 )
 from placet.approvals.transitions import approve, cancel, expire, may_vote, reject
 from placet.audit.records import Committed
-from placet.commands.transitions import commit_with_retry
+from placet.commands.execute import commit_with_retry
 from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from placet.kernel.limits import EXPIRY_ROWS_MAX, SIMILAR_DECISIONS_MAX
 from placet.kernel.policy_files import files_of

@@ -10,8 +10,8 @@ from placet.approvals.counted_votes import satisfies
 from placet.approvals.model import ApprovalState, from_row, requirement
 from placet.approvals.records import votes_voided_commitment
 from placet.approvals.transitions import void_votes
+from placet.commands.execute import commit_with_retry
 from placet.commands.row_pages import rows_of
-from placet.commands.transitions import commit_with_retry
 from placet.kernel import rule_ids
 from placet.kernel.errors import FailedPreconditionError, NotFoundError
 from placet.kernel.limits import VOIDED_LISTED_MAX

@@ -118,7 +118,7 @@ class BudgetAdmin:
         budgets = self._budgets(tenant)
         counted = () if budget_id else await self.commands.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
         ids = [budget_id] if budget_id else sorted({*budgets, *counted})
-        entries = [await self._listed(tenant, one_id, budgets.get(one_id), top) for one_id in ids]
+        entries = [await self._listed(tenant, listed_id, budgets.get(listed_id), top) for listed_id in ids]
         listed = [entry for entry in entries if entry.budget is not None or entry.counters]
         if budget_id and not listed:
             known = {*budgets, *await self.commands.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)}

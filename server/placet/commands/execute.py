@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from placet.audit.records import Conflict
 from placet.commands.records import control_refused
-from placet.commands.transitions import commit_with_retry
-from placet.kernel.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
-from placet.kernel.limits import CONTROL_TRIES_MAX
+from placet.kernel.errors import AbortedError, FailedPreconditionError, NotFoundError, PermissionDeniedError
+from placet.kernel.limits import COMMIT_TRIES_MAX, CONTROL_TRIES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -74,3 +74,23 @@ class ControlCommands:
             await self.ledger.commit([control_refused(command, refused.reason, now_us)])
             raise
         return plan.commitment, plan.result
+
+
+async def commit_with_retry(
+    ledger: Ledger,
+    attempt: Callable[[], Awaitable[tuple[Commitment | None, T]]],
+    tries_max: int = COMMIT_TRIES_MAX,
+) -> T:
+    """Commit what `attempt` computes from the current state, and return its result.
+
+    `attempt` returns a commitment, or None when there is nothing to commit, and the result. It is called again after
+    each conflict. Raises the errors of `attempt`, AbortedError after `tries_max` conflicts, and LedgerUnavailableError.
+    """
+    for _ in range(tries_max):
+        commitment, result = await attempt()
+        if commitment is None:
+            return result
+        [committed] = await ledger.commit([commitment])
+        if not isinstance(committed, Conflict):
+            return result
+    raise AbortedError(f"the state changed during each of {tries_max} tries; send the same request again")

@@ -127,10 +127,10 @@ class Recorder:
             yield reserve(charge, dry_run=dry_run, approved=charge.budget.rule_id in overridden)
         if context.charges:
             caller, ttl = context.attempt.request.caller, self.reservation_ttl_seconds
-            held = reservation.open_reservation(
+            new_reservation = reservation.open_reservation(
                 decision.decision_id, proposal, caller, context.charges, decision.decided_at_us, ttl
             )
-            yield PutIfVersion(reservation.to_row(held))
+            yield PutIfVersion(reservation.to_row(new_reservation))
         if context.approval is not None:
             used = approval.consume(context.approval, decision.decision_id, decision.decided_at_us)
             yield from self._put_approval(used, WebhookType.USED, decision)

@@ -60,21 +60,21 @@ class StoredInput:
         return not self.why_not
 
 
-def redacted_input(seen: bytes, proposal: Proposal, agent_policy: TenantPolicy | None) -> Steps[StoredInput]:
-    """Return the policy input as it is stored. `seen` is the input that policy saw.
+def redacted_input(original: bytes, proposal: Proposal, agent_policy: TenantPolicy | None) -> Steps[StoredInput]:
+    """Return the policy input as it is stored. `original` is the input that policy saw.
 
     The input of a tenant without a file is screened too, because no setting allows to store it as it is.
     """
     if agent_policy is not None and not agent_policy.redact:
-        return StoredInput(seen)
+        return StoredInput(original)
     pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
     if not pointers and not candidates(proposal.document):  # most inputs: 5 us instead of 50
-        return StoredInput(seen)
-    members = orjson.loads(seen)
+        return StoredInput(original)
+    members = orjson.loads(original)
     screened = {key: value for key, value in members.items() if key not in NOT_SCREENED}
     redacted = yield from redacting(screened, tuple("/action/params" + pointer for pointer in pointers))
     if not redacted.changed:
-        return StoredInput(seen)
+        return StoredInput(original)
     stored = redacted.value if not redacted.why_whole else _withheld(proposal)
     why_not = REDACTED + (f"; it holds {redacted.why_whole}" if redacted.why_whole else "")
     return StoredInput(orjson.dumps({**members, **stored}, option=orjson.OPT_SORT_KEYS), why_not)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet.audit.decision_codec import SYSTEM_TENANT, policy_activated_commitment
-from placet.commands.transitions import commit_with_retry
+from placet.commands.execute import commit_with_retry
 from placet.kernel.state import PutIfVersion, ReadSet, Row, RowKey, StateTable
 from placet.revisions.status import ServedSource
 

@@ -36,8 +36,10 @@ def widens(
         return is_higher(old.level, new.level)
     others = [rule for key, rule in rules_before.items() if key != changed.key and _overlap(rule, changed)]
     if new is not None:
-        return any(is_higher(rule.level, new.level) for rule in others if _wins(new, rule))
-    return old is not None and any(is_higher(old.level, rule.level) for rule in others if not _wins(rule, old))
+        return any(is_higher(rule.level, new.level) for rule in others if _is_more_specific(new, rule))
+    return old is not None and any(
+        is_higher(old.level, rule.level) for rule in others if not _is_more_specific(rule, old)
+    )
 
 
 def _effective(autonomy: Autonomy, overrides: Sequence[AutonomyRule]) -> Mapping[Key, AutonomyRule]:
@@ -46,7 +48,7 @@ def _effective(autonomy: Autonomy, overrides: Sequence[AutonomyRule]) -> Mapping
     return rules | {rule.key: rule for rule in sorted(overrides, key=lambda rule: rule.level.rank, reverse=True)}
 
 
-def _wins(one: AutonomyRule, other: AutonomyRule) -> bool:
+def _is_more_specific(one: AutonomyRule, other: AutonomyRule) -> bool:
     """Return whether `one` is more specific than `other` for every action that both match."""
     if sum(named(one)) != sum(named(other)):
         return sum(named(one)) > sum(named(other))
