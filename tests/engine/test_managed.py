@@ -97,9 +97,11 @@ class Supervised:
         self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
         self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS, age_seconds_max)
         note = self.faults.append
-        question = RemovalConfirmation(memory, folder / "bundles", note, asks=asks) if memory is not None else None
+        confirmation = (
+            RemovalConfirmation(memory, folder / "bundles", note, enabled=asks) if memory is not None else None
+        )
         self.policies = ManagedPolicies(
-            self.source, self.engine, Clock(), self._note, self.faults.append, "test", question
+            self.source, self.engine, Clock(), self._note, self.faults.append, "test", confirmation
         )
 
     async def _note(self, event: PolicyEvent) -> None:

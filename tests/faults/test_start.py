@@ -119,7 +119,7 @@ def test_another_opa(tmp_path: Path, rego_dir: Path) -> None:
     other.write_text("#!/bin/sh\necho Version: 0.1.0\n")
     other.chmod(0o755)
     line = one_line(tmp_path, rego_dir, opa_path=other)
-    assert f"is OPA 0.1.0, not {opa_version()}" in line
+    assert f"is OPA 0.1.0, but Placet needs OPA {opa_version()}" in line
     assert "placet tools install" in line
     assert not (tmp_path / "data").exists()
 

@@ -219,7 +219,7 @@ def test_the_revision_is_of_the_content_alone(rego_dir: Path, opa: Path, cache: 
     ],
 )
 def test_every_input_counts(rego_dir: Path, name: str, old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BundleCache, "holds", lambda *_: True)
+    monkeypatch.setattr(BundleCache, "contains", lambda *_: True)
     path = rego_dir / name
     before = build_bundle(rego_dir, Path("opa"), Path("cache")).revision
     content = path.read_text()
@@ -229,7 +229,7 @@ def test_every_input_counts(rego_dir: Path, name: str, old: str, new: str, monke
 
 
 def test_the_version_of_opa_counts(rego_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BundleCache, "holds", lambda *_: True)
+    monkeypatch.setattr(BundleCache, "contains", lambda *_: True)
     before = build_bundle(rego_dir, Path("opa"), Path("cache")).revision
     monkeypatch.setattr(bundle_module, "opa_version", lambda: "9.9.9")
     assert build_bundle(rego_dir, Path("opa"), Path("cache")).revision != before
@@ -283,7 +283,10 @@ def test_a_cache_that_cannot_be_written(rego_dir: Path, opa: Path, tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError) as raised:
         build_bundle(rego_dir, opa, tmp_path / "file" / "bundles")
-    assert str(raised.value) == f"{tmp_path}/file/bundles: cannot be written: Not a directory; mend it or set data_dir"
+    assert (
+        str(raised.value)
+        == f"{tmp_path}/file/bundles: cannot be written: Not a directory; make it writable or set data_dir"
+    )
 
 
 def test_two_at_once_make_one_file(rego_dir: Path, opa: Path, cache: Path) -> None:

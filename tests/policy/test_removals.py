@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.policy.bundles.removals import what_it_lost
+from placet.policy.bundles.removals import find_removals
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import digest_of, read_tree, tree_of
@@ -46,7 +46,7 @@ def lost(served: PolicyTree, new: PolicyTree, tenants: Mapping[str, bytes] | Non
     """As the server asks, with what means the same left out."""
     before, after = parse_tenants(served), parse_tenants(new)
     same = frozenset(f"config/{tenant}.yaml" for tenant in after if before.get(tenant) == after[tenant])
-    return what_it_lost(served, new, tenants or served.tenants, same)
+    return find_removals(served, new, tenants or served.tenants, same)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (REGO / "config").glob("*.yaml")))
@@ -132,7 +132,7 @@ OF_DATA = re.compile(rb"(?<=: )(?P<number>[0-9]+)|(?<=: )(?P<word>[a-z]\w+)\n|(?
 
 def lost_of_packs(served: PolicyTree, new: PolicyTree) -> tuple[str, ...]:
     """As if no tenant said anything of packs, which would refuse a file without the setting that it changes."""
-    return what_it_lost(served, new, served.tenants, frozenset(served.tenants))
+    return find_removals(served, new, served.tenants, frozenset(served.tenants))
 
 
 def with_other_data(content: bytes) -> Iterator[tuple[bytes, int]]:
@@ -231,7 +231,7 @@ def test_a_pack_that_is_cut_off_and_changed_before_is_asked_about() -> None:
         b"# METADATA\n# title: " + whole.rpartition(b"require_approval contains")[0].rpartition(b"# title: ")[2]
     )
     [text] = lost(served, changed(served, name, short))
-    assert text.endswith("has lost the rule refunds.over_two_person_limit, which denies or asks for approval")
+    assert text.endswith("has lost the rule refunds.over_two_person_limit, which denies or requires approval")
 
 
 @pytest.mark.parametrize("effect", [b"deny", b"require_approval", b"allow"])

@@ -48,12 +48,12 @@ class ManagedPolicies:
         listener: Callable[[PolicyEvent], Awaitable[None]],
         on_error: Callable[[BaseException], None],
         engine_version: str,
-        question: RemovalConfirmation | None = None,
+        confirmation: RemovalConfirmation | None = None,
     ) -> None:
         """Prepare the source; `start` loads the first policy.
 
-        `listener` receives all events in order, `on_error` internal errors. With a `question`, a policy that removes
-        restrictions of the served one is held until a person confirms it.
+        `listener` receives all events in order, `on_error` internal errors. With a `confirmation`, a policy that
+        removes restrictions of the served one is held until a person confirms it.
         """
         self._source = source
         self._engine = engine
@@ -61,7 +61,7 @@ class ManagedPolicies:
         self._listener = listener
         self._on_error = on_error
         self._folder = PolicyFolder(source, engine, self._cache_refused)
-        self._question = question
+        self._confirmation = confirmation
         self._loading = asyncio.Lock()
         self._served: ServedRevision | None = None
         self._serving = asyncio.Event()
@@ -111,7 +111,7 @@ class ManagedPolicies:
             self._status = replace(self._status.sound(), git_commit=commit)
             self._seen()
             return True
-        lost = await self._question.reasons(served.bundle.tree, bundle) if self._question is not None else ()
+        lost = await self._confirmation.removals(served.bundle.tree, bundle) if self._confirmation is not None else ()
         return await self._activate_or_hold(bundle, commit, lost)
 
     async def _load_first(self, bundle: Bundle, commit: str) -> bool:
@@ -120,16 +120,16 @@ class ManagedPolicies:
         Compares with the policy that was served before this process started. When the new one must be confirmed, the
         earlier one decides until then; when the earlier one cannot be read or served, no policy decides.
         """
-        if self._question is None:
+        if self._confirmation is None:
             await self._activate(bundle, commit)
             return True
-        earlier = await self._question.earlier(self._source.rego_dir)
-        lost = await self._question.since(earlier, bundle)
-        if lost and earlier.tree is not None:
-            await self._serve_earlier(earlier.tree)
-        elif not lost and earlier.incomparable and not earlier.is_of(bundle):
+        previous = await self._confirmation.previous(self._source.rego_dir)
+        lost = await self._confirmation.removals_since(previous, bundle)
+        if lost and previous.tree is not None:
+            await self._serve_previous(previous.tree)
+        elif not lost and previous.incomparable and not previous.matches(bundle):
             await self._report(
-                PolicyEventKind.CACHE_REFUSED, f"{earlier.incomparable}; the policy is served nevertheless"
+                PolicyEventKind.CACHE_REFUSED, f"{previous.incomparable}; the policy is served nevertheless"
             )
         return await self._activate_or_hold(bundle, commit, lost)
 
@@ -143,7 +143,7 @@ class ManagedPolicies:
         await self._hold(bundle.revision, lost)
         return False
 
-    async def _serve_earlier(self, tree: PolicyTree) -> None:
+    async def _serve_previous(self, tree: PolicyTree) -> None:
         """Serve what was served before this process began."""
         try:
             before = await asyncio.to_thread(bundle_of, tree, self._engine.opa, self._source.cache_dir)
@@ -154,7 +154,7 @@ class ManagedPolicies:
     async def _activate(self, bundle: Bundle, commit: str) -> None:
         """Start the revision beside the old one and activate it. The old one stops after its last query."""
         old = self._served
-        source = await self._question.keep(bundle) if self._question is not None else None
+        source = await self._confirmation.remember(bundle) if self._confirmation is not None else None
         self._served = await ServedRevision.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
@@ -247,7 +247,7 @@ class ManagedPolicies:
     async def _was_confirmed(self) -> bool:
         """Whether a person confirmed the held policy, perhaps on another replica."""
         held = self._status.held_revision
-        return bool(held) and self._question is not None and await self._question.confirmed(held)
+        return bool(held) and self._confirmation is not None and await self._confirmation.confirmed(held)
 
     def _seen(self) -> None:
         if self._served is not None:

@@ -70,8 +70,10 @@ def _managed(settings: Settings, clock: Clock, observer: ServerObserver, memory:
     )
     interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval_seconds, age_max_seconds)
-    question = RemovalConfirmation(memory, settings.bundles_dir, observer.error, asks=settings.confirm_policy_removals)
-    return ManagedPolicies(source, engine, clock, observer.policy_event, observer.error, opa.version, question)
+    confirmation = RemovalConfirmation(
+        memory, settings.bundles_dir, observer.error, enabled=settings.confirm_policy_removals
+    )
+    return ManagedPolicies(source, engine, clock, observer.policy_event, observer.error, opa.version, confirmation)
 
 
 def _age_max_seconds(settings: Settings) -> float:

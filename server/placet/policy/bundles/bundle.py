@@ -1,8 +1,8 @@
-"""Policy as it is served: one bundle, named by the digest of all that decides.
+"""Build the bundle of a policy folder: the one file that OPA serves, named by a digest of everything in it.
 
-The bundle's bytes follow from the policy folder. A copy in the cache that is the same, byte by byte, passed every check
-before, and OPA need not run for it; whatever else stands there is left aside, told, and built anew. OPA is given the
-bytes that were made here, never the file.
+The bytes of a bundle follow from the policy folder. When the cache holds the same bytes, the bundle passed every check
+before, and OPA does not run again. A cached file with other bytes is reported and built again. OPA receives the bytes
+that were built here, never the cached file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import CAPABILITIES, digest_of, read_tree
 from placet.policy.rego.hardening import hardened
 from placet.policy.toolchain.binary import opa_version
-from placet.policy.toolchain.process import first_line, run
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -36,74 +36,71 @@ if TYPE_CHECKING:
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
 BUNDLE_FORMAT: Final = b"4"
-"""Part of the digest. Raised when what is checked or staged changes, so that an older cache is not trusted."""
+"""Part of the digest. Increased when checks or staged files change, so that older cached bundles are not used."""
 REGO_VERSION: Final = 1
-_NO_ROOM: Final = "no space left on device"
-"""How OPA says that the disk is full, which is no fault of the policy."""
+_NO_SPACE: Final = "no space left on device"
+"""Part of OPA's message when the disk is full, which is not an error of the policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that passed every check: its bytes, its revision, and the agent_policy of each tenant in it.
+    """A bundle that passed every check."""
 
-    `path` is the copy in the cache, for people; `tree` the files that it was made of.
-    """
-
-    path: Path
+    path: Path  # the copy in the cache, for people
     revision: str
-    agent_policies: Mapping[str, TenantPolicy]
+    agent_policies: Mapping[str, TenantPolicy]  # by tenant
     content: bytes
-    tree: PolicyTree | None = None
+    tree: PolicyTree | None = None  # the files that it was built from
 
 
 def build_bundle(
     rego_dir: Path,
     opa: Path,
     cache_dir: Path,
-    on_refused: Callable[[Path], None] = lambda _: None,
+    on_mismatch: Callable[[Path], None] = lambda _: None,
     needed: Collection[str] = (),
 ) -> Bundle:
-    """Make the bundle of a policy folder; it is not checked again when the cache holds the same.
+    """Build the bundle of a policy folder. Skips the checks when the cache holds the same bundle.
 
-    `on_refused` is told of a file of the cache that is not the bundle of its name; revisions that are `needed` stay in
-    the cache however old. Raises PolicyInvalidError with every problem found (file and line), ConfigurationError when
-    OPA
-    cannot be run or the cache cannot be written. Blocks for the time of some `opa` runs; call it in a thread.
+    `on_mismatch` receives a cached file whose content does not match its name. The revisions in `needed` stay in the
+    cache, however old they are. Raises PolicyInvalidError with every problem and its file and line. Raises
+    ConfigurationError when OPA cannot be run or the cache cannot be written. Blocks for several runs of `opa`, so call
+    it in a thread.
     """
-    return bundle_of(read_tree(rego_dir), opa, cache_dir, on_refused, needed)
+    return bundle_of(read_tree(rego_dir), opa, cache_dir, on_mismatch, needed)
 
 
 def bundle_of(
     tree: PolicyTree,
     opa: Path,
     cache_dir: Path,
-    on_refused: Callable[[Path], None] = lambda _: None,
+    on_mismatch: Callable[[Path], None] = lambda _: None,
     needed: Collection[str] = (),
 ) -> Bundle:
-    """Make the bundle of a tree that was read; see `build_bundle`."""
+    """Build the bundle of a tree, like `build_bundle`."""
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
     content = pack(_members(hardened(tree), tenants, revision))
-    cache = BundleCache(cache_dir, on_refused)
-    if not cache.holds(revision, content):
+    cache = BundleCache(cache_dir, on_mismatch)
+    if not cache.contains(revision, content):
         try:
             cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with staged(tree, tests=False, tenants=tenants, parent=cache_dir) as stage:
                 problems = serving_problems(tree, policies, stage, opa)
                 if problems:
                     raise PolicyInvalidError(problems)
-                _try(tree, stage, opa, content)
-            cache.keep(revision, content)
+                _check_with_opa(tree, stage, opa, content)
+            cache.store(revision, content)
             cache.prune({revision, *needed})
         except OSError as error:
-            remedy = remedy_for(error, "mend it or set data_dir")
+            remedy = remedy_for(error, "make it writable or set data_dir")
             raise ConfigurationError(f"{cache_dir}: cannot be written: {error.strerror}; {remedy}") from error
     return Bundle(cache.path(revision), revision, policies, content, tree)
 
 
 def _revision(tree: PolicyTree, tenants: bytes) -> str:
-    """Digest every input by name and content, in the order of the names."""
+    """Return the revision: a digest over the inputs of the bundle, the version of OPA and the bundle format."""
     inputs = {
         **tree.modules,
         **tree.raw_data,
@@ -117,31 +114,33 @@ def _revision(tree: PolicyTree, tenants: bytes) -> str:
 
 
 def _members(tree: PolicyTree, tenants: bytes, revision: str) -> dict[str, bytes]:
-    """The files of the bundle as OPA reads them: the manifest, modules, and data below their folders."""
+    """Return the files of the bundle by name: the manifest, modules, and data in their folders."""
     manifest = json.dumps({"revision": revision, "roots": [""], "rego_version": REGO_VERSION}).encode()
-    return {"/.manifest": manifest, **{f"/{name}": each for name, each in policy_files(tree, tenants)}}
+    return {"/.manifest": manifest, **{f"/{name}": content for name, content in policy_files(tree, tenants)}}
 
 
-def _try(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
-    """Let OPA take in the very bytes that it is to serve, and see that nothing is left out: a lost deny is an allow."""
+def _check_with_opa(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
+    """Check with ``opa build`` that OPA loads the bundle and leaves out no module: a lost deny would be an allow.
+
+    Raises PolicyInvalidError when it does not, and OSError when OPA has no space to write.
+    """
     with tempfile.TemporaryDirectory(prefix="placet-bundle-", dir=stage.parent) as folder:
-        given, built = Path(folder, "bundle.tar.gz"), Path(folder, "built.tar.gz")
-        given.write_bytes(content)
-        arguments = ["build", "--bundle", str(given.absolute()), "--capabilities", CAPABILITIES]
-        ended = run(opa, [*arguments, "--output", str(built.absolute())], cwd=stage)
-        if ended.exit_code != 0:
-            reason = first_line(ended.stderr or ended.stdout)
-            if _NO_ROOM in reason:
+        source, output = Path(folder, "bundle.tar.gz"), Path(folder, "built.tar.gz")
+        source.write_bytes(content)
+        arguments = ["build", "--bundle", str(source.absolute()), "--capabilities", CAPABILITIES]
+        result = run(opa, [*arguments, "--output", str(output.absolute())], cwd=stage)
+        if result.exit_code != 0:
+            if _NO_SPACE in result.message:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: {reason}")])
-        missing = sorted(tree.modules.keys() - _names(tree, given.absolute(), built))
+            raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: {result.message}")])
+        missing = sorted(tree.modules.keys() - _built_names(tree, source.absolute(), output))
         if missing:
             raise PolicyInvalidError([Diagnostic(tree.where(name), "opa build left it out") for name in missing])
 
 
-def _names(tree: PolicyTree, given: Path, built: Path) -> set[str]:
-    """What OPA made of the bundle, by name; it puts the bundle's own path before those of modules."""
+def _built_names(tree: PolicyTree, source: Path, output: Path) -> set[str]:
+    """Return the names of the files in OPA's output. OPA prefixes those of modules with the path of the source."""
     try:
-        return {name.removeprefix(str(given)).lstrip("/") for name in unpack(built.read_bytes())}
+        return {name.removeprefix(str(source)).lstrip("/") for name in unpack(output.read_bytes())}
     except ArchiveError as error:
-        raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: what it made {error}")]) from error
+        raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: its output {error}")]) from error

@@ -1,8 +1,9 @@
-"""Whether a new policy is asked about before it decides: one that lost something against the one that is served.
+"""Decide whether a new policy must be confirmed by a person because it lost restrictions of the served one.
 
-The ledger holds the files of what was served last, and a copy is kept beside the bundles, both under the digest of
-names and contents. So the question survives a restart, a lost data directory and a lost database, and files that were
-changed meanwhile are not believed. What cannot be compared is asked about.
+The ledger stores the files of the policy that was served last, and a copy is stored beside the bundles. Both are named
+by the digest of their names and contents, so a changed copy is recognised and not used. Therefore the comparison works
+after a restart, after the loss of the data directory, and after the loss of the database. A policy that cannot be
+compared must be confirmed too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError
 from placet.policy.bundles.bundle_cache import BundleCache
-from placet.policy.bundles.removals import what_it_lost
+from placet.policy.bundles.removals import find_removals
 from placet.policy.files.archive import ArchiveError, pack, unpack
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import CONFIG, digest_of, tree_of
@@ -32,78 +33,75 @@ SUFFIX: Final = ".source.tgz"
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """What was served before this process began.
+class PreviousPolicy:
+    """The policy that was served before this process started."""
 
-    `unread` says why its files, or some of them, could not be read; without a `tree`, none could be. `digests` are of
-    all that is known to have been served last.
-    """
-
-    tree: PolicyTree | None = None
-    digests: frozenset[str] = frozenset()
-    unread: tuple[str, ...] = ()
+    tree: PolicyTree | None = None  # None when nothing was served, or no copy can be read
+    digests: frozenset[str] = frozenset()  # of the files of all policies that may have been served last
+    errors: tuple[str, ...] = ()  # why copies could not be read
 
     @property
     def incomparable(self) -> str:
-        """Why nothing can be compared with it; "" when it can, or nothing was ever served."""
-        if self.tree is not None or not self.unread:
+        """Why nothing can be compared with it; "" when it can be, and when no policy was ever served."""
+        if self.tree is not None or not self.errors:
             return ""
-        return f"what changed since the policy served last could not be compared, because {'; '.join(self.unread)}"
+        return f"what changed since the policy served last could not be compared, because {'; '.join(self.errors)}"
 
-    def is_of(self, bundle: Bundle) -> bool:
-        """Whether the bundle is of the very files that were served last."""
+    def matches(self, bundle: Bundle) -> bool:
+        """Return whether the bundle was built from the same files."""
         return bundle.tree is not None and digest_of(bundle.tree.deciding) in self.digests
 
 
 class RemovalConfirmation:
-    """Asks, for one replica; with `asks` False never, but it keeps what is needed for asking later.
-
-    `on_error` is told of what went wrong in Placet itself.
-    """
+    """Compares new policies with the served one, for one replica."""
 
     def __init__(
-        self, memory: PolicyMemory, folder: Path, on_error: Callable[[BaseException], None], *, asks: bool = True
+        self, memory: PolicyMemory, folder: Path, on_error: Callable[[BaseException], None], *, enabled: bool = True
     ) -> None:
+        """Prepare comparisons. The copies are stored in `folder`, and `on_error` receives a failure to store one.
+
+        When `enabled` is false, no policy must be confirmed, but the copies are stored for a later comparison.
+        """
         self._memory = memory
-        self._asks = asks
+        self._enabled = enabled
         self._folder = folder
         self._on_error = on_error
         self._tenants: dict[str, bytes] = {}
 
-    async def earlier(self, rego_dir: Path) -> Earlier:
-        """What was served last, as far as ledger and cache still hold it; of a new ledger, what the cache holds."""
-        known = await self._memory.served()
-        return await asyncio.to_thread(self._earlier, known, rego_dir)
+    async def previous(self, rego_dir: Path) -> PreviousPolicy:
+        """Return the policy served last, from the ledger; from the folder when the ledger knows none."""
+        sources = await self._memory.served()
+        return await asyncio.to_thread(self._previous, sources, rego_dir)
 
-    async def since(self, earlier: Earlier, new: Bundle) -> tuple[str, ...]:
-        """What `new` lost since, or why that cannot be told; () when it may decide."""
-        if earlier.is_of(new):
+    async def removals_since(self, previous: PreviousPolicy, new: Bundle) -> tuple[str, ...]:
+        """Return what `new` lost since `previous`, or why they cannot be compared; empty when `new` may decide."""
+        if previous.matches(new):
             return ()
-        if earlier.tree is not None:
-            return await self.reasons(earlier.tree, new)
-        if not self._asks or not earlier.incomparable or await self.confirmed(new.revision):
+        if previous.tree is not None:
+            return await self.removals(previous.tree, new)
+        if not self._enabled or not previous.incomparable or await self.confirmed(new.revision):
             return ()
-        return (earlier.incomparable,)
+        return (previous.incomparable,)
 
-    async def reasons(self, served: PolicyTree | None, new: Bundle) -> tuple[str, ...]:
-        """What `new` lost, so that it has to be confirmed and is not; () when it may decide."""
-        if not self._asks or served is None or new.tree is None:
+    async def removals(self, served: PolicyTree | None, new: Bundle) -> tuple[str, ...]:
+        """Return what `new` lost since `served`; empty when `new` may decide, also because a person confirmed it."""
+        if not self._enabled or served is None or new.tree is None:
             return ()
         tenants = {**self._tenants, **served.tenants}
-        lost = await asyncio.to_thread(_lost, served, new.tree, tenants, new.agent_policies)
-        return () if lost and await self.confirmed(new.revision) else lost
+        removals = await asyncio.to_thread(_removals, served, new.tree, tenants, new.agent_policies)
+        return () if removals and await self.confirmed(new.revision) else removals
 
     async def confirmed(self, revision: str) -> bool:
-        """Whether somebody confirmed the revision. What cannot be found out is not confirmed."""
+        """Return whether a person confirmed the revision; False also when the ledger is unavailable."""
         try:
             return await self._memory.confirmed(revision)
         except LedgerUnavailableError:
             return False
 
-    async def keep(self, bundle: Bundle) -> ServedSource | None:
-        """Keep the files of what is about to be served; what the ledger has to keep.
+    async def remember(self, bundle: Bundle) -> ServedSource | None:
+        """Store a copy of the files that are about to be served, and return it for the ledger.
 
-        That the cache cannot keep them is told, and stops nothing.
+        A failure to write the copy to the folder is reported to `on_error` and does not prevent serving.
         """
         if bundle.tree is None:
             return None
@@ -111,52 +109,56 @@ class RemovalConfirmation:
         files = bundle.tree.deciding
         source = ServedSource(digest_of(files), await asyncio.to_thread(pack, files))
         try:
-            await asyncio.to_thread(self._keep, source)
-        except OSError as fault:
-            self._on_error(fault)
+            await asyncio.to_thread(self._store, source)
+        except OSError as error:
+            self._on_error(error)
         return source
 
-    def _keep(self, source: ServedSource) -> None:
+    def _store(self, source: ServedSource) -> None:
         cache = self._cache()
-        if not cache.holds(source.digest, source.content):
-            cache.keep(source.digest, source.content)
+        if not cache.contains(source.digest, source.content):
+            cache.store(source.digest, source.content)
         cache.prune({source.digest})
 
     def _cache(self) -> BundleCache:
         return BundleCache(self._folder, lambda _: None, SUFFIX)
 
-    def _earlier(self, known: Sequence[ServedSource], rego_dir: Path) -> Earlier:
-        unread: list[str] = []
-        sources = known or self._newest_kept()
-        trees = (self._tree(source, rego_dir, unread) for source in sources)
-        tree = next((each for each in trees if each is not None), None)
-        return Earlier(tree, frozenset(source.digest for source in sources), tuple(unread))
+    def _previous(self, sources: Sequence[ServedSource], rego_dir: Path) -> PreviousPolicy:
+        errors: list[str] = []
+        sources = sources or self._newest_in_folder()
+        trees = (self._tree(source, rego_dir, errors) for source in sources)
+        tree = next((tree for tree in trees if tree is not None), None)
+        return PreviousPolicy(tree, frozenset(source.digest for source in sources), tuple(errors))
 
-    def _newest_kept(self) -> tuple[ServedSource, ...]:
-        """What the cache says was served last; () when it holds nothing."""
+    def _newest_in_folder(self) -> tuple[ServedSource, ...]:
+        """Return the most recently stored copy of the folder, without its content; empty without one."""
         newest = max(self._folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns, default=None)
         return (ServedSource(newest.name.removesuffix(SUFFIX)),) if newest is not None else ()
 
-    def _tree(self, source: ServedSource, rego_dir: Path, unread: list[str]) -> PolicyTree | None:
-        """The files, from the ledger or else the cache; None when neither holds them, and why is `unread`."""
+    def _tree(self, source: ServedSource, rego_dir: Path, errors: list[str]) -> PolicyTree | None:
+        """Return the files of the copy in the ledger, else of the copy in the folder.
+
+        Returns None when neither can be read, and appends the reasons to `errors`.
+        """
         if source.content:
             tree = _unpacked(source.content, source.digest, rego_dir)
             if tree is not None:
                 return tree
-            unread.append("the copy of its files in the ledger is damaged")
+            errors.append("the copy of its files in the ledger is damaged")
         path = self._cache().path(source.digest)
         try:
             content = path.read_bytes()
         except OSError as error:
-            unread.append(f"{path}: {error.strerror}")
+            errors.append(f"{path}: {error.strerror}")
             return None
         tree = _unpacked(content, source.digest, rego_dir)
         if tree is None:
-            unread.append(f"{path} does not hold the files of its name; see who can write there")
+            errors.append(f"the content of {path} does not match its name; check who can write there")
         return tree
 
 
 def _unpacked(content: bytes, digest: str, rego_dir: Path) -> PolicyTree | None:
+    """Return the tree of a copy; None when it is damaged or has another digest."""
     try:
         files = unpack(content)
         return tree_of(rego_dir, files) if digest_of(files) == digest else None
@@ -164,12 +166,12 @@ def _unpacked(content: bytes, digest: str, rego_dir: Path) -> PolicyTree | None:
         return None
 
 
-def _lost(
+def _removals(
     served: PolicyTree, new: PolicyTree, tenants: Mapping[str, bytes], policies: Mapping[str, TenantPolicy]
 ) -> tuple[str, ...]:
     try:
         before = parse_tenants(served)
-    except PolicyInvalidError:  # served once, by other rules
+    except PolicyInvalidError:  # it was valid for an older Placet
         before = {}
     same = frozenset(f"{CONFIG}/{tenant}.yaml" for tenant, policy in policies.items() if before.get(tenant) == policy)
-    return what_it_lost(served, new, tenants, same)
+    return find_removals(served, new, tenants, same)

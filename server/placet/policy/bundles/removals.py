@@ -1,4 +1,8 @@
-"""What a policy lost against the one that is served, when it looks as if files had lost their end, or were lost."""
+"""Find what a new policy lost against the served one: restrictions, rules, data, or the end of a file.
+
+Such a loss may be an accident, such as a file that was copied only in part. The comparison of two documents is in
+`placet.revisions.removals`.
+"""
 
 from __future__ import annotations
 
@@ -21,106 +25,109 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
 
 END_MARK: Final = b"..."
-"""YAML's own mark of a document's end: a file that had one and has none has lost its end."""
+"""YAML's own mark for the end of a document. A file that had one and has none now was cut off."""
 PLACES_SHOWN: Final = 8
-_REMARKS: Final = re.compile(rb"\s*(#[^\n]*(\n|\Z)\s*)*\Z")
+_BLANKS_AND_COMMENTS: Final = re.compile(rb"\s*(#[^\n]*(\n|\Z)\s*)*\Z")
 """Blank lines and comments: a file that lost no more than these lost nothing."""
 
 
-def what_it_lost(
+def find_removals(
     served: PolicyTree, new: PolicyTree, tenants: Mapping[str, bytes], same: frozenset[str]
 ) -> tuple[str, ...]:
-    """What `new` lost against `served`, one text with its file for each; () when nothing needs to be asked.
+    """Return one text for each loss of `new` against `served`, which names the file; empty without a loss.
 
-    `tenants` are the last files of all tenants that there were, also of those that have none in `served`; those that
-    are the `same` mean what they meant before, however they are written.
+    `tenants` are the last tenant files of every tenant, also of tenants that have none in `served`. `same` are the
+    names of tenant files that mean the same as before; they are not compared.
     """
     before, after = {**served.deciding, **tenants}, new.deciding
     return (
-        *_gone(served, new),
-        *_cut(before, after, new, same),
-        *_lost(before, after, new, same),
-        *_data_lost(served, new),
-        *_rules_gone(served, new),
+        *_missing_modules(served, new),
+        *_truncated_files(before, after, new, same),
+        *_lost_restrictions(before, after, new, same),
+        *_lost_data(served, new),
+        *_lost_rules(served, new),
     )
 
 
-def _gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
-    """Files of rules that are not there, when there are no new ones in their place."""
+def _missing_modules(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
+    """Yield removed modules, unless modules were added, which may replace them."""
     if not new.modules.keys() - served.modules.keys():
         for name in sorted(served.modules.keys() - new.modules.keys()):
             yield f"{new.where(name)}: is gone, with its rules"
 
 
-def _rules_gone(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
-    """Rules that deny or ask for approval and are in no module any more; but for those that went with a file told."""
+def _lost_rules(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
+    """Yield rules of deny or require_approval that no module has any more.
+
+    Leaves out the rules of modules that `_missing_modules` yields.
+    """
     added = new.modules.keys() - served.modules.keys()
     before, after = RuleLocations(served.modules).restricting, RuleLocations(new.modules).restricting
     for rule_id in sorted(before.keys() - after.keys()):
         module = before[rule_id]
         if module in new.modules or added:
-            yield f"{new.where(module)}: has lost the rule {rule_id}, which denies or asks for approval"
+            yield f"{new.where(module)}: has lost the rule {rule_id}, which denies or requires approval"
 
 
-def _cut(
+def _truncated_files(
     before: Mapping[str, bytes], after: Mapping[str, bytes], new: PolicyTree, same: frozenset[str]
 ) -> Iterator[str]:
-    """Files that are the beginning of what they were."""
+    """Yield files that are a beginning of their previous content, and lost more than blank lines and comments."""
     for name in sorted(before.keys() & after.keys() - same):
         old, now = before[name], after[name].rstrip()
-        if len(now) < len(old) and old.startswith(now) and not _REMARKS.match(old, len(now)):
+        if len(now) < len(old) and old.startswith(now) and not _BLANKS_AND_COMMENTS.match(old, len(now)):
             line = now.count(b"\n") + 1
             yield f"{new.where(name, line)}: ends here, after {len(now):,} of the {len(old):,} bytes that it had"
 
 
-def _lost(
+def _lost_restrictions(
     before: Mapping[str, bytes], after: Mapping[str, bytes], new: PolicyTree, same: frozenset[str]
 ) -> Iterator[str]:
-    """Tenants' files that lost their end mark, or restrictions, whatever else changed."""
+    """Yield tenant files that lost their end mark or restrictions."""
     for name in sorted(before.keys() & new.tenants.keys() - same):
-        if _marked(before[name]) and not _marked(after[name]):
+        if _has_end_mark(before[name]) and not _has_end_mark(after[name]):
             yield f"{new.where(name)}: has lost the end mark `{END_MARK.decode()}` that it had"
-        old = _value(before[name])
-        places = lost_restrictions(old, _value(after[name]))
+        old = _agent_policy(before[name])
+        places = lost_restrictions(old, _agent_policy(after[name]))
         if places:
-            yield f"{new.where(name)}: lost restrictions: {_shown(places, old)}"
+            yield f"{new.where(name)}: lost restrictions: {_listed(places, old)}"
 
 
-def _data_lost(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
-    """Files of data that are gone, or of which a part is in no file any more."""
-    now = _data(new)
+def _lost_data(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
+    """Yield data files that are missing, or of which a part is in no data file any more."""
+    data = _all_data(new)
     added = new.data.keys() - served.data.keys()
-    with_rules = {_folder(name) for name in new.modules}
+    folders_with_rules = {_folder(name) for name in new.modules}
     for name, document in served.data.items():
         folder = _folder(name)
-        after = _at(now, folder)
-        if after is not None:
-            places = lost_settings(document.value, after)
+        now = _value_at(data, folder)
+        if now is not None:
+            places = lost_settings(document.value, now)
             if places:
-                yield f"{new.where(name)}: lost settings: {_shown(places, document.value)}"
-        elif not added or folder in with_rules:
+                yield f"{new.where(name)}: lost settings: {_listed(places, document.value)}"
+        elif not added or folder in folders_with_rules:
             yield f"{new.where(name)}: is gone, with its data"
 
 
-def _data(tree: PolicyTree) -> object:
-    """The data of all files as one document, as policy sees it."""
-    whole: object = {}
+def _all_data(tree: PolicyTree) -> object:
+    """Return the data of all files as one document, as policy sees it."""
+    merged: object = {}
     for name, document in tree.data.items():
         value: object = document.value
         for part in reversed(_folder(name)):
             value = {part: value}
-        whole = _merged(whole, value)
-    return whole
+        merged = _merged(merged, value)
+    return merged
 
 
-def _merged(one: object, other: object) -> object:
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return {**one, **{key: _merged(one[key], each) if key in one else each for key, each in other.items()}}
-    return other
+def _merged(left: object, right: object) -> object:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return {**left, **{key: _merged(left[key], item) if key in left else item for key, item in right.items()}}
+    return right
 
 
-def _at(value: object, place: tuple[str, ...]) -> object:
-    for part in place:
+def _value_at(value: object, path: tuple[str, ...]) -> object:
+    for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
@@ -129,28 +136,30 @@ def _folder(name: str) -> tuple[str, ...]:
     return PurePosixPath(name).parent.parts
 
 
-def _shown(places: Sequence[Place], before: object) -> str:
+def _listed(places: Sequence[Place], before: object) -> str:
+    """Return up to PLACES_SHOWN of the places as text, and the number of the others."""
     shown = ", ".join(place_of(_with_ids(place, before)) for place in places[:PLACES_SHOWN])
     return shown + (f" and {len(places) - PLACES_SHOWN} more" if len(places) > PLACES_SHOWN else "")
 
 
-def _with_ids(place: Place, before: Any) -> Place:  # noqa: ANN401 - whatever the file said
-    """The place with the id of what stood in a list, such as a budget, instead of its number."""
-    named: list[str | int] = []
+def _with_ids(place: Place, before: Any) -> Place:  # noqa: ANN401 - any value of a file
+    """Return the place with the id of a list's item, such as a budget, in place of its index."""
+    parts: list[str | int] = []
     for part in place:
         before = before[part]
-        name = before.get(ID) if isinstance(part, int) and isinstance(before, Mapping) else None
-        named.append(name if isinstance(name, str) else part)
-    return tuple(named)
+        item_id = before.get(ID) if isinstance(part, int) and isinstance(before, Mapping) else None
+        parts.append(item_id if isinstance(item_id, str) else part)
+    return tuple(parts)
 
 
-def _marked(content: bytes) -> bool:
+def _has_end_mark(content: bytes) -> bool:
     return content.rstrip().endswith(b"\n" + END_MARK)
 
 
-def _value(content: bytes) -> Any:  # noqa: ANN401 - whatever the file says
+def _agent_policy(content: bytes) -> Any:  # noqa: ANN401 - any value of a file
+    """Return the value of the key agent_policy; None when the file is invalid or has no such key."""
     try:
         value = read_yaml(content, "").value
-    except PolicyInvalidError:  # it was served once, by other rules
+    except PolicyInvalidError:  # it was valid for an older Placet
         return None
     return value.get(TOP_KEY) if isinstance(value, dict) else None
