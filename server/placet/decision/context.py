@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class EvaluationContext:
     """An attempt with everything that guards and policy look at.
 
-    `autonomy` and the fields after it are empty for a tenant without a file, and when `error` is set.
+    For a tenant without a file, and when `error` is set, every field from `autonomy` to `approval_error` is empty.
     """
 
     attempt: Attempt
@@ -48,13 +48,13 @@ class EvaluationContext:
     charges: tuple[Charge, ...] = ()
     """The amounts that the action takes from budgets and from the limits of its run."""
     uncountable: tuple[UncountableCharge, ...] = ()
-    """Budgets and limits that cover the action but cannot be counted."""
+    """Budgets and limits that cover the action but count by something that the request lacks."""
     usages: Mapping[CounterKey, Usage] = field(default_factory=dict)
-    """Usage of each counter, without the share that the stored allow still reserves."""
+    """Usage of each counter. For a repeated allow, its own reservation is subtracted."""
     breaker_finding: Finding | None = None
     """The deny of an open circuit breaker."""
     probes: tuple[Probe, ...] = ()
-    """Half-open circuit breakers for which this action becomes the probe, if it is allowed."""
+    """Half-open circuit breakers that this action probes if it is allowed."""
     approval: Approval | None = None
     """The presented approval, when it can be used."""
     approval_error: tuple[str, str] | None = None
@@ -78,7 +78,11 @@ class BatchContext:
     policy: LoadedPolicy | None
     """The policy that evaluates the batch; None before the first one is loaded."""
     revision: str
-    """The policy's revision when the batch started. An external engine may serve another one before it ends."""
+    """The policy's revision when the batch started.
+
+    An external engine may serve another one before the batch
+    ends.
+    """
     stale: bool
     """Whether the policy was not confirmed as current within `max_policy_age_seconds`."""
     contexts: Sequence[EvaluationContext]

@@ -1,11 +1,12 @@
-"""The ordered list of denials that Placet enforces itself, before and after policy.
+"""The ordered guards: what Placet enforces itself, before and after policy.
 
-1. Before policy: the first guard of `BEFORE_POLICY` that denies wins, and policy is not asked.
-2. After policy: `LIMITS` add findings to those of policy. Deny > require_approval > allow is applied to all of them.
-3. Autonomy narrows the result.
-4. An approval may turn a require_approval into an allow, if people approved exactly this action.
+- Before policy: the first guard of `BEFORE_POLICY` that denies wins, and policy is not asked.
+- After policy, if policy did not deny:
+  - `LIMITS` add findings to those of policy. Deny > require_approval > allow is applied to all of them.
+  - Autonomy narrows the result.
+  - An approval may turn a require_approval into an allow, if people approved exactly this action.
 
-Only step 4 widens a decision, and it never changes a deny.
+Only the approval widens a decision, and it never changes a deny.
 
 The order is part of the contract: docs/concepts/decision-flow.md lists it and tests/decision/test_order_of_denials.py
 checks it.
@@ -20,7 +21,8 @@ from placet.actions.bindings import binding_findings
 from placet.actions.destinations import destination_fault
 from placet.approvals.counted_votes import approvers, satisfies
 from placet.approvals.model import covers_exceeded_budgets
-from placet.budgets.model import exceeded, finding, waived
+from placet.budgets.model import exceeded, waived
+from placet.budgets.model import finding as budget_finding
 from placet.budgets.run_limits import duration_finding, over_duration, started_at_us
 from placet.controls.autonomy.model import restrict
 from placet.controls.kill_switches.model import covering, kill_finding
@@ -99,7 +101,7 @@ def unknown_tenant(context: EvaluationContext, _batch: BatchContext) -> Resoluti
 
 def unknown_tool(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`pdp.unknown_tool`: the tenant's file does not list the tool."""
-    tool_class = _file(context).tool_class(context.proposal.action.tool)
+    tool_class = _tenant_policy(context).tool_class(context.proposal.action.tool)
     return denied_by_pdp(rule_ids.UNKNOWN_TOOL) if tool_class is ToolClass.UNKNOWN else None
 
 
@@ -125,7 +127,7 @@ def ambiguous_destination(context: EvaluationContext, _batch: BatchContext) -> R
 def bindings(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`bindings.*`: the params differ from the fields that the action declares."""
     action = context.proposal.action
-    binding = _file(context).binding(action.tool)
+    binding = _tenant_policy(context).binding(action.tool)
     findings = by_precedence(binding_findings(binding, action)) if binding is not None else ()
     return denied_by(*findings) if findings else None
 
@@ -161,13 +163,13 @@ def deny_before_policy(context: EvaluationContext, batch: BatchContext) -> Resol
 
 
 def uncountable_budgets(context: EvaluationContext) -> Iterator[Finding]:
-    """`budgets.*` and `limits.*` that cover the action but cannot be counted."""
+    """`budgets.*` and `limits.*`: the request lacks what the budget counts by."""
     yield from (charge.finding() for charge in context.uncountable)
 
 
 def run_duration(context: EvaluationContext) -> Iterator[Finding]:
     """`limits.max_duration`: the run has lasted longer than its limit."""
-    limits = _file(context).run_limits(context.proposal.run.workflow)
+    limits = _tenant_policy(context).run_limits(context.proposal.run.workflow)
     started = started_at_us(context.charges, context.usages)
     if over_duration(limits, started, context.now_us):
         yield duration_finding(limits, started)
@@ -179,7 +181,7 @@ def circuit_breakers(context: EvaluationContext) -> Iterator[Finding]:
         yield context.breaker_finding
 
 
-def budgets(context: EvaluationContext) -> Iterator[Finding]:
+def exhausted_budgets(context: EvaluationContext) -> Iterator[Finding]:
     """`budgets.*` and `limits.*` that have no room for the action."""
     if context.reevaluates:  # the stored allow has reserved its share already
         return
@@ -187,14 +189,14 @@ def budgets(context: EvaluationContext) -> Iterator[Finding]:
     for charge in context.charges:
         usage = context.usages.get(charge.counter, ZERO_USAGE)
         if exceeded(charge, usage) and not waived(charge, dry_run=dry_run, approved=False):
-            yield finding(charge, usage)
+            yield budget_finding(charge, usage)
 
 
 LIMITS: Final[Sequence[Callable[[EvaluationContext], Iterator[Finding]]]] = (
     uncountable_budgets,
     run_duration,
     circuit_breakers,
-    budgets,
+    exhausted_budgets,
 )
 
 
@@ -208,21 +210,21 @@ class GuardedDecision:
 
 
 def apply_guards(resolution: Resolution, context: EvaluationContext) -> GuardedDecision:
-    """Return the resolution of policy after limits, autonomy and the approval (steps 2 to 4 above)."""
+    """Return the resolution of policy after limits, autonomy and the approval. A deny stays as it is."""
     if resolution.effect is Effect.DENY:
         return GuardedDecision(resolution)
     resolution = merged(resolution, *(finding for guard in LIMITS for finding in guard(context)))
     resolution, shadow_effect = _limit_autonomy(resolution, context)
     if resolution.effect is Effect.REQUIRE_APPROVAL:
-        resolution = _use_approval(resolution, context)
+        resolution = _apply_approval(resolution, context)
     return GuardedDecision(resolution, shadow_effect)
 
 
 def _limit_autonomy(resolution: Resolution, context: EvaluationContext) -> tuple[Resolution, Effect | None]:
-    """`autonomy.*`: return the resolution after the agent's level of autonomy, and the shadow effect."""
+    """`autonomy.*`: return the narrowed resolution, and the effect without autonomy if it changed."""
     if context.autonomy is None:
         raise AssertionError("policy is asked only for tenants with a file")
-    agent_policy, action = _file(context), context.proposal.action
+    agent_policy, action = _tenant_policy(context), context.proposal.action
     restriction = restrict(
         context.autonomy,
         agent_policy.autonomy_levels,
@@ -235,14 +237,14 @@ def _limit_autonomy(resolution: Resolution, context: EvaluationContext) -> tuple
     return merged(resolution, restriction.finding), restriction.shadow_effect
 
 
-def _use_approval(resolution: Resolution, context: EvaluationContext) -> Resolution:
+def _apply_approval(resolution: Resolution, context: EvaluationContext) -> Resolution:
     """Return `approvals.granted` when the presented approval satisfies the findings; else the require_approval."""
     findings = resolution.findings
     try:
         required = approval_for([finding for finding in findings if finding.effect is Effect.REQUIRE_APPROVAL])
     except NoApprovalError as error:
         return unsatisfiable_approval(findings, error)
-    groups, approval = _file(context).approver_groups, context.approval
+    groups, approval = _tenant_policy(context).approver_groups, context.approval
     if approval is not None and satisfies(approval, required, groups) and covers_exceeded_budgets(approval, findings):
         return _granted(resolution, approval, approvers(approval, groups))
     if context.reevaluates:
@@ -259,13 +261,13 @@ def _granted(resolution: Resolution, approval: Approval, approver_names: Sequenc
 
 
 def _with_deadline(required: ApprovalRequirement, context: EvaluationContext) -> ApprovalRequirement:
-    """Return the requirement with the tenant's time limit, or with the shorter one that a rule names."""
-    seconds = _file(context).approval_seconds(context.proposal.action.tool)
+    """Return the requirement with the shorter of the tenant's and the rule's time limit."""
+    seconds = _tenant_policy(context).approval_seconds(context.proposal.action.tool)
     seconds = min(seconds, required.expires_after_seconds or seconds)
     return replace(required, expires_at_us=context.now_us + seconds * _SECOND_US)
 
 
-def _file(context: EvaluationContext) -> TenantPolicy:
+def _tenant_policy(context: EvaluationContext) -> TenantPolicy:
     """Return the tenant's file. The guard `unknown_tenant` runs before any guard that needs it."""
     if context.agent_policy is None:
         raise AssertionError("the guard unknown_tenant denies a tenant without a file")

@@ -6,13 +6,13 @@ the caller) and 1 (parse). `in_pieces` does steps 3 and 4 for one part of a larg
 2. Gather the context: one policy, one `now` and one read of the ledger for the whole batch (`gathering`).
 3. Apply the guards before policy, then ask the policy engine about the requests that no guard denied (`evaluation`).
 4. Combine findings, apply the guards after policy (`guards`), and build what must be recorded (`commitments`).
-5. Commit the batch in one transaction. Requests whose inputs changed since step 2 are retried from step 2, at most
-   three times.
+5. Commit the batch in one transaction. Requests whose inputs changed since step 2 go back to step 2. After three
+   tries they are denied.
 6. Return what was committed, or the stored decision of the idempotency key (`replies`). A stored allow goes through
    steps 2 to 4 as well: it is returned only if the action would be allowed now.
 
-Any failure up to step 4 ends in a recorded deny with a `pdp.*` rule_id. If the store fails in steps 2 or 5 there is no
-decision: the caller gets UNAVAILABLE.
+A failure in steps 2 to 4 becomes a recorded deny with a `pdp.*` rule_id. The exception is a failure of the store, in
+step 2 or 5: then there is no decision, and the caller gets UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -57,14 +57,15 @@ class DecisionPoint:
         """
         decided: Sequence[Answer] = ()
         async for answers in self._decide(requests, lambda contexts: [contexts]):
-            decided = answers or decided
+            decided = answers or decided  # None between pieces; the last item has the answers
         return decided
 
     def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
         """Decide like `decide`, but yield None between pieces so that other batches can be decided.
 
-        The last item holds the answers; one commit records all pieces. A piece is at most one turn in the queue. All
-        pieces share the context gathered at the start: the commit detects inputs that change later.
+        The last item holds the answers; one commit records all pieces. A piece has at most QUEUE_TURN_ACTIONS actions
+        and QUEUE_TURN_BYTES bytes. All pieces share the context gathered at the start: the commit detects inputs that
+        change later.
         """
         return self._decide(requests, _pieces)
 
@@ -81,9 +82,8 @@ class DecisionPoint:
             confirmed: list[EvaluationContext] = []
             to_commit: list[tuple[EvaluationContext, Commitment]] = []
             for piece in split(batch.contexts):
-                if (
-                    started and not committed
-                ):  # after the first commit the rest of the batch is answered without a pause
+                # Pause before every piece but the first, and not at all once a commit has answered some requests.
+                if started and not committed:
                     yield None
                 started = True
                 evaluated = await self.evaluator.evaluate(piece, batch)  # 3, 4
@@ -94,7 +94,7 @@ class DecisionPoint:
                 to_commit += await self.commitments.build(
                     [item for item in evaluated if not item.confirms_stored_allow]
                 )
-            else:
+            else:  # no piece saw the policy replaced
                 results = await self.ledger.commit([commitment for _, commitment in to_commit])  # 5
                 committed = True
                 retries = await self.replies.of_results(to_commit, results, answers)  # 6
@@ -104,7 +104,7 @@ class DecisionPoint:
 
     def _policy_replaced(self, batch: BatchContext) -> bool:
         """Return whether the served revision differs from the one that evaluated the batch."""
-        if all(context.attempt.given_up for context in batch.contexts):
+        if all(context.attempt.given_up for context in batch.contexts):  # all are denied whatever the policy is
             return False
         policy = self.gatherer.policies.current()
         return (policy.revision if policy is not None else "") != batch.revision

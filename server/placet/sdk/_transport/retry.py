@@ -1,4 +1,4 @@
-"""Decides when a call is tried again, and how long to wait before.
+"""Plans the retries of a call: how often, and how long to wait. `status` decides which errors are retryable.
 
 Retries are safe: an authorization carries the same idempotency key each time, an outcome report has no effect the
 second time, and other calls that are retried only read.
