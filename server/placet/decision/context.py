@@ -48,7 +48,7 @@ class EvaluationContext:
     charges: tuple[Charge, ...] = ()
     """The amounts that the action takes from budgets and from the limits of its run."""
     uncountable: tuple[UncountableCharge, ...] = ()
-    """Budgets and limits that cover the action but count by something that the request lacks."""
+    """Budgets and limits that cannot count the action: its customer, run or currency is missing or wrong."""
     usages: Mapping[CounterKey, Usage] = field(default_factory=dict)
     """Usage of each counter. For a repeated allow, its own reservation is subtracted."""
     breaker_finding: Finding | None = None
@@ -78,11 +78,7 @@ class BatchContext:
     policy: LoadedPolicy | None
     """The policy that evaluates the batch; None before the first one is loaded."""
     revision: str
-    """The policy's revision when the batch started.
-
-    An external engine may serve another one before the batch
-    ends.
-    """
+    """The policy's revision when the batch started. An external engine may serve another one before it ends."""
     stale: bool
     """Whether the policy was not confirmed as current within `max_policy_age_seconds`."""
     contexts: Sequence[EvaluationContext]

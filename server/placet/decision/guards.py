@@ -163,12 +163,12 @@ def deny_before_policy(context: EvaluationContext, batch: BatchContext) -> Resol
 
 
 def uncountable_budgets(context: EvaluationContext) -> Iterator[Finding]:
-    """`budgets.*` and `limits.*`: the request lacks what the budget counts by."""
+    """`budgets.*` and `limits.*` that cannot count the action: its customer, run or currency is missing or wrong."""
     yield from (charge.finding() for charge in context.uncountable)
 
 
 def run_duration(context: EvaluationContext) -> Iterator[Finding]:
-    """`limits.max_duration`: the run has lasted longer than its limit."""
+    """`limits.max_duration`: the run has reached its time limit."""
     limits = _tenant_policy(context).run_limits(context.proposal.run.workflow)
     started = started_at_us(context.charges, context.usages)
     if over_duration(limits, started, context.now_us):
@@ -206,7 +206,7 @@ class GuardedDecision:
 
     resolution: Resolution
     shadow_effect: Effect | None = None
-    """The effect that the action would have had without autonomy. None when autonomy changed nothing."""
+    """The effect without autonomy, when the agent may only observe and the tenant observes in shadow mode."""
 
 
 def apply_guards(resolution: Resolution, context: EvaluationContext) -> GuardedDecision:
@@ -221,7 +221,7 @@ def apply_guards(resolution: Resolution, context: EvaluationContext) -> GuardedD
 
 
 def _limit_autonomy(resolution: Resolution, context: EvaluationContext) -> tuple[Resolution, Effect | None]:
-    """`autonomy.*`: return the narrowed resolution, and the effect without autonomy if it changed."""
+    """`autonomy.*`: return the narrowed resolution, and the shadow effect if the tenant records it."""
     if context.autonomy is None:
         raise AssertionError("policy is asked only for tenants with a file")
     agent_policy, action = _tenant_policy(context), context.proposal.action
