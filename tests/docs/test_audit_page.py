@@ -34,7 +34,8 @@ from placet.kernel.state import CounterKey
 from placet.outcomes.records import excess_decided, outcome_commitment, reservation_expired_commitment
 from placet.permits.revocations import permit_revoked
 from placet.privacy.detectors import DETECTORS
-from placet.privacy.redaction import SENSITIVE, UNSCREENED
+from placet.privacy.redaction import UNSCREENED
+from placet.privacy.value_walk import SENSITIVE
 from placet.revisions.records import policy_confirmed
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sql.schema import metadata

@@ -15,14 +15,7 @@ from placet.privacy.cards import is_card
 from placet.privacy.detectors import DETECTORS, candidates
 from placet.privacy.iban import iban_length, is_iban
 from placet.privacy.plain_text import plain, plain_form
-from placet.privacy.redaction import (
-    WHY_WHOLE,
-    Redacted,
-    redact_json,
-    redact_text,
-    redacting,
-    values_under_secret_names,
-)
+from placet.privacy.redaction import WHY_WHOLE, Redacted, redact_json, redact_text, redacting, values_under_secret_names
 
 FOUND = [
     ("card", "4111111111111111"),

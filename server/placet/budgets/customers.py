@@ -10,8 +10,9 @@ from placet.kernel import rule_ids
 from placet.kernel.limits import PRINCIPAL_BYTES_MAX
 from placet.matching.json_pointer import parsed, resolve
 from placet.matching.names import folded, name_fault
-from placet.privacy.redaction import ANY_MEMBER, redact_json
+from placet.privacy.redaction import redact_json
 from placet.privacy.secret_names import is_secret
+from placet.privacy.value_walk import ANY_MEMBER
 
 if TYPE_CHECKING:
     from placet.kernel.model import Proposal

@@ -16,15 +16,9 @@ from placet.kernel.limits import STEP_BYTES
 from placet.kernel.model import Action, Model, ToolClass
 from placet.kernel.steps import TOGETHER
 from placet.privacy.detectors import TooMuchToScreenError, candidates
-from placet.privacy.redaction import (
-    ANY_MEMBER,
-    SENSITIVE,
-    UNSCREENED,
-    redact_text,
-    redacting,
-    values_under_secret_names,
-)
+from placet.privacy.redaction import UNSCREENED, redact_text, redacting, values_under_secret_names
 from placet.privacy.secret_names import STEMS
+from placet.privacy.value_walk import ANY_MEMBER, SENSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

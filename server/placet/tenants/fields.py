@@ -24,7 +24,7 @@ from placet.kernel.money import EXPONENTS, scaled
 from placet.matching.globs import glob_fault
 from placet.matching.names import name_fault, same_name
 from placet.matching.separated_globs import wildcards
-from placet.privacy.redaction import ANY_MEMBER
+from placet.privacy.value_walk import ANY_MEMBER
 
 if TYPE_CHECKING:
     from placet.kernel.diagnostics import DocumentDiagnostic
