@@ -33,8 +33,9 @@ run: serving ## Start everything, replay the demonstration, stay up
 demo: serving ## Like run, but exit when the demonstration has been replayed
 	@$(BIN)/placet demo --exit
 
+# Four at a time, also on two cores: tests wait for servers and clocks more than they compute.
 test: setup tool-opa-static ## Run all tests but the soak
-	@$(RUN) pytest --numprocesses=2 --dist=loadfile
+	@$(RUN) pytest --numprocesses=4 --dist=loadfile
 
 check: setup lint types proto-check rego test ## Everything that must hold before a commit
 

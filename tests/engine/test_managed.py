@@ -31,6 +31,7 @@ from placet.policy.files.archive import pack, unpack
 from placet.revisions.status import PolicyEventKind, ServedSource
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
+from tests.support.bundle_cache import seed_bundles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -166,7 +167,9 @@ def nothing_left() -> Iterator[None]:
 async def supervised(nothing_left: None, tmp_path: Path, opa: Path) -> AsyncIterator[Supervised]:
     del nothing_left
     it = Supervised(tmp_path, opa)
+    keep_bundles = seed_bundles(it.rego_dir, tmp_path)
     await it.policies.start()
+    keep_bundles()
     running = asyncio.create_task(it.policies.run())
     yield it
     running.cancel()
