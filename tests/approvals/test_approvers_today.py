@@ -19,8 +19,8 @@ from placet.kernel.state import RowQuery, StateTable
 from placet.matching.person import Person
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
-from tests.support.deciding import DecisionEnv, effects_of, policies
-from tests.support.fakes import ALLOWED, ASKED, asked, verdict
+from tests.support.decision_env import DecisionEnv, effects_of, policies
+from tests.support.fakes import ALLOWED, ASKED, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.approvals.model import Approval
@@ -64,10 +64,10 @@ async def test_who_was_taken_out_does_not_vote_and_who_came_in_does(finding: Fin
     name(made, lead=["luis", "nora"])
     for vote in (made.approvals.approve, made.approvals.reject, made.approvals.cancel):
         with pytest.raises(PermissionDeniedError):
-            await vote(made.word(decision, LENA))
-    shown = await made.approvals.get("acme", made.word(decision).approval_id, LENA)
+            await vote(made.vote_command(decision, LENA))
+    shown = await made.approvals.get("acme", made.vote_command(decision).approval_id, LENA)
     assert not shown.with_params
-    assert (await made.approvals.approve(made.word(decision, NORA))).state is ApprovalState.APPROVED
+    assert (await made.approvals.approve(made.vote_command(decision, NORA))).state is ApprovalState.APPROVED
 
 
 @pytest.mark.parametrize("finding", [ONE, ANYBODY])
@@ -107,12 +107,12 @@ async def test_votes_before_a_removal_do_not_make_up_a_quorum() -> None:
     decision = await made.ask()
     await made.approve(decision, LENA)
     name(made, lead=["luis", "nora"])
-    second = await made.approvals.approve(made.word(decision, LUIS))
+    second = await made.approvals.approve(made.vote_command(decision, LUIS))
     assert second.state is ApprovalState.PENDING
-    third = await made.approvals.approve(made.word(decision, NORA))
+    third = await made.approvals.approve(made.vote_command(decision, NORA))
     assert third.state is ApprovalState.APPROVED
     assert [vote.person for vote in third.approval.votes] == ["lena", "luis", "nora"]
-    allowed = await use(made, made.word(decision).approval_id)
+    allowed = await use(made, made.vote_command(decision).approval_id)
     assert allowed.findings[-1].details["approvers"] == ["luis", "nora"]
 
 
@@ -141,14 +141,14 @@ async def test_while_nobody_can_tell_who_may_vote_nobody_does(gone: str) -> None
     with pytest.raises(FailedPreconditionError, match="approvers are unknown") as told_so:
         await made.approve(decision, LENA)
     assert told_so.value.reason == refusals.APPROVERS_UNKNOWN
-    cancelled = await made.approvals.cancel(made.word(decision, Person("u_4812")))
+    cancelled = await made.approvals.cancel(made.vote_command(decision, Person("u_4812")))
     assert cancelled.state is ApprovalState.CANCELLED
 
 
 async def test_a_request_from_before_is_read_and_goes_by_todays_approvers() -> None:
     made = env(lead=["lena"])
     decision = await made.ask()
-    key = approval_key("acme", made.word(decision).approval_id)
+    key = approval_key("acme", made.vote_command(decision).approval_id)
     row = made.ledger.stored[key]
     body = json.loads(row.body) | {"approver_groups": {"lead": ["mallory"]}}
     made.ledger.stored[key] = type(row)(**{**_fields(row), "body": json.dumps(body).encode()})
@@ -223,11 +223,11 @@ async def test_webhooks_tell_of_each_round() -> None:
 async def test_whoever_watches_learns_that_it_waits_again() -> None:
     made = env(lead=["lena", "luis"])
     decision = await made.ask()
-    hub = Hub(made.ledger, made.faults.append)
+    hub = Hub(made.ledger, made.errors.append)
     await made.approve(decision, LENA)
     await void(made, "lena")
     await made.approve(decision, LUIS)
-    await use(made, made.word(decision).approval_id)
+    await use(made, made.vote_command(decision).approval_id)
     states = [
         each.state.value
         async for each in ChangeFeeds(made.ledger, hub, made.clock).decision("acme", decision.decision_id, {})
@@ -246,7 +246,7 @@ async def test_a_vote_that_was_not_needed_sends_nothing_back() -> None:
     assert effects_of(allowed) == [GRANTED]
     rejected = await made.ask(run__run_id="r3")
     await made.approve(rejected, LENA)
-    await made.approvals.reject(made.word(rejected, LUIS, "no"))
+    await made.approvals.reject(made.vote_command(rejected, LUIS, "no"))
     done = await void(made, "lena")
     assert [shown.approval.decision_id for shown in done.open] == [waiting.decision_id]
     assert [shown.approval.used_by for shown in done.used] == [allowed.decision_id]
@@ -278,7 +278,7 @@ async def test_an_allow_whose_votes_were_voided_is_not_given_again(groups: dict[
     done = await void(made, "LENA")
     assert [(each.state, each.void) for each in done.used] == [(ApprovalState.USED, ("account stolen",))]
     assert effects_of(await made.ask(idempotency_key="k")) == [("deny", rule_ids.PERMIT_REVOKED)]
-    changes = ChangeFeeds(made.ledger, Hub(made.ledger, made.faults.append), made.clock)
+    changes = ChangeFeeds(made.ledger, Hub(made.ledger, made.errors.append), made.clock)
     seen = [each async for each in changes.decision("acme", allowed.decision_id, {})]
     assert [each.state.value for each in seen] == ["allowed", "revoked"]
     assert seen[-1].reason == "Votes for the approval of this allow were voided"
@@ -413,9 +413,9 @@ async def test_every_tenant_that_is_served_is_looked_at() -> None:
     made = env(lead=["lena"])
     made.policy.agent_policies = dict.fromkeys(("acme", "beta"), made.policy.agent_policies["acme"])
     for tenant in ("acme", "beta"):
-        [decision] = await made.decide(asked("pay", identity__tenant=tenant))
+        [decision] = await made.decide(new_request("pay", identity__tenant=tenant))
         assert decision.approval is not None
-        word = made.word(decision, LENA)
+        word = made.vote_command(decision, LENA)
         await made.approvals.approve(type(word)(tenant, *[getattr(word, each) for each in word.__slots__[1:]]))
     assert (await void(made, "lena", "beta")).open_count == 1
     assert (await void(made, "lena", "")).open_count == 1
@@ -430,7 +430,7 @@ async def test_an_old_row_has_no_trace_of_what_never_happened() -> None:
     made = env(lead=["lena"])
     decision = await made.ask()
     await made.approve(decision, LENA)
-    row = made.ledger.stored[approval_key("acme", made.word(decision).approval_id)]
+    row = made.ledger.stored[approval_key("acme", made.vote_command(decision).approval_id)]
     assert b"void_reason" not in row.body
     assert b"reopened" not in row.body
     assert from_row(row).reopened == 0

@@ -17,7 +17,7 @@ from placet.kernel.state import CounterKey, ReadSet, Settle
 from placet.tenants.policy import TenantPolicy
 from tests.storage.making import commitment
 from tests.support.fakes import NOW_US, ScriptedPolicy
-from tests.support.steering import Operators
+from tests.support.operators import Operators
 
 REFUNDS = {"id": "refunds", "scope": "customer", "customer": "/customer", "measure": "amount", "limit": 500}
 DAY, DAY_ENDS_US = window_at(Window.DAY, "UTC", NOW_US)

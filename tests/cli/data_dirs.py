@@ -40,7 +40,7 @@ def tamper(database: Path, sql: str) -> None:
 
 async def run_server_once(data_dir: Path) -> None:
     """Open and close the ledger as a server does, without a policy."""
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        await open_recorded(stack, Settings(data_dir=data_dir), LedgerClock(TickingClock(), 60), faults.append)
-    assert not faults
+        await open_recorded(stack, Settings(data_dir=data_dir), LedgerClock(TickingClock(), 60), errors.append)
+    assert not errors

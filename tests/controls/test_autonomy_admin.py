@@ -15,7 +15,7 @@ from placet.kernel.limits import AUTONOMY_RULES_MAX
 from placet.kernel.state import RequireVersion
 from tests.storage.making import commitment, proposal
 from tests.support.fakes import NOW_US
-from tests.support.steering import HOUR_US, Operators
+from tests.support.operators import HOUR_US, Operators
 
 OBSERVE, DRAFT, ASK, EXECUTE = AutonomyLevel
 TOOLS = {"allowed_tools": ["jira.search"], "write_tools": ["jira.create"]}

@@ -12,7 +12,7 @@ from placet.kernel.errors import AbortedError
 from placet.kernel.model import Decision
 from placet.kernel.state import ReadSet, RowKey, StateTable
 from placet.outcomes.service import OutcomeReceipt
-from tests.support.fakes import DENIED, asked, verdict
+from tests.support.fakes import DENIED, new_request, verdict
 from tests.support.outcome_env import BREAKER, SECOND_US, OutcomeEnv, report
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def test_after_a_while_one_call_of_many_is_the_probe() -> None:
     env = watched()
     await failing(env)
     env.clock.wall += 30 * SECOND_US
-    told = await env.point.decide([asked("pay") for _ in range(10)])
+    told = await env.point.decide([new_request("pay") for _ in range(10)])
     rules = [each.rule_id for each in told if isinstance(each, Decision)]
     assert sorted(rules) == ["limits.breaker_open"] * 9 + ["tools.listed"]
     assert await phase(env) == Phase.HALF_OPEN
@@ -110,7 +110,7 @@ async def test_outcomes_of_calls_from_before_it_opened_change_nothing() -> None:
     env = watched()
     early = await env.allow("pay")
     await failing(env)
-    await env.tell(early, OK)
+    await env.report(early, OK)
     assert await phase(env) == Phase.OPEN
 
 
@@ -150,11 +150,11 @@ async def contended(env: OutcomeEnv, decision_id: str, status: OutcomeStatus) ->
 
     async def others() -> None:
         await env.touch(TOOL)
-        env.raced.after_look = others
+        env.raced.after_read = others
 
-    env.raced.after_look = others
-    told = await env.tell(decision_id, status)
-    env.raced.after_look = None
+    env.raced.after_read = others
+    told = await env.report(decision_id, status)
+    env.raced.after_read = None
     return told
 
 
@@ -164,4 +164,4 @@ async def test_a_success_is_taken_although_others_count_all_the_time_and_a_failu
     first, second = await env.allow("pay"), await env.allow("pay")
     assert await contended(env, first, OK) == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())
     assert isinstance(await contended(env, second, FAILED), AbortedError)
-    assert await env.tell(second, FAILED) == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())
+    assert await env.report(second, FAILED) == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=())

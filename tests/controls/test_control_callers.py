@@ -11,7 +11,7 @@ from placet.controls.autonomy.service import NewLevel
 from placet.controls.kill_switches.model import KillScope
 from placet.kernel.errors import NotFoundError
 from placet.kernel.model import Caller
-from tests.support.steering import Operators, switch
+from tests.support.operators import Operators, switch
 
 CONSOLE, CHAT = Caller("console"), Caller("chat")
 CALLS = {"id": "calls", "scope": "tenant", "measure": "calls", "limit": 10, "window": "day"}

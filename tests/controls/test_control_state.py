@@ -16,7 +16,7 @@ from placet.kernel.state import ReadSet, RequireVersion, RowQuery, StateTable
 from placet.signing.keys import generate_signing_key
 from tests.support.fakes import FixedClock
 from tests.support.memory_ledger import MemoryLedger
-from tests.support.steering import Operators, switch
+from tests.support.operators import Operators, switch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

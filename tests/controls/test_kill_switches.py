@@ -16,7 +16,7 @@ from placet.kernel.model import Effect
 from placet.kernel.state import RequireVersion, RowQuery, StateTable
 from tests.storage.making import commitment, proposal
 from tests.support.fakes import NOW_US
-from tests.support.steering import HOUR_US, Operators, switch
+from tests.support.operators import HOUR_US, Operators, switch
 
 OF_THE_PROPOSAL = [
     (KillScope.GLOBAL, "", ""),

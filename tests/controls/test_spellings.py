@@ -14,9 +14,9 @@ from placet.controls.kill_switches import service as kill_switches
 from placet.kernel.model import Effect
 from placet.kernel.state import CounterKey, ReadSet, RowKey, StateTable
 from tests.budgets.test_budget_admin import DAY, adjustment, spend, tenant
-from tests.support.deciding import DecisionEnv, budget, effects_of
-from tests.support.fakes import asked
-from tests.support.steering import Operators
+from tests.support.decision_env import DecisionEnv, budget, effects_of
+from tests.support.fakes import new_request
+from tests.support.operators import Operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ async def test_a_batch_gets_no_more_than_what_was_counted_unfolded_leaves(unfold
     for _ in range(3):
         await env.ask(identity__user="Bad")
     unfolded.undo()
-    plan = [asked("pay", identity__user=said) for said in ("Bad", "Bad", "Bad", "Bad")]
+    plan = [new_request("pay", identity__user=said) for said in ("Bad", "Bad", "Bad", "Bad")]
     assert await env.effects(plan) == ["allow", "allow", "deny", "deny"]
 
 

@@ -10,8 +10,8 @@ from placet.approvals.model import ApprovalState
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import purge_idempotency_keys
-from tests.support.deciding import HOUR_US, LEAD, LEADS, SECOND_US, DecisionEnv, budget, effects_of, left, usd
-from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
+from tests.support.decision_env import HOUR_US, LEAD, LEADS, SECOND_US, DecisionEnv, budget, effects_of, remaining, usd
+from tests.support.fakes import ALLOWED, ASKED, DENIED, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.kernel.model import Decision
@@ -53,7 +53,7 @@ async def test_a_request_for_approval_is_kept_with_the_decision_that_asks() -> N
     assert kept.expires_at_us == env.clock.wall + APPROVAL_TTL_SECONDS_DEFAULT * SECOND_US
     [event] = await env.ledger.events_of("acme", kept.approval_id)
     assert event.kind == "decision.made"
-    assert left(await env.ask("look")) == 5
+    assert remaining(await env.ask("look")) == 5
 
 
 async def test_an_approval_is_used_once() -> None:
@@ -72,7 +72,7 @@ async def test_an_approval_is_used_once() -> None:
 async def test_one_batch_that_presents_an_approval_100_times_gets_one_allow() -> None:
     env = asking()
     _, approval_id = await approved(env, **ACTION)
-    decisions = await env.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(100)])
+    decisions = await env.decide(*[new_request("pay", **ACTION, approval_id=approval_id) for _ in range(100)])
     assert effects_of(*decisions) == [GRANTED, *[("deny", "approvals.used")] * 99]
 
 
@@ -90,7 +90,7 @@ async def test_the_same_key_asks_until_people_agree_and_is_then_allowed_once() -
 async def test_the_same_key_many_times_in_a_batch_is_allowed_once() -> None:
     env = asking()
     await env.approve(await env.ask(**ACTION, idempotency_key="k"))
-    decisions = await env.decide(*[asked("pay", **ACTION, idempotency_key="k") for _ in range(20)])
+    decisions = await env.decide(*[new_request("pay", **ACTION, idempotency_key="k") for _ in range(20)])
     assert {decision.decision_id for decision in decisions} == {decisions[0].decision_id}
     assert effects_of(decisions[0]) == [GRANTED]
 
@@ -100,7 +100,7 @@ async def test_the_same_key_and_the_approval_by_name_are_one_use() -> None:
     first = await env.ask(**ACTION, idempotency_key="k")
     approval_id = await env.approve(first)
     same, other = await env.decide(
-        asked("pay", **ACTION, idempotency_key="k"), asked("pay", **ACTION, approval_id=approval_id)
+        new_request("pay", **ACTION, idempotency_key="k"), new_request("pay", **ACTION, approval_id=approval_id)
     )
     assert sorted([same.rule_id, other.rule_id]) != ["approvals.granted"] * 2
     assert [same.effect, other.effect].count(Effect.ALLOW) == 1
@@ -145,7 +145,7 @@ async def test_an_approval_that_policy_looks_at_is_used_by_its_allow() -> None:
     looks = lambda seen: verdict(ALLOWED) if "approval" in seen["facts"] else verdict(ALLOWED, ONE)  # noqa: E731
     env = DecisionEnv(say=looks)
     decision, approval_id = await approved(env, **ACTION)
-    decisions = await env.decide(*[asked("pay", **ACTION, approval_id=approval_id) for _ in range(10)])
+    decisions = await env.decide(*[new_request("pay", **ACTION, approval_id=approval_id) for _ in range(10)])
     assert effects_of(*decisions) == [ALLOW, *[("deny", "approvals.used")] * 9]
     assert (await env.approval(decision)).used_by == decisions[0].decision_id
 
@@ -158,7 +158,7 @@ async def test_where_more_people_must_agree_by_now_they_are_asked_anew() -> None
     assert effects_of(again) == [("require_approval", "pay.large")]
     assert again.approval is not None
     assert again.approval.quorum == 2
-    assert env.word(again).approval_id != approval_id
+    assert env.vote_command(again).approval_id != approval_id
     assert (await env.approval(first)).state is ApprovalState.APPROVED
     other_id = await env.approve(again, *LEADS)
     assert effects_of(await env.ask(**ACTION, approval_id=other_id)) == [GRANTED]
@@ -200,9 +200,9 @@ async def test_one_batch_of_approved_actions_does_not_pass_a_budget_that_nobody_
     asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
     env = asking(budget(limit=1, **asks))
     actions = [{**ACTION, "run__run_id": each} for each in ("r1", "r2")]
-    ids = [await env.approve(each) for each in await env.decide(*[asked("pay", **each) for each in actions])]
+    ids = [await env.approve(each) for each in await env.decide(*[new_request("pay", **each) for each in actions])]
     presented = zip(actions, ids, strict=True)
-    decisions = await env.decide(*[asked("pay", **action, approval_id=each) for action, each in presented])
+    decisions = await env.decide(*[new_request("pay", **action, approval_id=each) for action, each in presented])
     assert effects_of(*decisions) == [GRANTED, ("require_approval", "budgets.b")]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from placet.kernel.model import BudgetState, Effect
-from tests.support.deciding import HOUR_US, DecisionEnv, budget, effects_of, left, usd
-from tests.support.fakes import ALLOWED, DENIED, asked, verdict
+from tests.support.decision_env import HOUR_US, DecisionEnv, budget, effects_of, remaining, usd
+from tests.support.fakes import ALLOWED, DENIED, new_request, verdict
 
 ALLOW = ("allow", "tools.listed")
 MIDNIGHT_US = 1_777_075_200_000_000
@@ -18,7 +18,7 @@ MAY_US = 1_777_593_600_000_000
 async def test_a_smaller_action_fits_where_a_larger_one_does_not() -> None:
     env = DecisionEnv(budget(measure="amount", currency="USD", limit=100))
     amounts = (6_000, 5_000, 4_000, 1)
-    batch = [asked("pay", action__amount=usd(amount)) for amount in amounts]
+    batch = [new_request("pay", action__amount=usd(amount)) for amount in amounts]
     assert await env.effects(batch) == ["allow", "deny", "allow", "deny"]
 
 
@@ -35,11 +35,11 @@ async def test_the_answer_names_each_budget_with_what_is_left_of_it() -> None:
 
 async def test_of_several_budgets_all_are_reserved_or_none() -> None:
     env = DecisionEnv(budget(id="a"), budget(id="m", scope="tool", limit=1), budget(id="z"))
-    batch = [asked("pay"), asked("pay"), asked("pay"), asked("mail")]
+    batch = [new_request("pay"), new_request("pay"), new_request("pay"), new_request("mail")]
     first, second, third, fourth = await env.decide(*batch)
     assert effects_of(first, second, third, fourth) == [ALLOW, ("deny", "budgets.m"), ("deny", "budgets.m"), ALLOW]
     last = await env.ask("look")
-    assert [left(last, budget_id) for budget_id in ("a", "m", "z")] == [7, 0, 7]
+    assert [remaining(last, budget_id) for budget_id in ("a", "m", "z")] == [7, 0, 7]
 
 
 async def test_an_exceeded_budget_may_ask_for_people() -> None:
@@ -90,15 +90,15 @@ async def test_policy_may_deny_before_the_limit_does() -> None:
 
 async def test_a_batch_of_64_against_a_budget_with_10_left_gets_exactly_10() -> None:
     env = DecisionEnv(budget(limit=10), budget(id="a", limit=1_000))
-    decisions = await env.decide(*[asked("pay") for _ in range(64)])
+    decisions = await env.decide(*[new_request("pay") for _ in range(64)])
     assert effects_of(*decisions) == [ALLOW] * 10 + [("deny", "budgets.b")] * 54
     assert len(await env.recorded()) == 64
-    assert left(await env.ask("pay"), "a") == 990
+    assert remaining(await env.ask("pay"), "a") == 990
 
 
 async def test_a_batch_never_gets_more_than_there_is_whatever_the_amounts() -> None:
     env = DecisionEnv(budget(measure="amount", currency="USD", limit=1))
-    decisions = await env.decide(*[asked("pay", action__amount=usd(7 + place % 5)) for place in range(64)])
+    decisions = await env.decide(*[new_request("pay", action__amount=usd(7 + place % 5)) for place in range(64)])
     granted = sum(each.budgets[0].reserved for each in decisions if each.effect is Effect.ALLOW)
     assert 100 - 7 < granted <= 100
     assert {each.rule_id for each in decisions} == {"tools.listed", "budgets.b"}

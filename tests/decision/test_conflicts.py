@@ -14,8 +14,8 @@ from placet.controls.versions import version_key
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Effect, Finding
-from tests.support.deciding import DecisionEnv, budget, effects_of, policies
-from tests.support.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, asked, verdict
+from tests.support.decision_env import DecisionEnv, budget, effects_of, policies
+from tests.support.fakes import ALLOWED, DENIED, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -99,7 +99,7 @@ async def test_a_budget_that_others_touch_but_leave_room_is_no_conflict() -> Non
 async def test_a_kill_switch_that_is_set_meanwhile() -> None:
     env, happens = moving(budget(limit=5))
     happens.append(lambda: env.kill("tool", "pay"))
-    decisions = await env.decide(asked("pay"), asked("look"))
+    decisions = await env.decide(new_request("pay"), new_request("look"))
     assert effects_of(*decisions) == [("deny", "kill_switch.tool"), ALLOW]
     assert env.policy.batches == [2, 1]
 
@@ -143,7 +143,7 @@ async def test_an_approval_that_is_withdrawn_meanwhile() -> None:
     env, happens = moving(say=lambda _: verdict(ALLOWED, ONE))
     decision = await env.ask()
     approval_id = await env.approve(decision)
-    happens.append(lambda: env.approvals.cancel(env.word(decision)))
+    happens.append(lambda: env.approvals.cancel(env.vote_command(decision)))
     assert effects_of(await env.ask(approval_id=approval_id)) == [("deny", "approvals.cancelled")]
 
 
@@ -246,7 +246,7 @@ async def test_a_breaker_whose_probe_another_became_meanwhile() -> None:
 async def test_only_who_rests_on_what_changed_is_decided_again() -> None:
     env, happens = moving(budget(id="calls", scope="tool", limit=1))
     happens.append(lambda: env.ask("mail"))
-    decisions = await env.decide(asked("pay"), asked("mail"), asked("look"))
+    decisions = await env.decide(new_request("pay"), new_request("mail"), new_request("look"))
     assert effects_of(*decisions) == [ALLOW, ("deny", "budgets.calls"), ALLOW]
     assert env.policy.batches == [3, 1, 1]
 
@@ -254,7 +254,7 @@ async def test_only_who_rests_on_what_changed_is_decided_again() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 async def test_who_loses_every_race_is_denied_and_that_is_recorded(count: int) -> None:
     env = DecisionEnv(budget(), ledger=LostLedger)
-    decisions = await env.decide(*[asked("pay") for _ in range(count)])
+    decisions = await env.decide(*[new_request("pay") for _ in range(count)])
     assert effects_of(*decisions) == [("deny", rule_ids.CONTENTION)] * count
     assert isinstance(env.ledger, LostLedger)
     assert env.ledger.tries == COMMIT_TRIES_MAX
@@ -360,5 +360,5 @@ async def test_people_who_agreed_to_one_budget_did_not_agree_to_another_that_ran
     assert again.effect is Effect.REQUIRE_APPROVAL
     assert {each.rule_id for each in again.findings} >= {"budgets.a", "budgets.z"}
     await env.approve(again)
-    presented = await env.ask(identity__user="u2", approval_id=env.word(again).approval_id)
+    presented = await env.ask(identity__user="u2", approval_id=env.vote_command(again).approval_id)
     assert effects_of(presented) == [("allow", "approvals.granted")]

@@ -23,7 +23,7 @@ from tests.support.fakes import (
     REVISION,
     Bench,
     ScriptedPolicy,
-    asked,
+    new_request,
     verdict,
 )
 
@@ -48,7 +48,7 @@ def told(*answers: Answer) -> list[tuple[str, str]]:
 
 async def test_an_allow_is_recorded_before_it_is_told() -> None:
     bench = Bench()
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert isinstance(decision, Decision)
     assert told(decision) == [("allow", "tools.listed")]
     [held] = await recorded(bench)
@@ -65,7 +65,7 @@ async def test_an_allow_is_recorded_before_it_is_told() -> None:
 
 async def test_what_policy_saw_is_what_is_recorded() -> None:
     bench = Bench()
-    await bench.point.decide([asked("pay", action__params_json='{"n":5}')])
+    await bench.point.decide([new_request("pay", action__params_json='{"n":5}')])
     [held] = await recorded(bench)
     assert [json.loads(held.input_json)] == bench.policy.seen
     assert bench.policy.seen[0]["facts"] == base_facts(ToolClass.WRITE)
@@ -76,10 +76,10 @@ async def test_a_store_that_cannot_take_it_gives_no_decision() -> None:
     bench = Bench()
     bench.ledger.full = True
     with pytest.raises(LedgerUnavailableError):
-        await bench.point.decide([asked(), asked("pay")])
+        await bench.point.decide([new_request(), new_request("pay")])
     assert await recorded(bench) == []
     bench.ledger.full = False
-    assert told(*await bench.point.decide([asked()])) == [("allow", "tools.listed")]
+    assert told(*await bench.point.decide([new_request()])) == [("allow", "tools.listed")]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_a_store_that_cannot_take_it_gives_no_decision() -> None:
 )
 async def test_precedence(findings: tuple[Finding, ...], expected: tuple[str, str]) -> None:
     bench = Bench(ScriptedPolicy(lambda _: verdict(*findings)))
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert told(decision) == [expected]
     assert isinstance(decision, Decision)
     assert {finding.rule_id for finding in decision.findings} == {finding.rule_id for finding in findings}
@@ -121,7 +121,7 @@ async def test_precedence(findings: tuple[Finding, ...], expected: tuple[str, st
 )
 async def test_a_verdict_that_contradicts_itself_is_a_deny(lie: Verdict) -> None:
     bench = Bench(ScriptedPolicy(lambda _: lie))
-    assert told(*await bench.point.decide([asked()])) == [("deny", rule_ids.ANSWER_INVALID)]
+    assert told(*await bench.point.decide([new_request()])) == [("deny", rule_ids.ANSWER_INVALID)]
     assert told(*(held.decision for held in await recorded(bench))) == [("deny", rule_ids.ANSWER_INVALID)]
 
 
@@ -131,7 +131,7 @@ async def test_a_verdict_that_contradicts_itself_is_a_deny(lie: Verdict) -> None
 )
 async def test_an_engine_that_cannot_say_is_a_recorded_deny(rule_id: str) -> None:
     bench = Bench(ScriptedPolicy(lambda _: Indeterminate(rule_id, "socket /run/opa.sock")))
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert told(decision) == [("deny", rule_id)]
     [held] = await recorded(bench)
     assert held.decision == decision
@@ -139,11 +139,11 @@ async def test_an_engine_that_cannot_say_is_a_recorded_deny(rule_id: str) -> Non
 
 
 async def test_an_engine_that_raises_is_a_recorded_deny_of_the_batch() -> None:
-    fault = RuntimeError("a defect")
-    bench = Bench(ScriptedPolicy(fault=fault))
-    answers = await bench.point.decide([asked(), asked("nothing.such"), asked("pay")])
+    error = RuntimeError("a defect")
+    bench = Bench(ScriptedPolicy(error=error))
+    answers = await bench.point.decide([new_request(), new_request("nothing.such"), new_request("pay")])
     assert told(*answers) == [("deny", rule_ids.INTERNAL_ERROR)] * 3
-    assert bench.faults == [fault]
+    assert bench.errors == [error]
     assert len(await recorded(bench)) == 3
 
 
@@ -153,9 +153,9 @@ async def test_a_wrong_number_of_verdicts_is_a_recorded_deny() -> None:
             return (await super().evaluate(inputs))[:-1]
 
     bench = Bench(Short())
-    answers = await bench.point.decide([asked(), asked()])
+    answers = await bench.point.decide([new_request(), new_request()])
     assert told(*answers) == [("deny", rule_ids.INTERNAL_ERROR)] * 2
-    assert len(bench.faults) == 1
+    assert len(bench.errors) == 1
 
 
 async def test_too_many_verdicts_are_a_recorded_deny() -> None:
@@ -164,15 +164,15 @@ async def test_too_many_verdicts_are_a_recorded_deny() -> None:
             return [verdict(ALLOWED), *(await super().evaluate(inputs))]
 
     bench = Bench(Long(lambda _: verdict(DENIED)))
-    answers = await bench.point.decide([asked(), asked()])
+    answers = await bench.point.decide([new_request(), new_request()])
     assert told(*answers) == [("deny", rule_ids.INTERNAL_ERROR)] * 2
-    assert len(bench.faults) == 1
+    assert len(bench.errors) == 1
 
 
 async def test_no_policy_yet() -> None:
     bench = Bench()
     bench.source.policy = None
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert told(decision) == [("deny", rule_ids.ENGINE_UNAVAILABLE)]
     [held] = await recorded(bench)
     assert held.decision.policy_revision == ""
@@ -191,7 +191,7 @@ async def test_no_policy_yet() -> None:
 async def test_a_stale_policy_denies(max_age: float, age: float, rule_id: str) -> None:
     bench = Bench(max_age=max_age)
     bench.clock.seconds = bench.policy.confirmed_at + age
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert isinstance(decision, Decision)
     assert decision.rule_id == rule_id
     assert (decision.effect is Effect.ALLOW) == (rule_id == "tools.listed")
@@ -202,7 +202,7 @@ async def test_a_stale_policy_denies(max_age: float, age: float, rule_id: str) -
 async def test_a_clock_that_goes_backwards_makes_nothing_stale_and_is_recorded() -> None:
     bench = Bench(max_age=60.0)
     bench.clock.wall = NOW_US - 10**12
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert isinstance(decision, Decision)
     assert decision.rule_id == "tools.listed"
     assert decision.decided_at_us < decision.received_at_us
@@ -215,11 +215,11 @@ async def test_a_mixed_batch_keeps_its_order_and_asks_only_what_is_open() -> Non
     }
     bench = Bench(ScriptedPolicy(lambda seen: by_tool[seen["action"]["tool"]]()))
     batch = [
-        asked("look"),
-        asked("nothing.such"),
-        asked("pay"),
-        asked("look", identity__tenant="initech"),
-        asked("look", identity__tenant="open"),
+        new_request("look"),
+        new_request("nothing.such"),
+        new_request("pay"),
+        new_request("look", identity__tenant="initech"),
+        new_request("look", identity__tenant="open"),
     ]
     answers = await bench.point.decide(batch)
     assert told(*answers) == [
@@ -237,17 +237,17 @@ async def test_a_mixed_batch_keeps_its_order_and_asks_only_what_is_open() -> Non
 
 
 async def test_policy_is_not_asked_when_nothing_is_open() -> None:
-    bench = Bench(ScriptedPolicy(fault=AssertionError("was asked")))
-    answers = await bench.point.decide([asked("nothing.such"), asked("look", identity__tenant="initech")])
+    bench = Bench(ScriptedPolicy(error=AssertionError("was asked")))
+    answers = await bench.point.decide([new_request("nothing.such"), new_request("look", identity__tenant="initech")])
     assert told(*answers) == [("deny", rule_ids.UNKNOWN_TOOL), ("deny", rule_ids.UNKNOWN_TENANT)]
-    assert bench.faults == []
+    assert bench.errors == []
 
 
 async def test_policy_sees_the_real_values_and_the_store_does_not() -> None:
     echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", {"mail": "ada@example.com", "quorum": 3})
     bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
     params = '{"to":"DE75512108001245126199","note":"call ada@example.com"}'
-    [decision] = await bench.point.decide([asked("pay", action__params_json=params)])
+    [decision] = await bench.point.decide([new_request("pay", action__params_json=params)])
     assert isinstance(decision, Decision)
     assert bench.policy.seen[0]["action"]["params"] == json.loads(params)
     assert decision.findings == (echo,)
@@ -276,7 +276,7 @@ async def test_a_rule_that_repeats_a_sensitive_value_does_not_store_it(told_deta
     echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", told_details)
     bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
     params = '{"to":{"name":"Ada Lovelace","pin":4711,"more":["x",null,true,""]},"from":"me"}'
-    [decision] = await bench.point.decide([asked("pay", action__params_json=params)])
+    [decision] = await bench.point.decide([new_request("pay", action__params_json=params)])
     assert isinstance(decision, Decision)
     assert decision.findings == (echo,)
     [held] = await recorded(bench)
@@ -288,7 +288,7 @@ async def test_a_rule_that_repeats_a_value_under_a_secret_name_does_not_store_it
     echo = Finding(Effect.ALLOW, "tools.listed", "hunter2 is listed", details)
     bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
     params = '{"login":[{"dbPassword":"hunter2","cvv":737,"pin":2,"max_tokens":500}],"from":"me"}'
-    [decision] = await bench.point.decide([asked("pay", action__params_json=params)])
+    [decision] = await bench.point.decide([new_request("pay", action__params_json=params)])
     assert isinstance(decision, Decision)
     assert decision.findings == (echo,)
     [held] = await recorded(bench)
@@ -305,14 +305,14 @@ async def test_sensitive_values_are_found_by_index_and_by_any_member() -> None:
     echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", details)
     bench = Bench(ScriptedPolicy(lambda _: verdict(echo), agent_policies={"acme": policy}))
     params = '{"a":[{"b/c":"first"},{"b/c":"second","d":"kept"}],"l":["kept","third"]}'
-    await bench.point.decide([asked("pay", action__params_json=params)])
+    await bench.point.decide([new_request("pay", action__params_json=params)])
     [held] = await recorded(bench)
     assert held.decision.findings[0].details == {"seen": [*["[redacted:sensitive]"] * 3, "kept"]}
 
 
 async def test_who_did_it_is_never_redacted() -> None:
     bench = Bench()
-    await bench.point.decide([asked(identity__user="ada@example.com", identity__agent="bot+49 30 901820")])
+    await bench.point.decide([new_request(identity__user="ada@example.com", identity__agent="bot+49 30 901820")])
     [held] = await recorded(bench)
     assert json.loads(held.input_json)["identity"]["user"] == "ada@example.com"
     found = await bench.ledger.query_decisions(DecisionQuery(tenant="acme", user="ada@example.com"))
@@ -323,7 +323,7 @@ async def test_a_tenant_may_keep_real_values() -> None:
     echo = Finding(Effect.ALLOW, "tools.listed", "It is listed", {"mail": "ada@example.com"})
     bench = Bench(ScriptedPolicy(lambda _: verdict(echo)))
     params = '{"to":"ada@example.com"}'
-    await bench.point.decide([asked("pay", identity__tenant="open", action__params_json=params)])
+    await bench.point.decide([new_request("pay", identity__tenant="open", action__params_json=params)])
     [held] = await recorded(bench, "open")
     assert json.loads(held.input_json)["action"]["params"] == json.loads(params)
     assert held.decision.findings == (echo,)
@@ -332,7 +332,7 @@ async def test_a_tenant_may_keep_real_values() -> None:
 
 async def test_a_tenant_without_a_file_is_redacted() -> None:
     bench = Bench()
-    await bench.point.decide([asked(identity__tenant="initech", action__params_json='{"to":"ada@example.com"}')])
+    await bench.point.decide([new_request(identity__tenant="initech", action__params_json='{"to":"ada@example.com"}')])
     [held] = await recorded(bench, "initech")
     assert json.loads(held.input_json)["action"]["params"] == {"to": "[redacted:email]"}
 
@@ -340,23 +340,23 @@ async def test_a_tenant_without_a_file_is_redacted() -> None:
 @pytest.mark.parametrize("first", [ALLOWED, ASKED, DENIED])
 async def test_the_same_request_gets_the_same_answer_later(first: Finding) -> None:
     bench = Bench(ScriptedPolicy(lambda _: verdict(first)))
-    [decision] = await bench.point.decide([asked("pay", idempotency_key="k")])
+    [decision] = await bench.point.decide([new_request("pay", idempotency_key="k")])
     bench.clock.wall += 10**9
-    assert await bench.point.decide([asked("pay", idempotency_key="k")]) == [decision]
+    assert await bench.point.decide([new_request("pay", idempotency_key="k")]) == [decision]
     assert [held.decision for held in await recorded(bench)] == [decision]
 
 
 @pytest.mark.parametrize("first", [ASKED, DENIED])
 async def test_what_was_no_allow_is_told_again_whatever_policy_says_now(first: Finding) -> None:
     bench = Bench(ScriptedPolicy(lambda _: verdict(first)))
-    [decision] = await bench.point.decide([asked("pay", idempotency_key="k")])
+    [decision] = await bench.point.decide([new_request("pay", idempotency_key="k")])
     bench.policy.say = lambda _: verdict(ALLOWED)
-    assert await bench.point.decide([asked("pay", idempotency_key="k")]) == [decision]
+    assert await bench.point.decide([new_request("pay", idempotency_key="k")]) == [decision]
 
 
 async def test_the_same_key_twice_in_a_batch_is_decided_once() -> None:
     bench = Bench()
-    first, second, other = (asked("pay", idempotency_key=key) for key in ("k", "k", "l"))
+    first, second, other = (new_request("pay", idempotency_key=key) for key in ("k", "k", "l"))
     answers = await bench.point.decide([first, second, other])
     assert answers[0] == answers[1] != answers[2]
     assert len(await recorded(bench)) == 2
@@ -364,8 +364,8 @@ async def test_the_same_key_twice_in_a_batch_is_decided_once() -> None:
 
 async def test_the_key_with_other_content_is_an_error_and_touches_nothing() -> None:
     bench = Bench()
-    [decision] = await bench.point.decide([asked("look", idempotency_key="k")])
-    answers = await bench.point.decide([asked("pay", idempotency_key="k"), asked("pay")])
+    [decision] = await bench.point.decide([new_request("look", idempotency_key="k")])
+    answers = await bench.point.decide([new_request("pay", idempotency_key="k"), new_request("pay")])
     assert isinstance(answers[0], IdempotencyConflictError)
     assert told(answers[1]) == [("allow", "tools.listed")]
     held = await recorded(bench)
@@ -382,7 +382,7 @@ async def test_an_empty_batch() -> None:
 async def test_why_a_verdict_was_not_believed_is_told() -> None:
     finding = Finding(Effect.REQUIRE_APPROVAL, "refunds.over_limit", "why", {"quorm": 2, "approver_roles": []})
     bench = Bench(ScriptedPolicy(lambda _: Verdict(Effect.REQUIRE_APPROVAL, finding.rule_id, (finding,), "r1")))
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert isinstance(decision, Decision)
     assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.answer_invalid")
     why = "refunds.over_limit: details.quorum must be an integer of 1 to 16"
@@ -404,7 +404,7 @@ async def test_where_evaluation_failed_is_on_record() -> None:
     bench = Bench(
         ScriptedPolicy(lambda _: Indeterminate(rule_ids.ENGINE_ERROR, 'parsing time "4111111111111111"', where))
     )
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert isinstance(decision, Decision)
     assert [(each.rule_id, each.details) for each in decision.findings] == [("pdp.engine_error", where)]
     assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.engine_error")
@@ -422,7 +422,7 @@ async def test_findings_that_are_too_many_are_left_out_and_counted(effect: Effec
     many.reverse()
     winner = min(each.rule_id for each in many if each.effect is effect)
     bench = Bench(ScriptedPolicy(lambda _: Verdict(effect, winner, tuple(many), REVISION)))
-    [decision] = await bench.point.decide([asked()])
+    [decision] = await bench.point.decide([new_request()])
     assert isinstance(decision, Decision)
     assert (decision.effect, decision.rule_id) == (effect, winner)
     assert len(decision.findings) == FINDINGS_MAX
@@ -439,7 +439,7 @@ async def test_a_destination_that_can_be_read_in_two_ways_is_denied_without_aski
 ):
     bench = Bench()
     said = "https://acme.example/a/../b"
-    [decision] = await bench.point.decide([asked("look", action__destination=said)])
+    [decision] = await bench.point.decide([new_request("look", action__destination=said)])
     assert isinstance(decision, Decision)
     assert told(decision) == [("deny", rule_ids.DESTINATION_AMBIGUOUS)]
     assert bench.policy.seen == []
@@ -452,7 +452,7 @@ async def test_a_destination_that_can_be_read_in_two_ways_is_denied_without_aski
 
 async def test_the_destination_that_policy_sees_is_the_callers_text() -> None:
     bench = Bench()
-    assert told(*await bench.point.decide([asked("look", action__destination="https://acme.example")])) == [
+    assert told(*await bench.point.decide([new_request("look", action__destination="https://acme.example")])) == [
         ("allow", "tools.listed")
     ]
     assert bench.policy.seen[0]["action"]["destination"] == "https://acme.example"

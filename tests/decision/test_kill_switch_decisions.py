@@ -9,8 +9,8 @@ import pytest
 
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect
-from tests.support.deciding import SECOND_US, DecisionEnv, budget, effects_of
-from tests.support.fakes import DENIED, asked, verdict
+from tests.support.decision_env import SECOND_US, DecisionEnv, budget, effects_of
+from tests.support.fakes import DENIED, new_request, verdict
 
 CPU_SECONDS_MAX = 1
 """Of two decisions; a matcher that backtracks does not end in hours."""
@@ -82,7 +82,7 @@ async def test_a_switch_works_without_any_policy() -> None:
 
 async def test_a_switch_works_while_policy_is_broken() -> None:
     env = DecisionEnv()
-    env.policy.fault = RuntimeError("a defect")
+    env.policy.error = RuntimeError("a defect")
     await env.kill("tool", "pay")
     assert effects_of(await env.ask()) == [("deny", "kill_switch.tool")]
 
@@ -123,6 +123,6 @@ async def test_a_global_switch_is_cleared_by_two() -> None:
 async def test_a_batch_under_a_switch_decides_the_others() -> None:
     env = DecisionEnv()
     await env.kill("tool", "pay")
-    decisions = await env.decide(asked("look"), asked("pay"), asked("mail"))
+    decisions = await env.decide(new_request("look"), new_request("pay"), new_request("mail"))
     assert effects_of(*decisions) == [ALLOW, ("deny", "kill_switch.tool"), ALLOW]
     assert env.policy.batches == [2]

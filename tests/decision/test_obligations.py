@@ -14,7 +14,7 @@ from placet.controls.autonomy.model import AutonomyLevel
 from placet.decision.obligations import InvalidObligationsError, obligations_by_effect, parsed_obligations
 from placet.kernel.limits import OBLIGATIONS_BYTES_MAX, OBLIGATIONS_MAX
 from placet.kernel.model import Effect, Finding, Obligation, Verdict
-from tests.support.deciding import LEADS, DecisionEnv, budget, effects_of
+from tests.support.decision_env import LEADS, DecisionEnv, budget, effects_of
 from tests.support.fakes import DENIED, verdict
 
 if TYPE_CHECKING:

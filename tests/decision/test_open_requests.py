@@ -15,8 +15,8 @@ from placet.kernel.model import Caller, Effect, Finding
 from placet.kernel.state import RowQuery, StateTable
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
-from tests.support.deciding import HOUR_US, LEAD, LEADS, DecisionEnv, budget, effects_of, policies, usd
-from tests.support.fakes import ALLOWED, ASKED, asked, verdict
+from tests.support.decision_env import HOUR_US, LEAD, LEADS, DecisionEnv, budget, effects_of, policies, usd
+from tests.support.fakes import ALLOWED, ASKED, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.approvals.model import Approval
@@ -101,7 +101,7 @@ async def test_another_spelling_of_a_name_makes_no_other_request(spelled: dict[s
     """It is asked for, approved and used once, whoever asked first and whoever uses it."""
     for first, second in ((PLAIN, {**PLAIN, **spelled}), ({**PLAIN, **spelled}, PLAIN)):
         env = asking()
-        [one, other] = await env.decide(asked("pay", **first), asked("pay", **second, idempotency_key="k"))
+        [one, other] = await env.decide(new_request("pay", **first), new_request("pay", **second, idempotency_key="k"))
         assert named(one) == named(other)
         assert named(await env.ask(**first)) == named(await env.ask(**second)) == named(one)
         assert len(await kept(env)) == 1
@@ -157,7 +157,7 @@ async def test_a_request_of_before_is_found_beside_a_newer_one_that_has_ended() 
         plain = await env.ask(**ACTION, identity__agent="agent")
         capitals = await env.ask(**ACTION, identity__agent="AGENT")
     assert named(plain) != named(capitals)
-    await env.approvals.cancel(env.word(plain))
+    await env.approvals.cancel(env.vote_command(plain))
     assert named(await env.ask(**ACTION, identity__agent="AGENT")) == named(capitals)
 
 
@@ -170,15 +170,15 @@ async def test_another_tenants_is_another_request() -> None:
 async def test_another_callers_is_another_request() -> None:
     """Nobody votes on what he asked for himself: so the request says who asked."""
     env = asking()
-    [first] = await env.decide(asked("pay", **ACTION))
-    [second] = await env.decide(Request(asked("pay", **ACTION).proposal, Caller("another"), env.clock.wall))
+    [first] = await env.decide(new_request("pay", **ACTION))
+    [second] = await env.decide(Request(new_request("pay", **ACTION).proposal, Caller("another"), env.clock.wall))
     assert named(first) != named(second)
     assert {each.caller for each in await kept(env)} == {"unauthenticated", "another"}
 
 
 async def test_one_batch_that_asks_many_times_opens_one() -> None:
     env = asking()
-    decisions = await env.decide(*[asked("pay", **ACTION) for _ in range(50)])
+    decisions = await env.decide(*[new_request("pay", **ACTION) for _ in range(50)])
     assert effects_of(*decisions) == [("require_approval", "pay.one")] * 50
     assert len({named(each) for each in decisions}) == len(await kept(env)) == 1
 
@@ -208,9 +208,9 @@ async def test_what_has_ended_is_asked_for_anew(ended: str) -> None:
         case "used":
             await env.ask(**ACTION, approval_id=await env.approve(first))
         case "rejected":
-            await env.approvals.reject(env.word(first))
+            await env.approvals.reject(env.vote_command(first))
         case "cancelled":
-            await env.approvals.cancel(env.word(first))
+            await env.approvals.cancel(env.vote_command(first))
         case _:
             env.clock.wall += 24 * HOUR_US
     second = await env.ask(**ACTION)
@@ -285,7 +285,7 @@ async def test_a_vote_between_the_look_and_the_commit() -> None:
 
     async def commit(commitments: Any) -> Any:
         env.ledger.commit = voting  # type: ignore[method-assign]
-        await env.approvals.reject(env.word(first))
+        await env.approvals.reject(env.vote_command(first))
         return await env.ledger.commit(commitments)
 
     env.ledger.commit = commit  # type: ignore[method-assign]
@@ -298,7 +298,7 @@ async def test_asking_again_is_no_news_to_those_who_decide() -> None:
     first = await env.ask(**ACTION)
     await env.ask(**ACTION)
     await env.approve(first)
-    hub = Hub(env.ledger, env.faults.append)
+    hub = Hub(env.ledger, env.errors.append)
     async with aclosing(ChangeFeeds(env.ledger, hub, env.clock).approvals("acme", {})) as changes:
         seen = [await anext(changes) for _ in range(2)]
     assert {each.approval.approval_id for each in seen if each.approval is not None} == {named(first)}
@@ -310,6 +310,6 @@ async def test_each_decision_is_followed_to_the_use_of_what_it_waits_for() -> No
     await env.ask(**ACTION)
     second = await env.ask(**ACTION)
     await env.ask(**ACTION, approval_id=await env.approve(second))
-    hub = Hub(env.ledger, env.faults.append)
+    hub = Hub(env.ledger, env.errors.append)
     following = ChangeFeeds(env.ledger, hub, env.clock).decision("acme", second.decision_id, {})
     assert [each.state.value async for each in following] == ["pending", "approved", "used"]

@@ -15,8 +15,8 @@ from placet.controls.autonomy.model import AutonomyLevel
 from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Decision, Effect, Finding, Indeterminate
-from tests.support.deciding import DecisionEnv, budget, usd
-from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
+from tests.support.decision_env import DecisionEnv, budget, usd
+from tests.support.fakes import ALLOWED, ASKED, DENIED, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ async def decided(holds: frozenset[str]) -> str:
         "action__destination": "https://a@b" if rule_ids.DESTINATION_AMBIGUOUS in holds else "",
         "approval_id": "apr_unknown" if rule_ids.APPROVAL_UNKNOWN in holds else "",
     }
-    [decision] = await point.decide([asked("no.such" if rule_ids.UNKNOWN_TOOL in holds else "pay", **said)])
+    [decision] = await point.decide([new_request("no.such" if rule_ids.UNKNOWN_TOOL in holds else "pay", **said)])
     assert isinstance(decision, Decision)
     assert decision.effect is Effect.DENY
     assert await env.ledger.get_decision("acme", decision.decision_id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.docs.tables import DOCS
-from tests.support.deciding import DecisionEnv, budget, effects_of
+from tests.support.decision_env import DecisionEnv, budget, effects_of
 from tests.support.fakes import ALLOWED, ASKED, DENIED, verdict
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.kernel.state import Row
 from placet.tenants.policy import TenantPolicy
-from tests.support.deciding import DecisionEnv as Deciding
-from tests.support.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
+from tests.support.decision_env import DecisionEnv as Deciding
+from tests.support.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.audit.records import RecordedDecision
@@ -67,10 +67,15 @@ async def recorded(made: Bench, tenant: str) -> list[RecordedDecision]:
 async def test_a_fault_while_facts_are_gathered_denies_the_one_that_meets_it() -> None:
     made = bench()
     answers = await made.point.decide(
-        [asked("pay"), asked("pay", identity__tenant="globex"), asked("look"), asked("nothing.such")]
+        [
+            new_request("pay"),
+            new_request("pay", identity__tenant="globex"),
+            new_request("look"),
+            new_request("nothing.such"),
+        ]
     )
     assert told(*answers) == [ALLOW, FAULT, ALLOW, ("deny", "pdp.unknown_tool")]
-    assert [str(fault) for fault in made.faults] == ["a defect with "]
+    assert [str(fault) for fault in made.errors] == ["a defect with "]
     [held] = await recorded(made, "globex")
     assert held.decision == answers[1]
     assert len(await recorded(made, "acme")) == 3
@@ -80,39 +85,39 @@ async def test_a_kill_switch_wins_over_a_fault() -> None:
     made = Deciding()
     made.policy.agent_policies = {"acme": Broken.model_validate(TOOLS)}
     await made.kill("tool", "pay")
-    answers = await made.point.decide([asked("pay"), asked("look")])
+    answers = await made.point.decide([new_request("pay"), new_request("look")])
     assert told(*answers) == [("deny", "kill_switch.tool"), FAULT]
 
 
 async def test_the_same_key_is_told_of_the_same_fault() -> None:
     made = bench()
     ask = {"identity__tenant": "globex", "idempotency_key": "k"}
-    [first] = await made.point.decide([asked("pay", **ask)])
+    [first] = await made.point.decide([new_request("pay", **ask)])
     made.policy.agent_policies = dict.fromkeys(("acme", "globex"), made.policy.agent_policies["acme"])
-    assert await made.point.decide([asked("pay", **ask)]) == [first]
+    assert await made.point.decide([new_request("pay", **ask)]) == [first]
 
 
 @pytest.mark.parametrize("tenant", ["globex", ""])
 async def test_controls_that_cannot_be_read_deny_those_that_they_are_for(tenant: str) -> None:
     made = bench(TenantPolicy)
     damage(made, switch_key(tenant, switch_id(KillScope.TOOL, tenant, "other")))
-    answers = await made.point.decide([asked("pay"), asked("pay", identity__tenant="globex")])
+    answers = await made.point.decide([new_request("pay"), new_request("pay", identity__tenant="globex")])
     assert told(*answers) == [ALLOW if tenant else FAULT, FAULT]
 
 
 async def test_a_breaker_that_cannot_be_read_denies_those_that_it_watches() -> None:
     made = bench(limits={"breaker": {"failures_in_a_row": 2, "open_seconds": 30, "scopes": ["tool"]}})
-    request = asked("pay")
+    request = new_request("pay")
     [key] = breaker_keys(made.policy.agent_policies["acme"].breaker, request.proposal)
     damage(made, key, "closed")
-    answers = await made.point.decide([request, asked("look")])
+    answers = await made.point.decide([request, new_request("look")])
     assert told(*answers) == [FAULT, ALLOW]
 
 
 async def test_an_approval_that_cannot_be_read_allows_nothing() -> None:
     made = bench()
     damage(made, approval_key("acme", "apr_1"), "approved")
-    answers = await made.point.decide([asked("pay", approval_id="apr_1"), asked("pay")])
+    answers = await made.point.decide([new_request("pay", approval_id="apr_1"), new_request("pay")])
     assert told(*answers) == [FAULT, ALLOW]
 
 
@@ -121,18 +126,25 @@ async def test_a_request_for_approval_that_cannot_be_read_goes_on_asking() -> No
     first = await made.ask(idempotency_key="k")
     assert first.approval is not None
     damage(made, approval_key("acme", first.approval.approval_id), "approved")
-    answers = await made.point.decide([asked("pay", idempotency_key="k"), asked("look", idempotency_key="l")])
+    answers = await made.point.decide(
+        [new_request("pay", idempotency_key="k"), new_request("look", idempotency_key="l")]
+    )
     assert told(*answers) == [("require_approval", "pay.large")] * 2
     assert answers[0] == first
-    assert len(made.faults) > 1
-    made.faults.clear()
-    assert told(*await made.point.decide([asked("pay"), asked("mail")])) == [FAULT, ("require_approval", "pay.large")]
+    assert len(made.errors) > 1
+    made.errors.clear()
+    assert told(*await made.point.decide([new_request("pay"), new_request("mail")])) == [
+        FAULT,
+        ("require_approval", "pay.large"),
+    ]
 
 
 async def test_what_cannot_be_redacted_is_denied_and_kept_without_what_was_said() -> None:
     made = bench(Unredactable)
     secret = {"action__params_json": '{"to":"4111111111111111"}', "identity__tenant": "globex", "run__run_id": "r1"}
-    answers = await made.point.decide([asked("pay"), asked("pay", **secret, action__scope="s", evidence=[])])
+    answers = await made.point.decide(
+        [new_request("pay"), new_request("pay", **secret, action__scope="s", evidence=[])]
+    )
     assert told(*answers) == [ALLOW, FAULT]
     [held] = await recorded(made, "globex")
     assert held.decision == answers[1]
@@ -147,5 +159,5 @@ async def test_a_store_that_cannot_be_read_is_no_fault_of_placets() -> None:
 
     made = Bench(ledger=Unreadable)
     with pytest.raises(LedgerUnavailableError):
-        await made.point.decide([asked()])
-    assert not made.faults
+        await made.point.decide([new_request()])
+    assert not made.errors

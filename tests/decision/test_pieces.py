@@ -10,8 +10,8 @@ from placet.audit.records import Conflict
 from placet.kernel.limits import QUEUE_TURN_ACTIONS
 from placet.kernel.model import Decision
 from placet.kernel.portions import portions
-from tests.support.deciding import DecisionEnv, budget, effects_of, policies
-from tests.support.fakes import ALLOWED, FullLedger, ScriptedPolicy, asked, verdict
+from tests.support.decision_env import DecisionEnv, budget, effects_of, policies
+from tests.support.fakes import ALLOWED, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,13 +25,13 @@ ALLOW = ("allow", "tools.listed")
 
 async def decided(env: DecisionEnv, between: Callable[[], Awaitable[object]]) -> list[Decision]:
     """The decisions of a batch in pieces, between the first two of which something happens."""
-    pieces = env.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
+    pieces = env.point.in_pieces([new_request(run__step=number) for number in range(ACTIONS)])
     assert await anext(pieces) is None
     assert not await env.recorded()
     await between()
     [*others, answers] = [each async for each in pieces]
     assert others == [None] * len(others)
-    assert not env.faults
+    assert not env.errors
     assert answers is not None
     return [answer for answer in answers if isinstance(answer, Decision)]
 
@@ -91,7 +91,7 @@ class Contended(FullLedger):
 
 async def test_once_something_is_recorded_the_rest_is_decided_without_a_pause() -> None:
     env = DecisionEnv(budget(limit=ACTIONS), ledger=Contended)
-    pieces = env.point.in_pieces([asked(run__step=number) for number in range(ACTIONS)])
+    pieces = env.point.in_pieces([new_request(run__step=number) for number in range(ACTIONS)])
     recorded = [len(await env.recorded()) async for answers in pieces if answers is None]
     assert recorded == [0, 0]
     assert len(await env.recorded()) == ACTIONS

@@ -11,8 +11,8 @@ from placet.kernel import rule_ids
 from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import expire_due
-from tests.support.deciding import HOUR_US, SECOND_US, DecisionEnv, budget, effects_of, left, policies
-from tests.support.fakes import ALLOWED, ASKED, DENIED, asked, verdict
+from tests.support.decision_env import HOUR_US, SECOND_US, DecisionEnv, budget, effects_of, policies, remaining
+from tests.support.fakes import ALLOWED, ASKED, DENIED, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ async def test_what_would_be_no_allow_now_is_denied_and_recorded_in_place(
     made, instead = await env.recorded()
     assert (made.decision, made.idempotency_key) == (first, "k")
     assert (instead.decision, instead.idempotency_key) == (denied, "")
-    assert left(await env.ask()) == 1
+    assert remaining(await env.ask()) == 1
 
 
 async def test_the_record_names_what_is_not_given_again() -> None:
@@ -198,11 +198,13 @@ async def test_a_batch_gives_some_again_and_decides_the_others() -> None:
     first = await env.ask(idempotency_key="k")
     env.policy.say = lambda seen: verdict(ALLOWED, DENIED) if seen["action"]["tool"] == "mail" else verdict(ALLOWED)
     again, denied, fresh = await env.decide(
-        asked("pay", idempotency_key="k"), asked("mail", idempotency_key="l"), asked("pay", idempotency_key="m")
+        new_request("pay", idempotency_key="k"),
+        new_request("mail", idempotency_key="l"),
+        new_request("pay", idempotency_key="m"),
     )
     assert again == first
     assert effects_of(denied, fresh) == [("deny", "pay.never"), ALLOW]
-    assert left(await env.ask()) == 0
+    assert remaining(await env.ask()) == 0
 
 
 async def test_a_revoked_permit_stays_revoked_whoever_clears_the_switch() -> None:

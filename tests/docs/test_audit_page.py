@@ -114,9 +114,9 @@ def one_record_of_each_kind() -> list[Commitment]:
 async def data_dir(tmp_path: Path) -> Path:
     """A data directory with a trail of some records and two checkpoints."""
     key = load_or_create_signing_key(tmp_path / "keys")
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     ledger = SqliteLedger.open(
-        tmp_path / "placet.db", writer="placet", signing_key=key, clock=TickingClock(), on_error=faults.append
+        tmp_path / "placet.db", writer="placet", signing_key=key, clock=TickingClock(), on_error=errors.append
     )
     try:
         await ledger.commit(one_record_of_each_kind()[4:5])
@@ -126,7 +126,7 @@ async def data_dir(tmp_path: Path) -> Path:
         await ledger.checkpoint()
     finally:
         await ledger.close()
-    assert not faults
+    assert not errors
     return tmp_path
 
 

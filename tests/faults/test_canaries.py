@@ -273,10 +273,10 @@ def test_no_secret_comes_out(serve: Callable[..., Server], request: pytest.Fixtu
         errors = scenario(server, canary)
         assert len(canary.said) > len(errors) > 0
         assert all(errors)
-        eventually(lambda: len(hook.came) >= WEBHOOKS, SECONDS_MAX, "webhooks")
+        eventually(lambda: len(hook.requests) >= WEBHOOKS, SECONDS_MAX, "webhooks")
         eventually(lambda: not leaks(canary, files_of(server.data_dir)), SECONDS_MAX, "gone from files")
         told = {**told_by(server, metrics), "errors": "\n".join(errors).encode()}
-        told["webhooks"] = b"\n".join(came.body for came in hook.came)
+        told["webhooks"] = b"\n".join(request.body for request in hook.requests)
         assert leaks(canary, {**told, **(rows_of(url) if url else {})}) == []
         assert server.stop() == 0
     assert leaks(canary, {"log": server.said.encode(), **files_of(server.data_dir)}) == []

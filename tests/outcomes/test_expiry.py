@@ -13,7 +13,7 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.outcomes import expiry
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
-from tests.support.fakes import asked
+from tests.support.fakes import new_request
 from tests.support.outcome_env import CALLS, MONEY, SECOND_US, OutcomeEnv
 
 TTL_US = limits.RESERVATION_TTL_SECONDS * SECOND_US
@@ -37,7 +37,7 @@ async def test_nothing_expires_before_its_time() -> None:
 
 async def test_what_was_reported_does_not_expire() -> None:
     env = OutcomeEnv(budgets=[MONEY])
-    await env.tell(await env.pay(40), OutcomeStatus.NOT_EXECUTED)
+    await env.report(await env.pay(40), OutcomeStatus.NOT_EXECUTED)
     env.clock.wall += TTL_US
     assert await expire(env) == 0
     assert env.bodies(RecordKind.RESERVATION_EXPIRED) == []
@@ -62,7 +62,7 @@ async def test_two_replicas_that_look_at_once_expire_each_reservation_once() -> 
     for _ in range(5):
         await env.pay(10)
     env.clock.wall += TTL_US
-    env.raced.after_look = partial(expire, env)
+    env.raced.after_read = partial(expire, env)
     assert await expire(env) == 0
     assert len(env.bodies(RecordKind.RESERVATION_EXPIRED)) == 5
     assert await env.usage("money") == (50, 0)
@@ -93,10 +93,10 @@ async def test_a_store_that_fails_expires_nothing_and_the_next_look_does() -> No
 async def test_keys_are_forgotten_after_their_time_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "PURGED_KEYS_MAX", 2)
     env = OutcomeEnv()
-    old = [asked() for _ in range(5)]
+    old = [new_request() for _ in range(5)]
     first = await env.point.decide(old)
     env.clock.wall += 24 * HOUR_US
-    await env.point.decide([asked()])
+    await env.point.decide([new_request()])
     assert await purge_idempotency_keys(env.ledger, env.clock, 24) == 0
     assert await env.point.decide(old) == first
     env.clock.wall += 1

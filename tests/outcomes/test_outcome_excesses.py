@@ -19,7 +19,7 @@ from placet.outcomes.excess_service import ExcessCommand, OutcomeExcesses
 from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from tests.storage.state_making import change
-from tests.support.deciding import DecisionEnv, budget, effects_of, left, usd
+from tests.support.decision_env import DecisionEnv, budget, effects_of, remaining, usd
 
 if TYPE_CHECKING:
     from placet.budgets.excess import OutcomeExcess
@@ -60,7 +60,7 @@ async def test_one_wrong_report_does_not_use_up_a_day() -> None:
     reported = await env.report(first, amount_minor_units=SAFE_INTEGER_MAX)
     assert reported == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=(), held=("b",))
     second = await env.ask(action__amount=usd(9_000))
-    assert (effects_of(second), left(second)) == ([ALLOW], 990)
+    assert (effects_of(second), remaining(second)) == ([ALLOW], 990)
     [excess] = await env.waiting()
     assert [(each.counter.budget_id, each.amount) for each in excess.parts] == [("b", SAFE_INTEGER_MAX - 10)]
     assert (excess.decision_id, excess.agent, excess.tool) == (first.decision_id, "pay-bot", "pay")
@@ -75,7 +75,7 @@ async def test_what_is_within_the_factor_settles_at_once(reported: int, counted:
     first = await env.ask(action__amount=usd(100))
     answer = await env.report(first, amount_minor_units=reported)
     assert answer.held == (("b",) if held else ())
-    assert left(await env.ask(action__amount=usd(1))) == 100_000 - counted - 1
+    assert remaining(await env.ask(action__amount=usd(1))) == 100_000 - counted - 1
     assert [part.amount for each in await env.waiting() for part in each.parts] == ([held] if held else [])
 
 
@@ -102,7 +102,7 @@ async def test_estimates_are_held_above_half_of_the_limit(
 ) -> None:
     env = Held(budget(measure=measure, limit=1 if measure == "cost" else 1_000_000))
     await env.report(await env.ask(**said), **reported)
-    assert left(await env.ask()) == 1_000_000 - counted - 1
+    assert remaining(await env.ask()) == 1_000_000 - counted - 1
 
 
 async def test_the_same_report_again_says_the_same_and_holds_nothing_more() -> None:
@@ -139,7 +139,7 @@ async def test_what_is_dropped_never_counts() -> None:
     first = await env.ask(action__amount=usd(1))
     await env.report(first, amount_minor_units=10_000)
     await env.say(first, accept=False)
-    assert left(await env.ask(action__amount=usd(1))) == 10_000 - 10 - 1
+    assert remaining(await env.ask(action__amount=usd(1))) == 10_000 - 10 - 1
     for accept in (True, False):
         with pytest.raises(FailedPreconditionError, match="already accepted or dropped"):
             await env.say(first, accept=accept)
@@ -196,5 +196,5 @@ async def test_a_late_report_is_held_as_well() -> None:
     await expire_due(env.ledger, env.clock)
     reported = await env.report(first, amount_minor_units=5_000)
     assert (reported.late, reported.held) == (True, ("b",))
-    assert left(await env.ask(action__amount=usd(1))) == 10_000 - 100 - 1
+    assert remaining(await env.ask(action__amount=usd(1))) == 10_000 - 100 - 1
     assert env.proven()

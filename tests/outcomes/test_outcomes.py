@@ -38,7 +38,7 @@ async def test_what_was_reserved_is_used_when_the_call_succeeded() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)
     assert await env.usage("money") == (0, 40)
-    assert await env.tell(decision_id, OK, latency_ms=942) == NEW
+    assert await env.report(decision_id, OK, latency_ms=942) == NEW
     assert await env.usage("money") == (40, 0)
     [said] = env.bodies(RecordKind.OUTCOME_REPORTED)
     assert (said["decision_id"], said["status"], said["latency_ms"]) == (decision_id, "succeeded", 942)
@@ -50,14 +50,14 @@ async def test_what_was_reserved_is_used_when_the_call_succeeded() -> None:
 @pytest.mark.parametrize("status", [OutcomeStatus.NOT_EXECUTED, FAILED])
 async def test_an_amount_that_did_not_move_is_free_again(status: OutcomeStatus) -> None:
     env = OutcomeEnv(budgets=[MONEY])
-    await env.tell(await env.pay(100), status)
+    await env.report(await env.pay(100), status)
     assert await env.usage("money") == (0, 0)
     await env.pay(100)
 
 
 async def test_more_used_than_reserved_is_told_recorded_and_stops_the_next_call() -> None:
     env = OutcomeEnv(budgets=[MONEY])
-    told = await env.tell(await env.pay(90), OK, amount_minor_units=130)
+    told = await env.report(await env.pay(90), OK, amount_minor_units=130)
     assert told == OutcomeReceipt(repeated=False, late=False, exceeded_budget_ids=("money",))
     assert await env.usage("money") == (130, 0)
     assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["overspent"] == ["money"]
@@ -76,15 +76,15 @@ async def test_two_reports_of_one_batch_see_each_others_overspend() -> None:
 async def test_the_same_report_again_changes_nothing_and_another_is_an_error() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(90)
-    await env.tell(decision_id, OK, amount_minor_units=130)
+    await env.report(decision_id, OK, amount_minor_units=130)
     records = len(list(env.ledger.records("w")))
     again = OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=("money",))
-    assert await env.tell(decision_id, OK, amount_minor_units=130) == again
-    other = await env.tell(decision_id, OK, amount_minor_units=131)
+    assert await env.report(decision_id, OK, amount_minor_units=130) == again
+    other = await env.report(decision_id, OK, amount_minor_units=131)
     assert isinstance(other, OutcomeConflictError)
     assert str(other) == "another outcome was already reported for this decision; this report is ignored"
-    assert isinstance(await env.tell(decision_id, FAILED, amount_minor_units=130), OutcomeConflictError)
-    assert isinstance(await env.tell(decision_id, OK), OutcomeConflictError)
+    assert isinstance(await env.report(decision_id, FAILED, amount_minor_units=130), OutcomeConflictError)
+    assert isinstance(await env.report(decision_id, OK), OutcomeConflictError)
     assert await env.usage("money") == (130, 0)
     assert len(list(env.ledger.records("w"))) == records
 
@@ -109,7 +109,7 @@ async def test_nobody_learns_of_a_decision_of_others(budgets: list[Any], changes
     texts = [str(each).replace(decision_id, "dec_none") for each in told]
     assert all(isinstance(each, NotFoundError) for each in told)
     assert texts[0] == texts[1]
-    await env.tell(decision_id, OK)
+    await env.report(decision_id, OK)
     assert isinstance((await env.service.report([strange]))[0], NotFoundError)
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
@@ -120,7 +120,7 @@ async def test_what_allowed_nothing_has_no_outcome(finding: Any) -> None:
     env.policy.say = lambda _: verdict(finding)
     decision = await env.ask("pay")
     assert isinstance(decision, Decision)
-    refused = await env.tell(decision.decision_id, OK)
+    refused = await env.report(decision.decision_id, OK)
     assert isinstance(refused, FailedPreconditionError)
     assert refused.reason == NOTHING_WAS_ALLOWED
     assert env.bodies(RecordKind.OUTCOME_REPORTED) == []
@@ -129,8 +129,8 @@ async def test_what_allowed_nothing_has_no_outcome(finding: Any) -> None:
 async def test_an_allow_without_budgets_is_reported_as_well() -> None:
     env = OutcomeEnv()
     decision_id = await env.allow()
-    assert await env.tell(decision_id, OK) == NEW
-    assert (await env.tell(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
+    assert await env.report(decision_id, OK) == NEW
+    assert (await env.report(decision_id, OK)) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
     assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["settled"] == []
 
 
@@ -147,7 +147,7 @@ async def test_a_late_report_puts_right_what_expiry_did_and_is_called_late() -> 
     env.clock.wall += 900 * SECOND_US
     assert await expire_due(env.ledger, env.clock) == 1
     assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (0, 0))
-    told = await env.tell(decision_id, OK, amount_minor_units=30)
+    told = await env.report(decision_id, OK, amount_minor_units=30)
     assert told == OutcomeReceipt(repeated=False, late=True, exceeded_budget_ids=())
     assert (await env.usage("money"), await env.usage("calls")) == ((30, 0), (1, 0))
     assert env.bodies(RecordKind.OUTCOME_REPORTED)[0]["late"] is True
@@ -158,16 +158,16 @@ async def test_a_report_that_meets_expiry_is_settled_once() -> None:
     env = OutcomeEnv(budgets=[MONEY, CALLS])
     decision_id = await env.pay(40)
     env.clock.wall += 900 * SECOND_US
-    env.raced.after_look = partial(expire_due, env.ledger, env.clock)
-    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, exceeded_budget_ids=())
+    env.raced.after_read = partial(expire_due, env.ledger, env.clock)
+    assert await env.report(decision_id, OK) == OutcomeReceipt(repeated=False, late=True, exceeded_budget_ids=())
     assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (1, 0))
 
 
 async def test_two_reports_that_race_are_settled_once() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)
-    env.raced.after_look = partial(env.tell, decision_id, OK)
-    assert await env.tell(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
+    env.raced.after_read = partial(env.report, decision_id, OK)
+    assert await env.report(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
     assert await env.usage("money") == (40, 0)
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
@@ -179,13 +179,13 @@ async def test_a_report_that_loses_every_race_is_an_error_and_changes_nothing() 
 
     async def touch() -> None:
         await env.touch(row.key)
-        env.raced.after_look = touch
+        env.raced.after_read = touch
 
-    env.raced.after_look = touch
-    assert isinstance(await env.tell(decision_id, OK), AbortedError)
-    env.raced.after_look = None
+    env.raced.after_read = touch
+    assert isinstance(await env.report(decision_id, OK), AbortedError)
+    env.raced.after_read = None
     assert await env.usage("money") == (0, 40)
-    assert await env.tell(decision_id, OK) == NEW
+    assert await env.report(decision_id, OK) == NEW
 
 
 async def test_a_store_that_cannot_take_it_settles_nothing() -> None:
@@ -193,7 +193,7 @@ async def test_a_store_that_cannot_take_it_settles_nothing() -> None:
     decision_id = await env.pay(40)
     env.ledger.full = True
     with pytest.raises(LedgerUnavailableError):
-        await env.tell(decision_id, OK)
+        await env.report(decision_id, OK)
     env.ledger.full = False
     assert await env.usage("money") == (0, 40)
 
@@ -201,9 +201,9 @@ async def test_a_store_that_cannot_take_it_settles_nothing() -> None:
 async def test_what_a_caller_writes_in_words_is_kept_apart_and_without_personal_data() -> None:
     env = OutcomeEnv()
     decision_id = await env.allow()
-    told = await env.tell(decision_id, FAILED, error_class="No mail to jo@example.com")
+    told = await env.report(decision_id, FAILED, error_class="No mail to jo@example.com")
     assert told == NEW
-    assert await env.tell(decision_id, FAILED, error_class="No mail to jo@example.com") != told
+    assert await env.report(decision_id, FAILED, error_class="No mail to jo@example.com") != told
     key = outcome_key("acme", decision_id)
     row = (await env.ledger.load(ReadSet([key]))).rows[key]
     assert from_row(row).outcome.error_class == "No mail to [redacted:email]"
@@ -218,7 +218,7 @@ async def test_what_a_caller_writes_in_words_is_kept_apart_and_without_personal_
 async def test_the_tool_call_event_says_how_the_call_went(status: OutcomeStatus, word: str) -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.allow()
-    await env.tell(decision_id, status, latency_ms=942)
+    await env.report(decision_id, status, latency_ms=942)
     recorded = await env.ledger.get_decision("acme", decision_id)
     assert recorded is not None
     assert tool_call_event(recorded)["result"] is None

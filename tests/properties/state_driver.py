@@ -178,7 +178,7 @@ class Driver:
         self.store = store
         self.clock = FixedClock()
         self.mood = "as asked"
-        self.faults: list[BaseException] = []
+        self.errors: list[BaseException] = []
         self.ids = CountedIds()
         self.source = ScriptedSource(ScriptedPolicy(self._say, agent_policies=self.files(frozenset())))
         self.replicas = [self._replica(number) for number in (0, 1)]
@@ -196,7 +196,7 @@ class Driver:
 
     async def decide(self, number: int, asks: list[Ask]) -> list[Answer]:
         answers = await self.replicas[number].point.decide([self.parsed(ask) for ask in asks])
-        assert not self.faults
+        assert not self.errors
         return list(answers)
 
     async def decide_at_both(self, ask: Ask) -> list[Answer]:
@@ -280,13 +280,13 @@ class Driver:
         controls = ControlState(ledger)
         changes = ControlCommands(ledger, self.clock, controls)
         approvals = Approvals(ledger, self.source, self.clock)
-        distrusted: Callable[[str, str], None] = lambda rule_id, why: self.faults.append(AssertionError(rule_id, why))  # noqa: E731
+        distrusted: Callable[[str, str], None] = lambda rule_id, why: self.errors.append(AssertionError(rule_id, why))  # noqa: E731
         return Replica(
             ledger,
             decision_point(
                 Gatherer(self.source, ledger, controls, self.clock, NO_MAX_AGE),
                 Recorder(self.clock, self.ids, RESERVATION_TTL_SECONDS),
-                self.faults.append,
+                self.errors.append,
                 distrusted,
             ),
             approvals,

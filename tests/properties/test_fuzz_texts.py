@@ -121,7 +121,7 @@ async def whole_path(raw: bytes) -> None:
         return
     bench = Bench()
     await bench.point.decide([Request(proposal, Caller(peer="p"), NOW_US - 1)])
-    assert not bench.faults
+    assert not bench.errors
     customer_of(proposal, "/to", ())
 
 

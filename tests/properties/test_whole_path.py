@@ -138,7 +138,7 @@ def check_that_deny_wins(batch: list[tuple[Said, Verdict | Indeterminate]]) -> N
         if each["identity"]["tenant"] in AGENT_POLICIES and each["action"]["tool"] != "nothing.such"
     ]
     asked = Asked(said, [batch[index][1] for index in open_])
-    assert asked.bench.faults == []
+    assert asked.bench.errors == []
     assert len(asked.recorded) == len(batch)
     for index, ((each, verdict), answer) in enumerate(zip(batch, asked.answers, strict=True)):
         assert isinstance(answer, Decision)

@@ -100,7 +100,7 @@ def test_in_process(scenario_server: Server, script: Script) -> None:
     ledger = MemoryLedger(writer="test", signing_key=generate_signing_key(), clock=clock)
     api = InProcessApi(scenario_server.running.policies, ledger, clock)
     scenario_server.run(check_played(script, api))
-    assert not api.faults
+    assert not api.errors
     assert scenario_server.run(ledger.verify()).ok
 
 

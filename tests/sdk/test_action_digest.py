@@ -97,12 +97,12 @@ def test_the_order_of_members_does_not_matter(changes: list[str], value: Any) ->
 def test_a_permit_of_the_server_is_valid_for_the_allowed_action(tmp_path: Path) -> None:
     action = Action("stripe.refund", {"charge": "ch_1", "ratio": 0.5, "größe": "x" * (PARAMS_BYTES_MAX // 2)})
     identity = Identity("refund-agent", "acme", "u_1", ["b", "a", "b"], ["boss"])
-    faults: list[BaseException] = []
-    keys = PermitKeyFolder(tmp_path / "permits", TickingClock(), faults.append)
+    errors: list[BaseException] = []
+    keys = PermitKeyFolder(tmp_path / "permits", TickingClock(), errors.append)
     proposal = proposed(action, identity, "run_1")
     permit = permit_of(replace(decision(7), action_digest=proposal.action_digest), proposal, keys)
     verified = verify_permit(
         permit, action, PermitKeySet(jwk_set(keys.known())), identity=identity, run_id="run_1", now=START_US / 1e6
     )
-    assert not faults
+    assert not errors
     assert (verified.decision_id, verified.action_digest) == (f"dec_{7:032x}", proposal.action_digest)

@@ -19,7 +19,7 @@ from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
 from tests.serving import settings
-from tests.support.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, asked
+from tests.support.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, new_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def plan(actions: int, params_bytes: int, tenant: str = LARGE) -> list[Request]:
     """A batch, each action with a name of its own."""
     text = json.dumps({"a": "x" * params_bytes})
     changes = {"identity__agent": "large", "identity__tenant": tenant, "action__params_json": text}
-    return [asked(action__scope=f"s{number}", **changes) for number in range(actions)]
+    return [new_request(action__scope=f"s{number}", **changes) for number in range(actions)]
 
 
 @pytest.mark.parametrize("arrives", [0, 1, 5])
@@ -90,7 +90,7 @@ async def test_a_single_action_waits_for_one_piece_of_another_tenant_or_of_each_
     tmp_path: Path, actions: int, params_bytes: int, tenant: str, before: int, arrives: int
 ) -> None:
     decisions, policy, _ = path_of(tmp_path)
-    single = asked(identity__agent="single", identity__tenant=tenant)
+    single = new_request(identity__agent="single", identity__tenant=tenant)
     waits: list[asyncio.Task[object]] = []
     answered_at: list[int] = []
 
@@ -112,7 +112,7 @@ async def test_a_single_action_waits_for_one_piece_of_another_tenant_or_of_each_
 async def test_a_batch_in_pieces_is_answered_in_order_and_recorded_in_one_commit(tmp_path: Path) -> None:
     decisions, policy, ledger = path_of(tmp_path)
     between: list[asyncio.Task[Sequence[Answer]]] = []
-    single = asked(identity__agent="single", identity__tenant="globex")
+    single = new_request(identity__agent="single", identity__tenant="globex")
     policy.happens[2] = lambda: between.append(asyncio.create_task(decisions.submit([single], Flow("globex", "two"))))
     requests = plan(50, 30_000)
     answers = await decisions.submit(requests, Flow(LARGE, "one"))

@@ -39,10 +39,10 @@ NOTE = "newest-record.placet.json"
 @contextlib.asynccontextmanager
 async def recording(given: Settings) -> AsyncIterator[ThreadedLedger]:
     """A start as the server makes it, without a policy; nothing is signed at the end, as when it is killed."""
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        yield (await open_recorded(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
-    assert not faults
+        yield (await open_recorded(stack, given, LedgerClock(CLOCK, 60), errors.append)).ledger
+    assert not errors
 
 
 async def record(given: Settings, first: int = 1, count: int = 3) -> None:
@@ -62,9 +62,9 @@ async def refusal(given: Settings) -> str:
 
 
 async def new_trail(given: Settings) -> list[str]:
-    faults: list[BaseException] = []
-    found = await restart_trail(given, CLOCK, "ann", "the disk was lost", faults.append)
-    assert not faults
+    errors: list[BaseException] = []
+    found = await restart_trail(given, CLOCK, "ann", "the disk was lost", errors.append)
+    assert not errors
     return [each.kind.value for each in found]
 
 
@@ -326,13 +326,13 @@ async def test_a_pinned_checkpoint_that_cannot_be_read(given: Settings, damage: 
 
 
 async def test_a_checkpoint_that_cannot_be_pinned_is_told(given: Settings) -> None:
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
-        ledger = (await open_recorded(stack, given, LedgerClock(CLOCK, 60), faults.append)).ledger
+        ledger = (await open_recorded(stack, given, LedgerClock(CLOCK, 60), errors.append)).ledger
         (given.keys_dir / f".{PIN}.new").mkdir()
         await ledger.commit([commitment(1)])
         await ledger.checkpoint()
-        assert [type(fault) for fault in faults] == [IsADirectoryError]
+        assert [type(fault) for fault in errors] == [IsADirectoryError]
         await ledger.commit([commitment(2)])
 
 
@@ -377,14 +377,14 @@ async def test_a_start_with_the_clock_set_back_goes_on_at_the_newest_record(tmp_
     given = settings(tmp_path)
     await record(given)
     times = recorded_times(given.data_dir)
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(FixedClock(times[-1] - 3_600_000_000), 60)
-        opened = await open_recorded(stack, given, clock, faults.append)
+        opened = await open_recorded(stack, given, clock, errors.append)
         assert await opened.ledger.newest_times() == {given.replica_id: times[-1]}
         assert (clock.wall_us(), clock.skewed()) == (times[-1], True)
     assert recorded_times(given.data_dir) == [*times, times[-1]]
-    assert not faults
+    assert not errors
 
 
 async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Path) -> None:
@@ -392,20 +392,20 @@ async def test_a_clock_that_ran_ahead_and_was_corrected_is_accepted(tmp_path: Pa
     await record(given)
     ahead = recorded_times(given.data_dir)[-1]
     corrected = FixedClock(ahead - 86_400_000_000)
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
     for actor, reason, told in (("ann", " ", "--reason"), ("ann", "x" * 1_025, "--reason"), ("a\u200bnn", "x", "--as")):
         with pytest.raises(ConfigurationError, match=told):
-            await accept_clock(given, corrected, actor, reason, faults.append)
-    assert await accept_clock(given, corrected, "ann", "NTP was off by a day", faults.append) == 86_400_000_000
+            await accept_clock(given, corrected, actor, reason, errors.append)
+    assert await accept_clock(given, corrected, "ann", "NTP was off by a day", errors.append) == 86_400_000_000
     async with contextlib.AsyncExitStack() as stack:
         clock = LedgerClock(corrected, 60)
-        await open_recorded(stack, given, clock, faults.append)
+        await open_recorded(stack, given, clock, errors.append)
         assert (clock.wall_us(), clock.skewed()) == (corrected.wall_us(), False)
     [accepted] = given.database.log(LogQuery(10, "", (RecordKind.CLOCK_ACCEPTED,)))
     assert "NTP was off by a day" in str(accepted)
     with pytest.raises(ConfigurationError, match="the clock is not behind the newest record"):
-        await accept_clock(given, corrected, "ann", "again", faults.append)
-    assert not faults
+        await accept_clock(given, corrected, "ann", "again", errors.append)
+    assert not errors
 
 
 def recorded_times(data_dir: Path) -> list[int]:

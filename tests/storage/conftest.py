@@ -38,21 +38,21 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def faults() -> list[BaseException]:
+def errors() -> list[BaseException]:
     """What the ledger under test told of."""
     return []
 
 
 @pytest.fixture
 async def open_ledger(
-    database: Path, signing_key: SigningKey, faults: list[BaseException]
+    database: Path, signing_key: SigningKey, errors: list[BaseException]
 ) -> AsyncIterator[Callable[[], SqliteLedger]]:
     """Opens the database; closes whatever was opened at the end."""
     opened: list[SqliteLedger] = []
 
     def open_it() -> SqliteLedger:
         ledger = SqliteLedger.open(
-            database, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append
+            database, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=errors.append
         )
         opened.append(ledger)
         return ledger
@@ -69,10 +69,10 @@ async def ledger(open_ledger: Callable[[], SqliteLedger]) -> SqliteLedger:
 
 @pytest.fixture
 async def replicas(
-    postgres_server: Postgres, signing_key: SigningKey, faults: list[BaseException]
+    postgres_server: Postgres, signing_key: SigningKey, errors: list[BaseException]
 ) -> AsyncIterator[Replicas]:
     """Opens ledgers on an empty PostgreSQL database; closes whatever was opened at the end."""
-    made = Replicas(postgres_server, postgres_server.new_database(), signing_key, faults)
+    made = Replicas(postgres_server, postgres_server.new_database(), signing_key, errors)
     yield made
     await made.close()
 

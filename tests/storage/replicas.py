@@ -25,7 +25,7 @@ class Replicas:
     server: Postgres
     database: str
     signing_key: SigningKey
-    faults: list[BaseException]
+    errors: list[BaseException]
     opened: list[PostgresLedger] = field(default_factory=list)
 
     @property
@@ -41,7 +41,7 @@ class Replicas:
             signing_key=key or self.signing_key,
             keys=keys,
             clock=TickingClock(),
-            on_error=self.faults.append,
+            on_error=self.errors.append,
         )
         self.opened.append(ledger)
         return ledger

@@ -15,7 +15,7 @@ from placet.controls.autonomy.service import NewLevel
 from placet.controls.kill_switches.model import KillScope, covering
 from placet.kernel.errors import NotFoundError, PermissionDeniedError
 from tests.storage.making import commitment, proposal
-from tests.support.steering import Operators, switch
+from tests.support.operators import Operators, switch
 
 if TYPE_CHECKING:
     from placet.storage.postgres.backend import PostgresLedger

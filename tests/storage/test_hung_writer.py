@@ -69,7 +69,7 @@ async def test_what_it_locked_is_taken_from_it(
         assert hung.pgconn.socket
     assert await usage(ledger) == (0, 2)
     assert (await ledger.verify()).problems == ()
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 async def test_a_session_that_is_none_of_placets_is_left_alone(replicas: Replicas, ledger: PostgresLedger) -> None:

@@ -102,10 +102,10 @@ def test_down_and_up_again(url: str) -> None:
 
 
 async def test_what_the_first_schema_kept_verifies_in_the_next(
-    url: str, database: Path, signing_key: SigningKey, faults: list[BaseException]
+    url: str, database: Path, signing_key: SigningKey, errors: list[BaseException]
 ) -> None:
     kept: Database = SqliteDatabase(database) if url.startswith("sqlite") else PostgresDatabase(url)
-    ledger = kept.open("w1", signing_key, PublicKeys.of(), TickingClock(), faults.append)
+    ledger = kept.open("w1", signing_key, PublicKeys.of(), TickingClock(), errors.append)
     await ledger.commit(commitments(9))
     await ledger.close()
     with connected(url, "going down failed") as connection:

@@ -18,7 +18,7 @@ from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.scheduling.batching import Batcher
 from placet.tenants.policy import TenantPolicy
-from tests.support.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, asked
+from tests.support.fakes import CountedIds, FixedClock, ScriptedPolicy, ScriptedSource, new_request
 from tests.support.outcome_env import report
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Replica:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.clock = FixedClock()
-        self.faults: list[BaseException] = []
+        self.errors: list[BaseException] = []
         agent_policy = TenantPolicy.model_validate(SAID)
         self.source = ScriptedSource(ScriptedPolicy(agent_policies={"acme": agent_policy}))
         self.reports: Batcher[OutcomeReport, OutcomeReply] = Batcher(
@@ -66,15 +66,15 @@ class Replica:
         point = decision_point(
             Gatherer(self.source, self.ledger, controls, self.clock, NO_MAX_AGE),
             Recorder(self.clock, CountedIds(), 900),
-            self.faults.append,
-            lambda *told: self.faults.append(AssertionError(*told)),
+            self.errors.append,
+            lambda *told: self.errors.append(AssertionError(*told)),
         )
         money = {"currency_code": "USD", "minor_units": 10}
-        made = await point.decide([asked("pay", action__amount=money) for _ in range(calls)])
-        assert not self.faults
+        made = await point.decide([new_request("pay", action__amount=money) for _ in range(calls)])
+        assert not self.errors
         return [each.decision_id for each in made if isinstance(each, Decision) and each.effect == "allow"]
 
-    async def tell(self, decision_id: str, **said: Any) -> OutcomeReply:
+    async def report(self, decision_id: str, **said: Any) -> OutcomeReply:
         return (await self.reports.submit([report(decision_id, OutcomeStatus.SUCCEEDED, **said)]))[0]
 
 
@@ -82,7 +82,7 @@ async def test_both_take_reports_of_the_same_calls(replicas: Replicas) -> None:
     one, two = Replica(replicas.open("w1")), Replica(replicas.open("w2"))
     ids = await one.allow(CALLS)
     assert len(ids) == CALLS
-    told = await asyncio.gather(*(replica.tell(each) for each in ids for replica in (one, two)))
+    told = await asyncio.gather(*(replica.report(each) for each in ids for replica in (one, two)))
     said = Counter(each.repeated if isinstance(each, OutcomeReceipt) else type(each).__name__ for each in told)
     assert said == {False: CALLS, True: CALLS}
     known = await one.ledger.load(ReadSet(counters=[MONEY]))
@@ -95,7 +95,7 @@ async def test_successes_of_one_tool_are_never_lost_to_the_breaker_that_both_cou
     ids = await one.allow(CALLS)
 
     async def work(replica: Replica, mine: list[str]) -> list[OutcomeReply]:
-        return [await replica.tell(each) for each in mine]
+        return [await replica.report(each) for each in mine]
 
     lanes = await asyncio.gather(*(work((one, two)[lane % 2], ids[lane::LANES]) for lane in range(LANES)))
     told = [each for lane in lanes for each in lane]
@@ -109,7 +109,7 @@ async def test_expiry_and_late_reports_at_both(replicas: Replicas) -> None:
     ids = await one.allow(CALLS)
     for each in (one, two):
         each.clock.wall += 900_000_000
-    reports = [replica.tell(each, amount_minor_units=7) for each in ids[: CALLS // 2] for replica in (one, two)]
+    reports = [replica.report(each, amount_minor_units=7) for each in ids[: CALLS // 2] for replica in (one, two)]
     expiries = [expire_due(each.ledger, each.clock) for each in (one, two)]
     told = (await asyncio.gather(*reports, *expiries))[: len(reports)]
     expired = sum([await expire_due(each.ledger, each.clock) for each in (one, two)])

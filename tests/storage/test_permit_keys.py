@@ -41,10 +41,10 @@ class Server:
 
     folder: Path
     clock: SetClock = field(default_factory=SetClock)
-    faults: list[BaseException] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.keys = PermitKeyFolder(self.folder, self.clock, self.faults.append)
+        self.keys = PermitKeyFolder(self.folder, self.clock, self.errors.append)
 
     def kid(self, decided_at: float | None = None) -> str:
         """Which key signs for a decision of that time, by default now; its permit verifies with what is published."""
@@ -103,7 +103,7 @@ def test_a_new_key_is_published_then_signs_and_the_old_one_verifies_on(server: S
     assert server.kids() == [old, new]
     server.clock.now += 1
     assert (server.kids(), server.kid()) == ([new], new)
-    assert not server.faults
+    assert not server.errors
 
 
 def test_an_answer_given_again_after_a_rotation_has_the_same_permit(server: Server) -> None:
@@ -155,7 +155,7 @@ def test_a_new_key_that_others_can_read_is_told_of_and_not_used(server: Server) 
     newest.chmod(0o644)
     server.clock.now += PERMIT_KEYS_LOOK_SECONDS
     assert (server.kid(), server.kids()) == (old, [old])
-    [fault] = server.faults
+    [fault] = server.errors
     assert "chmod 600" in str(fault)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         Server(server.folder)

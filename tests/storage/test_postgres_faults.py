@@ -69,8 +69,8 @@ def own_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-async def own(own_server: Postgres, signing_key: SigningKey, faults: list[BaseException]) -> AsyncIterator[Replicas]:
-    made = Replicas(own_server, own_server.new_database(), signing_key, faults)
+async def own(own_server: Postgres, signing_key: SigningKey, errors: list[BaseException]) -> AsyncIterator[Replicas]:
+    made = Replicas(own_server, own_server.new_database(), signing_key, errors)
     yield made
     await made.close()
 
@@ -123,7 +123,7 @@ async def test_a_restart_between_two_commits_is_not_noticed(own: Replicas) -> No
     await ledger.commit([commitment(3)])
     await asyncio.gather(*(ledger.query_decisions(DecisionQuery("acme")) for _ in range(8)))
     await check_whole(ledger, 3)
-    assert own.faults == []
+    assert own.errors == []
 
 
 async def check_a_server_that_is_killed_under_load(own: Replicas) -> None:
@@ -162,7 +162,7 @@ async def test_sessions_that_are_ended_by_an_administrator(replicas: Replicas) -
         await ledger.query_decisions(DecisionQuery("acme"))
         replicas.terminate()
     await check_whole(ledger, 5)
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 @pytest.mark.parametrize("said", [b"BEGIN", b"idempotency_keys", b"UPDATE audit_writers", b"INSERT INTO", b"COMMIT"])
@@ -180,7 +180,7 @@ async def test_a_connection_that_is_cut_in_a_commit(
     assert cutting.cuts == 1
     assert list(await proxied.commit(commitments(3, 4))) == [Committed()] * 3
     await check_whole(proxied, 6)
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["not stored", "stored"])
@@ -198,7 +198,7 @@ async def test_a_commit_in_doubt_and_nobody_to_ask(
     (result,) = await proxied.commit([same_request(1, 2)])
     assert isinstance(result, IdempotentReplay) is after
     await check_whole(proxied, 1)
-    assert len(replicas.faults) == 1
+    assert len(replicas.errors) == 1
 
 
 async def test_a_checkpoint_whose_answer_is_lost(cutting: Proxy, proxied: PostgresLedger) -> None:
@@ -214,7 +214,7 @@ async def test_reads_whose_connection_was_cut(replicas: Replicas, cutting: Proxy
     await asyncio.gather(*(proxied.query_decisions(DecisionQuery("acme")) for _ in range(8)))
     cutting.cut()
     assert len((await proxied.query_decisions(DecisionQuery("acme"))).decisions) == 2
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 async def hold_key(replicas: Replicas, *numbers: int) -> psycopg.Connection:
@@ -239,7 +239,7 @@ async def test_a_key_that_another_replica_took_meanwhile(replicas: Replicas) -> 
     assert first is not None
     assert list(await committing) == [IdempotentReplay(first), Committed()]
     await check_whole(ledger, 2)
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 async def test_a_key_that_another_replica_gave_up(replicas: Replicas) -> None:
@@ -262,7 +262,7 @@ async def test_a_deadlock_is_nothing_to_callers(replicas: Replicas) -> None:
     holder.close()
     assert [type(each) for each in await committing] == [IdempotentReplay, IdempotentReplay]
     await check_whole(ledger, 2)
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 async def test_a_replica_that_hangs_loses_what_it_locked(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,11 +319,11 @@ async def test_a_probe_fails_on_a_read_only_database_with_nothing_left_to_sign(r
 
 
 async def test_a_probe_fails_where_the_disk_of_the_tables_is_full(
-    own_server: Postgres, tmp_path: Path, signing_key: SigningKey, faults: list[BaseException]
+    own_server: Postgres, tmp_path: Path, signing_key: SigningKey, errors: list[BaseException]
 ) -> None:
     """Also when what is written again has its room already, and nothing is left to sign."""
     with small_database(own_server, tmp_path) as (database, disk):
-        made = Replicas(own_server, database, signing_key, faults)
+        made = Replicas(own_server, database, signing_key, errors)
         ledger = made.open()
         await ledger.commit([commitment(1)])
         await ledger.checkpoint()
@@ -349,7 +349,7 @@ async def test_a_probe_leaves_nothing(replicas: Replicas) -> None:
         await ledger.probe()
     after = [replicas.server.run(f"SELECT * FROM {each} ORDER BY 1, 2", replicas.database) for each in TABLES]  # noqa: S608 - the test's own words
     assert after == before
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 @contextlib.contextmanager
@@ -412,7 +412,7 @@ async def test_somebody_wrote_to_the_chain(replicas: Replicas) -> None:
     await check_refused(ledger, 3)
     assert list(await ledger.commit([commitment(3)])) == [Committed()]
     assert (await ledger.verify()).problems != ()
-    assert [type(fault).__name__ for fault in replicas.faults] == ["UniqueViolation"]
+    assert [type(fault).__name__ for fault in replicas.errors] == ["UniqueViolation"]
 
 
 def start_writing(replicas: Replicas, folder: Path, writer: str, start: int) -> subprocess.Popen[str]:
@@ -448,7 +448,7 @@ async def check_kills_beside_another(replicas: Replicas, folder: Path, times: in
 
 async def test_a_killed_replica_blocks_nobody(replicas: Replicas, tmp_path: Path) -> None:
     await check_kills_beside_another(replicas, tmp_path / "keys", 3)
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 @pytest.mark.soak
@@ -460,9 +460,9 @@ async def test_killed_two_hundred_times(replicas: Replicas, tmp_path: Path) -> N
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 async def test_a_server_killed_under_load_twenty_times(
-    own_server: Postgres, signing_key: SigningKey, faults: list[BaseException]
+    own_server: Postgres, signing_key: SigningKey, errors: list[BaseException]
 ) -> None:
     for _ in range(20):
-        made = Replicas(own_server, own_server.new_database(), signing_key, faults)
+        made = Replicas(own_server, own_server.new_database(), signing_key, errors)
         await check_a_server_that_is_killed_under_load(made)
         await made.close()

@@ -116,7 +116,7 @@ async def test_one_key_at_two_replicas_is_decided_once(replicas: Replicas) -> No
         assert len({each.decision.decision_id for each in results if isinstance(each, IdempotentReplay)}) == 1
     report = await one.verify()
     assert (report.records, report.chains, report.problems) == (50, 2, ())
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 @pytest.mark.usefixtures("impatient")
@@ -224,7 +224,7 @@ async def test_keys_in_a_different_order_at_two_replicas(replicas: Replicas) -> 
             map(str, (Committed, IdempotencyMismatch))
         )
         assert sum(batch.count(Committed()) for batch in map(list, results)) == 10
-    assert replicas.faults == []
+    assert replicas.errors == []
 
 
 async def test_nothing_is_left_behind(replicas: Replicas) -> None:

@@ -38,7 +38,7 @@ def restored(replicas: Replicas) -> None:
 @pytest.mark.parametrize("lose", [emptied, restored], ids=lambda lose: lose.__name__)
 @pytest.mark.parametrize("sessions", ["ended", "open"])
 async def test_what_was_acknowledged_is_gone(
-    replicas: Replicas, faults: list[BaseException], lose: Callable[[Replicas], None], sessions: str
+    replicas: Replicas, errors: list[BaseException], lose: Callable[[Replicas], None], sessions: str
 ) -> None:
     ledger = replicas.open()
     for number in (1, 2, 3):
@@ -49,7 +49,7 @@ async def test_what_was_acknowledged_is_gone(
     for _ in range(3):
         with pytest.raises(LedgerUnavailableError):
             await ledger.commit([commitment(4)])
-    assert "was replaced while the server runs: record 3 of w1 was acknowledged" in str(faults[-1])
+    assert "was replaced while the server runs: record 3 of w1 was acknowledged" in str(errors[-1])
     [(left,)] = replicas.server.run("SELECT count(*) FROM audit_records", replicas.database)
     assert left in {0, 2}, "nothing was written behind the gap"
 

@@ -103,7 +103,7 @@ async def check_whole(ledger: SqliteLedger, records: int) -> None:
 async def test_locked_by_another_process(
     open_ledger: Callable[[], SqliteLedger],
     held: Callable[[], subprocess.Popen[str]],
-    faults: list[BaseException],
+    errors: list[BaseException],
 ) -> None:
     ledger = open_ledger()
     await ledger.commit(commitments(2))
@@ -115,7 +115,7 @@ async def test_locked_by_another_process(
     holder.communicate(timeout=10)
     assert list(await ledger.commit([commitment(3)])) == [Committed()]
     await check_whole(ledger, 3)
-    assert [type(fault) for fault in faults] == [sqlite3.OperationalError] * 2
+    assert [type(fault) for fault in errors] == [sqlite3.OperationalError] * 2
 
 
 @pytest.mark.usefixtures("impatient")
@@ -145,11 +145,11 @@ async def fill_until_refused(ledger: SqliteLedger) -> int:
     raise AssertionError("never full")
 
 
-async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, faults: list[BaseException]) -> None:
+async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, errors: list[BaseException]) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(100_000))
     ledger = SqliteLedger.open(
-        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append
+        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=errors.append
     )
     stored = await fill_until_refused(ledger)
     assert stored > 20
@@ -158,7 +158,7 @@ async def test_a_full_disk(small_disk: Path, signing_key: SigningKey, faults: li
     assert list(await ledger.commit([commitment(100_000)])) == [Committed()]
     await check_whole(ledger, stored + 1)
     await ledger.close()
-    assert {type(fault) for fault in faults} == {sqlite3.OperationalError}
+    assert {type(fault) for fault in errors} == {sqlite3.OperationalError}
 
 
 async def test_a_probe_fails_on_a_full_disk_where_nothing_is_left_to_sign(
@@ -208,10 +208,10 @@ async def test_a_file_that_may_not_grow(
 
 
 async def test_a_file_system_that_became_read_only(
-    small_disk: Path, signing_key: SigningKey, faults: list[BaseException]
+    small_disk: Path, signing_key: SigningKey, errors: list[BaseException]
 ) -> None:
     ledger = SqliteLedger.open(
-        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append
+        small_disk / "placet.db", writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=errors.append
     )
     await ledger.commit(commitments(2))
     await ledger._run(ledger._writing, ledger._writer.close)  # a file open for writing would forbid the remount
@@ -225,7 +225,7 @@ async def test_a_file_system_that_became_read_only(
     await ledger.commit([commitment(3)])
     await check_whole(ledger, 3)
     await ledger.close()
-    assert len(faults) == 1
+    assert len(errors) == 1
 
 
 async def test_a_file_that_was_moved_away(database: Path, open_ledger: Callable[[], SqliteLedger]) -> None:
@@ -244,7 +244,7 @@ async def test_a_file_that_was_moved_away(database: Path, open_ledger: Callable[
 async def test_a_file_that_was_replaced_by_an_older_copy(
     database: Path,
     open_ledger: Callable[[], SqliteLedger],
-    faults: list[BaseException],
+    errors: list[BaseException],
     closed: bool,  # noqa: FBT001 - whether the writer happens to have given its connection back
 ) -> None:
     ledger = open_ledger()
@@ -258,13 +258,13 @@ async def test_a_file_that_was_replaced_by_an_older_copy(
     database.with_name("backup.db").rename(database)
     for number in (4, 5):
         await check_refused(ledger, number)
-    assert f"{database}: was replaced while the server runs" in str(faults[0])
+    assert f"{database}: was replaced while the server runs" in str(errors[0])
     with pytest.raises(LedgerUnavailableError):
         await ledger.query_decisions(DecisionQuery("acme"))
 
 
 async def test_a_file_that_was_overwritten_by_an_older_copy_while_it_was_closed(
-    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException]
+    database: Path, open_ledger: Callable[[], SqliteLedger], errors: list[BaseException]
 ) -> None:
     """The file is the same one, and what it holds is not: a failed commit gives the connection back."""
     ledger = open_ledger()
@@ -278,8 +278,8 @@ async def test_a_file_that_was_overwritten_by_an_older_copy_while_it_was_closed(
     shutil.copyfile(f"{database}.older", database)
     for number in (4, 5):
         await check_refused(ledger, number)
-    assert "record 3 of w1 was acknowledged and is not in it, the chain ends at 2" in str(faults[0])
-    assert "placet db new-trail --reason" in str(faults[0])
+    assert "record 3 of w1 was acknowledged and is not in it, the chain ends at 2" in str(errors[0])
+    assert "placet db new-trail --reason" in str(errors[0])
     shutil.copyfile(f"{database}.newest", database)
     await ledger.commit(commitments(1, 4))
     await check_whole(ledger, 4)
@@ -309,7 +309,7 @@ LOSSES: dict[str, tuple[str, str, Callable[[Path, bytes], object]]] = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_a_lost_file_is_noticed_before_a_commit_is_told(
-    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], loss: str
+    database: Path, open_ledger: Callable[[], SqliteLedger], errors: list[BaseException], loss: str
 ) -> None:
     name, what, lose = LOSSES[loss]
     ledger = open_ledger()
@@ -318,7 +318,7 @@ async def test_a_lost_file_is_noticed_before_a_commit_is_told(
     lose(path, path.read_bytes())
     for number in (21, 22):
         await check_refused(ledger, number)
-    assert {str(fault).partition(";")[0] for fault in faults} == {f"{path}: {what} while the server runs"}
+    assert {str(fault).partition(";")[0] for fault in errors} == {f"{path}: {what} while the server runs"}
     await ledger.close()
 
 
@@ -328,7 +328,7 @@ async def test_a_lost_file_is_noticed_before_a_commit_is_told(
 async def test_a_lost_file_tells_of_the_lock_file_that_was_lost_before_it(
     database: Path,
     open_ledger: Callable[[], SqliteLedger],
-    faults: list[BaseException],
+    errors: list[BaseException],
     lose: Callable[[Path, bytes], object],
     what: str,
 ) -> None:
@@ -342,13 +342,13 @@ async def test_a_lost_file_tells_of_the_lock_file_that_was_lost_before_it(
         other.execute("PRAGMA wal_checkpoint")
     other.close()
     await check_refused(ledger, 4)
-    assert f"was written to by another program while the server runs, and its lock file {lock} {what}" in str(faults[0])
+    assert f"was written to by another program while the server runs, and its lock file {lock} {what}" in str(errors[0])
     await ledger.close()
 
 
 @pytest.mark.parametrize("name", ["placet.db-wal", "placet.db-shm"])
 async def test_what_stood_in_a_lost_log_is_saved(
-    database: Path, open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], name: str
+    database: Path, open_ledger: Callable[[], SqliteLedger], errors: list[BaseException], name: str
 ) -> None:
     """The log is gone from its folder, but the server still has it open: nothing that was told is lost."""
     ledger = open_ledger()
@@ -360,7 +360,7 @@ async def test_what_stood_in_a_lost_log_is_saved(
     with closing(sqlite3.connect(copy)) as connection:
         (count,) = connection.execute("SELECT count(*) FROM audit_records").fetchone()
     assert count in {20, 21}
-    assert faults
+    assert errors
 
 
 async def test_a_log_that_is_moved_back_in_time_is_no_loss(
@@ -405,7 +405,7 @@ def journal_size_limit(ledger: SqliteLedger) -> object:
 
 
 async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
-    open_ledger: Callable[[], SqliteLedger], monkeypatch: pytest.MonkeyPatch, faults: list[BaseException]
+    open_ledger: Callable[[], SqliteLedger], monkeypatch: pytest.MonkeyPatch, errors: list[BaseException]
 ) -> None:
     class FailingConnection(sqlite_files.SqliteConnection):
         """Fails each statement after the given number, once."""
@@ -445,11 +445,11 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
         FailingConnection.left = 10**9
         await check_whole(ledger, stored)
     assert refusals == 8, "one for each statement"
-    assert len(faults) == refusals
+    assert len(errors) == refusals
 
 
 async def test_another_writer_of_the_same_chain(
-    open_ledger: Callable[[], SqliteLedger], faults: list[BaseException], monkeypatch: pytest.MonkeyPatch
+    open_ledger: Callable[[], SqliteLedger], errors: list[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file system whose locks do nothing: the chain does not fork, it goes on from where it is."""
     monkeypatch.setattr("placet.storage.connections.file_lock.fcntl.flock", lambda _descriptor, _operation: None)
@@ -460,16 +460,16 @@ async def test_another_writer_of_the_same_chain(
     await check_refused(one, 5)
     await one.commit([commitment(5)])
     await check_whole(one, 5)
-    assert [type(fault).__name__ for fault in faults] == ["ChainMovedError"]
+    assert [type(fault).__name__ for fault in errors] == ["ChainMovedError"]
 
 
-async def test_what_cannot_be_written_down_is_refused_alone(ledger: SqliteLedger, faults: list[BaseException]) -> None:
+async def test_what_cannot_be_written_down_is_refused_alone(ledger: SqliteLedger, errors: list[BaseException]) -> None:
     await ledger.commit([commitment(1)])
     with pytest.raises(LedgerUnavailableError):
         await ledger.commit([replace(commitment(2), recorded_at_us=2**63)])
     await ledger.commit([commitment(3)])
     await check_whole(ledger, 2)
-    assert len(faults) == 1
+    assert len(errors) == 1
 
 
 async def test_a_disk_that_is_full_from_the_start(small_disk: Path, signing_key: SigningKey) -> None:
@@ -490,14 +490,14 @@ def test_the_chain_cannot_be_begun(database: Path, signing_key: SigningKey) -> N
         SqliteLedger.open(database, writer="w1", signing_key=signing_key, clock=TickingClock())
 
 
-async def test_reading_recovers(ledger: SqliteLedger, faults: list[BaseException]) -> None:
+async def test_reading_recovers(ledger: SqliteLedger, errors: list[BaseException]) -> None:
     await ledger.commit([commitment(1)])
     await ledger.query_decisions(DecisionQuery("acme"))
     ledger._idle_readers[0].close()
     with pytest.raises(LedgerUnavailableError):
         await ledger.query_decisions(DecisionQuery("acme"))
     assert len((await ledger.query_decisions(DecisionQuery("acme"))).decisions) == 1
-    assert len(faults) == 1
+    assert len(errors) == 1
 
 
 def test_by_default_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:

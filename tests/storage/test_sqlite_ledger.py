@@ -178,7 +178,7 @@ def test_a_file_system_without_locks(open_ledger: Callable[[], SqliteLedger], mo
         open_ledger()
 
 
-async def test_closing_stops_what_is_being_read(ledger: SqliteLedger, faults: list[BaseException]) -> None:
+async def test_closing_stops_what_is_being_read(ledger: SqliteLedger, errors: list[BaseException]) -> None:
     """More are waiting than there are threads: those that began end in their own way, the others are told."""
     await ledger.commit(commitments(50))
     reads = [asyncio.create_task(ledger.query_decisions(DecisionQuery("acme"))) for _ in range(20)]
@@ -189,7 +189,7 @@ async def test_closing_stops_what_is_being_read(ledger: SqliteLedger, faults: li
     ended = await asyncio.gather(*reads, checks, return_exceptions=True)
     assert {type(each) for each in ended} <= {DecisionPage, VerifyReport, LedgerUnavailableError}
     assert list(await commit) == [Committed()] * 50
-    assert all(isinstance(fault, sqlite3.OperationalError | LedgerUnavailableError) for fault in faults)
+    assert all(isinstance(fault, sqlite3.OperationalError | LedgerUnavailableError) for fault in errors)
 
 
 def test_emptying_the_log_on_closing_is_not_taken_for_a_loss(database: Path, signing_key: SigningKey) -> None:

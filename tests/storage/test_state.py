@@ -48,9 +48,9 @@ class TestSqliteState(WholeContract):
 class TestPostgresState(WholeContract):
     @pytest.fixture
     async def ledger(
-        self, postgres_server: Postgres, database_name: str, signing_key: SigningKey, faults: list[BaseException]
+        self, postgres_server: Postgres, database_name: str, signing_key: SigningKey, errors: list[BaseException]
     ) -> AsyncIterator[PostgresLedger]:
         postgres_server.run(f"TRUNCATE {', '.join(metadata.tables)}", database_name)
-        replicas = Replicas(postgres_server, database_name, signing_key, faults)
+        replicas = Replicas(postgres_server, database_name, signing_key, errors)
         yield replicas.open()
         await replicas.close()

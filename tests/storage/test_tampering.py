@@ -265,8 +265,8 @@ async def test_no_checkpoint_to_export(tmp_path: Path, signing_key: SigningKey) 
 
 
 async def test_the_server_finds_it_too_and_gives_no_damaged_decision(copy: Path, signing_key: SigningKey) -> None:
-    faults: list[BaseException] = []
-    ledger = SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=faults.append)
+    errors: list[BaseException] = []
+    ledger = SqliteLedger.open(copy, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=errors.append)
     change(copy, "UPDATE audit_parts SET content = '{}' WHERE sequence = 5 AND name = 'decision'")
     report = await ledger.verify()
     with pytest.raises(LedgerUnavailableError, match="placet audit verify"):
@@ -276,7 +276,7 @@ async def test_the_server_finds_it_too_and_gives_no_damaged_decision(copy: Path,
     assert (await ledger.get_decision("acme", f"dec_{5:032x}")) is not None
     await ledger.close()
     assert K.PART_MISMATCH in kinds(report)
-    assert len(faults) == 2
+    assert len(errors) == 2
 
 
 def test_many_problems_are_not_all_kept(copy: Path, signing_key: SigningKey) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from placet.watch.state import DecisionState
-from tests.support.approving import ONE_LEAD, ApprovalEnv, word
+from tests.support.approval_env import ONE_LEAD, ApprovalEnv, vote_command
 from tests.support.fakes import CountedIds
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Replica(ApprovalEnv):
         super().__init__(ONE_LEAD, ledger=lambda **_: replicas.open(writer))  # type: ignore[arg-type] # any will do
         ids = self.point.commitments.recorder.ids
         assert isinstance(ids, CountedIds)
-        ids.given = number * 1_000
-        self.hub = Hub(self.ledger, self.faults.append)
+        ids.count = number * 1_000
+        self.hub = Hub(self.ledger, self.errors.append)
         self.feeds = ChangeFeeds(self.ledger, self.hub, self.clock)
 
     @contextlib.asynccontextmanager
@@ -46,10 +46,10 @@ class Replica(ApprovalEnv):
 async def test_a_stream_has_decisions_of_another_replica_and_resumes_from_any_cursor(replicas: Replicas) -> None:
     one, two = Replica(replicas, "w1", 1), Replica(replicas, "w2", 2)
     async with one.running():
-        approval = await two.asked()
+        approval = await two.pending_approval()
         async with aclosing(one.feeds.decision("acme", approval.decision_id, {})) as changes:
             received = [await anext(changes)]
-            await two.approvals.approve(word(approval))
+            await two.approvals.approve(vote_command(approval))
             received.append(await anext(changes))
             await one.ask(approval_id=approval.approval_id)
             received += [change async for change in changes]
@@ -74,12 +74,14 @@ async def test_a_stream_has_the_approvals_of_all_replicas_once(replicas: Replica
                 if cursor is None:
                     assert (await anext(changes)).approval is None
                 for replica in (one, two, two):
-                    opened.append((await replica.asked(run={"run_id": f"r{len(opened)}"})).approval_id)
+                    opened.append((await replica.pending_approval(run={"run_id": f"r{len(opened)}"})).approval_id)
                     change = await anext(changes)
                     assert change.approval is not None
                     received.append(change.approval.approval_id)
                     cursor = change.cursor
-            opened.append((await two.asked(run={"run_id": f"r{len(opened)}"})).approval_id)  # without a stream
+            opened.append(
+                (await two.pending_approval(run={"run_id": f"r{len(opened)}"})).approval_id
+            )  # without a stream
             async with aclosing(one.feeds.approvals("acme", cursor)) as changes:
                 change = await anext(changes)
                 assert change.approval is not None

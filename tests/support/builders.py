@@ -1,4 +1,4 @@
-"""Proposals and agent policies for tests of what is counted and what is stopped."""
+"""Builders of proposals, tenant policies and budgets, for tests of budgets and controls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from placet.tenants.policy import TenantPolicy
 
 
 def at(text: str) -> int:
-    """Microseconds since the epoch of an RFC 3339 time."""
+    """Return an RFC 3339 time as microseconds since the epoch."""
     moment = datetime.fromisoformat(text)
     assert moment.tzinfo is not None
     return round(moment.timestamp() * 1_000_000)
@@ -34,10 +34,10 @@ def proposal(
     cost_micros: int = 0,
 ) -> Proposal:
     money = Amount(amount[1], amount[0]) if amount else None
-    written = json.dumps({} if params is None else params).encode()
+    params_json = json.dumps({} if params is None else params).encode()
     return Proposal(
         idempotency_key="k",
-        action=Action(tool, written, money, environment=environment, dry_run=dry_run),
+        action=Action(tool, params_json, money, environment=environment, dry_run=dry_run),
         identity=Identity(agent, tenant, user, delegation=delegation),
         run=Run(run_id=run_id, workflow=workflow),
         model=Model(input_tokens=tokens, estimated_cost_micros=cost_micros),
@@ -48,9 +48,11 @@ def proposal(
     )
 
 
-def policy(**said: Any) -> TenantPolicy:
-    return TenantPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay", "pay.out", "mail"], **said})
+def policy(**sections: Any) -> TenantPolicy:
+    return TenantPolicy.model_validate(
+        {"allowed_tools": ["look"], "write_tools": ["pay", "pay.out", "mail"], **sections}
+    )
 
 
-def budget(**said: Any) -> dict[str, Any]:
-    return {"id": "b", "scope": "tenant", "measure": "calls", "limit": 10, "window": "day", **said}
+def budget(**fields: Any) -> dict[str, Any]:
+    return {"id": "b", "scope": "tenant", "measure": "calls", "limit": 10, "window": "day", **fields}

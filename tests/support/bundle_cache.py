@@ -1,7 +1,7 @@
-"""Bundles that this run of the tests built before, for servers that start on an empty data directory.
+"""A cache of the bundles that this test run has built, for servers that start with an empty data directory.
 
-Building a bundle takes more time than everything else in a start. With this a server finds the bundle of exactly its
-policy folder in its own cache, as after a restart.
+Building the bundle takes most of the time of a start. With this cache a server finds the bundle of exactly its policy
+folder in its data directory, as after a restart.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 VARIABLE: Final = "BUNDLE_CACHE_OF_TESTS"
-"""Environment variable with the folder of the cache, which all workers of a run share. Without it nothing is cached."""
+"""Environment variable with the folder of the cache, which all workers of a run share. Unset: nothing is cached."""
 
 
 @contextlib.contextmanager
 def bundle_cache() -> Iterator[None]:
-    """Cache bundles until the end of the block. Does nothing where the caller's parent process caches them already."""
+    """Cache bundles for the duration of the block. Does nothing when a parent process caches them already."""
     if VARIABLE in os.environ:
         yield
         return
@@ -36,9 +36,9 @@ def bundle_cache() -> Iterator[None]:
 
 
 def seed_bundles(rego_dir: Path, data_dir: Path) -> Callable[[], None]:
-    """Fill the bundle folder of a data directory that no server has used.
+    """Copy the cached bundle of a policy folder into a data directory that no server has used.
 
-    Call the result when the server is ready: it keeps what the server had to build.
+    Returns a function to call when the server is ready: it caches the bundle if the server had to build it.
     """
     folder, bundles = os.environ.get(VARIABLE), data_dir / "bundles"
     used = bundles.exists() or (data_dir / "keys").exists()
@@ -56,12 +56,12 @@ def _keep(bundles: Path, cached: Path) -> None:
     if bundles.is_dir():
         staged = Path(tempfile.mkdtemp(dir=cached.parent))
         shutil.copytree(bundles, staged, dirs_exist_ok=True)
-        with contextlib.suppress(OSError):  # another worker was first
+        with contextlib.suppress(OSError):  # another worker has cached it
             staged.rename(cached)
 
 
 def digest_of(folder: Path) -> str:
-    """Digest of all files below the folder: names and content."""
+    """Return the digest of the names and contents of all files below a folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         digest.update(f"{path.relative_to(folder)}\0{path.is_file()}\0".encode())

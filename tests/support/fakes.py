@@ -1,4 +1,4 @@
-"""What a decision point works with, scripted: each keeps the contract of its port."""
+"""A decision point with scripted parts. Each part keeps the contract of its port."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ AGENT_POLICIES = {
 
 
 def verdict(*findings: Finding, revision: str = REVISION) -> Verdict:
-    """What the shipped main package says of these findings."""
+    """Return the verdict that the shipped main package returns for these findings."""
     for effect in _ORDER:
         ids = [finding.rule_id for finding in findings if finding.effect is effect]
         if ids:
@@ -51,7 +51,7 @@ def verdict(*findings: Finding, revision: str = REVISION) -> Verdict:
 
 @dataclass
 class FixedClock:
-    """A clock that a test sets."""
+    """A clock that shows what tests set."""
 
     wall: int = NOW_US
     seconds: float = 1_000.0
@@ -64,35 +64,35 @@ class FixedClock:
 
 
 class CountedIds:
-    """Ids by number."""
+    """Decision ids that hold the time and a running number."""
 
     def __init__(self) -> None:
-        self.given = 0
+        self.count = 0
 
     def decision_id(self, now_us: int) -> str:
-        self.given += 1
-        return f"dec_{now_us // 1_000:012x}{self.given:020x}"
+        self.count += 1
+        return f"dec_{now_us // 1_000:012x}{self.count:020x}"
 
 
 @dataclass
 class ScriptedPolicy:
-    """A loaded policy that answers with `say`, and keeps what it was asked."""
+    """A loaded policy that answers with `say`."""
 
     say: Callable[[dict[str, Any]], Verdict | Indeterminate] = field(default=lambda _: verdict(ALLOWED))
     revision: str = REVISION
     confirmed_at: float = 1_000.0
     agent_policies: Mapping[str, TenantPolicy] = field(default_factory=lambda: AGENT_POLICIES)
-    fault: Exception | None = None
-    seen: list[dict[str, Any]] = field(default_factory=list)
-    batches: list[int] = field(default_factory=list)
+    error: Exception | None = None  # raised instead of an answer
+    seen: list[dict[str, Any]] = field(default_factory=list)  # all inputs
+    batches: list[int] = field(default_factory=list)  # number of inputs in each query
 
     def where(self, rule_id: str) -> str:
         return f"policy/{rule_id.partition('.')[0]}.rego:7"
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        if self.fault is not None:
-            raise self.fault
-        documents = [json.loads(each) for each in inputs]
+        if self.error is not None:
+            raise self.error
+        documents = [json.loads(document) for document in inputs]
         self.seen += documents
         self.batches.append(len(documents))
         return [self.say(document) for document in documents]
@@ -100,7 +100,7 @@ class ScriptedPolicy:
 
 @dataclass
 class ScriptedSource:
-    """Where the policy comes from."""
+    """A source that serves one policy, or none."""
 
     policy: ScriptedPolicy | None
 
@@ -112,7 +112,7 @@ class ScriptedSource:
 
 
 class FullLedger(MemoryLedger):
-    """A ledger whose disk is full from time to time."""
+    """A ledger whose commits fail while `full`, as with a full disk."""
 
     full = False
 
@@ -123,7 +123,7 @@ class FullLedger(MemoryLedger):
 
 
 class Bench:
-    """A decision point with everything round it."""
+    """A decision point and its parts."""
 
     def __init__(
         self,
@@ -136,18 +136,21 @@ class Bench:
         self.source = ScriptedSource(self.policy)
         self.clock = FixedClock()
         self.ledger = ledger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
-        self.faults: list[BaseException] = []
+        self.errors: list[BaseException] = []
         self.invalid_verdicts: list[tuple[str, str]] = []
         self.controls = ControlState(self.ledger)
         self.point = decision_point(
             Gatherer(self.source, self.ledger, self.controls, self.clock, max_age),
             Recorder(self.clock, CountedIds(), RESERVATION_TTL_SECONDS),
-            self.faults.append,
+            self.errors.append,
             lambda rule_id, why: self.invalid_verdicts.append((rule_id, why)),
         )
 
 
-def asked(tool: str = "look", **changes: Any) -> Request:
-    """A parsed request under a fresh key; changes by path with ``__`` for the dot."""
-    said = {path.replace("__", "."): value for path, value in changes.items()}
-    return Request(parse_request(request({"action.tool": tool, **said})), Caller(peer="test"), NOW_US - 500)
+def new_request(tool: str = "look", **changes: Any) -> Request:
+    """Return a parsed request with a new idempotency key.
+
+    Keyword arguments replace fields by path, with ``__`` for the dot: ``run__step=2``.
+    """
+    fields = {path.replace("__", "."): value for path, value in changes.items()}
+    return Request(parse_request(request({"action.tool": tool, **fields})), Caller(peer="test"), NOW_US - 500)

@@ -1,4 +1,4 @@
-"""The scenario API inside this process: a decision point and its services over a ledger, on a clock that tests set."""
+"""The scenario API without a server: a decision point and its services in this process, with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CALLER = Caller(peer="test")
 
 @dataclass
 class SettableClock:
-    """Wall time that tests set; the monotonic clock is the machine's."""
+    """A wall clock that tests set. Its monotonic clock is the machine's."""
 
     now_us: int
 
@@ -71,18 +71,18 @@ class SettableClock:
 
 
 class InProcessApi:
-    """A `placet.cli.scenarios.api.Api`. `policies` may be a running server's; then use its event loop."""
+    """A `placet.cli.scenarios.api.Api`. When `policies` belong to a running server, call it in its event loop."""
 
     def __init__(self, policies: PolicySource, ledger: Ledger, clock: SettableClock) -> None:
         self._ledger = ledger
         self._clock = clock
-        self.faults: list[BaseException] = []
+        self.errors: list[BaseException] = []
         controls = ControlState(ledger)
         self._point = decision_point(
             Gatherer(policies, ledger, controls, clock, NO_MAX_AGE),
             Recorder(clock, RandomIds(), RESERVATION_TTL_SECONDS),
-            self.faults.append,
-            lambda rule_id, why: self.faults.append(AssertionError(f"{rule_id}: {why}")),
+            self.errors.append,
+            lambda rule_id, why: self.errors.append(AssertionError(f"{rule_id}: {why}")),
         )
         commands = ControlCommands(ledger, clock, controls)
         self._approvals = Approvals(ledger, policies, clock)
@@ -94,11 +94,12 @@ class InProcessApi:
     async def authorize(self, requests: Sequence[sdk.Request]) -> Sequence[Answer]:
         with _refusals():
             parsed = [
-                parse_request(request_to_proto(each, each.idempotency_key or uuid.uuid4().hex)) for each in requests
+                parse_request(request_to_proto(request, request.idempotency_key or uuid.uuid4().hex))
+                for request in requests
             ]
         now_us = self._clock.wall_us()
         decisions = await self._point.decide([Request(proposal, CALLER, now_us) for proposal in parsed])
-        assert not self.faults
+        assert not self.errors
         return [
             _answer(decision, request.identity.tenant) for decision, request in zip(decisions, requests, strict=True)
         ]
@@ -125,15 +126,18 @@ class InProcessApi:
         return ApprovalStatus(view.state.value, votes, view.approval.quorum)
 
     async def kill_switches(self, tenant: str) -> Sequence[Switch]:
-        switches = [each.switch for each in await self._switches.list(tenant)]
-        return [Switch(each.switch_id, each.actor, each.scope.value, each.value, each.tenant) for each in switches]
+        switches = [view.switch for view in await self._switches.list(tenant)]
+        return [
+            Switch(switch.switch_id, switch.actor, switch.scope.value, switch.value, switch.tenant)
+            for switch in switches
+        ]
 
     async def set_kill_switch(
         self, scope: sdk.KillScope, value: str, tenant: str, actor: str, reason: str, seconds: int
     ) -> tuple[str, int]:
-        wanted = NewSwitch(KillScope(scope.value), tenant, value, actor, reason, seconds, CALLER)
+        command = NewSwitch(KillScope(scope.value), tenant, value, actor, reason, seconds, CALLER)
         with _refusals():
-            switch, revocation = await self._switches.set(wanted)
+            switch, revocation = await self._switches.set(command)
         return switch.switch_id, len(revocation.revoked)
 
     async def clear_kill_switch(self, switch_id: str, tenant: str, actor: str, reason: str) -> bool:
@@ -141,10 +145,10 @@ class InProcessApi:
             return (await self._switches.clear(switch_id, tenant, actor, reason)).waiting is None
 
     async def set_autonomy(self, tenant: str, level: str, selector: Selector, actor: str, reason: str) -> bool:
-        wanted = AutonomyLevel(level) if level else None
+        new_level = AutonomyLevel(level) if level else None
         with _refusals():
             done = await self._autonomy.set(
-                NewLevel(tenant, selector.workflow, selector.tool, selector.agent, wanted, actor, reason)
+                NewLevel(tenant, selector.workflow, selector.tool, selector.agent, new_level, actor, reason)
             )
         return done.waiting is None
 
@@ -159,18 +163,18 @@ class InProcessApi:
         raise UnsupportedStepError("a decision point signs no permits; a server does")
 
     async def recorded(self, answer: Answer) -> Mapping[str, Any]:
-        found = await self._ledger.get_decision(answer.tenant, answer.decision_id)
-        assert found is not None
-        required = found.decision.approval
+        record = await self._ledger.get_decision(answer.tenant, answer.decision_id)
+        assert record is not None
+        required = record.decision.approval
         return {
-            "event": tool_call_event(found),
-            "effect": found.decision.effect.value,
-            "rule_id": found.decision.rule_id,
-            "tenant": found.tenant,
-            "input": json.loads(found.input_json),
-            "findings": [asdict(finding) for finding in found.decision.findings],
+            "event": tool_call_event(record),
+            "effect": record.decision.effect.value,
+            "rule_id": record.decision.rule_id,
+            "tenant": record.tenant,
+            "input": json.loads(record.input_json),
+            "findings": [asdict(finding) for finding in record.decision.findings],
             "approval": required and {"quorum": required.quorum, "approver_roles": list(required.approver_roles)},
-            "replayable": found.replayable,
+            "replayable": record.replayable,
         }
 
     async def set_time(self, now: datetime) -> None:
@@ -189,7 +193,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _refuse(error: PlacetError) -> NoReturn:
-    """Raise the same reason as over gRPC."""
+    """Raise RefusedError with the reason that a client receives over gRPC."""
     if isinstance(error, InvalidRequestError):
         first = error.violations[0]
         raise RefusedError(first.field, first.description)

@@ -1,4 +1,4 @@
-"""The ledger in memory: the same contract, for tests and as the plainest statement of what a ledger does."""
+"""A ledger in memory with the contract of the stored ones, for tests. It is also the simplest ledger to read."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 
 class MemoryLedger:
-    """A `placet.audit.ports.Ledger` in memory. Tests look at `log`, its records, and `stored`, its documents."""
+    """A `placet.audit.ports.Ledger` in memory."""
 
     def __init__(self, *, writer: str, signing_key: SigningKey, clock: Clock) -> None:
         self._signing_key = signing_key
         self._clock = clock
         self._state = ChainState(writer)
-        self.log: list[LinkedRecord] = []
+        self.log: list[LinkedRecord] = []  # all records; tests read it
         self._checkpoints: list[StoredCheckpoint] = []
         self._keys: dict[tuple[str, str, str], LinkedRecord] = {}
-        self._kept_since: dict[tuple[str, str, str], int] = {}
-        self.stored: dict[RowKey, Row] = {}
+        self._stored_at_us: dict[tuple[str, str, str], int] = {}
+        self.stored: dict[RowKey, Row] = {}  # all rows; tests read it
         self._counters: dict[CounterKey, Usage] = {}
         self._resets: dict[CounterKey, int] = {}
         self._wakes: list[Callable[[], None]] = []
@@ -59,11 +59,11 @@ class MemoryLedger:
 
     @property
     def records_since_checkpoint(self) -> int:
-        """Records that no checkpoint covers yet."""
+        """Return the number of records that no checkpoint covers."""
         return self._state.head.sequence - self._state.checkpoint_sequence
 
     async def commit(self, commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
-        """As `SqliteLedger.commit`, but for the disk."""
+        """Commit as `SqliteLedger.commit` does, but not durably."""
         self._require_open()
         now_us = self._clock.wall_us()
         working = UnitOfWork(self.stored, self._counters, now_us)
@@ -71,15 +71,15 @@ class MemoryLedger:
         linked = link_planned(self._state, screening)
         for record in linked:
             self.log.append(record)
-            if (given := record.commitment.idempotency) is not None:
-                place = (record.commitment.tenant, given.caller, given.key)
-                before_us = self._kept_since.get(place, 0) if given.replaces else 0
-                self._keys[place] = record
-                self._kept_since[place] = max(record.commitment.recorded_at_us, before_us)
+            if (idempotency := record.commitment.idempotency) is not None:
+                key = (record.commitment.tenant, idempotency.caller, idempotency.key)
+                before_us = self._stored_at_us.get(key, 0) if idempotency.replaces else 0
+                self._keys[key] = record
+                self._stored_at_us[key] = max(record.commitment.recorded_at_us, before_us)
         self.stored.update(working.rows)
-        for key, (used, reserved, created_at_us, resets_at_us) in working.counters.items():
-            self._counters[key] = Usage(used, reserved, created_at_us)
-            self._resets[key] = resets_at_us
+        for counter, (used, reserved, created_at_us, resets_at_us) in working.counters.items():
+            self._counters[counter] = Usage(used, reserved, created_at_us)
+            self._resets[counter] = resets_at_us
         self._state = advance(self._state, linked)
         if checkpoint_due(self._state):
             self._sign()
@@ -89,46 +89,46 @@ class MemoryLedger:
         return screening.results
 
     async def checkpoint(self) -> None:
-        """Sign a checkpoint over what none covers yet."""
+        """Sign a checkpoint when there are records that none covers."""
         self._require_open()
         if self.records_since_checkpoint:
             self._sign()
 
     async def query_decisions(self, query: DecisionQuery) -> DecisionPage:
-        """A page of decisions, newest first. InvalidRequestError for a wrong page_token."""
+        """Return a page of decisions, newest first. Raises InvalidRequestError for a wrong page_token."""
         self._require_open()
         after = reading.place_before(query.page_token)
         size = min(query.page_size, PAGE_SIZE_MAX)
-        found = sorted((record for record in self.log if _matches(record, query)), key=self._place, reverse=True)
-        found = [record for record in found if after is None or self._place(record) < after]
-        shown = found[:size]
-        token = write_token(self._place(shown[-1])) if len(found) > size else ""
-        return DecisionPage(tuple(_decision(record) for record in shown), token)
+        matching = sorted((record for record in self.log if _matches(record, query)), key=self._position, reverse=True)
+        rest = [record for record in matching if after is None or self._position(record) < after]
+        page = rest[:size]
+        token = write_token(self._position(page[-1])) if len(rest) > size else ""
+        return DecisionPage(tuple(_decision(record) for record in page), token)
 
     async def get_decision(self, tenant: str, decision_id: str) -> RecordedDecision | None:
-        """One decision of the tenant."""
+        """Return a decision of the tenant; None when there is none."""
         self._require_open()
         record = self._decided(tenant, decision_id)
         return _decision(record) if record is not None else None
 
     async def verify(self, *, state: bool = False) -> VerifyReport:
-        """Check every chain and checkpoint, and the state when requested."""
+        """Verify the chain and its checkpoints, with `state` also the state that follows from the records."""
         self._require_open()
         return verify_trail(self, self._signing_key.public.check, state=state)
 
-    async def load(self, wanted: ReadSet) -> Snapshot:
-        """The state asked for."""
+    async def load(self, read_set: ReadSet) -> Snapshot:
+        """Return the requested state."""
         self._require_open()
         return Snapshot(
-            {key: self.stored[key] for key in wanted.rows if key in self.stored},
-            {key: self._counters[key] for key in wanted.counters if key in self._counters},
+            {key: self.stored[key] for key in read_set.rows if key in self.stored},
+            {key: self._counters[key] for key in read_set.counters if key in self._counters},
         )
 
     async def list_rows(self, query: RowQuery) -> RowPage:
-        """A page of rows, newest first. InvalidRequestError for a wrong page_token."""
+        """Return a page of rows, newest first. Raises InvalidRequestError for a wrong page_token."""
         self._require_open()
         before = place_before(query.page_token)
-        found = sorted(
+        rows = sorted(
             (
                 row
                 for key, row in self.stored.items()
@@ -139,39 +139,39 @@ class MemoryLedger:
             key=lambda row: (row.created_at_us, row.key.id),
             reverse=True,
         )
-        shown = found[: min(query.page_size, PAGE_SIZE_MAX)]
-        return RowPage(tuple(shown), next_token(shown[-1]) if len(found) > len(shown) else "")
+        page = rows[: min(query.page_size, PAGE_SIZE_MAX)]
+        return RowPage(tuple(page), next_token(page[-1]) if len(rows) > len(page) else "")
 
     async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
-        """Tenants that have a row with the status."""
+        """Return the tenants that have a row with the status."""
         self._require_open()
         return sorted({key.tenant for key, row in self.stored.items() if (key.table, row.status) == (table, status)})
 
     async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
-        """Rows that are due, the earliest first."""
+        """Return due rows, the earliest first."""
         self._require_open()
         due = [row for key, row in self.stored.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
     async def count_due(self, table: StateTable) -> int:
-        """How many rows are due at any time."""
+        """Return the number of rows that are due now or later."""
         self._require_open()
         return sum(key.table is table and row.due_at_us > 0 for key, row in self.stored.items())
 
     async def top_counters(
         self, tenant: str, budget_id: str, unit: str, window_key: str, limit: int
     ) -> Sequence[CounterRow]:
-        """The largest counters of a budget in one window."""
+        """Return the largest counters of a budget in one window."""
         self._require_open()
-        found = [
+        counters = [
             CounterRow(key, usage, self._resets[key])
             for key, usage in self._counters.items()
             if (key.tenant, key.budget_id, key.unit, key.window_key) == (tenant, budget_id, unit, window_key)
         ]
-        return sorted(found, key=lambda row: (-row.usage.used - row.usage.reserved, row.key.scope_key))[:limit]
+        return sorted(counters, key=lambda row: (-row.usage.used - row.usage.reserved, row.key.scope_key))[:limit]
 
     async def window_totals(self, tenant: str, budget_id: str, limit: int) -> Sequence[WindowTotal]:
-        """Totals of a budget by unit and window."""
+        """Return the totals of a budget by unit and window."""
         self._require_open()
         windows: dict[tuple[str, str], list[CounterKey]] = {}
         for key in self._counters:
@@ -190,57 +190,57 @@ class MemoryLedger:
         return totals[:limit]
 
     async def budget_ids_with_usage(self, tenant: str, limit: int) -> Sequence[str]:
-        """Ids of the budgets that anything was counted for."""
+        """Return the ids of the budgets that have counters."""
         self._require_open()
         return sorted({key.budget_id for key in self._counters if key.tenant == tenant})[:limit]
 
     async def events(self, after: Cursor, limit: int) -> Sequence[Event]:
-        """Records with a subject beyond the cursor."""
+        """Return the records after the cursor that have a subject."""
         self._require_open()
         read = after.get(self._state.writer, 0)
-        found = [record for record in self.log if record.commitment.subject and record.sequence > read]
-        return [self._event(record) for record in found[:limit]]
+        records = [record for record in self.log if record.commitment.subject and record.sequence > read]
+        return [self._event(record) for record in records[:limit]]
 
     async def events_of(self, tenant: str, subject: str) -> Sequence[Event]:
-        """All records about one subject, by time."""
+        """Return all records about one subject, by time."""
         self._require_open()
         about = (tenant, subject)
-        found = [each for each in self.log if (each.commitment.tenant, each.commitment.subject) == about]
-        return [self._event(record) for record in sorted(found, key=self._place)]
+        records = [record for record in self.log if (record.commitment.tenant, record.commitment.subject) == about]
+        return [self._event(record) for record in sorted(records, key=self._position)]
 
     async def chain_heads(self) -> Cursor:
-        """Where the chain ends."""
+        """Return the cursor at the end of the chain."""
         self._require_open()
         return {self._state.writer: self._state.head.sequence}
 
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
-        """Agents that were ever decided for."""
+        """Return the agents that decisions were made for."""
         self._require_open()
-        found = {each.commitment.index.agent for each in self.log if each.commitment.tenant == tenant}
-        return sorted(filter(None, found))[:limit]
+        agents = {record.commitment.index.agent for record in self.log if record.commitment.tenant == tenant}
+        return sorted(filter(None, agents))[:limit]
 
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
-        """How often each effect was decided for the tool."""
+        """Return how often each effect occurs among the `newest` decisions of the tenant, for one tool."""
         self._require_open()
         decided = [
-            each.commitment.index
-            for each in self.log
-            if each.commitment.kind is RecordKind.DECISION_MADE and each.commitment.tenant == tenant
+            record.commitment.index
+            for record in self.log
+            if record.commitment.kind is RecordKind.DECISION_MADE and record.commitment.tenant == tenant
         ]
         return Counter(index.effect for index in decided[-newest:] if index.tool == tool)
 
     async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
-        """Write rows without a record; which of them were still at their version."""
+        """Write rows without an audit record. Returns for each whether it was still at its version, and so written."""
         self._require_open()
         working = UnitOfWork(self.stored, self._counters, self._clock.wall_us())
-        held = [working.apply((PutIfVersion(row),)) is None for row in rows]
+        written = [working.apply((PutIfVersion(row),)) is None for row in rows]
         self.stored.update(working.rows)
-        return held
+        return written
 
     async def purge_idempotency_keys(self, before_us: int, limit: int) -> int:
-        """Forget old idempotency keys, and record it."""
+        """Delete old idempotency keys and record it. Returns how many."""
         self._require_open()
-        since = self._kept_since
+        since = self._stored_at_us
         old = sorted((key for key in since if since[key] < before_us), key=lambda key: since[key])[:limit]
         if old:
             swept_us = since[old[-1]] + 1
@@ -250,36 +250,36 @@ class MemoryLedger:
         return len(old)
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when a record with a subject was stored."""
+        """Call `wake` after each commit that stores a record with a subject."""
         self._wakes.append(wake)
 
     async def close(self) -> None:
-        """Answer nothing any longer."""
+        """Fail all later calls with LedgerUnavailableError."""
         self._closed = True
 
-    # The trail that `verify_trail` reads.
+    # The methods below are the trail that `verify_trail` reads.
 
     def writers(self) -> list[str]:
-        """The one writer."""
+        """Return the only writer."""
         return [self._state.writer]
 
     def head(self, _writer: str) -> StoredHead:
-        """Where the chain was left."""
+        """Return the end of the chain."""
         return StoredHead(self._state.head.sequence, self._state.head.hash, self._state.checkpoint_sequence)
 
     def records(self, writer: str) -> Iterator[StoredRecord]:
-        """The records by sequence."""
+        """Return the records by sequence."""
         for record in self.log:
-            given = record.commitment
+            commitment = record.commitment
             yield StoredRecord(
                 columns={
-                    "tenant": given.tenant,
+                    "tenant": commitment.tenant,
                     "writer": writer,
                     "sequence": record.sequence,
-                    "kind": given.kind.value,
-                    "recorded_at_us": given.recorded_at_us,
+                    "kind": commitment.kind.value,
+                    "recorded_at_us": commitment.recorded_at_us,
                 },
-                index_columns=dict(zip(INDEX_COLUMNS, index_row(given), strict=True)),
+                index_columns=dict(zip(INDEX_COLUMNS, index_row(commitment), strict=True)),
                 body=record.body,
                 previous_hash=record.previous_hash,
                 hash=record.hash,
@@ -287,57 +287,59 @@ class MemoryLedger:
             )
 
     def checkpoints(self, _writer: str) -> Iterator[StoredCheckpoint]:
-        """The checkpoints by sequence."""
+        """Return the checkpoints by sequence."""
         return iter(self._checkpoints)
 
     def key(self, tenant: str, caller: str, idempotency_key: str) -> tuple[Any, ...] | None:
-        """What is kept under an idempotency key."""
+        """Return the row of an idempotency key; None when there is none."""
         record = self._keys.get((tenant, caller, idempotency_key))
         if record is None or record.commitment.idempotency is None:
             return None
-        digest = record.commitment.idempotency.request_digest
-        given = record.commitment.idempotency
-        made = (digest, index_row(record.commitment)[0], self._state.writer, record.sequence)
-        return (*made, given.replaces, self._kept_since[tenant, caller, idempotency_key])
+        idempotency, decision_id = record.commitment.idempotency, index_row(record.commitment)[0]
+        pointer = (idempotency.request_digest, decision_id, self._state.writer, record.sequence)
+        return (*pointer, idempotency.replaces, self._stored_at_us[tenant, caller, idempotency_key])
 
     def decision(self, tenant: str, decision_id: str) -> bytes | None:
-        """The body of the record of a decision."""
+        """Return the body of the record of a decision; None when there is none."""
         record = self._decided(tenant, decision_id)
         return record.body if record is not None else None
 
     def parts_count(self) -> int:
-        """How many parts are kept."""
+        """Return the number of stored parts."""
         return sum(len(record.parts) for record in self.log)
 
     def keys_count(self) -> int:
-        """How many idempotency keys are kept."""
+        """Return the number of stored idempotency keys."""
         return len(self._keys)
 
     def rows(self, table: StateTable) -> Iterator[tuple[Any, ...]]:
-        """All rows of a table."""
+        """Return all rows of a table."""
         for key, row in self.stored.items():
             if key.table is table:
                 yield key.tenant, key.id, row.version, row.status, row.created_at_us, row.due_at_us or None, row.body
 
     def counters(self) -> Iterator[tuple[Any, ...]]:
-        """All counters."""
+        """Return all counters."""
         for key, usage in self._counters.items():
             yield *key, usage.used, usage.reserved, usage.created_at_us, self._resets[key]
 
     def _decided(self, tenant: str, decision_id: str) -> LinkedRecord | None:
-        place = (tenant, decision_id)
-        made = (each for each in self.log if (each.commitment.tenant, index_row(each.commitment)[0]) == place)
-        return next(made, None)
+        for record in self.log:
+            if (record.commitment.tenant, index_row(record.commitment)[0]) == (tenant, decision_id):
+                return record
+        return None
 
     def _known(self, commitment: Commitment) -> CommitResult | None:
-        given = commitment.idempotency
-        record = self._keys.get((commitment.tenant, given.caller, given.key)) if given is not None else None
-        if given is None or record is None:
+        idempotency = commitment.idempotency
+        if idempotency is None:
+            return None
+        record = self._keys.get((commitment.tenant, idempotency.caller, idempotency.key))
+        if record is None:
             return None
         earlier = record.commitment.idempotency
-        if earlier is None or earlier.request_digest != given.request_digest:
+        if earlier is None or earlier.request_digest != idempotency.request_digest:
             return IdempotencyMismatch()
-        if index_row(record.commitment)[0] == given.replaces:
+        if index_row(record.commitment)[0] == idempotency.replaces:
             return None
         return IdempotentReplay(_decision(record).decision)
 
@@ -349,11 +351,12 @@ class MemoryLedger:
         self._state = advance(self._state, (), checkpoint)
 
     def _event(self, record: LinkedRecord) -> Event:
-        given = record.commitment
-        said = orjson.loads(record.body)
-        return Event(self._state.writer, record.sequence, given.tenant, given.kind.value, given.subject, said)
+        commitment, body = record.commitment, orjson.loads(record.body)
+        return Event(
+            self._state.writer, record.sequence, commitment.tenant, commitment.kind.value, commitment.subject, body
+        )
 
-    def _place(self, record: LinkedRecord) -> tuple[int, str, int]:
+    def _position(self, record: LinkedRecord) -> tuple[int, str, int]:
         return (record.commitment.recorded_at_us, self._state.writer, record.sequence)
 
     def _require_open(self) -> None:
@@ -366,12 +369,12 @@ def _decision(record: LinkedRecord) -> RecordedDecision:
 
 
 def _matches(record: LinkedRecord, query: DecisionQuery) -> bool:
-    given = record.commitment
-    wanted = {name: value for name in CONDITIONS if (value := getattr(query, name))}
+    commitment = record.commitment
+    conditions = {name: value for name in CONDITIONS if (value := getattr(query, name))}
     return (
-        given.kind is RecordKind.DECISION_MADE
-        and given.tenant == query.tenant
-        and all(getattr(given.index, name) == value for name, value in wanted.items())
-        and given.recorded_at_us >= query.decided_from_us
-        and (not query.decided_until_us or given.recorded_at_us < query.decided_until_us)
+        commitment.kind is RecordKind.DECISION_MADE
+        and commitment.tenant == query.tenant
+        and all(getattr(commitment.index, name) == value for name, value in conditions.items())
+        and commitment.recorded_at_us >= query.decided_from_us
+        and (not query.decided_until_us or commitment.recorded_at_us < query.decided_until_us)
     )

@@ -1,4 +1,4 @@
-"""An outcome service beside a decision point, on one ledger."""
+"""A decision point and an outcome service over one ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from placet.kernel.model import Decision, Effect
 from placet.kernel.state import CounterKey, PutIfVersion, ReadSet
 from placet.outcomes.service import OutcomeService
 from placet.tenants.policy import TenantPolicy
-from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, asked
+from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, new_request
 from tests.support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
@@ -38,31 +38,31 @@ BREAKER = {"failures_in_a_row": 2, "open_seconds": 30, "scopes": ["tool"]}
 
 
 class RacedLedger(FullLedger):
-    """A ledger in which something else may happen just after it was looked at."""
+    """A ledger that calls `after_read` once, after the next read: a race that another writer wins."""
 
-    after_look: Callable[[], Awaitable[object]] | None = None
+    after_read: Callable[[], Awaitable[object]] | None = None
 
-    async def load(self, wanted: ReadSet) -> Snapshot:
-        known = await super().load(wanted)
-        await self._looked()
-        return known
+    async def load(self, read_set: ReadSet) -> Snapshot:
+        snapshot = await super().load(read_set)
+        await self._after_read()
+        return snapshot
 
     async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
         rows = await super().due_rows(table, now_us, limit)
-        await self._looked()
+        await self._after_read()
         return rows
 
-    async def _looked(self) -> None:
-        if self.after_look is not None:
-            happens, self.after_look = self.after_look, None
-            await happens()
+    async def _after_read(self) -> None:
+        if self.after_read is not None:
+            callback, self.after_read = self.after_read, None
+            await callback()
 
 
 class OutcomeEnv(Bench):
-    """A decision point and an outcome service. `said` is added to the agent_policies of acme and globex."""
+    """A decision point and an outcome service for acme and globex. `sections` are sections of both tenants' files."""
 
-    def __init__(self, **said: Any) -> None:
-        agent_policy = TenantPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay"], **said})
+    def __init__(self, **sections: Any) -> None:
+        agent_policy = TenantPolicy.model_validate({"allowed_tools": ["look"], "write_tools": ["pay"], **sections})
         super().__init__(
             ScriptedPolicy(agent_policies={"acme": agent_policy, "globex": agent_policy}), ledger=RacedLedger
         )
@@ -71,27 +71,27 @@ class OutcomeEnv(Bench):
         self.service = OutcomeService(self.ledger, self.source, self.clock)
 
     async def ask(self, tool: str = "look", **changes: Any) -> Answer:
-        """The answer to one request."""
-        return (await self.point.decide([asked(tool, **changes)]))[0]
+        """Decide one request and return the answer."""
+        return (await self.point.decide([new_request(tool, **changes)]))[0]
 
     async def allow(self, tool: str = "look", **changes: Any) -> str:
-        """The decision_id of an allow."""
+        """Decide one request, which must be allowed, and return its decision_id."""
         decision = await self.ask(tool, **changes)
         assert isinstance(decision, Decision)
         assert decision.effect is Effect.ALLOW, decision
         return decision.decision_id
 
     async def pay(self, minor_units: int, **changes: Any) -> str:
-        """The decision_id of an allow that moves money."""
+        """Decide a payment, which must be allowed, and return its decision_id."""
         money = {"currency_code": "USD", "minor_units": minor_units}
         return await self.allow("pay", action__amount=money, **changes)
 
-    async def tell(self, decision_id: str, status: OutcomeStatus, **said: Any) -> OutcomeReply:
-        """The answer to a report."""
-        return (await self.service.report([report(decision_id, status, **said)]))[0]
+    async def report(self, decision_id: str, status: OutcomeStatus, **fields: Any) -> OutcomeReply:
+        """Report an outcome and return the reply."""
+        return (await self.service.report([report(decision_id, status, **fields)]))[0]
 
     async def usage(self, budget_id: str) -> tuple[int, int]:
-        """(used, reserved) of a budget's one counter today."""
+        """Return (used, reserved) of the only counter of a budget today."""
         scope = "tenant" if budget_id == "money" else "user:u_4812"
         unit = "amount:USD" if budget_id == "money" else "calls"
         key = CounterKey("acme", budget_id, unit, "2026-04-24", scope)
@@ -99,7 +99,7 @@ class OutcomeEnv(Bench):
         return usage.used, usage.reserved
 
     async def touch(self, key: RowKey) -> None:
-        """Write the row unchanged, as another writer would."""
+        """Write the row unchanged, as another writer would: its version grows."""
         row = (await MemoryLedger.load(self.ledger, ReadSet([key]))).rows[key]
         now_us = self.clock.wall_us()
         await self.ledger.commit(
@@ -107,12 +107,14 @@ class OutcomeEnv(Bench):
         )
 
     def bodies(self, kind: RecordKind) -> list[dict[str, Any]]:
-        """The records of a kind, oldest first."""
-        return [orjson.loads(each.body) for each in self.ledger.records("w") if each.columns["kind"] == kind.value]
+        """Return the bodies of the records of a kind, oldest first."""
+        return [
+            orjson.loads(record.body) for record in self.ledger.records("w") if record.columns["kind"] == kind.value
+        ]
 
 
 def report(
-    decision_id: str, status: OutcomeStatus, *, caller: str = ME, tenant: str = "acme", **said: Any
+    decision_id: str, status: OutcomeStatus, *, caller: str = ME, tenant: str = "acme", **fields: Any
 ) -> OutcomeReport:
-    """A report."""
-    return OutcomeReport(tenant, decision_id, caller, Outcome(status, **said))
+    """Return an outcome report."""
+    return OutcomeReport(tenant, decision_id, caller, Outcome(status, **fields))

@@ -23,7 +23,7 @@ from placet.kernel.model import Effect, Finding
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub, subject_events
 from placet.watch.state import DecisionState
-from tests.support.approving import DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, ApprovalEnv, word
+from tests.support.approval_env import DAY_US, LEAD, ONE_LEAD, OTHER_LEAD, ApprovalEnv, vote_command
 from tests.support.fakes import FullLedger
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def test_a_decision_feed_ends_when_the_approval_is_used() -> None:
             first = await anext(changes)
             assert (first.state, first.at_us) == (DecisionState.PENDING, decision.decided_at_us)
             approval = await env.approvals.read("acme", first.approval_id)
-            await env.approvals.approve(word(approval))
+            await env.approvals.approve(vote_command(approval))
             assert (await anext(changes)).state is DecisionState.APPROVED
             await env.ask(approval_id=approval.approval_id)
             assert [change.state async for change in changes] == [DecisionState.USED]
@@ -113,7 +113,7 @@ async def test_a_use_that_is_read_before_the_vote_is_sent_after_it() -> None:
         approval_id = (await anext(changes)).approval_id
         waiting = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0)
-        await env.approvals.approve(word(await env.approvals.read("acme", approval_id)))
+        await env.approvals.approve(vote_command(await env.approvals.read("acme", approval_id)))
         await env.ask(approval_id=approval_id)
         (*_, use) = await subject_events(env.ledger, await env.ledger.events_of("acme", approval_id))
         [subscription] = env.hub._subscriptions["acme", approval_id]
@@ -124,8 +124,8 @@ async def test_a_use_that_is_read_before_the_vote_is_sent_after_it() -> None:
 
 async def test_a_rejection_has_the_reason_of_the_vote() -> None:
     env = WatchEnv()
-    approval = await env.asked()
-    await env.approvals.reject(word(approval, reason="too much"))
+    approval = await env.pending_approval()
+    await env.approvals.reject(vote_command(approval, reason="too much"))
     changes = [change async for change in env.decision(approval.decision_id)]
     assert [(change.state, change.reason) for change in changes][1:] == [(DecisionState.REJECTED, "too much")]
 
@@ -133,9 +133,9 @@ async def test_a_rejection_has_the_reason_of_the_vote() -> None:
 @pytest.mark.parametrize("end", [DecisionState.CANCELLED, DecisionState.EXPIRED])
 async def test_cancellation_and_expiry_end_the_feed(end: DecisionState) -> None:
     env = WatchEnv()
-    approval = await env.asked()
+    approval = await env.pending_approval()
     if end is DecisionState.CANCELLED:
-        await env.approvals.cancel(word(approval))
+        await env.approvals.cancel(vote_command(approval))
     else:
         env.clock.wall += DAY_US
         await env.approvals.expire_due()
@@ -144,18 +144,18 @@ async def test_cancellation_and_expiry_end_the_feed(end: DecisionState) -> None:
 
 async def test_a_vote_below_the_quorum_is_no_change() -> None:
     env = WatchEnv(Finding(Effect.REQUIRE_APPROVAL, "p.q", "Q", {"quorum": 2, "approver_roles": ["lead"]}))
-    approval = await env.asked()
-    await env.approvals.approve(word(approval))
-    await env.approvals.approve(word(approval, OTHER_LEAD))
-    await env.approvals.cancel(word(approval))
+    approval = await env.pending_approval()
+    await env.approvals.approve(vote_command(approval))
+    await env.approvals.approve(vote_command(approval, OTHER_LEAD))
+    await env.approvals.cancel(vote_command(approval))
     states = await env.states(approval.decision_id)
     assert states == [DecisionState.PENDING, DecisionState.APPROVED, DecisionState.CANCELLED]
 
 
 async def test_resuming_from_any_cursor_yields_each_later_change_once() -> None:
     env = WatchEnv()
-    approval = await env.asked()
-    await env.approvals.approve(word(approval))
+    approval = await env.pending_approval()
+    await env.approvals.approve(vote_command(approval))
     await env.ask(approval_id=approval.approval_id)
     changes = [change async for change in env.decision(approval.decision_id)]
     for index, change in enumerate(changes):
@@ -198,16 +198,16 @@ async def test_a_decision_of_another_tenant_is_not_found() -> None:
 
 async def test_an_approval_feed_begins_with_the_pending_approvals() -> None:
     env = WatchEnv()
-    before = await env.asked()
+    before = await env.pending_approval()
     async with env.running(), aclosing(env.feeds.approvals("acme", None)) as changes:
         first = await anext(changes)
         assert first.approval == before
         assert (await anext(changes)).approval is None
-        after = await env.asked(run__run_id="after")
+        after = await env.pending_approval(run__run_id="after")
         seen = (await anext(changes)).approval
         assert seen is not None
         assert seen.approval_id == after.approval_id
-        await env.approvals.approve(word(before))
+        await env.approvals.approve(vote_command(before))
         seen = (await anext(changes)).approval
         assert seen is not None
         assert (seen.approval_id, seen.state) == (before.approval_id, ApprovalState.APPROVED)
@@ -215,11 +215,11 @@ async def test_an_approval_feed_begins_with_the_pending_approvals() -> None:
 
 async def test_a_feed_interrupted_during_its_snapshot_repeats_it_and_misses_nothing() -> None:
     env = WatchEnv()
-    pending = {(await env.asked(run__run_id=f"r{number}")).approval_id for number in range(3)}
+    pending = {(await env.pending_approval(run__run_id=f"r{number}")).approval_id for number in range(3)}
     async with aclosing(env.feeds.approvals("acme", None)) as changes:
         cursor = (await anext(changes)).cursor
-    between = await env.asked()
-    await env.approvals.reject(word(between, reason="no"))
+    between = await env.pending_approval()
+    await env.approvals.reject(vote_command(between, reason="no"))
     async with aclosing(env.feeds.approvals("acme", cursor)) as changes:
         again = [await anext(changes) for _ in range(3)]
         assert {change.approval.approval_id for change in again if change.approval is not None} == pending
@@ -234,8 +234,8 @@ async def test_changes_without_a_stream_are_sent_to_the_next_one() -> None:
     async with env.running():
         async with aclosing(env.feeds.approvals("acme", None)) as changes:
             cursor = (await skip_snapshot(changes)).cursor
-        opened = [await env.asked(run__run_id=f"r{number}") for number in range(3)]
-        await env.approvals.reject(word(opened[0], reason="no"))
+        opened = [await env.pending_approval(run__run_id=f"r{number}") for number in range(3)]
+        await env.approvals.reject(vote_command(opened[0], reason="no"))
         async with aclosing(env.feeds.approvals("acme", cursor)) as changes:
             received = [await anext(changes) for _ in range(4)]
             ids = [change.approval.approval_id for change in received if change.approval is not None]
@@ -248,7 +248,7 @@ async def test_changes_without_a_stream_are_sent_to_the_next_one() -> None:
 async def test_approvals_of_another_tenant_are_not_sent() -> None:
     env = WatchEnv()
     async with env.running(), aclosing(env.feeds.approvals("open", {})) as changes:
-        await env.asked()
+        await env.pending_approval()
         mine = await env.ask(identity__tenant="open")
         change = await anext(changes)
         assert change.approval is not None
@@ -258,14 +258,14 @@ async def test_approvals_of_another_tenant_are_not_sent() -> None:
 async def test_a_thousand_streams_cost_as_many_reads_as_one() -> None:
     env = WatchEnv()
     assert isinstance(env.ledger, CountingLedger)
-    approval = await env.asked()
+    approval = await env.pending_approval()
     async with env.running():
         feeds = [env.decision(approval.decision_id) for _ in range(1_000)]
         assert {(await anext(feed)).state for feed in feeds} == {DecisionState.PENDING}
         waiting = [asyncio.ensure_future(anext(feed)) for feed in feeds]
         await asyncio.sleep(0)
         env.ledger.reads = 0
-        await env.approvals.approve(word(approval))
+        await env.approvals.approve(vote_command(approval))
         assert {(await change).state for change in waiting} == {DecisionState.APPROVED}
         assert env.ledger.reads < 10
         for feed in feeds:
@@ -309,14 +309,14 @@ async def test_no_change_is_lost_while_the_ledger_cannot_be_read(monkeypatch: py
     monkeypatch.setattr("placet.watch.hub.WATCH_POLL_SECONDS", 0.01)
     env = WatchEnv()
     assert isinstance(env.ledger, CountingLedger)
-    approval = await env.asked()
+    approval = await env.pending_approval()
     async with env.running():
         changes = env.decision(approval.decision_id)
         await anext(changes)
         waiting = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0)
         env.ledger.unreadable = True
-        await env.approvals.approve(word(approval, LEAD))
+        await env.approvals.approve(vote_command(approval, LEAD))
         await env.failed.wait()
         env.ledger.unreadable = False
         assert (await waiting).state is DecisionState.APPROVED

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: real servers on loopback, each with its manners; and an outbox in memory."""
+"""Receivers of webhooks, which are real servers on loopback with different behaviour, and an outbox in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from placet.kernel.state import Row, RowKey, StateTable
 
 NOW_US: Final = 1_777_055_581_000_000
-SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the one of the specification's tests
+SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - from the tests of the specification
 OTHER_SECRET: Final = "whsec_cGxlYXNlIG1ha2Ugb25lIG9mIHlvdXIgb3du"  # noqa: S105 - an example
 
 
@@ -43,32 +43,32 @@ def event(number: int = 1, kind: WebhookType = WebhookType.CREATED, tenant: str 
 
 @dataclass
 class MemoryRows:
-    """The rows of one ledger. `meanwhile` is called once, between a look and the write that follows."""
+    """The outbox rows of one ledger."""
 
     rows: dict[RowKey, Row] = field(default_factory=dict)
-    meanwhile: Callable[[], None] | None = None
-    fault: Exception | None = None
+    before_write: Callable[[], None] | None = None  # called once, before the next write
+    error: Exception | None = None  # raised by each read and write
 
     def add(self, *events: WebhookEvent) -> None:
-        for each in events:
-            row = new_delivery(each)
+        for added in events:
+            row = new_delivery(added)
             self.rows[row.key] = replace(row, version=1)
 
     def statuses(self) -> list[str]:
         return [row.status for row in self.rows.values()]
 
     async def due_rows(self, table: StateTable, now_us: int, limit: int) -> Sequence[Row]:
-        if self.fault is not None:
-            raise self.fault
+        if self.error is not None:
+            raise self.error
         due = [row for key, row in self.rows.items() if key.table is table and 0 < row.due_at_us <= now_us]
         return sorted(due, key=lambda row: row.due_at_us)[:limit]
 
     async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
-        if self.fault is not None:
-            raise self.fault
-        if self.meanwhile is not None:
-            meanwhile, self.meanwhile = self.meanwhile, None
-            meanwhile()
+        if self.error is not None:
+            raise self.error
+        if self.before_write is not None:
+            callback, self.before_write = self.before_write, None
+            callback()
         return [self._put(row) for row in rows]
 
     def _put(self, row: Row) -> bool:
@@ -79,8 +79,8 @@ class MemoryRows:
 
 
 @dataclass
-class Came:
-    """One request."""
+class ReceivedRequest:
+    """A request that a receiver got."""
 
     path: str
     headers: dict[str, str]
@@ -92,13 +92,13 @@ OK: Final[Reply] = (200, {}, b"")
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers the first replies in order, then 200; keeps what came. `on_request` is called before each."""
+    """A server that answers the first requests with `replies`, later ones with 200. Calls `on_request` before each."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, *replies: Reply, context: ssl.SSLContext | None = None) -> None:
-        self.came: list[Came] = []
+        self.requests: list[ReceivedRequest] = []
         self.replies = list(replies)
         self.guard = threading.Lock()
         self.on_request: Callable[[], None] | None = None
@@ -110,22 +110,22 @@ class Receiver(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/hook?from=placet"
 
-    def reply_to(self, came: Came) -> Reply:
+    def reply_to(self, request: ReceivedRequest) -> Reply:
         if self.on_request is not None:
             self.on_request()
         with self.guard:
-            self.came.append(came)
+            self.requests.append(request)
             return self.replies.pop(0) if self.replies else OK
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A sender that hangs up is none of ours."""
+        """Ignore senders that hang up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Receiver)
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        status, headers, content = self.server.reply_to(Came(self.path, dict(self.headers.items()), body))
+        status, headers, content = self.server.reply_to(ReceivedRequest(self.path, dict(self.headers.items()), body))
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_POST()
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
@@ -152,7 +152,7 @@ def receiving(*replies: Reply, context: ssl.SSLContext | None = None) -> Iterato
 
 
 class _Dripping(socketserver.BaseRequestHandler):
-    """Says a little again and again, and never all, until the other side hangs up."""
+    """Sends `Dripper.drop` again and again until the sender hangs up."""
 
     def handle(self) -> None:
         assert isinstance(self.server, Dripper)
@@ -167,7 +167,7 @@ class _Dripping(socketserver.BaseRequestHandler):
 
 
 class Dripper(socketserver.ThreadingTCPServer):
-    """Sends `drop` for ever; b"" only takes the request and hangs. `hung_up` is set when the sender went."""
+    """A server that sends `drop` forever, or with b"" never answers. `hung_up` is set when the sender has hung up."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -194,8 +194,8 @@ def dripping(drop: bytes) -> Iterator[Dripper]:
             thread.join()
 
 
-def nobody() -> str:
-    """A URL where nobody listens."""
+def unreachable() -> str:
+    """Return a URL of a port on which no server listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{unused.getsockname()[1]}/"

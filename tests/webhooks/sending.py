@@ -1,4 +1,4 @@
-"""A sender with everything round it."""
+"""A webhook sender and its parts, for tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 5.0
 
 @dataclass
 class SetClock:
-    """Stands until it is moved."""
+    """A clock that shows what tests set."""
 
     now_us: int = NOW_US
 
@@ -35,8 +35,8 @@ class SetClock:
 
 
 @dataclass
-class Bench:
-    """A sender to `url`, from `ledger` when there is one, else from `rows`; without chance."""
+class SenderEnv:
+    """A sender to `url` of the deliveries in `ledger`, or in `rows` without one. Its waits have no random part."""
 
     url: str
     rows: MemoryRows = field(default_factory=MemoryRows)
@@ -45,15 +45,15 @@ class Bench:
     allow_private: bool = True
     secrets: str = SECRET
     ledger: Rows | None = None
-    more: dict[str, Any] = field(default_factory=dict)
-    tried: list[TryReport] = field(default_factory=list)
-    faults: list[BaseException] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)  # arguments of Receiver
+    reports: list[TryReport] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
 
     def sender(self) -> WebhookSender:
         target = Target.parse(self.url, allow_private=self.allow_private)
-        to = Receiver(target, read_secrets(self.secrets), self.timeout_seconds, **self.more)
-        outbox = Outbox(self.ledger or self.rows, self.faults.append)
-        return WebhookSender(outbox, to, self.clock, self.tried.append, self.faults.append, lambda: 0.0)
+        receiver = Receiver(target, read_secrets(self.secrets), self.timeout_seconds, **self.more)
+        outbox = Outbox(self.ledger or self.rows, self.errors.append)
+        return WebhookSender(outbox, receiver, self.clock, self.reports.append, self.errors.append, lambda: 0.0)
 
     @property
     def row(self) -> Row:

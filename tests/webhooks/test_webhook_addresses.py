@@ -1,4 +1,4 @@
-"""Where webhooks go, and where they never do."""
+"""The addresses that webhooks may be sent to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from placet.webhooks.addresses import why_refused
 from placet.webhooks.attempt import SocketAddress, resolve
 from placet.webhooks.target import Target
 from tests.webhooks.receiving import event, receiving
-from tests.webhooks.sending import Bench
+from tests.webhooks.sending import SenderEnv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ NEVER = [
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_are_reached_by_https_alone(address: str) -> None:
+def test_public_addresses_are_reached_only_by_https(address: str) -> None:
     for allow_private in (False, True):
         assert why_refused(address, allow_private=allow_private, encrypted=True) == ""
         assert "https" in why_refused(address, allow_private=allow_private, encrypted=False)
@@ -78,7 +78,7 @@ def test_private_addresses_need_the_setting(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", NEVER)
-def test_other_addresses_are_refused_always(address: str) -> None:
+def test_other_addresses_are_always_refused(address: str) -> None:
     assert (
         why_refused(address, allow_private=True, encrypted=True)
         == f"{address} is neither public nor private; use another address in webhook_url"
@@ -96,7 +96,7 @@ def test_other_addresses_are_refused_always(address: str) -> None:
         ("http://localhost/", ("localhost", 80, "/", False)),
     ],
 )
-def test_urls_are_taken_apart(url: str, target: tuple[str, int, str, bool]) -> None:
+def test_urls_are_parsed(url: str, target: tuple[str, int, str, bool]) -> None:
     parsed = Target.parse(url, allow_private=True)
     assert (parsed.host, parsed.port, parsed.path, parsed.encrypted) == target
 
@@ -137,23 +137,23 @@ def test_http_needs_the_setting() -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1"])
 async def test_a_name_or_number_that_leads_to_loopback_is_not_connected_to(host: str) -> None:
     with receiving() as receiver:
-        bench = Bench(f"https://{host}:{receiver.server_port}/", allow_private=False)
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
-    assert receiver.came == []
-    assert "is a private address" in bench.tried[0].cause
+        env = SenderEnv(f"https://{host}:{receiver.server_port}/", allow_private=False)
+        env.rows.add(event())
+        await env.sender().deliver_due()
+    assert receiver.requests == []
+    assert "is a private address" in env.reports[0].cause
 
 
 async def test_a_name_that_leads_to_loopback_is_reached_with_the_setting() -> None:
     with receiving() as receiver:
-        bench = Bench(f"http://localhost:{receiver.server_port}/")
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
-    assert receiver.came[0].headers["Host"] == f"localhost:{receiver.server_port}"
+        env = SenderEnv(f"http://localhost:{receiver.server_port}/")
+        env.rows.add(event())
+        await env.sender().deliver_due()
+    assert receiver.requests[0].headers["Host"] == f"localhost:{receiver.server_port}"
 
 
 def leads_to(*answers: Sequence[str]) -> Callable[[str, int], Sequence[SocketAddress]]:
-    """A resolver: each look-up gives the next of the answers."""
+    """Return a resolver whose look-ups return the answers in order."""
     left = list(answers)
 
     def look_up(_host: str, port: int) -> Sequence[SocketAddress]:
@@ -162,40 +162,40 @@ def leads_to(*answers: Sequence[str]) -> Callable[[str, int], Sequence[SocketAdd
     return look_up
 
 
-async def test_the_name_is_looked_up_once_so_one_that_changes_its_mind_gains_nothing() -> None:
+async def test_the_name_is_resolved_once_so_rebinding_gains_nothing() -> None:
     with receiving() as receiver:
         url = f"https://rebinding.test:{receiver.server_port}/"
-        bench = Bench(url, allow_private=False, more={"resolve": leads_to(["127.0.0.1"], ["93.184.216.34"])})
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
-    assert receiver.came == []
-    assert "127.0.0.1 is a private address" in bench.tried[0].cause
+        env = SenderEnv(url, allow_private=False, more={"resolve": leads_to(["127.0.0.1"], ["93.184.216.34"])})
+        env.rows.add(event())
+        await env.sender().deliver_due()
+    assert receiver.requests == []
+    assert "127.0.0.1 is a private address" in env.reports[0].cause
 
 
-async def test_an_address_that_is_not_permitted_is_passed_over() -> None:
+async def test_an_address_that_is_not_permitted_is_skipped() -> None:
     with receiving() as receiver:
         more = {"resolve": leads_to(["169.254.169.254", "127.0.0.1"])}
-        bench = Bench(f"http://some.test:{receiver.server_port}/", more=more)
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
-    assert len(receiver.came) == 1
+        env = SenderEnv(f"http://some.test:{receiver.server_port}/", more=more)
+        env.rows.add(event())
+        await env.sender().deliver_due()
+    assert len(receiver.requests) == 1
 
 
-async def test_a_name_that_leads_nowhere_is_a_failure() -> None:
-    bench = Bench("http://none.test/", more={"resolve": leads_to([])})
-    bench.rows.add(event())
-    await bench.sender().deliver_due()
-    assert bench.tried[0].cause == "AddressRefusedError: none.test has no address"
+async def test_a_name_without_addresses_is_a_failure() -> None:
+    env = SenderEnv("http://none.test/", more={"resolve": leads_to([])})
+    env.rows.add(event())
+    await env.sender().deliver_due()
+    assert env.reports[0].cause == "AddressRefusedError: none.test has no address"
 
 
 async def test_a_name_that_does_not_exist_is_a_failure() -> None:
-    bench = Bench("https://does-not-exist.invalid/")
-    bench.rows.add(event())
-    await bench.sender().deliver_due()
-    assert bench.tried[0].cause.startswith("gaierror: ")
+    env = SenderEnv("https://does-not-exist.invalid/")
+    env.rows.add(event())
+    await env.sender().deliver_due()
+    assert env.reports[0].cause.startswith("gaierror: ")
 
 
-async def test_proxies_and_netrc_of_the_environment_do_not_count(
+async def test_proxies_and_netrc_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".netrc").write_text("default login user password word\n")
@@ -205,12 +205,14 @@ async def test_proxies_and_netrc_of_the_environment_do_not_count(
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
         monkeypatch.delenv("no_proxy", raising=False)
-        bench = Bench(receiver.url)
-        bench.rows.add(event(1), event(2))
-        await bench.sender().deliver_due()
-    assert proxy.came == []
-    assert len(receiver.came) == 2
-    assert not {"Authorization", "Cookie", "Proxy-Authorization"} & {name for c in receiver.came for name in c.headers}
+        env = SenderEnv(receiver.url)
+        env.rows.add(event(1), event(2))
+        await env.sender().deliver_due()
+    assert proxy.requests == []
+    assert len(receiver.requests) == 2
+    assert not {"Authorization", "Cookie", "Proxy-Authorization"} & {
+        name for c in receiver.requests for name in c.headers
+    }
 
 
 @pytest.fixture(scope="module")
@@ -246,12 +248,12 @@ async def test_https_goes_to_the_address_under_the_receivers_name(
     with receiving(context=server_context) as receiver:
         client = ssl.create_default_context(cafile=str(certificate[0]))
         more = {"context": client, "resolve": leads_to(["127.0.0.1"])}
-        bench = Bench(f"https://receiver.test:{receiver.server_port}/", more=more)
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
+        env = SenderEnv(f"https://receiver.test:{receiver.server_port}/", more=more)
+        env.rows.add(event())
+        await env.sender().deliver_due()
     assert asked_for == ["receiver.test"]
-    assert [each.headers["Host"] for each in receiver.came] == [f"receiver.test:{receiver.server_port}"]
-    assert bench.row.status == "sent"
+    assert [request.headers["Host"] for request in receiver.requests] == [f"receiver.test:{receiver.server_port}"]
+    assert env.row.status == "sent"
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -264,16 +266,16 @@ async def test_another_name_and_an_unknown_issuer_are_failures(
         client = ssl.create_default_context(cafile=str(certificate[0]) if trusted else None)
         more = {"context": client, "resolve": leads_to(["127.0.0.1"])}
         host = "other.test" if trusted else "receiver.test"
-        bench = Bench(f"https://{host}:{receiver.server_port}/", more=more)
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
-    assert receiver.came == []
-    assert bench.tried[0].cause.startswith("SSLCertVerificationError: ")
+        env = SenderEnv(f"https://{host}:{receiver.server_port}/", more=more)
+        env.rows.add(event())
+        await env.sender().deliver_due()
+    assert receiver.requests == []
+    assert env.reports[0].cause.startswith("SSLCertVerificationError: ")
 
 
 async def test_a_handshake_that_hangs_is_ended() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        bench = Bench(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout_seconds=0.2)
-        bench.rows.add(event())
-        await bench.sender().deliver_due()
-    assert bench.row.status == "pending"
+        env = SenderEnv(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout_seconds=0.2)
+        env.rows.add(event())
+        await env.sender().deliver_due()
+    assert env.row.status == "pending"

@@ -1,4 +1,4 @@
-"""A decision point whose policy asks for people, and what people say to it."""
+"""A decision point whose policy requires approval, and the service that people vote with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from placet.approvals.service import Approvals, VoteCommand
 from placet.kernel.model import Caller, Effect, Finding
 from placet.matching.person import Person
 from placet.tenants.policy import TenantPolicy
-from tests.support.fakes import ASKED, Bench, FullLedger, ScriptedPolicy, asked, verdict
+from tests.support.fakes import ASKED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.approvals.model import Approval
@@ -23,7 +23,7 @@ DAY_US = 86_400_000_000
 
 
 class ApprovalEnv(Bench):
-    """A bench with the approvals of its ledger. `finding` is what policy asks for."""
+    """A decision point with the service of its approvals. `finding` is the finding of its policy."""
 
     def __init__(
         self,
@@ -45,21 +45,22 @@ class ApprovalEnv(Bench):
         return verdict(self.finding)
 
     async def ask(self, **changes: Any) -> Decision:
-        """The decision about a payment."""
-        [decision] = await self.point.decide([asked("pay", **changes)])
+        """Request a payment and return the decision."""
+        [decision] = await self.point.decide([new_request("pay", **changes)])
         assert not isinstance(decision, Exception)
         return decision
 
-    async def asked(self, **changes: Any) -> Approval:
-        """The approval that a payment waits for."""
+    async def pending_approval(self, **changes: Any) -> Approval:
+        """Request a payment and return the approval that its decision requires."""
         decision = await self.ask(**changes)
         assert decision.approval is not None
         return await self.approvals.read("acme", decision.approval.approval_id)
 
     def kinds(self) -> list[str]:
-        """The kinds of all records."""
+        """Return the kinds of all records."""
         return [record.commitment.kind.value for record in self.ledger.log]
 
 
-def word(approval: Approval, person: Person = LEAD, reason: str = "", tenant: str = "acme") -> VoteCommand:
+def vote_command(approval: Approval, person: Person = LEAD, reason: str = "", tenant: str = "acme") -> VoteCommand:
+    """Return the command by which a person votes on an approval."""
     return VoteCommand(tenant, approval.approval_id, person, reason, Caller())

@@ -1,4 +1,4 @@
-"""An operator's side over a ledger in memory."""
+"""The services by which operators change controls and budgets, over a ledger in memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ HOUR_US = 3_600_000_000
 
 
 class Operators:
-    """Kill switches, autonomy and budgets, and what a decision point of the same server, or another, sees."""
+    """Kill switches, autonomy and budgets. `state` is the state of controls as decisions of this server read it.
+
+    Keyword arguments map tenants to their policies.
+    """
 
     def __init__(self, ledger: Ledger | None = None, clock: FixedClock | None = None, **tenants: Any) -> None:
         self.clock = clock or FixedClock()
         self.ledger: Ledger = ledger or MemoryLedger(writer="w", signing_key=generate_signing_key(), clock=self.clock)
         self.state = ControlState(self.ledger)
-        policies = {tenant: TenantPolicy.model_validate(said) for tenant, said in tenants.items()}
+        policies = {tenant: TenantPolicy.model_validate(document) for tenant, document in tenants.items()}
         self.source = ScriptedSource(ScriptedPolicy(agent_policies=policies))
         changes = ControlCommands(self.ledger, self.clock, self.state)
         self.kills = KillSwitches(changes, Revoker(self.ledger, self.clock, self.source, self.state))
@@ -40,24 +43,24 @@ class Operators:
         self.budgets = BudgetAdmin(changes, self.source)
 
     def records(self, kind: RecordKind) -> list[dict[str, Any]]:
-        """Body and part ``control`` of each record of the kind, as one. Of a ledger in memory."""
+        """Return body and parts of each record of the kind, merged into one. Requires a ledger in memory."""
         assert isinstance(self.ledger, MemoryLedger)
         return [
             {
-                "tenant": each.commitment.tenant,
-                **each.commitment.fields,
-                **{name: value for content in each.commitment.parts.values() for name, value in _said(content)},
+                "tenant": record.commitment.tenant,
+                **record.commitment.fields,
+                **{name: value for part in record.commitment.parts.values() for name, value in _fields(part)},
             }
-            for each in self.ledger.log
-            if each.commitment.kind is kind
+            for record in self.ledger.log
+            if record.commitment.kind is kind
         ]
 
 
-def _said(content: bytes) -> Any:
+def _fields(content: bytes) -> Any:
     return orjson.loads(content).items()
 
 
 def switch(scope: KillScope, value: str = "", tenant: str = "acme", **changes: Any) -> NewSwitch:
-    """A switch that ann sets."""
-    said = {"actor": "ann", "reason": "it runs wild", **changes}
-    return NewSwitch(scope, tenant, value, **said)
+    """Return a kill switch that ann sets."""
+    fields = {"actor": "ann", "reason": "it runs wild", **changes}
+    return NewSwitch(scope, tenant, value, **fields)

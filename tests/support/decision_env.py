@@ -1,4 +1,4 @@
-"""A decision point with state to rest on, and people and agents that change it."""
+"""A decision point with state: budgets, approvals, kill switches, autonomy and outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from placet.kernel.model import Caller, Decision
 from placet.matching.person import Person
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.tenants.policy import TenantPolicy
-from tests.support.fakes import ALLOWED, Bench, FullLedger, ScriptedPolicy, asked, verdict
+from tests.support.fakes import ALLOWED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,33 +36,36 @@ LEAD = Person("lena", ("lead",))
 LEADS = (LEAD, Person("luis", ("lead",)))
 
 
-def policies(**said: Any) -> dict[str, TenantPolicy]:
-    """One tenant's file, with the usual tools."""
-    return {"acme": TenantPolicy.model_validate({**TOOLS, **said})}
+def policies(**sections: Any) -> dict[str, TenantPolicy]:
+    """Return the policy of tenant acme, with TOOLS and the given sections."""
+    return {"acme": TenantPolicy.model_validate({**TOOLS, **sections})}
 
 
-def budget(**said: Any) -> dict[str, Any]:
-    """A budget of ten calls a day for the whole tenant, but for what is said."""
-    return {"id": "b", "scope": "tenant", "measure": "calls", "limit": 10, "window": "day", **said}
+def budget(**fields: Any) -> dict[str, Any]:
+    """Return a budget of ten calls a day for the whole tenant. Keyword arguments replace its fields."""
+    return {"id": "b", "scope": "tenant", "measure": "calls", "limit": 10, "window": "day", **fields}
 
 
 def usd(minor_units: int) -> dict[str, Any]:
-    """The amount of an action."""
+    """Return the amount of an action in USD."""
     return {"currency_code": "USD", "minor_units": minor_units}
 
 
 class DecisionEnv(Bench):
-    """A bench whose tenant acme has the file that is said, with all the services round it."""
+    """A decision point for tenant acme, with the services that change its state.
+
+    `sections` are sections of the tenant's file; `say` answers for policy.
+    """
 
     def __init__(
         self,
         *budgets: dict[str, Any],
         say: Callable[[dict[str, Any]], Verdict | Indeterminate] = lambda _: verdict(ALLOWED),
         ledger: type[FullLedger] = FullLedger,
-        **said: Any,
+        **sections: Any,
     ) -> None:
-        kept = {"budgets": list(budgets)} if budgets else {}
-        super().__init__(ScriptedPolicy(say, agent_policies=policies(**kept, **said)), ledger=ledger)
+        listed = {"budgets": list(budgets)} if budgets else {}
+        super().__init__(ScriptedPolicy(say, agent_policies=policies(**listed, **sections)), ledger=ledger)
         self.approvals = Approvals(self.ledger, self.source, self.clock)
         self.outcomes = OutcomeService(self.ledger, self.source, self.clock)
         changes = ControlCommands(self.ledger, self.clock, self.controls)
@@ -70,72 +73,72 @@ class DecisionEnv(Bench):
         self.autonomy = AutonomyAdmin(changes, self.source)
 
     async def decide(self, *requests: Request) -> list[Decision]:
-        """The decisions, in order."""
+        """Decide the requests and return the decisions, in order."""
         answers: list[Answer] = list(await self.point.decide(requests))
-        assert not self.faults
+        assert not self.errors
         return [answer for answer in answers if isinstance(answer, Decision)]
 
     async def ask(self, tool: str = "pay", **changes: Any) -> Decision:
-        """The decision on one request."""
-        [decision] = await self.decide(asked(tool, **changes))
+        """Decide one request and return the decision."""
+        [decision] = await self.decide(new_request(tool, **changes))
         return decision
 
     async def effects(self, requests: Iterable[Request]) -> list[str]:
-        """The effects alone."""
+        """Decide the requests and return the effects only."""
         return [decision.effect.value for decision in await self.decide(*requests)]
 
-    async def report(self, decision: Decision, status: str = "succeeded", **said: Any) -> OutcomeReceipt:
-        """What an outcome came to."""
-        outcome = Outcome(OutcomeStatus(status), **said)
+    async def report(self, decision: Decision, status: str = "succeeded", **fields: Any) -> OutcomeReceipt:
+        """Report the outcome of a decision's call and return the receipt."""
+        outcome = Outcome(OutcomeStatus(status), **fields)
         [receipt] = await self.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
         assert isinstance(receipt, OutcomeReceipt)
         return receipt
 
-    def word(self, decision: Decision, person: Person = LEAD, reason: str = "it is right") -> VoteCommand:
-        """What a person says of the approval that a decision asked for."""
+    def vote_command(self, decision: Decision, person: Person = LEAD, reason: str = "it is right") -> VoteCommand:
+        """Return the command by which a person votes on the approval of a decision."""
         assert decision.approval is not None
         return VoteCommand("acme", decision.approval.approval_id, person, reason, Caller())
 
     async def approve(self, decision: Decision, *people: Person) -> str:
-        """Votes for it by people, one lead unless said; the approval's id."""
+        """Approve as each of the people, by default as LEAD, and return the approval's id."""
         for person in people or (LEAD,):
-            await self.approvals.approve(self.word(decision, person))
-        return self.word(decision).approval_id
+            await self.approvals.approve(self.vote_command(decision, person))
+        return self.vote_command(decision).approval_id
 
     async def approval(self, decision: Decision) -> Approval:
-        """The approval that a decision asked for, as it is stored."""
-        return await self.approvals.read("acme", self.word(decision).approval_id)
+        """Return the stored approval of a decision."""
+        return await self.approvals.read("acme", self.vote_command(decision).approval_id)
 
     async def kill(self, scope: str, value: str = "", tenant: str = "acme", seconds: int = 0) -> str:
-        """Set a kill switch; its id."""
-        wanted = NewSwitch(KillScope(scope), tenant, value, "ada", "it misbehaves", seconds)
-        switch, _ = await self.kill_switches.set(wanted)
+        """Set a kill switch and return its id."""
+        command = NewSwitch(KillScope(scope), tenant, value, "ada", "it misbehaves", seconds)
+        switch, _ = await self.kill_switches.set(command)
         return switch.switch_id
 
     async def level(self, level: AutonomyLevel | None, actor: str = "ada", **selector: str) -> LevelSet:
-        """Set a level of autonomy, for all of the tenant unless said."""
-        chosen = {"workflow": "", "tool": "", "agent": "", **selector}
-        named = (chosen["workflow"], chosen["tool"], chosen["agent"])
-        return await self.autonomy.set(NewLevel("acme", *named, level, actor, "because"))
+        """Set a level of autonomy, by default for the whole tenant."""
+        fields = {"workflow": "", "tool": "", "agent": "", **selector}
+        selected = (fields["workflow"], fields["tool"], fields["agent"])
+        return await self.autonomy.set(NewLevel("acme", *selected, level, actor, "because"))
 
     async def recorded(self) -> list[RecordedDecision]:
-        """What the trail holds, oldest first; it verifies."""
+        """Verify the trail and return its decisions, oldest first."""
         page = await self.ledger.query_decisions(DecisionQuery(tenant="acme", page_size=500))
         assert (await self.ledger.verify()).ok
-        return sorted(page.decisions, key=lambda each: each.sequence)
+        return sorted(page.decisions, key=lambda decision: decision.sequence)
 
 
 def effects_of(*decisions: Decision) -> list[tuple[str, str]]:
-    """Effect and rule_id of each."""
+    """Return the effect and rule_id of each decision."""
     return [(decision.effect.value, decision.rule_id) for decision in decisions]
 
 
-def left(decision: Decision, budget_id: str = "b") -> int:
-    """What a decision says is left of a budget."""
-    return state_of(decision, budget_id).remaining
+def remaining(decision: Decision, budget_id: str = "b") -> int:
+    """Return what is left of a budget, as the decision reports it."""
+    return budget_state(decision, budget_id).remaining
 
 
-def state_of(decision: Decision, budget_id: str = "b") -> BudgetState:
-    """What a decision says of a budget."""
-    [found] = [each for each in decision.budgets if each.id == budget_id]
-    return found
+def budget_state(decision: Decision, budget_id: str = "b") -> BudgetState:
+    """Return the state of a budget, as the decision reports it."""
+    [state] = [state for state in decision.budgets if state.id == budget_id]
+    return state

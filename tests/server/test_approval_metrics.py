@@ -7,7 +7,7 @@ import structlog
 from placet.server.approvals import build_approvals
 from placet.server.observer import ServerObserver
 from placet.telemetry.metrics import Metrics
-from tests.support.approving import ONE_LEAD, ApprovalEnv, word
+from tests.support.approval_env import ONE_LEAD, ApprovalEnv, vote_command
 
 
 async def test_metrics_count_open_approvals_and_subscriptions() -> None:
@@ -22,12 +22,12 @@ async def test_metrics_count_open_approvals_and_subscriptions() -> None:
         return values("placet_open_approvals"), values("placet_watchers")
 
     assert await shown() == (0, 0)
-    first, second = await env.asked(), await env.asked(run={"run_id": "another"})
+    first, second = await env.pending_approval(), await env.pending_approval(run={"run_id": "another"})
     subscription = await parts.hub.subscribe([("acme", "")])
     assert await shown() == (2, 1)
     parts.hub.unsubscribe(subscription)
-    await env.approvals.reject(word(first, reason="no"))
-    await env.approvals.approve(word(second))
+    await env.approvals.reject(vote_command(first, reason="no"))
+    await env.approvals.approve(vote_command(second))
     assert await shown() == (1, 0)
     await env.ask(approval_id=second.approval_id, run={"run_id": "another"})
     assert await shown() == (0, 0)
