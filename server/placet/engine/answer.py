@@ -113,7 +113,7 @@ def _error_details(answer: object, places: RuleLocations) -> dict[str, Any]:
         details["builtin"] = builtin.group(1)
     location = first.get("location")
     if isinstance(location, dict) and isinstance(location.get("file"), str) and type(location.get("row")) is int:
-        details |= places.at(location["file"], location["row"])
+        details |= places.rule_at(location["file"], location["row"])
     return details
 
 
@@ -171,7 +171,7 @@ def _unbounded(findings: Sequence[_FindingShape]) -> list[Finding]:
 
 def _where(rules: Sequence[str], places: RuleLocations) -> dict[str, Any]:
     """Return the known places of the rules as ``{"where": {rule_id: place}}``; empty when none is known."""
-    where = {rule: places.of(rule) for rule in rules if places.of(rule)}
+    where = {rule: places.location_of(rule) for rule in rules if places.location_of(rule)}
     return {"where": where} if where else {}
 
 
@@ -182,6 +182,6 @@ def _shape_details(decision: object, error: ErrorDetails, places: RuleLocations)
     if isinstance(decision, dict) and place[:1] == ("findings",) and len(place) > 1 and isinstance(place[1], int):
         finding = decision["findings"][place[1]]
         rule_id = finding.get("rule_id") if isinstance(finding, dict) else None
-        if isinstance(rule_id, str) and places.of(rule_id):
-            details |= {"rules": [rule_id], "where": {rule_id: places.of(rule_id)}}
+        if isinstance(rule_id, str) and places.location_of(rule_id):
+            details |= {"rules": [rule_id], "where": {rule_id: places.location_of(rule_id)}}
     return details

@@ -89,7 +89,7 @@ class ServedRevision:
 
     def where(self, rule_id: str) -> str:
         """Return ``file:line`` of the rule with this id; "" when it is unknown."""
-        return self._places.of(rule_id)
+        return self._places.location_of(rule_id)
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order."""

@@ -22,7 +22,7 @@ from placet.kernel.errors import ConfigurationError, Diagnostic
 from placet.kernel.model import Effect, Finding
 from placet.policy.checks.literal_details import written_details
 from placet.policy.files.staging import staged, tenants_document
-from placet.policy.rego.rule_scope import Reading
+from placet.policy.rego.rule_scope import RuleScope
 from placet.policy.rego.syntax import constant_of
 from placet.policy.toolchain.process import first_line, run
 from placet.tenants.quorums import quorum_diagnostics
@@ -86,9 +86,9 @@ def reach_problems(
     ]
     computed = _computed(tree, policies, asked, modules, opa)
     for index, approval in enumerate(asked):
-        reading = Reading(approval.module, modules)
-        concerned = reading.tenants(approval.rule)
-        tools = reading.tools(approval.rule)
+        scope = RuleScope(approval.module, modules)
+        concerned = scope.tenants(approval.rule)
+        tools = scope.tools(approval.rule)
         told: set[str] = set()
         for tenant, policy in policies.items():
             reached = tools is None or any(tool in policy.compiled.classes for tool in tools)
@@ -155,9 +155,9 @@ def _computed(
     for index, approval in enumerate(asked):
         constants = _constants(approval)
         found.append({key: dict.fromkeys(policies, value) for key, value in constants.items()})
-        reading = Reading(approval.module, modules)
+        scope = RuleScope(approval.module, modules)
         for key, term in approval.terms.items():
-            if key not in constants and reading.rests_on_tenant(approval.rule, term):
+            if key not in constants and scope.depends_only_on_tenant(approval.rule, term):
                 text = base64.b64decode(term["location"]["text"]).decode()
                 probes[f"{_PROBE}_{len(probes)}"] = (index, key, text)
     for name, values in _evaluated(tree, policies, asked, probes, opa).items():

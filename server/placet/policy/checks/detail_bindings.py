@@ -14,10 +14,10 @@ from placet.policy.rego.syntax import (
     CLOSURES,
     ROOTS,
     bindings_of,
-    bound_by,
-    is_total,
-    members_of,
-    parts_of,
+    bound_variables,
+    is_always_defined,
+    membership_of,
+    operation_of,
     variables,
 )
 
@@ -35,7 +35,7 @@ def risky_lines(
     body: Sequence[Node], details: Node, names: frozenset[str], conditioned: frozenset[str]
 ) -> Iterator[tuple[Node, str]]:
     """Each line that may be undefined and gives a variable of the details its value, with that variable."""
-    bound = bound_by(body, names)
+    bound = bound_variables(body, names)
     waiting = sorted(variables(details) & bound)
     seen: set[str] = set()
     while waiting:
@@ -45,7 +45,7 @@ def risky_lines(
         seen.add(name)
         for line in _binding_lines(body, name):
             value = _assigned_value(line, name)
-            if value is not None and is_total(value, bound):
+            if value is not None and is_always_defined(value, bound):
                 waiting += sorted(variables(value) & bound)
                 if name in conditioned and value["type"] in CLOSURES and drops_members(value):
                     yield line, name
@@ -56,7 +56,7 @@ def risky_lines(
 def _binding_lines(body: Sequence[Node], name: str) -> list[Node]:
     """Lines that may give the variable its value: where it is assigned or a member, else all that could."""
     able = [line for line in body if name in variables(_targets(line))]
-    sure = [line for line in able if isinstance(line["terms"], dict) or parts_of(line)[0] == "assign"]
+    sure = [line for line in able if isinstance(line["terms"], dict) or operation_of(line)[0] == "assign"]
     return sure or able
 
 
@@ -65,8 +65,8 @@ def _targets(line: Node) -> list[Node]:
     if line.get("negated"):
         return []
     if isinstance(line["terms"], dict):
-        return members_of(line)[:-1]
-    operator, arguments = parts_of(line)
+        return membership_of(line)[:-1]
+    operator, arguments = operation_of(line)
     able = {"assign": arguments[:1], "eq": arguments}.get(operator, arguments[-1:])
     return [each for each in able if each["type"] in _PATTERNS]
 
@@ -91,9 +91,9 @@ def _iterates(line: Node, body: Sequence[Node], names: frozenset[str]) -> bool:
     """
     others = [each for each in body if each is not line]
     if isinstance(line["terms"], dict):
-        [*members, collection] = members_of(line) or [None]
+        [*members, collection] = membership_of(line) or [None]
         return collection is not None and _are_variables(members) and _is_read(collection, others, names)
-    operator, arguments = parts_of(line)
+    operator, arguments = operation_of(line)
     if operator == "walk" and len(arguments) == 2 and arguments[1]["type"] == "array":  # noqa: PLR2004 # input, output
         return _are_variables(arguments[1]["value"]) and _is_read(arguments[0], others, names)
     value = arguments[1] if operator == "assign" and "with" not in line else None

@@ -13,15 +13,15 @@ from placet.policy.checks.detail_bindings import risky_lines
 from placet.policy.checks.detail_conditions import needed, predicates
 from placet.policy.rego.hardening import HARDENED_SETS
 from placet.policy.rego.syntax import (
-    bare,
-    bound_by,
+    bound_variables,
     call_of,
-    guarded_by,
+    guarded_comprehension,
+    is_always_defined,
     is_declaration,
-    is_total,
-    members_of,
+    membership_of,
     path_of,
     walk,
+    without_locations,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Dia
         if details is None:
             yield Diagnostic(where, f"this {rule.name} is not found by the idiom", _IDIOM.format(rule.name))
             continue
-        bound = bound_by(rule.syntax["body"], names)
+        bound = bound_variables(rule.syntax["body"], names)
         iterated = _iterated(details, bound, names)
         if iterated:
             what = f"the details of this {rule.name} iterate over {iterated}, so that it vanishes when there is none"
@@ -78,7 +78,7 @@ def _always_finds(rule: Rule) -> bool:
     head, body = rule.syntax["head"], rule.syntax["body"]
     arguments = [path_of(each) for each in head.get("args") or ()]
     value = head.get("value") or {}
-    unconditional = len(body) == 1 and bare(body[0]["terms"]) == {"type": "boolean", "value": True}
+    unconditional = len(body) == 1 and without_locations(body[0]["terms"]) == {"type": "boolean", "value": True}
     if len(arguments) != 2 or not all(arguments) or not unconditional or value.get("type") != "object":  # noqa: PLR2004
         return False
     [metadata, details] = arguments
@@ -96,14 +96,14 @@ def served_problems(tree: PolicyTree, written: Sequence[Module], served: Sequenc
     `served` are OPA's own parse of what `placet.policy.rego.hardening` made of `written`.
     """
     for before, after in zip(written, served, strict=True):
-        same = _unguarded(bare(before.syntax)) == _unguarded(bare(after.syntax))
+        same = _unguarded(without_locations(before.syntax)) == _unguarded(without_locations(after.syntax))
         if before.file != after.file or not same:
             yield Diagnostic(
                 tree.where(before.file), "cannot be guarded without changing it", "write findings by the idiom"
             )
     for module, rule, names in _guarded_rules(served):
         details = details_of(module, rule)
-        if details is None or not is_total(details, bound_by(rule.syntax["body"], names)):
+        if details is None or not is_always_defined(details, bound_variables(rule.syntax["body"], names)):
             what = f"the details of this {rule.name} may be undefined, which would undo it"
             remedy = "write them as an object in the second argument of finding"
             yield Diagnostic(tree.where(module.file, rule.line), what, remedy)
@@ -128,7 +128,7 @@ def _making(rule: Rule) -> Node | None:
     for expression in rule.syntax["body"]:
         terms = expression["terms"]
         assigned = isinstance(terms, list) and path_of(terms[0]) == ("assign",) and not expression.get("negated")
-        if assigned and key.get("type") == "var" and bare(terms[1]) == bare(key):
+        if assigned and key.get("type") == "var" and without_locations(terms[1]) == without_locations(key):
             return expression
     return None
 
@@ -184,7 +184,7 @@ def _guarded_value(term: Mapping[str, Any]) -> Node | None:
     if term["type"] == "objectcomprehension":
         [*_, source] = _some_in(term["value"]["body"]) or [None]
         return _guarded_value(source) if source is not None and _is_own(term["value"]["key"]) else None
-    comprehension = guarded_by(term, frozenset()) if term["type"] == "ref" else None
+    comprehension = guarded_comprehension(term, frozenset()) if term["type"] == "ref" else None
     if comprehension is None or not _is_own(comprehension["value"]["term"]):
         return None
     [expression] = comprehension["value"]["body"]
@@ -197,4 +197,4 @@ def _is_own(term: Node) -> bool:
 
 def _some_in(body: Sequence[Node]) -> list[Node]:
     """Arguments of the membership in ``some k, v in xs``, when that is all there is."""
-    return members_of(body[0]) if len(body) == 1 and isinstance(body[0]["terms"], dict) else []
+    return membership_of(body[0]) if len(body) == 1 and isinstance(body[0]["terms"], dict) else []

@@ -13,7 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.policy.rego.syntax import bare, bindings_of, bound_by, call_of, is_total, parts_of, path_of, walk
+from placet.policy.rego.syntax import (
+    bindings_of,
+    bound_variables,
+    call_of,
+    is_always_defined,
+    operation_of,
+    path_of,
+    walk,
+    without_locations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,8 +72,8 @@ def predicates(modules: Sequence[Module]) -> Arities:
         for rule in module.rules:
             head, body = rule.syntax["head"], rule.syntax["body"]
             path = ("data", *module.package, rule.base)
-            says_true = bare(head.get("value")) == {"type": "boolean", "value": True}
-            always = len(body) == 1 and bare(body[0]["terms"]) == {"type": "boolean", "value": True}
+            says_true = without_locations(head.get("value")) == {"type": "boolean", "value": True}
+            always = len(body) == 1 and without_locations(body[0]["terms"]) == {"type": "boolean", "value": True}
             if not head.get("args") or not says_true or always or rule.is_default or "else" in rule.syntax:
                 others.add(path)
             else:
@@ -88,15 +97,15 @@ def needed(module: Module, body: Sequence[Node], names: frozenset[str], function
 def drops_members(comprehension: Node) -> bool:
     """Whether it leaves a member out when a part of that is undefined which no condition of its own asks for."""
     made, body = comprehension["value"], comprehension["value"]["body"]
-    bound = bound_by(body, frozenset())
-    asked = [bare(term) for line in body for operand in _operands_of(line) for term in _strict(operand)]
+    bound = bound_variables(body, frozenset())
+    asked = [without_locations(term) for line in body for operand in _operands_of(line) for term in _strict(operand)]
     parts = [made["key"], made["value"]] if "key" in made else [made["term"]]
     return any(not _is_given(part, bound, asked) for part in parts)
 
 
 def _is_given(term: Node, bound: frozenset[str], asked: Sequence[Node]) -> bool:
     """Whether the term is defined where the conditions hold; a variable from outside is another's question."""
-    if term["type"] == "var" or bare(term) in asked or is_total(term, bound):
+    if term["type"] == "var" or without_locations(term) in asked or is_always_defined(term, bound):
         return True
     if term["type"] in {"array", "set"}:
         return all(_is_given(each, bound, asked) for each in term["value"])
@@ -109,7 +118,7 @@ def _is_given(term: Node, bound: frozenset[str], asked: Sequence[Node]) -> bool:
 
 def _operands_of(line: Node) -> list[Node]:
     """Operands of a comparison or test; none of any other line."""
-    operator, arguments = parts_of(line)
+    operator, arguments = operation_of(line)
     return arguments if "with" not in line and len(arguments) == _operands(operator) else []
 
 
@@ -124,7 +133,7 @@ def _assigned(body: Sequence[Node]) -> Mapping[str, Node]:
 
 def _whole(term: Node, values: Mapping[str, Node]) -> Node:
     """The term without places, each variable replaced by the variable or reference that it stands for."""
-    return _expanded(bare(term), values, _SUBSTITUTIONS_MAX)
+    return _expanded(without_locations(term), values, _SUBSTITUTIONS_MAX)
 
 
 def _conditions(module: Module, body: Sequence[Node], functions: Arities) -> Iterator[list[Node]]:
@@ -201,7 +210,7 @@ def _expanded(node: Node, values: Mapping[str, Node], left: int) -> Node:
     if node.get("type") == "var":
         stands_for = values.get(node["value"])
         if left and stands_for is not None and stands_for["type"] in {"var", "ref"}:
-            return _expanded(bare(stands_for), values, left - 1)
+            return _expanded(without_locations(stands_for), values, left - 1)
     if node.get("type") == "ref" and left:
         first, *rest = node["value"]
         base = _expanded(first, values, left)

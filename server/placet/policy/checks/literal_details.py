@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from placet.policy.checks.detail_checks import details_of
-from placet.policy.rego.rule_scope import Reading
+from placet.policy.rego.rule_scope import RuleScope
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ def written_details(
                 continue
             details = details_of(module, rule)
             if details is not None and details["type"] == "var":
-                details = Reading(module, modules).assigned(rule, details["value"])
+                details = RuleScope(module, modules).assigned(rule, details["value"])
             if details is not None and details["type"] == "object":
                 pairs = details["value"]
                 if all(key["type"] == "string" for key, _ in pairs):

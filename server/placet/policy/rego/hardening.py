@@ -1,16 +1,17 @@
-"""Rewrite the heads of deny and require_approval rules so that undefined details cannot undo the finding.
+"""Rewrite the heads of deny and require_approval rules so that undefined details cannot remove the finding.
 
-In Rego a rule whose head is undefined does not fire: with ``{"to": input.action.params.to}`` as details a deny vanishes
-when `to` is missing. What is served is therefore not quite what is written. Each value of a finding's details is put
-into a comprehension, which is always defined, and told as null when it gives nothing:
+In Rego, a rule whose head is undefined does not fire. With ``{"to": input.action.params.to}`` as details, a deny
+vanishes when `to` is missing. Therefore the served text differs from the written one: each value of a finding's details
+is put into a comprehension, which is always defined. The value becomes null when the comprehension is empty:
 
     {"to": input.action.params.to}
     {"to": array.concat([v | v := input.action.params.to], [null])[0]}
 
-Rules of `allow` are left as they are: there, undefined details take an allow away, and giving it back would widen.
+Rules of `allow` are not rewritten. There, undefined details remove an allow, which is safe; restoring it would not be.
 
-The text is rewritten in place, line by line, so that every line keeps its number. It works on tokens alone and needs no
-OPA; its generation proves on OPA's own syntax tree that the rewritten text is safe and says the same otherwise.
+The rewriting inserts text within lines, so every line keeps its number. It works on tokens and needs no OPA. Afterwards
+`placet.policy.checks.detail_checks` verifies, on OPA's own syntax tree, that the rewritten rules are safe and that
+nothing else changed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
 
 HARDENED_SETS: Final = (Effect.DENY.value, Effect.REQUIRE_APPROVAL.value)
-"""The sets in which a finding must stand whatever its details are."""
+"""The sets in which a finding must never vanish because of its details."""
 _TOKEN: Final = re.compile(
     r"""(?P<space>[ \t\r\n]+)|(?P<comment>\#[^\n]*)|(?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)"""
     r"""|(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>:=|.)""",
@@ -41,16 +42,16 @@ _SCALARS: Final = frozenset({"true", "false", "null"})
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """One token of Rego. `kind` is string, template, number, word or sign; `start` and `end` are character offsets."""
+    """One token of Rego."""
 
-    kind: str
+    kind: str  # string, template, number, word or sign
     text: str
-    start: int
-    end: int
+    start: int  # offset in characters
+    end: int  # offset in characters, exclusive
 
 
 def hardened(tree: PolicyTree) -> PolicyTree:
-    """Return the tree with its modules rewritten; what is no UTF-8 is left for OPA to refuse."""
+    """Return the tree with its modules rewritten. A module that is not UTF-8 is unchanged: OPA refuses it."""
     modules = {}
     for name, content in tree.modules.items():
         try:
@@ -61,7 +62,10 @@ def hardened(tree: PolicyTree) -> PolicyTree:
 
 
 def harden(source: str) -> str:
-    """Rewrite the details of every deny and require_approval that a module's text finds by the documented idiom."""
+    """Return a module's text with guarded details in every deny and require_approval of the documented form.
+
+    The form is ``deny contains finding(rego.metadata.rule(), <details>) if { ... }``.
+    """
     tokens = _tokens(source)
     variable = _free_name(source)
     edits: list[tuple[int, str]] = []
@@ -73,7 +77,7 @@ def harden(source: str) -> str:
 
 
 def _free_name(source: str) -> str:
-    """A variable that the module does not use."""
+    """Return a variable name that the module does not use."""
     number = 0
     while (name := f"_placet_detail{number or ''}") in source:
         number += 1
@@ -81,20 +85,20 @@ def _free_name(source: str) -> str:
 
 
 def _details(tokens: Sequence[_Token]) -> Iterator[Sequence[_Token]]:
-    """The tokens of each ``<details>`` in ``finding(rego.metadata.rule(), <details>)``, in rules that must stand."""
+    """Yield the tokens of ``<details>`` in each ``finding(rego.metadata.rule(), <details>)`` of HARDENED_SETS."""
     depth, current = 0, ""
     for index, token in enumerate(tokens):
         if depth == 0 and _text(tokens, index + 1) == "contains":
             current = token.text
         if token.text == "(" and current in HARDENED_SETS:
             first = index + 1 + len(_METADATA)
-            if [each.text for each in tokens[index + 1 : first]] == _METADATA:
+            if [argument.text for argument in tokens[index + 1 : first]] == _METADATA:
                 yield tokens[first : _closing(tokens, index)]
         depth += _nesting(token)
 
 
 def _edits(details: Sequence[_Token], variable: str) -> list[tuple[int, str]]:
-    """What is to be inserted where, so that the details are an object whatever is undefined in them."""
+    """Return the insertions, as (offset, text), that make the details an object even when a part is undefined."""
     if not details:
         return []
     values = _values(details)
@@ -106,12 +110,12 @@ def _edits(details: Sequence[_Token], variable: str) -> list[tuple[int, str]]:
 
 
 def _value_edits(value: Sequence[_Token], variable: str) -> list[tuple[int, str]]:
-    """A constant stays as it is, an object is taken value by value, everything else is guarded as a whole."""
+    """Return the insertions for one value: none for a constant, those of its values for an object, else one guard."""
     if len(value) == 1 and (value[0].kind in {"string", "number"} or value[0].text in _SCALARS):
         return []
     inner = _values(value)
     if inner is not None:
-        return [edit for each in inner for edit in _value_edits(each, variable)]
+        return [edit for item in inner for edit in _value_edits(item, variable)]
     return _around(value, f"array.concat([{variable} | {variable} := ", "], [null])[0]")
 
 
@@ -120,7 +124,7 @@ def _around(tokens: Sequence[_Token], before: str, after: str) -> list[tuple[int
 
 
 def _values(tokens: Sequence[_Token]) -> list[Sequence[_Token]] | None:
-    """The values of an object that is written out with constant keys; None for anything else, a comprehension too."""
+    """Return the values of a literal object with constant keys; None for anything else, such as a comprehension."""
     if tokens[0].text != "{" or _closing(tokens, 0) != len(tokens) - 1:
         return None
     values: list[Sequence[_Token]] = []
@@ -132,7 +136,7 @@ def _values(tokens: Sequence[_Token]) -> list[Sequence[_Token]] | None:
 
 
 def _split(tokens: Sequence[_Token]) -> Iterator[Sequence[_Token]]:
-    """The parts between commas on the outermost level. A bar there, as of a comprehension, is a part of its own."""
+    """Yield the parts between commas of the outermost level. A ``|`` there, of a comprehension, is a separate part."""
     begin = depth = 0
     for index, token in enumerate(tokens):
         depth += _nesting(token)
@@ -146,7 +150,7 @@ def _split(tokens: Sequence[_Token]) -> Iterator[Sequence[_Token]]:
 
 
 def _closing(tokens: Sequence[_Token], opening: int) -> int:
-    """Where the bracket at `opening` is closed; the end when it is not."""
+    """Return the index of the bracket that closes the one at `opening`; the number of tokens when none does."""
     depth = 0
     for index in range(opening, len(tokens)):
         depth += _nesting(tokens[index])
@@ -156,7 +160,7 @@ def _closing(tokens: Sequence[_Token], opening: int) -> int:
 
 
 def _nesting(token: _Token) -> int:
-    """1 for an opening bracket, -1 for a closing one."""
+    """Return 1 for an opening bracket, -1 for a closing one, 0 for any other token."""
     return (token.text in _OPENING) - (token.text in _CLOSING)
 
 
@@ -165,54 +169,55 @@ def _text(tokens: Sequence[_Token], index: int) -> str:
 
 
 def _tokens(source: str) -> list[_Token]:
-    """Everything but space and comments."""
-    found: list[_Token] = []
-    place = 0
-    while place < len(source):
-        if source.startswith(('$"', "$`"), place):
-            end = _template_end(source, place)
-            found.append(_Token("template", source[place:end], place, end))
+    """Return all tokens except space and comments."""
+    tokens: list[_Token] = []
+    position = 0
+    while position < len(source):
+        if source.startswith(('$"', "$`"), position):
+            end = _template_end(source, position)
+            tokens.append(_Token("template", source[position:end], position, end))
         else:
-            match = _TOKEN.match(source, place)
+            match = _TOKEN.match(source, position)
             if match is None:
                 raise AssertionError("every character is a token")
             end = match.end()
             if match.lastgroup not in {"space", "comment"}:
-                found.append(_Token(str(match.lastgroup), match.group(), place, end))
-        place = end
-    return found
+                tokens.append(_Token(str(match.lastgroup), match.group(), position, end))
+        position = end
+    return tokens
 
 
 def _template_end(source: str, start: int) -> int:
-    """Where a template string ends: ``$"a {input.b["c"]}"`` holds expressions, and those hold strings."""
+    """Return the offset after a template string: ``$"a {input.b["c"]}"`` holds expressions, which hold strings."""
     quote = source[start + 1]
-    place = start + 2
-    while place < len(source):
-        char = source[place]
+    position = start + 2
+    while position < len(source):
+        char = source[position]
         if char == "\\" and quote == '"':
-            place += 2
+            position += 2
         elif char == quote:
-            return place + 1
+            return position + 1
         elif char == "{":
-            place = _expression_end(source, place)
+            position = _expression_end(source, position)
         else:
-            place += 1
+            position += 1
     return len(source)
 
 
 def _expression_end(source: str, start: int) -> int:
+    """Return the offset after the ``}`` that closes the expression at `start`; the end of the source without one."""
     depth = 0
-    place = start
-    while place < len(source):
-        if source.startswith(('$"', "$`"), place):
-            place = _template_end(source, place)
+    position = start
+    while position < len(source):
+        if source.startswith(('$"', "$`"), position):
+            position = _template_end(source, position)
             continue
-        match = _TOKEN.match(source, place)
+        match = _TOKEN.match(source, position)
         if match is None:
             raise AssertionError("every character is a token")
-        place = match.end()
+        position = match.end()
         if match.lastgroup == "sign":
             depth += (match.group() == "{") - (match.group() == "}")
             if depth == 0:
-                return place
+                return position
     return len(source)

@@ -1,4 +1,4 @@
-"""What stands in the modules: OPA's own parse of them, reduced to what the checks and the catalogue need."""
+"""Parse the modules of a policy tree with ``opa parse``, and reduce them to what the checks and the catalogue need."""
 
 from __future__ import annotations
 
@@ -20,36 +20,32 @@ if TYPE_CHECKING:
 
 PACK_ROOTS: Final = (("policy",), ("placet", "baseline"))
 """Packages below which every package is a pack: ``policy.refunds``, ``placet.baseline.allowlist``."""
-_PARSERS: Final = 4
+_PARALLEL_PARSERS: Final = 4
 _METADATA_RULE: Final = ("rego", "metadata", "rule")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule as written.
+    """One rule as it is written in a module."""
 
-    `name` is the whole reference of its head (``deny``, ``deny[x]``), `base` the first part of that. `annotations` are
-    its METADATA blocks of scope rule. `line` is where the head begins, `syntax` what OPA parsed.
-    """
-
-    name: str
-    base: str
-    line: int
+    name: str  # the whole reference of the head: ``deny``, ``deny[x]``
+    base: str  # the first part of the name
+    line: int  # of the head
     is_default: bool
     is_partial_set: bool
-    reads_metadata: bool
-    annotations: tuple[Mapping[str, Any], ...]
-    syntax: Mapping[str, Any]
+    reads_metadata: bool  # calls rego.metadata.rule()
+    annotations: tuple[Mapping[str, Any], ...]  # METADATA blocks of scope rule
+    syntax: Mapping[str, Any]  # OPA's syntax tree
 
     @property
     def rule_id(self) -> object:
-        """What METADATA gives as ``custom.rule_id``; None without."""
+        """The value of ``custom.rule_id`` in METADATA; None without."""
         custom = self._annotation.get("custom")
         return custom.get("rule_id") if isinstance(custom, Mapping) else None
 
     @property
     def title(self) -> object:
-        """What METADATA gives as ``title``; None without."""
+        """The value of ``title`` in METADATA; None without."""
         return self._annotation.get("title")
 
     @property
@@ -59,25 +55,22 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One module. `file` is its path below the policy folder.
+    """One module of a policy tree."""
 
-    `imports` are the names that it imports, with what they stand for; `syntax` is what OPA parsed.
-    """
-
-    file: str
+    file: str  # path below the policy folder
     package: tuple[str, ...]
     package_line: int
     rules: tuple[Rule, ...]
-    imports: Mapping[str, tuple[str, ...]]
-    syntax: Mapping[str, Any]
+    imports: Mapping[str, tuple[str, ...]]  # imported name -> whole path
+    syntax: Mapping[str, Any]  # OPA's syntax tree
 
     def resolved(self, path: tuple[str, ...]) -> tuple[str, ...]:
-        """The whole path of a name as the module writes it: ``lib.finding`` -> ``data.placet.lib.finding``."""
+        """Return the whole path of a name in the module: ``lib.finding`` -> ``data.placet.lib.finding``."""
         return (*self.imports.get(path[0], path[:1]), *path[1:]) if path else ()
 
     @property
     def pack(self) -> str:
-        """The pack that it belongs to; empty when it is part of none."""
+        """The pack of the module; empty when it belongs to none."""
         for root in PACK_ROOTS:
             if self.package[: len(root)] == root and len(self.package) > len(root):
                 return self.package[len(root)]
@@ -85,15 +78,18 @@ class Module:
 
 
 def parse_modules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Module, ...]:
-    """Parse every module (tests left out) of the staged tree. Raises PolicyInvalidError for what OPA cannot parse."""
+    """Parse every module of the staged tree except tests, sorted by file.
+
+    Raises PolicyInvalidError when OPA cannot parse a module, and ConfigurationError when OPA cannot be run.
+    """
 
     def parse(name: str) -> Module | Diagnostic:
-        ended = run(opa, ["parse", "--format", "json", "--json-include", "locations,-comments", name], cwd=stage)
-        if ended.exit_code != 0:
-            return Diagnostic(tree.where(name), f"does not parse: {first_line(ended.stderr)}")
-        return _module(name, orjson.loads(ended.stdout))
+        result = run(opa, ["parse", "--format", "json", "--json-include", "locations,-comments", name], cwd=stage)
+        if result.exit_code != 0:
+            return Diagnostic(tree.where(name), f"does not parse: {first_line(result.stderr)}")
+        return _module(name, orjson.loads(result.stdout))
 
-    with ThreadPoolExecutor(_PARSERS) as pool:
+    with ThreadPoolExecutor(_PARALLEL_PARSERS) as pool:
         parsed = list(pool.map(parse, sorted(tree.modules)))
     problems = [item for item in parsed if isinstance(item, Diagnostic)]
     if problems:
@@ -108,12 +104,12 @@ def _module(name: str, syntax: Mapping[str, Any]) -> Module:
         package=tuple(part["value"] for part in package["path"][1:]),
         package_line=package["location"]["row"],
         rules=tuple(_rule(rule) for rule in syntax.get("rules") or ()),
-        imports=dict(_imported(each) for each in syntax.get("imports") or ()),
+        imports=dict(_import(statement) for statement in syntax.get("imports") or ()),
         syntax=syntax,
     )
 
 
-def _imported(syntax: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _import(syntax: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     path = path_of(syntax["path"])
     return syntax.get("alias") or path[-1], path
 
@@ -123,7 +119,7 @@ def _rule(syntax: Mapping[str, Any]) -> Rule:
     reference = head["ref"]
     annotations = tuple(note for note in syntax.get("annotations") or () if note.get("scope") == "rule")
     return Rule(
-        name=reference[0]["value"] + "".join(map(_written, reference[1:])),
+        name=reference[0]["value"] + "".join(map(_reference_part, reference[1:])),
         base=reference[0]["value"],
         line=syntax["location"]["row"],
         is_default=bool(syntax.get("default")),
@@ -134,8 +130,8 @@ def _rule(syntax: Mapping[str, Any]) -> Rule:
     )
 
 
-def _written(part: Mapping[str, Any]) -> str:
-    """One part of a reference after the first, as Rego writes it."""
+def _reference_part(part: Mapping[str, Any]) -> str:
+    """Return a part of a reference after the first, as Rego writes it."""
     if part["type"] == "string":
         return f".{part['value']}"
     return f"[{part['value']}]" if part["type"] == "var" else "[...]"

@@ -1,11 +1,15 @@
-"""What can be read from a rule without a request: which tools and tenants it is about, what its terms rest on."""
+"""Read from a rule, without a request, which tools and tenants it applies to and what its terms depend on.
+
+The tools are the constants that the body compares ``input.action.tool`` with, by ``==`` or ``in``; the tenants those
+of ``input.identity.tenant``. The comparison may also be in a rule of the same package that the body names.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.policy.rego.syntax import bound_by, path_of, variables, walk
+from placet.policy.rego.syntax import bound_variables, path_of, variables, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,105 +24,112 @@ _EQUAL: Final = frozenset({("equal",), ("eq",)})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Reads the rules of a module; `modules` are all of the policy."""
+class RuleScope:
+    """Answers questions about the rules of one module."""
 
     module: Module
-    modules: Sequence[Module]
+    modules: Sequence[Module]  # all modules of the policy
 
     def tools(self, rule: Rule) -> frozenset[str] | None:
-        """The tools that the rule is about; None when its body does not tell."""
+        """Return the tools that the rule applies to; None when they are unknown."""
         return self._compared(rule, _TOOL, frozenset())
 
     def tenants(self, rule: Rule) -> frozenset[str] | None:
-        """The tenants that the rule is about; None when its body does not tell."""
+        """Return the tenants that the rule applies to; None when they are unknown."""
         return self._compared(rule, _TENANT, frozenset())
 
     def assigned(self, rule: Rule, variable: str) -> Node | None:
-        """What the rule's body sets the variable to by ``:=``; None when it does not."""
-        for expression in rule.syntax["body"]:
-            terms = expression["terms"]
+        """Return the term that the rule's body assigns to the variable by ``:=``; None without."""
+        for line in rule.syntax["body"]:
+            terms = line["terms"]
             if isinstance(terms, list) and path_of(terms[0]) == ("assign",) and path_of(terms[1]) == (variable,):
                 return terms[2]
         return None
 
-    def rests_on_tenant(self, rule: Rule, term: Node) -> bool:
-        """Whether a term of the rule is made of data and the tenant's name alone."""
-        local = bound_by(rule.syntax["body"], self._names(self.module))
-        return not variables(term) & local and self._known(term, self.module, set())
+    def depends_only_on_tenant(self, rule: Rule, term: Node) -> bool:
+        """Return whether the term of the rule depends on nothing but data and the tenant."""
+        local = bound_variables(rule.syntax["body"], self._names(self.module))
+        return not variables(term) & local and self._is_known(term, self.module, set())
 
-    def _compared(self, rule: Rule, path: tuple[str, ...], seen: frozenset[str]) -> frozenset[str] | None:
-        """The constants that the body compares what stands at the path with."""
-        found: frozenset[str] | None = None
-        for expression in rule.syntax["body"]:
-            if expression.get("negated") or expression.get("with"):
+    def _compared(self, rule: Rule, path: tuple[str, ...], visited: frozenset[str]) -> frozenset[str] | None:
+        """Return the constants that the body compares the value at `path` with; None when it does not.
+
+        Several comparisons must all hold, so their constants are intersected.
+        """
+        compared: frozenset[str] | None = None
+        for line in rule.syntax["body"]:
+            if line.get("negated") or line.get("with"):
                 continue
-            constants = self._constants(expression["terms"], path)
+            constants = self._constants(line["terms"], path)
             if constants is None:
-                constants = self._constants_of_helper(expression["terms"], path, seen)
+                constants = self._constants_of_helper(line["terms"], path, visited)
             if constants is not None:
-                found = constants if found is None else found & constants
-        return found
+                compared = constants if compared is None else compared & constants
+        return compared
 
     def _constants(self, terms: Node, path: tuple[str, ...]) -> frozenset[str] | None:
+        """Return the constants of ``<path> == "..."`` or ``<path> in {...}``; None for another line."""
         if not isinstance(terms, list) or len(terms) != 3:  # noqa: PLR2004 # operator and two sides
             return None
         operator, left, right = terms
         if path_of(operator) in _EQUAL:
-            for here, there in ((left, right), (right, left)):
-                if path_of(here) == path and there["type"] == "string":
-                    return frozenset({there["value"]})
-        listed = path_of(operator) == _MEMBER and path_of(left) == path and right["type"] in {"set", "array"}
-        if not listed or not all(each["type"] == "string" for each in right["value"]):
+            for side, other in ((left, right), (right, left)):
+                if path_of(side) == path and other["type"] == "string":
+                    return frozenset({other["value"]})
+        is_membership = path_of(operator) == _MEMBER and path_of(left) == path and right["type"] in {"set", "array"}
+        if not is_membership or not all(item["type"] == "string" for item in right["value"]):
             return None
-        return frozenset(each["value"] for each in right["value"])
+        return frozenset(item["value"] for item in right["value"])
 
-    def _constants_of_helper(self, terms: Node, path: tuple[str, ...], seen: frozenset[str]) -> frozenset[str] | None:
-        """The same of a rule of the package that the body names: all of its definitions must tell."""
+    def _constants_of_helper(
+        self, terms: Node, path: tuple[str, ...], visited: frozenset[str]
+    ) -> frozenset[str] | None:
+        """Return the constants of a line that is the name of another rule of the package.
+
+        Returns None unless every definition of that rule, except a default one, compares with constants.
+        """
         name = path_of(terms) if isinstance(terms, dict) and "type" in terms else ()
-        if len(name) != 1 or name[0] in seen:
+        if len(name) != 1 or name[0] in visited:
             return None
         definitions = [rule for rule in self._rules_of(self.module.package) if rule.name == name[0]]
-        told = [self._compared(rule, path, seen | {name[0]}) for rule in definitions if not rule.is_default]
-        known = [each for each in told if each is not None]
-        return frozenset[str]().union(*known) if known and len(known) == len(told) else None
+        by_definition = [self._compared(rule, path, visited | {name[0]}) for rule in definitions if not rule.is_default]
+        known = [constants for constants in by_definition if constants is not None]
+        return frozenset[str]().union(*known) if known and len(known) == len(by_definition) else None
 
-    def _known(self, node: Node, module: Module, seen: set[tuple[str, ...]]) -> bool:
-        """Whether nothing in it reads what a caller says, but for the tenant; through rules and functions."""
-        return all(self._known_path(path, seen) for path in self._paths(node, module))
+    def _is_known(self, node: Node, module: Module, visited: set[tuple[str, ...]]) -> bool:
+        """Return whether the node, and the rules and functions that it uses, read no input except the tenant."""
+        return all(self._is_known_path(path, visited) for path in self._paths(node, module))
 
-    def _known_path(self, path: tuple[str, ...], seen: set[tuple[str, ...]]) -> bool:
+    def _is_known_path(self, path: tuple[str, ...], visited: set[tuple[str, ...]]) -> bool:
         if path[0] == "input":
             return path[:3] == _TENANT
-        if path[0] != "data" or path in seen:
+        if path[0] != "data" or path in visited:
             return True
-        seen.add(path)
-        return all(self._known(rule.syntax, module, seen) for module, rule in self._defining(path[1:]))
+        visited.add(path)
+        return all(self._is_known(rule.syntax, module, visited) for module, rule in self._rules_at(path[1:]))
 
     def _paths(self, node: Node, module: Module) -> Iterator[tuple[str, ...]]:
-        """Whole paths of what a node refers to, as far as they are constant: ``data.policy.refunds._config``."""
+        """Yield the whole paths of the references in a node, up to the first part that is not constant.
+
+        An example is ``data.policy.refunds._config``.
+        """
         names = self._names(module)
         nodes = list(walk(node))
-        heads = {id(each["value"][0]) for each in nodes if each.get("type") == "ref"}
-        for each in nodes:
-            if id(each) in heads:
+        heads = {id(term["value"][0]) for term in nodes if term.get("type") == "ref"}
+        for term in nodes:
+            if id(term) in heads:  # the first part of a reference, which is a term too
                 continue
-            parts = each["value"] if each.get("type") == "ref" else [each] if each.get("type") == "var" else []
-            if not parts or parts[0].get("type") != "var":
+            path = _constant_path(term)
+            if not path:
                 continue
-            path = [parts[0]["value"]]
-            for part in parts[1:]:
-                if part["type"] != "string":
-                    break
-                path.append(part["value"])
-            whole = module.resolved(tuple(path))
+            whole = module.resolved(path)
             if whole[0] in {"input", "data"}:
                 yield whole
             elif whole[0] in names:
                 yield ("data", *module.package, *whole)
 
-    def _defining(self, path: tuple[str, ...]) -> Iterator[tuple[Module, Rule]]:
-        """The rules whose values stand at a path, or below or above it."""
+    def _rules_at(self, path: tuple[str, ...]) -> Iterator[tuple[Module, Rule]]:
+        """Yield the rules whose values are at a path of `data`, or below or above it."""
         for module in self.modules:
             for rule in module.rules:
                 whole = (*module.package, rule.base)
@@ -131,3 +142,16 @@ class Reading:
 
     def _names(self, module: Module) -> frozenset[str]:
         return frozenset(module.imports) | {rule.base for rule in self._rules_of(module.package)}
+
+
+def _constant_path(term: Node) -> tuple[str, ...]:
+    """Return the path of a variable or reference up to its first part that is not constant; empty for other terms."""
+    parts = term["value"] if term.get("type") == "ref" else [term] if term.get("type") == "var" else []
+    if not parts or parts[0].get("type") != "var":
+        return ()
+    path = [parts[0]["value"]]
+    for part in parts[1:]:
+        if part["type"] != "string":
+            break
+        path.append(part["value"])
+    return tuple(path)

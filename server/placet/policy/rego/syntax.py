@@ -1,4 +1,8 @@
-"""Questions about OPA's syntax tree (the JSON of ``opa parse``): which variables there are, what is always defined."""
+"""Questions about OPA's syntax tree, the JSON of ``opa parse``: variables, bindings, and terms that are always defined.
+
+A *line* is one expression of a rule's body. A *term* is an object with ``type`` and ``value``. A reference such as
+``input.action.tool`` is a term of type ``ref``, whose value is the list of its parts.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 Node = Any
-"""A part of the tree: an object of terms and expressions, a list of them, or a plain value."""
+"""A part of the tree: a term, an expression, a list of them, or a plain value."""
 
 CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
-"""Comprehensions: always defined, whatever is undefined within."""
+"""Types of comprehensions. A comprehension is always defined, even when a part of it is undefined."""
 _SCALARS: Final = frozenset({"string", "number", "boolean", "null"})
-_PADDING: Final = ("array", "concat")
+_CONCAT: Final = ("array", "concat")
 ROOTS: Final = frozenset({"input", "data", "rego"})
-"""What a reference into a document begins with; no variables."""
+"""First parts of references to documents. OPA parses them as variables, but they are none."""
 
 
-def children(node: Node) -> Iterator[Node]:
-    """The parts right below a node."""
+def _children(node: Node) -> Iterator[Node]:
     if isinstance(node, Mapping):
         yield from node.values()
     elif isinstance(node, list):
@@ -25,24 +28,27 @@ def children(node: Node) -> Iterator[Node]:
 
 
 def walk(node: Node, *, closures: bool = True) -> Iterator[Mapping[str, Any]]:
-    """Every object of the tree, from the outside in; without what stands in comprehensions and `every`, if asked."""
+    """Yield every object of the tree, the outer before the inner.
+
+    With `closures` false, skips comprehensions and `every`.
+    """
     waiting = [node]
     while waiting:
-        here = waiting.pop()
-        if isinstance(here, Mapping):
-            if not closures and (here.get("type") in CLOSURES or {"domain", "body"} <= here.keys()):
+        current = waiting.pop()
+        if isinstance(current, Mapping):
+            if not closures and (current.get("type") in CLOSURES or {"domain", "body"} <= current.keys()):
                 continue
-            yield here
-        waiting.extend(children(here))
+            yield current
+        waiting.extend(_children(current))
 
 
 def variables(node: Node, *, closures: bool = True) -> frozenset[str]:
-    """Names of all variables of the tree; those of rules, functions and imports, too."""
-    return frozenset(each["value"] for each in walk(node, closures=closures) if each.get("type") == "var")
+    """Return the names that OPA parses as variables, which include those of rules, functions and imports."""
+    return frozenset(term["value"] for term in walk(node, closures=closures) if term.get("type") == "var")
 
 
 def path_of(term: Node) -> tuple[str, ...]:
-    """The constant path of a reference, such as ``("array", "concat")``; empty for anything else."""
+    """Return the constant path of a reference, such as ``("array", "concat")``; empty for any other term."""
     if term.get("type") == "var":
         return (term["value"],)
     if term.get("type") != "ref" or not all(part["type"] == "string" for part in term["value"][1:]):
@@ -51,14 +57,14 @@ def path_of(term: Node) -> tuple[str, ...]:
 
 
 def call_of(term: Node) -> tuple[tuple[str, ...], list[Node]]:
-    """What a term calls, and with which arguments; two empty ones when it is no call."""
+    """Return the path of the function that a term calls, and the arguments; both empty when it is no call."""
     if not isinstance(term, Mapping) or term.get("type") != "call":
         return (), []
     return path_of(term["value"][0]), term["value"][1:]
 
 
-def parts_of(line: Node) -> tuple[str, list[Node]]:
-    """What a line calls and with which arguments, or "" and none when it calls nothing or stands under `not`."""
+def operation_of(line: Node) -> tuple[str, list[Node]]:
+    """Return the operator or function of a line, and its operands; "" and none for a negated line and one without."""
     terms = line["terms"]
     if line.get("negated") or not isinstance(terms, list):
         return "", []
@@ -66,71 +72,80 @@ def parts_of(line: Node) -> tuple[str, list[Node]]:
 
 
 def bindings_of(line: Node) -> list[tuple[str, Node]]:
-    """Variable and value of ``x := <value>``, or of ``x = <value>``: both ways round where both sides are variables."""
-    operator, sides = parts_of(line)
+    """Return variable and value of ``x := <value>`` or ``x = <value>``.
+
+    For ``x = y`` returns both ways round. Returns none for any other line, and for one with ``with``.
+    """
+    operator, sides = operation_of(line)
     if operator not in {"assign", "eq"} or len(sides) != 2 or "with" in line:  # noqa: PLR2004 # left and right
         return []
     left, right = sides
     ways = [(left, right)] if operator == "assign" else [(left, right), (right, left)]
-    return [(to["value"], value) for to, value in ways if to["type"] == "var"]
+    return [(variable["value"], value) for variable, value in ways if variable["type"] == "var"]
 
 
-def members_of(line: Node) -> list[Node]:
-    """Arguments of the membership ``some x in xs`` or ``some k, v in xs``, the collection last."""
+def membership_of(line: Node) -> list[Node]:
+    """Return the terms of ``some x in xs`` or ``some k, v in xs``, with the collection last; empty for another line."""
     symbols = line["terms"].get("symbols") or [{}]
     return call_of(symbols[0])[1]
 
 
-def is_total(term: Node, bound: frozenset[str]) -> bool:
-    """Whether the term is defined whatever the input is, where the variables of `bound` are."""
+def is_always_defined(term: Node, bound: frozenset[str]) -> bool:
+    """Return whether the term is defined for any input, provided that the variables in `bound` have values."""
     kind, value = term["type"], term["value"]
     if kind in _SCALARS or kind in CLOSURES:
         return True
     if kind == "var":
         return value in bound
     if kind in {"array", "set"}:
-        return all(is_total(each, bound) for each in value)
+        return all(is_always_defined(item, bound) for item in value)
     if kind == "object":
-        return all(is_total(each, bound) for pair in value for each in pair)
-    return kind == "ref" and guarded_by(term, bound) is not None
+        return all(is_always_defined(part, bound) for pair in value for part in pair)
+    return kind == "ref" and guarded_comprehension(term, bound) is not None
 
 
-def guarded_by(term: Node, bound: frozenset[str]) -> Node | None:
-    """For ``array.concat([v | ...], [<default>])[0]``, which is always defined, the comprehension; None else."""
+def guarded_comprehension(term: Node, bound: frozenset[str]) -> Node | None:
+    """Return the comprehension of ``array.concat([v | ...], [<default>])[0]``; None for any other term.
+
+    Such a term is always defined: it has the default when the comprehension is empty.
+    """
     if term["type"] != "ref" or len(term["value"]) != 2 or term["value"][1].get("value") != 0:  # noqa: PLR2004
         return None
-    called, arguments = call_of(term["value"][0])
-    if called != _PADDING or len(arguments) != 2:  # noqa: PLR2004 # the list, and what stands in for it
+    function, arguments = call_of(term["value"][0])
+    if function != _CONCAT or len(arguments) != 2:  # noqa: PLR2004 # comprehension and default
         return None
     first, second = arguments
-    padded = second["type"] == "array" and second["value"] and is_total(second, bound)
-    return first if padded and first["type"] == "arraycomprehension" else None
+    has_default = second["type"] == "array" and second["value"] and is_always_defined(second, bound)
+    return first if has_default and first["type"] == "arraycomprehension" else None
 
 
-def is_declaration(expression: Node) -> bool:
-    """Whether it only declares variables: ``some x``."""
-    terms = expression["terms"]
-    return isinstance(terms, Mapping) and "symbols" in terms and all(each["type"] == "var" for each in terms["symbols"])
+def is_declaration(line: Node) -> bool:
+    """Return whether the line only declares variables: ``some x``."""
+    terms = line["terms"]
+    return isinstance(terms, Mapping) and "symbols" in terms and all(term["type"] == "var" for term in terms["symbols"])
 
 
-def bound_by(body: Iterable[Node], names: frozenset[str]) -> frozenset[str]:
-    """Variables that a rule's body gives a value; `names` are those of rules and imports, which are no variables."""
-    found: set[str] = set()
-    for expression in body:
-        if not expression.get("negated") and not is_declaration(expression):
-            found |= variables(expression["terms"], closures=False)
-    return frozenset(found - names - ROOTS)
+def bound_variables(body: Iterable[Node], names: frozenset[str]) -> frozenset[str]:
+    """Return the variables that a rule's body binds. `names` are those of rules and imports, which are no variables."""
+    bound: set[str] = set()
+    for line in body:
+        if not line.get("negated") and not is_declaration(line):
+            bound |= variables(line["terms"], closures=False)
+    return frozenset(bound - names - ROOTS)
 
 
-def bare(node: Node) -> Node:
-    """The same tree without places."""
+def without_locations(node: Node) -> Node:
+    """Return a copy of the tree without source locations, so that two trees can be compared."""
     if isinstance(node, Mapping):
-        return {key: bare(value) for key, value in node.items() if key != "location"}
-    return [bare(value) for value in node] if isinstance(node, list) else node
+        return {key: without_locations(value) for key, value in node.items() if key != "location"}
+    return [without_locations(value) for value in node] if isinstance(node, list) else node
 
 
 def constant_of(term: Node) -> tuple[Any] | None:
-    """The value of a constant term without sets, in a tuple of one; None for any other term."""
+    """Return the JSON value of a constant term, in a tuple of one, as the value can be None.
+
+    Returns None for any other term, also for a set and for an object whose keys are not strings.
+    """
     kind, value = term["type"], term.get("value")
     if kind in _SCALARS:
         return (value,)
@@ -139,6 +154,7 @@ def constant_of(term: Node) -> tuple[Any] | None:
         return None if None in items else ([item[0] for item in items if item is not None],)
     if kind == "object":
         pairs = [(constant_of(key), constant_of(item)) for key, item in value]
-        found = {key[0]: item[0] for key, item in pairs if key is not None and item is not None}
-        return (found,) if len(found) == len(pairs) and all(isinstance(key, str) for key in found) else None
+        members = {key[0]: item[0] for key, item in pairs if key is not None and item is not None}
+        is_constant = len(members) == len(pairs) and all(isinstance(key, str) for key in members)
+        return (members,) if is_constant else None
     return None
