@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
 from placet.tenants.budget_sections import BudgetEntry, BudgetMatch, SpendLimits
 from placet.tenants.control_sections import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
-from placet.tenants.fields import FAULTS_ERROR, Section
+from placet.tenants.fields import DIAGNOSTICS_ERROR, Section
 from placet.tenants.policy import TenantPolicy
 from placet.tenants.sections import (
     Approval,
@@ -72,11 +72,11 @@ def document_diagnostics(error: ValidationError) -> tuple[DocumentDiagnostic, ..
     """Return what is wrong, each with its path inside the agent_policy and with a remedy."""
     diagnostics: list[DocumentDiagnostic] = []
     for detail in error.errors(include_url=False):
-        if detail["type"] == FAULTS_ERROR:
+        if detail["type"] == DIAGNOSTICS_ERROR:
             prefix = detail["loc"]
             diagnostics.extend(
                 DocumentDiagnostic((*prefix, *inner.path), inner.what, inner.remedy)
-                for inner in detail["ctx"]["faults"]
+                for inner in detail["ctx"]["diagnostics"]
             )
         else:
             diagnostics.append(_diagnostic(detail))

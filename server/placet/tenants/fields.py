@@ -35,8 +35,8 @@ MICROS_PLACES: Final = 6
 """Decimal places of a cost in micros."""
 PER_MILLE_PLACES: Final = 3
 """Decimal places of a share in thousandths."""
-FAULTS_ERROR: Final = "agent_policy_faults"
-"""The pydantic error type whose context holds `faults`: diagnostics with their paths."""
+DIAGNOSTICS_ERROR: Final = "agent_policy_diagnostics"
+"""The pydantic error type whose context holds `diagnostics` with their paths."""
 
 
 def _text_of(max_bytes: int) -> AfterValidator:
@@ -229,4 +229,4 @@ def refuse(diagnostics: Iterable[DocumentDiagnostic]) -> None:
     errors = tuple(diagnostics)
     if errors:
         summary = "; ".join(f"{error.place}: {error.what}" for error in errors)
-        raise PydanticCustomError(FAULTS_ERROR, "{summary}", {"summary": summary, "faults": errors})
+        raise PydanticCustomError(DIAGNOSTICS_ERROR, "{summary}", {"summary": summary, "diagnostics": errors})
