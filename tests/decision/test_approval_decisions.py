@@ -76,17 +76,6 @@ async def test_one_batch_that_presents_an_approval_100_times_gets_one_allow() ->
     assert effects_of(*decisions) == [GRANTED, *[("deny", "approvals.used")] * 99]
 
 
-async def test_the_same_key_asks_until_people_agree_and_is_then_allowed_once() -> None:
-    env = asking()
-    first = await env.ask(**ACTION, idempotency_key="k")
-    assert await env.ask(**ACTION, idempotency_key="k") == first
-    await env.approve(first)
-    allowed = await env.ask(**ACTION, idempotency_key="k")
-    assert effects_of(allowed) == [GRANTED]
-    assert await env.ask(**ACTION, idempotency_key="k") == allowed
-    assert len(await env.recorded()) == 2
-
-
 async def test_the_same_key_many_times_in_a_batch_is_allowed_once() -> None:
     env = asking()
     await env.approve(await env.ask(**ACTION, idempotency_key="k"))

@@ -9,7 +9,7 @@ import pytest
 
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect
-from tests.support.decision_env import SECOND_US, DecisionEnv, budget, effects_of
+from tests.support.decision_env import DecisionEnv, budget, effects_of
 from tests.support.fakes import DENIED, new_request, verdict
 
 CPU_SECONDS_MAX = 1
@@ -92,23 +92,6 @@ async def test_a_switch_wins_over_all_that_denies() -> None:
     await env.kill("global", tenant="")
     unknown = await env.ask("nothing.such")
     assert effects_of(await env.ask(), unknown) == [("deny", "kill_switch.global")] * 2
-
-
-async def test_an_allow_too_old_to_be_revoked_is_judged_by_what_stands() -> None:
-    env = DecisionEnv()
-    first = await env.ask(idempotency_key="k")
-    env.clock.wall += 300 * SECOND_US
-    switch = await env.kill("tool", "pay")
-    assert effects_of(await env.ask(idempotency_key="k")) == [("deny", "kill_switch.tool")]
-    await env.kill_switches.clear(switch, "acme", "ada", "it is over")
-    assert await env.ask(idempotency_key="k") == first
-
-
-async def test_a_deny_is_given_again_under_a_switch() -> None:
-    env = DecisionEnv(say=lambda _: verdict(DENIED))
-    first = await env.ask(idempotency_key="k")
-    await env.kill("tool", "pay")
-    assert await env.ask(idempotency_key="k") == first
 
 
 async def test_a_global_switch_is_cleared_by_two() -> None:

@@ -136,6 +136,8 @@ class _Player:
             self._answers[step.id] = answer
         recorded = await self._api.recorded(answer) if step.audit else {}
         self._differences = differences(step, answer, recorded)
+        if step.same_as and answer.decision_id != self._answers[step.same_as].decision_id:
+            self._differences += (f"same_as: expected the decision of {step.same_as}, got another",)
         return answer.effect, answer.rule_id, answer.reason
 
     async def _vote(self, step: Approve | Reject | Cancel) -> Result:

@@ -31,6 +31,8 @@ class Call(BaseStep, Action):
     """Time from this step on. Only a scenario that is played inside the process can set it."""
     times: int = Field(default=1, ge=1)
     """How often the call is asked about; each time the answer is the same."""
+    same_as: str = ""
+    """Expected: the decision of that earlier call is returned again."""
     remaining: dict[str, int] = Field(default_factory=dict)
     """Expected: budget id -> what is left after the decision."""
     reason: str | None = None
@@ -43,7 +45,7 @@ class Call(BaseStep, Action):
 
     def refers_to(self) -> tuple[tuple[str, str, type[BaseStep]], ...]:
         """The calls that it repeats, and whose approval it presents."""
-        named = (("again", self.again), ("approval_of", self.approval_of))
+        named = (("again", self.again), ("approval_of", self.approval_of), ("same_as", self.same_as))
         return tuple((key, name, Call) for key, name in named if name)
 
     @model_validator(mode="after")
