@@ -93,16 +93,16 @@ class Supervised:
             shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
         self.log = folder / "opa.log"
         self.events: list[PolicyEvent] = []
-        self.faults: list[BaseException] = []
+        self.errors: list[BaseException] = []
         program = PinnedProgram(opa) if pinned else None
         self.engine = Engine(opa, self.log, TIMEOUT_SECONDS, lambda _rule_id, _cause: None, program)
         self.source = Source(self.rego_dir, folder / "bundles", LOOK_SECONDS, age_seconds_max)
-        note = self.faults.append
+        note = self.errors.append
         confirmation = (
             RemovalConfirmation(memory, folder / "bundles", note, enabled=asks) if memory is not None else None
         )
         self.policies = ManagedPolicies(
-            self.source, self.engine, Clock(), self._note, self.faults.append, "test", confirmation
+            self.source, self.engine, Clock(), self._note, self.errors.append, "test", confirmation
         )
 
     async def _note(self, event: PolicyEvent) -> None:
@@ -193,7 +193,7 @@ async def test_it_says_what_happens(supervised: Supervised) -> None:
         PolicyEventKind.READY,
     ]
     assert [event.revision for event in supervised.events] == [first, *[supervised.revision] * 4]
-    assert not supervised.faults
+    assert not supervised.errors
 
 
 async def test_a_policy_that_is_mended_to_what_is_served_is_no_longer_an_error(supervised: Supervised) -> None:
@@ -219,7 +219,7 @@ async def test_a_repacked_bundle_in_the_cache_decides_nothing_and_is_told(tmp_pa
 decisions[i] := {"effect": "allow", "rule_id": "a.b", "findings": []} if some i, _ in input.batch
 """
     bundle.write_bytes(pack({**files, "/placet/main/main.rego": allows}))
-    again = ManagedPolicies(it.source, it.engine, Clock(), it._note, it.faults.append, "test")
+    again = ManagedPolicies(it.source, it.engine, Clock(), it._note, it.errors.append, "test")
     await again.start()
     assert bundle.read_bytes() == whole
     assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.CACHE_REFUSED, PolicyEventKind.ACTIVATED]
@@ -338,7 +338,7 @@ async def test_a_fault_of_our_own_while_loading_changes_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(source, "build_bundle", fails)
         supervised.change()
-        await until(lambda: supervised.faults)
+        await until(lambda: supervised.errors)
     assert "RuntimeError: cannot happen" in supervised.events[1].detail
     assert supervised.events[1].revision == revision
     assert supervised.generation.process.running
@@ -391,7 +391,7 @@ async def test_it_dies_while_the_policy_changes(supervised: Supervised) -> None:
         await changed_under_kills(supervised)
         await until(lambda: supervised.policies.status().ready and len(engines() - others) == 1)
     assert await supervised.generation.canary_error() == ""
-    assert not supervised.faults
+    assert not supervised.errors
 
 
 async def test_what_keeps_it_from_coming_back_is_told_until_it_is_mended(
@@ -605,7 +605,7 @@ async def test_what_is_confirmed_decides(tmp_path: Path, opa: Path) -> None:
         cut(it)
         await until(lambda: it.policies.status().held_revision)
         held = it.policies.status().held_revision
-        await it.policies.look_again()
+        await it.policies.check_now()
         assert it.revision == served
         memory.revisions.add(held)  # on another replica: it is found at the next look
         await until(lambda: it.kinds[-1] is PolicyEventKind.ACTIVATED)
@@ -715,7 +715,7 @@ async def test_what_cannot_be_compared_waits_and_nothing_decides_until_it_is_con
     memory.sources = tuple(ServedSource(each.digest) for each in memory.sources)
     async with asking(tmp_path, opa, memory) as again:
         status = again.policies.status()
-        assert (again.policies.current(), status.ready, status.undecided) == (None, False, True)
+        assert (again.policies.current(), status.ready, status.only_policy_is_held) == (None, False, True)
         assert "acme" in status.tenants
         assert again.kinds == [PolicyEventKind.HELD]
         assert "could not be compared, because" in again.events[0].detail

@@ -89,7 +89,7 @@ class Run:
         before = file.read_bytes()
         for content in (before + b"# looked at\n", before) if reload else ():
             file.write_bytes(content)
-            self.server.run(self.server.running.policies.look_again())
+            self.server.run(self.server.running.policies.check_now())
         self.decided += decide(self.server.address)
 
 

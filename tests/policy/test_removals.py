@@ -16,7 +16,7 @@ from placet.policy.bundles.removals import find_removals
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import digest_of, read_tree, tree_of
-from placet.revisions.removals import left_out, lost_restrictions
+from placet.revisions.removals import lost_restrictions, missing_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -359,7 +359,7 @@ def test_what_restricts(place: tuple[str | int, ...]) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_does_not(place: tuple[str | int, ...]) -> None:
-    assert left_out(BEFORE, without(*place)) == (place,)
+    assert missing_places(BEFORE, without(*place)) == (place,)
     assert lost_restrictions(BEFORE, without(*place)) == ()
 
 

@@ -119,7 +119,7 @@ class LoadClients:
     ) -> None:
         self.told: list[Told] = []
         self.ended = threading.Event()
-        self._faults: list[BaseException] = []
+        self._errors: list[BaseException] = []
         self._begin = threading.Barrier(callers)
         self._threads = [
             threading.Thread(target=self._run, args=(Caller(addresses, number, try_seconds), work))
@@ -130,8 +130,8 @@ class LoadClients:
         try:
             self._begin.wait(ANSWER_SECONDS_MAX)
             work(caller, self)
-        except BaseException as fault:  # noqa: BLE001 - raised again in the thread of the test
-            self._faults.append(fault)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread of the test
+            self._errors.append(error)
             self.ended.set()
         finally:
             caller.close()
@@ -142,8 +142,8 @@ class LoadClients:
 
     def raise_error(self) -> None:
         """Raise what a caller met."""
-        if self._faults:
-            raise self._faults[0]
+        if self._errors:
+            raise self._errors[0]
 
     def join(self) -> None:
         """Until all callers are done by themselves."""

@@ -76,13 +76,13 @@ class ExternalPolicies:
         """Return the status of the served policy."""
         age = self._clock.monotonic() - self._policy.confirmed_at
         status = replace(self._status, revision=self._policy.revision)
-        return status.aged(age, self._age_seconds_max, self._clock.wall_us())
+        return status.at_age(age, self._age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
         """Ask the canary once. When OPA is not up yet, `run` keeps asking; until then health is NOT_SERVING."""
         await self._check()
 
-    async def look_again(self) -> None:
+    async def check_now(self) -> None:
         """Ask the canary now."""
         await self._check()
 
@@ -102,13 +102,13 @@ class ExternalPolicies:
         error = await self._error_of(verdict)
         if isinstance(verdict, Indeterminate) or error:
             reported = error == self._status.last_error
-            self._status = replace(self._status.wrong(error, now).unseen(now), ready=False)
+            self._status = replace(self._status.with_error(error, now).with_source_unseen(now), ready=False)
             if not reported:
                 await self._report(PolicyEventKind.NOT_READY, error)
             return
         self._policy.confirmed_at = self._clock.monotonic()
         was_ready = self._status.ready
-        self._status = replace(self._status.sound().seen(now), ready=True)
+        self._status = replace(self._status.without_problems().with_source_seen(now), ready=True)
         if verdict.policy_revision != self._policy.revision:
             self._policy.revision = verdict.policy_revision
             self._status = replace(self._status, loaded_at_us=now)

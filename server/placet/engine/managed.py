@@ -78,7 +78,7 @@ class ManagedPolicies:
         if self._served is None:
             return self._status
         age = self._clock.monotonic() - self._served.confirmed_at
-        return self._status.aged(age, self._source.age_seconds_max, self._clock.wall_us())
+        return self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
 
     async def start(self) -> None:
         """Load or hold the first policy. Raises PolicyInvalidError or ConfigurationError when it cannot be served."""
@@ -95,7 +95,7 @@ class ManagedPolicies:
         if self._served is not None:
             await self._served.stop()
 
-    async def look_again(self) -> None:
+    async def check_now(self) -> None:
         """Read the policy folder now, as after a change."""
         async with self._loading:
             await self._reload()
@@ -108,7 +108,7 @@ class ManagedPolicies:
         if served is None:
             return await self._load_first(bundle, commit)
         if served.revision == bundle.revision:
-            self._status = replace(self._status.sound(), git_commit=commit)
+            self._status = replace(self._status.without_problems(), git_commit=commit)
             self._seen()
             return True
         lost = await self._confirmation.removals(served.bundle.tree, bundle) if self._confirmation is not None else ()
@@ -158,7 +158,7 @@ class ManagedPolicies:
         self._served = await ServedRevision.start(bundle, self._engine, self._clock.monotonic())
         now = self._clock.wall_us()
         self._status = replace(
-            self._status.sound(),
+            self._status.without_problems(),
             ready=True,
             revision=bundle.revision,
             loaded_at_us=now,
@@ -176,7 +176,7 @@ class ManagedPolicies:
     async def _hold(self, revision: str, lost: tuple[str, ...]) -> None:
         """Keep the served policy until a person confirms the newest. Reports this once."""
         reported = self._status.held_revision == revision
-        self._status = self._status.held(revision, lost, self._clock.wall_us())
+        self._status = self._status.with_held(revision, lost, self._clock.wall_us())
         self._seen()
         if not reported:
             await self._report(PolicyEventKind.HELD, "\n".join(lost))
@@ -210,11 +210,11 @@ class ManagedPolicies:
         reported = why == self._status.last_error
         refused = self._status.reloads_refused + (not reported)
         now = self._clock.wall_us()
-        self._status = replace(self._status.wrong(why, now), reloads_refused=refused)
+        self._status = replace(self._status.with_error(why, now), reloads_refused=refused)
         if seen:
             self._seen()
         else:
-            self._status = self._status.unseen(now)
+            self._status = self._status.with_source_unseen(now)
         if not reported:
             await self._report(PolicyEventKind.REFUSED, why)
 
@@ -252,7 +252,7 @@ class ManagedPolicies:
     def _seen(self) -> None:
         if self._served is not None:
             self._served.confirmed_at = self._clock.monotonic()
-            self._status = self._status.seen(self._clock.wall_us())
+            self._status = self._status.with_source_seen(self._clock.wall_us())
 
     async def _watch_engine(self) -> None:
         misses = 0

@@ -40,7 +40,7 @@ class PolicyConfirmations:
 
     commands: ControlCommands
     policies: StatusSource
-    look_again: Callable[[], Awaitable[None]]
+    check_now: Callable[[], Awaitable[None]]
     """Makes the policy source look for a new policy now."""
 
     async def confirm(self, revision: str, actor: str, reason: str, caller: Caller = UNAUTHENTICATED) -> PolicyStatus:
@@ -57,7 +57,7 @@ class PolicyConfirmations:
             ChangeKind.POLICY_CONFIRM, SYSTEM_TENANT, revision, "", actor, redact_text(reason), caller
         )
         await self.commands.execute(command, lambda now_us: self._confirm(command, now_us))
-        looking = asyncio.ensure_future(self.look_again())
+        looking = asyncio.ensure_future(self.check_now())
         await asyncio.shield(looking)  # runs to its end even if the caller disconnects
         return self.policies.status()
 

@@ -1,8 +1,9 @@
 """Finds the restrictions that a tenant's file, or the data of a pack, lost against its earlier version.
 
 A file that was cut off while it was copied looks like one that lost restrictions: they often come after the keys that
-allow, so the file without its end allows more. A place that is gone counts, whatever else was changed or added. A new
-value in the same place is not a loss. A policy that lost restrictions is held until a person confirms it.
+allow, so the file without its end allows more. A file is usually copied because it was changed, so a place that is gone
+counts whatever else was changed or added. A new value in the same place is not a loss. A policy that lost restrictions
+is held until a person confirms it.
 """
 
 from __future__ import annotations
@@ -33,38 +34,38 @@ def lost_restrictions(before: object, after: object) -> tuple[Place, ...]:
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ()
     tools = {tool for key in ("allowed_tools", "write_tools") for tool in _list(after.get(key))}
-    return tuple(place for place in left_out(before, after) if _restricts(place, before, tools))
+    return tuple(place for place in missing_places(before, after) if _restricts(place, before, tools))
 
 
-def left_out(before: object, after: object) -> tuple[Place, ...]:
+def missing_places(before: object, after: object) -> tuple[Place, ...]:
     """Return the places of `before` that are not in `after`.
 
-    A place with another value is not left out. If a scalar replaces a mapping, the mapping's members are left out.
+    A place with another value is not missing. If a scalar replaces a mapping, the members of the mapping are missing.
     """
-    return tuple(_left_out(before, after, ()))
+    return tuple(_missing(before, after, ()))
 
 
 def lost_settings(before: object, after: object) -> tuple[Place, ...]:
     """Return the places of a pack's data that `before` has and `after` has not. Lists count as in `packs`."""
-    return tuple(place[1:] for place in _left_out(before, after, (PACKS,)))
+    return tuple(place[1:] for place in _missing(before, after, (PACKS,)))
 
 
-def _left_out(before: object, after: object, place: Place) -> Iterator[Place]:
+def _missing(before: object, after: object, place: Place) -> Iterator[Place]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key, value in before.items():
             if key in after:
-                yield from _left_out(value, after[key], (*place, key))
+                yield from _missing(value, after[key], (*place, key))
             else:
                 yield (*place, key)
     elif isinstance(before, list) and isinstance(after, list):
-        yield from _items_left_out(before, after, place)
+        yield from _missing_items(before, after, place)
     elif after is None and before is not None and before not in ({}, []):  # the key is there, but without a value
         yield place
     elif isinstance(before, Mapping):  # a scalar replaces the mapping, so its members are gone
         yield from ((*place, key) for key in before)
 
 
-def _items_left_out(before: list[object], after: list[object], place: Place) -> Iterator[Place]:
+def _missing_items(before: list[object], after: list[object], place: Place) -> Iterator[Place]:
     """Yield the places of items without an equal item, in any order, and without a successor."""
     others = [*after]
     unmatched: list[tuple[int, object]] = []
@@ -79,7 +80,7 @@ def _items_left_out(before: list[object], after: list[object], place: Place) -> 
             yield (*place, index)
         else:
             others.remove(successor)
-            yield from _left_out(item, successor, (*place, index))
+            yield from _missing(item, successor, (*place, index))
 
 
 def _succeeds(other: object, item: object, place: Place) -> bool:

@@ -37,7 +37,7 @@ class PolicyStatus:
     """Why the newest policy is not served; "" when it is."""
     last_error_at_us: int = 0
     refused_since_us: int = 0
-    """Since when the newest policy has been invalid."""
+    """Since when the newest policy has not been served because of an error."""
     unseen_since_us: int = 0
     """Since when the source has been unreadable. Only then the served revision ages."""
     decides_until_us: int = 0
@@ -52,43 +52,43 @@ class PolicyStatus:
     held_reasons: tuple[str, ...] = ()
 
     @property
-    def newest(self) -> bool:
+    def serves_newest(self) -> bool:
         """Whether the newest policy is the one that is served."""
         return not self.last_error and not self.held_revision
 
-    def seen(self, now_us: int) -> PolicyStatus:
+    def with_source_seen(self, now_us: int) -> PolicyStatus:
         """Return the status after the source was seen: the served revision does not age."""
         return replace(self, confirmed_at_us=now_us, unseen_since_us=0)
 
-    def sound(self) -> PolicyStatus:
+    def without_problems(self) -> PolicyStatus:
         """Return the status without errors and without a held policy."""
         cleared = replace(self, last_error="", last_error_at_us=0, refused_since_us=0, unseen_since_us=0)
-        return cleared.released()
+        return cleared.without_held()
 
     @property
-    def undecided(self) -> bool:
+    def only_policy_is_held(self) -> bool:
         """Whether no policy is served because the only one waits for confirmation."""
         return bool(self.held_revision) and not self.revision
 
-    def held(self, revision: str, reasons: tuple[str, ...], now_us: int) -> PolicyStatus:
+    def with_held(self, revision: str, reasons: tuple[str, ...], now_us: int) -> PolicyStatus:
         """Return the status with the newest policy held until a person confirms it."""
         since = self.held_since_us if revision == self.held_revision else now_us
-        return replace(self.sound(), held_revision=revision, held_since_us=since, held_reasons=reasons)
+        return replace(self.without_problems(), held_revision=revision, held_since_us=since, held_reasons=reasons)
 
-    def released(self) -> PolicyStatus:
+    def without_held(self) -> PolicyStatus:
         """Return the status without a held policy."""
         return replace(self, held_revision="", held_since_us=0, held_reasons=())
 
-    def wrong(self, why: str, now_us: int) -> PolicyStatus:
+    def with_error(self, why: str, now_us: int) -> PolicyStatus:
         """Return the status after the newest policy was refused. `why` says what is wrong with it."""
         since = self.refused_since_us or now_us
-        return replace(self.released(), last_error=why, last_error_at_us=now_us, refused_since_us=since)
+        return replace(self.without_held(), last_error=why, last_error_at_us=now_us, refused_since_us=since)
 
-    def unseen(self, now_us: int) -> PolicyStatus:
+    def with_source_unseen(self, now_us: int) -> PolicyStatus:
         """Return the status after the source could not be read."""
         return replace(self, unseen_since_us=self.unseen_since_us or now_us)
 
-    def aged(self, age_seconds: float, age_seconds_max: float, now_us: int) -> PolicyStatus:
+    def at_age(self, age_seconds: float, age_seconds_max: float, now_us: int) -> PolicyStatus:
         """Return the status with `stale` and `decides_until_us`, `age_seconds` after the source was last seen."""
         ages = self.unseen_since_us and math.isfinite(age_seconds_max)
         left = max(0.0, age_seconds_max - age_seconds) if ages else 0.0

@@ -42,7 +42,7 @@ def control_servicer(
         KillSwitches(changes, Revoker(ledger, clock, policies, controls)),
         AutonomyAdmin(changes, policies),
         BudgetAdmin(changes, policies),
-        PolicyConfirmations(changes, policies, policies.look_again),
+        PolicyConfirmations(changes, policies, policies.check_now),
         OutcomeExcesses(changes),
         KnownNames(ledger, policies),
     )

@@ -160,7 +160,7 @@ class ServerObserver:
 
     async def policy_status(self, status: PolicyStatus) -> None:
         """Update the metrics; report to log and health when the policy becomes stale or stops being stale."""
-        was_stale, was_newest = self._policy.stale, self._policy.newest
+        was_stale, was_newest = self._policy.stale, self._policy.serves_newest
         self._policy = status
         now_us = self._clock.wall_us()
         left = (status.decides_until_us - now_us) / 1e6 if status.decides_until_us else math.inf
@@ -173,7 +173,7 @@ class ServerObserver:
             self.log.error("policy stale", rule_id=rule_ids.POLICY_STALE, cause=status.last_error, **policy)
         elif was_stale and not status.stale:
             self.log.info("policy no longer stale", revision=status.revision)
-        if (status.stale, status.newest) != (was_stale, was_newest):
+        if (status.stale, status.serves_newest) != (was_stale, was_newest):
             await self.show_health()
 
     async def report_ledger(self, *, works: bool, error: BaseException | None = None) -> None:
@@ -193,7 +193,9 @@ class ServerObserver:
         reasons = []
         if not self._policy_ready:
             why = f"OPA does not answer: {self._policy.last_error or 'see the log and opa.log'}"
-            reasons.append(_denied_until_confirmed(self._policy.held_revision) if self._policy.undecided else why)
+            reasons.append(
+                _denied_until_confirmed(self._policy.held_revision) if self._policy.only_policy_is_held else why
+            )
         if self._policy.stale:
             seen = rfc3339(self._policy.confirmed_at_us)
             why = self._policy.last_error or "see the log"
@@ -223,7 +225,7 @@ class ServerObserver:
         serving = not self.health().reasons
         self.metrics.ready.set(int(serving))
         if self.rpc is not None:
-            current = self._policy.newest and not self._policy.stale
+            current = self._policy.serves_newest and not self._policy.stale
             parts = {ENGINE: self._policy_ready, POLICY: current, STORE: self.ledger_works}
             await self.rpc.set_serving(serving=serving, parts=parts)
 
