@@ -46,7 +46,6 @@ _by_amount := 3 if input.action.amount.minor_units > 10
 
 _by_amount := 1 if not input.action.amount
 """
-WITHOUT = "extra.look asks for an approval without"
 WHERE = "policy/extra/extra.rego:10"
 REFUND = 'input.action.tool == "stripe.refund"'
 
@@ -79,31 +78,36 @@ def problems(tree: Path, opa: Path) -> list[str]:
     return [str(problem).removeprefix(f"{tree}/") for problem in found]
 
 
+def without(detail: str, remedy: str) -> str:
+    return f"extra.look requires an approval without {detail}, so the decision would be a deny ({remedy})"
+
+
+def unknown_key(key: str, remedy: str) -> str:
+    return f"the details of extra.look have the key {key}, which Placet does not read ({remedy})"
+
+
 @pytest.mark.parametrize(
     ("details", "told"),
     [
         (
             "{}",
             [
-                f"{WITHOUT} quorum, which would be a deny (add quorum to its details)",
-                f"{WITHOUT} approver_roles, which would be a deny (add approver_roles to its details)",
+                without("quorum", "add quorum to its details"),
+                without("approver_roles", "add approver_roles to its details"),
             ],
         ),
-        (
-            '{"quorm": 2, "approver_roles": []}',
-            ["extra.look asks for an approval without quorum, which would be a deny (did you mean quorum, not quorm?)"],
-        ),
+        ('{"quorm": 2, "approver_roles": []}', [without("quorum", "did you mean quorum, not quorm?")]),
         (
             '{"quorum": 2, "approver_role": ["support_lead"]}',
-            [f"{WITHOUT} approver_roles, which would be a deny (did you mean approver_roles, not approver_role?)"],
+            [without("approver_roles", "did you mean approver_roles, not approver_role?")],
         ),
         (
             '{"quorum": 1, "approver_roles": [], "distinct_role": true}',
-            ["extra.look says distinct_role, which nothing reads (did you mean distinct_roles?)"],
+            [unknown_key("distinct_role", "did you mean distinct_roles?")],
         ),
         (
             '{"quorum": 1, "approver_roles": [], "expires_after_second": 60}',
-            ["extra.look says expires_after_second, which nothing reads (did you mean expires_after_seconds?)"],
+            [unknown_key("expires_after_second", "did you mean expires_after_seconds?")],
         ),
     ],
 )
@@ -146,7 +150,7 @@ def test_an_approval_that_no_decision_could_believe(tree: Path, opa: Path, detai
     assert problem.startswith(f"{WHERE}: extra.look: {told} (correct the details, or packs.extra of config/")
 
 
-ASKS = "extra.look asks tenant initech for an approval that cannot be given: "
+ASKS = "extra.look requires an approval that tenant initech cannot give: "
 
 
 @pytest.mark.parametrize(

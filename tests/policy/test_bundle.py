@@ -254,7 +254,7 @@ def test_the_version_of_opa_counts(rego_dir: Path, monkeypatch: pytest.MonkeyPat
         (
             "config/acme.yaml",
             'agent_policy: {write_tools: [a], destinations: {a: ["[a"]}}',
-            'acme.yaml:1: agent_policy.destinations.a: "[a" is no glob pattern',
+            'acme.yaml:1: agent_policy.destinations.a: "[a" is not a glob pattern',
         ),
         (
             "config/acme.yaml",

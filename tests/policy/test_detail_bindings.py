@@ -23,7 +23,7 @@ _is_bob(x) if x == "bob"
 
 _name(x) := x.name
 """
-INSTEAD = "write its value in the second argument of finding; put a condition on a line that binds nothing"
+INSTEAD = "move the value into the second argument of finding; put a condition on a line that binds no variable"
 
 
 def written(body: str, details: str) -> str:
@@ -60,7 +60,7 @@ def test_a_line_that_may_be_undefined_may_not_serve_the_details_alone(
     rego_dir: Path, opa: Path, body: str, details: str, name: str, line: int
 ) -> None:
     write(rego_dir, written(body, details))
-    what = f"{name} serves only the details of this deny, which vanishes when the line is undefined"
+    what = f"only the details use {name}, and this deny vanishes when the line is undefined"
     assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:{line}: {what} ({INSTEAD})"]
 
 
@@ -80,7 +80,7 @@ def test_a_line_that_may_be_undefined_may_not_serve_the_details_alone(
 @pytest.mark.parametrize("condition", ["", '\nto == "bob"', "\nto != 1"])
 def test_what_is_taken_apart_needs_all_its_parts(rego_dir: Path, opa: Path, line: str, condition: str) -> None:
     write(rego_dir, written(line + condition, '{"to": to}'))
-    assert any("to serves only the details of this deny" in each for each in problems(rego_dir, opa))
+    assert any("only the details use to, and this deny" in each for each in problems(rego_dir, opa))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_is_taken_apart_needs_all_its_parts(rego_dir: Path, opa: Path, line
 )
 def test_what_is_made_in_the_body_to_be_iterated_is_no_condition(rego_dir: Path, opa: Path, line: str) -> None:
     write(rego_dir, written(line, '{"to": to}'))
-    assert any("to serves only the details of this deny" in each for each in problems(rego_dir, opa))
+    assert any("only the details use to, and this deny" in each for each in problems(rego_dir, opa))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_is_made_in_the_body_to_be_iterated_is_no_condition(rego_dir: Path,
 )
 def test_what_only_mentions_a_variable_is_no_condition(rego_dir: Path, opa: Path, line: str) -> None:
     write(rego_dir, written(f"{TO}\n{line}", '{"to": to}'))
-    what = "to serves only the details of this deny, which vanishes when the line is undefined"
+    what = "only the details use to, and this deny vanishes when the line is undefined"
     assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:10: {what} ({INSTEAD})"]
 
 

@@ -162,8 +162,8 @@ def test_the_finding_may_be_made_in_the_body(rego_dir: Path, opa: Path, tmp_path
 )
 def test_details_may_not_iterate(rego_dir: Path, opa: Path, details: str, over: str) -> None:
     write(rego_dir, pack(details))
-    what = f"the details of this deny iterate over {over}, so that it vanishes when there is none"
-    remedy = "bind it in the body: some x in ..., and tell x"
+    what = f"the details of this deny iterate over {over}, so it vanishes when there is no element"
+    remedy = "iterate in the body with `some x in ...`, and use x in the details"
     assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:9: {what} ({remedy})"]
 
 
@@ -180,7 +180,8 @@ def test_findings_that_are_made_otherwise_are_refused(rego_dir: Path, opa: Path,
     mine = "\n_mine(rule, details) := finding(rule, details)\n"
     write(rego_dir, f'{HEAD}{NOTE}{head} if input.action.tool == "pay"\n{HELPERS}{mine}')
     remedy = "write deny contains finding(rego.metadata.rule(), {...}) if { ... }"
-    assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:9: this deny is not found by the idiom ({remedy})"]
+    what = "this deny does not have the form that Placet can guard"
+    assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:9: {what} ({remedy})"]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,6 @@ def test_the_function_that_makes_findings_must_be_the_shipped_one(
     rego_dir: Path, opa: Path, text: str, line: int
 ) -> None:
     (rego_dir / "placet/lib/lib.rego").write_text(f"package placet.lib\n\n{text}\n")
-    what = "finding is not as it ships, so a finding could vanish or say something else"
+    what = "finding differs from the one that ships with Placet, so findings could vanish or change"
     remedy = "copy placet/lib/lib.rego from the policy that ships with Placet"
     assert problems(rego_dir, opa) == [f"placet/lib/lib.rego:{line}: {what} ({remedy})"]

@@ -106,5 +106,5 @@ def test_rules_of_every_effect_are_read(tmp_path: Path, opa: Path, effect: str) 
 @pytest.mark.parametrize("key", ["obligation", "obligatons", "Obligations"])
 def test_a_misspelt_key_is_found(tmp_path: Path, opa: Path, key: str) -> None:
     [problem] = problems(tmp_path, opa, f'{{"{key}": []}}')
-    assert f"extra.redact says {key}, which nothing reads" in problem
+    assert f"the details of extra.redact have the key {key}, which Placet does not read" in problem
     assert "did you mean obligations?" in problem

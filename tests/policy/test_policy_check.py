@@ -46,7 +46,7 @@ def test_when_the_files_are_wrong_nothing_else_is_looked_at(rego_dir: Path, opa:
     (rego_dir / "capabilities.json").unlink()
     steps = steps_of(rego_dir, opa)
     assert len(steps["files"].problems) == 1
-    assert {step.skipped for name, step in steps.items() if name != "files"} == {"the files must be mended first"}
+    assert {step.skipped for name, step in steps.items() if name != "files"} == {"the files must be fixed first"}
 
 
 def test_when_tenants_are_wrong_the_policy_is_still_checked(rego_dir: Path, opa: Path) -> None:
@@ -81,10 +81,10 @@ def test_values_that_only_opa_can_judge(rego_dir: Path, opa: Path) -> None:
     assert said(rego_dir, steps_of(rego_dir, opa)["values"]) == [
         (
             "config/acme.yaml:4: agent_policy.tools.b.params_schema: pattern must be a valid regex "
-            "(OPA must be able to check params by it)"
+            "(write a JSON Schema that OPA accepts)"
         ),
         (
-            'config/acme.yaml:3: agent_policy.destinations.a: "[x" is no glob pattern '
+            'config/acme.yaml:3: agent_policy.destinations.a: "[x" is not a glob pattern '
             "(known: * ** ? [a-z] {a,b}, and \\ before a character)"
         ),
     ]
@@ -232,7 +232,7 @@ def test_an_opa_that_breaks_at_each_command(rego_dir: Path, opa: Path, tmp_path:
     broken = opa_that_fails_at(tmp_path / "opa", opa, "fmt", "echo no room >&2; exit 2")
     assert said(rego_dir, steps_of(rego_dir, broken)["format"]) == [f"{rego_dir}: opa fmt failed: no room"]
     broken = opa_that_fails_at(tmp_path / "opa", opa, "eval", "exit 2")
-    with pytest.raises(ConfigurationError, match="cannot judge the tenants' schemas: no message"):
+    with pytest.raises(ConfigurationError, match="cannot check the tenants' schemas: no message"):
         check(rego_dir, broken, None)
     broken = opa_that_fails_at(tmp_path / "opa", opa, "check", 'echo \'{"errors": [{"message": "odd"}]}\' >&2; exit 2')
     assert said(rego_dir, steps_of(rego_dir, broken)["compile"]) == [f"{rego_dir}: odd"]

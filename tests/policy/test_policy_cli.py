@@ -167,8 +167,8 @@ def test_a_catalogue_of_what_is_invalid(placet: Placet, rego_dir: Path, opa: Pat
     result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa)
     assert result.exit_code == 2
     assert result.stdout == ""
-    whose = "pdp., budgets., limits., kill_switch., autonomy., bindings. and some of approvals. are Placet's own"
-    said = f"the rule_id pdp.mine is Placet's own (name it otherwise: {whose})"
+    whose = "pdp., budgets., limits., kill_switch., autonomy., bindings. and some of approvals. are reserved"
+    said = f"the rule_id pdp.mine is reserved for Placet (choose another: {whose})"
     assert result.stderr == f"placet: {path}:9: {said}\n"
     path.write_text("nonsense")
     result = placet("catalogue", "--rego-dir", rego_dir, "--opa", opa)
@@ -220,5 +220,5 @@ def test_no_bundle_of_what_must_not_be_served(placet: Placet, rego_dir: Path, op
     path.write_text(path.read_text().replace("deny contains", "require_approval contains"))
     result = placet("bundle", tmp_path / "bundle.tar.gz", "--rego-dir", rego_dir, "--opa", opa)
     assert result.exit_code == 2
-    assert f"{path}:9: refunds.over_limit asks for an approval without quorum" in result.stderr
+    assert f"{path}:9: refunds.over_limit requires an approval without quorum" in result.stderr
     assert not (tmp_path / "bundle.tar.gz").exists()

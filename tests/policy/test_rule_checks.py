@@ -17,9 +17,9 @@ HEAD = "package policy.extra\n\nimport data.placet.lib.finding\n\n"
 BARE = "package policy.extra\n\n"
 IDIOM = "contains finding(rego.metadata.rule(), {...}) if { ... }"
 NO_SET = " is not collected as a finding (write {} contains finding(rego.metadata.rule(), {{...}}) if {{ ... }})"
-HELPER = "require_approval? A helper's name may begin with an underscore: _"
-DEEP = "is no pack, so its rules would not be collected (a pack is one folder:"
-FORM = "letters, digits, _ in parts joined by dots, a letter first, at most 128"
+HELPER = "require_approval? If it is a helper, begin its name with an underscore: _"
+DEEP = "is not a pack, so its rules would not be collected (a pack is one folder:"
+FORM = "write letters, digits and _ in parts joined by dots, a letter first, at most 128 characters"
 
 
 def metadata(rule_id: str, title: str = "A reason") -> str:
@@ -63,7 +63,7 @@ def test_the_finding_may_be_made_in_the_body(rego_dir: Path, opa: Path) -> None:
 def test_what_is_no_rule_id(rego_dir: Path, opa: Path, rule_id: str) -> None:
     write(rego_dir, rule(GOOD, rule_id))
     plain = rule_id.strip("'")
-    assert found(rego_dir, opa) == [f"{PACK}:9: {plain!r} is no rule_id ({FORM})"]
+    assert found(rego_dir, opa) == [f"{PACK}:9: {plain!r} is not a valid rule_id ({FORM})"]
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,20 @@ def test_what_is_no_rule_id(rego_dir: Path, opa: Path, rule_id: str) -> None:
 )
 def test_ids_of_placet_itself(rego_dir: Path, opa: Path, rule_id: str) -> None:
     write(rego_dir, rule(GOOD, rule_id))
-    whose = "pdp., budgets., limits., kill_switch., autonomy., bindings. and some of approvals. are Placet's own"
-    said = f"the rule_id {rule_id} is Placet's own (name it otherwise: {whose})"
+    whose = "pdp., budgets., limits., kill_switch., autonomy., bindings. and some of approvals. are reserved"
+    said = f"the rule_id {rule_id} is reserved for Placet (choose another: {whose})"
     assert found(rego_dir, opa) == [f"{PACK}:9: {said}"]
 
 
 def test_one_id_twice_over_packs(rego_dir: Path, opa: Path) -> None:
     write(rego_dir, rule(GOOD, "refunds.over_limit"))
-    taken = f"the rule_id refunds.over_limit is taken already by {rego_dir}/{PACK}:9"
-    assert found(rego_dir, opa) == [f"policy/refunds/refunds.rego:9: {taken} (give each rule an id of its own)"]
+    taken = f"duplicate rule_id refunds.over_limit, first used at {rego_dir}/{PACK}:9"
+    assert found(rego_dir, opa) == [f"policy/refunds/refunds.rego:9: {taken} (give each rule a different rule_id)"]
 
 
-NOT_ITS_OWN = "its finding does not come from rego.metadata.rule(), so it could carry another rule_id"
+NOT_ITS_OWN = "its finding does not use rego.metadata.rule(), so it could have another rule_id"
 NO_METADATA = (
-    "this deny rule has no METADATA of its own "
+    "this deny rule has no METADATA of scope rule "
     "(write above it: # METADATA, # title: <reason>, # custom:, #   rule_id: <pack>.<name>)"
 )
 
@@ -101,7 +101,7 @@ NO_METADATA = (
         (
             HEAD + "# METADATA\n# description: x\n" + GOOD + " if input.action.tool\n",
             [
-                "7: its METADATA has no title of 1 to 1024 characters (the title is the reason that people read)",
+                "7: its METADATA has no title of 1 to 1024 characters (write the reason that people read)",
                 "7: its METADATA has no custom.rule_id (write # custom: and below it #   rule_id: <pack>.<name>)",
             ],
         ),
@@ -118,12 +118,15 @@ NO_METADATA = (
             ["13: has more than one METADATA block (keep one)"],
         ),
         (BARE + "default allow := true\n", ["3: default allow" + NO_SET.format("allow")]),
-        (BARE + "allow if input.action.tool\n", ["3: allow is no set, so it" + NO_SET.format("allow")]),
-        (BARE + 'deny["x"] := 1\n', ["3: deny.x is no set, so it" + NO_SET.format("deny")]),
-        (BARE + "deny[x] := 1 if some x in input.batch\n", ["3: deny[x] is no set, so it" + NO_SET.format("deny")]),
-        (BARE + metadata("a.b") + "deny.more contains 1\n", ["7: deny.more is no set, so it" + NO_SET.format("deny")]),
-        (BARE + "deny[input.batch[0]] := 1\n", ["3: deny[...] is no set, so it" + NO_SET.format("deny")]),
-        (BARE + "allow(x) := x\n", ["3: allow is no set, so it" + NO_SET.format("allow")]),
+        (BARE + "allow if input.action.tool\n", ["3: allow is not a set, so it" + NO_SET.format("allow")]),
+        (BARE + 'deny["x"] := 1\n', ["3: deny.x is not a set, so it" + NO_SET.format("deny")]),
+        (BARE + "deny[x] := 1 if some x in input.batch\n", ["3: deny[x] is not a set, so it" + NO_SET.format("deny")]),
+        (
+            BARE + metadata("a.b") + "deny.more contains 1\n",
+            ["7: deny.more is not a set, so it" + NO_SET.format("deny")],
+        ),
+        (BARE + "deny[input.batch[0]] := 1\n", ["3: deny[...] is not a set, so it" + NO_SET.format("deny")]),
+        (BARE + "allow(x) := x\n", ["3: allow is not a set, so it" + NO_SET.format("allow")]),
         (rule(GOOD.replace("deny", "denies")), ["9: denies has a rule_id but is not collected (did you mean deny?)"]),
         (
             rule(GOOD.replace("deny", "blocked")),
@@ -169,12 +172,12 @@ def test_rules_that_would_be_lost_or_nameless(rego_dir: Path, opa: Path, text: s
         (
             "tenants/x.rego",
             "package tenants\n",
-            "1: the package tenants stands where the tenants' agent_policy goes (rename it)",
+            "1: the package tenants is in data.tenants, which Placet fills from the tenant files (rename it)",
         ),
         (
             "shared/x.rego",
             "package shared\n\n" + metadata("a.b") + "deny contains 1\n",
-            "7: deny has a rule_id but stands in no pack (move it to policy/<pack> or placet/baseline/<pack>)",
+            "7: deny has a rule_id but is in no pack (move it to policy/<pack> or placet/baseline/<pack>)",
         ),
     ],
 )
@@ -210,8 +213,10 @@ def test_data_that_would_count_as_findings(rego_dir: Path, opa: Path, name: str,
 @pytest.mark.parametrize(("name", "text"), [("tenants/data.yaml", "acme: {}"), ("data.json", '{"tenants": {}}')])
 def test_data_where_tenants_go(rego_dir: Path, opa: Path, name: str, text: str) -> None:
     write(rego_dir, text, name)
-    remedy = "tenants are config/<tenant>.yaml; remove it"
-    assert found(rego_dir, opa) == [f"{rego_dir}: a data file defines tenants ({remedy})"]
+    remedy = "remove it; tenant files are config/<tenant>.yaml"
+    assert found(rego_dir, opa) == [
+        f"{rego_dir}: a data file defines tenants, which Placet fills from the tenant files ({remedy})"
+    ]
 
 
 def test_other_data_is_let_be(rego_dir: Path, opa: Path) -> None:
@@ -280,5 +285,5 @@ def test_rules_that_reach_into_the_packs_from_outside_are_refused(rego_dir: Path
     finding = '{"rule_id": "extra.one", "reason": "x", "details": {"to": input.action.tool}}'
     write(rego_dir, f"package placet\n\n{name} contains {finding} if input.action.tool\n", "placet/more.rego")
     [problem] = found(rego_dir, opa)
-    told = f"placet/more.rego:3: the name {name} reaches into the packs, where no check would see it as a finding"
+    told = f"placet/more.rego:3: {name} defines a value inside a pack, where it would not be checked as a finding"
     assert problem.startswith(told)

@@ -1,11 +1,13 @@
-"""Approvals that rules ask for: whether the details can be believed, and whether enough people could give them.
+"""Check the approvals that rules require: their details, and whether the people of each tenant can give them.
 
-Looked at without any request, so only what does not depend on one is known: details written out in the rule (or bound
-to a variable that its body sets to an object), whose values are constants or come from data and the tenant alone, such
-as ``lib.pack_config``. Which tools a rule is about is read from ``input.action.tool == "..."`` or ``in {...}``, and
-which tenants from ``input.identity.tenant == "..."``, in its body or in a rule of its package that the body names. What
-is not known so is left to the decision: there it is a deny, `pdp.answer_invalid`. What several rules ask for at once is
-not looked at.
+The checks run without a request, so they use only what does not depend on one:
+
+- details that are literal, in the call of `finding` or assigned to a variable in the body;
+- values in them that are constants, or depend only on data and the tenant, such as ``lib.pack_config``;
+- the tools and tenants that the rule compares with constants, see `placet.policy.rego.rule_scope`.
+
+Everything else is checked when a decision is made, where invalid details are a deny by `pdp.answer_invalid`. Approvals
+that several rules require together are not checked.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approva
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError, Diagnostic
 from placet.kernel.model import Effect, Finding
-from placet.policy.checks.literal_details import written_details
+from placet.policy.checks.literal_details import rules_with_literal_details
 from placet.policy.files.staging import staged, tenants_document
 from placet.policy.rego.rule_scope import RuleScope
 from placet.policy.rego.syntax import constant_of
-from placet.policy.toolchain.process import first_line, run
+from placet.policy.toolchain.process import run
 from placet.tenants.quorums import quorum_diagnostics
 from placet.tenants.sections import Approval
 
@@ -38,158 +40,169 @@ if TYPE_CHECKING:
     from placet.tenants.policy import TenantPolicy
 
 _REQUIRED: Final = ("quorum", "approver_roles")
+_EFFECT: Final = frozenset({Effect.REQUIRE_APPROVAL.value})
 _MISSPELT_MIN: Final = 0.75
-"""Likeness above which another key of the details is taken for a misspelling."""
+"""Similarity from which another key of the details counts as a misspelling."""
 _PROBE: Final = "_placet_probe"
-"""Begins the names of rules that are added to a copy of the policy, to have values computed."""
+"""Prefix of the rules that are added to a copy of the policy, so that OPA evaluates a term of the details."""
 
 
 @dataclass(frozen=True, slots=True)
-class AskedApproval:
-    """What one rule asks for: the terms of its details by key, those that an approval is made of."""
+class RequiredApproval:
+    """The approval that one rule requires."""
 
     module: Module
     rule: Rule
-    terms: Mapping[str, Node]
+    terms: Mapping[str, Node]  # of the details, by key; only keys in APPROVAL_DETAILS
 
     @property
     def rule_id(self) -> str:
-        """The rule's own."""
+        """The rule_id of the rule."""
         return str(self.rule.rule_id)
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A term of the details that OPA evaluates for each tenant."""
+
+    approval_index: int
+    key: str
+    text: str  # Rego
+
+
 def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
-    """Approvals without quorum or roles, and keys that are probably misspelt."""
-    for module, rule, keys in _written_out(modules):
+    """Yield approvals without quorum or roles, and keys of their details that are probably misspelt."""
+    for module, rule, terms in rules_with_literal_details(modules, _EFFECT):
         where = tree.where(module.file, rule.line)
-        others = [key for key in keys if key not in APPROVAL_DETAILS]
+        others = [key for key in terms if key not in APPROVAL_DETAILS]
         for name in _REQUIRED:
-            if name not in keys:
-                what = f"{rule.rule_id} asks for an approval without {name}, which would be a deny"
+            if name not in terms:
+                what = f"{rule.rule_id} requires an approval without {name}, so the decision would be a deny"
                 near = closest(name, others)
-                yield Diagnostic(
-                    where, what, f"did you mean {name}, not {near}?" if near else f"add {name} to its details"
-                )
+                remedy = f"did you mean {name}, not {near}?" if near else f"add {name} to its details"
+                yield Diagnostic(where, what, remedy)
         for key in others:
-            near = closest(key, [name for name in APPROVAL_DETAILS if name not in keys], _MISSPELT_MIN)
+            near = closest(key, [name for name in APPROVAL_DETAILS if name not in terms], _MISSPELT_MIN)
             if near and near not in _REQUIRED:
-                yield Diagnostic(where, f"{rule.rule_id} says {key}, which nothing reads", f"did you mean {near}?")
+                what = f"the details of {rule.rule_id} have the key {key}, which Placet does not read"
+                yield Diagnostic(where, what, f"did you mean {near}?")
 
 
 def reach_problems(
     tree: PolicyTree, policies: Mapping[str, TenantPolicy], modules: Sequence[Module], opa: Path
 ) -> Iterator[Diagnostic]:
-    """Approvals that no decision could ask for, and those that no people of a tenant could give."""
-    asked = [
-        AskedApproval(module, rule, {key: term for key, term in keys.items() if key in APPROVAL_DETAILS})
-        for module, rule, keys in _written_out(modules)
+    """Yield approvals with invalid details, and those that the people of a tenant cannot give.
+
+    Raises ConfigurationError when OPA cannot be run or fails.
+    """
+    approvals = [
+        RequiredApproval(module, rule, {key: term for key, term in terms.items() if key in APPROVAL_DETAILS})
+        for module, rule, terms in rules_with_literal_details(modules, _EFFECT)
     ]
-    computed = _computed(tree, policies, asked, modules, opa)
-    for index, approval in enumerate(asked):
+    known_values = _known_values(tree, policies, approvals, modules, opa)
+    for approval, by_key in zip(approvals, known_values, strict=True):
         scope = RuleScope(approval.module, modules)
-        concerned = scope.tenants(approval.rule)
-        tools = scope.tools(approval.rule)
-        told: set[str] = set()
+        tenants, tools = scope.tenants(approval.rule), scope.tools(approval.rule)
+        where = tree.where(approval.module.file, approval.rule.line)
+        reported: set[str] = set()
         for tenant, policy in policies.items():
-            reached = tools is None or any(tool in policy.compiled.classes for tool in tools)
-            if not reached or (concerned is not None and tenant not in concerned):
+            has_tool = tools is None or any(tool in policy.compiled.classes for tool in tools)
+            if not has_tool or (tenants is not None and tenant not in tenants):
                 continue
-            known = {key: values[tenant] for key, values in computed[index].items()}
-            where = tree.where(approval.module.file, approval.rule.line)
+            known = {key: by_tenant[tenant] for key, by_tenant in by_key.items()}
             for problem in _tenant_problems(where, approval, known, tenant, policy):
-                if problem.what not in told:
-                    told.add(problem.what)
+                if problem.what not in reported:
+                    reported.add(problem.what)
                     yield problem
 
 
 def _tenant_problems(
-    where: str, approval: AskedApproval, known: Mapping[str, Any], tenant: str, policy: TenantPolicy
+    where: str, approval: RequiredApproval, known: Mapping[str, Any], tenant: str, policy: TenantPolicy
 ) -> Iterator[Diagnostic]:
-    """What is wrong with an approval for one tenant; `known` are those of its values that are known."""
+    """Yield the problems of an approval for one tenant. `known` has the values of its details that are known."""
     details: dict[str, Any] = {"quorum": 1, "approver_roles": [], **known}
     if "approver_roles" not in known and details.get("distinct_roles") is True:
-        return  # whether there are roles enough is not known
+        return  # it is unknown whether there are enough roles
     try:
-        wanted = approval_for([Finding(Effect.REQUIRE_APPROVAL, approval.rule_id, "", details)])
+        requirement = approval_for([Finding(Effect.REQUIRE_APPROVAL, approval.rule_id, "", details)])
     except NoApprovalError as error:
-        constant = known.keys() <= _constants(approval).keys()
-        yield Diagnostic(where, f"{error}" + ("" if constant else f" (tenant {tenant})"), _remedy(approval, tenant))
+        is_constant = known.keys() <= _constants(approval).keys()
+        what = f"{error}" + ("" if is_constant else f" (tenant {tenant})")
+        yield Diagnostic(where, what, _remedy(approval, tenant))
         return
-    form = Approval.model_construct(
-        quorum=wanted.quorum, approver_roles=wanted.approver_roles, distinct_roles=wanted.distinct_roles
+    section = Approval.model_construct(
+        quorum=requirement.quorum,
+        approver_roles=requirement.approver_roles,
+        distinct_roles=requirement.distinct_roles,
     )
-    for fault in quorum_diagnostics(policy.approver_groups, form, ()):
-        what = f"{approval.rule_id} asks tenant {tenant} for an approval that cannot be given: {fault.what}"
-        yield Diagnostic(where, what, fault.remedy or _remedy(approval, tenant))
+    for diagnostic in quorum_diagnostics(policy.approver_groups, section, ()):
+        what = f"{approval.rule_id} requires an approval that tenant {tenant} cannot give: {diagnostic.what}"
+        yield Diagnostic(where, what, diagnostic.remedy or _remedy(approval, tenant))
 
 
-def _remedy(approval: AskedApproval, tenant: str) -> str:
+def _remedy(approval: RequiredApproval, tenant: str) -> str:
     return f"correct the details, or packs.{approval.module.pack} of config/{tenant}.yaml"
 
 
-def _written_out(modules: Sequence[Module]) -> Iterator[tuple[Module, Rule, Mapping[str, Node]]]:
-    """Each require_approval whose details are an object written out with constant keys, and the terms by key."""
-    return written_details(modules, {Effect.REQUIRE_APPROVAL.value})
-
-
-def _constants(approval: AskedApproval) -> dict[str, Any]:
-    """Values that are written as constants."""
-    found = {}
+def _constants(approval: RequiredApproval) -> dict[str, Any]:
+    """Return the constant values of the details by key."""
+    constants = {}
     for key, term in approval.terms.items():
         value = constant_of(term)
         if value is not None:
-            found[key] = value[0]
-    return found
+            constants[key] = value[0]
+    return constants
 
 
-def _computed(
+def _known_values(
     tree: PolicyTree,
     policies: Mapping[str, TenantPolicy],
-    asked: Sequence[AskedApproval],
+    approvals: Sequence[RequiredApproval],
     modules: Sequence[Module],
     opa: Path,
 ) -> list[dict[str, dict[str, Any]]]:
-    """For each approval, by key and tenant, the values that are known; null for one that is undefined."""
-    probes: dict[str, tuple[int, str, str]] = {}  # name -> approval, key, text
-    found: list[dict[str, dict[str, Any]]] = []
-    for index, approval in enumerate(asked):
+    """Return for each approval the values of its details that are known, by key and tenant; None for undefined."""
+    probes: dict[str, _Probe] = {}
+    known: list[dict[str, dict[str, Any]]] = []
+    for index, approval in enumerate(approvals):
         constants = _constants(approval)
-        found.append({key: dict.fromkeys(policies, value) for key, value in constants.items()})
+        known.append({key: dict.fromkeys(policies, value) for key, value in constants.items()})
         scope = RuleScope(approval.module, modules)
         for key, term in approval.terms.items():
             if key not in constants and scope.depends_only_on_tenant(approval.rule, term):
                 text = base64.b64decode(term["location"]["text"]).decode()
-                probes[f"{_PROBE}_{len(probes)}"] = (index, key, text)
-    for name, values in _evaluated(tree, policies, asked, probes, opa).items():
-        index, key, _ = probes[name]
-        found[index][key] = {tenant: values.get(tenant) for tenant in policies}
-    return found
+                probes[f"{_PROBE}_{len(probes)}"] = _Probe(index, key, text)
+    for name, values in _evaluate(tree, policies, approvals, probes, opa).items():
+        probe = probes[name]
+        known[probe.approval_index][probe.key] = {tenant: values.get(tenant) for tenant in policies}
+    return known
 
 
-def _evaluated(
+def _evaluate(
     tree: PolicyTree,
     policies: Mapping[str, TenantPolicy],
-    asked: Sequence[AskedApproval],
-    probes: Mapping[str, tuple[int, str, str]],
+    approvals: Sequence[RequiredApproval],
+    probes: Mapping[str, _Probe],
     opa: Path,
 ) -> dict[str, dict[str, Any]]:
-    """Let OPA compute each probe for each tenant, in one run, with rules added to a copy of the policy."""
+    """Evaluate each probe for each tenant, in one run of OPA, as a rule that is added to a copy of the policy.
+
+    Returns the values by name of the probe and tenant, without those that are undefined.
+    """
     if not probes:
         return {}
     modules = dict(tree.modules)
     queries = []
-    for name, (index, _, text) in probes.items():
-        module = asked[index].module
-        modules[module.file] += f"\n{name} := {text}\n".encode()
+    for name, probe in probes.items():
+        module = approvals[probe.approval_index].module
+        modules[module.file] += f"\n{name} := {probe.text}\n".encode()
         path = ".".join(("data", *module.package, name))
         value = f'v := {path} with input as {{"identity": {{"tenant": t}}}}'
         queries.append(f'"{name}": {{t: v | some t, _ in data.tenants; {value}}}')
     copy = replace(tree, modules=modules)
     with staged(copy, tests=False, tenants=tenants_document(policies)) as stage:
-        ended = run(opa, ["eval", "--bundle", ".", "--format", "raw", f"{{{', '.join(queries)}}}"], cwd=stage)
-    if ended.exit_code != 0:
-        raise ConfigurationError(
-            f"{opa}: cannot compute what rules ask for: {first_line(ended.stderr or ended.stdout)}"
-        )
-    values: dict[str, dict[str, Any]] = orjson.loads(ended.stdout)
+        result = run(opa, ["eval", "--bundle", ".", "--format", "raw", f"{{{', '.join(queries)}}}"], cwd=stage)
+    if result.exit_code != 0:
+        raise ConfigurationError(f"{opa}: cannot evaluate the approvals that rules require: {result.message}")
+    values: dict[str, dict[str, Any]] = orjson.loads(result.stdout)
     return values

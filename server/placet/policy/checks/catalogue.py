@@ -1,4 +1,4 @@
-"""Every rule_id that a decision can carry: the packs' and Placet's own."""
+"""List every rule_id that a decision can have: those of the packs and Placet's own."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PDP_PACK: Final = "pdp"
-"""Where Placet's own ids stand in the catalogue."""
+"""The pack that the catalogue gives for Placet's own ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One rule_id. `where` is ``file:line`` of the rule; empty for Placet's own."""
+    """One rule_id of the catalogue."""
 
     rule_id: str
     title: str
     effect: str
     pack: str
-    where: str
+    where: str  # ``file:line`` of the rule; empty for Placet's own ids
 
 
 def catalogue(rego_dir: Path, opa: Path) -> tuple[Entry, ...]:
-    """List every rule_id, sorted. Raises PolicyInvalidError when the rules are not fit to be listed."""
+    """Return the entries, sorted by rule_id.
+
+    Raises PolicyInvalidError when the policy does not compile or a rule is invalid, and ConfigurationError when OPA
+    cannot be run.
+    """
     tree = read_tree(rego_dir)
     with staged(tree, tests=False) as stage:
         problems = list(compile_problems(tree, stage, opa))
@@ -41,11 +45,11 @@ def catalogue(rego_dir: Path, opa: Path) -> tuple[Entry, ...]:
     problems = problems or list(rule_problems(tree, modules))
     if problems:
         raise PolicyInvalidError(problems)
-    found = [
+    of_packs = [
         Entry(str(rule.rule_id), str(rule.title), rule.name, module.pack, tree.where(module.file, rule.line))
         for module in modules
         for rule in module.rules
         if module.pack and rule.name in EFFECT_SETS
     ]
     own = [Entry(rule_id, reason, Effect.DENY.value, PDP_PACK, "") for rule_id, reason in REASONS.items()]
-    return tuple(sorted([*found, *own], key=lambda entry: entry.rule_id))
+    return tuple(sorted([*of_packs, *own], key=lambda entry: entry.rule_id))

@@ -1,18 +1,19 @@
-"""All that ``placet policy check`` looks at, step by step, and the part of it that must pass before policy is served.
+"""The steps of ``placet policy check``, and those of them that must pass before a policy is served.
 
-| step      | what                                                                     | before serving |
+| step      | check                                                                    | before serving |
 |-----------|--------------------------------------------------------------------------|----------------|
-| files     | the tree is complete and readable, data is exact, nothing lies unread     | yes            |
+| files     | the tree is complete and readable, data is exact, every file is used      | yes            |
 | tenants   | every agent_policy is valid and fits the packs that it configures         | yes            |
-| compile   | capabilities forbid what they must; ``opa check --strict --schema``       | yes            |
+| compile   | capabilities exclude what they must; ``opa check --strict --schema``      | yes            |
 | rules     | package = folder, METADATA, unique rule_id, no misspelt set, findings, obligations | yes     |
 | values    | OPA can use every params_schema and destination pattern                   | yes            |
-| approvals | people of each tenant can give the approvals that rules ask for           | yes            |
-| tests     | ``opa test``: all pass, none skipped, every line of every module reached  | no             |
+| approvals | the people of each tenant can give the approvals that rules require       | yes            |
+| tests     | ``opa test``: all pass, none is skipped, every line is covered            | no             |
 | format    | ``opa fmt``                                                               | no             |
 | lint      | ``regal lint``                                                            | no             |
 
-What only shows quality (the last three) is for CI: a server must be able to take an urgent policy whose tests lag.
+The last three are for CI: they show only quality, and a server must be able to take an urgent policy whose tests are
+not ready.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.checks.approval_checks import reach_problems, shape_problems
-from placet.policy.checks.detail_checks import detail_problems, served_problems
+from placet.policy.checks.detail_checks import detail_problems
+from placet.policy.checks.hardening_checks import hardening_problems
 from placet.policy.checks.obligation_checks import obligation_problems
 from placet.policy.checks.rule_checks import rule_problems
 from placet.policy.checks.tenant_value_checks import value_problems
@@ -44,18 +46,26 @@ if TYPE_CHECKING:
     from placet.tenants.policy import TenantPolicy
 
 _OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"
-"""The params may say a second amount, or another currency than a fixed code."""
+"""Shown because an open schema lets the params contain a second amount, or another currency than a fixed one."""
 STEPS: Final = ("files", "tenants", "compile", "rules", "values", "approvals", "tests", "format", "lint")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what it found, or why it could not be taken (`skipped`). `detail` says what was seen."""
+    """The result of one step."""
 
     name: str
     problems: tuple[Diagnostic, ...] = ()
-    skipped: str = ""
-    detail: str = ""
+    skipped: str = ""  # why the step was not run; "" when it was
+    detail: str = ""  # for people, such as counts
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleCheck:
+    """The problems of the rules, and the modules that OPA parsed."""
+
+    problems: tuple[Diagnostic, ...] = ()
+    modules: Sequence[Module] = ()
 
 
 def check(
@@ -66,21 +76,22 @@ def check(
     skip_lint: bool = False,
     coverage_percent_min: float = COVERAGE_PERCENT,
 ) -> tuple[Step, ...]:
-    """Take every step that can be taken; policy is good when no step has problems.
+    """Run every step that can be run, and return all of STEPS. The policy is good when no step has problems.
 
-    Raises ConfigurationError when OPA or Regal cannot be run at all.
+    A step that needs another one is skipped when that one has problems. Raises ConfigurationError when OPA or Regal
+    cannot be run, and PolicyUnreadableError when the folder cannot be read.
     """
     try:
         tree = read_tree(rego_dir)
     except PolicyInvalidError as error:
-        rest = (Step(name, skipped="the files must be mended first") for name in STEPS[1:])
-        return (Step("files", error.problems), *rest)
+        others = (Step(name, skipped="the files must be fixed first") for name in STEPS[1:])
+        return (Step("files", error.problems), *others)
     files = f"{len(tree.modules)} modules, {len(tree.tests)} test files, {len(tree.tenants)} tenants"
     tenants, policies = _tenants(tree)
     with staged(tree, tests=True) as stage, staged(hardened(tree), tests=True) as served:
         compiled = _step("compile", compile_problems(tree, stage, opa))
-        modules: list[Module] = []
-        rules = _after(compiled, "rules", lambda: Step("rules", _rules(tree, stage, opa, modules)))
+        rule_check = _RuleCheck() if compiled.problems else _check_rules(tree, stage, opa)
+        rules = _after(compiled, "rules", lambda: Step("rules", rule_check.problems))
         first = next((step for step in (tenants, compiled, rules) if step.problems), rules)
         return (
             Step("files", detail=files),
@@ -88,7 +99,11 @@ def check(
             compiled,
             rules,
             _after(tenants, "values", lambda: _step("values", value_problems(tree, policies, opa))),
-            _after(first, "approvals", lambda: _step("approvals", reach_problems(tree, policies, modules, opa))),
+            _after(
+                first,
+                "approvals",
+                lambda: _step("approvals", reach_problems(tree, policies, rule_check.modules, opa)),
+            ),
             _after(compiled, "tests", lambda: _tests(tree, served, opa, coverage_percent_min)),
             _after(compiled, "format", lambda: _step("format", format_problems(tree, stage, opa))),
             _after(compiled, "lint", lambda: _lint(tree, regal, skip_lint=skip_lint)),
@@ -96,7 +111,10 @@ def check(
 
 
 def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float = COVERAGE_PERCENT) -> TestReport:
-    """Run the tests alone. Policy that cannot be read or does not compile is reported as a problem of the tests."""
+    """Run only the tests. The problems of a policy that is invalid or does not compile are those of the report.
+
+    Raises ConfigurationError when OPA cannot be run, and PolicyUnreadableError when the folder cannot be read.
+    """
     try:
         tree = read_tree(rego_dir)
     except PolicyInvalidError as error:
@@ -109,12 +127,17 @@ def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float =
 def serving_problems(
     tree: PolicyTree, policies: Mapping[str, TenantPolicy], stage: Path, opa: Path
 ) -> tuple[Diagnostic, ...]:
-    """What forbids serving the staged tree, whose files and tenants are read already."""
-    modules: list[Module] = []
-    return (
-        tuple(compile_problems(tree, stage, opa))
-        or _rules(tree, stage, opa, modules)
-        or (*value_problems(tree, policies, opa), *reach_problems(tree, policies, modules, opa))
+    """Return why the staged tree must not be served, after its files and tenants were read; empty when it may be.
+
+    Raises ConfigurationError when OPA cannot be run.
+    """
+    problems = tuple(compile_problems(tree, stage, opa))
+    if problems:
+        return problems
+    rule_check = _check_rules(tree, stage, opa)
+    return rule_check.problems or (
+        *value_problems(tree, policies, opa),
+        *reach_problems(tree, policies, rule_check.modules, opa),
     )
 
 
@@ -123,27 +146,31 @@ def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, TenantPolicy]]:
         policies = parse_tenants(tree)
     except PolicyInvalidError as error:
         return Step("tenants", error.problems), {}
-    warned = ", ".join(f"{tenant}: {tool}" for tenant, policy in policies.items() for tool in open_amounts(policy))
-    return Step("tenants", detail=f"{_OPEN_AMOUNTS}: {warned}" if warned else ""), policies
+    tools = ", ".join(f"{tenant}: {tool}" for tenant, policy in policies.items() for tool in open_amounts(policy))
+    return Step("tenants", detail=f"{_OPEN_AMOUNTS}: {tools}" if tools else ""), policies
 
 
-def _rules(tree: PolicyTree, stage: Path, opa: Path, modules: list[Module]) -> tuple[Diagnostic, ...]:
-    """What is wrong with the rules; their modules are put into `modules`."""
+def _check_rules(tree: PolicyTree, stage: Path, opa: Path) -> _RuleCheck:
+    """Parse the modules and check their rules, as written and then as served."""
+    modules: Sequence[Module] = ()
     try:
-        modules += parse_modules(tree, stage, opa)
-        problems = tuple(rule_problems(tree, modules))
-        problems = problems or (
+        modules = parse_modules(tree, stage, opa)
+        problems = tuple(rule_problems(tree, modules)) or (
             *detail_problems(tree, modules),
             *shape_problems(tree, modules),
             *obligation_problems(tree, modules),
         )
-        return problems or tuple(served_problems(tree, modules, _served(tree, modules, opa)))
-    except PolicyInvalidError as error:
-        return error.problems
+        problems = problems or tuple(hardening_problems(tree, modules, _served(tree, modules, opa)))
+    except PolicyInvalidError as error:  # OPA cannot parse a module
+        problems = error.problems
+    return _RuleCheck(problems, modules)
 
 
 def _served(tree: PolicyTree, written: Sequence[Module], opa: Path) -> Sequence[Module]:
-    """The modules as they are served: those that hardening changed, parsed anew."""
+    """Return the modules as they are served. Only those that hardening changed are parsed again.
+
+    Raises PolicyInvalidError when OPA cannot parse one of them.
+    """
     safe = hardened(tree)
     changed = {name: content for name, content in safe.modules.items() if content != tree.modules[name]}
     with staged(replace(safe, modules=changed), tests=False) as stage:
@@ -160,9 +187,8 @@ def _lint(tree: PolicyTree, regal: Path | None, *, skip_lint: bool) -> Step:
     if skip_lint:
         return Step("lint", skipped="--skip-lint")
     if regal is None:
-        return Step(
-            "lint", (Diagnostic("regal", "is not installed", "run `placet tools install regal`, or pass --skip-lint"),)
-        )
+        problem = Diagnostic("regal", "is not installed", "run `placet tools install regal`, or pass --skip-lint")
+        return Step("lint", (problem,))
     return _step("lint", lint_problems(tree, regal))
 
 
@@ -170,5 +196,6 @@ def _step(name: str, problems: Iterable[Diagnostic]) -> Step:
     return Step(name, tuple(problems))
 
 
-def _after(earlier: Step, name: str, take: Callable[[], Step]) -> Step:
-    return Step(name, skipped=f"{earlier.name} must pass first") if earlier.problems else take()
+def _after(earlier: Step, name: str, run_step: Callable[[], Step]) -> Step:
+    """Run the step, or skip it when the earlier one has problems."""
+    return Step(name, skipped=f"{earlier.name} must pass first") if earlier.problems else run_step()

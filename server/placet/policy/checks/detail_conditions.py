@@ -1,12 +1,17 @@
-"""Which variables of a rule's body are needed by a condition, so that the rule could not fire without them anyway.
+"""Find the variables that the conditions of a rule's body need, so that the rule cannot fire without them anyway.
 
-A line such as ``to := input.action.params.to`` that only serves the details of a deny takes the deny away when `to` is
-missing. Beside ``startswith(to, "x")`` it does no harm: that condition is undefined without it, too.
+A line such as ``to := input.action.params.to`` that only the details of a deny use removes the deny when `to` is
+missing. Beside ``startswith(to, "x")`` it does no harm, because that condition is undefined without `to` too.
 
-A condition is a line that gives nothing a value and needs all of its operands: a comparison, a membership, a test such
-as `startswith`, a call of a predicate (a function whose every rule is ``f(x) if { ... }``), or a reference that stands
-alone. What compares a variable with itself is none, nor is what stands under `not`, in `every`, in a comprehension, in
-a literal (``count([to]) == 1``), or has a `with`.
+A condition is a line that binds no variable and needs all of its operands:
+
+- a comparison or a membership;
+- a test such as `startswith`;
+- a call of a predicate: a function whose every rule has the form ``f(x) if { ... }``;
+- a single reference.
+
+These are no conditions: a comparison of a variable with itself, anything under `not`, in `every`, in a comprehension or
+in a literal (``count([to]) == 1``), and a line with `with`.
 """
 
 from __future__ import annotations
@@ -54,166 +59,183 @@ _TESTS: Final = frozenset(
         "is_string",
     }
 )
-"""Built-in functions that answer true or false and are undefined when an argument is."""
-_UNARY: Final = ("is_", "regex.is_valid", "semver.is_valid")
-"""What the names of tests of one argument begin with."""
+"""Builtins that return a boolean and are undefined when an argument is."""
+_UNARY_PREFIXES: Final = ("is_", "regex.is_valid", "semver.is_valid")
+"""Prefixes of the names of tests with one argument."""
 _GET: Final = ("object", "get")
 _SUBSTITUTIONS_MAX: Final = 32
-"""Variables that stand for each other; more are a circle, which OPA refuses."""
+"""Longest chain of variables that are bound to each other. A longer one is a cycle, which OPA refuses."""
+_TRUE: Final = {"type": "boolean", "value": True}
 
 Arities = dict[tuple[str, ...], int]
+"""Path of a function -> its number of arguments."""
 
 
 def predicates(modules: Sequence[Module]) -> Arities:
-    """Paths of all functions that only say true, with their number of arguments; those that always do are left out."""
-    found: dict[tuple[str, ...], int] = {}
+    """Return the functions of the modules that are true or undefined, without those that are always true."""
+    arities: Arities = {}
     others: set[tuple[str, ...]] = set()
     for module in modules:
         for rule in module.rules:
             head, body = rule.syntax["head"], rule.syntax["body"]
             path = ("data", *module.package, rule.base)
-            says_true = without_locations(head.get("value")) == {"type": "boolean", "value": True}
-            always = len(body) == 1 and without_locations(body[0]["terms"]) == {"type": "boolean", "value": True}
-            if not head.get("args") or not says_true or always or rule.is_default or "else" in rule.syntax:
+            is_true = without_locations(head.get("value")) == _TRUE
+            unconditional = len(body) == 1 and without_locations(body[0]["terms"]) == _TRUE
+            if not head.get("args") or not is_true or unconditional or rule.is_default or "else" in rule.syntax:
                 others.add(path)
             else:
-                found[path] = len(head["args"])
-    return {path: arity for path, arity in found.items() if path not in others}
+                arities[path] = len(head["args"])
+    return {path: arity for path, arity in arities.items() if path not in others}
 
 
-def needed(module: Module, body: Sequence[Node], names: frozenset[str], functions: Arities) -> frozenset[str]:
-    """Variables without which a condition of the body is undefined, and so the rule does not fire."""
-    values = _assigned(body)
-    found: set[str] = set()
+def needed_variables(module: Module, body: Sequence[Node], names: frozenset[str], functions: Arities) -> frozenset[str]:
+    """Return the variables without which a condition of the body is undefined, so that the rule does not fire.
+
+    `names` are those in the module that are no variables, `functions` its predicates.
+    """
+    values = _bound_terms(body)
+    needed: set[str] = set()
     for operands in _conditions(module, body, functions):
         for index, operand in enumerate(operands):
-            others = [_whole(each, values) for place, each in enumerate(operands) if place != index]
-            for term in _strict(operand):
-                reached = _reached(term, values, names)
-                found |= {name for name in reached if not _mentions(others, name, values)}
-    return frozenset(found)
+            others = [_resolved(other, values) for position, other in enumerate(operands) if position != index]
+            for term in _required_terms(operand):
+                reached = _variables_on_path(term, values, names)
+                needed |= {name for name in reached if not _mention(others, name, values)}
+    return frozenset(needed)
 
 
 def drops_members(comprehension: Node) -> bool:
-    """Whether it leaves a member out when a part of that is undefined which no condition of its own asks for."""
-    made, body = comprehension["value"], comprehension["value"]["body"]
+    """Return whether an undefined part of a member would silently remove it from the comprehension.
+
+    That is so unless a condition in the comprehension needs that part too.
+    """
+    value, body = comprehension["value"], comprehension["value"]["body"]
     bound = bound_variables(body, frozenset())
-    asked = [without_locations(term) for line in body for operand in _operands_of(line) for term in _strict(operand)]
-    parts = [made["key"], made["value"]] if "key" in made else [made["term"]]
-    return any(not _is_given(part, bound, asked) for part in parts)
+    required = [
+        without_locations(term) for line in body for operand in _operands_of(line) for term in _required_terms(operand)
+    ]
+    parts = [value["key"], value["value"]] if "key" in value else [value["term"]]
+    return any(not _is_defined(part, bound, required) for part in parts)
 
 
-def _is_given(term: Node, bound: frozenset[str], asked: Sequence[Node]) -> bool:
-    """Whether the term is defined where the conditions hold; a variable from outside is another's question."""
-    if term["type"] == "var" or without_locations(term) in asked or is_always_defined(term, bound):
+def _is_defined(term: Node, bound: frozenset[str], required: Sequence[Node]) -> bool:
+    """Return whether the term is defined when the `required` terms are.
+
+    Variables always count as defined: those from outside the comprehension are checked where they are bound.
+    """
+    if term["type"] == "var" or without_locations(term) in required or is_always_defined(term, bound):
         return True
     if term["type"] in {"array", "set"}:
-        return all(_is_given(each, bound, asked) for each in term["value"])
+        return all(_is_defined(item, bound, required) for item in term["value"])
     if term["type"] == "object":
-        return all(_is_given(each, bound, asked) for pair in term["value"] for each in pair)
-    called, arguments = call_of(term)
-    defaulted = called == _GET and len(arguments) == 3  # noqa: PLR2004 # object, key, default
-    return defaulted and all(_is_given(each, bound, asked) for each in arguments)
+        return all(_is_defined(part, bound, required) for pair in term["value"] for part in pair)
+    function, arguments = call_of(term)
+    has_default = function == _GET and len(arguments) == 3  # noqa: PLR2004 # object, key, default
+    return has_default and all(_is_defined(argument, bound, required) for argument in arguments)
 
 
 def _operands_of(line: Node) -> list[Node]:
-    """Operands of a comparison or test; none of any other line."""
+    """Return the operands of a comparison or test; none for any other line."""
     operator, arguments = operation_of(line)
-    return arguments if "with" not in line and len(arguments) == _operands(operator) else []
+    return arguments if "with" not in line and len(arguments) == _operand_count(operator) else []
 
 
-def _assigned(body: Sequence[Node]) -> Mapping[str, Node]:
-    """What each variable stands for that is bound by ``x := <term>``, or ``x = <term>`` where nothing else binds it."""
-    values: dict[str, Node] = {}
+def _bound_terms(body: Sequence[Node]) -> Mapping[str, Node]:
+    """Return the first term that each variable is bound to by ``x := <term>`` or ``x = <term>``."""
+    terms: dict[str, Node] = {}
     for line in body:
-        for name, term in bindings_of(line)[:1]:  # of ``x = y`` one stands for the other, not both for each other
-            values.setdefault(name, term)
-    return values
+        for name, term in bindings_of(line)[:1]:  # ``x = y`` binds x to y, but not also y to x
+            terms.setdefault(name, term)
+    return terms
 
 
-def _whole(term: Node, values: Mapping[str, Node]) -> Node:
-    """The term without places, each variable replaced by the variable or reference that it stands for."""
-    return _expanded(without_locations(term), values, _SUBSTITUTIONS_MAX)
+def _resolved(term: Node, values: Mapping[str, Node]) -> Node:
+    """Return the term without locations, each variable replaced by the variable or reference that it is bound to."""
+    return _substituted(without_locations(term), values, _SUBSTITUTIONS_MAX)
 
 
 def _conditions(module: Module, body: Sequence[Node], functions: Arities) -> Iterator[list[Node]]:
-    """The operands of each line that is a condition."""
-    for expression in body:
-        if expression.get("negated") or "with" in expression:
+    """Yield the operands of each line that is a condition."""
+    for line in body:
+        if line.get("negated") or "with" in line:
             continue
-        terms = expression["terms"]
+        terms = line["terms"]
         if isinstance(terms, dict):
             if terms.get("type") in {"ref", "var"}:
                 yield [terms]
-        elif len(terms) - 1 == functions.get(_path(module, path_of(terms[0]))):
+        elif len(terms) - 1 == functions.get(_function_path(module, path_of(terms[0]))):
             yield terms[1:]
-        elif operands := _operands_of(expression):
+        elif operands := _operands_of(line):
             yield operands
 
 
-def _operands(operator: str) -> int | None:
-    """How many operands a comparison or test takes; None for everything else. One more would be an output."""
+def _operand_count(operator: str) -> int | None:
+    """Return the number of operands of a comparison or test; None for any other. One more would be an output."""
     if operator not in _COMPARISONS | _TESTS:
         return None
-    return 1 if operator.startswith(_UNARY) else 2
+    return 1 if operator.startswith(_UNARY_PREFIXES) else 2
 
 
-def _path(module: Module, called: tuple[str, ...]) -> tuple[str, ...]:
-    """The whole path of a function as the module calls it."""
-    if len(called) == 1 and called[0] not in module.imports:
-        return ("data", *module.package, *called)
-    return module.resolved(called)
+def _function_path(module: Module, name: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the whole path of a function that the module calls by `name`."""
+    if len(name) == 1 and name[0] not in module.imports:
+        return ("data", *module.package, *name)
+    return module.resolved(name)
 
 
-def _strict(term: Node) -> Iterator[Node]:
-    """Variables and references without which the term is undefined: itself, or the arguments of what it calls."""
+def _required_terms(term: Node) -> Iterator[Node]:
+    """Yield the variables and references without which the term is undefined: itself, or the arguments of its call."""
     if term["type"] in {"var", "ref"}:
         yield term
     for argument in call_of(term)[1]:
-        yield from _strict(argument)
+        yield from _required_terms(argument)
 
 
-def _reached(term: Node, values: Mapping[str, Node], names: frozenset[str]) -> frozenset[str]:
-    """Variables that must have a value for the term to have one: on its way, and those that stand for a part of it."""
-    found: set[str] = set()
+def _variables_on_path(term: Node, values: Mapping[str, Node], names: frozenset[str]) -> frozenset[str]:
+    """Return the variables that must have a value for the term to have one.
+
+    These are the first part of the term, the variables in the terms that it is bound to, and variables that are bound
+    to a beginning of its reference.
+    """
+    variables: set[str] = set()
     waiting = [term]
     while waiting:
-        here = waiting.pop()
-        base = here if here["type"] == "var" else here["value"][0]
-        if base["type"] != "var" or base["value"] in names | found:
+        current = waiting.pop()
+        first = current if current["type"] == "var" else current["value"][0]
+        if first["type"] != "var" or first["value"] in names | variables:
             continue
-        found.add(base["value"])
-        if base["value"] in values:
-            waiting += _strict(values[base["value"]])
-    whole = _whole(term, values)
-    return frozenset(found | {name for name in values if _begins(whole, _whole(values[name], values))})
+        variables.add(first["value"])
+        if first["value"] in values:
+            waiting += _required_terms(values[first["value"]])
+    whole = _resolved(term, values)
+    return frozenset(variables | {name for name in values if _begins_with(whole, _resolved(values[name], values))})
 
 
-def _begins(whole: Node, begin: Node) -> bool:
-    """Whether a reference is, or begins with, another: ``input.a.b`` begins with ``input.a``."""
-    if whole["type"] != "ref" or begin["type"] != "ref":
+def _begins_with(reference: Node, beginning: Node) -> bool:
+    """Return whether a reference begins with another, or equals it: ``input.a.b`` begins with ``input.a``."""
+    if reference["type"] != "ref" or beginning["type"] != "ref":
         return False
-    return bool(whole["value"][: len(begin["value"])] == begin["value"])
+    return bool(reference["value"][: len(beginning["value"])] == beginning["value"])
 
 
-def _mentions(terms: Sequence[Node], name: str, values: Mapping[str, Node]) -> bool:
-    """Whether the terms hold the variable, or what it stands for: then it is compared with itself."""
-    same = _whole({"type": "var", "value": name}, values)
-    return any(each == same or _begins(each, same) for term in terms for each in walk(term) if "type" in each)
+def _mention(terms: Sequence[Node], name: str, values: Mapping[str, Node]) -> bool:
+    """Return whether the terms contain the variable or its value: then it is compared with itself."""
+    value = _resolved({"type": "var", "value": name}, values)
+    return any(node == value or _begins_with(node, value) for term in terms for node in walk(term) if "type" in node)
 
 
-def _expanded(node: Node, values: Mapping[str, Node], left: int) -> Node:
+def _substituted(node: Node, values: Mapping[str, Node], depth: int) -> Node:
     if isinstance(node, list):
-        return [_expanded(each, values, left) for each in node]
+        return [_substituted(item, values, depth) for item in node]
     if not isinstance(node, dict):
         return node
     if node.get("type") == "var":
-        stands_for = values.get(node["value"])
-        if left and stands_for is not None and stands_for["type"] in {"var", "ref"}:
-            return _expanded(without_locations(stands_for), values, left - 1)
-    if node.get("type") == "ref" and left:
+        value = values.get(node["value"])
+        if depth and value is not None and value["type"] in {"var", "ref"}:
+            return _substituted(without_locations(value), values, depth - 1)
+    if node.get("type") == "ref" and depth:
         first, *rest = node["value"]
-        base = _expanded(first, values, left)
+        base = _substituted(first, values, depth)
         parts = base["value"] if base.get("type") == "ref" else [base]
-        return {"type": "ref", "value": [*parts, *(_expanded(each, values, left) for each in rest)]}
-    return {key: _expanded(value, values, left) for key, value in node.items()}
+        return {"type": "ref", "value": [*parts, *(_substituted(part, values, depth) for part in rest)]}
+    return {key: _substituted(value, values, depth) for key, value in node.items()}

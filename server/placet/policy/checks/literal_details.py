@@ -1,4 +1,4 @@
-"""Details of findings that a rule writes out as an object with constant keys."""
+"""Find the rules of packs whose finding has literal details: an object with constant keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from placet.policy.rego.syntax import Node
 
 
-def written_details(
+def rules_with_literal_details(
     modules: Sequence[Module], effects: Container[str]
 ) -> Iterator[tuple[Module, Rule, Mapping[str, Node]]]:
-    """Yield each rule of packs that adds findings of these effects with details written out, and their terms by key."""
+    """Yield each rule of a pack that adds a finding of one of the effects with literal details, and their terms by key.
+
+    The object may be in the call of `finding`, or assigned in the body to a variable that is in the call.
+    """
     for module in modules:
         for rule in module.rules:
             if not module.pack or rule.name not in effects or not rule.is_partial_set:

@@ -1,7 +1,7 @@
-"""Obligations that rules write out: whether a decision could deliver them.
+"""Check the obligations of rules: whether a decision could deliver them.
 
-Only terms that are written out are looked at. The rest depends on the request or on data: there a wrong shape makes the
-verdict invalid, `pdp.answer_invalid`.
+Only literal terms are checked. The other terms depend on the request or on data; when their value has an invalid shape,
+the decision is a deny by `pdp.answer_invalid`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from placet.decision.obligations import OBLIGATION_ID, OBLIGATIONS, distinct_obl
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import Diagnostic
 from placet.kernel.model import Effect
-from placet.policy.checks.literal_details import written_details
+from placet.policy.checks.literal_details import rules_with_literal_details
 from placet.policy.rego.syntax import constant_of
 
 if TYPE_CHECKING:
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 
 _EFFECTS: Final = frozenset(effect.value for effect in Effect)
 _MISSPELT_MIN: Final = 0.8
-"""Likeness above which another key of the details is taken for a misspelling."""
-_UNKNOWN: Final = "unknown"
-"""A valid id, used in place of one that is not written out."""
+"""Similarity from which another key of the details counts as a misspelling."""
+_VALID_ID: Final = "unknown"
+"""A valid id, in place of one that is not literal."""
 _LISTS: Final = frozenset({"array", "set"})
-"""Terms that are a JSON list."""
+"""Types of terms that become a JSON list."""
 _COMPUTED: Final = frozenset({"ref", "var", "call", "arraycomprehension", "setcomprehension"})
-"""Terms that are not written out and may be a list."""
+"""Types of terms that are not literal and may be a list."""
 _COMPUTED_ITEMS: Final = frozenset({"ref", "var", "call", "objectcomprehension"})
-"""Terms that are not written out and may be an object."""
+"""Types of terms that are not literal and may be an object."""
 _REMEDY: Final = 'write a list of objects such as {"id": "redact_output", "fields": ["email"]}'
 
 
 def obligation_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
     """Yield obligations that no decision could deliver, and keys of details that are probably misspelt."""
-    for module, rule, details in written_details(modules, _EFFECTS):
+    for module, rule, details in rules_with_literal_details(modules, _EFFECTS):
         where = tree.where(module.file, rule.line)
         term = details.get(OBLIGATIONS)
         if term is None:
             for key in details:
                 if closest(key, [OBLIGATIONS], _MISSPELT_MIN):
-                    what = f"{rule.rule_id} says {key}, which nothing reads"
+                    what = f"the details of {rule.rule_id} have the key {key}, which Placet does not read"
                     yield Diagnostic(where, what, f"did you mean {OBLIGATIONS}?")
-        elif (fault := _fault(term)) is not None:
-            yield Diagnostic(where, f"{rule.rule_id}: {fault}", _REMEDY)
+        elif (error := _error(term)) is not None:
+            yield Diagnostic(where, f"{rule.rule_id}: {error}", _REMEDY)
 
 
-def _fault(term: Node) -> str | None:
-    """What is wrong with the term of `obligations`, as far as it is written out."""
-    value = _outline(term)
+def _error(term: Node) -> str | None:
+    """Return what is wrong with the literal parts of the term of `obligations`; None when nothing is."""
+    value = _literal_value(term)
     if value is None:
         return None
     try:
@@ -63,26 +63,32 @@ def _fault(term: Node) -> str | None:
     return None
 
 
-def _outline(term: Node) -> tuple[Any] | None:
-    """The value of the term, with something valid for each part that is computed; None when all of it is."""
+def _literal_value(term: Node) -> tuple[Any] | None:
+    """Return the value of the term in a tuple of one, with a valid value for each computed part.
+
+    Returns None when the term as a whole is computed.
+    """
     if term["type"] in _COMPUTED:
         return None
     if term["type"] in _LISTS:
-        return ([_outline_of_item(item) for item in term["value"]],)
-    return constant_of(term) or (_UNKNOWN,)
+        return ([_literal_item(item) for item in term["value"]],)
+    return constant_of(term) or (_VALID_ID,)
 
 
-def _outline_of_item(term: Node) -> Any:  # noqa: ANN401 - any JSON value
-    """One obligation: its id, or a valid one where that is computed; any other value where the term is no object."""
+def _literal_item(term: Node) -> Any:  # noqa: ANN401 - any JSON value
+    """Return one obligation, reduced to its id, with a valid id when it is computed.
+
+    Returns any other value for a literal term that is no object.
+    """
     constant = constant_of(term)
     if constant is not None:
         return constant[0]
     if term["type"] in _COMPUTED_ITEMS:
-        return {OBLIGATION_ID: _UNKNOWN}
+        return {OBLIGATION_ID: _VALID_ID}
     if term["type"] != "object":
-        return _UNKNOWN
+        return _VALID_ID
     members = {key["value"]: value for key, value in term["value"] if key["type"] == "string"}
-    if OBLIGATION_ID not in members:
-        return {} if len(members) == len(term["value"]) else {OBLIGATION_ID: _UNKNOWN}
+    if OBLIGATION_ID not in members:  # a computed key could be the id
+        return {} if len(members) == len(term["value"]) else {OBLIGATION_ID: _VALID_ID}
     constant = constant_of(members[OBLIGATION_ID])
-    return {OBLIGATION_ID: constant[0] if constant is not None else _UNKNOWN}
+    return {OBLIGATION_ID: constant[0] if constant is not None else _VALID_ID}

@@ -1,4 +1,4 @@
-"""Values in the tenants' files that only OPA itself can judge: JSON Schemas and glob patterns."""
+"""Check the values of tenant files that only OPA can check: JSON Schemas and glob patterns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from placet.policy.files.staging import exact_json
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import TOP_KEY, below, located
 from placet.policy.files.tree import CONFIG
-from placet.policy.toolchain.process import first_line, run
+from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,11 +27,14 @@ _QUERY: Final = """{
     "schemas": {name: verdict | some name, schema in input.schemas; verdict := json.verify_schema(schema)},
     "globs": {pattern | some pattern, expression in input.globs; regex.is_valid(expression)},
 }"""
-"""A glob that is none becomes an expression that is none, so it is missing in the answer."""
+"""Returns a verdict for each schema, and the valid patterns. An invalid glob has an invalid regular expression."""
 
 
 def value_problems(tree: PolicyTree, policies: Mapping[str, TenantPolicy], opa: Path) -> Iterator[Diagnostic]:
-    """Ask OPA whether every params_schema and every destination pattern is one that it can use."""
+    """Yield each params_schema and each destination pattern that OPA cannot use.
+
+    Raises ConfigurationError when OPA cannot be run or fails.
+    """
     schemas = {
         f"{tenant} {tool}": (tenant, tool, spec.params_schema)
         for tenant, policy in policies.items()
@@ -46,39 +49,35 @@ def value_problems(tree: PolicyTree, policies: Mapping[str, TenantPolicy], opa: 
     }
     if not schemas and not globs:
         return
-    asked = {
+    query_input = {
         "schemas": {name: schema for name, (_, _, schema) in schemas.items()},
         "globs": {pattern: separated_glob_regex(pattern) for pattern in sorted(globs)},
     }
-    answer = _ask(opa, asked)
+    verdicts = _evaluate(opa, query_input)
     for name, (tenant, tool, _) in schemas.items():
-        valid, message = answer["schemas"].get(name, (False, "OPA cannot read it"))
+        valid, message = verdicts["schemas"].get(name, (False, "OPA cannot read it"))
         if not valid:
             what = str(message).removeprefix("jsonschema: ")
-            fault = DocumentDiagnostic(("tools", tool, "params_schema"), what, "OPA must be able to check params by it")
-            yield _problem(tree, tenant, fault)
+            path = ("tools", tool, "params_schema")
+            yield _problem(tree, tenant, DocumentDiagnostic(path, what, "write a JSON Schema that OPA accepts"))
     for pattern, (tenant, tool) in globs.items():
-        if pattern not in answer["globs"]:
-            what = f'"{pattern}" is no glob pattern'
-            fault = DocumentDiagnostic(
-                ("destinations", tool), what, "known: * ** ? [a-z] {a,b}, and \\ before a character"
-            )
-            yield _problem(tree, tenant, fault)
+        if pattern not in verdicts["globs"]:
+            what = f'"{pattern}" is not a glob pattern'
+            remedy = "known: * ** ? [a-z] {a,b}, and \\ before a character"
+            yield _problem(tree, tenant, DocumentDiagnostic(("destinations", tool), what, remedy))
 
 
-def _problem(tree: PolicyTree, tenant: str, fault: DocumentDiagnostic) -> Diagnostic:
+def _problem(tree: PolicyTree, tenant: str, diagnostic: DocumentDiagnostic) -> Diagnostic:
     name = f"{CONFIG}/{tenant}.yaml"
     document = read_yaml(tree.tenants[name], tree.where(name))
-    return located(document, below(TOP_KEY, fault))
+    return located(document, below(TOP_KEY, diagnostic))
 
 
-def _ask(opa: Path, document: object) -> dict[str, dict[str, tuple[bool, object]]]:
-    ended = run(opa, ["eval", "--format", "json", "--stdin-input", _QUERY], stdin=exact_json(document))
-    if ended.exit_code != 0:
-        raise ConfigurationError(
-            f"{opa}: cannot judge the tenants' schemas: {first_line(ended.stderr or ended.stdout)}"
-        )
-    answer: dict[str, dict[str, tuple[bool, object]]] = orjson.loads(ended.stdout)["result"][0]["expressions"][0][
+def _evaluate(opa: Path, query_input: object) -> dict[str, dict[str, tuple[bool, object]]]:
+    result = run(opa, ["eval", "--format", "json", "--stdin-input", _QUERY], stdin=exact_json(query_input))
+    if result.exit_code != 0:
+        raise ConfigurationError(f"{opa}: cannot check the tenants' schemas: {result.message}")
+    verdicts: dict[str, dict[str, tuple[bool, object]]] = orjson.loads(result.stdout)["result"][0]["expressions"][0][
         "value"
     ]
-    return answer
+    return verdicts
