@@ -124,7 +124,7 @@ def test_a_file_of_the_database_lost_under_a_running_server(
             fault(given.data_dir / name, given.data_dir)
             assert client.authorize(READ, AGENT).rule_id == failures.UNAVAILABLE
 
-    with pytest.raises(LedgerUnavailableError, match="could not be signed to its end") as stopped:
+    with pytest.raises(LedgerUnavailableError, match="the end of the trail could not be signed") as stopped:
         lose_and_ask()
     unavailable = stopped.value.__cause__
     assert unavailable is not None

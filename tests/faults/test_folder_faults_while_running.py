@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Said = str | tuple[str, ...]
     ToldOf = Callable[["Run", str, DocumentDiagnostic], str]
 
-NOT_AS_BUILT: Final = "is not the bundle of its name, so it was not used"
+NOT_AS_BUILT: Final = "does not match its name, so it was not used"
 EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
     # file: removed, older, cut, empty, unreadable
     "placet.db.lock": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, HARMLESS),
@@ -59,7 +59,7 @@ EXPECTED: Final[dict[str, tuple[str | tuple[str, ...], ...]]] = {
     "bundles/*.tar.gz": (HARMLESS, HARMLESS, (NOT_AS_BUILT,), (NOT_AS_BUILT,), ("bundles: cannot be written",)),
     "bundles/*.source.tgz": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, (".source.tgz",)),
     "serve.json": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, HARMLESS),
-    "opa.log": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("opa.log", "writable?")),
+    "opa.log": (HARMLESS, HARMLESS, HARMLESS, HARMLESS, ("opa.log", "is writable")),
 }
 CASES: Final = [
     pytest.param(name, fault, said, id=f"{name}-{fault.__name__}")

@@ -57,7 +57,7 @@ def test_the_disk_is_still_full_at_the_stop(small_disk: Path, tmp_path: Path, re
             status = server.status()
             assert (status.serving, status.ready) == (False, True)
             assert "full" in status.store_error
-            assert f"the store takes no commits: {status.store_error}" in status.not_serving_reasons
+            assert f"the store does not commit: {status.store_error}" in status.not_serving_reasons
             assert status.data_dir_free_bytes < 1024 * 1024
             failed = len(server.events("internal error"))
             eventually(lambda: len(server.events("internal error")) >= failed + 2, 15, "two more probes that fail")
