@@ -20,7 +20,7 @@ from placet.matching.person import Person
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from tests.support.decision_env import DecisionEnv, effects_of, policies
-from tests.support.fakes import ALLOWED, ASKED, new_request, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.approvals.model import Approval
@@ -84,7 +84,7 @@ async def test_a_vote_of_who_was_taken_out_since_allows_nothing(finding: Finding
 
 
 async def test_policy_sees_those_who_are_approvers_today() -> None:
-    made = env(ASKED, lead=["lena", "luis"])
+    made = env(APPROVAL_REQUIRED, lead=["lena", "luis"])
     approval_id = await made.approve(await made.ask(), LENA, LUIS)
     await use(made, approval_id)
     name(made, lead=["luis"])
@@ -103,7 +103,7 @@ async def test_a_key_that_stands_for_what_they_allowed_is_judged_by_todays_appro
 
 
 async def test_votes_before_a_removal_do_not_make_up_a_quorum() -> None:
-    made = env(ASKED, lead=["lena", "luis", "nora"])
+    made = env(APPROVAL_REQUIRED, lead=["lena", "luis", "nora"])
     decision = await made.ask()
     await made.approve(decision, LENA)
     name(made, lead=["luis", "nora"])
@@ -237,7 +237,7 @@ async def test_whoever_watches_learns_that_it_waits_again() -> None:
 
 async def test_a_vote_that_was_not_needed_sends_nothing_back() -> None:
     """Of a request that waits for two a vote goes; what is decided and used stays as it is and is listed."""
-    made = env(ASKED, lead=["lena", "luis", "nora"])
+    made = env(APPROVAL_REQUIRED, lead=["lena", "luis", "nora"])
     waiting = await made.ask(run__run_id="r1")
     await made.approve(waiting, LENA)
     spent = await made.ask(run__run_id="r2")
@@ -312,7 +312,7 @@ async def test_a_permit_that_ran_out_is_not_revoked_and_its_allow_not_given_agai
 
 async def test_the_votes_left_must_be_as_many_as_people_were_asked_for() -> None:
     """Two were, and one would do by now: one that is left is too few. Votes of others change nothing."""
-    made = env(ASKED)
+    made = env(APPROVAL_REQUIRED)
     decision = await made.ask(idempotency_key="k")
     await made.approve(decision, LENA, LUIS)
     allowed = await made.ask(idempotency_key="k")
@@ -383,7 +383,7 @@ async def test_who_was_taken_out_after_the_use_denies_the_key_and_revokes_nothin
 
 
 async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_person_completes_it() -> None:
-    made = env(ASKED, lead=["lena", "luis", "nora"])
+    made = env(APPROVAL_REQUIRED, lead=["lena", "luis", "nora"])
     decision = await made.ask(idempotency_key="k")
     await made.approve(decision, LENA, LUIS)
     [shown] = (await void(made, "lena")).open
@@ -397,7 +397,7 @@ async def test_of_two_who_must_agree_one_voided_vote_sends_it_back_and_another_p
 
 
 async def test_history_is_not_read_while_enough_votes_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = env(ASKED, lead=["lena", "luis", "nora"])
+    made = env(APPROVAL_REQUIRED, lead=["lena", "luis", "nora"])
     decision = await made.ask(idempotency_key="k")
     await made.approve(decision, LENA, LUIS)
     await void(made, "lena")

@@ -11,7 +11,7 @@ from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import purge_idempotency_keys
 from tests.support.decision_env import HOUR_US, LEAD, LEADS, SECOND_US, DecisionEnv, budget, effects_of, remaining, usd
-from tests.support.fakes import ALLOWED, ASKED, DENIED, new_request, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, DENIED, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.kernel.model import Decision
@@ -142,7 +142,7 @@ async def test_an_approval_that_policy_looks_at_is_used_by_its_allow() -> None:
 async def test_where_more_people_must_agree_by_now_they_are_asked_anew() -> None:
     env = asking()
     first, approval_id = await approved(env, **ACTION)
-    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    env.policy.say = lambda _: verdict(ALLOWED, APPROVAL_REQUIRED)
     again = await env.ask(**ACTION, approval_id=approval_id)
     assert effects_of(again) == [("require_approval", "pay.large")]
     assert again.approval is not None
@@ -165,7 +165,7 @@ async def test_a_key_whose_quorum_rose_stands_for_the_new_request() -> None:
     env = asking()
     first = await env.ask(**ACTION, idempotency_key="k")
     await env.approve(first)
-    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    env.policy.say = lambda _: verdict(ALLOWED, APPROVAL_REQUIRED)
     second = await env.ask(**ACTION, idempotency_key="k")
     assert second.effect is Effect.REQUIRE_APPROVAL
     assert await env.ask(**ACTION, idempotency_key="k") == second

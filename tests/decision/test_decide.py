@@ -17,7 +17,7 @@ from placet.kernel.model import ApprovalRequirement, Decision, Effect, Finding, 
 from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import (
     ALLOWED,
-    ASKED,
+    APPROVAL_REQUIRED,
     DENIED,
     NOW_US,
     REVISION,
@@ -86,8 +86,8 @@ async def test_a_store_that_cannot_take_it_gives_no_decision() -> None:
     ("findings", "expected"),
     [
         ((ALLOWED,), ("allow", "tools.listed")),
-        ((ALLOWED, ASKED), ("require_approval", "pay.large")),
-        ((ALLOWED, ASKED, DENIED), ("deny", "pay.never")),
+        ((ALLOWED, APPROVAL_REQUIRED), ("require_approval", "pay.large")),
+        ((ALLOWED, APPROVAL_REQUIRED, DENIED), ("deny", "pay.never")),
         ((DENIED, ALLOWED), ("deny", "pay.never")),
         ((), ("deny", rule_ids.NO_RULE_MATCHED)),
     ],
@@ -115,8 +115,18 @@ async def test_precedence(findings: tuple[Finding, ...], expected: tuple[str, st
         Verdict(Effect.ALLOW, "pay.never", (DENIED,), REVISION),
         Verdict(Effect.ALLOW, "tools.other", (ALLOWED,), REVISION),
         Verdict(Effect.DENY, "pay.never", (ALLOWED,), REVISION),
-        Verdict(Effect.REQUIRE_APPROVAL, "pay.large", (dataclasses.replace(ASKED, details={"quorum": "2"}),), REVISION),
-        Verdict(Effect.REQUIRE_APPROVAL, "pay.large", (dataclasses.replace(ASKED, details={"quorum": 0}),), REVISION),
+        Verdict(
+            Effect.REQUIRE_APPROVAL,
+            "pay.large",
+            (dataclasses.replace(APPROVAL_REQUIRED, details={"quorum": "2"}),),
+            REVISION,
+        ),
+        Verdict(
+            Effect.REQUIRE_APPROVAL,
+            "pay.large",
+            (dataclasses.replace(APPROVAL_REQUIRED, details={"quorum": 0}),),
+            REVISION,
+        ),
     ],
 )
 async def test_a_verdict_that_contradicts_itself_is_a_deny(lie: Verdict) -> None:
@@ -337,7 +347,7 @@ async def test_a_tenant_without_a_file_is_redacted() -> None:
     assert json.loads(held.input_json)["action"]["params"] == {"to": "[redacted:email]"}
 
 
-@pytest.mark.parametrize("first", [ALLOWED, ASKED, DENIED])
+@pytest.mark.parametrize("first", [ALLOWED, APPROVAL_REQUIRED, DENIED])
 async def test_the_same_request_gets_the_same_answer_later(first: Finding) -> None:
     bench = Bench(ScriptedPolicy(lambda _: verdict(first)))
     [decision] = await bench.point.decide([new_request("pay", idempotency_key="k")])
@@ -346,7 +356,7 @@ async def test_the_same_request_gets_the_same_answer_later(first: Finding) -> No
     assert [held.decision for held in await recorded(bench)] == [decision]
 
 
-@pytest.mark.parametrize("first", [ASKED, DENIED])
+@pytest.mark.parametrize("first", [APPROVAL_REQUIRED, DENIED])
 async def test_what_was_no_allow_is_told_again_whatever_policy_says_now(first: Finding) -> None:
     bench = Bench(ScriptedPolicy(lambda _: verdict(first)))
     [decision] = await bench.point.decide([new_request("pay", idempotency_key="k")])

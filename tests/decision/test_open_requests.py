@@ -16,7 +16,7 @@ from placet.kernel.state import RowQuery, StateTable
 from placet.watch.feeds import ChangeFeeds
 from placet.watch.hub import Hub
 from tests.support.decision_env import HOUR_US, LEAD, LEADS, DecisionEnv, budget, effects_of, policies, usd
-from tests.support.fakes import ALLOWED, ASKED, new_request, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.approvals.model import Approval
@@ -229,7 +229,7 @@ async def test_what_was_approved_and_not_used_is_what_is_waited_for() -> None:
 async def test_what_no_longer_suffices_is_asked_for_anew() -> None:
     env = asking()
     first_id = await env.approve(await env.ask(**ACTION))
-    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    env.policy.say = lambda _: verdict(ALLOWED, APPROVAL_REQUIRED)
     second = await env.ask(**ACTION)
     assert named(second) != first_id
     assert named(await env.ask(**ACTION)) == named(second)

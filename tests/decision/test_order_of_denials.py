@@ -16,7 +16,7 @@ from placet.kernel import rule_ids
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Decision, Effect, Finding, Indeterminate
 from tests.support.decision_env import DecisionEnv, budget, usd
-from tests.support.fakes import ALLOWED, ASKED, DENIED, new_request, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, DENIED, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,7 @@ async def test_policy_is_asked_when_none_of_them_holds() -> None:
 @pytest.mark.parametrize("above", range(len(AFTER_POLICY)), ids=AFTER_POLICY)
 async def test_what_narrows_the_answer_of_policy(above: int) -> None:
     holds = AFTER_POLICY[above:]
-    found = {"pay.never": DENIED, rule_ids.ANSWER_INVALID: UNBELIEVABLE, "pay.large": ASKED}
+    found = {"pay.never": DENIED, rule_ids.ANSWER_INVALID: UNBELIEVABLE, "pay.large": APPROVAL_REQUIRED}
     env = DecisionEnv(budget(limit=1))
     if "budgets.b" in holds:
         assert (await env.ask()).effect is Effect.ALLOW

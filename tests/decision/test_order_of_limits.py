@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.tables import DOCS
 from tests.support.decision_env import DecisionEnv, budget, effects_of
-from tests.support.fakes import ALLOWED, ASKED, DENIED, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, DENIED, verdict
 
 if TYPE_CHECKING:
     from placet.kernel.model import Decision
@@ -62,7 +62,7 @@ async def test_taking_the_named_one_away_shows_the_next() -> None:
     assert effects_of(await exceeding(*left)) == [("require_approval", "budgets.a.soft")]
 
 
-@pytest.mark.parametrize("said", [(ALLOWED, ASKED), (ALLOWED,)])
+@pytest.mark.parametrize("said", [(ALLOWED, APPROVAL_REQUIRED), (ALLOWED,)])
 async def test_what_policy_asks_for_does_not_come_before_a_limit(said: tuple[Any, ...]) -> None:
     env = DecisionEnv(*HARD)
     await env.ask(**RUN)

@@ -17,7 +17,7 @@ from placet.kernel.model import Decision
 from placet.kernel.state import Row
 from placet.tenants.policy import TenantPolicy
 from tests.support.decision_env import DecisionEnv as Deciding
-from tests.support.fakes import ALLOWED, ASKED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.audit.records import RecordedDecision
@@ -122,7 +122,7 @@ async def test_an_approval_that_cannot_be_read_allows_nothing() -> None:
 
 
 async def test_a_request_for_approval_that_cannot_be_read_goes_on_asking() -> None:
-    made = Deciding(say=lambda _: verdict(ALLOWED, ASKED))
+    made = Deciding(say=lambda _: verdict(ALLOWED, APPROVAL_REQUIRED))
     first = await made.ask(idempotency_key="k")
     assert first.approval is not None
     damage(made, approval_key("acme", first.approval.approval_id), "approved")

@@ -12,7 +12,7 @@ from placet.kernel.limits import RESERVATION_TTL_SECONDS
 from placet.kernel.model import Effect, Finding
 from placet.outcomes.expiry import expire_due
 from tests.support.decision_env import HOUR_US, SECOND_US, DecisionEnv, budget, effects_of, policies, remaining
-from tests.support.fakes import ALLOWED, ASKED, DENIED, new_request, verdict
+from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, DENIED, new_request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def say_nothing(env: DecisionEnv) -> None:
 
 
 def ask_people(env: DecisionEnv) -> None:
-    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    env.policy.say = lambda _: verdict(ALLOWED, APPROVAL_REQUIRED)
 
 
 def want_what_is_not_said(env: DecisionEnv) -> None:
@@ -146,7 +146,7 @@ async def test_an_allow_that_used_an_approval_is_given_again_with_it() -> None:
     assert effects_of(allowed) == [("allow", "approvals.granted")]
     assert await env.ask(idempotency_key="k") == allowed
     assert await env.ask(idempotency_key="k", approval_id=approval_id) == allowed
-    env.policy.say = lambda _: verdict(ALLOWED, ASKED)
+    env.policy.say = lambda _: verdict(ALLOWED, APPROVAL_REQUIRED)
     assert effects_of(await env.ask(idempotency_key="k")) == [("deny", rule_ids.REPEAT_NEEDS_APPROVAL)]
 
 

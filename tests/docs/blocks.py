@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: where it begins, its language and its text."""
+    """One fenced block of a page."""
 
     file: Path
     line: int
@@ -27,16 +27,16 @@ class Block:
 
 def blocks(file: Path) -> list[Block]:
     text = file.read_text()
-    return [Block(file, text.count("\n", 0, found.start()) + 1, found[1], found[2]) for found in _BLOCK.finditer(text)]
+    return [Block(file, text.count("\n", 0, match.start()) + 1, match[1], match[2]) for match in _BLOCK.finditer(text)]
 
 
 def documents() -> list[Path]:
-    """README, the pages, and what contributors read."""
+    """Return README, the pages of docs, and the pages for contributors."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
 
 
 def working_copy(folder: Path) -> Path:
-    """What a clone would hold, uncommitted changes included, with the tools that `make setup` brought."""
+    """Return a copy of what a clone has, with uncommitted changes and the tools that `make setup` installed."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     copy = folder / "placet"
@@ -44,6 +44,6 @@ def working_copy(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-    for made in (".tools", ".venv"):
-        (copy / made).symlink_to(ROOT / made)
+    for name in (".tools", ".venv"):
+        (copy / name).symlink_to(ROOT / name)
     return copy

@@ -17,13 +17,13 @@ _CELL = re.compile(r"(?<!\\)\|")
 
 
 def sections(file: Path) -> dict[str, str]:
-    """Heading -> the text below it, without fenced blocks."""
+    """Return heading -> the text below it, without fenced blocks."""
     parts = _HEADING.split(_FENCED.sub("", file.read_text()))
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def rows(file: Path, heading: str) -> list[tuple[str, ...]]:
-    """The rows of the tables below a heading, without the tables' heads; the ticks around a cell are taken off."""
+    """Return the rows of the tables below a heading, without head rows and without backticks around cells."""
     found: list[tuple[str, ...]] = []
     for line in sections(file)[heading].splitlines():
         if line.startswith("| --- "):
@@ -35,11 +35,11 @@ def rows(file: Path, heading: str) -> list[tuple[str, ...]]:
 
 
 def by_name(file: Path, heading: str) -> dict[str, tuple[str, ...]]:
-    """First cell -> the others. Each name stands there once."""
-    found = rows(file, heading)
-    names = [row[0] for row in found]
-    assert len(set(names)) == len(names), f"{file.name}, {heading}: a row stands there twice"
-    return {row[0]: row[1:] for row in found}
+    """Return first cell -> other cells. Fails when a first cell occurs twice."""
+    table = rows(file, heading)
+    names = [row[0] for row in table]
+    assert len(set(names)) == len(names), f"{file.name}, {heading}: a row occurs twice"
+    return {row[0]: row[1:] for row in table}
 
 
 def _bare(cell: str) -> str:

@@ -22,7 +22,7 @@ from placet.kernel.reasons import NOTHING_WAS_ALLOWED
 from placet.kernel.state import ReadSet, RowQuery, StateTable
 from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt
-from tests.support.fakes import ASKED, DENIED, verdict
+from tests.support.fakes import APPROVAL_REQUIRED, DENIED, verdict
 from tests.support.outcome_env import CALLS, MONEY, SECOND_US, OutcomeEnv, report
 
 OK = OutcomeStatus.SUCCEEDED
@@ -114,7 +114,7 @@ async def test_nobody_learns_of_a_decision_of_others(budgets: list[Any], changes
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
 
-@pytest.mark.parametrize("finding", [DENIED, ASKED])
+@pytest.mark.parametrize("finding", [DENIED, APPROVAL_REQUIRED])
 async def test_what_allowed_nothing_has_no_outcome(finding: Any) -> None:
     env = OutcomeEnv(budgets=[CALLS])
     env.policy.say = lambda _: verdict(finding)

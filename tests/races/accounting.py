@@ -1,4 +1,4 @@
-"""What the database says of budgets, read from outside: records, reservations and counters must tell one story."""
+"""Reads budgets directly from the database: records, reservations and counters must agree."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ assert f"'{TENANT}'" in HELD
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One decision of the trail; `reserved` is budget and unit -> how much.
-
-    `replaces` is the decision whose place under the key it took, `repeats` the one in whose place it was told.
-    """
+    """One decision of the trail."""
 
     effect: str
-    key: str
-    reserved: Mapping[tuple[str, str], int]
-    replaces: str = ""
-    repeats: str = ""
+    key: str  # the idempotency key
+    reserved: Mapping[tuple[str, str], int]  # (budget, unit) -> amount
+    replaces: str = ""  # the decision that it replaced under its key
+    repeats: str = ""  # the allow that it was returned for, because that allow is not valid any more
 
 
 class Accounts:
-    """`snapshot` gives a way to read, all of it as of one moment; `change` runs one statement."""
+    """The budgets in a database.
+
+    `snapshot` returns a function that runs queries in one transaction; `change` runs one statement.
+    """
 
     def __init__(
         self, snapshot: Callable[[], contextlib.AbstractContextManager[Read]], change: Callable[[str], None]
@@ -67,70 +67,71 @@ class Accounts:
         self._snapshot = snapshot
         self._change = change
 
-    def grow_old(self) -> None:
-        """As if the time of all reservations were over."""
+    def expire_reservations(self) -> None:
+        """Make all reservations due for expiry."""
         self._change(AGE)
 
     def held(self) -> int:
-        """How many reservations wait for an outcome."""
+        """Return the number of reservations without an outcome."""
         with self._snapshot() as read:
             return int(read(HELD)[0][0])
 
     def usage(self, budget_id: str, scope_key: str) -> tuple[int, int]:
-        """Used and reserved of a counter."""
+        """Return (used, reserved) of a counter."""
         with self._snapshot() as read:
-            found = [row[4:] for row in read(COUNTERS) if (row[0], row[3]) == (budget_id, scope_key)]
-        return found[0] if found else (0, 0)
+            usages = [row[4:] for row in read(COUNTERS) if (row[0], row[3]) == (budget_id, scope_key)]
+        return usages[0] if usages else (0, 0)
 
     def balance(self) -> dict[str, Recorded]:
-        """The decisions, by id. They, the reservations and the counters agree to the unit."""
+        """Check that decisions, reservations and counters agree exactly. Returns the decisions by id."""
         with self._snapshot() as read:
             decisions = dict(map(_recorded, read(DECISIONS)))
             settled = [json.loads(body) for (body,) in read(SETTLED)]
-            reservations = {each.decision_id: each for each in map(_reservation, read(RESERVATIONS))}
+            reservations = {found.decision_id: found for found in map(_reservation, read(RESERVATIONS))}
             counters = {row[:4]: row[4:] for row in read(COUNTERS)}
-        allows = {name: each.reserved for name, each in decisions.items() if each.effect == "allow" and each.reserved}
-        assert {name: _by_budget(each.holds) for name, each in reservations.items()} == allows
+        allowed = {name: decision for name, decision in decisions.items() if decision.effect == "allow"}
+        allows = {name: decision.reserved for name, decision in allowed.items() if decision.reserved}
+        assert {name: _by_budget(reservation.holds) for name, reservation in reservations.items()} == allows
         used, reserved = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-        for each in allows.values():
-            reserved.update(each)
+        for amounts in allows.values():
+            reserved.update(amounts)
         for change in (change for body in settled for change in body["settled"]):
-            place = change["budget_id"], change["unit"]
-            reserved[place] += change["reserved"]
-            used[place] += change["used"]
+            key = change["budget_id"], change["unit"]
+            reserved[key] += change["reserved"]
+            used[key] += change["used"]
         assert _sums(counters, 0) == +used
         assert _sums(counters, 1) == +reserved
-        assert {place: usage[1] for place, usage in counters.items() if usage[1]} == +_held(reservations.values())
+        assert {key: usage[1] for key, usage in counters.items() if usage[1]} == +_held(reservations.values())
         _each_key_was_decided_once(decisions)
         return decisions
 
 
 def _each_key_was_decided_once(decisions: Mapping[str, Recorded]) -> None:
-    """A key stands for one decision at a time.
+    """Check that each idempotency key has one decision at a time.
 
-    Only one that asked for approval gives its place to another, one: what people agreed to. What is told in place of an
-    allow that no longer stands is recorded without the key.
+    Only a decision that requires approval is replaced, once: by the decision on the approved action. A deny that is
+    returned for an allow that is not valid any more is recorded without the key.
     """
-    first = Counter(each.key for each in decisions.values() if each.key and not each.replaces)
+    first = Counter(decision.key for decision in decisions.values() if decision.key and not decision.replaces)
     assert not [key for key, count in first.items() if count > 1], "a key that was decided twice"
-    replaced = Counter(each.replaces for each in decisions.values() if each.replaces)
+    replaced = Counter(decision.replaces for decision in decisions.values() if decision.replaces)
     assert not [name for name, count in replaced.items() if count > 1], "a decision that was replaced twice"
-    for each in decisions.values():
-        if each.replaces:
-            before = decisions[each.replaces]
-            assert (before.key, before.effect) == (each.key, "require_approval"), (before, each)
-        if each.repeats:
-            assert (each.key, each.effect) == ("", "deny"), each
-            assert each.repeats in decisions
+    for decision in decisions.values():
+        if decision.replaces:
+            before = decisions[decision.replaces]
+            assert (before.key, before.effect) == (decision.key, "require_approval"), (before, decision)
+        if decision.repeats:
+            assert (decision.key, decision.effect) == ("", "deny"), decision
+            assert decision.repeats in decisions
 
 
 def _recorded(row: tuple[Any, ...]) -> tuple[str, Recorded]:
     decision_id, effect, body, part = row
     budgets = json.loads(part)["budgets"]
-    reserved = {(each["id"], each["unit"]): each["reserved"] for each in budgets}
-    said = json.loads(body)
-    instead = said.get("replaces", ""), said.get("repeats", "")
-    return decision_id, Recorded(effect, said["idempotency_key"], reserved, *instead)
+    reserved = {(budget["id"], budget["unit"]): budget["reserved"] for budget in budgets}
+    record = json.loads(body)
+    references = record.get("replaces", ""), record.get("repeats", "")
+    return decision_id, Recorded(effect, record["idempotency_key"], reserved, *references)
 
 
 def _reservation(row: tuple[Any, ...]) -> Reservation:
@@ -143,23 +144,24 @@ def _by_budget(holds: Iterable[Hold]) -> dict[tuple[str, str], int]:
     return {(hold.counter.budget_id, hold.counter.unit): hold.amount for hold in holds}
 
 
-def _sums(counters: Mapping[tuple[Any, ...], tuple[int, ...]], place: int) -> Counter[tuple[str, str]]:
-    """Budget and unit -> used, or reserved, in all scopes and windows."""
+def _sums(counters: Mapping[tuple[Any, ...], tuple[int, ...]], column: int) -> Counter[tuple[str, str]]:
+    """Return (budget, unit) -> amount used (column 0) or reserved (column 1) in all scopes and windows."""
     sums = Counter[tuple[str, str]]()
     for key, usage in counters.items():
-        sums[key[:2]] += usage[place]
+        sums[key[:2]] += usage[column]
     return +sums
 
 
 def _held(reservations: Iterable[Reservation]) -> Counter[tuple[Any, ...]]:
-    """Counter -> what reservations hold of it that nobody reported on."""
+    """Return counter -> amount that reservations without an outcome hold."""
     sums = Counter[tuple[Any, ...]]()
-    for hold in (hold for each in reservations if each.state is ReservationState.HELD for hold in each.holds):
+    open_reservations = [reservation for reservation in reservations if reservation.state is ReservationState.HELD]
+    for hold in (hold for reservation in open_reservations for hold in reservation.holds):
         sums[hold.counter[1:]] += hold.amount
     return sums
 
 
-def sqlite_books(path: Path) -> Accounts:
+def sqlite_accounts(path: Path) -> Accounts:
     @contextlib.contextmanager
     def snapshot() -> Iterator[Read]:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
@@ -173,7 +175,7 @@ def sqlite_books(path: Path) -> Accounts:
     return Accounts(snapshot, change)
 
 
-def postgres_books(url: str) -> Accounts:
+def postgres_accounts(url: str) -> Accounts:
     @contextlib.contextmanager
     def snapshot() -> Iterator[Read]:
         with psycopg.connect(url) as database:

@@ -1,4 +1,4 @@
-"""Fixtures of the races: replicas on PostgreSQL or one server on SQLite; and figures, told at the end of the run."""
+"""Fixtures of the races: replicas on PostgreSQL or one server on SQLite, and figures that are printed after the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Fleet]:
-    """Two replicas on one database, for tests that leave them as they are."""
+    """Two replicas on one database, for tests that do not stop them."""
     url, folder = postgres_server.url(postgres_server.new_database()), tmp_path_factory.mktemp("pair")
     with Fleet(folder, races_rego(folder), {"a": url, "b": url}) as made:
         yield made
@@ -27,8 +27,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) ->
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Tell what was measured."""
-    return lambda said: request.config.stash.setdefault(FIGURES, []).append(f"{request.node.name}: {said}")
+    """A function that prints a measurement after the run."""
+    return lambda text: request.config.stash.setdefault(FIGURES, []).append(f"{request.node.name}: {text}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

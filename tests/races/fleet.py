@@ -1,4 +1,4 @@
-"""Replicas of `placet serve`, each a process with an OPA of its own, on one database."""
+"""Replicas of `placet serve` on one database. Each is a process with its own OPA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_public_key
 from placet.storage.postgres.offline import verify_url
 from placet.storage.sqlite.offline import verify_database
 from tests.faults.serving import SERVING, Server, eventually, free_address
-from tests.races.accounting import Accounts, postgres_books, sqlite_books
+from tests.races.accounting import Accounts, postgres_accounts, sqlite_accounts
 from tests.support.bundle_cache import seed_bundles
 
 if TYPE_CHECKING:
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from placet.audit.records import VerifyReport
 
 PATIENT_MS: Final = 20_000
-"""A time-out of OPA that a busy machine does not exceed."""
+"""A time-out of OPA that is not exceeded on a busy machine."""
 AGAIN_SECONDS_MAX: Final = 60.0
 
 
 class Fleet:
-    """Starts, kills and starts again. `urls` is replica -> database_url; "" is SQLite, for one replica alone."""
+    """Replicas that tests start, kill and start again.
+
+    `urls` maps replicas to their database_url; "" is SQLite, which only one replica can use.
+    """
 
     def __init__(self, folder: Path, rego_dir: Path, urls: Mapping[str, str], **flags: Any) -> None:
         self._folder = folder
@@ -46,7 +49,7 @@ class Fleet:
         return list(self._urls)
 
     def start(self, *names: str) -> None:
-        """Start the replicas, each on its own address and data; they are ready."""
+        """Start replicas at their addresses and data directories, and wait until they are ready."""
         keep_bundles = [seed_bundles(self._rego_dir, self._folder / name / "data") for name in names]
         for name in names:
             self.servers[name] = Server(
@@ -66,19 +69,19 @@ class Fleet:
         self.servers[name].kill()
 
     def healthy(self, seconds: float = AGAIN_SECONDS_MAX) -> None:
-        """Each replica says that it serves, without being started anew, and logged as it always does."""
+        """Check that each replica is healthy, was not restarted, and logged only JSON lines."""
         for server in self.servers.values():
             assert server.process.poll() is None, server.said
             eventually(partial(_serves, server), seconds, "healthy")
             assert all(line.startswith("{") for line in server.said.splitlines()), server.said
 
     def accounts(self, url: str = "") -> Accounts:
-        """What the database says, read from outside. `url` when replicas reach it by another way."""
+        """Return the budgets in the database. Pass `url` when replicas use a proxy."""
         url = url or next(iter(self._urls.values()))
-        return postgres_books(url) if url else sqlite_books(self._folder / self.names[0] / "data" / "placet.db")
+        return postgres_accounts(url) if url else sqlite_accounts(self._folder / self.names[0] / "data" / "placet.db")
 
     def verify(self, url: str = "") -> VerifyReport:
-        """Check all chains as an auditor would."""
+        """Verify all chains as an auditor does."""
         keys = [load_public_key(self._folder / name / "data" / "keys" / PUBLIC_NAME) for name in self._urls]
         url = url or next(iter(self._urls.values()))
         if url:
@@ -108,7 +111,7 @@ def _serves(server: Server) -> bool:
 
 
 def check_whole(fleet: Fleet, url: str = "", chains: int | None = None) -> None:
-    """Every chain verifies."""
+    """Check that every chain verifies, and their number if given."""
     report = fleet.verify(url)
     assert report.ok, report.problems
     assert chains is None or report.chains == chains

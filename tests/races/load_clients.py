@@ -1,4 +1,4 @@
-"""Many callers at once, who ask again until they have an answer, and note what each was told."""
+"""Concurrent callers that retry until they have a reply, and record all replies."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ AUTHORIZE: Final = "/placet.v1.AuthorizationService/Authorize"
 REPORT: Final = "/placet.v1.AuthorizationService/ReportOutcome"
 TRY_SECONDS_MAX: Final = 15.0
 ANSWER_SECONDS_MAX: Final = 60.0
-"""Of one call with all its tries: the store may be started anew meanwhile."""
+"""Time limit of one call with all its tries: the store may restart during that time."""
 PAUSE_SECONDS: Final = 0.02
 AGAIN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
-"""No answer: whether it was decided is not known."""
+"""Statuses after which the caller does not know whether a decision was made."""
 ALLOW: Final = decision_pb2.EFFECT_ALLOW
 DENY: Final = decision_pb2.EFFECT_DENY
 REQUIRE_APPROVAL: Final = decision_pb2.EFFECT_REQUIRE_APPROVAL
@@ -36,8 +36,8 @@ OPTIONS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One answer. `sent_at` (of the try that was answered) and `answered_at` are of the monotonic clock, in seconds."""
+class Reply:
+    """The reply to one request. Times are seconds of the monotonic clock."""
 
     ask: Ask
     effect: int
@@ -45,7 +45,7 @@ class Told:
     decision_id: str
     approval_id: str
     decided_at_us: int
-    sent_at: float
+    sent_at: float  # of the try that got the reply
     answered_at: float
     tries: int
 
@@ -55,19 +55,19 @@ class Told:
 
 
 class Caller:
-    """Asks at one replica, and at the next one when there is no answer. Belongs to one thread."""
+    """Calls one replica, and the next one when there is no reply. Belongs to one thread."""
 
     def __init__(self, addresses: Sequence[str], first: int = 0, try_seconds: float = TRY_SECONDS_MAX) -> None:
         self._try_seconds = try_seconds
         self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses]
         self._next = first
 
-    def ask(self, ask: Ask, at: int | None = None) -> Told:
-        """What is told in the end; `at` is the replica to ask first."""
+    def ask(self, ask: Ask, at: int | None = None) -> Reply:
+        """Authorize and return the reply. `at` is the index of the replica to call first."""
         raw = ask.to_bytes()
         answer, sent_at, tries = self._call(AUTHORIZE, raw, at)
         decision = authorization_pb2.AuthorizeResponse.FromString(answer).decision
-        return Told(
+        return Reply(
             ask,
             decision.effect,
             decision.rule_id,
@@ -80,18 +80,18 @@ class Caller:
         )
 
     def report(self, tenant: str, decision_id: str) -> None:
-        """Tell that a call succeeded."""
+        """Report that the call succeeded."""
         message = authorization_pb2.ReportOutcomeRequest(
             tenant=tenant, decision_id=decision_id, status=authorization_pb2.OUTCOME_STATUS_SUCCEEDED
         )
         self._call(REPORT, message.SerializeToString(), None)
 
     def _call(self, method: str, raw: bytes, at: int | None) -> tuple[bytes, float, int]:
-        """The answer, when it was asked for, and the number of tries."""
+        """Return the response, when its try was sent, and the number of tries."""
         until = time.monotonic() + ANSWER_SECONDS_MAX
-        place, tries = self._next if at is None else at, 0
+        index, tries = self._next if at is None else at, 0
         while True:
-            channel = self._channels[place % len(self._channels)]
+            channel = self._channels[index % len(self._channels)]
             sent_at = time.monotonic()
             tries += 1
             try:
@@ -99,7 +99,7 @@ class Caller:
             except grpc.RpcError as error:
                 if error.code() not in AGAIN or time.monotonic() > until:
                     raise
-                place = self._next = place + 1
+                index = self._next = index + 1
                 time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Caller:
 
 
 class LoadClients:
-    """Callers, each on a thread and connections of its own, until the end of the block. The first fault is raised."""
+    """Callers with their own threads and connections, for the duration of the block. Raises their first error."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class LoadClients:
         work: Callable[[Caller, LoadClients], None],
         try_seconds: float = TRY_SECONDS_MAX,
     ) -> None:
-        self.told: list[Told] = []
+        self.replies: list[Reply] = []
         self.ended = threading.Event()
         self._errors: list[BaseException] = []
         self._begin = threading.Barrier(callers)
@@ -137,16 +137,16 @@ class LoadClients:
             caller.close()
 
     @property
-    def allowed(self) -> list[Told]:
-        return [each for each in list(self.told) if each.allowed]
+    def allowed(self) -> list[Reply]:
+        return [reply for reply in list(self.replies) if reply.allowed]
 
     def raise_error(self) -> None:
-        """Raise what a caller met."""
+        """Raise the first error of a caller."""
         if self._errors:
             raise self._errors[0]
 
     def join(self) -> None:
-        """Until all callers are done by themselves."""
+        """Wait until all callers have finished."""
         for thread in self._threads:
             thread.join()
         self.raise_error()

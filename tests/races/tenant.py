@@ -1,4 +1,4 @@
-"""The tenant that the races are about, and what its agents ask for."""
+"""The tenant of the races, and the requests of its agents."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 TENANT: Final = "races"
 READ: Final = "vault.read"
-"""Allowed."""
+"""A tool that is allowed."""
 TAKE: Final = "vault.take"
-"""One unit of the budget `units`, which has as many as the test wants for each workflow."""
+"""A tool that uses one unit of the budget `units`, whose limit for each workflow is set by the test."""
 PAY: Final = "vault.pay"
-"""An amount of the budget `money`, and one call of the budget `tries`, which nobody reaches the end of."""
+"""A tool that uses an amount of the budget `money` and a call of the budget `tries`. Their limits are never reached."""
 WIRE: Final = "vault.wire"
-"""Needs one keeper."""
+"""A tool that requires the approval of one keeper."""
 EMPTY: Final = "vault.empty"
-"""Needs two keepers."""
+"""A tool that requires the approval of two keepers."""
 POLICY: Final = f"""
 agent_policy:
   default_mode: read_only
@@ -53,20 +53,20 @@ agent_policy:
 
 
 def races_rego(folder: Path, units: int = 1_000) -> Path:
-    """The shipped policies with one tenant more."""
+    """Return a copy of the shipped policies with the tenant of the races."""
     rego_dir = policy_copy(folder)
     (rego_dir / "config" / f"{TENANT}.yaml").write_text(POLICY % units)
     return rego_dir
 
 
 def fresh(name: str) -> str:
-    """A name that nobody used before."""
+    """Return a unique name."""
     return f"{name}_{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One thing that is asked for, as often as need be, under one key."""
+    """One request. Repeats of it have the same idempotency key."""
 
     tool: str
     workflow: str = ""
@@ -77,7 +77,7 @@ class Ask:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def to_bytes(self) -> bytes:
-        """The request as it goes over the wire."""
+        """Return the serialized request."""
         message = authorization_pb2.AuthorizeRequest(idempotency_key=self.key, approval_id=self.approval_id)
         message.action.tool = self.tool
         message.action.params_json = '{"vault":7}'

@@ -44,19 +44,19 @@ def all_at_once(fleet: Fleet, asks: Sequence[Ask]) -> LoadClients:
     waiting = iter(asks)
 
     def work(caller: Caller, clients: LoadClients) -> None:
-        clients.told.append(caller.ask(next(waiting)))
+        clients.replies.append(caller.ask(next(waiting)))
 
     with LoadClients(fleet.addresses, len(asks), work) as clients:
         clients.join()
-    assert len(clients.told) == len(asks)
+    assert len(clients.replies) == len(asks)
     return clients
 
 
 def one_approval(fleet: Fleet, asks: Sequence[Ask]) -> str:
     """The one approval that all of them wait for, when they ask at once; it is given."""
     clients = all_at_once(fleet, asks)
-    assert {each.effect for each in clients.told} == {REQUIRE_APPROVAL}
-    [approval_id] = {each.approval_id for each in clients.told}
+    assert {each.effect for each in clients.replies} == {REQUIRE_APPROVAL}
+    [approval_id] = {each.approval_id for each in clients.replies}
     with ApprovalClient(fleet.addresses[0]) as people:
         people.approve(TENANT, approval_id, KEEPER)
     return approval_id
@@ -74,8 +74,8 @@ def check_race(fleet: Fleet, times: int) -> None:
     for _ in range(times):
         ask = approved(fleet)
         clients = presented(fleet, PRESENTERS, ask, one_key=False)
-        told = Counter((each.effect, each.rule_id) for each in clients.told)
-        assert told == {(ALLOW, "approvals.granted"): 1, (DENY, "approvals.used"): PRESENTERS - 1}
+        replies = Counter((each.effect, each.rule_id) for each in clients.replies)
+        assert replies == {(ALLOW, "approvals.granted"): 1, (DENY, "approvals.used"): PRESENTERS - 1}
         assert clients.allowed[0].decision_id == used(fleet, ask)
     fleet.accounts().balance()
     check_whole(fleet, chains=2)
@@ -89,7 +89,7 @@ def test_presenters_with_one_key_are_told_the_same(pair: Fleet) -> None:
     """Who asks again with the key that first needed approval is given the one allow, however often he asks at once."""
     asked = approved(pair)
     clients = presented(pair, 20, replace(asked, approval_id=""), one_key=True)
-    assert {(each.effect, each.decision_id) for each in clients.told} == {(ALLOW, used(pair, asked))}
+    assert {(each.effect, each.decision_id) for each in clients.replies} == {(ALLOW, used(pair, asked))}
     pair.accounts().balance()
     check_whole(pair, chains=2)
 
@@ -101,7 +101,7 @@ def test_askers_at_both_replicas_wait_for_one_approval(pair: Fleet) -> None:
     one_approval(pair, asks)
     clients = all_at_once(pair, asks)
     assert len(clients.allowed) == 1
-    assert {each.rule_id for each in clients.told} <= {"approvals.granted", "approvals.required", "approvals.used"}
+    assert {each.rule_id for each in clients.replies} <= {"approvals.granted", "approvals.required", "approvals.used"}
     pair.accounts().balance()
     check_whole(pair, chains=2)
 
@@ -115,7 +115,7 @@ def test_spellings_of_one_agent_at_both_replicas_wait_for_one_approval(pair: Fle
         pair, [Ask(each.tool, agent=each.agent, run_id=run_id, approval_id=approval_id) for each in asks]
     )
     assert len(clients.allowed) == 1
-    assert {each.rule_id for each in clients.told} <= {
+    assert {each.rule_id for each in clients.replies} <= {
         "approvals.granted",
         "approvals.used",
         "approvals.digest_mismatch",

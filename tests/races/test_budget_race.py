@@ -23,12 +23,12 @@ AGAIN_EACH = 10
 def grab(caller: Caller, clients: LoadClients, workflow: str) -> None:
     """Take units until there are none; ask for one in ten again, wherever: it is the same one."""
     while not clients.ended.is_set():
-        told = caller.ask(Ask(TAKE, workflow))
-        clients.told.append(told)
-        if len(clients.told) % AGAIN_EACH == 0:
-            again = caller.ask(told.ask, at=len(clients.told))
-            assert (again.decision_id, again.effect) == (told.decision_id, told.effect)
-        if not told.allowed:
+        reply = caller.ask(Ask(TAKE, workflow))
+        clients.replies.append(reply)
+        if len(clients.replies) % AGAIN_EACH == 0:
+            again = caller.ask(reply.ask, at=len(clients.replies))
+            assert (again.decision_id, again.effect) == (reply.decision_id, reply.effect)
+        if not reply.allowed:
             return
 
 
@@ -38,7 +38,7 @@ def race(fleet: Fleet, units: int, client_count: int) -> str:
     with LoadClients(fleet.addresses, client_count, lambda caller, clients: grab(caller, clients, workflow)) as clients:
         clients.join()
     assert len({each.decision_id for each in clients.allowed}) == units
-    denied = [each for each in clients.told if not each.allowed]
+    denied = [each for each in clients.replies if not each.allowed]
     assert [each.rule_id for each in denied] == ["budgets.units"] * client_count
     assert fleet.accounts().usage("units", f"workflow:{workflow}") == (0, units)
     return workflow

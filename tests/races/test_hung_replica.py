@@ -13,7 +13,7 @@ import pytest
 
 from placet.kernel.limits import STORE_IDLE_MS_MAX, STORE_LOCK_MS_MAX
 from tests.races.fleet import Fleet
-from tests.races.load_clients import Caller, LoadClients, Told
+from tests.races.load_clients import Caller, LoadClients, Reply
 from tests.races.payment_clients import check_expired, check_settled, more, pay
 from tests.races.tenant import PAY, Ask, races_rego
 
@@ -51,7 +51,7 @@ def hung(server: Server, clients: LoadClients, database: psycopg.Connection) -> 
 
 
 def check_hung_replica(fleet: Fleet, url: str, times: int, figure: Callable[[str], None]) -> None:
-    told: list[Told] = []
+    replies: list[Reply] = []
     caller = Caller(fleet.addresses[1:])
     with (
         LoadClients(fleet.addresses[:1], 4, pay) as clients,
@@ -64,11 +64,11 @@ def check_hung_replica(fleet: Fleet, url: str, times: int, figure: Callable[[str
                 began = time.monotonic()
                 asked = [caller.ask(Ask(PAY, agent="agent_1", minor_units=1)) for _ in range(ASKED)]
                 waits.append(1_000 * (asked[0].answered_at - began))
-            told += asked
+            replies += asked
         more(clients, 10)
     caller.close()
-    assert all(each.allowed and each.tries == 1 for each in told), [each for each in told if each.tries > 1][:3]
-    took = sorted(1_000 * (each.answered_at - each.sent_at) for each in told)
+    assert all(each.allowed and each.tries == 1 for each in replies), [each for each in replies if each.tries > 1][:3]
+    took = sorted(1_000 * (each.answered_at - each.sent_at) for each in replies)
     figure(
         f"{times} hangs; the other replica: p50 {statistics.median(took):.1f} ms, p99 "
         f"{took[len(took) * 99 // 100]:.1f} ms, longest {took[-1]:.0f} ms; the first call in each "
@@ -76,7 +76,7 @@ def check_hung_replica(fleet: Fleet, url: str, times: int, figure: Callable[[str
     )
     assert statistics.median(took) < P50_MS_MAX
     assert took[-1] < STORE_IDLE_MS_MAX + STORE_LOCK_MS_MAX
-    clients.told += told
+    clients.replies += replies
     check_settled(fleet, clients)
     check_expired(fleet, clients)
 

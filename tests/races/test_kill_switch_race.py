@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.races.fleet import Fleet
-    from tests.races.load_clients import Told
+    from tests.races.load_clients import Reply
 
 CALLERS = 16
 SECONDS_MAX = 30.0
@@ -43,15 +43,15 @@ class Load:
     """Callers who ask for whatever is asked for just now."""
 
     def __init__(self) -> None:
-        self.round: tuple[Ask, list[Told]] = (Ask(READ), [])
+        self.round: tuple[Ask, list[Reply]] = (Ask(READ), [])
 
     def work(self, caller: Caller, clients: LoadClients) -> None:
         for number in itertools.count():
             if clients.ended.is_set():
                 return
-            ask, told = self.round
+            ask, replies = self.round
             said = caller.ask(Ask(ask.tool, ask.workflow, ask.run_id, ask.agent), at=number)
-            told.append(said)
+            replies.append(said)
 
 
 def target(scope: KillScope) -> tuple[Ask, str]:
@@ -70,20 +70,20 @@ def target(scope: KillScope) -> tuple[Ask, str]:
 
 def stop(fleet: Fleet, load: Load, scope: KillScope, at: int) -> Stopped:
     """Set a switch by one replica while both are asked, see that it holds, clear it, see that calls pass again."""
-    told: list[Told] = []
+    replies: list[Reply] = []
     ask, value = target(scope)
-    load.round = (ask, told)
-    eventually(lambda: sum(each.allowed for each in list(told)) >= CALLERS, SECONDS_MAX, "calls before")
+    load.round = (ask, replies)
+    eventually(lambda: sum(each.allowed for each in list(replies)) >= CALLERS, SECONDS_MAX, "calls before")
     with ControlClient(fleet.addresses[at % 2], timeout=SECONDS_MAX) as control:
         began = time.monotonic()
         was_set = control.set_kill_switch(scope, value, actor="ann", reason="it runs wild", tenant=TENANT)
         returned, returned_us = time.monotonic(), time.time_ns() // 1_000
-        count = len(told)
-        eventually(lambda: len(told) >= count + 4 * CALLERS, SECONDS_MAX, "calls after")
-        allows = [each for each in list(told) if each.allowed]
+        count = len(replies)
+        eventually(lambda: len(replies) >= count + 4 * CALLERS, SECONDS_MAX, "calls after")
+        allows = [each for each in list(replies) if each.allowed]
         assert not [each for each in allows if each.sent_at > returned]
         assert max(each.decided_at_us for each in allows) <= returned_us
-        assert {each.rule_id for each in list(told) if each.sent_at > returned} == {f"kill_switch.{scope}"}
+        assert {each.rule_id for each in list(replies) if each.sent_at > returned} == {f"kill_switch.{scope}"}
         revoked = {each.decision_id for each in was_set.revoked}
         assert {each.decision_id for each in allows} <= revoked, "an allow whose permit was not revoked"
         waits = control.clear_kill_switch(was_set.kill_switch.id, actor="ann", reason="mended", tenant=TENANT)
@@ -91,7 +91,9 @@ def stop(fleet: Fleet, load: Load, scope: KillScope, at: int) -> Stopped:
             switch = was_set.kill_switch.id
             assert control.clear_kill_switch(switch, actor="bob", reason="mended", tenant=TENANT) is None
     cleared = time.monotonic()
-    eventually(lambda: any(each.allowed and each.sent_at > cleared for each in list(told)), SECONDS_MAX, "calls again")
+    eventually(
+        lambda: any(each.allowed and each.sent_at > cleared for each in list(replies)), SECONDS_MAX, "calls again"
+    )
     set_at = was_set.kill_switch.set_at
     assert set_at is not None
     return Stopped(

@@ -36,8 +36,8 @@ def check_killed_replica(fleet: Fleet, times: int, figure: Callable[[str], None]
             fleet.start(name)
         more(clients, ANSWERS_MAX)
     check_settled(fleet, clients)
-    retried, silence = sum(each.tries > 1 for each in clients.told), longest_silence_ms(clients)
-    figure(f"{len(clients.told)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
+    retried, silence = sum(each.tries > 1 for each in clients.replies), longest_silence_ms(clients)
+    figure(f"{len(clients.replies)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
     assert len(fleet.names) == 1 or silence < SILENCE_MS_MAX
     check_expired(fleet, clients, wait=times == FULL)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.races.load_clients import Told
+    from tests.races.load_clients import Reply
 
 CALLERS: Final = 8
 TRY_SECONDS: Final = 0.4
@@ -39,16 +39,16 @@ class Rounds:
 
     def __init__(self, asks: list[Ask], stop: Callable[[Ask], None]) -> None:
         self.asks = asks
-        self.told: list[list[Told]] = [[] for _ in asks]
+        self.replies: list[list[Reply]] = [[] for _ in asks]
         self._stop = stop
         self._together = threading.Barrier(CALLERS)
 
     def work(self, caller: Caller, clients: LoadClients) -> None:
-        for number, (ask, told) in enumerate(zip(self.asks, self.told, strict=True)):
+        for number, (ask, replies) in enumerate(zip(self.asks, self.replies, strict=True)):
             first = self._together.wait(SECONDS_MAX) == 0
             if first and number % 4 == 3:
                 self._stop(ask)
-            told.append(caller.ask(ask, at=random.randrange(2)))
+            replies.append(caller.ask(ask, at=random.randrange(2)))
             if clients.ended.is_set():
                 return
 
@@ -109,12 +109,12 @@ def wanted(fleet: Fleet, number: int) -> Ask:
             return Ask(READ, run_id=fresh("run"))
 
 
-def one_answer(told: list[Told]) -> None:
+def one_answer(replies: list[Reply]) -> None:
     """All were told the same decision, but for a deny in its place: such are decisions of their own."""
     instead = {"kill_switch.run", "pdp.contention", "pdp.permit_revoked"}
-    decided = {(each.decision_id, each.effect) for each in told if each.rule_id not in instead}
-    denied = [each for each in told if each.rule_id in instead]
-    assert len(decided) <= 1, told
+    decided = {(each.decision_id, each.effect) for each in replies if each.rule_id not in instead}
+    denied = [each for each in replies if each.rule_id in instead]
+    assert len(decided) <= 1, replies
     assert all(each.effect == DENY for each in denied)
 
 
@@ -127,9 +127,9 @@ def check_race(fleet: Fleet, rounds: int) -> None:
     game = Rounds([wanted(fleet, number) for number in range(rounds)], stop)
     with starved(2), standing_still(fleet), LoadClients(fleet.addresses, CALLERS, game.work, TRY_SECONDS) as clients:
         clients.join()
-    for told in game.told:
-        assert len(told) == CALLERS
-        one_answer(told)
+    for replies in game.replies:
+        assert len(replies) == CALLERS
+        one_answer(replies)
     fleet.accounts().balance()
     check_whole(fleet, chains=2)
 

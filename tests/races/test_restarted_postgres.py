@@ -55,8 +55,8 @@ def check_restarts(fleet: Fleet, server: Postgres, modes: Sequence[str], figure:
             server.start()
             more(clients, ANSWERS_MAX)
         fleet.healthy()
-    retried, silence = sum(each.tries > 1 for each in clients.told), longest_silence_ms(clients)
-    figure(f"{len(clients.told)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
+    retried, silence = sum(each.tries > 1 for each in clients.replies), longest_silence_ms(clients)
+    figure(f"{len(clients.replies)} payments, {retried} asked for more than once, longest silence {silence:.0f} ms")
     check_settled(fleet, clients)
     check_expired(fleet, clients)
 
@@ -92,7 +92,7 @@ def check_cuts(tmp_path: Path, server: Postgres, times: int, figure: Callable[[s
             fleet.healthy()
             clients.ended.set()
             clients.join()
-            figure(f"{len(clients.told)} payments, {cutting.cuts} cuts in the middle of {times}")
+            figure(f"{len(clients.replies)} payments, {cutting.cuts} cuts in the middle of {times}")
             assert cutting.cuts
             check_settled(fleet, clients, direct)
             check_expired(fleet, clients, direct)

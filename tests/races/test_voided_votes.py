@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.races.load_clients import Told
+    from tests.races.load_clients import Reply
 
 ADA = Person("ada")
 WATCH_SECONDS_MAX = 30.0
@@ -49,10 +49,10 @@ def people(fleet: Fleet) -> Iterator[ApprovalClient]:
         yield client
 
 
-def asked(asker: Caller, tool: str) -> Told:
-    told = asker.ask(Ask(tool, run_id=fresh("run")))
-    assert told.effect == REQUIRE_APPROVAL
-    return told
+def asked(asker: Caller, tool: str) -> Reply:
+    reply = asker.ask(Ask(tool, run_id=fresh("run")))
+    assert reply.effect == REQUIRE_APPROVAL
+    return reply
 
 
 def test_a_voided_vote_sends_the_approval_back_to_wait(fleet: Fleet, asker: Caller, people: ApprovalClient) -> None:

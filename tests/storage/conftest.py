@@ -1,3 +1,5 @@
+"""Fixtures of the storage tests: ledgers on SQLite and PostgreSQL, and small file systems."""
+
 from __future__ import annotations
 
 import asyncio
@@ -39,7 +41,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def errors() -> list[BaseException]:
-    """What the ledger under test told of."""
+    """The errors that the ledger under test reports."""
     return []
 
 
@@ -47,17 +49,17 @@ def errors() -> list[BaseException]:
 async def open_ledger(
     database: Path, signing_key: SigningKey, errors: list[BaseException]
 ) -> AsyncIterator[Callable[[], SqliteLedger]]:
-    """Opens the database; closes whatever was opened at the end."""
+    """A function that opens the database. All ledgers are closed at the end."""
     opened: list[SqliteLedger] = []
 
-    def open_it() -> SqliteLedger:
+    def open_database() -> SqliteLedger:
         ledger = SqliteLedger.open(
             database, writer="w1", signing_key=signing_key, clock=TickingClock(), on_error=errors.append
         )
         opened.append(ledger)
         return ledger
 
-    yield open_it
+    yield open_database
     for ledger in opened:
         await ledger.close()
 
@@ -71,15 +73,15 @@ async def ledger(open_ledger: Callable[[], SqliteLedger]) -> SqliteLedger:
 async def replicas(
     postgres_server: Postgres, signing_key: SigningKey, errors: list[BaseException]
 ) -> AsyncIterator[Replicas]:
-    """Opens ledgers on an empty PostgreSQL database; closes whatever was opened at the end."""
-    made = Replicas(postgres_server, postgres_server.new_database(), signing_key, errors)
-    yield made
-    await made.close()
+    """Replicas on an empty PostgreSQL database. All ledgers are closed at the end."""
+    opened = Replicas(postgres_server, postgres_server.new_database(), signing_key, errors)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte, mounted for the test."""
+    """A file system of one megabyte."""
     folder = tmp_path / "small"
     folder.mkdir()
     mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
@@ -90,7 +92,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def read_only(small_disk: Path) -> Callable[[Path], Path]:
-    """Copies a file to where nothing may be written."""
+    """A function that copies a file to a read-only file system."""
 
     def copy(file: Path) -> Path:
         copied = Path(shutil.copy(file, small_disk))

@@ -1,4 +1,4 @@
-"""What the tests of the store put into it."""
+"""Builders of proposals, decisions and commitments for the storage tests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ START_US = 1_777_055_581_000_000
 
 @dataclass
 class TickingClock:
-    """Each look is a second later."""
+    """A clock that advances one second with each reading."""
 
     now_us: int = START_US
 
@@ -59,9 +59,9 @@ def proposal(
     run = Run(run_id, "9f2d", number, "triage")
     model = Model("gpt-4.1", "v3", 812, 164, 4_000)
     evidence = (Evidence("https://docs.example/1"),)
-    said = canonical_request(action, identity, run, model, evidence)
+    document = canonical_request(action, identity, run, model, evidence)
     name = f"key-{number}" if key is None else key
-    return Proposal(name, action, identity, run, model, evidence, said, digest(b"a" + said), digest(said))
+    return Proposal(name, action, identity, run, model, evidence, document, digest(b"a" + document), digest(document))
 
 
 def decision(number: int, effect: Effect = Effect.ALLOW, decided_at_us: int = 0) -> Decision:
@@ -92,10 +92,11 @@ def commitment(
     caller: str = "unauthenticated",
     decided_at_us: int = 0,
 ) -> Commitment:
-    proposed = proposal(number, tenant=tenant, tool=tool, run_id=run_id, key=key)
+    request = proposal(number, tenant=tenant, tool=tool, run_id=run_id, key=key)
     made = decision(number, effect, decided_at_us)
-    seen = policy_input(proposed.document, base_facts(ToolClass.READ), rfc3339(made.decided_at_us))
-    return decision_commitment(made, proposed, Caller(caller), seen, True, "")  # noqa: FBT003 - it is handed on
+    input_json = policy_input(request.document, base_facts(ToolClass.READ), rfc3339(made.decided_at_us))
+    replayable = True
+    return decision_commitment(made, request, Caller(caller), input_json, replayable, "")
 
 
 def commitments(count: int, start: int = 1) -> list[Commitment]:
@@ -103,7 +104,7 @@ def commitments(count: int, start: int = 1) -> list[Commitment]:
 
 
 async def fill(path: Path, signing_key: SigningKey, start: int = 1) -> None:
-    """Nine records in four commits, checkpoints at 3, 6 and 9."""
+    """Write nine records in four commits, with checkpoints at 3, 6 and 9."""
     ledger = SqliteLedger.open(path, writer="w1", signing_key=signing_key, clock=TickingClock())
     await ledger.commit(commitments(3, start))
     await ledger.checkpoint()
@@ -116,7 +117,7 @@ async def fill(path: Path, signing_key: SigningKey, start: int = 1) -> None:
 
 
 def same_request(number: int, decided: int) -> Commitment:
-    """What another replica makes of the request `number`: the decision `decided`."""
+    """Return the commitment of another replica for request `number`, with decision `decided`."""
     made = commitment(number)
     assert made.decision is not None
     decision_id = f"dec_{decided:032x}"

@@ -1,4 +1,4 @@
-"""Small file systems for the tests of what happens when one is full or read-only."""
+"""Mounts small file systems, for tests of full and read-only disks."""
 
 from __future__ import annotations
 

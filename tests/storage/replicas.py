@@ -1,4 +1,4 @@
-"""Ledgers of several replicas on one PostgreSQL database, and looks at what its sessions wait for."""
+"""Ledgers of several replicas on one PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS_MAX = 30
 
 @dataclass
 class Replicas:
-    """Opens ledgers on one database, all of them to be closed by `close`."""
+    """Opens ledgers on one database. `close` closes them all."""
 
     server: Postgres
     database: str
@@ -51,9 +51,9 @@ class Replicas:
             await ledger.close()
 
     async def waiting(self, sessions: int = 1) -> None:
-        """Returns when so many sessions wait for a lock of another one."""
+        """Wait until `sessions` sessions wait for a lock."""
         async with asyncio.timeout(SECONDS_MAX):
-            while self.server.run(WAITING.format(self.database)) != [(sessions,)]:  # noqa: ASYNC110 - the server tells nobody
+            while self.server.run(WAITING.format(self.database)) != [(sessions,)]:  # noqa: ASYNC110 - PostgreSQL does not report it
                 await asyncio.sleep(0)
 
     def terminate(self) -> None:

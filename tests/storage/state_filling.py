@@ -1,4 +1,4 @@
-"""A store with some of every kind of state in it, made by the services that make it."""
+"""Fills a ledger with every kind of state, through the services that create it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 async def fill_state(store: Store) -> None:
-    """Allows, reports, votes, a used approval, switches, levels, a request for control and a breaker."""
+    """Store allows, outcomes, votes, a used approval, kill switches, autonomy, a change request and a breaker."""
     driver = Driver(store)
     try:
         await _decide_and_report(driver)
-        await _agree(driver)
-        await _steer(driver)
+        await _vote(driver)
+        await _change_controls(driver)
         driver.clock.wall += 2 * HOUR
         await expire_due(driver.replicas[1].ledger, driver.clock)
         breaker = Row(RowKey(StateTable.BREAKERS, "acme", "tool pay"), "closed", driver.clock.wall, b'{"failures":[]}')
@@ -42,15 +42,17 @@ def _ask(key: str, *, user: str = "u1", want: str = "allow", customer: str = "c_
 async def _decide_and_report(driver: Driver) -> None:
     answers = await driver.decide(0, [_ask("k0"), _ask("k1", user="u2"), _ask("k2", customer="c_2")])
     answers += await driver.decide(1, [_ask("k3", user="u3", want="deny")])
-    allowed = [each.decision_id for each in answers if isinstance(each, Decision) and each.effect.value == "allow"]
+    allowed = [
+        answer.decision_id for answer in answers if isinstance(answer, Decision) and answer.effect.value == "allow"
+    ]
     for number, decision_id in enumerate(allowed[:2]):
         outcome = Outcome(OutcomeStatus.SUCCEEDED, cost_micros=9, amount_minor_units=101)
         await driver.replicas[number].outcomes.report([OutcomeReport("acme", decision_id, "c1", outcome)])
 
 
-async def _agree(driver: Driver) -> None:
-    """One approval is used, of the other one vote is missing."""
-    first, second = [await _asked(driver, number) for number in (1, 2)]
+async def _vote(driver: Driver) -> None:
+    """Open two approvals. One gets all votes and is used; the other lacks one vote."""
+    first, second = [await _open_approval(driver, number) for number in (1, 2)]
     for approval_id in (first, second):
         await driver.replicas[0].approvals.approve(driver.word("acme", approval_id, "lena"))
     await driver.replicas[1].approvals.approve(driver.word("acme", second, "luis"))
@@ -60,15 +62,15 @@ async def _agree(driver: Driver) -> None:
     assert answer.used_approval_id == second
 
 
-async def _asked(driver: Driver, number: int) -> str:
-    """The id of an approval that is asked for."""
+async def _open_approval(driver: Driver, number: int) -> str:
+    """Request a payment that requires two votes, and return the id of its approval."""
     [answer] = await driver.decide(0, [_ask(f"k1{number}", user="u4", want="two", customer=f"c_{number}")])
     assert isinstance(answer, Decision)
     assert answer.approval is not None
     return answer.approval.approval_id
 
 
-async def _steer(driver: Driver) -> None:
+async def _change_controls(driver: Driver) -> None:
     await driver.kill(0, ("agent", "acme", "bot7"), 0)
     await driver.kill(1, ("tool", "acme", "mail"), 3_600)
     await driver.clear(0, ("agent", "acme", "bot7"))

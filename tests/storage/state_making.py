@@ -1,4 +1,4 @@
-"""Rows, counters and commitments that change them, for the tests of state."""
+"""Builders of rows, counters and their changes, for the tests of state."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ COUNTER = CounterKey("acme", "b", "calls", "2026-04-24", "user:u_1")
 
 
 def change(*changes: Change, subject: str = "", tenant: str = "acme", at_us: int = START_US) -> Commitment:
-    """A record, and changes with it."""
+    """Return a commitment with changes."""
     return Commitment(RecordKind.BUDGET_ADJUSTED, tenant, at_us, {}, subject=subject, changes=changes)
 
 
-def row(name: str = "a", version: int = 0, **given: object) -> Row:
-    """An approval; `given` are other members of it."""
+def row(name: str = "a", version: int = 0, **fields: object) -> Row:
+    """Return the row of an approval. Keyword arguments replace its fields."""
     made = Row(RowKey(StateTable.APPROVALS, "acme", name), "pending", START_US, b'{"a":1}', version=version)
-    return replace(made, **given)  # type: ignore[arg-type]
+    return replace(made, **fields)  # type: ignore[arg-type]
 
 
 def key(name: str = "a", tenant: str = "acme", table: StateTable = StateTable.APPROVALS) -> RowKey:
     return RowKey(table, tenant, name)
 
 
-def counter(scope_key: str = "user:u_1", **given: str) -> CounterKey:
-    return COUNTER._replace(scope_key=scope_key, **given)
+def counter(scope_key: str = "user:u_1", **fields: str) -> CounterKey:
+    return COUNTER._replace(scope_key=scope_key, **fields)
 
 
 def reserve(amount: int, limit: int | None = 10, of: CounterKey = COUNTER) -> Reserve:
@@ -50,24 +50,24 @@ async def stored_row(ledger: Ledger, name: str = "a") -> Row | None:
 
 
 async def usage(ledger: Ledger, of: CounterKey = COUNTER) -> tuple[int, int]:
-    """Used and reserved."""
-    found = (await ledger.load(ReadSet(counters=[of]))).usage(of)
-    return (found.used, found.reserved)
+    """Return (used, reserved) of a counter."""
+    stored = (await ledger.load(ReadSet(counters=[of]))).usage(of)
+    return (stored.used, stored.reserved)
 
 
 async def pages(ledger: Ledger, query: RowQuery) -> list[list[str]]:
-    """The ids of the rows on each page."""
-    found = []
+    """Return the ids of the rows on each page."""
+    all_pages = []
     while True:
         page = await ledger.list_rows(query)
-        found.append([each.key.id for each in page.rows])
+        all_pages.append([listed.key.id for listed in page.rows])
         if not page.next_page_token:
-            return found
+            return all_pages
         query = replace(query, page_token=page.next_page_token)
 
 
 def put_all(rows: Sequence[Row]) -> list[Commitment]:
-    return [change(PutIfVersion(each)) for each in rows]
+    return [change(PutIfVersion(written)) for written in rows]
 
 
 def numbered(count: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from placet.approvals.service import Approvals, VoteCommand
 from placet.kernel.model import Caller, Effect, Finding
 from placet.matching.person import Person
 from placet.tenants.policy import TenantPolicy
-from tests.support.fakes import ASKED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
+from tests.support.fakes import APPROVAL_REQUIRED, Bench, FullLedger, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:
     from placet.approvals.model import Approval
@@ -27,7 +27,7 @@ class ApprovalEnv(Bench):
 
     def __init__(
         self,
-        finding: Finding = ASKED,
+        finding: Finding = APPROVAL_REQUIRED,
         agent_policy: dict[str, Any] | None = None,
         *,
         notify: bool = False,

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 REVISION = "rev1"
 NOW_US = 1_777_055_581_123_456
 ALLOWED = Finding(Effect.ALLOW, "tools.listed", "It is listed")
-ASKED = Finding(Effect.REQUIRE_APPROVAL, "pay.large", "It is much", {"quorum": 2, "approver_roles": ["lead"]})
+APPROVAL_REQUIRED = Finding(
+    Effect.REQUIRE_APPROVAL, "pay.large", "It is much", {"quorum": 2, "approver_roles": ["lead"]}
+)
 DENIED = Finding(Effect.DENY, "pay.never", "Never")
 _ORDER = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 
