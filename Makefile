@@ -1,13 +1,13 @@
-# Every word that a person or CI types. `make help` lists them.
+# The commands of the project. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# The Python that .venv was made with, else the first that Placet runs on; `make setup PYTHON=...` takes another.
+# The Python of .venv, else the first one that Placet supports. `make setup PYTHON=...` selects another.
 ifndef PYTHON
-PYTHON := $(shell for each in .venv/bin/python3 python3 python3.13 python3.12 python3.11; do "$$each" -c 'import sys; \
-	sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && command -v "$$each" && break; done)
+PYTHON := $(shell for candidate in .venv/bin/python3 python3 python3.13 python3.12 python3.11; do "$$candidate" -c 'import sys; \
+	sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && command -v "$$candidate" && break; done)
 endif
 export PYTHON
 BIN := .venv/bin
@@ -21,23 +21,23 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 help: ## Print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: ## Make .venv and bring the pinned tools (quick when nothing changed)
+setup: ## Create .venv and install the pinned tools (fast when nothing changed)
 	@$(MAKE) --jobs=3 venv tool-opa tool-regal
 
-serving: # what a server needs: the linter is not part of it
+serving: # only what a server needs, without the linter
 	@$(MAKE) --jobs=2 venv tool-opa
 
-run: serving ## Start everything, replay the demonstration, stay up
+run: serving ## Start a server, replay the demonstration, keep running
 	@$(BIN)/placet demo
 
-demo: serving ## Like run, but exit when the demonstration has been replayed
+demo: serving ## Start a server, replay the demonstration, exit
 	@$(BIN)/placet demo --exit
 
 # Four at a time, also on two cores: tests wait for servers and clocks more than they compute.
-test: setup tool-opa-static ## Run all tests but the soak
+test: setup tool-opa-static ## Run all tests except the soak tests
 	@$(RUN) pytest --numprocesses=4 --dist=loadfile
 
-check: setup lint types proto-check rego test ## Everything that must hold before a commit
+check: setup lint types proto-check rego test ## Run every check that must pass before a commit
 
 fmt: setup ## Format Python, protos and Rego
 	@$(RUN) ruff check --fix-only --quiet
@@ -45,7 +45,7 @@ fmt: setup ## Format Python, protos and Rego
 	@$(BIN)/buf format --write proto
 	@.tools/bin/opa fmt --write rego
 
-lint: setup need-shellcheck ## Check style, imports between rooms, shell
+lint: setup need-shellcheck ## Check style, imports between packages, shell scripts
 	@$(RUN) ruff format --check
 	@$(RUN) ruff check
 	@$(BIN)/lint-imports
@@ -61,7 +61,7 @@ proto: setup ## Generate server/placet/v1 from proto
 sync-sdk: setup ## Generate the SDK's blocking clients from the asyncio ones
 	@$(BIN)/python deploy/tools/sync_sdk.py
 
-proto-check: setup ## Check the protos: style, form, compatibility, generated code
+proto-check: setup ## Check the protos: style, format, compatibility, generated code
 	@$(BIN)/buf lint proto
 	@$(BIN)/buf format --diff --exit-code proto
 	@deploy/tools/proto.sh breaking
@@ -72,10 +72,10 @@ rego: setup ## Check and test the policies
 	@.tools/bin/opa fmt --fail --list deploy/opa
 	@.tools/bin/opa check --strict deploy/opa
 
-bench: setup tool-ghz ## Measure, as ratios within one run
+bench: setup tool-ghz ## Run the benchmark; its results are ratios within one run
 	@$(RUN) tests.bench
 
-docs: setup ## Test the documents against the code
+docs: setup ## Test the documentation against the code
 	@$(RUN) pytest tests/docs
 
 docs-site: setup ## Build the documentation as a site in .cache/site
@@ -83,7 +83,7 @@ docs-site: setup ## Build the documentation as a site in .cache/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file deploy/docs/mkdocs.yml
 	@echo "docs-site: .cache/site/index.html"
 
-pictures: setup ## Write the terminal pictures of the documentation
+pictures: setup ## Draw the terminal pictures of the documentation
 	@$(BIN)/python deploy/tools/pictures.py
 
 sidecar: setup ## Build the container image of OPA with the policies in rego
@@ -94,13 +94,13 @@ dist: setup ## Build the distributions placet and placet-sdk into dist
 	@$(RUN) build --outdir dist
 	@$(RUN) build --wheel --outdir dist deploy/sdk
 
-soak: setup ## The tests with heavy counts
+soak: setup ## Run the soak tests, which repeat tests with high counts
 	@$(RUN) pytest -m soak --timeout=3600
 
-lock: setup ## Write the lock files anew
+lock: setup ## Generate the lock files
 	@deploy/tools/lock.sh
 
-clean: ## Remove what setup, tests and builds made
+clean: ## Remove what setup, tests and builds created
 	@rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist
 	@find server tests deploy -name __pycache__ -prune -exec rm -rf {} +
 
@@ -111,7 +111,7 @@ tool-opa tool-opa-static tool-regal tool-ghz: need-python
 	@$(PYTHON) deploy/tools/fetch.py $(@:tool-%=%)
 
 need-python:
-	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 to 3.13 found. Remedy: install one (Debian 12: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 to 3.13 found. Remedy: install one (Debian 12: apt-get install python3 python3-venv), or select it: make PYTHON=/path/to/python3" >&2; exit 1; }
 
 need-shellcheck:
-	@command -v shellcheck >/dev/null || { echo "lint: no shellcheck. Remedy: apt-get install shellcheck" >&2; exit 1; }
+	@command -v shellcheck >/dev/null || { echo "lint: shellcheck is not installed. Remedy: apt-get install shellcheck" >&2; exit 1; }

@@ -1,6 +1,7 @@
-"""Hooks of the site: files of the project become pages, and diagrams are drawn by a local copy of Mermaid.
+"""Hooks of the documentation site.
 
-Without the copy (`make tool-mermaid`) diagrams are shown as their text, so that the site loads nothing from elsewhere.
+They add pages for files outside of docs, and draw diagrams with a local copy of Mermaid, which deploy/tools/mermaid.sh
+downloads. Without the copy, the site shows diagrams as text. In no case does it load a script from the network.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ PAGES: Final = {
     "project/contributing.md": ROOT / ".github/CONTRIBUTING.md",
     "project/security.md": ROOT / ".github/SECURITY.md",
 }
-"""Page of the site -> the file outside of docs that it shows."""
+"""Page of the site -> file outside of docs that it shows."""
 SOURCES: Final = {file: page for page, file in PAGES.items()}
 LINK: Final = re.compile(r"(\]\()(?!https?:|#)([^)\s#]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Draw diagrams when there is a local copy of Mermaid."""
+    """Draw diagrams if there is a local copy of Mermaid."""
     if MERMAID.is_file():
         fence = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
         config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [fence]}
@@ -41,7 +42,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the files of the project, and Mermaid."""
+    """Add the pages of PAGES, and the copy of Mermaid if there is one."""
     for page, file in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(file)))
     if MERMAID.is_file():
@@ -51,12 +52,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs' own names
     """Rewrite links between docs and the files of the project to links between pages."""
-    here = page.file.src_uri
-    source = PAGES.get(here, DOCS / here)
+    page_uri = page.file.src_uri
+    source = PAGES.get(page_uri, DOCS / page_uri)
 
     def rewritten(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(source.parent / match[2]))
         uri = SOURCES.get(target) or os.path.relpath(target, DOCS)
-        return match[1] + os.path.relpath(uri, Path(here).parent)
+        return match[1] + os.path.relpath(uri, Path(page_uri).parent)
 
     return LINK.sub(rewritten, markdown)

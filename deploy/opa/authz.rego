@@ -1,8 +1,8 @@
 # METADATA
 # description: |
-#   What the sidecar answers to whoever reaches its port: decisions and its health. All else is refused: no ad-hoc
-#   query, no change of policy or data. The OPA that Placet runs itself listens on a private socket and needs no such
-#   rule.
+#   The requests that the sidecar answers to any client that reaches its port: decisions and health checks. It refuses
+#   everything else, such as ad-hoc queries and changes of policy or data. The OPA that Placet runs itself listens on a
+#   private socket and needs no such rule.
 package system.authz
 
 default allow := false

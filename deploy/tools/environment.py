@@ -1,7 +1,8 @@
-"""Keeps .venv equal to requirements.lock: `environment.py`. Standard library alone: it makes what the rest runs in.
+"""Keep .venv equal to requirements.lock: `environment.py`.
 
-What is installed is fetched once into .tools/wheels, by hash, so that tests can install the built wheel into empty
-environments without a network. Stamps hold digests of content: when nothing changed this takes milliseconds.
+Uses only the standard library, because it creates the environment of everything else. Downloads each package once into
+.tools/wheels, verified by hash, so that tests can install the built wheel into empty environments without a network.
+Stamps in .venv have digests of the inputs, so the script takes milliseconds when nothing changed.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 VENV: Final = ROOT / ".venv"
 WHEELS: Final = ROOT / ".tools/wheels"
 LOCK: Final = ROOT / "requirements.lock"
-PYTHONS: Final = ((3, 11), (3, 14))  # from, below
+PYTHONS: Final = ((3, 11), (3, 14))  # from, inclusive, and to, exclusive
 
 
 def main() -> int:
-    """Bring .venv up to date. 0 done, 1 could not; pip's own words go to the terminal."""
+    """Update .venv. Return 0, or 1 when that fails; the output of pip goes to the terminal."""
     if not PYTHONS[0] <= sys.version_info < PYTHONS[1]:
-        print(f"setup: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        print(f"setup: Placet needs Python 3.11, 3.12 or 3.13, but this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    if VENV.is_symlink():  # the environment of another checkout: only that one may change it
+    if VENV.is_symlink():  # the environment of another checkout, which updates it
         return 0
     interpreter = f"{sys.version} {sys.base_prefix} {ROOT}".encode()
     locked = digest(interpreter, LOCK.read_bytes())
@@ -44,7 +45,7 @@ def main() -> int:
 
 
 def install_locked() -> None:
-    """A new .venv with exactly what requirements.lock says, by hash."""
+    """Create .venv with exactly the packages of requirements.lock, verified by hash."""
     print(f"setup: Python {sys.version.split()[0]} environment in .venv, from requirements.lock", flush=True)
     shutil.rmtree(WHEELS, ignore_errors=True)
     WHEELS.mkdir(parents=True)
@@ -55,34 +56,36 @@ def install_locked() -> None:
 
 
 def install_project() -> None:
-    """Placet itself, editable: what it needs is there already."""
+    """Install Placet itself, editable, without its dependencies, which are installed already."""
     pip("install", "--no-index", "--no-deps", "--no-build-isolation", "--editable", ROOT)
 
 
 def pip(*arguments: str | Path) -> None:
-    """Run pip of the .venv, heard only when it has a warning or an error."""
+    """Run pip of .venv, which prints only warnings and errors. Raises CalledProcessError when it fails."""
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     subprocess.run([VENV / "bin/python", "-m", "pip", arguments[0], *quiet, *arguments[1:]], check=True)
 
 
 def remedy() -> str:
-    """What most often helps."""
-    return "Remedy: is the package index reached, and (Debian) is python3-venv installed? Then `make setup` again."
+    """Return the most frequent remedy."""
+    return (
+        "Remedy: check that the package index is reachable and (Debian) python3-venv installed; then run `make setup`."
+    )
 
 
 def digest(*parts: bytes) -> str:
-    """One hex SHA-256 over all parts."""
+    """Return the SHA-256 over all parts, in hex."""
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def is_stamped(name: str, content: str) -> bool:
-    """Whether .venv was last made from this content."""
+    """Return whether .venv was last created from this content."""
     file = VENV / f".{name}-stamp"
     return file.is_file() and file.read_text() == content
 
 
 def stamp(name: str, content: str) -> None:
-    """Remember what .venv was made from."""
+    """Record the content that .venv was created from."""
     (VENV / f".{name}-stamp").write_text(content)
 
 

@@ -1,9 +1,11 @@
-"""Brings the pinned tools: `fetch.py opa regal` puts them in .tools/bin. Standard library alone, as it runs first.
+"""Install the pinned tools into .tools/bin: `fetch.py opa regal`.
 
-`opa` comes from PATH when it is that very version, else as the official static binary whose SHA-256 is published
-beside it, else from source through the Go toolchain, which checks every module against Go's checksum database.
-`opa-static` is the binary for containers: never dynamically linked, always for Linux. `regal` and `ghz` are built
-from source.
+Uses only the standard library, because it runs before anything is installed.
+
+`opa` is copied from PATH when it has the pinned version. Else the official static binary is downloaded and its
+published SHA-256 verified. When the download fails, `opa` is built from source with Go, which verifies every module
+against Go's checksum database. `opa-static` is the binary for containers: statically linked and always for Linux.
+`regal` and `ghz` are built from source.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "server"))
 
-from placet.policy.toolchain.tool_sources import (  # noqa: E402 - found by the line above
+from placet.policy.toolchain.tool_sources import (  # noqa: E402 - importable after the line above
     OPA,
     OPA_VERSION,
     REGAL,
@@ -40,7 +42,7 @@ KNOWN: Final = {tool.name: tool for tool in (OPA, OPA_STATIC, REGAL, GHZ)}
 
 
 def main(names: list[str]) -> int:
-    """Bring each named tool that is not there yet. 0 done, 1 could not, 2 unknown name."""
+    """Install each named tool that is missing. Return 0, 1 when one cannot be installed, or 2 for an unknown name."""
     unknown = sorted(set(names) - set(KNOWN))
     if unknown or not names:
         print(f"usage: fetch.py {{{'|'.join(KNOWN)}}}...", file=sys.stderr)
@@ -55,12 +57,12 @@ def main(names: list[str]) -> int:
 
 
 def path_of(tool: Tool) -> Path:
-    """Where it is kept, the version in the path: a new version is another file."""
+    """Return where the tool is stored. The path contains the version, so a new version is another file."""
     return TOOLS / f"{tool.name}-{tool.version}" / tool.name.removesuffix("-static")
 
 
 def fetch(tool: Tool) -> None:
-    """Put `tool` at its path and, when it runs on this machine, into .tools/bin. Says in one line what was done."""
+    """Store the tool at its path when it is missing, and link it in .tools/bin when it runs on this machine."""
     path = path_of(tool)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,21 +79,21 @@ def fetch(tool: Tool) -> None:
 def link(tool: Tool) -> None:
     """Point .tools/bin/<name> at this version."""
     (TOOLS / "bin").mkdir(exist_ok=True)
-    shown, target = TOOLS / "bin" / tool.name, Path("..") / path_of(tool).relative_to(TOOLS)
-    if not shown.is_symlink() or shown.readlink() != target:
-        shown.unlink(missing_ok=True)
-        shown.symlink_to(target)
+    shortcut, target = TOOLS / "bin" / tool.name, Path("..") / path_of(tool).relative_to(TOOLS)
+    if not shortcut.is_symlink() or shortcut.readlink() != target:
+        shortcut.unlink(missing_ok=True)
+        shortcut.symlink_to(target)
 
 
 def obtain(tool: Tool, new: Path) -> str:
-    """Write the program to `new` by the first way that works; return how, in words."""
+    """Write the program to `new` in the first way that works, and return a sentence on its origin."""
     static = tool is OPA_STATIC
     if tool.module != OPA.module:
         return build(tool, new, TOOLS)
-    found = installed_opa(static=static)
-    if found is not None:
-        shutil.copy(found, new)
-        return f"taken from {found}"
+    installed = installed_opa(static=static)
+    if installed is not None:
+        shutil.copy(installed, new)
+        return f"copied from {installed}"
     try:
         return download(tool, new, RELEASES, linux=static)
     except UnreachableError as error:
@@ -99,7 +101,7 @@ def obtain(tool: Tool, new: Path) -> str:
 
 
 def installed_opa(*, static: bool) -> Path | None:
-    """An `opa` of exactly the wanted version: one fetched before, else the one on PATH."""
+    """Return an `opa` of the pinned version: one that was installed before, else the one on PATH; None without."""
     candidates = [path_of(OPA), path_of(OPA_STATIC), Path(shutil.which("opa") or os.devnull)]
     for candidate in candidates:
         if candidate.is_file() and opa_version(candidate) == OPA_VERSION and (is_static(candidate) or not static):
@@ -108,16 +110,16 @@ def installed_opa(*, static: bool) -> Path | None:
 
 
 def opa_version(program: Path) -> str:
-    """What `opa version` says, as `1.2.3`; "" when it does not run."""
+    """Return the version that `opa version` prints, such as `1.2.3`; "" when it cannot be run."""
     try:
-        said = subprocess.run([program, "version"], capture_output=True, text=True, check=True, timeout=30).stdout
+        output = subprocess.run([program, "version"], capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
-    return next((line.split()[-1] for line in said.splitlines() if line.startswith("Version:")), "")
+    return next((line.split()[-1] for line in output.splitlines() if line.startswith("Version:")), "")
 
 
 def is_static(program: Path) -> bool:
-    """Whether this 64-bit ELF file (little-endian) asks for no loader, so that it runs in an empty container."""
+    """Return whether a 64-bit little-endian ELF file needs no dynamic loader, so that it runs in an empty container."""
     head = program.read_bytes()[: 1 << 16]
     if head[:6] != b"\x7fELF\x02\x01":
         return False
@@ -128,12 +130,13 @@ def is_static(program: Path) -> bool:
 
 
 def remedy(tool: Tool) -> str:
-    """What to do when a tool cannot be had."""
+    """Return what to do when the tool cannot be installed."""
     if tool.module == OPA.module:
-        other = f"put opa {tool.version} (statically linked for containers) on PATH, or let {RELEASES} be reached,"
+        kind = "a statically linked opa" if tool is OPA_STATIC else "opa"
+        other = f"put {kind} {tool.version} on PATH, give this machine access to {RELEASES},"
     else:
-        other = "let the Go module mirror be reached,"
-    return f"Remedy: {other} or install Go 1.26 or newer; then `make setup` again."
+        other = "give this machine access to the Go module mirror,"
+    return f"Remedy: {other} or install Go 1.26 or newer; then run `make setup` again."
 
 
 if __name__ == "__main__":

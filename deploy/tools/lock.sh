@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Writes requirements.lock (everything) and deploy/server.lock (what a server needs, the same versions), with hashes
-# and without any registry's address. Run it with the oldest Python that Placet supports: that one needs the most.
+# Generate requirements.lock (all dependencies) and deploy/server.lock (those of a server, in the same versions), with
+# hashes and without addresses of registries. Run it with the oldest Python that Placet supports, because older versions
+# of Python need more packages.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 lock() {
-  # Nothing of the person's own index settings may reach the file.
+  # Without the user's own index settings, which must not appear in the file.
   env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe "$@" pyproject.toml
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts Mermaid into .tools/mermaid, so that the site draws its diagrams without loading a script from elsewhere.
-# Without npm the site shows each diagram as its text.
+# Download Mermaid into .tools/mermaid, so that the site draws its diagrams without loading a script from the network.
+# Without npm, the site shows each diagram as text.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,14 +12,17 @@ matches() { echo "$sha256  $1" | sha256sum --check --status 2>/dev/null; }
 
 if matches "$script"; then exit 0; fi
 if ! command -v npm >/dev/null; then
-  echo "docs-site: no npm, so the diagrams stay text" >&2
+  echo "docs-site: npm is not installed, so diagrams are shown as text" >&2
   exit 0
 fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 npm pack --silent --pack-destination "$scratch" "mermaid@$version" >/dev/null
 tar -xzf "$scratch/mermaid-$version.tgz" -C "$scratch" package/dist/mermaid.min.js
-matches "$scratch/package/dist/mermaid.min.js" || { echo "docs-site: mermaid $version is not the expected file" >&2; exit 1; }
+matches "$scratch/package/dist/mermaid.min.js" || {
+  echo "docs-site: mermaid $version does not have the expected SHA-256" >&2
+  exit 1
+}
 mkdir -p "$(dirname "$script")"
 mv "$scratch/package/dist/mermaid.min.js" "$script"
 echo "docs-site: mermaid $version in $script"

@@ -1,7 +1,7 @@
-"""Write the terminal pictures of the documentation: `pictures.py [FOLDER]`, by default docs/images.
+"""Draw the terminal pictures of the documentation: `pictures.py [FOLDER]`, by default into docs/images.
 
-Each picture shows the real output of real commands against a server that is started for it. The SVG names no font to
-download, so a page that shows it loads nothing from elsewhere.
+Each picture shows the real output of real commands, run against a server that is started for it. The SVG uses only
+local fonts, so a page that shows it loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ SVG: Final = """\
 
 
 def main() -> int:
-    """Write all pictures. Return 0."""
+    """Draw all pictures. Return 0."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/images"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def checkout(place: Path) -> Path:
-    """A folder with the example policies and the demonstration."""
+    """Copy the example policies and the demonstration into `place`, and return it."""
     for name in ("rego", "deploy/demo"):
         shutil.copytree(ROOT / name, place / name)
     return place
@@ -88,7 +88,7 @@ def checkout(place: Path) -> Path:
 
 @contextmanager
 def serving(work: Path) -> Iterator[str]:
-    """The address of a server with the policies of `work`."""
+    """Run a server with the policies of `work` for the duration of the block. Yields its address."""
     ready = work / ".placet/serve.json"
     command = [sys.executable, "-m", "placet", "serve", "--listen", "127.0.0.1:0", "--log-level", "error"]
     with subprocess.Popen(command, cwd=work) as process:
@@ -96,7 +96,7 @@ def serving(work: Path) -> Iterator[str]:
             deadline = time.monotonic() + READY_WITHIN_SECONDS
             while not (ready.exists() and ready.stat().st_size):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("pictures: the server did not start, see above")
+                    raise SystemExit("pictures: the server did not start; see its output above")
                 time.sleep(0.05)
             yield json.loads(ready.read_bytes())["address"]
         finally:
@@ -104,13 +104,13 @@ def serving(work: Path) -> Iterator[str]:
 
 
 def typed(commands: list[str], work: Path, environment: dict[str, str]) -> str:
-    """The terminal's content after the commands were typed, with its colours."""
+    """Run the commands, and return the content of the terminal with its colours."""
     prompt = "\x1b[1;32m$\x1b[0m \x1b[1m{}\x1b[0m\n"
-    return "\n".join(prompt.format(folded(each)) + output(each, work, environment) for each in commands)
+    return "\n".join(prompt.format(folded(command)) + output(command, work, environment) for command in commands)
 
 
 def folded(command: str) -> str:
-    """The command, broken before flags where a line is full."""
+    """Return the command, with line breaks before flags where a line is full."""
     lines = [""]
     for option in command.replace(" --", "\n--").splitlines():
         if len(lines[-1]) + len(option) > COLUMNS - 6:
@@ -120,7 +120,7 @@ def folded(command: str) -> str:
 
 
 def output(command: str, work: Path, environment: dict[str, str]) -> str:
-    """What a command writes to a terminal of COLUMNS columns."""
+    """Run a command in a terminal of COLUMNS columns, and return its output."""
     reader, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     flags = ["--listen", "127.0.0.1:0"] if command.startswith("placet demo") else []
@@ -132,22 +132,22 @@ def output(command: str, work: Path, environment: dict[str, str]) -> str:
 
 
 def read_all(reader: int) -> Iterator[bytes]:
-    """Everything that comes through a pseudo-terminal until its other end is closed."""
+    """Yield what arrives through a pseudo-terminal until its other end is closed."""
     with os.fdopen(reader, "rb", buffering=0) as stream:
         while True:
             try:
                 part = stream.read(65_536)
-            except OSError:  # Linux says so when the last writer has gone
+            except OSError:  # Linux reports the end of the last writer as an error
                 return
             if not part:
                 return
             yield part
 
 
-def draw(name: str, shown: str, folder: Path) -> None:
-    """Write the terminal's content as `name`.svg."""
+def draw(name: str, content: str, folder: Path) -> None:
+    """Write the content of a terminal as `name`.svg."""
     console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(shown.rstrip("\n")))
+    console.print(Text.from_ansi(content.rstrip("\n")))
     svg = console.export_svg(title="placet", code_format=SVG, unique_id=f"placet-{name}")
     file = folder / f"{name}.svg"
     file.write_text("".join(f"{line.rstrip()}\n" for line in svg.splitlines()))

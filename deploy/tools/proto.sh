@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The wire: `proto.sh generate` writes server/placet/v1, `proto.sh drift` compares it with what the protos say,
-# `proto.sh breaking` compares the protos with those of the commit before.
+# Generate and check the code of the protos:
+#   proto.sh generate   write server/placet/v1
+#   proto.sh drift      fail when server/placet/v1 differs from the generated code
+#   proto.sh breaking   fail when the protos are incompatible with those of the last commit
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,14 +17,15 @@ drift() {
   trap 'rm -rf "$fresh"' RETURN
   generate "$fresh"
   if ! diff --recursive --brief --exclude=__pycache__ --exclude=__init__.py "$fresh/placet/v1" server/placet/v1; then
-    echo "server/placet/v1 is not what proto/ says. Remedy: make proto" >&2
+    echo "server/placet/v1 differs from the code that proto/ generates. Remedy: make proto" >&2
     return 1
   fi
 }
 
 breaking() {
   local against=HEAD before
-  if git diff --quiet HEAD -- proto 2>/dev/null; then against=HEAD~1; fi # nothing new here: compare the last commit
+  # Without an uncommitted change, check the last commit.
+  if git diff --quiet HEAD -- proto 2>/dev/null; then against=HEAD~1; fi
   if ! git cat-file -e "$against:proto/placet" 2>/dev/null; then
     echo "buf breaking: no earlier commit with protos to compare with"
     return 0

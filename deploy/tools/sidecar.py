@@ -1,7 +1,7 @@
-"""Fills a folder with what deploy/opa.Dockerfile copies: `sidecar.py FOLDER`. Run it in .venv; prints the revision.
+"""Write the files that deploy/opa.Dockerfile copies into a folder, and print the policy revision: `sidecar.py FOLDER`.
 
-The bundle is the one that `placet serve` would build from rego/, and names the same revision; added to it is
-deploy/opa/authz.rego, by which OPA answers decisions and nothing else.
+Run it in .venv. The bundle is the one that `placet serve` builds from rego/, with the same revision. In addition it has
+deploy/opa/authz.rego, which restricts OPA to decisions and health checks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AUTHZ: Final = ROOT / "deploy/opa/authz.rego"
 
 
 def main(arguments: list[str]) -> int:
-    """Fill the folder. 0 done, 1 could not, 2 wrong usage."""
+    """Write the files. Return 0, 1 when that fails, or 2 for wrong arguments."""
     if len(arguments) != 1:
         print("usage: sidecar.py FOLDER", file=sys.stderr)
         return 2
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def write_bundle(rego_dir: Path, target: Path) -> str:
-    """Write the bundle of `rego_dir`, with the sidecar's own rule, to `target`; return its revision."""
+    """Write the bundle of `rego_dir`, with the authorization rule of the sidecar, to `target`. Return its revision."""
     with tempfile.TemporaryDirectory() as cache:
         bundle = build_bundle(rego_dir, path_of(OPA), Path(cache))
         with tarfile.open(bundle.path) as built, tarfile.open(target, "w:gz") as written:

@@ -78,7 +78,7 @@ def test_the_opa_on_path_is_taken_when_it_is_that_version(
 ) -> None:
     mine = put_on_path(tmp_path, "opa", f"Version: {fetch.OPA_VERSION}")
     assert fetch.main(["opa"]) == 0
-    assert capsys.readouterr().out == f"setup: opa {fetch.OPA_VERSION}: taken from {mine}\n"
+    assert capsys.readouterr().out == f"setup: opa {fetch.OPA_VERSION}: copied from {mine}\n"
     assert (tmp_path / "tools/bin/opa").read_bytes() == mine.read_bytes()
 
 
