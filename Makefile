@@ -45,11 +45,12 @@ fmt: setup ## Format Python, protos and Rego
 	@$(BIN)/buf format --write proto
 	@.tools/bin/opa fmt --write rego
 
-lint: setup need-shellcheck ## Check style, imports between packages, shell scripts
+lint: setup need-shellcheck ## Check style, imports between packages, words of texts, shell scripts
 	@$(RUN) ruff format --check
 	@$(RUN) ruff check
 	@$(BIN)/lint-imports
 	@$(BIN)/python deploy/tools/sync_sdk.py --check
+	@$(BIN)/python deploy/tools/words.py
 	@shellcheck $(SHELL_FILES)
 
 types: setup ## Check types

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXTS: Final = (
@@ -25,6 +28,7 @@ TEXTS: Final = (
     "Makefile",
 )
 GENERATED: Final = "server/placet/v1/"
+OWN: Final = "deploy/tools/words.py"
 HARD_TO_READ: Final = {
     "told": "name who reports what to whom",
     "whoever": "name the role: caller, approver, operator",
@@ -45,24 +49,24 @@ _WORDS: Final = re.compile(
 )
 
 
-def main() -> int:
-    """Print every place as file:line. Returns 0 when there is none, else 1."""
-    own = Path(__file__).resolve()
-    files = {file for pattern in TEXTS for file in ROOT.glob(pattern)} - {own}
-    found = 0
-    for file in sorted(files):
-        name = file.relative_to(ROOT).as_posix()
-        if name.startswith(GENERATED):
+def findings(root: Path) -> Iterator[str]:
+    """Yield a line ``file:line: what to write instead`` for each place in the texts below `root`."""
+    for file in sorted({file for pattern in TEXTS for file in root.glob(pattern)}):
+        name = file.relative_to(root).as_posix()
+        if name.startswith(GENERATED) or name == OWN:
             continue
         text = file.read_text(encoding="utf-8")
         for match in _WORDS.finditer(text):
-            found += 1
             line = text.count("\n", 0, match.start()) + 1
             word = " ".join(match[1].lower().split())
-            print(f"{name}:{line}: {word!r} is hard to read; write instead: {HARD_TO_READ[word]}")
-    if found:
-        print(f"words: {found} places; the list is in deploy/tools/words.py")
-    return min(found, 1)
+            yield f"{name}:{line}: {word!r} is hard to read; write instead: {HARD_TO_READ[word]}"
+
+
+def main() -> int:
+    """Print every finding. Returns 0 when there is none, else 1."""
+    lines = list(findings(ROOT))
+    print("\n".join(lines), end="\n" if lines else "")
+    return min(len(lines), 1)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ steps:
   - {name: The agent asks again, again: refund, approval_of: refund, expect: allow approvals.granted}
 ```
 
-``<new>`` in a user, a run_id, an idempotency_key and in params is a text of its own each time the script is replayed.
+``<new>`` in a user, a run_id, an idempotency_key and in params becomes a new text in each replay of the script.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 NEW: Final = "<new>"
-"""Stands for a text of its own in each replay."""
+"""Becomes a new text in each replay."""
 
 
 class Script(Strict):

@@ -133,7 +133,7 @@ class Verify(BaseStep, Action):
 _CALL: Final = "call"
 _OTHERS: Final = ("approve", "reject", "cancel", "outcome", "verify", "kill", "clear")
 KINDS: Final = (_CALL, *_OTHERS, "set_autonomy", "adjust_budget", "advance")
-"""How steps are told from one another: by the one of these keys that they have."""
+"""A step has exactly one of these keys, which says what kind it is."""
 
 
 def _kind(written: Any) -> str:  # noqa: ANN401 - whatever YAML gives

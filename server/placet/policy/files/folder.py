@@ -73,7 +73,7 @@ def newest_change(rego_dir: Path) -> float:
 def _changed_at(path: Path) -> float:
     try:
         return path.stat().st_ctime
-    except OSError:  # removed meanwhile, or a dangling link
+    except OSError:  # removed in the meantime, or a dangling link
         return 0.0
 
 

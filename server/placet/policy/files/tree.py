@@ -6,8 +6,8 @@
     **/*.rego, **/*_test.rego    modules (package = folder) and their tests
     **/data.yaml, **/data.json   their data
 
-`placet.policy.files.folder` reads the files. All checks and the bundle work on a tree that was read once, so a change
-of the folder meanwhile has no effect on them.
+`placet.policy.files.folder` reads the files. All checks and the bundle work on a tree that was read once, so a later
+change of the folder has no effect on them.
 """
 
 from __future__ import annotations
