@@ -95,7 +95,7 @@ def _lost_restrictions(
 
 def _lost_data(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
     """Yield data files that are missing, or of which a part is in no data file any more."""
-    data = _all_data(new)
+    data = new.nested_data()
     added = new.data.keys() - served.data.keys()
     folders_with_rules = {_folder(name) for name in new.modules}
     for name, document in served.data.items():
@@ -107,23 +107,6 @@ def _lost_data(served: PolicyTree, new: PolicyTree) -> Iterator[str]:
                 yield f"{new.where(name)}: lost settings: {_listed(places, document.value)}"
         elif not added or folder in folders_with_rules:
             yield f"{new.where(name)}: is gone, with its data"
-
-
-def _all_data(tree: PolicyTree) -> object:
-    """Return the data of all files as one document, as policy sees it."""
-    merged: object = {}
-    for name, document in tree.data.items():
-        value: object = document.value
-        for part in reversed(_folder(name)):
-            value = {part: value}
-        merged = _merged(merged, value)
-    return merged
-
-
-def _merged(left: object, right: object) -> object:
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return {**left, **{key: _merged(left[key], item) if key in left else item for key, item in right.items()}}
-    return right
 
 
 def _value_at(value: object, path: tuple[str, ...]) -> object:

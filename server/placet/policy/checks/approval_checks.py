@@ -22,7 +22,7 @@ from placet.decision.combining import APPROVAL_DETAILS, NoApprovalError, approva
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError, Diagnostic
 from placet.kernel.model import Effect, Finding
-from placet.policy.checks.literal_details import rules_with_literal_details
+from placet.policy.checks.literal_details import rules_with_literal_details, unread_key
 from placet.policy.files.staging import staged, tenants_document
 from placet.policy.rego.rule_scope import RuleScope
 from placet.policy.rego.syntax import constant_of
@@ -84,8 +84,7 @@ def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diag
         for key in others:
             near = closest(key, [name for name in APPROVAL_DETAILS if name not in terms], _MISSPELT_MIN)
             if near and near not in _REQUIRED:
-                what = f"the details of {rule.rule_id} have the key {key}, which Placet does not read"
-                yield Diagnostic(where, what, f"did you mean {near}?")
+                yield unread_key(where, rule, key, near)
 
 
 def reach_problems(

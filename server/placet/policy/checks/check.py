@@ -79,7 +79,7 @@ def check(
     """Run every step that can be run, and return all of STEPS. The policy is good when no step has problems.
 
     A step that needs another one is skipped when that one has problems. Raises ConfigurationError when OPA or Regal
-    cannot be run, and PolicyUnreadableError when the folder cannot be read.
+    cannot be run.
     """
     try:
         tree = read_tree(rego_dir)
@@ -111,9 +111,9 @@ def check(
 
 
 def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float = COVERAGE_PERCENT) -> TestReport:
-    """Run only the tests. The problems of a policy that is invalid or does not compile are those of the report.
+    """Run only the tests. When the policy is unreadable, invalid or does not compile, the report has its problems.
 
-    Raises ConfigurationError when OPA cannot be run, and PolicyUnreadableError when the folder cannot be read.
+    Raises ConfigurationError when OPA cannot be run.
     """
     try:
         tree = read_tree(rego_dir)

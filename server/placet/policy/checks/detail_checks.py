@@ -12,10 +12,12 @@ from placet.kernel.errors import Diagnostic
 from placet.policy.checks.detail_bindings import risky_lines
 from placet.policy.checks.detail_conditions import needed_variables, predicates
 from placet.policy.rego.hardening import HARDENED_SETS
+from placet.policy.rego.modules import METADATA_RULE, names_in
 from placet.policy.rego.syntax import (
     bound_variables,
     call_of,
     is_declaration,
+    is_unconditional,
     path_of,
     walk,
     without_locations,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from placet.policy.rego.syntax import Node
 
 FINDING: Final = ("data", "placet", "lib", "finding")
-_METADATA_RULE: Final = ("rego", "metadata", "rule")
 _ITERATING: Final = frozenset({("walk",)})
 """Builtins that iterate."""
 _REMEDY_FOR_LINE: Final = (
@@ -82,8 +83,7 @@ def _is_shipped_finding(rule: Rule) -> bool:
     head, body = rule.syntax["head"], rule.syntax["body"]
     arguments = [path_of(argument) for argument in head.get("args") or ()]
     value = head.get("value") or {}
-    unconditional = len(body) == 1 and without_locations(body[0]["terms"]) == {"type": "boolean", "value": True}
-    if len(arguments) != 2 or not all(arguments) or not unconditional or value.get("type") != "object":  # noqa: PLR2004
+    if len(arguments) != 2 or not all(arguments) or not is_unconditional(body) or value.get("type") != "object":  # noqa: PLR2004
         return False
     [metadata, details] = arguments
     members = {key["value"]: path_of(term) for key, term in value["value"]}
@@ -104,7 +104,7 @@ def details_of(module: Module, rule: Rule) -> Node | None:
     function, arguments = call_of(key if line is None else line["terms"][2])
     if module.resolved(function) != FINDING or len(arguments) != 2:  # noqa: PLR2004 # rule and details
         return None
-    return arguments[1] if call_of(arguments[0]) == (_METADATA_RULE, []) else None
+    return arguments[1] if call_of(arguments[0]) == (METADATA_RULE, []) else None
 
 
 def _finding_line(rule: Rule) -> Node | None:
@@ -123,9 +123,7 @@ def guarded_rules(modules: Sequence[Module]) -> Iterator[tuple[Module, Rule, fro
     for module in modules:
         if not module.pack:
             continue
-        names = frozenset(module.imports) | {
-            rule.base for other in modules if other.package == module.package for rule in other.rules
-        }
+        names = names_in(module, modules)
         for rule in module.rules:
             if rule.name in HARDENED_SETS and rule.is_partial_set:
                 yield module, rule, names

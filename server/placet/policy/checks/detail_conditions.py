@@ -19,10 +19,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.policy.rego.syntax import (
+    TRUE,
     bindings_of,
     bound_variables,
     call_of,
     is_always_defined,
+    is_unconditional,
     operation_of,
     path_of,
     walk,
@@ -65,7 +67,6 @@ _UNARY_PREFIXES: Final = ("is_", "regex.is_valid", "semver.is_valid")
 _GET: Final = ("object", "get")
 _SUBSTITUTIONS_MAX: Final = 32
 """Longest chain of variables that are bound to each other. A longer one is a cycle, which OPA refuses."""
-_TRUE: Final = {"type": "boolean", "value": True}
 
 Arities = dict[tuple[str, ...], int]
 """Path of a function -> its number of arguments."""
@@ -79,9 +80,9 @@ def predicates(modules: Sequence[Module]) -> Arities:
         for rule in module.rules:
             head, body = rule.syntax["head"], rule.syntax["body"]
             path = ("data", *module.package, rule.base)
-            is_true = without_locations(head.get("value")) == _TRUE
-            unconditional = len(body) == 1 and without_locations(body[0]["terms"]) == _TRUE
-            if not head.get("args") or not is_true or unconditional or rule.is_default or "else" in rule.syntax:
+            is_true = without_locations(head.get("value")) == TRUE
+            has_condition = not is_unconditional(body) and not rule.is_default and "else" not in rule.syntax
+            if not head.get("args") or not is_true or not has_condition:
                 others.add(path)
             else:
                 arities[path] = len(head["args"])

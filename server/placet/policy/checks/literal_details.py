@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.kernel.errors import Diagnostic
 from placet.policy.checks.detail_checks import details_of
 from placet.policy.rego.rule_scope import RuleScope
 
@@ -32,3 +33,9 @@ def rules_with_literal_details(
                 pairs = details["value"]
                 if all(key["type"] == "string" for key, _ in pairs):
                     yield module, rule, {key["value"]: term for key, term in pairs}
+
+
+def unread_key(where: str, rule: Rule, key: str, similar: str) -> Diagnostic:
+    """Return the problem of a key of a rule's details that is probably a misspelling of `similar`."""
+    what = f"the details of {rule.rule_id} have the key {key}, which Placet does not read"
+    return Diagnostic(where, what, f"did you mean {similar}?")

@@ -12,7 +12,7 @@ from placet.decision.obligations import OBLIGATION_ID, OBLIGATIONS, distinct_obl
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import Diagnostic
 from placet.kernel.model import Effect
-from placet.policy.checks.literal_details import rules_with_literal_details
+from placet.policy.checks.literal_details import rules_with_literal_details, unread_key
 from placet.policy.rego.syntax import constant_of
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def obligation_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator
         if term is None:
             for key in details:
                 if closest(key, [OBLIGATIONS], _MISSPELT_MIN):
-                    what = f"the details of {rule.rule_id} have the key {key}, which Placet does not read"
-                    yield Diagnostic(where, what, f"did you mean {OBLIGATIONS}?")
+                    yield unread_key(where, rule, key, OBLIGATIONS)
         elif (error := _error(term)) is not None:
             yield Diagnostic(where, f"{rule.rule_id}: {error}", _REMEDY)
 

@@ -31,7 +31,7 @@ MISSPELT_MIN: Final = 0.75
 def load_agent_policies(rego_dir: Path) -> Mapping[str, TenantPolicy]:
     """Return the agent_policy of each tenant in the policy folder.
 
-    Raises PolicyInvalidError with every problem, and PolicyUnreadableError when a file cannot be read.
+    Raises PolicyInvalidError with every problem.
     """
     return parse_tenants(read_tree(rego_dir))
 

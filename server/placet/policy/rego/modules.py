@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PACK_ROOTS: Final = (("policy",), ("placet", "baseline"))
 """Packages below which every package is a pack: ``policy.refunds``, ``placet.baseline.allowlist``."""
 _PARALLEL_PARSERS: Final = 4
-_METADATA_RULE: Final = ("rego", "metadata", "rule")
+METADATA_RULE: Final = ("rego", "metadata", "rule")
+"""Path of the builtin that returns the METADATA of the rule that calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,12 @@ def parse_modules(tree: PolicyTree, stage: Path, opa: Path) -> tuple[Module, ...
     return tuple(item for item in parsed if isinstance(item, Module))
 
 
+def names_in(module: Module, modules: Iterable[Module]) -> frozenset[str]:
+    """Return the names in a module that OPA parses as variables, although they are imports or rules of its package."""
+    rules = (rule for other in modules if other.package == module.package for rule in other.rules)
+    return frozenset(module.imports) | {rule.base for rule in rules}
+
+
 def _module(name: str, syntax: Mapping[str, Any]) -> Module:
     package = syntax["package"]
     return Module(
@@ -138,4 +145,4 @@ def _reference_part(part: Mapping[str, Any]) -> str:
 
 
 def _is_metadata_rule(term: Mapping[str, Any]) -> bool:
-    return term.get("type") == "ref" and path_of(term) == _METADATA_RULE
+    return term.get("type") == "ref" and path_of(term) == METADATA_RULE

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from placet.policy.rego.modules import names_in
 from placet.policy.rego.syntax import bound_variables, path_of, variables, walk
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class RuleScope:
 
     def depends_only_on_tenant(self, rule: Rule, term: Node) -> bool:
         """Return whether the term of the rule depends on nothing but data and the tenant."""
-        local = bound_variables(rule.syntax["body"], self._names(self.module))
+        local = bound_variables(rule.syntax["body"], names_in(self.module, self.modules))
         return not variables(term) & local and self._is_known(term, self.module, set())
 
     def _compared(self, rule: Rule, path: tuple[str, ...], visited: frozenset[str]) -> frozenset[str] | None:
@@ -113,7 +114,7 @@ class RuleScope:
 
         An example is ``data.policy.refunds._config``.
         """
-        names = self._names(module)
+        names = names_in(module, self.modules)
         nodes = list(walk(node))
         heads = {id(term["value"][0]) for term in nodes if term.get("type") == "ref"}
         for term in nodes:
@@ -139,9 +140,6 @@ class RuleScope:
 
     def _rules_of(self, package: tuple[str, ...]) -> list[Rule]:
         return [rule for module in self.modules if module.package == package for rule in module.rules]
-
-    def _names(self, module: Module) -> frozenset[str]:
-        return frozenset(module.imports) | {rule.base for rule in self._rules_of(module.package)}
 
 
 def _constant_path(term: Node) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ Node = Any
 CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
 """Types of comprehensions. A comprehension is always defined, even when a part of it is undefined."""
 _SCALARS: Final = frozenset({"string", "number", "boolean", "null"})
+TRUE: Final = {"type": "boolean", "value": True}
+"""The term ``true``, without its location."""
 _CONCAT: Final = ("array", "concat")
 ROOTS: Final = frozenset({"input", "data", "rego"})
 """First parts of references to documents. OPA parses them as variables, but they are none."""
@@ -132,6 +134,11 @@ def bound_variables(body: Iterable[Node], names: frozenset[str]) -> frozenset[st
         if not line.get("negated") and not is_declaration(line):
             bound |= variables(line["terms"], closures=False)
     return frozenset(bound - names - ROOTS)
+
+
+def is_unconditional(body: Node) -> bool:
+    """Return whether a rule's body is only ``true``, which OPA also writes for a rule without a body."""
+    return len(body) == 1 and without_locations(body[0]["terms"]) == TRUE
 
 
 def without_locations(node: Node) -> Node:
