@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import tomllib
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tests.packaging.environments import ROOT
 
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 LOCKS = ["requirements.lock", "deploy/server.lock"]
+DEBIAN_PYTHON = "3.11.2"
+"""The oldest Python that Placet runs on: that of Debian 12."""
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -49,6 +53,15 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
             version = locked.get(canonicalize_name(requirement.name))
             assert version is not None, f"{lock} lacks {requirement}: make lock"
             assert requirement.specifier.contains(version), f"{lock} has {version}, not {requirement}: make lock"
+
+
+def test_every_pin_runs_on_the_python_of_debian() -> None:
+    refusing = {}
+    for name, version in pins("requirements.lock").items():
+        requires = importlib.metadata.distribution(name).metadata.json.get("requires_python", "")
+        if not SpecifierSet(str(requires)).contains(DEBIAN_PYTHON):
+            refusing[f"{name}=={version}"] = requires
+    assert refusing == {}
 
 
 def test_the_version_of_opa_stands_in_one_place() -> None:
