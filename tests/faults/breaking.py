@@ -1,4 +1,4 @@
-"""Ways to break a disk and a database, each until the end of its block."""
+"""Faults of disks and databases, each for the duration of a block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """Not a byte is free on the file system of the folder; what others free is taken at once."""
+    """Fill the file system of the folder, and keep it full when others free space."""
     filler, ended = folder / "filler", threading.Event()
 
     def fill() -> None:
@@ -47,7 +47,7 @@ def full(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def limited(server: Server) -> Iterator[None]:
-    """No file of the server's may grow, as under a quota; its log neither."""
+    """Let no file of the server grow, as under a quota. This includes its log."""
     process = psutil.Process(server.process.pid)
     process.rlimit(psutil.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     yield
@@ -56,7 +56,7 @@ def limited(server: Server) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Another program is in the middle of writing to the database."""
+    """Hold a write transaction of another program."""
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -65,10 +65,10 @@ def locked(database: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def immutable(*files: Path) -> Iterator[None]:
-    """Nobody may write to the files, whoever has them open."""
+    """Make the files immutable, also for processes that have them open."""
     done = subprocess.run(["chattr", "+i", *files], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(f"chattr +i failed: {done.stderr.strip()}. Remedy: run as root, on a file system such as ext4")
+        pytest.fail(f"chattr +i failed: {done.stderr.strip()}. Run the tests as root, on a file system such as ext4")
     try:
         yield
     finally:

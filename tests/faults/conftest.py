@@ -1,4 +1,4 @@
-"""Fixtures of the tests that break things."""
+"""Fixtures of the tests that inject faults."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENT_MS = 5_000
-"""A time-out of OPA that only a frozen one exceeds: a busy machine must not look like a fault."""
+"""A time-out of OPA that only a frozen OPA exceeds: load on the machine must not look like a fault."""
 
 
 @pytest.fixture
 def rego_dir(tmp_path: Path) -> Path:
-    """A copy of the shipped policies for the test to change."""
+    """A copy of the shipped policies that the test may change."""
     return policy_copy(tmp_path)
 
 
 @pytest.fixture
 def serve(tmp_path: Path, rego_dir: Path) -> Iterator[Callable[..., Server]]:
-    """Start servers by settings; the same data directory each time unless another is named."""
+    """A function that starts a server with settings, on the same data directory unless another is given."""
     with contextlib.ExitStack() as stack:
 
         def start(**flags: Any) -> Server:
@@ -38,7 +38,7 @@ def serve(tmp_path: Path, rego_dir: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def server(serve: Callable[..., Server]) -> Server:
-    """A server that has time for a busy machine."""
+    """A server with a time-out for busy machines."""
     return serve()
 
 

@@ -1,4 +1,4 @@
-"""What can happen to a file of the data directory, and how a server is shown to have taken no harm of it."""
+"""Faults of files in the data directory, and a check that a server lost nothing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ HARMLESS: Final = ""
 
 
 def decide(address: str, count: int = 1) -> list[str]:
-    """Ids of decisions, each an allow by the rule that the shipped policies have for it."""
+    """Request `count` reads, check that each is allowed by the shipped policies, and return the decision ids."""
     with Client(address, timeout=20) as client:
-        answers = [client.authorize(READ, AGENT) for _ in range(count)]
-    assert {(each.effect.value, each.rule_id) for each in answers} == {("allow", "tools.listed_read")}
-    return [each.decision_id for each in answers]
+        decisions = [client.authorize(READ, AGENT) for _ in range(count)]
+    assert {(decision.effect.value, decision.rule_id) for decision in decisions} == {("allow", "tools.listed_read")}
+    return [decision.decision_id for decision in decisions]
 
 
 def remove(path: Path, _: Path) -> None:
@@ -48,7 +48,7 @@ def empty(path: Path, _: Path) -> None:
 
 
 def make_unreadable(path: Path, _: Path) -> None:
-    """A directory in its place: root may read whatever its mode is."""
+    """Replace the file by a directory, because root can read a file of any mode."""
     path.unlink()
     path.mkdir(mode=0o700)
 
@@ -56,13 +56,16 @@ def make_unreadable(path: Path, _: Path) -> None:
 FAULTS: Final = (remove, put_an_older, cut, empty, make_unreadable)
 
 
-def require_whole(given: Settings, decided: list[str]) -> None:
-    """All that was told is in the trail, which verifies to the end that its keys know of."""
-    report = given.database.verify(load_public_keys(given.keys_dir), PinnedCheckpoints(given.keys_dir).read())
+def require_whole(settings: Settings, decided: list[str]) -> None:
+    """Check that the trail has exactly these decisions, and verifies up to its pinned checkpoints."""
+    report = settings.database.verify(load_public_keys(settings.keys_dir), PinnedCheckpoints(settings.keys_dir).read())
     assert report.ok, report.problems
-    assert not look_for_breaks(given.database, given.replica_id, PinnedCheckpoints(given.keys_dir))
-    if given.database_url:
+    assert not look_for_breaks(settings.database, settings.replica_id, PinnedCheckpoints(settings.keys_dir))
+    if settings.database_url:
         return
-    with closing(connect_reader(given.data_dir / "placet.db")) as database:
-        stored = {each for (each,) in database.execute("SELECT decision_id FROM audit_records WHERE decision_id <> ''")}
+    with closing(connect_reader(settings.data_dir / "placet.db")) as database:
+        stored = {
+            decision_id
+            for (decision_id,) in database.execute("SELECT decision_id FROM audit_records WHERE decision_id <> ''")
+        }
     assert stored == set(decided)

@@ -1,4 +1,4 @@
-"""`placet serve` as a process of its own: started, watched from outside, killed."""
+"""`placet serve` in a separate process, which tests start, observe and kill."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ REPOSITORY: Final = Path(__file__).parents[2]
 REGO_DIR: Final = REPOSITORY / "rego"
 START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 12.0
-"""What the server allows itself, and a busy machine."""
+"""The server's own limit, plus time for a busy machine."""
 POLL_SECONDS: Final = 0.02
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def eventually(condition: Callable[[], object], seconds: float, what: str = "") -> None:
-    """Wait until the condition holds; the test fails when that does not happen in time."""
-    until = time.monotonic() + seconds
+    """Wait until the condition is true. Fails the test after `seconds`; `what` describes the condition."""
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, f"not within {seconds} s: {what or condition}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
         time.sleep(POLL_SECONDS)
 
 
 def policy_copy(folder: Path) -> Path:
-    """A copy of the shipped policies for the test to change."""
+    """Return a copy of the shipped policies that the test may change."""
     shutil.copytree(REGO_DIR, folder / "rego", ignore=shutil.ignore_patterns("*_test.rego"))
     return folder / "rego"
 
 
 def free_address() -> str:
-    """An address of this machine at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"127.0.0.1:{taken.getsockname()[1]}"
+    """Return a loopback address on which no server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 class Server:
@@ -73,9 +73,9 @@ class Server:
         self.rego_dir = rego_dir
         self._log = folder / f"serve.{uuid.uuid4().hex}.log"
         self._metrics = flags.get("metrics_listen")
-        given = {"listen": "127.0.0.1:0", "data_dir": self.data_dir, "rego_dir": rego_dir, **flags}
+        values = {"listen": "127.0.0.1:0", "data_dir": self.data_dir, "rego_dir": rego_dir, **flags}
         settings = [
-            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()
+            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in values.items()
         ]
         command = [sys.executable, "-m", "placet", "serve", *settings]
         with self._log.open("ab") as log:
@@ -84,33 +84,33 @@ class Server:
             )
 
     def wait_until_ready(self) -> Server:
-        """Until it listens."""
+        """Wait until the server listens. Fails the test when it exits instead."""
         eventually(lambda: self.address or self.process.poll() is not None, START_SECONDS_MAX, "ready")
         assert self.process.poll() is None, self.said
         return self
 
     @property
     def address(self) -> str:
-        """Where it listens; "" while it does not."""
+        """Return the address of the server; "" while it does not listen."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            said = json.loads((self.data_dir / "serve.json").read_bytes())
-            if said["pid"] == self.process.pid:
-                return str(said["address"])
+            running = json.loads((self.data_dir / "serve.json").read_bytes())
+            if running["pid"] == self.process.pid:
+                return str(running["address"])
         return ""
 
     @property
     def said(self) -> str:
-        """What it wrote to stdout and stderr."""
+        """Return the output on stdout and stderr."""
         return self._log.read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The log's lines about an event."""
+        """Return the log lines of an event."""
         lines = (json.loads(line) for line in self.said.splitlines() if line.startswith("{"))
         return [line for line in lines if line["event"] == name]
 
     @property
     def opa(self) -> psutil.Process:
-        """Its OPA, the newest when one is taking over from another."""
+        """Return the OPA of the server, the newest one during a change of policy."""
         children = psutil.Process(self.process.pid).children()
         serving = [child for child in children if "--server" in _command_line(child)]
         assert serving, children
@@ -133,18 +133,18 @@ class Server:
             return int(health_pb2.HealthCheckResponse.FromString(answer).status)
 
     def metric(self, name: str) -> float:
-        """The value of a metric; 0.0 when it was never counted. Needs `metrics_listen`."""
+        """Return the value of a metric; 0.0 when it was never counted. Requires `metrics_listen`."""
         with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=10) as answer:
-            found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
-        return float(found[1]) if found else 0.0
+            match = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
+        return float(match[1]) if match else 0.0
 
     @contextlib.contextmanager
     def watched_health(self) -> Iterator[list[int]]:
-        """Each state of health that it goes through, in order."""
+        """Yield a list to which each state of health is appended, in order."""
         seen: list[int] = []
 
         def watch(answers: grpc.CallIterator[bytes]) -> None:
-            with contextlib.suppress(grpc.RpcError):  # how it ends
+            with contextlib.suppress(grpc.RpcError):  # the stream ends with an error
                 seen.extend(int(health_pb2.HealthCheckResponse.FromString(answer).status) for answer in answers)
 
         with grpc.insecure_channel(self.address) as channel:
@@ -161,30 +161,30 @@ class Server:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = STOP_SECONDS_MAX) -> int:
-        """The exit code."""
+        """Wait for the end and return the exit code."""
         return self.process.wait(seconds)
 
     def kill(self) -> None:
-        """Kill it at once, with no chance to clean up."""
+        """Kill the server without letting it clean up."""
         self.process.kill()
         self.process.wait(STOP_SECONDS_MAX)
 
     def stop(self) -> int:
-        """Stop it in order; the exit code."""
+        """Stop the server with SIGTERM and return the exit code."""
         self.process.terminate()
         return self.wait()
 
     def decided(self) -> dict[str, tuple[str, str, str]]:
-        """What stands in the trail: decision_id -> effect, rule_id, policy_revision."""
+        """Return the decisions of the trail: decision_id -> effect, rule_id, policy_revision."""
         bodies = (json.loads(body) for body in self._query("kind = 'decision.made'"))
-        return {b["decision_id"]: (b["effect"], b["rule_id"], b["policy_revision"]) for b in bodies}
+        return {body["decision_id"]: (body["effect"], body["rule_id"], body["policy_revision"]) for body in bodies}
 
     def records(self, kind: str) -> list[dict[str, Any]]:
-        """The bodies of the records of a kind, oldest first."""
+        """Return the bodies of the records of a kind, oldest first."""
         return [json.loads(body) for body in self._query(f"kind = '{kind}'")]
 
     def verify(self) -> VerifyReport:
-        """Check the trail as an auditor would: from the file, with the public key."""
+        """Verify the trail as an auditor does: from the file, with the public key."""
         key = load_public_key(self.data_dir / "keys" / PUBLIC_NAME)
         return verify_database(self.data_dir / "placet.db", key)
 
@@ -197,7 +197,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(folder: Path, rego_dir: Path, **flags: Any) -> Iterator[Server]:
-    """A server that is ready; killed at the end if it is still there."""
+    """Run a server for the duration of the block. Kills it at the end if it still runs."""
     keep_bundles = seed_bundles(rego_dir, flags.get("data_dir") or folder / "data")
     server = Server(folder, rego_dir, **flags)
     try:
@@ -210,12 +210,15 @@ def serving(folder: Path, rego_dir: Path, **flags: Any) -> Iterator[Server]:
 
 
 def refused(folder: Path, rego_dir: Path, **flags: Any) -> tuple[int, list[str]]:
-    """The exit code and the lines of a server that must not start. Nothing of it is left over."""
+    """Start a server that must refuse to start. Returns its exit code and output.
+
+    Checks that no child process, traceback or address file is left.
+    """
     server = Server(folder, rego_dir, **flags)
     children = []
-    until = time.monotonic() + START_SECONDS_MAX
+    deadline = time.monotonic() + START_SECONDS_MAX
     while server.process.poll() is None:
-        assert time.monotonic() < until, server.said
+        assert time.monotonic() < deadline, server.said
         with contextlib.suppress(psutil.NoSuchProcess):
             children += psutil.Process(server.process.pid).children(recursive=True)
         time.sleep(POLL_SECONDS)
@@ -226,8 +229,8 @@ def refused(folder: Path, rego_dir: Path, **flags: Any) -> tuple[int, list[str]]
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLACET_")}
-    return {**kept, "PYTHONPATH": str(REPOSITORY / "server")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLACET_")}
+    return {**inherited, "PYTHONPATH": str(REPOSITORY / "server")}
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.traffic import ask_rightly, recorded, traffic
+from tests.faults.traffic import ask_rightly, check_recorded, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.faults.serving import Server
-    from tests.faults.traffic import Told
+    from tests.faults.traffic import Answered
 
 
 def check_crashes(serve: Callable[..., Server], times: int) -> None:
-    told: list[Told] = []
+    answered: list[Answered] = []
     for _ in range(times):
         server = serve()
         with traffic(server) as asked:
@@ -27,14 +27,16 @@ def check_crashes(serve: Callable[..., Server], times: int) -> None:
             server.kill()
         assert server.verify().ok
         trail = server.decided()
-        told += asked.told
-        assert not [each for each in told if trail.get(each.decision_id) != (each.effect, each.rule_id, each.revision)]
+        answered += asked.answered
+        assert not [
+            each for each in answered if trail.get(each.decision_id) != (each.effect, each.rule_id, each.revision)
+        ]
     again = serve()
     assert ask_rightly(again)
     assert again.stop() == 0
     assert len(again.records("server.started")) == times + 1
     assert len(again.records("server.stopped")) == 1
-    recorded(again, asked)
+    check_recorded(again, asked)
 
 
 def test_killed_under_load(serve: Callable[..., Server]) -> None:
@@ -56,4 +58,4 @@ def test_a_cut_index_of_the_log_kills_the_server_and_loses_nothing(serve: Callab
     again = serve()
     assert ask_rightly(again)
     assert again.stop() == 0
-    recorded(again, asked)
+    check_recorded(again, asked)

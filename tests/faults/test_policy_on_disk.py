@@ -10,7 +10,7 @@ import pytest
 
 from placet.sdk import ControlClient
 from tests.faults.serving import NOT_SERVING, SERVING, eventually, free_address, refused
-from tests.faults.traffic import READ, REPLY, RIGHT, Told, ask, ask_rightly, recorded, traffic
+from tests.faults.traffic import READ, REPLY, RIGHT, Answered, ask, ask_rightly, check_recorded, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_a_broken_change_leaves_the_old_revision_in_force(serve: Callable[..., S
         before.policy_revision,
         server.status().policy_revision,
     ]
-    recorded(server, asked)
+    check_recorded(server, asked)
 
 
 def test_a_good_change_takes_over_without_a_wrong_answer(unasked: Server) -> None:
@@ -98,13 +98,13 @@ def test_a_good_change_takes_over_without_a_wrong_answer(unasked: Server) -> Non
             asked.more(20)
             opas.append(server.opa)
     assert not asked.failed
-    for each in asked.told:
+    for each in asked.answered:
         assert (each.effect, each.rule_id) == (RIGHT[READ] if each.tool == READ else says[each.revision])
-    revisions = [each.revision for each in sorted(asked.told, key=lambda each: each.at)]
+    revisions = [each.revision for each in sorted(asked.answered, key=lambda each: each.at)]
     assert (revisions[0], set(revisions), revisions[-1]) == (before, set(says), before)
     eventually(lambda: not any(opa.is_running() for opa in opas[:-1]), 5, "an old OPA is left over")
     assert (server.status().reloads_accepted, len(says)) == (2, 2)
-    recorded(server, asked)
+    check_recorded(server, asked)
 
 
 def test_a_policy_that_cannot_be_seen_for_too_long_denies_and_health_says_so(
@@ -136,7 +136,7 @@ def test_a_policy_that_cannot_be_seen_for_too_long_denies_and_health_says_so(
     assert (stale["level"], stale["revision"]) == ("error", status.policy_revision)
     assert len(server.events("policy no longer stale")) == 1
     assert server.metric("placet_policy_stale_in_seconds") == math.inf
-    recorded(server, asked)
+    check_recorded(server, asked)
 
 
 def test_a_bad_push_stops_nothing_however_old_it_gets(serve: Callable[..., Server], rego_dir: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_file_that_was_cut_off_does_not_widen_what_is_allowed(serve: Callable[
         eventually(lambda: server.metric("placet_policy_held") == 1, RELOAD_SECONDS_MAX)
         held = server.status().held_revision
         asked.more(10)
-    assert {each.revision for each in asked.told} == {before}
+    assert {each.revision for each in asked.answered} == {before}
     assert not asked.wrong
     assert (server.health(), server.health("placet.policy")) == (SERVING, NOT_SERVING)
     [told] = server.events("policy held")
@@ -185,7 +185,7 @@ def test_a_file_that_was_cut_off_does_not_widen_what_is_allowed(serve: Callable[
     assert (again.status().policy_revision, again.status().held_revision) == (held, "")
     again.kill()
     assert serve().status().policy_revision == held
-    recorded(again, asked)
+    check_recorded(again, asked)
 
 
 def test_nobody_is_asked_where_the_setting_says_so(
@@ -239,7 +239,7 @@ def test_the_policy_folder_is_moved_away_and_back(unasked: Server, rego_dir: Pat
     away.rename(rego_dir)
     eventually(lambda: not server.status().last_error, RELOAD_SECONDS_MAX)
     change(rego_dir / TENANT, ASKS, ASKS_NOT)
-    eventually(lambda: isinstance(said := ask(server, REPLY), Told) and said.effect == "allow", RELOAD_SECONDS_MAX)
+    eventually(lambda: isinstance(said := ask(server, REPLY), Answered) and said.effect == "allow", RELOAD_SECONDS_MAX)
 
 
 def test_a_server_does_not_start_with_a_broken_policy(tmp_path: Path, rego_dir: Path) -> None:

@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from placet.kernel.limits import RETRY_AFTER_MS, SHUTDOWN_SECONDS_MAX
 from tests.faults.serving import NOT_SERVING, POLL_SECONDS, SERVING, eventually, free_address
-from tests.faults.traffic import AUTHORIZE, READ, Failed, Told, ask, proposal, recorded, traffic
+from tests.faults.traffic import AUTHORIZE, READ, Answered, Failed, ask, check_recorded, proposal, traffic
 from tests.freezing import freeze
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_under_load(server: Server, number: signal.Signals) -> None:
     assert not asked.wrong
     assert not opa.is_running()
     assert not (server.data_dir / "serve.json").exists()
-    recorded(server, asked)
+    check_recorded(server, asked)
     assert signed_to_the_end(server) == "server.stopped"
 
 
@@ -84,9 +84,9 @@ def test_what_waits_is_answered(serve: Callable[..., Server]) -> None:
         opa.send_signal(signal.SIGCONT)
         assert server.wait() == 0
         said = [each.result() for each in answers]
-    assert all(isinstance(each, Told) and each.right for each in said)
+    assert all(isinstance(each, Answered) and each.right for each in said)
     trail = server.decided()
-    assert {each.decision_id for each in said if isinstance(each, Told)} <= set(trail)
+    assert {each.decision_id for each in said if isinstance(each, Answered)} <= set(trail)
 
 
 def test_the_second_signal_stops_at_once(serve: Callable[..., Server]) -> None:
@@ -133,9 +133,9 @@ def test_overload_is_refused_at_once_and_what_was_admitted_is_answered(serve: Ca
         assert retry_after_ms(server) == RETRY_AFTER_MS
         server.opa.send_signal(signal.SIGCONT)
         said = [each.result() for each in waiting]
-    assert all(isinstance(each, Told) and each.right for each in said)
+    assert all(isinstance(each, Answered) and each.right for each in said)
     assert len(server.decided()) == len(said)
-    assert isinstance(ask(server), Told)
+    assert isinstance(ask(server), Answered)
 
 
 def test_those_admitted_under_overload_are_answered_as_quickly_as_ever(serve: Callable[..., Server]) -> None:
@@ -147,8 +147,10 @@ def test_those_admitted_under_overload_are_answered_as_quickly_as_ever(serve: Ca
     assert set(crowd.codes) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert not crowd.wrong
     # Twelve callers share the machine with the server, but nobody waits in line behind more than one other.
-    assert median([each.seconds for each in crowd.told]) < 12 * 3 * median([each.seconds for each in alone.told])
-    recorded(server, crowd)
+    assert median([each.seconds for each in crowd.answered]) < 12 * 3 * median(
+        [each.seconds for each in alone.answered]
+    )
+    check_recorded(server, crowd)
 
 
 def median(seconds: list[float]) -> float:
@@ -167,10 +169,10 @@ def retry_after_ms(server: Server) -> int:
 
 
 @contextlib.contextmanager
-def holding(server: Server, waiting: int) -> Iterator[list[Future[Told | Failed]]]:
+def holding(server: Server, waiting: int) -> Iterator[list[Future[Answered | Failed]]]:
     """Calls that wait for a frozen OPA: so many in the queue, and those before them that OPA was asked about."""
     freeze(server.opa.pid)
-    answers: list[Future[Told | Failed]] = []
+    answers: list[Future[Answered | Failed]] = []
     with ThreadPoolExecutor(waiting + 2) as callers:
         while (depth := server.metric("placet_queue_depth")) < waiting:
             answers.append(callers.submit(ask, server))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.breaking import full, immutable, limited, locked
 from tests.faults.serving import NOT_SERVING, SERVING, eventually, serving
-from tests.faults.traffic import Failed, Told, ask, ask_rightly, recorded, traffic
+from tests.faults.traffic import Answered, Failed, ask, ask_rightly, check_recorded, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,9 @@ def check_refusal_during(server: Server, fault: AbstractContextManager[None]) ->
             ended = time.monotonic()
         asked.more(20)
     assert set(asked.codes) == {UNAVAILABLE}
-    assert not [each for each in asked.told if began < each.at - each.seconds and each.at < ended]
+    assert not [each for each in asked.answered if began < each.at - each.seconds and each.at < ended]
     assert not asked.wrong
-    recorded(server, asked)
+    check_recorded(server, asked)
     assert server.process.poll() is None
 
 
@@ -106,10 +106,10 @@ def test_a_backup_that_is_quick_is_waited_for(server: Server) -> None:
         asked.more(20)
         for _ in range(5):
             with locked(server.data_dir / "placet.db"):
-                assert len(asked.told) > 0
+                assert len(asked.answered) > 0
             asked.more(5)
     assert not asked.failed
-    recorded(server, asked)
+    check_recorded(server, asked)
 
 
 def test_the_database_is_moved_away(serve: Callable[..., Server]) -> None:
@@ -125,8 +125,8 @@ def test_the_database_is_moved_away(serve: Callable[..., Server]) -> None:
         away.rename(database)
         asked.more(20)
     assert set(asked.codes) == {UNAVAILABLE}
-    recorded(server, asked)
-    assert isinstance(ask(server), Told)
+    check_recorded(server, asked)
+    assert isinstance(ask(server), Answered)
     assert os.access(database, os.W_OK)
 
 
@@ -150,4 +150,4 @@ def test_a_file_of_the_database_is_removed_and_the_server_killed(
     server.process.wait(10)
     if name == "placet.db":
         os.link(kept, lost)
-    recorded(serve(data_dir=server.data_dir), asked)
+    check_recorded(serve(data_dir=server.data_dir), asked)

@@ -1,4 +1,4 @@
-"""Callers that ask without end and note what they were told."""
+"""Callers that send requests continuously and record the answers."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ RIGHT: Final = {
     REPLY: ("require_approval", "approvals.required"),
     UNLISTED: ("deny", "pdp.unknown_tool"),
 }
-"""What the shipped policies say of each tool that the callers propose."""
+"""The effect and rule_id of the shipped policies for each tool that the callers request."""
 PARAMS: Final = {WRITE: '{"title":"printer on fire"}', REPLY: '{"body":"The printer is on fire."}'}
-"""As the closed schemas of the tools that write take them."""
+"""Params that match the closed schemas of the write tools."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One answer: what was told about which tool, when it came and after how many seconds."""
+class Answered:
+    """One answered call."""
 
     tool: str
     effect: str
     rule_id: str
     revision: str
     decision_id: str
-    at: float
-    seconds: float
+    at: float  # monotonic time of the answer
+    seconds: float  # that the call took
 
     @property
     def right(self) -> bool:
@@ -61,7 +61,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One call without an answer."""
+    """One call that failed."""
 
     code: grpc.StatusCode
     at: float
@@ -70,7 +70,7 @@ class Failed:
 
 
 def proposal(tool: str = READ, key: str = "") -> bytes:
-    """A request as it goes over the wire."""
+    """Return a serialized request."""
     message = authorization_pb2.AuthorizeRequest(idempotency_key=key or f"{random.getrandbits(64):016x}")
     message.action.tool = tool
     message.action.params_json = PARAMS.get(tool, '{"query":"printer on fire"}')
@@ -79,48 +79,48 @@ def proposal(tool: str = READ, key: str = "") -> bytes:
     return message.SerializeToString()
 
 
-def told(tool: str, answer: bytes, started: float) -> Told:
+def read_answer(tool: str, answer: bytes, started: float) -> Answered:
     decision = authorization_pb2.AuthorizeResponse.FromString(answer).decision
     now = time.monotonic()
     effect = EFFECTS[decision.effect]
-    return Told(tool, effect, decision.rule_id, decision.policy_revision, decision.decision_id, now, now - started)
+    return Answered(tool, effect, decision.rule_id, decision.policy_revision, decision.decision_id, now, now - started)
 
 
-def ask(server: Server, tool: str = READ, key: str = "") -> Told | Failed:
-    """Ask once, over a connection of its own."""
+def ask(server: Server, tool: str = READ, key: str = "") -> Answered | Failed:
+    """Send one request over a new connection."""
     with grpc.insecure_channel(server.address) as channel:
         return _call(channel, tool, key)
 
 
 def ask_rightly(server: Server) -> bool:
-    """Whether a call is decided as policy says."""
-    said = ask(server)
-    return isinstance(said, Told) and said.right
+    """Send one request and return whether the answer is the one of the policy."""
+    answer = ask(server)
+    return isinstance(answer, Answered) and answer.right
 
 
 class Traffic:
-    """What the callers were told so far."""
+    """The answers and failures of all callers so far."""
 
     def __init__(self, address: str) -> None:
-        self.told: list[Told] = []
+        self.answered: list[Answered] = []
         self.failed: list[Failed] = []
         self._address = address
         self._ended = threading.Event()
 
     @property
     def rule_ids(self) -> Counter[str]:
-        return Counter(each.rule_id for each in list(self.told))
+        return Counter(answer.rule_id for answer in list(self.answered))
 
     @property
-    def wrong(self) -> list[Told]:
-        return [each for each in list(self.told) if not each.right]
+    def wrong(self) -> list[Answered]:
+        return [answer for answer in list(self.answered) if not answer.right]
 
     @property
     def codes(self) -> Counter[grpc.StatusCode]:
-        return Counter(each.code for each in list(self.failed))
+        return Counter(failure.code for failure in list(self.failed))
 
     def more(self, count: int, seconds: float = 10.0) -> None:
-        """Until so many more calls were decided by OPA as policy says."""
+        """Wait until OPA has decided `count` more calls as the policy says."""
         start = self._by_policy()
         eventually(lambda: self._by_policy() >= start + count, seconds, f"{count} answers")
 
@@ -128,15 +128,15 @@ class Traffic:
         with grpc.insecure_channel(self._address, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
             while not self._ended.is_set():
                 for tool in tools:
-                    said = _call(channel, tool)
-                    if isinstance(said, Told):
-                        self.told.append(said)
+                    result = _call(channel, tool)
+                    if isinstance(result, Answered):
+                        self.answered.append(result)
                     else:
-                        self.failed.append(said)
-                        self._ended.wait(0.005)  # a server that is gone is not asked a million times
+                        self.failed.append(result)
+                        self._ended.wait(0.005)  # without it, a stopped server causes a million failures
 
     def _by_policy(self) -> int:
-        return sum(each.right and each.tool != UNLISTED for each in list(self.told))
+        return sum(answer.right and answer.tool != UNLISTED for answer in list(self.answered))
 
     def end(self) -> None:
         self._ended.set()
@@ -144,32 +144,34 @@ class Traffic:
 
 @contextlib.contextmanager
 def traffic(server: Server, callers: int = 4, tools: tuple[str, ...] = (READ, WRITE, UNLISTED)) -> Iterator[Traffic]:
-    """Callers at work until the end of the block; every call has ended then."""
-    asking = Traffic(server.address)
-    threads = [threading.Thread(target=asking.work, args=(tools,)) for _ in range(callers)]
+    """Run callers for the duration of the block. All calls have ended afterwards."""
+    load = Traffic(server.address)
+    threads = [threading.Thread(target=load.work, args=(tools,)) for _ in range(callers)]
     for thread in threads:
         thread.start()
     try:
-        yield asking
+        yield load
     finally:
-        asking.end()
+        load.end()
         for thread in threads:
             thread.join(2 * CALL_SECONDS_MAX)
 
 
-def recorded(server: Server, asked: Traffic) -> None:
-    """Every answer stands in the trail as it was told, and the trail is whole."""
+def check_recorded(server: Server, load: Traffic) -> None:
+    """Check that the trail has every answer, and verifies."""
     trail = server.decided()
-    for each in asked.told:
-        assert trail.get(each.decision_id) == (each.effect, each.rule_id, each.revision)
+    for answer in load.answered:
+        assert trail.get(answer.decision_id) == (answer.effect, answer.rule_id, answer.revision)
     report = server.verify()
     assert report.ok, report.problems
 
 
-def _call(channel: grpc.Channel, tool: str, key: str = "") -> Told | Failed:
+def _call(channel: grpc.Channel, tool: str, key: str = "") -> Answered | Failed:
     started = time.monotonic()
     try:
-        return told(tool, channel.unary_unary(AUTHORIZE, None, None)(proposal(tool, key), CALL_SECONDS_MAX), started)
+        return read_answer(
+            tool, channel.unary_unary(AUTHORIZE, None, None)(proposal(tool, key), CALL_SECONDS_MAX), started
+        )
     except grpc.RpcError as error:
         now = time.monotonic()
         return Failed(error.code(), now, now - started, error.details() or "")

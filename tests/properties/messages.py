@@ -1,4 +1,4 @@
-"""Any request that the contract allows, and what policy says of it."""
+"""Strategies of all valid requests, and of verdicts about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ printable = st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S"))
 labels = st.text(printable, max_size=16)
 names = st.text(printable, min_size=1, max_size=16)
 members = names.filter(lambda name: not name_fault(name))
-"""Names of agents, users and workflows as the border takes them."""
+"""Names of agents, users and workflows that validation accepts."""
 counts = st.integers(0, SAFE_INTEGER_MAX)
 scalars = (
     st.none()
@@ -85,43 +85,43 @@ messages = st.fixed_dictionaries(
         ),
     }
 )
-"""What a caller says, as a document; `message_of` puts it on the wire."""
+"""Requests as documents; `message_of` converts them to messages."""
 
 effects = st.sampled_from(list(Effect))
 rule_ids = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,6}(\.[a-z0-9_]{1,6})?", fullmatch=True)
 findings = st.lists(st.builds(Finding, effects, rule_ids, st.just("because")), max_size=5).map(tuple)
-honest = findings.map(lambda found: verdict(*found))
-"""What the shipped main package could say."""
+honest = findings.map(lambda drawn: verdict(*drawn))
+"""Verdicts that the shipped main package can return."""
 lying = st.builds(Verdict, effects, rule_ids, findings, st.just(REVISION))
-"""What no engine should say."""
+"""Verdicts that no engine should return."""
 
 
-def message_of(said: dict[str, Any]) -> authorization_pb2.AuthorizeRequest:
-    """The message that says it."""
-    action = {key: value for key, value in said["action"].items() if key not in {"params", "amount"}}
+def message_of(document: dict[str, Any]) -> authorization_pb2.AuthorizeRequest:
+    """Return the message of a document."""
+    action = {key: value for key, value in document["action"].items() if key not in {"params", "amount"}}
     message = authorization_pb2.AuthorizeRequest(
-        idempotency_key=said["idempotency_key"],
-        action={**action, "params_json": json.dumps(said["action"]["params"])},
-        identity=said["identity"],
-        run=said["run"],
-        model=said["model"],
-        evidence=said["evidence"],
+        idempotency_key=document["idempotency_key"],
+        action={**action, "params_json": json.dumps(document["action"]["params"])},
+        identity=document["identity"],
+        run=document["run"],
+        model=document["model"],
+        evidence=document["evidence"],
     )
-    if said["action"]["amount"] is not None:
-        message.action.amount.currency_code = said["action"]["amount"]["currency_code"]
-        message.action.amount.minor_units = said["action"]["amount"]["minor_units"]
+    if document["action"]["amount"] is not None:
+        message.action.amount.currency_code = document["action"]["amount"]["currency_code"]
+        message.action.amount.minor_units = document["action"]["amount"]["minor_units"]
     return message
 
 
-def seen_by_policy(said: dict[str, Any]) -> dict[str, Any]:
-    """The part of the policy input that comes from the caller."""
-    action = {key: value for key, value in said["action"].items() if key != "amount"}
-    if said["action"]["amount"] is not None:
-        action["amount"] = said["action"]["amount"]
+def seen_by_policy(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of the policy input that comes from the caller."""
+    action = {key: value for key, value in document["action"].items() if key != "amount"}
+    if document["action"]["amount"] is not None:
+        action["amount"] = document["action"]["amount"]
     return {
         "action": action,
-        "identity": {**said["identity"], "roles": sorted(set(said["identity"]["roles"]))},
-        "run": said["run"],
-        "model": said["model"],
-        "evidence": said["evidence"],
+        "identity": {**document["identity"], "roles": sorted(set(document["identity"]["roles"]))},
+        "run": document["run"],
+        "model": document["model"],
+        "evidence": document["evidence"],
     }

@@ -1,4 +1,4 @@
-"""What people, time and reports do to the reference of state."""
+"""The reference of state under votes, reports, kill switches and time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Said:
-    """A report of what a call did."""
+class ReportedOutcome:
+    """The reported outcome of a call."""
 
     status: str
-    micros: int | None
-    cents: int | None
+    micros: int | None  # cost; None when not reported
+    cents: int | None  # amount; None when not reported
 
 
 class Reference(Decisions):
-    """The reference, with what changes it beside decisions. Each gives whether it was taken."""
+    """The reference with the changes that are not decisions. Most methods return whether the change was accepted."""
 
     def vote(self, request: Request, person: str, now: int, *, approve: bool) -> bool:
         ask = request.ask
@@ -47,32 +47,42 @@ class Reference(Decisions):
         return True
 
     def void(self, tenant: str, person: str, now: int) -> tuple[int, int]:
-        """How many open ones lost the person's vote, and how many were used, whose permits are void by that."""
-        of = {name: each for (kept, name), each in self.requests.items() if kept == tenant and person in each.votes}
-        used = {name: each for name, each in of.items() if each.state == "used"}
+        """Void the votes of a person. Returns how many open approvals and how many used ones lost a vote.
+
+        Permits of used approvals that then lack a vote are revoked.
+        """
+        voted = {
+            name: request for (of, name), request in self.requests.items() if of == tenant and person in request.votes
+        }
+        used = {name: request for name, request in voted.items() if request.state == "used"}
         open_ = [
-            each for each in of.values() if person not in each.void and self.state(each, now) in {"pending", "approved"}
+            request
+            for request in voted.values()
+            if person not in request.void and self.state(request, now) in {"pending", "approved"}
         ]
-        for each in open_:
-            each.void.add(person)
-            if len(self.agreed(each)) < each.quorum:
-                each.state = "pending"
-        for each in used.values():
-            each.void.add(person)
-        few = {(tenant, name) for name, each in used.items() if len(self.agreed(each)) < each.quorum}
+        for request in open_:
+            request.void.add(person)
+            if len(self.agreed(request)) < request.quorum:
+                request.state = "pending"
+        for request in used.values():
+            request.void.add(person)
+        few = {(tenant, name) for name, request in used.items() if len(self.agreed(request)) < request.quorum}
         holds = self.holds.items()
         self.revoked |= {
             key for key, hold in holds if hold.young(now) and (hold.ask.tenant, hold.ask.approval_id) in few
         }
         return len(open_), len(used)
 
-    def report(self, hold: Hold, decision_id: str, said: Said) -> tuple[bool, set[str], set[str]]:
-        """Whether it was late, which budgets are beyond their limits by it, and of which a part waits for a person."""
+    def report(self, hold: Hold, decision_id: str, outcome: ReportedOutcome) -> tuple[bool, set[str], set[str]]:
+        """Settle a reservation.
+
+        Returns whether the report was late, the exceeded budgets, and the budgets with an excess.
+        """
         late = hold.state == "expired"
         overspent = set()
         excess = {}
         for counter, held in hold.takes.items():
-            named = actually(counter, held, said)
+            named = actually(counter, held, outcome)
             used = min(named, at_once(counter, held))
             if used < named:
                 excess[counter] = named - used
@@ -83,7 +93,7 @@ class Reference(Decisions):
             if used > counted and self.spent(counter) > LIMITS[counter[1]]:
                 overspent.add(counter[1])
                 self.may_exceed.add(counter)
-        hold.state, hold.report = "settled", said
+        hold.state, hold.report = "settled", outcome
         if excess:
             self.excesses[decision_id] = excess
         return late, overspent, {counter[1] for counter in excess}
@@ -99,7 +109,7 @@ class Reference(Decisions):
         return True
 
     def pass_time(self, now: int) -> None:
-        """Somebody looks at what is over by now."""
+        """Expire everything that is due."""
         for request in self.requests.values():
             request.state = self.state(request, now)
         for hold in self.holds.values():
@@ -108,40 +118,43 @@ class Reference(Decisions):
                 for counter, held in hold.takes.items():
                     self.reserved[counter] -= held
                     self.used[counter] = self.used.get(counter, 0) + counted_unreported(counter, held)
-        self.keys = {key: kept for key, kept in self.keys.items() if kept[3] >= now - 24 * HOUR}
+        self.keys = {key: entry for key, entry in self.keys.items() if entry[3] >= now - 24 * HOUR}
 
     def kill(self, switch: tuple[str, str, str], seconds: int, now: int) -> None:
-        """Set one. It is never shortened by being set again, and those whose time is over are put away."""
-        standing = self.stands(switch, now)
+        """Set a kill switch. Setting it again never shortens it. Expired switches of the tenant are removed."""
+        active = self.stands(switch, now)
         before = self.switches.get(switch, 0)
-        over = [each for each in self.switches if each[1] == switch[1] and not self.stands(each, now)]
-        for each in over:
-            del self.switches[each]
-        wanted = now + seconds * SECOND if seconds else 0
-        self.switches[switch] = (max(wanted, before) if wanted and before else 0) if standing else wanted
-        self.revoked |= {name for name, each in self.holds.items() if covers(switch, each.ask) and each.young(now)}
+        expired = [other for other in self.switches if other[1] == switch[1] and not self.stands(other, now)]
+        for other in expired:
+            del self.switches[other]
+        ends = now + seconds * SECOND if seconds else 0
+        self.switches[switch] = (max(ends, before) if ends and before else 0) if active else ends
+        self.revoked |= {name for name, hold in self.holds.items() if covers(switch, hold.ask) and hold.young(now)}
 
     def stands(self, switch: tuple[str, str, str], now: int) -> bool:
         return switch in self.switches and not 0 < self.switches[switch] <= now
 
 
-def actually(counter: Counter, held: int, said: Said) -> int:
-    """What the call took, by the report: what it names, else what its status makes likely."""
+def actually(counter: Counter, held: int, outcome: ReportedOutcome) -> int:
+    """Return what the call used: the reported value, else the one that its status implies."""
     unit = counter[2]
-    expected = 0 if said.status == "not_executed" else held
+    expected = 0 if outcome.status == "not_executed" else held
     if unit == "cost":
-        return expected if said.micros is None else said.micros
+        return expected if outcome.micros is None else outcome.micros
     if unit.startswith("amount"):
-        expected = 0 if said.status == "failed" else expected
-        return expected if said.cents is None else said.cents
+        expected = 0 if outcome.status == "failed" else expected
+        return expected if outcome.cents is None else outcome.cents
     return expected
 
 
 def at_once(counter: Counter, held: int) -> int:
-    """The most that a report counts without a person: ten times what was held; of an estimate half of the limit."""
+    """Return the most that a report counts without a person.
+
+    It is ten times the held value; for an estimated cost at least half of the limit.
+    """
     return max(10 * held, LIMITS[counter[1]] // 2) if counter[2] == "cost" else 10 * held
 
 
 def counted_unreported(counter: Counter, held: int) -> int:
-    """What counts when nobody reports: all of it, but for the budget whose file says release."""
+    """Return what counts without a report: all of it, except for the budget with `unreported: release`."""
     return 0 if counter[1] == "draft" else held

@@ -1,4 +1,4 @@
-"""Two replicas of the real services over one store, which can be closed without goodbye and opened again."""
+"""Two replicas of the real services over one store, which can crash and start again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ from tests.support.memory_ledger import MemoryLedger
 from tests.transport.wire import request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from placet.audit.ports import Ledger
@@ -72,7 +71,7 @@ FILE = {
     ],
 }
 APPROVERS = [frozenset[str](), *map(frozenset, (("lena", "luis"), ("lena", "u1"), ("luis", "u1")))]
-"""Whom a file may name."""
+"""The approver groups that tenants' files may have."""
 FILES = {
     named: TenantPolicy.model_validate({**FILE, **({"approver_groups": {"lead": sorted(named)}} if named else {})})
     for named in APPROVERS
@@ -81,26 +80,26 @@ TENANTS = ("acme", "beta")
 
 
 class Store(Protocol):
-    """What is driven. `apart`: replicas are processes of their own."""
+    """A store under test."""
 
-    apart: bool
+    apart: bool  # whether the replicas crash separately
 
     def open(self, replica: int, clock: FixedClock) -> Any:
-        """The ledger of a replica."""
+        """Open the ledger of a replica."""
         ...
 
     async def crash(self, ledger: Any) -> None:
-        """Leave it as a dead process would: nothing is signed or said at the end."""
+        """Leave the ledger as a killed process does: without a last checkpoint or record."""
         ...
 
     def verify(self) -> VerifyReport:
-        """Check the trail and all state, as an auditor does."""
+        """Verify the trail and all state, as an auditor does."""
         ...
 
 
 @dataclass
 class MemoryStore:
-    """Forgets nothing: there a crash loses the services' own memory alone."""
+    """A ledger in memory. A crash loses only what the services have in memory."""
 
     apart: bool = False
     key: SigningKey = field(default_factory=generate_signing_key)
@@ -111,7 +110,7 @@ class MemoryStore:
         return self.ledger
 
     async def crash(self, ledger: Any) -> None:
-        """It lives on."""
+        """Do nothing: the ledger survives."""
 
     def verify(self) -> VerifyReport:
         assert self.ledger is not None
@@ -120,7 +119,7 @@ class MemoryStore:
 
 @dataclass
 class SqliteStore:
-    """One file, which one process writes: both replicas are in it."""
+    """One SQLite file. Both replicas are in one process, because only one process may write it."""
 
     path: Path
     apart: bool = False
@@ -141,7 +140,7 @@ class SqliteStore:
 
 @dataclass
 class PostgresStore:
-    """One database, two replicas with chains of their own."""
+    """One PostgreSQL database. Each replica has its own chain."""
 
     url: str
     apart: bool = True
@@ -172,7 +171,7 @@ class Replica:
 
 
 class Driver:
-    """The replicas, their clock and their policy, whose `mood` may change. Of one event loop."""
+    """The replicas, their clock and their policy, which answers by `mood`. Belongs to one event loop."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -184,11 +183,11 @@ class Driver:
         self.replicas = [self._replica(number) for number in (0, 1)]
 
     async def crash(self, number: int) -> None:
-        """End a process without goodbye, and start it again; both where they are one."""
-        dead = [number] if self.store.apart else [0, 1]
+        """Kill a replica and start it again. Both, if they share one process."""
+        killed = [number] if self.store.apart else [0, 1]
         await self.store.crash(self.replicas[number].ledger)
-        for each in dead:
-            self.replicas[each] = self._replica(each)
+        for index in killed:
+            self.replicas[index] = self._replica(index)
 
     async def close(self) -> None:
         for replica in self.replicas:
@@ -200,11 +199,12 @@ class Driver:
         return list(answers)
 
     async def decide_at_both(self, ask: Ask) -> list[Answer]:
-        """Ask both replicas for one thing at the same time."""
-        return [answer for each in await asyncio.gather(*(self.decide(n, [ask]) for n in (0, 1))) for answer in each]
+        """Send one request to both replicas at the same time."""
+        replies = await asyncio.gather(*(self.decide(number, [ask]) for number in (0, 1)))
+        return [answer for answers in replies for answer in answers]
 
     async def decide_and_crash(self, number: int, ask: Ask, ticks: int) -> None:
-        """Crash while a decision is under way, at any of its steps or just after the last."""
+        """Crash during a decision, after `ticks` passes of the event loop, or just after it."""
         deciding = asyncio.ensure_future(self.decide(number, [ask]))
         for _ in range(ticks):
             await asyncio.sleep(0)
@@ -214,22 +214,22 @@ class Driver:
         await asyncio.gather(deciding, return_exceptions=True)
 
     def files(self, approvers: frozenset[str]) -> dict[str, TenantPolicy]:
-        """The tenants' files when they name these approvers."""
+        """Return the policies of the tenants with these approvers."""
         return dict.fromkeys(TENANTS, FILES[approvers])
 
     def name_approvers(self, approvers: frozenset[str]) -> None:
-        """From now on the files say so."""
+        """Replace the approvers in the policies of all tenants."""
         assert self.source.policy is not None
         self.source.policy.agent_policies = self.files(approvers)
 
     async def void(self, number: int, tenant: str, person: str) -> tuple[int, int]:
-        """Void a person's votes; how many open ones, and how many were used."""
-        wish = Voiding(tenant, person, Person("ada"), "stolen", Caller("console"))
-        done = await self.replicas[number].voiding.void(wish)
+        """Void a person's votes. Returns how many approvals were open, and how many used."""
+        command = Voiding(tenant, person, Person("ada"), "stolen", Caller("console"))
+        done = await self.replicas[number].voiding.void(command)
         return done.open_count, done.used_count
 
     def parsed(self, ask: Ask) -> Request:
-        said = {
+        fields = {
             "idempotency_key": ask.key,
             "approval_id": ask.approval_id,
             "action.tool": ask.tool,
@@ -242,13 +242,13 @@ class Driver:
             "model.estimated_cost_micros": ask.micros,
             "action.amount": {"currency_code": "USD", "minor_units": ask.cents},
         }
-        return Request(parse_request(request(said)), Caller(ask.caller), self.clock.wall)
+        return Request(parse_request(request(fields)), Caller(ask.caller), self.clock.wall)
 
     async def usages(self, counters: list[Counter]) -> dict[Counter, tuple[int, int]]:
-        """Counter -> used and reserved, as they are stored."""
+        """Return counter -> (used, reserved), as stored."""
         keys = {CounterKey(*counter): counter for counter in counters}
-        known = await self.replicas[0].ledger.load(ReadSet(counters=list(keys)))
-        return {counter: (known.usage(key).used, known.usage(key).reserved) for key, counter in keys.items()}
+        snapshot = await self.replicas[0].ledger.load(ReadSet(counters=list(keys)))
+        return {counter: (snapshot.usage(key).used, snapshot.usage(key).reserved) for key, counter in keys.items()}
 
     async def kill(self, number: int, switch: tuple[str, str, str], seconds: int) -> None:
         scope, tenant, value = switch
@@ -257,14 +257,14 @@ class Driver:
         )
 
     async def clear(self, number: int, switch: tuple[str, str, str]) -> bool:
-        """Clear one, a global one by two; whether there was one."""
+        """Clear a kill switch, a global one by two people. Returns whether it was set."""
         scope, tenant, value = switch
-        named = switch_id(KillScope(scope), tenant, value)
+        target = switch_id(KillScope(scope), tenant, value)
         kill_switches = self.replicas[number].kill_switches
         try:
-            cleared = await kill_switches.clear(named, tenant, "ada", "it is over")
+            cleared = await kill_switches.clear(target, tenant, "ada", "it is over")
             if cleared.waiting is not None:
-                cleared = await kill_switches.clear(named, tenant, "bea", "it is over")
+                cleared = await kill_switches.clear(target, tenant, "bea", "it is over")
         except NotFoundError:
             return False
         return cleared.waiting is None
@@ -280,14 +280,17 @@ class Driver:
         controls = ControlState(ledger)
         changes = ControlCommands(ledger, self.clock, controls)
         approvals = Approvals(ledger, self.source, self.clock)
-        distrusted: Callable[[str, str], None] = lambda rule_id, why: self.errors.append(AssertionError(rule_id, why))  # noqa: E731
+
+        def on_invalid_verdict(rule_id: str, why: str) -> None:
+            self.errors.append(AssertionError(rule_id, why))
+
         return Replica(
             ledger,
             decision_point(
                 Gatherer(self.source, ledger, controls, self.clock, NO_MAX_AGE),
                 Recorder(self.clock, self.ids, RESERVATION_TTL_SECONDS),
                 self.errors.append,
-                distrusted,
+                on_invalid_verdict,
             ),
             approvals,
             VoteVoiding(approvals),
@@ -298,8 +301,8 @@ class Driver:
         )
 
     def _say(self, seen: dict[str, Any]) -> Verdict:
-        said = POLICY[self.mood][seen["action"]["params"]["want"]]
-        if isinstance(said, int):
-            details = {"quorum": said, "approver_roles": ["lead"]}
+        answer = POLICY[self.mood][seen["action"]["params"]["want"]]
+        if isinstance(answer, int):
+            details = {"quorum": answer, "approver_roles": ["lead"]}
             return verdict(ALLOWED, Finding(Effect.REQUIRE_APPROVAL, "pay.people", "People must agree", details))
-        return {"allow": verdict(ALLOWED), "deny": verdict(ALLOWED, DENIED)}.get(str(said), verdict())
+        return {"allow": verdict(ALLOWED), "deny": verdict(ALLOWED, DENIED)}.get(str(answer), verdict())

@@ -1,4 +1,4 @@
-"""The reference of state beside the real thing: what may happen, and what must hold after each of it."""
+"""A state machine that applies random changes to the real services and to the reference, and compares both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from placet.kernel.errors import (
 from placet.kernel.model import Decision, Effect
 from placet.outcomes.excess_service import ExcessCommand
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
-from tests.properties.state_changes import Reference, Said
+from tests.properties.state_changes import Reference, ReportedOutcome
 from tests.properties.state_driver import APPROVERS, Driver
 from tests.properties.state_reference import LEVELS, LIMITS, POLICY, SECOND, Ask
 from tests.properties.state_strategies import (
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 
     from placet.decision.replies import Answer
     from tests.properties.state_driver import Store
-    from tests.properties.state_reference import Hold, Told
+    from tests.properties.state_reference import Expected, Hold
 
 
 class StateMachine(RuleBasedStateMachine):
-    """The reference beside the real thing."""
+    """The real services and the reference."""
 
     steps = 0
 
@@ -122,22 +122,22 @@ class StateMachine(RuleBasedStateMachine):
         self._many(number, [self._named(ask) for _ in range(count)])
 
     @precondition(lambda self: self.reference.holds)
-    @rule(number=replicas, place=places, said=reports, stranger=st.sampled_from([False] * 7 + [True]))
-    def report(self, number: int, place: int, said: Said, *, stranger: bool) -> None:
+    @rule(number=replicas, place=places, reported=reports, stranger=st.sampled_from([False] * 7 + [True]))
+    def report(self, number: int, place: int, reported: ReportedOutcome, *, stranger: bool) -> None:
         decision_id = _chosen(self.reference.holds, place, keys=True)
         hold = self.reference.holds[decision_id]
         caller = "a stranger" if stranger else hold.ask.caller
-        told = self.run(self._report(number, hold, decision_id, said, caller))
+        reply = self.run(self._report(number, hold, decision_id, reported, caller))
         if stranger:
-            assert isinstance(told, NotFoundError)
-        elif hold.report is not None and hold.report != said:
-            assert isinstance(told, OutcomeConflictError)
+            assert isinstance(reply, NotFoundError)
+        elif hold.report is not None and hold.report != reported:
+            assert isinstance(reply, OutcomeConflictError)
         elif hold.report is not None:
-            assert told.repeated
+            assert reply.repeated
         else:
-            late, overspent, held = self.reference.report(hold, decision_id, said)
-            assert (told.repeated, told.late, set(told.exceeded_budget_ids)) == (False, late, overspent)
-            assert set(told.held) == held
+            late, overspent, held = self.reference.report(hold, decision_id, reported)
+            assert (reply.repeated, reply.late, set(reply.exceeded_budget_ids)) == (False, late, overspent)
+            assert set(reply.held) == held
 
     @precondition(lambda self: self.reference.excesses)
     @rule(number=replicas, place=places, who=st.sampled_from(["ada", "ada", "user", "agent"]), accept=st.booleans())
@@ -151,11 +151,11 @@ class StateMachine(RuleBasedStateMachine):
         assert not taken or not self._taken(self.driver.replicas[1 - number].excesses.decide(word)), "once"
 
     @precondition(lambda self: any(each.effect is Effect.DENY for _, each in self.answered.values()))
-    @rule(number=replicas, said=reports)
-    def report_on_a_deny(self, number: int, said: Said) -> None:
+    @rule(number=replicas, reported=reports)
+    def report_on_a_deny(self, number: int, reported: ReportedOutcome) -> None:
         denied = [each for each in self.answered.values() if each[1].effect is Effect.DENY]
         tenant, decision = denied[-1]
-        outcome = Outcome(OutcomeStatus(said.status))
+        outcome = Outcome(OutcomeStatus(reported.status))
         taken = (
             self.run(self._take(number, OutcomeReport(tenant, decision.decision_id, caller, outcome)))
             for caller in ("c1", "c2")
@@ -328,9 +328,9 @@ class StateMachine(RuleBasedStateMachine):
         self._same(ask, self.run(self.driver.decide_at_both(ask)))
 
     def _same(self, ask: Ask, answers: Sequence[Answer]) -> None:
-        """One request, sent once or by two at once: one decision, or for each a deny in its place."""
-        asked, decision_id, told = self.reference.earlier(ask, self.now)
-        if told is not None and told.effect == "error":
+        """One request, sent once or to both replicas at once: one decision, or a deny for each."""
+        asked, decision_id, expected = self.reference.earlier(ask, self.now)
+        if expected is not None and expected.effect == "error":
             assert all(isinstance(answer, IdempotencyConflictError) for answer in answers)
             return
         decided = [answer for answer in answers if isinstance(answer, Decision)]
@@ -344,21 +344,21 @@ class StateMachine(RuleBasedStateMachine):
         if decision_id:
             assert names == {decision_id}
             assert all(answer == self.answered[decision_id][1] for answer in decided)
-        elif told is not None:
+        elif expected is not None:
             assert len(names - self.answered.keys()) == len(decided)
             for answer in decided:
-                self._as_told(ask, answer, told)
+                self._check_answer(ask, answer, expected)
         else:
-            told = self.reference.judge(asked, self.now)
+            expected = self.reference.judge(asked, self.now)
             [name] = names
             assert all(answer.decision_id == name for answer in decided)
-            self._as_told(asked, decided[0], told)
-            self._recorded(asked, decided[0], told)
+            self._check_answer(asked, decided[0], expected)
+            self._recorded(asked, decided[0], expected)
         for answer in decided:
             self._heard(ask, answer)
 
     def _many(self, number: int, batch: list[Ask]) -> None:
-        """Decisions of one batch are as if made one after the other, in the order of the trail.
+        """The decisions of one batch equal decisions made one after another, in the order of the trail.
 
         One that is no allow may rest on how things stood before the batch.
         """
@@ -366,24 +366,24 @@ class StateMachine(RuleBasedStateMachine):
         answers = self.run(self.driver.decide(number, batch))
         made = zip(batch, before, self.run(self._in_order(number, batch, answers)), strict=True)
         for ask, earlier, (_, answer) in sorted(made, key=lambda each: each[2][0]):
-            told = self.reference.judge(ask, self.now)
-            if answer.effect is not Effect.ALLOW and _differs(answer, told):
-                told = earlier
-            self._as_told(ask, answer, told)
-            self._recorded(ask, answer, told)
+            expected = self.reference.judge(ask, self.now)
+            if answer.effect is not Effect.ALLOW and _differs(answer, expected):
+                expected = earlier
+            self._check_answer(ask, answer, expected)
+            self._recorded(ask, answer, expected)
             self._heard(ask, answer)
 
-    def _as_told(self, ask: Ask, answer: Decision, told: Told) -> None:
-        assert answer.effect.value == told.effect, (answer, told)
-        assert answer.rule_id == min(told.rules)
-        assert answer.used_approval_id == (ask.approval_id if told.effect == "allow" else "")
-        if told.effect == "require_approval":
+    def _check_answer(self, ask: Ask, answer: Decision, expected: Expected) -> None:
+        assert answer.effect.value == expected.effect, (answer, expected)
+        assert answer.rule_id == min(expected.rules)
+        assert answer.used_approval_id == (ask.approval_id if expected.effect == "allow" else "")
+        if expected.effect == "require_approval":
             assert answer.approval is not None
-            assert answer.approval.quorum == told.quorum
+            assert answer.approval.quorum == expected.quorum
 
-    def _recorded(self, ask: Ask, answer: Decision, told: Told) -> None:
-        """The same action waits for the same people, whatever its key."""
-        self.reference.record(ask, told, answer.decision_id, self.now)
+    def _recorded(self, ask: Ask, answer: Decision, expected: Expected) -> None:
+        """An action has one open approval, whatever its idempotency key."""
+        self.reference.record(ask, expected, answer.decision_id, self.now)
         if answer.approval is not None:
             assert answer.approval.approval_id == self.reference.waits_for[answer.decision_id]
 
@@ -410,13 +410,15 @@ class StateMachine(RuleBasedStateMachine):
             return False
         return True
 
-    async def _report(self, number: int, hold: Hold, decision_id: str, said: Said, caller: str) -> Any:
-        outcome = Outcome(OutcomeStatus(said.status), cost_micros=said.micros, amount_minor_units=said.cents)
+    async def _report(self, number: int, hold: Hold, decision_id: str, reported: ReportedOutcome, caller: str) -> Any:
+        outcome = Outcome(
+            OutcomeStatus(reported.status), cost_micros=reported.micros, amount_minor_units=reported.cents
+        )
         return await self._take(number, OutcomeReport(hold.ask.tenant, decision_id, caller, outcome))
 
     async def _take(self, number: int, report: OutcomeReport) -> Any:
-        [told] = await self.driver.replicas[number].outcomes.report([report])
-        return told
+        [reply] = await self.driver.replicas[number].outcomes.report([report])
+        return reply
 
     async def _level(self, number: int, tenant: str, tool: str, level: AutonomyLevel) -> None:
         autonomy = self.driver.replicas[number].autonomy
@@ -439,17 +441,17 @@ class StateMachine(RuleBasedStateMachine):
 
 
 def _chosen(known: dict[Any, Any], place: int, *, keys: bool = False) -> Any:
-    """One of what is known, by any number."""
+    """Return one of the items, chosen by any number."""
     found = list(known if keys else known.values())
     return found[place % len(found)]
 
 
-def _differs(answer: Decision, told: Told) -> bool:
-    return answer.effect.value != told.effect or answer.rule_id != min(told.rules)
+def _differs(answer: Decision, expected: Expected) -> bool:
+    return answer.effect.value != expected.effect or answer.rule_id != min(expected.rules)
 
 
 def _month_end(now: int) -> int:
-    """A second before the next month of UTC begins."""
+    """Return the time one second before the next month in UTC."""
     moment = datetime.fromtimestamp(now // SECOND, UTC)
     first = (moment.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0)
     return int(first.timestamp() - 1) * SECOND

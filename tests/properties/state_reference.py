@@ -1,6 +1,6 @@
-"""What state must come to, in plain words and plain Python: the reference that the real thing is held against.
+"""A reference model of all state, in simple Python, that the real services are compared with.
 
-Written from what is promised, for one fixed file of limits. It knows no store, no commits and no races.
+It is written from the documented behaviour, for one fixed tenant file. It has no store, no commits and no races.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ POLICY: dict[str, dict[str, str | int]] = {
     "strict": {"allow": 1, "one": 2, "two": "deny", "deny": "deny", "nothing": "nothing"},
     "lax": {"allow": "allow", "one": "allow", "two": 1, "deny": "deny", "nothing": "nothing"},
 }
-"""Mood of policy -> what an action wants -> what it gets: an effect, or how many people must agree."""
+"""Mood of the policy -> the `want` of an action -> the answer: an effect, or the required quorum."""
 Counter = tuple[str, str, str, str, str]
 
 
@@ -61,23 +61,23 @@ class Ask:
 
     @property
     def bound(self) -> tuple[Any, ...]:
-        """What an approval is for."""
+        """Return the fields that an approval is bound to."""
         return (self.tenant, self.tool, self.user, self.agent, self.run, self.params, self.cents, self.dry_run)
 
 
 @dataclass(frozen=True)
-class Told:
-    """The answer. `rules` are those that may be named first, `agreed` budgets that people are asked to exceed."""
+class Expected:
+    """The expected answer."""
 
     effect: str
-    rules: frozenset[str]
+    rules: frozenset[str]  # the rule_id of the answer is the first of them
     quorum: int = 0
-    agreed: frozenset[str] = frozenset()
+    agreed: frozenset[str] = frozenset()  # exceeded budgets that people are asked about
 
 
 @dataclass
 class Request:
-    """A request for approval."""
+    """An approval."""
 
     ask: Ask
     quorum: int
@@ -90,7 +90,7 @@ class Request:
 
 @dataclass
 class Hold:
-    """What an allow holds."""
+    """The reservation of an allow."""
 
     ask: Ask
     takes: dict[Counter, int]
@@ -99,7 +99,7 @@ class Hold:
     report: Any = None
 
     def young(self, now: int) -> bool:
-        """Whether a permit of it may still be taken for valid: a minute, and five seconds that clocks may differ."""
+        """Return whether its permit may still be accepted: a minute, and five seconds of clock skew."""
         return self.expires - HELD >= now - 65 * SECOND
 
 
@@ -117,7 +117,7 @@ def window(kind: str, ask: Ask, now: int) -> str:
 
 
 def takes_of(ask: Ask, now: int) -> dict[Counter, int]:
-    """Counter -> what the action takes of it."""
+    """Return counter -> amount that the action takes."""
     same = hashlib.sha256(f"{ask.tool}\0{ask.params}".encode()).hexdigest()[:16]
     moves = ask.cents if ask.tool == "pay" and not ask.dry_run else None
     rows = [
@@ -138,7 +138,7 @@ def takes_of(ask: Ask, now: int) -> dict[Counter, int]:
 
 
 def lives(ask: Ask) -> int:
-    """How long people have."""
+    """Return how long the approval of an action is open."""
     return HOUR if ask.tool == "pay" else 24 * HOUR
 
 
@@ -150,13 +150,13 @@ def covers(switch: tuple[str, str, str], ask: Ask) -> bool:
 
 
 class Decisions:
-    """Everything that is known."""
+    """The state, and the decisions that it implies."""
 
     def __init__(self) -> None:
         self.used: dict[Counter, int] = {}
         self.reserved: dict[Counter, int] = {}
         self.may_exceed: set[Counter] = set()
-        self.keys: dict[tuple[str, str, str], tuple[Ask, str, Told, int]] = {}
+        self.keys: dict[tuple[str, str, str], tuple[Ask, str, Expected, int]] = {}
         self.requests: dict[tuple[str, str], Request] = {}
         self.newest: dict[tuple[Any, ...], str] = {}
         self.waits_for: dict[str, str] = {}
@@ -169,7 +169,7 @@ class Decisions:
         self.approvers: frozenset[str] = frozenset()
 
     def agreed(self, request: Request) -> set[str]:
-        """Whose votes count today; where the file names nobody, all."""
+        """Return the votes that count: those of current approvers; all, when the file names no approvers."""
         votes = request.votes - request.void
         return votes & self.approvers if self.approvers else votes
 
@@ -181,7 +181,7 @@ class Decisions:
         return "expired" if open_ and request.expires <= now else request.state
 
     def stopped_by(self, ask: Ask, now: int) -> str:
-        """The widest scope of a kill switch that covers it."""
+        """Return the widest scope of a kill switch that covers the request; "" for none."""
         for scope in WIDEST_FIRST:
             for switch, expires in self.switches.items():
                 if switch[0] == scope and covers(switch, ask) and not 0 < expires <= now:
@@ -191,28 +191,28 @@ class Decisions:
     def level(self, ask: Ask) -> str:
         return self.levels.get((ask.tenant, ask.tool)) or self.levels.get((ask.tenant, "")) or "execute"
 
-    def judge(self, ask: Ask, now: int) -> Told:
-        """What a request is told that nobody decided before."""
+    def judge(self, ask: Ask, now: int) -> Expected:
+        """Return the expected answer to a request whose key is new."""
         request = self.requests.get((ask.tenant, ask.approval_id))
-        said = POLICY[self.mood][ask.want]
-        refused = self.refused(ask, request, said, now)
+        answer = POLICY[self.mood][ask.want]
+        refused = self.refused(ask, request, answer, now)
         if refused:
-            return Told("deny", frozenset({refused}))
+            return Expected("deny", frozenset({refused}))
         exceeded = self.exceeded(ask, now)
         denies = frozenset(exceeded - {"budgets.soft"})
         if denies:
-            return Told("deny", denies)
-        asks = {"pay.people": said} if isinstance(said, int) else {}
+            return Expected("deny", denies)
+        asks = {"pay.people": answer} if isinstance(answer, int) else {}
         asks |= dict.fromkeys(exceeded, 2)
         level = self.level(ask) if ask.tool != "look" else "execute"
         if level == "observe_only" or (level == "draft_only" and not ask.dry_run):
-            return Told("deny", frozenset({f"autonomy.{level}"}))
+            return Expected("deny", frozenset({f"autonomy.{level}"}))
         if level == "execute_with_approval" and not ask.dry_run and not asks:
             asks = {"autonomy.execute_with_approval": 1}
-        return self.people(asks, request) if asks else Told("allow", frozenset({"tools.listed"}))
+        return self.people(asks, request) if asks else Expected("allow", frozenset({"tools.listed"}))
 
-    def refused(self, ask: Ask, request: Request | None, said: str | int, now: int) -> str:
-        """The rule that denies whatever the limits say: kill switches, then the approval, then policy."""
+    def refused(self, ask: Ask, request: Request | None, answer: str | int, now: int) -> str:
+        """Return the rule that denies before limits are checked: kill switches, the approval, policy. "" for none."""
         if scope := self.stopped_by(ask, now):
             return f"kill_switch.{scope}"
         if ask.approval_id:
@@ -220,54 +220,54 @@ class Decisions:
             why = "digest_mismatch" if request and request.ask.bound != ask.bound else why
             if why != "approved":
                 return f"approvals.{why}"
-        return {"deny": "pay.never", "nothing": "pdp.no_rule_matched"}.get(str(said), "")
+        return {"deny": "pay.never", "nothing": "pdp.no_rule_matched"}.get(str(answer), "")
 
     def exceeded(self, ask: Ask, now: int) -> set[str]:
-        """The rules of all limits that have no room. A dry run passes the one whose file says draft_only."""
-        found = {name for _, name, *_ in self.full(ask, now)} - ({"draft"} if ask.dry_run else set())
-        return {name if name.startswith("limits.") else f"budgets.{name}" for name in found}
+        """Return the rules of all exceeded limits. A dry run passes the budget with `on_exceed: draft_only`."""
+        names = {name for _, name, *_ in self.full(ask, now)} - ({"draft"} if ask.dry_run else set())
+        return {name if name.startswith("limits.") else f"budgets.{name}" for name in names}
 
     def full(self, ask: Ask, now: int) -> list[Counter]:
         taken = takes_of(ask, now).items()
         return [counter for counter, takes in taken if self.spent(counter) + takes > LIMITS[counter[1]]]
 
-    def people(self, asks: dict[str, int], request: Request | None) -> Told:
-        """What is told when so many people must agree by each rule. `request` is approved, if there is one."""
+    def people(self, asks: dict[str, int], request: Request | None) -> Expected:
+        """Return the expected answer when `asks` maps rules to quorums. `request` is the approved approval, if any."""
         agreed = frozenset(asks) & {"budgets.soft"}
         if request and len(self.agreed(request)) >= max(asks.values()) and agreed <= request.agreed:
-            return Told("allow", frozenset({"approvals.granted"}))
-        return Told("require_approval", frozenset({min(asks)}), max(asks.values()), agreed)
+            return Expected("allow", frozenset({"approvals.granted"}))
+        return Expected("require_approval", frozenset({min(asks)}), max(asks.values()), agreed)
 
-    def earlier(self, ask: Ask, now: int) -> tuple[Ask, str, Told | None]:
-        """The request to decide instead, or with Told the decision that the key stands for."""
-        kept = self.keys.get((ask.tenant, ask.caller, ask.key))
-        if kept is None:
+    def earlier(self, ask: Ask, now: int) -> tuple[Ask, str, Expected | None]:
+        """Return the request to decide; or, with an Expected, the decision that is stored under the key."""
+        entry = self.keys.get((ask.tenant, ask.caller, ask.key))
+        if entry is None:
             return ask, "", None
-        first, decision_id, told, _ = kept
+        first, decision_id, expected, _ = entry
         if replace(first, approval_id="", micros=0) != replace(ask, approval_id="", micros=0):
-            return ask, "", Told("error", frozenset())
+            return ask, "", Expected("error", frozenset())
         own = self.waits_for.get(decision_id, "")
         request = self.requests.get((ask.tenant, own))
-        if told.effect == "require_approval" and request and self.state(request, now) == "approved":
+        if expected.effect == "require_approval" and request and self.state(request, now) == "approved":
             return replace(ask, approval_id=own), "", None
-        instead = self.instead(ask, first.approval_id, decision_id, now) if told.effect == "allow" else ""
+        instead = self.instead(ask, first.approval_id, decision_id, now) if expected.effect == "allow" else ""
         if instead:
-            return ask, "", Told("deny", frozenset({instead}))
-        return ask, decision_id, told
+            return ask, "", Expected("deny", frozenset({instead}))
+        return ask, decision_id, expected
 
     def instead(self, ask: Ask, used: str, decision_id: str, now: int) -> str:
-        """The rule that denies in place of an allow that is asked for again; "" when it is given again.
+        """Return the rule that denies a repeated allow; "" when the allow is returned again.
 
-        It takes nothing more of any limit. `used` is the approval that it used.
+        A repeated allow uses no more of any limit. `used` is the approval that the allow used.
         """
         if scope := self.stopped_by(ask, now):
             return f"kill_switch.{scope}"
         if decision_id in self.revoked:
             return "pdp.permit_revoked"
-        said = POLICY[self.mood][ask.want]
-        if not isinstance(said, int) and said != "allow":
-            return {"deny": "pay.never", "nothing": "pdp.no_rule_matched"}[said]
-        asks = {"pay.people": said} if isinstance(said, int) else {}
+        answer = POLICY[self.mood][ask.want]
+        if not isinstance(answer, int) and answer != "allow":
+            return {"deny": "pay.never", "nothing": "pdp.no_rule_matched"}[answer]
+        asks = {"pay.people": answer} if isinstance(answer, int) else {}
         level = self.level(ask) if ask.tool != "look" else "execute"
         if level == "observe_only" or (level == "draft_only" and not ask.dry_run):
             return f"autonomy.{level}"
@@ -277,26 +277,26 @@ class Decisions:
         agreed = len(self.agreed(request)) if request else 0
         return "pdp.repeat_needs_approval" if asks and agreed < max(asks.values()) else ""
 
-    def open_for(self, ask: Ask, told: Told, now: int) -> str:
-        """The approval that the action waits for already; "" when people are asked anew."""
+    def open_for(self, ask: Ask, expected: Expected, now: int) -> str:
+        """Return the open approval that the action can use; "" when a new one is opened."""
         name = self.newest.get((ask.caller, *ask.bound), "")
         request = self.requests.get((ask.tenant, name))
-        if request is None or request.expires > now + lives(ask) or not told.agreed <= request.agreed:
+        if request is None or request.expires > now + lives(ask) or not expected.agreed <= request.agreed:
             return ""
         state = self.state(request, now)
-        granted = state == "approved" and len(self.agreed(request)) >= told.quorum
-        return name if granted or (state == "pending" and request.quorum == told.quorum) else ""
+        granted = state == "approved" and len(self.agreed(request)) >= expected.quorum
+        return name if granted or (state == "pending" and request.quorum == expected.quorum) else ""
 
-    def record(self, ask: Ask, told: Told, decision_id: str, now: int) -> None:
-        """The decision is made: the key stands for it, and what it takes is held."""
-        self.keys[ask.tenant, ask.caller, ask.key] = (ask, decision_id, told, now)
-        if told.effect == "require_approval":
-            name = self.open_for(ask, told, now)
+    def record(self, ask: Ask, expected: Expected, decision_id: str, now: int) -> None:
+        """Record a decision: store it under its key and reserve what it takes."""
+        self.keys[ask.tenant, ask.caller, ask.key] = (ask, decision_id, expected, now)
+        if expected.effect == "require_approval":
+            name = self.open_for(ask, expected, now)
             if not name:
                 name = decision_id.replace("dec_", "apr_")
-                self.requests[ask.tenant, name] = Request(ask, told.quorum, told.agreed, now + lives(ask))
+                self.requests[ask.tenant, name] = Request(ask, expected.quorum, expected.agreed, now + lives(ask))
             self.newest[(ask.caller, *ask.bound)] = self.waits_for[decision_id] = name
-        if told.effect == "allow":
+        if expected.effect == "allow":
             takes = takes_of(ask, now)
             for counter, amount in takes.items():
                 self.reserved[counter] = self.reserved.get(counter, 0) + amount
@@ -307,7 +307,7 @@ class Decisions:
                 self.requests[ask.tenant, ask.approval_id].state = "used"
 
     def excuse(self, counter: Counter, ask: Ask) -> None:
-        """A budget may be exceeded by a dry run, or by what people agreed to exceed it with."""
+        """Note that a budget may be exceeded: by a dry run, or because people approved it."""
         request = self.requests.get((ask.tenant, ask.approval_id))
         if counter[1] == "draft" or (request and request.agreed):
             self.may_exceed.add(counter)

@@ -1,4 +1,4 @@
-"""What agents ask, people steer and time does in random histories: few of each, so that they meet."""
+"""Strategies of random histories: requests, changes by people, and time. They draw few values, which collide."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 from hypothesis import strategies as st
 
 from placet.actions.outcome import OutcomeStatus
-from tests.properties.state_changes import Said
+from tests.properties.state_changes import ReportedOutcome
 from tests.properties.state_reference import PEOPLE, Ask
 
 FRESH: Final = "fresh"
-"""Stands for a key that nobody used before."""
+"""A placeholder for an unused idempotency key."""
 asks = st.builds(
     Ask,
     key=st.sampled_from([FRESH, FRESH, FRESH, "a", "b"]),
@@ -37,8 +37,8 @@ switches = st.sampled_from(
     ]
 )
 reports = st.builds(
-    Said,
-    st.sampled_from([each.value for each in OutcomeStatus]),
+    ReportedOutcome,
+    st.sampled_from([status.value for status in OutcomeStatus]),
     st.sampled_from([None, None, 0, 500_000, 3_000_000]),
     st.sampled_from([None, None, 0, 100, 5_000]),
 )
@@ -48,5 +48,5 @@ persons = st.sampled_from(sorted(PEOPLE))
 tenants = st.sampled_from(["acme", "beta"])
 places = st.integers(0, 1_000)
 ways = st.sampled_from(["key", "name", "both", "at once", "late", "late", "stricter"])
-"""How an approved action goes on: by its key, by the approval's name, or after its agent did
-other things, or policy changed."""
+"""How an approved action is repeated: with its key, with the id of the approval, or after its agent did other things or
+the policy changed."""

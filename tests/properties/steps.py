@@ -1,4 +1,4 @@
-"""How much an event loop does in one go: calls, which are counted exactly, and processor time, which is not."""
+"""Measures how much an event loop does in one callback: calls, which are exact, and CPU time, which is not."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Longest:
-    """Of all callbacks that the loop ran: the most calls in one, the most seconds in one, calls in all."""
+    """Maxima over all callbacks of a loop."""
 
-    calls: int = 0
-    seconds: float = 0.0
-    all_calls: int = 0
+    calls: int = 0  # in one callback
+    seconds: float = 0.0  # of one callback, in CPU time
+    all_calls: int = 0  # in all callbacks together
 
     @contextlib.contextmanager
     def step(self, *, counted: bool) -> Iterator[None]:
-        """One callback."""
+        """Measure one callback."""
         calls = 0
 
         def count(_frame: object, event: str, _argument: object) -> None:
@@ -45,16 +45,16 @@ class Longest:
 
 
 def measured(work: Callable[[], Coroutine[Any, Any, object]], *, counted: bool) -> Longest:
-    """Run it in a loop of its own, each callback of which is measured. `counted`: calls, which makes it slower."""
+    """Run `work` in a new loop and measure each callback. With `counted`, count calls too, which is slower."""
     longest = Longest()
 
     class Measured(asyncio.SelectorEventLoop):
         def call_soon(  # type: ignore[override]
             self, callback: Any, *arguments: Any, context: Any = None
         ) -> asyncio.Handle:
-            def run(*given: Any) -> None:
+            def run(*values: Any) -> None:
                 with longest.step(counted=counted):
-                    callback(*given)
+                    callback(*values)
 
             return super().call_soon(run, *arguments, context=context)
 
