@@ -180,7 +180,7 @@ def test_findings_that_are_made_otherwise_are_refused(rego_dir: Path, opa: Path,
     mine = "\n_mine(rule, details) := finding(rule, details)\n"
     write(rego_dir, f'{HEAD}{NOTE}{head} if input.action.tool == "pay"\n{HELPERS}{mine}')
     remedy = "write deny contains finding(rego.metadata.rule(), {...}) if { ... }"
-    what = "this deny does not have the form that Placet can guard"
+    what = "this deny is not made with finding(rego.metadata.rule(), ...)"
     assert problems(rego_dir, opa) == [f"policy/extra/extra.rego:9: {what} ({remedy})"]
 
 

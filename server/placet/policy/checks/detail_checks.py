@@ -48,7 +48,7 @@ def detail_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Dia
         where = tree.where(module.file, rule.line)
         details = details_of(module, rule)
         if details is None:
-            what = f"this {rule.name} does not have the form that Placet can guard"
+            what = f"this {rule.name} is not made with finding(rego.metadata.rule(), ...)"
             yield Diagnostic(where, what, _FORM.format(rule.name))
             continue
         bound = bound_variables(rule.syntax["body"], names)
