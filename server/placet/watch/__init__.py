@@ -1,1 +1,1 @@
-"""Streams of what happens to decisions and approvals."""
+"""Watch streams: the changes of decisions and of approvals, live and since a cursor."""

@@ -1,4 +1,4 @@
-"""Streams of what happens to decisions and approvals."""
+"""Converts the change feeds of decisions and approvals to response streams."""
 
 from __future__ import annotations
 
