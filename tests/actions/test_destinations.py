@@ -9,7 +9,7 @@ from ada_url import URL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.actions.destinations import destination_fault
+from placet.actions.destinations import destination_error
 from placet.kernel.limits import DESTINATION_BYTES_MAX
 
 
@@ -41,7 +41,7 @@ from placet.kernel.limits import DESTINATION_BYTES_MAX
     ],
 )
 def test_what_everybody_reads_alike(destination: str) -> None:
-    assert destination_fault(destination) == ""
+    assert destination_error(destination) == ""
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_everybody_reads_alike(destination: str) -> None:
     ],
 )
 def test_what_somebody_may_read_differently(destination: str, what: str) -> None:
-    assert what in destination_fault(destination)
+    assert what in destination_error(destination)
 
 
 @given(
@@ -126,7 +126,7 @@ def test_what_somebody_may_read_differently(destination: str, what: str) -> None
     ).map("".join)
 )
 def test_a_url_that_is_taken_leads_where_it_says(destination: str) -> None:
-    if destination_fault(destination) or "://" not in destination:
+    if destination_error(destination) or "://" not in destination:
         return
     url = URL(destination)
     assert destination in {url.href, url.href.removesuffix("/")}
@@ -137,13 +137,13 @@ def test_a_url_that_is_taken_leads_where_it_says(destination: str) -> None:
 
 @given(st.text(max_size=64))
 def test_every_text_has_an_answer(destination: str) -> None:
-    assert isinstance(destination_fault(destination), str)
+    assert isinstance(destination_error(destination), str)
 
 
 @pytest.mark.parametrize("part", ["../", "%2e", "https://", "%", ";", "a/", "\u0430", "\u0301"])
 def test_no_destination_is_slow(part: str) -> None:
     text = (part * DESTINATION_BYTES_MAX).encode()[:DESTINATION_BYTES_MAX].decode(errors="ignore")
     started = time.thread_time()
-    destination_fault(text)
-    destination_fault("https://acme.example/" + text[:1_000])
+    destination_error(text)
+    destination_error("https://acme.example/" + text[:1_000])
     assert time.thread_time() - started < 0.02

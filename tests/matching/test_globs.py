@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placet.kernel.limits import GLOB_STARS_MAX, TOOL_CHARS_MAX
-from placet.matching.globs import _parts, glob_fault, glob_matches, is_glob
+from placet.matching.globs import _parts, glob_error, glob_matches, is_glob
 from placet.tenants.policy import TenantPolicy
 
 CPU_MS_MAX: Final = 5
@@ -111,8 +111,8 @@ def test_a_glob_is_told_from_a_name() -> None:
 
 
 def test_new_patterns_have_few_asterisks() -> None:
-    assert not glob_fault("*a" * GLOB_STARS_MAX)
-    assert glob_fault("*" * (GLOB_STARS_MAX + 1)) == "has 9 *; at most 8 are accepted"
+    assert not glob_error("*a" * GLOB_STARS_MAX)
+    assert glob_error("*" * (GLOB_STARS_MAX + 1)) == "has 9 *; at most 8 are accepted"
 
 
 @pytest.mark.parametrize(

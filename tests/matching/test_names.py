@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.matching.names import folded, name_fault, same_name
+from placet.matching.names import folded, name_error, same_name
 from placet.matching.person import same_person
 
 
@@ -79,7 +79,7 @@ def test_names_that_only_resemble_each_other_are_two(one: str, other: str) -> No
     ],
 )
 def test_ordinary_names_are_taken(name: str) -> None:
-    assert name_fault(name) == ""
+    assert name_error(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_ordinary_names_are_taken(name: str) -> None:
     ],
 )
 def test_names_that_hide_or_mislead_are_not_taken(name: str, what: str) -> None:
-    assert what in name_fault(name)
+    assert what in name_error(name)
 
 
 @given(st.text(max_size=64))
@@ -126,7 +126,7 @@ def test_ascii_names_fold_case_and_space_alone(name: str) -> None:
 @given(st.text(max_size=64), st.sampled_from("\u3164\u034f\u200b\u00ad\ufe0f\u115f"), st.integers(0, 64))
 def test_what_shows_nothing_makes_no_other_name(name: str, hidden: str, at: int) -> None:
     spelled = name[:at] + hidden + name[at:]
-    assert name_fault(spelled)
+    assert name_error(spelled)
     assert folded("a" + hidden + "b" + name) == folded("ab" + name)
 
 
@@ -134,7 +134,7 @@ def test_what_shows_nothing_makes_no_other_name(name: str, hidden: str, at: int)
 def test_no_name_is_slow_to_fold(name: str) -> None:
     started = time.thread_time()
     folded.__wrapped__(name)
-    name_fault.__wrapped__(name)
+    name_error.__wrapped__(name)
     assert time.thread_time() - started < 0.01
 
 

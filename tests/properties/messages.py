@@ -7,18 +7,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from placet.actions.destinations import destination_fault
+from placet.actions.destinations import destination_error
 from placet.kernel.limits import SAFE_INTEGER_MAX, STEP_MAX
 from placet.kernel.model import Effect, Finding, Verdict
 from placet.kernel.money import EXPONENTS
-from placet.matching.names import name_fault
+from placet.matching.names import name_error
 from placet.v1 import authorization_pb2
 from tests.support.fakes import REVISION, verdict
 
 printable = st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S"))
 labels = st.text(printable, max_size=16)
 names = st.text(printable, min_size=1, max_size=16)
-members = names.filter(lambda name: not name_fault(name))
+members = names.filter(lambda name: not name_error(name))
 """Names of agents, users and workflows that validation accepts."""
 counts = st.integers(0, SAFE_INTEGER_MAX)
 scalars = (
@@ -47,7 +47,7 @@ messages = st.fixed_dictionaries(
                 | st.fixed_dictionaries({"currency_code": st.sampled_from(sorted(EXPONENTS)), "minor_units": counts}),
                 "scope": labels,
                 "environment": labels,
-                "destination": labels.filter(lambda text: not destination_fault(text)),
+                "destination": labels.filter(lambda text: not destination_error(text)),
                 "dry_run": st.booleans(),
                 "tool_schema_version": labels,
             }

@@ -1,7 +1,7 @@
 """Checks that every reader interprets a destination alike.
 
 The caller's own text is matched, recorded, approved and signed. So Placet and the tool must not read it differently:
-`destination_fault` says why a text is ambiguous, and such an action is denied. Placet does not normalise the text,
+`destination_error` says why a text is ambiguous, and such an action is denied. Placet does not normalise the text,
 because the tool would still receive what the caller wrote.
 
 A text with ``scheme://``, or that begins with a scheme that browsers know (``https:``), is a URL and is parsed by the
@@ -17,7 +17,7 @@ from typing import Final
 
 from ada_url import URL
 
-from placet.matching.names import name_fault
+from placet.matching.names import name_error
 
 _CACHE: Final = 4_096
 _SPECIAL: Final = frozenset({"http", "https", "ws", "wss", "ftp", "file"})
@@ -32,17 +32,17 @@ _SEPARATORS: Final = frozenset("/\\%")
 
 
 @lru_cache(maxsize=_CACHE)
-def destination_fault(destination: str) -> str:
+def destination_error(destination: str) -> str:
     """Return why a destination is ambiguous and how to write it; empty when it is not, or when there is none."""
     if not destination:
         return ""
     scheme = _SCHEME.match(destination)
     if scheme and (scheme[2] or scheme[1].lower() in _SPECIAL):
-        return _url_fault(destination, is_special=scheme[1].lower() in _SPECIAL)
-    return _name_fault(destination)
+        return _url_error(destination, is_special=scheme[1].lower() in _SPECIAL)
+    return _name_error(destination)
 
 
-def _url_fault(destination: str, *, is_special: bool) -> str:
+def _url_error(destination: str, *, is_special: bool) -> str:
     try:
         url = URL(destination)
     except ValueError:
@@ -55,13 +55,13 @@ def _url_fault(destination: str, *, is_special: bool) -> str:
         return "has a host that ends in a dot; write the host without it"
     if is_special and "//" in url.pathname:
         return "has an empty segment (//) in its path; write the path without it"
-    return _path_fault(url.pathname)
+    return _path_error(url.pathname)
 
 
-def _name_fault(destination: str) -> str:
+def _name_error(destination: str) -> str:
     if "//" in destination:
         return "has an empty segment (//); write it without, or a URL with its scheme"
-    hidden = "" if destination.isascii() else name_fault(destination)
+    hidden = "" if destination.isascii() else name_error(destination)
     if hidden:
         return hidden
     if _IDEOGRAPHIC_STOP in destination:
@@ -69,10 +69,10 @@ def _name_fault(destination: str) -> str:
     composed = unicodedata.normalize("NFKC", destination)
     if composed != destination:
         return f"is not in its normal form, in which it is {composed}"
-    return _path_fault(destination) or ("ends in a dot; write it without" if destination.endswith(".") else "")
+    return _path_error(destination) or ("ends in a dot; write it without" if destination.endswith(".") else "")
 
 
-def _path_fault(path: str) -> str:
+def _path_error(path: str) -> str:
     for segment in _SEGMENTS.split(path):
         if segment.partition(";")[0] in {".", ".."}:
             return f"has the path segment {segment}; write the path that it leads to"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from placet.kernel import rule_ids
 from placet.kernel.limits import PRINCIPAL_BYTES_MAX
 from placet.matching.json_pointer import parsed, resolve
-from placet.matching.names import folded, name_fault
+from placet.matching.names import folded, name_error
 from placet.privacy.redaction import redact_json
 from placet.privacy.secret_names import is_secret
 from placet.privacy.value_walk import ANY_MEMBER
@@ -46,7 +46,7 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
         return Customer(_digest(proposal, folded(name)), _digest(proposal, name.casefold()))
     if not name:
         return rule_ids.BUDGET_CUSTOMER_MISSING
-    if name_fault(name):
+    if name_error(name):
         return rule_ids.BUDGET_CUSTOMER_INVALID
     is_storable = not redact_json(value)[1] and not any(_covers(outer, pointer) for outer in sensitive)
     is_storable = is_storable and not any(map(is_secret, pointer.split("/")))

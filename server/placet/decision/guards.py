@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from placet.actions.bindings import binding_findings
-from placet.actions.destinations import destination_fault
+from placet.actions.destinations import destination_error
 from placet.approvals.counted_votes import approvers, satisfies
 from placet.approvals.model import covers_exceeded_budgets
 from placet.budgets.model import exceeded, waived
@@ -116,7 +116,7 @@ def unusable_approval(context: EvaluationContext, _batch: BatchContext) -> Resol
 def ambiguous_destination(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`destinations.ambiguous`: policy and the tool could read the destination differently."""
     destination = context.proposal.action.destination
-    problem = destination_fault(destination)
+    problem = destination_error(destination)
     if not problem:
         return None
     rule_id = rule_ids.DESTINATION_AMBIGUOUS

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from placet.engine.http import Address
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def is_glob(pattern: str) -> bool:
     return _WILD.search(pattern) is not None
 
 
-def glob_fault(pattern: str) -> str:
+def glob_error(pattern: str) -> str:
     """Return what is wrong with a new pattern; empty when nothing is. Stored patterns with more ``*`` still match."""
     stars = pattern.count("*")
     return f"has {stars} *; at most {GLOB_STARS_MAX} are accepted" if stars > GLOB_STARS_MAX else ""

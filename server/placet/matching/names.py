@@ -1,6 +1,6 @@
 """Compares names of people, agents, users, workflows, runs and customers: one rule for all of them.
 
-`folded` returns the form that all spellings of a name share. `name_fault` says why a name is rejected. Records,
+`folded` returns the form that all spellings of a name share. `name_error` says why a name is rejected. Records,
 messages and signatures keep the name as the caller wrote it.
 
 1. NFKC_Casefold: compatibility forms, case and invisible characters make no difference.
@@ -10,7 +10,7 @@ messages and signatures keep the name as the caller wrote it.
 3. Space around a name is removed, and space within becomes one blank.
 
 A capital may look like another letter than its small form: the Greek nu like N or v. One rule of folding cannot serve
-both. So `name_fault` rejects names that mix scripts, and names that look Latin letter by letter.
+both. So `name_error` rejects names that mix scripts, and names that look Latin letter by letter.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SPOOF.setRestrictionLevel(icu.URestrictionLevel.MODERATELY_RESTRICTIVE)
 
 @lru_cache(maxsize=_CACHE)
 def folded(name: str) -> str:
-    """Return the form that all spellings of a name share. Works for every text, also one that `name_fault` rejects."""
+    """Return the form that all spellings of a name share. Works for every text, also one that `name_error` rejects."""
     if name.isascii():
         return " ".join(name.casefold().split())
     for _ in range(_ROUNDS_MAX):
@@ -57,17 +57,17 @@ def same_name(one: str, other: str) -> bool:
 
 
 @lru_cache(maxsize=_CACHE)
-def name_fault(name: str) -> str:
+def name_error(name: str) -> str:
     """Return what is wrong with a name; empty when nothing is. An empty name is accepted, because it may be omitted."""
     hidden = next((char for char in name if not char.isprintable() or _SHOWS_NOTHING.contains(char)), "")
     if hidden:
         return f"holds the invisible character U+{ord(hidden):04X}; write the name without it"
     if name and not folded(name):
         return "is blank; write a name or leave it out"
-    return "" if name.isascii() else _spoof_fault(name)
+    return "" if name.isascii() else _spoof_error(name)
 
 
-def _spoof_fault(name: str) -> str:
+def _spoof_error(name: str) -> str:
     failed_checks = _SPOOF.check(name)
     if failed_checks & icu.USpoofChecks.RESTRICTION_LEVEL:
         return "mixes alphabets, so that it may look like another name; write it in one"
@@ -75,10 +75,10 @@ def _spoof_fault(name: str) -> str:
         return "mixes digits of two writing systems; write them all in one"
     if failed_checks:
         return "holds a mark that cannot be seen, such as the same accent twice; write the name without it"
-    return _guise_fault(name)
+    return _guise_error(name)
 
 
-def _guise_fault(name: str) -> str:
+def _guise_error(name: str) -> str:
     """Return what is wrong when the name looks, letter by letter, like a Latin name that it is not folded to."""
     look: str = _SPOOF.getSkeleton(0, "".join(char for char in name if not char.isascii()))
     is_folded_to = folded("".join(char for char in name if not char.isascii()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from placet.audit.decision_codec import server_started_commitment
 from placet.audit.trail_break import NEW_TRAIL
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.kernel.limits import CONTROL_REASON_BYTES_MAX
-from placet.matching.names import name_fault
+from placet.matching.names import name_error
 from placet.server.ledger_clock import LedgerClock
 from placet.server.tasks import update_clock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys
@@ -143,7 +143,7 @@ def _require_actor_and_reason(actor: str, reason: str, what: str) -> None:
     """Raise ConfigurationError when the actor or the reason is missing or too long."""
     if not reason.strip() or len(reason.encode()) > CONTROL_REASON_BYTES_MAX:
         raise ConfigurationError(f"--reason: say why {what}, in 1 to {CONTROL_REASON_BYTES_MAX} bytes")
-    if error := name_fault(actor):
+    if error := name_error(actor):
         raise ConfigurationError(f"--as: {error}")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from placet.audit.trail_break import NotedRecord
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:

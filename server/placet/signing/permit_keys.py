@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWS
 
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
 from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from placet.audit.chain import parse_checkpoint
 from placet.audit.trail_break import BreakKind, TrailBreak
 from placet.audit.verification.problems import ProblemKind, problem
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints, load_pinned_checkpoints
 from placet.signing.keys import PRIVATE_NAME, sync_folder

@@ -21,8 +21,8 @@ from placet.kernel.limits import (
     TOOL_CHARS_MAX,
 )
 from placet.kernel.money import EXPONENTS, scaled
-from placet.matching.globs import glob_fault
-from placet.matching.names import name_fault, same_name
+from placet.matching.globs import glob_error
+from placet.matching.names import name_error, same_name
 from placet.matching.separated_globs import wildcards
 from placet.privacy.value_walk import ANY_MEMBER
 
@@ -49,8 +49,8 @@ def _text_of(max_bytes: int) -> AfterValidator:
 
 
 def _name(value: str) -> str:
-    if fault := name_fault(value):
-        raise ValueError(fault)
+    if error := name_error(value):
+        raise ValueError(error)
     return value
 
 
@@ -106,8 +106,8 @@ def _plain_pointer(value: str) -> str:
 def _tool_glob(value: str) -> str:
     if not re.fullmatch(rf"[A-Za-z0-9._:/*?-]{{1,{TOOL_CHARS_MAX}}}", value):
         raise ValueError("should be a tool's name, in which * matches any text and ? one character")
-    if fault := glob_fault(value):
-        raise ValueError(fault)
+    if error := glob_error(value):
+        raise ValueError(error)
     return value
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.policy.bundles.bundle_cache import BundleCache
 from placet.policy.checks.check import serving_problems

@@ -9,7 +9,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, Self
 
-from placet.kernel.disk_faults import remedy_for
+from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
-from placet.matching.globs import glob_fault
-from placet.matching.names import name_fault
+from placet.matching.globs import glob_error
+from placet.matching.names import name_error
 from placet.privacy.id_secrets import secret_in_id
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class RequestValidator:
         """Check a name of a person or thing: an identifier without characters that make it look like another name."""
         count = len(self.violations)
         self.identifier(field, value, bytes_max, required=required)
-        fault = name_fault(value) if len(self.violations) == count else ""
-        if fault:
-            self.violation(field, fault)
+        error = name_error(value) if len(self.violations) == count else ""
+        if error:
+            self.violation(field, error)
         return value
 
     def names(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
@@ -114,8 +114,8 @@ class RequestValidator:
         elif len(value) > TOOL_CHARS_MAX or not _TOOL_GLOB.match(value):
             allowed = f"1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-]"
             self.violation(field, f"must be {allowed}, with * for any text and ? for one character")
-        elif fault := glob_fault(value):
-            self.violation(field, fault)
+        elif error := glob_error(value):
+            self.violation(field, error)
         else:
             self._no_secret(field, value)
         return value
