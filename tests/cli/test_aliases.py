@@ -86,3 +86,8 @@ def test_completion_offers_new_words(
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" ")) - 1))
     ran = placet()
     assert (ran.code, ran.out.split(), ran.err) == (0, completions.split(), "")
+
+
+@pytest.mark.parametrize("word", ["unset", "remove", "delete"])
+def test_a_word_for_undoing_suggests_clear(placet: Placet, word: str) -> None:
+    assert "Did you mean 'clear'?" in placet("kill-switches", word).complaint

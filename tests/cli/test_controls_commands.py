@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -49,6 +50,22 @@ def kill(placet: Placet, *arguments: str) -> Ran:
 def clear(placet: Placet, set_before: Ran, *more: str, actor: str = "ann") -> Ran:
     name = set_before.document["kill_switch"]["id"]
     return placet("kill-switches", "clear", name, "--reason", "mended", "--as", actor, *more, "-o", "json")
+
+
+def test_a_misspelt_variable_for_the_address_changes_no_server(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACET_ADRESS", "127.0.0.1:1")
+    ran = kill(placet, "--tool", "jira.*")
+    assert ran.code == 2
+    assert "PLACET_ADRESS is not read; did you mean PLACET_ADDRESS?" in ran.complaint
+    monkeypatch.delenv("PLACET_ADRESS")
+    assert not placet("kill-switches", "list", "--all", "-o", "json").document["kill_switches"]
+
+
+def test_setting_a_switch_names_the_server(placet: Placet) -> None:
+    ran = placet("kill-switches", "set", "--tool", "nothing.*", "--reason", "test", "--as", "ann")
+    assert f"server  {os.environ['PLACET_ADDRESS']}" in ran.out
+    name = next(line.split()[1] for line in ran.out.splitlines() if line.startswith("id "))
+    assert placet("kill-switches", "clear", name, "--reason", "mended", "--as", "bob").code == 0
 
 
 @pytest.mark.parametrize(

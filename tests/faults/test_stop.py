@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from placet.kernel.limits import RETRY_AFTER_MS, SHUTDOWN_SECONDS_MAX
+from placet.server.lifecycle import SECOND_SIGNAL_SECONDS
 from tests.faults.serving import NOT_SERVING, POLL_SECONDS, SERVING, eventually, free_address
 from tests.faults.traffic import AUTHORIZE, READ, Answered, Failed, ask, check_recorded, proposal, traffic
 from tests.freezing import freeze
@@ -96,10 +97,19 @@ def test_the_second_signal_stops_at_once(serve: Callable[..., Server]) -> None:
         server.signal(signal.SIGTERM)
         eventually(lambda: server.events("stopping"), 5)
         assert server.process.poll() is None
+        time.sleep(SECOND_SIGNAL_SECONDS)
         server.signal(signal.SIGTERM)
         assert server.wait(AT_ONCE_SECONDS) == 1
         eventually(lambda: not opa.is_running(), 5)
     assert server.verify().ok
+
+
+def test_signals_in_quick_succession_are_one(serve: Callable[..., Server]) -> None:
+    server = serve()
+    for _ in range(3):
+        server.signal(signal.SIGTERM)
+    assert server.wait(SHUTDOWN_SECONDS_MAX) == 0
+    assert signed_to_the_end(server) == "server.stopped"
 
 
 def test_a_stop_that_hangs_ends_all_the_same(serve: Callable[..., Server]) -> None:

@@ -30,6 +30,7 @@ from placet.commands.four_eyes import (
     request_or_confirm,
 )
 from placet.commands.records import control_requested
+from placet.kernel import rule_ids
 from placet.kernel.diagnostics import closest, did_you_mean
 from placet.kernel.errors import FailedPreconditionError, FieldViolation, InvalidRequestError, NotFoundError
 from placet.kernel.model import UNAUTHENTICATED, Caller
@@ -113,11 +114,12 @@ class BudgetAdmin:
         """Return the tenant's budgets by id, or the one with `budget_id`, each with its `top` largest counters.
 
         Counters of an earlier definition are included while their windows last. So are budgets that the file no longer
-        has. Raises NotFoundError for a budget that is not in the file and has no counters.
+        has. The limit of a run's duration is not listed: its counter only holds the start of the run. Raises
+        NotFoundError for a budget that is not in the file and has no counters.
         """
         budgets = self._budgets(tenant)
         counted = () if budget_id else await self.commands.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
-        ids = [budget_id] if budget_id else sorted({*budgets, *counted})
+        ids = [budget_id] if budget_id else sorted({*budgets, *counted} - {rule_ids.LIMIT_DURATION})
         entries = [await self._listed(tenant, listed_id, budgets.get(listed_id), top) for listed_id in ids]
         listed = [entry for entry in entries if entry.budget is not None or entry.counters]
         if budget_id and not listed:

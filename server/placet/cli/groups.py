@@ -16,6 +16,8 @@ class AliasGroup(typer.core.TyperGroup):
 
     aliases: ClassVar[Mapping[str, str]] = {}
     """Old name -> new name. Help and suggestions show the new name only."""
+    synonyms: ClassVar[Mapping[str, str]] = {"delete": "clear", "remove": "clear", "unset": "clear"}
+    """Word that people try -> the command that does it, where the group has one. Only for suggestions."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - typer's own types
         """Return the command that the first argument names. Fail with a suggestion when there is none."""
@@ -31,6 +33,8 @@ class AliasGroup(typer.core.TyperGroup):
     def _suggestion(self, word: str) -> str:
         from placet.kernel.diagnostics import closest  # noqa: PLC0415 - only for a wrong word
 
+        if self.synonyms.get(word) in self.commands:
+            return f" Did you mean {self.synonyms[word]!r}?"
         near = closest(word, [*self.commands, *self.aliases])
         return f" Did you mean {self.aliases.get(near, near)!r}?" if near else ""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import getpass
 import math
+import os
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,6 +17,11 @@ from placet.cli.rendering.output import Output
 from placet.kernel.errors import ConfigurationError
 from placet.matching.addresses import PORT_MAX, split_address
 from placet.sdk.defaults import CALL_SECONDS_MAX
+
+_PREFIX: Final = "PLACET_"
+_ADDRESS: Final = "ADDRESS"
+_MISSPELT_MIN: Final = 0.85
+"""Similarity from which a word counts as a misspelling. ``OPA_ADDRESS``, which is a setting, is less similar."""
 
 
 def finite(seconds: float) -> float:
@@ -28,6 +35,7 @@ def reachable(address: str | None) -> str | None:
     """Return the address of a server. BadParameter when it has no host or no usable port."""
     if address is None:
         return None
+    _refuse_misspelt_variable()
     try:
         _, port = split_address(address)
     except ValueError:
@@ -37,6 +45,19 @@ def reachable(address: str | None) -> str | None:
             f"{address!r} is not host:port with a port of 1 to {PORT_MAX}; write e.g. 127.0.0.1:7070"
         )
     return address
+
+
+def _refuse_misspelt_variable() -> None:
+    """Raise BadParameter for a variable that is probably meant to be PLACET_ADDRESS.
+
+    Without this check the command would act on the default server, for example stop the wrong tools.
+    """
+    for name in os.environ:
+        word = name.removeprefix(_PREFIX)
+        if word not in {name, _ADDRESS} and get_close_matches(word.upper(), [_ADDRESS], cutoff=_MISSPELT_MIN):
+            raise typer.BadParameter(
+                f"the variable {name} is not read; did you mean {_PREFIX}{_ADDRESS}? else unset it"
+            )
 
 
 def parse_time(option: str, text: str) -> datetime | None:
@@ -84,7 +105,6 @@ Timeout = Annotated[
     ),
 ]
 Tenant = Annotated[str, typer.Option(help="The tenant.", metavar="TENANT")]
-OptionalTenant = Annotated[str, typer.Option(help="The tenant. Default: none.", metavar="TENANT", show_default=False)]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, or JSON for programs.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Largest number of rows.", metavar="N")]
 Actor = Annotated[

@@ -36,13 +36,13 @@ def set_document(result: sdk.KillSwitchSet) -> dict[str, Any]:
     }
 
 
-def print_set(result: sdk.KillSwitchSet) -> None:
-    """Print the permits that a kill switch revoked, then the switch."""
+def print_set(result: sdk.KillSwitchSet, address: str) -> None:
+    """Print the permits that a kill switch revoked, then the switch and the server on which it is set."""
     for state, permits in (("revoked", result.revoked), ("not revoked", result.not_revoked)):
         if permits:
             _print_permits(state, permits)
     document = switch_document(result.kill_switch)
-    print_fields((name, document[name]) for name in _SET_FIELDS)
+    print_fields([*((name, document[name]) for name in _SET_FIELDS), ("server", address)])
 
 
 def _print_permits(state: str, permits: Sequence[sdk.RevokedPermit]) -> None:

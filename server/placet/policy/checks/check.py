@@ -5,7 +5,7 @@
 | files     | the tree is complete and readable, data is exact, every file is used      | yes            |
 | tenants   | every agent_policy is valid and fits the packs that it configures         | yes            |
 | compile   | capabilities exclude what they must; ``opa check --strict --schema``      | yes            |
-| rules     | package = folder, METADATA, unique rule_id, no misspelt set, findings, obligations | yes     |
+| rules     | packages, METADATA, unique rule_ids, findings, obligations, pack settings | yes            |
 | values    | OPA can use every params_schema and destination pattern                   | yes            |
 | approvals | the people of each tenant can give the approvals that rules require       | yes            |
 | tests     | ``opa test``: all pass, none is skipped, every line is covered            | no             |
@@ -27,6 +27,7 @@ from placet.policy.checks.detail_checks import detail_problems
 from placet.policy.checks.hardening_checks import hardening_problems
 from placet.policy.checks.obligation_checks import obligation_problems
 from placet.policy.checks.rule_checks import rule_problems
+from placet.policy.checks.setting_checks import setting_problems
 from placet.policy.checks.tenant_value_checks import value_problems
 from placet.policy.files.staging import staged
 from placet.policy.files.tenant_files import parse_tenants
@@ -159,6 +160,7 @@ def _check_rules(tree: PolicyTree, stage: Path, opa: Path) -> _RuleCheck:
             *detail_problems(tree, modules),
             *shape_problems(tree, modules),
             *obligation_problems(tree, modules),
+            *setting_problems(tree, modules),
         )
         problems = problems or tuple(hardening_problems(tree, modules, _served(tree, modules, opa)))
     except PolicyInvalidError as error:  # OPA cannot parse a module

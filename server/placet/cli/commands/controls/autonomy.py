@@ -132,7 +132,7 @@ def list_command(
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the levels that were set while the server ran, newest first.
+    """List the levels that were set with `placet autonomy set`, newest first.
 
     The levels in the tenant's file are not listed.
 

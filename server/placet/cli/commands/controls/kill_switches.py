@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from placet import sdk
+from placet.cli.groups import AliasGroup
 from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
     Actor,
     Address,
-    OptionalTenant,
     OutputOption,
     Reason,
     Strict,
@@ -26,7 +26,7 @@ from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS
 from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE
 
-app = typer.Typer(no_args_is_help=True, help="Set, clear and list kill switches.")
+app = typer.Typer(cls=AliasGroup, no_args_is_help=True, help="Set, clear and list kill switches.")
 
 
 def _positive(seconds: int | None) -> int | None:
@@ -54,6 +54,22 @@ Expires = Annotated[
         metavar="SECONDS",
         show_default=False,
         callback=_positive,
+    ),
+]
+SwitchTenant = Annotated[
+    str,
+    typer.Option(
+        help="The tenant of the switch. Leave it out for a switch without a tenant.",
+        metavar="TENANT",
+        show_default=False,
+    ),
+]
+ListedTenant = Annotated[
+    str,
+    typer.Option(
+        help="List the switches that stop calls of this tenant. Default: those without a tenant.",
+        metavar="TENANT",
+        show_default=False,
     ),
 ]
 AllTenants = Annotated[bool, typer.Option("--all", help="List the switches of all tenants and the global ones.")]
@@ -104,7 +120,7 @@ def set_command(  # noqa: PLR0913 - one option for each scope
     if output is Output.JSON:
         print_json(set_document(result))
     else:
-        print_set(result)
+        print_set(result, address)
     if result.not_revoked or result.revocation_incomplete:
         raise _revocation_failed(result)
 
@@ -114,7 +130,7 @@ def clear_command(
     kill_switch_id: Annotated[str, typer.Argument(help="The kill switch, ks_...", metavar="KILL_SWITCH_ID")],
     *,
     reason: Reason,
-    tenant: OptionalTenant = "",
+    tenant: SwitchTenant = "",
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -122,8 +138,8 @@ def clear_command(
 ) -> None:
     """Clear a kill switch.
 
-    A switch on a tenant or on everything takes two people: the first run exits with 4, and a second person runs the
-    same command. Agents, and the subject of the switch, cannot clear it.
+    A switch on a tenant, on everything or on most tools of a tenant takes two people: the first run exits with 4, and
+    a second person runs the same command. Agents, and the subject of the switch, cannot clear it.
 
     Example: placet kill-switches clear ks_0123456789abcdef --tenant acme --reason 'fixed in 4.2'
     """
@@ -146,7 +162,7 @@ def clear_command(
 @app.command("list")
 def list_command(
     *,
-    tenant: OptionalTenant = "",
+    tenant: ListedTenant = "",
     every_tenant: AllTenants = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,

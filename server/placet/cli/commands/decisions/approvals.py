@@ -13,7 +13,6 @@ from placet.cli.options import (  # noqa: TC001 - typer reads them
     Actor,
     Address,
     Limit,
-    OptionalTenant,
     OutputOption,
     Reason,
     Tenant,
@@ -187,7 +186,12 @@ def void_votes_command(
     *,
     person: Annotated[str, typer.Option(help="The person whose votes become void.", metavar="NAME")],
     reason: Reason,
-    tenant: OptionalTenant = "",
+    tenant: Annotated[
+        str,
+        typer.Option(
+            help="The tenant. Default: every tenant with a policy file.", metavar="TENANT", show_default=False
+        ),
+    ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when the person has no vote.")] = False,
     actor: Actor = "",
     address: Address = DEFAULT_ADDRESS,

@@ -104,7 +104,8 @@ def authorize(  # noqa: PLR0913 - one option for each field of a request
 
     The server records it. Exit codes: 0 allowed, 2 wrong usage, 3 denied, 4 needs approval, 5 no decision.
 
-    Example: placet authorize --tenant acme --agent me --tool stripe.refund --role support_refunds --amount '45.00 USD'
+    Example: placet authorize --tenant acme --agent me --role support_refunds --tool stripe.refund
+    --params '{"charge": "ch_42", "amount": 45, "currency": "USD"}' --amount '45.00 USD'
     """
     json_params = _checked_params(_read_params(params))
     money = parse_amount(amount) if amount is not None else None

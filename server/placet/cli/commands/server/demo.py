@@ -117,7 +117,8 @@ def _invite(console: Console, script: Script, server: RunningServer) -> None:
     at = f" --address {server.address}"
     tenant = script.identity.tenant
     refund = (
-        "authorize --tool stripe.refund --params '{\"charge\": \"ch_42\"}' --amount '120.00 USD' "
+        "authorize --tool stripe.refund --amount '120.00 USD' "
+        '--params \'{"charge": "ch_42", "amount": 120, "currency": "USD"}\' '
         f"--agent me --user u_4812 --role support_refunds --tenant {tenant}"
     )
     console.print("\nPlacet runs until you press Ctrl-C. In another terminal, try:")
