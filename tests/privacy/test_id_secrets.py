@@ -46,6 +46,8 @@ IDS = [
     *(
         "5f0c9a2e-1c1b-4b57-9d3e-123456789012",
         "41111111-1111-4111-8111-111111111111",
+        "aaaa4111-1111-1111-1111-aaaaaaaaaaaa",  # groups of digits that would be a card number by themselves
+        "req_AAAA5555-5555-5555-4444-FFFFFFFFFFFF",
         "urn:uuid:" + str(uuid.UUID(int=7)),
     ),
     *(

@@ -46,6 +46,8 @@ _CARD: Final = re.compile(
     r"(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?|[0-9]{6}\1[0-9]{4,5})(?![0-9]|[ -][0-9])"
 )
 """A card number in groups. Sixteen digits without separators may be any id."""
+_UUID: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
+"""One random UUID in 40,000 contains groups of digits that look like a card number."""
 _NAME: Final = re.compile(r"([\w.\-]+)(?:%3D|[^\w])*\Z", re.ASCII | re.IGNORECASE)
 _NAME_CHARS_MAX: Final = 64
 _AMBIGUOUS_NAMES: Final = frozenset({"auth", "authentication", "credential", "cred", "pass", "sid"})
@@ -65,7 +67,7 @@ def secret_in_id(value: str) -> str:
     for detector in _CERTAIN:
         if _detects(detector, text):
             return _KINDS[detector.name]
-    if any(is_card("".join(filter(str.isdigit, match[0]))) for match in _CARD.finditer(text)):
+    if any(is_card("".join(filter(str.isdigit, match[0]))) for match in _CARD.finditer(_UUID.sub("", text))):
         return "a payment card number"
     if any(start < end for start, end in form_spans(text, _uncounted)):
         return _BEHIND_A_NAME
