@@ -77,7 +77,7 @@ def test_status_of_a_refused_policy(placet: Placet, served: Server) -> None:
     assert ran.code == exit_codes.CHECK_FAILED
     shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
     assert (shown["serving"], shown["policy_revision"]) == ("yes", revision)
-    assert shown["this_decides"] == "until a newer one is accepted"
+    assert shown["served_decides"] == "until a newer one is accepted"
     assert shown["refused_since"].startswith("20")
     assert f"{pack}:{line}" in ran.err
     assert (document["policy_revision"], document["decides_until"]) == (revision, "")
@@ -105,7 +105,7 @@ def test_a_held_policy_is_confirmed(placet: Placet, served: Server) -> None:
         assert ran.code == exit_codes.CHECK_FAILED
         shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
         assert (shown["policy_revision"], shown["held_revision"]) == (before, held)
-        assert shown["this_decides"] == f"until you run: placet policy confirm {held} --reason TEXT"
+        assert shown["served_decides"] == f"until you run: placet policy confirm {held} --reason TEXT"
         assert shown["held_since"].startswith("20")
         assert "acme.yaml: lost restrictions: destinations" in ran.err
         document = placet("policy", "status", "-o", "json").document

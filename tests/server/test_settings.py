@@ -219,7 +219,7 @@ def test_the_clients_variable_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_wrong_variable_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLACET_QUEUE_DEPTH_MAX", "many")
-    assert problems()[0].startswith("queue_depth_max (PLACET_QUEUE_DEPTH_MAX): 'many' should be a valid integer")
+    assert problems()[0].startswith("queue_depth_max (PLACET_QUEUE_DEPTH_MAX): 'many' must be a whole number")
 
 
 def test_unknown_keys_of_the_file_are_refused(empty_directory: Path) -> None:
@@ -293,6 +293,13 @@ def test_a_renamed_setting_is_read_by_its_old_name_with_a_message(
     assert sources[name] == label
     message = f"placet: {label}: {old} is now {name}; the old name will go in a later version\n"
     assert capsys.readouterr().err == message
+
+
+def test_the_two_listeners_need_two_addresses() -> None:
+    address = "127.0.0.1:7093"
+    [problem] = problems({"listen": address, "metrics_listen": address})
+    assert problem.startswith(f"metrics_listen (--metrics-listen): '{address}' is the address of the gRPC server")
+    assert load_settings({"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0"})[0].metrics_listen == "127.0.0.1:0"
 
 
 def test_the_old_and_the_new_name_of_a_setting_exclude_each_other() -> None:

@@ -77,7 +77,9 @@ async def restart_trail(
     breaks = look_for_breaks(settings.database, settings.replica_id, pinned)
     if not breaks:
         require_a_trail(settings.database)
-        raise ConfigurationError(f"{settings.database.name}: nothing that was signed is missing; run `placet serve`")
+        raise ConfigurationError(
+            f"{settings.database.name}: nothing that was signed is missing; if no server runs, run `placet serve`"
+        )
     pinned.prepare()  # raises when the key is gone
     lost = {trail_break.writer for trail_break in breaks}
     lost_pins = [pin for pin in pinned.read() if pin[0].writer in lost]

@@ -271,6 +271,8 @@ class Settings(BaseSettings):
     def _check_listen_address(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.field_name == "metrics_listen":
             return value
+        if value == info.data.get("listen") and not value.endswith(":0"):
+            raise ValueError("is the address of the gRPC server (listen); choose another port")
         host = _host_of(value, cls.model_fields[str(info.field_name)].examples)
         if not is_loopback(host) and not info.data.get("unsafe_no_auth", False):
             raise ValueError(

@@ -54,6 +54,10 @@ variable or a file that the command names.
 """
 
 
+_MESSAGES: Final = {"int_parsing": "must be a whole number", "int_from_float": "must be a whole number"}
+"""pydantic's type of an error -> a text for people, where pydantic's own is hard to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """One source of settings: the values it gives, by field name, and what a user calls each of them."""
@@ -174,5 +178,5 @@ def _problem(error: ErrorDetails, sources: Mapping[str, str]) -> str:
     shown = "" if field.annotation is SecretStr else f" {str(error.get('input'))!r}"
     if error["type"] == "value_error":  # raised by a validator of Settings: it contains the remedy
         return f"{name} ({sources[name]}):{shown} {error['ctx']['error']}"
-    what = error["msg"].removeprefix("Input ")
+    what = _MESSAGES.get(error["type"]) or error["msg"].removeprefix("Input ")
     return f"{name} ({sources[name]}):{shown} {what}; write e.g. {(field.examples or [''])[0]}"

@@ -30,7 +30,8 @@ def quorum_diagnostics(
             )
     people = len(eligible(groups, quorum.approver_roles))
     if quorum.quorum > people:
-        what = f"{quorum.quorum} people must approve, but only {people} may"
+        required = "1 person" if quorum.quorum == 1 else f"{quorum.quorum} people"
+        what = f"{required} must approve, but {f'only {people}' if people else 'no one'} may"
         yield DocumentDiagnostic((*path, "quorum"), what, "lower it, or name more people under approver_groups")
     elif isinstance(quorum, Approval) and quorum.distinct_roles and _distinct_voters(groups, quorum) < quorum.quorum:
         voters = _distinct_voters(groups, quorum)

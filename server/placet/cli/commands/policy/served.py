@@ -92,7 +92,7 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
         ("held_since", time_text(status.held_since)),
         ("refused_since", time_text(status.refused_since)),
         ("unseen_since", time_text(status.unseen_since)),
-        ("this_decides", decides_text(status) if refused or status.held_revision else ""),
+        ("served_decides", decides_text(status) if refused or status.held_revision else ""),
     ]
 
 
