@@ -82,7 +82,7 @@ def approval_expired_commitment(after: Approval, now_us: int, *, notify: bool) -
     return _commitment(RecordKind.APPROVAL_EXPIRED, after, now_us, fields, {}, notify=notify)
 
 
-def vote_rejected_commitment(
+def vote_refused_commitment(
     tenant: str, approval_id: str, method: str, person: Person, caller: Caller, refusal: str, text: str, now_us: int
 ) -> Commitment:
     """Record a refused vote or cancellation, which changed nothing. `refusal` is the stable id of the reason.

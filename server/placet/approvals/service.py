@@ -13,7 +13,7 @@ from placet.approvals.model import approval_key, from_row, state_at
 from placet.approvals.records import (
     approval_expired_commitment,
     cancelled_commitment,
-    vote_rejected_commitment,
+    vote_refused_commitment,
     voted_commitment,
 )
 from placet.approvals.transitions import approve, cancel, expire, may_vote, reject
@@ -205,7 +205,7 @@ class Approvals:
                 else _RECORDED_REASONS[type(error)]
             )
             now_us = self.clock.wall_us()
-            record = vote_rejected_commitment(
+            record = vote_refused_commitment(
                 command.tenant, stored_id, method, command.person, command.caller, refusal, str(error), now_us
             )
             await self.ledger.commit([record])

@@ -140,8 +140,11 @@ def _voting_roles(approval: Approval, groups: Groups, person: Person) -> tuple[s
     required = approval.approver_roles
     claimed = may_act_as(groups, person.id, person.roles)
     roles = tuple(role for role in required if any(same_name(role, name) for name in claimed)) if required else claimed
-    by_role = bool(required) or approval.distinct_roles
-    if not (roles if by_role else not groups or folded(person.id) in eligible(groups, ())):
+    if required or approval.distinct_roles:
+        is_approver = bool(roles)
+    else:
+        is_approver = not groups or folded(person.id) in eligible(groups, ())
+    if not is_approver:
         raise PermissionDeniedError(refusals.ROLE_MAY_NOT_APPROVE, _missing_role(approval, groups, person))
     return roles
 

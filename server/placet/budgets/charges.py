@@ -102,7 +102,7 @@ def carried_over(
     """Return the charges and counters, with the usage of legacy counters added.
 
     Only the legacy key of the spelling in the request is known. So a caller that changes the spelling at the time of
-    the upgrade gets the rest of one more limit, until the window ends.
+    the upgrade may spend up to one limit more until the window ends, because its legacy counter is not found.
     """
     if not any(charge.earlier in counters for charge in charges):
         return tuple(charges), counters

@@ -6,8 +6,7 @@
     held --expires_at without an outcome--> expired --late outcome--> settled, or released
 
 Amounts in an outcome count as reported, for every status. Amounts that the outcome leaves out count by its status. More
-may be used than was reserved: that is counted in full. Only amounts far above the reservation are held for people
-instead of counted (see `placet.budgets.excess`).
+than was reserved is counted up to a bound; a person decides on the rest (see `placet.budgets.excess`).
 """
 
 from __future__ import annotations
