@@ -203,6 +203,8 @@ def test_an_unknown_name_gives_a_warning_or_is_refused_when_strict(
     placet: Placet, arguments: list[str], complaint: str
 ) -> None:
     authorize(placet)
+    misspelt = authorize(placet, tool="jira.serch")  # a denied call does not make the name known
+    assert misspelt["rule_id"] == "pdp.unknown_tool"
     strict = kill(placet, *arguments, "--strict")
     assert strict.code == 2
     assert complaint.split(" ", 1)[1].split(";", maxsplit=1)[0] in strict.complaint

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.audit.recorded_proposal import recorded_proposal
 from placet.audit.records import DecisionQuery
+from placet.kernel import rule_ids
 from placet.kernel.limits import STEP_BYTES
 from placet.kernel.steps import mapped
 from placet.matching.names import folded
@@ -40,7 +41,7 @@ class RecentNames:
 async def recent_names(ledger: DecisionStore, tenants: Iterable[str], run_id: str = "") -> RecentNames:
     """Return the names in the newest decisions of each tenant, or in those of one run.
 
-    Raises LedgerUnavailableError.
+    A tool that was denied as unknown is left out: its name may be misspelt. Raises LedgerUnavailableError.
     """
     agents: set[str] = set()
     users: set[str] = set()
@@ -48,11 +49,13 @@ async def recent_names(ledger: DecisionStore, tenants: Iterable[str], run_id: st
     tools: set[str] = set()
     for tenant in list(tenants)[:TENANTS_READ_MAX]:
         page = await ledger.query_decisions(DecisionQuery(tenant, run_id=run_id, page_size=DECISIONS_READ_MAX))
-        for proposal in await in_slices(mapped(recorded_proposal, page.decisions, _is_large)):
+        proposals = await in_slices(mapped(recorded_proposal, page.decisions, _is_large))
+        for recorded, proposal in zip(page.decisions, proposals, strict=True):
             agents |= {proposal.identity.agent, *proposal.identity.delegation}
             users.add(proposal.identity.user)
             workflows.add(proposal.run.workflow)
-            tools.add(proposal.action.tool)
+            if recorded.decision.rule_id != rule_ids.UNKNOWN_TOOL:
+                tools.add(proposal.action.tool)
     return RecentNames(*(frozenset(filter(None, names)) for names in (agents, users, workflows, tools)))
 
 

@@ -57,7 +57,7 @@ class KnownNames:
         tenants = [named.tenant] if named.tenant else sorted(files)
         recent = await recent_names(self.ledger, tenants)
         unknown = list(_unknown_names(named, [files[tenant] for tenant in tenants], recent))
-        if named.run_id and not (await recent_names(self.ledger, tenants, named.run_id)).tools:
+        if named.run_id and not (await recent_names(self.ledger, tenants, named.run_id)).agents:
             unknown.append(UnknownName("run_id", f"{named.run_id!r} is not a recorded run; check the id"))
         return unknown
 
