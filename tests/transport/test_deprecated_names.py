@@ -128,7 +128,9 @@ def test_budgets_are_listed_under_both_names(wire: Wire) -> None:
 
 
 def test_a_budget_has_enums_beside_its_texts(wire: Wire) -> None:
-    budgets = control(wire, "ListBudgets", {"tenant": "initech"}).budgets
+    budgets = list(control(wire, "ListBudgets", {"tenant": "initech"}).budgets)
+    time_limit = {"tenant": "initech", "budget_id": "limits.max_duration"}  # has a counter and is no budget
+    budgets += control(wire, "ListBudgets", time_limit).budgets
     assert {budget.current for budget in budgets} == {True, False}
     for text, number in (("scope", "budget_scope"), ("window", "budget_window"), ("on_exceed", "exceed_action")):
         prefix, enum = ENUMS[number]
