@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from tests.support.deploy_tools import load_tool
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def words() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("words", ROOT / "deploy/tools/words.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return load_tool("words", monkeypatch)
 
 
-def test_no_text_of_the_project_has_one(words: ModuleType) -> None:
+def test_no_text_of_the_project_has_one(words: Any) -> None:
     assert list(words.findings(ROOT)) == []
 
 
 @pytest.mark.parametrize("text", ["The hub is told of it.", "What\nbecomes  of it", "NOBODY votes"])
-def test_a_word_is_found_with_its_line(words: ModuleType, text: str, tmp_path: Path) -> None:
+def test_a_word_is_found_with_its_line(words: Any, text: str, tmp_path: Path) -> None:
     page = tmp_path / "docs/page.md"
     page.parent.mkdir()
     page.write_text(f"# Page\n\n{text}\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import importlib.util
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from placet.policy.toolchain.tool_sources import OPA, asset
 from tests.packaging.environments import ROOT
+from tests.support.deploy_tools import load_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +23,7 @@ PROGRAM = b"\x7fELF the program"
 @pytest.fixture
 def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """deploy/tools/fetch.py with a .tools of its own and an empty PATH."""
-    spec = importlib.util.spec_from_file_location("fetch", ROOT / "deploy/tools/fetch.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "fetch", module)
-    spec.loader.exec_module(module)
+    module = load_tool("fetch", monkeypatch)
     (tmp_path / "path").mkdir()
     (tmp_path / "tools").mkdir()
     monkeypatch.setattr(module, "TOOLS", tmp_path / "tools")

@@ -7,13 +7,13 @@ import getpass
 import math
 import os
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from placet.cli.rendering.output import Output
+from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError
 from placet.matching.addresses import PORT_MAX, split_address
 from placet.sdk.defaults import CALL_SECONDS_MAX
@@ -54,7 +54,7 @@ def _refuse_misspelt_variable() -> None:
     """
     for name in os.environ:
         word = name.removeprefix(_PREFIX)
-        if word not in {name, _ADDRESS} and get_close_matches(word.upper(), [_ADDRESS], cutoff=_MISSPELT_MIN):
+        if word not in {name, _ADDRESS} and closest(word, [_ADDRESS], _MISSPELT_MIN):
             raise typer.BadParameter(
                 f"the variable {name} is not read; did you mean {_PREFIX}{_ADDRESS}? else unset it"
             )

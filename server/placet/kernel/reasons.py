@@ -25,20 +25,6 @@ ROLE_MAY_NOT_APPROVE: Final = "ROLE_MAY_NOT_APPROVE"
 NOT_YOURS_TO_CANCEL: Final = "NOT_YOURS_TO_CANCEL"
 APPROVERS_UNKNOWN: Final = "APPROVERS_UNKNOWN"
 
-VOTE_REFUSALS: Final = frozenset(
-    {
-        APPROVAL_ENDED,
-        APPROVAL_DECIDED,
-        APPROVAL_DIFFERS,
-        VOTED_ALREADY,
-        ROLE_VOTED_ALREADY,
-        REQUESTER_MAY_NOT_APPROVE,
-        AGENT_MAY_NOT_APPROVE,
-        ROLE_MAY_NOT_APPROVE,
-        NOT_YOURS_TO_CANCEL,
-    }
-)
-"""Reasons why a vote or a cancellation does not count."""
 REFUSALS: Final = {
     NOTHING_WAS_ALLOWED: "the decision did not allow the action, so there is no outcome to report",
     SECOND_PERSON_NEEDED: "you already requested this change; a different person must request the same within one hour",

@@ -6,7 +6,6 @@ is still read under its old name, with a message on stderr.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import tomllib
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource
 
+from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError
 from placet.server.settings import ENV_PREFIX, Settings
 
@@ -167,9 +167,9 @@ def _not_from_a_found_file(path: Path, source: _Source) -> Iterator[str]:
 
 
 def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    meant = prefix + close[0].upper() if close and prefix else "".join(close)
-    return f"did you mean {meant}? else " if meant else ""
+    near = closest(name, known)
+    meant = prefix + near.upper() if prefix else near
+    return f"did you mean {meant}? else " if near else ""
 
 
 def _problem(error: ErrorDetails, sources: Mapping[str, str]) -> str:

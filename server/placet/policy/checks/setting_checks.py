@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.errors import Diagnostic
 from placet.policy.checks.rule_checks import EFFECT_SETS
-from placet.policy.files.tenant_files import DEFAULTS, PACKS, pack_defaults
+from placet.policy.files.tenant_files import DEFAULTS, PACKS, data_files_of, pack_defaults
 from placet.policy.files.tree import DATA_NAMES
 from placet.policy.rego.syntax import bindings_of, call_of, walk
 
@@ -29,13 +29,13 @@ _PACK_DATA: Final = ("data", PACKS)
 
 def setting_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
     """Yield the settings that rules read and no pack has, and the data of packs that no rule reads."""
-    defaults = pack_defaults(tree)
+    defaults, shared = pack_defaults(tree), _shared_configs(modules)
     for module in modules:
-        shared = _shared_configs(module, modules)
         for rule in module.rules:
-            yield from _call_problems(tree.where(module.file, rule.line), module, rule, defaults)
-            configs = {**shared, **_bound_configs(module, rule)}
-            yield from _member_problems(tree.where(module.file, rule.line), module, rule, configs, defaults)
+            where = tree.where(module.file, rule.line)
+            yield from _call_problems(where, module, rule, defaults)
+            configs = {**shared.get(module.package, {}), **_bound_configs(module, rule)}
+            yield from _member_problems(where, module, rule, configs, defaults)
     yield from _unread_data(tree, modules)
 
 
@@ -75,15 +75,14 @@ def _config_of(module: Module, term: Node) -> str:
     return arguments[0]["value"] if is_constant and module.resolved(function) == PACK_CONFIG else ""
 
 
-def _shared_configs(module: Module, modules: Sequence[Module]) -> dict[str, str]:
-    """Return the rules of the package that hold settings, as in ``_config := lib.pack_config("refunds")``."""
-    return {
-        rule.name: pack
-        for other in modules
-        if other.package == module.package
-        for rule in other.rules
-        if (pack := _config_of(other, rule.syntax["head"].get("value")))
-    }
+def _shared_configs(modules: Sequence[Module]) -> dict[tuple[str, ...], dict[str, str]]:
+    """Return by package the rules that hold settings, as in ``_config := lib.pack_config("refunds")``."""
+    shared: dict[tuple[str, ...], dict[str, str]] = {}
+    for module in modules:
+        for rule in module.rules:
+            if pack := _config_of(module, rule.syntax["head"].get("value")):
+                shared.setdefault(module.package, {})[rule.name] = pack
+    return shared
 
 
 def _bound_configs(module: Module, rule: Rule) -> dict[str, str]:
@@ -102,12 +101,9 @@ def _unread_data(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagno
         for key in document if isinstance(document, dict) else ():
             if key in {DEFAULTS, *EFFECT_SETS} or any(_covers(path, (pack, key)) for path in paths):
                 continue
-            where = next(
-                (name for data_name in DATA_NAMES if (name := f"{PACKS}/{pack}/{data_name}") in tree.data),
-                f"{PACKS}/{pack}",
-            )
+            [file, *_] = [*data_files_of(tree, pack), f"{PACKS}/{pack}"]
             remedy = f"settings are below the key {DEFAULTS}; remove {key}, or read it in a rule"
-            yield Diagnostic(tree.where(where), f"no rule reads the key {key}", remedy)
+            yield Diagnostic(tree.where(file), f"no rule reads the key {key}", remedy)
 
 
 def _data_paths(module: Module) -> Iterator[tuple[str | None, ...]]:

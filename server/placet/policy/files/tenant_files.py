@@ -62,12 +62,16 @@ def pack_defaults(tree: PolicyTree) -> Mapping[str, Mapping[str, Any]]:
         if len(parts) > 2 and parts[0] == PACKS:  # noqa: PLR2004 # policy/<pack>/<file>
             defaults.setdefault(parts[1], {})
     for pack in defaults:
-        documents = (tree.data.get(f"{PACKS}/{pack}/{data_name}") for data_name in DATA_NAMES)
-        for document in documents:
-            values = document.value.get(DEFAULTS) if document else None
+        for name in data_files_of(tree, pack):
+            values = tree.data[name].value.get(DEFAULTS)
             if isinstance(values, Mapping):
                 defaults[pack] = values
     return defaults
+
+
+def data_files_of(tree: PolicyTree, pack: str) -> list[str]:
+    """Return the names of the data files in the folder of a pack."""
+    return [name for data_name in DATA_NAMES if (name := f"{PACKS}/{pack}/{data_name}") in tree.data]
 
 
 def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping[str, Any]]) -> TenantPolicy:
