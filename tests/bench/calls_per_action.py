@@ -1,0 +1,207 @@
+"""The Python calls of one action: a measure of the server's cost that no other load on the machine disturbs.
+
+The server's own parts decide a refund: from the bytes of an AuthorizeBatchRequest to those of the response, with SQLite
+in a temporary folder. Only OPA is left out: a constant verdict, the one that the shipped policy gives, takes its place.
+
+`python -m tests.bench.calls_per_action` prints calls and microseconds of CPU time per action.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+import threading
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import uvloop
+from google.protobuf.json_format import ParseDict
+
+from placet.kernel.model import Effect, Finding, Verdict
+from placet.policy.files.tenant_files import parse_tenants
+from placet.policy.files.tree import read_tree
+from placet.revisions.status import EngineMode, PolicyStatus
+from placet.server.decisions import build_decisions
+from placet.server.ledger_clock import LedgerClock
+from placet.server.observer import ServerObserver
+from placet.server.settings import Settings
+from placet.server.system import SystemClock
+from placet.signing.keys import load_or_create_signing_key, load_public_keys
+from placet.signing.permit_keys import PermitKeyFolder
+from placet.storage.database import choose_database
+from placet.storage.ledger import log_error
+from placet.telemetry.log import configure
+from placet.telemetry.metrics import Metrics
+from placet.transport.grpc.flows import Flows
+from placet.transport.grpc.interceptors.caller import CallerInterceptor
+from placet.transport.grpc.services.authorization import AuthorizationServicer
+from placet.v1 import authorization_pb2
+from tests.bench.load import REQUEST
+from tests.bench.policies import with_limits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from types import FrameType
+
+    from placet.tenants.policy import TenantPolicy
+
+    Authorize = Callable[[bytes], Awaitable[bytes]]
+
+BATCH: Final = 100
+ROUNDS: Final = 30
+PLAIN: Final = "acme"
+"""A tenant without budgets."""
+LIMITED: Final = "limited"
+"""A tenant with six budgets and a limit of its runs: seven counters for each action."""
+REVISION: Final = "0" * 32
+FINDINGS: Final = (
+    (Effect.ALLOW, "refunds.within_limit", "The refund is within the automatic limit and the user has the role"),
+    (Effect.ALLOW, "tools.listed_write", "The tool is in the tenant's write_tools and requires no approval"),
+)
+
+
+@dataclass
+class _ConstantPolicy:
+    """A loaded policy that allows every action."""
+
+    agent_policies: Mapping[str, TenantPolicy]
+    revision: str = REVISION
+    confirmed_at: float = field(default_factory=time.monotonic)
+
+    def where(self, _rule_id: str) -> str:
+        return ""
+
+    async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict]:
+        findings = tuple(Finding(*found, {}) for found in FINDINGS)
+        return [Verdict(Effect.ALLOW, FINDINGS[0][1], findings, REVISION) for _ in inputs]
+
+    def current(self) -> _ConstantPolicy:
+        return self
+
+    def status(self) -> PolicyStatus:
+        return PolicyStatus(ready=True, engine_mode=EngineMode.MANAGED)
+
+
+class _Context:
+    """The context of a call without metadata and deadline."""
+
+    def peer(self) -> str:
+        return "unix:"
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def time_remaining(self) -> None:
+        return None
+
+
+class _Counter:
+    """Counts calls of Python and C functions in the threads where it is the profile function, while `active`."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.calls = 0
+
+    def __call__(self, _frame: FrameType, event: str, _argument: object) -> None:
+        if self.active and event in {"call", "c_call"}:
+            self.calls += 1
+
+
+@asynccontextmanager
+async def _authorizing(folder: Path) -> AsyncIterator[Authorize]:
+    """Build the decision path of a server, and yield AuthorizeBatch as a function of bytes."""
+    clock = LedgerClock(SystemClock(), 0)
+    settings = Settings(data_dir=folder / "data")
+    keys = folder / "keys"
+    policy = _ConstantPolicy(parse_tenants(read_tree(with_limits(folder))))
+    database = choose_database("", folder / "placet.db")
+    ledger = database.open("bench", load_or_create_signing_key(keys), load_public_keys(keys), clock, log_error)
+    observer = ServerObserver(configure("error", "json"), Metrics(), clock, folder)
+    decisions = build_decisions(settings, clock, policy, ledger, observer)
+    unused = cast("Any", None)
+    servicer = AuthorizationServicer(
+        decisions.requests, unused, unused, PermitKeyFolder(folder / "permits", clock, print), clock, Flows(policy)
+    )
+    method = CallerInterceptor().intercept(servicer.AuthorizeBatch, unused)
+
+    async def authorize(request: bytes) -> bytes:
+        message = authorization_pb2.AuthorizeBatchRequest.FromString(request)
+        response = await method(message, cast("Any", _Context()))
+        content: bytes = response.SerializeToString()
+        return content
+
+    yield authorize
+    await decisions.requests.close()
+    await ledger.close()
+
+
+def request_of(tenant: str, number: int, size: int) -> bytes:
+    """Return a batch of `size` actions of the tenant as bytes. `number` makes its idempotency keys unique."""
+    identity = {**REQUEST["identity"], "tenant": tenant}
+    actions = [
+        {**REQUEST, "identity": identity, "idempotency_key": f"call-{number:08d}-{index:04d}"} for index in range(size)
+    ]
+    return ParseDict({"requests": actions}, authorization_pb2.AuthorizeBatchRequest()).SerializeToString()
+
+
+def calls_per_action(tenant: str = PLAIN, size: int = BATCH) -> int:
+    """Return the calls of Python and C functions for each action of a batch, in the event loop and the store's thread.
+
+    The same for each run of the same code, give or take one call.
+    """
+    counter = _Counter()
+
+    async def count() -> int:
+        requests = [request_of(tenant, number, size) for number in range(3)]
+        with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
+            async with _authorizing(Path(folder)) as authorize:
+                for request in requests[1:]:  # fills the caches
+                    await authorize(request)
+                sys.setprofile(counter)
+                counter.active = True
+                await authorize(requests[0])
+                counter.active = False
+                sys.setprofile(None)
+        return counter.calls // size
+
+    threading.setprofile(counter)  # for the store's threads, which start within
+    try:
+        return uvloop.run(count())
+    finally:
+        threading.setprofile(cast("Any", None))
+
+
+def cpu_us_per_action(tenant: str = PLAIN, size: int = BATCH, rounds: int = ROUNDS) -> float:
+    """Return the least CPU time of one action of a batch, in microseconds, over `rounds` batches."""
+
+    async def measure() -> float:
+        requests = [request_of(tenant, number, size) for number in range(rounds)]
+        taken = []
+        with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
+            async with _authorizing(Path(folder)) as authorize:
+                gc.collect()
+                gc.freeze()  # as the server does after its start
+                for request in requests:
+                    started = time.process_time_ns()
+                    await authorize(request)
+                    taken.append(time.process_time_ns() - started)
+                gc.unfreeze()
+        return min(taken) / size / 1_000
+
+    return uvloop.run(measure())
+
+
+def main() -> None:
+    """Print calls and CPU time per action, of both tenants, in a batch and alone."""
+    for tenant in (PLAIN, LIMITED):
+        for size, rounds in ((BATCH, ROUNDS), (1, 20 * ROUNDS)):
+            calls, cpu_us = calls_per_action(tenant, size), cpu_us_per_action(tenant, size, rounds)
+            print(f"{tenant:8} batch of {size:3}: {calls:6} calls, {cpu_us:7.1f} us of CPU per action")
+
+
+if __name__ == "__main__":
+    main()
