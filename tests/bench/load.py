@@ -32,34 +32,55 @@ class Load:
     per_second: float  # calls
     p50_ms: float
     p99_ms: float
+    calls: int = 0
 
 
-def unary(address: str, callers: int, calls: int, request: dict[str, Any] | None = None) -> Load:
-    """Send `calls` of Authorize from `callers` at once."""
-    return call(address, "authorization", "AuthorizationService/Authorize", callers, calls, request or REQUEST)
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How long a load run takes: `calls` if given, else `seconds`."""
+
+    calls: int = 0
+    seconds: float = 0
+
+    @property
+    def options(self) -> list[str]:
+        """The options of ghz. Calls that are in flight at the end of the time are awaited."""
+        if self.calls:
+            return ["--total", str(self.calls)]
+        return ["--duration", f"{self.seconds:.2f}s", "--duration-stop", "wait"]
 
 
-def batch(address: str, callers: int, calls: int, size: int) -> Load:
-    """Send `calls` of AuthorizeBatch from `callers` at once, each with `size` actions."""
+def unary(address: str, callers: int, amount: Amount | int, request: dict[str, Any] | None = None) -> Load:
+    """Send an `amount` (a number: so many calls) of Authorize from `callers` at once."""
+    return call(address, "authorization", "AuthorizationService/Authorize", callers, amount, request or REQUEST)
+
+
+def batch(address: str, callers: int, amount: Amount | int, size: int) -> Load:
+    """Send an `amount` of AuthorizeBatch from `callers` at once, each with `size` actions."""
     method = "AuthorizationService/AuthorizeBatch"
-    return call(address, "authorization", method, callers, calls, {"requests": [REQUEST] * size})
+    return call(address, "authorization", method, callers, amount, {"requests": [REQUEST] * size})
 
 
-def call(address: str, proto: str, method: str, callers: int, calls: int, request: dict[str, Any]) -> Load:
+def call(address: str, proto: str, method: str, callers: int, amount: Amount | int, request: dict[str, Any]) -> Load:
     """Send calls of a method of a proto, such as ``ApprovalService/ListApprovals`` of ``approval``.
 
     Raises RuntimeError when ghz is missing or a call fails.
     """
-    ghz = shutil.which("ghz")
-    if ghz is None:
+    protos = ["--import-paths", str(ROOT / "proto"), "--proto", str(ROOT / f"proto/placet/v1/{proto}.proto")]
+    return ghz(address, [*protos, "--call", f"placet.v1.{method}"], callers, amount, request)
+
+
+def ghz(address: str, service: list[str], callers: int, amount: Amount | int, request: dict[str, Any]) -> Load:
+    """Run ghz against any gRPC server. `service` are its options that name the protos and the method."""
+    program = shutil.which("ghz")
+    if program is None:
         raise RuntimeError("ghz is not on PATH; run `make bench`, which installs it")
-    command = [ghz, "--insecure", "--import-paths", str(ROOT / "proto"), "--proto"]
-    command += [str(ROOT / f"proto/placet/v1/{proto}.proto")]
-    command += ["--call", f"placet.v1.{method}", "--concurrency", str(callers)]
-    command += ["--total", str(calls), "--format", "json", "--data", json.dumps(request), address]
+    amount = Amount(calls=amount) if isinstance(amount, int) else amount
+    command = [program, "--insecure", *service, "--concurrency", str(callers), *amount.options]
+    command += ["--format", "json", "--data", json.dumps(request), address]
     report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     failures = {code: count for code, count in report["statusCodeDistribution"].items() if code != "OK"}
     if failures:
         raise RuntimeError(f"calls failed: {failures} {report.get('errorDistribution')}")
     latency = {entry["percentage"]: entry["latency"] / 1e6 for entry in report["latencyDistribution"]}  # from ns
-    return Load(report["rps"], latency[50], latency[99])
+    return Load(report["rps"], latency[50], latency[99], report["count"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tests.bench.programs import ROOT
+from tests.bench.checkouts import HERE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.bench.checkouts import Checkout
 
 RULES_PER_FILE = 500
 """OPA reads the annotations of one file in quadratic time: 10,000 in one file take 15 s."""
@@ -67,16 +69,16 @@ def with_tenants(folder: Path, count: int) -> Path:
     return tree
 
 
-def with_limits(folder: Path) -> Path:
-    """Return a copy of the shipped tree with the tenants of LIMITS."""
-    tree = _copy(folder)
+def with_limits(folder: Path, checkout: Checkout = HERE) -> Path:
+    """Return a copy of the shipped tree of a checkout with the tenants of LIMITS."""
+    tree = _copy(folder, checkout)
     acme = (tree / "config" / "acme.yaml").read_text()
     for tenant, limits in LIMITS.items():
         (tree / "config" / f"{tenant}.yaml").write_text(acme + limits)
     return tree
 
 
-def _copy(folder: Path) -> Path:
+def _copy(folder: Path, checkout: Checkout = HERE) -> Path:
     tree = folder / "rego"
-    shutil.copytree(ROOT / "rego", tree, ignore=shutil.ignore_patterns("*_test.rego"))
+    shutil.copytree(checkout.rego, tree, ignore=shutil.ignore_patterns("*_test.rego"))
     return tree

@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.bench.checkouts import HERE, HERE_ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.bench.checkouts import Checkout
+
+ROOT = HERE_ROOT
 START_SECONDS_MAX = 60
 
 
@@ -39,25 +43,40 @@ class Server:
         """Return the CPU time of the server and its OPA since their start."""
         return cpu_seconds(self.pid)
 
+    def own_cpu_seconds(self) -> float:
+        """Return the CPU time of the server and its workers since their start, without OPA."""
+        return cpu_seconds(self.pid, without="opa")
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and of its living children since their start."""
+
+def cpu_seconds(pid: int, *, without: str = "") -> float:
+    """Return the CPU time of a process and of its living descendants, except programs named `without`."""
     parent = psutil.Process(pid)
-    times = [process.cpu_times() for process in (parent, *parent.children())]
+    family = [process for process in (parent, *parent.children(recursive=True)) if process.name() != without]
+    times = [process.cpu_times() for process in family]
     return float(sum(spent.user + spent.system for spent in times))
 
 
 @contextlib.contextmanager
-def placet(rego_dir: Path = ROOT / "rego", data_dir: Path | None = None, database_url: str = "") -> Iterator[Server]:
-    """Run `placet serve` as it is installed, with durable audit, for the duration of the block."""
+def placet(
+    rego_dir: Path | None = None,
+    data_dir: Path | None = None,
+    database_url: str = "",
+    checkout: Checkout = HERE,
+    more: Sequence[str] = (),
+) -> Iterator[Server]:
+    """Run `placet serve` of a checkout, with durable audit, for the duration of the block.
+
+    `rego_dir` is the shipped policy by default; `more` are further arguments.
+    """
     with tempfile.TemporaryDirectory(prefix="placet-bench-") as folder:
         data = data_dir or Path(folder)
         (data / "serve.json").unlink(missing_ok=True)
-        arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", str(data), "--rego-dir", str(rego_dir)]
+        arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", str(data)]
+        arguments += ["--rego-dir", str(rego_dir or checkout.rego)]
         arguments += ["--database-url", database_url] if database_url else []
-        command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "warning"]
+        command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "warning", *more]
         started = time.perf_counter()
-        with subprocess.Popen(command, cwd=folder, env=_environment()) as child:
+        with subprocess.Popen(command, cwd=folder, env=_environment(checkout)) as child:
             try:
                 ready = _wait_for(data / "serve.json", child)
                 yield Server(ready["address"], child.pid, data, time.perf_counter() - started)
@@ -80,9 +99,9 @@ def empty_server() -> Iterator[str]:
             child.wait(10)
 
 
-def _environment() -> dict[str, str]:
-    server = str(ROOT / "server")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [server, os.environ.get("PYTHONPATH", "")]))}
+def _environment(checkout: Checkout = HERE) -> dict[str, str]:
+    """Return an environment in which `placet` is that of the checkout."""
+    return {**os.environ, "PYTHONPATH": checkout.server_path}
 
 
 def _wait_for(file: Path, child: subprocess.Popen[bytes]) -> dict[str, str]:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests import postgres
 from tests.bench import filling, load, policies, programs
-from tests.bench.lines import Line, at_least, at_most, plain
+from tests.bench.lines import Spread, at_least, at_most, measured, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.bench.lines import Line
     from tests.bench.load import Load
     from tests.bench.programs import Server
 
@@ -169,4 +170,5 @@ def _cpu(engine: str, compared: Comparison) -> Iterator[Line]:
     """Yield the CPU time of a call in server, OPA and database: other load affects it less than throughput."""
     first, second = compared.first_cpu_us, compared.second_cpu_us
     yield plain(f"{engine}: CPU of a call without limits", first, "us")
-    yield Line(f"{engine}: CPU of a call with 6 budgets, a run's limit", second, "us", first, second / first, "", None)
+    name = f"{engine}: CPU of a call with 6 budgets, a run's limit"
+    yield measured(name, Spread.of([second]), "us", Spread.of([first]), Spread.of([second / first]), "")
