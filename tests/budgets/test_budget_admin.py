@@ -73,6 +73,19 @@ async def test_each_budget_is_listed_with_its_largest_counters() -> None:
     assert await some.budgets.list("initech", "", 3) == []
 
 
+async def test_the_largest_counters_are_those_with_most_used_and_reserved_in_all_windows() -> None:
+    some = Operators(acme=tenant(REFUNDS))
+    await spend(some, 100, "customer:c_1", reserved=90)
+    await spend(some, 180, "customer:c_2")
+    await spend(some, 150, "customer:c_3", reserved=1, unit="amount:EUR")
+    await spend(some, 10, "customer:c_4", reserved=185, unit="amount:EUR")
+    [listed] = await some.budgets.list("acme", "refunds", 9)
+    shown = [(each.key.unit, each.usage.used + each.usage.reserved) for each in listed.counters]
+    assert sorted(shown, key=lambda each: each[1], reverse=True)[:2] == [("amount:EUR", 195), ("amount:USD", 190)]
+    assert [total for unit, total in shown if unit == "amount:USD"] == [190, 180]
+    assert [total for unit, total in shown if unit == "amount:EUR"] == [195, 151]
+
+
 async def test_windows_that_ended_are_not_listed() -> None:
     some = Operators(acme=tenant(REFUNDS))
     await spend(some, 100)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.budgets.charges import charges
+from placet.budgets.charges import carried_over, charges
 from placet.budgets.customers import customer_of
 from placet.budgets.model import (
     Charge,
@@ -349,3 +349,17 @@ def test_what_stands_within_a_sensitive_place_is_sensitive(sensitive: tuple[str,
 
 def test_a_card_number_names_no_counter() -> None:
     assert key_of(proposal(params={"id": 4111111111111111}), "/id").startswith("#")
+
+
+@given(*[st.integers(1, 1_000)] * 4)
+def test_usage_under_the_key_of_an_earlier_version_is_added(used: int, reserved: int, old_used: int, old: int) -> None:
+    charge = charge_of(proposal(user="U_1"), scope="user")
+    assert charge.earlier is not None
+    counters = {charge.counter: Usage(used, reserved, 5), charge.earlier: Usage(old_used, old, 3)}
+    [carried], combined = carried_over([charge], counters)
+    assert combined[charge.counter] == Usage(used + old_used, reserved + old, 3)
+    assert carried == charge._replace(carried=old_used + old)
+    assert carried_over([charge], {charge.counter: counters[charge.counter]}) == (
+        (charge,),
+        {charge.counter: counters[charge.counter]},
+    )

@@ -87,6 +87,14 @@ def test_a_budget_that_was_beyond_its_limit_before_is_not_blamed_on_a_call_that_
     assert settle(reservation, Outcome(OutcomeStatus.SUCCEEDED), counters).exceeded_budget_ids == ()
 
 
+@pytest.mark.parametrize(("used_before", "exceeded"), [(29, ()), (30, ()), (31, ("b_cost",))])
+def test_a_limit_is_exceeded_by_the_sum_of_used_and_reserved(used_before: int, exceeded: tuple[str, ...]) -> None:
+    reservation = held(hold("cost", 30))
+    counters = {reservation.holds[0].counter: Usage(used=used_before, reserved=30 + 30)}
+    settlement = settle(reservation, Outcome(OutcomeStatus.SUCCEEDED, cost_micros=40), counters)
+    assert settlement.exceeded_budget_ids == exceeded
+
+
 def test_nobody_reported_counts_or_releases_as_the_budget_says() -> None:
     reservation = held(hold("cost", 30), hold("amount:USD", 70, unreported=Unreported.RELEASE))
     expired, changes = expire(reservation)
