@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,9 +143,8 @@ async def _authorizing(folder: Path) -> AsyncIterator[Authorize]:
 def request_of(tenant: str, number: int, size: int) -> bytes:
     """Return a batch of `size` actions of the tenant as bytes. `number` makes its idempotency keys unique."""
     identity = {**REQUEST["identity"], "tenant": tenant}
-    actions = [
-        {**REQUEST, "identity": identity, "idempotency_key": f"call-{number:08d}-{index:04d}"} for index in range(size)
-    ]
+    keys = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{number} {index}")) for index in range(size)]
+    actions = [{**REQUEST, "identity": identity, "idempotency_key": key} for key in keys]
     return ParseDict({"requests": actions}, authorization_pb2.AuthorizeBatchRequest()).SerializeToString()
 
 

@@ -20,6 +20,7 @@ from placet.privacy.plain_text import as_latin, plain
 from placet.privacy.secret_forms import HINTS as FORM_HINTS
 from placet.privacy.secret_forms import form_spans
 from placet.privacy.secret_names import FOREIGN_FORMS, STEMS
+from placet.privacy.text_scan import contains_any, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -190,7 +191,7 @@ DETECTORS: Final = (
     ),
     Detector(
         "github_token",
-        ("gh", "github_pat_"),
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
         _matching(r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
     ),
     Detector(
@@ -202,7 +203,7 @@ DETECTORS: Final = (
     ),
     Detector(
         "api_key",
-        ("k_", "sk-", "whsec_", "AIza", "glpat-", "npm_", "SG.", "dop_v1_", "hf_"),
+        ("sk_", "rk_", "sk-", "whsec_", "AIza", "glpat-", "npm_", "SG.", "dop_v1_", "hf_"),
         _matching(
             r"[sr]k_(?<![A-Za-z0-9][sr]k_)(?:live|test)_[A-Za-z0-9]{10,}+|sk_(?<![A-Za-z0-9]sk_)[A-Za-z0-9]{20,}+"
             r"|sk-(?<![\w-]sk-)(?=[\w-]{0,40}?[0-9])[\w-]{20,}+|whsec_[A-Za-z0-9]{20,}+"
@@ -244,17 +245,18 @@ DETECTORS: Final = (
 )
 """In the order in which they run: values that enclose others come first."""
 
-_SQUASH: Final = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
-_SQUASHED_OUT: Final = b" \t\r\n.,_-/\\|:;*~'()"
-_ESCAPED: Final = (b"\\n", b"\\r", b"\\t")
-_DIGITS: Final = b"0" * HINT_DIGITS
-_BY_HINT: Final = tuple((hint.encode(), detector) for detector in DETECTORS for hint in detector.hints)
+_ESCAPED: Final = ("\\n", "\\r", "\\t")
+_BY_HINT: Final = tuple((hint, detector) for detector in DETECTORS for hint in detector.hints)
 _BY_DIGITS: Final = tuple(detector for detector in DETECTORS if not detector.hints and detector.name != SECRET)
 _BY_NAME: Final = DETECTORS[-1]
-_STEMS: Final = tuple(stem.encode() for stem in STEMS)
-_FOREIGN_FORMS: Final = tuple(as_latin(form).casefold().encode() for form in FOREIGN_FORMS)
-_COUNTS: Final = (b'"input_tokens":', b'"output_tokens":', b'"currency_code":')
+_COUNTS: Final = ('"input_tokens":', '"output_tokens":', '"currency_code":')
 """Keys that Placet itself puts into every request; their stems are no hint."""
+
+_has_hint: Final = contains_any(hint for hint, _ in _BY_HINT)
+_has_number: Final = matches(rf"\+|[0-9](?:[ \t\r\n.,_\-/\\|:;*~'()]*[0-9]){{{HINT_DIGITS - 1}}}")
+"""A plus sign, or HINT_DIGITS digits with nothing but separators between them."""
+_has_stem: Final = contains_any(STEMS)
+_has_foreign_form: Final = contains_any(as_latin(form).casefold() for form in FOREIGN_FORMS)
 
 
 def candidates(text: bytes) -> Sequence[Detector]:
@@ -262,22 +264,21 @@ def candidates(text: bytes) -> Sequence[Detector]:
 
     A quick filter: a detector that it returns may still find nothing.
     """
-    if len(text) > STEP_BYTES:
+    if text.isascii():
+        shown = text.decode()
+        comparable = shown.lower()
+    elif len(text) > STEP_BYTES:  # finding the plain form would take too long
         return DETECTORS
-    comparable = b""
-    if not text.isascii():
+    else:
         shown = plain(text.decode(errors="replace"))
-        text, comparable = shown.encode(), as_latin(shown).casefold().encode()
-    detectors = {detector for hint, detector in _BY_HINT if hint in text}
-    for escaped in _ESCAPED if b"\\" in text else ():
-        text = text.replace(escaped, b"")
-    if b"+" in text or _DIGITS in text.translate(_SQUASH, _SQUASHED_OUT):
+        comparable = as_latin(shown).casefold()
+    detectors = {detector for hint, detector in _BY_HINT if hint in shown} if _has_hint(shown) else set()
+    for escaped in _ESCAPED if "\\" in shown else ():
+        shown = shown.replace(escaped, "")
+    if _has_number(shown):
         detectors.update(_BY_DIGITS)
-    comparable = comparable or text.lower()
     for own in _COUNTS:
-        comparable = comparable.replace(own, b"")
-    if any(stem in comparable for stem in _STEMS) or (
-        not comparable.isascii() and any(form in comparable for form in _FOREIGN_FORMS)
-    ):
+        comparable = comparable.replace(own, "")
+    if _has_stem(comparable) or (not comparable.isascii() and _has_foreign_form(comparable)):
         detectors.add(_BY_NAME)
     return [detector for detector in DETECTORS if detector in detectors] if detectors else ()

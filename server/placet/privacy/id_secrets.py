@@ -16,6 +16,7 @@ from placet.privacy.detectors import DETECTORS
 from placet.privacy.plain_text import plain
 from placet.privacy.secret_forms import form_spans
 from placet.privacy.secret_names import is_secret
+from placet.privacy.text_scan import contains_any
 
 if TYPE_CHECKING:
     from placet.privacy.detectors import Detector
@@ -40,6 +41,7 @@ _PREFIXES: Final = (
     *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hooks.slack", "SG.", "dop_v1_", "hf_"),
 )
 """Each token with a known form contains one of these, and has at least _TOKEN_CHARS_MIN characters."""
+_has_prefix: Final = contains_any(_PREFIXES)
 _BEHIND_A_NAME: Final = "a value behind a secret name (password, token and the like)"
 _CARD: Final = re.compile(
     r"(?<![0-9])(?<![0-9][ -])[2-6][0-9]{3}([ -])"
@@ -62,7 +64,7 @@ _WINDOWS_SID: Final = "S-1-"
 def secret_in_id(value: str) -> str:
     """Return which kind of secret an id certainly holds; empty for none. Never the secret itself."""
     text = plain(value)
-    if not _MARKS.search(text) and (len(text) < _TOKEN_CHARS_MIN or not any(prefix in text for prefix in _PREFIXES)):
+    if not _MARKS.search(text) and (len(text) < _TOKEN_CHARS_MIN or not _has_prefix(text)):
         return ""
     for detector in _CERTAIN:
         if _detects(detector, text):
