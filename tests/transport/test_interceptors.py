@@ -21,13 +21,16 @@ from placet.v1 import audit_pb2, authorization_pb2
 from tests.support.fakes import FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from placet.audit.records import Commitment
 
 AUTHORIZE = "/placet.v1.AuthorizationService/Authorize"
 WATCH = "/placet.v1.AuthorizationService/WatchDecision"
+STREAM = "/placet.v1.AuthorizationService/AuthorizeStream"
 QUERY = "/placet.v1.AuditService/QueryDecisions"
+END = object()
+"""Stands for grpc.aio.EOF, which is not bytes."""
 ANSWER = authorization_pb2.AuthorizeResponse()
 
 
@@ -52,6 +55,26 @@ class Call:
     async def abort(self, code: grpc.StatusCode, text: str, _metadata: object) -> None:
         self.code, self.text = code, text
         raise grpc.aio.AbortError("Locally aborted.")
+
+
+class StreamedCall(Call):
+    """A stream that has one message and ends. `fails` is raised by writes."""
+
+    fails: Exception | None = None
+    _end: object = None
+
+    async def read(self) -> Any:
+        raw, self._end = self._raw if self._end is None else self._end, END
+        return raw
+
+    async def write(self, message: object) -> None:
+        if self.fails is not None:
+            raise self.fails
+        await super().write(message)
+
+    def answers(self) -> list[authorization_pb2.StreamedResponse]:
+        messages = [authorization_pb2.AuthorizeStreamResponse.FromString(each) for each in self.written]
+        return [answer for message in messages for answer in message.responses]
 
 
 class Details:
@@ -86,25 +109,39 @@ class ChainEnv:
     ) -> tuple[Call, Any]:
         """Run the call `times` times. Return the last call and its response."""
         make = grpc.unary_stream_rpc_method_handler if path == WATCH else grpc.unary_unary_rpc_method_handler
-        handler = make(behavior, request_type.FromString, None)
-
-        async def find(_details: object) -> Any:
-            self.found += 1
-            return handler
-
-        recorder = InvalidRequestRecorder(Batcher(self._commit, depth_max=10), FixedClock())
-        chain = interceptor_chain(Intake(lambda _why, _count: None), recorder, self.errors.append)
-        continuation: Any = find
-        for interceptor in reversed(chain[1:]):
-            continuation = _next(interceptor, continuation)
+        find = self._chain(make(behavior, request_type.FromString, None), path)
         for _ in range(times):
-            wrapped: Any = await chain[0].intercept_service(continuation, Details(path))  # type: ignore[arg-type]
+            wrapped = await find()
             call, response = Call(raw), None
             try:
                 response = await (wrapped.stream_unary or wrapped.stream_stream)(None, call)
             except grpc.aio.AbortError:
                 assert call.code is not None
         return call, response
+
+    async def stream(self, call: StreamedCall, behavior: Callable[..., Any]) -> None:
+        """Run a stream."""
+        request_type = authorization_pb2.AuthorizeStreamRequest
+        handler = grpc.stream_stream_rpc_method_handler(behavior, request_type.FromString, None)
+        wrapped = await self._chain(handler, STREAM)()
+        try:
+            await wrapped.stream_stream(None, call)
+        except grpc.aio.AbortError:
+            assert call.code is not None
+
+    def _chain(self, handler: Any, path: str) -> Callable[[], Awaitable[Any]]:
+        """Return a function that finds the wrapped handler, as gRPC does for each call."""
+
+        async def find(_details: object) -> Any:
+            self.found += 1
+            return handler
+
+        recorder = InvalidRequestRecorder(Batcher(self._commit, depth_max=10), FixedClock())
+        chain: list[Any] = interceptor_chain(Intake(lambda _why, _count: None), recorder, self.errors.append)
+        continuation: Any = find
+        for interceptor in reversed(chain[1:]):
+            continuation = _next(interceptor, continuation)
+        return lambda: chain[0].intercept_service(continuation, Details(path))
 
 
 def _next(interceptor: Any, continuation: Any) -> Any:
@@ -240,6 +277,52 @@ async def test_a_stream_is_written_and_closed() -> None:
     call, _ = await env.call(b"", stream, WATCH, authorization_pb2.WatchDecisionRequest)
     assert (call.written, call.code, closed) == (["one", "two"], grpc.StatusCode.INVALID_ARGUMENT, [True])
     assert recorded(env) == [("request.refused", "", "WatchDecision", 1)]
+
+
+async def stream_chain(behavior: Callable[..., Any], raw: bytes, **changes: Any) -> tuple[ChainEnv, StreamedCall]:
+    """Answer one message of a stream through the chain."""
+    env, call = ChainEnv(**changes), StreamedCall(raw)
+    await env.stream(call, behavior)
+    return env, call
+
+
+async def test_an_error_of_a_streamed_request_is_its_answer() -> None:
+    async def answer(message: Any, _context: object) -> authorization_pb2.StreamedResponse:
+        if message.id == "invalid":
+            raise InvalidRequestError([FieldViolation("action.tool", "is wrong")])
+        if message.id == "defect":
+            raise RuntimeError("secret")
+        assert current_caller().peer == "ipv4:192.0.2.1:5000"
+        return authorization_pb2.StreamedResponse(id=message.id)
+
+    inner = authorization_pb2.AuthorizeRequest.FromString(request())
+    streamed = [authorization_pb2.StreamedRequest(id=each, request=inner) for each in ("a", "invalid", "defect", "b")]
+    raw = authorization_pb2.AuthorizeStreamRequest(requests=streamed).SerializeToString()
+    env, call = await stream_chain(answer, raw)
+    assert {each.id: each.error.message for each in call.answers()} == {
+        "a": "",
+        "invalid": "action.tool: is wrong",
+        "defect": "internal error; the server's log has the cause",
+        "b": "",
+    }
+    assert (call.code, recorded(env)) == (None, [("request.refused", "acme", "AuthorizeStream", 1)])
+    assert [str(error) for error in env.errors] == ["secret"]
+
+
+async def test_an_invalid_streamed_request_that_cannot_be_recorded_is_unavailable() -> None:
+    _, call = await stream_chain(answered, b"\xff" * 40, ledger_error=LedgerUnavailableError("disk"))
+    [answer] = call.answers()
+    assert answer.error.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert "disk" not in answer.error.message
+
+
+async def test_an_unexpected_error_of_a_stream_is_reported_and_sent_without_its_text() -> None:
+    call = StreamedCall(b"\xff" * 40)
+    call.fails = RuntimeError("secret")
+    env = ChainEnv()
+    await env.stream(call, answered)
+    assert (call.code, call.text) == (grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+    assert [str(error) for error in env.errors] == ["secret"]
 
 
 async def test_methods_of_other_services_are_not_wrapped() -> None:

@@ -109,6 +109,9 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
         Attempt({"requests": [{**each, "idempotency_key": f"batch-{n}"} for n, each in enumerate(actions(victim))]}),
         Attempt({"requests": [action(READ, idempotency_key="a"), action(READ, VICTIM, idempotency_key="b")]}, INVALID),
     ],
+    "AuthorizationService.AuthorizeStream": lambda victim: [
+        Attempt({"requests": [{"id": f"{n}", "request": each} for n, each in enumerate(actions(victim))]}),
+    ],
     "AuthorizationService.ReportOutcome": lambda victim: decisions(victim, status=SUCCEEDED),
     "AuthorizationService.WatchDecision": lambda victim: [
         *decisions(victim),

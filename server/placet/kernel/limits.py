@@ -103,6 +103,15 @@ MESSAGE_READS_MAX: Final = 16
 """Messages that are read from the network at once: together at most 128 MiB in gRPC's buffers."""
 MESSAGE_PATIENCE_MS: Final = 250
 """How long a message may take to arrive while others wait for its place."""
+STREAMS_MAX: Final = 256
+"""Open AuthorizeStream calls. Each may hold one message of MESSAGE_BYTES_MAX in gRPC's buffers while it arrives."""
+STREAM_IN_FLIGHT_MAX: Final = 256
+"""Requests of one stream that are read and not answered yet, and requests of one of its messages: two batches of the
+pipeline, so that one is read while the other is decided."""
+STREAM_STEP_BYTES: Final = 64 * 1024
+"""A message of a stream that is deserialized without a pause: a millisecond at most, and 64 usual requests."""
+STREAM_ANSWER_BYTES: Final = 64 * 1024
+"""Answers that are sent in one message of a stream. A larger answer has a message to itself."""
 REQUEST_BYTES_HELD_MAX: Final = 64 * 1024 * 1024
 """Messages of all calls in progress. A call takes about five times the size of its message. One connection may use
 half of the limit."""

@@ -212,8 +212,9 @@ def _build_rpc(
     )
     servicers = Servicers(authorization, approvals.servicer, AuditServicer(core.ledger), control, approvals.streams)
     recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
-    interceptors = interceptor_chain(Intake(observer.shed), recorder, observer.error)
-    return RpcServer(servicers, interceptors, reflect=settings.reflection)
+    intake = Intake(observer.shed)
+    interceptors = interceptor_chain(intake, recorder, observer.error)
+    return RpcServer(servicers, interceptors, intake, reflect=settings.reflection)
 
 
 def _jwk_set_of(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:

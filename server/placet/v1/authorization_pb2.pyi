@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
 from placet.v1 import action_pb2 as _action_pb2
 from placet.v1 import decision_pb2 as _decision_pb2
 from google.protobuf.internal import containers as _containers
@@ -83,6 +84,40 @@ class AuthorizeBatchResponse(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     decisions: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Decision]
     def __init__(self, decisions: _Optional[_Iterable[_Union[_decision_pb2.Decision, _Mapping]]] = ...) -> None: ...
+
+class AuthorizeStreamRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[StreamedRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[StreamedRequest, _Mapping]]] = ...) -> None: ...
+
+class StreamedRequest(_message.Message):
+    __slots__ = ("id", "request", "timeout_ms", "traceparent")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    request: AuthorizeRequest
+    timeout_ms: int
+    traceparent: str
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[AuthorizeRequest, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., traceparent: _Optional[str] = ...) -> None: ...
+
+class AuthorizeStreamResponse(_message.Message):
+    __slots__ = ("responses",)
+    RESPONSES_FIELD_NUMBER: _ClassVar[int]
+    responses: _containers.RepeatedCompositeFieldContainer[StreamedResponse]
+    def __init__(self, responses: _Optional[_Iterable[_Union[StreamedResponse, _Mapping]]] = ...) -> None: ...
+
+class StreamedResponse(_message.Message):
+    __slots__ = ("id", "decision", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    decision: _decision_pb2.Decision
+    error: _status_pb2.Status
+    def __init__(self, id: _Optional[str] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class ReportOutcomeRequest(_message.Message):
     __slots__ = ("tenant", "decision_id", "status", "latency_ms", "tokens", "cost_micros", "amount_minor_units", "error_class", "result_digest")

@@ -53,6 +53,11 @@ class AuthorizationServiceStub:
                 request_serializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchResponse.FromString,
                 _registered_method=True)
+        self.AuthorizeStream = channel.stream_stream(
+                '/placet.v1.AuthorizationService/AuthorizeStream',
+                request_serializer=placet_dot_v1_dot_authorization__pb2.AuthorizeStreamRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_authorization__pb2.AuthorizeStreamResponse.FromString,
+                _registered_method=True)
         self.ReportOutcome = channel.unary_unary(
                 '/placet.v1.AuthorizationService/ReportOutcome',
                 request_serializer=placet_dot_v1_dot_authorization__pb2.ReportOutcomeRequest.SerializeToString,
@@ -92,6 +97,17 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuthorizeStream(self, request_iterator, context):
+        """Decides many actions over one stream, at a fraction of the cost of Authorize. Each request is answered as soon as it
+        is decided, in any order, with the id of the request. An invalid request is answered with an error, and the stream
+        goes on. At most 256 requests of a stream are in progress: the server reads more only after it sent answers. When
+        the caller ends its side, the server sends all answers and ends with OK. A stream that ends otherwise answers
+        nothing more: send what was not answered again over a new stream, with the same idempotency keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportOutcome(self, request, context):
         """Records the outcome of an allowed call. Settles the budgets that the decision reserved and updates circuit
         breakers. The same report again changes nothing. A different report for the same decision is ALREADY_EXISTS.
@@ -122,6 +138,11 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.AuthorizeBatch,
                     request_deserializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchRequest.FromString,
                     response_serializer=placet_dot_v1_dot_authorization__pb2.AuthorizeBatchResponse.SerializeToString,
+            ),
+            'AuthorizeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AuthorizeStream,
+                    request_deserializer=placet_dot_v1_dot_authorization__pb2.AuthorizeStreamRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_authorization__pb2.AuthorizeStreamResponse.SerializeToString,
             ),
             'ReportOutcome': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportOutcome,
@@ -197,6 +218,33 @@ class AuthorizationService:
             '/placet.v1.AuthorizationService/AuthorizeBatch',
             placet_dot_v1_dot_authorization__pb2.AuthorizeBatchRequest.SerializeToString,
             placet_dot_v1_dot_authorization__pb2.AuthorizeBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/placet.v1.AuthorizationService/AuthorizeStream',
+            placet_dot_v1_dot_authorization__pb2.AuthorizeStreamRequest.SerializeToString,
+            placet_dot_v1_dot_authorization__pb2.AuthorizeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

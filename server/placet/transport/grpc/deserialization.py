@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from placet.kernel.steps import Steps
 
 Request = TypeVar("Request", bound=Message)
+MALFORMED: Final = (
+    FieldViolation(
+        "",
+        "is not a valid message of this method: truncated, or a string that is not UTF-8; "
+        "serialize the request message of the method",
+    ),
+)
 _REQUESTS: Final = AuthorizeBatchRequest.DESCRIPTOR.fields_by_name["requests"].number
 _FIELDS_MAX: Final = 1_024
 """Outermost fields of a batch: more than its actions, for unknown fields and for a useful error about their number."""
@@ -48,7 +55,7 @@ def _deserializing(request_type: type[Request], raw: bytes) -> Steps[Request]:
 
 def _deserialize_batch(message: AuthorizeBatchRequest, raw: bytes) -> Steps[None]:
     view = memoryview(raw)
-    actions = [(start, end) for number, start, end in _fields(raw) if number == _REQUESTS]
+    actions = [(start, end) for number, start, end in fields_of(raw, _REQUESTS) if number == _REQUESTS]
     for index, (start, end) in enumerate(actions):
         _require_size(f"requests[{index}]", end - start)
         message.requests.add().ParseFromString(view[start:end].tobytes())
@@ -62,8 +69,11 @@ def _require_size(field: str, size: int) -> None:
         raise InvalidRequestError([FieldViolation(field, what)])
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and end of the content of each outermost field. DecodeError if the bytes are invalid."""
+def fields_of(raw: bytes, wanted: int) -> Iterator[tuple[int, int, int]]:
+    """Yield number, start and end of the content of each outermost field. DecodeError if the bytes are invalid.
+
+    A field with the number `wanted` is left out if it has no length, and so is not what it should be.
+    """
     position = 0
     for count in range(_FIELDS_MAX + 1):
         if position >= len(raw):
@@ -83,7 +93,7 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int, int]]:
             raise DecodeError(f"wire type {kind}")
         if end > len(raw) or not tag >> 3:
             raise DecodeError("truncated, or a field 0")
-        if kind == _LENGTH or tag >> 3 != _REQUESTS:
+        if kind == _LENGTH or tag >> 3 != wanted:
             yield tag >> 3, position, end
         position = end
 

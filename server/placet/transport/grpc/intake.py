@@ -5,36 +5,37 @@ streaming requests, which reads for itself, and reads a message only when it has
 messages are read at once, in fair turns between connections. The bytes that were read count until their call ends, and
 are bounded by REQUEST_BYTES_HELD_MAX over all calls. A call that exceeds a bound is refused before its message is
 deserialized. A call that is not read holds no more than the flow-control window of its connection.
+
+A stream waits for its next message for as long as the caller likes, so it does not take a place. The number of streams
+is bounded instead, by STREAMS_MAX.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from placet.kernel.errors import OverloadedError
+from placet.kernel.errors import OverloadedError, UnavailableError
 from placet.kernel.limits import (
     CALLS_MAX,
     CALLS_UNREAD_MAX,
-    LARGE_MESSAGE_BYTES,
     MESSAGE_PATIENCE_MS,
     MESSAGE_READS_MAX,
-    REQUEST_BYTES_HELD_MAX,
     RETRY_AFTER_MS,
+    STREAMS_MAX,
 )
 from placet.scheduling.fair_queue import FairQueue, Flow, Group
 from placet.transport.grpc.errors import abort, status_of
+from placet.transport.grpc.held_bytes import HeldBytes
+from placet.transport.grpc.incoming import IncomingMessage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from google.protobuf.message import Message
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from placet.transport.grpc.context import Context
 
@@ -50,6 +51,7 @@ class ShedReason(StrEnum):
     """Why a call was refused before its message was deserialized. A label of the metric of shed calls."""
 
     CALLS = "calls"
+    STREAMS = "streams"
     UNREAD = "unread"
     BYTES_HELD = "bytes_held"
     SLOW_MESSAGE = "slow_message"
@@ -64,25 +66,6 @@ class _Read:
     over: bool = False
 
 
-class IncomingMessage:
-    """A message that was read.
-
-    `size` is in bytes. `is_present` is False if the caller sent none. `request` is the deserialized message, None until
-    there is one.
-    """
-
-    def __init__(self, raw: bytes | None) -> None:
-        self._raw = raw or b""
-        self.is_present = raw is not None
-        self.size = len(self._raw)
-        self.request: Message | None = None
-
-    def take(self) -> bytes:
-        """Return the bytes and release them. The next call returns no bytes."""
-        raw, self._raw = self._raw, b""
-        return raw
-
-
 class Intake:
     """Reads messages. `on_shed` receives the reason and the number of refused calls. Belongs to one event loop."""
 
@@ -90,35 +73,77 @@ class Intake:
         self._on_shed = on_shed
         self._patience_seconds = patience_seconds
         self._calls = 0
+        self._streams: dict[object, Callable[[], None]] = {}
+        self._is_ending = False
         self._free = MESSAGE_READS_MAX
         self._reads: dict[_Read, None] = {}
         self._unread: FairQueue[asyncio.Future[None]] = FairQueue(CALLS_UNREAD_MAX)
-        self._held = 0
-        self._held_by: Counter[str] = Counter()
+        self._held = HeldBytes()
         self._timer: asyncio.TimerHandle | None = None
         self._ends: set[asyncio.Task[None]] = set()  # held here: the loop itself keeps only weak references
 
     @property
     def held_bytes(self) -> int:
         """Return the bytes of all messages whose calls have not ended."""
-        return self._held
+        return self._held.total
 
     @contextlib.asynccontextmanager
     async def message(self, context: Context) -> AsyncIterator[IncomingMessage]:
         """Yield the message of the call, which counts until the end of the block. OverloadedError if it is refused."""
         peer = context.peer()
-        if self._calls >= CALLS_MAX:
-            raise self._shed(ShedReason.CALLS)
-        self._calls += 1
+        self._begin_call()
         try:
             message = await self._read(context, peer)
-            self._hold(peer, message)
+            try:
+                self.hold(peer, message.size)
+            except OverloadedError:
+                message.take()
+                raise
             try:
                 yield message
             finally:
-                self._release(peer, message.size)
+                self.release(peer, message.size)
         finally:
             self._calls -= 1
+
+    @contextlib.contextmanager
+    def stream(self, end: Callable[[], None]) -> Iterator[None]:
+        """Count a stream for the duration of the block, in which `end` may be called to end it.
+
+        Raises OverloadedError if there are too many streams, UnavailableError if the server stops.
+        """
+        if self._is_ending:
+            raise UnavailableError("the server is shutting down")
+        if len(self._streams) >= STREAMS_MAX:
+            raise self._shed(ShedReason.STREAMS)
+        self._begin_call()
+        key = object()
+        self._streams[key] = end
+        try:
+            yield
+        finally:
+            del self._streams[key]
+            self._calls -= 1
+
+    def end_streams(self) -> None:
+        """End all streams, because the server stops. Callers go on at another server."""
+        self._is_ending = True
+        for end in list(self._streams.values()):
+            end()
+
+    def hold(self, peer: str, size: int) -> None:
+        """Count the bytes of a message until `release`. OverloadedError, and nothing is counted, if it is refused."""
+        if not self._held.hold(peer, size):
+            raise self._shed(ShedReason.BYTES_HELD)
+
+    def release(self, peer: str, size: int) -> None:
+        """Count bytes no longer."""
+        self._held.release(peer, size)
+
+    def _begin_call(self) -> None:
+        if self._calls >= CALLS_MAX:
+            raise self._shed(ShedReason.CALLS)
+        self._calls += 1
 
     async def _read(self, context: Context, peer: str) -> IncomingMessage:
         if self._free:
@@ -173,22 +198,6 @@ class Intake:
             end.add_done_callback(self._ends.discard)
         if self._unread:
             self._timer = loop.call_later(self._patience_seconds, self._end_slow)
-
-    def _hold(self, peer: str, message: IncomingMessage) -> None:
-        """Count a message. A part of the bound is reserved for small messages, and a part for other connections."""
-        size = message.size
-        room = REQUEST_BYTES_HELD_MAX * 3 // 4 if size > LARGE_MESSAGE_BYTES else REQUEST_BYTES_HELD_MAX
-        if self._held + size > room or self._held_by[peer] + size > REQUEST_BYTES_HELD_MAX // 2:
-            message.take()
-            raise self._shed(ShedReason.BYTES_HELD)
-        self._held += size
-        self._held_by[peer] += size
-
-    def _release(self, peer: str, size: int) -> None:
-        self._held -= size
-        self._held_by[peer] -= size
-        if not self._held_by[peer]:
-            del self._held_by[peer]
 
     def _shed(self, reason: ShedReason) -> OverloadedError:
         self._on_shed(reason, 1)

@@ -28,6 +28,7 @@ from placet.v1 import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from placet.transport.grpc.intake import Intake
     from placet.transport.grpc.services.approvals import ApprovalServicer
     from placet.transport.grpc.services.audit import AuditServicer
     from placet.transport.grpc.services.authorization import AuthorizationServicer
@@ -87,12 +88,14 @@ class RpcServer:
         self,
         servicers: Servicers,
         interceptors: Sequence[grpc.aio.ServerInterceptor],  # type: ignore[type-arg] # no generic when it runs
+        intake: Intake,
         *,
         reflect: bool,
     ) -> None:
         self._server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
         self._health = Health()
         self._streams = servicers.streams
+        self._intake = intake
         servicers.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
@@ -125,6 +128,7 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         self._health.end_watching()
         self._streams.end()
+        self._intake.end_streams()
         await self._server.stop(grace_seconds)
 
 

@@ -14,7 +14,8 @@ from placet.v1 import authorization_pb2
 
 PACKAGE: Final = authorization_pb2.DESCRIPTOR.package
 Behavior: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
-"""Answers one call. Takes the request and the context; returns the response, or None if it writes a stream itself."""
+"""Answers one call, or one request of a stream. Takes the request and the context; returns the response, or None if it
+writes the responses itself."""
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
@@ -43,6 +44,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):  # type: ignore[type-arg
     def intercept(self, behavior: Behavior, method: Method) -> Behavior:
         """Return the behavior to run instead of `behavior`."""
 
+    def intercept_streamed(self, behavior: Behavior, method: Method) -> Behavior:
+        """Return the behavior to run for each request of a stream, by default that for the request of another call."""
+        return self.intercept(behavior, method)
+
     async def intercept_service(  # type: ignore[override] # gRPC takes None for an unknown method
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
@@ -55,6 +60,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):  # type: ignore[type-arg
 
     def wrap(self, handler: Any, method: Method) -> Handler:  # noqa: ANN401 - published without types
         """Return the handler with its behavior wrapped."""
+        if handler.request_streaming:
+            behavior = self.intercept_streamed(handler.stream_stream, method)
+            return grpc.stream_stream_rpc_method_handler(behavior, None, None)
         make = grpc.unary_unary_rpc_method_handler
         if handler.response_streaming:
             make = grpc.unary_stream_rpc_method_handler

@@ -28,7 +28,8 @@ def interceptor_chain(
     """
     return [
         # Waits for a place to read, reads the bytes, holds them against the memory bound. Caches the handlers below.
-        IntakeInterceptor(intake),
+        # A stream is read and answered here; each of its requests passes the interceptors below as a call does.
+        IntakeInterceptor(intake, on_error),
         # Tracing goes here: a span around everything that the call does, with the status that the caller receives.
         # Turns exceptions into statuses with google.rpc error details.
         ErrorInterceptor(on_error),

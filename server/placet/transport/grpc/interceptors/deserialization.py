@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from placet.kernel.errors import FieldViolation, InvalidRequestError
-from placet.transport.grpc.deserialization import deserialized
+from placet.kernel.errors import InvalidRequestError
+from placet.transport.grpc.deserialization import MALFORMED, deserialized
 from placet.transport.grpc.interceptors.base import CallInterceptor
+from placet.v1.authorization_pb2 import StreamedRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.intake import IncomingMessage
+    from placet.transport.grpc.incoming import IncomingMessage, IncomingRequest
     from placet.transport.grpc.interceptors.base import Behavior, Handler, Method
-
-MALFORMED: Final = (
-    FieldViolation(
-        "",
-        "is not a valid message of this method: truncated, or a string that is not UTF-8; "
-        "serialize the request message of the method",
-    ),
-)
 
 
 class DeserializationInterceptor(CallInterceptor):
@@ -39,6 +32,9 @@ class DeserializationInterceptor(CallInterceptor):
 
     def wrap(self, handler: Any, method: Method) -> Handler:  # noqa: ANN401 - published without types
         """Return a handler that takes the message as it was read."""
+        if handler.request_streaming:
+            behavior = self.intercept_streamed(handler.stream_stream, method)
+            return grpc.stream_stream_rpc_method_handler(behavior, None, None)
         if handler.response_streaming:
             behavior = self.intercept(_writing(handler.unary_stream), method)
             return grpc.unary_stream_rpc_method_handler(behavior, None, handler.response_serializer)
@@ -56,6 +52,22 @@ class DeserializationInterceptor(CallInterceptor):
                 raise InvalidRequestError(MALFORMED) from error
             incoming.request = request
             return await behavior(request, context)
+
+        return call
+
+    def intercept_streamed(self, behavior: Behavior, method: Method) -> Behavior:  # noqa: ARG002 - there is one
+        """Return the behavior for an `IncomingRequest`."""
+
+        async def call(incoming: IncomingRequest, context: Context) -> Any:  # noqa: ANN401 - as the other behavior
+            if incoming.error is not None:
+                raise incoming.error
+            if incoming.request is None:
+                try:
+                    incoming.request = await deserialized(StreamedRequest, incoming.take())
+                except DecodeError as error:
+                    raise InvalidRequestError(MALFORMED) from error
+            incoming.require_valid_id()
+            return await behavior(incoming.request, context)
 
         return call
 

@@ -6,26 +6,30 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
-from placet.kernel.errors import OverloadedError
-from placet.transport.grpc.errors import NO_MESSAGE, abort, status_of
+from placet.kernel.errors import OverloadedError, UnavailableError
+from placet.transport.grpc.errors import INTERNAL, NO_MESSAGE, abort, status_of
+from placet.transport.grpc.request_stream import RequestStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.intake import IncomingMessage, Intake
+    from placet.transport.grpc.incoming import IncomingMessage
+    from placet.transport.grpc.intake import Intake
     from placet.transport.grpc.interceptors.base import Handler
 
 
 class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # no generic when it runs
     """Makes each method read its messages through the intake. Must be the outermost interceptor.
 
-    gRPC calls `intercept_service` for each call. This interceptor caches the handler of each method, so the other
+    `on_error` receives unexpected exceptions of streams; those of single requests do not reach this interceptor. gRPC
+    calls `intercept_service` for each call. This interceptor caches the handler of each method, so the other
     interceptors wrap a method once.
     """
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, on_error: Callable[[BaseException], None]) -> None:
         self._intake = intake
+        self._on_error = on_error
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(  # type: ignore[override] # gRPC takes None for an unknown method
@@ -37,15 +41,21 @@ class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] #
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            self._handlers[path] = _IntakeHandler(self._intake, handler).as_handler()
+            self._handlers[path] = _IntakeHandler(self._intake, handler, self._on_error).as_handler()
         return self._handlers[path]
 
 
 class _IntakeHandler:
     """One method, as a method with streaming requests: only those read their messages themselves."""
 
-    def __init__(self, intake: Intake, handler: Any) -> None:  # noqa: ANN401 - published without types
+    def __init__(
+        self,
+        intake: Intake,
+        handler: Any,  # noqa: ANN401 - published without types
+        on_error: Callable[[BaseException], None],
+    ) -> None:
         self._intake = intake
+        self._on_error = on_error
         self._handler = handler
         self._deserialize = handler.request_deserializer
 
@@ -53,7 +63,8 @@ class _IntakeHandler:
         """Return the handler for gRPC."""
         serialize = self._handler.response_serializer
         if self._handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream_stream, None, serialize)
+            behavior = self._stream_stream if self._deserialize is not None else self._request_stream
+            return grpc.stream_stream_rpc_method_handler(behavior, None, serialize)
         if self._handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(self._unary_stream, None, serialize)
         return grpc.stream_unary_rpc_method_handler(self._unary_unary, None, serialize)
@@ -79,6 +90,15 @@ class _IntakeHandler:
         except (OverloadedError, grpc.aio.AbortError) as error:
             await _end(context, error)
 
+    async def _request_stream(self, _: object, context: Context) -> None:
+        try:
+            await RequestStream(self._handler.stream_stream, context, self._intake).run()
+        except (OverloadedError, UnavailableError) as error:
+            await _end(context, error)
+        except Exception as error:  # noqa: BLE001 - logged in full, sent without its text
+            self._on_error(error)
+            await abort(context, INTERNAL)
+
     async def _requests(self, context: Context) -> AsyncIterator[Any]:
         while True:
             async with self._intake.message(context) as message:
@@ -93,7 +113,7 @@ class _IntakeHandler:
         return message if self._deserialize is None else self._deserialize(message.take())
 
 
-async def _end(context: Context, error: OverloadedError | grpc.aio.AbortError) -> NoReturn:
+async def _end(context: Context, error: OverloadedError | UnavailableError | grpc.aio.AbortError) -> NoReturn:
     """End the call, and release its frames: gRPC keeps the error, and a traceback would keep frames and message.
 
     The frames are not cleared: those of a batcher or of another call may be among them, and clearing a suspended frame
@@ -103,6 +123,6 @@ async def _end(context: Context, error: OverloadedError | grpc.aio.AbortError) -
     while link is not None:
         link.__traceback__ = None
         link.__context__, link = None, link.__context__
-    if isinstance(error, OverloadedError):
+    if not isinstance(error, grpc.aio.AbortError):
         await abort(context, status_of(error))
     raise error

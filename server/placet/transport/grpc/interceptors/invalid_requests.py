@@ -12,7 +12,7 @@ from placet.transport.grpc.interceptors.base import CallInterceptor
 from placet.transport.grpc.interceptors.caller import current_caller
 from placet.transport.grpc.messages.validation import tenant_or_nothing
 from placet.v1 import audit_pb2
-from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeRequest
+from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeRequest, StreamedRequest
 from placet.v1.control_pb2 import SetKillSwitchRequest
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.scheduling.batching import Batcher
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.intake import IncomingMessage
+    from placet.transport.grpc.incoming import IncomingMessage
     from placet.transport.grpc.interceptors.base import Behavior, Method
 
 NOT_RECORDED: Final = audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
@@ -76,6 +76,8 @@ def _tenant_of(request: Message) -> str:
             return request.identity.tenant
         case AuthorizeBatchRequest():
             return request.requests[0].identity.tenant if request.requests else ""
+        case StreamedRequest():
+            return request.request.identity.tenant
         case SetKillSwitchRequest():
             return request.scope.tenant
     return str(getattr(request, "tenant", ""))

@@ -54,7 +54,7 @@ class AuthorizationServicer(OutcomeMethods):
         """Decide one action."""
         received_at_us = self.clock.wall_us()
         proposal = await self.turns.take(parsing(request, _traceparent(context)))
-        [decision] = await self._decide([proposal], received_at_us, context)
+        [decision] = await self._decide([proposal], received_at_us, context.time_remaining())
         return authorization_pb2.AuthorizeResponse(decision=self._to_proto(proposal, decision))
 
     async def AuthorizeBatch(
@@ -63,9 +63,19 @@ class AuthorizationServicer(OutcomeMethods):
         """Decide a plan, in order, in one commit."""
         received_at_us = self.clock.wall_us()
         proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
-        decisions = await self._decide(proposals, received_at_us, context)
+        decisions = await self._decide(proposals, received_at_us, context.time_remaining())
         messages = await self.turns.take(self._to_protos(proposals, decisions))
         return authorization_pb2.AuthorizeBatchResponse(decisions=messages)
+
+    async def AuthorizeStream(
+        self, streamed: authorization_pb2.StreamedRequest, context: Context
+    ) -> authorization_pb2.StreamedResponse:
+        """Decide one request of a stream."""
+        received_at_us = self.clock.wall_us()
+        seconds = streamed.timeout_ms / 1_000 if streamed.timeout_ms else context.time_remaining()
+        proposal = await self.turns.take(parsing(streamed.request, streamed.traceparent or _traceparent(context)))
+        [decision] = await self._decide([proposal], received_at_us, seconds)
+        return authorization_pb2.StreamedResponse(id=streamed.id, decision=self._to_proto(proposal, decision))
 
     def WatchDecision(
         self, request: authorization_pb2.WatchDecisionRequest, _context: Context
@@ -89,11 +99,13 @@ class AuthorizationServicer(OutcomeMethods):
         url = self.approval_page.url(proposal.identity.tenant, approval_id)
         return decision_to_proto(decision, permit_of(decision, proposal, self.permit_keys), url)
 
-    async def _decide(self, proposals: Sequence[Proposal], received_at_us: int, context: Context) -> Sequence[Decision]:
+    async def _decide(
+        self, proposals: Sequence[Proposal], received_at_us: int, seconds: float | None
+    ) -> Sequence[Decision]:
         caller = current_caller()
         requests = [Request(proposal, caller, received_at_us) for proposal in proposals]
         flow = self.flows.of(proposals[0].identity.tenant)
-        answers = await self.decisions.submit(requests, flow, context.time_remaining())
+        answers = await self.decisions.submit(requests, flow, seconds)
         decisions: list[Decision] = []
         for answer in answers:
             if isinstance(answer, IdempotencyConflictError):
