@@ -425,6 +425,15 @@ async def test_every_tenant_that_is_served_is_looked_at() -> None:
     assert (await void(made, "lena", "acme")).open_count == 0
 
 
+async def test_only_tenants_where_the_person_voted_are_named_as_without_groups() -> None:
+    made = env()
+    made.policy.agent_policies = dict.fromkeys(("acme", "beta"), made.policy.agent_policies["acme"])
+    await made.approve(await made.ask(), LENA)
+    assert (await void(made, "lena", "")).without_groups == ["acme"]
+    assert (await void(made, "lena", "beta")).without_groups == ["beta"]  # asked for by name
+    assert (await void(made, "nora", "")).without_groups == []
+
+
 async def test_an_old_row_has_no_trace_of_what_never_happened() -> None:
     """Servers of before read it."""
     made = env(lead=["lena"])

@@ -162,6 +162,15 @@ async def test_no_more_is_given_back_than_was_used() -> None:
     assert (await some.budgets.adjust(adjustment(-100))).counter.usage.used == 0
 
 
+async def test_another_spelling_finds_the_counter_of_a_budget_that_is_no_longer_in_the_file() -> None:
+    some = Operators(acme=tenant(REFUNDS))
+    await spend(some, 100, "user:u_1", "old")
+    old = {"budget_id": "old", "scope_key": "user:U_1"}
+    assert (await some.budgets.adjust(adjustment(-1, **old))).waiting is not None
+    corrected = await some.budgets.adjust(adjustment(-1, "bob", **old))
+    assert (corrected.counter.key.scope_key, corrected.counter.usage.used) == ("user:u_1", 99)
+
+
 async def test_a_counter_need_not_be_there_when_the_budget_is() -> None:
     some = Operators(acme=tenant(REFUNDS, limits={"max_tool_calls": 100, "max_same_action": 10}))
     assert (await some.budgets.adjust(adjustment(10, scope_key="customer:new"))).counter.usage.used == 10
