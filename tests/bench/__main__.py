@@ -53,6 +53,7 @@ def floors_below(folder: Path) -> Iterator[Line]:
 
 PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "calls": lambda folder, plan: fast_path.calls(folder, plan.checkouts, plan.amount, plan.rounds),
+    "opa": lambda folder, plan: fast_path.opa(folder, plan.checkouts, plan.rounds),
     "floors": lambda folder, _: floors_below(folder),
     "flood": lambda _, plan: growth.flood(20 / plan.scale + 5),
     "growth": lambda folder, plan: growth.rules_and_tenants(folder, 2_000 // plan.scale),
@@ -63,7 +64,7 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "memory": lambda folder, plan: growth.start_and_memory(folder, MEMORY_DECISIONS // plan.scale),
 }
 """Name -> part of the benchmark. Its folder is empty."""
-DEFAULT: Final = ("calls", "floors", "flood")
+DEFAULT: Final = ("calls", "opa", "floors", "flood")
 GROWTH: Final = ("growth", "limits", "full", "memory")
 
 

@@ -16,6 +16,7 @@ import time
 import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -58,6 +59,8 @@ PLAIN: Final = "acme"
 """A tenant without budgets."""
 LIMITED: Final = "limited"
 """A tenant with six budgets and a limit of its runs: seven counters for each action."""
+STATEMENTS: Final = frozenset({"execute", "executemany", "executescript"})
+"""Names of functions in C that run SQL."""
 REVISION: Final = "0" * 32
 FINDINGS: Final = (
     (Effect.ALLOW, "refunds.within_limit", "The refund is within the automatic limit and the user has the role"),
@@ -101,15 +104,21 @@ class _Context:
 
 
 class _Counter:
-    """Counts calls of Python and C functions in the threads where it is the profile function, while `active`."""
+    """Counts calls of Python and C functions in the threads where it is the profile function, while `active`.
+
+    SQL statements are calls of functions of the module sqlite3, in C.
+    """
 
     def __init__(self) -> None:
         self.active = False
         self.calls = 0
+        self.statements = 0
 
-    def __call__(self, _frame: FrameType, event: str, _argument: object) -> None:
+    def __call__(self, _frame: FrameType, event: str, argument: object) -> None:
         if self.active and event in {"call", "c_call"}:
             self.calls += 1
+            if event == "c_call" and getattr(argument, "__name__", "") in STATEMENTS:
+                self.statements += 1
 
 
 @asynccontextmanager
@@ -153,9 +162,20 @@ def calls_per_action(tenant: str = PLAIN, size: int = BATCH) -> int:
 
     The same for each run of the same code, give or take one call.
     """
+    return _counted(tenant, size).calls // size
+
+
+def statements_per_batch(tenant: str = PLAIN, size: int = BATCH) -> int:
+    """Return the SQL statements of a batch on SQLite, reads included. One for many rows counts once."""
+    return _counted(tenant, size).statements
+
+
+@cache
+def _counted(tenant: str, size: int) -> _Counter:
+    """Count one batch whose caches are filled."""
     counter = _Counter()
 
-    async def count() -> int:
+    async def count() -> None:
         requests = [request_of(tenant, number, size) for number in range(3)]
         with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
             async with _authorizing(Path(folder)) as authorize:
@@ -166,13 +186,13 @@ def calls_per_action(tenant: str = PLAIN, size: int = BATCH) -> int:
                 await authorize(requests[0])
                 counter.active = False
                 sys.setprofile(None)
-        return counter.calls // size
 
     threading.setprofile(counter)  # for the store's threads, which start within
     try:
-        return uvloop.run(count())
+        uvloop.run(count())
     finally:
         threading.setprofile(cast("Any", None))
+    return counter
 
 
 def cpu_us_per_action(tenant: str = PLAIN, size: int = BATCH, rounds: int = ROUNDS) -> float:
@@ -200,7 +220,11 @@ def main() -> None:
     for tenant in (PLAIN, LIMITED):
         for size, rounds in ((BATCH, ROUNDS), (1, 20 * ROUNDS)):
             calls, cpu_us = calls_per_action(tenant, size), cpu_us_per_action(tenant, size, rounds)
-            print(f"{tenant:8} batch of {size:3}: {calls:6} calls, {cpu_us:7.1f} us of CPU per action")
+            statements = statements_per_batch(tenant, size)
+            print(
+                f"{tenant:8} batch of {size:3}: {calls:6} calls, {cpu_us:7.1f} us of CPU per action, "
+                f"{statements} SQL statements per batch"
+            )
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import load, policies, programs
+from tests.bench import load, opa_query, policies, programs
 from tests.bench.lines import Spread, bounded, measured, plain
 from tests.bench.rounds import take_turns
 from tests.bench.state import CALLERS, request_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.bench.checkouts import Checkout
     from tests.bench.lines import Line
     from tests.bench.load import Amount, Load
+    from tests.bench.opa_query import Query
     from tests.bench.programs import Server
     from tests.bench.rounds import Case, Rounds
 
@@ -43,6 +45,26 @@ def calls(folder: Path, checkouts: Sequence[Checkout], amount: Amount, rounds: i
     yield plain("empty handler, p50 at 1 caller", result.spread("empty, one", "p50_ms"), "ms")
     for checkout in checkouts:
         yield from (line.of(checkout.name) for line in _lines(result, checkout.name))
+
+
+def opa(folder: Path, checkouts: Sequence[Checkout], rounds: int) -> Iterator[Line]:
+    """Measure OPA's work for the shipped refund: allocations, which are exact, and the least time."""
+    cases: dict[str, Case] = {}
+    for checkout in checkouts:
+        (folder / checkout.name).mkdir()
+        cases[checkout.name] = partial(_opa_bench, opa_query.record(folder / checkout.name, checkout))
+    result = take_turns(cases, rounds)
+    for checkout in checkouts:
+        allocations, us = (result.spread(checkout.name, measure) for measure in ("allocations", "us"))
+        lines = [
+            bounded("`opa bench` of one refund: allocations", allocations.low, "", "<= 800"),
+            bounded("`opa bench` of one refund: least time", us.low, "us", "<= 95"),
+        ]
+        yield from (line.of(checkout.name) for line in lines)
+
+
+def _opa_bench(query: Query) -> dict[str, float]:
+    return asdict(opa_query.repeat(query))
 
 
 def _cases(server: Server, amount: Amount) -> dict[str, Case]:

@@ -50,7 +50,7 @@ one budget for each user (`cold`). All limits are too high for the benchmark to 
 
 def with_rules(folder: Path, count: int) -> Path:
     """Return a copy of the shipped tree with a pack of `count` more rules."""
-    tree = _copy(folder)
+    tree = shipped(folder)
     pack = tree / "policy" / "bench"
     pack.mkdir()
     for first in range(0, count, RULES_PER_FILE):
@@ -62,7 +62,7 @@ def with_rules(folder: Path, count: int) -> Path:
 
 def with_tenants(folder: Path, count: int) -> Path:
     """Return a copy of the shipped tree with `count` tenants like acme."""
-    tree = _copy(folder)
+    tree = shipped(folder)
     acme = (tree / "config" / "acme.yaml").read_text()
     for number in range(count - 1):
         (tree / "config" / f"tenant-{number}.yaml").write_text(acme)
@@ -71,14 +71,15 @@ def with_tenants(folder: Path, count: int) -> Path:
 
 def with_limits(folder: Path, checkout: Checkout = HERE) -> Path:
     """Return a copy of the shipped tree of a checkout with the tenants of LIMITS."""
-    tree = _copy(folder, checkout)
+    tree = shipped(folder, checkout)
     acme = (tree / "config" / "acme.yaml").read_text()
     for tenant, limits in LIMITS.items():
         (tree / "config" / f"{tenant}.yaml").write_text(acme + limits)
     return tree
 
 
-def _copy(folder: Path, checkout: Checkout = HERE) -> Path:
+def shipped(folder: Path, checkout: Checkout = HERE) -> Path:
+    """Return a copy of the shipped tree of a checkout, without its tests."""
     tree = folder / "rego"
     shutil.copytree(checkout.rego, tree, ignore=shutil.ignore_patterns("*_test.rego"))
     return tree
