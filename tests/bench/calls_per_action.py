@@ -24,6 +24,7 @@ import uvloop
 from google.protobuf.json_format import ParseDict
 
 from placet.kernel.model import Effect, Finding, Verdict
+from placet.permits.issuing import PermitIssuer
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import read_tree
 from placet.revisions.status import EngineMode, PolicyStatus
@@ -133,9 +134,8 @@ async def _authorizing(folder: Path) -> AsyncIterator[Authorize]:
     observer = ServerObserver(configure("error", "json"), Metrics(), clock, folder)
     decisions = build_decisions(settings, clock, policy, ledger, observer)
     unused = cast("Any", None)
-    servicer = AuthorizationServicer(
-        decisions.requests, unused, unused, PermitKeyFolder(folder / "permits", clock, print), clock, Flows(policy)
-    )
+    permits = PermitIssuer(PermitKeyFolder(folder / "permits", clock, print), policy)
+    servicer = AuthorizationServicer(decisions.requests, unused, unused, permits, clock, Flows(policy))
     method = CallerInterceptor().intercept(servicer.AuthorizeBatch, unused)
 
     async def authorize(request: bytes) -> bytes:

@@ -97,13 +97,25 @@ def test_obligations(placet: Placet, server: ScriptedServer) -> None:
     ]
 
 
+def test_a_permit_is_the_last_line_if_it_was_asked_for(placet: Placet, server: ScriptedServer) -> None:
+    answer = allow()
+    answer.decision.permit = "head.claims.signature" * 30
+    server.script(AUTHORIZE, answer)
+    assert answer.decision.permit not in placet(*ASK).out
+    assert not server.authorized()[-1].include_permit
+    assert placet(*ASK, "--permit").out.splitlines()[-2:] == ["", answer.decision.permit]
+    assert server.authorized()[-1].include_permit
+    server.script(AUTHORIZE, denial())
+    assert placet(*ASK).out == placet(*ASK, "--permit").out, "a deny has none to show"
+
+
 def test_every_option_is_sent(placet: Placet, server: ScriptedServer) -> None:
     server.script(AUTHORIZE, allow())
     ran = placet(
         *ASK, "--params", '{"charge": "ch_1"}', "--amount", "45.00 USD", "--user", "u_1", "--role", "x", "--role", "y",
         "--delegation", "d", "--scope", "s", "--environment", "production", "--destination", "api", "--dry-run",
         "--run-id", "r", "--trace-id", "t", "--workflow", "w", "--model", "m", "--prompt-version", "v",
-        "--evidence", "https://e", "--evidence", "https://f@sha256:" + "0" * 64, "--idempotency-key", "k",
+        "--evidence", "https://e", "--evidence", "https://f@sha256:" + "0" * 64, "--idempotency-key", "k", "--permit",
     )  # fmt: skip
     assert ran.code == 0
     assert server.authorized()[0] == authorization_pb2.AuthorizeRequest(
@@ -117,6 +129,7 @@ def test_every_option_is_sent(placet: Placet, server: ScriptedServer) -> None:
         run={"run_id": "r", "trace_id": "t", "workflow": "w"},
         model={"name": "m", "prompt_version": "v"},
         evidence=[{"uri": "https://e"}, {"uri": "https://f", "sha256": "0" * 64}],
+        include_permit=True,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
 from placet.permits.claims import PERMIT_TYPE, permit_claims
-from placet.sdk import Action, Identity, PermitReason
+from placet.sdk import Action, Amount, Identity, PermitReason
 from placet.sdk._permits.digest import action_digest
 from placet.sdk._permits.keys import AGE_SECONDS_MAX, REFRESH_SECONDS
 from placet.sdk._wire.methods import GET_PERMIT_KEYS
@@ -24,6 +24,8 @@ from tests.storage.making import decision, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.serving import Server
 
 PAGE = DOCS / "concepts/permits.md"
 
@@ -61,17 +63,27 @@ def test_figures() -> None:
 def test_the_example_runs_what_was_allowed_and_nothing_else(server: ScriptedServer) -> None:
     signer = Signer()
     server.script(GET_PERMIT_KEYS, control_pb2.GetPermitKeysResponse(jwks_json=signer.jwks()))
-    [example] = [block.text for block in blocks(PAGE) if block.language == "python"]
+    [_, example] = [block.text for block in blocks(PAGE) if block.language == "python"]
     scope: dict[str, Any] = {}
     exec(example.replace("127.0.0.1:7070", server.address), scope)  # noqa: S102 - the document's own example
     identity = Identity("refund-agent", "acme", "u_4812", ["support_refunds"])
     now = int(time.time())
-    token = signer.permit(
-        jti="dec_page", iat=now, exp=now + 60, run_id="run_7",
-        action_digest=action_digest(Action("stripe.refund", {"charge": "ch_1"}), identity, "run_7"),
-    )  # fmt: skip
+    refund = Action("stripe.refund", {"charge": "ch_1"}, Amount("USD", 4500))
+    digest = action_digest(refund, identity, "run_7")
+    token = signer.permit(jti="dec_page", iat=now, exp=now + 60, run_id="run_7", action_digest=digest)
     with pytest.raises(SystemExit, match="not run: wrong_digest"):
-        scope["run_refund"](token, {"charge": "ch_2"})
-    scope["run_refund"](token, {"charge": "ch_1"})
+        scope["run_refund"](token, {"charge": "ch_2"}, 4500)
+    with pytest.raises(SystemExit, match="not run: wrong_digest"):
+        scope["run_refund"](token, {"charge": "ch_1"}, 4501)
+    scope["run_refund"](token, {"charge": "ch_1"}, 4500)
     with pytest.raises(SystemExit, match="not run: replayed"):
-        scope["run_refund"](token, {"charge": "ch_1"})
+        scope["run_refund"](token, {"charge": "ch_1"}, 4500)
+
+
+def test_what_the_first_example_asks_for_is_what_the_second_runs(placet_server: Server) -> None:
+    scope: dict[str, Any] = {}
+    asks, runs = [block.text for block in blocks(PAGE) if block.language == "python"]
+    for example in (asks, runs):
+        exec(example.replace("127.0.0.1:7070", placet_server.address), scope)  # noqa: S102 - as above
+    assert scope["decision"].allowed
+    scope["run_refund"](scope["token"], {"charge": "ch_1", "amount": 45.00, "currency": "USD"}, 4500)

@@ -104,6 +104,7 @@ def test_defaults_are_those_of_the_code() -> None:
     documented = {key: row[1] for key, row in by_name(TENANT_FILE, "agent_policy").items()}
     empty = TenantPolicy()
     assert documented["default_mode"] == empty.default_mode
+    assert documented["permits"] == empty.permits
     assert documented["pii.redact"] == str(empty.pii.redact).lower()
     assert documented["currency"] == empty.currency
     assert documented["autonomy.default"] == empty.autonomy.default

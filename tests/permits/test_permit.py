@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
-
-import pytest
+from dataclasses import replace
 
 from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
 from placet.kernel.model import Action, BudgetState, Decision, Effect, Identity, Model, Proposal, Run
-from placet.permits.claims import PermitKey, jwk_set, permit_claims, permit_of
+from placet.permits.claims import PermitKey, jwk_set, permit_claims
 
 DECIDED_AT_US = 1_777_055_581_999_999
 PROPOSAL = Proposal(
@@ -25,17 +23,6 @@ PROPOSAL = Proposal(
     request_digest="cd" * 32,
 )
 ALLOW = Decision("dec_1", Effect.ALLOW, "r", "Because", (), "rev1", "ab" * 32, 0, DECIDED_AT_US)
-
-
-@dataclass(frozen=True)
-class Told:
-    """Signs by telling what it was given."""
-
-    def sign(self, claims: bytes, decided_at_us: int) -> str:
-        return f"{claims.decode()}@{decided_at_us}"
-
-    def known(self) -> tuple[PermitKey, ...]:
-        return ()
 
 
 def test_it_says_what_was_allowed_to_whom_and_until_when() -> None:
@@ -62,15 +49,6 @@ def test_it_says_what_was_allowed_to_whom_and_until_when() -> None:
 def test_the_same_decision_has_the_same_claims_to_the_byte() -> None:
     again = replace(PROPOSAL, idempotency_key="another", model=Model("gpt"))
     assert permit_claims(ALLOW, PROPOSAL) == permit_claims(replace(ALLOW), again)
-
-
-def test_an_allow_is_signed_for_the_time_of_its_decision() -> None:
-    assert permit_of(ALLOW, PROPOSAL, Told()) == f"{permit_claims(ALLOW, PROPOSAL).decode()}@{DECIDED_AT_US}"
-
-
-@pytest.mark.parametrize("effect", [each for each in Effect if each is not Effect.ALLOW])
-def test_nothing_else_has_a_permit(effect: Effect) -> None:
-    assert permit_of(replace(ALLOW, effect=effect), PROPOSAL, Told()) == ""
 
 
 def test_a_key_verifies_long_after_it_signed_its_last() -> None:

@@ -103,6 +103,7 @@ def test_data_document_has_every_key_and_sorted_lists() -> None:
                 "mail": "not_required",
                 "a": "required",
             },
+            "permits": "always",
             "pii": {"redact": False},
             "approver_groups": {"lead": ["u_2", "u_1"], "cfo": ["u_3"]},
             "autonomy": {
@@ -226,6 +227,7 @@ def test_data_document_has_every_key_and_sorted_lists() -> None:
                 },
             },
         },
+        "permits": "always",
         "pii": {"redact": False},
         "spend_limits": {"per_user_usd_per_day": 2},
         "tools": {
@@ -245,12 +247,14 @@ def test_data_document_has_every_key_and_sorted_lists() -> None:
         "dry_run": {"required": ["pay"], "waives_approval": ["mail", "pay"]},
         "packs": {"refunds": {"share": Decimal("2.00"), "by": {"USD": 1}}},
     }
+    assert policy.permits_always
     assert not policy.redact
     assert policy.sensitive("pay") == ("/card", "/items/*/iban")
 
 
 def test_an_empty_policy_is_read_only_redacts_and_knows_no_tool() -> None:
     policy = TenantPolicy.model_validate({})
+    assert not policy.permits_always
     assert policy.redact
     assert policy.tool_class("") is ToolClass.UNKNOWN
     assert policy.as_data() == {
@@ -275,6 +279,7 @@ def test_an_empty_policy_is_read_only_redacts_and_knows_no_tool() -> None:
             "breaker": {},
             "workflows": {},
         },
+        "permits": "on_request",
         "pii": {"redact": True},
         "spend_limits": {},
         "tools": {},
@@ -309,6 +314,8 @@ def test_a_policy_cannot_be_changed() -> None:
         ),
         ({"default_mode": "readonly"}, "default_mode", '"readonly" is not known', "did you mean read_only?"),
         ({"default_mode": None}, "default_mode", "nothing is not known", "known: read_only, read_write"),
+        ({"permits": "on request"}, "permits", '"on request" is not known', "did you mean on_request?"),
+        ({"permits": True}, "permits", "true is not known", "known: always, on_request"),
         ({"pii": {"redact": "yes"}}, "pii.redact", 'should be true or false, not "yes"', ""),
         ({"pii": {"redact": 1}}, "pii.redact", "should be true or false, not the number 1", ""),
         ({"pii": True}, "pii", "should be a mapping, not true", ""),

@@ -321,6 +321,7 @@ BEFORE: dict[str, Any] = {
     "dry_run": {"required": ["pay", "gone"], "waives_approval": ["tell"]},
     "evidence": {"look": {"min_items": 1}},
     "budgets": [{"id": "a", "limit": 1}, {"id": "b", "limit": 2, "match": {"tools": ["pay"]}}],
+    "permits": "always",
     "pii": {"redact": True},
 }
 
@@ -354,7 +355,7 @@ def test_what_restricts(place: tuple[str | int, ...]) -> None:
     [
         ("default_mode",), ("allowed_tools", 1), ("approvals", "tell"), ("approvals", "gone"),
         ("approver_groups", "lead", 0), ("destinations", "tell", 0), ("environments", "write", 1),
-        ("dry_run", "required", 1), ("dry_run", "waives_approval"),
+        ("dry_run", "required", 1), ("dry_run", "waives_approval"), ("permits",),
     ],
     ids=str,
 )  # fmt: skip

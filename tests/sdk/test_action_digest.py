@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from placet.actions.document import action_binding as server_binding
 from placet.kernel.errors import InvalidRequestError as ServerRefusal
 from placet.kernel.limits import PARAMS_BYTES_MAX
-from placet.permits.claims import jwk_set, permit_of
+from placet.permits.claims import jwk_set, permit_claims
 from placet.sdk import Action, Amount, Identity, PermitError, PermitKeySet, Request, Run, verify_permit
 from placet.sdk._permits.digest import action_binding, action_digest
 from placet.sdk._wire.encode import request_to_proto
@@ -100,7 +100,8 @@ def test_a_permit_of_the_server_is_valid_for_the_allowed_action(tmp_path: Path) 
     errors: list[BaseException] = []
     keys = PermitKeyFolder(tmp_path / "permits", TickingClock(), errors.append)
     proposal = proposed(action, identity, "run_1")
-    permit = permit_of(replace(decision(7), action_digest=proposal.action_digest), proposal, keys)
+    allow = replace(decision(7), action_digest=proposal.action_digest)
+    permit = keys.sign(permit_claims(allow, proposal), allow.decided_at_us)
     verified = verify_permit(
         permit, action, PermitKeySet(jwk_set(keys.known())), identity=identity, run_id="run_1", now=START_US / 1e6
     )

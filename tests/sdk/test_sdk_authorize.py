@@ -60,6 +60,7 @@ def test_every_field_is_sent(both: Both, server: ScriptedServer) -> None:
         evidence=[Evidence("https://e", "0" * 64)],
         idempotency_key="key",
         approval_id="apr",
+        include_permit=True,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )  # fmt: skip
     sent = server.authorized()[0]
@@ -80,6 +81,7 @@ def test_every_field_is_sent(both: Both, server: ScriptedServer) -> None:
         },
         evidence=[{"uri": "https://e", "sha256": "0" * 64}],
         approval_id="apr",
+        include_permit=True,
     )  # fmt: skip
     assert server.calls[0][2]["traceparent"] == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -91,6 +93,7 @@ def test_fields_that_are_not_set_are_not_sent(both: Both, server: ScriptedServer
     assert not sent.HasField("run")
     assert not sent.HasField("model")
     assert not sent.action.HasField("amount")
+    assert not sent.include_permit
     assert sent.action.params_json == "{}"
     assert "traceparent" not in server.calls[0][2]
 

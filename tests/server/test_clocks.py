@@ -61,7 +61,8 @@ def shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres_url: str) -
 
 def ask(server: Server, tool: str = READ, *, approval_id: str = "", key: str | None = None) -> Decision:
     with Client(server.address, timeout=20) as client:
-        return client.authorize(Action(tool, {"vault": 7}), AGENT, approval_id=approval_id, idempotency_key=key)
+        action = Action(tool, {"vault": 7})
+        return client.authorize(action, AGENT, approval_id=approval_id, idempotency_key=key, include_permit=True)
 
 
 def follows(server: Server, rule_id: str, tool: str = READ) -> None:

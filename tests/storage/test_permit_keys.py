@@ -13,6 +13,7 @@ from jwt import PyJWKSet
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_KEYS_LOOK_SECONDS
 from placet.permits.claims import PERMIT_TYPE, jwk_set
+from placet.signing.keys import load_private_key
 from placet.signing.permit_keys import PermitKeyFolder, load_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ def test_made_once_for_the_owner_alone(server: Server) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert server.folder.stat().st_mode & 0o777 == 0o700
     assert len(server.kid()) == 16
+
+
+@pytest.mark.parametrize("claims", [CLAIMS, b"{}", '{"agent":"refund-ägent\U0001f600"}'.encode(), bytes(range(256))])
+def test_a_permit_is_the_token_that_a_library_makes_to_the_byte(server: Server, claims: bytes) -> None:
+    [path] = server.folder.iterdir()
+    header = {"kid": server.kid(), "typ": PERMIT_TYPE}
+    token = jwt.PyJWS().encode(claims, load_private_key(path), "EdDSA", header)
+    assert server.keys.sign(claims, T0 * 1_000_000) == token
 
 
 def test_the_same_claims_are_the_same_permit(server: Server) -> None:

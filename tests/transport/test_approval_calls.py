@@ -70,7 +70,9 @@ def test_from_the_request_to_the_single_allow(wire: Wire, channel: grpc.Channel)
     assert (first.state, first.approval_id) == (authorization_pb2.DECISION_STATE_PENDING, decision.approval.id)
     assert approve(wire, decision).state == approval_pb2.APPROVAL_STATE_APPROVED
     assert next(changes).state == authorization_pb2.DECISION_STATE_APPROVED
-    allowed = wire.authorize(request({**REPLY, "run.run_id": "replying", "approval_id": decision.approval.id}))
+    allowed = wire.authorize(
+        request({**REPLY, "run.run_id": "replying", "approval_id": decision.approval.id, "include_permit": True})
+    )
     assert (allowed.effect, allowed.used_approval_id) == (decision_pb2.EFFECT_ALLOW, decision.approval.id)
     assert allowed.permit
     assert [change.state for change in changes] == [authorization_pb2.DECISION_STATE_USED]

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 BY_TOOL: Final = frozenset({"approvals", "destinations", "evidence", "tools"})
 """Sections whose keys are tools. An entry for a tool that is in neither list any longer restricts nothing."""
-ALLOWING: Final = frozenset({"allowed_tools", "default_mode", "write_tools"})
-"""Keys that allow: losing a part of them can only deny more. The default of `default_mode` is read_only."""
+ALLOWING: Final = frozenset({"allowed_tools", "default_mode", "permits", "write_tools"})
+"""Keys that allow: losing a part of them can only deny more. The default of `default_mode` is read_only. Without
+`permits: always` fewer allows carry a permit, and executors that verify permits run fewer calls."""
 NOT_REQUIRED: Final = "not_required"
 PACKS: Final = "packs"
 ID: Final = "id"

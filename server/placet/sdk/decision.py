@@ -121,7 +121,9 @@ class Decision:
     obligations: tuple[Obligation, ...] = ()
     """What the caller must do when it acts on the decision."""
     permit: str = ""
-    """Signed token that proves an allow to the executor of the call, valid for 60 seconds. See `verify_permit`."""
+    """Signed token that proves an allow to the executor of the call, valid for 60 seconds. See `verify_permit`.
+
+    Empty unless the request had ``include_permit=True``, or the tenant's file has ``permits: always``."""
     budgets: tuple[BudgetState, ...] = ()
     """Budgets that the action counts against."""
     autonomy: Autonomy = Autonomy.UNSPECIFIED

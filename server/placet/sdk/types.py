@@ -142,6 +142,8 @@ class Request:
     idempotency_key: str | None = None
     """None generates a new key."""
     approval_id: str = ""
+    include_permit: bool = False
+    """True to receive the permit of an allow."""
 
     def __post_init__(self) -> None:
         require_type(self, Action, "action")
@@ -151,3 +153,4 @@ class Request:
         require_each_type(self, Evidence, "evidence")
         require_type(self, (str, type(None)), "idempotency_key")
         require_type(self, str, "approval_id")
+        require_type(self, bool, "include_permit")

@@ -17,6 +17,7 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from placet.permits.claims import jwk_set
+from placet.permits.issuing import PermitIssuer
 from placet.server.address_file import write_address_file
 from placet.server.approvals import COUNT_SECONDS, ApprovalParts, build_approvals
 from placet.server.controls import control_servicer
@@ -202,7 +203,7 @@ def _build_rpc(
         decisions.requests,
         outcomes,
         approvals.streams,
-        core.permit_keys,
+        PermitIssuer(core.permit_keys, policies),
         clock,
         Flows(policies),
         ApprovalUrlTemplate.parse(settings.approval_url),

@@ -15,17 +15,17 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt import PyJWS
 
 from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
-from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey
+from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey, base64url
 from placet.signing.keys import create_private_key, key_id_of, load_private_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[1-9][0-9]{0,11}\.pem")
 _SECOND_US: Final = 1_000_000
-_JWS: Final = PyJWS(algorithms=[PERMIT_ALGORITHM])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,14 @@ class SigningPermitKey:
     """A permit key with its private half, which it never reveals."""
 
     public: PermitKey
-    _headers: Mapping[str, str] = field(repr=False)
+    _header: bytes = field(repr=False)
+    """The first part of its tokens, in base64url. It is the same for each of them."""
     _key: Ed25519PrivateKey = field(repr=False)
 
     def sign(self, claims: bytes) -> str:
-        """Return the signed token of these claims."""
-        return _JWS.encode(claims, self._key, PERMIT_ALGORITHM, dict(self._headers))
+        """Return the signed token of these claims: a JWS in compact form (RFC 7515)."""
+        signed = b"%b.%b" % (self._header, base64url(claims))
+        return (b"%b.%b" % (signed, base64url(self._key.sign(signed)))).decode()
 
 
 class PermitKeyFolder:
@@ -150,7 +151,8 @@ def _create(folder: Path, signs_from: int) -> int:
 def _signing(signs_from: int, key: Ed25519PrivateKey, signs_until: int) -> SigningPermitKey:
     raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     public = PermitKey(key_id_of(raw), raw, signs_from, signs_until)
-    return SigningPermitKey(public, {"kid": public.key_id, "typ": PERMIT_TYPE}, key)
+    header = orjson.dumps({"alg": PERMIT_ALGORITHM, "kid": public.key_id, "typ": PERMIT_TYPE})
+    return SigningPermitKey(public, base64url(header), key)
 
 
 def _signs_at(keys: Sequence[SigningPermitKey], second: int) -> SigningPermitKey:

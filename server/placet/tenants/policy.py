@@ -64,6 +64,8 @@ class CompiledTenantPolicy:
     """Folded workflow -> limits of its runs; "" for all other workflows."""
     autonomy: Autonomy
     breaker: BreakerSpec | None
+    permits_always: bool
+    """Whether each allow carries a permit, also if the caller did not ask for it."""
 
 
 class TenantPolicy(TenantDocument):
@@ -89,6 +91,7 @@ class TenantPolicy(TenantDocument):
             runs={folded(workflow): self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
             autonomy=self.autonomy.value(),
             breaker=self.limits.breaker.spec() if self.limits.breaker else None,
+            permits_always=self.permits == "always",
         )
 
     @property
@@ -147,6 +150,11 @@ class TenantPolicy(TenantDocument):
         """The autonomy in the file, without overrides."""
         return self.compiled.autonomy
 
+    @property
+    def permits_always(self) -> bool:
+        """Whether each allow carries a permit, also if the caller did not ask for it."""
+        return self.compiled.permits_always
+
     def approval_seconds(self, tool: str) -> int:
         """Return how many seconds people have to decide on an action with the tool."""
         approval = self.approvals.get(tool)
@@ -164,6 +172,7 @@ class TenantPolicy(TenantDocument):
             "budgets": {budget.id: budget_data(budget) for budget in self.all_budgets},
             "currency": self.currency,
             "limits": limits_data(self.limits),
+            "permits": self.permits,
             "pii": {"redact": self.pii.redact},
             "spend_limits": self.spend_limits.model_dump(exclude_none=True) if self.spend_limits else {},
             "tools": {tool: _tool_data(spec) for tool, spec in self.tools.items()},

@@ -28,7 +28,7 @@ from placet.v1 import action_pb2 as placet_dot_v1_dot_action__pb2
 from placet.v1 import decision_pb2 as placet_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dplacet/v1/authorization.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16placet/v1/action.proto\x1a\x18placet/v1/decision.proto\"\xef\x01\n\x10\x41uthorizeRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12!\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x11.placet.v1.Action\x12%\n\x08identity\x18\x03 \x01(\x0b\x32\x13.placet.v1.Identity\x12\x1b\n\x03run\x18\x04 \x01(\x0b\x32\x0e.placet.v1.Run\x12\x1f\n\x05model\x18\x05 \x01(\x0b\x32\x10.placet.v1.Model\x12%\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x13.placet.v1.Evidence\x12\x13\n\x0b\x61pproval_id\x18\x07 \x01(\t\":\n\x11\x41uthorizeResponse\x12%\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x13.placet.v1.Decision\"F\n\x15\x41uthorizeBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.placet.v1.AuthorizeRequest\"@\n\x16\x41uthorizeBatchResponse\x12&\n\tdecisions\x18\x01 \x03(\x0b\x32\x13.placet.v1.Decision\"F\n\x16\x41uthorizeStreamRequest\x12,\n\x08requests\x18\x01 \x03(\x0b\x32\x1a.placet.v1.StreamedRequest\"t\n\x0fStreamedRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x07request\x18\x02 \x01(\x0b\x32\x1b.placet.v1.AuthorizeRequest\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"I\n\x17\x41uthorizeStreamResponse\x12.\n\tresponses\x18\x01 \x03(\x0b\x32\x1b.placet.v1.StreamedResponse\"v\n\x10StreamedResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x13.placet.v1.DecisionH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06\x61nswer\"\xa7\x02\n\x14ReportOutcomeRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12(\n\x06status\x18\x03 \x01(\x0e\x32\x18.placet.v1.OutcomeStatus\x12\x12\n\nlatency_ms\x18\x04 \x01(\x03\x12\x13\n\x06tokens\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0b\x63ost_micros\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x1f\n\x12\x61mount_minor_units\x18\x07 \x01(\x03H\x02\x88\x01\x01\x12\x13\n\x0b\x65rror_class\x18\x08 \x01(\t\x12\x15\n\rresult_digest\x18\t \x01(\tB\t\n\x07_tokensB\x0e\n\x0c_cost_microsB\x15\n\x13_amount_minor_units\"\x90\x01\n\x15ReportOutcomeResponse\x12\x14\n\x08repeated\x18\x01 \x01(\x08\x42\x02\x18\x01\x12\x0c\n\x04late\x18\x02 \x01(\x08\x12\x15\n\toverspent\x18\x03 \x03(\tB\x02\x18\x01\x12\x0c\n\x04held\x18\x04 \x03(\t\x12\x11\n\tduplicate\x18\x05 \x01(\x08\x12\x1b\n\x13\x65xceeded_budget_ids\x18\x06 \x03(\t\"K\n\x14WatchDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"\x9d\x01\n\x15WatchDecisionResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.placet.v1.DecisionState\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa5\x01\n\rOutcomeStatus\x12\x1e\n\x1aOUTCOME_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTCOME_STATUS_SUCCEEDED\x10\x01\x12\x19\n\x15OUTCOME_STATUS_FAILED\x10\x02\x12\x1f\n\x1bOUTCOME_STATUS_NOT_EXECUTED\x10\x03\x12\x1a\n\x16OUTCOME_STATUS_UNKNOWN\x10\x04*\xaa\x02\n\rDecisionState\x12\x1e\n\x1a\x44\x45\x43ISION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x43ISION_STATE_PENDING\x10\x01\x12\x1b\n\x17\x44\x45\x43ISION_STATE_APPROVED\x10\x02\x12\x1b\n\x17\x44\x45\x43ISION_STATE_REJECTED\x10\x03\x12\x1a\n\x16\x44\x45\x43ISION_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x44\x45\x43ISION_STATE_CANCELLED\x10\x05\x12\x17\n\x13\x44\x45\x43ISION_STATE_USED\x10\x06\x12\x1a\n\x16\x44\x45\x43ISION_STATE_ALLOWED\x10\x07\x12\x1a\n\x16\x44\x45\x43ISION_STATE_REVOKED\x10\x08\x12\x18\n\x14\x44\x45\x43ISION_STATE_ENDED\x10\t2\xbd\x03\n\x14\x41uthorizationService\x12\x46\n\tAuthorize\x12\x1b.placet.v1.AuthorizeRequest\x1a\x1c.placet.v1.AuthorizeResponse\x12U\n\x0e\x41uthorizeBatch\x12 .placet.v1.AuthorizeBatchRequest\x1a!.placet.v1.AuthorizeBatchResponse\x12\\\n\x0f\x41uthorizeStream\x12!.placet.v1.AuthorizeStreamRequest\x1a\".placet.v1.AuthorizeStreamResponse(\x01\x30\x01\x12R\n\rReportOutcome\x12\x1f.placet.v1.ReportOutcomeRequest\x1a .placet.v1.ReportOutcomeResponse\x12T\n\rWatchDecision\x12\x1f.placet.v1.WatchDecisionRequest\x1a .placet.v1.WatchDecisionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dplacet/v1/authorization.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16placet/v1/action.proto\x1a\x18placet/v1/decision.proto\"\x87\x02\n\x10\x41uthorizeRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12!\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x11.placet.v1.Action\x12%\n\x08identity\x18\x03 \x01(\x0b\x32\x13.placet.v1.Identity\x12\x1b\n\x03run\x18\x04 \x01(\x0b\x32\x0e.placet.v1.Run\x12\x1f\n\x05model\x18\x05 \x01(\x0b\x32\x10.placet.v1.Model\x12%\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x13.placet.v1.Evidence\x12\x13\n\x0b\x61pproval_id\x18\x07 \x01(\t\x12\x16\n\x0einclude_permit\x18\x08 \x01(\x08\":\n\x11\x41uthorizeResponse\x12%\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x13.placet.v1.Decision\"F\n\x15\x41uthorizeBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.placet.v1.AuthorizeRequest\"@\n\x16\x41uthorizeBatchResponse\x12&\n\tdecisions\x18\x01 \x03(\x0b\x32\x13.placet.v1.Decision\"F\n\x16\x41uthorizeStreamRequest\x12,\n\x08requests\x18\x01 \x03(\x0b\x32\x1a.placet.v1.StreamedRequest\"t\n\x0fStreamedRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x07request\x18\x02 \x01(\x0b\x32\x1b.placet.v1.AuthorizeRequest\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"I\n\x17\x41uthorizeStreamResponse\x12.\n\tresponses\x18\x01 \x03(\x0b\x32\x1b.placet.v1.StreamedResponse\"v\n\x10StreamedResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x13.placet.v1.DecisionH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06\x61nswer\"\xa7\x02\n\x14ReportOutcomeRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12(\n\x06status\x18\x03 \x01(\x0e\x32\x18.placet.v1.OutcomeStatus\x12\x12\n\nlatency_ms\x18\x04 \x01(\x03\x12\x13\n\x06tokens\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0b\x63ost_micros\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x1f\n\x12\x61mount_minor_units\x18\x07 \x01(\x03H\x02\x88\x01\x01\x12\x13\n\x0b\x65rror_class\x18\x08 \x01(\t\x12\x15\n\rresult_digest\x18\t \x01(\tB\t\n\x07_tokensB\x0e\n\x0c_cost_microsB\x15\n\x13_amount_minor_units\"\x90\x01\n\x15ReportOutcomeResponse\x12\x14\n\x08repeated\x18\x01 \x01(\x08\x42\x02\x18\x01\x12\x0c\n\x04late\x18\x02 \x01(\x08\x12\x15\n\toverspent\x18\x03 \x03(\tB\x02\x18\x01\x12\x0c\n\x04held\x18\x04 \x03(\t\x12\x11\n\tduplicate\x18\x05 \x01(\x08\x12\x1b\n\x13\x65xceeded_budget_ids\x18\x06 \x03(\t\"K\n\x14WatchDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"\x9d\x01\n\x15WatchDecisionResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.placet.v1.DecisionState\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa5\x01\n\rOutcomeStatus\x12\x1e\n\x1aOUTCOME_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTCOME_STATUS_SUCCEEDED\x10\x01\x12\x19\n\x15OUTCOME_STATUS_FAILED\x10\x02\x12\x1f\n\x1bOUTCOME_STATUS_NOT_EXECUTED\x10\x03\x12\x1a\n\x16OUTCOME_STATUS_UNKNOWN\x10\x04*\xaa\x02\n\rDecisionState\x12\x1e\n\x1a\x44\x45\x43ISION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x43ISION_STATE_PENDING\x10\x01\x12\x1b\n\x17\x44\x45\x43ISION_STATE_APPROVED\x10\x02\x12\x1b\n\x17\x44\x45\x43ISION_STATE_REJECTED\x10\x03\x12\x1a\n\x16\x44\x45\x43ISION_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x44\x45\x43ISION_STATE_CANCELLED\x10\x05\x12\x17\n\x13\x44\x45\x43ISION_STATE_USED\x10\x06\x12\x1a\n\x16\x44\x45\x43ISION_STATE_ALLOWED\x10\x07\x12\x1a\n\x16\x44\x45\x43ISION_STATE_REVOKED\x10\x08\x12\x18\n\x14\x44\x45\x43ISION_STATE_ENDED\x10\t2\xbd\x03\n\x14\x41uthorizationService\x12\x46\n\tAuthorize\x12\x1b.placet.v1.AuthorizeRequest\x1a\x1c.placet.v1.AuthorizeResponse\x12U\n\x0e\x41uthorizeBatch\x12 .placet.v1.AuthorizeBatchRequest\x1a!.placet.v1.AuthorizeBatchResponse\x12\\\n\x0f\x41uthorizeStream\x12!.placet.v1.AuthorizeStreamRequest\x1a\".placet.v1.AuthorizeStreamResponse(\x01\x30\x01\x12R\n\rReportOutcome\x12\x1f.placet.v1.ReportOutcomeRequest\x1a .placet.v1.ReportOutcomeResponse\x12T\n\rWatchDecision\x12\x1f.placet.v1.WatchDecisionRequest\x1a .placet.v1.WatchDecisionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,34 +39,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTOUTCOMERESPONSE'].fields_by_name['repeated']._serialized_options = b'\030\001'
   _globals['_REPORTOUTCOMERESPONSE'].fields_by_name['overspent']._loaded_options = None
   _globals['_REPORTOUTCOMERESPONSE'].fields_by_name['overspent']._serialized_options = b'\030\001'
-  _globals['_OUTCOMESTATUS']._serialized_start=1660
-  _globals['_OUTCOMESTATUS']._serialized_end=1825
-  _globals['_DECISIONSTATE']._serialized_start=1828
-  _globals['_DECISIONSTATE']._serialized_end=2126
+  _globals['_OUTCOMESTATUS']._serialized_start=1684
+  _globals['_OUTCOMESTATUS']._serialized_end=1849
+  _globals['_DECISIONSTATE']._serialized_start=1852
+  _globals['_DECISIONSTATE']._serialized_end=2150
   _globals['_AUTHORIZEREQUEST']._serialized_start=153
-  _globals['_AUTHORIZEREQUEST']._serialized_end=392
-  _globals['_AUTHORIZERESPONSE']._serialized_start=394
-  _globals['_AUTHORIZERESPONSE']._serialized_end=452
-  _globals['_AUTHORIZEBATCHREQUEST']._serialized_start=454
-  _globals['_AUTHORIZEBATCHREQUEST']._serialized_end=524
-  _globals['_AUTHORIZEBATCHRESPONSE']._serialized_start=526
-  _globals['_AUTHORIZEBATCHRESPONSE']._serialized_end=590
-  _globals['_AUTHORIZESTREAMREQUEST']._serialized_start=592
-  _globals['_AUTHORIZESTREAMREQUEST']._serialized_end=662
-  _globals['_STREAMEDREQUEST']._serialized_start=664
-  _globals['_STREAMEDREQUEST']._serialized_end=780
-  _globals['_AUTHORIZESTREAMRESPONSE']._serialized_start=782
-  _globals['_AUTHORIZESTREAMRESPONSE']._serialized_end=855
-  _globals['_STREAMEDRESPONSE']._serialized_start=857
-  _globals['_STREAMEDRESPONSE']._serialized_end=975
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=978
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1273
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1276
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1420
-  _globals['_WATCHDECISIONREQUEST']._serialized_start=1422
-  _globals['_WATCHDECISIONREQUEST']._serialized_end=1497
-  _globals['_WATCHDECISIONRESPONSE']._serialized_start=1500
-  _globals['_WATCHDECISIONRESPONSE']._serialized_end=1657
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2129
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=2574
+  _globals['_AUTHORIZEREQUEST']._serialized_end=416
+  _globals['_AUTHORIZERESPONSE']._serialized_start=418
+  _globals['_AUTHORIZERESPONSE']._serialized_end=476
+  _globals['_AUTHORIZEBATCHREQUEST']._serialized_start=478
+  _globals['_AUTHORIZEBATCHREQUEST']._serialized_end=548
+  _globals['_AUTHORIZEBATCHRESPONSE']._serialized_start=550
+  _globals['_AUTHORIZEBATCHRESPONSE']._serialized_end=614
+  _globals['_AUTHORIZESTREAMREQUEST']._serialized_start=616
+  _globals['_AUTHORIZESTREAMREQUEST']._serialized_end=686
+  _globals['_STREAMEDREQUEST']._serialized_start=688
+  _globals['_STREAMEDREQUEST']._serialized_end=804
+  _globals['_AUTHORIZESTREAMRESPONSE']._serialized_start=806
+  _globals['_AUTHORIZESTREAMRESPONSE']._serialized_end=879
+  _globals['_STREAMEDRESPONSE']._serialized_start=881
+  _globals['_STREAMEDRESPONSE']._serialized_end=999
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1002
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1297
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1300
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1444
+  _globals['_WATCHDECISIONREQUEST']._serialized_start=1446
+  _globals['_WATCHDECISIONREQUEST']._serialized_end=1521
+  _globals['_WATCHDECISIONRESPONSE']._serialized_start=1524
+  _globals['_WATCHDECISIONRESPONSE']._serialized_end=1681
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2153
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=2598
 # @@protoc_insertion_point(module_scope)

@@ -50,7 +50,7 @@ DECISION_STATE_REVOKED: DecisionState
 DECISION_STATE_ENDED: DecisionState
 
 class AuthorizeRequest(_message.Message):
-    __slots__ = ("idempotency_key", "action", "identity", "run", "model", "evidence", "approval_id")
+    __slots__ = ("idempotency_key", "action", "identity", "run", "model", "evidence", "approval_id", "include_permit")
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,7 @@ class AuthorizeRequest(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_PERMIT_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     action: _action_pb2.Action
     identity: _action_pb2.Identity
@@ -65,7 +66,8 @@ class AuthorizeRequest(_message.Message):
     model: _action_pb2.Model
     evidence: _containers.RepeatedCompositeFieldContainer[_action_pb2.Evidence]
     approval_id: str
-    def __init__(self, idempotency_key: _Optional[str] = ..., action: _Optional[_Union[_action_pb2.Action, _Mapping]] = ..., identity: _Optional[_Union[_action_pb2.Identity, _Mapping]] = ..., run: _Optional[_Union[_action_pb2.Run, _Mapping]] = ..., model: _Optional[_Union[_action_pb2.Model, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[_action_pb2.Evidence, _Mapping]]] = ..., approval_id: _Optional[str] = ...) -> None: ...
+    include_permit: bool
+    def __init__(self, idempotency_key: _Optional[str] = ..., action: _Optional[_Union[_action_pb2.Action, _Mapping]] = ..., identity: _Optional[_Union[_action_pb2.Identity, _Mapping]] = ..., run: _Optional[_Union[_action_pb2.Run, _Mapping]] = ..., model: _Optional[_Union[_action_pb2.Model, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[_action_pb2.Evidence, _Mapping]]] = ..., approval_id: _Optional[str] = ..., include_permit: _Optional[bool] = ...) -> None: ...
 
 class AuthorizeResponse(_message.Message):
     __slots__ = ("decision",)

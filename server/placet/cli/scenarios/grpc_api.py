@@ -50,6 +50,7 @@ class GrpcApi:
             evidence=request.evidence,
             idempotency_key=request.idempotency_key,
             approval_id=request.approval_id,
+            include_permit=request.include_permit,
         )
         return [_answer(decision)]
 

@@ -111,6 +111,7 @@ class Script(Strict):
             evidence=[sdk.Evidence(**item.model_dump()) for item in asked.evidence] if asked else [],
             idempotency_key=key.replace(NEW, new) if key else key,
             approval_id=approval_id or (asked.approval_id if asked else ""),
+            include_permit=any(isinstance(each, Verify) and each.verify == step.id for each in self.steps),
         )
 
     def _action(self, step: Call | Verify) -> Action:

@@ -90,6 +90,7 @@ class AsyncClient(AsyncBaseClient):
         evidence: Sequence[Evidence] = (),
         idempotency_key: str | None = None,
         approval_id: str = "",
+        include_permit: bool = False,
         traceparent: str | None = None,
         timeout: float | None = None,
         on_failure: OnFailure | None = None,
@@ -106,6 +107,8 @@ class AsyncClient(AsyncBaseClient):
                 decision, also after a crash; an allow only while the action would still be allowed. The same key with
                 another request fails with ``pdp.client_key_reused``. None generates a new key.
             approval_id: Id of an approval of exactly this action, which the decision then uses.
+            include_permit: True to receive the permit of an allow, in `decision.permit`. Set it if the executor of the
+                call verifies permits. A repeat of an idempotency key may set it, also if the first request did not.
             traceparent: W3C Trace Context header of the caller's trace.
             timeout: Seconds, in place of the client's default.
             on_failure: ``"deny"`` or ``"raise"``, in place of the client's default.
@@ -119,7 +122,7 @@ class AsyncClient(AsyncBaseClient):
             CallFailedError: If there is no decision and `on_failure` is ``"raise"``.
             ValueError: If `timeout` or `on_failure` is invalid.
         """
-        request = Request(action, identity, run, model, evidence, idempotency_key, approval_id)
+        request = Request(action, identity, run, model, evidence, idempotency_key, approval_id, include_permit)
         return (await self._authorize(prepare_authorize(request, traceparent), timeout, on_failure))[0]
 
     async def authorize_batch(

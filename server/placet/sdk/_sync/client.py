@@ -91,6 +91,7 @@ class Client(BaseClient):
         evidence: Sequence[Evidence] = (),
         idempotency_key: str | None = None,
         approval_id: str = "",
+        include_permit: bool = False,
         traceparent: str | None = None,
         timeout: float | None = None,
         on_failure: OnFailure | None = None,
@@ -107,6 +108,8 @@ class Client(BaseClient):
                 decision, also after a crash; an allow only while the action would still be allowed. The same key with
                 another request fails with ``pdp.client_key_reused``. None generates a new key.
             approval_id: Id of an approval of exactly this action, which the decision then uses.
+            include_permit: True to receive the permit of an allow, in `decision.permit`. Set it if the executor of the
+                call verifies permits. A repeat of an idempotency key may set it, also if the first request did not.
             traceparent: W3C Trace Context header of the caller's trace.
             timeout: Seconds, in place of the client's default.
             on_failure: ``"deny"`` or ``"raise"``, in place of the client's default.
@@ -120,7 +123,7 @@ class Client(BaseClient):
             CallFailedError: If there is no decision and `on_failure` is ``"raise"``.
             ValueError: If `timeout` or `on_failure` is invalid.
         """
-        request = Request(action, identity, run, model, evidence, idempotency_key, approval_id)
+        request = Request(action, identity, run, model, evidence, idempotency_key, approval_id, include_permit)
         return (self._authorize(prepare_authorize(request, traceparent), timeout, on_failure))[0]
 
     def authorize_batch(

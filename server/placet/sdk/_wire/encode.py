@@ -66,7 +66,13 @@ def _request(request: Request, idempotency_key: str) -> authorization_pb2.Author
         model=_model(require_type(Model, "model", request.model)) if request.model is not None else None,
         evidence=[_evidence(document, f"evidence[{index}].") for index, document in enumerate(evidence)],
     )
-    return set_fields(message, "", idempotency_key=idempotency_key, approval_id=request.approval_id)
+    return set_fields(
+        message,
+        "",
+        idempotency_key=idempotency_key,
+        approval_id=request.approval_id,
+        include_permit=request.include_permit,
+    )
 
 
 def _action(action: Action) -> action_pb2.Action:

@@ -21,7 +21,7 @@ from placet.cli.rendering.documents import (
     obligation_rows,
 )
 from placet.cli.rendering.failures import STORE_DOWN, code_without_decision, line_of
-from placet.cli.rendering.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering.output import Output, print_fields, print_json, print_table, visible
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PARAMS_BYTES_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
@@ -71,6 +71,9 @@ IdempotencyKey = Annotated[
     str | None, typer.Option(help="A repeat with the same key returns the same decision. Default: a new key.")
 ]
 ApprovalId = Annotated[str, typer.Option(help="An approval of this call, apr_...", show_default=False)]
+Permit = Annotated[
+    bool, typer.Option("--permit", help="Ask for the permit of an allow. It is the last line of the output.")
+]
 
 
 @app.command("authorize")
@@ -96,6 +99,7 @@ def authorize(  # noqa: PLR0913 - one option for each field of a request
     evidence: Evidence = None,
     idempotency_key: IdempotencyKey = None,
     approval_id: ApprovalId = "",
+    permit: Permit = False,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -121,8 +125,9 @@ def authorize(  # noqa: PLR0913 - one option for each field of a request
             evidence=[_read_evidence(text) for text in evidence or ()],
             idempotency_key=idempotency_key,
             approval_id=approval_id,
+            include_permit=permit,
         )
-    _show(decision, output)
+    _show(decision, output, permit=permit)
     raise typer.Exit(CODES[decision.effect] if decision.failure is None else code_without_decision(decision.failure))
 
 
@@ -179,7 +184,7 @@ def _retry_hint(decision: sdk.Decision) -> str:
     return f"; retry with --idempotency-key {decision.idempotency_key}"
 
 
-def _show(decision: sdk.Decision, output: Output) -> None:
+def _show(decision: sdk.Decision, output: Output, *, permit: bool) -> None:
     if output is Output.JSON:
         print_json(decision_document(decision))
     if decision.failure is not None:
@@ -208,3 +213,6 @@ def _show(decision: sdk.Decision, output: Output) -> None:
         if decision.obligations:
             typer.echo()
             print_table(OBLIGATION_COLUMNS, obligation_rows(decision.obligations))
+        if permit and decision.permit:
+            typer.echo()
+            typer.echo(visible(decision.permit))  # not in a table: a terminal would wrap it into the column

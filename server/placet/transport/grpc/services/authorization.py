@@ -9,7 +9,6 @@ from placet.approvals.page import NO_APPROVAL_URL
 from placet.decision.attempt import Request
 from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.steps import TOGETHER
-from placet.permits.claims import permit_of
 from placet.scheduling.slices import Turns
 from placet.transport.grpc.interceptors.caller import current_caller
 from placet.transport.grpc.messages.from_proto import parsing, parsing_batch
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from placet.kernel.model import Decision, Proposal
     from placet.kernel.steps import Steps
     from placet.outcomes.service import OutcomeReply
-    from placet.permits.claims import PermitKeys
+    from placet.permits.issuing import PermitIssuer
     from placet.scheduling.batching import Batcher
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.flows import Flows
@@ -42,7 +41,7 @@ class AuthorizationServicer(OutcomeMethods):
     decisions: Batcher[Request, Answer]
     outcomes: Batcher[OutcomeReport, OutcomeReply]
     streams: ChangeStreams
-    permit_keys: PermitKeys
+    permits: PermitIssuer
     clock: Clock
     flows: Flows
     approval_page: ApprovalUrlTemplate = NO_APPROVAL_URL
@@ -55,7 +54,7 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         proposal = await self.turns.take(parsing(request, _traceparent(context)))
         [decision] = await self._decide([proposal], received_at_us, context.time_remaining())
-        return authorization_pb2.AuthorizeResponse(decision=self._to_proto(proposal, decision))
+        return authorization_pb2.AuthorizeResponse(decision=self._to_proto(request, proposal, decision))
 
     async def AuthorizeBatch(
         self, request: authorization_pb2.AuthorizeBatchRequest, context: Context
@@ -64,7 +63,7 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
         decisions = await self._decide(proposals, received_at_us, context.time_remaining())
-        messages = await self.turns.take(self._to_protos(proposals, decisions))
+        messages = await self.turns.take(self._to_protos(request.requests, proposals, decisions))
         return authorization_pb2.AuthorizeBatchResponse(decisions=messages)
 
     async def AuthorizeStream(
@@ -75,7 +74,8 @@ class AuthorizationServicer(OutcomeMethods):
         seconds = streamed.timeout_ms / 1_000 if streamed.timeout_ms else context.time_remaining()
         proposal = await self.turns.take(parsing(streamed.request, streamed.traceparent or _traceparent(context)))
         [decision] = await self._decide([proposal], received_at_us, seconds)
-        return authorization_pb2.StreamedResponse(id=streamed.id, decision=self._to_proto(proposal, decision))
+        decided = self._to_proto(streamed.request, proposal, decision)
+        return authorization_pb2.StreamedResponse(id=streamed.id, decision=decided)
 
     def WatchDecision(
         self, request: authorization_pb2.WatchDecisionRequest, _context: Context
@@ -84,20 +84,26 @@ class AuthorizationServicer(OutcomeMethods):
         return self.streams.of_decision(request)
 
     def _to_protos(
-        self, proposals: Sequence[Proposal], decisions: Sequence[Decision]
+        self,
+        requests: Sequence[authorization_pb2.AuthorizeRequest],
+        proposals: Sequence[Proposal],
+        decisions: Sequence[Decision],
     ) -> Steps[list[decision_pb2.Decision]]:
         messages: list[decision_pb2.Decision] = []
-        for proposal, decision in zip(proposals, decisions, strict=True):
-            messages.append(self._to_proto(proposal, decision))
+        for request, proposal, decision in zip(requests, proposals, decisions, strict=True):
+            messages.append(self._to_proto(request, proposal, decision))
             if not len(messages) % TOGETHER or any(finding.details for finding in decision.findings):
                 yield
         return messages
 
-    def _to_proto(self, proposal: Proposal, decision: Decision) -> decision_pb2.Decision:
-        """Return the message of the decision. Signs its permit each time: the same decision has the same permit."""
+    def _to_proto(
+        self, request: authorization_pb2.AuthorizeRequest, proposal: Proposal, decision: Decision
+    ) -> decision_pb2.Decision:
+        """Return the message of the decision, with its permit if that is wanted."""
         approval_id = decision.approval.approval_id if decision.approval is not None else ""
         url = self.approval_page.url(proposal.identity.tenant, approval_id)
-        return decision_to_proto(decision, permit_of(decision, proposal, self.permit_keys), url)
+        permit = self.permits.permit(decision, proposal, requested=request.include_permit)
+        return decision_to_proto(decision, permit, url)
 
     async def _decide(
         self, proposals: Sequence[Proposal], received_at_us: int, seconds: float | None
