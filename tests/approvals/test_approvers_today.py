@@ -425,6 +425,12 @@ async def test_every_tenant_that_is_served_is_looked_at() -> None:
     assert (await void(made, "lena", "acme")).open_count == 0
 
 
+async def test_a_used_approval_is_a_vote_of_its_tenant_too() -> None:
+    made = env()
+    await used_under(made, "k")
+    assert (await void(made, "lena", "")).without_groups == ["acme"]
+
+
 async def test_only_tenants_where_the_person_voted_are_named_as_without_groups() -> None:
     made = env()
     made.policy.agent_policies = dict.fromkeys(("acme", "beta"), made.policy.agent_policies["acme"])

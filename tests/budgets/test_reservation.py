@@ -95,6 +95,13 @@ def test_a_limit_is_exceeded_by_the_sum_of_used_and_reserved(used_before: int, e
     assert settlement.exceeded_budget_ids == exceeded
 
 
+def test_what_is_far_above_the_reservation_is_not_counted_but_becomes_the_excess() -> None:
+    reservation = held(hold("cost", 30))
+    settlement = settle(reservation, Outcome(OutcomeStatus.SUCCEEDED, cost_micros=500), {}, factor=10)
+    assert [change.used for change in settlement.changes] == [300]
+    assert [(part.counter, part.amount) for part in settlement.excess] == [(reservation.holds[0].counter, 200)]
+
+
 def test_nobody_reported_counts_or_releases_as_the_budget_says() -> None:
     reservation = held(hold("cost", 30), hold("amount:USD", 70, unreported=Unreported.RELEASE))
     expired, changes = expire(reservation)
