@@ -2,58 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+
+from placet.actions.canonical_json import digest
 
 if TYPE_CHECKING:
     from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run
 
 
-def canonical_request(
-    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
-) -> bytes:
-    """Return the canonical JSON of the caller's request, as policy sees it.
+class CanonicalForms(NamedTuple):
+    """What is derived from the canonical JSON of a request."""
 
-    Keys and numbers are restricted so that orjson with sorted keys writes RFC 8785.
+    document: bytes
+    """The caller's request as policy sees it: an object with the keys action, evidence, identity, model and run."""
+    screened: bytes
+    """The values of action, evidence and model: the parts of `document` that redaction screens."""
+    action_digest: str
+    """The digest of `action_binding`."""
+    request_digest: str
+    """Identifies a request: a digest that excludes what a retry measures anew, which is trace_id, step, and the model's
+    tokens and cost."""
+
+
+def canonical_forms(
+    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
+) -> CanonicalForms:
+    """Return everything that is derived from the canonical JSON of a request. Serialises each part of it once.
+
+    Keys are written in their order, and numbers are restricted, so that orjson writes RFC 8785.
     """
-    body = {
-        "action": action_fields(action),
-        "evidence": _evidence(evidence),
-        "identity": identity_fields(identity),
-        "model": {
-            "estimated_cost_micros": model.estimated_cost_micros,
-            "input_tokens": model.input_tokens,
-            "name": model.name,
-            "output_tokens": model.output_tokens,
-            "prompt_version": model.prompt_version,
-        },
-        "run": {
-            "planner": run.planner,
-            "run_id": run.run_id,
-            "step": run.step,
-            "trace_id": run.trace_id,
-            "workflow": run.workflow,
-        },
+    action_json = orjson.dumps(action_fields(action))
+    evidence_json = orjson.dumps([{"sha256": item.sha256, "uri": item.uri} for item in evidence])
+    model_json = orjson.dumps(_model_fields(model))
+    parts = {
+        "action": orjson.Fragment(action_json),
+        "evidence": orjson.Fragment(evidence_json),
+        "identity": orjson.Fragment(orjson.dumps(identity_fields(identity))),
     }
-    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-
-
-def request_content(
-    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
-) -> bytes:
-    """Return the canonical JSON that identifies a request; its digest is the request_digest.
-
-    Excludes what a retry measures anew: trace_id, step, and the model's tokens and cost.
-    """
-    body = {
-        "action": action_fields(action),
-        "evidence": _evidence(evidence),
-        "identity": identity_fields(identity),
+    document = {**parts, "model": orjson.Fragment(model_json), "run": _run_fields(run)}
+    repeated = {
+        **parts,
         "model": {"name": model.name, "prompt_version": model.prompt_version},
         "run": {"planner": run.planner, "run_id": run.run_id, "workflow": run.workflow},
     }
-    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    bound = {"action": parts["action"], "identity": parts["identity"], "run_id": run.run_id}
+    return CanonicalForms(
+        document=orjson.dumps(document),
+        screened=b"%b %b %b" % (action_json, evidence_json, model_json),
+        action_digest=digest(orjson.dumps(bound)),
+        request_digest=digest(orjson.dumps(repeated)),
+    )
+
+
+def canonical_request(
+    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
+) -> bytes:
+    """Return the canonical JSON of the caller's request, as policy sees it."""
+    return canonical_forms(action, identity, run, model, evidence).document
 
 
 def action_binding(action: Action, identity: Identity, run: Run) -> bytes:
@@ -63,8 +70,9 @@ def action_binding(action: Action, identity: Identity, run: Run) -> bytes:
 
 
 def action_fields(action: Action) -> dict[str, Any]:
-    """Return the action as policy sees it. `amount` is omitted when there is none."""
-    fields = {
+    """Return the action as policy sees it, its keys in order. `amount` is omitted when there is none."""
+    fields: dict[str, Any] = {} if action.amount is None else {"amount": _amount(action.amount)}
+    fields |= {
         "destination": action.destination,
         "dry_run": action.dry_run,
         "environment": action.environment,
@@ -73,24 +81,38 @@ def action_fields(action: Action) -> dict[str, Any]:
         "tool": action.tool,
         "tool_schema_version": action.tool_schema_version,
     }
-    if action.amount is not None:
-        fields["amount"] = _amount(action.amount)
     return fields
 
 
 def identity_fields(identity: Identity) -> dict[str, Any]:
-    """Return the identity as policy sees it."""
+    """Return the identity as policy sees it, its keys in order."""
     return {
         "agent": identity.agent,
-        "delegation": list(identity.delegation),
-        "roles": list(identity.roles),
+        "delegation": identity.delegation,
+        "roles": identity.roles,
         "tenant": identity.tenant,
         "user": identity.user,
     }
 
 
-def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:
-    return [{"sha256": item.sha256, "uri": item.uri} for item in evidence]
+def _model_fields(model: Model) -> dict[str, Any]:
+    return {
+        "estimated_cost_micros": model.estimated_cost_micros,
+        "input_tokens": model.input_tokens,
+        "name": model.name,
+        "output_tokens": model.output_tokens,
+        "prompt_version": model.prompt_version,
+    }
+
+
+def _run_fields(run: Run) -> dict[str, Any]:
+    return {
+        "planner": run.planner,
+        "run_id": run.run_id,
+        "step": run.step,
+        "trace_id": run.trace_id,
+        "workflow": run.workflow,
+    }
 
 
 def _amount(amount: Amount) -> dict[str, Any]:

@@ -114,9 +114,11 @@ class Proposal:
     action_digest: str
     """What an approval and a permit are bound to; see `placet.actions.document.action_binding`."""
     request_digest: str
-    """Equal for requests that are the same under one idempotency key; see `placet.actions.document.request_content`."""
+    """Equal for requests that are the same under one idempotency key; see `placet.actions.document.CanonicalForms`."""
     approval_id: str = ""
     """The approval that the request presents; empty for none."""
+    screened: bytes = b""
+    """The parts of `document` that redaction screens; empty for all of it."""
 
     @property
     def is_large(self) -> bool:

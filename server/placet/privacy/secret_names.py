@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from placet.privacy.plain_text import as_latin, plain_latin
+from placet.privacy.text_scan import contains_any
 
 FOREIGN: Final = (
     *("contrasena", "kennwort", "losenord", "lozinka", "haslo", "heslo", "jelszo", "parola", "passord", "salasana"),
@@ -125,14 +126,18 @@ _REDACTED: Final = "[redacted:"
 _LOOK_CHARS: Final = 4 * NAME_CHARS_MAX
 """Characters from the end of a long name that are converted to plain form: some of them may be invisible."""
 _STEM: Final = re.compile("|".join(STEMS), re.IGNORECASE | re.ASCII)
+_has_stem: Final = contains_any(STEMS)
 _FOREIGN_FORM: Final = re.compile("|".join(as_latin(form).casefold() for form in FOREIGN_FORMS))
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def may_be_secret(name: str) -> bool:
-    """Return whether the name needs closer examination: a quick search that dismisses most names."""
+    """Return whether the name needs closer examination: a quick search that dismisses most names.
+
+    The same of a text that holds names: whether one of them may be secret.
+    """
     if name.isascii():
-        return _STEM.search(name) is not None
+        return _has_stem(name.lower())
     end = _end(name)
     return _STEM.search(end) is not None or _FOREIGN_FORM.search(end.casefold()) is not None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from placet.actions.canonical_json import NotCanonicalError, digest
-from placet.actions.document import action_binding, canonical_request, request_content
+from placet.actions.canonical_json import NotCanonicalError
+from placet.actions.document import canonical_forms
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import (
     BATCH_ACTIONS_MAX,
@@ -56,10 +56,20 @@ def parsing(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", 
     validator.require_valid()
     if len(action.params) > STEP_BYTES:
         yield
-    content = canonical_request(action, identity, run, model, evidence)
-    action_digest = digest(action_binding(action, identity, run))
-    request_digest = digest(request_content(action, identity, run, model, evidence))
-    return Proposal(key, action, identity, run, model, evidence, content, action_digest, request_digest, approval_id)
+    forms = canonical_forms(action, identity, run, model, evidence)
+    return Proposal(
+        idempotency_key=key,
+        action=action,
+        identity=identity,
+        run=run,
+        model=model,
+        evidence=evidence,
+        document=forms.document,
+        action_digest=forms.action_digest,
+        request_digest=forms.request_digest,
+        approval_id=approval_id,
+        screened=forms.screened,
+    )
 
 
 def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> list[Proposal]:
