@@ -242,6 +242,11 @@ def test_claims_that_contradict(changes: dict[str, Any], reason: PermitReason) -
     assert refusal(SIGNER.permit(**changes)) is reason
 
 
+def test_an_empty_permit_names_what_the_request_lacks() -> None:
+    with pytest.raises(PermitError, match=r"malformed: it is empty: .* without include_permit=True"):
+        verify("")
+
+
 def test_a_permit_is_used_once() -> None:
     replay = ReplayCache()
     permit = SIGNER.permit()

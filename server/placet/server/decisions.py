@@ -101,7 +101,7 @@ class _ObservedDecisionPoint:
     async def _count(self, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
         await self.observer.report_ledger(works=True)
         metrics, now_us = self.observer.metrics, self.clock.wall_us()
+        metrics.decision_counter.add(answer for answer in answers if isinstance(answer, Decision))
         for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, Decision):
-                metrics.decisions.labels(answer.effect.value, answer.rule_id).inc()
                 metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from placet.kernel.errors import ConfigurationError
+from placet.telemetry.decision_counter import DecisionCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,9 @@ class Metrics:
         self._watch_machine()
 
     def _count_calls(self) -> None:
-        self.decisions = self._counter("placet_decisions", "Decisions made, by effect and rule_id", "effect", "rule_id")
+        decisions = "Decisions made, by effect and rule_id; `budgets.*` is every budget that a tenant's file names"
+        self.decisions = self._counter("placet_decisions", decisions, "effect", "rule_id")
+        self.decision_counter = DecisionCounter(self.decisions)
         self.latency = self._histogram(
             "placet_decision_seconds",
             "Time from the arrival of a request to its durable decision",

@@ -18,6 +18,7 @@ PERMIT_TYPE: Final = "placet-permit+jwt"
 PERMIT_ALGORITHM: Final = "EdDSA"
 PERMIT_CHARS_MAX: Final = 65_536
 """Maximum length of a permit, which usually has about a thousand characters."""
+_EMPTY: Final = "it is empty: the decision is no allow, or it was requested without include_permit=True"
 _JWS: Final = PyJWS(algorithms=[PERMIT_ALGORITHM])
 _KEY_TYPE: Final = {"kty": "OKP", "crv": "Ed25519"}
 _KEY_USE: Final = {"use": "sig", "alg": PERMIT_ALGORITHM}
@@ -73,6 +74,8 @@ def verify_token(permit: str, find: Callable[[str], Ed25519PublicKey | None]) ->
 
 def _header(permit: str) -> dict[str, Any]:
     value: object = permit
+    if value == "":
+        raise PermitError(PermitReason.MALFORMED, _EMPTY)
     if not isinstance(value, str) or not value.isascii() or not 0 < len(value) <= PERMIT_CHARS_MAX:
         raise PermitError(PermitReason.MALFORMED, "it is not a token")
     try:
