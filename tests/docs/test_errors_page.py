@@ -92,7 +92,7 @@ def test_every_limit_has_its_row_and_no_other() -> None:
 
 def test_every_metric_has_its_row_and_no_other() -> None:
     metrics = Metrics()
-    metrics.watch_depth(lambda: 0.0)
+    metrics.watch_depth(lambda: 0.0, lambda: 0.0)
     metrics.watch_watchers(lambda: 0.0)
     collected = {metric.name: (metric.type, metric.documentation) for metric in metrics.registry.collect()}
     documented = by_name(PAGE, "Metrics")

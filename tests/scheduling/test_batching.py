@@ -9,7 +9,7 @@ import pytest
 
 from placet.kernel.errors import DeadlinePassedError, OverloadedError, UnavailableError
 from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_ACTIONS
-from placet.scheduling.batching import Batcher, ShedReason
+from placet.scheduling.batching import POSTPONED, Batcher, Postponed, ShedReason
 from placet.scheduling.fair_queue import Flow
 
 if TYPE_CHECKING:
@@ -294,3 +294,106 @@ async def test_a_deadline_between_two_pieces_ends_the_work(cancelled: bool) -> N
         await asking
     await batcher.close()
     assert (len(work.batches), work.ended, shed) == (2, 1, [(ShedReason.EXPIRED, len(PLAN))])
+
+
+class Choosy(Work):
+    """Work that postpones numbers of 100 and more."""
+
+    async def __call__(self, items: Sequence[int]) -> Sequence[int | Postponed]:  # type: ignore[override]
+        results = await super().__call__(items)
+        return [POSTPONED if item >= 100 else result for item, result in zip(items, results, strict=True)]
+
+
+def two_lanes(depth_max: int = 10) -> tuple[Batcher[int, int], Choosy, Work, list[tuple[ShedReason, int]]]:
+    """Return a batcher whose slower one processes numbers of 100 and more, and those of 1,000 and more at once."""
+    work, slow_work, shed = Choosy(), Work(), list[tuple[ShedReason, int]]()
+    slower: Batcher[int, int] = Batcher(
+        slow_work, depth_max=depth_max, actions_max=1, on_shed=lambda why, count: shed.append((why, count))
+    )
+    batcher: Batcher[int, int] = Batcher(work, depth_max=10)
+    batcher.postpone_to(slower, lambda items: any(item >= 1_000 for item in items))
+    return batcher, work, slow_work, shed
+
+
+async def test_postponed_items_keep_nobody_waiting_and_get_their_results() -> None:
+    batcher, work, slow_work, _ = two_lanes()
+    work.gate.clear()
+    slow_work.gate.clear()
+    first, slow, quick = await start(batcher, [1], [100, 101], [2])
+    work.gate.set()
+    assert [await first, await quick] == [[2], [4]]
+    assert not slow.done()
+    slow_work.gate.set()
+    assert await slow == [200, 202]
+    assert slow_work.batches == [[100, 101]]
+
+
+async def test_items_that_are_slow_go_to_the_slower_batcher_at_once() -> None:
+    batcher, work, slow_work, _ = two_lanes()
+    assert await batcher.submit([1_000]) == [2_000]
+    assert (work.batches, slow_work.batches) == ([], [[1_000]])
+
+
+async def test_the_slower_batcher_takes_one_group_at_a_time() -> None:
+    batcher, work, slow_work, _ = two_lanes()
+    work.gate.clear()
+    tasks = await start(batcher, [1], [100], [101], [102, 103])
+    work.gate.set()
+    assert [await task for task in tasks] == [[2], [200], [202], [204, 206]]
+    assert slow_work.batches == [[100], [101], [102, 103]]
+
+
+async def test_a_full_slower_batcher_rejects_what_is_postponed() -> None:
+    batcher, _, slow_work, shed = two_lanes(depth_max=1)
+    slow_work.gate.clear()
+    tasks = []
+    for number in (100, 101, 102, 3):
+        tasks += await start(batcher, [number])
+    assert slow_work.batches == [[100]]
+    assert await tasks[3] == [6]
+    slow_work.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[:2] == [[200], [202]]
+    assert isinstance(results[2], OverloadedError)
+    assert shed == [(ShedReason.QUEUE_FULL, 1)]
+
+
+async def test_a_postponed_item_expires_in_the_slower_queue() -> None:
+    now = [0.0]
+    work, slow_work = Choosy(), Work()
+    slower: Batcher[int, int] = Batcher(slow_work, depth_max=10, actions_max=1, monotonic=lambda: now[0])
+    batcher: Batcher[int, int] = Batcher(work, depth_max=10, monotonic=lambda: now[0])
+    batcher.postpone_to(slower, lambda _items: False)
+    slow_work.gate.clear()
+    [held] = await start(slower, [7])
+    late = asyncio.create_task(batcher.submit([100], seconds=2))
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert slower.depth == 1
+    now[0] = 2.0
+    slow_work.gate.set()
+    assert await held == [14]
+    with pytest.raises(DeadlinePassedError):
+        await late
+    assert slow_work.batches == [[7]]
+
+
+async def test_postponing_without_a_slower_batcher_is_an_error() -> None:
+    with pytest.raises(AssertionError, match="slower"):
+        await Batcher[int, int](Choosy(), depth_max=10).submit([100])
+
+
+async def test_a_large_group_is_postponed_after_a_piece() -> None:
+    slow_work, ended = Work(), list[int]()
+
+    async def pieces(items: Sequence[int]) -> AsyncGenerator[Sequence[int | Postponed] | None, None]:
+        yield None
+        yield [POSTPONED] * len(items)
+        ended.append(len(items))  # pragma: no cover - closed before
+
+    slower: Batcher[int, int] = Batcher(slow_work, depth_max=100, actions_max=1)
+    batcher: Batcher[int, int] = Batcher(Work(), depth_max=100, in_pieces=pieces)
+    batcher.postpone_to(slower, lambda _items: False)
+    assert await batcher.submit(PLAN) == [2 * item for item in PLAN]
+    assert slow_work.batches == [list(PLAN)]
+    assert not ended

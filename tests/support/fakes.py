@@ -99,6 +99,9 @@ class ScriptedPolicy:
         self.batches.append(len(documents))
         return [self.say(document) for document in documents]
 
+    async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        return [verdict for single in inputs for verdict in await ScriptedPolicy.evaluate(self, [single])]
+
 
 @dataclass
 class ScriptedSource:

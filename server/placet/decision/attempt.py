@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
@@ -18,6 +18,8 @@ class Request:
     proposal: Proposal
     caller: Caller
     received_at_us: int
+    call: object | None = field(default=None, compare=False)
+    """The call that brought the request, compared by identity: a call is decided together, or not yet. None: alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Evaluated:
     """The decision after all guards."""
     revision: str
     """The revision of the policy that gave the verdict."""
+    slow: bool = False
+    """Whether policy needs more time for this input than a batch may wait."""
 
     @property
     def confirms_stored_allow(self) -> bool:
@@ -54,6 +56,8 @@ class Evaluator:
     """Receives internal errors."""
     on_invalid_verdict: Callable[[str, str], None]
     """Receives (rule_id, detail) when a verdict of the policy engine fails validation."""
+    singly: bool = False
+    """Whether the policy engine evaluates each input apart, with the whole time limit."""
 
     async def evaluate(self, contexts: Sequence[EvaluationContext], batch: BatchContext) -> Sequence[Evaluated]:
         """Return one result for each context, in order. An internal error denies all of them."""
@@ -76,7 +80,7 @@ class Evaluator:
             )
         )
         inputs = [context.policy_input for context, denial in zip(contexts, denials, strict=True) if denial is None]
-        verdicts = iter(await _ask_policy(inputs, batch.policy))
+        verdicts = iter(await self._ask_policy(inputs, batch.policy))
         return [
             self._guarded(context, next(verdicts), batch)
             if denial is None
@@ -91,16 +95,18 @@ class Evaluator:
         resolution = guarded.resolution
         if resolution.invalid_verdict_detail:
             self.on_invalid_verdict(resolution.rule_id, resolution.invalid_verdict_detail)
-        return Evaluated(context, replace(guarded, resolution=_recordable(resolution, batch.policy)), revision)
+        slow = isinstance(verdict, Indeterminate) and verdict.slow
+        return Evaluated(context, replace(guarded, resolution=_recordable(resolution, batch.policy)), revision, slow)
 
-
-async def _ask_policy(inputs: Sequence[bytes], policy: LoadedPolicy | None) -> Sequence[Verdict | Indeterminate]:
-    if not inputs or policy is None:
-        return ()
-    verdicts = await policy.evaluate(inputs)
-    if len(verdicts) != len(inputs):
-        raise AssertionError("a policy engine returns one verdict for each input")
-    return verdicts
+    async def _ask_policy(
+        self, inputs: Sequence[bytes], policy: LoadedPolicy | None
+    ) -> Sequence[Verdict | Indeterminate]:
+        if not inputs or policy is None:
+            return ()
+        verdicts = await (policy.evaluate_singly if self.singly else policy.evaluate)(inputs)
+        if len(verdicts) != len(inputs):
+            raise AssertionError("a policy engine returns one verdict for each input")
+        return verdicts
 
 
 def _recordable(resolution: Resolution, policy: LoadedPolicy | None) -> Resolution:

@@ -11,14 +11,17 @@ the caller) and 1 (parse). `in_pieces` does steps 3 and 4 for one part of a larg
 6. Return what was committed, or the stored decision of the idempotency key (`replies`). A stored allow goes through
    steps 2 to 4 as well: it is returned only if the action would be allowed now.
 
+`decide_or_postpone` and `in_pieces` end a call with an action that policy needs long for after step 4, as POSTPONED.
+Nothing of it is recorded: the slow lane decides it, so that the other calls of the batch need not wait.
+
 A failure in steps 2 to 4 becomes a recorded deny with a `pdp.*` rule_id. The exception is a failure of the store, in
 step 2 or 5: then there is no decision, and the caller gets UNAVAILABLE.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from placet.decision.attempt import Attempt
 from placet.decision.commitments import CommitmentBuilder
@@ -28,14 +31,16 @@ from placet.decision.open_requests import OpenRequests
 from placet.decision.replies import Answer, Replies
 from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.kernel.portions import portions
+from placet.scheduling.batching import POSTPONED, Postponed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment
     from placet.decision.attempt import Request
     from placet.decision.context import BatchContext, EvaluationContext
+    from placet.decision.evaluation import Evaluated
     from placet.decision.gathering import Gatherer
     from placet.decision.recorder import Recorder
 
@@ -51,30 +56,38 @@ class DecisionPoint:
     replies: Replies
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
-        """Return one answer for each request, in order.
+        """Return one answer for each request, in order. Denies actions that policy needs too long for.
 
         Raises LedgerUnavailableError when the decisions could not be recorded.
         """
-        decided: Sequence[Answer] = ()
-        async for answers in self._decide(requests, lambda contexts: [contexts]):
-            decided = answers or decided  # None between pieces; the last item has the answers
-        return decided
+        decided = [answers async for answers in self._decide(requests, _whole, postpones=False)]
+        return cast("Sequence[Answer]", decided[-1])
 
-    def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
-        """Decide like `decide`, but yield None between pieces so that other batches can be decided.
+    async def decide_or_postpone(self, requests: Sequence[Request]) -> Sequence[Answer | Postponed]:
+        """Decide like `decide`, but return POSTPONED for all requests of calls with actions that policy needs long for.
+
+        The requests of one call are those with the same `Request.call`.
+        """
+        decided = [answers async for answers in self._decide(requests, _whole, postpones=True)]
+        return decided[-1] or ()
+
+    def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
+        """Decide like `decide_or_postpone`, but yield None between pieces so that other batches can be decided.
 
         The last item holds the answers; one commit records all pieces. A piece has at most QUEUE_TURN_ACTIONS actions
         and QUEUE_TURN_BYTES bytes. All pieces share the context gathered at the start: the commit detects inputs that
         change later.
         """
-        return self._decide(requests, _pieces)
+        return self._decide(requests, _pieces, postpones=True)
 
     async def _decide(
         self,
         requests: Sequence[Request],
         split: Callable[[Sequence[EvaluationContext]], Iterable[Sequence[EvaluationContext]]],
-    ) -> AsyncGenerator[Sequence[Answer] | None, None]:
-        answers: dict[int, Answer] = {}
+        *,
+        postpones: bool,
+    ) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
+        answers: dict[int, Answer | Postponed] = {}
         attempts = [Attempt(i, request, approval_id=request.proposal.approval_id) for i, request in enumerate(requests)]
         started = committed = False
         while attempts:
@@ -86,15 +99,21 @@ class DecisionPoint:
                 if started and not committed:
                     yield None
                 started = True
-                evaluated = await self.evaluator.evaluate(piece, batch)  # 3, 4
+                unanswered = [context for context in piece if context.attempt.index not in answers]
+                evaluated = await self.evaluator.evaluate(unanswered, batch)  # 3, 4
                 if self._policy_replaced(batch):
-                    attempts = [attempt.reloaded() for attempt in attempts]
+                    attempts = [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
                     break
+                if postpones:
+                    answers |= dict.fromkeys(_slow_calls(evaluated, requests, answers), POSTPONED)
+                    evaluated = [item for item in evaluated if item.context.attempt.index not in answers]
                 confirmed += [item.context for item in evaluated if item.confirms_stored_allow]
                 to_commit += await self.commitments.build(
                     [item for item in evaluated if not item.confirms_stored_allow]
                 )
             else:  # no piece saw the policy replaced
+                to_commit = [pair for pair in to_commit if pair[0].attempt.index not in answers]
+                confirmed = [context for context in confirmed if context.attempt.index not in answers]
                 results = await self.ledger.commit([commitment for _, commitment in to_commit])  # 5
                 committed = True
                 retries = await self.replies.of_results(to_commit, results, answers)  # 6
@@ -116,7 +135,7 @@ def decision_point(
     on_error: Callable[[BaseException], None],
     on_invalid_verdict: Callable[[str, str], None],
 ) -> DecisionPoint:
-    """Build a DecisionPoint that uses the gatherer's ledger, clock and controls."""
+    """Build a DecisionPoint that uses the gatherer's ledger, clock and controls. It denies slow actions."""
     ledger, controls = gatherer.ledger, gatherer.controls
     return DecisionPoint(
         gatherer,
@@ -125,6 +144,32 @@ def decision_point(
         ledger,
         Replies(Replays(ledger, gatherer.clock), controls, on_error),
     )
+
+
+def slow_lane_point(point: DecisionPoint) -> DecisionPoint:
+    """Return a DecisionPoint that gives each action the whole time limit of a query to the policy engine."""
+    return replace(point, evaluator=replace(point.evaluator, singly=True))
+
+
+def _slow_calls(
+    evaluated: Sequence[Evaluated], requests: Sequence[Request], answers: Mapping[int, Answer | Postponed]
+) -> list[int]:
+    """Return the indexes of all requests of calls with a slow action, without calls that have an answer already."""
+    calls = {_call(item.context.attempt.index, requests) for item in evaluated if item.slow}
+    if not calls:
+        return []
+    calls -= {_call(index, requests) for index in answers}
+    return [index for index in range(len(requests)) if _call(index, requests) in calls]
+
+
+def _call(index: int, requests: Sequence[Request]) -> int:
+    """Return the identity of the call that brought the request."""
+    call = requests[index].call
+    return id(requests[index] if call is None else call)
+
+
+def _whole(contexts: Sequence[EvaluationContext]) -> Iterable[Sequence[EvaluationContext]]:
+    return [contexts]
 
 
 def _pieces(contexts: Sequence[EvaluationContext]) -> Iterable[Sequence[EvaluationContext]]:

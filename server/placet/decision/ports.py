@@ -35,10 +35,15 @@ class LoadedPolicy(Protocol):
         ...
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """Evaluate each input (a JSON object) and return one result for each, in order.
+        """Evaluate all inputs (JSON objects) together and return one result for each, in order.
 
-        Never raises for an engine failure: the result is then an Indeterminate.
+        Never raises for an engine failure: the result is then an Indeterminate. It is Indeterminate.slow for an input
+        that would keep the others waiting.
         """
+        ...
+
+    async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        """Evaluate each input apart, within the whole time limit of a query. Otherwise as `evaluate`."""
         ...
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from placet.decision.attempt import Attempt
     from placet.decision.context import EvaluationContext
     from placet.decision.idempotency import Replays
+    from placet.scheduling.batching import Postponed
 
 Answer: TypeAlias = Decision | IdempotencyConflictError
 """The result of one request."""
@@ -35,7 +36,7 @@ class Replies:
         self,
         committed: Sequence[tuple[EvaluationContext, Commitment]],
         results: Sequence[CommitResult],
-        answers: dict[int, Answer],
+        answers: dict[int, Answer | Postponed],
     ) -> list[Attempt]:
         """Fill in the answers from the results of a commit.
 
@@ -66,7 +67,7 @@ class Replies:
         return retries
 
     async def of_stored_allows(
-        self, contexts: Sequence[EvaluationContext], answers: dict[int, Answer]
+        self, contexts: Sequence[EvaluationContext], answers: dict[int, Answer | Postponed]
     ) -> list[Attempt]:
         """Answer with the stored allows whose controls and approvals have not changed since they were read.
 

@@ -37,8 +37,12 @@ class ExternalPolicy:
         return ""
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """Return one verdict for each input, in order."""
+        """Return one verdict for each input, in order. One that takes long is Indeterminate.slow."""
         return await self.client.evaluate(inputs)
+
+    async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        """Return one verdict for each input, in order. Each has the whole time limit of a query."""
+        return await self.client.evaluate_singly(inputs)
 
 
 class ExternalPolicies:

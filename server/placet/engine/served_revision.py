@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.engine.canary import canary_error
 from placet.engine.client import OpaClient
+from placet.engine.patience import Patience
 from placet.engine.process import OpaProcess
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from placet.engine.pinned_program import PinnedProgram
@@ -92,15 +94,14 @@ class ServedRevision:
         return self._places.location_of(rule_id)
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
-        """Return one verdict for each input, in order."""
-        self._evaluating += 1
-        self._idle.clear()
-        try:
+        """Return one verdict for each input, in order. One that takes long is Indeterminate.slow."""
+        with self._in_use():
             return await self._client.evaluate(inputs)
-        finally:
-            self._evaluating -= 1
-            if not self._evaluating:
-                self._idle.set()
+
+    async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
+        """Return one verdict for each input, in order. Each has the whole time limit of a query."""
+        with self._in_use():
+            return await self._client.evaluate_singly(inputs)
 
     async def canary_error(self) -> str:
         """Ask the canary once. Returns what is wrong with its answer; "" when it is correct."""
@@ -145,6 +146,18 @@ class ServedRevision:
         self._client.close()
         await self.process.stop()
 
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep OPA running for the duration of the block, also when another revision takes over."""
+        self._evaluating += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._evaluating -= 1
+            if not self._evaluating:
+                self._idle.set()
+
     def _new_client(self) -> OpaClient:
         return OpaClient(
             self.process.address,
@@ -152,4 +165,5 @@ class ServedRevision:
             expected_revision=self.revision,
             on_failure=self._engine.on_failure,
             places=self._places,
+            patience=Patience.within(self._engine.timeout_seconds),
         )

@@ -182,6 +182,8 @@ class Indeterminate:
     """Why, for the log only."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """For the audit record: where in the policy it failed. Holds nothing that the caller sent."""
+    slow: bool = False
+    """Whether this input alone took longer than a batch may wait for it, while the engine answers others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
 """Batches requests: everything that arrives while one batch is in progress forms the next. Single requests do not wait.
 
 Tenants, and the callers of one tenant, take turns (see `FairQueue`). A request that costs more than a turn is processed
-in pieces, and other requests have their turns in between. The server batches decisions, outcome reports and records of
-invalid requests, each in one `Batcher`.
+in pieces, and other requests have their turns in between. A request that would keep its batch waiting can be postponed:
+a second `Batcher` beside it processes it. The server batches decisions, outcome reports and records of
+invalid requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeAlias, TypeVar, cast
 
 from placet.kernel.errors import DeadlinePassedError, OverloadedError, UnavailableError
 from placet.kernel.limits import PIPELINE_ACTIONS_MAX, QUEUE_TURN_BYTES, RETRY_AFTER_MS
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Pieces: TypeAlias = "AsyncGenerator[Sequence[Result] | None, None]"
+
+
+class Postponed(Enum):
+    """The result of items that were not processed: the slower batcher shall process them."""
+
+    POSTPONED = "postponed"
+
+
+POSTPONED: Final = Postponed.POSTPONED
+Pieces: TypeAlias = "AsyncGenerator[Sequence[Result | Postponed] | None, None]"
 """Work in pieces: yields None after each piece but the last, and the results of all items after the last."""
 DEFAULT_FLOW = Flow()
 """The flow of callers that pass none: they share turns."""
@@ -52,13 +62,15 @@ class Batcher(Generic[Item, Result]):
 
     With `in_pieces` (and one lane), items that were submitted together and cost more than a turn are processed by
     `in_pieces` instead, apart from all other items. `bytes_of` returns the size of an item, which determines its cost.
+    A batch has at most `actions_max` items, unless items that were submitted together are more.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        work: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Postponed]]],
         *,
         depth_max: int,
+        actions_max: int = PIPELINE_ACTIONS_MAX,
         in_pieces: Callable[[Sequence[Item]], Pieces[Result]] | None = None,
         bytes_of: Callable[[Item], int] = lambda _item: 0,
         lanes: int = 1,
@@ -69,11 +81,21 @@ class Batcher(Generic[Item, Result]):
         self._in_pieces = in_pieces
         self._bytes_of = bytes_of
         self._lanes_max = lanes
+        self._actions_max = actions_max
+        self._slower: Self | None = None
+        self._is_slow: Callable[[Sequence[Item]], bool] = lambda _items: False
         self._queue: FairQueue[_Submission[Item, Result]] = FairQueue(depth_max)
         self._on_shed = on_shed
         self._monotonic = monotonic
         self._lanes: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references to tasks
         self._closing = False
+
+    def postpone_to(self, slower: Self, is_slow: Callable[[Sequence[Item]], bool]) -> None:
+        """Move items that were submitted together, and whose results are POSTPONED, to another batcher.
+
+        Items for which `is_slow` is true go there at once. Callers wait for their results as before.
+        """
+        self._slower, self._is_slow = slower, is_slow
 
     @property
     def depth(self) -> int:
@@ -94,20 +116,12 @@ class Batcher(Generic[Item, Result]):
         """
         if self._closing:
             raise UnavailableError("the server is shutting down")
+        if self._slower is not None and self._is_slow(items):
+            return await self._slower.submit(items, flow, seconds)
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         deadline = None if seconds is None else self._monotonic() + seconds
         submission = _Submission[Item, Result](items, future, deadline)
-        group = Group(flow, len(items), submission, sum(map(self._bytes_of, items)))
-        group.in_pieces = self._in_pieces is not None and len(items) > 1 and group.cost > QUEUE_TURN_BYTES
-        displaced = self._queue.put(group)
-        if displaced is None:
-            self._on_shed(ShedReason.QUEUE_FULL, len(items))
-            raise OverloadedError(RETRY_AFTER_MS)
-        for other in displaced:
-            self._shed(other, ShedReason.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
-        if len(self._lanes) < self._lanes_max:
-            lane = asyncio.create_task(self._run(), name="placet-batcher")
-            self._lanes.add(lane)
+        group = self._enqueue(flow, submission)
         try:
             return await future
         except asyncio.CancelledError:
@@ -120,6 +134,22 @@ class Batcher(Generic[Item, Result]):
         self._closing = True
         while self._lanes:
             await asyncio.wait(self._lanes)
+
+    def _enqueue(self, flow: Flow, submission: _Submission[Item, Result]) -> Group[_Submission[Item, Result]]:
+        """Put the items into the queue, and see to it that a lane processes them. Raises OverloadedError."""
+        items = submission.items
+        group = Group(flow, len(items), submission, sum(map(self._bytes_of, items)))
+        group.in_pieces = self._in_pieces is not None and len(items) > 1 and group.cost > QUEUE_TURN_BYTES
+        displaced = self._queue.put(group)
+        if displaced is None:
+            self._on_shed(ShedReason.QUEUE_FULL, len(items))
+            raise OverloadedError(RETRY_AFTER_MS)
+        for other in displaced:
+            self._shed(other, ShedReason.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
+        if len(self._lanes) < self._lanes_max:
+            lane = asyncio.create_task(self._run(), name="placet-batcher")
+            self._lanes.add(lane)
+        return group
 
     async def _run(self) -> None:
         try:
@@ -135,20 +165,35 @@ class Batcher(Generic[Item, Result]):
             if batch and batch[0].in_pieces:
                 await self._process_piece(batch[0])
             elif batch:
-                await self._process([group.entry for group in batch])
+                await self._process(batch)
 
-    async def _process(self, batch: Sequence[_Submission[Item, Result]]) -> None:
+    async def _process(self, batch: Sequence[Group[_Submission[Item, Result]]]) -> None:
         """Process a batch and set the results of its futures."""
         try:
-            results = await self._work([item for submission in batch for item in submission.items])
+            results = await self._work([item for group in batch for item in group.entry.items])
         except Exception as error:  # noqa: BLE001 - it reaches every caller of the batch
-            for submission in batch:
-                _fail(submission.future, error)
+            for group in batch:
+                _fail(group.entry.future, error)
             return
         start = 0
-        for submission in batch:
-            _settle(submission.future, results[start : start + len(submission.items)])
-            start += len(submission.items)
+        for group in batch:
+            count = len(group.entry.items)
+            self._finish(group, results[start : start + count])
+            start += count
+
+    def _finish(self, group: Group[_Submission[Item, Result]], results: Sequence[Result | Postponed]) -> None:
+        """Set the results of the future, or move the items to the slower batcher."""
+        submission = group.entry
+        if not any(result is POSTPONED for result in results):
+            _settle(submission.future, cast("Sequence[Result]", results))
+        elif self._slower is None:
+            _fail(submission.future, AssertionError("only a batcher with a slower one postpones items"))
+        else:
+            submission.pieces = None
+            try:
+                self._slower._enqueue(group.flow, submission)  # noqa: SLF001 - of the same class
+            except OverloadedError as error:
+                _fail(submission.future, error)
 
     async def _process_piece(self, group: Group[_Submission[Item, Result]]) -> None:
         """Process the next piece. Then put the group back, or set the results of its future."""
@@ -165,14 +210,14 @@ class Batcher(Generic[Item, Result]):
             if results is None:
                 self._queue.put_back(group)
             else:
-                _settle(submission.future, results)
                 await submission.pieces.aclose()
+                self._finish(group, results)
         self._queue.move_to_end(group.flow)
 
     async def _take(self) -> list[Group[_Submission[Item, Result]]]:
         """Return the next batch: whole groups, or one that is processed in pieces. [] when all had expired."""
         batch = []
-        for group in self._queue.take(PIPELINE_ACTIONS_MAX):
+        for group in self._queue.take(self._actions_max):
             if not self._is_expired(group.entry):
                 batch.append(group)
                 continue

@@ -104,6 +104,7 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         background = asyncio.create_task(run_all(_background_loops(core, approvals), observer.error))
         stack.push_async_callback(_cancel, background)
         stack.push_async_callback(decisions.invalid_requests.close)
+        stack.push_async_callback(decisions.slow_requests.close)
         stack.push_async_callback(decisions.requests.close)
         stack.push_async_callback(outcomes.close)
         rpc = _build_rpc(core, approvals, decisions, outcomes)

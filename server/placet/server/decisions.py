@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from placet.controls.snapshot import ControlState
 from placet.decision.gathering import Gatherer
-from placet.decision.pipeline import decision_point
+from placet.decision.pipeline import decision_point, slow_lane_point
 from placet.decision.recorder import Recorder
+from placet.decision.slow_inputs import SlowInputs
+from placet.engine.patience import PATIENCE_SHARE
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.scheduling.batching import Batcher
+from placet.server.slow_lane import SlowLane, lanes
 from placet.server.system import RandomIds
+from placet.server.usable_cores import usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment, CommitResult
@@ -24,9 +28,13 @@ if TYPE_CHECKING:
     from placet.decision.pipeline import DecisionPoint
     from placet.decision.ports import PolicySource
     from placet.decision.replies import Answer
+    from placet.scheduling.batching import Postponed
     from placet.server.ledger_clock import LedgerClock
     from placet.server.observer import ServerObserver
     from placet.server.settings import Settings
+
+SLOW_DEPTH_SHARE: Final = 0.125
+"""Room for slow calls, as a share of queue_depth_max. They leave slowly, so a longer queue only makes them wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class DecisionParts:
     """The parts of a server that decide."""
 
     requests: Batcher[Request, Answer]  # the transport submits requests here
+    slow_requests: Batcher[Request, Answer]  # the slow lane, to which `requests` moves some
     invalid_requests: Batcher[Commitment, CommitResult]  # the transport submits records of invalid requests here
     controls: ControlState  # kill switches and autonomy, as decisions read them
 
@@ -49,22 +58,45 @@ def build_decisions(
         observer.error,
         observer.invalid_verdict,
     )
-    observed, metrics = _ObservedDecisionPoint(point, clock, observer), observer.metrics
+    slow_inputs = SlowInputs(clock.monotonic)
+    slow_lane = SlowLane(
+        _ObservedDecisionPoint(slow_lane_point(point), clock, observer).decide,
+        slow_inputs,
+        patience_seconds=PATIENCE_SHARE * settings.opa_timeout_ms / 1_000,
+        cores=usable_cores(),
+        monotonic=clock.monotonic,
+    )
+    observed, metrics = _ObservedDecisionPoint(point, clock, observer, slow_lane.notice), observer.metrics
 
     async def record_invalid(commitments: Sequence[Commitment]) -> Sequence[CommitResult]:
         metrics.refused.inc(len(commitments))
         return await ledger.commit(commitments)
 
-    requests = Batcher(
-        observed.decide,
-        depth_max=settings.queue_depth_max,
-        in_pieces=observed.in_pieces,
-        bytes_of=lambda request: len(request.proposal.document),
+    slow_requests: Batcher[Request, Answer] = Batcher(
+        slow_lane.decide,
+        depth_max=max(1, int(settings.queue_depth_max * SLOW_DEPTH_SHARE)),
+        actions_max=1,
+        bytes_of=_bytes_of,
+        lanes=lanes(usable_cores()),
         on_shed=observer.shed,
     )
-    metrics.watch_depth(lambda: requests.depth)
-    invalid_requests = Batcher(record_invalid, depth_max=settings.queue_depth_max, on_shed=observer.shed)
-    return DecisionParts(requests, invalid_requests, controls)
+    requests: Batcher[Request, Answer] = Batcher(
+        observed.decide_or_postpone,
+        depth_max=settings.queue_depth_max,
+        in_pieces=observed.in_pieces,
+        bytes_of=_bytes_of,
+        on_shed=observer.shed,
+    )
+    requests.postpone_to(slow_requests, slow_inputs.any_of)
+    metrics.watch_depth(lambda: requests.depth, lambda: slow_requests.depth)
+    invalid_requests: Batcher[Commitment, CommitResult] = Batcher(
+        record_invalid, depth_max=settings.queue_depth_max, on_shed=observer.shed
+    )
+    return DecisionParts(requests, slow_requests, invalid_requests, controls)
+
+
+def _bytes_of(request: Request) -> int:
+    return len(request.proposal.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +106,7 @@ class _ObservedDecisionPoint:
     point: DecisionPoint
     clock: LedgerClock
     observer: ServerObserver
+    on_decided: Callable[[Sequence[Request], Sequence[Answer | Postponed]], None] = lambda _requests, _answers: None
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """Decide a batch."""
@@ -82,7 +115,14 @@ class _ObservedDecisionPoint:
         await self._count(requests, answers)
         return answers
 
-    async def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer] | None, None]:
+    async def decide_or_postpone(self, requests: Sequence[Request]) -> Sequence[Answer | Postponed]:
+        """Decide a batch, and postpone its slow calls."""
+        async with self._report_ledger_errors():
+            answers = await self.point.decide_or_postpone(requests)
+        await self._count(requests, answers)
+        return answers
+
+    async def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
         """Decide a batch in pieces; yields the answers of each piece, or None to let other work run."""
         async with self._report_ledger_errors(), contextlib.aclosing(self.point.in_pieces(requests)) as pieces:
             async for answers in pieces:
@@ -98,7 +138,8 @@ class _ObservedDecisionPoint:
             await self.observer.report_ledger(works=False, error=error)
             raise
 
-    async def _count(self, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
+    async def _count(self, requests: Sequence[Request], answers: Sequence[Answer | Postponed]) -> None:
+        self.on_decided(requests, answers)
         await self.observer.report_ledger(works=True)
         metrics, now_us = self.observer.metrics, self.clock.wall_us()
         metrics.decision_counter.add(answer for answer in answers if isinstance(answer, Decision))

@@ -9,6 +9,7 @@ from placet.engine.client import OpaClient
 from placet.engine.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
 from placet.engine.http import Address
 from placet.engine.managed import ManagedPolicies
+from placet.engine.patience import Patience
 from placet.engine.pinned_program import PinnedProgram
 from placet.engine.served_revision import Engine
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
@@ -46,6 +47,7 @@ def _external(settings: Settings, clock: Clock, observer: ServerObserver) -> Ext
         timeout_seconds=timeout_seconds,
         expected_revision=settings.opa_required_revision,
         on_failure=observer.engine_failure,
+        patience=Patience.within(timeout_seconds),
     )
     interval_seconds = min(CANARY_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
     return ExternalPolicies(

@@ -100,9 +100,11 @@ class Metrics:
     def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, description, buckets=buckets, registry=self.registry)
 
-    def watch_depth(self, depth: Callable[[], float]) -> None:
-        """Add a gauge of the queue depth."""
+    def watch_depth(self, depth: Callable[[], float], slow_depth: Callable[[], float]) -> None:
+        """Add gauges of the depths of the queue and of the slow lane's queue."""
         Gauge("placet_queue_depth", "Actions that wait for a decision", registry=self.registry).set_function(depth)
+        slow = Gauge("placet_slow_lane_depth", "Actions that wait for the slow lane", registry=self.registry)
+        slow.set_function(slow_depth)
 
     def watch_watchers(self, watchers: Callable[[], float]) -> None:
         """Add a gauge of open watch streams."""

@@ -109,7 +109,7 @@ class AuthorizationServicer(OutcomeMethods):
         self, proposals: Sequence[Proposal], received_at_us: int, seconds: float | None
     ) -> Sequence[Decision]:
         caller = current_caller()
-        requests = [Request(proposal, caller, received_at_us) for proposal in proposals]
+        requests = [Request(proposal, caller, received_at_us, call=proposals) for proposal in proposals]
         flow = self.flows.of(proposals[0].identity.tenant)
         answers = await self.decisions.submit(requests, flow, seconds)
         decisions: list[Decision] = []
