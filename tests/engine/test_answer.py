@@ -278,7 +278,7 @@ def test_which_rule_gave_a_finding_of_the_wrong_shape_is_told() -> None:
     [verdict] = read_answer(200, body(decision), 1, REVISION, PLACES)
     assert isinstance(verdict, Indeterminate)
     assert verdict.details == {
-        "why": "findings.1.details: Input should be a valid dictionary",
+        "why": "details: not an object",
         "rules": ["a.b"],
         "where": {"a.b": "policy/a/a.rego:6"},
     }

@@ -102,7 +102,7 @@ def decisions(rego: Path, opa: Path, folder: Path, pack: str) -> dict[str, Any]:
         "--stdin-input",
         "--format",
         "raw",
-        "data.placet.main.decisions",
+        "{index: found | some index, request in input.batch; found := data.placet.main.decision with input as request}",
     ]
     ended = subprocess.run(command, input=json.dumps({"batch": requests}).encode(), capture_output=True, check=True)
     found: dict[str, Any] = json.loads(ended.stdout)

@@ -1,21 +1,46 @@
 # METADATA
 # description: |
-#   The only entrypoint. It collects the findings of every pack below placet.baseline and below policy, and applies the
-#   precedence deny > require_approval > allow. Without any finding the decision is deny.
+#   The only entrypoint. It collects the findings of every pack below placet.baseline and below policy. Placet applies
+#   the precedence deny > require_approval > allow to them. Without any finding the decision is deny.
 package placet.main
 
 # METADATA
-# description: The decision on each request of a batch, by its index. A missing index means that evaluation failed.
+# description: The findings on each request of a batch, by its index. A missing index means that evaluation failed.
 # entrypoint: true
 # schemas:
 #   - input.batch: {type: array}
 decisions[index] := answer if {
 	some index, request in input.batch
-	answer := decision with input as request
+	answer := findings with input as request
 }
 
 # METADATA
-# description: The decision on one request, with all findings. Its rule_id is the smallest one of the winning effect.
+# description: |
+#   The findings on one request: for each effect a list, with the set of each pack. Placet adds a module to the bundle
+#   that names the packs. Without it, as in tests, the packs are searched for.
+findings := found if {
+	found := data.placet.compiled.findings
+} else := {"deny": _deny, "require_approval": _require_approval, "allow": _allow}
+
+_deny := [
+	{finding | some finding in data.placet.baseline[_].deny},
+	{finding | some finding in data.policy[_].deny},
+]
+
+_require_approval := [
+	{finding | some finding in data.placet.baseline[_].require_approval},
+	{finding | some finding in data.policy[_].require_approval},
+]
+
+_allow := [
+	{finding | some finding in data.placet.baseline[_].allow},
+	{finding | some finding in data.policy[_].allow},
+]
+
+# METADATA
+# description: |
+#   The decision on one request, with all findings, for tests and for people who query OPA. Its rule_id is the smallest
+#   one of the winning effect. Placet does not ask for it: it takes this decision from `findings` itself.
 decision := {"effect": effect, "rule_id": rule_id, "findings": _findings} if {
 	effect := _findings[0].effect
 	rule_id := min({finding.rule_id | some finding in _findings; finding.effect == effect})
@@ -24,11 +49,8 @@ decision := {"effect": effect, "rule_id": rule_id, "findings": _findings} if {
 }
 
 # In the order of precedence, so that the first finding has the winning effect.
-_findings := array.flatten([
-	[object.union(found, {"effect": "deny"}) | found := data.placet.baseline[_].deny[_]],
-	[object.union(found, {"effect": "deny"}) | found := data.policy[_].deny[_]],
-	[object.union(found, {"effect": "require_approval"}) | found := data.placet.baseline[_].require_approval[_]],
-	[object.union(found, {"effect": "require_approval"}) | found := data.policy[_].require_approval[_]],
-	[object.union(found, {"effect": "allow"}) | found := data.placet.baseline[_].allow[_]],
-	[object.union(found, {"effect": "allow"}) | found := data.policy[_].allow[_]],
-])
+_findings := [object.union(found, {"effect": effect}) |
+	some effect in ["deny", "require_approval", "allow"]
+	some pack in findings[effect]
+	some found in pack
+]

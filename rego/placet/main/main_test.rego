@@ -101,23 +101,37 @@ test_a_deny_that_is_no_finding_never_ends_in_an_allow if {
 		with data.policy as {"a": {"allow": {_finding("a.one")}, "deny": {{"message": "no"}}}}
 }
 
+# The rule_ids of a request's findings, by effect.
+_ids(found) := {effect: {finding.rule_id | some pack in packs; some finding in pack} | some effect, packs in found}
+
 test_a_batch_is_decided_one_by_one if {
 	canary := t.acting({"tool": "placet.canary"})
 	decisions := main.decisions with input as {"batch": [canary, t.asked, {}, 7]}
 		with data.tenants as {"acme": {"allowed_tools": ["crm.read"]}}
-	{index: [decision.effect, decision.rule_id] | some index, decision in decisions} == {
-		0: ["deny", "canary.alive"],
-		1: ["allow", "tools.listed_read"],
-		2: ["deny", "allowlist.unlisted_tool"],
-		3: ["deny", "allowlist.unlisted_tool"],
+	unlisted := {"deny": {"allowlist.unlisted_tool"}, "require_approval": set(), "allow": set()}
+	{index: _ids(found) | some index, found in decisions} == {
+		0: {"deny": {"canary.alive"}, "require_approval": set(), "allow": set()},
+		1: {"deny": set(), "require_approval": set(), "allow": {"tools.listed_read"}},
+		2: unlisted,
+		3: unlisted,
 	}
 }
 
-test_an_element_that_is_undecided_is_left_out if {
+# A finding of another shape than lib.finding gives is in the answer, so that Placet denies with pdp.answer_invalid.
+test_a_malformed_finding_is_not_left_out if {
 	decisions := main.decisions with input as {"batch": [t.asked]}
 		with data.placet.baseline as {}
 		with data.policy as {"a": {"deny": {{"message": "no"}}}}
-	decisions == {}
+	decisions[0].deny == [set(), {{"message": "no"}}]
+}
+
+# The bundle has a module that names the packs, so that OPA does not search for them.
+test_the_module_of_the_bundle_comes_first if {
+	found := {"deny": [{_finding("a.one")}], "require_approval": [], "allow": [{_finding("b.one")}]}
+	main.decisions == {0: found} with input as {"batch": [t.asked]} with data.placet.compiled.findings as found
+	decision := main.decision with input as t.asked with data.placet.compiled.findings as found
+	[decision.effect, decision.rule_id] == ["deny", "a.one"]
+	decision.findings == [_with_effect("deny", "a.one"), _with_effect("allow", "b.one")]
 }
 
 test_an_empty_batch_has_no_decisions if {
