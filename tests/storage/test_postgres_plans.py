@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from itertools import product
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from placet.storage.connections.postgres import PostgresConnection
+    from placet.storage.sql.statements.bulk import Bulk
     from tests.postgres import Postgres
 
 ROWS = 10_000
@@ -51,6 +54,15 @@ def filled(postgres_server: Postgres) -> Iterator[PostgresConnection]:
     connection = connect(url, "plans", writes=True)
     for sql in FILL:
         connection.execute(sql)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def empty(postgres_server: Postgres) -> Iterator[PostgresConnection]:
+    url = postgres_server.url(postgres_server.new_database())
+    prepare(url)
+    connection = connect(url, "plans", writes=True)
     yield connection
     connection.close()
 
@@ -107,16 +119,58 @@ def test_pages(filled: PostgresConnection, condition: str | None, from_us: bool,
     assert "ix_audit_records_" in found, found
 
 
+def test_the_largest_counters_are_sorted_within_their_window(filled: PostgresConnection) -> None:
+    check_plan(plan(filled, SQL.state.top_counters, ("t1", "b", "u", "w1", 10)), "pk_counters", sorts=True)
+
+
+def generic_plan(connection: PostgresConnection, statement: Bulk) -> str:
+    """Return the plan for parameters that are not known yet, which the driver's prepared statements get."""
+    numbers = itertools.count(1)
+    sql = re.sub("%s", lambda _: f"${next(numbers)}", statement.text(1))
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    connection.execute(f"PREPARE generic AS {sql}")
+    given = ", ".join(["NULL"] * statement.width)
+    try:
+        lines = connection.execute(f"EXPLAIN (COSTS OFF) EXECUTE generic ({given})").fetchall()
+    finally:
+        connection.execute("DEALLOCATE generic")
+        connection.execute("RESET plan_cache_mode")
+    return "\n".join(line for (line,) in lines)
+
+
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("statement", "table"),
     [
-        ("counter", ("t1", "b", "u", "w1", "s1")),
-        ("counter_locked", ("t1", "b", "u", "w1", "s1")),
-        ("top_counters", ("t1", "b", "u", "w1", 10)),
+        (SQL.bulk.stored_keys, "idempotency_keys"),
+        (SQL.bulk.counters, "counters"),
+        (SQL.bulk.counters_locked, "counters"),
+        *((SQL.bulk.rows(kept, locked=locked), kept) for kept in StateTable for locked in (False, True)),
+        *((SQL.bulk.update_rows(kept), kept) for kept in StateTable),
     ],
 )
-def test_counters(filled: PostgresConnection, name: str, given: tuple[object, ...]) -> None:
-    check_plan(plan(filled, getattr(SQL.state, name), given), "pk_counters", sorts=name == "top_counters")
+def test_many_at_once(
+    filled: PostgresConnection,
+    empty: PostgresConnection,
+    statement: Bulk,
+    table: str,
+    full: bool,  # noqa: FBT001
+) -> None:
+    """Each row is found by the index of its key: also by a plan that was made when the table was empty."""
+    found = generic_plan(filled if full else empty, statement)
+    check_plan(found, f"pk_{table}")
+    assert "Nested Loop" in found
+    assert ("LockRows" in found) == ("FOR UPDATE" in statement.text(1))
+
+
+def test_locks_are_taken_in_the_order_of_the_keys(filled: PostgresConnection) -> None:
+    """Rows are locked as they come out of the loop, which follows the numbers of the parameters."""
+    lines = generic_plan(filled, SQL.bulk.counters_locked).splitlines()
+    assert [line.split("->")[-1].split(" on ")[0].strip() for line in lines[:3]] == [
+        "LockRows",
+        "Nested Loop",
+        "Function Scan",
+    ]
 
 
 def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> None:
@@ -130,10 +184,6 @@ def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> 
 
 @pytest.mark.parametrize("kept", list(StateTable))
 def test_rows(filled: PostgresConnection, kept: StateTable) -> None:
-    for locked in (False, True):
-        check_plan(plan(filled, SQL.state.row(kept, locked=locked), ("t1", "id1")), f"pk_{kept}")
-    moved = (2, "s", 1, 1, b"", "t1", "id1", 1)
-    check_plan(plan(filled, SQL.state.update_row(kept), moved), f"pk_{kept}")
     check_plan(plan(filled, SQL.state.due(kept), (ROWS // 2, 50)), f"ix_{kept}_due")
     check_plan(plan(filled, SQL.state.count_due(kept), ()), f"ix_{kept}_due")
 

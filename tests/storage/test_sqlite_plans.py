@@ -11,9 +11,12 @@ import pytest
 from placet.kernel.state import StateTable
 from placet.storage.connections.sqlite import SQL, connect_reader
 from placet.storage.sql.schema import BROWSED, CONDITIONS, SELECTIVE
+from placet.storage.sql.statements.bulk import BULK_ROWS_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from placet.storage.sql.statements.bulk import Bulk
 
 
 def plan(database: Path, sql: str) -> list[str]:
@@ -73,17 +76,27 @@ def test_heads_are_one_row_for_each_writer(original: Path) -> None:
     assert plan(original, SQL.chains.heads) == ["SCAN audit_writers"]
 
 
+def test_totals(original: Path) -> None:
+    (step,) = plan(original, SQL.state.totals)
+    assert step == "SEARCH counters USING INDEX sqlite_autoindex_counters_1 (tenant=? AND budget_id=?)"
+
+
 @pytest.mark.parametrize(
-    ("name", "columns"),
+    ("statement", "table", "columns"),
     [
-        ("counter", "tenant=? AND budget_id=? AND unit=? AND window_key=? AND scope_key=?"),
-        ("counter_locked", "tenant=? AND budget_id=? AND unit=? AND window_key=? AND scope_key=?"),
-        ("totals", "tenant=? AND budget_id=?"),
+        (SQL.bulk.stored_keys, "idempotency_keys", "tenant=? AND caller=? AND idempotency_key=?"),
+        (SQL.bulk.counters, "counters", "tenant=? AND budget_id=? AND unit=? AND window_key=? AND scope_key=?"),
+        (SQL.bulk.counters_locked, "counters", "tenant=? AND budget_id=? AND unit=? AND window_key=? AND scope_key=?"),
+        *((SQL.bulk.rows(kept, locked=locked), kept, "tenant=? AND id=?") for kept in StateTable for locked in (0, 1)),
+        *((SQL.bulk.update_rows(kept), kept, "tenant=? AND id=?") for kept in StateTable),
     ],
 )
-def test_counters(original: Path, name: str, columns: str) -> None:
-    (step,) = plan(original, getattr(SQL.state, name))
-    assert step == f"SEARCH counters USING INDEX sqlite_autoindex_counters_1 ({columns})"
+@pytest.mark.parametrize("size", [1, BULK_ROWS_MAX])
+def test_many_at_once(original: Path, statement: Bulk, table: str, columns: str, size: int) -> None:
+    """The rows of parameters come first, then each row of the table by the index of its key."""
+    scan, search = plan(original, statement.text(size))[-2:]
+    assert scan == "SCAN given"
+    assert search == f"SEARCH {table} USING INDEX sqlite_autoindex_{table}_1 ({columns})"
 
 
 def test_from_one_budget_to_the_next_is_one_look(original: Path) -> None:
@@ -102,9 +115,6 @@ def test_the_largest_counters_are_sorted_within_their_window(original: Path) -> 
 
 @pytest.mark.parametrize("kept", list(StateTable))
 def test_rows(original: Path, kept: StateTable) -> None:
-    for sql in (SQL.state.row(kept, locked=False), SQL.state.row(kept, locked=True), SQL.state.update_row(kept)):
-        (step,) = plan(original, sql)
-        assert step == f"SEARCH {kept} USING INDEX sqlite_autoindex_{kept}_1 (tenant=? AND id=?)"
     (due,) = plan(original, SQL.state.due(kept))
     assert due.startswith(f"SEARCH {kept} USING INDEX ix_{kept}_due (due_at_us>")
     (count,) = plan(original, SQL.state.count_due(kept))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
     from placet.storage.sql.driver import Connection, Cursor
+    from placet.storage.sql.statements.bulk import Bulk
 
 SQL: Final = Statements(postgresql.dialect(paramstyle="format"))  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 VERSION_MIN: Final = 150_000
@@ -54,6 +55,9 @@ _SESSION: Final = (
     " set_config('default_transaction_isolation', 'read committed', false),"
     # Pinned, so that reloading the server's configuration does not make the commits of a running Placet less durable.
     " set_config('synchronous_commit', current_setting('synchronous_commit'), false),"
+    # Keys are looked up by their index also where a plan was made when the table was empty and never analysed.
+    " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
+    " set_config('enable_mergejoin', 'off', false),"
     # A session for reading is read-only. A session for writing uses the database's setting.
     " set_config('default_transaction_read_only',"
     " coalesce(%s, current_setting('default_transaction_read_only')), false)"
@@ -83,6 +87,20 @@ class PostgresConnection:
         if parameters:
             with self.driver.cursor() as cursor:
                 cursor.executemany(sql.encode(), parameters)
+
+    def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
+        """Run a statement once for all rows of parameters."""
+        if parameters:
+            self.execute(statement.text(1), [list(column) for column in zip(*parameters, strict=True)])
+
+    def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:
+        """Return the row or None that is found for each of the distinct keys, with one statement."""
+        found: list[Any] = [None] * len(keys)
+        if keys:
+            arrays = [list(column) for column in zip(*keys, strict=True)]
+            for number, *columns in self.execute(statement.text(1), arrays):
+                found[number - 1] = columns  # PostgreSQL counts from 1
+        return found
 
     def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
         """Return the first row or None for each of the parameters, in a pipeline."""

@@ -6,16 +6,20 @@ import contextlib
 import os
 import sqlite3
 import tempfile
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.dialects import sqlite
 
+from placet.storage.sql.statements.bulk import BULK_ROWS_MAX, bulk_sizes, padded_size
 from placet.storage.sql.statements.dialect import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from placet.storage.sql.statements.bulk import Bulk
 
 SQL: Final = Statements(sqlite.dialect(paramstyle="qmark"))
 BUSY_TIMEOUT_MS: Final = 1_000
@@ -31,25 +35,43 @@ WAL_BYTES_KEPT: Final = 64 << 20
 for ever."""
 CACHE_KIB: Final = 16_384
 """The writer's page cache: enough for the ends of all indexes, and more."""
+STATEMENTS_HELD: Final = 512
+"""Compiled statements that a connection keeps: all that a commit uses, in eight sizes."""
 
 
 class SqliteConnection(sqlite3.Connection):
     """A `placet.storage.sql.driver.Connection`."""
 
-    def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
-        """Return the first row or None for each of the parameters, all of one moment.
+    def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
+        """Run a statement for all rows of parameters: once for each power of two in their number."""
+        start = 0
+        for size in bulk_sizes(len(parameters)):
+            chunk = parameters[start : start + size]
+            self.execute(statement.text(size), list(chain.from_iterable(chunk)))
+            start += size
 
-        Outside a transaction each query would lock and unlock the file: 9 us instead of 4 us a query (measured).
-        """
-        if self.in_transaction or len(parameters) <= 1:
-            return self._first_rows(sql, parameters)
+    def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:
+        """Return the row or None that is found for each of the distinct keys, all of one moment."""
+        if self.in_transaction or len(keys) <= BULK_ROWS_MAX:
+            return self._looked_up(statement, keys)
         self.execute("BEGIN")
         try:
-            return self._first_rows(sql, parameters)
+            return self._looked_up(statement, keys)
         finally:
             self.execute("COMMIT")
 
-    def _first_rows(self, sql: str, parameters: Sequence[Sequence[Any]]) -> list[Any]:
+    def _looked_up(self, statement: Bulk, keys: Sequence[Sequence[Any]]) -> list[Any]:
+        found: list[Any] = [None] * len(keys)
+        for start in range(0, len(keys), BULK_ROWS_MAX):
+            chunk = keys[start : start + BULK_ROWS_MAX]
+            size = padded_size(len(chunk))
+            padding = (None,) * (statement.width * (size - len(chunk)))  # equal to nothing
+            for number, *columns in self.execute(statement.text(size), [*chain.from_iterable(chunk), *padding]):
+                found[start + number] = columns
+        return found
+
+    def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:
+        """Return the first row or None for each of the parameters."""
         return [self.execute(sql, values).fetchone() for values in parameters]
 
     def fetch_lists(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[list[Any]]:
@@ -157,5 +179,6 @@ def _connect(path: Path, mode: str) -> SqliteConnection:
         timeout=BUSY_TIMEOUT_MS / 1_000,
         isolation_level=None,
         check_same_thread=False,
+        cached_statements=STATEMENTS_HELD,
         factory=SqliteConnection,
     )

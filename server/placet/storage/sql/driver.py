@@ -1,4 +1,4 @@
-"""The driver interface of the storage: DB-API 2.0, two shortcuts of sqlite3, and four methods of Placet."""
+"""The driver interface of the storage: DB-API 2.0, two shortcuts of sqlite3, and six methods of Placet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from placet.storage.sql.statements.bulk import Bulk
 
 
 class Cursor(Protocol):
@@ -39,6 +41,14 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> object:
         """Run one statement for each of the parameters."""
+        ...
+
+    def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
+        """Run a statement for all rows of parameters, in as few statements as the engine allows: one on PostgreSQL."""
+        ...
+
+    def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:
+        """Return the row or None that is found for each of the distinct keys, in their order, all of one moment."""
         ...
 
     def fetch_each(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> list[Any]:

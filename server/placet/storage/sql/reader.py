@@ -34,4 +34,4 @@ class Reader:
     @property
     def state(self) -> StateTables:
         """Rows and counters."""
-        return StateTables(self.connection, self.sql.state)
+        return StateTables(self.connection, self.sql)

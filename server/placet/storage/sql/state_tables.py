@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from placet.kernel.state import ReadSet, RowQuery
     from placet.storage.sql.driver import Connection
+    from placet.storage.sql.statements.bulk import Bulk, BulkStatements
+    from placet.storage.sql.statements.dialect import Statements
     from placet.storage.sql.statements.state import StateStatements
     from placet.storage.sql.unit_of_work import WriteSet
 
@@ -25,15 +27,24 @@ class StateTables:
     """Reads and writes state on a connection."""
 
     connection: Connection
-    sql: StateStatements
+    statements: Statements
+
+    @property
+    def sql(self) -> StateStatements:
+        """The statements on rows and counters."""
+        return self.statements.state
+
+    @property
+    def _bulk(self) -> BulkStatements:
+        return self.statements.bulk
 
     def load(self, write_set: WriteSet, now_us: int) -> UnitOfWork:
         """Load the state that commitments use. Locks what they write, in key order, until the transaction ends."""
         if self.sql.locks and write_set.counters:
             zero = (0, 0, now_us, now_us, 0)
-            self.connection.executemany(self.sql.ensure_counter, [(*key, *zero) for key in write_set.counters])
+            self.connection.write_rows(self._bulk.ensure_counters, [(*key, *zero) for key in write_set.counters])
         rows = dict(self._rows(write_set.written, locked=True))
-        counters = dict(self._counters(write_set.counters, self.sql.counter_locked))
+        counters = dict(self._counters(write_set.counters, self._bulk.counters_locked))
         if self.sql.locks:
             self._hold_controls(write_set)
         rows.update(self._rows(write_set.compared, locked=False))  # after all locks are held
@@ -42,7 +53,7 @@ class StateTables:
     def read(self, read_set: ReadSet) -> Snapshot:
         """Return the requested state as it was last committed."""
         rows = self._rows(sorted(set(read_set.rows)), locked=False)
-        return Snapshot(dict(rows), dict(self._counters(sorted(set(read_set.counters)), self.sql.counter)))
+        return Snapshot(dict(rows), dict(self._counters(sorted(set(read_set.counters)), self._bulk.counters)))
 
     def save(self, unit: UnitOfWork, now_us: int) -> None:
         """Write the changed rows and counters."""
@@ -53,7 +64,7 @@ class StateTables:
             for key, (used, reserved, created_at_us, resets_at_us) in unit.counters.items()
         ]
         if counters:
-            self.connection.executemany(self.sql.save_counter, counters)
+            self.connection.write_rows(self._bulk.save_counters, counters)
 
     def page(self, query: RowQuery) -> RowPage:
         """Return rows, newest first. Raises InvalidRequestError when the page token is invalid."""
@@ -115,15 +126,15 @@ class StateTables:
     def _rows(self, keys: Sequence[RowKey], *, locked: bool) -> Iterator[tuple[RowKey, Row]]:
         for table, group in groupby(keys, key=lambda key: key.table):
             table_keys = list(group)
-            matches = self.connection.fetch_each(
-                self.sql.row(table, locked=locked), [(key.tenant, key.id) for key in table_keys]
+            matches = self.connection.look_up(
+                self._bulk.rows(table, locked=locked), [(key.tenant, key.id) for key in table_keys]
             )
             for key, columns in zip(table_keys, matches, strict=True):
                 if columns is not None:
                     yield key, _row(key, columns)
 
-    def _counters(self, keys: Sequence[CounterKey], sql: str) -> Iterator[tuple[CounterKey, Usage]]:
-        matches = self.connection.fetch_each(sql, keys)
+    def _counters(self, keys: Sequence[CounterKey], statement: Bulk) -> Iterator[tuple[CounterKey, Usage]]:
+        matches = self.connection.look_up(statement, keys)
         for key, usage in zip(keys, matches, strict=True):
             if usage is not None:
                 yield key, Usage(*usage)
@@ -139,9 +150,9 @@ class StateTables:
             else:
                 inserts.append((*key, *columns))
         if inserts:
-            self.connection.executemany(self.sql.insert_row(table), inserts)
+            self.connection.write_rows(self._bulk.insert_rows(table), inserts)
         if updates:
-            self.connection.executemany(self.sql.update_row(table), updates)
+            self.connection.write_rows(self._bulk.update_rows(table), updates)
 
 
 def _row(key: RowKey, columns: Iterable[Any]) -> Row:

@@ -55,7 +55,7 @@ class Transaction:
     @property
     def state(self) -> StateTables:
         """Rows and counters, in the same transaction."""
-        return StateTables(self.connection, self.sql.state)
+        return StateTables(self.connection, self.sql)
 
     def load(self, writer: str) -> ChainState:
         """Return the stored end of the chain. Creates the chain if there is none.
@@ -140,7 +140,7 @@ class Transaction:
     def _keys(self, commitments: Sequence[Commitment]) -> dict[KeyPlace, Any]:
         """Return what is stored under the idempotency keys of the commitments, with one query."""
         places = list({place for commitment in commitments if (place := _key_place(commitment)) is not None})
-        rows = self.connection.fetch_each(self.sql.keys.stored, places)
+        rows = self.connection.look_up(self.sql.bulk.stored_keys, places)
         return {place: row for place, row in zip(places, rows, strict=True) if row is not None}
 
     def _known(self, commitment: Commitment, keys: Mapping[KeyPlace, Any]) -> CommitResult | None:
@@ -159,6 +159,7 @@ class Transaction:
 
     def _insert(self, writer: str, linked: Sequence[LinkedRecord], known: Mapping[KeyPlace, Any]) -> None:
         """Insert records, parts and idempotency keys. `known` is what is stored under the keys."""
+        bulk = self.sql.bulk
         records, parts, keys, replaced = [], [], [], []
         for record in linked:
             commitment = record.commitment
@@ -177,11 +178,11 @@ class Transaction:
                     since_us = max(since_us, known[key][-1])
                 value = (idempotency.request_digest, index_columns[0], writer, sequence, idempotency.replaces, since_us)
                 keys.append((*key, *value))
-        self.connection.executemany(self.sql.records.insert, records)
-        self.connection.executemany(self.sql.parts.insert, parts)
+        self.connection.write_rows(bulk.insert_records, records)
+        self.connection.write_rows(bulk.insert_parts, parts)
         if replaced:
             self.connection.executemany(self.sql.keys.delete_replaced, sorted(replaced))
-        self.connection.executemany(self.sql.keys.insert, sorted(keys))  # one order on all replicas avoids deadlocks
+        self.connection.write_rows(bulk.insert_keys, sorted(keys))  # one order on all replicas avoids deadlocks
 
     def _sign(self, state: ChainState, now_us: int) -> ChainState:
         checkpoint = new_checkpoint(state, self.signing_key.key_id, now_us)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.storage.sql.statements.bulk import BulkStatements
 from placet.storage.sql.statements.chains import ChainStatements, CheckpointStatements
 from placet.storage.sql.statements.keys import KeyStatements
 from placet.storage.sql.statements.records import PartStatements, RecordStatements
@@ -30,3 +31,4 @@ class Statements:
         self.chains = ChainStatements(text)
         self.checkpoints = CheckpointStatements(text)
         self.state = StateStatements(dialect)
+        self.bulk = BulkStatements(dialect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, select
 
 from placet.storage.sql.schema import idempotency_keys
 from placet.storage.sql.statements.text import equals, first
@@ -20,8 +20,6 @@ class KeyStatements:
     """Statements on the table idempotency_keys. A key is tenant, caller, idempotency_key."""
 
     def __init__(self, text: ToText) -> None:
-        self.insert = text(insert(idempotency_keys))
-        """Parameters: all columns in the order of the table."""
         self.stored = text(
             select(
                 _keys.request_digest,

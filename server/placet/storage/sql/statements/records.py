@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, tuple_
+from sqlalchemy import bindparam, func, literal_column, select, tuple_
 
 from placet.storage.sql.schema import CONDITIONS, NEWEST, audit_parts, audit_records
 from placet.storage.sql.statements.text import equals, first
@@ -30,8 +30,6 @@ class RecordStatements:
 
     def __init__(self, text: ToText) -> None:
         self._text = text
-        self.insert = text(insert(audit_records))
-        """Parameters: all columns in the order of the table."""
         self.with_subject_after = text(first(_with_subject_after()))
         """Records with a subject after a sequence. Parameters: writer, sequence, how many."""
         self.about_subject = text(
@@ -104,8 +102,6 @@ class PartStatements:
     """Statements on the table audit_parts."""
 
     def __init__(self, text: ToText) -> None:
-        self.insert = text(insert(audit_parts))
-        """Parameters: all columns in the order of the table."""
         self.of_record = text(
             select(_parts.name, _parts.salt, _parts.content).where(
                 *equals(_parts.tenant, _parts.writer, _parts.sequence)

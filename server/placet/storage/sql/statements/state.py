@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, bindparam, cast, func, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, bindparam, cast, func, select, tuple_
 
 from placet.storage.sql.schema import counters, rows
+from placet.storage.sql.statements.bulk import COUNTER_KEY, ROW_COLUMNS
 from placet.storage.sql.statements.text import equals, first, to_text
 
 if TYPE_CHECKING:
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 
     from placet.kernel.state import StateTable
 
-ROW_COLUMNS: Final = ("version", "status", "created_at_us", "due_at_us", "body")
-COUNTER_KEY: Final = ("tenant", "budget_id", "unit", "window_key", "scope_key")
 COUNTER_SHOWN: Final = ("scope_key", "used", "reserved", "created_at_us", "resets_at_us")
 """Columns of a counter that a query of one window returns."""
-_COUNTER_UPDATED: Final = ("used", "reserved", "moved_at_us", "resets_at_us")
 _CONTROLS_LOCK: Final = 7_069_637_011
 """The number of an advisory lock in PostgreSQL. The numbers in `postgres_locks` are digests of names."""
 _KEY: Final = [counters.c[name] for name in COUNTER_KEY]
@@ -35,22 +32,10 @@ class StateStatements:
         self._text = text = to_text(dialect)
         self.locks = dialect.name == "postgresql"
         """Whether other processes write at the same time. Then a counter must exist before it can be locked."""
-        upsert = postgresql.insert if self.locks else sqlite.insert
         self.rest_on_controls = f"SELECT pg_advisory_xact_lock_shared({_CONTROLS_LOCK})"
         """PostgreSQL only. Taken by decisions until the end of the transaction; shared by many. No parameters."""
         self.change_controls = f"SELECT pg_advisory_xact_lock({_CONTROLS_LOCK})"
         """PostgreSQL only. Taken by changes of controls, excluding all decisions. No parameters."""
-        counter = select(counters.c.used, counters.c.reserved, counters.c.created_at_us).where(*equals(*_KEY))
-        self.counter = text(counter)
-        """used, reserved, created_at_us. Parameters: the key."""
-        self.counter_locked = text(counter.with_for_update())
-        """The same, and locks the counter. Parameters: the key."""
-        self.ensure_counter = text(upsert(counters).on_conflict_do_nothing())
-        """Insert a counter unless it exists. Parameters: all columns."""
-        saved = upsert(counters)
-        updated = {name: saved.excluded[name] for name in _COUNTER_UPDATED}
-        self.save_counter = text(saved.on_conflict_do_update(index_elements=_KEY, set_=updated))
-        """Insert or update a counter. Parameters: all columns."""
         self.all_counters = text(select(*_KEY, *(counters.c[name] for name in COUNTER_SHOWN[1:])))
         """The key, used, reserved, created_at_us, resets_at_us of all counters. No parameters."""
         self.top_counters = text(first(_largest_counters()))
@@ -63,30 +48,11 @@ class StateStatements:
         self.budget_ids_with_usage = text(first(_budget_ids()))
         """budget_id. Parameters: tenant, tenant, how many."""
 
-    @lru_cache(maxsize=64)  # noqa: B019 - there is one such object for each database
-    def row(self, kind: StateTable, *, locked: bool) -> str:
-        """Return the query of one row: ROW_COLUMNS. Parameters: tenant, id."""
-        table = rows[kind]
-        query = select(*(table.c[name] for name in ROW_COLUMNS)).where(*equals(table.c.tenant, table.c.id))
-        return self._text(query.with_for_update() if locked else query)
-
     def all_rows(self, kind: StateTable) -> str:
         """Return the query of every row: tenant, id, ROW_COLUMNS. No parameters."""
         return self._text(_rows(kind))
 
-    @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def insert_row(self, kind: StateTable) -> str:
-        """Return the insert of a row. Parameters: all columns in the order of the table."""
-        return self._text(insert(rows[kind]))
-
-    @lru_cache(maxsize=64)  # noqa: B019 - likewise
-    def update_row(self, kind: StateTable) -> str:
-        """Return the update of a row to its next version. Parameters: ROW_COLUMNS; tenant, id, version before."""
-        table = rows[kind]
-        changed = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in ROW_COLUMNS}
-        return self._text(update(table).values(changed).where(*equals(table.c.tenant, table.c.id, table.c.version)))
-
-    @lru_cache(maxsize=64)  # noqa: B019 - likewise
+    @lru_cache(maxsize=64)  # noqa: B019 - there is one such object for each database
     def page(self, kind: StateTable, *, status: bool, before: bool) -> str:
         """Return the query of rows, newest first: id, ROW_COLUMNS.
 

@@ -1,0 +1,104 @@
+"""How many statements a commit runs: a fixed number for each table, however many decisions it holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from placet.audit.records import Committed
+from placet.storage.connections.postgres import PostgresConnection
+from placet.storage.sql.statements.bulk import BULK_ROWS_MAX, bulk_sizes
+from placet.storage.sqlite.writer import SqliteWriter
+from tests.storage.batch_making import counters_of, decided
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.storage.ledger import ThreadedLedger
+    from placet.storage.sqlite.backend import SqliteLedger
+    from tests.storage.replicas import Replicas
+
+TABLES = re.compile(r"(?:INTO|UPDATE|JOIN) (\w+)")
+FIRST = 10_000
+"""Number of the first decision of the batch that is counted."""
+SIZES = (1, 32, 100)
+LOOK_UPS = {"SELECT idempotency_keys": 1, "SELECT control_versions": 1}
+LIMITS_LOOK_UPS = {"SELECT counters": 1, "SELECT reservations": 1}
+TRANSACTION = {"BEGIN": 1, "COMMIT": 1, "UPDATE audit_writers": 1}
+
+
+def name_of(sql: str) -> str:
+    """Return the verb and the table of a statement; the verb only when it has no table."""
+    table = TABLES.search(sql)
+    return f"{sql.split(maxsplit=1)[0]} {table[1]}" if table else sql.split(maxsplit=1)[0]
+
+
+async def second_commit(ledger: ThreadedLedger, size: int, ran: list[str], *, limits: bool) -> Counter[str]:
+    """Commit one decision, then `size` others of other users and runs. Return the statements of the second commit."""
+    await ledger.commit(decided([1], limits=limits))
+    ran.clear()
+    results = await ledger.commit(decided(range(FIRST, FIRST + size), limits=limits))
+    assert list(results) == [Committed()] * size
+    return Counter(map(name_of, ran))
+
+
+def written_rows(size: int, *, limits: bool) -> dict[str, int]:
+    """Return how many rows the second commit inserts into each table."""
+    rows = {"audit_records": size, "audit_parts": size * (3 if limits else 2), "idempotency_keys": size}
+    counters = {counter for number in range(FIRST, FIRST + size) for counter in counters_of(number)}
+    return {**rows, "counters": len(counters), "reservations": size} if limits else rows
+
+
+@pytest.mark.parametrize("limits", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+async def test_sqlite(ledger: SqliteLedger, size: int, limits: bool) -> None:  # noqa: FBT001
+    """One look-up for each table, and one insert for each power of two in the number of its rows."""
+    ran: list[str] = []
+    writer = ledger._writer
+    assert isinstance(writer, SqliteWriter)
+    assert writer._connection is not None
+    writer._connection.set_trace_callback(ran.append)
+    inserts = {
+        f"INSERT {table}": len(list(bulk_sizes(rows))) for table, rows in written_rows(size, limits=limits).items()
+    }
+    look_ups = {**LOOK_UPS, **(LIMITS_LOOK_UPS if limits else {})}
+    if limits:
+        look_ups["SELECT counters"] = math.ceil(written_rows(size, limits=True)["counters"] / BULK_ROWS_MAX)
+    assert await second_commit(ledger, size, ran, limits=limits) == Counter({**TRANSACTION, **look_ups, **inserts})
+
+
+@pytest.mark.parametrize("limits", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+async def test_postgres(replicas: Replicas, monkeypatch: pytest.MonkeyPatch, size: int, limits: bool) -> None:  # noqa: FBT001
+    """One statement for each table to look up, to ensure, to insert and to save. Locks are taken by look-ups."""
+    ran: list[str] = []
+    execute = PostgresConnection.execute
+
+    def counting(self: PostgresConnection, sql: str, parameters: Sequence[Any] = (), /) -> Any:
+        ran.append(sql)
+        return execute(self, sql, parameters)
+
+    def refuse(*_: object) -> None:
+        pytest.fail("a commit runs a statement for each row")
+
+    monkeypatch.setattr(PostgresConnection, "execute", counting)
+    monkeypatch.setattr(PostgresConnection, "executemany", refuse)
+    ledger = replicas.open()
+    inserts = {f"INSERT {table}": 1 for table in written_rows(size, limits=limits)}
+    look_ups = {**LOOK_UPS, "SELECT": 1, **(LIMITS_LOOK_UPS if limits else {})}  # the lock of controls has no table
+    expected = Counter({**TRANSACTION, **look_ups, **inserts})
+    expected["INSERT counters"] += limits  # ensured, and saved
+    assert await second_commit(ledger, size, ran, limits=limits) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 31, 32, 100, 127, 128, 129, 1_000])
+def test_sizes_of_inserts(count: int) -> None:
+    sizes = list(bulk_sizes(count))
+    assert sum(sizes) == count
+    assert sizes == sorted(sizes, reverse=True)
+    assert {size & (size - 1) for size in sizes} <= {0}, "powers of two"
+    assert len(sizes) <= 7 + count // BULK_ROWS_MAX
