@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from tests.bench import fast_path, floors, growth, report, state
+from tests.bench import cores, fast_path, floors, growth, report, state
 from tests.bench.checkouts import HERE, other
 from tests.bench.lines import plain
 from tests.bench.load import Amount
@@ -53,6 +53,7 @@ def floors_below(folder: Path) -> Iterator[Line]:
 
 PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "calls": lambda folder, plan: fast_path.calls(folder, plan.checkouts, plan.amount, plan.rounds),
+    "workers": lambda folder, plan: cores.workers(folder, plan.checkouts, plan.seconds, plan.rounds),
     "opa": lambda folder, plan: fast_path.opa(folder, plan.checkouts, plan.rounds),
     "floors": lambda folder, _: floors_below(folder),
     "flood": lambda _, plan: growth.flood(20 / plan.scale + 5),
@@ -64,7 +65,7 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "memory": lambda folder, plan: growth.start_and_memory(folder, MEMORY_DECISIONS // plan.scale),
 }
 """Name -> part of the benchmark. Its folder is empty."""
-DEFAULT: Final = ("calls", "opa", "floors", "flood")
+DEFAULT: Final = ("calls", "workers", "opa", "floors", "flood")
 GROWTH: Final = ("growth", "limits", "full", "memory")
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ROOT = HERE_ROOT
 START_SECONDS_MAX = 60
+OPA_TIMEOUT_MS = 2_000
+"""Longer than the default, so that other load on the machine turns no allow into a deny, which would cost less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def placet(
         (data / "serve.json").unlink(missing_ok=True)
         arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", str(data)]
         arguments += ["--rego-dir", str(rego_dir or checkout.rego)]
+        arguments += ["--opa-timeout-ms", str(OPA_TIMEOUT_MS)]
         arguments += ["--database-url", database_url] if database_url else []
         command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "warning", *more]
         started = time.perf_counter()

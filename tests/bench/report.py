@@ -24,7 +24,7 @@ def machine() -> str:
     busy = os.getloadavg()[0]
     return (
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load by ghz on the same machine, load average at the start {busy:.1f}"
+        f"load on the same machine, load average at the start {busy:.1f}"
     )
 
 
