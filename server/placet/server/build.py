@@ -24,11 +24,12 @@ from placet.server.controls import control_servicer
 from placet.server.decisions import DecisionParts, build_decisions
 from placet.server.ledger import open_recorded
 from placet.server.ledger_clock import FOLLOW_SECONDS, LedgerClock
+from placet.server.loop_watchdog import LoopWatchdog
 from placet.server.observer import ServerObserver
 from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS, build_outcomes
 from placet.server.policies import build_policies
 from placet.server.system import SystemClock
-from placet.server.tasks import follow_ledger, measure_loop_lag, periodic, probe_store, run_all, unless_skewed
+from placet.server.tasks import follow_ledger, periodic, probe_store, run_all, unless_skewed
 from placet.server.webhooks import build_webhook_sender
 from placet.signing.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
@@ -177,6 +178,7 @@ def _background_loops(core: _Core, approvals: ApprovalParts) -> list[Callable[[]
     loops = [
         core.policies.run,
         approvals.hub.run,
+        LoopWatchdog(observer.metrics.loop_lag.observe, observer.loop_blocked).run,
         periodic(settings.checkpoint_interval_seconds, ledger.checkpoint, observer),
         probe_store(ledger, observer),
         periodic(FOLLOW_SECONDS, lambda: follow_ledger(ledger, clock, observer), observer),
@@ -189,7 +191,6 @@ def _background_loops(core: _Core, approvals: ApprovalParts) -> list[Callable[[]
         loops.append(sender.run)
     if settings.metrics_listen:
         loops.append(periodic(COUNT_SECONDS, approvals.count, observer))
-        loops.append(measure_loop_lag(observer.metrics.loop_lag.observe))
     return loops
 
 

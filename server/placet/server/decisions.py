@@ -14,7 +14,7 @@ from placet.decision.slow_inputs import SlowInputs
 from placet.engine.patience import PATIENCE_SHARE
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
-from placet.scheduling.batching import Batcher
+from placet.scheduling.batching import POSTPONED, Batcher
 from placet.server.slow_lane import SlowLane, lanes
 from placet.server.system import RandomIds
 from placet.server.usable_cores import usable_cores
@@ -140,6 +140,8 @@ class _ObservedDecisionPoint:
 
     async def _count(self, requests: Sequence[Request], answers: Sequence[Answer | Postponed]) -> None:
         self.on_decided(requests, answers)
+        if all(answer is POSTPONED for answer in answers):
+            return
         await self.observer.report_ledger(works=True)
         metrics, now_us = self.observer.metrics, self.clock.wall_us()
         metrics.decision_counter.add(answer for answer in answers if isinstance(answer, Decision))

@@ -111,6 +111,10 @@ class ServerObserver:
         """Count actions or calls that were rejected under load."""
         self.metrics.shed.labels(reason).inc(count)
 
+    def loop_blocked(self, seconds: float, cpu_seconds: float, functions: str) -> None:
+        """Report that something blocked the event loop, and which functions ran then."""
+        self.log.warning("event loop blocked", seconds=seconds, cpu_seconds=cpu_seconds, functions=functions)
+
     def outcome_held(self, tenant: str, decision_id: str, budgets: Sequence[str]) -> None:
         """Report an outcome far above its reservation, of which a part is held for an operator."""
         self.metrics.outcomes_held.inc()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import LedgerUnavailableError
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 STORE_PROBE_SECONDS: Final = 2.0
 """Interval of the probes of a failed store."""
-
-LAG_PROBE_SECONDS: Final = 0.1
-"""Interval of the measurements of the event loop's lag. Long blocks are always seen, short ones often enough."""
 
 
 async def run_all(
@@ -74,18 +70,6 @@ def unless_skewed(clock: LedgerClock, work: Callable[[], Awaitable[object]]) -> 
             await work()
 
     return work_or_wait
-
-
-def measure_loop_lag(observe: Callable[[float], None]) -> Callable[[], Coroutine[object, object, None]]:
-    """Return a loop that reports by how many seconds the event loop is late."""
-
-    async def measure() -> None:
-        while True:
-            started = time.perf_counter()
-            await asyncio.sleep(LAG_PROBE_SECONDS)
-            observe(max(0.0, time.perf_counter() - started - LAG_PROBE_SECONDS))
-
-    return measure
 
 
 def probe_store(ledger: ThreadedLedger, observer: ServerObserver) -> Callable[[], Coroutine[object, object, None]]:
