@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-growth demo dist docs docs-site pictures soak sidecar lock clean \
+.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak sidecar lock clean \
 	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -75,6 +75,9 @@ rego: setup ## Check and test the policies
 
 bench: setup tool-ghz ## Run the benchmark; its results are ratios within one run. AGAINST=<folder> adds another checkout
 	@$(RUN) tests.bench $(if $(AGAINST),--against $(AGAINST))
+
+bench-peers: setup tool-ghz ## Compare with Cerbos and OPA. Needs npm. AGAINST=<folder> adds another checkout
+	@$(RUN) tests.bench --only peers $(if $(AGAINST),--against $(AGAINST))
 
 bench-growth: setup tool-ghz ## Measure growth: rules, tenants, past decisions, open approvals, memory. Takes an hour
 	@$(RUN) tests.bench --only growth limits full memory

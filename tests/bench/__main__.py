@@ -1,6 +1,6 @@
 """Measure the cost of Placet as ratios to floors of the same run.
 
-`make bench` runs the parts of DEFAULT, `make bench-growth` those of GROWTH.
+`make bench` runs the parts of DEFAULT, `make bench-growth` those of GROWTH, `make bench-peers` the part `peers`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.bench import cores, fast_path, floors, growth, report, state
 from tests.bench.checkouts import HERE, other
 from tests.bench.lines import plain
 from tests.bench.load import Amount
+from tests.bench.peers import comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,7 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "opa": lambda folder, plan: fast_path.opa(folder, plan.checkouts, plan.rounds),
     "floors": lambda folder, _: floors_below(folder),
     "flood": lambda _, plan: growth.flood(20 / plan.scale + 5),
+    "peers": lambda folder, plan: comparison.peers(folder, plan.checkouts, plan.amount, plan.rounds),
     "growth": lambda folder, plan: growth.rules_and_tenants(folder, 2_000 // plan.scale),
     "limits": lambda folder, plan: state.limits(folder, 6_000 // plan.scale),
     "full": lambda folder, plan: state.full(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.bench.programs import ROOT
@@ -61,13 +61,23 @@ def batch(address: str, callers: int, amount: Amount | int, size: int) -> Load:
     return call(address, "authorization", method, callers, amount, {"requests": [REQUEST] * size})
 
 
+def streams(address: str, callers: int, requests: int, amount: Amount) -> Load:
+    """Open an `amount` of AuthorizeStream, `callers` at once, each with `requests` messages of one request.
+
+    The calls of the result are requests; its times are those of a whole stream.
+    """
+    service = [*_service("authorization", "AuthorizationService/AuthorizeStream"), "--stream-dynamic-messages"]
+    message = {"requests": [{"id": "{{newUUID}}", "request": REQUEST}]}
+    result = ghz(address, [*service, "--stream-call-count", str(requests)], callers, amount, message)
+    return replace(result, per_second=result.per_second * requests, calls=result.calls * requests)
+
+
 def call(address: str, proto: str, method: str, callers: int, amount: Amount | int, request: dict[str, Any]) -> Load:
     """Send calls of a method of a proto, such as ``ApprovalService/ListApprovals`` of ``approval``.
 
     Raises RuntimeError when ghz is missing or a call fails.
     """
-    protos = ["--import-paths", str(ROOT / "proto"), "--proto", str(ROOT / f"proto/placet/v1/{proto}.proto")]
-    return ghz(address, [*protos, "--call", f"placet.v1.{method}"], callers, amount, request)
+    return ghz(address, _service(proto, method), callers, amount, request)
 
 
 def ghz(address: str, service: list[str], callers: int, amount: Amount | int, request: dict[str, Any]) -> Load:
@@ -84,3 +94,8 @@ def ghz(address: str, service: list[str], callers: int, amount: Amount | int, re
         raise RuntimeError(f"calls failed: {failures} {report.get('errorDistribution')}")
     latency = {entry["percentage"]: entry["latency"] / 1e6 for entry in report["latencyDistribution"]}  # from ns
     return Load(report["rps"], latency[50], latency[99], report["count"])
+
+
+def _service(proto: str, method: str) -> list[str]:
+    protos = ["--import-paths", str(ROOT / "proto"), "--proto", str(ROOT / f"proto/placet/v1/{proto}.proto")]
+    return [*protos, "--call", f"placet.v1.{method}"]
