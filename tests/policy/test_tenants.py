@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,27 @@ def test_every_tenant_is_read(rego_dir: Path) -> None:
     assert sorted(policies) == ["acme", "globex"]
     assert policies["globex"].tool_class("a") is ToolClass.READ
     assert policies["acme"].as_data()["packs"] == {"refunds": {"limit_minor_units": 50, "share": Decimal("0.25")}}
+
+
+def test_a_file_is_parsed_again_only_after_a_change(rego_dir: Path) -> None:
+    write(rego_dir, "agent_policy: {allowed_tools: [a]}", "globex.yaml")
+    before = load_agent_policies(rego_dir)
+    write(rego_dir, "agent_policy: {allowed_tools: [b]}", "globex.yaml")
+    after = load_agent_policies(rego_dir)
+    assert after["acme"] is before["acme"]
+    assert after["globex"].tool_class("b") is ToolClass.READ
+    defaults = rego_dir / "policy/refunds/data.yaml"
+    defaults.write_text(defaults.read_text().replace("limit_minor_units:", "limit_major_units:"))
+    assert any("limit_minor_units" in problem for problem in problems(rego_dir)), "checked against the new defaults"
+
+
+def test_a_parsed_file_is_forgotten_with_its_policy(rego_dir: Path) -> None:
+    write(rego_dir, "agent_policy: {allowed_tools: [a.tool.of.this.test]}", "globex.yaml")
+    policies = load_agent_policies(rego_dir)
+    held = weakref.ref(policies["globex"])
+    del policies
+    gc.collect()
+    assert held() is None
 
 
 def test_the_designs_sample_as_it_stands(rego_dir: Path) -> None:
