@@ -25,6 +25,8 @@ REPLACEMENTS: Final = (
     (r"\bimport asyncio\b", "import time"),
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"\bAsyncGenerator\[(\w+), None\]", r"Generator[\1, None, None]"),
+    (r"\bAwaitable, ", ""),
+    (r"\bAwaitable\[(\w+ \| \w+)\]", r"\1"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"placet\.sdk\._async\b", "placet.sdk._sync"),
     (r"placet\.sdk\._transport\.aio\b", "placet.sdk._transport.blocking"),

@@ -34,9 +34,11 @@ async def async_client(server: ScriptedServer) -> AsyncIterator[AsyncClient]:
         yield connected
 
 
-@pytest.fixture(params=["blocking", "asyncio"])
+@pytest.fixture(params=["blocking", "asyncio", "blocking-stream", "asyncio-stream"])
 def both(request: pytest.FixtureRequest, server: ScriptedServer) -> Both:
-    return Both(server.address, request.param == "asyncio")
+    return Both(
+        server.address, request.param.startswith("asyncio"), "stream" if request.param.endswith("stream") else "unary"
+    )
 
 
 @pytest.fixture

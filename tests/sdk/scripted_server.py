@@ -14,13 +14,15 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from placet.v1 import authorization_pb2, decision_pb2
+from tests.sdk.scripted_stream import ScriptedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
 AUTHORIZE = "/placet.v1.AuthorizationService/Authorize"
+AUTHORIZE_STREAM = "/placet.v1.AuthorizationService/AuthorizeStream"
 AUTHORIZE_BATCH = "/placet.v1.AuthorizationService/AuthorizeBatch"
 QUERY_DECISIONS = "/placet.v1.AuditService/QueryDecisions"
 GET_DECISION = "/placet.v1.AuditService/GetDecision"
@@ -32,11 +34,16 @@ GET_POLICY_STATUS = "/placet.v1.ControlService/GetPolicyStatus"
 class ScriptedServer(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in its stubs, not at run time
     """`script(method, *answers)`: one answer for each call, the last one for all that follow.
 
-    An answer is a message, raw bytes, or a function of the raw request and the context.
+    An answer is a message, raw bytes, or a function of the raw request and the context. Requests of a stream are
+    answered by the script of Authorize. `stream_ends` has a function of the context for each stream, which ends it
+    after `stream_requests_max` requests, the last of which has no answer. Later streams end when their caller does.
     """
 
     calls: list[tuple[str, bytes, dict[str, Any]]] = field(default_factory=list)
     address: str = ""
+    streams: int = 0
+    stream_ends: list[Callable[[Any], None]] = field(default_factory=list)
+    stream_requests_max: int = 1
     _answers: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _server: grpc.Server | None = None
@@ -53,22 +60,34 @@ class ScriptedServer(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generi
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         method = handler_call_details.method
 
-        def handle(raw: bytes, context: grpc.ServicerContext) -> bytes:
-            with self._lock:
-                self.calls.append((method, raw, dict(context.invocation_metadata())))
-                answers = self._answers[method]
-                if not answers:
-                    context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in the script")
-                answer = answers.pop(0) if len(answers) > 1 else answers[0]
-            if callable(answer):
-                answer = answer(raw, context)
-            return answer if isinstance(answer, bytes) else answer.SerializeToString()
+        if method == AUTHORIZE_STREAM:
+            return grpc.stream_stream_rpc_method_handler(self._stream)
+        return grpc.unary_unary_rpc_method_handler(lambda raw, context: self._answer(method, raw, context))
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+    def _answer(self, method: str, raw: bytes, context: Any) -> bytes:
+        with self._lock:
+            self.calls.append((method, raw, dict(context.invocation_metadata())))
+            answers = self._answers[method]
+            if not answers:
+                context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in the script")
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if callable(answer):
+            answer = answer(raw, context)
+        return answer if isinstance(answer, bytes) else bytes(answer.SerializeToString())
+
+    def _stream(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        with self._lock:
+            self.streams += 1
+            end = self.stream_ends.pop(0) if self.stream_ends else None
+        requests_max = None if end is None else self.stream_requests_max
+        stream = ScriptedStream(context, lambda raw, request: self._answer(AUTHORIZE, raw, request), requests_max)
+        yield from stream.answers(messages)
+        if end is not None:
+            end(context)
 
     def start(self, address: str = "127.0.0.1:0", message_bytes_max: int = -1) -> Self:
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", message_bytes_max)]
-        self._server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[self], options=options)
+        self._server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[self], options=options)
         port = self._server.add_insecure_port(address)
         self.address = f"127.0.0.1:{port}"
         self._server.start()

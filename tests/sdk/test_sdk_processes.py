@@ -115,9 +115,12 @@ MADE = "client = Client(address, timeout=10); ask = lambda: client.authorize(ACT
 MADE_ASYNC = "client = AsyncClient(address); ask = lambda: asyncio.run(client.authorize(ACTION, IDENTITY)); "
 USED = MADE + "say(ask); child(ask); say(ask)"
 NEVER_CALLED = MADE + "child(ask)"
+STREAM = 'client = Client(address, timeout=10, transport="stream"); ask = lambda: client.authorize(ACTION, IDENTITY); '
 FORKS = {
     NEVER_CALLED: "allowed",
     USED: "allowed allowed allowed",
+    STREAM + "say(ask); child(ask); say(ask); child(ask); say(ask)": "allowed allowed allowed allowed allowed",
+    STREAM + "say(ask); child(blocking); client.close(); child(blocking)": "allowed allowed allowed",
     MADE + "say(ask); client.close(); child(ask)": "allowed this client is closed",
     "say(blocking); child(blocking); child(with_asyncio)": "allowed allowed allowed",
     "child(lambda: [say(blocking), child(blocking), blocking()][-1])": "allowed allowed allowed",

@@ -23,3 +23,6 @@ WAIT_SECONDS_MAX: Final = 604_800
 
 OnFailure = Literal["deny", "raise"]
 """How a client reports that it has no decision: a deny whose `failure` is set, or a CallFailedError."""
+
+Transport = Literal["unary", "stream"]
+"""How `authorize` sends requests: each as a separate call, or all over one stream."""

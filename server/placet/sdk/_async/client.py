@@ -6,12 +6,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from placet.sdk._async.base import AsyncBaseClient
-from placet.sdk._transport.options import validate_on_failure, validate_timeout
+from placet.sdk._transport.options import validate_on_failure, validate_timeout, validate_transport
 from placet.sdk._transport.retry import Attempts
 from placet.sdk._transport.stream_position import is_final, is_timeout
 from placet.sdk._wire.approvals import decision_change_from_proto, prepare_watch_decision
 from placet.sdk._wire.calls import PreparedCall, prepare_authorize, prepare_authorize_batch
-from placet.sdk._wire.methods import WATCH_DECISION
+from placet.sdk._wire.methods import AUTHORIZE, WATCH_DECISION
 from placet.sdk._wire.outcomes import prepare_report_outcome, receipt_from_answer
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.errors import CallFailedError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from placet.sdk.approvals import DecisionChange
     from placet.sdk.decision import Decision
-    from placet.sdk.defaults import OnFailure
+    from placet.sdk.defaults import OnFailure, Transport
     from placet.sdk.outcomes import OutcomeReceipt, OutcomeStatus
     from placet.sdk.types import Action, Evidence, Identity, Model, Run
 
@@ -63,10 +63,14 @@ class AsyncClient(AsyncBaseClient):
         on_failure: What `authorize` and `authorize_batch` do if there is no decision. ``"deny"`` returns a deny whose
             `failure` says why. ``"raise"`` raises CallFailedError, or InvalidRequestError if the request is invalid.
         credentials: Credentials of a TLS connection. None opens a connection without TLS.
+        transport: How `authorize` sends requests. ``"unary"`` sends each as a separate call. ``"stream"`` sends all
+            over one stream, which costs less when several calls are in progress at the same time. When the stream
+            ends, requests in progress are sent again over a new one, with the same idempotency keys. If the server has
+            no streams, or too many, requests are sent as separate calls.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If `address`, `timeout` or `on_failure` is invalid.
+        ValueError: If `address`, `timeout`, `on_failure` or `transport` is invalid.
     """
 
     def __init__(
@@ -76,9 +80,11 @@ class AsyncClient(AsyncBaseClient):
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         on_failure: OnFailure = "deny",
         credentials: grpc.ChannelCredentials | None = None,
+        transport: Transport = "unary",
     ) -> None:
         super().__init__(address, timeout=timeout, credentials=credentials)
         self._on_failure = validate_on_failure(on_failure)
+        self._transport = validate_transport(transport)
 
     async def authorize(  # noqa: PLR0913 - one flat call: each argument is a keyword that most callers omit
         self,
@@ -271,6 +277,9 @@ class AsyncClient(AsyncBaseClient):
     ) -> list[Decision]:
         attempts = self._attempts(timeout)
         on_failure = self._on_failure if on_failure is None else validate_on_failure(on_failure)
+        if call.failure is None and call.method == AUTHORIZE and self._transport == "stream":
+            streamed = await self._channel.authorize(call.raw, attempts, call.metadata)
+            return call.decisions(streamed, on_failure)
         answer = call.failure or await self._channel.call(call.method, call.raw, attempts, call.metadata)
         return call.decisions(answer, on_failure)
 

@@ -14,6 +14,7 @@ from placet.sdk._transport.blocking import Connection
 from placet.sdk._transport.options import validate_timeout, validate_wait
 from placet.sdk._transport.retry import Attempts
 from placet.sdk._transport.stream_position import StreamPosition
+from placet.sdk._wire.methods import AUTHORIZE
 from placet.sdk.defaults import CALL_SECONDS_MAX
 from placet.sdk.errors import CallFailedError, error_from_failure
 from placet.sdk.failures import Failure
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from placet.sdk._transport.options import Metadata
-    from placet.v1 import approval_pb2, authorization_pb2
+    from placet.v1 import approval_pb2, authorization_pb2, decision_pb2
 
+_Answer = TypeVar("_Answer")
 _Response = TypeVar("_Response")
 _Change = TypeVar("_Change")
 _WatchRequest = TypeVar("_WatchRequest", "authorization_pb2.WatchDecisionRequest", "approval_pb2.WatchApprovalsRequest")
@@ -45,11 +47,23 @@ class Channel:
 
     def call(self, method: str, raw: bytes, attempts: Attempts, metadata: Metadata = ()) -> bytes | Failure:
         """Send a request until it is answered, and return the response's bytes or the last failure."""
+        return self._repeat(lambda seconds: self._connection.unary(method, raw, seconds, metadata), attempts)
+
+    def authorize(self, raw: bytes, attempts: Attempts, metadata: Metadata) -> bytes | decision_pb2.Decision | Failure:
+        """Send a request of Authorize over the stream until it is answered. Returns its answer, or the last failure.
+
+        When the stream ends, the request is sent again over a new one, with the same idempotency key.
+        """
+        send = self._connection.streamed
+        return self._repeat(lambda seconds: send(AUTHORIZE, raw, seconds, metadata), attempts)
+
+    def _repeat(self, send: Callable[[float], _Answer | Failure], attempts: Attempts) -> _Answer | Failure:
+        """Call `send` with the seconds that are left until it returns an answer, or a failure that is the last."""
         while True:
             remaining = attempts.remaining()
             if not remaining > 0:
                 return Failure(failures.TIMEOUT)
-            answer = self._connection.unary(method, raw, remaining, metadata)
+            answer = send(remaining)
             if not isinstance(answer, Failure):
                 return answer
             delay = attempts.delay_after(answer)
@@ -138,7 +152,7 @@ class Channel:
             time.sleep(delay)
 
     def close(self) -> None:
-        """Close the connection. Calls in progress fail, and so does each later call."""
+        """Close the connection. Calls in progress fail, except those on a stream, and so does each later call."""
         self._connection.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -10,8 +11,10 @@ import grpc
 
 from placet.sdk import failures
 from placet.sdk._transport import fork
+from placet.sdk._transport.aio_stream import AsyncRequestStream
 from placet.sdk._transport.options import OPTIONS, validate_address
 from placet.sdk._transport.status import failure_from_rpc_error
+from placet.sdk._transport.stream_messages import DRAIN_SECONDS, REFUSED, REQUEST_BYTES_MAX, SECONDS_MIN
 from placet.sdk.errors import CallFailedError, error_from_failure
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from placet.sdk._transport.options import Metadata
     from placet.sdk.failures import Failure
+    from placet.v1 import decision_pb2
 
 
 class AsyncConnection:
@@ -31,6 +35,7 @@ class AsyncConnection:
         self._address = validate_address(address)
         self._credentials = credentials
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
+        self._streams: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRequestStream] = WeakKeyDictionary()
         self._closed = False
 
     async def unary(self, method: str, raw: bytes, seconds: float, metadata: Metadata) -> bytes | Failure:
@@ -46,6 +51,21 @@ class AsyncConnection:
             return failures.CLOSED
         return response
 
+    async def streamed(
+        self, method: str, raw: bytes, seconds: float, metadata: Metadata
+    ) -> bytes | decision_pb2.Decision | Failure:
+        """Send one request of Authorize over the stream, or as a unary call if it is large or there is no stream."""
+        deadline = time.monotonic() + seconds
+        try:
+            stream = self._stream()
+        except CallFailedError as error:
+            return error.failure
+        if len(raw) <= REQUEST_BYTES_MAX and not stream.is_paused:
+            answer = await stream.send(raw, seconds, dict(metadata).get("traceparent", ""))
+            if answer is not REFUSED:
+                return answer
+        return await self.unary(method, raw, max(deadline - time.monotonic(), SECONDS_MIN), metadata)
+
     async def stream(self, method: str, raw: bytes, seconds: float | None) -> AsyncGenerator[bytes, None]:
         """Send one request, and yield the bytes of each response. Raises CallFailedError."""
         call = self._channel().unary_stream(method, None, None)(raw, timeout=seconds)
@@ -60,14 +80,20 @@ class AsyncConnection:
             call.cancel()
 
     async def close(self) -> None:
-        """Close the connection. Calls in progress fail, and so does each later call."""
+        """Close the connection. Calls in progress fail, and so does each later call.
+
+        Requests in progress on a stream have DRAIN_SECONDS to be answered.
+        """
         self._closed = True
         current = asyncio.get_running_loop()
         for loop, channel in list(self._channels.items()):
+            closing = _close(channel, self._streams.get(loop))
             if loop is current:
-                await channel.close(None)
+                await closing
             elif not loop.is_closed():  # a channel can be closed only in its own loop; a closed loop has none
-                asyncio.run_coroutine_threadsafe(channel.close(None), loop)
+                asyncio.run_coroutine_threadsafe(closing, loop)
+            else:
+                closing.close()
 
     def _channel(self) -> grpc.aio.Channel:
         """Return the channel of the running loop. Raises CallFailedError if there can be none."""
@@ -81,7 +107,20 @@ class AsyncConnection:
             self._channels[loop] = self._open()
         return self._channels[loop]
 
+    def _stream(self) -> AsyncRequestStream:
+        """Return the stream of the running loop. Raises CallFailedError if there can be none."""
+        channel, loop = self._channel(), asyncio.get_running_loop()
+        if loop not in self._streams:
+            self._streams[loop] = AsyncRequestStream(channel)
+        return self._streams[loop]
+
     def _open(self) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._address, options=OPTIONS)
         return grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS)
+
+
+async def _close(channel: grpc.aio.Channel, stream: AsyncRequestStream | None) -> None:
+    if stream is not None:
+        await stream.close(DRAIN_SECONDS)
+    await channel.close(None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import grpc
 
 from placet.sdk import failures
 from placet.sdk._transport import fork
+from placet.sdk._transport.blocking_stream import RequestStream
 from placet.sdk._transport.options import OPTIONS, validate_address
 from placet.sdk._transport.status import failure_from_rpc_error
+from placet.sdk._transport.stream_messages import DRAIN_SECONDS, REFUSED, REQUEST_BYTES_MAX, SECONDS_MIN
 from placet.sdk.errors import CallFailedError, error_from_failure
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from placet.sdk._transport.options import Metadata
     from placet.sdk.failures import Failure
+    from placet.v1 import decision_pb2
 
 
 class Connection:
@@ -29,6 +33,7 @@ class Connection:
         self._address = validate_address(address)
         self._credentials = credentials
         self._channels: dict[int, grpc.Channel] = {}
+        self._streams: dict[int, RequestStream] = {}
         self._closed = False
 
     def unary(self, method: str, raw: bytes, seconds: float, metadata: Metadata) -> bytes | Failure:
@@ -44,6 +49,21 @@ class Connection:
         except ValueError:  # gRPC raises it for a channel that another thread closed
             return failures.CLOSED
         return response
+
+    def streamed(
+        self, method: str, raw: bytes, seconds: float, metadata: Metadata
+    ) -> bytes | decision_pb2.Decision | Failure:
+        """Send one request of Authorize over the stream, or as a unary call if it is large or there is no stream."""
+        deadline = time.monotonic() + seconds
+        try:
+            stream = self._stream()
+        except CallFailedError as error:
+            return error.failure
+        if len(raw) <= REQUEST_BYTES_MAX and not stream.is_paused:
+            answer = stream.send(raw, seconds, dict(metadata).get("traceparent", ""))
+            if answer is not REFUSED:
+                return answer
+        return self.unary(method, raw, max(deadline - time.monotonic(), SECONDS_MIN), metadata)
 
     def stream(self, method: str, raw: bytes, seconds: float | None) -> Generator[bytes, None, None]:
         """Send one request, and yield the bytes of each response. Raises CallFailedError."""
@@ -61,10 +81,17 @@ class Connection:
             raise error_from_failure(failures.CLOSED) from None
 
     def close(self) -> None:
-        """Close the connection. Calls in progress fail, and so does each later call."""
+        """Close the connection. Calls in progress fail, and so does each later call.
+
+        Requests in progress on a stream have DRAIN_SECONDS to be answered.
+        """
         self._closed = True
-        channel = self._channels.get(fork.generation())
-        if channel is not None and not fork.is_unusable():
+        channel, stream = self._channels.get(fork.generation()), self._streams.get(fork.generation())
+        if fork.is_unusable():
+            return
+        if stream is not None:
+            stream.close(DRAIN_SECONDS)
+        if channel is not None:
             channel.close()
 
     def _channel(self) -> grpc.Channel:
@@ -82,6 +109,15 @@ class Connection:
             if channel is not opened:
                 opened.close()
         return channel
+
+    def _stream(self) -> RequestStream:
+        """Return the stream of this process. Raises CallFailedError if there can be none."""
+        channel, generation = self._channel(), fork.generation()
+        stream = self._streams.get(generation)
+        if stream is None:
+            stream = self._streams.setdefault(generation, RequestStream(channel))
+            fork.end_before(stream)
+        return stream
 
     def _open(self) -> grpc.Channel:
         if self._credentials is None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakSet
 
 import grpc
 
@@ -23,8 +24,17 @@ FORKED: Final = Failure(
     "gRPC was in use when this process was forked, and cannot work in it. Fork before an asyncio client is used and "
     "while no call is in progress, or start processes with the spawn method of multiprocessing",
 )
+END_SECONDS: Final = 1.0
+"""How long a fork waits until gRPC is done with a stream that is ended before it."""
 SWITCHED_OFF: Final = frozenset({"0", "false", "no", "n", "f", "off"})
 """Values of GRPC_ENABLE_FORK_SUPPORT that disable gRPC's fork handlers."""
+
+
+class Endable(Protocol):
+    """A stream that is opened again when it is needed."""
+
+    def end_if_idle(self, seconds: float) -> None:
+        """End the stream unless it is in use, and wait up to `seconds` until gRPC is done with it."""
 
 
 class _Process:
@@ -38,6 +48,12 @@ class _Process:
         self.calls_in_progress: set[object] = set()
         self.grpc_in_use: object = None
         """Keeps gRPC initialised: see `record_channel`."""
+        self.streams: WeakSet[Endable] = WeakSet()
+
+    def end_streams(self) -> None:
+        """End the streams that are idle before a fork, so that gRPC is idle too."""
+        for stream in list(self.streams):
+            stream.end_if_idle(END_SECONDS)
 
     def begin_child(self) -> None:
         """Decide in the child whether gRPC is usable, from the state of the parent."""
@@ -46,11 +62,12 @@ class _Process:
         self.unusable = self.unusable or busy or (self.used and unsupported)
         self.generation += 1
         self.calls_in_progress.clear()
+        self.streams.clear()
 
 
 _process: Final = _Process()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_process.begin_child)
+    os.register_at_fork(before=_process.end_streams, after_in_child=_process.begin_child)
 
 
 def generation() -> int:
@@ -73,6 +90,11 @@ def record_channel(*, polling: bool) -> None:
     if _process.grpc_in_use is None:
         _process.grpc_in_use = grpc.local_server_credentials()  # the cheapest object that keeps gRPC in use
     _process.polling = _process.polling or polling
+
+
+def end_before(stream: Endable) -> None:
+    """End the stream before each fork, as long as it exists."""
+    _process.streams.add(stream)
 
 
 @contextlib.contextmanager

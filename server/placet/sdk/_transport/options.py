@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from placet.sdk.defaults import CALL_SECONDS_MAX, DEFAULT_ADDRESS, WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from placet.sdk.defaults import OnFailure
+    from placet.sdk.defaults import OnFailure, Transport
 
 Metadata = tuple[tuple[str, str], ...]
 """Metadata of a call: pairs of key and value."""
@@ -77,3 +77,10 @@ def validate_on_failure(on_failure: OnFailure) -> OnFailure:
     if on_failure not in {"deny", "raise"}:
         raise ValueError(f"on_failure must be 'deny' or 'raise', not {on_failure!r}")
     return on_failure
+
+
+def validate_transport(transport: Transport) -> Transport:
+    """Return `transport` if it is ``"unary"`` or ``"stream"``. Raises ValueError otherwise."""
+    if transport not in {"unary", "stream"}:
+        raise ValueError(f"transport must be 'unary' or 'stream', not {transport!r}")
+    return transport

@@ -15,6 +15,8 @@ from placet.sdk.failures import Failure, FieldViolation
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from google.protobuf import any_pb2
+
 DETAILS_KEY: Final = "grpc-status-details-bin"
 DOMAIN: Final = "placet"
 """ErrorInfo.domain of errors that Placet itself reports."""
@@ -35,6 +37,7 @@ _RULE_IDS: Final = {
     grpc.StatusCode.FAILED_PRECONDITION: failures.NOT_NOW,
     grpc.StatusCode.ABORTED: failures.CONTENTION,
 }
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _RULE_IDS_BY_REASON: Final = {"OUTCOME_DIFFERS": failures.OUTCOME_DIFFERS}
 """Reasons of the server that are more precise than the status code."""
 _RETRYABLE_WITH_DELAY: Final = frozenset({failures.OVERLOADED, failures.CONTENTION})
@@ -43,8 +46,16 @@ _RETRYABLE_WITH_DELAY: Final = frozenset({failures.OVERLOADED, failures.CONTENTI
 
 def failure_from_rpc_error(error: grpc.RpcError) -> Failure:
     """Return the failure for a status other than OK."""
-    retry_after, violations, reason = _read_details(error)
-    code, text = error.code(), error.details() or ""
+    return _failure(error.code(), error.details() or "", _details_of(error))
+
+
+def failure_from_status(status: status_pb2.Status) -> Failure:
+    """Return the failure for a google.rpc.Status. A status of OK is a failure too, because there is no decision."""
+    return _failure(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status.details)
+
+
+def _failure(code: grpc.StatusCode, text: str, details: Iterable[any_pb2.Any]) -> Failure:
+    retry_after, violations, reason = _read(details)
     rule_id = _RULE_IDS_BY_REASON.get(reason) or _RULE_IDS.get(code, failures.ERROR)
     if rule_id == failures.OVERLOADED and retry_after is None and _TOO_LARGE in text:
         return _message_too_large(text)
@@ -73,20 +84,26 @@ def _message_too_large(text: str) -> Failure:
     )
 
 
-def _read_details(error: grpc.RpcError) -> tuple[float | None, tuple[FieldViolation, ...], str]:
-    """Return the retry delay in seconds, the field violations and the reason. A trailer that is malformed has none."""
+def _details_of(error: grpc.RpcError) -> Iterable[any_pb2.Any]:
+    """Return the details in the trailer. A trailer that is malformed has none."""
+    trailer: Iterable[Any] = error.trailing_metadata() or ()
+    raw = next((value for key, value in trailer if key == DETAILS_KEY), None)
+    try:
+        return status_pb2.Status.FromString(raw).details if isinstance(raw, bytes) else ()
+    except DecodeError:
+        return ()
+
+
+def _read(details: Iterable[any_pb2.Any]) -> tuple[float | None, tuple[FieldViolation, ...], str]:
+    """Return the retry delay in seconds, the field violations and the reason. Details that are malformed have none."""
     retry_after: float | None = None
     violations: tuple[FieldViolation, ...] = ()
     reason = ""
-    trailer: Iterable[Any] = error.trailing_metadata() or ()
-    raw = next((value for key, value in trailer if key == DETAILS_KEY), None)
-    if not isinstance(raw, bytes):
-        return None, (), ""
     retry_info = error_details_pb2.RetryInfo()
     bad_request = error_details_pb2.BadRequest()
     error_info = error_details_pb2.ErrorInfo()
     try:
-        for detail in status_pb2.Status.FromString(raw).details:
+        for detail in details:
             if detail.Unpack(retry_info):
                 retry_after = max(0.0, retry_info.retry_delay.seconds + retry_info.retry_delay.nanos / 1e9)
             elif detail.Unpack(bad_request):

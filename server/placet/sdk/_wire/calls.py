@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from placet.sdk._wire.decode import decode_authorize, decode_authorize_batch
+from placet.sdk._wire.decode import decode_authorize, decode_authorize_batch, decode_streamed
 from placet.sdk._wire.encode import request_to_proto, trace_metadata
 from placet.sdk._wire.methods import AUTHORIZE, AUTHORIZE_BATCH
 from placet.sdk.decision import Decision, denied
 from placet.sdk.errors import InvalidParamsError, InvalidRequestError, WrongTypeError, error_from_failure
 from placet.sdk.failures import Failure
-from placet.v1 import authorization_pb2
+from placet.v1 import authorization_pb2, decision_pb2
 
 if TYPE_CHECKING:
     from placet.sdk.defaults import OnFailure
@@ -35,13 +35,15 @@ class PreparedCall:
     tenant: str = ""
     """Tenant of all requests in the call."""
 
-    def decisions(self, answer: bytes | Failure, on_failure: OnFailure) -> list[Decision]:
+    def decisions(self, answer: bytes | decision_pb2.Decision | Failure, on_failure: OnFailure) -> list[Decision]:
         """Return one decision for each key.
 
         Raises CallFailedError if one of them is a failure and `on_failure` is ``"raise"``.
         """
         if isinstance(answer, Failure):
             decisions = [denied(answer, key) for key in self.keys]
+        elif isinstance(answer, decision_pb2.Decision):
+            decisions = [decode_streamed(answer, self.keys[0])]
         elif self.method == AUTHORIZE:
             decisions = [decode_authorize(answer, self.keys[0])]
         else:

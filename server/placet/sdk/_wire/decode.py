@@ -50,6 +50,11 @@ def decode_authorize(raw: bytes, idempotency_key: str) -> Decision:
     return _accept(response.decision if response.HasField("decision") else None, idempotency_key)
 
 
+def decode_streamed(message: decision_pb2.Decision, idempotency_key: str) -> Decision:
+    """Return the decision that a stream answered, or a deny whose `failure` is set if it is not acceptable."""
+    return _accept(message, idempotency_key)
+
+
 def decode_authorize_batch(raw: bytes, idempotency_keys: Sequence[str]) -> list[Decision]:
     """Return one decision for each key, in order. All of them are denies if their number is wrong."""
     try:
