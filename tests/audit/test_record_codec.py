@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -23,6 +22,7 @@ from placet.audit.state_record import NO_STATE_CHANGES
 from placet.kernel.errors import FieldViolation
 from placet.kernel.model import Caller, Effect
 from tests.storage.making import commitment, decision, proposal
+from tests.support.replacing import replace
 
 
 def read_back(made: Commitment, **changes: Any) -> RecordedDecision:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
@@ -21,6 +20,7 @@ from placet.storage.ledger import log_error
 from placet.transport.grpc.messages.from_proto import parse_request
 from placet.v1 import authorization_pb2
 from tests.bench.load import REQUEST
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

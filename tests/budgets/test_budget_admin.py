@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from placet.tenants.policy import TenantPolicy
 from tests.storage.making import commitment
 from tests.support.fakes import NOW_US, ScriptedPolicy
 from tests.support.operators import Operators
+from tests.support.replacing import replace
 
 REFUNDS = {"id": "refunds", "scope": "customer", "customer": "/customer", "measure": "amount", "limit": 500}
 DAY, DAY_ENDS_US = window_at(Window.DAY, "UTC", NOW_US)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from placet.kernel.state import RequireVersion, RowQuery, StateTable
 from tests.storage.making import commitment, proposal
 from tests.support.fakes import NOW_US
 from tests.support.operators import HOUR_US, Operators, switch
+from tests.support.replacing import replace
 
 OF_THE_PROPOSAL = [
     (KillScope.GLOBAL, "", ""),

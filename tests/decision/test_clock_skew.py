@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from placet.kernel import rule_ids
 from placet.kernel.model import Decision, Effect
 from tests.support.fakes import Bench, new_request
+from tests.support.replacing import replace
 
 
 async def test_a_skewed_clock_denies_until_it_is_right() -> None:

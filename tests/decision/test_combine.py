@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from placet.decision.combining import PRECEDENCE, NoApprovalError, approval_for, denied_by_pdp, deny_overrides
 from placet.kernel import rule_ids
 from placet.kernel.model import ApprovalRequirement, Effect, Finding, Indeterminate, Verdict
+from tests.support.replacing import replace
 
 FINDINGS = st.lists(
     st.builds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from tests.support.fakes import (
     new_request,
     verdict,
 )
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,13 +118,13 @@ async def test_precedence(findings: tuple[Finding, ...], expected: tuple[str, st
         Verdict(
             Effect.REQUIRE_APPROVAL,
             "pay.large",
-            (dataclasses.replace(APPROVAL_REQUIRED, details={"quorum": "2"}),),
+            (replace(APPROVAL_REQUIRED, details={"quorum": "2"}),),
             REVISION,
         ),
         Verdict(
             Effect.REQUIRE_APPROVAL,
             "pay.large",
-            (dataclasses.replace(APPROVAL_REQUIRED, details={"quorum": 0}),),
+            (replace(APPROVAL_REQUIRED, details={"quorum": 0}),),
             REVISION,
         ),
     ],
@@ -426,7 +426,7 @@ async def test_findings_that_are_too_many_are_left_out_and_counted(effect: Effec
     details: dict[str, Any] = {} if effect is not Effect.REQUIRE_APPROVAL else {"quorum": 1, "approver_roles": ["lead"]}
     many = [Finding(effect, f"x.r{number:03}", "why", details) for number in range(300)]
     if effect is Effect.REQUIRE_APPROVAL:  # the strictest of all is asked for, kept or not
-        many[-1] = dataclasses.replace(many[-1], details={"quorum": 2, "approver_roles": ["lead", "boss"]})
+        many[-1] = replace(many[-1], details={"quorum": 2, "approver_roles": ["lead", "boss"]})
     else:
         many.append(Finding(Effect.ALLOW, "a.allow", "why"))
     many.reverse()

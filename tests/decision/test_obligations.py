@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +15,7 @@ from placet.kernel.limits import OBLIGATIONS_BYTES_MAX, OBLIGATIONS_MAX
 from placet.kernel.model import Effect, Finding, Obligation, Verdict
 from tests.support.decision_env import LEADS, DecisionEnv, budget, effects_of
 from tests.support.fakes import DENIED, verdict
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ by, then what the tenant's file does not allow, then policy, then limits, autono
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -17,6 +17,7 @@ from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 from placet.kernel.model import Decision, Effect, Finding, Indeterminate
 from tests.support.decision_env import DecisionEnv, budget, usd
 from tests.support.fakes import ALLOWED, APPROVAL_REQUIRED, DENIED, new_request, verdict
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +14,7 @@ from placet.kernel import rule_ids
 from placet.kernel.model import Decision, Indeterminate, Verdict
 from placet.scheduling.batching import POSTPONED
 from tests.support.fakes import ALLOWED, Bench, ScriptedPolicy, new_request, verdict
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
 
 from placet.actions.document import canonical_request
@@ -14,6 +12,7 @@ from placet.kernel.model import ToolClass
 from placet.kernel.steps import exhausted
 from placet.privacy.redaction import WHY_WHOLE
 from tests.support.builders import policy, proposal
+from tests.support.replacing import replace
 
 NOW = "2026-04-24T10:00:00Z"
 

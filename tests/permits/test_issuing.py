@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +12,7 @@ from placet.permits.claims import PermitKey, permit_claims
 from placet.permits.issuing import PermitIssuer
 from placet.tenants.policy import TenantPolicy
 from tests.permits.test_permit import ALLOW, DECIDED_AT_US, PROPOSAL
+from tests.support.replacing import replace
 
 ALWAYS, ON_REQUEST = TenantPolicy(permits="always"), TenantPolicy(permits="on_request")
 SIGNED = f"{permit_claims(ALLOW, PROPOSAL).decode()}@{DECIDED_AT_US}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 
 from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
 from placet.kernel.model import Action, BudgetState, Decision, Effect, Identity, Model, Proposal, Run
 from placet.permits.claims import PermitKey, jwk_set, permit_claims
+from tests.support.replacing import replace
 
 DECIDED_AT_US = 1_777_055_581_999_999
 PROPOSAL = Proposal(

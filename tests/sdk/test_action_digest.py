@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +20,7 @@ from placet.signing.permit_keys import PermitKeyFolder
 from placet.transport.grpc.messages.from_proto import parse_request
 from tests.properties.messages import counts, json_objects, labels, names
 from tests.storage.making import START_US, TickingClock, decision
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

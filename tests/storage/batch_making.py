@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.state import CounterKey, PutIfVersion, RequireVersion, Reserve, Row, RowKey, StateTable
 from tests.storage.making import START_US, commitment
 from tests.storage.state_making import key
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

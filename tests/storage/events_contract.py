@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placet.audit.records import RecordKind
@@ -11,6 +10,7 @@ from placet.kernel.model import Effect
 from placet.kernel.state import RequireVersion
 from tests.storage.making import START_US, commitment
 from tests.storage.state_making import change, key
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from tests.storage.ledger_contract import CheckpointingLedger

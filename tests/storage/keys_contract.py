@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placet.audit.records import Committed, Idempotency, IdempotencyMismatch, IdempotentReplay
 from placet.audit.verification.problems import ProblemKind
 from tests.storage.making import START_US, commitment, commitments
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment

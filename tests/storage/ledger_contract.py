@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -16,6 +15,7 @@ from placet.kernel.errors import InvalidRequestError, LedgerUnavailableError
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX, PAGE_SIZE_MAX
 from placet.kernel.model import Caller, Effect
 from tests.storage.making import START_US, commitment, commitments
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placet.actions.canonical_json import digest
@@ -26,6 +26,7 @@ from placet.kernel.model import (
     ToolClass,
 )
 from placet.storage.sqlite.backend import SqliteLedger
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -38,6 +37,7 @@ from tests.storage.state_making import (
     stored_row,
     usage,
 )
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from tests.storage.ledger_contract import CheckpointingLedger

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placet.audit.records import Commitment, RecordKind
 from placet.kernel.state import CounterKey, PutIfVersion, ReadSet, Reserve, Row, RowKey, RowQuery, Settle, StateTable
 from tests.storage.making import START_US
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def change(*changes: Change, subject: str = "", tenant: str = "acme", at_us: int
 def row(name: str = "a", version: int = 0, **fields: object) -> Row:
     """Return the row of an approval. Keyword arguments replace its fields."""
     made = Row(RowKey(StateTable.APPROVALS, "acme", name), "pending", START_US, b'{"a":1}', version=version)
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return replace(made, **fields)
 
 
 def key(name: str = "a", tenant: str = "acme", table: StateTable = StateTable.APPROVALS) -> RowKey:

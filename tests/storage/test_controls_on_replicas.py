@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from placet.controls.kill_switches.model import KillScope, covering
 from placet.kernel.errors import NotFoundError, PermissionDeniedError
 from tests.storage.making import commitment, proposal
 from tests.support.operators import Operators, switch
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.storage.postgres.backend import PostgresLedger

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from placet.signing.keys import load_public_keys
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from tests.storage.making import TickingClock, commitment
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.signing.keys import SigningKey

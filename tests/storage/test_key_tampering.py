@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from tests.storage.keys_contract import key_fields, made_before, replacing
 from tests.storage.making import TickingClock, commitment
 from tests.storage.test_tampering import change
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,6 +18,7 @@ from placet.storage.connections import postgres as postgres_connect
 from placet.storage.postgres.offline import export_url_checkpoints, url_key_ids, verify_url
 from tests.storage.ledger_contract import LedgerContract, listed
 from tests.storage.making import commitment, commitments, same_request
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.signing.keys import SigningKey

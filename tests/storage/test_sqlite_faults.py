@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.writer import SqliteWriter
 from tests.storage.making import TickingClock, commitment, commitments
 from tests.storage.mounting import mount
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

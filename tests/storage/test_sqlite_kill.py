@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from tests.storage.making import START_US, TickingClock, commitment
 from tests.storage.state_making import reserve, usage
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.audit.records import Commitment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +20,7 @@ from placet.storage.sqlite.offline import verify_database
 from tests.storage.making import TickingClock
 from tests.storage.state_making import change, counter, key, row
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from tests.storage.state_filling import fill_state
 from tests.storage.state_making import change, counter, key, reserve, row, settle, stored_row
 from tests.storage.test_mutations import CELLS, Picker, columns, rows
 from tests.support.fakes import FixedClock
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from google.rpc import error_details_pb2
+from msgspec import structs
 
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.approvals.service import Approvals, VoteCommand
@@ -172,7 +173,7 @@ class InProcessApi:
             "rule_id": record.decision.rule_id,
             "tenant": record.tenant,
             "input": json.loads(record.input_json),
-            "findings": [asdict(finding) for finding in record.decision.findings],
+            "findings": [structs.asdict(finding) for finding in record.decision.findings],
             "approval": required and {"quorum": required.quorum, "approver_roles": list(required.approver_roles)},
             "replayable": record.replayable,
         }

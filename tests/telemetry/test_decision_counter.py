@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from placet.kernel import rule_ids
@@ -11,6 +9,7 @@ from placet.kernel.model import Decision, Effect
 from placet.telemetry.decision_counter import label_of
 from placet.telemetry.metrics import Metrics
 from tests.storage.making import decision
+from tests.support.replacing import replace
 
 
 def decided(effect: Effect, rule_id: str) -> Decision:

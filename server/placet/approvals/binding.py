@@ -6,10 +6,10 @@ match exactly.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
+from msgspec import structs
 
 from placet.actions.canonical_json import digest
 from placet.actions.document import action_binding, action_fields, identity_fields
@@ -85,7 +85,7 @@ def _parts(proposal: Proposal) -> dict[str, str]:
 
 
 def _folded(identity: Identity) -> Identity:
-    return replace(
+    return structs.replace(
         identity,
         agent=folded(identity.agent),
         user=folded(identity.user),

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec import structs
 
 from placet.approvals.binding import binding_parts, differing_parts, is_bound_to
 from placet.kernel import rule_ids
@@ -241,7 +242,12 @@ def close(approval: Approval, state: ApprovalState, decided_at_us: int) -> Appro
 
 def to_row(approval: Approval) -> Row:
     """Return the row to put. It is due at `expires_at_us` while the approval is open."""
-    body = {**asdict(approval), "params": approval.params.decode() if approval.params is not None else None}
+    body = {
+        **asdict(approval),
+        "findings": [structs.asdict(finding) for finding in approval.findings],
+        "budgets": [structs.asdict(state) for state in approval.budgets],
+        "params": approval.params.decode() if approval.params is not None else None,
+    }
     for name in ("approval_id", "tenant", "state", "created_at_us", "version"):
         del body[name]  # they are columns of the row
     for document in (body, *body["votes"]):  # empty fields are left out, so that older servers can read the row

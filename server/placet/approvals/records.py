@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec import structs
 
 from placet.approvals.model import to_row
 from placet.audit.records import Commitment, RecordKind
@@ -73,7 +73,7 @@ def votes_voided_commitment(
         RecordKind.APPROVAL_VOTES_VOIDED, after, now_us, fields, {VOID: orjson.dumps(part)}, notify=False
     )
     deliveries = (new_webhook(after, WebhookType.REOPENED, now_us),) if reopened and notify else ()
-    return replace(commitment, changes=(*commitment.changes, *deliveries))
+    return structs.replace(commitment, changes=(*commitment.changes, *deliveries))
 
 
 def approval_expired_commitment(after: Approval, now_us: int, *, notify: bool) -> Commitment:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec.structs import asdict
 
 from placet.audit.records import Commitment, Idempotency, Index, RecordedDecision, RecordKind
 from placet.kernel.model import ApprovalRequirement, BudgetState, Decision, Effect, Finding, Obligation
@@ -245,7 +246,7 @@ def _decision_part(decision: Decision) -> bytes:
             if approval
             else None,
             "obligations": [{"id": item.id, "details": item.details} for item in decision.obligations],
-            "budgets": decision.budgets,
+            "budgets": [asdict(state) for state in decision.budgets],
             "autonomy": decision.autonomy,
             "shadow_effect": decision.shadow_effect,
         }

@@ -7,9 +7,11 @@ parts' digests, so a part can be erased later and the chain still verifies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +52,7 @@ class RecordKind(StrEnum):
     SERVER_STOPPED = "server.stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True, gc=False):
     """The fields that decisions can be searched by. Copies of the record's content; `verify` compares them."""
 
     effect: str = ""
@@ -62,8 +63,7 @@ class Index:
     agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
+class Idempotency(Struct, frozen=True, gc=False):
     """The idempotency key of a request, in the scope of tenant and caller, with the digest of the request."""
 
     caller: str
@@ -73,8 +73,7 @@ class Idempotency:
     """The decision that the key referred to before, when an approval made this one take its place; else empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commitment:
+class Commitment(Struct, frozen=True, gc=False):
     """One thing to make durable."""
 
     kind: RecordKind

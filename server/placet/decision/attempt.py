@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
 
@@ -11,19 +13,17 @@ if TYPE_CHECKING:
     from placet.kernel.model import Caller, Decision, Proposal
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A parsed request: the proposed action, its caller and its time of arrival."""
 
     proposal: Proposal
     caller: Caller
     received_at_us: int
-    call: object | None = field(default=None, compare=False)
+    call: object | None = None
     """The call that brought the request, compared by identity: a call is decided together, or not yet. None: alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try to decide the request at `index` of its batch."""
 
     index: int

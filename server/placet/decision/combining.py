@@ -6,8 +6,10 @@ verdict cannot be trusted and the effect is deny.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from placet.kernel import rule_ids
 from placet.kernel.limits import APPROVAL_TTL_SECONDS_MAX, QUORUM_MAX
@@ -35,8 +37,7 @@ class NoApprovalError(Exception):
         super().__init__(f"{', '.join(rules)}: {why}")
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True, gc=False):
     """The combined result of findings, before it becomes a decision."""
 
     effect: Effect

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.decision.combining import denied_by_pdp, deny_overrides
 from placet.decision.finding_bounds import recordable
@@ -25,8 +28,7 @@ if TYPE_CHECKING:
     from placet.kernel.model import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(Struct, frozen=True):
     """A context with its decision."""
 
     context: EvaluationContext

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from placet.decision.combining import APPROVAL_DETAILS, by_precedence
 from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX, FINDINGS_MAX

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.approvals.counted_votes import document
 from placet.approvals.model import approval_key, from_row, why_unusable
@@ -43,8 +46,7 @@ NO_MAX_AGE: Final = 0.0
 """The `max_policy_age_seconds` with which a policy never becomes stale."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reads:
+class _Reads(Struct, frozen=True):
     """The charges and circuit breakers of one attempt: they say which rows and counters to read."""
 
     agent_policy: TenantPolicy | None

@@ -14,8 +14,10 @@ checks it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.actions.bindings import binding_findings
 from placet.actions.destinations import destination_error
@@ -200,8 +202,7 @@ LIMITS: Final[Sequence[Callable[[EvaluationContext], Iterator[Finding]]]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GuardedDecision:
+class GuardedDecision(Struct, frozen=True):
     """The resolution after all guards."""
 
     resolution: Resolution

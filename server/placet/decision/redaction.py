@@ -5,11 +5,12 @@ Policy always sees the real values. The recorder replaces sensitive values unles
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
@@ -41,8 +42,7 @@ WITHIN_CHARS_MIN: Final = 4
 """Sensitive texts with fewer characters are not searched for within longer texts: an "a" is everywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredInput:
+class StoredInput(Struct, frozen=True, gc=False):
     """The policy input as it is stored."""
 
     document: bytes
@@ -156,8 +156,7 @@ def _redacted_details(details: Mapping[str, Any], secrets: _Secrets) -> Steps[Ma
     return stored
 
 
-@dataclass(frozen=True, slots=True)
-class _Secrets:
+class _Secrets(Struct, frozen=True, gc=False):
     """Values at sensitive pointers and under secret names, which a rule may have copied."""
 
     values: frozenset[str | float]

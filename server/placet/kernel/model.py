@@ -5,14 +5,13 @@ Times are integer microseconds since the Unix epoch, UTC (``*_us``). Digests are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from msgspec import Struct, field
 
 from placet.kernel.limits import STEP_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Effect(StrEnum):
@@ -31,16 +30,14 @@ class ToolClass(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True, gc=False):
     """Money that an action moves: integer minor units of an ISO 4217 currency."""
 
     currency_code: str
     minor_units: int
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True, gc=False):
     """A proposed tool call."""
 
     tool: str
@@ -54,8 +51,7 @@ class Action:
     tool_schema_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True, gc=False):
     """On whose behalf the action is proposed."""
 
     agent: str
@@ -67,8 +63,7 @@ class Identity:
     """Agents that delegated the work to `agent`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True, gc=False):
     """The agent task that the action belongs to."""
 
     run_id: str = ""
@@ -78,8 +73,7 @@ class Run:
     planner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True, gc=False):
     """The model that proposed the action."""
 
     name: str = ""
@@ -90,16 +84,14 @@ class Model:
     """In micros of the tenant's currency."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True, gc=False):
     """A citation or document that supports the action."""
 
     uri: str
     sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True, gc=False):
     """One parsed and validated request."""
 
     idempotency_key: str
@@ -126,8 +118,7 @@ class Proposal:
         return len(self.document) > STEP_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, gc=False):
     """The program that sent a request, as far as it is known."""
 
     name: str = "unauthenticated"
@@ -139,8 +130,7 @@ UNAUTHENTICATED: Final = Caller()
 """The caller of a server that does not authenticate its callers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, gc=False):
     """One policy rule that fired."""
 
     effect: Effect
@@ -150,16 +140,14 @@ class Finding:
     """JSON-shaped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Obligation:
+class Obligation(Struct, frozen=True, gc=False):
     """Something that the caller must do when it acts on the decision."""
 
     id: str
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """The result of one policy evaluation."""
 
     effect: Effect
@@ -172,8 +160,7 @@ class Verdict:
     """Obligations by the effect of the findings that name them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Indeterminate:
+class Indeterminate(Struct, frozen=True, gc=False):
     """The engine could not evaluate the policy."""
 
     rule_id: str
@@ -186,8 +173,7 @@ class Indeterminate:
     """Whether this input alone took longer than a batch may wait for it, while the engine answers others."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRequirement:
+class ApprovalRequirement(Struct, frozen=True, gc=False):
     """The approval that a decision requires."""
 
     quorum: int
@@ -203,8 +189,7 @@ class ApprovalRequirement:
     """The shortest time that a rule named; 0 for none."""
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetState:
+class BudgetState(Struct, frozen=True, gc=False):
     """A budget's state after a decision, in the budget's `unit`."""
 
     id: str
@@ -217,8 +202,7 @@ class BudgetState:
     """When the window ends; 0 for windows that no clock ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     """The effect and rule_id that the caller receives, with everything that led to them."""
 
     decision_id: str

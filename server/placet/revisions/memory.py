@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
+from msgspec import structs
 
 from placet.audit.decision_codec import SYSTEM_TENANT, policy_activated_commitment
 from placet.commands.execute import commit_with_retry
@@ -81,7 +82,7 @@ class LedgerMemory:
             PutIfVersion(replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
             for key, body in bodies.items()
         ]
-        return replace(record, changes=tuple(puts)), None
+        return structs.replace(record, changes=tuple(puts)), None
 
     async def confirmed(self, revision: str) -> bool:
         """Return whether a person confirmed that the revision may remove restrictions."""

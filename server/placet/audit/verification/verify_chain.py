@@ -218,7 +218,7 @@ def index_columns(body: Mapping[str, Any], index: Index) -> dict[str, str | None
     columns: dict[str, str | None] = {
         "decision_id": body["decision_id"] if body["kind"] == RecordKind.DECISION_MADE else None
     }
-    for name in Index.__slots__:
+    for name in Index.__struct_fields__:
         columns[name] = getattr(index, name) or None
     columns["subject"] = body.get("subject")
     return columns
