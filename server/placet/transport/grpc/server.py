@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import MESSAGE_BYTES_MAX
 from placet.transport.grpc.health import Health
 from placet.transport.grpc.intake import FLOW_CONTROL
+from placet.transport.grpc.registration import GenericRegistration
 from placet.v1 import (
     approval_pb2,
     approval_pb2_grpc,
@@ -73,7 +74,7 @@ class Servicers:
     control: ControlServicer
     streams: ChangeStreams
 
-    def register(self, server: grpc.aio.Server) -> None:
+    def register(self, server: GenericRegistration) -> None:
         """Add each servicer to the server."""
         authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server(self.authorization, server)
         approval_pb2_grpc.add_ApprovalServiceServicer_to_server(self.approvals, server)
@@ -96,11 +97,13 @@ class RpcServer:
         self._health = Health()
         self._streams = servicers.streams
         self._intake = intake
-        servicers.register(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        registration = GenericRegistration(self._server)
+        servicers.register(registration)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, registration)
         if reflect:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflector = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined] # the stubs leave it out
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflector, registration)
 
     async def start(self, listen: str) -> str:
         """Listen on ``host:port``, with port 0 on a free port.
