@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from placet.cli.rendering import exit_codes
+from placet.revisions.status import SlowPack
 from placet.sdk import ControlClient
 from tests.serving import serving, settings
 
@@ -150,3 +152,14 @@ def test_status_without_a_server(placet: Placet, free_address: str) -> None:
     ran = placet("policy", "status", "--address", free_address, "--timeout", "0.5")
     assert ran.code == exit_codes.NO_DECISION
     assert ran.complaint
+
+
+def test_status_names_slow_packs(placet: Placet, served: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = served.running.policies
+    slow = SlowPack("policy.refunds", "stripe.refund", "acme", 0.25, ended=False, input_bytes=20_480)
+    status = replace(policies.status(), slow_packs=(slow,))
+    monkeypatch.setattr(type(policies), "status", lambda _self: status)
+    shown = dict(line.split(maxsplit=1) for line in placet("policy", "status").out.splitlines())
+    assert shown["slow_packs"] == "policy.refunds took over 250 ms for stripe.refund of acme (20480 bytes)"
+    [document] = placet("policy", "status", "-o", "json").document["slow_packs"]
+    assert (document["pack"], document["milliseconds"], document["ended"]) == ("policy.refunds", 250.0, False)

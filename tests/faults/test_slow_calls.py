@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from placet.v1 import authorization_pb2
+from tests.faults.serving import free_address
 from tests.faults.traffic import AUTHORIZE, CALL_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def innocent(server: Server) -> list[Caller]:
 
 @pytest.mark.usefixtures("quadratic")
 def test_slow_calls_are_denied_alone(serve: Callable[..., Server]) -> None:
-    server = serve(opa_timeout_ms=DEFAULT_MS)
+    server = serve(opa_timeout_ms=DEFAULT_MS, metrics_listen=free_address())
     before, beside = innocent(server), innocent(server)
     run_together(before)
     costly = [Caller(server.address, "acme", "kb.search", COSTLY) for _ in range(2)]
@@ -122,3 +123,9 @@ def test_slow_calls_are_denied_alone(serve: Callable[..., Server]) -> None:
         show(name, callers)
     assert {rule_id for caller in costly for rule_id in caller.rule_ids} == {"pdp.engine_timeout"}
     assert set(answered) == {"tools.listed_read"}
+    [slow] = server.status().slow_packs
+    assert (slow.pack, slow.tool, slow.tenant, slow.ended) == ("policy.quadratic", "kb.search", "acme", False)
+    assert slow.milliseconds == DEFAULT_MS
+    assert slow.input_bytes > 20_000
+    assert server.metric('placet_policy_slow_total{pack="policy.quadratic"}') >= 1
+    assert server.events("policy slow")[0]["pack"] == "policy.quadratic"

@@ -18,6 +18,7 @@ from placet.sdk import (
     Effect,
     InvalidRequestError,
     Query,
+    SlowPack,
 )
 from placet.v1 import audit_pb2, control_pb2, decision_pb2
 from tests.sdk.in_loop import connected
@@ -156,6 +157,9 @@ def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
     )  # fmt: skip
     answer.loaded_at.FromDatetime(T0)
     answer.decides_until.FromDatetime(T0)
+    answer.slow_packs.add(
+        pack="policy.refunds", tool="pay", tenant="acme", milliseconds=250, ended=False, input_bytes=9
+    )
     server.script(GET_POLICY_STATUS, answer)
     status = control.policy_status()
     assert (status.ready, status.policy_revision, status.engine_mode) == (True, "r", "external")
@@ -163,6 +167,7 @@ def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
     assert (status.serving, status.not_serving_reasons, status.stale) == (True, ("n",), True)
     assert (status.refused_since, status.unseen_since, status.decides_until) == (None, None, T0)
     assert (status.git_commit, status.store_error, status.data_dir_free_bytes) == ("c", "s", 5)
+    assert status.slow_packs == (SlowPack("policy.refunds", "pay", "acme", 250.0, ended=False, input_bytes=9),)
 
 
 @pytest.mark.parametrize("answer", [b"\xff", plain_status(grpc.StatusCode.INTERNAL)])

@@ -59,7 +59,7 @@ class OpaClient:
         self._on_failure = on_failure
         self._places = places
         self._patience = patience or Patience(timeout_seconds, timeout_seconds)
-        self._connections = Connections(address)
+        self.connections = Connections(address)
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order; Indeterminate for an input that OPA failed to answer.
@@ -84,7 +84,7 @@ class OpaClient:
 
     def close(self) -> None:
         """Close all connections."""
-        self._connections.close()
+        self.connections.close()
 
     async def _query_batch(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Ask all inputs in one query, and one by one when that fails."""
@@ -109,7 +109,7 @@ class OpaClient:
 
         An OPA that does not answer at all within the time limit is not slow but stuck: then no input is.
         """
-        if not await self._connections.answers(self._timeout - limit):
+        if not await self.connections.answers(self._timeout - limit):
             stuck = AnswerError(rule_ids.ENGINE_TIMEOUT, f"no answer in {self._timeout:.3f} s")
             self._on_failure(stuck.rule_id, stuck.cause)
             return [stuck.indeterminate()] * len(inputs)
@@ -163,7 +163,7 @@ class OpaClient:
         body = b'{"input":{"batch":[%b]}}' % b",".join(inputs)
         try:
             async with asyncio.timeout(timeout_seconds):
-                status, answer = await self._connections.request("POST", QUERY, body)
+                status, answer = await self.connections.request("POST", QUERY, body)
         except TimeoutError as error:
             raise AnswerError(rule_ids.ENGINE_TIMEOUT, f"no answer in {timeout_seconds:.3f} s") from error
         except (OSError, ConnectionFailedError) as error:

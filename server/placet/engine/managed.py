@@ -78,7 +78,8 @@ class ManagedPolicies:
         if self._served is None:
             return self._status
         age = self._clock.monotonic() - self._served.confirmed_at
-        return self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
+        status = self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
+        return replace(status, slow_packs=self._served.slow_packs)
 
     async def start(self) -> None:
         """Load or hold the first policy. Raises PolicyInvalidError or ConfigurationError when it cannot be served."""

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from placet.engine.canary import canary_error
 from placet.engine.client import OpaClient
-from placet.engine.patience import Patience
+from placet.engine.patience import PATIENCE_SHARE, Patience
 from placet.engine.process import OpaProcess
+from placet.engine.slow_packs import SlowPacks, packs_of
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
+from placet.kernel.rule_ids import ENGINE_TIMEOUT
 from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from placet.engine.pinned_program import PinnedProgram
     from placet.kernel.model import Indeterminate, Verdict
     from placet.policy.bundles.bundle import Bundle
+    from placet.revisions.status import SlowPack
     from placet.tenants.policy import TenantPolicy
 
 START_SECONDS_MAX = 10.0
@@ -37,6 +40,7 @@ class Engine:
     timeout_seconds: float  # of one query
     on_failure: Callable[[str, str], None]  # receives (rule_id, cause) of each failed query
     program: PinnedProgram | None = None  # the content that `opa` must have; None accepts any
+    on_slow_pack: Callable[[SlowPack], None] = lambda _pack: None  # receives the pack that made an input slow
 
     def require_program(self) -> None:
         """Raise ConfigurationError when the file of OPA was replaced since Placet found it."""
@@ -61,6 +65,8 @@ class ServedRevision:
         self._idle = asyncio.Event()
         self._idle.set()
         self._client = self._new_client()
+        packs = packs_of(bundle.tree.modules) if bundle.tree is not None else ()
+        self._slow_packs = SlowPacks(packs, engine.timeout_seconds, engine.on_slow_pack)
 
     @classmethod
     async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> ServedRevision:
@@ -100,8 +106,19 @@ class ServedRevision:
 
     async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order. Each has the whole time limit of a query."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         with self._in_use():
-            return await self._client.evaluate_singly(inputs)
+            verdicts = await self._client.evaluate_singly(inputs)
+        timed_out = [each for each, verdict in zip(inputs, verdicts, strict=True) if verdict.rule_id == ENGINE_TIMEOUT]
+        if timed_out or loop.time() - began > PATIENCE_SHARE * self._engine.timeout_seconds:
+            self._slow_packs.examine(max(timed_out or inputs, key=len), self._client.connections)
+        return verdicts
+
+    @property
+    def slow_packs(self) -> tuple[SlowPack, ...]:
+        """Packs that made inputs slow, each with its slowest input, the slowest first."""
+        return self._slow_packs.found
 
     async def canary_error(self) -> str:
         """Ask the canary once. Returns what is wrong with its answer; "" when it is correct."""
@@ -136,6 +153,7 @@ class ServedRevision:
     async def retire(self) -> None:
         """Stop OPA after its running queries, which have a time limit."""
         try:
+            await self._slow_packs.close()
             await self._idle.wait()
         finally:
             await self.stop()
@@ -143,6 +161,7 @@ class ServedRevision:
     async def stop(self) -> None:
         """Stop OPA. It cannot be started again."""
         self._stopped = True
+        await self._slow_packs.close()
         self._client.close()
         await self.process.stop()
 

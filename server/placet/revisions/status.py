@@ -18,6 +18,22 @@ class EngineMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SlowPack:
+    """A rule pack that took most of the time for an input that was slow."""
+
+    pack: str
+    """Its package, such as ``policy.refunds``."""
+    tool: str
+    tenant: str
+    """The tool and the tenant of the input."""
+    seconds: float
+    """The time that the pack took alone."""
+    ended: bool
+    """Whether it ended within the time limit of a query. Otherwise `seconds` is that limit."""
+    input_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyStatus:
     """The status of the served policy. Times are wall-clock microseconds; 0 means never."""
 
@@ -50,6 +66,8 @@ class PolicyStatus:
     """The newest policy, when it waits for a person to confirm it."""
     held_since_us: int = 0
     held_reasons: tuple[str, ...] = ()
+    slow_packs: tuple[SlowPack, ...] = ()
+    """Packs of the served revision that were slow, each with its slowest input, the slowest first."""
 
     @property
     def serves_newest(self) -> bool:

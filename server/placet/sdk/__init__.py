@@ -41,6 +41,7 @@ from placet.sdk.controls import (
     PolicyConfirmed,
     PolicyStatus,
     RevokedPermit,
+    SlowPack,
 )
 from placet.sdk.decision import (
     ApprovalRequiredError,
@@ -148,6 +149,7 @@ __all__ = [
     "ReservedBudget",
     "RevokedPermit",
     "Run",
+    "SlowPack",
     "VerifyReport",
     "VoidedVotes",
     "Vote",

@@ -184,6 +184,21 @@ class BudgetAdjusted:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowPack:
+    """A rule pack that took most of the time for an input that policy evaluates slowly."""
+
+    pack: str
+    """Its package, such as ``policy.refunds``."""
+    tool: str
+    tenant: str
+    milliseconds: float
+    """Time that the pack took alone."""
+    ended: bool
+    """True if it ended within the time limit of a query. Otherwise `milliseconds` is that limit."""
+    input_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyStatus:
     """State of a server and of the policy that it serves."""
 
@@ -229,6 +244,8 @@ class PolicyStatus:
     held_since: datetime | None
     held_reasons: tuple[str, ...]
     """The restrictions that the held policy lost, each with its file."""
+    slow_packs: tuple[SlowPack, ...] = ()
+    """Rule packs that took long for an input, each with its slowest input, the slowest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment
     from placet.kernel.clock import Clock
+    from placet.revisions.status import SlowPack
     from placet.server.ledger_clock import LedgerClock
     from placet.telemetry.metrics import Metrics
     from placet.transport.grpc.server import RpcServer
@@ -110,6 +111,12 @@ class ServerObserver:
     def shed(self, reason: str, count: int) -> None:
         """Count actions or calls that were rejected under load."""
         self.metrics.shed.labels(reason).inc(count)
+
+    def slow_pack(self, pack: SlowPack) -> None:
+        """Report the rule pack that made policy slow for an input."""
+        self.metrics.slow_packs.labels(pack.pack).inc()
+        fields = {"seconds": pack.seconds, "ended": pack.ended, "bytes": pack.input_bytes}
+        self.log.warning("policy slow", pack=pack.pack, tool=pack.tool, tenant=pack.tenant, **fields)
 
     def loop_blocked(self, seconds: float, cpu_seconds: float, functions: str) -> None:
         """Report that something blocked the event loop, and which functions ran then."""

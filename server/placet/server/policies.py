@@ -69,6 +69,7 @@ def _managed(settings: Settings, clock: Clock, observer: ServerObserver, memory:
         settings.opa_timeout_ms / 1_000,
         observer.engine_failure,
         PinnedProgram(opa.path),
+        observer.slow_pack,
     )
     interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval_seconds, age_max_seconds)

@@ -54,6 +54,9 @@ class Metrics:
         self.engine_failures = self._counter(
             "placet_engine_failures", "Failed queries to OPA, by the rule_id of the resulting deny", "rule_id"
         )
+        self.slow_packs = self._counter(
+            "placet_policy_slow", "Slow inputs that were examined, by the pack that took most of the time", "pack"
+        )
         self.engine_restarts = self._counter("placet_engine_restarts", "Restarts of the managed OPA")
         self.reloads = self._counter("placet_policy_reloads", "Policy reloads, by result", "result")
         self.cache_refused = self._counter(

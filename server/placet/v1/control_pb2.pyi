@@ -82,7 +82,7 @@ class GetPolicyStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetPolicyStatusResponse(_message.Message):
-    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes", "held_revision", "held_since", "held_reasons")
+    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes", "held_revision", "held_since", "held_reasons", "slow_packs")
     READY_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     LOADED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class GetPolicyStatusResponse(_message.Message):
     HELD_REVISION_FIELD_NUMBER: _ClassVar[int]
     HELD_SINCE_FIELD_NUMBER: _ClassVar[int]
     HELD_REASONS_FIELD_NUMBER: _ClassVar[int]
+    SLOW_PACKS_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     policy_revision: str
     loaded_at: _timestamp_pb2.Timestamp
@@ -131,7 +132,24 @@ class GetPolicyStatusResponse(_message.Message):
     held_revision: str
     held_since: _timestamp_pb2.Timestamp
     held_reasons: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ..., held_revision: _Optional[str] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+    slow_packs: _containers.RepeatedCompositeFieldContainer[SlowPack]
+    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ..., held_revision: _Optional[str] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_reasons: _Optional[_Iterable[str]] = ..., slow_packs: _Optional[_Iterable[_Union[SlowPack, _Mapping]]] = ...) -> None: ...
+
+class SlowPack(_message.Message):
+    __slots__ = ("pack", "tool", "tenant", "milliseconds", "ended", "input_bytes")
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    INPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    pack: str
+    tool: str
+    tenant: str
+    milliseconds: float
+    ended: bool
+    input_bytes: int
+    def __init__(self, pack: _Optional[str] = ..., tool: _Optional[str] = ..., tenant: _Optional[str] = ..., milliseconds: _Optional[float] = ..., ended: _Optional[bool] = ..., input_bytes: _Optional[int] = ...) -> None: ...
 
 class ConfirmPolicyRequest(_message.Message):
     __slots__ = ("policy_revision", "actor", "reason")

@@ -16,6 +16,7 @@ from placet.sdk.controls import (
     KillSwitchSet,
     PolicyStatus,
     RevokedPermit,
+    SlowPack,
 )
 from placet.sdk.decision import Autonomy
 from placet.v1 import control_pb2, decision_pb2, person_pb2
@@ -178,6 +179,10 @@ def policy_status_from_proto(message: control_pb2.GetPolicyStatusResponse) -> Po
         held_revision=message.held_revision,
         held_since=time_from_proto(message.held_since),
         held_reasons=tuple(message.held_reasons),
+        slow_packs=tuple(
+            SlowPack(pack.pack, pack.tool, pack.tenant, pack.milliseconds, pack.ended, pack.input_bytes)
+            for pack in message.slow_packs
+        ),
     )
 
 

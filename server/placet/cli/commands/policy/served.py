@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from placet.cli.rendering.policy_texts import decides_text
 from placet.sdk.defaults import CONFIRM_TIMEOUT_SECONDS, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from placet.sdk.controls import PolicyStatus
+    from placet.sdk.controls import PolicyStatus, SlowPack
 
 
 def status_command(
@@ -93,7 +94,13 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
         ("refused_since", time_text(status.refused_since)),
         ("unseen_since", time_text(status.unseen_since)),
         ("served_decides", decides_text(status) if refused or status.held_revision else ""),
+        ("slow_packs", "; ".join(map(_slow_text, status.slow_packs))),
     ]
+
+
+def _slow_text(pack: SlowPack) -> str:
+    took = f"{'' if pack.ended else 'over '}{pack.milliseconds:.0f} ms"
+    return f"{pack.pack} took {took} for {pack.tool} of {pack.tenant} ({pack.input_bytes} bytes)"
 
 
 def _document(status: PolicyStatus) -> dict[str, Any]:
@@ -115,4 +122,5 @@ def _document(status: PolicyStatus) -> dict[str, Any]:
         "held_revision": status.held_revision,
         "held_since": time_text(status.held_since),
         "held_reasons": list(status.held_reasons),
+        "slow_packs": [asdict(pack) for pack in status.slow_packs],
     }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import RecordedDecision, VerifyReport
     from placet.kernel.model import ApprovalRequirement, BudgetState, Decision, Finding
-    from placet.revisions.status import PolicyStatus, ServerHealth
+    from placet.revisions.status import PolicyStatus, ServerHealth, SlowPack
 
 EFFECTS: Final = enum_codec(Effect, decision_pb2.Effect)
 AUTONOMY: Final = enum_codec(AutonomyLevel, decision_pb2.Autonomy)
@@ -154,7 +154,19 @@ def policy_status_to_proto(status: PolicyStatus, health: ServerHealth) -> contro
         held_revision=status.held_revision,
         held_since=optional_timestamp(status.held_since_us),
         held_reasons=status.held_reasons,
+        slow_packs=[_slow_pack_to_proto(pack) for pack in status.slow_packs],
         data_dir_free_bytes=health.data_dir_free_bytes,
+    )
+
+
+def _slow_pack_to_proto(pack: SlowPack) -> control_pb2.SlowPack:
+    return control_pb2.SlowPack(
+        pack=pack.pack,
+        tool=pack.tool,
+        tenant=pack.tenant,
+        milliseconds=pack.seconds * 1e3,
+        ended=pack.ended,
+        input_bytes=pack.input_bytes,
     )
 
 
