@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
-from placet.server.build import RunningServer, open_server
+from placet.server.build import open_server
 from placet.server.settings import Settings
 from tests.support.bundle_cache import seed_bundles
 from tests.watchdog import watching
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from contextlib import AbstractContextManager
 
+    from placet.server.core import RunningServer
     from tests.watchdog import Watchdog
 
 Result = TypeVar("Result")

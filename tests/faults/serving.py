@@ -73,6 +73,7 @@ class Server:
         self.rego_dir = rego_dir
         self._log = folder / f"serve.{uuid.uuid4().hex}.log"
         self._metrics = flags.get("metrics_listen")
+        self._processes = int(str(flags.get("workers", 1)))
         values = {"listen": "127.0.0.1:0", "data_dir": self.data_dir, "rego_dir": rego_dir, **flags}
         settings = [
             f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in values.items()
@@ -85,7 +86,8 @@ class Server:
 
     def wait_until_ready(self) -> Server:
         """Wait until the server listens. Fails the test when it exits instead."""
-        eventually(lambda: self.address or self.process.poll() is not None, START_SECONDS_MAX, "ready")
+        seconds = START_SECONDS_MAX * self._processes
+        eventually(lambda: self.address or self.process.poll() is not None, seconds, "ready")
         assert self.process.poll() is None, self.said
         return self
 
@@ -112,7 +114,7 @@ class Server:
     def opa(self) -> psutil.Process:
         """Return the OPA of the server, the newest one during a change of policy."""
         children = psutil.Process(self.process.pid).children()
-        serving = [child for child in children if "--server" in _command_line(child)]
+        serving = [child for child in children if "--server" in command_line(child)]
         assert serving, children
         return max(serving, key=psutil.Process.create_time)
 
@@ -233,7 +235,8 @@ def _environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(REPOSITORY / "server")}
 
 
-def _command_line(process: psutil.Process) -> list[str]:
+def command_line(process: psutil.Process) -> list[str]:
+    """Return the command line of a process; empty when it has ended."""
     try:
         return process.cmdline()
     except psutil.NoSuchProcess:

@@ -14,7 +14,7 @@ import pytest
 from placet.engine.canary import CANARY_RULE_ID, CANARY_TOOL
 from placet.kernel.limits import OPA_ANSWER_BYTES_MAX
 from placet.sdk import Action, AsyncClient, Identity, Run
-from placet.server.build import RunningServer, open_server
+from placet.server.build import open_server
 from tests.engine.lying_opa import LyingOpa, decisions, http
 from tests.serving import settings
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.sdk import Decision
+    from placet.server.core import RunningServer
 
 READ = Action("jira.search", {"query": "x"})
 AGENT = Identity(agent="triage-agent", tenant="acme")

@@ -39,6 +39,7 @@ RESERVATIONS: Final = """
 COUNTERS: Final = """
     SELECT budget_id, unit, window_key, scope_key, used, reserved FROM counters WHERE tenant = 'races'
 """
+WRITERS: Final = "SELECT DISTINCT writer FROM audit_records WHERE kind = 'decision.made' AND tenant = 'races'"
 HELD: Final = "SELECT count(*) FROM reservations WHERE tenant = 'races' AND status = 'held'"
 AGE: Final = "UPDATE reservations SET due_at_us = 1 WHERE status = 'held'"
 assert f"'{TENANT}'" in HELD
@@ -75,6 +76,11 @@ class Accounts:
         """Return the number of reservations without an outcome."""
         with self._snapshot() as read:
             return int(read(HELD)[0][0])
+
+    def writers(self) -> set[str]:
+        """Return the writers that recorded decisions."""
+        with self._snapshot() as read:
+            return {str(writer) for (writer,) in read(WRITERS)}
 
     def usage(self, budget_id: str, scope_key: str) -> tuple[int, int]:
         """Return (used, reserved) of a counter."""

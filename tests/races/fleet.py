@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PATIENT_MS: Final = 20_000
 """A time-out of OPA that is not exceeded on a busy machine."""
 AGAIN_SECONDS_MAX: Final = 60.0
+CONNECTIONS: Final = 6
+"""Connections of a caller to a server with workers: enough to reach two workers with a probability of 97 %."""
 
 
 class Fleet:
@@ -42,7 +44,17 @@ class Fleet:
 
     @property
     def addresses(self) -> list[str]:
-        return list(self._listens.values())
+        """The address of each replica; with workers several times, because each connection is one worker's."""
+        return list(self._listens.values()) * (CONNECTIONS if self.workers > 1 else 1)
+
+    @property
+    def workers(self) -> int:
+        return int(self._flags.get("workers", 1))
+
+    @property
+    def chains(self) -> int:
+        """How many chains the replicas write: with workers, one of each worker and one of the supervisor."""
+        return len(self._urls) * (1 + self.workers if self.workers > 1 else 1)
 
     @property
     def names(self) -> list[str]:

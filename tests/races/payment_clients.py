@@ -65,7 +65,7 @@ def check_settled(fleet: Fleet, clients: LoadClients, url: str = "") -> None:
     asks = {reply.decision_id: reply.ask for reply in clients.replies}
     assert {name: ask.key for name, ask in asks.items()} == {name: decision.key for name, decision in recorded.items()}
     assert sum(fleet.accounts(url).usage("money", "tenant")) == sum(ask.minor_units for ask in asks.values())
-    check_whole(fleet, url, chains=len(fleet.names))
+    check_whole(fleet, url, chains=fleet.chains)
 
 
 def check_expired(fleet: Fleet, clients: LoadClients, url: str = "", *, wait: bool = False) -> None:

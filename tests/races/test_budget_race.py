@@ -51,7 +51,7 @@ def check_races(fleet: Fleet, units: int, clients: int, times: int) -> None:
         recorded = fleet.accounts().balance()
         assert allowed(recorded) == units * times
         assert len(recorded) == (units + clients) * times
-        check_whole(fleet, chains=len(fleet.names))
+        check_whole(fleet, chains=fleet.chains)
 
 
 def allowed(recorded: dict[str, Recorded]) -> int:

@@ -117,7 +117,7 @@ def check_race(fleet: Fleet, times: int, figure: Callable[[str], None]) -> None:
         f"{answered:.1f} ms after Set returned; Set took p50 {took[times // 2]:.0f} ms, at most {took[-1]:.0f} ms"
     )
     fleet.accounts().balance()
-    check_whole(fleet, chains=2)
+    check_whole(fleet, chains=fleet.chains)
 
 
 def test_no_allow_after_a_kill_switch_is_set(pair: Fleet, figure: Callable[[str], None]) -> None:

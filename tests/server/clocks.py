@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
-from placet.server import build as assembly
+from placet.server import core
 from placet.storage.connections import postgres as postgres_connect
 from tests.faults.serving import policy_copy
 from tests.serving import serving, settings
@@ -91,7 +91,7 @@ class Clocks:
     def serving(self, ahead_seconds: float = 0, replica: str = "a", **changes: object) -> Iterator[Server]:
         """A server whose machine's clock is so far ahead."""
         self.machine = machine = MovedClock(ahead_seconds)
-        self._monkeypatch.setattr(assembly, "SystemClock", lambda: machine)
+        self._monkeypatch.setattr(core, "SystemClock", lambda: machine)
         chosen = {"rego_dir": self._rego_dir, "database_url": self.url, "replica_id": replica, **changes}
         with serving(settings(self._folder / replica, **chosen)) as server:
             yield server

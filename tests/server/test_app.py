@@ -23,9 +23,9 @@ from placet.engine.process import FOLDER
 from placet.engine.served_revision import ServedRevision
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
 from placet.sdk import Action, AsyncClient, Identity
-from placet.server import build as assembly
+from placet.server import build, core
 from placet.server import lifecycle as lifetime
-from placet.server.build import RunningServer, open_server
+from placet.server.build import open_server
 from placet.server.lifecycle import serve
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sqlite.backend import SqliteLedger
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from placet.audit.records import Commitment, CommitResult
+    from placet.server.core import RunningServer
 
 READ = Action("jira.search", {"query": "x"})
 AGENT = Identity(agent="triage-agent", tenant="acme")
@@ -113,7 +114,7 @@ async def fail(*_: object, **__: object) -> NoReturn:
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (assembly, "write_address_file")],
+    [(ManagedPolicies, "start"), (RpcServer, "start"), (RpcServer, "set_serving"), (build, "write_address_file")],
 )
 async def test_the_start_fails_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
@@ -219,7 +220,7 @@ class JumpingClock:
 
 
 async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
+    monkeypatch.setattr(core, "SystemClock", JumpingClock)
     ids = []
     chosen = settings(tmp_path, max_policy_age_seconds=30, checkpoint_interval_seconds=1, clock_skew_max_seconds=0)
     async with open_server(chosen) as server, AsyncClient(server.address, timeout=10) as client:
@@ -241,7 +242,7 @@ async def test_wall_time_goes_backwards(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_a_clock_far_behind_the_ledger_denies_on_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
+    monkeypatch.setattr(core, "SystemClock", JumpingClock)
     async with open_server(settings(tmp_path)) as server, AsyncClient(server.address, timeout=10) as client:
         decision = await client.authorize(READ, AGENT)
         assert decision.rule_id == "pdp.clock_skew"
@@ -253,7 +254,7 @@ async def test_a_clock_far_behind_the_ledger_denies_on_the_record(
 async def test_opas_deadline_holds_when_wall_time_goes_backwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "SystemClock", JumpingClock)
+    monkeypatch.setattr(core, "SystemClock", JumpingClock)
     chosen = settings(tmp_path, opa_timeout_ms=300, clock_skew_max_seconds=0)
     async with open_server(chosen) as server, AsyncClient(server.address, timeout=10) as client:
         generation = server.policies.current()

@@ -13,7 +13,7 @@ from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_TTL_SECONDS
 from placet.sdk import Action, ApprovalClient, Client, ControlClient, Identity, KillScope, Person
 from placet.sdk.errors import CallFailedError
-from placet.server import build as assembly
+from placet.server import background
 from placet.server.ledger import accept_clock
 from placet.signing.pinned_checkpoints import PinnedCheckpoints
 from tests.faults.serving import eventually
@@ -205,8 +205,8 @@ def test_keys_are_not_swept_while_the_clock_is_skewed(
         swept.append(clock.wall_us())
         return 0
 
-    monkeypatch.setattr(assembly, "purge_idempotency_keys", sweep)
-    monkeypatch.setattr(assembly, "SWEEP_SECONDS", SWEEP_SECONDS)
+    monkeypatch.setattr(background, "purge_idempotency_keys", sweep)
+    monkeypatch.setattr(background, "SWEEP_SECONDS", SWEEP_SECONDS)
     clocks.move_database(ahead_seconds)
     with clocks.serving(ahead_seconds) as server:
         assert ask(server).allowed

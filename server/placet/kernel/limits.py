@@ -211,5 +211,7 @@ STORE_STATEMENT_MS_MAX: Final = 8_000
 """One statement, including waits for locks. A commit's statements take a millisecond."""
 STORE_TRIES_MAX: Final = 5
 """Tries of one transaction after a conflict with another replica or a lost connection. Each race has a winner."""
+WORKERS_MAX: Final = 64
+"""Worker processes of one server."""
 SHUTDOWN_SECONDS_MAX: Final = 10
 """From the first signal to exit."""

@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 
     from placet.audit.ports import Ledger
     from placet.controls.snapshot import ControlState
-    from placet.engine.external import ExternalPolicies
-    from placet.engine.managed import ManagedPolicies
     from placet.kernel.clock import Clock
     from placet.revisions.status import ServerHealth
+    from placet.server.policies import RunningPolicies
 
 
 def control_servicer(
     clock: Clock,
-    policies: ManagedPolicies | ExternalPolicies,
+    policies: RunningPolicies,
     ledger: Ledger,
     controls: ControlState,
     health: Callable[[], ServerHealth],

@@ -58,12 +58,13 @@ def build_decisions(
         observer.error,
         observer.invalid_verdict,
     )
+    cores = max(1, usable_cores() // settings.workers)  # each worker has a slow lane
     slow_inputs = SlowInputs(clock.monotonic)
     slow_lane = SlowLane(
         _ObservedDecisionPoint(slow_lane_point(point), clock, observer).decide,
         slow_inputs,
         patience_seconds=PATIENCE_SHARE * settings.opa_timeout_ms / 1_000,
-        cores=usable_cores(),
+        cores=cores,
         monotonic=clock.monotonic,
     )
     observed, metrics = _ObservedDecisionPoint(point, clock, observer, slow_lane.notice), observer.metrics
@@ -77,7 +78,7 @@ def build_decisions(
         depth_max=max(1, int(settings.queue_depth_max * SLOW_DEPTH_SHARE)),
         actions_max=1,
         bytes_of=_bytes_of,
-        lanes=lanes(usable_cores()),
+        lanes=lanes(cores),
         on_shed=observer.shed,
     )
     requests: Batcher[Request, Answer] = Batcher(

@@ -55,7 +55,7 @@ async def open_recorded(
     require_its_key(settings.database, settings.replica_id, settings.keys_dir)
     pinned = PinnedCheckpoints(settings.keys_dir)
     pinned.prepare()
-    require_its_trail(settings.database, settings.replica_id, pinned)
+    require_its_trail(settings.database, settings.replica_id, pinned, only_its_chain=settings.is_worker)
     opened = await _open(stack, settings, clock, on_error)
     await update_clock(opened.ledger, clock)
     opened.ledger.on_recorded(clock.recorded)

@@ -14,12 +14,16 @@ import uvloop
 
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.privacy import plain_text
-from placet.server.build import RunningServer, open_server
+from placet.server.build import open_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
+    from placet.server.core import RunningServer
     from placet.server.settings import Settings
+
+    Opening = Callable[[Settings], AbstractAsyncContextManager[RunningServer]]
 
 EXIT_DISORDERLY: Final = 1
 """Exit code of a stop without the final record, or after an internal error."""
@@ -33,8 +37,8 @@ SWITCH_SECONDS: Final = 0.001
 each system call. Python's own 5 ms add up to 50 ms a decision."""
 
 
-def run(settings: Settings) -> int:
-    """Serve until a signal and return the exit code.
+def run(settings: Settings, opening: Opening = open_server) -> int:
+    """Serve until a signal and return the exit code. `opening` runs the server for the duration of its block.
 
     The process ends at the latest SHUTDOWN_SECONDS_MAX after the first signal: every answer is durable by then. Raises
     ConfigurationError or PolicyInvalidError when the server cannot start.
@@ -42,7 +46,7 @@ def run(settings: Settings) -> int:
     watchdog = threading.Timer(SHUTDOWN_SECONDS_MAX, os._exit, [EXIT_DISORDERLY])
     watchdog.daemon = True
     try:
-        return uvloop.run(serve(settings, when_stopping=watchdog.start))
+        return uvloop.run(serve(settings, when_stopping=watchdog.start, opening=opening))
     finally:
         watchdog.cancel()
 
@@ -51,6 +55,7 @@ async def serve(
     settings: Settings,
     when_ready: Callable[[RunningServer], Awaitable[bool]] | None = None,
     when_stopping: Callable[[], None] = lambda: None,
+    opening: Opening = open_server,
 ) -> int:
     """Serve until a signal and return the exit code.
 
@@ -78,7 +83,7 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
         loop.add_signal_handler(number, on_signal)
     try:
-        async with open_server(settings) as server:
+        async with opening(settings) as server:
             starting = None
             _tune_gc()
             sys.setswitchinterval(SWITCH_SECONDS)

@@ -58,8 +58,8 @@ class ServerObserver:
         self.metrics = metrics
         self._clock = clock
         self._data_dir = data_dir
-        metrics.data_dir_free_bytes.set_function(lambda: float(self.free_bytes()))
-        metrics.sqlite_wal_bytes.set_function(lambda: float(self.wal_bytes()))
+        metrics.follow(metrics.data_dir_free_bytes, lambda: float(self.free_bytes()))
+        metrics.follow(metrics.sqlite_wal_bytes, lambda: float(self.wal_bytes()))
         self.rpc: RpcServer | None = None
         self.ledger: Ledger | None = None
         self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _ignore
@@ -151,7 +151,7 @@ class ServerObserver:
             case PolicyEventKind.ACTIVATED:
                 self.metrics.reloads.labels("accepted").inc()
                 await self._report_failure_of(lambda: self.on_activated(event))
-                await self._set_policy_ready(ready=True)
+                await self.set_policy_ready(ready=True)
             case PolicyEventKind.REFUSED:
                 self.metrics.reloads.labels("refused").inc()
                 await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
@@ -163,11 +163,16 @@ class ServerObserver:
             case PolicyEventKind.ENGINE_RESTARTED:
                 self.metrics.engine_restarts.inc()
             case PolicyEventKind.READY | PolicyEventKind.NOT_READY:
-                await self._set_policy_ready(ready=event.kind is PolicyEventKind.READY)
+                await self.set_policy_ready(ready=event.kind is PolicyEventKind.READY)
 
-    async def _set_policy_ready(self, *, ready: bool) -> None:
+    async def set_policy_ready(self, *, ready: bool) -> None:
+        """Report whether OPA answers."""
         self._policy_ready = ready
         await self.show_health()
+
+    async def sample_metrics(self) -> None:
+        """Write the gauges that are computed when several processes share the metrics."""
+        self.metrics.sample()
 
     async def policy_status(self, status: PolicyStatus) -> None:
         """Update the metrics; report to log and health when the policy becomes stale or stops being stale."""

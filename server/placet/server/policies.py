@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from placet.decision.ports import PolicySource
 from placet.engine.client import OpaClient
 from placet.engine.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
 from placet.engine.http import Address
@@ -19,29 +20,57 @@ from placet.policy.toolchain.binary import find_opa
 from placet.revisions.memory import LedgerMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
     from placet.kernel.clock import Clock
+    from placet.revisions.status import PolicyEvent
     from placet.server.observer import ServerObserver
     from placet.server.settings import Settings
+
+    Listener = Callable[[PolicyEvent], Awaitable[None]]
 
 CHECKS_PER_MAX_AGE: Final = 3
 """Placet checks the policy's source at least this many times within max_policy_age_seconds."""
 
 
-def build_policies(settings: Settings, clock: Clock, observer: ServerObserver) -> ManagedPolicies | ExternalPolicies:
+class RunningPolicies(PolicySource, Protocol):
+    """A policy source that is started, runs in the background, and is closed at the end."""
+
+    async def start(self) -> None:
+        """Load the first policy. Raises PolicyInvalidError or ConfigurationError when it cannot be served."""
+        ...
+
+    async def run(self) -> None:
+        """Follow the changes of the policy until cancelled."""
+        ...
+
+    async def check_now(self) -> None:
+        """Look for a new policy now."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the source uses."""
+        ...
+
+
+def build_policies(
+    settings: Settings, clock: Clock, observer: ServerObserver, listener: Listener | None = None
+) -> ManagedPolicies | ExternalPolicies:
     """Return the policy source that the settings choose. It is not started yet.
 
-    Raises ConfigurationError when OPA is missing, and PolicyInvalidError when a tenant's file of an external OPA is
-    invalid.
+    `listener` receives the events of a managed OPA; without it the observer does. Raises ConfigurationError when OPA is
+    missing, and PolicyInvalidError when a tenant's file of an external OPA is invalid.
     """
     memory = LedgerMemory(observer.open_ledger, clock, settings.replica_id)
     observer.on_activated = memory.activated
     if settings.opa_address:
         return _external(settings, clock, observer)
-    return _managed(settings, clock, observer, memory)
+    return _managed(settings, clock, observer, memory, listener or observer.policy_event)
 
 
 def _external(settings: Settings, clock: Clock, observer: ServerObserver) -> ExternalPolicies:
-    timeout_seconds, age_max_seconds = settings.opa_timeout_ms / 1_000, _age_max_seconds(settings)
+    timeout_seconds, age_max_seconds = settings.opa_timeout_ms / 1_000, age_seconds_max(settings)
     client = OpaClient(
         Address.parse(settings.opa_address),
         timeout_seconds=timeout_seconds,
@@ -61,23 +90,26 @@ def _external(settings: Settings, clock: Clock, observer: ServerObserver) -> Ext
     )
 
 
-def _managed(settings: Settings, clock: Clock, observer: ServerObserver, memory: LedgerMemory) -> ManagedPolicies:
-    opa, age_max_seconds = find_opa(settings.opa_path), _age_max_seconds(settings)
-    engine = Engine(
-        opa.path,
-        settings.data_dir / "opa.log",
-        settings.opa_timeout_ms / 1_000,
-        observer.engine_failure,
-        PinnedProgram(opa.path),
-        observer.slow_pack,
-    )
+def _managed(
+    settings: Settings, clock: Clock, observer: ServerObserver, memory: LedgerMemory, listener: Listener
+) -> ManagedPolicies:
+    opa, age_max_seconds = find_opa(settings.opa_path), age_seconds_max(settings)
+    engine = engine_of(settings, opa.path, observer)
     interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
     source = Source(settings.rego_dir, settings.bundles_dir, interval_seconds, age_max_seconds)
     confirmation = RemovalConfirmation(
         memory, settings.bundles_dir, observer.error, enabled=settings.confirm_policy_removals
     )
-    return ManagedPolicies(source, engine, clock, observer.policy_event, observer.error, opa.version, confirmation)
+    return ManagedPolicies(source, engine, clock, listener, observer.error, opa.version, confirmation)
 
 
-def _age_max_seconds(settings: Settings) -> float:
+def engine_of(settings: Settings, opa: Path, observer: ServerObserver) -> Engine:
+    """Return how to run the OPA program at the path."""
+    timeout_seconds = settings.opa_timeout_ms / 1_000
+    log, program = settings.data_dir / "opa.log", PinnedProgram(opa)
+    return Engine(opa, log, timeout_seconds, observer.engine_failure, program, observer.slow_pack)
+
+
+def age_seconds_max(settings: Settings) -> float:
+    """Return how old a policy may be that decides; infinity without a limit."""
     return settings.max_policy_age_seconds or math.inf

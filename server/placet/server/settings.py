@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from placet.approvals.page import ApprovalUrlTemplate
@@ -24,8 +24,10 @@ from placet.kernel.limits import (
     QUEUE_DEPTH_MAX,
     RESERVATION_TTL_SECONDS,
     WEBHOOK_TIMEOUT_MS,
+    WORKERS_MAX,
 )
 from placet.matching.addresses import check_opa_address, is_loopback, split_address
+from placet.server.usable_cores import worker_count
 from placet.webhooks.signing import read_secrets
 from placet.webhooks.target import Target
 
@@ -60,6 +62,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    _lock_descriptors: tuple[int, ...] = PrivateAttr(default=())
+    _is_worker: bool = PrivateAttr(default=False)
+
     unsafe_no_auth: bool = Field(
         default=False,
         description="Allow listening beyond loopback although callers are not authenticated. Anyone who reaches the "
@@ -93,6 +98,14 @@ class Settings(BaseSettings):
         description="Id of this replica: the writer of its audit chain. 1 to 64 characters of [A-Za-z0-9._-], starting"
         " with a letter or digit.",
         examples=["placet"],
+    )
+    workers: Annotated[int, BeforeValidator(worker_count)] = Field(
+        default=1,
+        ge=1,
+        le=WORKERS_MAX,
+        description="How many processes decide: a number, or auto for one on each usable core. Several share the port, "
+        "the database and one OPA, and each writes its own audit chain, named replica_id.1, replica_id.2 and so on.",
+        examples=["4"],
     )
     opa_address: str = Field(
         default="",
@@ -226,9 +239,23 @@ class Settings(BaseSettings):
     @property
     def database(self) -> Database:
         """The database that holds the ledger."""
+        from placet.storage.connections.write_turns import Sharing  # noqa: PLC0415 - as below
         from placet.storage.database import choose_database  # noqa: PLC0415 - takes 0.2 s, which most commands do not need
 
-        return choose_database(self.database_url.get_secret_value(), self.data_dir / "placet.db")
+        sharing = Sharing(self.workers > 1, self._lock_descriptors)
+        return choose_database(self.database_url.get_secret_value(), self.data_dir / "placet.db", sharing)
+
+    def of_worker(self, number: int, lock_descriptors: tuple[int, ...]) -> Settings:
+        """Return the settings of a worker process: it writes its own chain, and holds the lock of its parent."""
+        settings = self.model_copy(update={"replica_id": f"{self.replica_id}.{number}"})
+        settings._lock_descriptors = lock_descriptors  # noqa: SLF001 - its own class
+        settings._is_worker = True  # noqa: SLF001 - likewise
+        return settings
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether these are the settings of a worker process."""
+        return self._is_worker
 
     def require_data_dir(self) -> None:
         """Raise ConfigurationError when the path of the data directory is not a directory."""
@@ -293,6 +320,14 @@ class Settings(BaseSettings):
     def _check_replica_id(cls, value: str) -> str:
         if not _REPLICA_ID.match(value):
             raise ValueError("must be 1 to 64 characters of [A-Za-z0-9._-], starting with a letter or digit")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _check_workers(cls, value: int, info: ValidationInfo) -> int:
+        replica_id = info.data.get("replica_id", "")
+        if value > 1 and not _REPLICA_ID.match(f"{replica_id}.{value}"):
+            raise ValueError("names the workers replica_id.N, which is longer than 64 characters; shorten replica_id")
         return value
 
     @field_validator("opa_address")

@@ -45,6 +45,7 @@ FOUND_FILE_SETTINGS: Final = frozenset(
         "queue_depth_max",
         "reflection",
         "replica_id",
+        "workers",
     }
 )
 """The only settings read from a `placet.toml` that was found in the working directory but not named.

@@ -31,6 +31,11 @@ async def run_all(
         on_error(error)
 
 
+async def first_of(*tasks: asyncio.Task[None]) -> None:
+    """Return when the first task ends."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
 def periodic(
     seconds: float, work: Callable[[], Awaitable[object]], observer: ServerObserver
 ) -> Callable[[], Coroutine[object, object, None]]:

@@ -25,9 +25,14 @@ _GONE: Final = (
 """Consequence and remedy when no record of the trail is left."""
 
 
-def require_its_trail(database: Database, writer: str, pinned: PinnedCheckpoints) -> None:
-    """Raise ConfigurationError when the database lacks a part of the trail that the keys signed."""
-    if broken := look_for_breaks(database, writer, pinned):
+def require_its_trail(
+    database: Database, writer: str, pinned: PinnedCheckpoints, *, only_its_chain: bool = False
+) -> None:
+    """Raise ConfigurationError when the database lacks a part of the trail that the keys signed.
+
+    `only_its_chain` leaves out other writers, whose files beside the keys may change at this moment.
+    """
+    if broken := look_for_breaks(database, writer, pinned, only_its_chain=only_its_chain):
         raise ConfigurationError(_explain(database, pinned, broken[0]))
 
 
@@ -41,13 +46,18 @@ def require_a_trail(database: Database) -> None:
         )
 
 
-def look_for_breaks(database: Database, writer: str, pinned: PinnedCheckpoints) -> list[TrailBreak]:
+def look_for_breaks(
+    database: Database, writer: str, pinned: PinnedCheckpoints, *, only_its_chain: bool = False
+) -> list[TrailBreak]:
     """Return the chains of which something signed or noted is not in the database.
 
     Raises ConfigurationError when the database or the files beside the keys cannot be read.
     """
     signed = [checkpoint for checkpoint, _ in pinned.read()]  # before the database, which only grows
     noted = NewestRecords(pinned.folder).read()
+    if only_its_chain:
+        signed = [checkpoint for checkpoint in signed if checkpoint.writer == writer]
+        noted = [record for record in noted if record.writer == writer]
     stored = database.find_trail(
         [(checkpoint.writer, checkpoint.sequence) for checkpoint in signed],
         [(record.writer, record.sequence) for record in noted],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME
 from placet.storage.connections.engines import sqlite_url
+from placet.storage.connections.write_turns import ALONE, Sharing
 from placet.storage.sqlite.signers import find_trail_in_file, latest_signing_key_ids
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class SqliteDatabase:
     """One SQLite file. All its writers used the key beside it."""
 
     path: Path
+    sharing: Sharing = ALONE  # how the processes of one server write to it
 
     @property
     def name(self) -> str:
@@ -125,7 +127,13 @@ class SqliteDatabase:
         from placet.storage.sqlite.backend import SqliteLedger  # noqa: PLC0415 - not for a look at the schema
 
         return SqliteLedger.open(
-            self.path, writer=writer, signing_key=signing_key, keys=keys, clock=clock, on_error=on_error
+            self.path,
+            writer=writer,
+            signing_key=signing_key,
+            keys=keys,
+            clock=clock,
+            on_error=on_error,
+            sharing=self.sharing,
         )
 
     def verify(self, keys: Verifier, pinned: Sequence[PinnedCheckpoint] = (), *, state: bool = False) -> VerifyReport:
@@ -224,9 +232,9 @@ class PostgresDatabase:
         return find_trail_at_url(self.url, signed, noted)
 
 
-def choose_database(database_url: str, path: Path) -> Database:
+def choose_database(database_url: str, path: Path, sharing: Sharing = ALONE) -> Database:
     """Return the database at the URL, or the file when the URL is empty."""
-    return PostgresDatabase(database_url) if database_url else SqliteDatabase(path)
+    return PostgresDatabase(database_url) if database_url else SqliteDatabase(path, sharing)
 
 
 def require_its_key(database: Database, writer: str, keys_dir: Path) -> None:

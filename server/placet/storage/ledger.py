@@ -70,6 +70,7 @@ class ThreadedLedger(ABC):
         )
         self._closed = False
         self._wakes: list[Callable[[], None]] = []
+        self._tell_others: Callable[[], None] = _tell_nobody
 
     @abstractmethod
     def _read(self, work: Callable[[Reader], Result]) -> Result:
@@ -88,6 +89,11 @@ class ThreadedLedger(ABC):
         """Release the remaining resources. Called when nothing is read or written any more."""
 
     @property
+    def lock_descriptors(self) -> tuple[int, ...]:
+        """Open files that a child process must inherit to write to the same database; none when it needs none."""
+        return ()
+
+    @property
     def records_since_checkpoint(self) -> int:
         """How many records no checkpoint covers yet."""
         return self._writer.records_since_checkpoint
@@ -101,11 +107,24 @@ class ThreadedLedger(ABC):
         if not commitments:
             return ()
         watched = any(commitment.subject for commitment in commitments)
-        return await self._run(self._writing, lambda: self._writer.commit(commitments), self._wake if watched else None)
+        return await self._run(
+            self._writing, lambda: self._writer.commit(commitments), self._stored if watched else None
+        )
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Call `wake` in the event loop soon after a record with a subject was stored, possibly more often."""
         self._wakes.append(wake)
+
+    def tell_others(self, tell: Callable[[], None]) -> None:
+        """Call `tell` in the event loop soon after this ledger stored a record with a subject.
+
+        For other processes that read the same database and are not notified by it: there, call `stored_elsewhere`.
+        """
+        self._tell_others = tell
+
+    def stored_elsewhere(self) -> None:
+        """Wake the subscribers: another process stored a record with a subject."""
+        self._wake()
 
     def on_recorded(self, recorded: Callable[[int], None]) -> None:
         """Call `recorded` with the newest time in each durable commit or checkpoint, in the writer's thread."""
@@ -239,6 +258,10 @@ class ThreadedLedger(ABC):
         self._verifying.shutdown(cancel_futures=True)
         self._release()
 
+    def _stored(self) -> None:
+        self._wake()
+        self._tell_others()
+
     def _wake(self) -> None:
         for wake in self._wakes:
             wake()
@@ -276,3 +299,7 @@ class ThreadedLedger(ABC):
         except Exception as error:
             self._on_error(error)
             raise LedgerUnavailableError(_UNAVAILABLE, known_cause(error)) from error
+
+
+def _tell_nobody() -> None:
+    """The default: there are no other processes."""

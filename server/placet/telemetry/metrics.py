@@ -1,18 +1,28 @@
-"""Prometheus metrics. Served on `metrics_listen` when that is set."""
+"""Prometheus metrics. Served on `metrics_listen` when that is set.
+
+When a server has several processes, each writes its metrics to files in a common folder, and one process serves the
+merged values: counters and histograms are added, and each gauge says how it is merged.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from placet.kernel.errors import ConfigurationError
 from placet.telemetry.decision_counter import DecisionCounter
+from placet.telemetry.metrics_folder import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from threading import Thread
     from wsgiref.simple_server import WSGIServer
+
+    Merge = Literal["livemin", "livemax", "livesum", "livemostrecent"]
 
 LATENCY_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -20,9 +30,16 @@ LAG_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class Metrics:
-    """All metrics of one server, in a registry of their own."""
+    """All metrics of one process, in a registry of their own.
 
-    def __init__(self) -> None:
+    `folder` is the common folder of several processes; FOLDER_VARIABLE must have named it before the first import.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and os.environ.get(FOLDER_VARIABLE) != str(folder):
+            raise AssertionError(f"{FOLDER_VARIABLE} is set before prometheus_client is imported")
+        self._folder = folder
+        self._followed: list[tuple[Gauge, Callable[[], float]]] = []
         self.registry = CollectorRegistry()
         self._count_calls()
         self._watch_policy()
@@ -46,7 +63,7 @@ class Metrics:
             "placet_requests_shed", "Requests rejected under load before any work, by reason", "reason"
         )
         self.open_approvals = self._gauge(
-            "placet_open_approvals", "Approvals that are pending or granted and not yet used"
+            "placet_open_approvals", "Approvals that are pending or granted and not yet used", "livemax"
         )
         self.webhooks = self._counter("placet_webhooks", "Webhook delivery attempts, by result", "result")
 
@@ -63,30 +80,40 @@ class Metrics:
             "placet_policy_cache_refused", "Cached bundles whose content does not match their name"
         )
         self.policy_refused = self._gauge(
-            "placet_policy_refused", "1 while a newer policy is rejected or cannot be read"
+            "placet_policy_refused", "1 while a newer policy is rejected or cannot be read", "livemax"
         )
-        self.policy_held = self._gauge("placet_policy_held", "1 while a newer policy waits for confirmation")
-        self.policy_stale = self._gauge("placet_policy_stale", "1 while every call is denied with pdp.policy_stale")
+        self.policy_held = self._gauge("placet_policy_held", "1 while a newer policy waits for confirmation", "livemax")
+        self.policy_stale = self._gauge(
+            "placet_policy_stale", "1 while every call is denied with pdp.policy_stale", "livemax"
+        )
         self.policy_stale_in_seconds = self._gauge(
             "placet_policy_stale_in_seconds",
             "Seconds until pdp.policy_stale while the policy cannot be read; otherwise +Inf",
+            "livemin",
         )
 
     def _watch_machine(self) -> None:
-        self.ready = self._gauge("placet_ready", "1 when decisions can be made")
+        self.ready = self._gauge("placet_ready", "1 when decisions can be made", "livemin")
+        self.workers = self._gauge(
+            "placet_workers", "Worker processes that accept calls; 0 when the server has no workers", "livemax"
+        )
+        self.worker_restarts = self._counter("placet_worker_restarts", "Restarts of worker processes that ended")
         self.faults = self._counter("placet_faults", "Internal errors of Placet")
         self.clock_behind_seconds = self._gauge(
-            "placet_clock_behind_seconds", "Seconds by which the clock is behind the newest record; 0 when it is not"
+            "placet_clock_behind_seconds",
+            "Seconds by which the clock is behind the newest record; 0 when it is not",
+            "livemax",
         )
         self.clock_ahead_seconds = self._gauge(
             "placet_clock_ahead_of_database_seconds",
             "Seconds by which the clock is ahead of the PostgreSQL server's; negative when it is behind",
+            "livemostrecent",
         )
         self.sqlite_wal_bytes = self._gauge(
-            "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL"
+            "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL", "livemostrecent"
         )
         self.data_dir_free_bytes = self._gauge(
-            "placet_data_dir_free_bytes", "Free bytes of the data directory's file system"
+            "placet_data_dir_free_bytes", "Free bytes of the data directory's file system", "livemostrecent"
         )
         self.loop_lag = self._histogram(
             "placet_event_loop_lag_seconds",
@@ -97,27 +124,48 @@ class Metrics:
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self.registry)
 
-    def _gauge(self, name: str, description: str) -> Gauge:
-        return Gauge(name, description, registry=self.registry)
+    def _gauge(self, name: str, description: str, merge: Merge) -> Gauge:
+        return Gauge(name, description, registry=self.registry, multiprocess_mode=merge)
 
     def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, description, buckets=buckets, registry=self.registry)
 
     def watch_depth(self, depth: Callable[[], float], slow_depth: Callable[[], float]) -> None:
         """Add gauges of the depths of the queue and of the slow lane's queue."""
-        Gauge("placet_queue_depth", "Actions that wait for a decision", registry=self.registry).set_function(depth)
-        slow = Gauge("placet_slow_lane_depth", "Actions that wait for the slow lane", registry=self.registry)
-        slow.set_function(slow_depth)
+        self.follow(self._gauge("placet_queue_depth", "Actions that wait for a decision", "livesum"), depth)
+        slow = self._gauge("placet_slow_lane_depth", "Actions that wait for the slow lane", "livesum")
+        self.follow(slow, slow_depth)
 
     def watch_watchers(self, watchers: Callable[[], float]) -> None:
         """Add a gauge of open watch streams."""
-        Gauge("placet_watchers", "Open watch streams", registry=self.registry).set_function(watchers)
+        self.follow(self._gauge("placet_watchers", "Open watch streams", "livesum"), watchers)
+
+    def follow(self, gauge: Gauge, value: Callable[[], float]) -> None:
+        """Make the gauge show the value: at each read, or after each `sample` when several processes share it."""
+        if self._folder is None:
+            gauge.set_function(value)
+        else:
+            self._followed.append((gauge, value))
+
+    def sample(self) -> None:
+        """Write the gauges that follow values to the common folder, if there is one."""
+        for gauge, value in self._followed:
+            gauge.set(value())
+
+    def forget_process(self, pid: int) -> None:
+        """Leave the gauges of a process that ended out of the merged values. Its counters stay."""
+        if self._folder is not None:
+            mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call] # published without types
 
     def serve(self, listen: str) -> tuple[WSGIServer, Thread]:
         """Serve ``/metrics`` on ``host:port``. Raises ConfigurationError when the address is not available."""
         host, _, port = listen.rpartition(":")
+        registry = self.registry
+        if self._folder is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call] # likewise
         try:
-            return start_http_server(int(port), host, self.registry)
+            return start_http_server(int(port), host, registry)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot serve metrics on {listen}: {error}; choose another address with --metrics-listen"

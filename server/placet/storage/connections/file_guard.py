@@ -2,6 +2,10 @@
 
 A write to a file that was removed, replaced or truncated succeeds, and is lost when the process ends. So each commit
 checks the files before it is acknowledged: six calls of stat and two reads of 32 bytes, about 10 us.
+
+When the server has several processes, each of them sees the others write to the database and shorten the log. Then only
+removed and replaced files are detected here. A truncated log is detected by the next commit of each process, because
+its chain no longer ends where the process left it.
 """
 
 from __future__ import annotations
@@ -42,9 +46,13 @@ class _Seen:
 
 
 class FileGuard:
-    """Checks the files of one database. Once one is lost, every later check fails. Lives in the writer's thread."""
+    """Checks the files of one database. Once one is lost, every later check fails. Lives in the writer's thread.
 
-    def __init__(self, path: Path) -> None:
+    `shared` is whether other processes of the same server write to the database.
+    """
+
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._shared = shared
         self._database = path
         self._wal = path.with_name(path.name + "-wal")
         self._index = path.with_name(path.name + "-shm")
@@ -100,7 +108,7 @@ class FileGuard:
         for path in self._seen:
             if change := self._changed(path, after_write=after_write):
                 self._lose(path, change)
-        if self._wal_header and not after_write and self._read_header() != self._wal_header:
+        if self._wal_header and not after_write and not self._shared and self._read_header() != self._wal_header:
             self._lose(self._wal, "was overwritten")
         if after_write and (header := self._read_header()) and not header.strip(b"\0"):
             self._lose(self._wal, "was cut off")
@@ -118,11 +126,20 @@ class FileGuard:
             return ""
         if (now.device, now.inode) != (before.device, before.inode):
             return "was replaced"
-        if now.size < (min(before.size, self._shrinks_to_bytes) if path == self._wal and after_write else before.size):
+        if now.size < self._size_min(path, before, after_write=after_write):
             return "was cut off"
-        if path == self._database and not after_write and now.written_at_ns != before.written_at_ns:
+        own = self._shared or after_write
+        if path == self._database and not own and now.written_at_ns != before.written_at_ns:
             return "was written to by another program"
         return ""
+
+    def _size_min(self, path: Path, before: _Seen, *, after_write: bool) -> int:
+        """Return the bytes that the file must have at least."""
+        if path != self._wal:
+            return before.size
+        if self._shared:  # another process of this server may have emptied it
+            return 0
+        return min(before.size, self._shrinks_to_bytes) if after_write else before.size
 
     def _lose(self, path: Path, what: str) -> None:
         """Raise the error for a changed file. Only a moved main file may come back; anything else is final."""

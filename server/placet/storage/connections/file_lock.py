@@ -1,6 +1,8 @@
-"""Lets one process write to a database: it holds locks on the folder and on a lock file as long as it lives.
+"""Lets one server write to a database: it holds locks on the folder and on a lock file as long as it lives.
 
-The lock file names the holder. The folder is locked too, because a removed lock file could be created and locked anew.
+A server of several processes takes the locks once, and its worker processes inherit them: they are held until the last
+of these processes has ended. The lock file names the holder. The folder is locked too, because a removed lock file
+could be created and locked anew.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PID_BYTES_MAX = 32
@@ -22,7 +25,8 @@ class WriterLock:
     """Held from `take` to `release`. The kernel releases it when the process dies; the lock file stays."""
 
     def __init__(self, *descriptors: int) -> None:
-        self._descriptors = descriptors
+        self.descriptors = descriptors
+        """The open files that hold the locks. A child process that inherits them holds the locks too."""
 
     @classmethod
     def take(cls, database: Path) -> Self:
@@ -42,9 +46,27 @@ class WriterLock:
             os.close(folder)
             raise
 
+    @classmethod
+    def inherited(cls, database: Path, descriptors: Sequence[int]) -> Self:
+        """Return the lock of the parent process, from its `descriptors`.
+
+        Raises ConfigurationError when they are not open, or do not belong to this database.
+        """
+        path = lock_file(database)
+        try:
+            held = [os.fstat(descriptor) for descriptor in descriptors]
+            places = [path.stat(), path.parent.stat()]
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path}: its lock was not inherited ({error.strerror}); start the server again"
+            ) from error
+        if [(file.st_dev, file.st_ino) for file in held] != [(file.st_dev, file.st_ino) for file in places]:
+            raise ConfigurationError(f"{path}: was replaced while the server runs; stop the server and start it again")
+        return cls(*descriptors)
+
     def release(self) -> None:
-        """Release the lock."""
-        for descriptor in self._descriptors:
+        """Release the lock, as far as this process holds it."""
+        for descriptor in self.descriptors:
             os.close(descriptor)
 
 

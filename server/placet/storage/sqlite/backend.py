@@ -12,6 +12,7 @@ from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_guard import FilesLostError
 from placet.storage.connections.file_lock import WriterLock
 from placet.storage.connections.sqlite import SQL, connect_evidence, connect_reader, create
+from placet.storage.connections.write_turns import ALONE, Sharing
 from placet.storage.ledger import ThreadedLedger, log_error
 from placet.storage.migrate import prepare
 from placet.storage.sql.reader import Reader
@@ -62,21 +63,24 @@ class SqliteLedger(ThreadedLedger):
         clock: Clock,
         keys: PublicKeys | None = None,
         on_error: Callable[[BaseException], None] = log_error,
+        sharing: Sharing = ALONE,
     ) -> Self:
         """Open the database for writing. Creates it when there is none.
 
         `writer` names this server's chain; `keys` are other public keys that checkpoints in it may be signed with.
-        `on_error` receives every later failure, in any thread.
+        `on_error` receives every later failure, in any thread. `sharing` is how the processes of the server share the
+        file.
 
         Raises ConfigurationError when another process writes to the database, when its schema is not this version's,
         when another key signed its checkpoints, or when it cannot be written.
         """
         path = path.absolute()
-        lock = WriterLock.take(path)
+        inherited = sharing.inherited_lock
+        lock = WriterLock.inherited(path, inherited) if inherited else WriterLock.take(path)
         try:
             create(path)
             prepare(sqlite_url(path))
-            chain = SqliteWriter(path, writer, signing_key, clock)
+            chain = SqliteWriter(path, writer, signing_key, clock, shared=sharing.shared)
             chain.open()
         except (sqlite3.Error, OSError) as error:
             lock.release()
@@ -94,6 +98,11 @@ class SqliteLedger(ThreadedLedger):
             lock.release()
             raise
         return cls(path, lock, chain, (keys or PublicKeys.of()).with_key(signing_key.public), on_error)
+
+    @property
+    def lock_descriptors(self) -> tuple[int, ...]:
+        """The open files that hold the lock, for child processes that write to the same file."""
+        return self._lock.descriptors
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
         """Run the work on an idle connection, if there is one. A connection that failed is not used again.

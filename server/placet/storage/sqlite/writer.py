@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from placet.storage.connections.file_guard import DatabaseAwayError, FileGuard, FilesLostError
 from placet.storage.connections.sqlite import SQL, WAL_BYTES_KEPT, connect_writer, empty_log, require_room
+from placet.storage.connections.write_turns import WriteTurns
 from placet.storage.sql.transaction import Transaction
 from placet.storage.writer import ChainWriter
 
@@ -26,11 +27,13 @@ Result = TypeVar("Result")
 class SqliteWriter(ChainWriter):
     """Writes the chain. Every method raises what the driver or the file system raises; then nothing was written."""
 
-    def __init__(self, path: Path, writer: str, signing_key: SigningKey, clock: Clock) -> None:
+    def __init__(self, path: Path, writer: str, signing_key: SigningKey, clock: Clock, *, shared: bool = False) -> None:
+        """`shared` is whether other processes of the same server write to the file."""
         super().__init__(writer, signing_key, clock)
         self._path = path
         self._connection: SqliteConnection | None = None
-        self._files = FileGuard(path)
+        self._files = FileGuard(path, shared=shared)
+        self._turns = WriteTurns(path) if shared else None  # None: no other process writes
         self._log_empty = False
 
     @property
@@ -67,6 +70,8 @@ class SqliteWriter(ChainWriter):
             if not self.lost:
                 self._files.committed()  # the log is shorter now because it was emptied here
         self.close()
+        if self._turns is not None:
+            self._turns.close()
 
     def checkpoint(self) -> None:
         """Sign a checkpoint, and empty the write-ahead log.
@@ -74,10 +79,11 @@ class SqliteWriter(ChainWriter):
         Until then the log holds overwritten data, such as exact parameters.
         """
         super().checkpoint()
-        if self._connection is not None and not self._log_empty:
-            self._files.require()
-            self._log_empty = empty_log(self._connection)
-            self._files.committed()
+        if self._connection is not None and (self._turns is not None or not self._log_empty):
+            with self._turns or contextlib.nullcontext():
+                self._files.require()
+                self._log_empty = empty_log(self._connection)
+                self._files.committed()
 
     def probe(self) -> None:
         """Raise what a commit would raise. Also checks for free disk space, because rewriting a row needs less."""
@@ -90,6 +96,10 @@ class SqliteWriter(ChainWriter):
         Raises FilesLostError when one of them was removed, replaced or truncated. Then it is unknown whether this
         transaction is stored; earlier ones are saved if possible.
         """
+        with self._turns or contextlib.nullcontext():
+            return self._transact_in_turn(work)
+
+    def _transact_in_turn(self, work: Callable[[Transaction, ChainState], tuple[Result, ChainState]]) -> Result:
         try:
             self._files.require()
             connection = self._connected()

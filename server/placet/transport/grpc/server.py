@@ -51,7 +51,6 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     *FLOW_CONTROL,
-    ("grpc.so_reuseport", 0),  # two servers on one port would silently split the callers
 )
 _STATES: Final = {
     True: health_pb2.HealthCheckResponse.SERVING,
@@ -92,8 +91,12 @@ class RpcServer:
         intake: Intake,
         *,
         reflect: bool,
+        share_port: bool = False,
     ) -> None:
-        self._server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
+        """`share_port` lets other processes of the same user listen on the address: the kernel splits the callers."""
+        self._share_port = share_port
+        options = (*OPTIONS, ("grpc.so_reuseport", int(share_port)))
+        self._server = grpc.aio.server(interceptors=interceptors, options=options)
         self._health = Health()
         self._streams = servicers.streams
         self._intake = intake
@@ -112,7 +115,8 @@ class RpcServer:
         """
         await self.set_serving(serving=False)
         host = listen.rpartition(":")[0]
-        require_free(listen)
+        if not self._share_port:
+            require_free(listen)
         try:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:

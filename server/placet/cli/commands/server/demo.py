@@ -26,7 +26,7 @@ from placet.server.settings import Settings, shipped_dir
 from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
-    from placet.server.build import RunningServer
+    from placet.server.core import RunningServer
 
 app = typer.Typer()
 
@@ -55,8 +55,8 @@ def demo(
 ) -> None:
     """Run a server, replay scripts of tool calls, verify the trail, and keep running.
 
-    Takes all settings of `placet serve`; log_level is warning by default. Without ./rego it serves the shipped example
-    policy. Exit code 1 when an answer differs from its script, or the trail does not verify.
+    Takes all settings of `placet serve`, and runs one process. log_level is warning by default. Without ./rego it
+    serves the shipped example policy. Exit code 1 when an answer differs from its script, or the trail does not verify.
 
     Example: placet demo --exit
     """
@@ -64,7 +64,8 @@ def demo(
     settings, sources = load_settings(flags, config)
     if sources["rego_dir"] == "default" and not settings.rego_dir.is_dir():
         settings, _ = load_settings({**flags, "rego_dir": shipped_dir("_rego", "rego")}, config)
-    raise typer.Exit(run_demo(settings, script, stay=not exit_))
+    one_process = settings.model_copy(update={"workers": 1})
+    raise typer.Exit(run_demo(one_process, script, stay=not exit_))
 
 
 def run_demo(settings: Settings, script_files: Sequence[Path], *, stay: bool) -> int:

@@ -36,7 +36,10 @@ def serve(
     """
     settings, sources = load_settings(flags, config)
     if not print_settings:
-        from placet.server.lifecycle import run  # noqa: PLC0415 - slow to import
+        if settings.workers > 1:
+            from placet.workers.lifecycle import run  # noqa: PLC0415 - slow to import
+        else:
+            from placet.server.lifecycle import run  # noqa: PLC0415 - likewise
 
         with naming_data_dir(settings):
             code = run(settings)

@@ -1,0 +1,78 @@
+"""The loops that run beside the calls, until the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from placet.outcomes.expiry import expire_due, purge_idempotency_keys
+from placet.server.approvals import COUNT_SECONDS
+from placet.server.ledger_clock import FOLLOW_SECONDS
+from placet.server.loop_watchdog import LoopWatchdog
+from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS
+from placet.server.tasks import follow_ledger, periodic, probe_store, run_all, unless_skewed
+from placet.server.webhooks import build_webhook_sender
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from placet.server.approvals import ApprovalParts
+    from placet.server.core import Core
+    from placet.server.observer import ServerObserver
+
+    Loop = Callable[[], Coroutine[object, object, None]]
+
+SAMPLE_SECONDS: Final = 1.0
+"""Interval at which a process writes the gauges that it computes, when several processes share the metrics."""
+POLICY_STATUS_SECONDS: Final = 1.0
+"""Interval of the policy status in metrics and health: health lags behind decisions by at most this."""
+
+
+def loops_of_each_process(core: Core) -> list[Loop]:
+    """Return the loops of every process: its policy, its chain, its clock and its health."""
+    settings, clock, observer, ledger = core.settings, core.clock, core.observer, core.ledger
+    loops = [
+        core.policies.run,
+        LoopWatchdog(observer.metrics.loop_lag.observe, observer.loop_blocked).run,
+        periodic(settings.checkpoint_interval_seconds, ledger.checkpoint, observer),
+        probe_store(ledger, observer),
+        periodic(FOLLOW_SECONDS, lambda: follow_ledger(ledger, clock, observer), observer),
+        periodic(POLICY_STATUS_SECONDS, lambda: observer.policy_status(core.policies.status()), observer),
+    ]
+    if settings.metrics_listen:
+        loops.append(periodic(SAMPLE_SECONDS, observer.sample_metrics, observer))
+    return loops
+
+
+def loops_of_one_process(core: Core, approvals: ApprovalParts) -> list[Loop]:
+    """Return the loops that one process runs for all that share the database: expiry, deletion, webhooks, counts."""
+    settings, clock, observer, ledger = core.settings, core.clock, core.observer, core.ledger
+
+    async def purge_keys() -> None:
+        await purge_idempotency_keys(ledger, clock, settings.idempotency_retention_hours)
+
+    loops = [
+        periodic(EXPIRY_SECONDS, unless_skewed(clock, lambda: expire_due(ledger, clock)), observer),
+        periodic(EXPIRY_SECONDS, unless_skewed(clock, approvals.service.expire_due), observer),
+        periodic(SWEEP_SECONDS, unless_skewed(clock, purge_keys), observer),
+    ]
+    if sender := build_webhook_sender(settings, ledger, clock, observer):
+        loops.append(sender.run)
+    if settings.metrics_listen:
+        loops.append(periodic(COUNT_SECONDS, approvals.count, observer))
+    return loops
+
+
+def run_in_background(
+    stack: contextlib.AsyncExitStack, observer: ServerObserver, loops: Sequence[Loop]
+) -> asyncio.Task[None]:
+    """Run the loops until the stack closes. The task ends only when one of them fails."""
+    background = asyncio.create_task(run_all(loops, observer.error))
+
+    async def cancel() -> None:
+        background.cancel()
+        await asyncio.wait({background})
+
+    stack.push_async_callback(cancel)
+    return background

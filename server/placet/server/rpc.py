@@ -1,0 +1,99 @@
+"""Builds the gRPC server of a process and starts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from placet.approvals.page import ApprovalUrlTemplate
+from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
+from placet.permits.claims import jwk_set
+from placet.permits.issuing import PermitIssuer
+from placet.server.controls import control_servicer
+from placet.server.decisions import build_decisions
+from placet.server.outcomes import build_outcomes
+from placet.transport.grpc.flows import Flows
+from placet.transport.grpc.intake import Intake
+from placet.transport.grpc.interceptors.chain import interceptor_chain
+from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
+from placet.transport.grpc.server import RpcServer, Servicers
+from placet.transport.grpc.services.audit import AuditServicer
+from placet.transport.grpc.services.authorization import AuthorizationServicer
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Awaitable, Callable
+
+    from placet.actions.outcome import OutcomeReport
+    from placet.outcomes.service import OutcomeReply
+    from placet.permits.claims import PermitKeys
+    from placet.scheduling.batching import Batcher
+    from placet.server.approvals import ApprovalParts
+    from placet.server.core import Core
+    from placet.server.decisions import DecisionParts
+
+RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
+"""Time that running calls get at a stop. The rest is for the last commit, the checkpoint and the end of OPA."""
+
+
+class Rpc:
+    """The gRPC server of a process, with the queues behind it."""
+
+    def __init__(self, core: Core, approvals: ApprovalParts) -> None:
+        self._core = core
+        self._approvals = approvals
+        settings, clock, policies, ledger, observer = (
+            core.settings, core.clock, core.policies, core.ledger, core.observer,
+        )  # fmt: skip
+        self._decisions = build_decisions(settings, clock, policies, ledger, observer)
+        self._outcomes = build_outcomes(settings, clock, policies, ledger, observer)
+
+    def close_queues_with(self, stack: contextlib.AsyncExitStack) -> None:
+        """Make the stack close the queues when it closes."""
+        stack.push_async_callback(self._decisions.invalid_requests.close)
+        stack.push_async_callback(self._decisions.slow_requests.close)
+        stack.push_async_callback(self._decisions.requests.close)
+        stack.push_async_callback(self._outcomes.close)
+
+    async def start(self, stack: contextlib.AsyncExitStack, listen: str, *, share_port: bool = False) -> str:
+        """Accept calls until the stack closes. Returns the address. `share_port`: other processes listen there too."""
+        rpc = _build_rpc(self._core, self._approvals, self._decisions, self._outcomes, share_port=share_port)
+        stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
+        address = await rpc.start(listen)
+        self._core.observer.rpc = rpc
+        await self._core.observer.show_health()
+        return address
+
+
+def _build_rpc(
+    core: Core,
+    approvals: ApprovalParts,
+    decisions: DecisionParts,
+    outcomes: Batcher[OutcomeReport, OutcomeReply],
+    *,
+    share_port: bool,
+) -> RpcServer:
+    settings, clock, observer, policies = core.settings, core.clock, core.observer, core.policies
+    authorization = AuthorizationServicer(
+        decisions.requests,
+        outcomes,
+        approvals.streams,
+        PermitIssuer(core.permit_keys, policies),
+        clock,
+        Flows(policies),
+        ApprovalUrlTemplate.parse(settings.approval_url),
+    )
+    control = control_servicer(
+        clock, policies, core.ledger, decisions.controls, observer.health, _jwk_set_of(core.permit_keys)
+    )
+    servicers = Servicers(authorization, approvals.servicer, AuditServicer(core.ledger), control, approvals.streams)
+    recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
+    intake = Intake(observer.shed)
+    interceptors = interceptor_chain(intake, recorder, observer.error)
+    return RpcServer(servicers, interceptors, intake, reflect=settings.reflection, share_port=share_port)
+
+
+def _jwk_set_of(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:
+    async def jwks() -> str:
+        return jwk_set(permit_keys.known())
+
+    return jwks

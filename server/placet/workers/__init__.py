@@ -1,0 +1,1 @@
+"""Worker processes: a supervisor that runs several processes, which decide behind one port."""

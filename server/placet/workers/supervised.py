@@ -1,0 +1,87 @@
+"""A server of several processes: this one supervises, and the workers decide.
+
+The supervisor is a server without calls. It opens the ledger as the writer `replica_id`, builds the policy, runs OPA,
+and does what one process does for all: expiry, deletion, webhooks, metrics. Workers write as `replica_id.N`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from placet.server.address_file import write_address_file
+from placet.server.approvals import build_approvals
+from placet.server.background import (
+    POLICY_STATUS_SECONDS,
+    loops_of_each_process,
+    loops_of_one_process,
+    run_in_background,
+)
+from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
+from placet.server.policies import build_policies
+from placet.server.tasks import first_of, periodic
+from placet.workers.messages import Begin
+from placet.workers.policy_relay import PolicyRelay
+from placet.workers.port import reserved_port
+from placet.workers.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from placet.revisions.status import PolicyEvent
+    from placet.server.core import Core
+    from placet.server.settings import Settings
+
+
+@contextlib.asynccontextmanager
+async def open_supervised(settings: Settings, metrics_dir: Path | None) -> AsyncIterator[RunningServer]:
+    """Run the supervisor and its workers for the duration of the block. At its end the workers drain and end first.
+
+    Raises ConfigurationError or PolicyInvalidError when the server cannot start.
+    """
+    settings.require_rego_dir()
+    settings.require_data_dir()
+    clock, observer = observed_clock(settings, metrics_dir)
+    log = observer.log
+    relay = PolicyRelay(observer, settings.opa_timeout_ms / 1_000)
+
+    async def listener(event: PolicyEvent) -> None:
+        await relay.relay()
+        await observer.policy_event(event)
+
+    async with contextlib.AsyncExitStack() as stack:
+        address = stack.enter_context(reserved_port(settings.listen))
+        policies = build_policies(settings, clock, observer, listener)
+        relay.follow(policies)
+        core = await start_core(stack, settings, clock, observer, policies)
+        serve_metrics(stack, core)
+        approvals = build_approvals(core.ledger, policies, clock, observer, notify=bool(settings.webhook_url))
+        relaying = periodic(POLICY_STATUS_SECONDS, relay.relay, observer)
+        loops = [*loops_of_each_process(core), *loops_of_one_process(core, approvals), relaying]
+        background = run_in_background(stack, observer, loops)
+        supervisor = _supervisor(core, relay, address, metrics_dir)
+        stack.push_async_callback(supervisor.stop)
+        await supervisor.start()
+        keeping = run_in_background(stack, observer, [supervisor.run])
+        write_address_file(stack, settings.data_dir / "serve.json", address, observer)
+        revision = policies.status().revision
+        served = {"address": address, "policy_revision": revision, "replica": settings.replica_id}
+        log.info("serving", workers=settings.workers, **served)
+        stack.callback(log.info, "stopping")
+        ended = asyncio.create_task(first_of(background, keeping))
+        yield RunningServer(address, policies, core.ledger, observer.metrics, ended)
+    log.info("stopped")
+
+
+def _supervisor(core: Core, relay: PolicyRelay, address: str, metrics_dir: Path | None) -> Supervisor:
+    inherited = core.ledger.lock_descriptors
+
+    def begin(number: int) -> Begin:
+        return Begin(core.settings.of_worker(number, inherited), address, metrics_dir)
+
+    supervisor = Supervisor(core, relay, begin, core.settings.workers, inherited)
+    if not core.settings.database_url.get_secret_value():  # PostgreSQL notifies all processes itself
+        core.ledger.tell_others(supervisor.tell_stored)
+    return supervisor
