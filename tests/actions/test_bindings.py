@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from placet.decision.attempt import Attempt, Request
 from placet.decision.context import BatchContext, EvaluationContext
 from placet.decision.guards import deny_before_policy
 from placet.kernel.model import Action, Amount, Caller, Effect
-from placet.kernel.money import EXPONENTS
+from placet.kernel.money import EXPONENTS, scaled
 from tests.support.builders import policy, proposal
 from tests.support.fakes import ScriptedPolicy
 
@@ -254,3 +256,31 @@ def test_several_differences_are_all_told_and_named_by_the_smallest_id() -> None
         "environment_missing",
     ]
     assert denied.rule_id == "bindings.amount_mismatch"
+
+
+@given(
+    st.integers(-(10**25), 10**25)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.decimals(0, 10**6, places=2).map(float)
+    | st.decimals(0, 10**6, places=2).map(str)
+    | st.booleans()
+    | st.text("0123456789.-e", max_size=6),
+    st.sampled_from([0, 2, 3]),
+)
+def test_amounts_are_compared_exactly(value: Any, exponent: int) -> None:
+    """Numbers as orjson reads them give the same minor units as decimals of their text in the params."""
+    params = canonical({"amount": value if not isinstance(value, int) or abs(value) < 2**53 else str(value)})
+    exact = json.loads(params, parse_float=Decimal)["amount"]
+    expected = None
+    if isinstance(exact, str) and re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", exact):
+        exact = Decimal(exact)
+    if isinstance(exact, int | Decimal) and not isinstance(exact, bool) and exact >= 0:
+        with contextlib.suppress(ValueError):
+            expected = scaled(Decimal(exact), exponent)
+    binding = Binding(amount="/amount", currency="USD" if exponent == 2 else "KWD", unit="major")
+    if exponent == 0:
+        binding = Binding(amount="/amount", currency="USD", unit="minor")
+    currency = "KWD" if exponent == 3 else "USD"
+    declared = [Amount(currency, expected or 1), Amount(currency, (expected or 1) + 1)]
+    agree = [not binding_findings(binding, Action("pay", params, amount)) for amount in declared]
+    assert agree == [bool(expected), False]

@@ -8,13 +8,15 @@ because no policy tree may leave it out.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from placet.kernel import rule_ids
+from placet.kernel.limits import SAFE_INTEGER_MAX
 from placet.kernel.model import Effect, Finding
 from placet.kernel.money import EXPONENTS, scaled
 from placet.matching.json_pointer import MISSING, resolve
@@ -55,8 +57,7 @@ class Binding:
 
 def binding_findings(binding: Binding, action: Action) -> tuple[Finding, ...]:
     """Return a deny for each bound field that differs or is missing on either side; none when all agree."""
-    params = json.loads(action.params, parse_float=Decimal)
-    return tuple(_findings(binding, action, params))
+    return tuple(_findings(binding, action, orjson.loads(action.params)))
 
 
 def _findings(binding: Binding, action: Action, params: object) -> Iterator[Finding]:
@@ -132,12 +133,17 @@ def _is_absent(value: object) -> bool:
 
 def _minor_units(value: object, exponent: int) -> int | None:
     """Return the exact amount in minor units; None when `value` is no amount or no whole number of minor units."""
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        value = Decimal(value)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
+    if type(value) is int:
+        units = value * 10**exponent
+        return units if 0 <= units <= SAFE_INTEGER_MAX else None
+    if isinstance(value, float):
+        decimal = Decimal(repr(value))  # the shortest digits that give this number: those of the canonical params
+    elif isinstance(value, str) and _DECIMAL.fullmatch(value):
+        decimal = Decimal(value)
+    else:
         return None
     try:
-        return scaled(Decimal(value), exponent)
+        return scaled(decimal, exponent) if decimal >= 0 else None
     except ValueError:
         return None
 

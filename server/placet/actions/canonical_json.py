@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from placet.kernel.limits import PARAMS_BYTES_MAX, PARAMS_DEPTH_MAX, SAFE_INTEGER_MAX
-from placet.kernel.steps import exhausted
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def parse_object(text: str) -> dict[str, Any]:
     rejects them with their place.
     """
     try:
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError as error:
         raise NotCanonicalError("", "holds a lone surrogate, which is not Unicode text") from error
     if size > PARAMS_BYTES_MAX:
@@ -89,7 +88,7 @@ def canonical(value: dict[str, Any]) -> bytes:
 
     Raises NotCanonicalError, which names the place of what has no canonical form.
     """
-    return exhausted(canonicalising(value))
+    return _written(value, exotic=_check_object(value, None, 1))
 
 
 def canonicalising(value: dict[str, Any]) -> Steps[bytes]:
@@ -100,7 +99,11 @@ def canonicalising(value: dict[str, Any]) -> Steps[bytes]:
         value = _rewritten(value)
         yield
         return orjson.dumps(value)
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return _written(value, exotic=False)
+
+
+def _written(value: dict[str, Any], *, exotic: bool) -> bytes:
+    return orjson.dumps(_rewritten(value)) if exotic else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def digest(canonical_bytes: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,6 +42,10 @@ class ServerTime:
     """Monotonic seconds when the answer arrived."""
 
 
+@lru_cache(maxsize=64)
 def rfc3339(time_us: int) -> str:
-    """Return the time as RFC 3339 in UTC with six decimals, e.g. ``2026-04-24T18:33:01.123456Z``."""
+    """Return the time as RFC 3339 in UTC with six decimals, e.g. ``2026-04-24T18:33:01.123456Z``.
+
+    Cached, because all actions of a batch are decided at one time.
+    """
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")

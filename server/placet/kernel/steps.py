@@ -25,8 +25,8 @@ def exhausted(steps: Steps[Result]) -> Result:
             return result
 
 
-TOGETHER: Final = 8
-"""Small actions of a batch that share one step: a millisecond at each stage of a decision."""
+TOGETHER: Final = 16
+"""Small actions of a batch that share one step: half a millisecond at each stage of a decision, one with budgets."""
 
 
 def mapped(
