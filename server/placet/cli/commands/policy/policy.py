@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from placet.cli.commands.policy.costs import COLUMNS, rule_costs
 from placet.cli.commands.policy.served import confirm_command, status_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.rendering import exit_codes
@@ -25,6 +26,7 @@ from placet.server.settings_sources import load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from placet.cli.commands.policy.costs import RuleCost
     from placet.kernel.errors import Diagnostic
     from placet.policy.checks.catalogue import Entry
 
@@ -70,7 +72,7 @@ CoverageMin = Annotated[
 
 
 @app.command("check")
-def check_command(
+def check_command(  # noqa: PLR0913 - one option for each setting
     *,
     rego_dir: RegoDir = None,
     opa: OpaPath = None,
@@ -78,13 +80,20 @@ def check_command(
     regal: RegalPath = None,
     skip_lint: Annotated[bool, typer.Option("--skip-lint", help="Do not run regal lint.")] = False,
     coverage_min: CoverageMin = COVERAGE_PERCENT,
+    bench: Annotated[
+        bool, typer.Option("--bench", help="Also measure what each rule pack costs with the largest params.")
+    ] = False,
+    max_us: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --bench: microseconds that no rule pack may exceed.", metavar="MICROSECONDS"),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Check policy.
 
     The checks: files, tenants, compilation, rules, values, approvals, tests, format, lint.
 
-    Exit code 1 when a check fails.
+    Exit code 1 when a check fails, or a rule pack takes longer than --max-us.
 
     Example: placet policy check --rego-dir ./rego
     """
@@ -92,12 +101,19 @@ def check_command(
     linter = None if skip_lint else find_regal(regal or "")
     steps = checking.check(folder, engine, linter, skip_lint=skip_lint, coverage_percent_min=coverage_min)
     ok = not any(step.problems for step in steps)
+    costs = rule_costs(folder, engine) if bench and ok else []
+    ok = ok and not any(max_us is not None and cost.exceeds(max_us) for cost in costs)
     if output is Output.JSON:
-        print_json({"ok": ok, "rego_dir": str(folder), "steps": [asdict(step) for step in steps]})
+        document = {"ok": ok, "rego_dir": str(folder), "steps": [asdict(step) for step in steps]}
+        print_json(document | ({"costs": [cost.document() for cost in costs]} if bench else {}))
     else:
         rows = [(step.name, _state(step), step.skipped or step.detail) for step in steps]
         print_table(("step", "result", ""), rows)
         _print_problems(problem for step in steps for problem in step.problems)
+        if costs:
+            typer.echo()
+            print_table(COLUMNS, [cost.row() for cost in costs])
+            _print_too_slow(costs, max_us)
     raise typer.Exit(exit_codes.OK if ok else exit_codes.CHECK_FAILED)
 
 
@@ -185,6 +201,16 @@ def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tup
     settings, _ = load_settings({"rego_dir": rego_dir}, config)
     settings.require_rego_dir()
     return settings.rego_dir, find_opa(opa or settings.opa_path).path
+
+
+def _print_too_slow(costs: Iterable[RuleCost], max_us: int | None) -> None:
+    for cost in costs:
+        if max_us is not None and cost.exceeds(max_us):
+            typer.echo(
+                f"{cost.cost.pack}: takes {cost.cost.microseconds:,.0f} us, more than the {max_us:,} us of --max-us; "
+                f"limit the params by a params_schema, or make {cost.rule or 'its rules'} cheaper",
+                err=True,
+            )
 
 
 def _state(step: checking.Step) -> str:
