@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Counter
 
-    from placet.kernel.model import Decision
+    from placet.kernel.model import Decision, Effect
 
 TENANT_BUDGETS: Final = f"{BUDGETS_PREFIX}*"
 """The label of all budgets that tenants name in their files. Each name would be a separate time series."""
@@ -23,18 +23,18 @@ class DecisionCounter:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._children: dict[tuple[str, str], Counter] = {}  # the counter takes 1 us to find one
+        self._children: dict[tuple[Effect, str], Counter] = {}  # the counter takes 1 us to find one
 
     def add(self, decisions: Iterable[Decision]) -> None:
         """Count the decisions."""
-        keys = collections.Counter((decision.effect.value, decision.rule_id) for decision in decisions)
+        keys = collections.Counter((decision.effect, decision.rule_id) for decision in decisions)
         for (effect, rule_id), count in keys.items():
             self._child(effect, label_of(rule_id)).inc(count)
 
-    def _child(self, effect: str, rule_id: str) -> Counter:
+    def _child(self, effect: Effect, rule_id: str) -> Counter:
         child = self._children.get((effect, rule_id))
         if child is None:
-            child = self._children[effect, rule_id] = self._counter.labels(effect, rule_id)
+            child = self._children[effect, rule_id] = self._counter.labels(effect.value, rule_id)
         return child
 
 
