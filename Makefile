@@ -77,10 +77,10 @@ bench: setup tool-ghz ## Run the benchmark; its results are ratios within one ru
 	@$(RUN) tests.bench $(if $(AGAINST),--against $(AGAINST))
 
 bench-peers: setup tool-ghz ## Compare with Cerbos and OPA. Needs npm. AGAINST=<folder> adds another checkout
-	@$(RUN) tests.bench --only peers $(if $(AGAINST),--against $(AGAINST))
+	@$(RUN) tests.bench --only peers --output .cache/bench-peers.json $(if $(AGAINST),--against $(AGAINST))
 
 bench-growth: setup tool-ghz ## Measure growth: rules, tenants, past decisions, open approvals, memory. Takes an hour
-	@$(RUN) tests.bench --only growth limits full memory
+	@$(RUN) tests.bench --only growth limits full memory --output .cache/bench-growth.json
 
 docs: setup ## Test the documentation against the code
 	@$(RUN) pytest tests/docs

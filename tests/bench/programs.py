@@ -41,6 +41,11 @@ class Server:
         """Return the resident memory of the server, without OPA."""
         return float(psutil.Process(self.pid).memory_info().rss) / 2**20
 
+    def opa_memory_mib(self) -> float:
+        """Return the resident memory of OPA, which the server started."""
+        family = psutil.Process(self.pid).children(recursive=True)
+        return float(sum(process.memory_info().rss for process in family if process.name() == "opa")) / 2**20
+
     def cpu_seconds(self) -> float:
         """Return the CPU time of the server and its OPA since their start."""
         return cpu_seconds(self.pid)
@@ -65,10 +70,12 @@ def placet(
     database_url: str = "",
     checkout: Checkout = HERE,
     more: Sequence[str] = (),
+    start_seconds_max: float = START_SECONDS_MAX,
 ) -> Iterator[Server]:
     """Run `placet serve` of a checkout, with durable audit, for the duration of the block.
 
-    `rego_dir` is the shipped policy by default; `more` are further arguments.
+    `rego_dir` is the shipped policy by default; `more` are further arguments. Raises RuntimeError when the server exits
+    or is not ready in time.
     """
     with tempfile.TemporaryDirectory(prefix="placet-bench-") as folder:
         data = data_dir or Path(folder)
@@ -81,7 +88,7 @@ def placet(
         started = time.perf_counter()
         with subprocess.Popen(command, cwd=folder, env=_environment(checkout)) as child:
             try:
-                ready = _wait_for(data / "serve.json", child)
+                ready = _wait_for(data / "serve.json", child, start_seconds_max)
                 yield Server(ready["address"], child.pid, data, time.perf_counter() - started)
             finally:
                 child.terminate()
@@ -107,8 +114,8 @@ def _environment(checkout: Checkout = HERE) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": checkout.server_path}
 
 
-def _wait_for(file: Path, child: subprocess.Popen[bytes]) -> dict[str, str]:
-    until = time.monotonic() + START_SECONDS_MAX
+def _wait_for(file: Path, child: subprocess.Popen[bytes], seconds_max: float) -> dict[str, str]:
+    until = time.monotonic() + seconds_max
     while time.monotonic() < until:
         if child.poll() is not None:
             raise RuntimeError(f"the server exited with {child.returncode}")
@@ -118,4 +125,4 @@ def _wait_for(file: Path, child: subprocess.Popen[bytes]) -> dict[str, str]:
             time.sleep(0.005)
         else:
             return ready
-    raise RuntimeError(f"the server was not ready within {START_SECONDS_MAX} s")
+    raise RuntimeError(f"the server was not ready within {seconds_max:g} s")
