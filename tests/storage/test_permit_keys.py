@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,8 +17,8 @@ from jwt import PyJWKSet
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS, PERMIT_KEYS_LOOK_SECONDS
 from placet.permits.claims import PERMIT_TYPE, jwk_set
-from placet.signing.keys import load_private_key
-from placet.signing.permit_keys import PermitKeyFolder, load_permit_keys, rotate_permit_key
+from placet.signing.keys import create_private_key, load_private_key
+from placet.signing.permit_keys import PermitKeyFolder, load_permit_keys, open_permit_keys, rotate_permit_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +83,31 @@ def test_made_once_for_the_owner_alone(server: Server) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert server.folder.stat().st_mode & 0o777 == 0o700
     assert len(server.kid()) == 16
+
+
+def test_processes_that_start_together_agree_on_the_first_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one has another time, so that each would give its key another name."""
+
+    def create_slowly(path: Path) -> None:
+        time.sleep(0.05)
+        create_private_key(path)
+
+    monkeypatch.setattr("placet.signing.permit_keys.create_private_key", create_slowly)
+    with ThreadPoolExecutor(4) as threads:
+        opened = list(threads.map(lambda second: open_permit_keys(folder, T0 + second), range(4)))
+    assert len({tuple(key.public.key_id for key in keys) for keys in opened}) == 1
+    [_] = folder.iterdir()
+
+
+def test_a_folder_that_cannot_be_locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("placet.signing.permit_keys.fcntl.flock", refuse)
+    with pytest.raises(ConfigurationError, match=r"cannot be locked \(No locks available\); .* `placet keys rotate"):
+        Server(folder)
+    rotate_permit_key(folder, T0, after_seconds=0)
+    assert len(Server(folder).kids()) == 1
 
 
 @pytest.mark.parametrize("claims", [CLAIMS, b"{}", '{"agent":"refund-ägent\U0001f600"}'.encode(), bytes(range(256))])

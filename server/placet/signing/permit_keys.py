@@ -9,8 +9,11 @@ key, so a repeated answer carries the same permit after a rotation.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import itertools
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -25,7 +28,7 @@ from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey, base
 from placet.signing.keys import create_private_key, key_id_of, load_private_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -91,12 +94,14 @@ class PermitKeyFolder:
 def open_permit_keys(folder: Path, now: int) -> Sequence[SigningPermitKey]:
     """Return the keys of the folder; create the first one when there is none. `now` is in seconds since the epoch.
 
-    Raises ConfigurationError.
+    Processes that share the folder, such as the workers of a server, agree on one first key. Raises ConfigurationError.
     """
     keys = load_permit_keys(folder)
     if keys:
         return keys
-    _create(folder, now)
+    with _alone(folder):
+        if not load_permit_keys(folder):
+            _create(folder, now)
     return load_permit_keys(folder)
 
 
@@ -137,14 +142,38 @@ def verifies_at(key: PermitKey, now: int) -> bool:
     return now < (key.verifies_until or math.inf)
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lock the folder against other processes for the duration of the block. Creates the folder."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigurationError(_cannot_make(folder, error, folder)) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        os.close(descriptor)
+        remedy = "create the first key with `placet keys rotate --after 0`"
+        raise ConfigurationError(f"{folder}: cannot be locked ({error.strerror}); {remedy}") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)  # which also unlocks it
+
+
+def _cannot_make(path: Path, error: OSError, folder: Path) -> str:
+    remedy = remedy_for(error, f"let Placet's user own {folder}")
+    return f"{path}: cannot be made ({error.strerror}); {remedy}"
+
+
 def _create(folder: Path, signs_from: int) -> int:
     path = folder / f"{signs_from}.pem"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_private_key(path)
     except OSError as error:
-        remedy = remedy_for(error, f"let Placet's user own {folder}")
-        raise ConfigurationError(f"{path}: cannot be made ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(_cannot_make(path, error, folder)) from error
     return signs_from
 
 
