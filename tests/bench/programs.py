@@ -84,7 +84,7 @@ def placet(
         arguments += ["--rego-dir", str(rego_dir or checkout.rego)]
         arguments += ["--opa-timeout-ms", str(OPA_TIMEOUT_MS)]
         arguments += ["--database-url", database_url] if database_url else []
-        command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "warning", *more]
+        command = [sys.executable, "-m", "placet.cli.main", *arguments, "--log-level", "error", *more]
         started = time.perf_counter()
         with subprocess.Popen(command, cwd=folder, env=_environment(checkout)) as child:
             try:

@@ -31,8 +31,8 @@ def machine() -> str:
 def one_line(line: Line) -> str:
     """Return the figure as one line of progress."""
     whose = f" [{line.checkout}]" if line.checkout else ""
-    ratio = f", ratio {_ratio(line.ratio)}" if line.ratio else ""
-    return f"{line.name}{whose}: {_value(line.value, line.unit)}{ratio}"
+    ratio = f", ratio {ratio_text(line.ratio)}" if line.ratio else ""
+    return f"{line.name}{whose}: {value_text(line.value, line.unit)}{ratio}"
 
 
 def table(lines: Sequence[Line], checkouts: Sequence[Checkout], title: str) -> Table:
@@ -51,7 +51,7 @@ def table(lines: Sequence[Line], checkouts: Sequence[Checkout], title: str) -> T
     for line in lines:
         if line.checkout not in {"", first}:
             continue
-        row = [line.name, _value(line.value, line.unit), _ratio(line.ratio)]
+        row = [line.name, value_text(line.value, line.unit), ratio_text(line.ratio)]
         if before:
             row += _beside(line, others.get(line.name))
         grid.add_row(*row, line.target, {None: "", True: "yes", False: "NO"}[line.reached])
@@ -69,14 +69,16 @@ def _beside(line: Line, before: Line | None) -> list[str]:
     if before is None:
         return ["", "", ""]
     change = f"{line.value.median / before.value.median:.2f}x" if before.value.median else ""
-    return [_value(before.value, before.unit), _ratio(before.ratio), change]
+    return [value_text(before.value, before.unit), ratio_text(before.ratio), change]
 
 
-def _value(value: Spread, unit: str) -> str:
-    return f"{_number(value.median)} {unit}"
+def value_text(value: Spread, unit: str) -> str:
+    """Return the median with its unit."""
+    return f"{_number(value.median)} {unit}".strip()
 
 
-def _ratio(ratio: Spread | None) -> str:
+def ratio_text(ratio: Spread | None) -> str:
+    """Return the median, the least and the greatest, such as ``0.45x (0.40..0.50)``."""
     if ratio is None:
         return ""
     spread = "" if ratio.flat else f" ({ratio.low:.2f}..{ratio.high:.2f})"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from tests.bench import report
+from tests.bench import markdown, report
 from tests.bench.checkouts import HERE, HERE_ROOT, Checkout, other
 from tests.bench.lines import Spread, bounded, holds, measured
 from tests.bench.rounds import Rounds, take_turns
@@ -67,3 +67,20 @@ def test_the_table_shows_both_checkouts_beside_each_other() -> None:
 def test_a_folder_without_placet_is_no_checkout(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no checkout of Placet"):
         other(tmp_path)
+
+
+def test_the_documentation_gets_the_other_checkout_first(tmp_path: Path) -> None:
+    lines = [
+        measured("unary", Spread(800, 700, 900), "calls/s", Spread(1, 1, 1), Spread(0.5, 0.4, 0.6), ">= 0.6x").of(
+            "here"
+        ),
+        measured("unary", Spread(400, 1, 2), "calls/s", Spread(1, 1, 1), Spread(0.2, 0.1, 0.3), "").of("abc1234"),
+        bounded("CPU", 100, "us", "<= 150").of("here"),
+    ]
+    report.write_json(tmp_path / "bench.json", "machine", lines)
+    title, read = markdown.read(tmp_path / "bench.json")
+    assert (title, read) == ("machine", lines)
+    assert markdown.table(read).splitlines()[2:] == [
+        "| unary | 400 calls/s | 0.20x (0.10..0.30) | 800 calls/s | 0.50x (0.40..0.60) | >= 0.6x, **not reached** |",
+        "| CPU | | | 100 us | | <= 150 |",
+    ]
