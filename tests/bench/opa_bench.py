@@ -48,7 +48,8 @@ def refund_input() -> bytes:
     )
     identity = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
     request = canonical_request(action, identity, Run(), Model(), ())
-    return policy_input(request, base_facts(ToolClass.WRITE), rfc3339(NOW_US))
+    facts = base_facts(ToolClass.WRITE) | {"params_schema": {"violations": []}}
+    return policy_input(request, facts, rfc3339(NOW_US))
 
 
 def measure(runs: int = 1, rego_dir: Path = ROOT / "rego") -> OpaCost:

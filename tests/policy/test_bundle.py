@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
+from placet.kernel.exact_json import exact_json
 from placet.kernel.model import ToolClass
 from placet.policy.bundles import bundle as bundle_module
 from placet.policy.bundles.bundle import Bundle, build_bundle
 from placet.policy.bundles.bundle_cache import BUNDLES_KEPT, BundleCache
 from placet.policy.files.archive import pack, unpack
-from placet.policy.files.staging import exact_json
 from placet.policy.toolchain.process import ProcessResult, run
 
 WARM_SECONDS_MAX = 0.2
@@ -46,6 +46,8 @@ def test_a_bundle_holds_policy_data_and_tenants(rego_dir: Path, opa: Path, cache
     with tarfile.open(bundle.path) as archive:
         assert sorted(archive.getnames()) == [
             "/.manifest",
+            "/placet/compiled/compiled.rego",
+            "/placet/compiled/data.json",
             "/placet/lib/lib.rego",
             "/placet/main/main.rego",
             "/policy/refunds/data.json",
@@ -57,7 +59,7 @@ def test_a_bundle_holds_policy_data_and_tenants(rego_dir: Path, opa: Path, cache
         assert json.load(manifest)["revision"] == bundle.revision
     assert evaluated(opa, bundle, "data.tenants.acme.packs.refunds") == {"limit_minor_units": 50, "share": 0.25}
     assert evaluated(opa, bundle, "data.policy.refunds.defaults.per_currency") == {"USD": 1, "EUR": 2}
-    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 18
+    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 19
 
 
 @pytest.mark.parametrize("name", ["schemas", "config", "capabilities.json", "data.json", "build"])
@@ -114,7 +116,7 @@ def test_a_damaged_cache_is_built_anew(rego_dir: Path, opa: Path, cache: Path, d
     whole = bundle.path.read_bytes()
     bundle.path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     assert build_bundle(rego_dir, opa, cache) == bundle
-    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 18
+    assert evaluated(opa, bundle, "count(data.tenants.acme)") == 19
 
 
 WIDENED = b"""package placet.main
@@ -259,7 +261,7 @@ def test_the_version_of_opa_counts(rego_dir: Path, monkeypatch: pytest.MonkeyPat
         (
             "config/acme.yaml",
             'agent_policy: {write_tools: [a], tools: {a: {params_schema: {properties: {b: {pattern: "(?=x)"}}}}}}',
-            "acme.yaml:1: agent_policy.tools.a.params_schema: pattern must be a valid regex",
+            "acme.yaml:1: agent_policy.tools.a.params_schema.properties.b.pattern: the value is not a",
         ),
     ],
 )

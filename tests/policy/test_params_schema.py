@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.actions.params_schema import FORMATS, KEYWORDS, schema_diagnostics
+from placet.actions.params_validator import params_violations
+from placet.kernel.exact_json import exact_json
 from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
@@ -53,15 +55,21 @@ def faults(schema: Any) -> list[tuple[str, str, str]]:
     return [(fault.place, fault.what, fault.remedy) for fault in schema_diagnostics(schema, ("s",))]
 
 
-def test_every_keyword_that_is_taken_is_enforced_by_opa(opa: Path) -> None:
+def test_every_keyword_that_is_taken_is_enforced() -> None:
     assert set(ENFORCED) | SAYS_NOTHING == KEYWORDS
+    for schema, params in ENFORCED.values():
+        assert params_violations(exact_json(schema), json.dumps(params).encode()) != []
+
+
+def test_every_keyword_that_is_taken_is_enforced_by_opa(opa: Path) -> None:
+    """OPA checks the params of an input without the fact, as in tests."""
     query = "{name: json.match_schema(case[1], case[0])[0] | some name, case in input}"
     ended = run(opa, ["eval", "--format", "raw", "--stdin-input", query], stdin=json.dumps(ENFORCED).encode())
     assert json.loads(ended.stdout) == dict.fromkeys(ENFORCED, False)
 
 
 def test_every_format_that_is_taken_is_checked_by_opa(opa: Path) -> None:
-    query = '{f: json.match_schema({"a": "{{[\\\\"}, {"properties": {"a": {"format": f}}})[0] | some f in input}'
+    query = '{f: json.match_schema({"a": "{{[\\"}, {"properties": {"a": {"format": f}}})[0] | some f in input}'
     ended = run(opa, ["eval", "--format", "raw", "--stdin-input", query], stdin=json.dumps(sorted(FORMATS)).encode())
     assert json.loads(ended.stdout) == dict.fromkeys(FORMATS, False)
 
@@ -87,7 +95,7 @@ def test_annotations_and_booleans_are_taken() -> None:
     [
         (True, "s", "must be a JSON Schema, which is a mapping", ""),
         ({"type": "array"}, "s.type", 'params are always an object, so the outermost type is "object"', ""),
-        ({"requird": []}, "s.requird", "is not a keyword that OPA enforces", "did you mean required?"),
+        ({"requird": []}, "s.requird", "is not a keyword that Placet enforces", "did you mean required?"),
         ({"$ref": "#"}, 's["$ref"]', "$ref is not taken", "write the schema out in its place"),
         ({"$defs": {}}, 's["$defs"]', "$defs is not taken", "write the schema out in its place"),
         (
@@ -122,7 +130,7 @@ def test_annotations_and_booleans_are_taken() -> None:
         ({"minLength": Decimal("1.5")}, "s.minLength", "must be a whole number, 0 or more", ""),
         ({"uniqueItems": 1}, "s.uniqueItems", "must be true or false", ""),
         ({"pattern": 1}, "s.pattern", "must be text", ""),
-        ({"format": "mail"}, "s.format", "'mail' is not a format that OPA checks", "did you mean email?"),
+        ({"format": "mail"}, "s.format", "'mail' is not a format that Placet checks", "did you mean email?"),
         ({"additionalProperties": 1}, "s.additionalProperties", "must be a JSON Schema, which is a mapping", ""),
     ],
 )
@@ -135,3 +143,13 @@ def test_nesting_is_bounded() -> None:
     for _ in range(40):
         schema = {"not": schema}
     assert [what for _, what, _ in faults(schema)] == ["is nested deeper than params may be (32 levels)"]
+
+
+@pytest.mark.parametrize("keyword", ["prefixItems", "dependentRequired", "dependentSchemas", "unevaluatedItems"])
+def test_the_keywords_of_2020_12_need_that_dialect(keyword: str) -> None:
+    value = {"prefixItems": [{}], "dependentRequired": {"a": ["b"]}, "dependentSchemas": {"a": {}}}.get(keyword, False)
+    [(place, what, remedy)] = faults({keyword: value})
+    assert (place, what) == (f"s.{keyword}", "is a keyword of draft 2020-12")
+    assert "$schema" in remedy
+    assert faults({"$schema": "https://json-schema.org/draft/2020-12/schema", keyword: value}) == []
+    assert faults({"$schema": "https://json-schema.org/draft/2020-12/schema", keyword: 7}) != []

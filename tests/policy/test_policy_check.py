@@ -76,17 +76,25 @@ def test_when_it_does_not_compile_only_tenants_are_checked_further(rego_dir: Pat
 def test_values_that_only_opa_can_judge(rego_dir: Path, opa: Path) -> None:
     (rego_dir / "config/acme.yaml").write_text(
         "agent_policy:\n  write_tools: [a, b]\n  destinations: {a: ['[x', 'ok.*']}\n"
-        "  tools: {b: {params_schema: {properties: {c: {pattern: '(?=x)'}}}}}\n"
     )
     assert said(rego_dir, steps_of(rego_dir, opa)["values"]) == [
-        (
-            "config/acme.yaml:4: agent_policy.tools.b.params_schema: pattern must be a valid regex "
-            "(write a JSON Schema that OPA accepts)"
-        ),
         (
             'config/acme.yaml:3: agent_policy.destinations.a: "[x" is not a glob pattern '
             "(known: * ** ? [a-z] {a,b}, and \\ before a character)"
         ),
+    ]
+
+
+def test_a_schema_that_cannot_be_compiled(rego_dir: Path, opa: Path) -> None:
+    (rego_dir / "config/acme.yaml").write_text(
+        "agent_policy:\n  write_tools: [b]\n  tools:\n    b:\n      params_schema:\n        properties:\n"
+        "          c: {type: string}\n          d: {pattern: '(?=x)'}\n"
+    )
+    assert said(rego_dir, steps_of(rego_dir, opa)["tenants"]) == [
+        (
+            'config/acme.yaml:8: agent_policy.tools.b.params_schema.properties.d.pattern: the value is not a "regex" '
+            "(write a JSON Schema of draft 7 or 2020-12)"
+        )
     ]
 
 
@@ -232,7 +240,7 @@ def test_an_opa_that_breaks_at_each_command(rego_dir: Path, opa: Path, tmp_path:
     broken = opa_that_fails_at(tmp_path / "opa", opa, "fmt", "echo no room >&2; exit 2")
     assert said(rego_dir, steps_of(rego_dir, broken)["format"]) == [f"{rego_dir}: opa fmt failed: no room"]
     broken = opa_that_fails_at(tmp_path / "opa", opa, "eval", "exit 2")
-    with pytest.raises(ConfigurationError, match="cannot check the tenants' schemas: no message"):
+    with pytest.raises(ConfigurationError, match="cannot check the tenants' destinations: no message"):
         check(rego_dir, broken, None)
     broken = opa_that_fails_at(tmp_path / "opa", opa, "check", 'echo \'{"errors": [{"message": "odd"}]}\' >&2; exit 2')
     assert said(rego_dir, steps_of(rego_dir, broken)["compile"]) == [f"{rego_dir}: odd"]

@@ -42,6 +42,7 @@ OPTIONAL = {
     "/action/amount",
     "/facts/approval",
     "/facts/budgets/daily",
+    "/facts/params_schema",
     "/facts/run",
     "/facts/tool/breaker",
     "/facts/tool/error_rate",
@@ -58,6 +59,7 @@ BUDGET = {
 COUNTED = {
     "approval": {"approvers": ["u_2"], "created_at": "2026-04-24T00:00:00.000000Z", "id": "apr_1", "quorum": 1},
     "budgets": {"daily": BUDGET},
+    "params_schema": {"violations": [{"path": "params.id", "problem": "the value is too short"}]},
     "run": {"calls": 3, "same_action_calls": None, "tokens": 900},
 }
 

@@ -14,7 +14,9 @@ get_or_null(path) := object.get(input, path, null) # regal ignore:avoid-get-and-
 # description: |
 #   Return a pack's settings: the pack's `defaults`, overridden by `packs.<pack>` of the tenant's agent_policy. Always
 #   defined: an empty object when the pack has no defaults.
-pack_config(pack) := object.union(data.policy[pack].defaults, overrides) if {
+pack_config(pack) := config if {
+	config := data.placet.compiled.packs[input.identity.tenant][pack]
+} else := object.union(data.policy[pack].defaults, overrides) if {
 	overrides := data.tenants[input.identity.tenant].packs[pack]
 } else := defaults if {
 	defaults := data.policy[pack].defaults

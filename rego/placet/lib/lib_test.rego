@@ -42,3 +42,12 @@ test_pack_config_of_a_pack_without_defaults_is_empty[note] if {
 	some note, tenants in {"no tenants": {}, "a tenant that sets some": {"acme": {"packs": {"p": {"role": "boss"}}}}}
 	lib.pack_config("p") == {} with input as t.asked with data.policy as {"p": {}} with data.tenants as tenants
 }
+
+# The bundle has the settings of each tenant that overrides some.
+test_pack_config_of_the_bundle_comes_first if {
+	config := lib.pack_config("p") with input as t.asked
+		with data.policy as {"p": {"defaults": _defaults}}
+		with data.tenants as {"acme": {"packs": {"p": {"role": "boss"}}}}
+		with data.placet.compiled.packs as {"acme": {"p": {"role": "compiled"}}}
+	config == {"role": "compiled"}
+}

@@ -102,3 +102,43 @@ test_a_dry_run_that_is_missing_waives_nothing[note] if {
 	some note, document in t.spoilt(trying, "/action/dry_run", "boolean")
 	not lib.dry_run_waives_approval with input as document with data.tenants as _waiving
 }
+
+_compiled := {"acme": {"crm.read": {"class": "read", "approval_required": true}}}
+
+# The bundle has the settings of each listed tool. A tool without them is looked up in data.tenants.
+test_the_settings_of_the_bundle_come_first if {
+	lib.tool == _compiled.acme["crm.read"] with input as t.asked
+		with data.placet.compiled.tools as _compiled
+		with data.tenants as _tenants({})
+	lib.approval_required == true with input as t.asked with data.placet.compiled.tools as _compiled
+}
+
+test_a_tool_without_settings_in_the_bundle_is_looked_up[note] if {
+	some note, compiled in {"no tenant": {}, "another tenant": {"globex": _compiled.acme}, "another tool": {"acme": {}}}
+	lib.tool.class == "read" with input as t.asked
+		with data.placet.compiled.tools as compiled
+		with data.tenants as _tenants({})
+	not lib.is_listed with input as t.asked with data.placet.compiled.tools as compiled with data.tenants as {}
+}
+
+test_all_settings_of_a_tool if {
+	settings := lib.tool with input as t.acting({"tool": "crm.write"}) with data.tenants as _tenants({
+		"approvals": {"crm.write": {"required": true, "quorum": 2}},
+		"destinations": {"crm.write": ["*.example"]},
+		"dry_run": {"required": ["crm.write"], "waives_approval": ["crm.write"]},
+		"environments": {"write": ["staging"]},
+		"evidence": {"crm.write": {"min_items": 1}},
+		"tools": {"crm.write": {"params_schema": {}}},
+	})
+	settings == {
+		"class": "write",
+		"approval": {"required": true, "quorum": 2},
+		"approval_required": true,
+		"destinations": {lib.glob_regex("*.example", [".", "/", ":", "@", "?", "#", "\\"])},
+		"dry_run_required": true,
+		"dry_run_waives_approval": true,
+		"environments": ["staging"],
+		"evidence": {"min_items": 1},
+		"params_schema": true,
+	}
+}

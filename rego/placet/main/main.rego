@@ -11,16 +11,21 @@ package placet.main
 #   - input.batch: {type: array}
 decisions[index] := answer if {
 	some index, request in input.batch
+	answer := data.placet.compiled.findings with input as request
+}
+
+# Without the module that Placet adds to a bundle, as in tests, the packs are searched for.
+decisions[index] := answer if {
+	not data.placet.compiled.built
+	some index, request in input.batch
 	answer := findings with input as request
 }
 
 # METADATA
 # description: |
-#   The findings on one request: for each effect a list, with the set of each pack. Placet adds a module to the bundle
-#   that names the packs. Without it, as in tests, the packs are searched for.
-findings := found if {
-	found := data.placet.compiled.findings
-} else := {"deny": _deny, "require_approval": _require_approval, "allow": _allow}
+#   The findings on one request: for each effect a list, with the set of each pack. The module that Placet adds to a
+#   bundle names the packs and gives the same.
+findings := {"deny": _deny, "require_approval": _require_approval, "allow": _allow}
 
 _deny := [
 	{finding | some finding in data.placet.baseline[_].deny},

@@ -1,20 +1,34 @@
-"""Checks that OPA's ``json.match_schema`` enforces every keyword of a tool's `params_schema`.
+"""Checks that a tool's `params_schema` uses only keywords that are enforced.
 
-OPA ignores keywords that it does not know, so a misspelt one would leave a parameter unchecked. A `$ref` to itself
-crashes OPA. So only a closed list of keywords is accepted. Checks that only OPA can make (whether a pattern is valid
-RE2) run in ``placet policy check``.
+A validator ignores keywords that it does not know, so a misspelt one would leave a parameter unchecked. A `$ref` can
+recurse without end. So only a closed list of keywords is accepted. `placet.actions.params_validator` then compiles the
+schema, which finds what this list does not: a pattern that is not a regular expression, for example.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
+from placet.actions.params_validator import is_draft_2020_12
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
 from placet.kernel.limits import PARAMS_DEPTH_MAX
 
-Check = Callable[[object, Place, int], Iterator[DocumentDiagnostic]]
+
+class Depth(NamedTuple):
+    """How deep a subschema is, and whether the schema is of draft 2020-12."""
+
+    levels: int
+    is_draft_2020_12: bool
+
+    def deeper(self) -> Depth:
+        """Return the depth of the subschemas."""
+        return self._replace(levels=self.levels + 1)
+
+
+Check = Callable[[object, Place, Depth], Iterator[DocumentDiagnostic]]
+
 
 TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 FORMATS: Final = frozenset(
@@ -23,7 +37,7 @@ FORMATS: Final = frozenset(
         *("json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "uuid"),
     }
 )
-"""Formats that OPA checks. For any other format OPA accepts every value."""
+"""Formats that are checked. For any other format a validator would accept every value."""
 
 
 def schema_diagnostics(schema: object, path: Place) -> Iterator[DocumentDiagnostic]:
@@ -31,32 +45,40 @@ def schema_diagnostics(schema: object, path: Place) -> Iterator[DocumentDiagnost
     if isinstance(schema, Mapping) and schema.get("type", "object") != "object":
         yield DocumentDiagnostic((*path, "type"), 'params are always an object, so the outermost type is "object"')
         return
-    yield from _subschema(schema, path, 0)
+    is_newer = isinstance(schema, Mapping) and is_draft_2020_12(schema.get("$schema"))
+    yield from _subschema(schema, path, Depth(0, is_newer))
 
 
-def _subschema(schema: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
+def _subschema(schema: object, path: Place, depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(schema, Mapping):
         yield DocumentDiagnostic(path, "must be a JSON Schema, which is a mapping")
         return
-    if depth > PARAMS_DEPTH_MAX:
+    if depth.levels > PARAMS_DEPTH_MAX:
         yield DocumentDiagnostic(path, f"is nested deeper than params may be ({PARAMS_DEPTH_MAX} levels)")
         return
     for keyword, value in schema.items():
         place = (*path, keyword)
         if keyword in _CHECKS:
-            yield from _CHECKS[keyword](value, place, depth + 1)
+            yield from _CHECKS[keyword](value, place, depth.deeper())
+        elif keyword in _CHECKS_2020_12 and depth.is_draft_2020_12:
+            yield from _CHECKS_2020_12[keyword](value, place, depth.deeper())
+        elif keyword in _CHECKS_2020_12:
+            remedy = 'add "$schema": "https://json-schema.org/draft/2020-12/schema" to the outermost schema'
+            yield DocumentDiagnostic(place, "is a keyword of draft 2020-12", remedy)
         elif keyword in {"$ref", "$defs", "definitions"}:
             yield DocumentDiagnostic(place, f"{keyword} is not taken", "write the schema out in its place")
         else:
-            yield DocumentDiagnostic(place, "is not a keyword that OPA enforces", did_you_mean(str(keyword), _CHECKS))
+            yield DocumentDiagnostic(
+                place, "is not a keyword that Placet enforces", did_you_mean(str(keyword), _CHECKS)
+            )
 
 
-def _schema_or_bool(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
+def _schema_or_bool(value: object, path: Place, depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, bool):
         yield from _subschema(value, path, depth)
 
 
-def _schemas(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
+def _schemas(value: object, path: Place, depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not value:
         yield DocumentDiagnostic(path, "must be a list of at least one schema")
         return
@@ -64,7 +86,7 @@ def _schemas(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnos
         yield from _subschema(schema, (*path, index), depth)
 
 
-def _schema_map(value: object, path: Place, depth: int) -> Iterator[DocumentDiagnostic]:
+def _schema_map(value: object, path: Place, depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, Mapping):
         yield DocumentDiagnostic(path, "must be a mapping of schemas")
         return
@@ -72,54 +94,64 @@ def _schema_map(value: object, path: Place, depth: int) -> Iterator[DocumentDiag
         yield from _subschema(schema, (*path, name), depth)
 
 
-def _type(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _type(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     names = value if isinstance(value, list) and value else [value]
     for name in names:
         if not isinstance(name, str) or name not in TYPES:
             yield DocumentDiagnostic(path, f"{name!r} is not a JSON type", did_you_mean(str(name), TYPES))
 
 
-def _number(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _number(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         yield DocumentDiagnostic(path, "must be a number")
 
 
-def _positive(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _positive(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or value <= 0:
         yield DocumentDiagnostic(path, "must be a number above 0")
 
 
-def _count(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _count(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         yield DocumentDiagnostic(path, "must be a whole number, 0 or more")
 
 
-def _bool(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _bool(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, bool):
         yield DocumentDiagnostic(path, "must be true or false")
 
 
-def _text(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _text(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, str):
         yield DocumentDiagnostic(path, "must be text")
 
 
-def _names(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _names(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         yield DocumentDiagnostic(path, "must be a list of names")
 
 
-def _values(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _name_lists(value: object, path: Place, depth: Depth) -> Iterator[DocumentDiagnostic]:
+    if not isinstance(value, Mapping):
+        yield DocumentDiagnostic(path, "must be a mapping of lists of names")
+        return
+    for name, names in value.items():
+        yield from _names(names, (*path, name), depth)
+
+
+def _values(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not value:
         yield DocumentDiagnostic(path, "must be a list of at least one value")
 
 
-def _format(value: object, path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _format(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, str) or value not in FORMATS:
-        yield DocumentDiagnostic(path, f"{value!r} is not a format that OPA checks", did_you_mean(str(value), FORMATS))
+        yield DocumentDiagnostic(
+            path, f"{value!r} is not a format that Placet checks", did_you_mean(str(value), FORMATS)
+        )
 
 
-def _anything(_value: object, _path: Place, _depth: int) -> Iterator[DocumentDiagnostic]:
+def _anything(_value: object, _path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     return iter(())
 
 
@@ -139,5 +171,13 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "type": _type,
     "uniqueItems": _bool,
 }
+_CHECKS_2020_12: Final[Mapping[str, Check]] = {
+    **dict.fromkeys(("maxContains", "minContains"), _count),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), _schema_or_bool),
+    "dependentRequired": _name_lists,
+    "dependentSchemas": _schema_map,
+    "prefixItems": _schemas,
+}
+"""Keywords that only draft 2020-12 has."""
 KEYWORDS: Final = frozenset(_CHECKS)
 """Keywords that a params_schema may use."""

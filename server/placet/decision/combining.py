@@ -1,7 +1,7 @@
 """The combining algorithm: deny-overrides over the findings of policy.
 
-Policy applies the precedence in Rego; `deny_overrides` applies it again, from only the findings. If the two differ, the
-verdict cannot be trusted and the effect is deny.
+`deny_overrides` applies the precedence to the findings. A verdict that names another effect or rule_id than its
+findings give cannot be trusted, and the effect is deny.
 """
 
 from __future__ import annotations

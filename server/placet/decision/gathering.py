@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from placet.actions.params_validator import params_violations
 from placet.approvals.counted_votes import document
 from placet.approvals.model import approval_key, from_row, why_unusable
 from placet.budgets.charges import carried_over, charges
@@ -199,6 +200,9 @@ def _context(
         policy_facts["budgets"] = facts(reads.charges, usages)
     if reads.run_charges:
         policy_facts["run"] = run_facts(reads.run_charges, usages)
+    schema = agent_policy.params_schema(proposal.action.tool)
+    if schema is not None:
+        policy_facts["params_schema"] = {"violations": params_violations(schema, proposal.action.params)}
     if approval is not None:
         policy_facts["approval"] = document(approval, agent_policy.approver_groups)
     return EvaluationContext(

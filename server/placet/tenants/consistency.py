@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from placet.actions.params_schema import schema_diagnostics
+from placet.actions.params_validator import SchemaError, require_usable
 from placet.budgets.model import Measure
 from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
+from placet.kernel.exact_json import exact_json
 from placet.matching.globs import glob_matches
 from placet.tenants.budget_sections import SPEND_CURRENCY
 from placet.tenants.quorums import quorum_diagnostics
@@ -30,8 +32,19 @@ def consistency_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnost
     for tool, spec in policy.tools.items():
         yield from _index_diagnostics(tool, spec)
         if spec.params_schema is not None:
-            yield from schema_diagnostics(spec.params_schema, ("tools", tool, "params_schema"))
+            yield from _schema_diagnostics(spec.params_schema, ("tools", tool, "params_schema"))
             yield from _bind_diagnostics(tool, spec)
+
+
+def _schema_diagnostics(schema: object, path: Place) -> Iterator[DocumentDiagnostic]:
+    """Report what is wrong with a JSON Schema, or else why it cannot be compiled."""
+    diagnostics = tuple(schema_diagnostics(schema, path))
+    yield from diagnostics
+    if not diagnostics:
+        try:
+            require_usable(exact_json(schema))
+        except SchemaError as error:
+            yield DocumentDiagnostic((*path, *error.place), error.what, "write a JSON Schema of draft 7 or 2020-12")
 
 
 def _tool_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:

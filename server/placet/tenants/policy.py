@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import model_validator
 
+from placet.kernel.exact_json import exact_json
 from placet.kernel.limits import (
     APPROVAL_TTL_SECONDS_DEFAULT,
     TENANT_CHARS_MAX,
@@ -25,10 +26,7 @@ from placet.tenants.consistency import consistency_diagnostics
 from placet.tenants.control_sections import autonomy_data, limits_data
 from placet.tenants.document import TenantDocument
 from placet.tenants.fields import refuse
-from placet.tenants.sections import (
-    Approval,
-    ToolSpec,
-)
+from placet.tenants.sections import ToolSpec, approval_data
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -64,6 +62,8 @@ class CompiledTenantPolicy:
     """Folded workflow -> limits of its runs; "" for all other workflows."""
     autonomy: Autonomy
     breaker: BreakerSpec | None
+    schemas: Mapping[str, bytes]
+    """Tool -> the JSON Schema of its params."""
     permits_always: bool
     """Whether each allow carries a permit, also if the caller did not ask for it."""
 
@@ -91,6 +91,11 @@ class TenantPolicy(TenantDocument):
             runs={folded(workflow): self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
             autonomy=self.autonomy.value(),
             breaker=self.limits.breaker.spec() if self.limits.breaker else None,
+            schemas={
+                tool: exact_json(spec.params_schema)
+                for tool, spec in self.tools.items()
+                if spec.params_schema is not None
+            },
             permits_always=self.permits == "always",
         )
 
@@ -135,6 +140,10 @@ class TenantPolicy(TenantDocument):
         """Return which params must equal the fields that an action declares; None when the tool binds none."""
         return self.compiled.bindings.get(tool)
 
+    def params_schema(self, tool: str) -> bytes | None:
+        """Return the JSON Schema of the tool's params; None when it has none."""
+        return self.compiled.schemas.get(tool)
+
     def run_limits(self, workflow: str) -> RunLimits:
         """Return the limits of a run of the workflow."""
         runs = self.compiled.runs
@@ -166,7 +175,7 @@ class TenantPolicy(TenantDocument):
             "default_mode": self.default_mode,
             "allowed_tools": sorted(self.allowed_tools),
             "write_tools": sorted(self.write_tools),
-            "approvals": {tool: _approval_data(approval) for tool, approval in self.approvals.items()},
+            "approvals": {tool: approval_data(approval) for tool, approval in self.approvals.items()},
             "approver_groups": {role: sorted(persons) for role, persons in self.approver_groups.items()},
             "autonomy": autonomy_data(self.autonomy),
             "budgets": {budget.id: budget_data(budget) for budget in self.all_budgets},
@@ -195,14 +204,3 @@ def _tool_data(spec: ToolSpec) -> dict[str, Any]:
     schema = {} if spec.params_schema is None else {"params_schema": spec.params_schema}
     bind = {} if spec.bind is None else {"bind": spec.bind.as_data()}
     return {**schema, **bind, "sensitive": sorted(spec.sensitive), "cost_micros": spec.cost_micros}
-
-
-def _approval_data(approval: Approval | None) -> dict[str, Any]:
-    values = approval or Approval()
-    return {
-        "required": approval is not None,
-        "quorum": values.quorum,
-        "approver_roles": sorted(values.approver_roles),
-        "distinct_roles": values.distinct_roles,
-        "expires_after_seconds": values.expires_after_seconds,
-    }

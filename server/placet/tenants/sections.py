@@ -67,6 +67,18 @@ class Approval(Quorum):
         return self
 
 
+def approval_data(approval: Approval | None) -> dict[str, Any]:
+    """Return an entry of `approvals` as policy reads it. None, the word not_required, requires no approval."""
+    values = approval or Approval()
+    return {
+        "required": approval is not None,
+        "quorum": values.quorum,
+        "approver_roles": sorted(values.approver_roles),
+        "distinct_roles": values.distinct_roles,
+        "expires_after_seconds": values.expires_after_seconds,
+    }
+
+
 class PiiSection(Section):
     """The handling of personal data."""
 

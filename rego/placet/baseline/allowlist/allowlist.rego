@@ -13,8 +13,8 @@ import data.placet.lib.finding
 # custom:
 #   rule_id: tools.listed_read
 allow contains finding(rego.metadata.rule(), {}) if {
-	lib.is_read_tool
-	lib.approval_required == false
+	lib.tool.class == "read"
+	_requires_no_approval
 }
 
 # METADATA
@@ -22,8 +22,8 @@ allow contains finding(rego.metadata.rule(), {}) if {
 # custom:
 #   rule_id: tools.listed_write
 allow contains finding(rego.metadata.rule(), {}) if {
-	lib.is_write_tool
-	lib.approval_required == false
+	lib.tool.class == "write"
+	_requires_no_approval
 }
 
 # METADATA
@@ -31,10 +31,13 @@ allow contains finding(rego.metadata.rule(), {}) if {
 # custom:
 #   rule_id: allowlist.unlisted_tool
 deny contains finding(rego.metadata.rule(), {}) if {
-	not lib.is_read_tool
-	not lib.is_write_tool
+	not lib.tool.class
 	not _canary
 }
+
+_requires_no_approval if lib.tool.approval_required == false
+
+_requires_no_approval if lib.dry_run_waives_approval
 
 # The canary belongs to no tenant. The pack `canary` decides about it.
 _canary if input.action.tool == "placet.canary"

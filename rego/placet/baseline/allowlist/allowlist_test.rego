@@ -54,3 +54,9 @@ test_the_canary_is_left_to_its_pack if {
 	allowlist.deny == set() with input as t.acting({"tool": "placet.canary"}) with data.tenants as {}
 	allowlist.allow == set() with input as t.acting({"tool": "placet.canary"}) with data.tenants as {}
 }
+
+test_a_dry_run_that_waives_approval_is_allowed if {
+	trying := t.acting({"tool": "crm.merge", "dry_run": true})
+	tenants := {"acme": object.union(_tenants.acme, {"dry_run": {"required": [], "waives_approval": ["crm.merge"]}})}
+	t.ids(allowlist.allow) == {"tools.listed_write"} with input as trying with data.tenants as tenants
+}

@@ -9,9 +9,10 @@ import data.placet.lib.finding
 # title: The tenant's agent_policy requires approval for this tool
 # custom:
 #   rule_id: approvals.required
-require_approval contains finding(rego.metadata.rule(), object.filter(_approval, _detail_keys)) if {
-	lib.approval_required == true
-	_approval
+require_approval contains finding(rego.metadata.rule(), object.filter(lib.tool.approval, _detail_keys)) if {
+	lib.tool.approval_required == true
+	lib.tool.approval
+	not lib.dry_run_waives_approval
 }
 
 # METADATA
@@ -19,8 +20,9 @@ require_approval contains finding(rego.metadata.rule(), object.filter(_approval,
 # custom:
 #   rule_id: approvals.read_only_mode
 require_approval contains finding(rego.metadata.rule(), {"quorum": 1, "approver_roles": []}) if {
-	lib.approval_required == true
-	not _approval
+	lib.tool.approval_required == true
+	not lib.tool.approval
+	not lib.dry_run_waives_approval
 }
 
 # METADATA
@@ -28,10 +30,11 @@ require_approval contains finding(rego.metadata.rule(), {"quorum": 1, "approver_
 # custom:
 #   rule_id: approvals.undetermined
 deny contains finding(rego.metadata.rule(), {}) if {
-	not lib.approval_required in [true, false]
-	lib.is_listed
+	lib.tool.class
+	not _determined
+	not lib.dry_run_waives_approval
 }
 
-_detail_keys := {"approver_roles", "distinct_roles", "expires_after_seconds", "quorum"}
+_determined if is_boolean(lib.tool.approval_required)
 
-_approval := data.tenants[input.identity.tenant].approvals[input.action.tool]
+_detail_keys := {"approver_roles", "distinct_roles", "expires_after_seconds", "quorum"}

@@ -2,6 +2,7 @@
 # description: Denies all but dry runs of some tools (dry_run.required). placet.lib reads dry_run.waives_approval.
 package placet.baseline.dry_run
 
+import data.placet.lib
 import data.placet.lib.finding
 
 # METADATA
@@ -9,7 +10,7 @@ import data.placet.lib.finding
 # custom:
 #   rule_id: dry_run.required
 deny contains finding(rego.metadata.rule(), {}) if {
-	input.action.tool in data.tenants[input.identity.tenant].dry_run.required
+	lib.tool.dry_run_required
 	not _dry
 }
 

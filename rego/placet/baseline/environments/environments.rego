@@ -10,9 +10,8 @@ import data.placet.lib.finding
 # custom:
 #   rule_id: environments.not_writable
 deny contains finding(rego.metadata.rule(), {"environment": lib.get_or_null(["action", "environment"])}) if {
-	data.tenants[input.identity.tenant].environments.write
-	lib.is_write_tool
+	lib.tool.environments
 	not _writable
 }
 
-_writable if input.action.environment in data.tenants[input.identity.tenant].environments.write
+_writable if input.action.environment in lib.tool.environments

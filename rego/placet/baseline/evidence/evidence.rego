@@ -2,23 +2,22 @@
 # description: Requires citations for some tools (evidence).
 package placet.baseline.evidence
 
+import data.placet.lib
 import data.placet.lib.finding
 
 # METADATA
 # title: The action cites fewer sources than this tool requires
 # custom:
 #   rule_id: evidence.too_few
-deny contains finding(rego.metadata.rule(), object.union({"cited": count(_cited)}, _rule)) if {
-	_rule
+deny contains finding(rego.metadata.rule(), object.union({"cited": count(_cited)}, lib.tool.evidence)) if {
+	lib.tool.evidence
 	not _enough
 }
 
 _enough if {
-	is_number(_rule.min_items)
-	count(_cited) >= _rule.min_items
+	is_number(lib.tool.evidence.min_items)
+	count(_cited) >= lib.tool.evidence.min_items
 }
-
-_rule := data.tenants[input.identity.tenant].evidence[input.action.tool]
 
 # Citing the same document twice counts as one citation.
 _cited contains item.uri if {

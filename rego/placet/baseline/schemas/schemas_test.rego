@@ -68,6 +68,30 @@ test_details_are_bounded if {
 
 _long := concat("", [letter | some _ in numbers.range(1, 500); letter := "a"])
 
+_told(violations) := object.union(_updating({"id": 7}), {"facts": {"params_schema": {"violations": violations}}})
+
+# Placet's own check decides, whatever OPA would say of the params.
+test_the_fact_decides if {
+	schemas.deny == set() with input as _told([]) with data.tenants as _tenants
+	one := [{"path": "params.id", "problem": "p"}]
+	_violations(_told(one)) == one
+	count(_violations(_told([{"path": "params", "problem": sprintf("%d", [n])} | some n in numbers.range(1, 20)]))) == 10
+}
+
+test_a_fact_of_another_type_is_no_fact[note] if {
+	some note, document in t.spoilt(_told([]), "/facts/params_schema/violations", "array")
+	[violation.path | some violation in _violations(document)] == ["params.id"]
+}
+
+# json.match_schema would accept [1] here: it does not know prefixItems.
+test_a_schema_of_draft_2020_12_is_not_left_to_opa if {
+	schema := {"$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": [{"type": "string"}]}
+	tenants := {"acme": {"tools": {"crm.update": {"params_schema": schema}}}}
+	found := schemas.deny with input as _updating({}) with data.tenants as tenants
+	[finding.details.violations | some finding in found] == [[]]
+	schemas.deny == set() with input as _told([]) with data.tenants as tenants
+}
+
 test_a_tool_without_schema_takes_anything if {
 	schemas.deny == set() with input as t.acting({"params": {"x": 1}}) with data.tenants as _tenants
 }

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.policy.bundles.bundle_cache import BundleCache
+from placet.policy.bundles.compiled import MODULE, compiled_files
 from placet.policy.checks.check import serving_problems
 from placet.policy.files.archive import ArchiveError, pack, unpack
 from placet.policy.files.staging import TENANTS, policy_files, staged, tenants_document
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
-BUNDLE_FORMAT: Final = b"5"
+BUNDLE_FORMAT: Final = b"6"
 """Part of the digest. Increased when checks or staged files change, so that older cached bundles are not used."""
 REGO_VERSION: Final = 1
 _NO_SPACE: Final = "no space left on device"
@@ -81,7 +82,7 @@ def bundle_of(
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
-    content = pack(_members(hardened(tree), tenants, revision))
+    content = pack(_members(hardened(tree), tenants, compiled_files(tree, policies), revision))
     cache = BundleCache(cache_dir, on_mismatch)
     if not cache.contains(revision, content):
         try:
@@ -113,10 +114,11 @@ def _revision(tree: PolicyTree, tenants: bytes) -> str:
     return digest_of(inputs)[:REVISION_CHARS]
 
 
-def _members(tree: PolicyTree, tenants: bytes, revision: str) -> dict[str, bytes]:
+def _members(tree: PolicyTree, tenants: bytes, compiled: Mapping[str, bytes], revision: str) -> dict[str, bytes]:
     """Return the files of the bundle by name: the manifest, modules, and data in their folders."""
     manifest = json.dumps({"revision": revision, "roots": [""], "rego_version": REGO_VERSION}).encode()
-    return {"/.manifest": manifest, **{f"/{name}": content for name, content in policy_files(tree, tenants)}}
+    files = {**dict(policy_files(tree, tenants)), **compiled}
+    return {"/.manifest": manifest, **{f"/{name}": content for name, content in files.items()}}
 
 
 def _check_with_opa(tree: PolicyTree, stage: Path, opa: Path, content: bytes) -> None:
@@ -133,7 +135,7 @@ def _check_with_opa(tree: PolicyTree, stage: Path, opa: Path, content: bytes) ->
             if _NO_SPACE in result.message:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise PolicyInvalidError([Diagnostic(str(tree.root), f"opa build failed: {result.message}")])
-        missing = sorted(tree.modules.keys() - _built_names(tree, source.absolute(), output))
+        missing = sorted({*tree.modules, MODULE} - _built_names(tree, source.absolute(), output))
         if missing:
             raise PolicyInvalidError([Diagnostic(tree.where(name), "opa build left it out") for name in missing])
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.checks.approval_checks import reach_problems, shape_problems
+from placet.policy.checks.collection_checks import collection_problems
 from placet.policy.checks.detail_checks import detail_problems
 from placet.policy.checks.hardening_checks import hardening_problems
 from placet.policy.checks.obligation_checks import obligation_problems
@@ -89,7 +90,7 @@ def check(
         return (Step("files", error.problems), *others)
     files = f"{len(tree.modules)} modules, {len(tree.tests)} test files, {len(tree.tenants)} tenants"
     tenants, policies = _tenants(tree)
-    with staged(tree, tests=True) as stage, staged(hardened(tree), tests=True) as served:
+    with staged(tree, tests=True) as stage, staged(hardened(tree, write_out=False), tests=True) as served:
         compiled = _step("compile", compile_problems(tree, stage, opa))
         rule_check = _RuleCheck() if compiled.problems else _check_rules(tree, stage, opa)
         rules = _after(compiled, "rules", lambda: Step("rules", rule_check.problems))
@@ -120,7 +121,7 @@ def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float =
         tree = read_tree(rego_dir)
     except PolicyInvalidError as error:
         return TestReport(0, error.problems, ())
-    with staged(tree, tests=True) as stage, staged(hardened(tree), tests=True) as served:
+    with staged(tree, tests=True) as stage, staged(hardened(tree, write_out=False), tests=True) as served:
         problems = tuple(compile_problems(tree, stage, opa))
         return TestReport(0, problems, ()) if problems else run_tests(tree, served, opa, coverage_percent_min)
 
@@ -162,6 +163,7 @@ def _check_rules(tree: PolicyTree, stage: Path, opa: Path) -> _RuleCheck:
             *obligation_problems(tree, modules),
             *setting_problems(tree, modules),
         )
+        problems = problems or tuple(collection_problems(tree, modules))
         problems = problems or tuple(hardening_problems(tree, modules, _served(tree, modules, opa)))
     except PolicyInvalidError as error:  # OPA cannot parse a module
         problems = error.problems

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from placet.kernel.errors import Diagnostic
-from placet.policy.checks.detail_checks import details_of, guarded_rules
+from placet.policy.checks.detail_checks import guarded_rules
+from placet.policy.checks.written_findings import served_details, written_out
 from placet.policy.rego.syntax import (
     bound_variables,
     guarded_comprehension,
@@ -28,13 +29,13 @@ def hardening_problems(tree: PolicyTree, written: Sequence[Module], served: Sequ
     `served` are the modules that OPA parsed from the hardened text of `written`, in the same order.
     """
     for before, after in zip(written, served, strict=True):
-        same = _unguarded(without_locations(before.syntax)) == _unguarded(without_locations(after.syntax))
+        same = _unguarded(without_locations(written_out(before, after))) == _unguarded(without_locations(after.syntax))
         if before.file != after.file or not same:
             what = "its findings cannot be guarded without changing their meaning"
             remedy = "write each as `<effect> contains finding(rego.metadata.rule(), {...}) if { ... }`"
             yield Diagnostic(tree.where(before.file), what, remedy)
     for module, rule, names in guarded_rules(served):
-        details = details_of(module, rule)
+        details = served_details(module, rule)
         if details is None or not is_always_defined(details, bound_variables(rule.syntax["body"], names)):
             what = f"the details of this {rule.name} may be undefined, which would remove it"
             remedy = "write them as an object in the second argument of finding"

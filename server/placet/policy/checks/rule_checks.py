@@ -11,7 +11,7 @@ from placet.kernel.errors import Diagnostic
 from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.kernel.model import Effect
 from placet.kernel.rule_ids import OWN_PREFIXES, RETIRED, RULE_ID_PATTERN, is_reserved
-from placet.policy.files.staging import TENANTS
+from placet.policy.files.staging import COMPILED, TENANTS
 from placet.policy.rego.modules import PACK_ROOTS, Module, Rule
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def _package_problems(tree: PolicyTree, module: Module) -> Iterator[Diagnostic]:
         return
     if module.package[0] == TENANTS:
         what = f"the package {package} is in data.{TENANTS}, which Placet fills from the tenant files"
+        yield Diagnostic(where, what, "rename it")
+    if module.package[: len(COMPILED)] == COMPILED:
+        what = f"the package {package} is in data.{'.'.join(COMPILED)}, which Placet adds to the bundle"
         yield Diagnostic(where, what, "rename it")
     for root in PACK_ROOTS:
         if module.package[: len(root)] == root and len(module.package) != len(root) + 1:
@@ -129,13 +132,21 @@ def _data_problems(tree: PolicyTree) -> Iterator[Diagnostic]:
     if TENANTS in data:
         what = f"a data file defines {TENANTS}, which Placet fills from the tenant files"
         yield Diagnostic(str(tree.root), what, "remove it; tenant files are config/<tenant>.yaml")
+    if _at(data, COMPILED) is not None:
+        what = f"a data file defines {'.'.join(COMPILED)}, which Placet adds to the bundle"
+        yield Diagnostic(str(tree.root), what, "rename the key or the folder")
     for root in PACK_ROOTS:
-        packs: Any = data
-        for part in root:
-            packs = packs.get(part) if isinstance(packs, Mapping) else None
+        packs = _at(data, root)
         for pack, document in packs.items() if isinstance(packs, Mapping) else ():
             for name in EFFECT_SETS:
                 if isinstance(document, Mapping) and name in document:
                     path = ".".join((*root, pack, name))
                     what = f"a data file defines {path}, which would count as findings of a rule"
                     yield Diagnostic(tree.where("/".join((*root, pack))), what, "rename the key")
+
+
+def _at(data: Any, path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
+    """Return the value at a path of mappings; None when there is none."""
+    for part in path:
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return data

@@ -1,4 +1,4 @@
-"""Check the values of tenant files that only OPA can check: JSON Schemas and glob patterns."""
+"""Check the values of tenant files that only OPA can check: glob patterns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import orjson
 
 from placet.kernel.diagnostics import DocumentDiagnostic
 from placet.kernel.errors import ConfigurationError
+from placet.kernel.exact_json import exact_json
 from placet.matching.separated_globs import separated_glob_regex
-from placet.policy.files.staging import exact_json
 from placet.policy.files.strict_yaml import read_yaml
 from placet.policy.files.tenant_files import TOP_KEY, below, located
 from placet.policy.files.tree import CONFIG
@@ -23,45 +23,26 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
     from placet.tenants.policy import TenantPolicy
 
-_QUERY: Final = """{
-    "schemas": {name: verdict | some name, schema in input.schemas; verdict := json.verify_schema(schema)},
-    "globs": {pattern | some pattern, expression in input.globs; regex.is_valid(expression)},
-}"""
-"""Returns a verdict for each schema, and the valid patterns. An invalid glob has an invalid regular expression."""
+_QUERY: Final = "{pattern | some pattern, expression in input; regex.is_valid(expression)}"
+"""Returns the valid patterns. An invalid glob has an invalid regular expression."""
 
 
 def value_problems(tree: PolicyTree, policies: Mapping[str, TenantPolicy], opa: Path) -> Iterator[Diagnostic]:
-    """Yield each params_schema and each destination pattern that OPA cannot use.
+    """Yield each destination pattern that OPA cannot use.
 
     Raises ConfigurationError when OPA cannot be run or fails.
     """
-    schemas = {
-        f"{tenant} {tool}": (tenant, tool, spec.params_schema)
-        for tenant, policy in policies.items()
-        for tool, spec in policy.tools.items()
-        if spec.params_schema is not None
-    }
     globs = {
         pattern: (tenant, tool)
         for tenant, policy in policies.items()
         for tool, patterns in policy.destinations.items()
         for pattern in patterns
     }
-    if not schemas and not globs:
+    if not globs:
         return
-    query_input = {
-        "schemas": {name: schema for name, (_, _, schema) in schemas.items()},
-        "globs": {pattern: separated_glob_regex(pattern) for pattern in sorted(globs)},
-    }
-    verdicts = _evaluate(opa, query_input)
-    for name, (tenant, tool, _) in schemas.items():
-        valid, message = verdicts["schemas"].get(name, (False, "OPA cannot read it"))
-        if not valid:
-            what = str(message).removeprefix("jsonschema: ")
-            path = ("tools", tool, "params_schema")
-            yield _problem(tree, tenant, DocumentDiagnostic(path, what, "write a JSON Schema that OPA accepts"))
+    valid = _evaluate(opa, {pattern: separated_glob_regex(pattern) for pattern in sorted(globs)})
     for pattern, (tenant, tool) in globs.items():
-        if pattern not in verdicts["globs"]:
+        if pattern not in valid:
             what = f'"{pattern}" is not a glob pattern'
             remedy = "known: * ** ? [a-z] {a,b}, and \\ before a character"
             yield _problem(tree, tenant, DocumentDiagnostic(("destinations", tool), what, remedy))
@@ -73,11 +54,8 @@ def _problem(tree: PolicyTree, tenant: str, diagnostic: DocumentDiagnostic) -> D
     return located(document, below(TOP_KEY, diagnostic))
 
 
-def _evaluate(opa: Path, query_input: object) -> dict[str, dict[str, tuple[bool, object]]]:
+def _evaluate(opa: Path, query_input: object) -> frozenset[str]:
     result = run(opa, ["eval", "--format", "json", "--stdin-input", _QUERY], stdin=exact_json(query_input))
     if result.exit_code != 0:
-        raise ConfigurationError(f"{opa}: cannot check the tenants' schemas: {result.message}")
-    verdicts: dict[str, dict[str, tuple[bool, object]]] = orjson.loads(result.stdout)["result"][0]["expressions"][0][
-        "value"
-    ]
-    return verdicts
+        raise ConfigurationError(f"{opa}: cannot check the tenants' destinations: {result.message}")
+    return frozenset(orjson.loads(result.stdout)["result"][0]["expressions"][0]["value"])

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
+from placet.kernel.exact_json import exact_json
 from placet.policy.files.tree import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -24,11 +22,8 @@ if TYPE_CHECKING:
 
 TENANTS: Final = "tenants"
 """Policy reads the agent_policy of each tenant at ``data.tenants``. No file may define data or rules there."""
-
-
-def exact_json(value: object) -> bytes:
-    """Return JSON with sorted keys, in which each `Decimal` keeps all its digits."""
-    return orjson.dumps(value, default=_decimal, option=orjson.OPT_SORT_KEYS)
+COMPILED: Final = ("placet", "compiled")
+"""The package that Placet adds to a bundle, see `placet.policy.bundles.compiled`. No file may define anything there."""
 
 
 def tenants_document(policies: Mapping[str, TenantPolicy]) -> bytes:
@@ -73,9 +68,3 @@ def _files(tree: PolicyTree, *, tests: bool, tenants: bytes | None) -> Iterator[
     yield CAPABILITIES, tree.capabilities
     if tests:
         yield from tree.tests.items()
-
-
-def _decimal(value: object) -> orjson.Fragment:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f").encode())
-    raise TypeError(f"policy data cannot hold a {type(value).__name__}")

@@ -62,21 +62,22 @@ class PolicyTree:
 
     def nested_data(self) -> dict[str, Any]:
         """Return all data documents as one, each below the keys of its folder, as OPA merges them."""
-        merged: dict[str, Any] = {}
+        nested: dict[str, Any] = {}
         for name, document in self.data.items():
             value = document.value
             for part in reversed(PurePosixPath(name).parent.parts):
                 value = {part: value}
-            merged = _merge(merged, value)
-        return merged
+            nested = merged(nested, value)
+        return nested
 
 
-def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    merged = {**left, **right}
+def merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """Return the two objects as one, as ``object.union`` of OPA does: `right` wins, and objects are merged."""
+    union = {**left, **right}
     for key in left.keys() & right.keys():
         if isinstance(left[key], dict) and isinstance(right[key], dict):
-            merged[key] = _merge(left[key], right[key])
-    return merged
+            union[key] = merged(left[key], right[key])
+    return union
 
 
 def read_tree(rego_dir: Path) -> PolicyTree:

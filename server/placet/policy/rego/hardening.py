@@ -7,72 +7,62 @@ is put into a comprehension, which is always defined. The value becomes null whe
     {"to": input.action.params.to}
     {"to": array.concat([v | v := input.action.params.to], [null])[0]}
 
-Rules of `allow` are not rewritten. There, undefined details remove an allow, which is safe; restoring it would not be.
+The details of `allow` are not guarded. There, undefined details remove an allow, which is safe; restoring it would not
+be.
 
-The rewriting inserts text within lines, so every line keeps its number. It works on tokens and needs no OPA. Afterwards
+The call of ``finding`` itself is replaced by the object that it returns, see `placet.policy.rego.finding_calls`.
+
+The rewriting changes text within lines, so every line keeps its number. It works on tokens and needs no OPA. Afterwards
 `placet.policy.checks.detail_checks` verifies, on OPA's own syntax tree, that the rewritten rules are safe and that
 nothing else changed.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.model import Effect
+from placet.policy.rego.finding_calls import METADATA_CALL, inlined_findings
+from placet.policy.rego.tokens import closing, nesting, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from placet.policy.files.tree import PolicyTree
+    from placet.policy.rego.finding_calls import Edit
+    from placet.policy.rego.tokens import Token
 
 HARDENED_SETS: Final = (Effect.DENY.value, Effect.REQUIRE_APPROVAL.value)
 """The sets in which a finding must never vanish because of its details."""
-_TOKEN: Final = re.compile(
-    r"""(?P<space>[ \t\r\n]+)|(?P<comment>\#[^\n]*)|(?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)"""
-    r"""|(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>:=|.)""",
-    re.DOTALL,
-)
-_OPENING: Final = frozenset("([{")
-_CLOSING: Final = frozenset(")]}")
-_METADATA: Final = ["rego", ".", "metadata", ".", "rule", "(", ")", ","]
 _SCALARS: Final = frozenset({"true", "false", "null"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """One token of Rego."""
-
-    kind: str  # string, template, number, word or sign
-    text: str
-    start: int  # offset in characters
-    end: int  # offset in characters, exclusive
-
-
-def hardened(tree: PolicyTree) -> PolicyTree:
-    """Return the tree with its modules rewritten. A module that is not UTF-8 is unchanged: OPA refuses it."""
+def hardened(tree: PolicyTree, *, write_out: bool = True) -> PolicyTree:
+    """Return the tree with modules rewritten by `harden`. A module that is not UTF-8 is unchanged: OPA refuses it."""
     modules = {}
     for name, content in tree.modules.items():
         try:
-            modules[name] = harden(content.decode()).encode()
+            modules[name] = harden(content.decode(), write_out=write_out).encode()
         except UnicodeDecodeError:
             modules[name] = content
     return replace(tree, modules=modules)
 
 
-def harden(source: str) -> str:
-    """Return a module's text with guarded details in every deny and require_approval of the documented form.
+def harden(source: str, *, write_out: bool = True) -> str:
+    """Return a module's text with guarded details in every deny and require_approval, and with findings written out.
+
+    Without `write_out` the calls of ``finding`` stay, as in tests, which cover that function too.
 
     The form is ``deny contains finding(rego.metadata.rule(), <details>) if { ... }``.
     """
-    tokens = _tokens(source)
+    source_tokens = tokens(source)
     variable = _free_name(source)
-    edits: list[tuple[int, str]] = []
-    for details in _details(tokens):
+    edits = inlined_findings(source, source_tokens) if write_out else []
+    for details in _details(source_tokens):
         edits += _edits(details, variable)
-    for offset, inserted in sorted(edits, key=lambda edit: edit[0], reverse=True):
-        source = source[:offset] + inserted + source[offset:]
+    for start, end, text in sorted(edits, reverse=True):
+        source = source[:start] + text + source[end:]
     return source
 
 
@@ -84,21 +74,21 @@ def _free_name(source: str) -> str:
     return name
 
 
-def _details(tokens: Sequence[_Token]) -> Iterator[Sequence[_Token]]:
-    """Yield the tokens of ``<details>`` in each ``finding(rego.metadata.rule(), <details>)`` of HARDENED_SETS."""
+def _details(source: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Yield the source of ``<details>`` in each ``finding(rego.metadata.rule(), <details>)`` of HARDENED_SETS."""
     depth, current = 0, ""
-    for index, token in enumerate(tokens):
-        if depth == 0 and _text(tokens, index + 1) == "contains":
+    for index, token in enumerate(source):
+        if depth == 0 and _text(source, index + 1) == "contains":
             current = token.text
         if token.text == "(" and current in HARDENED_SETS:
-            first = index + 1 + len(_METADATA)
-            if [argument.text for argument in tokens[index + 1 : first]] == _METADATA:
-                yield tokens[first : _closing(tokens, index)]
-        depth += _nesting(token)
+            first = index + 1 + len(METADATA_CALL)
+            if [argument.text for argument in source[index + 1 : first]] == METADATA_CALL:
+                yield source[first : closing(source, index)]
+        depth += nesting(token)
 
 
-def _edits(details: Sequence[_Token], variable: str) -> list[tuple[int, str]]:
-    """Return the insertions, as (offset, text), that make the details an object even when a part is undefined."""
+def _edits(details: Sequence[Token], variable: str) -> list[Edit]:
+    """Return the insertions, as edits, that make the details an object even when a part is undefined."""
     if not details:
         return []
     values = _values(details)
@@ -109,7 +99,7 @@ def _edits(details: Sequence[_Token], variable: str) -> list[tuple[int, str]]:
     return _around(details, before, '], [{"details": null}])[0]}')
 
 
-def _value_edits(value: Sequence[_Token], variable: str) -> list[tuple[int, str]]:
+def _value_edits(value: Sequence[Token], variable: str) -> list[Edit]:
     """Return the insertions for one value: none for a constant, those of its values for an object, else one guard."""
     if len(value) == 1 and (value[0].kind in {"string", "number"} or value[0].text in _SCALARS):
         return []
@@ -119,105 +109,35 @@ def _value_edits(value: Sequence[_Token], variable: str) -> list[tuple[int, str]
     return _around(value, f"array.concat([{variable} | {variable} := ", "], [null])[0]")
 
 
-def _around(tokens: Sequence[_Token], before: str, after: str) -> list[tuple[int, str]]:
-    return [(tokens[0].start, before), (tokens[-1].end, after)]
+def _around(source: Sequence[Token], before: str, after: str) -> list[Edit]:
+    return [(source[0].start, source[0].start, before), (source[-1].end, source[-1].end, after)]
 
 
-def _values(tokens: Sequence[_Token]) -> list[Sequence[_Token]] | None:
+def _values(source: Sequence[Token]) -> list[Sequence[Token]] | None:
     """Return the values of a literal object with constant keys; None for anything else, such as a comprehension."""
-    if tokens[0].text != "{" or _closing(tokens, 0) != len(tokens) - 1:
+    if source[0].text != "{" or closing(source, 0) != len(source) - 1:
         return None
-    values: list[Sequence[_Token]] = []
-    for pair in _split(tokens[1:-1]):
+    values: list[Sequence[Token]] = []
+    for pair in _split(source[1:-1]):
         if len(pair) < 3 or pair[0].kind != "string" or pair[1].text != ":":  # noqa: PLR2004 # key, colon, value
             return None
         values.append(pair[2:])
     return values
 
 
-def _split(tokens: Sequence[_Token]) -> Iterator[Sequence[_Token]]:
+def _split(source: Sequence[Token]) -> Iterator[Sequence[Token]]:
     """Yield the parts between commas of the outermost level. A ``|`` there, of a comprehension, is a separate part."""
     begin = depth = 0
-    for index, token in enumerate(tokens):
-        depth += _nesting(token)
+    for index, token in enumerate(source):
+        depth += nesting(token)
         if depth == 0 and token.text in {",", "|"}:
-            yield tokens[begin:index]
+            yield source[begin:index]
             begin = index + 1
             if token.text == "|":
                 yield [token]
-    if begin < len(tokens):
-        yield tokens[begin:]
+    if begin < len(source):
+        yield source[begin:]
 
 
-def _closing(tokens: Sequence[_Token], opening: int) -> int:
-    """Return the index of the bracket that closes the one at `opening`; the number of tokens when none does."""
-    depth = 0
-    for index in range(opening, len(tokens)):
-        depth += _nesting(tokens[index])
-        if depth == 0:
-            return index
-    return len(tokens)
-
-
-def _nesting(token: _Token) -> int:
-    """Return 1 for an opening bracket, -1 for a closing one, 0 for any other token."""
-    return (token.text in _OPENING) - (token.text in _CLOSING)
-
-
-def _text(tokens: Sequence[_Token], index: int) -> str:
-    return tokens[index].text if index < len(tokens) else ""
-
-
-def _tokens(source: str) -> list[_Token]:
-    """Return all tokens except space and comments."""
-    tokens: list[_Token] = []
-    position = 0
-    while position < len(source):
-        if source.startswith(('$"', "$`"), position):
-            end = _template_end(source, position)
-            tokens.append(_Token("template", source[position:end], position, end))
-        else:
-            match = _TOKEN.match(source, position)
-            if match is None:
-                raise AssertionError("every character is a token")
-            end = match.end()
-            if match.lastgroup not in {"space", "comment"}:
-                tokens.append(_Token(str(match.lastgroup), match.group(), position, end))
-        position = end
-    return tokens
-
-
-def _template_end(source: str, start: int) -> int:
-    """Return the offset after a template string: ``$"a {input.b["c"]}"`` holds expressions, which hold strings."""
-    quote = source[start + 1]
-    position = start + 2
-    while position < len(source):
-        char = source[position]
-        if char == "\\" and quote == '"':
-            position += 2
-        elif char == quote:
-            return position + 1
-        elif char == "{":
-            position = _expression_end(source, position)
-        else:
-            position += 1
-    return len(source)
-
-
-def _expression_end(source: str, start: int) -> int:
-    """Return the offset after the ``}`` that closes the expression at `start`; the end of the source without one."""
-    depth = 0
-    position = start
-    while position < len(source):
-        if source.startswith(('$"', "$`"), position):
-            position = _template_end(source, position)
-            continue
-        match = _TOKEN.match(source, position)
-        if match is None:
-            raise AssertionError("every character is a token")
-        position = match.end()
-        if match.lastgroup == "sign":
-            depth += (match.group() == "{") - (match.group() == "}")
-            if depth == 0:
-                return position
-    return len(source)
+def _text(source: Sequence[Token], index: int) -> str:
+    return source[index].text if index < len(source) else ""

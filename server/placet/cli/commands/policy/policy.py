@@ -12,6 +12,7 @@ import typer
 
 from placet.cli.commands.policy.costs import COLUMNS, rule_costs
 from placet.cli.commands.policy.served import confirm_command, status_command
+from placet.cli.commands.policy.show import show_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table
@@ -232,5 +233,6 @@ def _markdown(entries: Iterable[Entry]) -> Iterator[str]:
         yield f"| `{entry.rule_id}` | {entry.effect} | {entry.pack} | {title} | {entry.where} |"
 
 
+app.command("show")(show_command)
 app.command("status")(status_command)
 app.command("confirm")(confirm_command)

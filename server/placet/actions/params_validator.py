@@ -1,0 +1,88 @@
+"""Validate the params of an action against the JSON Schema of its tool.
+
+A schema is of draft 7, or of draft 2020-12 when its ``$schema`` says so. `format` is asserted. Patterns run in time
+that is linear in the text: those with look-around or back-references are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import jsonschema_rs
+import orjson
+
+if TYPE_CHECKING:
+    from placet.kernel.diagnostics import Place
+
+VIOLATIONS_MAX: Final = 10
+"""How many violations of one schema are reported."""
+TEXT_CHARS_MAX: Final = 200
+"""Longest path and problem of a violation. The caller chooses the names of members, so they can be of any length."""
+COMPILED_MAX: Final = 4_096
+"""How many compiled schemas are kept. Equal schemas are compiled once, whichever tool and tenant they are of."""
+PATTERN_BYTES_MAX: Final = 1 << 20
+"""Largest compiled pattern."""
+DRAFT_2020_12: Final = re.compile(r"https?://json-schema\.org/draft/2020-12/schema#?")
+DRAFT_7: Final = re.compile(r"https?://json-schema\.org/draft-0[467]/schema#?")
+"""Drafts 4 and 6 are read as draft 7: the keywords that a params_schema may use mean the same in it."""
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HIDDEN: Final = "the value"
+"""In texts, in place of the caller's value, which may be personal."""
+
+
+class SchemaError(Exception):
+    """A schema cannot be used: `what` is wrong at the `place` in it."""
+
+    def __init__(self, what: str, place: Place = ()) -> None:
+        self.what = what
+        self.place = place
+        super().__init__(what)
+
+
+def params_violations(schema: bytes, params: bytes) -> list[dict[str, str]]:
+    """Return how the params, a JSON object, violate the schema: at most VIOLATIONS_MAX objects of path and problem.
+
+    Raises SchemaError for a schema that `require_usable` refuses.
+    """
+    errors = islice(_validator(schema).iter_errors(orjson.loads(params)), VIOLATIONS_MAX)
+    return [{"path": _path(error)[:TEXT_CHARS_MAX], "problem": error.message[:TEXT_CHARS_MAX]} for error in errors]
+
+
+def require_usable(schema: bytes) -> None:
+    """Raise SchemaError when the schema cannot be compiled."""
+    _validator(schema)
+
+
+def is_draft_2020_12(uri: object) -> bool:
+    """Return whether a value of ``$schema`` names draft 2020-12."""
+    return isinstance(uri, str) and DRAFT_2020_12.fullmatch(uri) is not None
+
+
+@lru_cache(maxsize=COMPILED_MAX)
+def _validator(schema: bytes) -> jsonschema_rs.Draft7Validator | jsonschema_rs.Draft202012Validator:
+    document = orjson.loads(schema)
+    uri = document.pop("$schema", None)
+    if uri is not None and not (is_draft_2020_12(uri) or DRAFT_7.fullmatch(uri)):
+        what = f'"{uri}" is not a dialect that Placet checks'
+        raise SchemaError(what, ("$schema",))
+    draft = jsonschema_rs.Draft202012Validator if is_draft_2020_12(uri) else jsonschema_rs.Draft7Validator
+    try:
+        return draft(
+            document,
+            formats={"uuid": lambda text: _UUID.fullmatch(text) is not None},
+            validate_formats=True,
+            ignore_unknown_formats=False,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES_MAX),
+            mask=_HIDDEN,
+            offline=True,
+        )
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        place = tuple(getattr(error, "instance_path", ()))  # of the schema, which is the instance of its meta-schema
+        raise SchemaError(str(getattr(error, "message", error)).partition("\n")[0], place) from error
+
+
+def _path(error: Any) -> str:  # noqa: ANN401 - the library's type of errors has no static attributes
+    return ".".join(("params", *map(str, error.instance_path)))

@@ -1,0 +1,113 @@
+"""What Placet adds to a bundle at ``data.placet.compiled``, so that OPA looks up what would be the same at each query.
+
+    built                    true
+    tools[tenant][tool]      the settings of the tool from the tenant's file
+    packs[tenant][pack]      the settings of a pack, where the tenant overrides its defaults
+    groups[tool]             the group of a tool that some set of findings is only about
+    by_group[group]          the findings of the sets that concern the tools of the group
+    findings                 the findings on the request, in the shape of ``placet.main.findings``
+
+Without them `placet.lib` and `placet.main` compute the same from ``data.tenants`` and ``data.policy``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from placet.kernel.exact_json import exact_json
+from placet.kernel.model import Effect
+from placet.policy.files.staging import COMPILED
+from placet.policy.files.tenant_files import pack_defaults
+from placet.policy.files.tree import merged
+from placet.policy.rego.collection import finding_sets
+from placet.tenants.tool_settings import tool_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from placet.policy.files.tree import PolicyTree
+    from placet.policy.rego.collection import FindingSet, Tools
+    from placet.tenants.policy import TenantPolicy
+
+MODULE: Final = f"{'/'.join(COMPILED)}/compiled.rego"
+DATA: Final = f"{'/'.join(COMPILED)}/data.json"
+_HEAD: Final = """# METADATA
+# description: Written by Placet when it builds a bundle.
+package placet.compiled
+
+findings := found if {
+	found := by_group[data.placet.compiled.groups[input.action.tool]]
+} else := found if {
+	not data.placet.compiled.groups[input.action.tool]
+	found := by_group.other
+} else := by_group.every
+"""
+
+
+def compiled_files(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> dict[str, bytes]:
+    """Return the files that Placet adds to the bundle of a tree, by name."""
+    sets = finding_sets(tree.modules)
+    groups = _groups(sets)
+    document = {
+        "built": True,
+        "tools": _tools(policies),
+        "packs": compiled_packs(tree, policies),
+        "groups": _group_of_tool(groups),
+    }
+    return {MODULE: _module(sets, groups).encode(), DATA: exact_json(document)}
+
+
+def _tools(policies: Mapping[str, TenantPolicy]) -> dict[str, Any]:
+    return {tenant: tool_settings(policy) for tenant, policy in policies.items()}
+
+
+def compiled_packs(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> dict[str, Any]:
+    """Return the settings of each pack that a tenant overrides; other tenants share the pack's defaults."""
+    defaults = {pack: dict(values) for pack, values in pack_defaults(tree).items() if values}
+    return {
+        tenant: {
+            pack: merged(defaults[pack], dict(values)) for pack, values in policy.packs.items() if pack in defaults
+        }
+        for tenant, policy in policies.items()
+        if policy.packs
+    }
+
+
+def _groups(sets: Mapping[FindingSet, Tools]) -> dict[frozenset[FindingSet], list[str]]:
+    """Return the tools by the sets that are only about them and others."""
+    by_tool: dict[str, set[FindingSet]] = {}
+    for finding_set, tools in sets.items():
+        for tool in tools or ():
+            by_tool.setdefault(tool, set()).add(finding_set)
+    groups: dict[frozenset[FindingSet], list[str]] = {}
+    for tool, concerned in sorted(by_tool.items()):
+        groups.setdefault(frozenset(concerned), []).append(tool)
+    return groups
+
+
+def _group_of_tool(groups: Mapping[frozenset[FindingSet], Collection[str]]) -> dict[str, str]:
+    return {tool: f"group_{number}" for number, tools in enumerate(groups.values()) for tool in tools}
+
+
+def _module(sets: Mapping[FindingSet, Tools], groups: Mapping[frozenset[FindingSet], Collection[str]]) -> str:
+    """Return the module that collects the findings: one rule for each group, `other` for other tools, and `every`."""
+    common = {finding_set for finding_set, tools in sets.items() if tools is None}
+    selections = {f"group_{number}": common | concerned for number, concerned in enumerate(groups)}
+    selections |= {"other": common, "every": set(sets)}
+    rules = (f"\nby_group.{name} := {_findings(sets, chosen)}\n" for name, chosen in selections.items())
+    return _HEAD + "".join(rules)
+
+
+def _findings(sets: Mapping[FindingSet, Tools], chosen: Collection[FindingSet]) -> str:
+    lists = (f'"{effect.value}": [{", ".join(_references(sets, chosen, effect))}]' for effect in Effect)
+    return "{" + ", ".join(lists) + "}"
+
+
+def _references(sets: Mapping[FindingSet, Tools], chosen: Collection[FindingSet], effect: Effect) -> Iterator[str]:
+    for package, name in sets:
+        if name == effect.value and (package, name) in chosen:
+            yield f"data{''.join(f'[{_quoted(part)}]' for part in package)}.{name}"
+
+
+def _quoted(text: str) -> str:
+    return exact_json(text).decode()

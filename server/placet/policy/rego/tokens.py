@@ -1,0 +1,105 @@
+"""Split the text of a Rego module into tokens, without OPA."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SOURCES_KEPT: Final = 128
+"""Modules whose tokens are kept: a build of a bundle reads each module twice."""
+_TOKEN: Final = re.compile(
+    r"""(?P<space>[ \t\r\n]+)|(?P<comment>\#[^\n]*)|(?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)"""
+    r"""|(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>:=|.)""",
+    re.DOTALL,
+)
+
+_OPENING: Final = frozenset("([{")
+_CLOSING: Final = frozenset(")]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of Rego."""
+
+    kind: str  # string, template, number, word or sign
+    text: str
+    start: int  # offset in characters
+    end: int  # offset in characters, exclusive
+    line: int  # from 0
+
+
+def closing(source: Sequence[Token], opening: int) -> int:
+    """Return the index of the bracket that closes the one at `opening`; the number of tokens when none does."""
+    depth = 0
+    for index in range(opening, len(source)):
+        depth += nesting(source[index])
+        if depth == 0:
+            return index
+    return len(source)
+
+
+def nesting(token: Token) -> int:
+    """Return 1 for an opening bracket, -1 for a closing one, 0 for any other token."""
+    return (token.text in _OPENING) - (token.text in _CLOSING)
+
+
+@lru_cache(maxsize=SOURCES_KEPT)
+def tokens(source: str) -> tuple[Token, ...]:
+    """Return all tokens except space and comments."""
+    found: list[Token] = []
+    position = line = 0
+    while position < len(source):
+        if source.startswith(('$"', "$`"), position):
+            end = _template_end(source, position)
+            found.append(Token("template", source[position:end], position, end, line))
+        else:
+            match = _TOKEN.match(source, position)
+            if match is None:
+                raise AssertionError("every character is a token")
+            end = match.end()
+            if match.lastgroup not in {"space", "comment"}:
+                found.append(Token(str(match.lastgroup), match.group(), position, end, line))
+        line += source.count("\n", position, end)
+        position = end
+    return tuple(found)
+
+
+def _template_end(source: str, start: int) -> int:
+    """Return the offset after a template string: ``$"a {input.b["c"]}"`` holds expressions, which hold strings."""
+    quote = source[start + 1]
+    position = start + 2
+    while position < len(source):
+        char = source[position]
+        if char == "\\" and quote == '"':
+            position += 2
+        elif char == quote:
+            return position + 1
+        elif char == "{":
+            position = _expression_end(source, position)
+        else:
+            position += 1
+    return len(source)
+
+
+def _expression_end(source: str, start: int) -> int:
+    """Return the offset after the ``}`` that closes the expression at `start`; the end of the source without one."""
+    depth = 0
+    position = start
+    while position < len(source):
+        if source.startswith(('$"', "$`"), position):
+            position = _template_end(source, position)
+            continue
+        match = _TOKEN.match(source, position)
+        if match is None:
+            raise AssertionError("every character is a token")
+        position = match.end()
+        if match.lastgroup == "sign":
+            depth += (match.group() == "{") - (match.group() == "}")
+            if depth == 0:
+                return position
+    return len(source)
