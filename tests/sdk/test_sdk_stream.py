@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -163,7 +164,9 @@ def test_a_server_that_cannot_be_reached(unused_address: str) -> None:
         with connected(Client, unused_address, use_asyncio=use_asyncio, timeout=1, transport="stream") as client:
             started = time.monotonic()
             decision = client.authorize(ACTION, IDENTITY)
-            assert (decision.effect, decision.rule_id) == (Effect.DENY, "pdp.client_unavailable")
+            assert decision.effect is Effect.DENY
+            # On a busy machine the last try, just before the deadline, may have no result.
+            assert decision.rule_id in {"pdp.client_unavailable", "pdp.client_timeout"}
             assert 0.8 <= time.monotonic() - started < 3
 
 
@@ -240,6 +243,28 @@ def test_one_asyncio_client_in_several_loops(server: ScriptedServer) -> None:
         assert asyncio.run(client.authorize(ACTION, IDENTITY)).allowed
     asyncio.run(client.close())
     assert server.streams == 3
+
+
+def test_a_dropped_client_ends_its_stream(server: ScriptedServer) -> None:
+    server.script(AUTHORIZE, allow())
+    client = Client(server.address, timeout=10, transport="stream")
+    assert client.authorize(ACTION, IDENTITY).allowed
+    [thread] = [each for each in threading.enumerate() if each.name == "placet-stream"]
+    del client
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_a_dropped_asyncio_client_ends_its_stream(server: ScriptedServer) -> None:
+    server.script(AUTHORIZE, allow())
+    client = AsyncClient(server.address, timeout=10, transport="stream")
+    assert (await client.authorize(ACTION, IDENTITY)).allowed
+    [task] = [each for each in asyncio.all_tasks() if each.get_name() == "placet-stream"]
+    del client
+    gc.collect()
+    await asyncio.wait([task], timeout=10)
+    assert task.done()
 
 
 def test_threads_on_streams_that_end(server: ScriptedServer) -> None:

@@ -164,9 +164,10 @@ async def test_the_number_of_streams_is_bounded() -> None:
         pass
 
 
-async def test_a_caller_that_is_gone_ends_the_stream() -> None:
+@pytest.mark.parametrize("error", [grpc.aio.InternalError("Failed ..."), grpc.aio.UsageError("Server is stopped")])
+async def test_a_caller_that_is_gone_ends_the_stream(error: Exception) -> None:
     call = Call(message("a"))
-    call.write_error = grpc.aio.InternalError("Failed ...")
+    call.write_error = error
     env = StreamEnv(call)
     env.open.set()
     await asyncio.wait_for(env.task, 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -111,13 +112,20 @@ class AsyncConnection:
         """Return the stream of the running loop. Raises CallFailedError if there can be none."""
         channel, loop = self._channel(), asyncio.get_running_loop()
         if loop not in self._streams:
-            self._streams[loop] = AsyncRequestStream(channel)
+            self._streams[loop] = stream = AsyncRequestStream(channel)
+            weakref.finalize(self, _end, stream, loop).atexit = False
         return self._streams[loop]
 
     def _open(self) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._address, options=OPTIONS)
         return grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS)
+
+
+def _end(stream: AsyncRequestStream, loop: asyncio.AbstractEventLoop) -> None:
+    """End the stream of a connection that was dropped without `close`: otherwise its task would keep it open."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(stream.cancel)
 
 
 async def _close(channel: grpc.aio.Channel, stream: AsyncRequestStream | None) -> None:

@@ -64,6 +64,11 @@ class AsyncRequestStream:
             self._outgoing.pop(id_, None)
         return answer
 
+    def cancel(self) -> None:
+        """End the stream. Requests in progress are answered with CLOSED."""
+        if self._running is not None:
+            self._running.cancel()
+
     async def close(self, seconds: float) -> None:
         """Wait up to `seconds` for the answers of all requests, then end the stream."""
         if self._waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import grpc
@@ -117,9 +118,16 @@ class Connection:
         if stream is None:
             stream = self._streams.setdefault(generation, RequestStream(channel))
             fork.end_before(stream)
+            weakref.finalize(self, _end, stream, generation).atexit = False
         return stream
 
     def _open(self) -> grpc.Channel:
         if self._credentials is None:
             return grpc.insecure_channel(self._address, options=OPTIONS)
         return grpc.secure_channel(self._address, self._credentials, options=OPTIONS)
+
+
+def _end(stream: RequestStream, generation: int) -> None:
+    """End the stream of a connection that was dropped without `close`: otherwise its thread would keep it open."""
+    if generation == fork.generation():
+        stream.close(0)

@@ -72,7 +72,10 @@ class RequestStream:
                     if self._reading.done() and not self._in_flight:
                         break
                     await self._news.wait()
-            except grpc.aio.InternalError:  # the caller is gone
+            except (
+                grpc.aio.InternalError,
+                grpc.aio.UsageError,
+            ):  # the caller is gone, or the server cancelled the call
                 return
             finally:
                 self._reading.cancel()
