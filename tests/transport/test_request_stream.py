@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -11,7 +12,7 @@ import pytest
 from placet.kernel.errors import OverloadedError, UnavailableError
 from placet.kernel.limits import MESSAGE_BYTES_MAX, STREAM_IN_FLIGHT_MAX, STREAMS_MAX
 from placet.transport.grpc.intake import Intake
-from placet.transport.grpc.request_stream import RequestStream
+from placet.transport.grpc.request_stream import STARTED_TOGETHER, RequestStream
 from placet.v1.authorization_pb2 import (
     AuthorizeStreamRequest,
     AuthorizeStreamResponse,
@@ -94,6 +95,18 @@ async def test_bytes_are_held_until_the_answer() -> None:
     await asyncio.wait_for(env.task, 20)
     assert sorted(env.call.answered) == sorted(env.started + env.refused)
     assert env.intake.held_bytes == 0
+
+
+async def test_the_event_loop_runs_others_between_the_requests_of_a_message() -> None:
+    env = StreamEnv(Call(message(*map(str, range(STREAM_IN_FLIGHT_MAX)))))
+    started = [0]
+    while started[-1] < STREAM_IN_FLIGHT_MAX:
+        await asyncio.sleep(0)
+        started.append(len(env.started))
+    steps = [after - before for before, after in itertools.pairwise(started)]
+    assert max(steps) == STARTED_TOGETHER
+    env.task.cancel()
+    await asyncio.wait([env.task])
 
 
 async def test_a_cancelled_stream_releases_what_it_held() -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from placet.transport.grpc.intake import Intake
     from placet.v1.authorization_pb2 import StreamedResponse
 
+STARTED_TOGETHER: Final = 64
+"""Requests that start in one pass of the event loop: parsing them takes some milliseconds."""
 _LENGTH: Final = 2
 _TAG: Final = bytes([AuthorizeStreamResponse.DESCRIPTOR.fields_by_name["responses"].number << 3 | _LENGTH])
 
@@ -92,12 +94,13 @@ class RequestStream:
 
     async def _read(self) -> None:
         while isinstance(raw := await self._context.read(), bytes):
-            for request in self._requests(raw):
+            for number, request in enumerate(self._requests(raw), 1):
                 while self._in_flight >= STREAM_IN_FLIGHT_MAX:
                     self._sent.clear()
                     await self._sent.wait()
                 self._start(request)
-                if request.request is None:  # it is large, and deserialized in its task: let others run in between
+                # A large request is deserialized in its task.
+                if request.request is None or number % STARTED_TOGETHER == 0:
                     await pause()
 
     def _requests(self, raw: bytes) -> Sequence[IncomingRequest]:
