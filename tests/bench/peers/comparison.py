@@ -70,10 +70,10 @@ def peers(folder: Path, checkouts: Sequence[Checkout], amount: Amount, rounds: i
 
 
 def require_answers(ask: Callable[[Question], bool]) -> None:
-    """Raise RuntimeError unless a peer answers all questions as the others do."""
+    """Raise AssertionError unless a peer answers all questions as the others do."""
     for question, allowed in ANSWERS.items():
-        if ask(question) != allowed:
-            raise RuntimeError(f"{ask!r} answers {not allowed} to {question}, but {allowed} is right")
+        answer = ask(question)
+        assert answer == allowed, f"{ask!r} answers {answer} to {question}, but {allowed} is right"
 
 
 def _cases(checkout: Checkout, address: str, amount: Amount) -> dict[str, Case]:

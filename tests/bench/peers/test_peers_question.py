@@ -21,5 +21,5 @@ def test_a_peer_that_answers_one_question_differently_is_not_measured() -> None:
     def generous(question: Question) -> bool:
         return ANSWERS[question] or question.role == "support"
 
-    with pytest.raises(RuntimeError, match=r"answers True to .*role='support'.* but False is right"):
+    with pytest.raises(AssertionError, match=r"answers True to .*role='support'.* but False is right"):
         require_answers(generous)
