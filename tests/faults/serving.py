@@ -81,7 +81,7 @@ class Server:
         command = [sys.executable, "-m", "placet", "serve", *settings]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), cwd=folder
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), cwd=folder
             )
 
     def wait_until_ready(self) -> Server:
@@ -230,7 +230,8 @@ def refused(folder: Path, rego_dir: Path, **flags: Any) -> tuple[int, list[str]]
     return server.process.returncode, [line for line in server.said.splitlines() if not line.startswith("{")]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the environment of a `placet` command, without settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLACET_")}
     return {**inherited, "PYTHONPATH": str(REPOSITORY / "server")}
 

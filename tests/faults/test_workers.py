@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -25,6 +27,7 @@ from tests.faults.serving import (
     STOP_SECONDS_MAX,
     Server,
     command_line,
+    environment,
     eventually,
     free_address,
     policy_copy,
@@ -241,6 +244,26 @@ def test_workers_do_not_outlive_the_supervisor(tmp_path: Path) -> None:
     with serving(tmp_path, rego_dir) as server:  # one process continues the chain of the supervisor
         report = server.verify()
         assert (report.ok, report.chains) == (True, 4)
+
+
+def test_a_lost_database_is_noticed_and_a_new_trail_begins(tmp_path: Path) -> None:
+    rego_dir = policy_copy(tmp_path)
+    with serving(tmp_path, rego_dir, **PATIENT) as server, Callers(server) as callers:
+        callers.more(20)
+        data_dir = server.data_dir
+        assert server.stop() == 0
+    for file in data_dir.glob("placet.db*"):
+        file.unlink()
+    code, said = refused(tmp_path, rego_dir, workers=2)
+    assert code != 0
+    assert "new-trail" in said[0]
+    command = [sys.executable, "-m", "placet", "db", "new-trail", "--as", "ann", "--reason", "lost"]
+    subprocess.run([*command, "--data-dir", str(data_dir)], check=True, env=environment(), capture_output=True)
+    with serving(tmp_path, rego_dir, **PATIENT) as server, Callers(server) as callers:
+        callers.more(20)
+        assert len(server.records("trail.restarted")) == 3
+        report = server.verify()
+        assert (report.ok, report.chains) == (True, 3)
 
 
 def test_a_second_server_is_refused(server: Server, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 from placet.sdk import ApprovalClient, Person
-from placet.v1 import approval_pb2
+from placet.v1 import approval_pb2, authorization_pb2
 from tests.faults.serving import command_line, eventually
 from tests.races.fleet import Fleet, check_whole
-from tests.races.load_clients import OPTIONS, REQUIRE_APPROVAL, Caller, LoadClients
+from tests.races.load_clients import AUTHORIZE, OPTIONS, REQUIRE_APPROVAL, Caller, LoadClients
 from tests.races.payment_clients import check_expired, check_settled, longest_silence_ms, more, payments
-from tests.races.tenant import READ, TENANT, WIRE, Ask, fresh, races_rego
+from tests.races.tenant import READ, TAKE, TENANT, WIRE, Ask, fresh, races_rego
 from tests.races.test_budget_race import allowed, race
 from tests.races.test_kill_switch_race import SCOPES, check_race
 
@@ -88,6 +88,21 @@ def test_a_key_is_decided_once_by_all_workers(workers: Fleet) -> None:
         clients.join()
     ids = {ask.key: {each.decision_id for each in clients.replies if each.ask is ask} for ask in asks}
     assert [len(each) for each in ids.values()] == [1] * len(asks)
+
+
+def test_an_idle_worker_sees_what_the_other_used(workers: Fleet) -> None:
+    """What each answer says is left is what all answers before it, of both workers, left."""
+    message, workflow = authorization_pb2.AuthorizeResponse(), fresh("wf")
+    left = []
+    channels = [grpc.insecure_channel(address, options=OPTIONS) for address in workers.addresses]
+    for number in range(4 * len(channels)):
+        call = channels[number % len(channels)].unary_unary(AUTHORIZE, None, None)
+        message.ParseFromString(call(Ask(TAKE, workflow).to_bytes(), timeout=SECONDS_MAX))
+        [budget] = [each for each in message.decision.budgets if each.id == "units"]
+        left.append(budget.remaining)
+    for channel in channels:
+        channel.close()
+    assert left == [UNITS - 1 - number for number in range(len(left))]
 
 
 def test_no_worker_allows_after_a_kill_switch_is_set(workers: Fleet, figure: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ to the old one. Only when all workers have done a step does the next one begin, 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from placet.engine.served_revision import Engine, ServedRevision
@@ -30,18 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SharedRevision:
-    """What a worker must know of a revision."""
+    """What a worker must know of a revision before it can serve it."""
 
     revision: str
     files: bytes  # an archive of the policy folder, without tests
-    address: Address  # of its OPA
 
     @classmethod
     def of(cls, served: ServedRevision) -> SharedRevision:
         """Describe a revision that this process serves. Blocks, so call it in a thread."""
         if served.bundle.tree is None:
             raise AssertionError("a managed OPA serves a bundle that was built from files")
-        return cls(served.revision, pack(served.bundle.tree.deciding), served.process.address)
+        return cls(served.revision, pack(served.bundle.tree.deciding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,12 @@ class SharedPolicies:
         return self._served
 
     def status(self) -> PolicyStatus:
-        """Return the supervisor's status, at its age now."""
+        """Return the supervisor's status, at its age now, with the packs that were slow in this process."""
         if self._served is None:
             return self._status
         age = self._clock.monotonic() - self._served.confirmed_at
-        return self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
+        status = self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
+        return replace(status, slow_packs=self._served.slow_packs)
 
     async def start(self) -> None:
         """Wait until the supervisor has named what is served."""
@@ -128,13 +128,13 @@ class SharedPolicies:
         if self._served is None or self._served.revision != shared.revision:
             self._prepared = await asyncio.to_thread(self._bundle, shared)
 
-    async def serve(self, shared: SharedRevision) -> None:
-        """Decide by the revision from now on. `prepare` was called for it."""
+    async def serve(self, revision: str, address: Address) -> None:
+        """Decide by the revision from now on, at the OPA with this address. `prepare` was called for the revision."""
         served = self._served
-        bundle = served.bundle if served is not None and served.revision == shared.revision else self._prepared
-        if bundle is None or bundle.revision != shared.revision:
+        bundle = served.bundle if served is not None and served.revision == revision else self._prepared
+        if bundle is None or bundle.revision != revision:
             raise AssertionError("a revision is prepared before it is served")
-        process = cast("OpaProcess", _RemoteProcess(shared.address))
+        process = cast("OpaProcess", _RemoteProcess(address))
         self._served = ServedRevision(bundle, self._engine, process, self._clock.monotonic())
         self._prepared = None
         if served is not None:

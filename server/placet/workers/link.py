@@ -89,8 +89,8 @@ class SupervisorLink:
                     await self._source().follow(status, confirmed_at)
                 case Prepare(number, shared):
                     self._do(number, self._source().prepare(shared))
-                case Serve(number, shared):
-                    self._do(number, self._source().serve(shared))
+                case Serve(number, revision, address):
+                    self._do(number, self._source().serve(revision, address))
                 case Retire(number):
                     self._do(number, self._source().retire())
                 case RecordsStored() if self._ledger is not None:

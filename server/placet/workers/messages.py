@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from placet.engine.http import Address
     from placet.engine.shared import SharedRevision
     from placet.revisions.status import PolicyStatus
     from placet.server.settings import Settings
@@ -40,10 +41,11 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """To the worker: serve this revision from now on. Answered by Done."""
+    """To the worker: serve the prepared revision from now on. Answered by Done."""
 
     number: int
-    shared: SharedRevision
+    revision: str
+    address: Address  # of its OPA
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from placet.workers.messages import FollowPolicy, Prepare, Retire, Serve
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from placet.engine.http import Address
     from placet.engine.served_revision import ServedRevision
     from placet.server.observer import ServerObserver
     from placet.server.policies import RunningPolicies
@@ -39,8 +40,8 @@ class PolicyRelay:
         self._retire_seconds_max = opa_timeout_seconds + RETIRE_EXTRA_SECONDS
         self._policies: ManagedPolicies | None = None
         self._workers: list[WorkerProcess] = []
-        self._relayed: ServedRevision | None = None
-        self._shared: SharedRevision | None = None
+        self._shared: SharedRevision | None = None  # the revision that workers serve
+        self._address: Address | None = None  # of its OPA, as workers know it
         self._switching = asyncio.Lock()
 
     def follow(self, policies: RunningPolicies) -> None:
@@ -62,30 +63,26 @@ class PolicyRelay:
     async def relay(self) -> None:
         """Make all workers serve what the supervisor's source serves now. Returns when they do."""
         async with self._switching:
-            served = self._policies.current() if self._policies is not None else None
-            if served is None or (served is self._relayed and self._is_relayed(served)):
+            served = self._served()
+            if served is None or served.process.address == self._address:  # each OPA has another address
                 self._tell_status(self._workers)
             else:
                 await self._switch(list(self._workers))
 
-    def _is_relayed(self, served: ServedRevision) -> bool:
-        """Whether workers ask the OPA that runs now: it has another address after a restart."""
-        return self._shared is not None and self._shared.address == served.process.address
+    def _served(self) -> ServedRevision | None:
+        return self._policies.current() if self._policies is not None else None
 
     async def _switch(self, workers: Sequence[WorkerProcess]) -> None:
-        served = self._policies.current() if self._policies is not None else None
+        served = self._served()
         if served is not None:
-            shared = self._shared = await self._share(served)
-            self._relayed = served
+            shared, address = self._shared, served.process.address
+            if shared is None or shared.revision != served.revision:
+                shared = await asyncio.to_thread(SharedRevision.of, served)
+            self._shared, self._address = shared, address
             await self._step(workers, lambda number: Prepare(number, shared), PREPARE_SECONDS_MAX)
-            await self._step(workers, lambda number: Serve(number, shared), SERVE_SECONDS_MAX)
+            await self._step(workers, lambda number: Serve(number, shared.revision, address), SERVE_SECONDS_MAX)
             await self._step(workers, Retire, self._retire_seconds_max)
         self._tell_status(workers)
-
-    async def _share(self, served: ServedRevision) -> SharedRevision:
-        if served is self._relayed and self._shared is not None:
-            return SharedRevision(self._shared.revision, self._shared.files, served.process.address)
-        return await asyncio.to_thread(SharedRevision.of, served)
 
     async def _step(self, workers: Sequence[WorkerProcess], make: Callable[[int], object], seconds: float) -> None:
         """Take all workers through a step at once, and kill those that do not finish it."""
@@ -102,7 +99,7 @@ class PolicyRelay:
     def _tell_status(self, workers: Sequence[WorkerProcess]) -> None:
         policies = self._policies
         if policies is not None:
-            served = policies.current()
+            served = self._served()
             confirmed_at = served.confirmed_at if served is not None else 0.0
             for worker in workers:
                 worker.channel.send(FollowPolicy(policies.status(), confirmed_at))
