@@ -8,26 +8,16 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from placet.actions.document import canonical_request
-from placet.decision.policy_input import base_facts, policy_input
 from placet.engine.served_revision import Engine, ServedRevision
-from placet.kernel.clock import rfc3339
-from placet.kernel.model import Action, Amount, Identity, Model, Run, ToolClass
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.toolchain.binary import find_opa
+from tests.bench.opa_bench import refund_input
 from tests.bench.programs import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PARAMS = b'{"amount":45,"charge":"ch_1042","currency":"USD"}'
-_ACTION = Action("stripe.refund", _PARAMS, Amount("USD", 4500), environment="production")
-_IDENTITY = Identity("support-agent", "acme", "u_4812", ("support_refunds",))
-INPUT = policy_input(
-    canonical_request(_ACTION, _IDENTITY, Run("run_1"), Model("gpt-4.1"), ()),
-    base_facts(ToolClass.WRITE),
-    rfc3339(time.time_ns() // 1_000),
-)
+INPUT = refund_input()
 
 
 def opa_ms(folder: Path, batch: int, rounds: int) -> float:

@@ -18,6 +18,8 @@ _tool_in_file["class"] := class if {
 	input.action.tool in _file.allowed_tools
 }
 
+default _tool_in_file["approval_required"] := null
+
 _tool_in_file["approval_required"] := required if {
 	required := object.get(_file.approvals[input.action.tool], "required", null)
 } else := _required_by_mode[_file.default_mode] if {

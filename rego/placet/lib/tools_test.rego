@@ -142,3 +142,8 @@ test_all_settings_of_a_tool if {
 		"params_schema": true,
 	}
 }
+
+test_settings_that_do_not_say_require_no_boolean if {
+	unclear := {"acme": {"crm.read": {"class": "read"}}}
+	lib.approval_required == null with input as t.asked with data.placet.compiled.tools as unclear
+}

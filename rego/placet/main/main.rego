@@ -28,18 +28,18 @@ decisions[index] := answer if {
 findings := {"deny": _deny, "require_approval": _require_approval, "allow": _allow}
 
 _deny := [
-	{finding | some finding in data.placet.baseline[_].deny},
-	{finding | some finding in data.policy[_].deny},
+	{finding | finding := data.placet.baseline[_].deny[_]},
+	{finding | finding := data.policy[_].deny[_]},
 ]
 
 _require_approval := [
-	{finding | some finding in data.placet.baseline[_].require_approval},
-	{finding | some finding in data.policy[_].require_approval},
+	{finding | finding := data.placet.baseline[_].require_approval[_]},
+	{finding | finding := data.policy[_].require_approval[_]},
 ]
 
 _allow := [
-	{finding | some finding in data.placet.baseline[_].allow},
-	{finding | some finding in data.policy[_].allow},
+	{finding | finding := data.placet.baseline[_].allow[_]},
+	{finding | finding := data.policy[_].allow[_]},
 ]
 
 # METADATA

@@ -30,11 +30,9 @@ require_approval contains finding(rego.metadata.rule(), {"quorum": 1, "approver_
 # custom:
 #   rule_id: approvals.undetermined
 deny contains finding(rego.metadata.rule(), {}) if {
+	not is_boolean(lib.tool.approval_required)
 	lib.tool.class
-	not _determined
 	not lib.dry_run_waives_approval
 }
-
-_determined if is_boolean(lib.tool.approval_required)
 
 _detail_keys := {"approver_roles", "distinct_roles", "expires_after_seconds", "quorum"}

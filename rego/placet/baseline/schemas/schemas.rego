@@ -1,7 +1,7 @@
 # METADATA
 # description: |
-#   Denies params that do not match the tool's schema (tools.<tool>.params_schema). Placet checks them before it asks, and
-#   says what is wrong in `facts.params_schema.violations`, which every input of a tool with a schema has.
+#   Denies params that do not match the tool's schema (tools.<tool>.params_schema). Placet checks them before it asks,
+#   and says what is wrong in `facts.params_schema.violations`, which every input of a tool with a schema has.
 package placet.baseline.schemas
 
 import data.placet.lib
