@@ -66,6 +66,16 @@ async def test_it_answers_and_leaves_nothing_behind(opa: Path, tiny_bundle: Bund
     assert not socket.parent.exists()
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(1, "2"), (2, "2"), (8, "8")])
+async def test_it_uses_the_cores_that_it_may(
+    opa: Path, tiny_bundle: Bundle, tmp_path: Path, cores: int, threads: str
+) -> None:
+    engine = dataclasses.replace(engine_of(opa, tmp_path / "opa.log"), cores=cores)
+    revision = await ServedRevision.start(tiny_bundle, engine, 0.0)
+    assert psutil.Process(revision.process.pid).environ()["GOMAXPROCS"] == threads
+    await revision.stop()
+
+
 async def test_killed_it_is_replaced_at_the_same_revision(opa: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     generation = await started(opa, tiny_bundle, tmp_path)
     os.kill(generation.process.pid, signal.SIGKILL)

@@ -6,8 +6,8 @@ the caller) and 1 (parse). `in_pieces` does steps 3 and 4 for one part of a larg
 2. Gather the context: one policy, one `now` and one read of the ledger for the whole batch (`gathering`).
 3. Apply the guards before policy, then ask the policy engine about the requests that no guard denied (`evaluation`).
 4. Combine findings, apply the guards after policy (`guards`), and build what must be recorded (`commitments`).
-5. Commit the batch in one transaction. Requests whose inputs changed since step 2 go back to step 2. After three
-   tries they are denied.
+5. Commit the batch in one transaction, in the order of batches. Requests whose inputs changed since step 2 go back to
+   step 2. After three tries they are denied. The next batch may be in steps 2 to 4 at that time.
 6. Return what was committed, or the stored decision of the idempotency key (`replies`). A stored allow goes through
    steps 2 to 4 as well: it is returned only if the action would be allowed now.
 
@@ -20,7 +20,9 @@ step 2 or 5: then there is no decision, and the caller gets UNAVAILABLE.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from placet.decision.attempt import Attempt
@@ -54,6 +56,9 @@ class DecisionPoint:
     commitments: CommitmentBuilder
     ledger: Ledger
     replies: Replies
+    committing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from the first commit of a batch to its last: batches commit in order, and nothing commits between the tries
+    of one batch."""
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """Return one answer for each request, in order. Denies actions that policy needs too long for.
@@ -63,12 +68,15 @@ class DecisionPoint:
         decided = [answers async for answers in self._decide(requests, _whole, postpones=False)]
         return cast("Sequence[Answer]", decided[-1])
 
-    async def decide_or_postpone(self, requests: Sequence[Request]) -> Sequence[Answer | Postponed]:
+    async def decide_or_postpone(
+        self, requests: Sequence[Request], on_evaluated: Callable[[], None] = lambda: None
+    ) -> Sequence[Answer | Postponed]:
         """Decide like `decide`, but return POSTPONED for all requests of calls with actions that policy needs long for.
 
-        The requests of one call are those with the same `Request.call`.
+        The requests of one call are those with the same `Request.call`. Calls `on_evaluated` before the first commit:
+        from then on the next batch may be decided, which commits after this one.
         """
-        decided = [answers async for answers in self._decide(requests, _whole, postpones=True)]
+        decided = [answers async for answers in self._decide(requests, _whole, on_evaluated, postpones=True)]
         return decided[-1] or ()
 
     def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
@@ -84,42 +92,60 @@ class DecisionPoint:
         self,
         requests: Sequence[Request],
         split: Callable[[Sequence[EvaluationContext]], Iterable[Sequence[EvaluationContext]]],
+        on_evaluated: Callable[[], None] = lambda: None,
         *,
         postpones: bool,
     ) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
         answers: dict[int, Answer | Postponed] = {}
         attempts = [Attempt(i, request, approval_id=request.proposal.approval_id) for i, request in enumerate(requests)]
-        started = committed = False
-        while attempts:
-            batch = await self.gatherer.gather(attempts)  # 2
-            confirmed: list[EvaluationContext] = []
-            to_commit: list[tuple[EvaluationContext, Commitment]] = []
-            for piece in split(batch.contexts):
-                # Pause before every piece but the first, and not at all once a commit has answered some requests.
-                if started and not committed:
-                    yield None
-                started = True
-                unanswered = [context for context in piece if context.attempt.index not in answers]
-                evaluated = await self.evaluator.evaluate(unanswered, batch)  # 3, 4
-                if self._policy_replaced(batch):
-                    attempts = [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
-                    break
-                if postpones:
-                    answers |= dict.fromkeys(_slow_calls(evaluated, requests, answers), POSTPONED)
-                    evaluated = [item for item in evaluated if item.context.attempt.index not in answers]
-                confirmed += [item.context for item in evaluated if item.confirms_stored_allow]
-                to_commit += await self.commitments.build(
-                    [item for item in evaluated if not item.confirms_stored_allow]
-                )
-            else:  # no piece saw the policy replaced
-                to_commit = [pair for pair in to_commit if pair[0].attempt.index not in answers]
-                confirmed = [context for context in confirmed if context.attempt.index not in answers]
-                results = await self.ledger.commit([commitment for _, commitment in to_commit])  # 5
-                committed = True
-                retries = await self.replies.of_results(to_commit, results, answers)  # 6
-                retries += await self.replies.of_stored_allows(confirmed, answers)
-                attempts = sorted(retries, key=lambda attempt: attempt.index)
+        started = in_turn = False
+        async with contextlib.AsyncExitStack() as turn:
+            while attempts:
+                batch = await self.gatherer.gather(attempts)  # 2
+                confirmed: list[EvaluationContext] = []
+                to_commit: list[tuple[EvaluationContext, Commitment]] = []
+                for piece in split(batch.contexts):
+                    # Pause before every piece but the first, and not at all in this batch's turn to commit.
+                    if started and not in_turn:
+                        yield None
+                    started = True
+                    unanswered = [context for context in piece if context.attempt.index not in answers]
+                    evaluated = await self.evaluator.evaluate(unanswered, batch)  # 3, 4
+                    if self._policy_replaced(batch):
+                        attempts = [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
+                        break
+                    if postpones:
+                        answers |= dict.fromkeys(_slow_calls(evaluated, requests, answers), POSTPONED)
+                        evaluated = [item for item in evaluated if item.context.attempt.index not in answers]
+                    confirmed += [item.context for item in evaluated if item.confirms_stored_allow]
+                    to_commit += await self.commitments.build(
+                        [item for item in evaluated if not item.confirms_stored_allow]
+                    )
+                else:  # no piece saw the policy replaced
+                    if not in_turn:
+                        if postpones:  # else no other batch of this kind is decided at the same time
+                            await turn.enter_async_context(self.committing)
+                        in_turn = True
+                        if self._policy_replaced(batch):  # while the last batch was committed
+                            attempts = [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
+                            continue
+                        on_evaluated()
+                    attempts = await self._commit(to_commit, confirmed, answers)  # 5, 6
         yield [answers[index] for index in range(len(requests))]
+
+    async def _commit(
+        self,
+        to_commit: Sequence[tuple[EvaluationContext, Commitment]],
+        confirmed: Sequence[EvaluationContext],
+        answers: dict[int, Answer | Postponed],
+    ) -> list[Attempt]:
+        """Commit what was not postponed, and fill in the answers. Returns the attempts that must be made again."""
+        to_commit = [pair for pair in to_commit if pair[0].attempt.index not in answers]
+        confirmed = [context for context in confirmed if context.attempt.index not in answers]
+        results = await self.ledger.commit([commitment for _, commitment in to_commit])  # 5
+        retries = await self.replies.of_results(to_commit, results, answers)  # 6
+        retries += await self.replies.of_stored_allows(confirmed, answers)
+        return sorted(retries, key=lambda attempt: attempt.index)
 
     def _policy_replaced(self, batch: BatchContext) -> bool:
         """Return whether the served revision differs from the one that evaluated the batch."""

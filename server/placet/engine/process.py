@@ -26,8 +26,8 @@ from placet.kernel.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GOMAXPROCS: Final = 2
-"""Threads of OPA: one evaluates a batch, the garbage collector uses another."""
+THREADS_MIN: Final = 2
+"""Least number of threads of OPA that run at once: one evaluates a batch, the garbage collector uses another."""
 GOMEMLIMIT: Final = "512MiB"
 """Soft limit of OPA's heap. Policy data is small, and a leak must not exhaust the host."""
 GOGC_PERCENT: Final = 400
@@ -64,8 +64,10 @@ class OpaProcess:
         asyncio.get_running_loop().add_reader(pidfd, self._on_end)
 
     @classmethod
-    def start(cls, opa: Path, bundle: bytes, log: Path) -> OpaProcess:
+    def start(cls, opa: Path, bundle: bytes, log: Path, cores: int = THREADS_MIN) -> OpaProcess:
         """Start OPA on a new private socket with exactly these bytes as its bundle: no file can be changed later.
+
+        It uses up to `cores` cores, for the batches of several workers and for slow calls beside them.
 
         Raises ConfigurationError when OPA cannot be started; nothing is left behind then.
         """
@@ -83,7 +85,7 @@ class OpaProcess:
             with log.open("ab") as output, _sealed(bundle) as descriptor:
                 log_from = output.tell()
                 child, pidfd = _spawn(
-                    [str(opa), *arguments, "--bundle", f"/proc/self/fd/{descriptor}"], output, descriptor
+                    [str(opa), *arguments, "--bundle", f"/proc/self/fd/{descriptor}"], output, descriptor, cores
                 )
         except OSError as error:
             folder.rmdir()
@@ -201,7 +203,7 @@ def _sealed(content: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _spawn(command: list[str], log: IO[bytes], bundle: int) -> tuple[subprocess.Popen[bytes], int]:
+def _spawn(command: list[str], log: IO[bytes], bundle: int, cores: int) -> tuple[subprocess.Popen[bytes], int]:
     """Start the child, which inherits the descriptor `bundle`.
 
     Returns the child, and a descriptor that becomes readable when the child ends. Raises OSError, and then there is no
@@ -213,7 +215,7 @@ def _spawn(command: list[str], log: IO[bytes], bundle: int) -> tuple[subprocess.
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env={"GOMAXPROCS": str(GOMAXPROCS), "GOMEMLIMIT": GOMEMLIMIT, "GOGC": str(GOGC_PERCENT)},
+        env={"GOMAXPROCS": str(max(THREADS_MIN, cores)), "GOMEMLIMIT": GOMEMLIMIT, "GOGC": str(GOGC_PERCENT)},
         process_group=0,
         pass_fds=(bundle,),
     )

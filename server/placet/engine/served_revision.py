@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from placet.engine.canary import canary_error
 from placet.engine.client import OpaClient
 from placet.engine.patience import PATIENCE_SHARE, Patience
-from placet.engine.process import OpaProcess
+from placet.engine.process import THREADS_MIN, OpaProcess
 from placet.engine.slow_packs import SlowPacks, packs_of
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.kernel.rule_ids import ENGINE_TIMEOUT
@@ -40,6 +40,7 @@ class Engine:
     timeout_seconds: float  # of one query
     on_failure: Callable[[str, str], None]  # receives (rule_id, cause) of each failed query
     program: PinnedProgram | None = None  # the content that `opa` must have; None accepts any
+    cores: int = THREADS_MIN  # that OPA may use
     on_slow_pack: Callable[[SlowPack], None] = lambda _pack: None  # receives the pack that made an input slow
 
     def require_program(self) -> None:
@@ -72,7 +73,7 @@ class ServedRevision:
     async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> ServedRevision:
         """Start OPA with the bundle and await the canary. Raises PolicyInvalidError when the canary fails."""
         await asyncio.to_thread(engine.require_program)
-        process = OpaProcess.start(engine.opa, bundle.content, engine.log)
+        process = OpaProcess.start(engine.opa, bundle.content, engine.log, engine.cores)
         revision = cls(bundle, engine, process, confirmed_at)
         try:
             error = await revision.await_canary()
@@ -144,7 +145,7 @@ class ServedRevision:
             await asyncio.to_thread(self._engine.require_program)
             if self._stopped:
                 return "another revision took over"
-            self.process = OpaProcess.start(self._engine.opa, self.bundle.content, self._engine.log)
+            self.process = OpaProcess.start(self._engine.opa, self.bundle.content, self._engine.log, self._engine.cores)
         except (ConfigurationError, OSError) as error:
             return str(error)
         self._client = self._new_client()

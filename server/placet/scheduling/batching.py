@@ -33,6 +33,8 @@ class Postponed(Enum):
 POSTPONED: Final = Postponed.POSTPONED
 Pieces: TypeAlias = "AsyncGenerator[Sequence[Result | Postponed] | None, None]"
 """Work in pieces: yields None after each piece but the last, and the results of all items after the last."""
+OverlappingWork: TypeAlias = "Callable[[Sequence[Item], Callable[[], None]], Awaitable[Sequence[Result | Postponed]]]"
+"""Work that calls its second argument once the next batch may begin."""
 DEFAULT_FLOW = Flow()
 """The flow of callers that pass none: they share turns."""
 
@@ -88,6 +90,8 @@ class Batcher(Generic[Item, Result]):
         self._on_shed = on_shed
         self._monotonic = monotonic
         self._lanes: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references to tasks
+        self._overlapping: OverlappingWork[Item, Result] | None = None
+        self._finishing: set[asyncio.Task[None]] = set()  # former lanes whose batch the next one overlaps
         self._closing = False
 
     def postpone_to(self, slower: Self, is_slow: Callable[[Sequence[Item]], bool]) -> None:
@@ -96,6 +100,10 @@ class Batcher(Generic[Item, Result]):
         Items for which `is_slow` is true go there at once. Callers wait for their results as before.
         """
         self._slower, self._is_slow = slower, is_slow
+
+    def overlap(self, work: OverlappingWork[Item, Result]) -> None:
+        """Process batches by `work` from now on. It calls its second argument when the next batch may begin."""
+        self._overlapping = work
 
     @property
     def depth(self) -> int:
@@ -132,8 +140,8 @@ class Batcher(Generic[Item, Result]):
     async def close(self) -> None:
         """Accept no new items, and process those that wait."""
         self._closing = True
-        while self._lanes:
-            await asyncio.wait(self._lanes)
+        while busy := self._lanes | self._finishing:
+            await asyncio.wait(busy)
 
     def _enqueue(self, flow: Flow, submission: _Submission[Item, Result]) -> Group[_Submission[Item, Result]]:
         """Put the items into the queue, and see to it that a lane processes them. Raises OverloadedError."""
@@ -146,10 +154,21 @@ class Batcher(Generic[Item, Result]):
             raise OverloadedError(RETRY_AFTER_MS)
         for other in displaced:
             self._shed(other, ShedReason.QUEUE_FULL, OverloadedError(RETRY_AFTER_MS))
+        self._start_lane()
+        return group
+
+    def _start_lane(self) -> None:
         if len(self._lanes) < self._lanes_max:
             lane = asyncio.create_task(self._run(), name="placet-batcher")
             self._lanes.add(lane)
-        return group
+
+    def _begin_next(self) -> None:
+        """Stop counting the running lane, so that another one takes the next batch. It ends after its batch."""
+        lane = cast("asyncio.Task[None]", asyncio.current_task())
+        self._lanes.discard(lane)
+        self._finishing.add(lane)
+        if self._queue:
+            self._start_lane()
 
     async def _run(self) -> None:
         try:
@@ -157,10 +176,13 @@ class Batcher(Generic[Item, Result]):
         finally:
             # In the same step in which the queue was empty. A done callback would run later, and a `submit` in between
             # would count on a lane that does not look at the queue any more.
-            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            lane = cast("asyncio.Task[None]", asyncio.current_task())
+            self._lanes.discard(lane)
+            self._finishing.discard(lane)
 
     async def _drain(self) -> None:
-        while self._queue:
+        lane = asyncio.current_task()
+        while self._queue and lane in self._lanes:
             batch = await self._take()
             if batch and batch[0].in_pieces:
                 await self._process_piece(batch[0])
@@ -170,7 +192,9 @@ class Batcher(Generic[Item, Result]):
     async def _process(self, batch: Sequence[Group[_Submission[Item, Result]]]) -> None:
         """Process a batch and set the results of its futures."""
         try:
-            results = await self._work([item for group in batch for item in group.entry.items])
+            items = [item for group in batch for item in group.entry.items]
+            work = self._work(items) if self._overlapping is None else self._overlapping(items, self._begin_next)
+            results = await work
         except Exception as error:  # noqa: BLE001 - it reaches every caller of the batch
             for group in batch:
                 _fail(group.entry.future, error)

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 SLOW_DEPTH_SHARE: Final = 0.125
 """Room for slow calls, as a share of queue_depth_max. They leave slowly, so a longer queue only makes them wait."""
 
+OVERLAP_CORES_MIN: Final = 4
+"""Cores of a worker from which on a batch is evaluated while the last one is committed. On fewer cores both compete for
+the CPU, and the batches only become smaller."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionParts:
@@ -89,6 +93,8 @@ def build_decisions(
         on_shed=observer.shed,
     )
     requests.postpone_to(slow_requests, slow_inputs.any_of)
+    if cores >= OVERLAP_CORES_MIN:
+        requests.overlap(observed.decide_or_postpone)
     metrics.watch_depth(lambda: requests.depth, lambda: slow_requests.depth)
     invalid_requests: Batcher[Commitment, CommitResult] = Batcher(
         record_invalid, depth_max=settings.queue_depth_max, on_shed=observer.shed
@@ -116,10 +122,12 @@ class _ObservedDecisionPoint:
         await self._count(requests, answers)
         return answers
 
-    async def decide_or_postpone(self, requests: Sequence[Request]) -> Sequence[Answer | Postponed]:
-        """Decide a batch, and postpone its slow calls."""
+    async def decide_or_postpone(
+        self, requests: Sequence[Request], on_evaluated: Callable[[], None] = lambda: None
+    ) -> Sequence[Answer | Postponed]:
+        """Decide a batch, and postpone its slow calls. Calls `on_evaluated` before the first commit."""
         async with self._report_ledger_errors():
-            answers = await self.point.decide_or_postpone(requests)
+            answers = await self.point.decide_or_postpone(requests, on_evaluated)
         await self._count(requests, answers)
         return answers
 

@@ -18,6 +18,7 @@ from placet.policy.bundles.removal_confirmation import RemovalConfirmation
 from placet.policy.files.tenant_files import load_agent_policies
 from placet.policy.toolchain.binary import find_opa
 from placet.revisions.memory import LedgerMemory
+from placet.server.usable_cores import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -107,7 +108,9 @@ def engine_of(settings: Settings, opa: Path, observer: ServerObserver) -> Engine
     """Return how to run the OPA program at the path."""
     timeout_seconds = settings.opa_timeout_ms / 1_000
     log, program = settings.data_dir / "opa.log", PinnedProgram(opa)
-    return Engine(opa, log, timeout_seconds, observer.engine_failure, program, observer.slow_pack)
+    return Engine(
+        opa, log, timeout_seconds, observer.engine_failure, program, usable_cores(), on_slow_pack=observer.slow_pack
+    )
 
 
 def age_seconds_max(settings: Settings) -> float:
