@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +24,7 @@ from placet.budgets.reservations import (
 from placet.kernel.model import Caller
 from placet.kernel.state import ZERO_USAGE, CounterKey, Reserve, Usage
 from tests.support.builders import at, budget, policy, proposal
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from placet.cli.rendering import exit_codes
 from placet.revisions.status import SlowPack
 from placet.sdk import ControlClient
 from tests.serving import serving, settings
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

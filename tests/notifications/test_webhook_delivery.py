@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -28,6 +27,7 @@ from placet.notifications.delivery import (
     sent,
 )
 from placet.notifications.payload import WebhookType, webhook_payload
+from tests.support.replacing import replace
 from tests.webhooks.receiving import NOW_US, event
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from placet.outcomes.expiry import expire_due
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from tests.storage.state_making import change
 from tests.support.decision_env import DecisionEnv, budget, effects_of, remaining, usd
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.budgets.excess import OutcomeExcess

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from placet.transport.grpc.services.watch import CACHED_MAX, ApprovalMessages
 from tests.support.approval_env import ApprovalEnv
+from tests.support.replacing import replace
 
 
 async def test_the_message_of_an_approval_is_built_once() -> None:

@@ -6,12 +6,13 @@ import contextlib
 import socket
 import socketserver
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.notifications.delivery import new_delivery
 from placet.notifications.payload import WebhookEvent, WebhookType
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     import ssl

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ from placet.notifications.delivery import new_delivery
 from placet.notifications.payload import webhook_payload
 from placet.sdk import WebhookReason, verify_webhook
 from placet.webhooks.sender import TryResult
+from tests.support.replacing import replace
 from tests.webhooks.receiving import NOW_US, OTHER_SECRET, SECRET, dripping, event, receiving, unreachable
 from tests.webhooks.sending import TIMEOUT_SECONDS, SenderEnv
 

@@ -6,10 +6,11 @@ open only one request: the second commit conflicts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import structs
 
 from placet.actions.canonical_json import digest
 from placet.approvals.binding import folded_digest, is_bound_to
@@ -51,7 +52,7 @@ def legacy_index_key(proposal: Proposal, caller: Caller) -> RowKey:
 def index_row(entry: IndexEntry, approval_id: str, now_us: int) -> Row:
     """Return the index row to put when `approval_id` becomes the newest request."""
     body = orjson.dumps({"approval_id": approval_id})
-    return replace(entry.row or Row(entry.key, "", now_us, b""), body=body)
+    return structs.replace(entry.row or Row(entry.key, "", now_us, b""), body=body)
 
 
 def approval_id_in(row: Row) -> str:

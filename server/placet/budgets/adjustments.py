@@ -6,10 +6,10 @@ The quota is BUDGET_ADJUST_SOLO_PERCENT of the counter's limit, for all correcti
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
+from msgspec import structs
 
 from placet.kernel.limits import BUDGET_ADJUST_SOLO_PERCENT
 from placet.kernel.state import Row, RowKey, StateTable
@@ -41,7 +41,7 @@ def within_solo_quota(row: Row | None, amount: int, limit: int | None) -> bool:
 def solo_quota_row(row: Row | None, counter: CounterKey, amount: int, now_us: int) -> Row:
     """Return the row to put with every correction. `amount` is 0 for a correction that two people made."""
     stored = row or Row(solo_quota_key(counter), SOLO_QUOTA, now_us, b"")
-    return replace(stored, body=orjson.dumps({"corrected": _corrected(row) + abs(amount)}))
+    return structs.replace(stored, body=orjson.dumps({"corrected": _corrected(row) + abs(amount)}))
 
 
 def _corrected(row: Row | None) -> int:

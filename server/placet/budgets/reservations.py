@@ -11,11 +11,13 @@ than was reserved is counted up to a bound; a person decides on the rest (see `p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.actions.outcome import OutcomeStatus
 from placet.budgets.holds import NEVER_HELD, Excess, Hold, countable, measure_of
@@ -42,8 +44,7 @@ class ReservationState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True, gc=False):
     """The reservation of one decision."""
 
     tenant: str

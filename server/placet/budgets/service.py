@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from placet.audit.recent_names import is_agent, recent_names
 from placet.budgets.adjustments import solo_quota_key, solo_quota_row, within_solo_quota
 from placet.budgets.listing import (
@@ -180,7 +182,7 @@ class BudgetAdmin:
         if warning and adjustment.strict:
             raise InvalidRequestError([FieldViolation("scope_key", warning)])
         settle = Settle(counter.key, 0, adjustment.amount, counter.resets_at_us)
-        after = Adjusted(_state(counter, replace(usage, used=usage.used + adjustment.amount)), None, warning)
+        after = Adjusted(_state(counter, structs.replace(usage, used=usage.used + adjustment.amount)), None, warning)
         limit = counter.budget.limit if counter.budget is not None else None
         if within_solo_quota(quota_row, adjustment.amount, limit):
             put = PutIfVersion(solo_quota_row(quota_row, counter.key, adjustment.amount, now_us))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
 import orjson
+from msgspec import structs
 
 from placet.kernel.errors import PermissionDeniedError
 from placet.kernel.limits import CONTROL_REQUEST_TTL_SECONDS
@@ -102,13 +103,13 @@ def request_or_confirm(row: Row | None, command: ChangeCommand, now_us: int) -> 
     if row is not None and waiting is not None:
         if same_person(waiting.requested_by, command.actor):
             raise PermissionDeniedError(SECOND_PERSON_NEEDED, REFUSALS[SECOND_PERSON_NEEDED])
-        return Confirmed(waiting, PutIfVersion(replace(row, status=DONE, due_at_us=0)))
+        return Confirmed(waiting, PutIfVersion(structs.replace(row, status=DONE, due_at_us=0)))
     expires_at_us = now_us + CONTROL_REQUEST_TTL_SECONDS * _SECOND_US
     request = ControlRequest(command.request_id, command.actor, command.reason, expires_at_us)
     stored = row or Row(command.key, WAITING, now_us, b"")
     body = orjson.dumps(asdict(request))
     return AwaitingSecondPerson(
-        request, PutIfVersion(replace(stored, status=WAITING, body=body, due_at_us=expires_at_us))
+        request, PutIfVersion(structs.replace(stored, status=WAITING, body=body, due_at_us=expires_at_us))
     )
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec import Struct
+
 from placet.kernel.limits import SAFE_INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -39,8 +41,7 @@ class StateTable(StrEnum):
     APPROVAL_INDEX = "approval_index"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RowKey:
+class RowKey(Struct, frozen=True, gc=False, order=True):
     """The key of a row."""
 
     table: StateTable
@@ -48,8 +49,7 @@ class RowKey:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """A document as it is stored, or is to be stored."""
 
     key: RowKey
@@ -81,8 +81,7 @@ class CounterKey(NamedTuple):
     """The member of the budget's scope, e.g. one user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """The value of a counter, in its unit."""
 
     used: int = 0
@@ -96,15 +95,13 @@ COUNTER_MAX: Final = SAFE_INTEGER_MAX
 """The largest absolute value of a counter, so that no outcome can make later sums overflow."""
 
 
-@dataclass(frozen=True, slots=True)
-class PutIfVersion:
+class PutIfVersion(Struct, frozen=True, gc=False):
     """Writes the row as its next version. Holds when `row.version` is the stored version."""
 
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class RequireVersion:
+class RequireVersion(Struct, frozen=True, gc=False):
     """Writes nothing. Holds when the stored row has this version; 0 requires that there is no row."""
 
     key: RowKey

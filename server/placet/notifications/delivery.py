@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Final
 
 import orjson
+from msgspec import structs
 
 from placet.kernel.limits import (
     WEBHOOK_AGE_SECONDS_MAX,
@@ -97,30 +98,32 @@ def new_delivery(event: WebhookEvent) -> Row:
 def claimed(delivery: Delivery, now_us: int, until_us: int) -> Row:
     """Return the row during a try. It is due again at `until_us`."""
     first = delivery.first_try_at_us or now_us
-    row = replace(delivery.row, due_at_us=until_us)
+    row = structs.replace(delivery.row, due_at_us=until_us)
     return _written(replace(delivery, row=row, tries=delivery.tries + 1, first_try_at_us=first))
 
 
 def sent(delivery: Delivery) -> Row:
     """Return the row after the receiver accepted the event."""
-    row = replace(delivery.row, status=DeliveryStatus.SENT, due_at_us=0)
+    row = structs.replace(delivery.row, status=DeliveryStatus.SENT, due_at_us=0)
     return _written(replace(delivery, row=row, error=""))
 
 
 def later(delivery: Delivery, due_at_us: int, error: str) -> Row:
     """Return the row after a failed try. The next try is due at `due_at_us`."""
-    return _written(replace(delivery, row=replace(delivery.row, due_at_us=due_at_us), error=error[:ERROR_CHARS_MAX]))
+    return _written(
+        replace(delivery, row=structs.replace(delivery.row, due_at_us=due_at_us), error=error[:ERROR_CHARS_MAX])
+    )
 
 
 def gave_up(delivery: Delivery, error: str) -> Row:
     """Return the row after the last try failed."""
-    row = replace(delivery.row, status=DeliveryStatus.GAVE_UP, due_at_us=0)
+    row = structs.replace(delivery.row, status=DeliveryStatus.GAVE_UP, due_at_us=0)
     return _written(replace(delivery, row=row, error=error[:ERROR_CHARS_MAX]))
 
 
 def unreadable(row: Row) -> Row:
     """Return a row without a valid delivery as given up, so that it is not tried."""
-    return replace(row, status=DeliveryStatus.GAVE_UP, due_at_us=0)
+    return structs.replace(row, status=DeliveryStatus.GAVE_UP, due_at_us=0)
 
 
 def next_try_us(delivery: Delivery, now_us: int, retry_after: str, chance: float) -> int:
@@ -163,4 +166,4 @@ def _written(delivery: Delivery) -> Row:
         "error": delivery.error,
         "payload": orjson.Fragment(delivery.payload),
     }
-    return replace(delivery.row, body=orjson.dumps(body))
+    return structs.replace(delivery.row, body=orjson.dumps(body))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec import structs
 
 from placet.actions import outcome
 from placet.actions.outcome import RecordedOutcome, outcome_key
@@ -224,14 +225,14 @@ class _Running:
             self._now_us,
             skip_closed_successes=self._skip_closed_successes,
         )
-        self._rows |= {put.row.key: replace(put.row, version=put.row.version + 1) for put in puts}
+        self._rows |= {put.row.key: structs.replace(put.row, version=put.row.version + 1) for put in puts}
         return puts
 
     def _add(self, settled: Sequence[Settle]) -> None:
         snapshot = Snapshot({}, self._counters)
         for change in settled:
             usage = snapshot.usage(change.counter)
-            updated = replace(usage, reserved=usage.reserved + change.reserved, used=usage.used + change.used)
+            updated = structs.replace(usage, reserved=usage.reserved + change.reserved, used=usage.used + change.used)
             self._counters[change.counter] = updated
 
 

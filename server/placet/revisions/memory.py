@@ -6,7 +6,7 @@ The ledger outlives the process and its disk. Policy sources use this through th
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -79,7 +79,7 @@ class LedgerMemory:
         }
         rows = (await self.ledger().load(ReadSet(list(bodies)))).rows
         puts = [
-            PutIfVersion(replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
+            PutIfVersion(structs.replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
             for key, body in bodies.items()
         ]
         return structs.replace(record, changes=tuple(puts)), None

@@ -6,8 +6,9 @@ never overwrites the change of another one.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import structs
 
 from placet.kernel.state import StateTable
 from placet.notifications.delivery import (
@@ -56,7 +57,7 @@ class Outbox:
         due = await self._rows.due_rows(StateTable.WEBHOOK_OUTBOX, now_us, limit)
         claims = [self._claimed(row, now_us, until_us) for row in due]
         written = await self._rows.put_unaudited(claims) if claims else ()
-        won = [replace(row, version=row.version + 1) for row, won in zip(claims, written, strict=True) if won]
+        won = [structs.replace(row, version=row.version + 1) for row, won in zip(claims, written, strict=True) if won]
         return [Delivery.read(row) for row in won if row.due_at_us]  # an unreadable row is due no more
 
     async def mark_sent(self, delivery: Delivery) -> bool:

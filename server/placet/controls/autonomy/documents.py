@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import structs
 
 from placet.controls.autonomy.model import AutonomyRule
 from placet.kernel.state import Row, RowKey, StateTable
@@ -41,7 +42,7 @@ def override_row(before: Row | None, tenant: str, override: AutonomyOverride, st
         "set_at_us": override.set_at_us,
     }
     row = before or Row(override_key(tenant, override.rule), status, override.set_at_us, b"")
-    return replace(row, status=status, body=orjson.dumps(body))
+    return structs.replace(row, status=status, body=orjson.dumps(body))
 
 
 def read_override(row: Row) -> AutonomyOverride:

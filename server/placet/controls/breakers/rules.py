@@ -6,10 +6,11 @@ Decisions call `check_breakers` and `claim_probes`; reports of outcomes call `re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec import structs
 
 from placet.actions.outcome import OutcomeStatus
 from placet.controls.breakers.model import (
@@ -153,4 +154,4 @@ def _state(row: Row | None) -> Breaker:
 
 def _row(key: RowKey, before: Row | None, state: Breaker, now_us: int) -> Row:
     row = before or Row(key, "", now_us, b"")
-    return replace(row, status=state.phase.value, body=orjson.dumps(state.to_json()))
+    return structs.replace(row, status=state.phase.value, body=orjson.dumps(state.to_json()))

@@ -6,10 +6,10 @@ The id of a switch is a digest of scope, tenant and value: setting the same swit
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
+from msgspec import structs
 
 from placet.controls.kill_switches.model import KillSwitch
 from placet.kernel.state import Row, RowKey, StateTable
@@ -39,7 +39,7 @@ def switch_row(before: Row | None, switch: KillSwitch, status: str) -> Row:
     """Return the row to put. It is due at `expires_at_us` while set. `before` is the row as it was read, if any."""
     row = before or Row(switch_key(switch.tenant, switch.switch_id), status, switch.set_at_us, b"")
     due_at_us = switch.expires_at_us if status == SET else 0
-    return replace(row, status=status, body=orjson.dumps(switch.to_json()), due_at_us=due_at_us)
+    return structs.replace(row, status=status, body=orjson.dumps(switch.to_json()), due_at_us=due_at_us)
 
 
 def read_switch(row: Row) -> KillSwitch:

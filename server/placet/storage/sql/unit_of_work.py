@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import structs
 
 from placet.audit.state_record import CounterChange, state_changes
 from placet.kernel.state import COUNTER_MAX, ZERO_USAGE, PutIfVersion, RequireVersion, Reserve, Settle
@@ -106,7 +108,7 @@ class UnitOfWork:
                 if (previous_row.version if previous_row is not None else 0) != row.version:
                     return False
                 undo.rows.append((row.key, self.rows.get(row.key)))
-                written = self.rows[row.key] = replace(row, version=row.version + 1)
+                written = self.rows[row.key] = structs.replace(row, version=row.version + 1)
                 self._puts.append((written, previous_row))
             case RequireVersion(key, version):
                 compared = self._row(key)

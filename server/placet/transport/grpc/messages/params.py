@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from placet.actions.canonical_json import NotCanonicalError, canonical, canonicalising, parse_object
+from placet.actions.canonical_json import NotCanonicalError, canonical, canonical_text, canonicalising, parse_object
 from placet.kernel.limits import PARAMS_BYTES_MAX, STEP_BYTES
 from placet.kernel.steps import exhausted
 
@@ -26,7 +26,7 @@ def params_of(message: action_pb2.Action) -> Steps[bytes]:
     if form == "params_json":
         text = message.params_json
         if len(text) <= STEP_BYTES:
-            return canonical(parse_object(text))
+            return canonical_text(text)
         value = parse_object(text)
         yield
         return (yield from canonicalising(value))
