@@ -45,10 +45,14 @@ async def fill(data_dir: Path, decisions: int, approvals: int, database_url: str
     ledger = database.open(replica, load_or_create_signing_key(keys), load_public_keys(keys), clock, log_error)
     now_us = clock.wall_us()
     first_us = now_us - DAY_US
-    request = parse_request(ParseDict(REQUEST, authorization_pb2.AuthorizeRequest()))
+    request = ParseDict(REQUEST, authorization_pb2.AuthorizeRequest())
     pending: list[Commitment] = []
     for number in range(decisions):
-        pending.append(_allowed(_variant(request, number), first_us + number * DAY_US // (decisions + approvals)))
+        pending.append(
+            _allowed(
+                _variant(request, f"fill-{number:09d}", number), first_us + number * DAY_US // (decisions + approvals)
+            )
+        )
         if len(pending) == TOGETHER:
             await ledger.commit(pending)
             pending = []
@@ -62,14 +66,12 @@ async def fill(data_dir: Path, decisions: int, approvals: int, database_url: str
     await ledger.close()
 
 
-def _variant(request: Proposal, number: int) -> Proposal:
-    """Return the request from another user in another run."""
-    return replace(
-        request,
-        idempotency_key=f"fill-{number:09d}",
-        identity=replace(request.identity, user=f"u_{number % USERS}"),
-        run=replace(request.run, run_id=f"run_fill_{number // CALLS_OF_A_RUN}"),
-    )
+def _variant(message: authorization_pb2.AuthorizeRequest, key: str, number: int) -> Proposal:
+    """Return the request with another key, from another user in another run. Changes the message."""
+    message.idempotency_key = key
+    message.identity.user = f"u_{number % USERS}"
+    message.run.run_id = f"run_fill_{number // CALLS_OF_A_RUN}"
+    return parse_request(message)
 
 
 def _allowed(proposal: Proposal, decided_at_us: int) -> Commitment:
@@ -77,11 +79,11 @@ def _allowed(proposal: Proposal, decided_at_us: int) -> Commitment:
     return _commitment(_decision(proposal, finding, decided_at_us), proposal)
 
 
-def _waiting(request: Proposal, count: int, now_us: int) -> Iterator[Commitment]:
+def _waiting(request: authorization_pb2.AuthorizeRequest, count: int, now_us: int) -> Iterator[Commitment]:
     """Yield decisions that require approval, each with its open approval."""
     finding = Finding(Effect.REQUIRE_APPROVAL, "refunds.large", "Large refunds need a person", {"quorum": 1})
     for number in range(count):
-        proposal = replace(_variant(request, number), idempotency_key=f"wait-{number:09d}")
+        proposal = _variant(request, f"wait-{number:09d}", number)
         decision = _decision(proposal, finding, now_us)
         approval_id = approval.approval_id_of(decision.decision_id)
         requirement = ApprovalRequirement(1, ("support_lead",), approval_id, now_us + DAY_US)
