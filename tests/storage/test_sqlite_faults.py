@@ -412,17 +412,17 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
 
         left = 10**9
 
-        def _step(self) -> None:
-            FailingConnection.left -= 1
+        def _step(self, sql: object) -> None:
+            FailingConnection.left -= "wal_checkpoint" not in str(sql)  # of another thread
             if FailingConnection.left == 0:
                 raise sqlite3.OperationalError("disk I/O error")
 
         def execute(self, *arguments: object) -> sqlite3.Cursor:
-            self._step()
+            self._step(arguments[0])
             return super().execute(*arguments)  # type: ignore[arg-type]  # handed on as it came
 
         def executemany(self, *arguments: object) -> sqlite3.Cursor:
-            self._step()
+            self._step(arguments[0])
             return super().executemany(*arguments)  # type: ignore[arg-type]  # handed on as it came
 
     connect = sqlite3.connect
@@ -433,7 +433,7 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
     monkeypatch.setattr("placet.storage.connections.sqlite.sqlite3.connect", failing)
     ledger = open_ledger()
     stored = refusals = 0
-    for step in range(1, 12):  # BEGIN, a look-up, the head, three inserts, COMMIT
+    for step in range(1, 12):  # BEGIN, a pragma, a look-up, the head, three inserts, COMMIT
         stored += list(await ledger.commit([commitment(step)])).count(Committed())
         FailingConnection.left = step
         try:
@@ -444,7 +444,7 @@ async def test_a_commit_that_fails_at_the_end_is_never_told_as_stored(
             stored += results.count(Committed())
         FailingConnection.left = 10**9
         await check_whole(ledger, stored)
-    assert refusals == 7, "one for each statement"
+    assert refusals == 8, "one for each statement"
     assert len(errors) == refusals
 
 

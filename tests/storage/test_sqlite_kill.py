@@ -30,9 +30,12 @@ WRITE = """
 import asyncio, sys
 from pathlib import Path
 from placet.signing.keys import load_or_create_signing_key
+from placet.storage.sqlite import log_mover
 from placet.storage.sqlite.backend import SqliteLedger
 from tests.storage.making import TickingClock
 from tests.storage.test_sqlite_kill import spending
+
+log_mover.REST_SECONDS = 0.001  # the log is moved all the time
 
 async def write(folder, start):
     key = load_or_create_signing_key(folder / "keys")

@@ -3,6 +3,8 @@
 A write to a file that was removed, replaced or truncated succeeds, and is lost when the process ends. So each commit
 checks the files before it is acknowledged: six calls of stat and two reads of 32 bytes, about 10 us.
 
+Commits write to the log only. The main file changes when the log is moved into it, in any thread.
+
 When the server has several processes, each of them sees the others write to the database and shorten the log. Then only
 removed and replaced files are detected here. A truncated log is detected by the next commit of each process, because
 its chain no longer ends where the process left it.
@@ -10,13 +12,14 @@ its chain no longer ends where the process left it.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from placet.storage.connections.file_lock import lock_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 WAL_HEADER_BYTES: Final = 32
@@ -35,8 +38,7 @@ class DatabaseAwayError(Exception):
     """There is no file at the database's path. The same file may come back."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """A file as it was: its identity, its length, and when it was last written."""
 
     device: int
@@ -53,22 +55,26 @@ class FileGuard:
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._shared = shared
-        self._database = path
-        self._wal = path.with_name(path.name + "-wal")
-        self._index = path.with_name(path.name + "-shm")
-        self._lock = lock_file(path)
+        self._database = str(path)
+        self._wal = f"{path}-wal"
+        self._files = (self._database, self._wal, f"{path}-shm")
+        self._lock = str(lock_file(path))
         self._first: tuple[int, int] | None = None
         self._first_lock: tuple[int, int] | None = None
-        self._seen: dict[Path, _Seen] = {}
+        self._seen: dict[str, _Seen] = {}
         self._wal_descriptor: int | None = None
         self._wal_header = b""
         self._shrinks_to_bytes = 0
+        self._moves = 0  # counts beginnings and ends of moves of the log into the main file: odd during a move
+        self._moved_at_ns = 0  # when the last move wrote to the main file
         self.lost = ""
 
     @property
     def database_is_in_place(self) -> bool:
         """Whether the main file is the one that was opened, so that a lost log can be moved into it."""
-        return not self._changed(self._database)
+        before = self._seen.get(self._database)
+        moves = self._moves
+        return not self._change(self._database, before, self._look(self._database), moves)
 
     def opened(self, shrinks_to_bytes: int) -> None:
         """Remember the files that a new connection opened. Raises FilesLostError when the database is a different file.
@@ -86,10 +92,26 @@ class FileGuard:
         if self._first_lock is None and (lock := self._look(self._lock)) is not None:
             self._first_lock = (lock.device, lock.inode)
 
+    @property
+    def log_bytes(self) -> int:
+        """The length of the log's file after the last transaction."""
+        seen = self._seen.get(self._wal)
+        return seen.size if seen is not None else 0
+
     def committed(self) -> None:
-        """Remember the files as the server's own transaction left them."""
-        self._seen = {path: seen for path in self._files if (seen := self._look(path)) is not None}
-        self._wal_header = self._read_header()
+        """Remember the files as the server itself left them."""
+        self._remember([self._look(path) for path in self._files], self._read_header())
+
+    @contextlib.contextmanager
+    def moving_log(self) -> Iterator[None]:
+        """Allow writes to the main file during the block, and remember how it is left. One block at a time."""
+        self._moves += 1
+        try:
+            yield
+        finally:
+            main = self._look(self._database)
+            self._moved_at_ns = main.written_at_ns if main is not None else 0
+            self._moves += 1
 
     def closed(self) -> None:
         """Forget the log, because SQLite may remove it when a connection is closed."""
@@ -101,25 +123,36 @@ class FileGuard:
     def require(self, *, after_write: bool = False) -> None:
         """Raise FilesLostError or DatabaseAwayError when a file is not as it was left.
 
-        `after_write`: the server's own transaction wrote in between, so lengths and times may have changed.
+        `after_write`: the server's own transaction wrote in between, so lengths and times may have changed. Then the
+        files are remembered as it left them.
         """
         if self.lost:
             raise FilesLostError(self.lost)
-        for path in self._seen:
-            if change := self._changed(path, after_write=after_write):
+        if not self._seen:
+            return
+        moves = self._moves
+        looks = [self._look(path) for path in self._files]
+        header = self._read_header()
+        for path, now in zip(self._files, looks, strict=True):
+            if change := self._change(path, self._seen.get(path), now, moves, after_write=after_write):
                 self._lose(path, change)
-        if self._wal_header and not after_write and not self._shared and self._read_header() != self._wal_header:
-            self._lose(self._wal, "was overwritten")
-        if after_write and (header := self._read_header()) and not header.strip(b"\0"):
+        if not after_write:
+            if self._wal_header and not self._shared and header != self._wal_header:
+                self._lose(self._wal, "was overwritten")
+            return
+        if header and not header.strip(b"\0"):
             self._lose(self._wal, "was cut off")
+        self._remember(looks, header)
 
-    @property
-    def _files(self) -> tuple[Path, ...]:
-        return (self._database, self._wal, self._index)
+    def _remember(self, looks: Sequence[_Seen | None], header: bytes) -> None:
+        pairs = zip(self._files, looks, strict=True)
+        self._seen = {path: seen for path, seen in pairs if seen is not None}
+        self._wal_header = header
 
-    def _changed(self, path: Path, *, after_write: bool = False) -> str:
-        """Return what happened to the file; empty when nothing did."""
-        before, now = self._seen.get(path), self._look(path)
+    def _change(
+        self, path: str, before: _Seen | None, now: _Seen | None, moves: int, *, after_write: bool = False
+    ) -> str:
+        """Return what happened to a file; empty when nothing did. `moves` is the count before it was looked at."""
         if now is None:
             return _REMOVED
         if before is None:
@@ -129,11 +162,16 @@ class FileGuard:
         if now.size < self._size_min(path, before, after_write=after_write):
             return "was cut off"
         own = self._shared or after_write
-        if path == self._database and not own and now.written_at_ns != before.written_at_ns:
+        if path == self._database and not own and self._written_by_others(before, now, moves):
             return "was written to by another program"
         return ""
 
-    def _size_min(self, path: Path, before: _Seen, *, after_write: bool) -> int:
+    def _written_by_others(self, before: _Seen, now: _Seen, moves: int) -> bool:
+        """Return whether the main file was written to, but not by a move of the log. During a move this is unknown."""
+        moving = moves % 2 or moves != self._moves
+        return not moving and now.written_at_ns not in {before.written_at_ns, self._moved_at_ns}
+
+    def _size_min(self, path: str, before: _Seen, *, after_write: bool) -> int:
         """Return the bytes that the file must have at least."""
         if path != self._wal:
             return before.size
@@ -141,7 +179,7 @@ class FileGuard:
             return 0
         return min(before.size, self._shrinks_to_bytes) if after_write else before.size
 
-    def _lose(self, path: Path, what: str) -> None:
+    def _lose(self, path: str, what: str) -> None:
         """Raise the error for a changed file. Only a moved main file may come back; anything else is final."""
         if path == self._database and what == _REMOVED:
             raise DatabaseAwayError(f"{path}: {what} while the server runs; move the same file back, or restart")
@@ -160,9 +198,9 @@ class FileGuard:
         return os.pread(self._wal_descriptor, WAL_HEADER_BYTES, 0) if self._wal_descriptor is not None else b""
 
     @staticmethod
-    def _look(file: Path) -> _Seen | None:
+    def _look(file: str) -> _Seen | None:
         try:
-            status = file.stat()
+            status = os.stat(file)  # noqa: PTH116 - called six times for each commit
         except OSError:
             return None
         return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

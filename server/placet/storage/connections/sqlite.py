@@ -30,9 +30,9 @@ PRIMARY_CODE: Final = 0xFF
 """Mask of the primary code in an extended error code."""
 PROBE_BYTES: Final = 256 << 10
 """Free space that a probe requires: more than a batch of ordinary decisions adds to the log."""
-WAL_BYTES_KEPT: Final = 64 << 20
-"""Length to which SQLite truncates the write-ahead log when it restarts it, so that a burst does not occupy the disk
-for ever."""
+WAL_BYTES_KEPT: Final = 8 << 20
+"""Length to which SQLite truncates the write-ahead log when it restarts it. Above it the log is moved into the database
+at once. A log that is overwritten syncs faster than one that grows."""
 CACHE_KIB: Final = 16_384
 """The writer's page cache: enough for the ends of all indexes, and more."""
 STATEMENTS_HELD: Final = 512
@@ -41,6 +41,10 @@ STATEMENTS_HELD: Final = 512
 
 class SqliteConnection(sqlite3.Connection):
     """A `placet.storage.sql.driver.Connection`."""
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has written, as of the transaction's begin."""
+        return int(self.execute("PRAGMA data_version").fetchone()[0])
 
     def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
         """Run a statement for all rows of parameters: once for each power of two in their number."""
@@ -93,6 +97,7 @@ def connect_writer(path: Path) -> SqliteConnection:
     try:
         connection.execute("PRAGMA journal_mode=WAL").fetchone()
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}").fetchone()
+        connection.execute("PRAGMA wal_autocheckpoint=0").fetchone()  # `placet.storage.sqlite.log_mover` does it
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute("PRAGMA secure_delete=ON").fetchone()  # an approval's data must not stay in free pages
@@ -100,6 +105,26 @@ def connect_writer(path: Path) -> SqliteConnection:
         connection.close()
         raise
     return connection
+
+
+def connect_log_mover(path: Path) -> SqliteConnection:
+    """Open a connection for `move_log`. It syncs the database before the log is overwritten."""
+    connection = _connect(path, "mode=rw")
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def move_log(connection: SqliteConnection) -> bool:
+    """Move the log into the file, as far as readers allow. Return whether all of it is moved now.
+
+    Does not wait for readers or writers.
+    """
+    _, log_pages, moved_pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return bool(log_pages == moved_pages)
 
 
 def empty_log(connection: SqliteConnection) -> bool:

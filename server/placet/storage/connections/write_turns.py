@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -55,6 +56,11 @@ class WriteTurns:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def write_turn(database: Path, *, shared: bool) -> WriteTurns | threading.Lock:
+    """Return the turn of a thread among all that write. Without other processes these are the threads of one object."""
+    return WriteTurns(database) if shared else threading.Lock()
 
 
 def turn_file(database: Path) -> Path:

@@ -7,7 +7,18 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from placet.kernel.limits import PAGE_SIZE_MAX
-from placet.kernel.state import CounterKey, CounterRow, Row, RowKey, RowPage, Snapshot, StateTable, Usage, WindowTotal
+from placet.kernel.state import (
+    ZERO_USAGE,
+    CounterKey,
+    CounterRow,
+    Row,
+    RowKey,
+    RowPage,
+    Snapshot,
+    StateTable,
+    Usage,
+    WindowTotal,
+)
 from placet.storage.sql.paging import next_token, place_before
 from placet.storage.sql.unit_of_work import UnitOfWork
 
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from placet.storage.sql.statements.dialect import Statements
     from placet.storage.sql.statements.state import StateStatements
     from placet.storage.sql.unit_of_work import WriteSet
+    from placet.storage.state_cache import StateCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,8 @@ class StateTables:
 
     connection: Connection
     statements: Statements
+    cache: StateCache | None = None
+    """What a transaction need not read, and where it stages what it read and wrote."""
 
     @property
     def sql(self) -> StateStatements:
@@ -43,12 +57,30 @@ class StateTables:
         if self.sql.locks and write_set.counters:
             zero = (0, 0, now_us, now_us, 0)
             self.connection.write_rows(self._bulk.ensure_counters, [(*key, *zero) for key in write_set.counters])
+        if self.cache is not None:
+            return self._load_cached(self.cache, write_set, now_us)
         rows = dict(self._rows(write_set.written, locked=True))
         counters = dict(self._counters(write_set.counters, self._bulk.counters_locked))
         if self.sql.locks:
             self._hold_controls(write_set)
         rows.update(self._rows(write_set.compared, locked=False))  # after all locks are held
         return UnitOfWork(rows, counters, now_us)
+
+    def _load_cached(self, cache: StateCache, write_set: WriteSet, now_us: int) -> UnitOfWork:
+        """Load what the cache lacks, and stage it. There are no locks: nothing else writes during the transaction."""
+        keys = [*write_set.written, *write_set.compared]
+        rows, counters = cache.rows(keys), cache.counters(write_set.counters)
+        missing = [key for key in keys if key not in rows]
+        missing_counters = [key for key in write_set.counters if key not in counters]
+        if missing or missing_counters:
+            read_rows: dict[RowKey, Row | None] = dict.fromkeys(missing)
+            read_rows.update(self._rows(sorted(missing), locked=False))
+            read_counters = dict.fromkeys(missing_counters, ZERO_USAGE)
+            read_counters.update(self._counters(missing_counters, self._bulk.counters))
+            cache.stage(read_rows, read_counters)
+            rows.update(read_rows)
+            counters.update(read_counters)
+        return UnitOfWork({key: row for key, row in rows.items() if row is not None}, counters, now_us)
 
     def read(self, read_set: ReadSet) -> Snapshot:
         """Return the requested state as it was last committed."""
@@ -63,6 +95,9 @@ class StateTables:
             (*key, used, reserved, created_at_us, now_us, resets_at_us)
             for key, (used, reserved, created_at_us, resets_at_us) in unit.counters.items()
         ]
+        if self.cache is not None:
+            moved = {key: Usage(used, reserved, created) for key, (used, reserved, created, _) in unit.counters.items()}
+            self.cache.stage(unit.rows, moved)
         if counters:
             self.connection.write_rows(self._bulk.save_counters, counters)
 

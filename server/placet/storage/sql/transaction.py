@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from placet.signing.keys import SigningKey
     from placet.storage.sql.driver import Connection, Cursor
     from placet.storage.sql.statements.dialect import Statements
+    from placet.storage.state_cache import StateCache
 
 KeyPlace = tuple[str, str, str]
 """An idempotency key: tenant, caller, key."""
@@ -51,11 +52,13 @@ class Transaction:
     connection: Connection
     sql: Statements
     signing_key: SigningKey
+    cache: StateCache | None = None
+    """Rows and counters that need not be read; None when other processes may change them at any time."""
 
     @property
     def state(self) -> StateTables:
         """Rows and counters, in the same transaction."""
-        return StateTables(self.connection, self.sql)
+        return StateTables(self.connection, self.sql, self.cache)
 
     def load(self, writer: str) -> ChainState:
         """Return the stored end of the chain. Creates the chain if there is none.

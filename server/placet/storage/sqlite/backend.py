@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
+from placet.kernel.state import Snapshot
 from placet.signing.keys import PublicKeys
 from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_guard import FilesLostError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import VerifyReport
     from placet.kernel.clock import Clock
+    from placet.kernel.state import ReadSet
     from placet.signing.keys import SigningKey
     from placet.storage.connections.sqlite import SqliteConnection
 
@@ -48,6 +50,8 @@ class SqliteLedger(ThreadedLedger):
         super().__init__(writer, READ_THREADS, on_error)
         self._path = path
         self._files = writer
+        self._cache = writer.state_cache
+        writer.log_mover.on_error = on_error
         self._lock = lock
         self._keys = keys
         self._open_readers: set[SqliteConnection] = set()
@@ -103,6 +107,21 @@ class SqliteLedger(ThreadedLedger):
     def lock_descriptors(self) -> tuple[int, ...]:
         """The open files that hold the lock, for child processes that write to the same file."""
         return self._lock.descriptors
+
+    async def load(self, read_set: ReadSet) -> Snapshot:
+        """Return the requested state: from memory as far as this writer knows it, the rest from the database.
+
+        When other processes write to the database, all of it is read there.
+        """
+        if self._files.shared or self._files.lost or self._closed:
+            return await super().load(read_set)
+        found = self._cache.find(read_set)
+        if not found.missing.rows and not found.missing.counters:
+            return found.snapshot
+        read = await super().load(found.missing)
+        self._cache.remember(found, read)
+        known = found.snapshot
+        return Snapshot({**known.rows, **read.rows}, {**known.counters, **read.counters})
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
         """Run the work on an idle connection, if there is one. A connection that failed is not used again.
