@@ -35,7 +35,7 @@ def _no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLACET_OPA_PATH", raising=False)
 
 
-def check(rego_dir: Path, opa: Path, *flags: str) -> int:
+def exit_code_of_check(rego_dir: Path, opa: Path, *flags: str) -> int:
     arguments = ["--rego-dir", str(rego_dir), "--opa", str(opa), "--skip-lint", "--coverage-min", "0", "--bench"]
     return main(["policy", "check", *arguments, *flags])
 
@@ -51,7 +51,7 @@ def quadratic(rego_dir: Path) -> Path:
 
 
 def test_a_quadratic_rule_is_named_and_refused(quadratic: Path, opa: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(quadratic, opa, "--max-us", "100000") == 1
+    assert exit_code_of_check(quadratic, opa, "--max-us", "100000") == 1
     told = capsys.readouterr()
     [row] = [line for line in told.out.splitlines() if line.startswith("policy.refunds")]
     assert "refunds.duplicate (policy/refunds/refunds.rego:" in row
@@ -60,7 +60,7 @@ def test_a_quadratic_rule_is_named_and_refused(quadratic: Path, opa: Path, capsy
 
 
 def test_a_cost_alone_is_no_failure(quadratic: Path, opa: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(quadratic, opa, "--output", "json") == 0
+    assert exit_code_of_check(quadratic, opa, "--output", "json") == 0
     [cost] = json.loads(capsys.readouterr().out)["costs"]
     assert (cost["pack"], cost["tool"], cost["tenant"]) == ("policy.refunds", "look", "acme")
     assert cost["growth"] > 8, "a quarter of the params takes much less than a quarter of the time"
@@ -69,7 +69,7 @@ def test_a_cost_alone_is_no_failure(quadratic: Path, opa: Path, capsys: pytest.C
 
 
 def test_cheap_packs_pass(rego_dir: Path, opa: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(rego_dir, opa, "--max-us", "500000") == 0
+    assert exit_code_of_check(rego_dir, opa, "--max-us", "500000") == 0
     told = capsys.readouterr()
     assert told.err == ""
     assert any(line.startswith("policy.refunds") for line in told.out.splitlines())
@@ -77,5 +77,5 @@ def test_cheap_packs_pass(rego_dir: Path, opa: Path, capsys: pytest.CaptureFixtu
 
 def test_a_policy_with_problems_is_not_measured(rego_dir: Path, opa: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (rego_dir / "config/acme.yaml").write_text("agent_policy:\n  alowed_tools: []\n")
-    assert check(rego_dir, opa) == 1
+    assert exit_code_of_check(rego_dir, opa) == 1
     assert "policy.refunds" not in capsys.readouterr().out

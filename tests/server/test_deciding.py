@@ -92,11 +92,9 @@ async def test_a_single_action_waits_for_one_piece_of_another_tenant_or_of_each_
     decisions, policy, _ = path_of(tmp_path)
     single = new_request(identity__agent="single", identity__tenant=tenant)
     waits: list[asyncio.Task[object]] = []
-    answered_at: list[int] = []
 
     async def ask() -> None:
         await decisions.submit([single], Flow(tenant, "two"))
-        answered_at.append(len(policy.questions))
 
     arrives = min(arrives, 2) if actions < 100 else arrives
     policy.happens[arrives] = lambda: waits.append(asyncio.create_task(ask()))
@@ -104,7 +102,8 @@ async def test_a_single_action_waits_for_one_piece_of_another_tenant_or_of_each_
     waits += map(asyncio.create_task, batches)
     while waits:
         await waits.pop(0)
-    others = [each for each in policy.questions[arrives : answered_at[0]] if "single" not in each[0]]
+    asked_at = next(number for number, (agents, *_) in enumerate(policy.questions) if "single" in agents)
+    others = policy.questions[arrives:asked_at]
     assert sum(count for _, count, _ in others) <= before * QUEUE_TURN_ACTIONS
     assert sum(size for _, _, size in others) <= before * QUEUE_TURN_BYTES
 

@@ -96,6 +96,7 @@ async def test_a_commit_is_moved_soon(ledger: SqliteLedger, database: Path) -> N
     for number in range(1, 4):
         await ledger.commit([commitment(number)])
         await until(lambda stored=number: stored_alone(database) == stored)  # type: ignore[misc]  # bound now
+        assert stored_alone(database) == number
 
 
 @pytest.mark.usefixtures("at_once", "short")
