@@ -173,6 +173,12 @@ def test_locks_are_taken_in_the_order_of_the_keys(filled: PostgresConnection) ->
     ]
 
 
+def test_a_scan_of_a_small_table_is_not_compiled(filled: PostgresConnection) -> None:
+    """It seems expensive, because sessions discourage scans."""
+    assert "JIT" not in plan(filled, SQL.chains.heads, ())
+    assert filled.execute("SHOW jit").fetchone() == ("off",)
+
+
 def test_from_one_budget_to_the_next_is_one_look(filled: PostgresConnection) -> None:
     explained = filled.execute(
         f"EXPLAIN (ANALYZE, COSTS OFF) {SQL.state.budget_ids_with_usage}", ("t1", "t1", 9)

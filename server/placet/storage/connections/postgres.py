@@ -19,6 +19,7 @@ from placet.kernel.limits import (
     STORE_LOCK_MS_MAX,
     STORE_STATEMENT_MS_MAX,
 )
+from placet.storage.connections.postgres_arrays import encode_array, register_arrays
 from placet.storage.sql.statements.dialect import Statements
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ _SESSION: Final = (
     # Keys are looked up by their index also where a plan was made when the table was empty and never analysed.
     " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
     " set_config('enable_mergejoin', 'off', false),"
+    # A plan that has to scan a table seems expensive then: without this, PostgreSQL would compile it, for 100 ms.
+    " set_config('jit', 'off', false),"
     # A session for reading is read-only. A session for writing uses the database's setting.
     " set_config('default_transaction_read_only',"
     " coalesce(%s, current_setting('default_transaction_read_only')), false)"
@@ -91,14 +94,13 @@ class PostgresConnection:
     def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
         """Run a statement once for all rows of parameters."""
         if parameters:
-            self.execute(statement.text(1), [list(column) for column in zip(*parameters, strict=True)])
+            self.execute(statement.text(1), _arrays(statement, parameters))
 
     def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:
         """Return the row or None that is found for each of the distinct keys, with one statement."""
         found: list[Any] = [None] * len(keys)
         if keys:
-            arrays = [list(column) for column in zip(*keys, strict=True)]
-            for number, *columns in self.execute(statement.text(1), arrays):
+            for number, *columns in self.execute(statement.text(1), _arrays(statement, keys)):
                 found[number - 1] = columns  # PostgreSQL counts from 1
         return found
 
@@ -134,6 +136,12 @@ class PostgresConnection:
         self.driver.close()
 
 
+def _arrays(statement: Bulk, rows: Sequence[Sequence[Any]]) -> list[bytes]:
+    """Return an array for each column of the rows."""
+    columns = zip(*rows, strict=True)
+    return [encode_array(element, column) for element, column in zip(statement.types, columns, strict=True)]
+
+
 def is_conninfo(url: str) -> bool:
     """Return whether the driver can parse the URL."""
     try:
@@ -164,6 +172,7 @@ def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
     except BaseException:
         connection.close()
         raise
+    register_arrays(connection)
     return PostgresConnection(connection)
 
 
